@@ -1,0 +1,52 @@
+# Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench pin clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+demo: $(VENV)/.run ## load 10,000 opening balances into an embedded billing, kill the load, resume it, verify
+	@$(BIN)/carbon-migrate demo
+
+test: $(VENV)/.dev .ci/.packages-test ## all tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## ruff and mypy over everything
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev ## let ruff format and mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## the benchmarks, as ratios within one run, into docs/benchmarks.md
+	@$(BIN)/python -m benchmarks --write
+
+pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make pin' pyproject.toml -o requirements/run.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make pin' --group test --group check pyproject.toml -o requirements/dev.txt
+
+clean: ## remove what the other commands made
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-*
+
+# ---- set-up ---------------------------------------------------------------------------------------------------
+
+# The virtual environment for running: pinned versions, checked hashes, then this project itself.
+$(VENV)/.run: requirements/run.txt pyproject.toml .ci/.packages-run
+	@.ci/venv $(PYTHON) $(VENV) requirements/run.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@.ci/venv $(PYTHON) $(VENV) requirements/dev.txt
+	@touch $@
+
+.ci/.packages-%: .ci/packages
+	@.ci/packages $*
+	@touch $@

@@ -1,0 +1,1 @@
+"""Where rows come from: files and paged queries. Nothing here knows a billing."""
