@@ -1,0 +1,33 @@
+"""What can go wrong with the journal.
+
+JournalError
+├── JournalUnreadable     not a journal, damaged, or the folder cannot be written
+├── JournalTooNew         written by a later version
+├── ForbiddenTransition   a step that the table of states does not have: a fault of ours
+├── RunHeld               another process is working on the run
+└── NoSuchRun             no run of that name
+"""
+
+
+class JournalError(Exception):
+    """Root of what the journal raises; its text is a sentence for the operator."""
+
+
+class JournalUnreadable(JournalError):
+    """Raised when the file cannot be opened, read or written as a journal."""
+
+
+class JournalTooNew(JournalError):
+    """Raised when the file's format is newer than this program."""
+
+
+class ForbiddenTransition(JournalError):
+    """Raised when a write would break the table of states; nothing of that write is kept."""
+
+
+class RunHeld(JournalError):
+    """Raised when another process holds the run; the text names it."""
+
+
+class NoSuchRun(JournalError):
+    """Raised when the journal has no run of the given name."""

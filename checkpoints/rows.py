@@ -1,0 +1,130 @@
+"""Between records and the rows of the journal's tables. Groups travel as one JSON parameter a statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from checkpoints.records import Change, Item, NewItem, NewRun, Reason, Refusal, Run, Twin
+from checkpoints.states import State
+
+_encode = msgspec.json.Encoder().encode
+_cells = msgspec.json.Decoder(tuple[str, ...]).decode
+_parameters = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def of_new_run(new: NewRun, name: str, now: str) -> dict[str, str]:
+    """The parameters of `create_run.sql`."""
+    return {
+        "name": name,
+        "job": new.job,
+        "parameters": _encode(dict(new.parameters)).decode(),
+        "target": new.target,
+        "source": new.source,
+        "source_digest": new.source_digest,
+        "header": _encode(new.header).decode(),
+        "now": now,
+    }
+
+
+def of_new_items(items: Sequence[NewItem], first_number: int) -> str:
+    """The rows of `freeze_items.sql`, numbered from `first_number`."""
+    return _encode(
+        [
+            (
+                number,
+                item.key,
+                item.label,
+                item.lane,
+                item.payload,
+                _amount_text(item.amount),
+                item.line,
+                _encode(item.row).decode(),
+                State.PENDING if item.skip_reason is None else State.SKIPPED,
+                item.skip_reason,
+            )
+            for number, item in enumerate(items, first_number)
+        ]
+    ).decode()
+
+
+def of_refusals(refusals: Sequence[Refusal]) -> str:
+    """The rows of `freeze_refusals.sql`."""
+    return _encode(
+        [(one.line, one.column, one.label, one.reason, _encode(one.row).decode(), one.conflict) for one in refusals]
+    ).decode()
+
+
+def of_changes(changes: Sequence[Change]) -> str:
+    """The rows of `record.sql`."""
+    return _encode([(one.item_id, one.state, one.answer, one.message) for one in changes]).decode()
+
+
+def to_run(row: Sequence[Any]) -> Run:
+    """A row of `runs.sql`."""
+    created, frozen, approved, discarded = (datetime.fromisoformat(text) if text else None for text in row[9:13])
+    if created is None:
+        raise ValueError(f"run {row[1]} has no time of creation")
+    return Run(
+        run_id=row[0],
+        name=row[1],
+        job=row[2],
+        parameters=_parameters(row[3]),
+        target=row[4],
+        source=row[5],
+        source_digest=row[6],
+        header=_cells(row[7]),
+        cursor=row[8],
+        created_at=created,
+        frozen_at=frozen,
+        approved_at=approved,
+        discarded_at=discarded,
+    )
+
+
+def to_item(row: Sequence[Any]) -> Item:
+    """A row of `items.sql`."""
+    return Item(
+        item_id=row[0],
+        number=row[1],
+        key=row[2],
+        label=row[3],
+        lane=row[4],
+        payload=row[5],
+        amount=_amount(row[6]),
+        line=row[7],
+        row=_cells(row[8]),
+        state=State(row[9]),
+        attempts=row[10],
+        answer=row[11],
+        message=row[12],
+        changed_at=row[13],
+    )
+
+
+def to_twin(row: Sequence[Any]) -> Twin:
+    """A row of `twins.sql`."""
+    run, key, amount, state, line, changed_at = row
+    return Twin(run, key, _amount(amount), State(state), line, changed_at)
+
+
+def to_refusal(row: Sequence[Any]) -> Refusal:
+    """A row of `refusals.sql` behind its id."""
+    line, column, label, reason, cells = row
+    return Refusal(line, column, label, reason, _cells(cells))
+
+
+def to_reason(row: Sequence[Any]) -> Reason:
+    """A row of `reasons.sql`."""
+    kind, count, amount, line, label, example = row
+    return Reason(kind or "", count, Decimal(amount), line, label, example or "")
+
+
+def _amount_text(amount: Decimal | None) -> str | None:
+    return None if amount is None else format(amount, "f")
+
+
+def _amount(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

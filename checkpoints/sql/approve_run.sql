@@ -1,0 +1,1 @@
+update runs set approved_at = coalesce(approved_at, :now) where run_id = :run_id

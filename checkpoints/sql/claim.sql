@@ -1,0 +1,3 @@
+update items
+set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
+where item_id in (select value from json_each(:ids))

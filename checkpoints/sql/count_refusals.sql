@@ -1,0 +1,1 @@
+select count(*) from refusals where run_id = :run_id

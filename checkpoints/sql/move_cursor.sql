@@ -1,0 +1,1 @@
+update runs set cursor = :cursor where run_id = :run_id

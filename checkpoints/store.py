@@ -1,0 +1,106 @@
+"""Opening a journal's file: its pragmas, its format, its exact sums."""
+
+import contextlib
+import sqlite3
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from checkpoints.errors import JournalTooNew, JournalUnreadable
+from checkpoints.statements import formats
+from checkpoints.states import TRANSITIONS
+
+APPLICATION_ID = 0x434D4A31
+"""Marks the file as ours (`CMJ1`), so that another program's database is never written to."""
+
+BUSY_SECONDS = 30
+"""How long a write waits for another process's commit."""
+
+
+class _DecimalSum:
+    """`decimal_sum(amount)`: exact, of text; the `sqlite3` shell has one of the same name."""
+
+    def __init__(self) -> None:
+        self._sum = Decimal(0)
+
+    def step(self, value: str | None) -> None:
+        if value is not None:
+            self._sum += Decimal(value)
+
+    def finalize(self) -> str:
+        return format(self._sum, "f")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the journal at `path`, in autocommit: transactions are begun by name."""
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # the stub knows int only
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        connection.execute("pragma foreign_keys = on")
+    except sqlite3.Error as error:
+        raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
+    return connection
+
+
+def prepare(path: Path, scripts: Sequence[str] | None = None) -> None:
+    """Make the file at `path` a journal of the newest format, whatever it is now.
+
+    Raises `JournalTooNew` for one of a later format and `JournalUnreadable` for a file that is no journal; neither
+    is touched. `scripts` are the steps from format to format, the project's own by default.
+    """
+    steps = formats() if scripts is None else scripts
+    _refuse_strangers(path)
+    connection = connect(path)
+    try:
+        connection.execute("begin immediate")
+        found = _format(connection, path)
+        if found > len(steps):
+            raise JournalTooNew(
+                f"{path} was written by a newer carbon-migrate (format {found}; this one knows {len(steps)}): "
+                "install that version or name another journal"
+            )
+        for number, script in enumerate(steps[found:], found + 1):
+            _run_script(connection, script)
+            connection.execute(f"pragma user_version = {number}")
+        if found < len(steps):
+            connection.execute(f"pragma application_id = {APPLICATION_ID}")
+            connection.execute("delete from transitions")
+            connection.executemany(
+                "insert into transitions (source, target) values (?, ?)",
+                [(step.source or "", step.target) for step in TRANSITIONS],
+            )
+        connection.execute("commit")
+    except sqlite3.Error as error:
+        raise JournalUnreadable(f"{path} cannot be used as a journal: {error}") from error
+    finally:
+        connection.close()
+
+
+def _refuse_strangers(path: Path) -> None:
+    """Look before `connect` does anything: it would turn another program's database into one with a WAL."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+            _format(connection, path)
+    except sqlite3.Error as error:
+        raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
+
+
+def _format(connection: sqlite3.Connection, path: Path) -> int:
+    (application,) = connection.execute("pragma application_id").fetchone()
+    (version,) = connection.execute("pragma user_version").fetchone()
+    (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+    if tables and application != APPLICATION_ID:
+        raise JournalUnreadable(f"{path} is a database of another program, not a journal: name another file")
+    return int(version)
+
+
+def _run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run a script inside the transaction that is open; `executescript` would commit it first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""

@@ -1,0 +1,127 @@
+"""Other processes on the same journal: what they run, and how a test speaks with them."""
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import anyio
+
+from checkpoints.errors import RunHeld
+from checkpoints.journal import open_journal
+from checkpoints.lock import RunLock
+from checkpoints.records import Change
+from checkpoints.states import State
+from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
+
+PATIENCE = 30.0
+
+_spawning = multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def process(target: Callable[[Connection, Path], None], path: Path) -> Iterator[tuple[SpawnProcess, Connection]]:
+    """A process that runs `target`, with our end of the pipe to it; killed in the end when it still lives."""
+    ours, theirs = _spawning.Pipe()
+    child = _spawning.Process(target=target, args=(theirs, path))
+    child.start()
+    theirs.close()
+    try:
+        yield child, ours
+    finally:
+        child.kill()
+        child.join(PATIENCE)
+        ours.close()
+
+
+def hear(pipe: Connection) -> object:
+    """The next word from the other side."""
+    assert pipe.poll(PATIENCE), "the other process is silent"
+    return pipe.recv()
+
+
+# ---- what they run -----------------------------------------------------------------------------------------------
+
+
+def hold(pipe: Connection, path: Path) -> None:
+    """Hold the lock until told to let go."""
+    with RunLock(path):
+        pipe.send("held")
+        pipe.recv()
+    pipe.send("let go")
+
+
+def race(pipe: Connection, path: Path) -> None:
+    """Try for the lock at the signal; the winner holds it until told to let go."""
+    pipe.send("ready")
+    pipe.recv()
+    try:
+        with RunLock(path):
+            pipe.send("won")
+            pipe.recv()
+    except RunHeld as held:
+        pipe.send(str(held))
+
+
+def take_and_let_go(pipe: Connection, path: Path) -> None:
+    """Take the lock 150 times; while it is held nobody else may be between the two marks. Tells the refusals."""
+    pipe.send("ready")
+    pipe.recv()
+    taken = refused = 0
+    mark = path.with_suffix(".inside")
+    while taken < 150:
+        try:
+            with RunLock(path):
+                mark.touch(exist_ok=False)
+                mark.unlink()
+                taken += 1
+        except RunHeld:
+            refused += 1
+    pipe.send(refused)
+
+
+def write_for_ever(pipe: Connection, path: Path) -> None:
+    """Freeze, claim and record without end; tell of each step only when the journal has acknowledged it."""
+
+    async def work() -> None:
+        async with open_journal(path) as journal:
+            run = await journal.create_run(NEW_RUN)
+            pipe.send(("run", run.name))
+            number = 0
+            async with anyio.create_task_group() as tasks:
+
+                async def one(key: str, item_id: int) -> None:
+                    await journal.claim([item_id])
+                    pipe.send(("sending", key))
+                    await journal.record([Change(item_id, State.ACCEPTED, answer=f"id {key}")])
+                    pipe.send(("accepted", key))
+
+                while True:
+                    keys = [str(number + one) for one in range(20)]
+                    rows = page(*(new_item(key, str(Decimal(key) / 100)) for key in keys), cursor=keys[-1])
+                    await journal.freeze(run, rows, keep)
+                    pipe.send(("frozen", keys[-1]))
+                    for item in await journal.items(run, {State.PENDING}, after=number):
+                        tasks.start_soon(one, item.key, item.item_id)
+                    number += len(keys)
+
+    asyncio.run(work())
+
+
+def read_for_ever(pipe: Connection, path: Path) -> None:
+    """Add up the first run again and again; tell each sum that was seen."""
+
+    async def work() -> None:
+        async with open_journal(path) as journal:
+            pipe.send("ready")
+            while not pipe.poll():
+                (run,) = await journal.runs()
+                totals = await journal.totals(run)
+                pipe.send((totals.frozen, str(totals.amount)))
+            pipe.send("done")
+
+    asyncio.run(work())

@@ -1,0 +1,58 @@
+"""Runs, rows and judges for the tests of the journal."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from checkpoints.journal import Journal
+from checkpoints.records import Item, NewItem, NewRun, Page, Refusal, Run, Twin
+from checkpoints.states import State
+
+EVERY_STATE = frozenset(State)
+
+NEW_RUN = NewRun("balances", {"operation": "opening"}, "http://billing/api", "input.csv", "d1", ("id", "сумма"))
+
+
+def new_item(
+    key: str,
+    amount: str | None = "1.10",
+    *,
+    lane: str | None = None,
+    line: int | None = None,
+    skip_reason: str | None = None,
+) -> NewItem:
+    return NewItem(
+        key=key,
+        label=f"subscriber {key}",
+        lane=lane or f"account {key}",
+        payload='{"x":1}',
+        amount=None if amount is None else Decimal(amount),
+        line=line,
+        row=(key, amount or ""),
+        skip_reason=skip_reason,
+    )
+
+
+def page(*items: NewItem, refusals: Sequence[Refusal] = (), cursor: str | None = None) -> Page:
+    return Page(items, tuple(refusals), cursor)
+
+
+def keep(item: NewItem, _twins: Sequence[Twin]) -> NewItem:
+    return item
+
+
+async def frozen_run(journal: Journal, *items: NewItem, new: NewRun = NEW_RUN) -> Run:
+    run = await journal.create_run(new)
+    await journal.freeze(run, page(*items), keep)
+    return run
+
+
+async def all_items(journal: Journal, run: Run) -> list[Item]:
+    return await journal.items(run, EVERY_STATE, size=1_000_000)
+
+
+async def states(journal: Journal, run: Run) -> dict[str, State]:
+    return {item.key: item.state for item in await all_items(journal, run)}
+
+
+async def ids(journal: Journal, run: Run) -> dict[str, int]:
+    return {item.key: item.item_id for item in await all_items(journal, run)}

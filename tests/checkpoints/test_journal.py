@@ -1,0 +1,610 @@
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from checkpoints.errors import ForbiddenTransition, NoSuchRun
+from checkpoints.journal import NAME_LETTERS, Journal, open_journal
+from checkpoints.records import Change, Item, NewItem, NewRun, Refusal, Run, Stage, Totals, Twin
+from checkpoints.states import State
+from tests.checkpoints.samples import (
+    EVERY_STATE,
+    NEW_RUN,
+    all_items,
+    frozen_run,
+    ids,
+    keep,
+    new_item,
+    page,
+    states,
+)
+
+# ---- runs --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_run_is_what_was_told_and_nothing_has_happened_yet(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    assert (run.job, run.parameters, run.target) == (NEW_RUN.job, NEW_RUN.parameters, NEW_RUN.target)
+    assert (run.source, run.source_digest, run.header) == (NEW_RUN.source, NEW_RUN.source_digest, NEW_RUN.header)
+    assert (run.stage, run.cursor) == (Stage.INTAKE, None)
+    assert timedelta(0) <= datetime.now(UTC) - run.created_at < timedelta(seconds=10)
+    assert len(run.name) == 5
+    assert set(run.name) <= set(NAME_LETTERS)
+    assert await journal.totals(run) == Totals()
+
+
+async def test_runs_are_listed_the_oldest_first_each_with_a_name_of_its_own(journal: Journal) -> None:
+    made = [await journal.create_run(NEW_RUN) for _ in range(5)]
+    assert await journal.runs() == made
+    assert len({run.name for run in made}) == 5
+    assert [await journal.run(run.name) for run in made] == made
+
+
+async def test_a_run_that_is_not_there_is_told_with_those_that_are(journal: Journal) -> None:
+    with pytest.raises(NoSuchRun, match="has no run 'other'; its runs: none yet"):
+        await journal.run("other")
+    run = await journal.create_run(NEW_RUN)
+    with pytest.raises(NoSuchRun, match=f"its runs: {run.name}$"):
+        await journal.run("other")
+
+
+async def test_the_stages_follow_the_intake_and_the_approval(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1"))
+    await journal.end_intake(run)
+    run = await journal.run(run.name)
+    assert run.stage is Stage.FROZEN
+    await journal.approve(run)
+    run = await journal.run(run.name)
+    assert run.stage is Stage.APPROVED
+    assert run.frozen_at is not None
+    assert run.approved_at is not None
+    assert run.created_at <= run.frozen_at <= run.approved_at
+
+
+async def test_a_run_may_be_approved_before_its_list_is_complete(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1"))
+    await journal.approve(run)
+    run = await journal.run(run.name)
+    assert (run.stage, run.frozen_at) == (Stage.APPROVED, None)
+
+
+async def test_the_first_approval_and_the_first_end_are_the_ones_that_count(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1"))
+    seen: list[Run] = []
+    for _ in range(2):
+        await journal.approve(run)
+        await journal.end_intake(run)
+        seen.append(await journal.run(run.name))
+        await anyio.sleep(0.002)  # times are kept to the millisecond
+    first, second = seen
+    assert first == second
+
+
+async def test_a_discarded_run_loses_its_items_and_keeps_its_refusals(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    other = await frozen_run(journal, new_item("1"))
+    refusal = Refusal(7, "amount", "subscriber 2", "no number", ("2", "x"))
+    await journal.freeze(run, page(new_item("1"), refusals=[refusal]), keep)
+    await journal.discard(run)
+    run = await journal.run(run.name)
+    assert run.stage is Stage.DISCARDED
+    assert await all_items(journal, run) == []
+    assert [told for _, told in await journal.refusals(run)] == [refusal]
+    assert len(await all_items(journal, other)) == 1
+
+
+async def test_an_approved_run_cannot_be_discarded(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1"))
+    await journal.approve(run)
+    await journal.discard(run)
+    run = await journal.run(run.name)
+    assert run.stage is Stage.APPROVED
+    assert len(await all_items(journal, run)) == 1
+
+
+# ---- freezing ----------------------------------------------------------------------------------------------------
+
+
+async def test_items_are_frozen_as_they_were_given_and_numbered_from_one(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    given_items = [
+        NewItem("k1", "Иванов", "a1", '{"comment":"«x»"}', Decimal("-0.05"), 2, ("1", "−0,05")),
+        NewItem("k2", "Петров", "a2", "{}", None, None, ()),
+        NewItem("k3", "Сидоров", "a1", "[]", Decimal("1E+3"), 4, ("3",), skip_reason="already as wanted"),
+    ]
+    assert await journal.freeze(run, page(*given_items), keep) == given_items
+    found = await all_items(journal, run)
+    assert [
+        NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row) for item in found
+    ] == [replace(item, skip_reason=None) for item in given_items]
+    assert [item.number for item in found] == [1, 2, 3]
+    assert [item.state for item in found] == [State.PENDING, State.PENDING, State.SKIPPED]
+    assert [item.message for item in found] == [None, None, "already as wanted"]
+    assert {item.attempts for item in found} == {0}
+    assert {item.answer for item in found} == {None}
+
+
+async def test_numbers_go_on_from_page_to_page_and_begin_anew_in_each_run(journal: Journal) -> None:
+    one, two = await journal.create_run(NEW_RUN), await journal.create_run(NEW_RUN)
+    for start in (0, 3):
+        for run in (one, two):
+            await journal.freeze(run, page(*(new_item(str(start + key)) for key in range(3))), keep)
+    for run in (one, two):
+        assert [(item.number, item.key) for item in await all_items(journal, run)] == [
+            (number + 1, str(number)) for number in range(6)
+        ]
+
+
+async def test_an_empty_page_moves_the_cursor_alone(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    assert await journal.freeze(run, page(cursor="7"), keep) == []
+    assert (await journal.run(run.name)).cursor == "7"
+    assert await journal.totals(run) == Totals()
+
+
+async def test_the_cursor_moves_in_the_same_commit_as_its_page(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    await journal.freeze(run, page(new_item("1"), cursor="after 1"), keep)
+
+    def judge(item: NewItem, _twins: Sequence[Twin]) -> NewItem:
+        if item.key == "3":
+            raise LookupError("in the middle of a page")
+        return item
+
+    refusal = Refusal(9, None, "x", "y")
+    with pytest.raises(LookupError):
+        await journal.freeze(run, page(new_item("2"), new_item("3"), refusals=[refusal], cursor="after 3"), judge)
+    assert (await journal.run(run.name)).cursor == "after 1"
+    assert list(await states(journal, run)) == ["1"]
+    assert await journal.refusals(run) == []
+
+
+async def test_the_judge_decides_what_becomes_of_each_row(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    refusal = Refusal(3, None, "subscriber b", "not wanted", ("b",))
+
+    def judge(item: NewItem, _twins: Sequence[Twin]) -> NewItem | Refusal:
+        if item.key == "b":
+            return refusal
+        return replace(item, skip_reason="there already") if item.key == "c" else item
+
+    kept, skipped = new_item("a"), replace(new_item("c"), skip_reason="there already")
+    read = Refusal(1, None, "?", "unreadable")
+    judged = await journal.freeze(run, page(new_item("a"), new_item("b"), new_item("c"), refusals=[read]), judge)
+    assert judged == [kept, refusal, skipped]
+    assert await states(journal, run) == {"a": State.PENDING, "c": State.SKIPPED}
+    assert [told for _, told in await journal.refusals(run)] == [read, refusal]
+    assert (await journal.totals(run)).refused == 2
+
+
+class Listening:
+    """A judge that keeps all rows and remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[Twin]] = []
+
+    def __call__(self, item: NewItem, twins: Sequence[Twin]) -> NewItem:
+        self.seen.append(list(twins))
+        return item
+
+
+async def heard(journal: Journal, run: Run, *keys: str) -> list[list[Twin]]:
+    judge = Listening()
+    await journal.freeze(run, page(*map(new_item, keys)), judge)
+    return judge.seen
+
+
+async def test_the_judge_sees_the_earlier_rows_of_the_page_and_of_the_run(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    await journal.freeze(run, page(new_item("1", "5.00", line=2)), keep)
+    judge = Listening()
+    await journal.freeze(
+        run, page(new_item("1", "6.00", line=3), new_item("2"), new_item("1", "7.00", line=4)), judge
+    )
+    assert [[(twin.amount, twin.line) for twin in twins] for twins in judge.seen] == [
+        [(Decimal("5.00"), 2)],
+        [],
+        [(Decimal("5.00"), 2), (Decimal("6.00"), 3)],
+    ]
+    assert {twin.run for twins in judge.seen for twin in twins} == {run.name}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "seen"),
+    [
+        (NEW_RUN, True),
+        (replace(NEW_RUN, source="other.csv", source_digest="d2", parameters={}, header=()), True),
+        (replace(NEW_RUN, job="services"), False),
+        (replace(NEW_RUN, target="http://other/api"), False),
+    ],
+)
+async def test_twins_are_of_the_same_job_and_target_whatever_the_source(
+    journal: Journal, earlier: NewRun, seen: bool
+) -> None:
+    first = await frozen_run(journal, new_item("1"), new_item("2"), new=earlier)
+    run = await journal.create_run(NEW_RUN)
+    assert [[twin.run for twin in twins] for twins in await heard(journal, run, "1", "3")] == [
+        [first.name] if seen else [],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("way", "seen"),
+    [
+        ([], True),
+        ([State.SENDING], True),
+        ([State.SENDING, State.ACCEPTED], True),
+        ([State.SENDING, State.REJECTED], False),
+        ([State.SENDING, State.PENDING], True),
+        ([State.SENDING, State.UNKNOWN], True),
+        ([State.SENDING, State.UNKNOWN, State.MANUAL], True),
+        ([State.SENDING, State.ACCEPTED, State.APPLIED], True),
+    ],
+)
+async def test_only_what_may_have_had_an_effect_is_a_twin(journal: Journal, way: list[State], seen: bool) -> None:
+    first = await frozen_run(journal, new_item("1"), new_item("2", skip_reason="there already"))
+    item_id = (await ids(journal, first))["1"]
+    for state in way:
+        await journal.record([Change(item_id, state)])
+    run = await journal.create_run(NEW_RUN)
+    of_one, of_skipped = await heard(journal, run, "1", "2")
+    assert [twin.state for twin in of_one] == ([(way or [State.PENDING])[-1]] if seen else [])
+    assert of_skipped == []
+
+
+async def test_the_rows_of_a_discarded_run_are_no_twins(journal: Journal) -> None:
+    await journal.discard(await frozen_run(journal, new_item("1")))
+    assert await heard(journal, await journal.create_run(NEW_RUN), "1") == [[]]
+
+
+# ---- rows that contradict each other -----------------------------------------------------------------------------
+
+
+def contradicting(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
+    if any(twin.amount != item.amount for twin in twins):
+        return Refusal(item.line, None, item.label, "contradicts", item.row, conflict=item.key)
+    return replace(item, skip_reason="duplicate") if twins else item
+
+
+async def conflicting_run(journal: Journal) -> Run:
+    run = await journal.create_run(NEW_RUN)
+    first = page(new_item("1", "5", line=2), new_item("2", "5", line=3), new_item("1", "5", line=4))
+    await journal.freeze(run, first, contradicting)
+    await journal.freeze(run, page(new_item("1", "6", line=5), new_item("3", "1", line=6)), contradicting)
+    return run
+
+
+async def test_all_rows_of_a_key_that_contradict_each_other_are_refused(journal: Journal) -> None:
+    bystander = await frozen_run(journal, new_item("1", "5"), new=replace(NEW_RUN, target="http://other"))
+    run = await conflicting_run(journal)
+    assert (await journal.totals(run)).frozen == 4
+    await journal.end_intake(run)
+    assert await states(journal, run) == {"2": State.PENDING, "3": State.PENDING}
+    refused = [told for _, told in await journal.refusals(run)]
+    assert sorted(told.line or 0 for told in refused) == [2, 4, 5]
+    assert {told.label for told in refused} == {"subscriber 1"}
+    assert all("contradicts" in told.reason for told in refused)
+    assert {told.line: told.row for told in refused} == {2: ("1", "5"), 4: ("1", "5"), 5: ("1", "6")}
+    await journal.end_intake(run)
+    assert (await journal.totals(run)).refused == 3
+    assert list(await states(journal, bystander)) == ["1"]
+
+
+async def test_after_the_approval_nothing_is_withdrawn_for_it_may_have_been_sent(journal: Journal) -> None:
+    run = await conflicting_run(journal)
+    await journal.approve(run)
+    await journal.end_intake(run)
+    totals = await journal.totals(run)
+    assert (totals.frozen, totals.refused) == (4, 1)
+
+
+# ---- claiming, recording, doubting -------------------------------------------------------------------------------
+
+
+async def test_claiming_makes_the_intent_durable_and_counts_the_attempt(journal: Journal, path: Path) -> None:
+    run = await frozen_run(journal, new_item("1"), new_item("2"))
+    known = await ids(journal, run)
+    await journal.claim([known["1"]])
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("select state, attempts, sent_at is null from items order by number").fetchall() == [
+            ("sending", 1, 0),
+            ("pending", 0, 1),
+        ]
+    await journal.record([Change(known["1"], State.PENDING, message="busy")])
+    await journal.claim([known["1"], known["2"]])
+    assert [(item.state, item.attempts) for item in await all_items(journal, run)] == [
+        (State.SENDING, 2),
+        (State.SENDING, 1),
+    ]
+
+
+WAYS: dict[State, list[State]] = {
+    State.PENDING: [],
+    State.SENDING: [State.SENDING],
+    State.ACCEPTED: [State.SENDING, State.ACCEPTED],
+    State.REJECTED: [State.SENDING, State.REJECTED],
+    State.UNKNOWN: [State.SENDING, State.UNKNOWN],
+    State.MANUAL: [State.SENDING, State.UNKNOWN, State.MANUAL],
+    State.APPLIED: [State.SENDING, State.ACCEPTED, State.APPLIED],
+}
+
+
+async def brought_to(journal: Journal, item: Item, state: State) -> None:
+    for step in WAYS[state]:
+        await journal.record([Change(item.item_id, step)])
+
+
+@pytest.mark.parametrize("state", [*list(WAYS)[1:], State.SKIPPED])
+async def test_only_what_is_pending_can_be_claimed_and_otherwise_nothing_is(journal: Journal, state: State) -> None:
+    skip_reason = "there already" if state is State.SKIPPED else None
+    run = await frozen_run(journal, new_item("1"), new_item("2", skip_reason=skip_reason), new_item("3"))
+    first, second, third = await all_items(journal, run)
+    if skip_reason is None:
+        await brought_to(journal, second, state)
+    before = await all_items(journal, run)
+    with pytest.raises(ForbiddenTransition):
+        await journal.claim([first.item_id, second.item_id, third.item_id])
+    assert await all_items(journal, run) == before
+
+
+async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1"), new_item("2"))
+    one, two = await all_items(journal, run)
+    await journal.claim([one.item_id, two.item_id])
+    await journal.record(
+        [Change(one.item_id, State.ACCEPTED, answer="777"), Change(two.item_id, State.REJECTED, message="нет счёта")]
+    )
+    assert [(item.state, item.answer, item.message) for item in await all_items(journal, run)] == [
+        (State.ACCEPTED, "777", None),
+        (State.REJECTED, None, "нет счёта"),
+    ]
+    await journal.record([Change(one.item_id, State.APPLIED)])
+    assert (await all_items(journal, run))[0].answer == "777"
+
+
+@pytest.mark.parametrize("wrong", [State.SENDING, State.APPLIED, State.MANUAL, State.SKIPPED])
+async def test_a_forbidden_step_takes_the_whole_group_back(journal: Journal, wrong: State) -> None:
+    run = await frozen_run(journal, new_item("1"), new_item("2"), new_item("3"))
+    items = await all_items(journal, run)
+    await journal.claim([item.item_id for item in items])
+    before = await all_items(journal, run)
+    with pytest.raises(ForbiddenTransition):
+        await journal.record(
+            [
+                Change(items[0].item_id, State.ACCEPTED, answer="1"),
+                Change(items[1].item_id, wrong),
+                Change(items[2].item_id, State.REJECTED, message="no"),
+            ]
+        )
+    assert await all_items(journal, run) == before
+
+
+async def test_nothing_to_claim_and_nothing_to_record_are_fine(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1"))
+    await journal.claim([])
+    await journal.record([])
+    assert (await states(journal, run)) == {"1": State.PENDING}
+
+
+async def test_doubt_touches_only_what_was_being_sent_in_this_run(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(state) for state in WAYS))
+    other = await frozen_run(journal, new_item("x"))
+    for item in await all_items(journal, run):
+        await brought_to(journal, item, State(item.key))
+    await journal.claim([(await ids(journal, other))["x"]])
+    assert await journal.doubt(run) == 1
+    assert await states(journal, run) == {state: State.UNKNOWN if state is State.SENDING else state for state in WAYS}
+    assert await states(journal, other) == {"x": State.SENDING}
+    (doubted,) = [item for item in await all_items(journal, run) if item.key == State.SENDING]
+    assert doubted.message == "the process ended while this was being sent"
+    assert doubted.attempts == 0
+    assert await journal.doubt(run) == 0
+
+
+async def test_only_what_is_manual_can_be_decided_by_a_person(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(state) for state in WAYS))
+    for item in await all_items(journal, run):
+        await brought_to(journal, item, State(item.key))
+    before = await all_items(journal, run)
+    for item in before:
+        if item.state is not State.MANUAL:
+            for state in (State.ACCEPTED, State.PENDING):
+                with pytest.raises(ForbiddenTransition):
+                    await journal.decide(item, state, who="olga@desk", why="seen in the billing")
+    assert await all_items(journal, run) == before
+    assert await journal.decisions(run) == []
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.PENDING])
+async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Journal, state: State) -> None:
+    run = await frozen_run(journal, new_item("1"))
+    (item,) = await all_items(journal, run)
+    await brought_to(journal, item, State.MANUAL)
+    await journal.decide(item, state, who="olga@desk", why="seen in the billing")
+    (item,) = await all_items(journal, run)
+    assert (item.state, item.message) == (state, "decided by olga@desk: seen in the billing")
+    (decision,) = await journal.decisions(run)
+    assert (decision.number, decision.label, decision.state) == (1, "subscriber 1", state)
+    assert (decision.who, decision.why) == ("olga@desk", "seen in the billing")
+
+
+@pytest.mark.parametrize("state", [State.REJECTED, State.APPLIED, State.SENDING, State.UNKNOWN])
+async def test_a_person_cannot_decide_what_the_table_does_not_have(journal: Journal, state: State) -> None:
+    run = await frozen_run(journal, new_item("1"))
+    (item,) = await all_items(journal, run)
+    await brought_to(journal, item, State.MANUAL)
+    with pytest.raises(ForbiddenTransition):
+        await journal.decide(item, state, who="olga@desk", why="because")
+    assert await states(journal, run) == {"1": State.MANUAL}
+    assert await journal.decisions(run) == []
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+
+async def test_totals_are_exact_where_floats_are_not(journal: Journal) -> None:
+    amounts = ["0.1", "0.2", "0.30", "-0.05", "123456789012345.67", "0.00000001", None]
+    run = await frozen_run(journal, *(new_item(str(key), amount) for key, amount in enumerate(amounts)))
+    (first, *_) = await all_items(journal, run)
+    await journal.claim([first.item_id])
+    totals = await journal.totals(run)
+    assert totals.counts == {State.PENDING: 6, State.SENDING: 1}
+    assert totals.amounts == {State.PENDING: Decimal("123456789012346.12000001"), State.SENDING: Decimal("0.1")}
+    assert (totals.frozen, totals.amount) == (7, Decimal("123456789012346.22000001"))
+    assert totals.count(State.PENDING, State.SENDING, State.MANUAL) == 7
+
+
+async def test_pages_are_by_number_and_of_the_wanted_states_only(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(str(number)) for number in range(1, 26)))
+    known = await ids(journal, run)
+    await journal.claim([known[str(number)] for number in range(1, 26) if number % 5 == 0])
+    first = await journal.items(run, {State.PENDING}, size=7)
+    assert [item.number for item in first] == [1, 2, 3, 4, 6, 7, 8]
+    second = await journal.items(run, {State.PENDING, State.SENDING}, after=8, size=3)
+    assert [item.number for item in second] == [9, 10, 11]
+    pages = [
+        [item.number for item in page_of_items]
+        async for page_of_items in journal.each_page(run, {State.SENDING, State.REJECTED}, size=2)
+    ]
+    assert pages == [[5, 10], [15, 20], [25]]
+    assert await journal.items(run, {State.MANUAL}) == []
+    assert await journal.items(run, EVERY_STATE, after=25) == []
+
+
+async def test_paging_while_items_change_skips_none(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(str(number)) for number in range(1, 26)))
+    met: list[int] = []
+    async for items in journal.each_page(run, {State.PENDING}, size=4):
+        met += [item.number for item in items]
+        await journal.claim([item.item_id for item in items])
+    assert met == list(range(1, 26))
+
+
+async def test_refusals_are_paged_by_their_id(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    given_refusals = [Refusal(line, "сумма", f"s{line}", "why", (str(line), '";')) for line in range(5)]
+    await journal.freeze(run, page(refusals=given_refusals), keep)
+    first = await journal.refusals(run, size=3)
+    rest = await journal.refusals(run, after=first[-1][0])
+    assert [told for _, told in first + rest] == given_refusals
+
+
+async def test_items_are_found_by_key_label_or_number_as_people_write_them(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("50"), new_item("2"), new_item("3"))
+    await frozen_run(journal, new_item("50"))
+    assert [item.number for item in await journal.find(run, "50")] == [1]
+    assert [item.number for item in await journal.find(run, "2")] == [2]
+    assert [item.number for item in await journal.find(run, "subscriber 3")] == [3]
+    assert [item.key for item in await journal.find(run, "1")] == ["50"]
+    assert await journal.find(run, "02") == []
+
+
+async def test_the_commonest_reason_comes_first_with_its_first_row(journal: Journal) -> None:
+    rows = [("z", 2, "no account: 5"), ("y", 3, "busy"), ("x", 4, "no account: 4"), ("w", 5, "no account: 9")]
+    run = await frozen_run(journal, *(new_item(key, "0.10", line=line) for key, line, _ in rows), new_item("v"))
+    known = await ids(journal, run)
+    await journal.claim([known[key] for key, *_ in rows])
+    await journal.record([Change(known[key], State.REJECTED, message=message) for key, _, message in rows])
+    first, second = await journal.reasons(run, State.REJECTED)
+    assert (first.kind, first.items, first.amount) == ("no account", 3, Decimal("0.30"))
+    # The first row, as one row: not the smallest line, label and text of three different ones.
+    assert (first.line, first.label, first.example) == (2, "subscriber z", "no account: 5")
+    assert (second.kind, second.items, second.example) == ("busy", 1, "busy")
+    assert [reason.kind for reason in await journal.reasons(run, State.REJECTED, size=1)] == ["no account"]
+    (silent,) = await journal.reasons(run, State.PENDING)
+    assert (silent.kind, silent.items, silent.example) == ("", 1, "")
+
+
+async def test_shared_lanes_are_those_that_more_than_one_pending_item_reaches(journal: Journal) -> None:
+    run = await frozen_run(
+        journal,
+        new_item("1", lane="a"),
+        new_item("2", lane="a"),
+        new_item("3", lane="a"),
+        new_item("4", lane="b"),
+        new_item("5", lane="b", skip_reason="there already"),
+        new_item("6", lane="c"),
+        new_item("7", lane="c"),
+    )
+    assert await journal.shared_lanes(run) == 2
+    await journal.claim([(await ids(journal, run))["7"]])
+    assert await journal.shared_lanes(run) == 1
+
+
+# ---- any text ----------------------------------------------------------------------------------------------------
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+AMOUNT = st.none() | st.decimals(-(10**15), 10**15, places=4)
+FORBIDDEN = "a\ud800b"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    words=st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT, AMOUNT), min_size=1, max_size=5),
+    cells=st.lists(TEXT, max_size=4),
+    said=TEXT,
+)
+async def test_any_text_comes_back_as_it_went_in(
+    journal: Journal,
+    words: list[tuple[str, str, str, str, Decimal | None]],
+    cells: list[str],
+    said: str,
+) -> None:
+    new = NewRun(said, {said: said}, said, said, said, tuple(cells))
+    run = await journal.create_run(new)
+    assert (run.job, run.parameters, run.header) == (said, {said: said}, tuple(cells))
+    given_items = [
+        NewItem(key, label, lane, payload, amount, number, tuple(cells))
+        for number, (key, label, lane, payload, amount) in enumerate(words)
+    ]
+    refusal = Refusal(1, said, said, said, tuple(cells))
+    await journal.freeze(run, page(*given_items, refusals=[refusal], cursor=said), keep)
+    found = await all_items(journal, run)
+    assert [
+        NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row) for item in found
+    ] == given_items
+    assert [str(item.amount) for item in found] == [
+        str(None if item.amount is None else format(item.amount, "f")) for item in given_items
+    ]
+    assert [told for _, told in await journal.refusals(run)] == [refusal]
+    assert (await journal.run(run.name)).cursor == said
+    await journal.claim([item.item_id for item in found])
+    await journal.record([Change(item.item_id, State.ACCEPTED, said, said) for item in found])
+    assert {(item.answer, item.message) for item in await all_items(journal, run)} == {(said, said)}
+    totals = await journal.totals(run)
+    assert totals.amount == sum((item.amount or Decimal(0) for item in given_items), Decimal(0))
+
+
+async def test_a_lone_surrogate_cannot_be_written_and_nothing_of_its_page_is(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    with pytest.raises(UnicodeEncodeError):
+        await journal.freeze(run, page(new_item("1"), new_item(FORBIDDEN), cursor="x"), keep)
+    assert await journal.totals(run) == Totals()
+    assert (await journal.run(run.name)).cursor is None
+
+
+# ---- two at once -------------------------------------------------------------------------------------------------
+
+
+async def test_two_journals_on_one_file_see_what_the_other_committed(path: Path) -> None:
+    async with open_journal(path) as one, open_journal(path) as two:
+        run = await frozen_run(one, *(new_item(str(number)) for number in range(10)))
+        other = await frozen_run(two, *(new_item(str(number)) for number in range(10)))
+        assert await one.runs() == await two.runs() == [run, other]
+        items = await all_items(two, run)
+        for item in items[:5]:
+            await two.claim([item.item_id])
+            await one.record([Change(item.item_id, State.ACCEPTED)])
+        with pytest.raises(ForbiddenTransition):
+            await one.claim([items[0].item_id])
+        expected = {State.PENDING: 5, State.ACCEPTED: 5}
+        assert (await one.totals(run)).counts == (await two.totals(run)).counts == expected

@@ -1,0 +1,224 @@
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from checkpoints.errors import ForbiddenTransition, JournalUnreadable
+from checkpoints.writer import Writer
+
+PATIENCE = 10.0
+"""Seconds after which a thread that was to be let go is given up."""
+
+
+@pytest.fixture(autouse=True)
+def table(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("create table words (word text not null check (word <> 'bad'))")
+
+
+def connecting(path: Path, *pragmas: str, timeout: float = 5.0) -> Callable[[], sqlite3.Connection]:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+        for pragma in pragmas:
+            connection.execute(f"pragma {pragma}")
+        return connection
+
+    return connect
+
+
+@asynccontextmanager
+async def writing(connect: Callable[[], sqlite3.Connection]) -> AsyncIterator[Writer]:
+    writer = Writer(connect)
+    try:
+        yield writer
+    finally:
+        await writer.close()
+
+
+def words(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [word for (word,) in connection.execute("select word from words order by rowid")]
+
+
+def saying(word: str) -> Callable[[sqlite3.Connection], str]:
+    def work(db: sqlite3.Connection) -> str:
+        db.execute("insert into words values (?)", (word,))
+        return word
+
+    return work
+
+
+class Barrier:
+    """A piece of work that keeps the thread busy until `open`, so that others gather behind it."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._open = threading.Event()
+
+    def __call__(self, _db: sqlite3.Connection) -> None:
+        self.reached.set()
+        assert self._open.wait(PATIENCE)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def gathered(writer: Writer, works: list[Callable[[sqlite3.Connection], str]]) -> list[str | BaseException]:
+    """Hand `works` over while the thread is busy, so that they make one group."""
+    barrier = Barrier()
+    first = asyncio.create_task(writer.do(barrier))
+    await asyncio.to_thread(barrier.reached.wait, PATIENCE)
+    rest = [asyncio.create_task(writer.do(work)) for work in works]
+    await asyncio.sleep(0)
+    barrier.open()
+    await first
+    return await asyncio.gather(*rest, return_exceptions=True)
+
+
+async def test_what_is_awaited_is_committed(path: Path) -> None:
+    async with writing(connecting(path)) as writer:
+        assert await writer.do(saying("a")) == "a"
+        assert words(path) == ["a"]
+
+
+async def test_all_that_waits_goes_in_one_commit(path: Path) -> None:
+    spoken: list[str] = []
+
+    def traced() -> sqlite3.Connection:
+        connection = connecting(path)()
+        connection.set_trace_callback(lambda text: spoken.append(text.lower()))
+        return connection
+
+    wanted = [f"word {number}" for number in range(300)]
+    async with writing(traced) as writer:
+        assert await gathered(writer, [saying(word) for word in wanted]) == wanted
+    assert words(path) == wanted
+    assert sum(text.startswith("insert") for text in spoken) == 300
+    assert spoken.count("commit") == 3  # the barrier, the group, and the empty one at the end
+
+
+async def test_a_lone_piece_waits_for_no_company(path: Path) -> None:
+    async with writing(connecting(path)) as writer:
+        for number in range(20):
+            await asyncio.wait_for(writer.do(saying(str(number))), PATIENCE)
+    assert len(words(path)) == 20
+
+
+async def test_a_piece_that_fails_takes_itself_back_and_nobody_else(path: Path) -> None:
+    def half(db: sqlite3.Connection) -> str:
+        db.execute("insert into words values ('half')")
+        raise LookupError("changed my mind")
+
+    async with writing(connecting(path)) as writer:
+        answers = await gathered(writer, [saying("a"), half, saying("b"), saying("bad"), saying("c")])
+    assert [answer for answer in answers if isinstance(answer, str)] == ["a", "b", "c"]
+    assert isinstance(answers[1], LookupError)
+    assert isinstance(answers[3], JournalUnreadable)
+    assert words(path) == ["a", "b", "c"]
+
+
+async def test_a_piece_sees_what_the_ones_before_it_wrote(path: Path) -> None:
+    def count(db: sqlite3.Connection) -> str:
+        (found,) = db.execute("select count(*) from words").fetchone()
+        return str(found)
+
+    async with writing(connecting(path)) as writer:
+        assert await gathered(writer, [count, saying("a"), count, saying("b"), count]) == ["0", "a", "1", "b", "2"]
+
+
+async def test_a_step_that_the_table_forbids_is_told_as_one(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "create trigger no before insert on words begin select raise(abort, 'forbidden transition: no'); end"
+        )
+    async with writing(connecting(path)) as writer:
+        with pytest.raises(ForbiddenTransition, match="forbidden transition: no"):
+            await writer.do(saying("a"))
+
+
+async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
+    writer = Writer(connecting(path))
+    barrier = Barrier()
+    wanted = [str(number) for number in range(50)]
+    first = asyncio.create_task(writer.do(barrier))
+    rest = [asyncio.create_task(writer.do(saying(word))) for word in wanted]
+    await asyncio.to_thread(barrier.reached.wait, PATIENCE)
+    closing_down = asyncio.create_task(writer.close())
+    await asyncio.sleep(0)
+    barrier.open()
+    await closing_down
+    assert words(path) == wanted
+    await first
+    assert await asyncio.gather(*rest) == wanted
+
+
+async def test_a_waiter_that_was_cancelled_takes_nothing_back_and_disturbs_nobody(path: Path) -> None:
+    async with writing(connecting(path)) as writer:
+        barrier = Barrier()
+        tasks = [asyncio.create_task(writer.do(work)) for work in (barrier, saying("a"), saying("bad"), saying("b"))]
+        await asyncio.to_thread(barrier.reached.wait, PATIENCE)
+        for task in tasks[1:3]:
+            task.cancel()
+        await asyncio.sleep(0)
+        barrier.open()
+        assert await tasks[3] == "b"
+        assert [task.cancelled() for task in tasks] == [False, True, True, False]
+    assert words(path) == ["a", "b"]
+
+
+async def test_a_full_disk_is_told_and_leaves_nothing_half_written(path: Path) -> None:
+    def book(db: sqlite3.Connection) -> str:
+        db.execute("insert into words values ('title')")
+        for chapter in range(100):
+            db.execute("insert into words values (?)", (str(chapter) * 5000,))
+        return "book"
+
+    async with writing(connecting(path, "max_page_count = 12")) as writer:
+        await writer.do(saying("before"))
+        answers = await gathered(writer, [saying("beside"), book, saying("behind")])
+        assert isinstance(answers[1], JournalUnreadable)
+        assert "full" in str(answers[1])
+        told = [answer for answer in answers if isinstance(answer, str)]
+        assert words(path) == ["before", *told]
+        await writer.do(saying("after"))
+    assert words(path) == ["before", *told, "after"]
+
+
+async def test_a_journal_locked_by_another_is_told_to_the_whole_group_and_used_again_later(path: Path) -> None:
+    async with writing(connecting(path, timeout=0)) as writer:
+        barrier = Barrier()
+        first = asyncio.create_task(writer.do(barrier))
+        await asyncio.to_thread(barrier.reached.wait, PATIENCE)
+        barrier.open()
+        await first
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("begin immediate")
+            answers = await asyncio.gather(writer.do(saying("a")), writer.do(saying("b")), return_exceptions=True)
+            assert [type(answer) for answer in answers] == [JournalUnreadable, JournalUnreadable]
+            assert all("locked" in str(answer) for answer in answers)
+            other.execute("rollback")
+        assert await writer.do(saying("c")) == "c"
+    assert words(path) == ["c"]
+
+
+def test_a_loop_that_has_gone_does_not_stop_the_commit(path: Path) -> None:
+    barrier = Barrier()
+
+    async def hand_over() -> Writer:
+        writer = Writer(connecting(path))
+        for work in (barrier, saying("last words")):
+            asyncio.create_task(writer.do(work)).add_done_callback(lambda _task: None)
+        await asyncio.to_thread(barrier.reached.wait, PATIENCE)
+        return writer
+
+    writer = asyncio.run(hand_over())
+    barrier.open()
+    writer._orders.put(None)
+    writer._thread.join(PATIENCE)
+    assert not writer._thread.is_alive()
+    assert words(path) == ["last words"]
