@@ -1,0 +1,203 @@
+"""Calls of the REST API v2: what is asked of which model, and the form that carries it.
+
+    POST /rest_api/v2/<Model>/        application/x-www-form-urlencoded
+    method1=objects.get&arg1={"id": 5}&method2=set&arg2={…}&method3=save&arg3={}&fields=["id"]
+
+Each method is one of the model, or of the object that the step before returned; only the last one's
+result comes back [S, D]. The builders here know these shapes and no model of their own.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from billing.exchange import readable
+from billing.money import wire
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+SECRET_ARGUMENTS: Final = frozenset({"psw", "password", "hash_key", "suid"})
+"""Arguments whose values are never shown: passwords, keys, and the session of a cabinet [S]."""
+
+_PREVIEW: Final = 1000
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Step:
+    """One method and its keyword arguments.
+
+    Values are str, int, bool, None, Decimal for money, date and datetime, and lists or mappings of these.
+    """
+
+    method: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return _describe_step(self)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Call:
+    """One request: the steps, done in order by the billing, and the `fields` wanted of the last object.
+
+    No `fields` means the billing's own choice, all of them, at the price of a query for each reverse
+    link [D, V]. `form` holds what is sent beside the steps as it is; only the health check needs it.
+    Raises ValueError when the model is not a name, for it becomes a part of the address.
+    """
+
+    model: str
+    steps: tuple[Step, ...]
+    fields: tuple[str, ...] = ()
+    form: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.model.isidentifier() and self.model.isascii()):
+            raise ValueError(f"{self.model!r} is not the name of a model")
+        if not (self.steps or self.form):
+            raise ValueError(f"a call of {self.model} needs a method")
+
+    @property
+    def path(self) -> str:
+        """The path of the request, from the root of the billing's address."""
+        return f"/rest_api/v2/{self.model}/"
+
+    @property
+    def of_cabinet(self) -> bool:
+        """Whether the answer is one of `web_cabinet.*`: a list that starts with a JSON string [I]."""
+        return bool(self.steps) and self.steps[-1].method.startswith("web_cabinet.")
+
+    def asking(self, *fields: str) -> "Call":
+        """The same call, with these fields wanted of the last object: "ip", "tarif__name" [S, D]."""
+        return replace(self, fields=fields)
+
+    def __repr__(self) -> str:
+        return f"<Call {describe(self)}>"
+
+
+def create(model: str, /, **values: object) -> Call:
+    """A new object of the model; it needs no `save` [S]. Must not be repeated."""
+    return Call(model, (Step("objects.create", values),))
+
+
+def get(model: str, key: Mapping[str, object], /, *steps: Step) -> Call:
+    """The one object that the key finds, and what is to be done with it: nothing, or `steps` in order.
+
+    None or several is an error of the billing's [I, S].
+    """
+    return Call(model, (Step("objects.get", key), *steps))
+
+
+def get_set_save(
+    model: str,
+    key: Mapping[str, object],
+    values: Mapping[str, object],
+    /,
+    *,
+    save: Mapping[str, object] = NOTHING,
+) -> Call:
+    """Find an object, assign values, and save it with the billing's own logic: one request [S].
+
+    `save` holds arguments of the saving, as {"allow_set_none_manager": True} [S]. Can be repeated.
+    """
+    return get(model, key, Step("set", values), Step("save", save))
+
+
+def filter_(model: str, criteria: Mapping[str, object] = NOTHING, /, *fields: str) -> Call:
+    """All objects that meet the criteria, which are Django's: exact, `a__b`, `__range` [D]."""
+    return Call(model, (Step("objects.filter", criteria),), fields)
+
+
+def version() -> Call:
+    """Version and time of the server: the health check. It has no methods, but a field of its own [V]."""
+    return Call("Version", (), form=(("get_version", "True"),))
+
+
+def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
+    """The body of the request, form-encoded: `+` becomes %2B, Cyrillic stands in the JSON as UTF-8.
+
+    `argN` is always sent, `{}` when empty [S, D]; Decimal goes as a string in plain notation; dates as
+    2019-06-01, with time as 2019-06-01 00:00:00 [S]. `extra` are the configured form fields, a key or
+    password among them. Raises TypeError for a float, which is no way to hold money.
+    """
+    form: list[tuple[str, str | bytes]] = []
+    for number, step in enumerate(call.steps, 1):
+        arguments = step.arguments
+        for value in arguments.values():
+            if type(value) not in _PLAIN:
+                arguments = {name: _sendable(value) for name, value in arguments.items()}
+                break
+        else:
+            # msgspec takes no other mappings than dict.
+            arguments = dict(arguments)
+        form.extend(((f"method{number}", step.method), (f"arg{number}", _ENCODER.encode(arguments))))
+    if call.fields:
+        form.append(("fields", _ENCODER.encode(call.fields)))
+    form.extend(call.form)
+    form.extend(extra.items())
+    return urlencode(form).encode("ascii")
+
+
+def secrets_of(call: Call) -> list[str]:
+    """The values of a call that must not be shown, wherever they turn up."""
+    return [
+        str(step.arguments[name])
+        for step in call.steps
+        if not SECRET_ARGUMENTS.isdisjoint(step.arguments)
+        for name in SECRET_ARGUMENTS.intersection(step.arguments)
+    ]
+
+
+def describe(call: Call) -> str:
+    """One readable line for a preview or a log, without secrets.
+
+    As `AdminAccounts: objects.get(account_id_abonents=5) → set(limit_warning="-120") → save()`.
+    """
+    line = f"{call.model}: " + " → ".join(_describe_step(step) for step in call.steps)
+    if call.form:
+        line += ", ".join(f"{name}={value}" for name, value in call.form)
+    if call.fields:
+        line += " | " + ", ".join(call.fields)
+    return readable(line, limit=_PREVIEW)
+
+
+def _describe_step(step: Step) -> str:
+    return f"{step.method}({', '.join(_describe_arguments(step.arguments.items()))})"
+
+
+def _describe_arguments(arguments: Iterable[tuple[str, object]]) -> Iterable[str]:
+    for name, value in arguments:
+        # An empty password says that it is being cleared: that is no secret.
+        if name in SECRET_ARGUMENTS and value not in {"", None}:
+            yield f"{name}=•••"
+        elif isinstance(value, float):
+            yield f"{name}={value}"
+        else:
+            yield f"{name}={_ENCODER.encode(_sendable(value)).decode()}"
+
+
+def _sendable(value: object) -> object:
+    """A value as JSON is to hold it; msgspec's own way is wrong for Decimal (1E+2) and datetime (the T)."""
+    match value:
+        case None | str() | int():
+            return value
+        case Decimal():
+            return wire(value)
+        case dt.datetime():
+            if value.tzinfo is not None:
+                raise TypeError(f"{value} has a time zone: the billing knows its own local time only")
+            return value.strftime("%Y-%m-%d %H:%M:%S")
+        case dt.date():
+            return value.isoformat()
+        case Mapping():
+            return {str(name): _sendable(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_sendable(item) for item in value]
+    raise TypeError(f"{value!r}, a {type(value).__name__}, cannot be sent to the billing")

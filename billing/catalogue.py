@@ -1,0 +1,76 @@
+"""The billing's error texts, and what each of them means for a run.
+
+From carbon-billing.md, section 2: texts of the product [V]; that REST hands them on verbatim is an
+inference [?], hence the stable part of each is matched, wherever it stands and however it is cased.
+"""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What an error text means."""
+
+    BUSY = "busy"
+    """Nothing was done; the same call may succeed later."""
+    ROW = "row"
+    """This row is refused, for good; others are not concerned."""
+    SYSTEM = "system"
+    """No row can succeed until somebody acts: the run stops."""
+    UNRECOGNISED = "unrecognised"
+    """Not in the catalogue: the row fails, is kept with its text, and counts towards the error budget."""
+
+
+CATALOGUE: Final[tuple[tuple[str, Kind], ...]] = (
+    # The whole system. First, for a text that holds two of these must rather stop a run than fail rows.
+    ("Сохранение отключено", Kind.SYSTEM),  # the server is in read-only mode
+    ("regreadonly", Kind.SYSTEM),  # the same, by the name of its flag
+    ("Превышена лицензия", Kind.SYSTEM),  # no further subscriber can be created
+    ("Недостаточно прав", Kind.SYSTEM),
+    ("Доступ запрещен", Kind.SYSTEM),
+    ("Не найдена модель", Kind.SYSTEM),  # the job's model is unknown to this version
+    # Busy. The object or its account has work of its own under way.
+    ("абонент обрабатывается, попробуйте позже", Kind.BUSY),
+    ("необработанные данные в Account_Stack", Kind.BUSY),
+    ("с проводками в стеке", Kind.BUSY),
+    ("идёт другая обработка", Kind.BUSY),
+    ("Слишком частые запросы", Kind.BUSY),
+    # This row.
+    ("Группе нельзя добавлять финансовую операцию", Kind.ROW),  # the id is a folder's
+    ("нет счета для проведения финансовой операции", Kind.ROW),
+    ("номер договора уже закреплен", Kind.ROW),
+    ("Операция уже сторнирована", Kind.ROW),
+    ("Перерасчет поддерживает не более 6 месяцев", Kind.ROW),
+    ("Объект уже удалён", Kind.ROW),
+    ("Обещанный платеж уже подключен", Kind.ROW),
+    ("Правильный формат: +79…", Kind.ROW),  # a phone number
+    ("На объект ссылаются", Kind.ROW),  # a delete without clean_links
+    ("Не найден атрибут", Kind.ROW),
+    ("Метод … нельзя вызвать", Kind.ROW),
+    # Django's own words for objects.get of none and of several: the API's objects are Django's [I, V].
+    ("matching query does not exist", Kind.ROW),
+    ("get() returned more than one", Kind.ROW),
+)
+"""Text stem and kind; "…" stands for anything in between. The first that is found decides."""
+
+
+def kind_of(text: str) -> Kind:
+    """The kind of an error text: case, ё, typographic and doubled spaces make no difference."""
+    plain = _plain(text)
+    for pattern, kind in _PATTERNS:
+        if pattern.search(plain):
+            return kind
+    return Kind.UNRECOGNISED
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().replace("ё", "е").split())
+
+
+def _pattern(stem: str) -> re.Pattern[str]:
+    # The gap is bounded: an error names a method there, and a page of text must stay cheap to search.
+    return re.compile(".{0,200}?".join(re.escape(_plain(part)) for part in stem.split(" … ")).replace("…", ""))
+
+
+_PATTERNS: Final = tuple((_pattern(stem), kind) for stem, kind in CATALOGUE)

@@ -1,0 +1,387 @@
+"""The HTTP client: one POST a call, and an account of what became of it.
+
+POST only, also for reads. aiohttp silently re-sends GET, PUT and DELETE when a kept-alive connection
+turns out dead, and never POST; redirects are off, for a 307 would post again. What was sent may thus
+arrive once or not at all, never twice.
+"""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace, TracebackType
+from typing import Final, Self
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from billing.answers import read_answer
+from billing.calls import Call, describe, encode, secrets_of, version
+from billing.errors import (
+    BillingAway,
+    BillingBusy,
+    BillingRefused,
+    NotTheBilling,
+    SettingsError,
+    SystemRefusal,
+)
+from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused, readable
+from billing.listening import Flight, Listener, Seen, ending_of
+
+MEBIBYTE: Final = 1024 * 1024
+_OWN_FIELD: Final = re.compile(r"(method|arg)\d+|fields")
+_OWN_HEADERS: Final = frozenset({"content-type", "content-length", "transfer-encoding", "host", "connection"})
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SERVER_ERROR: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How the billing is reached.
+
+    `base_url` as http://HOST:8082, a path prefix is kept. `extra` are form fields sent with each call
+    (`hash_key`, `psw` on older installations), `headers` likewise; neither is ever shown. Times are in
+    seconds: `connect` for TCP and TLS, `read` for each silence of the server, `deadline` for the whole.
+    Raises SettingsError when one of these cannot be used.
+    """
+
+    base_url: str
+    extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    connect: float = 10.0
+    read: float = 60.0
+    deadline: float = 120.0
+    answer_limit: int = 8 * MEBIBYTE
+
+    def __post_init__(self) -> None:
+        _check_url(self.base_url)
+        for name in self.extra:
+            if not name or _OWN_FIELD.fullmatch(name):
+                raise SettingsError(f"{name!r} cannot be an extra form field: calls use that name themselves.")
+        for name, value in self.headers.items():
+            if not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
+                raise SettingsError(f"{readable(name)!r} cannot be an extra header.")
+            if any(character in value for character in "\r\n\0"):
+                raise SettingsError(f"The value of the extra header {name} holds a line break.")
+        if min(self.connect, self.read, self.deadline, self.answer_limit) <= 0:
+            raise SettingsError("Time-outs and the limit of an answer must be above zero.")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a read is asked again, and how long it waits in between, in seconds.
+
+    Waits are full jitter: anything from nothing to `base`, doubled each time up to `longest`. A billing
+    that asks for more than `limit` is not waited for.
+    """
+
+    attempts: int = 4
+    base: float = 0.5
+    longest: float = 8.0
+    limit: float = 60.0
+
+    def wait(self, attempt: int, chance: float, asked: float | None) -> float:
+        """Seconds to wait after the attempt (from 0), at least what the billing `asked` for."""
+        return max(chance * min(self.longest, self.base * 2.0**attempt), asked or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A billing that works: its version, its own clock as it writes it, and how long it took to say so."""
+
+    version: str
+    server_time: str | None
+    seconds: float
+
+
+class BillingClient:
+    """The REST API of one billing; an async context manager.
+
+    How many calls are in flight is for the caller to bound. `listener` hears every call, secrets and all.
+    `sleep` and `chance` (a number from 0 to 1) serve the waits of `ask` and are there to be replaced in tests.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        patience: Patience | None = None,
+        listener: Listener | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._patience = patience or Patience()
+        self._listener = listener
+        self._sleep = sleep
+        self._chance = chance
+        self._base = settings.base_url.rstrip("/")
+        self._urls: dict[str, URL] = {}
+        self._hidden = [*settings.extra.values(), *settings.headers.values()]
+        self._session: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"<BillingClient {self._base}>"
+
+    async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_note_leaving)
+        settings = self._settings
+        self._session = aiohttp.ClientSession(
+            # Waiting for a free connection would count as silence of the server: the caller's own gate
+            # bounds what is in flight.
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=settings.connect,
+                sock_read=settings.read,
+            ),
+            headers={
+                "Accept": "application/json",
+                "User-Agent": "carbon-migrate",
+                **settings.headers,
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            trace_configs=[trace],
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, call: Call) -> Exchange:
+        """Send a call once, and tell what was seen. Trouble of the network is a value, never raised."""
+        return (await self.observe(call))[1]
+
+    async def observe(self, call: Call) -> tuple[Seen, Exchange]:
+        """Send a call once, as `send`, and tell also what the answer looked like before it was judged."""
+        flight = Flight()
+        listener = self._listener
+        if listener is None:
+            seen = await self._post(call, flight)
+            return seen, self._read(call, seen)
+        await listener.ready()
+        started = time.perf_counter()
+        try:
+            seen = await self._post(call, flight)
+        except asyncio.CancelledError:
+            listener.heard(flight.heard(call, time.perf_counter() - started))
+            raise
+        seconds = time.perf_counter() - started
+        exchange = self._read(call, seen)
+        listener.heard(flight.heard(call, seconds, seen, exchange))
+        return seen, exchange
+
+    async def ask(self, call: Call) -> object:
+        """The result of a call that only reads: it is asked again when it was lost or the billing is busy.
+
+        Raises BillingRefused, SystemRefusal, BillingBusy or BillingAway.
+        """
+        patience = self._patience
+        attempt = 0
+        while True:
+            exchange = await self.send(call)
+            asked: float | None = None
+            match exchange:
+                case Answered(result):
+                    return result
+                case Refused(text):
+                    raise BillingRefused(f"The billing refuses {describe(call)}: {text}")
+                case SystemRefused(text):
+                    raise _system_refusal(text)
+                case Busy(text, asked):
+                    pass
+                case NotSent(text) | Lost(text):
+                    pass
+            wait = patience.wait(attempt, self._chance(), asked)
+            attempt += 1
+            if attempt >= patience.attempts or wait > patience.limit:
+                raise self._given_up(exchange, attempt)
+            await self._sleep(wait)
+
+    async def health(self) -> Health:
+        """Ask the billing for its version and time, once.
+
+        Raises NotTheBilling when something else answers, BillingAway when nobody does, BillingBusy and
+        SystemRefusal when the billing says so; each sentence tells what to do next.
+        """
+        started = time.perf_counter()
+        call = version()
+        seen, exchange = await self.observe(call)
+        seconds = time.perf_counter() - started
+        match exchange:
+            case Answered(result):
+                return self._health(result, seconds)
+            case Busy(text, wait):
+                raise BillingBusy(f"The billing at {self._base} is busy: {text}. Try again later.", wait)
+            case Refused(text):
+                raise self._not_the_billing(text)
+            case SystemRefused(text):
+                if isinstance(seen, tuple) and seen[0] not in {401, 403}:
+                    raise self._not_the_billing(text)
+                raise _system_refusal(text)
+            case NotSent(text):
+                raise BillingAway(
+                    f"Nobody answers at {self._base}: {text}. Check host and port, and that the billing's REST "
+                    "API is up and open to this machine.",
+                )
+            case Lost(text):
+                if isinstance(seen, tuple) and seen[0] < _SERVER_ERROR:
+                    raise self._not_the_billing(text)
+                raise BillingAway(
+                    f"The server at {self._base} gives no answer of use: {text}. Look into the billing's own "
+                    "log, and try again once it answers.",
+                )
+
+    async def _post(self, call: Call, flight: Flight) -> Seen:
+        """Exactly one POST: the answer as it came, or why there is none."""
+        session = self._session
+        if session is None:
+            raise RuntimeError("BillingClient is an async context manager: use it in `async with`")
+        flight.form = body = encode(call, self._settings.extra)
+        url = self._urls.get(call.model)
+        if url is None:
+            url = self._urls[call.model] = URL(self._base + call.path)
+        try:
+            # The deadline is the outermost: whatever it cuts short, `flight` knows whether anything had left.
+            async with (
+                asyncio.timeout(self._settings.deadline),
+                session.post(url, data=body, allow_redirects=False, trace_request_ctx=flight) as response,
+            ):
+                flight.response = response
+                answer = await _read_whole(response, self._settings.answer_limit, flight)
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
+            flight.ending = ending_of(fault)
+            text = readable(self._trouble(fault, left=flight.left), [*self._hidden, *secrets_of(call)])
+            return Lost(text) if flight.left else NotSent(text)
+        if answer is None:
+            limit = self._settings.answer_limit // 1024
+            return Lost(f"HTTP {response.status} with an answer of more than {limit} KiB, not read to its end")
+        return response.status, response.headers, answer
+
+    def _read(self, call: Call, seen: Seen) -> Exchange:
+        if not isinstance(seen, tuple):
+            return seen
+        status, headers, body = seen
+        return read_answer(
+            status,
+            headers,
+            body,
+            cabinet=call.of_cabinet,
+            hidden=[*self._hidden, *secrets_of(call)],
+        )
+
+    def _trouble(self, fault: Exception, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
+        """Say what happened to a request that got no answer."""
+        settings = self._settings
+        match fault:
+            case TimeoutError() if left:
+                return f"no answer in time ({settings.read:g} s of silence, {settings.deadline:g} s in all)"
+            case TimeoutError():
+                return f"no connection in time ({settings.connect:g} s to connect, {settings.deadline:g} s in all)"
+            case aiohttp.ClientConnectorDNSError():
+                return f"the name {fault.host} is not known"
+            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+                return f"no TLS with {fault.host}:{fault.port}: {fault.__cause__ or fault}"
+            case aiohttp.ClientConnectorError():
+                return f"no connection to {fault.host}:{fault.port}: {fault.strerror or fault.os_error}"
+            case aiohttp.ServerDisconnectedError():
+                return "the connection was closed before an answer came"
+            case aiohttp.ClientPayloadError():
+                return f"the answer broke off: {fault}"
+            case aiohttp.ClientResponseError():
+                return f"what came back is not HTTP: {fault.message}"
+        return f"the connection broke: {str(fault) or type(fault).__name__}"
+
+    def _given_up(self, exchange: Exchange, attempts: int) -> BillingBusy | BillingAway:
+        times = "once" if attempts == 1 else f"{attempts} times"
+        if isinstance(exchange, Busy):
+            return BillingBusy(
+                f"The billing at {self._base} is busy, asked {times}: {exchange.text}. Try again later.",
+                exchange.retry_after,
+            )
+        text = exchange.text if isinstance(exchange, NotSent | Lost) else ""
+        return BillingAway(
+            f"The billing at {self._base} gives no answer, asked {times}: {text}. Check that it is up and reachable.",
+        )
+
+    def _health(self, result: object, seconds: float) -> Health:
+        """Read the version's result; that `result` holds both is known, their names are not [V, ?]."""
+        if isinstance(result, list) and len(result) == 1:
+            result = result[0]
+        if isinstance(result, dict):
+            named = {str(name).casefold(): value for name, value in result.items()}
+            number = next((value for name, value in named.items() if "version" in name), None)
+            clock = next((value for name, value in named.items() if "time" in name or "date" in name), None)
+        else:
+            number, clock = result, None
+        if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
+            raise self._not_the_billing(f"its answer names no version: {readable(str(result), self._hidden, 80)}")
+        return Health(
+            readable(str(number), limit=80),
+            None if clock is None else readable(str(clock), limit=80),
+            seconds,
+        )
+
+    def _not_the_billing(self, text: str) -> NotTheBilling:
+        return NotTheBilling(
+            f"What answers at {self._base} is not the billing's REST API: {text}. Check address and port "
+            "(the REST API's is usually 8082, not that of the web pages).",
+        )
+
+
+async def _note_leaving(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.left = True
+
+
+async def _read_whole(response: aiohttp.ClientResponse, limit: int, flight: Flight) -> bytes | None:
+    """The body, or None when it is longer than the limit."""
+    content = response.content
+    body = await content.readany()
+    if len(body) <= limit and content.at_eof():
+        return body
+    parts, size = [body], len(body)
+    flight.parts = parts
+    while size <= limit:
+        part = await content.readany()
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+    return None
+
+
+def _system_refusal(text: str) -> SystemRefusal:
+    return SystemRefusal(
+        f"The billing refuses everything: {text}. Its administrator has to look into rights, licence and "
+        "read-only mode, and into the key or password configured here.",
+    )
+
+
+def _check_url(base_url: str) -> None:
+    """Refuse what is not an address of a billing. The address itself is shown only where it is harmless."""
+    try:
+        url = URL(base_url)
+        url.port  # noqa: B018 — reading it is what checks it
+    except ValueError:
+        raise SettingsError("The billing's address cannot be read; it looks like http://HOST:8082.") from None
+    if url.user is not None or url.password is not None or "@" in base_url:
+        raise SettingsError(
+            "The billing's address must not hold a user or password: logs and the process list would show it. "
+            "Configure an Authorization header instead.",
+        )
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise SettingsError(f"{readable(base_url)!r} is no address of a billing; it looks like http://HOST:8082.")
+    if url.query_string or url.fragment:
+        raise SettingsError(f"The billing's address takes neither ? nor #: {readable(str(url.with_query(None)))}")

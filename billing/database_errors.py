@@ -1,0 +1,33 @@
+"""What can go wrong with the billing's database.
+
+    BillingError
+    └── DatabaseError
+        ├── RuntimeMissing      the operator: a package of the machine is missing
+        ├── DatabaseAway        the network, the server or the file: nothing answers there
+        ├── WrongPassword       the operator: the server knows the user by another password
+        └── StatementRefused    whoever wrote the statement, or a value that does not fit
+
+A database that is not a billing's is `billing.errors.NotTheBilling`.
+"""
+
+from billing.errors import BillingError
+
+
+class DatabaseError(BillingError):
+    """Root of what the billing's database raises; its text is a sentence for the operator, never with a password."""
+
+
+class RuntimeMissing(DatabaseError):
+    """Raised when the Firebird library cannot be loaded; the text names the command to type."""
+
+
+class DatabaseAway(DatabaseError):
+    """Raised when the database cannot be reached, or was lost on the way."""
+
+
+class WrongPassword(DatabaseError):
+    """Raised when the server refuses the user or the password."""
+
+
+class StatementRefused(DatabaseError):
+    """Raised when Firebird refuses a statement: syntax, unknown column, a value that does not fit."""

@@ -1,0 +1,53 @@
+"""What this room raises, by who has to act.
+
+    BillingError
+    ├── SettingsError        the operator: an address, a header or a form field that cannot be used
+    ├── AmountError          whoever wrote the file: an amount that cannot be read (in `billing.money`)
+    ├── BillingAway          the network or the server: nobody answers
+    ├── BillingBusy          nobody: wait and ask again
+    ├── NotTheBilling        the operator: something else answers at this address
+    ├── UnreadableAnswer     us: an answer of a shape that this program does not know
+    ├── BillingRefused       whoever asked: the billing refuses this one question
+    └── SystemRefusal        the billing's administrator: rights, licence, read-only
+
+A call that writes raises none of these: what became of it is a value, see `billing.exchange`.
+"""
+
+
+class BillingError(Exception):
+    """Root of what the billing room raises; its text is a sentence for the operator, free of secrets."""
+
+
+class SettingsError(BillingError, ValueError):
+    """Raised when the address, an extra header or an extra form field cannot be used as configured."""
+
+
+class BillingAway(BillingError):
+    """Raised when nobody answers: no connection, no answer in time, or a server that only crashes."""
+
+
+class BillingBusy(BillingError):
+    """Raised when the billing is still busy after the patience of a read is used up.
+
+    `retry_after` is the wait in seconds that the billing asked for, or None.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NotTheBilling(BillingError):
+    """Raised when what answers at the address is not the billing's REST API."""
+
+
+class UnreadableAnswer(BillingError):
+    """Raised when the billing's answer has a shape that the question cannot have."""
+
+
+class BillingRefused(BillingError):
+    """Raised when the billing refuses the question itself; asking again will not help."""
+
+
+class SystemRefusal(BillingError):
+    """Raised when the billing refuses everything: rights, licence, read-only, 401 or 403."""

@@ -1,0 +1,76 @@
+"""Django's filters as SQL: exact, `fk__field`, `__range`, reverse links.
+
+The SQL is put together from the names in `billing.mockserver.models`; values are always bound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from billing.mockserver import refusals
+from billing.mockserver.models import MODELS, Field, Model
+from billing.mockserver.values import Stored, stored
+
+_PAIR = 2
+
+
+@dataclass(slots=True)
+class _Query:
+    joins: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    values: list[Stored] = field(default_factory=list)
+
+    def join(self, model: Model, column: str, to: str) -> str:
+        alias = f"t{len(self.joins) + 1}"
+        self.joins.append(f"join {model.table} {alias} on {alias}.{column} = {to}")
+        return alias
+
+
+def select(model: Model, lookups: Mapping[str, object]) -> tuple[str, list[Stored]]:
+    """The statement that finds objects of a model, all columns in the order of its fields, and its values.
+
+    Raises `Refusal` for an attribute that is not there, `BadValue` for a value that is not of its kind.
+    """
+    query = _Query()
+    for lookup, value in lookups.items():
+        _add(query, model, "t0", lookup, value)
+    columns = ", ".join(f"t0.{attribute.column}" for attribute in model.fields.values())
+    joins = "".join(f" {join}" for join in query.joins)
+    where = f" where {' and '.join(query.conditions)}" if query.conditions else ""
+    sql = f"select {columns} from {model.table} t0{joins}{where} order by t0.{model.key.column}"  # noqa: S608 - names of ours
+    return sql, query.values
+
+
+def _add(query: _Query, model: Model, alias: str, lookup: str, value: object) -> None:
+    name, _, rest = lookup.partition("__")
+    if name == "pk":
+        name = model.key.name
+    reverse = model.reverse.get(name)
+    attribute = model.fields.get(name)
+    relation = model.relation(name)
+    if reverse is not None:
+        other = MODELS[reverse.model]
+        joined = query.join(other, other.fields[reverse.by].column, f"{alias}.{model.key.column}")
+        _add(query, other, joined, rest or other.key.name, value)
+    elif attribute is not None and rest in {"", "exact", "range"}:
+        _compare(query, attribute, alias, value, ranged=rest == "range")
+    elif relation is not None and relation.refers and rest:
+        other = MODELS[relation.refers]
+        _add(query, other, query.join(other, other.key.column, f"{alias}.{relation.column}"), rest, value)
+    elif relation is not None:
+        _compare(query, relation, alias, value, ranged=False)
+    else:
+        raise refusals.unknown_attribute(lookup)
+
+
+def _compare(query: _Query, attribute: Field, alias: str, value: object, *, ranged: bool) -> None:
+    column = f"{alias}.{attribute.column}"
+    if ranged:
+        if not isinstance(value, list) or len(value) != _PAIR:
+            raise refusals.Refusal(f"Неверное значение {value!r}")
+        query.conditions.append(f"{column} between ? and ?")
+        query.values.extend(stored(attribute.kind, end) for end in value)
+    elif (wanted := stored(attribute.kind, value)) is None:
+        query.conditions.append(f"{column} is null")
+    else:
+        query.conditions.append(f"{column} = ?")
+        query.values.append(wanted)

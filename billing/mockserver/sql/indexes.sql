@@ -1,0 +1,20 @@
+-- What a real billing's tables have besides their keys; made after the rows, which is some times faster.
+
+alter table abonents add constraint fk_abonents_parent foreign key (parent_id) references abonents (id);
+alter table abonents add constraint fk_abonents_account foreign key (account_id) references admin_accounts (id);
+alter table abonents add constraint fk_abonents_tarif foreign key (tarif_id) references tarif (id);
+alter table users add constraint fk_users_abonent foreign key (abonent_id) references abonents (id);
+alter table users_usluga add constraint fk_users_usluga_abonent foreign key (abonent_id) references abonents (id);
+alter table users_usluga add constraint fk_users_usluga_usluga foreign key (usluga_id) references usluga (id);
+alter table tarif_users_usluga add constraint fk_tarif_usluga_tarif foreign key (tarif_id) references tarif (id);
+alter table tarif_users_usluga add constraint fk_tarif_usluga_usluga foreign key (usluga_id) references usluga (id);
+alter table finance_operations add constraint fk_operations_abonent
+    foreign key (abonent_id) references abonents (id);
+alter table abonents_block_history add constraint fk_block_history_abonent
+    foreign key (abonent_id) references abonents (id);
+alter table attribute_values add constraint fk_attribute_abonent foreign key (abonent_id) references abonents (id);
+create index abonents_contract_number on abonents (contract_number);
+create index abonents_sms on abonents (sms);
+create index users_login on users (login);
+create index users_ip on users (ip);
+create index ledger_subject on mock_ledger (subject);

@@ -1,0 +1,105 @@
+"""Values between the REST API and the database: roubles and scaled integers, dotted addresses and whole ones."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from ipaddress import AddressValueError, IPv4Address
+from typing import Final, TypeAlias
+
+from billing.money import roubles, scaled, wire
+
+Stored: TypeAlias = int | str | date | datetime | None
+Shown: TypeAlias = int | str | None
+
+_DATE: Final = "%Y-%m-%d"
+_TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S"
+
+
+class Kind(Enum):
+    """What a column holds, and how the REST API writes it [S, D]."""
+
+    INTEGER = "an integer, taken as a string too"
+    TEXT = "text"
+    MONEY = "roubles as a string, scaled by 10^10 in the database"
+    FLAG = "0 or 1, taken as a boolean too"
+    DATE = "2019-06-01"
+    TIMESTAMP = "2019-06-01 00:00:00; a date alone is its midnight"
+    ADDRESS = "a dotted IPv4 address, an integer in the database; none is an empty string"
+
+
+class BadValue(ValueError):
+    """Raised when a value is not of its column's kind; the text is what the caller is answered."""
+
+
+def stored(kind: Kind, value: object) -> Stored:
+    """The value as the database holds it; raises `BadValue`."""
+    if value is None:
+        return None
+    try:
+        return _STORED[kind](value)
+    except (ValueError, TypeError, InvalidOperation, AddressValueError) as error:
+        raise BadValue(f"Неверное значение {value!r}") from error
+
+
+def shown(kind: Kind, value: Stored) -> Shown:
+    """The value as the REST API answers it."""
+    if kind is Kind.ADDRESS:
+        return str(IPv4Address(value)) if isinstance(value, int) and value else ""
+    if isinstance(value, datetime):
+        return value.strftime(_TIMESTAMP)
+    if isinstance(value, date):
+        return value.strftime(_DATE)
+    if kind is Kind.MONEY and isinstance(value, int):
+        return wire(roubles(value))
+    return value
+
+
+def _integer(value: object) -> int:
+    # True is an int to Python, and 1.5 would be cut to 1.
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError
+    return int(value)
+
+
+def _money(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    return scaled(Decimal(str(value)))
+
+
+def _flag(value: object) -> int:
+    flag = int(value) if isinstance(value, bool) else _integer(value)
+    if flag not in {0, 1}:
+        raise ValueError
+    return flag
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str | int | float):
+        raise TypeError
+    return str(value)
+
+
+def _date(value: object) -> date:
+    return datetime.strptime(_text(value), _DATE).date()  # noqa: DTZ007 - the billing's dates have no zone
+
+
+def _timestamp(value: object) -> datetime:
+    text = _text(value)
+    return datetime.strptime(text, _TIMESTAMP if " " in text else _DATE)  # noqa: DTZ007 - the same
+
+
+def _address(value: object) -> int | None:
+    return int(IPv4Address(_text(value))) if value not in {"", 0} else None
+
+
+_STORED: Final[dict[Kind, Callable[[object], Stored]]] = {
+    Kind.INTEGER: _integer,
+    Kind.TEXT: _text,
+    Kind.MONEY: _money,
+    Kind.FLAG: _flag,
+    Kind.DATE: _date,
+    Kind.TIMESTAMP: _timestamp,
+    Kind.ADDRESS: _address,
+}

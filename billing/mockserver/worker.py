@@ -1,0 +1,167 @@
+"""The one thread that works on the mock billing's database.
+
+It takes all requests that wait, carries each out behind a savepoint of its own, commits once, and then answers all:
+under load the cost of a commit is shared by many, without anybody ever waiting for others to come.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import msgspec
+import structlog
+
+from billing.database import Dsn
+from billing.mockserver.chain import Chain, Chains
+from billing.mockserver.ledger import last_request
+from billing.mockserver.refusals import Refusal
+from billing.mockserver.rules import OpeningBalance
+from billing.mockserver.session import Session
+
+_AT_ONCE: Final = 256
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer, JSON, or a page of a crash when `status` is 500."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    chain: Chain
+    future: asyncio.Future[Answer]
+
+
+CRASH: Final = Answer(500, b"<html><head><title>Server Error (500)</title></head><body>Server Error</body></html>")
+
+
+class Worker:
+    """The thread, from `start` to `stop`; `do` may be awaited by any number of tasks of one event loop."""
+
+    def __init__(self, dsn: Dsn, opening_balance: OpeningBalance) -> None:
+        self._dsn = dsn
+        self._opening_balance: OpeningBalance = opening_balance
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._request = 0
+
+    async def start(self) -> None:
+        """Open the database; raises what `billing.database.attach` raises."""
+        self._loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._work, args=(opened,), name="mock billing", daemon=True)
+        self._thread.start()
+        await opened
+
+    async def stop(self) -> None:
+        """Do what was asked for so far, and close the database."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+
+    async def do(self, chain: Chain) -> Answer:
+        """Carry out a chain; the answer comes when its effect is committed."""
+        assert self._loop is not None  # noqa: S101 - started
+        job = _Job(chain, self._loop.create_future())
+        self._jobs.put(job)
+        return await job.future
+
+    def _work(self, opened: asyncio.Future[None]) -> None:
+        assert self._loop is not None  # noqa: S101 - started
+        try:
+            session = Session(self._dsn)
+            self._request = last_request(session)
+            session.commit()
+        except Exception as error:  # noqa: BLE001 - whatever it is, `start` raises it
+            self._call(_fail, opened, error)
+            return
+        self._call(_succeed, opened, None)
+        chains = Chains(session, self._opening_balance)
+        try:
+            while jobs := self._waiting():
+                answers = self._carry_out(session, chains, jobs)
+                self._call(_answer, jobs, answers)
+        finally:
+            session.close()
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None  # noqa: S101 - started
+        # The loop may be gone: then nobody waits for the answers either.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _waiting(self) -> list[_Job]:
+        """All jobs that wait, at least one; none at the end."""
+        job = self._jobs.get()
+        jobs: list[_Job] = []
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == _AT_ONCE:
+                return jobs
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return jobs
+        if jobs:
+            # The end has been seen; it is to be seen again when these are done.
+            self._jobs.put(None)
+        return jobs
+
+    def _carry_out(self, session: Session, chains: Chains, jobs: list[_Job]) -> list[Answer]:
+        try:
+            answers = [self._one(session, chains, job.chain) for job in jobs]
+            session.commit()
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # The database is gone or full: nothing of these is kept, and nobody is told otherwise.
+            _log.exception("the mock billing's database fails")
+            with suppress(Exception):
+                session.abandon()
+            return [CRASH] * len(jobs)
+        return answers
+
+    def _one(self, session: Session, chains: Chains, chain: Chain) -> Answer:
+        self._request += 1
+        if chain.writes:
+            session.save_here()
+        try:
+            result = chains.carry_out(chain, self._request)
+            return Answer(200, msgspec.json.encode({"call": chain.call, "result": result}))
+        except Refusal as refusal:
+            if chain.writes:
+                session.go_back()
+            return refused(chain.call, str(refusal))
+        except Exception:  # noqa: BLE001 - the same
+            _log.exception("a call to the mock billing fails", model=chain.model, call=chain.call)
+            if chain.writes:
+                session.go_back()
+            return CRASH
+
+
+def refused(call: str, error: str) -> Answer:
+    """The answer to a call that is refused: the error stands in the same object, with HTTP 200 [D, ?]."""
+    return Answer(200, msgspec.json.encode({"call": call, "error": error}))
+
+
+def _succeed(future: asyncio.Future[None], result: None) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _answer(jobs: list[_Job], answers: list[Answer]) -> None:
+    for job, answer in zip(jobs, answers, strict=True):
+        if not job.future.done():
+            job.future.set_result(answer)

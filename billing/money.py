@@ -1,0 +1,229 @@
+"""Money: roubles as Decimal, the database's scaled integers, and amounts as people type them.
+
+No float is ever computed with. Nothing is guessed: an amount that can be read in two ways is refused.
+"""
+
+import unicodedata
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from billing.errors import BillingError
+
+SCALE: Final = 10**10
+"""The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe of limits by tariff)."""
+
+_SCALE_PLACES: Final = 10
+_KOPECK_PLACES: Final = 2
+_GROUP: Final = 3
+_MOST_DIGITS: Final = 12
+_LONGEST_TEXT: Final = 40
+
+_SPACES: Final = frozenset(" \u00a0\u202f")
+"""What stands between thousands: a space, a no-break space, a narrow no-break space."""
+_SEPARATORS: Final = frozenset(".,")
+_MINUS: Final = frozenset("-\u2212")
+_DIGITS: Final = frozenset("0123456789")
+
+_LOOKALIKES: Final = {
+    "a zero": "OoОо",
+    "a one": "lIіІ",
+    "a three": "Зз",
+    "a five": "Ss",
+    "a six": "б",
+    "an eight": "BВ",
+}
+"""Letters, Latin and Cyrillic, that are taken for digits when a file is typed or scanned."""
+
+
+class AmountError(BillingError, ValueError):
+    """Raised when a text is not an amount, or is one that could be read in two ways.
+
+    `position` is the 1-based place of the offending character in the text as given.
+    """
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+def roubles(scaled: int) -> Decimal:
+    """The roubles of a database integer, exactly; with two decimals, or more where they are needed."""
+    places = _SCALE_PLACES
+    while places > _KOPECK_PLACES and scaled % 10 == 0:
+        scaled //= 10
+        places -= 1
+    # Not a division: that would round to the precision of the context.
+    sign, digits, _ = Decimal(scaled).as_tuple()
+    return Decimal((sign, digits, -places))
+
+
+def scaled(amount: Decimal) -> int:
+    """The database integer of an amount in roubles.
+
+    Raises ValueError when the amount has more than ten decimals, or is not a number.
+    """
+    if not amount.is_finite() or amount.adjusted() > _LONGEST_TEXT:
+        raise ValueError(f"{amount} is not an amount of money")
+    numerator, denominator = amount.as_integer_ratio()
+    whole, rest = divmod(numerator * SCALE, denominator)
+    if rest:
+        raise ValueError(f"{amount} is finer than the billing's money, which has {_SCALE_PLACES} decimals")
+    return whole
+
+
+def wire(amount: Decimal) -> str:
+    """An amount as it goes into a call: roubles as plain text, never an exponent, as "-50.50" [S].
+
+    Decimals are kept as they are; zero has no sign. Raises ValueError when it is not a number.
+    """
+    if not amount.is_finite():
+        raise ValueError(f"{amount} is not an amount of money")
+    return format(amount or abs(amount), "f")
+
+
+def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 — float is what answers hold
+    """A number of an answer as Decimal, whichever of the billing's ways it was written in [D].
+
+    Raises ValueError when it is not a number, or not a finite one.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is not a number")  # noqa: TRY004 — one exception for every bad answer
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"{str(value)[:_LONGEST_TEXT]!r} is not a number") from None
+    if not number.is_finite():
+        raise ValueError(f"{value} is not a number")
+    return number
+
+
+def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
+    """An amount as people type it in a file: "1 234,50", "-12.5", "+7".
+
+    Takes a sign, a decimal point or comma, and spaces between thousands; returns roubles with the
+    decimals that were written. Raises AmountError, with the place of the fault, for all else: among it
+    what has more than `places` decimals, and three digits after a lone separator.
+    """
+    start, end = _bounds(text)
+    negative = text[start] in _MINUS
+    if negative or text[start] == "+":
+        start += 1
+    if start == end:
+        raise AmountError("there is a sign and no amount", start)
+    _check_characters(text, start, end)
+    separator = _separator(text, start, end)
+    whole = _whole(text, start, separator)
+    decimals = text[separator + 1 : end]
+    if separator < end:
+        _check_decimals(text, start, separator, end, places)
+    number = f"{whole}.{decimals}" if decimals else whole
+    return Decimal(f"-{number}" if negative else number)
+
+
+def _bounds(text: str) -> tuple[int, int]:
+    """Where the amount starts and ends: spaces around it mean nothing."""
+    start, end = 0, len(text)
+    while start < end and text[start] in _SPACES:
+        start += 1
+    while end > start and text[end - 1] in _SPACES:
+        end -= 1
+    if start == end:
+        raise AmountError("the amount is empty", 1)
+    if end - start > _LONGEST_TEXT:
+        raise AmountError(
+            f"the text is {end - start} characters long, no amount is longer than {_LONGEST_TEXT}",
+            start + _LONGEST_TEXT + 1,
+        )
+    return start, end
+
+
+def _check_characters(text: str, start: int, end: int) -> None:
+    if not any(character in _DIGITS for character in text[start:end]):
+        raise AmountError(f"{text[start:end]!r} is not an amount", start + 1)
+    for place in range(start, end):
+        character = text[place]
+        if character in _DIGITS or character in _SEPARATORS or character in _SPACES:
+            continue
+        raise AmountError(f"character {place + 1} is {_describe(character)}", place + 1)
+
+
+def _describe(character: str) -> str:  # noqa: PLR0911 — a list of cases
+    """Say what a character is that has no place in an amount."""
+    name = unicodedata.name(character, f"U+{ord(character):04X}")
+    script = name.split(" ", 1)[0].capitalize()
+    for digit, letters in _LOOKALIKES.items():
+        if character in letters:
+            return f"the {script} letter {character!r}, which looks like {digit}"
+    if character in "eEеЕ":
+        return f"the {script} letter {character!r}: an amount is written in full, without an exponent"
+    if character.isnumeric():
+        return f"{character!r}, a digit of another script ({name}): only 0 to 9 are read"
+    if character in "+-\u2212":
+        return f"a second or misplaced sign, {character!r}"
+    if character.isspace() or not character.isprintable():
+        return f"the invisible character U+{ord(character):04X} ({name})"
+    if character.isalpha():
+        return f"the {script} letter {character!r}"
+    return f"{character!r}, which has no place in an amount"
+
+
+def _separator(text: str, start: int, end: int) -> int:
+    """The index of the decimal separator, `end` when there is none."""
+    found = [place for place in range(start, end) if text[place] in _SEPARATORS]
+    if len(found) > 1:
+        raise AmountError(
+            f"character {found[1] + 1} is a second separator, {text[found[1]]!r}: "
+            "thousands are parted by spaces only",
+            found[1] + 1,
+        )
+    return found[0] if found else end
+
+
+def _whole(text: str, start: int, end: int) -> str:
+    """The digits before the separator, without the spaces between thousands."""
+    groups: list[str] = []
+    place = start
+    while place <= end:
+        stop = place
+        while stop < end and text[stop] in _DIGITS:
+            stop += 1
+        group = text[place:stop]
+        if not group:
+            what = "a space where no thousands part" if stop < end else "not preceded by a digit"
+            raise AmountError(f"character {stop + 1} is {what}", stop + 1)
+        if (groups and len(group) != _GROUP) or (stop < end and len(group) > _GROUP):
+            raise AmountError(
+                f"the digits {group!r} at character {place + 1} are no group of thousands: "
+                "a space parts three digits from the next three",
+                place + 1,
+            )
+        groups.append(group)
+        place = stop + 1
+    digits = "".join(groups)
+    if len(digits) > 1 and digits[0] == "0":
+        raise AmountError("the amount starts with a zero, as a contract's number may but no amount", start + 1)
+    if len(digits) > _MOST_DIGITS:
+        raise AmountError(f"the amount has {len(digits)} digits of roubles, absurdly many", start + 1)
+    return digits
+
+
+def _check_decimals(text: str, start: int, separator: int, end: int, places: int) -> None:
+    for place in range(separator + 1, end):
+        if text[place] in _SPACES:
+            raise AmountError(f"character {place + 1} is a space among the decimals", place + 1)
+    count = end - separator - 1
+    if count == 0:
+        raise AmountError(f"character {separator + 1} is a separator with no decimals after it", separator + 1)
+    before = text[start:separator]
+    ambiguous = count == _GROUP and len(before) <= _GROUP and before != "0"
+    if count > places:
+        doubt = "; or is the separator meant to part thousands? Those take a space" if ambiguous else ""
+        raise AmountError(
+            f"{text[start:end]} has {count} decimals; the billing's kopecks take {places}{doubt}",
+            separator + places + 2,
+        )
+    if ambiguous:
+        raise AmountError(
+            f"{text[start:end]} can be read in two ways: as thousands, or as {count} decimals",
+            separator + 1,
+        )

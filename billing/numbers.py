@@ -1,0 +1,142 @@
+"""Contract numbers that nearly exist: what somebody meant who typed one that does not.
+
+A number from a file is often the right one in other clothes: `А15` with a Cyrillic А for `A15` with a Latin one, a
+leading zero that a spreadsheet took away, another letter case, a space. Such a one comes first, then similar ones.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from heapq import heappush, heapreplace
+from typing import Final
+
+# Cyrillic letters and the Latin ones that look the same in print.
+_LATIN: Final = str.maketrans("АВЕЁКМНОРСТУХІЈЅ", "ABEEKMHOPCTYXIJS")
+_LEADING_ZEROS: Final = re.compile(r"(?<!\d)0+(?=\d)")
+_SPACES: Final = re.compile(r"\s+")
+_ALIKE_ENOUGH: Final = 0.6  # as difflib.get_close_matches
+_SAME: Final = 2.0  # above every ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """An existing contract number that may be meant, and why it is thought of."""
+
+    contract_number: str
+    reason: str
+
+
+def undressed(number: str) -> str:
+    """What two numbers have in common that differ only in look-alike letters, case, leading zeros or spaces."""
+    latin = _SPACES.sub("", number).upper().translate(_LATIN)
+    return _LEADING_ZEROS.sub("", latin)
+
+
+def nearest(contract_number: str, all_numbers: Iterable[str], n: int = 3) -> list[str]:
+    """The at most `n` numbers of `all_numbers` that are nearest to one that is not among them, nearest first."""
+    search = Search([contract_number], n)
+    search.offer(all_numbers)
+    return [suggestion.contract_number for suggestion in search.found()[contract_number]]
+
+
+class Search:
+    """A search for many unknown numbers at once, to which the existing ones are shown page by page.
+
+    Memory is proportional to the unknown numbers alone. Likeness is looked at for the first `compared` of them: the
+    comparison costs, and whoever has more wrong numbers has another file in his hands than he thinks. The same
+    number in other clothes is found for all.
+    """
+
+    def __init__(self, unknown: Collection[str], n: int = 3, compared: int = 200) -> None:
+        self._n = n
+        self._best: dict[str, list[tuple[float, str]]] = {number: [] for number in unknown}
+        self._by_core: dict[str, list[str]] = {}
+        for number in self._best:
+            self._by_core.setdefault(undressed(number), []).append(number)
+        # difflib looks more closely at its second text, and remembers that one.
+        self._matchers: list[tuple[str, str, SequenceMatcher[str]]] = []
+        for number in tuple(self._best)[:compared]:
+            core = undressed(number)
+            self._matchers.append((number, core, SequenceMatcher(None, "", core, autojunk=False)))
+        self._by_pair: dict[str, list[int]] = {}
+        self._enough: list[int] = []
+        for place, (_, core, _) in enumerate(self._matchers):
+            pairs = _pairs(core)
+            # Numbers with less than half of their pairs in common are not worth a closer look.
+            self._enough.append((len(pairs) + 1) // 2)
+            for pair in pairs:
+                self._by_pair.setdefault(pair, []).append(place)
+
+    def offer(self, existing: Iterable[str]) -> None:
+        """Look at a page of existing numbers."""
+        for number in existing:
+            core = undressed(number)
+            for unknown in self._by_core.get(core, ()):
+                self._keep(unknown, _SAME, number)
+            self._compare(number, core)
+
+    def found(self) -> dict[str, list[Suggestion]]:
+        """The suggestions so far, an entry an unknown number, nearest first; an empty list where nothing is near."""
+        return {
+            unknown: [
+                Suggestion(number, reason(unknown, number))
+                for _, number in sorted(best, key=lambda entry: (-entry[0], entry[1]))
+            ]
+            for unknown, best in self._best.items()
+        }
+
+    def _compare(self, number: str, core: str) -> None:
+        shared: Counter[int] = Counter()
+        for pair in _pairs(core):
+            shared.update(self._by_pair.get(pair, ()))
+        for place, count in shared.items():
+            unknown, wanted, matcher = self._matchers[place]
+            if count < self._enough[place] or core == wanted:
+                continue
+            matcher.set_seq1(core)
+            best = self._best[unknown]
+            least = best[0][0] if len(best) == self._n else _ALIKE_ENOUGH
+            if matcher.quick_ratio() >= least and (ratio := matcher.ratio()) >= least:
+                self._keep(unknown, ratio, number)
+
+    def _keep(self, unknown: str, likeness: float, number: str) -> None:
+        best = self._best[unknown]
+        if (likeness, number) in best:
+            return
+        if len(best) < self._n:
+            heappush(best, (likeness, number))
+        elif likeness > best[0][0]:
+            heapreplace(best, (likeness, number))
+
+
+def reason(unknown: str, existing: str) -> str:
+    """Why `existing` is suggested for `unknown`."""
+    if undressed(unknown) != undressed(existing):
+        return "similar"
+    differences = []
+    plain, wanted = _SPACES.sub("", unknown), _SPACES.sub("", existing)
+    if len(plain) != len(unknown) or len(wanted) != len(existing):
+        differences.append("without spaces" if len(plain) != len(unknown) else "with spaces")
+    short, short_wanted = _LEADING_ZEROS.sub("", plain), _LEADING_ZEROS.sub("", wanted)
+    if len(plain) - len(short) < len(wanted) - len(short_wanted):
+        differences.append("with leading zeros")
+    elif len(plain) - len(short) > len(wanted) - len(short_wanted):
+        differences.append("without leading zeros")
+    if short.upper() != short_wanted.upper():
+        differences.append(f"in {_script(short_wanted)} letters")
+    elif short != short_wanted:
+        differences.append("in another letter case")
+    return f"the same {', '.join(differences)}" if differences else "the same"
+
+
+def _script(number: str) -> str:
+    letters = [letter for letter in number if letter.isalpha()]
+    latin = sum(letter.isascii() for letter in letters)
+    return "Latin" if latin == len(letters) else "Cyrillic" if not latin else "mixed"
+
+
+def _pairs(core: str) -> set[str]:
+    framed = f"^{core}$"
+    return {framed[place : place + 2] for place in range(len(framed) - 1)}

@@ -1,0 +1,148 @@
+"""Money is exact in every direction, and an amount that could mean two things is refused."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.errors import BillingError
+from billing.money import SCALE, AmountError, from_answer, parse_amount, roubles, scaled, wire
+
+amounts = st.decimals(min_value=-999_999_999_999, max_value=999_999_999_999, places=2, allow_nan=False)
+
+
+@given(st.integers(min_value=-(10**40), max_value=10**40))
+def test_a_database_integer_survives_the_way_through_roubles(integer: int) -> None:
+    assert scaled(roubles(integer)) == integer
+
+
+def test_roubles_show_two_decimals_or_as_many_as_they_have() -> None:
+    assert str(roubles(505_000_000_000)) == "50.50"
+    assert str(roubles(-1)) == "-1E-10"
+    assert wire(roubles(-1)) == "-0.0000000001"
+    assert scaled(Decimal(1)) == SCALE
+
+
+@pytest.mark.parametrize("amount", ["0.00000000001", "NaN", "Infinity", "1E+999999"])
+def test_what_the_database_cannot_hold_is_refused(amount: str) -> None:
+    with pytest.raises(ValueError, match="money"):
+        scaled(Decimal(amount))
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("50.50", "50.50"), ("-12.5", "-12.5"), ("1E+3", "1000"), ("1E-7", "0.0000001"), ("-0.00", "0.00")],
+)
+def test_the_wire_has_no_exponents(amount: str, text: str) -> None:
+    assert wire(Decimal(amount)) == text
+
+
+def test_the_wire_takes_numbers_only() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        wire(Decimal("NaN"))
+
+
+@pytest.mark.parametrize("value", ["50.5", 50.5, Decimal("50.5")])
+def test_answers_write_numbers_in_several_ways(value: str | float | Decimal) -> None:
+    assert from_answer(value) == Decimal("50.5")
+
+
+@pytest.mark.parametrize("value", ["", "fifty", "NaN", float("inf"), True])
+def test_answers_that_hold_no_number_are_refused(value: str | float) -> None:
+    with pytest.raises(ValueError, match="not a number"):
+        from_answer(value)
+
+
+@given(amounts, st.sampled_from(" \u00a0\u202f"), st.booleans(), st.booleans())
+def test_any_printed_amount_is_read_back_the_same(
+    amount: Decimal,
+    space: str,
+    grouped: bool,
+    comma: bool,
+) -> None:
+    text = f"{amount:,.2f}" if grouped else wire(amount)
+    text = text.replace(",", space)
+    text = text.replace(".", ",") if comma else text
+    assert parse_amount(f" {text} ") == amount
+
+
+@given(st.text(max_size=50))
+def test_any_text_is_an_amount_or_an_amount_error_at_a_place_within(text: str) -> None:
+    try:
+        outcome: Decimal | AmountError = parse_amount(text)
+    except AmountError as refusal:
+        outcome = refusal
+    if isinstance(outcome, AmountError):
+        assert 1 <= outcome.position <= max(len(text), 1)
+    else:
+        assert outcome.is_finite()
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("0", "0"),
+        ("+7", "7"),
+        ("-12,5", "-12.5"),
+        ("\u221212.5", "-12.5"),
+        ("1 234 567,05", "1234567.05"),
+        ("1\u00a0234", "1234"),
+        ("12\u202f345.6", "12345.6"),
+        (" 50.50 ", "50.50"),
+    ],
+)
+def test_amounts_as_people_type_them(text: str, amount: str) -> None:
+    assert parse_amount(text) == Decimal(amount)
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "says"),
+    [
+        ("", 1, "empty"),
+        ("  \u00a0", 1, "empty"),
+        ("-", 1, "sign"),
+        ("12,5O", 5, "Latin letter 'O', which looks like a zero"),
+        ("12,5О", 5, "Cyrillic letter 'О', which looks like a zero"),
+        ("l2", 1, "looks like a one"),
+        ("12.345", 6, r"12\.345 has 3 decimals; the billing's kopecks take 2"),
+        ("1,234", 5, "thousands"),
+        ("1.234", 5, "thousands"),
+        ("0.123", 5, "3 decimals"),
+        ("1,234.50", 6, "second separator"),
+        ("1.234.567", 6, "second separator"),
+        ("1e5", 2, "exponent"),
+        ("NaN", 1, "not an amount"),
+        ("#N/A", 1, "not an amount"),
+        ("-Infinity", 2, "not an amount"),
+        ("1٢", 2, "digit of another script"),
+        ("5 руб", 3, "Cyrillic letter 'р'"),
+        ("5-", 2, "sign"),
+        ("--5", 2, "sign"),
+        ("- 5", 2, "space"),
+        ("5.", 2, "no decimals"),
+        (".5", 1, "not preceded by a digit"),
+        ("12 34", 4, "no group of thousands"),
+        ("1234 567", 1, "no group of thousands"),
+        ("1  234", 3, "space"),
+        ("1 .5", 3, "not preceded"),
+        ("1,2 3", 4, "space among the decimals"),
+        ("1\t234", 2, "invisible"),
+        ("1'234", 2, "no place"),
+        ("00123", 1, "starts with a zero"),
+        ("1" * 13, 1, "absurdly many"),
+        ("1" * 400, 41, "400 characters"),
+    ],
+)
+def test_what_is_refused_and_where(text: str, position: int, says: str) -> None:
+    with pytest.raises(AmountError, match=says) as refusal:
+        parse_amount(text)
+    assert refusal.value.position == position
+    assert isinstance(refusal.value, BillingError)
+
+
+def test_three_decimals_can_be_allowed_where_they_mean_one_thing() -> None:
+    assert parse_amount("0,125", places=4) == Decimal("0.125")
+    assert parse_amount("1 234,125", places=4) == Decimal("1234.125")
+    with pytest.raises(AmountError, match="two ways"):
+        parse_amount("1,234", places=4)

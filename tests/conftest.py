@@ -1,0 +1,67 @@
+"""What the tests of several rooms share: a mock billing as a file, over HTTP, and on a real server."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from billing.database import Database, Dsn
+from billing.mockserver.population import create
+from billing.mockserver.server import MockBilling, running
+from tests import firebird_server as real_firebird
+from tests.firebird_server import FirebirdServer
+
+ABONENTS = 1_000
+SEED = 7
+
+
+@pytest.fixture(scope="session")
+def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mock billing with 1,000 subscribers that can receive a balance; not to be opened, only copied."""
+    path = tmp_path_factory.mktemp("template") / "billing.fdb"
+    create(path, abonents=ABONENTS, seed=SEED)
+    return path
+
+
+@pytest.fixture
+def billing_file(billing_template: Path, tmp_path: Path) -> Path:
+    """A copy of the template for one test."""
+    return Path(shutil.copy(billing_template, tmp_path / "billing.fdb"))
+
+
+@pytest.fixture
+async def mock_billing(billing_file: Path) -> AsyncIterator[MockBilling]:
+    """A mock billing over `billing_file`, at `url`, with its `ledger`."""
+    async with running(billing_file) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def firebird_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirebirdServer]:
+    """A real Firebird 3 server; where there is none the test fails, and says what to type."""
+    with real_firebird.running(tmp_path_factory.mktemp("firebird")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def billing_on_server(firebird_server: FirebirdServer) -> Dsn:
+    """The subscribers of the template in a database of the real server; not to be written to."""
+    return firebird_server.populated(abonents=ABONENTS, seed=SEED)
+
+
+@pytest.fixture(params=["embedded", "server"])
+def either_dsn(request: pytest.FixtureRequest) -> Dsn:
+    """The same subscribers, by the embedded Firebird 5 and by a Firebird 3 server; not to be written to."""
+    if request.param == "embedded":
+        return Dsn(str(request.getfixturevalue("billing_file")))
+    on_server = request.getfixturevalue("billing_on_server")
+    assert isinstance(on_server, Dsn)
+    return on_server
+
+
+@pytest.fixture
+def either_database(either_dsn: Dsn) -> Iterator[Database]:
+    """A reader of `either_dsn`."""
+    with Database(either_dsn) as database:
+        yield database
