@@ -1,0 +1,148 @@
+"""The backlog: which pending items go next.
+
+It reads the frozen list a page at a time, lets one item a lane be under way, and brings items back when their time
+has come. It holds a bounded number of them, however long the list.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Awaitable, Callable, Container, Sequence
+
+import anyio
+
+from checkpoints.records import Item
+
+ReadPage = Callable[[int], Awaitable[Sequence[Item]]]
+"""The next pending items after the given number, by number; none when there are no more at present."""
+
+MOST_HELD = 5000
+"""Items kept aside for a busy lane or a later time, beyond which no further page is read."""
+
+
+class Backlog:
+    """Hands out pending items of one pass over the list, in order as far as lanes and waits allow.
+
+    A lane is kept from the handing out of an item until `finish`; an item that goes again keeps its lane, so the
+    rows of one account stay in order. Behind an item whose fate is unknown its lane stays shut for the rest of the
+    pass. Items in `left_out` are passed over.
+    """
+
+    def __init__(self, read_page: ReadPage, *, intake_ended: bool, left_out: Container[int] = frozenset()) -> None:
+        self._read_page = read_page
+        self._left_out = left_out
+        self._after = 0
+        self._unread = True
+        self._intake_ended = intake_ended
+        self._page: deque[Item] = deque()
+        self._ready: deque[Item] = deque()
+        self._later: list[tuple[float, int, Item]] = []
+        self._lanes: dict[str, deque[Item]] = {}
+        self._shut: set[str] = set()
+        self._held = 0
+        self._out = 0
+        self._closed = False
+        self._changed = anyio.Event()
+
+    # ---- what comes in ----
+
+    def more(self) -> None:
+        """The intake has frozen another page."""
+        self._unread = True
+        self._changed.set()
+
+    def end_intake(self) -> None:
+        """The list is complete."""
+        self._intake_ended = True
+        self.more()
+
+    def finish(self, item: Item) -> None:
+        """`item` needs no further call: its lane is free."""
+        self._out -= 1
+        waiting = self._lanes[item.lane]
+        if waiting:
+            self._held -= 1
+            self._ready.append(waiting.popleft())
+        else:
+            del self._lanes[item.lane]
+        self._changed.set()
+
+    def again(self, item: Item, delay: float) -> None:
+        """`item` goes again after `delay` seconds."""
+        self._out -= 1
+        self._held += 1
+        heapq.heappush(self._later, (anyio.current_time() + delay, item.number, item))
+        self._changed.set()
+
+    def shut(self, item: Item) -> None:
+        """Nothing of `item`'s lane may go in this pass: what became of it has to be found out first."""
+        self._out -= 1
+        self._held -= len(self._lanes.pop(item.lane))
+        self._shut.add(item.lane)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Hand out nothing more; what is waiting stays pending in the journal."""
+        self._closed = True
+        self._changed.set()
+
+    # ---- what goes out ----
+
+    async def take(self, most: int) -> list[Item]:
+        """Up to `most` items that may go now, at least one; an empty list when the pass is over or closed."""
+        while not self._closed:
+            self._changed = anyio.Event()
+            if group := self._ready_now(most):
+                self._out += len(group)
+                return group
+            if self._unread and self._held < MOST_HELD:
+                await self._read()
+            elif self._over:
+                return []
+            else:
+                await self._wait()
+        return []
+
+    @property
+    def _over(self) -> bool:
+        waiting = self._unread or not self._intake_ended or self._out or self._held
+        return not (waiting or self._page or self._ready)
+
+    async def _read(self) -> None:
+        self._unread = False
+        page = await self._read_page(self._after)
+        if page:
+            self._unread = True
+            self._after = page[-1].number
+            self._page.extend(page)
+
+    async def _wait(self) -> None:
+        due = self._later[0][0] - anyio.current_time() if self._later else float("inf")
+        with anyio.move_on_after(max(0.0, due)):
+            await self._changed.wait()
+
+    def _ready_now(self, most: int) -> list[Item]:
+        group: list[Item] = []
+        now = anyio.current_time()
+        while len(group) < most:
+            if self._later and self._later[0][0] <= now:
+                self._held -= 1
+                group.append(heapq.heappop(self._later)[2])
+            elif self._ready:
+                group.append(self._ready.popleft())
+            elif self._page and self._held < MOST_HELD:
+                self._queue(self._page.popleft(), group)
+            else:
+                break
+        return group
+
+    def _queue(self, item: Item, group: list[Item]) -> None:
+        """Put an item that is new to the pass where it belongs."""
+        if item.lane in self._shut or item.item_id in self._left_out:
+            return
+        waiting = self._lanes.get(item.lane)
+        if waiting is None:
+            self._lanes[item.lane] = deque()
+            group.append(item)
+        else:
+            self._held += 1
+            waiting.append(item)

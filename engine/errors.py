@@ -1,0 +1,23 @@
+"""What stops the engine, by who must act.
+
+EngineError
+├── InputRefused        the input as a whole cannot be taken: the operator mends the file or the query
+├── LookUpFailed        the billing or its database cannot be asked now: try again later
+└── CountsDiffer        the journal does not add up: a fault of ours
+"""
+
+
+class EngineError(Exception):
+    """Root of what the engine raises; its text is a sentence for the operator, with what to do next."""
+
+
+class InputRefused(EngineError):
+    """Raised when the input as a whole cannot be taken; nothing was sent."""
+
+
+class LookUpFailed(EngineError):
+    """Raised when what the billing has cannot be read; no item's state was changed by it."""
+
+
+class CountsDiffer(EngineError):
+    """Raised when the states of a run do not add up to what was frozen."""

@@ -1,0 +1,50 @@
+"""What was seen of one call. The engine decides from this alone what the item's next state is (`outcomes.py`)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Answered, without error at any level; `answer` is worth keeping (the id of what was created)."""
+
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Not one byte of the request left: name not found, refused, TLS failed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Refused for now; `retry_after` is what the billing asks for, in seconds."""
+
+    text: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowRefused:
+    """Refused for good, because of the row; `recognised` tells a known error from one never seen before."""
+
+    text: str
+    recognised: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SystemRefused:
+    """Refused whatever the row: read-only, no licence, no rights. Nothing happened, and nothing will for any row."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Sent, and nobody knows what came of it: time-out, reset, 5xx, redirect, unreadable answer."""
+
+    text: str
+
+
+Evidence = Accepted | NotSent | Busy | RowRefused | SystemRefused | Lost

@@ -1,0 +1,155 @@
+"""The door to the jobs: what the engine asks of one, and what goes through.
+
+A job says where its rows come from, what a row becomes, how to call, how to recognise the effect, and how to read it
+back. Everything here is free of HTTP and of any billing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a source. `line` counts from 1 in a file, the header being line 1; None where there are no lines."""
+
+    line: int | None
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowPage:
+    """Some rows, in order; `refusals` are those that could not even be read; `cursor` is where to go on."""
+
+    rows: tuple[Row, ...]
+    refusals: tuple[Refusal, ...]
+    cursor: str
+
+
+class Source(Protocol):
+    """Rows, page by page. Used from a worker thread, one call at a time, never from two at once."""
+
+    @property
+    def name(self) -> str:
+        """What the rows come from, as recorded and shown: a path, or the query in words."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of a file's bytes, '' where the rows may change between two readings."""
+        ...
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns, as the input has them."""
+        ...
+
+    @property
+    def checked_whole(self) -> bool:
+        """Whether all of it must have been read and found good before anything is sent (a file: yes)."""
+        ...
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`, from the start for None.
+
+        Raises `InputRefused` when the input as a whole cannot be taken.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the rows of a page became: items to freeze and rows refused, each with its reason."""
+
+    items: tuple[NewItem, ...]
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The effect is there, equal to what was sent; `answer` is its id."""
+
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Different:
+    """Something carries the item's mark, and it is not what was sent; the text shows both sides."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Looked for and not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class CannotLook:
+    """There is no way to find out; the text says why."""
+
+    text: str
+
+
+Sighting = Found | Different | Absent | CannotLook
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the billing says of an item now. `difference` is None when it is as wanted."""
+
+    amount: Decimal | None
+    difference: str | None = None
+
+
+class Job(Protocol):
+    """One kind of work on a billing, set up with its parameters."""
+
+    @property
+    def name(self) -> str:
+        """The word the operator types; part of what makes two effects the same."""
+        ...
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the call may be sent again when nobody knows what became of it."""
+        ...
+
+    @property
+    def source(self) -> Source:
+        """Where the rows come from. Raises `InputRefused` when it is not there."""
+        ...
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
+        ...
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Make the one call of `item`. Never calls twice; raises nothing for what the network or the billing does."""
+        ...
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """Why it proves nothing yet that the effect of `items` is absent: work that the billing has not finished.
+
+        None when it does prove something. Raises `LookUpFailed`.
+        """
+        ...
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        """What became of `items`, by item_id; one that is missing from the answer stays unknown.
+
+        Raises `LookUpFailed`.
+        """
+        ...
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
+        """What the billing now says of `items`, by item_id. Raises `LookUpFailed`."""
+        ...
+
+    async def probe(self) -> None:
+        """Ask whether the billing is there and well. Raises `LookUpFailed` with the reason when it is not."""
+        ...

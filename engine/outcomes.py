@@ -1,0 +1,44 @@
+"""From evidence to outcome: the one place that decides what an item becomes (table: `docs/architecture.md`)."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from checkpoints.states import State
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The next state of an item.
+
+    A pending one goes again, no sooner than `retry_after` seconds when the billing has asked for that. `unsent` marks
+    what says nothing about the row, because not a byte of it left; `away` what speaks for the billing being down;
+    `stop` what ends the run: the message is the reason.
+    """
+
+    state: State
+    answer: str | None = None
+    message: str | None = None
+    retry_after: float | None = None
+    unsent: bool = False
+    away: bool = False
+    stop: bool = False
+
+
+def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:
+    """The outcome of one call. What must not be repeated is never sent again on a guess."""
+    match evidence:
+        case Accepted(answer):
+            return Outcome(State.ACCEPTED, answer=answer)
+        case RowRefused(text):
+            return Outcome(State.REJECTED, message=text)
+        case Busy(text, retry_after):
+            return Outcome(State.PENDING, message=text, retry_after=retry_after)
+        case NotSent(text):
+            return Outcome(State.PENDING, message=text, unsent=True, away=True)
+        case SystemRefused(text):
+            return Outcome(State.PENDING, message=text, unsent=True, stop=True)
+        case Lost(text):
+            return Outcome(State.PENDING if repeatable else State.UNKNOWN, message=text, away=True)
+        case _:
+            assert_never(evidence)

@@ -1,0 +1,51 @@
+"""The verifier: reads back what the billing now says, and holds it against what was sent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from checkpoints.journal import Journal
+from checkpoints.records import Change, Item, Run
+from checkpoints.states import State
+from engine.job import Job, Reading
+
+CHECKED = frozenset({State.ACCEPTED, State.APPLIED})
+"""What can be read back: the rest had no effect, or nobody knows."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What reading back gave: how many are as wanted, how many are not, and what both sides add up to."""
+
+    as_wanted: int = 0
+    different: int = 0
+    expected: Decimal = field(default=Decimal(0))
+    found: Decimal = field(default=Decimal(0))
+
+
+Report = Callable[[Item, Reading], None]
+"""Told of each item that is not as wanted."""
+
+
+async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000) -> Verdict:
+    """Read back every accepted and applied item; those as wanted become applied.
+
+    Raises `LookUpFailed` when the billing cannot be asked; what was verified until then is kept.
+    """
+    verdict = Verdict()
+    async for items in journal.each_page(run, CHECKED, size=page):
+        readings = await job.read_back(run, items)
+        applied: list[Change] = []
+        for item in items:
+            reading = readings.get(item.item_id, Reading(None, "the billing says nothing of it"))
+            verdict.expected += item.amount or 0
+            verdict.found += reading.amount or 0
+            if reading.difference is not None:
+                verdict.different += 1
+                report(item, reading)
+                continue
+            verdict.as_wanted += 1
+            if item.state is State.ACCEPTED:
+                applied.append(Change(item.item_id, State.APPLIED, message=item.message))
+        await journal.record(applied)
+    return verdict

@@ -1,0 +1,241 @@
+"""A billing in memory that fails as it is told to, and a journal in memory for tests on a virtual clock."""
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from checkpoints.errors import ForbiddenTransition
+from checkpoints.journal import Journal
+from checkpoints.records import Change, Item, NewItem, Refusal, Run, Totals
+from checkpoints.states import State, may_follow
+from engine.errors import LookUpFailed
+from engine.evidence import Accepted, Evidence, Lost
+from engine.job import Absent, Found, Prepared, Reading, Row, RowPage, Sighting
+
+NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
+
+A_RUN = Run(
+    run_id=1,
+    name="k7m2q",
+    job="fake",
+    parameters={},
+    target="http://billing",
+    source="memory",
+    source_digest="",
+    header=("id",),
+    cursor=None,
+    created_at=NOW,
+    frozen_at=NOW,
+    approved_at=NOW,
+    discarded_at=None,
+)
+
+
+def row(key: str, amount: str = "1.10", *, lane: str | None = None) -> NewItem:
+    return NewItem(key, f"subscriber {key}", lane or f"account {key}", "{}", Decimal(amount), None, (key,))
+
+
+def rows(count: int, *, lanes: int | None = None, amount: str = "1.10") -> list[NewItem]:
+    """Rows of keys "0", "1" and so on, dealt out to `lanes` lanes in turn, or each in its own."""
+    return [row(str(key), amount, lane=f"account {key % (lanes or count)}") for key in range(count)]
+
+
+def item(number: int, *, lane: str | None = None, state: State = State.PENDING, amount: str = "1.10") -> Item:
+    return Item(
+        item_id=1000 + number,
+        number=number,
+        key=str(number),
+        label=f"subscriber {number}",
+        lane=lane or f"account {number}",
+        payload="{}",
+        amount=Decimal(amount),
+        line=number + 1,
+        row=(str(number),),
+        state=state,
+        attempts=0,
+        answer=None,
+        message=None,
+        changed_at="2025-11-24T12:00:00.000+00:00",
+    )
+
+
+@dataclass(slots=True)
+class MemorySource:
+    """Rows that are places in a list, `page` at a time; `before_page` is called in the reading thread."""
+
+    count: int
+    page: int = 10
+    name: str = "memory"
+    digest: str = ""
+    header: tuple[str, ...] = ("id",)
+    checked_whole: bool = False
+    before_page: Callable[[int], None] = lambda _start: None
+    refusals: Mapping[int, Refusal] = field(default_factory=dict)
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        start = int(after or 0)
+        while start < self.count:
+            self.before_page(start)
+            end = min(start + self.page, self.count)
+            yield RowPage(
+                tuple(Row(None, (str(place),)) for place in range(start, end)),
+                tuple(self.refusals[place] for place in range(start, end) if place in self.refusals),
+                str(end),
+            )
+            start = end
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How one call goes: what is seen of it, and whether it has its effect."""
+
+    evidence: Evidence
+    effect: bool = False
+
+
+LOST_WITH_EFFECT = Call(Lost("reset"), effect=True)
+LOST_WITHOUT = Call(Lost("reset"))
+
+
+async def _at_once(_item: Item) -> None:
+    await asyncio.sleep(0)
+
+
+class FakeJob:
+    """A job on a billing in memory.
+
+    `plan` says for a key how its calls go, one after the other; a call without a plan is accepted. `during` runs in
+    every call, before its effect; `after` runs between the effect and the answer.
+    """
+
+    name = "fake"
+
+    def __init__(
+        self,
+        new: Sequence[NewItem] = (),
+        plan: Mapping[str, Sequence[Call]] | None = None,
+        *,
+        repeatable: bool = False,
+        page: int = 10,
+    ) -> None:
+        self.repeatable = repeatable
+        self.source = MemorySource(len(new), page)
+        self.new = list(new)
+        self.plan = {key: deque(calls) for key, calls in (plan or {}).items()}
+        self.during: Callable[[Item], Awaitable[None]] = _at_once
+        self.after: Callable[[Item], Awaitable[None]] = _at_once
+        self.effects: Counter[str] = Counter()
+        self.calls: list[str] = []
+        self.by_lane: defaultdict[str, list[str]] = defaultdict(list)
+        self.in_flight: Counter[str] = Counter()
+        self.most_in_flight = 0
+        self.most_in_lane = 0
+        self.asked: list[tuple[str, list[str]]] = []
+        self.sightings: dict[str, Sighting | None] = {}
+        self.look_up_error: LookUpFailed | None = None
+        self.undrained_for: deque[str] = deque()
+        self.readings: dict[str, Reading | None] = {}
+        self.probes = 0
+        self.probe_errors: deque[LookUpFailed] = deque()
+
+    @property
+    def looked_up(self) -> list[list[str]]:
+        """The keys of each look-up."""
+        return [keys for what, keys in self.asked if what == "look up"]
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        return Prepared(tuple(self.new[int(one.cells[0])] for one in rows), ())
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - as the real one
+        self.calls.append(item.key)
+        self.by_lane[item.lane].append(item.key)
+        self.in_flight[item.lane] += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight.total())
+        self.most_in_lane = max(self.most_in_lane, self.in_flight[item.lane])
+        try:
+            await self.during(item)
+            left = self.plan.get(item.key)
+            call = left.popleft() if left else Call(Accepted(f"id {item.key}"), effect=True)
+            self.effects[item.key] += call.effect
+            await self.after(item)
+            return call.evidence
+        finally:
+            self.in_flight[item.lane] -= 1
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        self.asked.append(("undrained", [one.key for one in items]))
+        return self.undrained_for.popleft() if self.undrained_for else None
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - as the real one
+        assert self.in_flight.total() == 0, "looked up while calls were in flight"
+        if self.look_up_error:
+            raise self.look_up_error
+        self.asked.append(("look up", [one.key for one in items]))
+        seen = {one.item_id: self._sighting(one) for one in items}
+        return {item_id: sighting for item_id, sighting in seen.items() if sighting is not None}
+
+    def _sighting(self, item: Item) -> Sighting | None:
+        if item.key in self.sightings:
+            return self.sightings[item.key]
+        return Found(f"id {item.key}") if self.effects[item.key] else Absent()
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - as the real one
+        if self.look_up_error:
+            raise self.look_up_error
+        seen = {one.item_id: self.readings.get(one.key, Reading(one.amount)) for one in items}
+        return {item_id: reading for item_id, reading in seen.items() if reading is not None}
+
+    async def probe(self) -> None:
+        self.probes += 1
+        if self.probe_errors:
+            raise self.probe_errors.popleft()
+
+
+class MemoryJournal(Journal):
+    """What a started pipeline asks of a journal, without a file and without threads."""
+
+    def __init__(self, *items: Item) -> None:
+        self.path = Path("memory")
+        self.kept = {one.item_id: one for one in items}
+        self.recorded: list[list[Change]] = []
+
+    async def doubt(self, run: Run) -> int:  # noqa: ARG002 - as the real one
+        sending = [one for one in self.kept.values() if one.state is State.SENDING]
+        self._move([Change(one.item_id, State.UNKNOWN) for one in sending])
+        return len(sending)
+
+    async def claim(self, item_ids: Sequence[int]) -> None:
+        self._move([Change(item_id, State.SENDING) for item_id in item_ids])
+        for item_id in item_ids:
+            self.kept[item_id] = replace(self.kept[item_id], attempts=self.kept[item_id].attempts + 1)
+
+    async def record(self, changes: Sequence[Change]) -> None:
+        self._move(changes)
+        self.recorded.append(list(changes))
+
+    async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:  # noqa: ARG002 - as the real one
+        found = [one for one in self.kept.values() if one.state in states and one.number > after]
+        return sorted(found, key=lambda one: one.number)[:size]
+
+    async def totals(self, run: Run) -> Totals:  # noqa: ARG002 - as the real one
+        amounts: defaultdict[State, Decimal] = defaultdict(Decimal)
+        for one in self.kept.values():
+            amounts[one.state] += one.amount or 0
+        return Totals(Counter(one.state for one in self.kept.values()), amounts)
+
+    def states(self) -> dict[str, State]:
+        return {one.key: one.state for one in self.kept.values()}
+
+    def _move(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if not may_follow(self.kept[change.item_id].state, change.state):
+                raise ForbiddenTransition(f"{self.kept[change.item_id].state} to {change.state}")
+        for change in changes:
+            old = self.kept[change.item_id]
+            self.kept[change.item_id] = replace(
+                old, state=change.state, answer=change.answer or old.answer, message=change.message
+            )

@@ -1,0 +1,158 @@
+"""Killed at any moment, any number of times, under any mix of faults: each row's effect exactly once."""
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from checkpoints.journal import Journal, Judge, open_journal
+from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.states import State
+from engine.evidence import Busy, NotSent
+from engine.pipeline import Pipeline
+from engine.policy import Policy
+from engine.progress import Progress
+from engine.stop import Stop
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
+
+ROWS = 30
+LANES = 9
+SEEDS = 60
+MOST_LIVES = 60
+
+POLICY = Policy(in_flight=4, settle=0, tries=1000, stop_after_errors=None, page=7)
+
+
+class Crash(BaseException):
+    """The process is gone; nothing tidies up behind it."""
+
+
+class Bomb:
+    """Ends the process at the `fuse`-th moment: by an error out of nowhere, or by cancelling all."""
+
+    def __init__(self, fuse: int, *, cancels: bool) -> None:
+        self._left = fuse
+        self._cancels = cancels
+        self.task: asyncio.Task[None] | None = None
+
+    async def tick(self) -> None:
+        self._left -= 1
+        if self._left > 0:
+            return
+        if not self._cancels:
+            raise Crash
+        if self.task is not None and self._left == 0:
+            self.task.cancel()
+        await asyncio.sleep(0)
+
+
+class FragileJournal(Journal):
+    """A journal whose process may end just before or just after each of its writes."""
+
+    def __init__(self, sound: Journal, bomb: Bomb) -> None:
+        super().__init__(sound.path, sound._reader, sound._writer)
+        self._bomb = bomb
+
+    async def claim(self, item_ids: Sequence[int]) -> None:
+        await self._bomb.tick()
+        await super().claim(item_ids)
+        await self._bomb.tick()
+
+    async def record(self, changes: Sequence[Change]) -> None:
+        await self._bomb.tick()
+        await super().record(changes)
+        await self._bomb.tick()
+
+    async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
+        await self._bomb.tick()
+        judged = await super().freeze(run, page, judge)
+        await self._bomb.tick()
+        return judged
+
+    async def doubt(self, run: Run) -> int:
+        await self._bomb.tick()
+        doubted = await super().doubt(run)
+        await self._bomb.tick()
+        return doubted
+
+
+def faults(draw: random.Random) -> dict[str, list[Call]]:
+    kinds = [LOST_WITH_EFFECT, LOST_WITHOUT, Call(Busy("locked")), Call(NotSent("refused"))]
+    plan: dict[str, list[Call]] = {}
+    for key in range(ROWS):
+        troubles = draw.choices(kinds, k=draw.choice([0, 0, 1, 2, 3]))
+        # Nothing goes again behind an answer that was lost with its effect: so it stands last.
+        plan[str(key)] = sorted(troubles, key=lambda call: call.effect)
+        while plan[str(key)].count(LOST_WITH_EFFECT) > 1:
+            plan[str(key)].remove(LOST_WITH_EFFECT)
+    return plan
+
+
+async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
+    """One life of the process; whether it came to the end of the run."""
+
+    async def moment(_item: Item) -> None:
+        await asyncio.sleep(0)
+        await bomb.tick()
+
+    job.during = job.after = moment
+    async with open_journal(path) as sound:
+        journal = FragileJournal(sound, bomb)
+        run = await journal.run(name)
+        pipeline = Pipeline(run, job, journal, POLICY, Progress(), Stop())
+        bomb.task = asyncio.create_task(pipeline.migrate())
+        with contextlib.suppress(Crash, asyncio.CancelledError):
+            await bomb.task
+            return True
+        return False
+
+
+async def lives(path: Path, draw: random.Random, job: FakeJob) -> int:
+    """Live until the end of the run is reached; returns how many lives it took."""
+    async with open_journal(path) as journal:
+        run = await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
+        await journal.approve(run)
+    for life in range(1, MOST_LIVES):
+        if await live(path, run.name, job, Bomb(draw.randint(1, 60), cancels=draw.random() < 0.5)):
+            return life
+    assert await live(path, run.name, job, Bomb(10**9, cancels=False))
+    return MOST_LIVES
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at_once(_failures: int, _retry_after: float | None = None) -> float:
+        return 0.0
+
+    monkeypatch.setattr("engine.pipeline.backoff", at_once)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_whatever_the_moments_of_the_crashes_each_effect_lands_exactly_once(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    path = tmp_path / "journal.db"
+    job = FakeJob(rows(ROWS, lanes=LANES, amount="0.10"), faults(draw), page=7)
+    died = await lives(path, draw, job) - 1
+    assert job.effects == Counter(str(key) for key in range(ROWS))
+    assert job.most_in_lane == 1
+    assert job.most_in_flight <= POLICY.in_flight
+    async with open_journal(path) as journal:
+        (run,) = await journal.runs()
+        totals = await journal.totals(run)
+    assert totals.counts == {State.ACCEPTED: ROWS}
+    assert totals.amounts == {State.ACCEPTED: Decimal("0.10") * ROWS}
+    assert died >= 1
+
+
+async def test_what_can_be_repeated_is_entered_at_least_once_whatever_happens(tmp_path: Path) -> None:
+    for seed in range(5):
+        draw = random.Random(seed)
+        job = FakeJob(rows(ROWS, lanes=LANES), faults(draw), repeatable=True, page=7)
+        await lives(tmp_path / f"{seed}.db", draw, job)
+        assert all(job.effects[str(key)] >= 1 for key in range(ROWS))
+        assert job.looked_up == []

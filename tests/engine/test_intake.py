@@ -1,0 +1,265 @@
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, NewItem, NewRun, Refusal, Run, Twin
+from checkpoints.states import State
+from engine.errors import InputRefused
+from engine.intake import Intake, judge_for
+from engine.progress import Progress
+from tests.engine.doubles import A_RUN, FakeJob, row, rows
+
+WHEN = "2025-11-20T09:30:00.000+00:00"
+EVERY_STATE = frozenset(State)
+
+
+def twin(amount: str, state: State = State.PENDING, *, run: str = A_RUN.name, line: int | None = 2) -> Twin:
+    return Twin(run, "1", Decimal(amount), state, line, WHEN)
+
+
+def judged(
+    amount: str, *twins: Twin, repeatable: bool = False, enter_again: bool = False
+) -> tuple[NewItem, NewItem | Refusal]:
+    item = replace(row("1", amount), line=7)
+    return item, judge_for(A_RUN, repeatable=repeatable, enter_again=enter_again)(item, twins)
+
+
+# ---- the judge, within one input ---------------------------------------------------------------------------------
+
+
+def test_a_key_that_is_new_is_kept_as_it_is() -> None:
+    item, verdict = judged("5.00")
+    assert verdict == item
+
+
+@pytest.mark.parametrize("amount", ["5.00", "5", "5.000"])
+def test_the_same_key_and_amount_twice_is_skipped_with_the_line_of_the_first(amount: str) -> None:
+    item, verdict = judged(amount, twin("5.00"))
+    assert verdict == replace(item, skip_reason="a duplicate in the input: the same key and amount as line 2")
+
+
+def test_the_same_key_with_another_amount_is_refused_as_a_conflict() -> None:
+    item, verdict = judged("6.00", twin("5.00"))
+    assert verdict == Refusal(
+        7, None, item.label, "contradicts line 2: the same key with 5.00 there and 6.00 here", item.row, conflict="1"
+    )
+
+
+def test_where_there_are_no_lines_it_is_an_earlier_row() -> None:
+    _, verdict = judged("5.00", twin("5.00", line=None))
+    assert isinstance(verdict, NewItem)
+    assert verdict.skip_reason == "a duplicate in the input: the same key and amount as an earlier row"
+
+
+@pytest.mark.parametrize("setting", [{"repeatable": True}, {"enter_again": True}])
+def test_duplicates_of_one_input_are_told_whatever_the_job_and_the_wish(setting: dict[str, bool]) -> None:
+    _, same = judged("5.00", twin("5.00"), **setting)
+    _, other = judged("6.00", twin("5.00"), **setting)
+    assert isinstance(same, NewItem)
+    assert same.skip_reason
+    assert isinstance(other, Refusal)
+
+
+# ---- the judge, against earlier runs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.APPLIED])
+def test_what_an_earlier_run_has_entered_is_skipped_with_its_name_and_time(state: State) -> None:
+    item, verdict = judged("5.00", twin("5.00", state, run="older"))
+    assert verdict == replace(item, skip_reason="entered by an earlier run: older, 2025-11-20T09:30 UTC")
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.APPLIED])
+def test_another_amount_than_an_earlier_run_entered_is_refused_and_no_conflict(state: State) -> None:
+    _, verdict = judged("6.00", twin("5.00", state, run="older"))
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason == (
+        "run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: "
+        "if it is meant to be entered on top, run with --again"
+    )
+    assert verdict.conflict is None
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL])
+@pytest.mark.parametrize("amount", ["5.00", "6.00"])
+def test_what_an_earlier_run_has_not_finished_is_refused_whatever_the_amount(state: State, amount: str) -> None:
+    _, verdict = judged(amount, twin("5.00", state, run="older"))
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason == f"run older has this row as {state}: take that run to its end first"
+    assert (verdict.line, verdict.conflict) == (7, None)
+
+
+@pytest.mark.parametrize("setting", [{"repeatable": True}, {"enter_again": True}])
+@pytest.mark.parametrize("state", [State.PENDING, State.UNKNOWN, State.ACCEPTED])
+def test_earlier_runs_do_not_matter_to_what_can_be_repeated_or_is_meant_twice(
+    setting: dict[str, bool], state: State
+) -> None:
+    item, verdict = judged("5.00", twin("5.00", state, run="older"), **setting)
+    assert verdict == item
+
+
+def test_an_earlier_run_and_this_input_are_both_looked_at() -> None:
+    item, verdict = judged("5.00", twin("5.00", State.ACCEPTED, run="older"), twin("6.00"), enter_again=True)
+    assert isinstance(verdict, Refusal)
+    assert verdict.conflict == item.key
+
+
+# ---- the whole of it, into a journal -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path / "journal.db") as opened:
+        yield opened
+
+
+async def new_run(journal: Journal, *, target: str = "http://billing") -> Run:
+    return await journal.create_run(NewRun("fake", {}, target, "memory"))
+
+
+async def frozen(
+    journal: Journal, *new: NewItem, run: Run | None = None, page: int = 2, enter_again: bool = False
+) -> tuple[Run, Progress]:
+    run, progress = run or await new_run(journal), Progress()
+    await Intake(run, FakeJob(new, page=page), journal, progress, enter_again=enter_again).freeze_all()
+    return await journal.run(run.name), progress
+
+
+async def outcome(journal: Journal, run: Run) -> list[tuple[str, State]]:
+    return [(item.key, item.state) for item in await journal.items(run, EVERY_STATE)]
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def more(self) -> None:
+        self.heard.append("more")
+
+    def end_intake(self) -> None:
+        self.heard.append("end")
+
+
+async def test_all_rows_are_frozen_in_order_and_the_listener_hears_of_each_page(journal: Journal) -> None:
+    run, progress, listener = await new_run(journal), Progress(), Listener()
+    await Intake(run, FakeJob(rows(5), page=2), journal, progress).freeze_all(listener)
+    run = await journal.run(run.name)
+    assert await outcome(journal, run) == [(str(key), State.PENDING) for key in range(5)]
+    assert (run.cursor, run.frozen_at is not None) == ("5", True)
+    assert listener.heard == ["more", "more", "more", "end"]
+    assert +progress.counts == (await journal.totals(run)).counts
+    assert progress.intake_ended
+
+
+async def test_an_empty_input_is_a_frozen_run_without_items(journal: Journal) -> None:
+    run, progress = await frozen(journal)
+    assert run.frozen_at is not None
+    assert progress.total == 0
+
+
+async def test_duplicates_and_contradictions_are_counted_as_the_journal_has_them(journal: Journal) -> None:
+    run, progress = await frozen(
+        journal,
+        row("a", "5.00"),
+        row("b", "5.00"),
+        row("a", "5.00"),
+        row("b", "6.00"),
+        row("a", "5.0"),
+        row("b", "5.00"),
+        row("c", "1.00"),
+        page=3,
+    )
+    assert await outcome(journal, run) == [
+        ("a", State.PENDING),
+        ("a", State.SKIPPED),
+        ("a", State.SKIPPED),
+        ("c", State.PENDING),
+    ]
+    totals = await journal.totals(run)
+    assert totals.refused == 3
+    reasons = [refusal.reason for _, refusal in await journal.refusals(run)]
+    assert all("contradicts" in reason for reason in reasons)
+    assert progress.total + progress.refused == totals.frozen + totals.refused == 7
+
+
+async def test_a_third_row_of_a_skipped_and_a_contradicting_one_is_refused_with_them(journal: Journal) -> None:
+    run, _ = await frozen(journal, row("a", "5.00"), row("a", "5.00"), row("a", "6.00"), row("a", "6.00"))
+    assert await outcome(journal, run) == []
+    assert (await journal.totals(run)).refused == 4
+
+
+async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> None:
+    first, _ = await frozen(journal, row("entered"), row("open"), row("rejected"))
+    for item in await journal.items(first, EVERY_STATE):
+        if item.key != "open":
+            await journal.claim([item.item_id])
+            state = State.ACCEPTED if item.key == "entered" else State.REJECTED
+            await journal.record([Change(item.item_id, state)])
+    again = [row("entered"), row("open"), row("rejected"), row("new")]
+    second, _ = await frozen(journal, *again)
+    assert await outcome(journal, second) == [
+        ("entered", State.SKIPPED),
+        ("rejected", State.PENDING),
+        ("new", State.PENDING),
+    ]
+    ((_, refusal),) = await journal.refusals(second)
+    assert refusal.reason.startswith(f"run {first.name} has this row as pending")
+    other, _ = await frozen(journal, *again, run=await new_run(journal, target="http://other"))
+    assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
+
+
+async def test_with_the_wish_to_enter_again_only_this_input_counts(journal: Journal) -> None:
+    first, _ = await frozen(journal, row("a"))
+    (item,) = await journal.items(first, EVERY_STATE)
+    await journal.claim([item.item_id])
+    await journal.record([Change(item.item_id, State.ACCEPTED)])
+    second, _ = await frozen(journal, row("a"), row("a"), enter_again=True)
+    assert await outcome(journal, second) == [("a", State.PENDING), ("a", State.SKIPPED)]
+
+
+async def test_an_intake_that_broke_off_goes_on_from_its_last_frozen_page(journal: Journal) -> None:
+    run = await new_run(journal)
+    job = FakeJob(rows(10), page=3)
+
+    def fail(start: int) -> None:
+        if start == 6:
+            raise InputRefused("line 7 cannot be read")
+
+    job.source.before_page = fail
+    with pytest.raises(InputRefused, match="line 7"):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    run = await journal.run(run.name)
+    assert (run.cursor, run.frozen_at) == ("6", None)
+    started: list[int] = []
+    job.source.before_page = started.append
+    await Intake(run, job, journal, Progress()).freeze_all()
+    assert started == [6, 9]
+    assert await outcome(journal, run) == [(str(key), State.PENDING) for key in range(10)]
+
+
+async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(journal: Journal) -> None:
+    run = await journal.create_run(NewRun("fake", {}, "http://billing", "input.csv", source_digest="then"))
+    job = FakeJob(rows(3))
+    job.source.digest, job.source.name = "now", "input.csv"
+    with pytest.raises(InputRefused, match=f"input.csv is no longer the file that run {run.name} began with"):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    run = await journal.run(run.name)
+    assert (run.cursor, run.frozen_at) == (None, None)
+    job.source.digest = "then"
+    await Intake(run, job, journal, Progress()).freeze_all()
+    assert len(await outcome(journal, run)) == 3
+
+
+async def test_rows_that_could_not_be_read_stand_beside_those_that_were_refused(journal: Journal) -> None:
+    run, progress = await new_run(journal), Progress()
+    job = FakeJob([row("a"), row("a", "9.99")])
+    unread = Refusal(1, None, "?", "not text")
+    job.source.refusals = {0: unread}
+    await Intake(run, job, journal, progress).freeze_all()
+    refused = [refusal for _, refusal in await journal.refusals(run)]
+    assert refused[0] == unread
+    assert len(refused) == 3

@@ -1,0 +1,83 @@
+"""Every line of the table "Evidence and outcome", both columns."""
+
+import pytest
+
+from checkpoints.states import State, may_follow
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from engine.outcomes import Outcome, decide
+
+TABLE: list[tuple[str, Evidence, Outcome, Outcome]] = [
+    (
+        "no byte of the request left",
+        NotSent("refused"),
+        Outcome(State.PENDING, message="refused", unsent=True, away=True),
+        Outcome(State.PENDING, message="refused", unsent=True, away=True),
+    ),
+    (
+        "busy, and it says until when",
+        Busy("429", 7.5),
+        Outcome(State.PENDING, message="429", retry_after=7.5),
+        Outcome(State.PENDING, message="429", retry_after=7.5),
+    ),
+    (
+        "busy, without saying until when",
+        Busy("locked"),
+        Outcome(State.PENDING, message="locked"),
+        Outcome(State.PENDING, message="locked"),
+    ),
+    (
+        "an answer whose error is of the row",
+        RowRefused("no such account"),
+        Outcome(State.REJECTED, message="no such account"),
+        Outcome(State.REJECTED, message="no such account"),
+    ),
+    (
+        "an answer whose error nobody knows",
+        RowRefused("что-то пошло не так", recognised=False),
+        Outcome(State.REJECTED, message="что-то пошло не так"),
+        Outcome(State.REJECTED, message="что-то пошло не так"),
+    ),
+    (
+        "an answer that means the whole system",
+        SystemRefused("read-only"),
+        Outcome(State.PENDING, message="read-only", unsent=True, stop=True),
+        Outcome(State.PENDING, message="read-only", unsent=True, stop=True),
+    ),
+    (
+        "sent, and nobody knows what came of it",
+        Lost("time-out"),
+        Outcome(State.UNKNOWN, message="time-out", away=True),
+        Outcome(State.PENDING, message="time-out", away=True),
+    ),
+    (
+        "an answer of the expected shape",
+        Accepted("777"),
+        Outcome(State.ACCEPTED, answer="777"),
+        Outcome(State.ACCEPTED, answer="777"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("evidence", "once", "again"), [line[1:] for line in TABLE], ids=[line[0] for line in TABLE])
+def test_the_table_says_what_follows_from_what_was_seen(evidence: Evidence, once: Outcome, again: Outcome) -> None:
+    assert decide(evidence, repeatable=False) == once
+    assert decide(evidence, repeatable=True) == again
+
+
+def test_every_kind_of_evidence_stands_in_the_table() -> None:
+    assert {type(evidence) for _, evidence, _, _ in TABLE} == set(Evidence.__args__)
+
+
+@pytest.mark.parametrize("evidence", [line[1] for line in TABLE], ids=[line[0] for line in TABLE])
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_every_outcome_may_follow_sending(evidence: Evidence, repeatable: bool) -> None:
+    assert may_follow(State.SENDING, decide(evidence, repeatable=repeatable).state)
+
+
+def test_what_must_not_be_repeated_goes_again_only_when_it_had_no_effect() -> None:
+    again = {type(line[1]) for line in TABLE if decide(line[1], repeatable=False).state is State.PENDING}
+    assert again == {NotSent, Busy, SystemRefused}
+
+
+def test_only_the_system_as_a_whole_stops_a_run() -> None:
+    assert {type(line[1]) for line in TABLE if decide(line[1], repeatable=False).stop} == {SystemRefused}
