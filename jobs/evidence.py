@@ -1,0 +1,39 @@
+"""From what was seen of a call to what the engine decides upon."""
+
+from collections.abc import Callable
+from typing import TypeAlias, assert_never
+
+from billing import exchange as seen
+from billing.exchange import Exchange, readable
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+
+Keep: TypeAlias = Callable[[object], str | None]
+"""Takes a result and gives what is worth keeping of it, None when it has not the expected shape."""
+
+
+def evidence_of(exchange: Exchange, keep: Keep | None = None) -> Evidence:  # noqa: PLR0911 - a table
+    """The evidence of one exchange.
+
+    Without `keep` any answer free of errors is taken. With it, an answer of another shape than expected is `Lost`: it
+    says nothing of whether the call had its effect.
+    """
+    match exchange:
+        case seen.Answered(result):
+            if keep is None:
+                return Accepted()
+            answer = keep(result)
+            if answer is None:
+                return Lost(f"an answer of an unexpected shape: {readable(repr(result), limit=120)}")
+            return Accepted(answer)
+        case seen.Refused(text, recognised):
+            return RowRefused(text, recognised)
+        case seen.Busy(text, retry_after):
+            return Busy(text, retry_after)
+        case seen.SystemRefused(text):
+            return SystemRefused(text)
+        case seen.NotSent(text):
+            return NotSent(text)
+        case seen.Lost(text):
+            return Lost(text)
+        case _:
+            assert_never(exchange)

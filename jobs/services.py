@@ -1,0 +1,94 @@
+"""What a job has to work with: the billing's API, and its database where there is one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from billing.calls import Call
+from billing.client import BillingClient
+from billing.database import Database
+from billing.database_errors import DatabaseError
+from billing.errors import BillingError
+from billing.stacks import waiting_for
+from checkpoints.records import Item
+from engine.errors import LookUpFailed
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The doors to one billing. `asked_at_once` bounds the reading calls of one look-up that are in flight."""
+
+    client: BillingClient
+    database: Database | None = None
+    asked_at_once: int = 4
+
+    async def read(self, work: Callable[[Database], Result]) -> Result:
+        """What `work` reads from the database, done in a thread. Raises `LookUpFailed`."""
+        database = self.database
+        if database is None:
+            raise LookUpFailed("this needs the billing's database, and none is configured; give its address")
+
+        def guarded() -> Result:
+            with told_to_engine():
+                return work(database)
+
+        return await anyio.to_thread.run_sync(guarded)
+
+    async def ask(self, calls: Sequence[Call]) -> list[object]:
+        """The results of reading calls, in their order, a few at a time. Raises `LookUpFailed`."""
+        results: list[object] = [None] * len(calls)
+        # The workers share one iterator: each takes the next call when it is done with its last.
+        rest = iter(enumerate(calls))
+        failed: list[LookUpFailed] = []
+
+        async def work() -> None:
+            for place, call in rest:
+                if failed:
+                    return
+                try:
+                    with told_to_engine():
+                        results[place] = await self.client.ask(call)
+                except LookUpFailed as error:
+                    failed.append(error)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(self.asked_at_once, len(calls))):
+                group.start_soon(work)
+        if failed:
+            raise failed[0]
+        return results
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What the billing has accepted for these items and not yet worked off, as "ACCOUNT_STACK holds 12 entries".
+
+        Takes items as every job on subscribers makes them: the key a subscriber's id, the lane an account. None when
+        nothing waits, and without a database, where nobody can tell: then the engine's settle delay alone stands
+        between a lost answer and the look-up. Raises `LookUpFailed`.
+        """
+        if self.database is None:
+            return None
+        accounts = [int(item.lane.removeprefix("account:")) for item in items]
+        abonents = [int(item.key) for item in items]
+        return (
+            str(await self.read(lambda database: waiting_for(database, accounts=accounts, abonents=abonents))) or None
+        )
+
+    async def probe(self) -> None:
+        """Ask the billing for its version. Raises `LookUpFailed` with the reason when it is not well."""
+        with told_to_engine():
+            await self.client.health()
+
+
+@contextmanager
+def told_to_engine() -> Iterator[None]:
+    """What the billing and its database raise becomes `LookUpFailed`, with the same sentence."""
+    try:
+        yield
+    except (BillingError, DatabaseError) as error:
+        raise LookUpFailed(str(error)) from error

@@ -1,0 +1,112 @@
+"""What the tests of the jobs share: a billing with some odd subscribers in it, and both ways to reach it."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from billing.client import BillingClient, ClientSettings, Patience
+from billing.database import Database, Dsn, attach
+from billing.mockserver.server import MockBilling
+from billing.money import SCALE
+from checkpoints.records import Item, NewItem, Run
+from checkpoints.states import State
+from jobs.services import Services
+
+Frozen = Callable[..., Item]
+Execute = Callable[..., None]
+
+ODD_ONES = (
+    # id, contract number, account, tariff, deleted
+    (9001, "00123", 9001, 2, 0),
+    (9002, "123", 9002, 2, 0),
+    (9003, "A15", 9003, 3, 0),
+    (9004, "ДУБЛЬ", 9004, 1, 0),
+    (9005, "ДУБЛЬ", 9005, 5, 0),
+    (9006, "ГОСТЬ-1", 9006, 2, 1),
+    (9007, "БЕЗСЧЁТА", None, 2, 0),
+    (9008, "ВТОРОЙ", 9001, 2, 0),
+    (9009, "77/2", 9009, 2, 1),
+    (9010, "77/2", 9010, 2, 0),
+)
+FOLDER = 9100
+WITH_THRESHOLD = 9001
+
+
+@pytest.fixture
+def database(billing_file: Path) -> Iterator[Database]:
+    with Database(Dsn(str(billing_file))) as database:
+        yield database
+
+
+@pytest.fixture
+def execute(billing_file: Path) -> Iterator[Execute]:
+    """Runs a statement with its values on the billing's file, behind the billing's back."""
+    connection = attach(Dsn(str(billing_file)))
+
+    def run(sql: str, *values: object) -> None:
+        connection.cursor().execute(sql, values)
+        connection.commit()
+
+    yield run
+    connection.close()
+
+
+@pytest.fixture
+def odd_ones(execute: Execute) -> None:
+    """The folder 9100 with the odd ones; account 9001 warns at -120, the others have no threshold."""
+    execute("insert into abonents (id, is_folder, name) values (?, 1, 'Странные')", FOLDER)
+    accounts = {account for _, _, account, _, _ in ODD_ONES if account is not None}
+    for account in sorted(accounts):
+        limit = -120 * SCALE if account == WITH_THRESHOLD else None
+        execute("insert into admin_accounts (id, limit_warning) values (?, ?)", account, limit)
+    for key, number, of_account, tariff, deleted in ODD_ONES:
+        execute(
+            "insert into abonents (id, parent_id, name, contract_number, account_id, tarif_id, deleted) "
+            "values (?, ?, 'Иванов', ?, ?, ?, ?)",
+            *(key, FOLDER, number, of_account, tariff, deleted),
+        )
+
+
+@pytest.fixture
+async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
+    async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:
+        yield client
+
+
+@pytest.fixture(params=["with a database", "without a database"])
+def services(request: pytest.FixtureRequest, client: BillingClient, database: Database) -> Services:
+    request.getfixturevalue("odd_ones")
+    return Services(client, database if request.param == "with a database" else None)
+
+
+@pytest.fixture
+def run() -> Run:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    return Run(1, "k7m2q", "balances", {}, "billing", "file", "", (), None, now, now, now, None)
+
+
+@pytest.fixture
+def frozen() -> Frozen:
+    """Makes the journal's item of a job's new one."""
+
+    def freeze(new: NewItem, number: int = 1) -> Item:
+        return Item(
+            item_id=100 + number,
+            number=number,
+            key=new.key,
+            label=new.label,
+            lane=new.lane,
+            payload=new.payload,
+            amount=new.amount,
+            line=new.line,
+            row=new.row,
+            state=State.SENDING,
+            attempts=1,
+            answer=None,
+            message=None,
+            changed_at="",
+        )
+
+    return freeze
