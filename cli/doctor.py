@@ -1,0 +1,221 @@
+"""`doctor`: everything that a run rests on, looked at in turn, and what to do where something is wrong."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from rich.markup import escape
+from rich.table import Table
+
+from billing import embedded
+from billing.client import BillingClient, Health
+from billing.database import TABLES, Database
+from billing.errors import BillingError
+from checkpoints.errors import JournalError
+from checkpoints.journal import open_journal
+from cli.beginning import unfinished
+from cli.errors import CommandRefused
+from cli.exits import Exit
+from cli.names import FILE, PROGRAM
+from cli.options import Flags
+from cli.screen import Screen
+from cli.settings import Setting, Settings, load
+from cli.texts import count, plain, shown
+
+LEAST_FREE: Final = 256 * 1024 * 1024
+"""Bytes that should be free where the journal grows: about half a kilobyte a row."""
+
+MOST_SKEW: Final = 60.0
+"""Seconds that the two clocks may differ before it is worth a word."""
+
+_OTHERS_MAY_READ: Final = 0o044
+
+
+@dataclass(slots=True)
+class Checklist:
+    """Shows each finding as it comes, and remembers whether one was bad."""
+
+    screen: Screen
+    bad: int = 0
+    advice: list[str] = field(default_factory=list)
+
+    def good(self, what: str, finding: str) -> None:
+        """As it should be."""
+        self.screen.out.print(f"[green]✓[/] {what:<12} {finding}")
+
+    def note(self, what: str, finding: str) -> None:
+        """Worth knowing, and no obstacle."""
+        self.screen.out.print(f"[yellow]![/] {what:<12} {finding}")
+
+    def wrong(self, what: str, finding: str) -> None:
+        """An obstacle; `finding` says what to do."""
+        self.bad += 1
+        head, *rest = finding.splitlines() or [""]
+        self.screen.out.print(f"[bold red]✗[/] {what:<12} {shown(head)}")
+        for line in rest:
+            self.screen.out.print(f"{'':<15}{shown(line)}")
+
+    @contextmanager
+    def trying(self, what: str) -> Iterator[None]:
+        """What an operator can mend is told on the list, and the next thing is looked at."""
+        try:
+            yield
+        except (BillingError, JournalError, CommandRefused) as error:
+            self.wrong(what, str(error))
+
+
+async def examine(flags: Flags, screen: Screen) -> Exit:
+    """Look at everything; 0 when nothing is in the way of a run, 2 when something is."""
+    checklist = Checklist(screen)
+    _machine(checklist)
+    await _runtime(checklist)
+    with checklist.trying("settings"):
+        settings = load(flags, os.environ, Path.cwd())
+        _settings(settings, checklist)
+        looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [_journal, _api, _database]
+        for look in looks:
+            await look(settings, checklist)
+    if checklist.bad:
+        screen.out.print(f"\n[bold red]{checklist.bad} in the way of a run[/]: see the lines with ✗")
+        return Exit.REFUSED
+    screen.out.print(f"\n[bold green]nothing is in the way of a run[/]  [dim]next:[/] {PROGRAM} jobs")
+    return Exit.DONE
+
+
+def _machine(checklist: Checklist) -> None:
+    checklist.good("program", f"{PROGRAM} {version(PROGRAM)}, Python {platform.python_version()} on {sys.platform}")
+    if find_spec("uvloop"):
+        checklist.good("event loop", f"uvloop {version('uvloop')}")
+    else:
+        checklist.note("event loop", "without uvloop all works, at about half the speed: pip install uvloop")
+
+
+async def _runtime(checklist: Checklist) -> None:
+    with checklist.trying("firebird"):
+        await anyio.to_thread.run_sync(embedded.load)
+        own = version("firebird-embedded") if find_spec("firebird.embedded") else "of the system"
+        checklist.good("firebird", f"the client library loads ({own})")
+
+
+def _settings(settings: Settings, checklist: Checklist) -> None:
+    table = Table.grid(padding=(0, 2))
+    secret = {"password": settings.database_password, "form": settings.form, "headers": settings.headers}
+    open_settings: dict[str, Setting[str | None] | Setting[str] | Setting[Path]] = {
+        "api url": settings.api_url,
+        "database": settings.database,
+        "user": settings.database_user,
+        "charset": settings.database_charset,
+        "journal": settings.journal,
+    }
+    for name, setting in open_settings.items():
+        table.add_row("", name, shown(setting.value or "not set"), f"[dim]{shown(setting.origin)}[/]")
+    for name, hidden in secret.items():
+        table.add_row("", name, "set" if hidden.value else "not set", f"[dim]{shown(hidden.origin)}[/]")
+    file = shown(settings.file) if settings.file else f"no {FILE}: flags and environment alone"
+    checklist.good("settings", file)
+    checklist.screen.out.print(table)
+    if settings.file and any(setting.of_file and setting.value for setting in secret.values()):
+        mode = settings.file.stat().st_mode
+        if mode & _OTHERS_MAY_READ:
+            checklist.note("settings", f"others can read the secrets in it: chmod 600 {shown(settings.file)}")
+
+
+async def _journal(settings: Settings, checklist: Checklist) -> None:
+    path = anyio.Path(settings.journal.value)
+    with checklist.trying("journal"):
+        if await path.exists():
+            async with open_journal(settings.journal.value) as journal:
+                runs = await journal.runs()
+                left = [run.name for run in runs if await unfinished(run, journal)]
+            told = f"; not at their end: {', '.join(left)}" if left else ""
+            checklist.good("journal", f"{shown(path)}: {count(len(runs))} runs{told}")
+        elif os.access(_nearest_folder(settings.journal.value), os.W_OK):
+            checklist.good("journal", f"{shown(path)} will be made by the first run")
+        else:
+            checklist.wrong(
+                "journal", f"{path} cannot be made: its folder cannot be written. Name another: --journal"
+            )
+    free = shutil.disk_usage(_nearest_folder(settings.journal.value)).free
+    told = f"{count(free // 1024 // 1024)} MiB free beside the journal"
+    if free < LEAST_FREE:
+        checklist.wrong("disk", f"{told}: a run of 100,000 rows wants about {LEAST_FREE // 1024 // 1024}")
+    else:
+        checklist.good("disk", told)
+
+
+def _nearest_folder(path: Path) -> Path:
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
+
+
+async def _api(settings: Settings, checklist: Checklist) -> None:
+    with checklist.trying("api"):
+        async with BillingClient(settings.client) as client:
+            health = await client.health()
+        version_of = shown(health.version)
+        checklist.good("api", f"{shown(settings.target)}, version {version_of}, in {1000 * health.seconds:.0f} ms")
+        _clock(health, checklist)
+
+
+def _clock(health: Health, checklist: Checklist) -> None:
+    """The billing writes its time without a zone: it is held against this machine's, and against UTC."""
+    if health.server_time is None:
+        checklist.note("clock", "the billing does not tell its time")
+        return
+    there = _read_time(health.server_time)
+    if there is None:
+        checklist.note("clock", f"the billing's time cannot be read: {shown(health.server_time)}")
+        return
+    now = datetime.now(UTC)
+    here = [now.replace(tzinfo=None), now.astimezone().replace(tzinfo=None)]
+    skew = min((abs((there - clock).total_seconds()) for clock in here), default=0.0)
+    if skew > MOST_SKEW:
+        checklist.note("clock", f"the billing's clock is {skew:.0f} s away from this machine's: times will not match")
+    else:
+        checklist.good("clock", f"{skew:.0f} s between the billing's clock and this one")
+
+
+def _read_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+async def _database(settings: Settings, checklist: Checklist) -> None:
+    dsn = settings.dsn
+    if dsn is None:
+        checklist.note(
+            "database", "none is set: all is asked through the API, a call a row, and some jobs cannot work"
+        )
+        return
+    with checklist.trying("database"):
+        await anyio.to_thread.run_sync(lambda: _look_into(Database(dsn), checklist))
+
+
+def _look_into(database: Database, checklist: Checklist) -> None:
+    with database:
+        counts = [
+            f"{count(next(database.query(f'select count(*) from {table}'))[0])} {table.lower()}"  # noqa: S608 - names of ours
+            for table in sorted(TABLES)
+        ]
+        checklist.good("database", f"{shown(database.dsn)}: {', '.join(counts)}")
+        sample = next(
+            database.query("select first 1 name from abonents where name is not null and is_folder = 0 order by id"),
+            None,
+        )
+        if sample is not None:
+            # Garbled letters here mean a wrong charset: only a person can tell.
+            checklist.good(
+                "charset", f"{shown(database.dsn.charset)}; can you read this name? {escape(plain(sample[0]))}"
+            )

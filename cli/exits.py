@@ -1,0 +1,50 @@
+"""What the program ends with: one number that a script or cron can act upon."""
+
+from enum import IntEnum
+
+from checkpoints.records import Totals
+from checkpoints.states import OPEN, State
+from engine.stop import StopKind
+
+
+class Exit(IntEnum):
+    """What became of the command."""
+
+    DONE = 0
+    """All rows were accepted, or there was nothing to do."""
+    REJECTED = 1
+    """Some rows did not go in: the billing rejected them, or they were refused and left out."""
+    REFUSED = 2
+    """Usage, settings or input refused: nothing was sent."""
+    STOPPED = 3
+    """Stopped by the system or by the error budget; `resume` goes on."""
+    UNDECIDED = 4
+    """Rows are left unknown, or a person has to decide on them."""
+    FAULT = 70
+    """A fault of this program; where the details are is said on the screen."""
+    INTERRUPTED = 130
+    """Interrupted by a person or a signal; `resume` goes on."""
+
+
+def exit_of(totals: Totals, stopped: StopKind | None = None, *, intake_ended: bool = True) -> Exit:
+    """The exit code of a run: 130 before 3 before 4 before 1 before 0.
+
+    A stop that came when nothing was left to do has stopped nothing, and does not count.
+    """
+    unfinished = not intake_ended or totals.count(*OPEN) > 0
+    if unfinished and stopped is StopKind.INTERRUPTED:
+        return Exit.INTERRUPTED
+    if unfinished and stopped is not None:
+        return Exit.STOPPED
+    return outcome_of(totals, intake_ended=intake_ended)
+
+
+def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
+    """The exit code that the states alone give, whoever stopped the run or not."""
+    if not intake_ended or totals.count(State.PENDING, State.SENDING):
+        return Exit.STOPPED
+    if totals.count(State.UNKNOWN, State.MANUAL):
+        return Exit.UNDECIDED
+    if totals.count(State.REJECTED) or totals.refused:
+        return Exit.REJECTED
+    return Exit.DONE

@@ -1,0 +1,272 @@
+"""`carbon-migrate`: the commands, and the one place where an error becomes a sentence and an exit code."""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import anyio
+import typer
+
+from billing.errors import BillingError
+from checkpoints.errors import ForbiddenTransition, JournalError
+from cli import commands, demo, doctor, exporting, jobs_list, mock, status, verifying
+from cli.beginning import order_of
+from cli.errors import CommandRefused
+from cli.exits import Exit
+from cli.logs import logging_to
+from cli.names import PROGRAM
+from cli.options import Consent, Flags, Pacing, Voice, grouped
+from cli.report import Closing, closing_object
+from cli.screen import Screen
+from cli.settings import Settings, load
+from engine.errors import CountsDiffer, EngineError, LookUpFailed
+
+Result = TypeVar("Result")
+
+app: Final = typer.Typer(
+    name=PROGRAM,
+    help="Moves a Carbon Billing's subscribers in bulk: each row's effect lands exactly once, whatever happens.",
+    epilog=f"Begin with: {PROGRAM} demo, {PROGRAM} doctor, {PROGRAM} jobs",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(mock.app, name="mock")
+
+OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
+"""What an operator can cause or mend: told in a sentence, never as a traceback."""
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
+RunNameOrNone = Annotated[
+    str | None, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")
+]
+
+
+def main() -> None:
+    """The entry point: run the command, and end with its exit code."""
+    try:
+        app()
+    except OPERATOR_ERRORS as error:
+        Screen().complain(str(error))
+        sys.exit(code_of(error))
+    except BrokenPipeError:
+        # Whoever read stdout has gone; what is still buffered has nowhere to go either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.REJECTED)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a fault of ours
+        sys.exit(_fault(error, None, Screen()))
+
+
+def code_of(error: Exception) -> Exit:
+    """The exit code of an error that is known."""
+    match error:
+        case CommandRefused():
+            return error.code
+        case CountsDiffer() | ForbiddenTransition():
+            return Exit.FAULT
+        case LookUpFailed():
+            return Exit.STOPPED
+        case _:
+            return Exit.REFUSED
+
+
+# ---- commands ---------------------------------------------------------------------------------------------------
+
+
+@app.callback(invoke_without_command=True)
+def _program(
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,  # noqa: FBT002 - typer's way of a flag
+) -> None:
+    if show_version:
+        sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
+        raise typer.Exit
+
+
+@app.command()
+@grouped
+def run(  # noqa: PLR0913 - each is a flag or a group of them
+    job: Annotated[str, typer.Argument(metavar="JOB", help=f"What to do; `{PROGRAM} jobs` lists all.")],
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The rows, for jobs that read a file.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
+    ] = None,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Enter on top what an earlier run has entered already.")
+    ] = False,
+    consent: Consent,
+    pacing: Pacing,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Show what a job will do, ask, and do it; every row is remembered and can be taken up again."""
+
+    async def work(settings: Settings, screen: Screen) -> Closing:
+        order = order_of(job, file, set_ or [], again=again)
+        return await commands.run(order, settings, pacing.policy, consent, screen)
+
+    _close(flags, voice, job, work)
+
+
+@app.command()
+@grouped
+def resume(name: RunNameOrNone = None, *, consent: Consent, pacing: Pacing, flags: Flags, voice: Voice) -> None:
+    """Go on with a run that was stopped, interrupted or killed; without a name, with the only one there is."""
+
+    async def work(settings: Settings, screen: Screen) -> Closing:
+        return await commands.resume(name, settings, pacing.policy, consent, screen)
+
+    _close(flags, voice, None, work)
+
+
+@app.command("status")
+@grouped
+def show_status(name: RunNameOrNone = None, *, flags: Flags, voice: Voice) -> None:
+    """Show all runs, or one of them in detail."""
+    _end(flags, voice, lambda settings, screen: status.status(name, settings, screen), logged=False)
+
+
+@app.command()
+@grouped
+def verify(
+    name: RunName,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all differences to a CSV file.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,  # noqa: FBT002 - typer's way of a flag
+    *,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Read back what the billing now says of each row, and hold it against what was sent."""
+    target = exporting.Target(output, force=force) if output else None
+    _end(flags, voice, lambda settings, screen: verifying.verify_run(name, target, settings, screen))
+
+
+@app.command()
+@grouped
+def export(
+    name: RunName,
+    state: Annotated[str, typer.Option("--state", metavar="STATE", help=f"One of: {exporting.CHOICES}.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for stdout.")] = Path(
+        "-"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,  # noqa: FBT002 - typer's way of a flag
+    *,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Write the rows of one state, or the refused ones, to a CSV file with the input's own columns."""
+    target = exporting.Target(output, force=force)
+    _end(flags, voice, lambda settings, screen: exporting.export(name, state, target, settings, screen), logged=False)
+
+
+@app.command("jobs")
+def list_jobs(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A job, for its parameters.")] = None,
+) -> None:
+    """List the jobs, or show one with its parameters, its call and an example."""
+    jobs_list.show(name, Screen())
+
+
+@app.command("doctor")
+@grouped
+def check(*, flags: Flags) -> None:
+    """Check everything that a run rests on, and say what to do where something is wrong."""
+    raise typer.Exit(_run_async(lambda: doctor.examine(flags, Screen())))
+
+
+@app.command("demo")
+def show_demo(
+    abonents: Annotated[
+        int, typer.Option("--abonents", min=200, max=1_000_000, metavar="N", help="Size of the billing.")
+    ] = demo.ABONENTS,
+) -> None:
+    """Load balances into a billing of its own, kill the load in the middle, resume it, and prove the result."""
+    raise typer.Exit(_run_async(lambda: demo.show(abonents, Screen())))
+
+
+# ---- how a command is run ---------------------------------------------------------------------------------------
+
+
+def _close(
+    flags: Flags,
+    voice: Voice,
+    job: str | None,
+    work: Callable[[Settings, Screen], Coroutine[Any, Any, Closing]],
+) -> None:
+    """Run `work`, print the closing object where it is wanted, and exit. Errors that are known close as well."""
+
+    async def guarded(settings: Settings, screen: Screen) -> Exit:
+        try:
+            closing = await work(settings, screen)
+        except OPERATOR_ERRORS as error:
+            screen.complain(str(error))
+            closing = Closing(code_of(error), job=job, error=str(error))
+        if voice.as_json:
+            screen.emit(closing_object(closing))
+        return closing.exit
+
+    _end(flags, voice, guarded)
+
+
+def _end(
+    flags: Flags,
+    voice: Voice,
+    work: Callable[[Settings, Screen], Coroutine[Any, Any, Exit]],
+    *,
+    logged: bool = True,
+) -> None:
+    """Run `work` with the settings in force and its log, and exit with its code."""
+    screen = Screen(voice)
+    try:
+        settings = load(flags, os.environ, Path.cwd())
+    except CommandRefused as error:
+        if voice.as_json:
+            screen.emit(closing_object(Closing(error.code, error=str(error))))
+        raise
+    # A command that only reads the journal leaves no trace.
+    with logging_to(settings.log if logged else None, screen, settings.secrets):
+        try:
+            code = _run_async(lambda: work(settings, screen))
+        except OPERATOR_ERRORS as error:
+            screen.complain(str(error))
+            code = code_of(error)
+        except (typer.Exit, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours: told, and kept for whoever mends it
+            code = _fault(error, settings.log, screen)
+    raise typer.Exit(code)
+
+
+def _run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+def _fault(error: Exception, log: Path | None, screen: Screen) -> Exit:
+    """Keep the traceback of a fault of ours where it can be sent from, and say where that is."""
+    path = log or Path(tempfile.gettempdir()) / f"{PROGRAM}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
+    details = "".join(traceback.format_exception(error))
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
+            file.write(details)
+        where = f"The details are at the end of {path}"
+    except OSError:
+        screen.err.print(details, markup=False)
+        where = "The details stand above"
+    screen.complain(
+        f"a fault of {PROGRAM} itself: {type(error).__name__}: {error}\n{where}: please report them.\n"
+        f"What was sent is in the journal; {PROGRAM} status shows it, and resume goes on safely"
+    )
+    return Exit.FAULT

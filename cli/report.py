@@ -1,0 +1,167 @@
+"""How a run came out: the closing screen for people, the closing object for scripts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from checkpoints.journal import Journal
+from checkpoints.records import Reason, Run, Totals
+from checkpoints.states import OPEN, State
+from cli.display import STYLES
+from cli.exits import Exit
+from cli.names import PROGRAM
+from cli.texts import count, duration, money, plain, rows
+
+EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED)
+"""States whose reasons are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What a command has to say at its end. `seconds` and `calls` are of this process alone.
+
+    `run` is None when none was begun. `stopped` is why it went no further, `error` why it was refused or failed.
+    """
+
+    exit: Exit
+    run: str | None = None
+    job: str | None = None
+    totals: Totals = field(default_factory=Totals)
+    calls: int = 0
+    seconds: float = 0.0
+    stopped: str | None = None
+    error: str | None = None
+
+
+def closing_object(closing: Closing) -> Mapping[str, object]:
+    """The object of `--json`."""
+    return {
+        "run": closing.run,
+        "job": closing.job,
+        **states_object(closing.totals),
+        "calls": closing.calls,
+        "seconds": round(closing.seconds, 3),
+        "exit": int(closing.exit),
+        "stopped": closing.stopped,
+        "error": closing.error,
+    }
+
+
+def states_object(totals: Totals) -> Mapping[str, object]:
+    """Counts and sums as scripts read them: the states that have items, sums as plain decimals."""
+    return {
+        "states": {str(state): totals.counts[state] for state in State if totals.counts.get(state)},
+        "amounts": {
+            str(state): format(totals.amounts.get(state, Decimal(0)), "f")
+            for state in State
+            if totals.counts.get(state)
+        },
+        "refused": totals.refused,
+    }
+
+
+def states_table(totals: Totals) -> Table:
+    """Counts and sums by state, and what they add up to."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    with_money = any(totals.amounts.values())
+    for state in State:
+        if number := totals.counts.get(state):
+            amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
+            table.add_row(Text(str(state), STYLES[state]), count(number), amount)
+    if len(totals.counts) != 1:
+        table.add_row(
+            "[dim]all[/]", f"[dim]{count(totals.frozen)}[/]", f"[dim]{money(totals.amount)}[/]" if with_money else ""
+        )
+    if totals.refused:
+        table.add_row("[red]refused[/]", count(totals.refused), "[dim]not part of the run[/]")
+    return table
+
+
+async def closing_screen(closing: Closing, run: Run, journal: Journal) -> RenderableType:
+    """How the run came out, why, and what to do next."""
+    parts: list[RenderableType] = [headline(closing), states_table(closing.totals)]
+    if closing.calls:
+        pace = closing.calls / closing.seconds if closing.seconds else 0.0
+        parts.append(Text(f"{count(closing.calls)} calls in {duration(closing.seconds)}, {pace:.0f} a second", "dim"))
+    parts += [
+        reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if closing.totals.count(state)
+    ]
+    if steps := next_steps(run, closing.totals, intake_ended=run.frozen_at is not None):
+        parts.append(steps_list(steps))
+    return Group(*parts)
+
+
+def _pace(calls: int, seconds: float) -> str:
+    told = f"{count(calls)} {'call' if calls == 1 else 'calls'} in {duration(seconds)}"
+    # Below a second a rate says nothing.
+    return f"{told}, {calls / seconds:.0f} a second" if seconds > 1 else told
+
+
+def headline(closing: Closing) -> Text:
+    """The outcome, in one sentence."""
+    name = f"run {closing.run}"
+    match closing.exit:
+        case Exit.DONE:
+            return Text(f"✓ {name} is done", "bold green")
+        case Exit.REJECTED:
+            return Text(f"! {name} is done; some rows did not go in", "bold yellow")
+        case Exit.UNDECIDED:
+            return Text(f"! {name}: rows are left that a look-up or a person has to decide on", "bold yellow")
+        case Exit.INTERRUPTED | Exit.STOPPED:
+            why = plain(closing.stopped or closing.error or "it has not come to its end", 600)
+            return Text(f"■ {name} stopped: {why}", "bold yellow")
+        case _:
+            return Text(f"✗ {name}: {plain(closing.error or 'refused', 600)}", "bold red")
+
+
+def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
+    """Why items are in a state: the kinds, the commonest first, each with its first row."""
+    lines: list[Text] = []
+    for reason in reasons:
+        where = f"line {reason.line}, " if reason.line else ""
+        line = Text(f"{state} ", STYLES[state])
+        line.append(f"{count(reason.items)} × ", "bold").append(plain(reason.kind or "no reason given", 200))
+        if reason.example != reason.kind or reason.items > 1:
+            line.append(f" (first: {where}{plain(reason.label, 60)}: {plain(reason.example, 160)})", "dim")
+        else:
+            line.append(f" ({where}{plain(reason.label, 60)})", "dim")
+        lines.append(line)
+    return Group(*lines)
+
+
+def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[str, str]]:
+    """What to type next, and what for."""
+    unfinished = totals.count(*OPEN) or not intake_ended
+    steps = [(f"{PROGRAM} resume {run.name}", "go on where it stopped")] if unfinished else []
+    steps += [
+        (f"{PROGRAM} export {run.name} --state {state} -o {run.name}-{state}.csv", f"{what} the {rows(number)}")
+        for state, what in ((State.REJECTED, "look at"), (State.MANUAL, "decide on"))
+        if (number := totals.count(state))
+    ]
+    if totals.refused:
+        steps.append((refused_export(run), f"mend the {rows(totals.refused)} that were left out"))
+    if totals.count(State.ACCEPTED) and not totals.count(*OPEN):
+        steps.append((f"{PROGRAM} verify {run.name}", "read back what the billing now says"))
+    return steps
+
+
+def refused_export(run: Run) -> str:
+    """The command that writes the refused rows to a file."""
+    return f"{PROGRAM} export {run.name} --state refused -o {run.name}-refused.csv"
+
+
+def steps_list(steps: Sequence[tuple[str, str]]) -> Table:
+    """Commands to type, each with what it is for."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold")
+    table.add_column(style="dim")
+    for number, (command, purpose) in enumerate(steps):
+        table.add_row(Text("next: " if not number else "      ", "dim").append(command, "bold"), purpose)
+    return table

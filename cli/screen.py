@@ -1,0 +1,101 @@
+"""The two ends of the terminal: what people read goes to stderr, results to stdout."""
+
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, TextIO, cast
+
+import anyio
+import msgspec
+from rich.console import Console, RenderableType
+
+from cli.options import Voice
+from cli.texts import shown
+
+WIDTH: Final = 120
+"""Columns where there is no terminal."""
+
+
+class _Lasting:
+    """A stream for words alone: when the terminal is gone, the work goes on without them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, if anybody is still there."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if anybody is still there."""
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def _console(stream: TextIO) -> Console:
+    # Emoji and highlighting would change what files and answers say. What is no terminal has no width to keep to.
+    width = None if stream.isatty() else WIDTH
+    return Console(file=stream, highlight=False, emoji=False, width=width)
+
+
+def _for_words() -> Console:
+    return _console(cast("TextIO", _Lasting(sys.stderr)))
+
+
+def _for_results() -> Console:
+    return _console(sys.stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Says things at the right place, as loud as was asked for.
+
+    With `--json` stdout carries the closing object alone; with `--quiet` only what went wrong is said.
+    """
+
+    voice: Voice = field(default_factory=Voice)
+    err: Console = field(default_factory=_for_words)
+    out: Console = field(default_factory=_for_results)
+
+    def say(self, what: RenderableType = "") -> None:
+        """Something on the way; strings are markup."""
+        if not self.voice.quiet:
+            self.err.print(what)
+
+    def insist(self, what: RenderableType) -> None:
+        """Something that must be seen, quiet or not."""
+        self.err.print(what)
+
+    def result(self, what: RenderableType, *, good: bool = True) -> None:
+        """What the command was for; with `--quiet` only when it is not `good`."""
+        if self.voice.quiet and good:
+            return
+        (self.err if self.voice.as_json else self.out).print(what)
+
+    def complain(self, text: str) -> None:
+        """Why the command was refused or has failed, in sentences; the text may come from anywhere."""
+        head, *rest = (shown(line, 2000) for line in text.splitlines() or [""])
+        self.err.print(f"[bold red]✗[/] {head}")
+        for line in rest:
+            self.err.print(f"  {line}")
+
+    def emit(self, closing: object) -> None:
+        """The one JSON object of `--json`, on a line of its own."""
+        sys.stdout.write(f"{msgspec.json.encode(closing).decode()}\n")
+        sys.stdout.flush()
+
+    async def agrees(self, question: str) -> bool:
+        """Ask on the terminal and wait for an answer; anything but yes is no. Can be cancelled while waiting."""
+        self.err.print(f"{question} [bold]\\[y/N][/] ", end="")
+        await anyio.wait_readable(sys.stdin)
+        return sys.stdin.readline().strip().casefold() in {"y", "yes", "д", "да"}
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody sits there who could answer."""
+        return sys.stdin.isatty() and self.err.is_terminal

@@ -1,0 +1,98 @@
+"""What a command works with: the journal, and the billing behind its two doors."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from billing.client import BillingClient, Health
+from billing.database import Database
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run
+from cli.errors import CommandRefused
+from cli.settings import Settings
+from cli.texts import plain
+from engine.job import Job
+from jobs.catalogue import kind
+from jobs.kinds import JobKind, parameters_of
+from jobs.services import Services
+
+FILE: Final = "input_file"
+AGAIN: Final = "entered_again"
+"""What a run remembers besides the parameters of its job: enough to build it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """A billing that has answered: the doors to it, and what it said of itself."""
+
+    services: Services
+    health: Health
+
+
+@asynccontextmanager
+async def open_billing(settings: Settings) -> AsyncIterator[Billing]:
+    """The billing that the settings name, once both its API and, where one is set, its database have answered.
+
+    Raises `SettingsRefused`, and what `BillingClient.health` and `Database.connect` raise.
+    """
+    dsn = settings.dsn
+    async with BillingClient(settings.client) as client:
+        health = await client.health()
+        database = None if dsn is None else Database(dsn)
+        try:
+            if database is not None:
+                await anyio.to_thread.run_sync(database.connect)
+            yield Billing(Services(client, database), health)
+        finally:
+            if database is not None:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(database.close)
+
+
+@asynccontextmanager
+async def open_existing(path: Path) -> AsyncIterator[Journal]:
+    """The journal at `path`. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
+    if not await anyio.Path(path).exists():
+        raise CommandRefused(
+            f"there is no journal {path}: nothing was run with it. "
+            "Type the command in the folder of the run, or name its journal with --journal"
+        )
+    async with open_journal(path) as journal:
+        yield journal
+
+
+def build(wanted: JobKind, parameters: Mapping[str, str], file: Path | None, services: Services) -> Job:
+    """A job, set up. Raises `ParameterRefused` and `CommandRefused` where it lacks something."""
+    if wanted.needs_database and services.database is None:
+        raise CommandRefused(
+            f"{wanted.name} reads the billing's database, and none is set. Give it with --database HOST:PATH, with "
+            "CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml"
+        )
+    return wanted.build(services, parameters, file)
+
+
+def rebuild(run: Run, services: Services) -> Job:
+    """The job of a run, from what the journal has of it. Raises what `build` raises."""
+    wanted = kind(run.job)
+    own = {name: value for name, value in run.parameters.items() if name not in {FILE, AGAIN}}
+    file = run.parameters.get(FILE)
+    return build(wanted, parameters_of(wanted, own), Path(file) if file else None, services)
+
+
+def entered_again(run: Run) -> bool:
+    """Whether the run was begun with --again."""
+    return AGAIN in run.parameters
+
+
+def check_target(run: Run, settings: Settings) -> None:
+    """Refuse to work on a run against another billing than the one that it began with."""
+    if run.target != settings.target:
+        raise CommandRefused(
+            f"run {run.name} works on {plain(run.target)}, and the settings name {plain(settings.target)} "
+            f"(from {settings.api_url.origin}). Give --api-url {plain(run.target)} to go on with it"
+        )

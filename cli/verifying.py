@@ -1,0 +1,124 @@
+"""`verify`: what the billing now says of each row, held against what was sent."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from checkpoints.errors import RunHeld
+from checkpoints.records import Item, Run, Stage, Totals
+from checkpoints.states import State
+from cli.beginning import held
+from cli.errors import CommandRefused
+from cli.exits import Exit, outcome_of
+from cli.exporting import COLUMNS, Sheet, Target, written_to
+from cli.names import PROGRAM
+from cli.report import next_steps, states_object, states_table, steps_list
+from cli.screen import Screen
+from cli.sessions import check_target, open_billing, open_existing, rebuild
+from cli.settings import Settings
+from cli.texts import count, money, plain, rows
+from engine.job import Reading
+from engine.verifier import Verdict, verify
+
+LISTED: Final = 50
+"""Differences that are shown; the rest is counted, and all go into the file of `-o`."""
+
+
+@dataclass(slots=True)
+class Differences:
+    """Takes the rows that are not as wanted: the first are kept to be shown, all go to the sheet."""
+
+    sheet: Sheet | None = None
+    first: list[Text] = field(default_factory=list)
+
+    def add(self, item: Item, reading: Reading) -> None:
+        """One row that is not as wanted."""
+        if len(self.first) < LISTED:
+            where = f"line {item.line}" if item.line else f"row {item.number}"
+            line = Text("✗ ", "red").append(where, "bold").append(f" ({plain(item.label, 60)})", "dim")
+            self.first.append(line.append(f": {plain(reading.difference)}"))
+        if self.sheet is not None:
+            self.sheet.row(
+                [*item.row, str(item.line or ""), str(item.state), item.answer or "", reading.difference or ""]
+            )
+
+
+async def verify_run(name: str, target: Target | None, settings: Settings, screen: Screen) -> Exit:
+    """Read back all that was accepted. Raises `CommandRefused`, `LookUpFailed`, `BillingError`, `JournalError`."""
+    async with open_existing(settings.journal.value) as journal, AsyncExitStack() as stack:
+        run = await journal.run(name)
+        if run.stage is Stage.DISCARDED:
+            raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to verify")
+        check_target(run, settings)
+        billing = await stack.enter_async_context(open_billing(settings))
+        job = rebuild(run, billing.services)
+        differences = Differences()
+        if target is not None:
+            differences.sheet = await stack.enter_async_context(written_to(target))
+            differences.sheet.row([*run.header, *COLUMNS])
+        try:
+            # What is verified changes its state: nobody else may work on the run meanwhile.
+            with journal.lock(run):
+                verdict = await verify(run, job, journal, differences.add)
+        except RunHeld as error:
+            raise await held(run, journal, error) from error
+        totals = await journal.totals(run)
+        code = exit_of(verdict, totals)
+        if screen.voice.as_json:
+            screen.emit(_object(run, verdict, totals, code))
+        screen.result(_screen(run, verdict, totals, differences), good=code is Exit.DONE)
+        if target is not None:
+            screen.say(f"{rows(verdict.different)} with differences, written to {plain(target.path)}")
+        return code
+
+
+def exit_of(verdict: Verdict, totals: Totals) -> Exit:
+    """0 only when every row that was to be sent is applied; refused rows were never part of the run."""
+    code = outcome_of(Totals(totals.counts, totals.amounts))
+    return Exit.REJECTED if code is Exit.DONE and verdict.different else code
+
+
+def _screen(run: Run, verdict: Verdict, totals: Totals, differences: Differences) -> RenderableType:
+    all_well = exit_of(verdict, totals) is Exit.DONE
+    parts: list[RenderableType] = [*differences.first]
+    if verdict.different > len(differences.first):
+        more = count(verdict.different - len(differences.first))
+        parts.append(
+            Text(f"… and {more} more; all of them: ", "dim").append(f"{PROGRAM} verify {run.name} -o FILE", "bold")
+        )
+    if all_well:
+        parts.append(Text(f"✓ run {run.name} is applied: {rows(verdict.as_wanted)} read back as sent", "bold green"))
+    else:
+        parts.append(
+            Text(
+                f"! run {run.name}: {rows(verdict.as_wanted)} as sent, {count(verdict.different)} different",
+                "bold yellow",
+            )
+        )
+    if verdict.expected or verdict.found:
+        gap = verdict.found - verdict.expected
+        parts.append(
+            Text(f"sum expected {money(verdict.expected)}, found {money(verdict.found)}, difference {money(gap)}")
+        )
+    parts.append(states_table(totals))
+    if not all_well and (steps := next_steps(run, totals, intake_ended=run.frozen_at is not None)):
+        parts.append(steps_list(steps))
+    return Group(*parts)
+
+
+def _object(run: Run, verdict: Verdict, totals: Totals, code: Exit) -> Mapping[str, object]:
+    return {
+        "run": run.name,
+        "job": run.job,
+        **states_object(totals),
+        "as_wanted": verdict.as_wanted,
+        "different": verdict.different,
+        "expected": format(verdict.expected, "f"),
+        "found": format(verdict.found, "f"),
+        "applied": totals.count(State.APPLIED),
+        "exit": int(code),
+    }

@@ -1,0 +1,257 @@
+"""The command line as an operator has it: real processes, against a mock billing on a real socket."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from anyio.abc import Process
+
+from billing.database import Dsn
+from billing.mockserver.server import MockBilling, running
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run
+from cli.main import main
+
+MODEL = "FinanceOperations"
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a command ended with, and what it said."""
+
+    exit: int
+    out: str
+    err: str
+
+    @property
+    def closing(self) -> dict[str, Any]:
+        """The closing object: the one line of stdout."""
+        (line,) = self.out.splitlines()
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    @property
+    def words(self) -> str:
+        """All that was said on stderr, its lines joined, however they were broken."""
+        return " ".join(self.err.split())
+
+
+class Cli:
+    """Types commands in a folder of its own."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = dict(environment)
+
+    async def __call__(self, *arguments: str | Path, may_end_with: Sequence[int] = (0,)) -> Ended:
+        done = await anyio.run_process(
+            self._line(arguments), check=False, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL
+        )
+        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert ended.exit in may_end_with, f"{ended.exit}\n{ended.out}\n{ended.err}"
+        assert "Traceback" not in ended.err
+        return ended
+
+    @asynccontextmanager
+    async def started(self, *arguments: str | Path) -> AsyncIterator["Started"]:
+        """A command that is under way; killed when the context ends, if it has not ended by then."""
+        process = await anyio.open_process(
+            self._line(arguments), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL
+        )
+        async with process:
+            try:
+                yield Started(process)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "carbon-migrate.journal"
+
+    def _line(self, arguments: Sequence[str | Path]) -> list[str]:
+        return [sys.executable, "-m", "cli", *map(str, arguments)]
+
+
+class Started:
+    """A command that is under way."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def said(self, text: str) -> str:
+        """Wait until it has said `text` on stderr; all that it said until then."""
+        assert self.process.stderr
+        heard = ""
+        with anyio.fail_after(PATIENCE):
+            while text not in heard:
+                heard += (await self.process.stderr.receive()).decode()
+        return heard
+
+    async def ended(self) -> Ended:
+        """Wait for the end."""
+        assert self.process.stdout
+        assert self.process.stderr
+        said: dict[str, str] = {"out": "", "err": ""}
+
+        async def drain(name: str, stream: Any) -> None:
+            async for part in stream:
+                said[name] += part.decode()
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as group:
+                group.start_soon(drain, "out", self.process.stdout)
+                group.start_soon(drain, "err", self.process.stderr)
+            code = await self.process.wait()
+        return Ended(code, said["out"], said["err"])
+
+
+class Traffic:
+    """Counts the calls that arrive at the mock billing, and lets a test wait for one, or answer in its place."""
+
+    def __init__(self) -> None:
+        self.arrived = 0
+        self.answer: Callable[[int], web.Response | None] = lambda _: None
+        self._changed = anyio.Event()
+
+    @web.middleware
+    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if MODEL in request.path:
+            self.arrived += 1
+            self._changed.set()
+            self._changed = anyio.Event()
+            if (instead := self.answer(self.arrived)) is not None:
+                return instead
+        return await handler(request)
+
+    async def reaches(self, number: int) -> None:
+        """Wait until so many calls have arrived."""
+        with anyio.fail_after(PATIENCE):
+            while self.arrived < number:
+                await self._changed.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the billing itself has of opening balances."""
+
+    rows: int
+    sum: Decimal
+    most_for_one: int
+
+
+@dataclass(slots=True)
+class Place:
+    """A billing that is served, and a command line that is set up for it."""
+
+    cli: Cli
+    billing: MockBilling
+    traffic: Traffic
+    file: Path
+
+    def balances(self, rows: int, name: str = "balances.csv") -> "Balances":
+        """A file of balances by contract number, all good, one subscriber a row."""
+        query = "select first :rows contract_number from abonents where is_folder = 0 and deleted = 0 order by id"
+        numbers = [number for (number,) in self.billing.database.query(query, {"rows": rows})]
+        amounts = [Decimal(1 + 7 * place) / 100 * (-1 if place % 9 == 0 else 1) for place in range(rows)]
+        lines = [
+            "contract_number;amount",
+            *(f"{n};{a:.2f}".replace(".", ",") for n, a in zip(numbers, amounts, strict=True)),
+        ]
+        return Balances(self.write("\n".join(lines) + "\n", name), numbers, sum(amounts, Decimal(0)))
+
+    def write(self, text: str, name: str = "balances.csv", encoding: str = "utf-8") -> Path:
+        path = self.cli.folder / name
+        path.write_text(text, encoding=encoding)
+        return path
+
+    async def found(self) -> Found:
+        return await anyio.to_thread.run_sync(self._found)
+
+    def _found(self) -> Found:
+        effects = self.billing.ledger.effects(MODEL)
+        ((total,),) = self.billing.database.query(
+            "select cast(coalesce(sum(op_summa), 0) as numeric(18, 0)) from finance_operations where op_type = 8"
+        )
+        return Found(sum(effects.values()), Decimal(total).scaleb(-10), max(effects.values(), default=0))
+
+    @asynccontextmanager
+    async def journal(self) -> AsyncIterator[Journal]:
+        async with open_journal(self.cli.journal) as journal:
+            yield journal
+
+    async def runs(self) -> list[Run]:
+        async with self.journal() as journal:
+            return await journal.runs()
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """An input file and what it asks for."""
+
+    path: Path
+    numbers: list[str]
+    sum: Decimal
+
+    @property
+    def rows(self) -> int:
+        return len(self.numbers)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without settings of ours or of colours."""
+    ours = ("CARBON_MIGRATE_", "FORCE_COLOR", "NO_COLOR", "TTY_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+@pytest.fixture
+async def place(billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    traffic = Traffic()
+    async with running(Dsn(str(billing_file)), middlewares=[traffic.count]) as billing:
+        environment = clean_environment() | {
+            "CARBON_MIGRATE_API_URL": billing.url,
+            "CARBON_MIGRATE_DATABASE": str(billing_file),
+            "COLUMNS": "200",
+        }
+        yield Place(Cli(folder, environment), billing, traffic, billing_file)
+
+
+Typed = Callable[..., Ended]
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Types a command in this very process, in an empty folder without any settings: for what needs no billing."""
+    for name in os.environ.keys() - clean_environment().keys():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["carbon-migrate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), said.out, said.err)
+
+    return run

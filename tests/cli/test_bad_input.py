@@ -1,0 +1,160 @@
+"""The issue's "Bad input": each is named with its place before anything is sent, and ends with 2."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.cli.conftest import Place, Typed
+
+GOOD = "00003;1,50\n"
+HEAD = "contract_number;amount\n"
+
+
+async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
+    """The command ends with 2, says what is wrong and where, and nothing was sent."""
+    ended = await place.cli(*arguments, may_end_with=(2,))
+    for words in told:
+        assert words in ended.words, ended.err
+    assert (await place.found()).rows == 0
+    assert place.traffic.arrived == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{HEAD}{GOOD}АБ-00002;12,5O\n", ["line 3, column amount", "the Latin letter 'O'"]),
+        (f"{HEAD}{GOOD}АБ-00002;\n", ["line 3, column amount", "the amount is empty"]),
+        (f"{HEAD}{GOOD}АБ-00002;10,005\n", ["line 3, column amount", "3 decimals"]),
+        (f"{HEAD}{GOOD}00003;2,50\n", ["line 3", "contradicts line 2", "1.50 there and 2.50 here"]),
+        (
+            f"{HEAD}{GOOD}АБ-0002;5\n",
+            ["line 3, column contract_number", "there is no contract number 'АБ-0002'", "АБ-00002"],
+        ),
+        (
+            f"{HEAD}{GOOD}AБ-00002;5\n",
+            ["line 3, column contract_number", "'АБ-00002' (the same in Cyrillic letters)"],
+        ),
+        (f"{HEAD}{GOOD};5\n", ["line 3, column contract_number", "is empty"]),
+        (f"{HEAD}{GOOD}АБ-00002;5;6\n", ["line 3", "the header has 2 cells, this row 3"]),
+        ("abonent_id;amount\n89;5\n", ["line 2, column abonent_id", "is a folder"]),
+        ("abonent_id;amount\n999999;5\n", ["line 2, column abonent_id", "there is no abonent 999999"]),
+        ("abonent_id;amount\n12x;5\n", ["line 2, column abonent_id", "no id"]),
+        ("contract_number;sum\n00003;5\n", ["no column for the amount", "it has: contract_number, sum"]),
+        ("number;amount\n00003;5\n", ["no column for the subscriber", "it has: number, amount"]),
+        ("", ["is empty"]),
+        (HEAD, ["has a header and no rows"]),
+    ],
+)
+async def test_bad_rows_and_files_are_refused_with_their_place(text: str, told: list[str], place: Place) -> None:
+    place.write(text)
+    await refused(place, "run", "balances", "balances.csv", "--yes", told=told)
+
+
+async def test_a_deleted_subscriber_is_refused(place: Place) -> None:
+    query = "select first 1 id from abonents where deleted = 1 and is_folder = 0"
+    ((deleted,),) = place.billing.database.query(query)
+    place.write(f"abonent_id;amount\n{deleted};5\n")
+    await refused(place, "run", "balances", "balances.csv", "--yes", told=["line 2", f"abonent {deleted} is deleted"])
+
+
+async def test_a_wrong_encoding_is_refused_with_line_and_column(place: Place) -> None:
+    place.write(f"{HEAD}{GOOD}АБ-00002;5\n", encoding="cp1251")
+    told = ["line 3, column 1", "looks like CP1251", "--set encoding=cp1251"]
+    await refused(place, "run", "balances", "balances.csv", "--yes", told=told)
+
+
+async def test_a_missing_file_is_refused(place: Place) -> None:
+    await refused(place, "run", "balances", "nowhere.csv", "--yes", told=["there is no file", "nowhere.csv"])
+
+
+async def test_an_api_that_is_down_is_refused(place: Place) -> None:
+    place.write(f"{HEAD}{GOOD}")
+    arguments = ("run", "balances", "balances.csv", "--yes", "--api-url", "http://127.0.0.1:9")
+    await refused(place, *arguments, told=["Nobody answers at http://127.0.0.1:9"])
+
+
+async def test_something_else_at_the_address_is_refused(place: Place) -> None:
+    place.write(f"{HEAD}{GOOD}")
+    url = f"{place.billing.url}/elsewhere"
+    await refused(
+        place, "run", "balances", "balances.csv", "--yes", "--api-url", url, told=["not the billing's REST API"]
+    )
+
+
+async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
+    place.write(f"{HEAD}{GOOD}")
+    arguments = ("run", "balances", "balances.csv", "--yes", "--database", "nowhere.fdb")
+    await refused(place, *arguments, told=["nowhere.fdb", "No such file"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run", "balnces", "x.csv"], ["there is no job 'balnces'", "did you mean 'balances'?"]),
+        (["run", "balances"], ["balances reads a file: name it"]),
+        (["run", "warning-threshold", "x.csv"], ["takes no file"]),
+        (["run", "balances", "x.csv", "--set", "descr"], ["--set name=value"]),
+        (["run", "balances", "x.csv", "--set", "descr=a", "--set", "descr=b"], ["given twice"]),
+        (["run", "balances", "x.csv", "--set", "dscr=a"], ["no parameter 'dscr'", "did you mean 'descr'?"]),
+        (["run", "balances", "x.csv", "--in-flight", "0"], ["--in-flight"]),
+        (["run", "balances", "x.csv", "--rate", "0"], ["--rate 0"]),
+        (
+            ["run", "balances", "x.csv", "--api-url", ""],
+            ["--api-url http://HOST:8082", "CARBON_MIGRATE_API_URL", "[api]"],
+        ),
+        (["run", "balances", "x.csv", "--journal", "/dev/null/x"], ["/dev/null/x"]),
+        (["status"], ["there is no journal"]),
+        (["verify", "xxxxx"], ["there is no journal"]),
+        (["resume", "xxxxx"], ["there is no journal"]),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused(arguments: list[str], told: list[str], typed: Typed) -> None:
+    ended = typed(*arguments)
+    assert ended.exit == 2
+    for words in told:
+        assert words in ended.words, ended.err
+
+
+async def test_a_job_that_reads_the_database_says_so_where_there_is_none(place: Place) -> None:
+    arguments = ("run", "warning-threshold", "--set", "folder=89", "--set", "amount=-5", "--database", "")
+    await refused(place, *arguments, told=["--database HOST:PATH", "CARBON_MIGRATE_DATABASE"])
+
+
+async def test_equal_duplicates_are_skipped_and_said_so(place: Place) -> None:
+    place.write(f"{HEAD}{GOOD}{GOOD}")
+    ended = await place.cli("run", "balances", "balances.csv", "--yes", "--json")
+    assert "1 × a duplicate in the input" in ended.words
+    assert ended.closing["states"] == {"skipped": 1, "accepted": 1}
+    assert (await place.found()).rows == 1
+
+
+async def test_the_good_rows_go_ahead_on_request(place: Place) -> None:
+    place.write(f"{HEAD}{GOOD}АБ-00002;12,5O\nнет такого;5\n")
+    ended = await place.cli("run", "balances", "balances.csv", "--yes", "--skip-bad", "--json", may_end_with=(1,))
+    assert ended.closing["states"] == {"accepted": 1}
+    assert ended.closing["refused"] == 2
+    assert "line 3, column amount" in ended.words
+    assert "line 4, column contract_number" in ended.words
+    assert (await place.found()).rows == 1
+
+
+async def test_many_refused_rows_are_counted_and_kept_for_an_export(place: Place) -> None:
+    place.write(HEAD + "".join(f"нет-{number};5\n" for number in range(30)))
+    ended = await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
+    (run,) = await place.runs()
+    assert "line 21," in ended.words
+    assert "line 22," not in ended.words
+    assert f"… and 10 more: carbon-migrate export {run.name} --state refused" in ended.words
+
+
+async def test_nobody_there_to_ask_is_a_no(place: Place) -> None:
+    balances = place.balances(5)
+    told = ["nobody is there to ask: Send these 5 rows", "--yes"]
+    await refused(place, "run", "balances", str(balances.path), told=told)
+
+
+async def test_json_closes_a_refusal_as_well(place: Place) -> None:
+    ended = await place.cli("run", "balances", "nowhere.csv", "--json", may_end_with=(2,))
+    assert ended.closing["exit"] == 2
+    assert ended.closing["states"] == {}
+    assert "there is no file" in ended.closing["error"]

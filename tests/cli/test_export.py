@@ -1,0 +1,99 @@
+"""Cells that a spreadsheet would run, and files that are whole or not there."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from cli.errors import CommandRefused
+from cli.exporting import Target, harmless, written_to
+from tests.cli.conftest import Place
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-", "+", "=", "\n=1"]
+)
+def test_what_would_run_as_a_formula_gets_an_apostrophe(cell: str) -> None:
+    assert harmless(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["-12.5", "-12,50", "+7", "-1 234,50", "00123", "15J34", "АБ-1", "", " x", "a=b"])
+def test_plain_numbers_and_texts_stay_as_they_are(cell: str) -> None:
+    assert harmless(cell) == cell
+
+
+async def write(target: Target, *, fails: bool = False) -> None:
+    async with written_to(target) as sheet:
+        sheet.row(["число", '=a;"b"'])
+        if fails:
+            raise RuntimeError
+
+
+def names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()]
+
+
+async def test_a_file_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with pytest.raises(RuntimeError):
+        await write(Target(path), fails=True)
+    assert names(tmp_path) == []
+    await write(Target(path))
+    assert path.read_bytes() == '\ufeffчисло;"\'=a;""b"""\r\n'.encode()
+    assert names(tmp_path) == ["out.csv"]
+
+
+async def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(CommandRefused, match="--force"):
+        await write(Target(path))
+    assert path.read_text(encoding="utf-8") == "mine"
+    await write(Target(path, force=True))
+    assert "число" in path.read_text(encoding="utf-8")
+
+
+async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CommandRefused, match="cannot be written"):
+        await write(Target(tmp_path / "nowhere" / "out.csv"))
+
+
+async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) -> None:
+    place.write("note;contract_number;amount\n=1;00000;5\nx;00003;1,234;9;8\nшорт\n")
+    await place.cli("run", "balances", "balances.csv", "--yes", "--quiet", may_end_with=(2,))
+    (run,) = await place.runs()
+    ended = await place.cli("export", run.name, "--state", "refused", "-o", "bad.csv")
+    assert "3 rows" in ended.words
+    with (place.cli.folder / "bad.csv").open(encoding="utf-8-sig", newline="") as stream:
+        header, *rows = csv.reader(stream, delimiter=";")
+    assert header == [
+        "note",
+        "contract_number",
+        "amount",
+        "carbon_line",
+        "carbon_state",
+        "carbon_answer",
+        "carbon_message",
+    ]
+    by_line = {row[3]: row for row in rows}
+    assert by_line["2"][:3] == ["'=1", "00000", "5"]
+    assert by_line["2"][4] == "refused"
+    assert "contract_number: there is no contract number '00000'" in by_line["2"][6]
+    assert by_line["3"][:3] == ["x", "00003", "1,234"]
+    assert "surplus cells: 9 | 8" in by_line["3"][6]
+    assert by_line["4"][:3] == ["шорт", "", ""]
+
+
+async def test_accepted_rows_carry_the_billing_s_answer_also_on_stdout(place: Place) -> None:
+    balances = place.balances(3)
+    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    ended = await place.cli("export", closing["run"], "--state", "accepted", "-o", "-")
+    assert ended.out.startswith("\ufeffcontract_number;amount;carbon_line;")
+    lines = ended.out.splitlines()[1:]
+    assert [line.split(";")[0] for line in lines] == balances.numbers
+    assert all(line.split(";")[4].isdigit() for line in lines)
+
+
+async def test_an_unknown_state_names_the_nearest(place: Place) -> None:
+    ended = await place.cli("export", "xxxxx", "--state", "acepted", "-o", "-", may_end_with=(2,))
+    assert "did you mean accepted?" in ended.words

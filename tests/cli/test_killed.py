@@ -1,0 +1,67 @@
+"""kill -9 at many instants of a real process, and resumed until it ends: each row once, the sum to the kopeck."""
+
+import random
+import signal
+
+import pytest
+
+from checkpoints.states import State
+from tests.cli.conftest import Place
+
+ROWS = 300
+KILLS = 10
+
+
+@pytest.mark.timeout(180)
+async def test_killed_again_and_again_every_row_is_entered_exactly_once(place: Place) -> None:
+    place.billing.latency = 0.01
+    balances = place.balances(ROWS)
+    draw = random.Random(5)
+    arguments: tuple[str, ...] = ("run", "balances", str(balances.path), "--yes")
+    killed_with_calls_in_flight = 0
+    for _ in range(KILLS):
+        before = place.traffic.arrived
+        async with place.cli.started(*arguments, "--in-flight", "8", "--settle", "0.1") as run:
+            # From the very first call to some way on: in flight, answered, half recorded.
+            await place.traffic.reaches(before + draw.randrange(1, 20))
+            run.signal(signal.SIGKILL)
+            await run.ended()
+        async with place.journal() as journal:
+            (left,) = await journal.runs()
+            killed_with_calls_in_flight += (await journal.totals(left)).count(State.SENDING) > 0
+        arguments = ("resume",)
+    assert killed_with_calls_in_flight == KILLS
+    ended = await place.cli("resume", "--json", "--settle", "0.1")
+    assert ended.closing["states"] == {"accepted": ROWS}
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (ROWS, balances.sum, 1)
+    verified = (await place.cli("verify", ended.closing["run"], "--json")).closing
+    assert (verified["states"], verified["expected"]) == ({"applied": ROWS}, verified["found"])
+
+
+async def test_killed_before_the_first_call_it_goes_on_from_the_frozen_list(place: Place) -> None:
+    balances = place.balances(20)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "0.2") as run:
+        await place.traffic.reaches(1)
+        run.signal(signal.SIGKILL)
+        await run.ended()
+    # The list is in the journal: the file is not needed any more.
+    balances.path.unlink()
+    assert (await place.cli("resume", "--json", "--settle", "0.1")).closing["states"] == {"accepted": 20}
+    assert (await place.found()).most_for_one == 1
+
+
+async def test_a_repeatable_job_is_killed_and_resumed_as_well(place: Place) -> None:
+    place.billing.latency = 0.02
+    query = (
+        "select count(*) from admin_accounts c join abonents a on a.account_id = c.id "
+        "where a.parent_id = 89 and a.is_folder = 0 and a.deleted = 0 and c.limit_warning = -770000000000"
+    )
+    arguments = ("run", "warning-threshold", "--set", "folder=89", "--set", "amount=-77", "--yes")
+    async with place.cli.started(*arguments) as run:
+        await run.said("approved")
+        run.signal(signal.SIGKILL)
+        await run.ended()
+    closing = (await place.cli("resume", "--yes", "--json", "--in-flight", "16")).closing
+    ((wanted,),) = place.billing.database.query(query)
+    assert wanted == sum(closing["states"].values())

@@ -1,0 +1,83 @@
+"""Errors become sentences and exit codes; a fault of ours keeps its details where they can be sent from."""
+
+from pathlib import Path
+
+import pytest
+
+from billing.errors import BillingAway
+from checkpoints.errors import ForbiddenTransition, RunHeld
+from cli import commands
+from cli.errors import CommandRefused, SettingsRefused
+from cli.exits import Exit
+from cli.main import code_of
+from engine.errors import CountsDiffer, InputRefused, LookUpFailed
+from tests.cli.conftest import Typed
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsRefused("x"), Exit.REFUSED),
+        (CommandRefused("x", Exit.STOPPED), Exit.STOPPED),
+        (InputRefused("x"), Exit.REFUSED),
+        (LookUpFailed("x"), Exit.STOPPED),
+        (CountsDiffer("x"), Exit.FAULT),
+        (RunHeld("x"), Exit.REFUSED),
+        (ForbiddenTransition("x"), Exit.FAULT),
+        (BillingAway("x"), Exit.REFUSED),
+    ],
+)
+def test_each_error_has_its_code(error: Exception, code: Exit) -> None:
+    assert code_of(error) is code
+
+
+def test_a_fault_of_ours_is_told_without_a_traceback(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("[red]impossible[/]")
+
+    monkeypatch.setattr(commands, "run", broken)
+    ended = typed("run", "balances", "x.csv", "--api-url", "http://127.0.0.1:9")
+    assert ended.exit == 70
+    assert "a fault of carbon-migrate itself: RuntimeError: [red]impossible[/]" in ended.words
+    assert "Traceback" not in ended.err
+    log = tmp_path / "carbon-migrate.journal.log"
+    assert str(log) in "".join(ended.err.split())
+    assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+def test_a_file_of_settings_that_is_wrong_ends_with_2(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "carbon-migrate.toml").write_text("[api]\nulr = 'x'\n", encoding="utf-8")
+    ended = typed("run", "balances", "x.csv", "--json")
+    assert ended.exit == 2
+    assert "line 2: there is no setting 'api.ulr'" in ended.words
+    assert ended.closing["exit"] == 2
+
+
+def test_jobs_are_listed_and_shown(typed: Typed) -> None:
+    listed = typed("jobs").out
+    assert "balances" in listed
+    assert "warning-threshold" in listed
+    shown = typed("jobs", "balances").out
+    assert "objects.create" in shown
+    assert "amount_column" in shown
+    assert "did you mean" in typed("jobs", "balanse").words
+
+
+def test_version_and_help(typed: Typed) -> None:
+    assert typed("--version").out.startswith("carbon-migrate ")
+    told = typed("run", "--help").out
+    for flag in ("--set", "--yes", "--in-flight", "--api-url", "--journal", "--json"):
+        assert flag in told
+
+
+def test_reading_leaves_no_trace(typed: Typed, tmp_path: Path) -> None:
+    assert typed("status").exit == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resume_without_a_journal_has_nothing_to_do(typed: Typed) -> None:
+    ended = typed("resume")
+    assert ended.exit == 0
+    assert "nothing to resume" in ended.out

@@ -1,0 +1,111 @@
+"""On a terminal: the preview, the question, and both answers."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from checkpoints.records import Stage
+from tests.cli.conftest import PATIENCE, Place
+
+
+class Terminal:
+    """A process that believes in a person at a keyboard."""
+
+    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+        self._master = master
+        self._process = process
+        self.seen = ""
+
+    async def shows(self, text: str) -> None:
+        with anyio.fail_after(PATIENCE):
+            while text not in self.seen:
+                await anyio.wait_readable(self._master)
+                self.seen += os.read(self._master, 65536).decode(errors="replace")
+
+    def types(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def interrupt(self) -> None:
+        # What the terminal makes of Ctrl-C, were it the process's controlling one.
+        self._process.send_signal(signal.SIGINT)
+
+    async def ends(self) -> int:
+        def drain() -> int:
+            try:
+                while part := os.read(self._master, 65536):
+                    self.seen += part.decode(errors="replace")
+            except OSError:
+                # The other end of a terminal that is closed.
+                pass
+            return self._process.wait()
+
+        with anyio.fail_after(PATIENCE):
+            return await anyio.to_thread.run_sync(drain)
+
+
+@contextmanager
+def at_a_terminal(place: Place, *arguments: str) -> Iterator[Terminal]:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=place.cli.folder,
+        env={**place.cli.environment, "TERM": "xterm"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        yield Terminal(master, process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(master)
+
+
+@pytest.mark.parametrize(("answer", "code", "entered"), [("y\n", 0, 5), ("\n", 2, 0), ("nope\n", 2, 0)])
+async def test_only_a_yes_sends(answer: str, code: int, entered: int, place: Place) -> None:
+    balances = place.balances(5)
+    with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
+        await terminal.shows("[y/N]")
+        assert (await place.found()).rows == 0
+        terminal.types(answer)
+        assert await terminal.ends() == code
+    assert "Send these 5 rows" in terminal.seen
+    assert (await place.found()).rows == entered
+
+
+async def test_ctrl_c_at_the_question_leaves_a_run_that_can_be_taken_up_or_given_up(place: Place) -> None:
+    balances = place.balances(5)
+    with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
+        await terminal.shows("[y/N]")
+        terminal.interrupt()
+        assert await terminal.ends() == 130
+    (run,) = await place.runs()
+    assert run.stage is Stage.FROZEN
+    with at_a_terminal(place, "resume") as terminal:
+        await terminal.shows("[y/N]")
+        terminal.types("n\n")
+        assert await terminal.ends() == 2
+    (run,) = await place.runs()
+    assert run.stage is Stage.DISCARDED
+    assert (await place.found()).rows == 0
+
+
+async def test_the_bar_is_drawn_and_the_lines_go_above_it(place: Place) -> None:
+    place.billing.latency = 0.02
+    balances = place.balances(60)
+    with at_a_terminal(place, "run", "balances", str(balances.path), "--yes") as terminal:
+        assert await terminal.ends() == 0
+    assert "rows/s" in terminal.seen
+    assert "is done" in terminal.seen

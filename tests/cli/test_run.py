@@ -1,0 +1,167 @@
+"""A whole run, and what keeps a second one from doing the same again."""
+
+from decimal import Decimal
+
+from aiohttp import web
+
+from checkpoints.records import NewRun
+from tests.cli.conftest import Place
+
+
+def refusal(text: str) -> web.Response:
+    return web.json_response({"call": "FinanceOperations", "error": text})
+
+
+async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place) -> None:
+    balances = place.balances(200)
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", "--in-flight", "16")
+    (run,) = await place.runs()
+    closing = ended.closing
+    assert closing.pop("seconds") > 0
+    assert closing == {
+        "run": run.name,
+        "job": "balances",
+        "states": {"accepted": 200},
+        "amounts": {"accepted": f"{balances.sum:.2f}"},
+        "calls": 200,
+        "exit": 0,
+        "stopped": None,
+        "refused": 0,
+        "error": None,
+    }
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
+    assert "to send 200 rows" in ended.words
+    assert f"{place.billing.url}, version" in ended.words
+    log = place.cli.journal.with_name("carbon-migrate.journal.log")
+    assert f'"run":"{run.name}"' in log.read_text(encoding="utf-8")
+
+
+async def test_without_json_the_report_says_what_to_do_next(place: Place) -> None:
+    balances = place.balances(3)
+    ended = await place.cli("run", "balances", balances.path, "--yes")
+    (run,) = await place.runs()
+    assert f"✓ run {run.name} is done" in ended.out
+    assert f"carbon-migrate verify {run.name}" in ended.out
+
+
+async def test_quiet_says_nothing_of_success(place: Place) -> None:
+    ended = await place.cli("run", "balances", place.balances(3).path, "--yes", "--quiet")
+    assert (ended.out, ended.err) == ("", "")
+
+
+async def test_the_same_file_again_sends_nothing_and_says_why(place: Place) -> None:
+    balances = place.balances(5)
+    first = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--json")
+    assert ended.closing["states"] == {"skipped": 5}
+    assert ended.closing["calls"] == 0
+    assert "entered by an earlier run" in ended.words
+    assert "There is nothing to send" in ended.words
+    status = await place.cli("status", ended.closing["run"])
+    assert f"entered by an earlier run: {first['run']}" in " ".join(status.out.split())
+    assert (await place.found()).rows == 5
+
+
+async def test_another_amount_for_a_row_that_was_entered_is_refused(place: Place) -> None:
+    place.write("contract_number;amount\n00003;5\n")
+    await place.cli("run", "balances", "balances.csv", "--yes")
+    place.write("contract_number;amount\n00003;6\n")
+    ended = await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
+    assert "--again" in ended.words
+    await place.cli("run", "balances", "balances.csv", "--yes", "--again")
+    assert (await place.found()).rows == 2
+
+
+async def test_through_the_api_alone(place: Place) -> None:
+    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
+    balances = place.balances(8)
+    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    assert closing["states"] == {"accepted": 8}
+    await place.cli("verify", closing["run"])
+
+
+async def test_a_job_without_a_file_streams_out_of_the_database(place: Place) -> None:
+    ended = await place.cli(
+        "run", "warning-threshold", "--set", "folder=89", "--set", "amount=-77", "--yes", "--json"
+    )
+    query = "select count(*) from abonents where parent_id = 89 and is_folder = 0 and deleted = 0"
+    ((subscribers,),) = place.billing.database.query(query)
+    assert sum(ended.closing["states"].values()) == subscribers
+    assert ended.closing["states"]["accepted"] > 100
+    verified = (await place.cli("verify", ended.closing["run"], "--json")).closing
+    assert verified["different"] == 0
+    again = await place.cli(
+        "run", "warning-threshold", "--set", "folder=89", "--set", "amount=-77", "--yes", "--json"
+    )
+    assert again.closing["states"] == {"skipped": subscribers}
+
+
+async def test_rows_that_the_billing_rejects_end_with_1_and_their_reasons(place: Place) -> None:
+    place.traffic.answer = lambda number: refusal("Объект уже удалён: [red]") if number % 3 == 0 else None
+    balances = place.balances(9)
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", may_end_with=(1,))
+    assert ended.closing["states"] == {"accepted": 6, "rejected": 3}
+    name = ended.closing["run"]
+    assert "rejected 3 × Объект уже удалён" in ended.words
+    assert "[red]" in ended.words
+    assert f"carbon-migrate export {name} --state rejected -o {name}-rejected.csv" in ended.words
+    assert (await place.cli("verify", name, may_end_with=(1,))).exit == 1
+
+
+async def test_too_many_errors_stop_a_run_that_can_be_taken_up(place: Place) -> None:
+    place.traffic.answer = lambda _: refusal("Объект уже удалён")
+    balances = place.balances(40)
+    arguments = ("--yes", "--json", "--in-flight", "1", "--stop-after-errors", "3")
+    ended = await place.cli("run", "balances", balances.path, *arguments, may_end_with=(3,))
+    assert ended.closing["states"]["rejected"] >= 3
+    assert ended.closing["states"]["pending"] > 30
+    assert "--stop-after-errors 3" in ended.closing["stopped"]
+    place.traffic.answer = lambda _: None
+    states = (await place.cli("resume", "--json", may_end_with=(1,))).closing["states"]
+    assert states["rejected"] + states["accepted"] == 40
+
+
+async def test_a_billing_that_refuses_all_work_stops_the_run(place: Place) -> None:
+    place.traffic.answer = lambda number: refusal("Превышена лицензия") if number > 5 else None
+    balances = place.balances(20)
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", may_end_with=(3,))
+    assert "Превышена лицензия" in ended.closing["stopped"]
+    assert ended.closing["states"] == {"accepted": 5, "pending": 15}
+    place.traffic.answer = lambda _: None
+    assert (await place.cli("resume", "--json")).closing["states"] == {"accepted": 20}
+    assert (await place.found()).most_for_one == 1
+
+
+async def test_an_answer_that_was_lost_is_looked_up(place: Place) -> None:
+    place.traffic.answer = lambda number: web.Response(status=500, text="<h1>crash</h1>") if number % 4 == 0 else None
+    balances = place.balances(20)
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", "--settle", "0.1")
+    assert ended.closing["states"] == {"accepted": 20}
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (20, balances.sum, 1)
+
+
+async def test_a_run_that_was_not_approved_gives_way_to_the_mended_file(place: Place) -> None:
+    balances = place.balances(4)
+    async with place.journal() as journal:
+        # As a kill during the intake leaves it.
+        left = await journal.create_run(
+            NewRun("balances", {}, place.billing.url, str(balances.path), "another digest")
+        )
+    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    assert closing["states"] == {"accepted": 4}
+    runs = {run.name: run for run in await place.runs()}
+    assert runs[left.name].discarded_at
+
+
+async def test_two_rows_of_one_account_go_one_after_the_other(place: Place) -> None:
+    query = (
+        "select first 1 min(a.id), max(a.id) from abonents a where a.deleted = 0 and a.is_folder = 0 "
+        "group by a.account_id having count(*) = 2"
+    )
+    ((one, other),) = place.billing.database.query(query)
+    place.write(f"abonent_id;amount\n{one};5\n{other};7\n")
+    ended = await place.cli("run", "balances", "balances.csv", "--yes", "--json")
+    assert "1 account is reached by several rows" in ended.words
+    assert Decimal(ended.closing["amounts"]["accepted"]) == 12

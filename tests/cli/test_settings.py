@@ -1,0 +1,144 @@
+"""Where a setting comes from, and what is refused of it."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.errors import CommandRefused, SettingsRefused
+from cli.options import Flags, Pacing
+from cli.settings import load
+
+TOML = """\
+journal = "loads.journal"
+
+[api]
+url = "http://of-the-file:8082"
+form = { hash_key = "very-secret" }
+
+[api.headers]
+Authorization = "Basic c2VjcmV0"
+
+[database]
+address = "billing:/var/db/billing.gdb"
+password = "masterkey"
+"""
+
+
+def written(folder: Path, text: str, name: str = "carbon-migrate.toml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_flag_goes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+    written(tmp_path, TOML)
+    variable = {"CARBON_MIGRATE_API_URL": "http://of-the-variable:1"}
+    by_flag = load(Flags(api_url="http://of-the-flag:1"), variable, tmp_path).api_url
+    by_variable = load(Flags(), variable, tmp_path).api_url
+    by_file = load(Flags(), {}, tmp_path).api_url
+    assert (by_flag.value, by_flag.origin) == ("http://of-the-flag:1", "--api-url")
+    assert (by_variable.value, by_variable.origin) == ("http://of-the-variable:1", "CARBON_MIGRATE_API_URL")
+    assert (by_file.value, by_file.origin) == ("http://of-the-file:8082", "carbon-migrate.toml, line 4")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("database", "CARBON_MIGRATE_DATABASE"),
+        ("database_user", "CARBON_MIGRATE_DATABASE_USER"),
+        ("database_password", "CARBON_MIGRATE_DATABASE_PASSWORD"),
+        ("database_charset", "CARBON_MIGRATE_DATABASE_CHARSET"),
+    ],
+)
+def test_each_variable_sets_what_it_names(name: str, variable: str, tmp_path: Path) -> None:
+    setting = getattr(load(Flags(), {variable: "value"}, tmp_path), name)
+    assert (setting.value, setting.origin) == ("value", variable)
+
+
+def test_without_anything_there_are_defaults_and_no_billing(tmp_path: Path) -> None:
+    settings = load(Flags(), {"CARBON_MIGRATE_API_URL": ""}, tmp_path)
+    assert settings.api_url.value is None
+    assert settings.dsn is None
+    assert settings.journal.value == tmp_path / "carbon-migrate.journal"
+    assert settings.journal.origin == "built in"
+    with pytest.raises(SettingsRefused, match=r"--api-url(.|\n)*CARBON_MIGRATE_API_URL(.|\n)*\[api\]"):
+        _ = settings.target
+
+
+def test_what_the_file_names_is_sought_beside_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    path = written(folder, 'journal = "a.journal"\n[database]\naddress = "b.fdb"\n', "other.toml")
+    settings = load(Flags(config=path), {}, tmp_path)
+    assert settings.journal.value == folder / "a.journal"
+    assert settings.database.value == str(folder / "b.fdb")
+    assert settings.log == folder / "a.journal.log"
+    assert load(Flags(config=path, journal=Path("c.journal")), {}, tmp_path).journal.value == tmp_path / "c.journal"
+
+
+def test_a_database_on_a_server_is_no_path(tmp_path: Path) -> None:
+    written(tmp_path, TOML)
+    dsn = load(Flags(), {}, tmp_path).dsn
+    assert dsn
+    assert dsn.database == "billing:/var/db/billing.gdb"
+    assert dsn.password == "masterkey"
+
+
+def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
+    written(tmp_path, TOML)
+    settings = load(Flags(database_password="of-the-flag"), {}, tmp_path)
+    shown = f"{settings!r} {settings.client!r} {settings.dsn!r} {Flags(database_password='of-the-flag')!r}"
+    assert set(settings.secrets) == {"of-the-flag", "very-secret", "Basic c2VjcmV0"}
+    for secret in settings.secrets:
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[api]\n\nurl = "http://a"\nulr = "http://b"\n', r"line 4: there is no setting 'api.ulr'; \[api\] has: url"),
+        ("jurnal = 'x'\n", "line 1: there is no setting 'jurnal'; the file has: journal"),
+        ("[databse]\nuser = 'x'\n", "line 1: there is no setting 'databse'"),
+        ("[database]\nuser = 5\n", r"line 2: database.user: Expected `str( \| null)?`, got `int`"),
+        ("[api]\nform = { hash_key = 5 }\n", "line 2: api.form: Expected `str`, got `int`"),
+        ("journal =\n", "is not TOML: .*line 1"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_with_its_line(text: str, told: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsRefused, match=told) as refused:
+        load(Flags(), {}, tmp_path)
+    assert str(refused.value).startswith(str(path))
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused, match=r"there is no file .*nowhere.toml"):
+        load(Flags(config=tmp_path / "nowhere.toml"), {}, tmp_path)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "carbon-migrate.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsRefused, match="not UTF-8"):
+        load(Flags(), {}, tmp_path)
+
+
+def test_an_address_that_cannot_be_used_is_told_with_its_origin(tmp_path: Path) -> None:
+    settings = load(Flags(api_url="billing:8082"), {}, tmp_path)
+    with pytest.raises(SettingsRefused, match=r"http://HOST:8082.*from --api-url"):
+        _ = settings.client
+
+
+def test_one_billing_has_one_spelling(tmp_path: Path) -> None:
+    spellings = ("http://Billing:8082", "http://billing:8082/", "http://billing:8082//")
+    assert {load(Flags(api_url=url), {}, tmp_path).target for url in spellings[:2]} == {"http://billing:8082"}
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 1e9])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(CommandRefused, match="--rate"):
+        _ = Pacing(rate=rate).policy
+
+
+def test_zero_errors_means_never() -> None:
+    assert Pacing(stop_after_errors=0).policy.stop_after_errors is None
+    assert Pacing().policy.stop_after_errors == 100

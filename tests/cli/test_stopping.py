@@ -1,0 +1,123 @@
+"""Interrupted, stopped, held by another: what is in flight finishes, and everything can be taken up again."""
+
+import signal
+
+import pytest
+
+from tests.cli.conftest import Place
+
+ROWS = 150
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_the_first_signal_lets_what_is_in_flight_finish(number: signal.Signals, place: Place) -> None:
+    place.billing.latency = 0.1
+    balances = place.balances(ROWS)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "4") as run:
+        await place.traffic.reaches(10)
+        run.signal(number)
+        ended = await run.ended()
+    assert ended.exit == 130
+    assert "press again to stop at once" in ended.err
+    states = ended.closing["states"]
+    assert set(states) == {"accepted", "pending"}
+    assert (await place.found()).rows == states["accepted"] == place.traffic.arrived
+    assert ended.closing["stopped"].startswith("interrupted")
+    place.billing.latency = 0.0
+    closing = (await place.cli("resume", "--json")).closing
+    assert closing["states"] == {"accepted": ROWS}
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (ROWS, balances.sum, 1)
+    assert place.traffic.arrived == ROWS
+
+
+async def test_the_second_signal_stops_at_once(place: Place) -> None:
+    place.billing.latency = 2.0
+    balances = place.balances(20)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "4") as run:
+        await place.traffic.reaches(4)
+        run.signal(signal.SIGINT)
+        await run.said("press again to stop at once")
+        run.signal(signal.SIGINT)
+        ended = await run.ended()
+    assert ended.exit == 130
+    assert ended.closing["states"]["sending"] >= 4
+    await place.billing.settled()
+    place.billing.latency = 0.0
+    closing = (await place.cli("resume", "--json", "--settle", "0.2")).closing
+    assert closing["states"] == {"accepted": 20}
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (20, balances.sum, 1)
+
+
+async def test_a_second_runner_is_refused_with_the_name_of_the_first(place: Place) -> None:
+    place.billing.latency = 0.2
+    balances = place.balances(ROWS)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as first:
+        await place.traffic.reaches(4)
+        (run,) = await place.runs()
+        for arguments in (("resume", run.name), ("verify", run.name)):
+            ended = await place.cli(*arguments, may_end_with=(2,))
+            assert f"process {first.process.pid} on " in ended.words
+            assert "in flight" in ended.words
+        again = await place.cli("run", "balances", balances.path, "--yes", may_end_with=(2,))
+        assert f"run {run.name} is doing just this" in again.words
+        status = await place.cli("status", run.name)
+        assert "running" in status.out
+        first.signal(signal.SIGTERM)
+        assert (await first.ended()).exit == 130
+    again = await place.cli("run", "balances", balances.path, "--yes", may_end_with=(2,))
+    assert f"carbon-migrate resume {run.name}" in again.words
+
+
+async def test_a_signal_before_anything_is_sent_leaves_a_run_that_can_be_taken_up(place: Place) -> None:
+    balances = place.balances(5)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "0.5") as run:
+        await place.traffic.reaches(1)
+        run.signal(signal.SIGINT)
+        assert (await run.ended()).exit == 130
+    assert (await place.cli("resume", "--json")).closing["states"] == {"accepted": 5}
+
+
+async def test_resume_says_when_there_is_nothing_to_do(place: Place) -> None:
+    assert "nothing to resume" in (await place.cli("resume")).out
+    closing = (await place.cli("run", "balances", place.balances(3).path, "--yes", "--json")).closing
+    assert "nothing to resume" in (await place.cli("resume")).out
+    assert (await place.cli("resume", closing["run"], "--json")).closing["states"] == {"accepted": 3}
+
+
+async def test_resume_asks_which_of_several(place: Place) -> None:
+    place.billing.latency = 0.2
+    for name, rows in (("a.csv", 20), ("b.csv", 40)):
+        balances = place.balances(rows, name)
+        before = place.traffic.arrived
+        arguments = ("run", "balances", balances.path, "--yes", "--again")
+        async with place.cli.started(*arguments) as run:
+            await place.traffic.reaches(before + 2)
+            run.signal(signal.SIGTERM)
+            await run.ended()
+    ended = await place.cli("resume", may_end_with=(2,))
+    for left in await place.runs():
+        assert f"carbon-migrate resume {left.name}" in ended.words
+
+
+async def test_resume_against_another_billing_is_refused_with_both(place: Place) -> None:
+    place.billing.latency = 0.2
+    async with place.cli.started("run", "balances", place.balances(20).path, "--yes") as run:
+        await place.traffic.reaches(2)
+        run.signal(signal.SIGTERM)
+        await run.ended()
+    ended = await place.cli("resume", "--api-url", "http://elsewhere:8082", may_end_with=(2,))
+    assert place.billing.url in ended.words
+    assert "http://elsewhere:8082" in ended.words
+
+
+async def test_resume_of_a_billing_that_is_away_stays_resumable(place: Place) -> None:
+    place.billing.latency = 0.2
+    async with place.cli.started("run", "balances", place.balances(20).path, "--yes") as run:
+        await place.traffic.reaches(2)
+        run.signal(signal.SIGTERM)
+        await run.ended()
+    place.file.rename(place.file.with_name("away.fdb"))
+    ended = await place.cli("resume", may_end_with=(3,))
+    assert "stays as it is" in ended.words
