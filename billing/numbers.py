@@ -14,6 +14,8 @@ from typing import Final
 
 # Cyrillic letters and the Latin ones that look the same in print.
 _LATIN: Final = str.maketrans("АВЕЁКМНОРСТУХІЈЅ", "ABEEKMHOPCTYXIJS")
+# Letters that look like a digit, once they are Latin.
+_DIGITS: Final = str.maketrans("OЗI", "031")
 _LEADING_ZEROS: Final = re.compile(r"(?<!\d)0+(?=\d)")
 _SPACES: Final = re.compile(r"\s+")
 _ALIKE_ENOUGH: Final = 0.6  # as difflib.get_close_matches
@@ -29,9 +31,12 @@ class Suggestion:
 
 
 def undressed(number: str) -> str:
-    """What two numbers have in common that differ only in look-alike letters, case, leading zeros or spaces."""
-    latin = _SPACES.sub("", number).upper().translate(_LATIN)
-    return _LEADING_ZEROS.sub("", latin)
+    """What two numbers have in common that differ only in look-alikes, case, leading zeros or spaces."""
+    return _LEADING_ZEROS.sub("", _plain(number))
+
+
+def _plain(number: str) -> str:
+    return _SPACES.sub("", number).upper().translate(_LATIN).translate(_DIGITS)
 
 
 def nearest(contract_number: str, all_numbers: Iterable[str], n: int = 3) -> list[str]:
@@ -58,7 +63,8 @@ class Search:
         # difflib looks more closely at its second text, and remembers that one.
         self._matchers: list[tuple[str, str, SequenceMatcher[str]]] = []
         for number in tuple(self._best)[:compared]:
-            core = undressed(number)
+            # With its zeros: they are most of a short number, and what people mistype among.
+            core = _plain(number)
             self._matchers.append((number, core, SequenceMatcher(None, "", core, autojunk=False)))
         self._by_pair: dict[str, list[int]] = {}
         self._enough: list[int] = []
@@ -72,10 +78,9 @@ class Search:
     def offer(self, existing: Iterable[str]) -> None:
         """Look at a page of existing numbers."""
         for number in existing:
-            core = undressed(number)
-            for unknown in self._by_core.get(core, ()):
+            for unknown in self._by_core.get(undressed(number), ()):
                 self._keep(unknown, _SAME, number)
-            self._compare(number, core)
+            self._compare(number, _plain(number))
 
     def found(self) -> dict[str, list[Suggestion]]:
         """The suggestions so far, an entry an unknown number, nearest first; an empty list where nothing is near."""
@@ -93,7 +98,7 @@ class Search:
             shared.update(self._by_pair.get(pair, ()))
         for place, count in shared.items():
             unknown, wanted, matcher = self._matchers[place]
-            if count < self._enough[place] or core == wanted:
+            if count < self._enough[place] or undressed(core) == undressed(wanted):
                 continue
             matcher.set_seq1(core)
             best = self._best[unknown]
@@ -119,12 +124,13 @@ def reason(unknown: str, existing: str) -> str:
     plain, wanted = _SPACES.sub("", unknown), _SPACES.sub("", existing)
     if len(plain) != len(unknown) or len(wanted) != len(existing):
         differences.append("without spaces" if len(plain) != len(unknown) else "with spaces")
+    zeros, zeros_wanted = (len(_plain(text)) - len(undressed(text)) for text in (unknown, existing))
+    if zeros != zeros_wanted:
+        differences.append("with leading zeros" if zeros < zeros_wanted else "without leading zeros")
     short, short_wanted = _LEADING_ZEROS.sub("", plain), _LEADING_ZEROS.sub("", wanted)
-    if len(plain) - len(short) < len(wanted) - len(short_wanted):
-        differences.append("with leading zeros")
-    elif len(plain) - len(short) > len(wanted) - len(short_wanted):
-        differences.append("without leading zeros")
-    if short.upper() != short_wanted.upper():
+    if short.upper().translate(_LATIN) != short_wanted.upper().translate(_LATIN):
+        differences.append("but for letters that look like digits")
+    elif short.upper() != short_wanted.upper():
         differences.append(f"in {_script(short_wanted)} letters")
     elif short != short_wanted:
         differences.append("in another letter case")

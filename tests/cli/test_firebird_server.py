@@ -1,0 +1,66 @@
+"""Both jobs against a real Firebird 3 server over TCP, as the billing has one: run, killed, resumed, verified."""
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from billing.abonents import in_folder
+from billing.mockserver.server import running
+from tests.cli.conftest import Cli, Place, Traffic, clean_environment
+from tests.firebird_server import FirebirdServer
+
+FOLDER = "1316"
+
+
+@pytest.fixture
+async def place_on_server(firebird_server: FirebirdServer, tmp_path: Path) -> AsyncIterator[Place]:
+    dsn = firebird_server.populated(abonents=300, seed=3)
+    traffic = Traffic()
+    async with running(dsn, middlewares=[traffic.count]) as billing:
+        environment = clean_environment() | {
+            "CARBON_MIGRATE_API_URL": billing.url,
+            "CARBON_MIGRATE_DATABASE": dsn.database,
+            "CARBON_MIGRATE_DATABASE_PASSWORD": dsn.password,
+            "COLUMNS": "200",
+        }
+        yield Place(Cli(tmp_path, environment), billing, traffic, Path(dsn.database))
+
+
+async def test_balances_are_entered_once_though_killed_and_resumed(place_on_server: Place) -> None:
+    place = place_on_server
+    place.billing.latency = 0.01
+    balances = place.balances(200)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "8") as load:
+        await place.traffic.reaches(60)
+        load.signal(signal.SIGKILL)
+        await load.ended()
+    resumed = await place.cli("resume", "--settle", "0.3", "--json")
+    assert resumed.closing["states"] == {"accepted": 200}
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
+    verified = await place.cli("verify", resumed.closing["run"], "--json")
+    assert verified.closing["states"] == {"applied": 200}
+
+
+async def test_thresholds_of_a_folder_are_set_and_verified(place_on_server: Place) -> None:
+    place = place_on_server
+    wanted = [one for page in in_folder(place.billing.database, int(FOLDER)) for one in page]
+    settings = ("--set", f"folder={FOLDER}", "--set", "amount=-777")
+    ended = await place.cli("run", "warning-threshold", *settings, "--yes", "--json")
+    assert ended.closing["states"] == {"accepted": len(wanted)}
+    assert wanted
+    now = [one for page in in_folder(place.billing.database, int(FOLDER)) for one in page]
+    assert {one.limit_warning for one in now} == {-777}
+    verified = await place.cli("verify", ended.closing["run"], "--json")
+    assert verified.closing["states"] == {"applied": len(wanted)}
+
+
+async def test_the_password_is_nowhere_in_what_it_leaves_behind(place_on_server: Place) -> None:
+    place = place_on_server
+    await place.cli("run", "balances", place.balances(3).path, "--yes", "--verbose")
+    password = place.cli.environment["CARBON_MIGRATE_DATABASE_PASSWORD"].encode()
+    left_behind = [path for path in place.cli.folder.iterdir() if path.name.startswith("carbon-migrate")]
+    assert left_behind
+    assert [path for path in left_behind if password in path.read_bytes()] == []
