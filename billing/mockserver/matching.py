@@ -1,0 +1,106 @@
+"""Whether two requests are the same: what a replay compares.
+
+The same are requests of one path with the same form fields, in whatever order and spacing of their JSON. Not compared
+are the run's name in a mark `[cm run/number]`, the values of secret arguments, and secret form fields altogether, for
+a replay needs no key. A `•••` within a recorded text stands for anything.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from billing.calls import SECRET_ARGUMENTS
+from billing.concealing import PLACEHOLDER
+from billing.exchange import readable
+
+MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
+
+_HIDDEN: Final = "\0hidden"
+_DIGEST: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it is compared: its path, and the text at each place of its form, as "arg1/abonent_id"."""
+
+    path: str
+    texts: Mapping[str, str]
+
+    @property
+    def veiled(self) -> frozenset[str]:
+        """The places whose texts hold a `•••`."""
+        return frozenset(place for place, text in self.texts.items() if PLACEHOLDER in text)
+
+    def digest(self, veiled: Collection[str] = ()) -> int:
+        """64 bits for what the request says, but for the texts at the `veiled` places."""
+        said = [(place, None if place in veiled else text) for place, text in sorted(self.texts.items())]
+        packed = msgspec.msgpack.encode((self.path, said))
+        return int.from_bytes(blake2b(packed, digest_size=_DIGEST).digest(), "big")
+
+    def meets(self, recorded: "Request") -> bool:
+        """Whether it is the recorded one, whatever stands where that has a `•••`."""
+        return (
+            self.path == recorded.path
+            and self.texts.keys() == recorded.texts.keys()
+            and all(_meets(self.texts[place], text) for place, text in recorded.texts.items())
+        )
+
+
+def request_of(path: str, form: Iterable[tuple[str, str]], hidden_fields: Collection[str] = ()) -> Request:
+    """The request with this path and these decoded fields; `hidden_fields` are names of secret form fields."""
+    hidden = {name.casefold() for name in hidden_fields} | SECRET_ARGUMENTS
+    texts: dict[str, str] = {}
+    for name, value in form:
+        if name.casefold() in hidden:
+            continue
+        place = name
+        while place in texts:
+            place += "+"
+        texts[place] = ""
+        try:
+            parsed = msgspec.json.decode(value) if value.startswith(("{", "[")) else None
+        except (msgspec.DecodeError, RecursionError):
+            parsed = None
+        if parsed is None:
+            texts[place] = _comparable(value)
+        else:
+            texts.update(_leaves(place, parsed))
+    return Request(path, texts)
+
+
+def named(path: str, form: Iterable[tuple[str, str]]) -> str:
+    """One line that names a request, for people: `/rest_api/v2/Users/ method1=objects.get arg1={"id":5}`."""
+    return readable(" ".join((path, *(f"{name}={value}" for name, value in form))))
+
+
+def marks(form: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The names of runs in the marks of a form, by the item's number."""
+    return {number: run for _, value in form for run, number in MARK.findall(value)}
+
+
+def _leaves(place: str, value: object) -> Iterator[tuple[str, str]]:
+    """The texts within a JSON value by their places; what is empty is a text of its own."""
+    if isinstance(value, dict) and value:
+        for name, item in value.items():
+            secret = name.casefold() in SECRET_ARGUMENTS and bool(item)
+            inner = f"{place}/{name}"
+            yield from [(inner, _HIDDEN)] if secret else _leaves(inner, item)
+    elif isinstance(value, list) and value:
+        for number, item in enumerate(value):
+            yield from _leaves(f"{place}/{number}", item)
+    else:
+        yield place, _comparable(msgspec.json.encode(value).decode())
+
+
+def _comparable(text: str) -> str:
+    return MARK.sub(r"[cm /\2]", text)
+
+
+def _meets(text: str, recorded: str) -> bool:
+    if PLACEHOLDER not in recorded:
+        return text == recorded
+    return re.fullmatch(".*".join(map(re.escape, recorded.split(PLACEHOLDER))), text, re.DOTALL) is not None
