@@ -34,6 +34,8 @@ from billing.database_errors import RuntimeMissing
 CONFIGURATION = """\
 # Several processes open one database: the mock billing and a migration.
 ServerMode = Classic
+# Seconds until the locks of a process that was killed are given up; the default of 10 would be waited for each time.
+DeadlockTimeout = 1
 # The real billing is an old Firebird: it knows neither the newer passwords nor encryption on the wire.
 AuthClient = Srp256, Srp, Legacy_Auth
 WireCrypt = Enabled

@@ -1,5 +1,7 @@
 """`run` and `resume`: from a command line to a run that goes."""
 
+from pathlib import Path
+
 import structlog
 
 from billing.database_errors import DatabaseAway
@@ -17,31 +19,41 @@ from cli.running import Going, Means
 from cli.screen import Screen
 from cli.sessions import check_target, open_billing, open_existing, rebuild
 from cli.settings import Settings
-from cli.texts import moment, plain, rows
+from cli.texts import moment, plain, rows, shown
 from engine.policy import Policy
 
 log = structlog.get_logger(__name__)
 
 
-async def run(order: Order, settings: Settings, policy: Policy, consent: Consent, screen: Screen) -> Closing:
+async def run(
+    order: Order, settings: Settings, policy: Policy, consent: Consent, screen: Screen, *, record: Path | None = None
+) -> Closing:
     """Begin a run and take it as far as it goes.
 
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
-    async with open_billing(settings) as billing, open_journal(settings.journal.value) as journal:
+    async with open_billing(settings, record) as billing, open_journal(settings.journal.value) as journal:
         log.debug("the billing answers", version=billing.health.version, seconds=round(billing.health.seconds, 3))
         begun, job = await begin(order, settings.target, billing.services, journal)
         return await Going(begun, job, Means(billing, journal, policy, consent, screen), fresh=True).go()
 
 
-async def resume(name: str | None, settings: Settings, policy: Policy, consent: Consent, screen: Screen) -> Closing:
+async def resume(
+    name: str | None,
+    settings: Settings,
+    policy: Policy,
+    consent: Consent,
+    screen: Screen,
+    *,
+    record: Path | None = None,
+) -> Closing:
     """Take a run up where it stands: the one of that name, or the only one that is not at its end.
 
     Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
     journal_path = settings.journal.value
     if name is None and not journal_path.exists():
-        screen.result(f"There is nothing to resume: there is no journal {plain(journal_path)}.")
+        screen.result(f"There is nothing to resume: there is no journal {shown(journal_path)}.")
         return Closing(Exit.DONE)
     async with open_existing(journal_path) as journal:
         chosen = await _chosen(name, journal)
@@ -54,7 +66,7 @@ async def resume(name: str | None, settings: Settings, policy: Policy, consent: 
             raise await held(chosen, journal, f"another process works on this run: {holder}")
         check_target(chosen, settings)
         try:
-            async with open_billing(settings) as billing:
+            async with open_billing(settings, record) as billing:
                 job = rebuild(chosen, billing.services)
                 return await Going(chosen, job, Means(billing, journal, policy, consent, screen), fresh=False).go()
         except (BillingAway, BillingBusy, DatabaseAway) as error:

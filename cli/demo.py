@@ -133,7 +133,7 @@ class Stage:
     def __init__(self, folder: Path, screen: Screen) -> None:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("CARBON_MIGRATE_")
-        } | ({"FORCE_COLOR": "1"} if screen.out.is_terminal else {})
+        }
         self._folder = folder
         self._screen = screen
         self._step = 0

@@ -16,11 +16,14 @@ from rich.text import Text
 from checkpoints.states import State
 from cli.screen import Screen
 from cli.signals import beside
-from cli.texts import count, duration, plain
+from cli.texts import count, duration, plain, shown
 from engine.progress import Progress
 
 LINE_EVERY: Final = 5.0
 """Seconds between two lines where there is no terminal."""
+
+DRAWN_EVERY: Final = 0.2
+"""Seconds between two drawings of the bar."""
 
 WINDOW: Final = 5.0
 """Seconds that the present rate is measured over."""
@@ -65,7 +68,7 @@ async def intake_shown(progress: Progress, screen: Screen, source: str) -> Async
         async def tick() -> None:
             while True:
                 refused = f", [red]{count(progress.refused)} refused[/]" if progress.refused else ""
-                status.update(f"reading {Text(plain(source)).markup}: {count(progress.total)} rows{refused}")
+                status.update(f"reading {shown(source)}: {count(progress.total)} rows{refused}")
                 await anyio.sleep(0.2)
 
         async with beside(tick):
@@ -79,16 +82,24 @@ async def sending_shown(progress: Progress, screen: Screen) -> AsyncIterator[Non
         yield
     elif screen.err.is_terminal:
         speed = Speed()
-        with Live(
-            get_renderable=lambda: _bar(progress, speed.now(time.monotonic(), _sent(progress))),
+        live = Live(
             console=screen.err,
-            refresh_per_second=6,
             transient=True,
+            # Drawn from the event loop: a thread of its own would read counts that are being changed.
+            auto_refresh=False,
             # What is printed meanwhile goes above the bar by the console itself; stdout is for results.
             redirect_stdout=False,
             redirect_stderr=False,
-        ):
-            yield
+        )
+
+        async def draw() -> None:
+            while True:
+                live.update(_bar(progress, _rate(speed, progress)), refresh=True)
+                await anyio.sleep(DRAWN_EVERY)
+
+        with live:
+            async with beside(draw):
+                yield
     else:
         async with beside(lambda: _lines(progress, screen)):
             yield
@@ -96,10 +107,15 @@ async def sending_shown(progress: Progress, screen: Screen) -> AsyncIterator[Non
 
 async def _lines(progress: Progress, screen: Screen) -> None:
     speed = Speed()
-    speed.now(time.monotonic(), _sent(progress))
     while True:
+        _rate(speed, progress)
         await anyio.sleep(LINE_EVERY)
-        screen.err.print(line(progress, speed.now(time.monotonic(), _sent(progress))), soft_wrap=True)
+        screen.err.print(line(progress, _rate(speed, progress)), soft_wrap=True)
+
+
+def _rate(speed: Speed, progress: Progress) -> float:
+    # Until the journal's counts are taken up there is nothing to measure: what was done before is not our pace.
+    return speed.now(time.monotonic(), _sent(progress)) if progress.total else 0.0
 
 
 def line(progress: Progress, rate: float) -> Text:
@@ -142,7 +158,7 @@ def _bar(progress: Progress, rate: float) -> Group:
     total = _to_send(progress) if progress.intake_ended else None
     bar = ProgressBar(total=total or None, completed=_sent(progress), width=36, pulse=total is None)
     head.add_row(bar, Text(_place(progress), "bold"), Text(_pace(progress, rate)))
-    states = Text("  ".join(""))
+    states = Text()
     for state in State:
         if number := progress.counts[state]:
             states.append(f"{state} ", "dim").append(f"{count(number)}   ", STYLES[state])

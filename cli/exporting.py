@@ -23,7 +23,7 @@ from cli.exits import Exit
 from cli.screen import Screen
 from cli.sessions import open_existing
 from cli.settings import Settings
-from cli.texts import plain, rows
+from cli.texts import plain, rows, shown
 
 REFUSED: Final = "refused"
 CHOICES: Final = ", ".join([*State, REFUSED])
@@ -53,7 +53,7 @@ async def export(name: str, state: str, target: Target, settings: Settings, scre
             async for page in _pages(run, wanted, journal):
                 await anyio.to_thread.run_sync(out.all, page)
                 written += len(page)
-    where = "to stdout" if target.path == STDOUT else f"to {plain(target.path)}"
+    where = "to stdout" if target.path == STDOUT else f"to {shown(target.path)}"
     screen.say(f"{rows(written)} of run {run.name} that {'is' if written == 1 else 'are'} {state}, written {where}")
     if not written and run.stage is Stage.DISCARDED and wanted is not None:
         screen.say("The run was given up before anything was sent: only its refused rows are kept.")

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Collection, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -71,11 +71,12 @@ class _Writer:
         self._on_screen = on_screen
 
     def __call__(self, _logger: object, _method: str, entry: Entry) -> str:
-        self._stream.write(msgspec.json.encode(entry, enc_hook=str).decode() + "\n")
-        # A line at a time, so that the file says what happened even after a kill.
-        self._stream.flush()
+        # A line at a time, so that the file says what happened even after a kill; a full disk ends the log alone.
+        with suppress(OSError):
+            self._stream.write(msgspec.json.encode(entry, enc_hook=str).decode() + "\n")
+            self._stream.flush()
         if _LEVELS.get(entry["level"], 0) >= self._on_screen:
-            self._screen.err.print(_line(entry))
+            self._screen.err.print(_line(entry), soft_wrap=True)
         return ""
 
 

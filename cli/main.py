@@ -16,7 +16,7 @@ import typer
 
 from billing.errors import BillingError
 from checkpoints.errors import ForbiddenTransition, JournalError
-from cli import commands, demo, doctor, exporting, jobs_list, mock, status, verifying
+from cli import commands, demo, doctor, exporting, jobs_list, mock, reconciling, recordings, status, verifying
 from cli.beginning import order_of
 from cli.errors import CommandRefused
 from cli.exits import Exit
@@ -25,6 +25,7 @@ from cli.names import PROGRAM
 from cli.options import Consent, Flags, Pacing, Voice, grouped
 from cli.report import Closing, closing_object
 from cli.screen import Screen
+from cli.selftest import command as selftest
 from cli.settings import Settings, load
 from engine.errors import CountsDiffer, EngineError, LookUpFailed
 
@@ -41,11 +42,17 @@ app: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(mock.app, name="mock")
+recordings.register(mock.app)
+selftest.register(app)
 
 OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
 """What an operator can cause or mend: told in a sentence, never as a traceback."""
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
+RecordFile = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Keep every exchange, without secrets, for `mock replay`."),
+]
 RunNameOrNone = Annotated[
     str | None, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")
 ]
@@ -105,6 +112,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     again: Annotated[
         bool, typer.Option("--again", help="Enter on top what an earlier run has entered already.")
     ] = False,
+    record: RecordFile = None,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -114,18 +122,26 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         order = order_of(job, file, set_ or [], again=again)
-        return await commands.run(order, settings, pacing.policy, consent, screen)
+        return await commands.run(order, settings, pacing.policy, consent, screen, record=record)
 
     _close(flags, voice, job, work)
 
 
 @app.command()
 @grouped
-def resume(name: RunNameOrNone = None, *, consent: Consent, pacing: Pacing, flags: Flags, voice: Voice) -> None:
+def resume(
+    name: RunNameOrNone = None,
+    *,
+    record: RecordFile = None,
+    consent: Consent,
+    pacing: Pacing,
+    flags: Flags,
+    voice: Voice,
+) -> None:
     """Go on with a run that was stopped, interrupted or killed; without a name, with the only one there is."""
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await commands.resume(name, settings, pacing.policy, consent, screen)
+        return await commands.resume(name, settings, pacing.policy, consent, screen, record=record)
 
     _close(flags, voice, None, work)
 
@@ -152,6 +168,34 @@ def verify(
     """Read back what the billing now says of each row, and hold it against what was sent."""
     target = exporting.Target(output, force=force) if output else None
     _end(flags, voice, lambda settings, screen: verifying.verify_run(name, target, settings, screen))
+
+
+@app.command()
+@grouped
+def reconcile(name: RunName, *, pacing: Pacing, flags: Flags, voice: Voice) -> None:
+    """Look up what is in doubt, also days later and after rows were put right by hand; sends nothing."""
+    _end(flags, voice, lambda settings, screen: reconciling.reconcile_run(name, settings, pacing.policy, screen))
+
+
+@app.command()
+@grouped
+def decide(
+    name: RunName,
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="The row: its key, contract number or number in the run.")
+    ],
+    choice: Annotated[
+        str, typer.Argument(metavar="accepted|pending", help="It is in the billing, or it is not and goes again.")
+    ],
+    *,
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="The reason, kept in the journal with your name.")
+    ],
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Record a person's decision on a row that no look-up can settle."""
+    _end(flags, voice, lambda settings, screen: reconciling.decide_row(name, key, choice, why, settings, screen))
 
 
 @app.command()

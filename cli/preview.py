@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Reason, Refusal, Run, Totals
+from checkpoints.records import Item, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.report import refused_export
 from cli.sessions import FILE, Billing
-from cli.texts import count, money, plain, rows
+from cli.texts import count, money, plain, rows, shown
+from engine.intake import DUPLICATE
 from engine.policy import Policy
 
 LISTED = 20
@@ -29,6 +30,7 @@ class Plan:
     has_amounts: bool
     skipped: Sequence[Reason]
     refusals: Sequence[Refusal]
+    repeated: Sequence[Item]
     shared_accounts: int
 
     @property
@@ -42,6 +44,11 @@ class Plan:
         return self.totals.amounts.get(State.PENDING, Decimal(0))
 
     @property
+    def duplicates(self) -> int:
+        """Rows that say again what an earlier row of the input has said; they are never sent."""
+        return sum(reason.items for reason in self.skipped if reason.kind == DUPLICATE)
+
+    @property
     def question(self) -> str:
         """What the operator is asked, as markup-free text."""
         total = f", {money(self.sum)} in total," if self.has_amounts else ""
@@ -52,14 +59,26 @@ class Plan:
 async def plan_of(run: Run, journal: Journal) -> Plan:
     """What the journal says of a run whose list is frozen."""
     first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
+    skipped = await journal.reasons(run, State.SKIPPED)
     return Plan(
         run=run,
         totals=await journal.totals(run),
         has_amounts=bool(first) and first[0].amount is not None,
-        skipped=await journal.reasons(run, State.SKIPPED),
+        skipped=skipped,
         refusals=await first_refusals(run, journal),
+        repeated=await _first_duplicates(run, skipped, journal),
         shared_accounts=await journal.shared_lanes(run),
     )
+
+
+async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
+    found: list[Item] = []
+    if any(reason.kind == DUPLICATE for reason in skipped):
+        async for page in journal.each_page(run, {State.SKIPPED}):
+            found += [item for item in page if (item.message or "").startswith(DUPLICATE)]
+            if len(found) >= LISTED:
+                break
+    return found[:LISTED]
 
 
 async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
@@ -76,25 +95,38 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     run, totals = plan.run, plan.totals
     parameters = " ".join(f"{name}={value}" for name, value in run.parameters.items() if name != FILE and value)
     table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters)}", "dim"))
-    table.add_row("rows from", plain(run.source, 200))
+    table.add_row("rows from", shown(run.source))
     table.add_row("read", _amount(totals.frozen + totals.refused, None))
     table.add_row(
         "to send",
         Text("").append(_amount(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None), "bold"),
     )
     for reason in plan.skipped:
-        where = f", first in line {reason.line}" if reason.line else ""
-        table.add_row("skipped", f"{count(reason.items)} × {plain(reason.kind)}{where}")
+        where = f"; first: line {reason.line} ({shown(plain(reason.label, 60))})" if reason.line else ""
+        table.add_row("skipped", f"{count(reason.items)} × {shown(reason.kind)}{where}")
     if totals.refused:
         table.add_row("refused", Text(rows(totals.refused), "bold red"))
     if plan.shared_accounts:
         table.add_row("note", _shared(plan.shared_accounts))
-    table.add_row("billing", f"{plain(run.target)}, version {plain(billing.health.version)}")
+    table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
     dsn = billing.services.database.dsn if billing.services.database else None
-    table.add_row("database", plain(dsn) if dsn else "none: all is asked through the API, a call a row")
-    table.add_row("journal", f"{plain(journal.path)}, run {run.name}")
+    table.add_row("database", shown(dsn) if dsn else "none: all is asked through the API, a call a row")
+    table.add_row("journal", f"{shown(journal.path)}, run {run.name}")
     table.add_row("pacing", _pacing(policy))
-    return Group(Text(""), table, *([refused_rows(plan.refusals, totals.refused, run)] if totals.refused else []))
+    return Group(Text(""), table, bad_rows(plan))
+
+
+def bad_rows(plan: Plan) -> RenderableType:
+    """The first rows that are refused and the first that are duplicates, each with its line; nothing without any."""
+    parts: list[RenderableType] = []
+    if plan.totals.refused:
+        parts.append(refused_rows(plan.refusals, plan.totals.refused, plan.run))
+    for item in plan.repeated:
+        line = Text("= ", "yellow").append(f"line {item.line}", "bold").append(f" ({plain(item.label, 60)})", "dim")
+        parts.append(line.append(f": {plain(item.message)}"))
+    if plan.duplicates > len(plan.repeated):
+        parts.append(Text(f"… and {count(plan.duplicates - len(plan.repeated))} more duplicates", "dim"))
+    return Group(*parts)
 
 
 def refused_rows(refusals: Sequence[Refusal], total: int, run: Run) -> RenderableType:

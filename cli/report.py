@@ -145,6 +145,8 @@ def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[st
         for state, what in ((State.REJECTED, "look at"), (State.MANUAL, "decide on"))
         if (number := totals.count(state))
     ]
+    if totals.count(State.MANUAL):
+        steps.append((f"{PROGRAM} reconcile {run.name}", "see both sides of what a person has to decide"))
     if totals.refused:
         steps.append((refused_export(run), f"mend the {rows(totals.refused)} that were left out"))
     if totals.count(State.ACCEPTED) and not totals.count(*OPEN):

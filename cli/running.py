@@ -19,7 +19,7 @@ from cli.errors import CommandRefused
 from cli.exits import Exit, exit_of
 from cli.names import PROGRAM
 from cli.options import Consent
-from cli.preview import Plan, plan_of, preview, refused_rows
+from cli.preview import Plan, bad_rows, plan_of, preview
 from cli.report import Closing, closing_screen, refused_export
 from cli.screen import Screen
 from cli.sessions import Billing, entered_again
@@ -132,8 +132,10 @@ class Going:
         """Show what will be done, and ask. Raises `CommandRefused` when it is not to be done."""
         plan = await plan_of(self._run, self._journal)
         consent = self._means.consent
-        self._screen.say(preview(plan, self._means.billing, self._journal, self._means.policy))
-        if plan.totals.refused and not consent.skip_bad:
+        # Whoever is asked must see what about, quiet or not.
+        show = self._screen.say if consent.yes else self._screen.insist
+        show(preview(plan, self._means.billing, self._journal, self._means.policy))
+        if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
             raise await self._refused(plan)
         if not plan.to_send:
             await self._approve()
@@ -154,18 +156,19 @@ class Going:
 
     async def _refused(self, plan: Plan) -> CommandRefused:
         """Why rows of the input keep all of it from being sent, and the ways out."""
-        if self._screen.voice.quiet:
-            self._screen.insist(refused_rows(plan.refusals, plan.totals.refused, self._run))
+        if self._screen.voice.quiet and self._means.consent.yes:
+            self._screen.insist(bad_rows(plan))
         good = (
             "Mend the input and run it again, or leave the refused rows out: "
             f"--skip-bad sends the good ones, {rows(plan.to_send)}"
             if plan.to_send
             else "Mend the input and run it again"
         )
-        return await self._given_up(
-            f"{rows(plan.totals.refused)} of the input cannot be taken.\n{good}.\n"
-            f"The refused rows as a file: {refused_export(self._run)}"
-        )
+        faults = [f"{rows(plan.totals.refused)} of the input cannot be taken"] if plan.totals.refused else []
+        if plan.duplicates:
+            faults.append(f"{rows(plan.duplicates)} of the input say again what an earlier row says")
+        as_file = f"\nThe refused rows as a file: {refused_export(self._run)}" if plan.totals.refused else ""
+        return await self._given_up(f"{'; '.join(faults)}.\n{good}.{as_file}")
 
     async def _given_up(self, why: str) -> CommandRefused:
         await self._journal.discard(self._run)

@@ -12,8 +12,8 @@ from rich.console import Console, RenderableType
 from cli.options import Voice
 from cli.texts import shown
 
-WIDTH: Final = 120
-"""Columns where there is no terminal."""
+WIDTH: Final = 400
+"""Columns where there is no terminal: lines are left whole for whoever searches them."""
 
 
 class _Lasting:
@@ -80,9 +80,10 @@ class Screen:
     def complain(self, text: str) -> None:
         """Why the command was refused or has failed, in sentences; the text may come from anywhere."""
         head, *rest = (shown(line, 2000) for line in text.splitlines() or [""])
-        self.err.print(f"[bold red]✗[/] {head}")
+        # Not broken anywhere, so that paths and commands can be copied.
+        self.err.print(f"[bold red]✗[/] {head}", soft_wrap=True)
         for line in rest:
-            self.err.print(f"  {line}")
+            self.err.print(f"  {line}", soft_wrap=True)
 
     def emit(self, closing: object) -> None:
         """The one JSON object of `--json`, on a line of its own."""

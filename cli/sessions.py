@@ -8,9 +8,13 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
+import structlog
 
 from billing.client import BillingClient, Health
 from billing.database import Database
+from billing.listening import Listener
+from billing.recorder import open_recorder
+from billing.recording import RecordingBroken
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.errors import CommandRefused
@@ -20,6 +24,8 @@ from engine.job import Job
 from jobs.catalogue import kind
 from jobs.kinds import JobKind, parameters_of
 from jobs.services import Services
+
+log = structlog.get_logger(__name__)
 
 FILE: Final = "input_file"
 AGAIN: Final = "entered_again"
@@ -35,13 +41,14 @@ class Billing:
 
 
 @asynccontextmanager
-async def open_billing(settings: Settings) -> AsyncIterator[Billing]:
+async def open_billing(settings: Settings, record: Path | None = None) -> AsyncIterator[Billing]:
     """The billing that the settings name, once both its API and, where one is set, its database have answered.
 
-    Raises `SettingsRefused`, and what `BillingClient.health` and `Database.connect` raise.
+    Every exchange is recorded into `record`, where one is named. Raises `SettingsRefused`, `RecordingExists`, and
+    what `BillingClient.health` and `Database.connect` raise.
     """
     dsn = settings.dsn
-    async with BillingClient(settings.client) as client:
+    async with _recording(record, settings) as listener, BillingClient(settings.client, listener=listener) as client:
         health = await client.health()
         database = None if dsn is None else Database(dsn)
         try:
@@ -52,6 +59,19 @@ async def open_billing(settings: Settings) -> AsyncIterator[Billing]:
             if database is not None:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(database.close)
+
+
+@asynccontextmanager
+async def _recording(path: Path | None, settings: Settings) -> AsyncIterator[Listener | None]:
+    """A recorder into `path`, or nothing. A recording that breaks off costs the run nothing, and is told."""
+    if path is None:
+        yield None
+        return
+    try:
+        async with open_recorder(path, settings.client) as recorder:
+            yield recorder
+    except RecordingBroken as error:
+        log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - its own sentence says it all
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from cli.report import next_steps, states_object, states_table, steps_list
 from cli.screen import Screen
 from cli.sessions import check_target, open_billing, open_existing, rebuild
 from cli.settings import Settings
-from cli.texts import count, money, plain, rows
+from cli.texts import count, money, plain, rows, shown
 from engine.job import Reading
 from engine.verifier import Verdict, verify
 
@@ -72,7 +72,7 @@ async def verify_run(name: str, target: Target | None, settings: Settings, scree
             screen.emit(_object(run, verdict, totals, code))
         screen.result(_screen(run, verdict, totals, differences), good=code is Exit.DONE)
         if target is not None:
-            screen.say(f"{rows(verdict.different)} with differences, written to {plain(target.path)}")
+            screen.say(f"{rows(verdict.different)} with differences, written to {shown(target.path)}")
         return code
 
 

@@ -18,6 +18,10 @@ from engine.progress import Progress
 log = structlog.get_logger(__name__)
 
 
+DUPLICATE = "a duplicate in the input"
+"""The kind of a skipped row that says again what an earlier row of the same input has said."""
+
+
 class Listener(Protocol):
     """Who waits for what the intake has frozen."""
 
@@ -99,7 +103,7 @@ def judge_for(run: Run, *, repeatable: bool, enter_again: bool) -> Judge:
 def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal | None:
     where = f"line {twin.line}" if twin.line else "an earlier row"
     if twin.amount == item.amount:
-        return replace(item, skip_reason=f"a duplicate in the input: the same key and amount as {where}")
+        return replace(item, skip_reason=f"{DUPLICATE}: the same key and amount as {where}")
     return Refusal(
         item.line,
         None,

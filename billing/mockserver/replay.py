@@ -1,6 +1,6 @@
 """A recording served over HTTP: the same request gets the same answer.
 
-    POST …               as recorded; HTTP 501 for what is not in the recording
+    POST …               as recorded; HTTP 404 for what is not in the recording
     GET  /mock/health    {"status": "ok"}
     GET  /mock/report    the `Report` so far
 
@@ -173,7 +173,7 @@ class Replay:
             self._refused[name] += 1
         else:
             self._refused_more += 1
-        return _json({"error": f"This request {why}: {name}"}, web.HTTPNotImplemented.status_code)
+        return _json({"error": f"This request {why}: {name}"}, web.HTTPNotFound.status_code)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -189,5 +189,10 @@ class JournalMachine(RuleBasedStateMachine):
         return [index for index, state in enumerate(self.model.states) if state in states]
 
 
-JournalMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+JournalMachine.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # each step waits for the disk
+)
 TestJournalAgainstTheModel = JournalMachine.TestCase

@@ -105,6 +105,15 @@ class Started:
                 heard += (await self.process.stderr.receive()).decode()
         return heard
 
+    async def first_line(self) -> str:
+        """The first line of its stdout, when it is there."""
+        assert self.process.stdout
+        heard = b""
+        with anyio.fail_after(PATIENCE):
+            while b"\n" not in heard:
+                heard += await self.process.stdout.receive()
+        return heard.decode().splitlines()[0]
+
     async def ended(self) -> Ended:
         """Wait for the end."""
         assert self.process.stdout

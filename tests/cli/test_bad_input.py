@@ -120,9 +120,18 @@ async def test_a_job_that_reads_the_database_says_so_where_there_is_none(place: 
     await refused(place, *arguments, told=["--database HOST:PATH", "CARBON_MIGRATE_DATABASE"])
 
 
-async def test_equal_duplicates_are_skipped_and_said_so(place: Place) -> None:
+async def test_equal_duplicates_are_named_and_nothing_is_sent(place: Place) -> None:
     place.write(f"{HEAD}{GOOD}{GOOD}")
-    ended = await place.cli("run", "balances", "balances.csv", "--yes", "--json")
+    await refused(
+        place,
+        *("run", "balances", "balances.csv", "--yes"),
+        told=["line 3 (00003): a duplicate in the input: the same key and amount as line 2", "--skip-bad"],
+    )
+
+
+async def test_of_equal_duplicates_one_goes_ahead_on_request(place: Place) -> None:
+    place.write(f"{HEAD}{GOOD}{GOOD}")
+    ended = await place.cli("run", "balances", "balances.csv", "--yes", "--skip-bad", "--json")
     assert "1 × a duplicate in the input" in ended.words
     assert ended.closing["states"] == {"skipped": 1, "accepted": 1}
     assert (await place.found()).rows == 1

@@ -1,7 +1,8 @@
 """The rate, and the line for where there is no terminal."""
 
+from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.display import Speed, line
+from cli.display import Speed, _rate, line
 from engine.progress import Progress
 
 
@@ -36,3 +37,12 @@ async def test_while_rows_are_still_read_there_is_no_share_and_no_end() -> None:
     progress = Progress()
     progress.frozen(100, 0, 0)
     assert line(progress, 5.0).plain == "0 of 100 rows so far, 5 rows/s, 100 pending"
+
+
+async def test_what_was_done_before_this_process_is_not_its_pace() -> None:
+    progress, speed = Progress(), Speed()
+    assert _rate(speed, progress) == 0.0
+    progress.take_up(Totals({State.ACCEPTED: 5000, State.PENDING: 10}), intake_ended=True)
+    assert _rate(speed, progress) == 0.0
+    progress.moved(State.PENDING, State.ACCEPTED)
+    assert _rate(speed, progress) > 0

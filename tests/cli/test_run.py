@@ -73,6 +73,17 @@ async def test_another_amount_for_a_row_that_was_entered_is_refused(place: Place
     assert (await place.found()).rows == 2
 
 
+async def test_a_name_that_looks_like_markup_is_shown_as_it_is(place: Place) -> None:
+    (place.cli.folder / "[red][").mkdir()
+    balances = place.balances(2, "[red][/]x.csv")
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--set", "descr=[/bold] [1]")
+    assert str(balances.path) in ended.words
+    assert "[/bold] [1]" in ended.words
+    (run,) = await place.runs()
+    for arguments in (("status",), ("status", run.name), ("verify", run.name)):
+        await place.cli(*arguments)
+
+
 async def test_through_the_api_alone(place: Place) -> None:
     del place.cli.environment["CARBON_MIGRATE_DATABASE"]
     balances = place.balances(8)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from billing.calls import Call, Step, create, filter_, get, get_set_save, version
 from billing.client import BillingClient, ClientSettings, Patience
-from billing.exchange import Answered, Busy, Exchange, Lost, Refused
+from billing.exchange import Answered, Busy, Exchange, Lost, Refused, SystemRefused
 from billing.mockserver.matching import request_of
 from billing.mockserver.recorded import Exchanges
 from billing.mockserver.replay import Replay, Report, replaying, serve_replay
@@ -96,7 +96,7 @@ async def test_repeated_requests_are_answered_in_their_order(tmp_path: Path) -> 
             Answered(each) for each in in_turn
         ]
         (more,) = await sent(replay.url, [ask("a")])
-    assert isinstance(more, Lost)
+    assert isinstance(more, SystemRefused)
     assert "asked more often than it was recorded" in more.text
     assert replay.report() == Report(60, ("/rest_api/v2/Users/ method1=a arg1={}",), 1, (), 0)
 
@@ -108,17 +108,17 @@ async def test_unknown_and_never_made_are_named(tmp_path: Path) -> None:
         seen = await sent(replay.url, [ask("asked"), secret, secret], extra={"hash_key": "topsecret"})
         async with aiohttp.ClientSession() as http:
             async with http.post(f"{replay.url}/rest_api/v2/Users/", data=b"a=1") as response:
-                assert response.status == 501
+                assert response.status == 404
                 assert await response.json() == {
                     "error": "This request is not in the recording: /rest_api/v2/Users/ a=1"
                 }
             async with http.get(f"{replay.url}/rest_api/v2/Users/") as response:
-                assert response.status == 501
+                assert response.status == 404
             async with http.get(f"{replay.url}/mock/health") as response:
                 assert await response.json() == {"status": "ok"}
             async with http.get(f"{replay.url}/mock/report") as response:
                 assert (await response.json())["never_made_count"] == 2
-    assert isinstance(seen[1], Lost)
+    assert isinstance(seen[1], SystemRefused)
     report = replay.report()
     assert not report.same
     assert report == Report(
@@ -153,7 +153,9 @@ async def test_secrets_and_runs_may_be_others(tmp_path: Path) -> None:
         assert await sent(f"{replay.url}/there", other[1:], extra={"api_key": "key-two"}) == [
             Answered({"descr": "Ключ «•••» [cm bb/2]", "key": "•••"})
         ]
-        assert isinstance((await sent(replay.url, [create("Users", psw="x", descr="Ключ «x»", number=1)]))[0], Lost)
+        assert isinstance(
+            (await sent(replay.url, [create("Users", psw="x", descr="Ключ «x»", number=1)]))[0], SystemRefused
+        )
         assert await sent(replay.url, other[:1]) == [Answered({"descr": "Ключ «•••» [cm bb/1]", "key": "•••"})]
     assert (replay.report().served, replay.report().unknown_count, replay.report().never_made_count) == (2, 1, 0)
 
