@@ -45,8 +45,8 @@ async def open_journal(path: Path) -> "AsyncIterator[Journal]":
     Raises `JournalUnreadable` when it cannot be, `JournalTooNew` when a later version wrote it.
     """
     await anyio.to_thread.run_sync(_make, path)
-    reader = connect(path)
-    writer = Writer(lambda: connect(path))
+    reader = await anyio.to_thread.run_sync(connect, path)
+    writer = Writer(await anyio.to_thread.run_sync(connect, path))
     try:
         yield Journal(path, reader, writer)
     finally:

@@ -33,8 +33,10 @@ class _Order:
 class Writer:
     """Runs pieces of work on one connection in one thread; each is atomic, and durable when its await returns."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._connect = connect
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Takes the connection over: it is this thread's alone from now on, and closed by it."""
+        self._connection = connection
+        self._closed = False
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
@@ -46,17 +48,20 @@ class Writer:
         Raises `ForbiddenTransition` when it breaks the table of states, `JournalUnreadable` when it cannot be
         written; nothing of it is kept then. Being cancelled does not undo what has been handed over.
         """
+        if self._closed:
+            raise JournalUnreadable("the journal is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
         self._orders.put(_Order(work, future))
         return await future
 
     async def close(self) -> None:
         """Finish what was handed over and end the thread."""
+        self._closed = True
         self._orders.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _serve(self) -> None:
-        with contextlib.closing(self._connect()) as connection:
+        with contextlib.closing(self._connection) as connection:
             open_for_orders = True
             while open_for_orders:
                 group, open_for_orders = self._gather()

@@ -10,7 +10,6 @@ outcome and the journal another, made in groups. What a kill at any instant leav
 not recorded: at most twice `policy.in_flight` items and one group.
 """
 
-import contextlib
 import time
 from dataclasses import dataclass
 
@@ -94,15 +93,13 @@ class Pipeline:
                 tasks.start_soon(self._record_outcomes)
                 tasks.start_soon(self._breaker.keep)
                 tasks.start_soon(self._heed_stop)
-                await self._alternate(claimed, to_send)
+                await self._alternate(claimed)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise _cause(group) from group
         await self._check_sums()
 
-    async def _alternate(
-        self, claimed: MemoryObjectSendStream[Item], to_send: MemoryObjectReceiveStream[Item]
-    ) -> None:
+    async def _alternate(self, claimed: MemoryObjectSendStream[Item]) -> None:
         """Settle what is unknown, send what is pending, and again while sending has left something unknown."""
         while not self._stop.requested:
             try:
@@ -110,7 +107,7 @@ class Pipeline:
             except EngineError as error:
                 self._stop.request(StopKind.SYSTEM, f"rows in doubt could not be looked up: {error}")
                 return
-            if not await self._send_pending(claimed, to_send):
+            if not await self._send_pending(claimed):
                 break
             self._backlog = self._new_backlog(intake_ended=True)
         if self._out_of_tries:
@@ -120,9 +117,7 @@ class Pipeline:
                 "`carbon-migrate resume` tries them again",
             )
 
-    async def _send_pending(
-        self, claimed: MemoryObjectSendStream[Item], to_send: MemoryObjectReceiveStream[Item]
-    ) -> int:
+    async def _send_pending(self, claimed: MemoryObjectSendStream[Item]) -> int:
         """One pass over the list; returns how many items were claimed, once each of them has its outcome."""
         sent = 0
         while group := await self._backlog.take(await self._room()):
@@ -133,7 +128,6 @@ class Pipeline:
             sent += len(group)
             for item in group:
                 claimed.send_nowait(item)
-        self._take_back(to_send)
         while self._under_way:
             await self._recorded.wait()
         return sent
@@ -153,6 +147,7 @@ class Pipeline:
             item = await self._next_claimed(to_send)
             await self._gate.enter()
             if self._stop.requested:
+                # Claimed ahead, and provably not sent.
                 outcome = NOT_SENT
             else:
                 started = time.monotonic()
@@ -201,12 +196,6 @@ class Pipeline:
         if self._waiting <= self._policy.in_flight // 2:
             self._emptied.set()
         return item
-
-    def _take_back(self, to_send: MemoryObjectReceiveStream[Item]) -> None:
-        """What was claimed and has reached no worker when the run stops is provably not sent."""
-        with contextlib.suppress(anyio.WouldBlock):
-            while self._stop.requested:
-                self._land(to_send.receive_nowait(), NOT_SENT)
 
     def _land(self, item: Item, outcome: Outcome) -> None:
         self._landed.append(Landed(item, outcome))

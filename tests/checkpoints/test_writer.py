@@ -33,7 +33,7 @@ def connecting(path: Path, *pragmas: str, timeout: float = 5.0) -> Callable[[], 
 
 @asynccontextmanager
 async def writing(connect: Callable[[], sqlite3.Connection]) -> AsyncIterator[Writer]:
-    writer = Writer(connect)
+    writer = Writer(connect())
     try:
         yield writer
     finally:
@@ -142,7 +142,7 @@ async def test_a_step_that_the_table_forbids_is_told_as_one(path: Path) -> None:
 
 
 async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
-    writer = Writer(connecting(path))
+    writer = Writer(connecting(path)())
     barrier = Barrier()
     wanted = [str(number) for number in range(50)]
     first = asyncio.create_task(writer.do(barrier))
@@ -206,11 +206,18 @@ async def test_a_journal_locked_by_another_is_told_to_the_whole_group_and_used_a
     assert words(path) == ["c"]
 
 
+async def test_what_comes_after_the_close_is_refused_instead_of_waiting_for_ever(path: Path) -> None:
+    writer = Writer(connecting(path)())
+    await writer.close()
+    with pytest.raises(JournalUnreadable, match="closed"):
+        await writer.do(saying("too late"))
+
+
 def test_a_loop_that_has_gone_does_not_stop_the_commit(path: Path) -> None:
     barrier = Barrier()
 
     async def hand_over() -> Writer:
-        writer = Writer(connecting(path))
+        writer = Writer(connecting(path)())
         for work in (barrier, saying("last words")):
             asyncio.create_task(writer.do(work)).add_done_callback(lambda _task: None)
         await asyncio.to_thread(barrier.reached.wait, PATIENCE)

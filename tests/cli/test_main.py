@@ -34,7 +34,7 @@ def test_each_error_has_its_code(error: Exception, code: Exit) -> None:
 def test_a_fault_of_ours_is_told_without_a_traceback(
     typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("[red]impossible[/]")
 
     monkeypatch.setattr(commands, "run", broken)
