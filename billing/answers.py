@@ -114,10 +114,11 @@ def objects(result: object) -> list[dict[str, object]]:
     return read
 
 
-def retry_after(value: str | None, now: float | None = None) -> float | None:
+def retry_after(value: str | None, now: float | None = None, sent: str | None = None) -> float | None:
     """Seconds of a Retry-After header: a number, or an HTTP date; None when it says neither.
 
-    A date that has passed is 0; nothing is longer than LONGEST_WAIT.
+    A date is held against `sent`, the Date header of the same answer, for the two clocks may differ by hours; only
+    where there is none, against ours. A date that has passed is 0; nothing is longer than LONGEST_WAIT.
     """
     if value is None:
         return None
@@ -125,11 +126,20 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
     if value.isascii() and value.isdigit():
         # So many digits are not worth an int.
         return min(float(value), LONGEST_WAIT) if len(value) <= _LONGEST_NUMBER else LONGEST_WAIT
+    moment = _moment(value)
+    if moment is None:
+        return None
+    theirs = None if sent is None else _moment(sent)
+    ours = time.time() if now is None else now
+    return min(max(moment - (ours if theirs is None else theirs), 0.0), LONGEST_WAIT)
+
+
+def _moment(date: str) -> float | None:
+    """An HTTP date in seconds since the epoch."""
     try:
-        moment = parsedate_to_datetime(value).timestamp()
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
-    return min(max(moment - (time.time() if now is None else now), 0.0), LONGEST_WAIT)
 
 
 def _read_success(
@@ -193,7 +203,7 @@ def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) ->
     shown = readable(page_text(text), hidden) or "an error without a text"
     match kind:
         case Kind.BUSY:
-            return Busy(shown, retry_after(headers.get("Retry-After")))
+            return Busy(shown, retry_after(headers.get("Retry-After"), sent=headers.get("Date")))
         case Kind.SYSTEM:
             return SystemRefused(shown)
     return Refused(shown, recognised=kind is Kind.ROW)
@@ -245,14 +255,14 @@ def _read_failure(
     if status == HTTPStatus.TOO_MANY_REQUESTS or (
         status == HTTPStatus.SERVICE_UNAVAILABLE and (wait is not None or (error is not None and kind is Kind.BUSY))
     ):
-        return Busy(shown, retry_after(wait, now))
+        return Busy(shown, retry_after(wait, now, headers.get("Date")))
     # 408 is the server's time-out for a request: it may have got it whole and say so too late.
     if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
         return Lost(shown)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is Kind.SYSTEM:
         return SystemRefused(shown)
     if error is not None and kind is Kind.BUSY:
-        return Busy(shown, retry_after(wait, now))
+        return Busy(shown, retry_after(wait, now, headers.get("Date")))
     stated = error is not None and kind is Kind.ROW
     # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
     if status in _OF_THE_WHOLE and not stated:

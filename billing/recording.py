@@ -144,7 +144,11 @@ class Recording:
                 head, *rest = part.split(b"\n")
                 begun.append(head)
                 for each in rest:
-                    yield b"".join(begun)
+                    line = b"".join(begun)
+                    if not (line.startswith(b"{") and line.endswith(b"}")):
+                        # Damaged bytes can still unpack to something, and in it may be ends of lines.
+                        return
+                    yield line
                     begun = [each]
         except zlib.error:
             # As far as it is whole; a line that is not is no line.

@@ -8,12 +8,15 @@ from typing import Annotated, Final
 import anyio
 import typer
 
+from billing.mockserver.capacity import read_schedule
+from billing.mockserver.faults import Plan
+from billing.mockserver.plan import combined, read_plan_file
 from billing.mockserver.population import create
 from billing.mockserver.server import serve as serve_mock
 from cli.errors import CommandRefused
 from cli.names import PROGRAM
 from cli.screen import Screen
-from cli.texts import count, plain
+from cli.texts import count, plain, shown
 
 app: Final = typer.Typer(help="A billing to try things on, with made-up subscribers.", no_args_is_help=True)
 
@@ -39,15 +42,16 @@ def init(
     made = create(file, abonents=abonents, seed=seed)
     screen = Screen()
     screen.say(
-        f"{plain(file)}: {count(made.abonents)} subscribers, {count(made.deleted)} deleted ones, "
+        f"{shown(file)}: {count(made.abonents)} subscribers, {count(made.deleted)} deleted ones, "
         f"folders {', '.join(map(str, made.folders))}"
     )
-    screen.say(f"[dim]next:[/] {PROGRAM} mock serve {plain(file)}")
+    screen.say(f"[dim]next:[/] {PROGRAM} mock serve {shown(file)}")
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0913 - each is a flag
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A database made by `mock init`.")],
+    *,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="P", help="0 takes a free one.")] = PORT,
     latency_ms: Annotated[
         float, typer.Option("--latency-ms", min=0, metavar="MS", help="How long each answer takes.")
@@ -55,15 +59,57 @@ def serve(
     slots: Annotated[
         int, typer.Option("--slots", min=1, metavar="N", help="Requests that are worked on at one time.")
     ] = 64,
+    queue: Annotated[
+        int | None,
+        typer.Option(
+            "--queue", min=0, metavar="N", help="Requests that may wait; others get 503. Default: any number."
+        ),
+    ] = None,
+    capacity: Annotated[
+        str | None,
+        typer.Option("--capacity", metavar="SECONDS:SLOTS,…", help="Slots that change over time, as 0:8,30:4."),
+    ] = None,
+    stack_rate: Annotated[
+        float,
+        typer.Option("--stack-rate", min=0, metavar="N", help="Writes that have their effect a second; 0: at once."),
+    ] = 0.0,
+    busy: Annotated[
+        bool, typer.Option("--busy/--no-busy", help="Refuse writes to whom an entry in a stack concerns.")
+    ] = True,
+    faults: Annotated[
+        Path | None, typer.Option("--faults", metavar="PLAN.toml", help="How it fails, and when: a fault plan.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="KIND[:SHARE]", help="A fault for a share of the requests; repeatable."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="The same seed draws the same faults.")
+    ] = None,
+    control_port: Annotated[
+        int | None,
+        typer.Option(
+            "--control-port",
+            min=0,
+            max=65535,
+            metavar="P",
+            help="Where faults, state and ledger are reached; 0: a free one.",
+        ),
+    ] = None,
     opening_balance: Annotated[
         OpeningBalance, typer.Option("--opening-balance", help="What an opening balance does to the balance.")
     ] = OpeningBalance.SETS,
 ) -> None:
-    """Serve the REST API of a mock billing until Ctrl-C; its address is the first line on stdout."""
+    """Serve the REST API of a mock billing until Ctrl-C; its address is the first line on stdout.
+
+    With --control-port the second line is `control: URL`.
+    """
     if not file.exists():
         raise CommandRefused(
             f"there is no {plain(file)}: make it with {PROGRAM} mock init {plain(file)} --abonents 1000"
         )
+    plan = combined(read_plan_file(faults) if faults is not None else Plan(), fault or [], seed)
+    schedule = read_schedule(capacity) if capacity is not None else None
 
     async def work() -> None:
         await serve_mock(
@@ -71,6 +117,12 @@ def serve(
             port=port,
             latency=latency_ms / 1000,
             slots=slots,
+            queue=queue,
+            capacity=schedule,
+            stack_rate=stack_rate,
+            busy=busy,
+            faults=plan,
+            control_port=control_port,
             opening_balance="sets" if opening_balance is OpeningBalance.SETS else "adds",
             announce=_announce,
         )
@@ -78,10 +130,11 @@ def serve(
     try:
         anyio.run(work)
     except OSError as error:
-        raise CommandRefused(f"port {port} cannot be served: {error.strerror or error}") from error
+        ports = f"port {port}" if control_port is None else f"port {port} or {control_port}"
+        raise CommandRefused(f"{ports} cannot be served: {error.strerror or error}") from error
 
 
-def _announce(url: str) -> None:
+def _announce(line: str) -> None:
     # Flushed, for whoever started it may read this from a pipe.
-    sys.stdout.write(f"{url}\n")
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -7,6 +7,8 @@ FILE: Final = "carbon-migrate.toml"
 JOURNAL: Final = "carbon-migrate.journal"
 USER: Final = "sysdba"
 CHARSET: Final = "UTF8"
+TIMEOUT: Final = 60.0
+"""Seconds."""
 
 API_URL: Final = "CARBON_MIGRATE_API_URL"
 DATABASE: Final = "CARBON_MIGRATE_DATABASE"

@@ -76,6 +76,17 @@ class Flags:
             help=f"Where all runs are remembered, {names.JOURNAL} by default. Or {names.JOURNAL_FILE}.",
         ),
     ] = None
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            min=0.1,
+            max=3600,
+            metavar="SECONDS",
+            rich_help_panel=_CONNECTION,
+            help=f"How long the billing may be silent before an answer counts as lost, {names.TIMEOUT:g} by default.",
+        ),
+    ] = None
     config: Annotated[
         Path | None,
         typer.Option(

@@ -23,6 +23,7 @@ from cli.names import (
     FILE,
     JOURNAL,
     JOURNAL_FILE,
+    TIMEOUT,
     USER,
 )
 from cli.options import Flags
@@ -31,6 +32,8 @@ from cli.texts import plain
 Value_co = TypeVar("Value_co", covariant=True)
 
 BUILT_IN: Final = "built in"
+_LONGEST_TIMEOUT: Final = 3600
+"""Seconds, as of the flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Settings:
     database_password: Setting[str] = field(repr=False)
     database_charset: Setting[str]
     journal: Setting[Path]
+    timeout: Setting[float] = Setting(TIMEOUT, BUILT_IN)
     file: Path | None = None
 
     @property
@@ -86,7 +90,14 @@ class Settings:
                 f'  in {self.file or FILE}:  [api]  url = "http://HOST:8082"'
             )
         try:
-            return ClientSettings(self.api_url.value, extra=self.form.value, headers=self.headers.value)
+            return ClientSettings(
+                self.api_url.value,
+                extra=self.form.value,
+                headers=self.headers.value,
+                read=self.timeout.value,
+                # An answer that trickles is never silent; this ends it.
+                deadline=2 * self.timeout.value,
+            )
         except SettingsError as error:
             raise SettingsRefused(f"{error} (from {self.api_url.origin})") from error
 
@@ -110,6 +121,7 @@ class _Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str | None = None
     form: dict[str, str] = {}
     headers: dict[str, str] = {}
+    timeout: float | None = None
 
 
 class _Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,6 +180,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
             CHARSET,
         ),
         journal=_journal(choose, flags, found, path, folder),
+        timeout=_timeout(choose, flags, found),
         file=path if text else None,
     )
 
@@ -267,6 +280,20 @@ def _journal(choose: _Chooser, flags: Flags, found: _File, path: Path, folder: P
     # What the file names is sought beside the file, wherever the command is typed.
     beside = path.parent if chosen.of_file else folder
     return Setting(beside / Path(chosen.value).expanduser(), chosen.origin)
+
+
+def _timeout(choose: _Chooser, flags: Flags, found: _File) -> Setting[float]:
+    if flags.timeout is not None:
+        return Setting(flags.timeout, "--timeout")
+    if found.api.timeout is not None:
+        # Not a number compares false to everything.
+        if not 0 < found.api.timeout <= _LONGEST_TIMEOUT:
+            raise SettingsRefused(
+                f"{choose.path}, {_place(choose.text, 'api.timeout')}api.timeout: "
+                f"{found.api.timeout:g} are not seconds above 0 and up to {_LONGEST_TIMEOUT:,}"
+            )
+        return Setting(found.api.timeout, choose.origin("api.timeout"), of_file=True)
+    return Setting(TIMEOUT, BUILT_IN)
 
 
 def _beside(database: Setting[str], path: Path) -> Setting[str]:

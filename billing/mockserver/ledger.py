@@ -7,6 +7,7 @@ It is the judge of every test: what the billing did, not what it answered. The k
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby, islice
 
 from billing.database import Database
 from billing.mockserver.session import Session
@@ -36,6 +37,21 @@ class Total:
     model: str
     effects: int
     subjects: int
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """How often a subject was touched by objects of a model, and by which requests, in order.
+
+    `keys` are those of the changed objects, an effect each; `key` is the first of them.
+    """
+
+    model: str
+    subject: int
+    key: int
+    times: int
+    keys: tuple[int, ...]
+    requests: tuple[int, ...]
 
 
 def _sql(name: str) -> Statement:
@@ -89,6 +105,16 @@ class Ledger:
     def entries(self, model: str, subject: int) -> list[Entry]:
         """What was done to one subject, in order."""
         return [Entry(*row) for row in self._database.query(_sql("entries"), {"model": model, "subject": subject})]
+
+    def by_subject(self, after: tuple[str, int] = ("", 0), limit: int = 1000) -> list[Effects]:
+        """The effects by model and subject, in that order, beginning after a model's subject."""
+        model, subject = after
+        rows = self._database.query(_sql("by_subject"), {"model": model, "subject": subject})
+        found: list[Effects] = []
+        for (name, on), group in islice(groupby(rows, key=lambda row: (row[0], row[1])), limit):
+            keys, requests = zip(*((key, request) for _, _, key, request in group), strict=True)
+            found.append(Effects(name, on, keys[0], len(keys), keys, requests))
+        return found
 
     def _pairs(self, name: str, model: str) -> Iterator[tuple[int, int]]:
         yield from self._database.query(_sql(name), {"model": model})

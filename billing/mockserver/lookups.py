@@ -25,10 +25,11 @@ class _Query:
         return alias
 
 
-def select(model: Model, lookups: Mapping[str, object]) -> tuple[str, list[Stored]]:
+def select(model: Model, lookups: Mapping[str, object], first: int | None = None) -> tuple[str, list[Stored]]:
     """The statement that finds objects of a model, all columns in the order of its fields, and its values.
 
-    Raises `Refusal` for an attribute that is not there, `BadValue` for a value that is not of its kind.
+    `first` is the most that are wanted, all of them without it. Raises `Refusal` for an attribute that is not there,
+    `BadValue` for a value that is not of its kind.
     """
     query = _Query()
     for lookup, value in lookups.items():
@@ -36,7 +37,8 @@ def select(model: Model, lookups: Mapping[str, object]) -> tuple[str, list[Store
     columns = ", ".join(f"t0.{attribute.column}" for attribute in model.fields.values())
     joins = "".join(f" {join}" for join in query.joins)
     where = f" where {' and '.join(query.conditions)}" if query.conditions else ""
-    sql = f"select {columns} from {model.table} t0{joins}{where} order by t0.{model.key.column}"  # noqa: S608 - names of ours
+    most = "" if first is None else f"first {first} "
+    sql = f"select {most}{columns} from {model.table} t0{joins}{where} order by t0.{model.key.column}"  # noqa: S608 - names of ours
     return sql, query.values
 
 
@@ -47,7 +49,7 @@ def _add(query: _Query, model: Model, alias: str, lookup: str, value: object) ->
     reverse = model.reverse.get(name)
     attribute = model.fields.get(name)
     relation = model.relation(name)
-    if reverse is not None:
+    if reverse is not None and MODELS[reverse.model].methods:
         other = MODELS[reverse.model]
         joined = query.join(other, other.fields[reverse.by].column, f"{alias}.{model.key.column}")
         _add(query, other, joined, rest or other.key.name, value)

@@ -1,14 +1,13 @@
 """Made-up subscribers, as a real billing has them; the same ones for the same seed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
+from billing.mockserver.examples import SUBSCRIBERS, Example
+from billing.mockserver.rows import Rows, password_of, user_row
 from billing.money import SCALE
-
-Columns = tuple[str | int | datetime | None, ...]
 
 # The folders of the vendor's recipes [S] keep their ids; 1400 lies within 1000.
 FOLDERS: Final = {89: "Частный сектор", 1000: "Многоквартирные дома", 1316: "Перенесённые", 1400: "Новостройки"}
@@ -18,7 +17,17 @@ OPERATORS: Final = {3: "Старый оператор", 1444: "Новый опе
 TARIFFS: Final = {1: None, 2: -50, 3: -100, 4: -200, 5: 0, 6: 100}
 """Tariffs and their thresholds in roubles; the first has none."""
 SERVICES: Final = {126: 250, 127: 450, 128: 700, 129: 99, 130: 1200, 240: 0}
-"""Services and their prices in roubles; 240 is the promised payment."""
+"""Services that subscribers have, and their prices in roubles."""
+OTHER_SERVICES: Final = {105: 300}
+"""Services that nobody has; 105 is the vendor's example of one with another operator [S]."""
+PROMISED: Final = 240
+"""The service that is the promised payment [S]."""
+MANAGERS: Final = {1: ("admin", "Администратор"), 33: ("migration", "Миграция"), 34: ("support", "Поддержка")}
+"""The administrators; 33 is the vendor's example of a `manager_id` [S]."""
+FIRST_ADDRESS: Final = 10 << 24
+"""Address n of this network is that of account n."""
+FEWEST: Final = 100
+"""Smaller billings have no subscribers of the vendor's examples: they would be too many among the others."""
 
 _BEGINNING: Final = datetime(2016, 1, 1)  # noqa: DTZ001 - the billing's dates have no zone
 _SURNAMES: Final = [
@@ -60,44 +69,66 @@ _ATTRIBUTE: Final = 0.05
 _REUSED: Final = 0.1
 
 
-@dataclass(slots=True)
-class Rows:
-    """Rows to insert, a list a table, in an order that foreign keys allow."""
-
-    admin_accounts: list[Columns] = field(default_factory=list)
-    abonents: list[Columns] = field(default_factory=list)
-    users: list[Columns] = field(default_factory=list)
-    users_usluga: list[Columns] = field(default_factory=list)
-    finance_operations: list[Columns] = field(default_factory=list)
-    abonents_block_history: list[Columns] = field(default_factory=list)
-    attribute_values: list[Columns] = field(default_factory=list)
-
-
 class People:
-    """Makes subscribers one after the other; `last` holds the last id of each table."""
+    """Makes subscribers one after the other; `last` holds the last id of each table, `made` how many there are."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
+        # Another one, so that the rest of a subscriber does not depend on the passwords.
+        self._passwords = Random(seed)
         self.last = dict.fromkeys(Rows.__slots__, 0) | {"abonents": FIRST_ABONENT - 1}
+        self.made = dict.fromkeys(Rows.__slots__, 0)
         self._account = 0
         self._number: str | None = None
 
     def pages(self, alive: int, size: int = 5_000) -> Iterator[Rows]:
-        """Rows of `alive` subscribers that can receive a balance, and of the deleted ones among them."""
+        """Rows of `alive` subscribers that can receive a balance, and of the deleted ones among them.
+
+        The last few of them are those of the vendor's examples, unless they are fewer than `FEWEST`.
+        """
         rows = Rows()
         made = 0
-        while made < alive:
+        examples = SUBSCRIBERS if alive >= FEWEST else ()
+        while made < alive - len(examples):
             deleted = self._random.random() < _DELETED
             made += not deleted
             self._abonent(rows, deleted=deleted)
             if len(rows.abonents) >= size:
                 yield rows
                 rows = Rows()
+        for example in examples:
+            self._example(rows, example)
         yield rows
 
-    def _next(self, table: str) -> int:
-        self.last[table] += 1
-        return self.last[table]
+    def _next(self, table: str, wanted: int = 0) -> int:
+        """The next id of a table, or the one that is wanted where it is free."""
+        self.made[table] += 1
+        key = wanted if wanted > self.last[table] else self.last[table] + 1
+        self.last[table] = key
+        return key
+
+    def _example(self, rows: Rows, example: Example) -> None:
+        self.made["abonents"] += 1
+        account = self._next("admin_accounts")
+        rows.admin_accounts.append((account, example.balance * SCALE, 0, 0, 0, -50 * SCALE))
+        name = f"{_SURNAMES[0]} {_NAMES[0]} {_FATHERS[0]}"
+        rows.abonents.append((
+            example.abonent, example.folder, 0, name, example.number, account, 2, 3, example.sms,
+            f"a{example.abonent}@example.org", example.created, 0,
+        ))  # fmt: skip
+        for wanted, address in example.users:
+            user = self._next("users", wanted)
+            password = password_of(self._passwords)
+            rows.users.append(user_row(user, example.abonent, address or FIRST_ADDRESS + user, 6, password))
+        for service, manager, comment, due in example.services:
+            key = self._next("users_usluga")
+            rows.users_usluga.append((key, example.abonent, service, manager, comment, due, 0))
+        for wanted, since, until in example.blocked:
+            key = self._next("abonents_block_history", wanted)
+            rows.abonents_block_history.append((key, example.abonent, since, until))
+        for attribute, value in example.attributes:
+            key = self._next("attribute_values")
+            rows.attribute_values.append((key, example.abonent, attribute, value))
 
     def _abonent(self, rows: Rows, *, deleted: bool) -> None:
         random = self._random
@@ -147,13 +178,12 @@ class People:
         random = self._random
         for _ in range(1 + (random.random() < _SECOND_USER)):
             user = self._next("users")
-            address = (10 << 24) + user
-            mac = f"02:00:{user >> 24 & 255:02x}:{user >> 16 & 255:02x}:{user >> 8 & 255:02x}:{user & 255:02x}"
             pull = random.choice((5, 6, 1030))
-            rows.users.append((user, abonent, f"user{user}", address, mac, pull, int(not deleted), int(deleted)))
+            password = password_of(self._passwords)
+            rows.users.append(user_row(user, abonent, FIRST_ADDRESS + user, pull, password, deleted=deleted))
         if random.random() < _SERVICE:
             service = random.choice(tuple(SERVICES))
-            comment = "Автоматический обещанный платёж по предоплате до 2017-12-31" if service == 240 else None  # noqa: PLR2004 - see SERVICES
+            comment = "Автоматический обещанный платёж по предоплате до 2017-12-31" if service == PROMISED else None
             due = created + timedelta(days=30)
             rows.users_usluga.append((self._next("users_usluga"), abonent, service, 33, comment, due, int(deleted)))
         if random.random() < _BLOCKED:

@@ -7,16 +7,18 @@ from pathlib import Path
 from billing.database import Connection, Dsn, write_unforced
 from billing.database import create as create_database
 from billing.mockserver.people import (
-    FIRST_ABONENT,
+    FIRST_ADDRESS,
     FOLDERS,
+    MANAGERS,
     NESTED,
     OPERATORS,
+    OTHER_SERVICES,
+    PROMISED,
     SERVICES,
     TARIFFS,
-    Columns,
     People,
-    Rows,
 )
+from billing.mockserver.rows import Columns, Rows
 from billing.money import SCALE
 from billing.statements import statement
 
@@ -41,7 +43,8 @@ def create(place: Dsn | Path | str, *, abonents: int, seed: int) -> Population:
 
     The same seed gives the same rows. Besides these: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
     3 % deleted subscribers, 1 % who share an account with the one before, contract numbers with letters, Cyrillic
-    and leading zeros. Raises `DatabaseAway` when there is a database already.
+    and leading zeros; from 100 subscribers on, some are those of `billing.mockserver.examples`. Raises
+    `DatabaseAway` when there is a database already.
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     people = People(seed)
@@ -56,18 +59,20 @@ def create(place: Dsn | Path | str, *, abonents: int, seed: int) -> Population:
                 connection.commit()
         connection.commit()
         _script(connection, "indexes")
-        _set_generators(connection, people.last)
+        services = max(SERVICES | OTHER_SERVICES)
+        last = people.last | {"tarif": max(TARIFFS), "usluga": services}
+        _set_generators(connection, {f"{table}_id": key for table, key in last.items()})
+        _set_generators(connection, {"users_ip": FIRST_ADDRESS + people.last["users"]})
         connection.commit()
     finally:
         connection.close()
     write_unforced(dsn)
-    made = people.last["abonents"] - FIRST_ABONENT + 1
     return Population(
         abonents=abonents,
-        deleted=made - abonents,
-        accounts=people.last["admin_accounts"],
-        users=people.last["users"],
-        operations=people.last["finance_operations"],
+        deleted=people.made["abonents"] - abonents,
+        accounts=people.made["admin_accounts"],
+        users=people.made["users"],
+        operations=people.made["finance_operations"],
         folders=tuple(FOLDERS),
     )
 
@@ -88,7 +93,17 @@ def _insert_fixed(connection: Connection) -> None:
         "tarif",
         [(key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in TARIFFS.items()],
     )
-    _insert(connection, "usluga", [(key, f"Услуга {key}", price * SCALE, 3) for key, price in SERVICES.items()])
+    services = sorted((SERVICES | OTHER_SERVICES).items())
+    _insert(
+        connection,
+        "usluga",
+        [(key, f"Услуга {key}", price * SCALE, 3, int(key == PROMISED)) for key, price in services],
+    )
+    _insert(
+        connection,
+        "django_users_profile",
+        [(key, username, name, f"{username}@example.org") for key, (username, name) in MANAGERS.items()],
+    )
     pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
     _insert(connection, "tarif_users_usluga", [(number, *pair) for number, pair in enumerate(pairs, 1)])
     _insert(
@@ -116,5 +131,5 @@ def _insert(connection: Connection, table: str, rows: list[Columns]) -> None:
 
 
 def _set_generators(connection: Connection, last: dict[str, int]) -> None:
-    for table, key in last.items():
-        connection.execute_immediate(f"set generator gen_{table}_id to {key}")
+    for name, value in last.items():
+        connection.execute_immediate(f"set generator gen_{name} to {value}")

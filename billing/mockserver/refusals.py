@@ -45,6 +45,46 @@ def no_account() -> Refusal:
     return Refusal("Нет счета для проведения финансовой операции")
 
 
+def required(name: str) -> Refusal:
+    """An attribute or an argument without which it cannot be done; the text is ours [?]."""
+    return Refusal(f"Поле {name} обязательно")
+
+
+def referred_to(model: str) -> Refusal:
+    """An object that others point to, and that is to be deleted."""
+    return Refusal(f"На объект ссылаются: {model}")
+
+
+def already_reversed() -> Refusal:
+    """A finance operation that has had its storno."""
+    return Refusal("Операция уже сторнирована")
+
+
+def promised_already() -> Refusal:
+    """A promised payment on a subscriber who has one."""
+    return Refusal("Обещанный платеж уже подключен")
+
+
+def no_phone(text: str) -> Refusal:
+    """A number that no message can be sent to."""
+    return Refusal(f"Неверный номер телефона {text}. Правильный формат: +79XXXXXXXXX")
+
+
+def recalculation_too_long() -> Refusal:
+    """A recalculation that begins too long ago."""
+    return Refusal("Перерасчет поддерживает не более 6 месяцев")
+
+
+def recalculation_within_a_month() -> Refusal:
+    """A recalculation that does not begin with a month: the rule is the vendor's [S], the text ours [?]."""
+    return Refusal("Перерасчет возможен только с первого числа месяца")
+
+
+def no_session() -> Refusal:
+    """A session of the cabinet that is not there, or no longer; the text is ours [?]."""
+    return Refusal("Сессия не найдена")
+
+
 def number_taken(number: str) -> Refusal:
     """A contract number that another subscriber bears."""
     return Refusal(f"Номер договора уже закреплен: {number}")

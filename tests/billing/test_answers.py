@@ -209,6 +209,17 @@ def test_a_date_to_retry_after_is_measured_by_the_wall_clock() -> None:
     assert retry_after(formatdate(0)) == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("behind", [-86_400, -60, 0, 60, 86_400])
+def test_a_date_to_retry_after_is_measured_by_the_clock_that_wrote_it(behind: int) -> None:
+    # The billing's clock and ours may be hours apart, and ours may be set back in the middle of a run.
+    for status in (429, 503):
+        headers = {"Retry-After": formatdate(NOW + 5, usegmt=True), "Date": formatdate(NOW, usegmt=True)}
+        seen = read_answer(status, headers, b"", now=NOW - behind)
+        assert isinstance(seen, Busy)
+        assert seen.retry_after == pytest.approx(5.0)
+    assert retry_after(formatdate(NOW + 5), NOW, sent="no date") == pytest.approx(5.0)
+
+
 def test_texts_are_safe_to_show() -> None:
     page = (
         "<html><head><title>Server &lt;Error&gt;</title><style>p{}</style></head><!-- x > y -->"

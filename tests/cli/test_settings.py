@@ -142,3 +142,23 @@ def test_a_rate_that_is_none_is_refused(rate: float) -> None:
 def test_zero_errors_means_never() -> None:
     assert Pacing(stop_after_errors=0).policy.stop_after_errors is None
     assert Pacing().policy.stop_after_errors == 100
+
+
+def test_how_long_the_billing_may_be_silent(tmp_path: Path) -> None:
+    assert (load(Flags(), {}, tmp_path).timeout.value, load(Flags(), {}, tmp_path).timeout.origin) == (
+        60.0,
+        "built in",
+    )
+    written(tmp_path, TOML.replace("[api]", "[api]\ntimeout = 20"))
+    by_file = load(Flags(), {}, tmp_path)
+    assert (by_file.timeout.value, by_file.timeout.origin) == (20.0, "carbon-migrate.toml, line 4")
+    assert (by_file.client.read, by_file.client.deadline) == (20.0, 40.0)
+    by_flag = load(Flags(timeout=1.5), {}, tmp_path)
+    assert (by_flag.timeout.origin, by_flag.client.read) == ("--timeout", 1.5)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "3601"])
+def test_a_silence_that_is_none_is_refused_with_its_line(seconds: str, tmp_path: Path) -> None:
+    written(tmp_path, f"[api]\ntimeout = {seconds}\n")
+    with pytest.raises(SettingsRefused, match=r"line 2: api\.timeout: .* are not seconds above 0"):
+        load(Flags(), {}, tmp_path)

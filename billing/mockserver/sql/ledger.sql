@@ -26,3 +26,9 @@ group by subject, what having count(*) > 1 order by subject
 -- name: entries
 select request, happened, model, methods, changed_table, changed_key, subject, what
 from mock_ledger where model = :model and subject = :subject order by entry
+
+-- name: by_subject
+-- The effects that follow a subject of a model, those on the same one together.
+select model, subject, changed_key, request from mock_ledger
+where model > :model or (model = :model and subject > :subject)
+order by model, subject, entry

@@ -6,11 +6,14 @@ insert into vpn_const (const_id, const_value) values (?, ?)
 -- name: operators
 insert into operators (id, name) values (?, ?)
 
+-- name: django_users_profile
+insert into django_users_profile (id, username, name, email) values (?, ?, ?, ?)
+
 -- name: tarif
 insert into tarif (id, name, users_limit_warning) values (?, ?, ?)
 
 -- name: usluga
-insert into usluga (id, name, summa, operator_id) values (?, ?, ?, ?)
+insert into usluga (id, name, summa, operator_id, promised) values (?, ?, ?, ?, ?)
 
 -- name: tarif_users_usluga
 insert into tarif_users_usluga (id, tarif_id, usluga_id) values (?, ?, ?)
@@ -24,7 +27,8 @@ insert into abonents
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: users
-insert into users (id, abonent_id, login, ip, mac, pull, enabled, deleted) values (?, ?, ?, ?, ?, ?, ?, ?)
+insert into users (id, abonent_id, login, ip, mac, pull, psw, psw_hash, enabled, deleted)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: users_usluga
 insert into users_usluga (id, abonent_id, usluga_id, manager_id, comment, next_date, deleted)

@@ -16,8 +16,19 @@ update admin_accounts set debit = debit + :summa where id = :account
 -- name: add_act
 update admin_accounts set credit = credit + :summa where id = :account
 
+-- name: new_account
+insert into admin_accounts (id) values (:id)
+
 -- name: bearers_of_number
 select count(*) from abonents where contract_number = :number and deleted = 0 and id <> :id
 
--- name: next_address
-select max(ip) + 1 from users
+-- name: bearers_of_address
+select count(*) from users where ip = :ip
+
+-- name: promised_payments
+-- Whether a service is a promised payment, and how many of these the subscriber has besides this one.
+select
+    (select u.promised from usluga u where u.id = :usluga),
+    (select count(*) from users_usluga c join usluga u on u.id = c.usluga_id
+     where c.abonent_id = :abonent and c.deleted = 0 and c.enabled = 1 and u.promised = 1 and c.id <> :id)
+from rdb$database

@@ -172,7 +172,13 @@ def test_fields_of_a_saved_object_and_of_what_it_refers_to(call: Call) -> None:
     answer = call("Users", *step, fields=["ip", "pull", "abonent__tarif__name", "pk"])
     assert answer["fields"]["pull"] == 6
     assert answer["fields"]["ip"] not in {"", "10.0.0.1"}, "a pool issues a new address"
-    assert answer["fields"]["abonent__tarif__name"].startswith("Тариф")
+    tariff = answer["fields"]["abonent"]["fields"]["tarif"]
+    assert tariff["model"] == "Tarif"
+    assert tariff["fields"].keys() == {"name"}
+    assert tariff["fields"]["name"].startswith("Тариф")
+    whole = call("Abonents", "objects.get", {"id": 2001}, fields=["tarif", "abonent_id_users__ip"])["fields"]
+    assert whole["tarif"]["fields"].keys() == {"id", "name", "users_limit_warning"}
+    assert [found["fields"] for found in whole["abonent_id_users"]] == [{"ip": answer["fields"]["ip"]}]
     with pytest.raises(Refusal, match="Не найден атрибут colour"):
         call("Users", "objects.get", {"id": 1}, fields=["colour"])
 
@@ -206,7 +212,11 @@ def test_a_contract_number_is_borne_by_one(session: Session, call: Call) -> None
 
 
 def test_dates_have_the_documented_shape(call: Call) -> None:
-    values = {"need_recalc": "2019-06-01", "tarif_next_date": "2019-06-01 10:20:30", "create_date": "2019-06-01"}
+    values = {
+        "own_disabled_start": "2019-06-01",
+        "tarif_next_date": "2019-06-01 10:20:30",
+        "create_date": "2019-06-01",
+    }
     step: Steps = ("objects.get", {"id": 2001}, "set", values, "save", {})
     assert call("Abonents", *step, fields=list(values))["fields"] == values | {"create_date": "2019-06-01 00:00:00"}
     for bad in ("01.06.2019", "2019-13-01", 5):

@@ -12,6 +12,7 @@ from tests.conftest import ABONENTS
 TABLES = (
     "vpn_const",
     "operators",
+    "django_users_profile",
     "tarif",
     "usluga",
     "tarif_users_usluga",

@@ -1,0 +1,95 @@
+"""How much a mock billing does at a time: slots, a queue before them, and a capacity that changes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import anyio
+
+from billing.errors import SettingsError
+
+
+class QueueFull(Exception):
+    """Raised when all slots are taken and as many requests wait as may: nothing is done about this one."""
+
+
+class Slots:
+    """So many requests are worked on at a time; up to `queue` others wait, in their order, or all where it is None.
+
+    A small threaded server takes connections as long as its queue has room and turns away the rest at once. The
+    number of slots may be changed at any time: those at work are not disturbed.
+    """
+
+    def __init__(self, slots: int, queue: int | None = None) -> None:
+        self.queue = queue
+        self._limiter = anyio.CapacityLimiter(slots)
+
+    @property
+    def total(self) -> int:
+        """How many slots there are."""
+        return int(self._limiter.total_tokens)
+
+    @total.setter
+    def total(self, slots: int) -> None:
+        self._limiter.total_tokens = slots
+
+    @property
+    def taken(self) -> int:
+        """How many requests are worked on; above `total` for a while when that was lowered."""
+        return self._limiter.borrowed_tokens
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return self._limiter.statistics().tasks_waiting
+
+    @property
+    def full(self) -> bool:
+        """Whether another request would be turned away."""
+        return self.queue is not None and self.taken >= self.total and self.waiting >= self.queue
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """A slot, for as long as the context lasts; waits for it. Raises `QueueFull`."""
+        if self.full:
+            raise QueueFull
+        async with self._limiter:
+            yield
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """From which moment on, in seconds since the server began, there are how many slots; moments ascend."""
+
+    steps: tuple[tuple[float, int], ...]
+
+    async def follow(self, slots: Slots, clock: Callable[[], float] = time.monotonic) -> None:
+        """Change the slots when their time comes; returns after the last step."""
+        began = clock()
+        for since, wanted in self.steps:
+            if (wait := since - (clock() - began)) > 0:
+                await asyncio.sleep(wait)
+            slots.total = wanted
+
+
+def read_schedule(text: str) -> Schedule:
+    """A schedule from `SECONDS:SLOTS,…`, as `0:8,30:4,60:8`; raises SettingsError."""
+    steps: list[tuple[float, int]] = []
+    for part in text.split(","):
+        moment, colon, slots = part.strip().partition(":")
+        try:
+            steps.append((float(moment), int(slots)))
+        except ValueError:
+            colon = ""
+        if not colon or not 0 <= steps[-1][0] < _FOREVER or steps[-1][1] < 1:
+            raise SettingsError(f"the capacity {part.strip()!r} is not SECONDS:SLOTS, as 30:4")
+    if any(later <= earlier for (earlier, _), (later, _) in pairwise(steps)):
+        raise SettingsError(f"the capacity {text!r} goes back in time: its seconds are to ascend")
+    return Schedule(tuple(steps))
+
+
+_FOREVER: Final = 1e9

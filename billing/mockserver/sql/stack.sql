@@ -1,0 +1,40 @@
+-- The stacks: writes that were answered and wait for their effect.
+
+-- name: depths
+select stack, count(*) from mock_pending group by stack
+
+-- name: last_request
+select coalesce(max(request), 0) from mock_pending
+
+-- name: touched
+-- What a request has changed in this transaction.
+select model, changed_table, changed_key from mock_ledger where request = :request order by entry
+
+-- name: of_abonent
+select id, account_id from abonents where id = :key
+
+-- name: waiting
+-- Entries that concern a subscriber or an account.
+select count(*) from mock_pending where abonent_id = :abonent or account_id = :account
+
+-- name: push_account_stack
+insert into account_stack (id, account_id, created) values (:id, :key, :asked)
+
+-- name: push_events_stack_compact
+insert into events_stack_compact (id, abonent_id, created) values (:id, :key, :asked)
+
+-- name: pop_account_stack
+delete from account_stack where id = :id
+
+-- name: pop_events_stack_compact
+delete from events_stack_compact where id = :id
+
+-- name: push
+insert into mock_pending (entry, request, asked, stack, stack_id, account_id, abonent_id, call)
+values (gen_id(gen_mock_pending_id, 1), :request, :asked, :stack, :id, :account, :abonent, :call)
+
+-- name: pop
+delete from mock_pending where entry = :entry
+
+-- name: first
+select first :count entry, request, stack, stack_id, call from mock_pending order by entry
