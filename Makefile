@@ -1,10 +1,11 @@
 # Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench pin clean
+.PHONY: help demo test check soak format bench pin clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+MINUTES ?= 60
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -19,6 +20,9 @@ check: $(VENV)/.dev ## ruff and mypy over everything
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+soak: $(VENV)/.run ## an hour of the crash lab; MINUTES=… for another time
+	@$(BIN)/carbon-migrate selftest --minutes $(MINUTES)
 
 format: $(VENV)/.dev ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

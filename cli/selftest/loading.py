@@ -1,0 +1,181 @@
+"""The load of a round: what it is asked for, its processes, and how each of them ended."""
+
+import csv
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import anyio
+from anyio.abc import Process
+
+from billing.database import Database, Dsn
+from billing.mockserver.people import FOLDERS
+from cli.names import JOURNAL, USER
+from cli.selftest.plan import BALANCES, Plan
+from cli.selftest.serving import Billing
+from cli.selftest.statements import statement
+from cli.selftest.watching import Glance
+
+INPUT: Final = "balances.csv"
+FOLDER: Final = next(iter(FOLDERS))
+"""The folder whose subscribers get another threshold."""
+
+_OWED: Final = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a round's load is asked for: the job's arguments, and what is wanted for each key."""
+
+    arguments: tuple[str, ...]
+    wanted: Mapping[str, Decimal]
+
+
+def order(folder: Path, plan: Plan, billing: Path) -> Asked:
+    """What the load is asked for, by the plan's seed; a file it needs is written into `folder`."""
+    draw = Random(f"{plan.seed}/input")
+    with Database(Dsn(str(billing))) as database:
+        if plan.job == BALANCES:
+            found = list(database.query(statement("subscribers"), {"rows": plan.rows}))
+            return _balances(folder, draw, found)
+        threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
+        members = database.query(statement("members"), {"folder": FOLDER})
+        arguments = ("warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
+        return Asked(arguments, {str(key): threshold for (key,) in members})
+
+
+def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]]) -> Asked:
+    by_id = draw.random() < 0.5  # noqa: PLR2004 - heads or tails
+    wanted: dict[str, Decimal] = {}
+    with (folder / INPUT).open("w", encoding="utf-8-sig", newline="") as stream:
+        sheet = csv.writer(stream, delimiter=";")
+        sheet.writerow(["abonent_id" if by_id else "contract_number", "amount"])
+        for key, number in subscribers:
+            amount = Decimal(draw.randrange(1, 300_000)) / 100
+            wanted[str(key)] = amount = -amount if draw.random() < _OWED else amount
+            sheet.writerow([key if by_id else number, f"{amount:.2f}".replace(".", ",")])
+    return Asked(("balances", INPUT), wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process of the load: what was typed, what it ended with (a signal as its negative), and what it said."""
+
+    command: str
+    exit: int
+    said: str
+
+    @property
+    def broke(self) -> str | None:
+        """Why it is a fault of ours, None when it is none."""
+        if "Traceback" in self.said:
+            return f"{self.command} showed a traceback"
+        return f"{self.command} ended with {self.exit}" if self.exit not in _SANE else None
+
+
+_SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15})
+"""Exit codes and signals; 70 is a fault of ours, and so is every other signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What the load is started with: its file of settings, its environment, and what Python runs as the program.
+
+    A test of the lab itself puts a broken program there.
+    """
+
+    config: Path
+    environment: Mapping[str, str]
+    program: Sequence[str] = ("-m", "cli")
+
+
+class Load:
+    """Starts the processes of one round's load in `folder`."""
+
+    def __init__(self, folder: Path, plan: Plan, billing: Billing, asked: Asked, outfit: Outfit) -> None:
+        self.journal = folder / JOURNAL
+        self._folder = folder
+        self._plan = plan
+        self._asked = asked
+        self._outfit = outfit
+        self._started_ones: list[Running] = []
+        # What the settings say of URL, database and journal gives way: a lab never touches the real ones.
+        self._connection = ["--config", str(outfit.config), "--api-url", billing.url, "--journal", str(self.journal)]
+        self._connection += ["--database", str(billing.database), "--database-user", USER]
+        self._connection += ["--database-password", "", "--database-charset", "UTF8"]
+        self._pacing = ["--in-flight", str(plan.in_flight), "--settle", str(plan.settle), "--stop-after-errors", "0"]
+        self._pacing += ["--timeout", str(plan.timeout)]
+
+    async def started(self, glance: Glance) -> "Running":
+        """A process that begins the run, or takes it up where there is one."""
+        if glance.run is None:
+            return await self._started("run", *self._asked.arguments, "--skip-bad", "--yes", *self._pacing)
+        return await self._started("resume", glance.run, "--skip-bad", "--yes", *self._pacing)
+
+    async def second(self, run: str) -> "Ended":
+        """A second process on the same run, to its end."""
+        return await (await self._started("resume", run, "--yes", *self._pacing)).ended()
+
+    async def verified(self, run: str) -> "Ended":
+        """`verify`, to its end."""
+        return await (await self._started("verify", run)).ended()
+
+    async def end(self) -> None:
+        """Kill whatever is still there."""
+        for running in self._started_ones:
+            if running.alive:
+                await running.killed()
+
+    async def _started(self, *arguments: str) -> "Running":
+        program = self._outfit.program
+        if self._plan.clock_back is not None:
+            program = ["-m", "cli.selftest.clock", str(self._plan.clock_back)]
+        said = self._folder / f"{len(self._started_ones) + 1:02}-{arguments[0]}.log"
+        with said.open("wb") as stream:
+            process = await anyio.open_process(
+                [sys.executable, *program, *arguments, *self._connection],
+                cwd=self._folder,
+                env=self._outfit.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        running = Running(process, arguments[0], said)
+        self._started_ones.append(running)
+        return running
+
+
+class Running:
+    """A process that is under way."""
+
+    def __init__(self, process: Process, command: str, said: Path) -> None:
+        self.process = process
+        self._command = command
+        self._said = said
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.returncode is None
+
+    async def ended(self) -> Ended:
+        """Wait for its end."""
+        code = await self.process.wait()
+        await self.process.aclose()
+        return Ended(self._command, code, self._said.read_text(encoding="utf-8", errors="replace"))
+
+    async def killed(self) -> Ended:
+        """Kill it, and wait."""
+        self.process.kill()
+        return await self.ended()

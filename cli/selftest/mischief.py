@@ -1,0 +1,158 @@
+"""What is done to the processes of a round: the acts of its plan, each at its moment."""
+
+import resource
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from cli.exits import Exit
+from cli.selftest import clock
+from cli.selftest.loading import Ended, Load, Running
+from cli.selftest.plan import ENDING, Act, Mischief
+from cli.selftest.serving import Billing
+from cli.selftest.watching import Glance, Watched
+
+POLL: Final = 0.005
+"""Seconds between two looks at the journal: there is no other way to see from outside how far it has come."""
+
+_FULL_AT: Final = 64 * 1024
+"""Bytes that no file may grow beyond on a full disk: less than any journal with rows, and enough for the one page of
+the embedded database that a reader writes, its header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An act that came to pass, or the end of a process: when, in seconds of the round, and how far the load was."""
+
+    at: float
+    act: Act | None
+    done: int
+    in_flight: int
+    followed: str = ""
+
+
+@dataclass(slots=True)
+class Scene:
+    """The round as it stands. `wrong` collects what must not be, whatever the ledger says in the end."""
+
+    load: Load
+    billing: Billing
+    watched: Watched
+    rows: int
+    began: float
+    happened: list[Done] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    async def act(self, mischief: Mischief, running: Running) -> bool:
+        """Wait for the moment of an act and do it; False when the process ended before."""
+        if not await self._moment(mischief, running):
+            return False
+        glance = self.watched.glance()
+        followed = await _ACTS[mischief.act](self, mischief, running)
+        self.note(mischief.act, glance, followed)
+        return True
+
+    async def _moment(self, mischief: Mischief, running: Running) -> bool:
+        """Wait until the load has come as far as the act wants it; False when the process ended before."""
+        begun = self.watched.glance()
+        # A process that takes up must first do something itself, or all later acts would hit its first second.
+        least = begun.done + 1 if mischief.act in ENDING else 0
+        wanted = 0.0 if mischief.early else max(mischief.share * self.rows, least)
+        while running.alive:
+            glance = self.watched.glance()
+            if glance.run is not None and glance.done >= wanted and self.watched.is_held(glance.run, running.pid):
+                break
+            await anyio.sleep(POLL)
+        with anyio.move_on_after(mischief.delay):
+            await running.process.wait()
+        return running.alive
+
+    # ---- the acts ----
+
+    async def kill(self, _: Mischief, running: Running) -> str:
+        """SIGKILL to the load."""
+        running.process.kill()
+        return ""
+
+    async def freeze(self, mischief: Mischief, running: Running) -> str:
+        """SIGSTOP, and SIGCONT when its time is over."""
+        running.process.send_signal(signal.SIGSTOP)
+        await anyio.sleep(mischief.seconds)
+        running.process.send_signal(signal.SIGCONT)
+        return f"for {mischief.seconds:g} s"
+
+    async def terminate(self, _: Mischief, running: Running) -> str:
+        """SIGTERM to the load."""
+        running.process.send_signal(signal.SIGTERM)
+        return ""
+
+    async def interrupt(self, _: Mischief, running: Running) -> str:
+        """SIGINT to the load, and again."""
+        running.process.send_signal(signal.SIGINT)
+        # Two of a kind that are pending at one time arrive as one.
+        await anyio.sleep(_BETWEEN_SIGNALS)
+        if running.alive:
+            running.process.send_signal(signal.SIGINT)
+        return ""
+
+    async def restart(self, _: Mischief, __: Running) -> str:
+        """SIGTERM to the billing, and started again."""
+        await self.billing.restart(signal.SIGTERM)
+        return ""
+
+    async def crash(self, _: Mischief, __: Running) -> str:
+        """SIGKILL to the billing, and started again."""
+        await self.billing.restart(signal.SIGKILL)
+        return ""
+
+    async def full_disk(self, _: Mischief, running: Running) -> str:
+        """No file of the load grows any more."""
+        hard = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
+        return ""
+
+    async def second(self, _: Mischief, running: Running) -> str:
+        """Another process on the same run; harmless, and refused while the first is there."""
+        run = self.watched.glance().run
+        if run is None:
+            return "there was no run"
+        ended = await self.load.second(run)
+        self.look_at(ended)
+        if not running.alive:
+            return f"the first had ended; the second ended with {ended.exit}"
+        if ended.exit != Exit.REFUSED or "another process works on this run" not in " ".join(ended.said.split()):
+            self.wrong.append(f"a second runner was not refused: it ended with {ended.exit}")
+        return f"ended with {ended.exit}"
+
+    async def clock(self, mischief: Mischief, running: Running) -> str:
+        """The load's wall clock is set back."""
+        running.process.send_signal(clock.SIGNAL)
+        return f"by {mischief.seconds:g} s"
+
+    def note(self, act: Act | None, glance: Glance, followed: str) -> None:
+        """Keep what happened for the report."""
+        at = round(anyio.current_time() - self.began, 2)
+        self.happened.append(Done(at, act, glance.done, glance.in_flight, followed))
+
+    def look_at(self, ended: Ended) -> None:
+        """Note the end of a process, and what must not be in it."""
+        self.note(None, self.watched.glance(), f"{ended.command} ended with {ended.exit}")
+        if ended.broke:
+            self.wrong.append(ended.broke)
+
+
+_BETWEEN_SIGNALS: Final = 0.05
+_ACTS: Final[Mapping[Act, Callable[[Scene, Mischief, Running], Awaitable[str]]]] = {
+    Act.KILL: Scene.kill,
+    Act.FREEZE: Scene.freeze,
+    Act.TERMINATE: Scene.terminate,
+    Act.INTERRUPT: Scene.interrupt,
+    Act.RESTART: Scene.restart,
+    Act.CRASH: Scene.crash,
+    Act.FULL_DISK: Scene.full_disk,
+    Act.SECOND: Scene.second,
+    Act.CLOCK: Scene.clock,
+}

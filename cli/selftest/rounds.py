@@ -1,0 +1,158 @@
+"""A round: from an empty folder to its verdict."""
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from billing.mockserver.population import create
+from checkpoints.states import OPEN
+from cli.exits import Exit
+from cli.names import JOURNAL
+from cli.selftest.checking import Problem, Verdict, judge
+from cli.selftest.gathering import books
+from cli.selftest.loading import Ended, Load, Outfit, order
+from cli.selftest.mischief import Done, Scene
+from cli.selftest.plan import ENDING, Mischief, Plan
+from cli.selftest.serving import BILLING, Billing
+from cli.selftest.watching import Watched
+
+LONGEST: Final = 120.0
+"""Seconds after which a round that does not come to its end has failed."""
+
+_UNDER_FAULTS: Final = 12
+"""Processes that may take the run up while the billing still fails."""
+_WHEN_WELL: Final = 4
+"""Processes that may take it up when it fails no more: one is enough, unless that one found something unknown."""
+
+_TEMPLATE: Final = "template.fdb"
+_ABONENTS_A_ROW: Final = 5
+"""Four folders and some deleted subscribers: so many let one folder have about as many as a round has rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a round came to. `rows` is what was asked for, `processes` how many of the load it took."""
+
+    plan: Plan
+    rows: int
+    verdict: Verdict | None
+    injected: Counter[str]
+    happened: tuple[Done, ...]
+    processes: int
+    seconds: float
+    problems: tuple[Problem, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether all is as it must be."""
+        return not self.problems and self.verdict is not None
+
+
+class Lab:
+    """Plays rounds in folders under `folder`."""
+
+    def __init__(self, folder: Path, outfit: Outfit) -> None:
+        self._folder = folder
+        self._outfit = outfit
+        self._preparing = anyio.Lock()
+
+    def folder_of(self, plan: Plan) -> Path:
+        """The folder of a round."""
+        return self._folder / f"seed-{plan.seed}"
+
+    async def play(self, plan: Plan) -> Round:
+        """Play a round to its verdict; its folder is left as it is."""
+        began = anyio.current_time()
+        folder = self.folder_of(plan)
+        async with self._preparing:
+            await anyio.to_thread.run_sync(self._prepare, folder, plan)
+        billing = Billing(folder, plan, self._outfit.environment)
+        watched = Watched(folder / JOURNAL).prepared()
+        asked = await anyio.to_thread.run_sync(order, folder, plan, billing.database)
+        load = Load(folder, plan, billing, asked, self._outfit)
+        scene = Scene(load, billing, watched, len(asked.wanted), began)
+        verdict: Verdict | None = None
+        game = _Game(scene, plan.mischief)
+        try:
+            with anyio.fail_after(LONGEST):
+                await billing.start()
+                run = await game.played()
+                if run is not None:
+                    await billing.drained()
+                    verified = await load.verified(run)
+                    scene.look_at(verified)
+                    await billing.end()
+                    found = await books(plan, asked, watched, billing.database, run, verified.exit)
+                    verdict = judge(found)
+        except TimeoutError:
+            scene.wrong.append(f"it did not come to its end in {LONGEST:.0f} s: {dict(watched.glance().counts)}")
+        finally:
+            with anyio.CancelScope(shield=True):
+                await load.end()
+                await billing.end()
+        problems = [Problem("", what) for what in scene.wrong]
+        if verdict is not None:
+            problems += verdict.problems
+        seconds = anyio.current_time() - began
+        happened = tuple(scene.happened)
+        return Round(
+            plan, len(asked.wanted), verdict, billing.injected, happened, game.processes, seconds, tuple(problems)
+        )
+
+    def _prepare(self, folder: Path, plan: Plan) -> None:
+        """An empty folder with a billing that nothing was done to yet."""
+        template = self._folder / f"{plan.rows}-{_TEMPLATE}"
+        if not template.exists():
+            create(template, abonents=_ABONENTS_A_ROW * plan.rows, seed=1)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shutil.copyfile(template, folder / BILLING)
+
+
+class _Game:
+    """The processes of one round, one after the other, and the acts of its plan."""
+
+    def __init__(self, scene: Scene, mischief: tuple[Mischief, ...]) -> None:
+        self._scene = scene
+        self._left = list(mischief)
+        self.processes = 0
+
+    async def played(self) -> str | None:
+        """Let the load run to its end through all that happens to it; the name of its run, None where it has none."""
+        for _ in range(_UNDER_FAULTS):
+            if self._is_over(await self._one()):
+                return self._scene.watched.glance().run
+        await self._scene.billing.clear_faults()
+        last = await self._one()
+        for _ in range(_WHEN_WELL):
+            if self._is_over(last):
+                break
+            last = await self._one()
+        else:
+            left = dict(self._scene.watched.glance().counts)
+            self._scene.wrong.append(f"the billing is well and {last.command} ended with {last.exit}: {left}")
+        return self._scene.watched.glance().run
+
+    async def _one(self) -> Ended:
+        """One process, to its own end or to that which the plan has for it."""
+        self.processes += 1
+        running = await self._scene.load.started(self._scene.watched.glance())
+        while self._left and await self._scene.act(self._left[0], running):
+            if self._left.pop(0).act in ENDING:
+                break
+        ended = await running.ended()
+        self._scene.look_at(ended)
+        return ended
+
+    def _is_over(self, ended: Ended) -> bool:
+        """Whether nothing is left to send; acts whose moment has not come by then are let go."""
+        glance = self._scene.watched.glance()
+        return ended.exit in _ENDS and glance.run is not None and not any(glance.counts[state] for state in OPEN)
+
+
+_ENDS: Final = frozenset({Exit.DONE, Exit.REJECTED, Exit.UNDECIDED})

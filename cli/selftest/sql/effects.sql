@@ -1,0 +1,1 @@
+select model, request, subject, what from mock_ledger order by entry

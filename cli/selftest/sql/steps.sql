@@ -1,0 +1,1 @@
+select source, target, count(*) from selftest_steps group by source, target

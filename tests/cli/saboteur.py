@@ -1,0 +1,74 @@
+"""`python -m tests.cli.saboteur HOW COMMAND …`: the program with one promise broken, for the lab to find."""
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import aiohttp
+
+from checkpoints import journal
+from checkpoints.records import Change
+from checkpoints.statements import statement
+from cli.main import main
+from jobs.services import Services
+
+Claim = Callable[[journal.Journal, Sequence[int]], Awaitable[None]]
+Record = Callable[[journal.Journal, Sequence[Change]], Awaitable[None]]
+
+
+def claims_after_the_call() -> None:
+    """The intent is written with the outcome, not before the first byte leaves."""
+    claim: Claim = journal.Journal.claim
+    record: Record = journal.Journal.record
+    put_off: set[int] = set()
+
+    async def claim_later(_: journal.Journal, item_ids: Sequence[int]) -> None:
+        put_off.update(item_ids)
+
+    async def claim_and_record(self: journal.Journal, changes: Sequence[Change]) -> None:
+        mine = [change.item_id for change in changes if change.item_id in put_off]
+        put_off.difference_update(mine)
+        await claim(self, mine)
+        await record(self, changes)
+
+    setattr(journal.Journal, "claim", claim_later)  # noqa: B010 - mypy would not have it otherwise
+    setattr(journal.Journal, "record", claim_and_record)  # noqa: B010 - the same
+
+
+def sends_again_at_start() -> None:
+    """At start what was being sent becomes pending, not unknown."""
+
+    def twisted(name: str) -> str:
+        text = statement(name)
+        return text.replace("state = 'unknown'", "state = 'pending'") if name == "doubt" else text
+
+    setattr(journal, "statement", twisted)  # noqa: B010 - the same
+
+
+def trusts_an_early_look() -> None:
+    """The look-up does not wait for the stacks."""
+
+    async def drained(_: Services, __: Sequence[object]) -> str | None:
+        return None
+
+    setattr(Services, "undrained", drained)  # noqa: B010 - the same
+
+
+def follows_redirects() -> None:
+    """A redirect is followed: a 307 posts again."""
+    post = aiohttp.ClientSession.post
+
+    def following(self: aiohttp.ClientSession, url: Any, **given: Any) -> Any:
+        return post(self, url, **given | {"allow_redirects": True})
+
+    setattr(aiohttp.ClientSession, "post", following)  # noqa: B010 - the same
+
+
+WAYS = {
+    way.__name__: way
+    for way in (claims_after_the_call, sends_again_at_start, trusts_an_early_look, follows_redirects)
+}
+
+if __name__ == "__main__":
+    WAYS[sys.argv.pop(1)]()
+    main()

@@ -1,0 +1,122 @@
+"""The crash lab on seeds that never change: green as the program is, red with each promise of it broken by hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cli.selftest.loading import Outfit
+from cli.selftest.plan import BALANCES, Act, Mischief, Plan, Traits, draw
+from cli.selftest.rounds import Lab, Round
+from tests.cli import saboteur
+from tests.cli.conftest import Typed, clean_environment
+
+ROOT = Path(__file__).parents[2]
+
+SEEDS = (21, 22, 41, 52, 72)
+"""Between them they have every act, both jobs, a stack and none."""
+
+ROWS = 120
+AT_A_TIME = 2
+
+
+@pytest.fixture
+def environment() -> Mapping[str, str]:
+    return clean_environment() | {"PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """A copy of a real job's settings: address, database and journal of it must not be used."""
+    path = tmp_path / "carbon-migrate.toml"
+    path.write_text(
+        'journal = "/nowhere/real.journal"\n[api]\nurl = "http://billing.invalid:8082"\ntimeout = 30.0\n'
+        '[api.form]\nhash_key = "secret"\n[database]\naddress = "billing.invalid:/db"\npassword = "masterkey"\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+async def played(lab: Lab, plans: Sequence[Plan]) -> list[Round]:
+    rounds: list[Round] = []
+    limiter = anyio.CapacityLimiter(AT_A_TIME)
+
+    async def play(plan: Plan) -> None:
+        async with limiter:
+            rounds.append(await lab.play(plan))
+
+    async with anyio.create_task_group() as group:
+        for plan in plans:
+            group.start_soon(play, plan)
+    return rounds
+
+
+def test_the_fixed_seeds_have_every_act_and_both_jobs() -> None:
+    plans = [draw(seed, rows=ROWS) for seed in SEEDS]
+    assert {one.act for plan in plans for one in plan.mischief} == set(Act)
+    assert {plan.job for plan in plans} == {"balances", "warning-threshold"}
+    assert {plan.traits.stack_rate is None for plan in plans} == {True, False}
+
+
+@pytest.mark.timeout(240)
+async def test_every_effect_lands_once_whatever_happens(
+    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+) -> None:
+    lab = Lab(tmp_path, Outfit(settings, environment))
+    rounds = await played(lab, [draw(seed, rows=ROWS) for seed in SEEDS])
+    assert {one.plan.seed: one.problems for one in rounds} == dict.fromkeys(SEEDS, ())
+    assert all(one.holds and one.injected for one in rounds)
+    assert sum(one.verdict.unknown for one in rounds if one.verdict) > 0
+    assert {done.act for one in rounds for done in one.happened} > {Act.KILL}
+
+
+def broken(seed: int, *, faults: str = "", stack_rate: float | None = None, mischief: tuple[Mischief, ...]) -> Plan:
+    """A small round without chance, made for one broken promise."""
+    return replace(
+        draw(seed, job=BALANCES, rows=60, faults=faults),
+        in_flight=8,
+        traits=Traits(latency_ms=40.0, slots=16, stack_rate=stack_rate),
+        mischief=mischief,
+    )
+
+
+KILLED = (Mischief(Act.KILL, share=0.3),)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("how", "plan"),
+    [
+        (saboteur.claims_after_the_call, broken(1, mischief=KILLED)),
+        (saboteur.sends_again_at_start, broken(2, mischief=KILLED)),
+        (saboteur.trusts_an_early_look, broken(3, stack_rate=6.0, mischief=KILLED)),
+        (
+            saboteur.follows_redirects,
+            broken(
+                4, faults='[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n', mischief=()
+            ),
+        ),
+    ],
+    ids=lambda given: getattr(given, "__name__", ""),
+)
+async def test_the_lab_goes_red_when_a_promise_is_broken(
+    how: object, plan: Plan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
+) -> None:
+    name = getattr(how, "__name__", "")
+    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", name)))
+    red = await lab.play(plan)
+    assert red.verdict is not None
+    assert red.verdict.twice > 0, red
+    assert any("had its effect 2 times" in problem.what for problem in red.problems)
+
+
+def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
+    assert (
+        "the lab knows balances and warning-threshold" in typed("selftest", "--job", "balance", "--rounds", "1").words
+    )
+    plan = tmp_path / "plan.toml"
+    plan.write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")
+    assert typed("selftest", "--plan", str(plan)).exit == 2
+    assert "there is no file nowhere.toml" in typed("selftest", "--config", "nowhere.toml").words

@@ -1,0 +1,174 @@
+"""The verdict finds what is wrong in doctored books, and nothing in good ones."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from checkpoints.states import State
+from cli.selftest.checking import Books, Effect, Row, judge
+
+MODEL = "FinanceOperations"
+AMOUNTS = {1: "10.50", 2: "-3.07", 3: "0.01"}
+TOTAL = Decimal("7.44")
+
+
+def row(number: int, state: State = State.APPLIED, attempts: int = 1) -> Row:
+    return Row(
+        number=number,
+        key=str(2000 + number),
+        label=f"abonent {2000 + number}",
+        subject=2000 + number,
+        wanted=Decimal(AMOUNTS[number]),
+        state=state,
+        attempts=attempts,
+    )
+
+
+def effect(number: int, request: int = 0, run: str = "k7m2q") -> Effect:
+    return Effect(MODEL, request or number, 2000 + number, Decimal(AMOUNTS.get(number, "1")), (run, number))
+
+
+STEPS: Mapping[tuple[str, str], int] = {
+    ("pending", "sending"): 3,
+    ("sending", "accepted"): 2,
+    ("sending", "unknown"): 1,
+    ("unknown", "accepted"): 1,
+    ("accepted", "applied"): 3,
+}
+
+GOOD = Books(
+    run="k7m2q",
+    model=MODEL,
+    once=True,
+    asked={str(2000 + number): Decimal(text) for number, text in AMOUNTS.items()},
+    rows=[row(1), row(2), row(3)],
+    effects=[effect(1), effect(2), effect(3)],
+    frozen=3,
+    sum=TOTAL,
+    steps=STEPS,
+    verified=0,
+    entered=(3, TOTAL),
+)
+
+
+def test_good_books_have_no_problem() -> None:
+    verdict = judge(GOOD)
+    assert verdict.problems == ()
+    assert (verdict.once, verdict.twice, verdict.lost, verdict.foreign) == (3, 0, 0, 0)
+    assert (verdict.attempts, verdict.unknown, verdict.found) == (3, 1, 1)
+
+
+def test_an_effect_twice_is_found() -> None:
+    verdict = judge(
+        replace(GOOD, effects=[*GOOD.effects, effect(2, request=9)], entered=(4, TOTAL - Decimal("3.07")))
+    )
+    assert (verdict.once, verdict.twice) == (2, 1)
+    told = [str(problem) for problem in verdict.problems]
+    assert "2002: had its effect 2 times (requests 2, 9)" in told
+    assert "3 rows accepted, 4 operations in the billing" in told
+
+
+def test_an_effect_that_is_lost_is_found() -> None:
+    verdict = judge(replace(GOOD, effects=GOOD.effects[1:], entered=(2, TOTAL - Decimal("10.50"))))
+    assert (verdict.once, verdict.lost) == (2, 1)
+    assert "2001: is applied and had no effect" in [str(problem) for problem in verdict.problems]
+
+
+@pytest.mark.parametrize("stranger", [effect(7, request=9), effect(1, request=9, run="other")])
+def test_an_effect_of_no_row_is_found(stranger: Effect) -> None:
+    verdict = judge(replace(GOOD, effects=[*GOOD.effects, stranger]))
+    assert verdict.foreign == 1
+    assert any("is of no row of the frozen list" in problem.what for problem in verdict.problems)
+
+
+def test_an_effect_on_another_model_is_found() -> None:
+    verdict = judge(replace(GOOD, effects=[*GOOD.effects, replace(effect(1, request=9), model="Users", mark=None)]))
+    assert verdict.foreign == 1
+
+
+def test_an_effect_without_a_mark_is_found() -> None:
+    verdict = judge(replace(GOOD, effects=[replace(effect(1), mark=None), *GOOD.effects[1:]]))
+    assert (verdict.lost, verdict.foreign) == (1, 1)
+
+
+def test_a_wrong_amount_and_a_wrong_subscriber_are_found() -> None:
+    wrong = [replace(effect(1), value=Decimal("10.51")), replace(effect(2), subject=2003), effect(3)]
+    told = [str(problem) for problem in judge(replace(GOOD, effects=wrong)).problems]
+    assert told[:2] == ["2001: asked for 10.50, entered 10.51", "2002: was entered for 2003, request 2"]
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL])
+def test_what_is_left_open_is_found(state: State) -> None:
+    verdict = judge(replace(GOOD, rows=[row(1, state), row(2), row(3)]))
+    assert f"2001: left {state}, with 1 times (requests 1)" in [str(problem) for problem in verdict.problems]
+
+
+def test_a_rejected_row_is_well_without_an_effect_and_only_then() -> None:
+    rows = [row(1, State.REJECTED), row(2), row(3)]
+    without = replace(GOOD, rows=rows, effects=GOOD.effects[1:], verified=1, entered=(2, Decimal("-3.06")))
+    assert judge(without).problems == ()
+    with_effect = judge(replace(without, effects=GOOD.effects))
+    assert "2001: is rejected and had its effect: 1 times (requests 1)" in [str(one) for one in with_effect.problems]
+
+
+def test_rows_that_were_never_frozen_or_never_asked_for_are_found() -> None:
+    told = [str(one) for one in judge(replace(GOOD, asked={**GOOD.asked, "9": Decimal(1)})).problems]
+    assert "9: stands in the input and was never frozen" in told
+    assert "4 rows asked, 3 in the sum of all states" in told
+    fewer = {key: amount for key, amount in GOOD.asked.items() if key != "2001"}
+    told = [str(one) for one in judge(replace(GOOD, asked=fewer)).problems]
+    assert "2001: was frozen and does not stand in the input" in told
+
+
+def test_sums_are_held_to_the_kopeck() -> None:
+    told = [str(one) for one in judge(replace(GOOD, sum=TOTAL + Decimal("0.01"), entered=(3, TOTAL))).problems]
+    assert told == ["asked for 7.44, the journal's states add up to 7.45"]
+    told = [str(one) for one in judge(replace(GOOD, entered=(3, TOTAL - Decimal("0.01")))).problems]
+    assert told == ["accepted 7.44, in the billing 7.43"]
+
+
+def test_verify_and_the_way_there_are_looked_at() -> None:
+    assert [str(one) for one in judge(replace(GOOD, verified=1)).problems] == ["verify ended with 1"]
+    steps = {**STEPS, ("unknown", "sending"): 1}
+    assert "an item went from unknown to sending" in [str(one) for one in judge(replace(GOOD, steps=steps)).problems]
+    told = [str(one) for one in judge(replace(GOOD, steps={**STEPS, ("pending", "sending"): 4})).problems]
+    assert told == ["3 attempts in the journal, 4 intents seen"]
+
+
+REPEATABLE = Books(
+    run="k7m2q",
+    model="AdminAccounts",
+    once=False,
+    asked={"2001": Decimal(-120), "2002": Decimal(-120)},
+    rows=[
+        Row(1, "2001", "abonent 2001", 11, Decimal(-120), State.APPLIED, 2),
+        Row(2, "2002", "abonent 2002", 12, Decimal(-120), State.APPLIED, 1),
+    ],
+    effects=[Effect("AdminAccounts", request, 11, Decimal(-120)) for request in (1, 2)]
+    + [Effect("AdminAccounts", 3, 12, Decimal(-120))],
+    frozen=2,
+    sum=Decimal(0),
+    steps={("pending", "sending"): 3},
+    verified=0,
+    ends={"2001": Decimal(-120), "2002": Decimal(-120)},
+)
+
+
+def test_what_may_be_repeated_may_be_there_twice_but_must_end_right() -> None:
+    verdict = judge(REPEATABLE)
+    assert (verdict.problems, verdict.once, verdict.twice, verdict.repeated) == ((), 2, 0, 1)
+    wrong = judge(replace(REPEATABLE, ends={"2001": Decimal(-120), "2002": None}))
+    assert [str(one) for one in wrong.problems] == ["2002: asked for -120, the billing has None"]
+    lost = judge(replace(REPEATABLE, effects=REPEATABLE.effects[:2]))
+    assert lost.lost == 1
+
+
+def test_what_may_be_repeated_may_be_rejected_after_an_effect_whose_answer_was_lost() -> None:
+    first, second = REPEATABLE.rows
+    rejected = replace(first, state=State.REJECTED)
+    books = replace(REPEATABLE, rows=[rejected, second], verified=1)
+    assert judge(books).problems == ()
+    at_once = judge(replace(books, rows=[replace(rejected, attempts=1), second], steps={("pending", "sending"): 2}))
+    assert "2001: is rejected and had its effect: 2 times (requests 1, 2)" in [str(one) for one in at_once.problems]

@@ -1,0 +1,49 @@
+"""What a round does is drawn from its seed, and from nothing else."""
+
+import pytest
+
+from billing.mockserver.plan import read_plan
+from cli.errors import CommandRefused
+from cli.selftest.plan import ENDING, SETTLE, TIMEOUT, Act, draw
+
+SEEDS = range(200)
+
+
+def test_the_same_seed_draws_the_same_plan() -> None:
+    assert [draw(seed) for seed in SEEDS] == [draw(seed) for seed in SEEDS]
+    assert len({draw(seed).faults for seed in SEEDS}) == len(SEEDS)
+
+
+def test_what_is_given_leaves_the_rest_as_it_was() -> None:
+    for seed in SEEDS:
+        drawn, given = draw(seed), draw(seed, job="balances", faults="seed = 1\n")
+        assert (given.job, given.faults) == ("balances", "seed = 1\n")
+        assert (given.mischief, given.traits, given.in_flight) == (drawn.mischief, drawn.traits, drawn.in_flight)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_drawn_plan_is_one_that_the_billing_takes_and_the_look_up_can_outlive(seed: int) -> None:
+    plan = draw(seed)
+    faults = read_plan(plan.faults).faults
+    assert any(fault.kind == "redirect-after-effect" for fault in faults)
+    # What is lost must have had its effect before it is looked up.
+    assert all(fault.seconds > TIMEOUT for fault in faults if fault.kind == "effect-then-silence")
+    assert plan.traits.latency_ms / 1000 * (1 + plan.in_flight / plan.traits.slots) < SETTLE / 4
+    acts = [one.act for one in plan.mischief]
+    assert acts.count(Act.KILL) >= 2
+    assert [one.share for one in plan.mischief] == sorted(one.share for one in plan.mischief)
+
+
+def test_between_them_the_seeds_have_everything() -> None:
+    plans = [draw(seed) for seed in SEEDS]
+    assert {one.act for plan in plans for one in plan.mischief} == set(Act)
+    assert any(one.early for plan in plans for one in plan.mischief)
+    assert {Act.KILL, Act.FULL_DISK} < ENDING
+    kinds = {fault.kind.value for plan in plans for fault in read_plan(plan.faults).faults}
+    assert len(kinds) >= 19
+    assert sum(plan.traits.stack_rate is not None for plan in plans) > len(plans) / 3
+
+
+def test_a_job_that_the_lab_does_not_know() -> None:
+    with pytest.raises(CommandRefused, match="the lab knows balances and warning-threshold"):
+        draw(1, job="close")
