@@ -21,7 +21,7 @@ from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, SystemRefu
 
 WRITE = create("FinanceOperations", abonent_id=1, op_summa="50.50", descr="Миграция")
 READ = filter_("Users", {"id": 1})
-TINY = 0.05
+TINY = 0.25
 AMPLE = 30.0
 
 

@@ -440,7 +440,8 @@ async def test_a_stop_while_a_page_is_frozen_keeps_both_books_equal(
     async def stop_here() -> None:
         migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
         # All that was under way comes to its end meanwhile: only this page is awaited.
-        await asyncio.sleep(0.02)
+        while migration.progress.counts[State.SENDING]:  # noqa: ASYNC110 - a count has no event
+            await asyncio.sleep(0)
 
     async def freezing(run: Run, rows: Page, judge: Judge) -> list[NewItem | Refusal]:
         nonlocal frozen

@@ -19,6 +19,7 @@ from billing.database_errors import DatabaseAway
 from billing.mockserver.ledger import Ledger
 from billing.mockserver.server import MockBilling, running
 from billing.operations import of_abonents
+from tests.billing.mockserver.waiting import until
 from tests.firebird_server import FirebirdServer
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -105,12 +106,8 @@ async def test_many_at_a_time_each_exactly_once(mock_billing: MockBilling, http:
             answer = await _post(http, mock_billing.url, _body(abonent))
             assert ("error" in answer) == (abonent == 89)
 
-    started = time.perf_counter()
     await asyncio.gather(*[send() for _ in range(64)])
-    rate = len(abonents) / (time.perf_counter() - started)
     assert mock_billing.ledger.effects("FinanceOperations") == dict.fromkeys(abonents, 1)
-    # Some 2,000 a second on two cores; this is only to see that commits are shared.
-    assert rate > 150
 
 
 async def test_slots_and_latency_bound_the_throughput(billing_file: Path, http: aiohttp.ClientSession) -> None:
@@ -118,11 +115,13 @@ async def test_slots_and_latency_bound_the_throughput(billing_file: Path, http: 
         started = time.perf_counter()
         await asyncio.gather(*[_post(http, server.url, _body(abonent)) for abonent in range(2001, 2011)])
         assert time.perf_counter() - started >= 5 * 0.05
-        server.slots, server.latency = 10, 0.01
-        assert server.slots == 10
-        started = time.perf_counter()
-        await asyncio.gather(*[_post(http, server.url, _body(abonent)) for abonent in range(2011, 2021)])
-        assert time.perf_counter() - started < 5 * 0.05
+        server.slots, server.latency = 10, 1.0
+        calls = [asyncio.create_task(_post(http, server.url, _body(abonent))) for abonent in range(2011, 2021)]
+        await until(lambda: server.state()["in_flight"] == 10)
+        assert server.state()["waiting"] == 0
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def test_the_effect_happens_once_when_the_client_has_gone(
@@ -130,12 +129,11 @@ async def test_the_effect_happens_once_when_the_client_has_gone(
 ) -> None:
     async with running(billing_file, latency=0.2, slots=1) as server:
         abonents = (await _live(server))[:3]
-        for abonent in abonents:  # the second and third wait for the slot
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await _post(http, server.url, _body(abonent))
-        assert server.waiting == 2
-        assert server.ledger.totals() == []
+        for number, abonent in enumerate(abonents, 1):  # the second and third wait for the slot
+            call = asyncio.create_task(_post(http, server.url, _body(abonent)))
+            await until(lambda number=number: server.state()["requests"] == number)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
         await server.settled()
         assert server.ledger.effects("FinanceOperations") == dict.fromkeys(abonents, 1)
 
@@ -143,7 +141,7 @@ async def test_the_effect_happens_once_when_the_client_has_gone(
 async def test_what_arrived_before_the_end_has_its_effect(billing_file: Path, http: aiohttp.ClientSession) -> None:
     async with running(billing_file, latency=0.1) as server:
         lost = asyncio.ensure_future(_post(http, server.url, _body(2001)))
-        await asyncio.sleep(0.05)
+        await until(lambda: server.state()["in_flight"] == 1)
     await asyncio.gather(lost, return_exceptions=True)
     with Database(Dsn(str(billing_file))) as database:
         assert Ledger(database).effects("FinanceOperations") == {2001: 1}
