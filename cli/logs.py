@@ -40,7 +40,7 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
     on_screen = _LEVELS["warning"] if screen.voice.quiet else lowest
     bridge = _Bridge(logging.WARNING)
     try:
-        with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace") as stream:
+        with _lenient(os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace")) as stream:
             structlog.configure(
                 processors=[
                     structlog.contextvars.merge_contextvars,
@@ -60,6 +60,16 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
         logging.getLogger().removeHandler(bridge)
         structlog.contextvars.clear_contextvars()
         structlog.reset_defaults()
+
+
+@contextmanager
+def _lenient(stream: TextIO) -> Iterator[TextIO]:
+    """Close a stream in the end; what a full disk has left unwritten of it is lost, and ends nothing but itself."""
+    try:
+        yield stream
+    finally:
+        with suppress(OSError):
+            stream.close()
 
 
 class _Writer:

@@ -27,6 +27,7 @@ from jobs.columns import Column, find, required
 from jobs.errors import ParameterRefused
 from jobs.evidence import evidence_of
 from jobs.kinds import JobKind, Parameter, an_id, at_most
+from jobs.marks import find as find_mark
 from jobs.marks import with_mark
 from jobs.operations import difference, marked
 from jobs.services import Services
@@ -129,7 +130,9 @@ class Balances:
                 "descr": with_mark(self._descr, run.name, item.number),
             },
         )
-        return _evidence(await self._client.send(Call("FinanceOperations", (step,), ("op_id",))))
+        # The comment comes back with the key: an answer that bears another mark is of another request.
+        exchange = await self._client.send(Call("FinanceOperations", (step,), ("op_id", "descr")))
+        return _evidence(exchange, (run.name, item.number))
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off, None where nobody can tell. Raises `LookUpFailed`."""
@@ -242,12 +245,27 @@ def _item(candidate: _Candidate, abonent: Abonent) -> NewItem:
     )
 
 
-def _evidence(exchange: Exchange) -> Evidence:
+def _evidence(exchange: Exchange, own: tuple[str, int]) -> Evidence:
     if isinstance(exchange, Refused) and "атрибут" in exchange.text.casefold():
         # The attributes of the call are the recipe's own, so it is `fields` that is at fault; whether the billing
         # reads that before or after it creates is not known [?], hence the look-up decides.
         return Lost(f"refused, but perhaps only after it was entered: {exchange.text}")
-    return evidence_of(exchange, created_id)
+
+    def keep(result: object) -> str | None:
+        comment = _comment(result)
+        return created_id(result) if not comment or find_mark(comment) == own else None
+
+    return evidence_of(exchange, keep)
+
+
+def _comment(result: object) -> str | None:
+    """The comment in the answer to a create, from whichever shape the billing chose; None where it has none."""
+    match result:
+        case [{"fields": {"descr": str() as text}} | {"descr": str() as text}]:
+            return text
+        case {"fields": {"descr": str() as text}} | {"descr": str() as text}:
+            return text
+    return None
 
 
 def _amount(item: Item) -> Decimal:

@@ -13,10 +13,11 @@ import msgspec
 from billing.abonents import by_ids, in_folder, threshold_differences, thresholds
 from billing.calls import get_set_save
 from billing.database import Database
+from billing.exchange import Answered
 from billing.money import wire
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
-from engine.evidence import Evidence
+from engine.evidence import Evidence, Lost
 from engine.job import Absent, CannotLook, Found, Prepared, Reading, Row, RowPage, Sighting, Source
 from engine.sources.query import Fetch, PagedQuery
 from jobs.errors import ParameterRefused
@@ -74,7 +75,13 @@ class WarningThreshold:
             {"account_id_abonents": payload.abonent_id},
             {"limit_warning": payload.limit_warning},
         )
-        return evidence_of(await self._client.send(call.asking("id")))
+        exchange = await self._client.send(call.asking("id"))
+        account = item.lane.removeprefix("account:")
+        match exchange:
+            # The answer to another request says nothing about ours, however well it looks.
+            case Answered({"fields": {"id": int() | str() as named}}) if str(named) != account:
+                return Lost(f"an answer about account {named}, and {account} was asked for")
+        return evidence_of(exchange)
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""

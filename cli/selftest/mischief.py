@@ -19,8 +19,7 @@ POLL: Final = 0.005
 """Seconds between two looks at the journal: there is no other way to see from outside how far it has come."""
 
 _FULL_AT: Final = 64 * 1024
-"""Bytes that no file may grow beyond on a full disk: less than any journal with rows, and enough for the one page of
-the embedded database that a reader writes, its header."""
+"""Bytes that no file may grow beyond on a full disk: less than any journal with rows."""
 
 
 @dataclass(frozen=True, slots=True)

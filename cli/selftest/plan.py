@@ -5,7 +5,7 @@ in flight at that moment is the machine's business, so a seed repeats a round cl
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 from typing import Final, TypeAlias
@@ -95,6 +95,11 @@ class Plan:
     timeout: float = TIMEOUT
 
     @property
+    def api_alone(self) -> bool:
+        """Whether the load gets no database: a full disk would hit Firebird's own pages in its process as well."""
+        return any(one.act is Act.FULL_DISK for one in self.mischief)
+
+    @property
     def clock_back(self) -> float | None:
         """How far the clock of the load is set back, in seconds; None in a round that leaves it alone."""
         return next((one.seconds for one in self.mischief if one.act is Act.CLOCK), None)
@@ -105,19 +110,19 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
     if job is not None and job not in JOBS:
         raise CommandRefused(f"--job {plain(job)}: the lab knows {' and '.join(JOBS)}")
     # Each part has a draw of its own: giving one of them by hand leaves the others as they were.
-    drawn_job = _draw(seed, "job").choices(JOBS, (4, 1))[0]
-    load = _draw(seed, "load")
-    chosen = job or drawn_job
-    traits = _traits(_draw(seed, "billing"), rows)
-    return Plan(
+    chosen = job or _draw(seed, "job").choices(JOBS, (4, 1))[0]
+    mischief = _mischief(_draw(seed, "mischief"), needs_database=chosen == WARNING_THRESHOLD)
+    plan = Plan(
         seed=seed,
         job=chosen,
         rows=rows,
-        in_flight=load.choice((4, 8, 16)),
-        traits=traits,
+        in_flight=_draw(seed, "load").choice((4, 8, 16)),
+        traits=_traits(_draw(seed, "billing"), rows),
         faults=_as_toml(seed, _faults(_draw(seed, "faults"), MODELS[chosen])) if faults is None else faults,
-        mischief=_mischief(_draw(seed, "mischief")),
+        mischief=mischief,
     )
+    # Without the database nobody can see the stacks.
+    return replace(plan, traits=replace(plan.traits, stack_rate=None)) if plan.api_alone else plan
 
 
 def _draw(seed: int, what: str) -> Random:
@@ -125,12 +130,12 @@ def _draw(seed: int, what: str) -> Random:
 
 
 def _traits(draw: Random, rows: int) -> Traits:
-    # With a stack the whole load takes as long as the stack: some six to eight seconds, whatever the rows.
-    rate = round(rows / draw.uniform(6.0, 8.0), 1) if draw.random() < _STACKED else None
+    # So slow that after a kill, a start and the settle delay there is still something in it that has no effect yet.
+    rate = round(rows / draw.uniform(9.0, 13.0), 1) if draw.random() < _STACKED else None
     return Traits(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
 
 
-_STACKED: Final = 0.6
+_STACKED: Final = 0.75
 
 
 # ---- faults -----------------------------------------------------------------------------------------------------
@@ -218,9 +223,11 @@ _LONGEST_FREEZE: Final = 2 * TIMEOUT
 _DAY: Final = 86_400.0
 
 
-def _mischief(draw: Random) -> tuple[Mischief, ...]:
+def _mischief(draw: Random, *, needs_database: bool) -> tuple[Mischief, ...]:
     """Two kills at least, three other acts, in the order of their moments."""
     acts = [Act.KILL] * draw.randint(2, 3) + draw.sample(_OTHERS, 3)
+    if needs_database:
+        acts = [Act.KILL if act is Act.FULL_DISK else act for act in acts]
     return tuple(sorted((_one(draw, act) for act in acts), key=lambda one: one.share))
 
 

@@ -83,6 +83,7 @@ class Lab:
                 await billing.start()
                 run = await game.played()
                 if run is not None:
+                    await billing.clear_faults()
                     await billing.drained()
                     verified = await load.verified(run)
                     scene.look_at(verified)

@@ -70,3 +70,10 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     shown, _ = screen()
     with pytest.raises(SettingsRefused, match="cannot be written"), logging_to(tmp_path / "file" / "log", shown, ()):
         pass
+
+
+def test_a_full_disk_ends_the_log_alone() -> None:
+    shown, heard = screen()
+    with logging_to(Path("/dev/full"), shown, ()):
+        structlog.get_logger().warning("the journal failed")
+    assert "the journal failed" in heard.getvalue()

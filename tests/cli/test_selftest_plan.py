@@ -16,8 +16,9 @@ def test_the_same_seed_draws_the_same_plan() -> None:
 
 def test_what_is_given_leaves_the_rest_as_it_was() -> None:
     for seed in SEEDS:
-        drawn, given = draw(seed), draw(seed, job="balances", faults="seed = 1\n")
-        assert (given.job, given.faults) == ("balances", "seed = 1\n")
+        drawn = draw(seed)
+        given = draw(seed, job=drawn.job, faults="seed = 1\n")
+        assert given.faults == "seed = 1\n"
         assert (given.mischief, given.traits, given.in_flight) == (drawn.mischief, drawn.traits, drawn.in_flight)
 
 
@@ -42,6 +43,12 @@ def test_between_them_the_seeds_have_everything() -> None:
     kinds = {fault.kind.value for plan in plans for fault in read_plan(plan.faults).faults}
     assert len(kinds) >= 19
     assert sum(plan.traits.stack_rate is not None for plan in plans) > len(plans) / 3
+
+
+def test_a_full_disk_never_meets_the_database_of_the_billing() -> None:
+    full = [plan for plan in map(draw, SEEDS) if Act.FULL_DISK in {one.act for one in plan.mischief}]
+    assert full
+    assert all(plan.api_alone and plan.job == "balances" and plan.traits.stack_rate is None for plan in full)
 
 
 def test_a_job_that_the_lab_does_not_know() -> None:

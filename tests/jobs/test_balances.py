@@ -340,6 +340,17 @@ async def test_the_billings_refusal_is_of_the_row(
     ("exchange", "evidence"),
     [
         (seen.Answered({"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5}}), Accepted("5")),
+        (seen.Answered({"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/1]"}}), Accepted("5")),
+        (seen.Answered([{"op_id": 5, "descr": "… [cm k7m2q/1]"}]), Accepted("5")),
+        (seen.Answered({"pk": 5, "fields": {"op_id": 5, "descr": ""}}), Accepted("5")),
+        *(
+            (seen.Answered(other), Lost(f"an answer of an unexpected shape: {other!r}"))
+            for other in (
+                {"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/2]"}},
+                [{"op_id": 5, "descr": "… [cm other/1]"}],
+                {"op_id": 5, "descr": "entered by hand"},
+            )
+        ),
         (seen.Answered([{"pk": 5}]), Accepted("5")),
         (seen.Answered(7), Accepted("7")),
         (seen.Answered(None), Lost("an answer of an unexpected shape: None")),
@@ -365,7 +376,7 @@ async def test_evidence(
     client.send.assert_awaited_once()
     assert describe(client.send.await_args.args[0]) == (
         'FinanceOperations: objects.create(abonent_id=9001, op_summa="50.50", op_type_id=8, '
-        'descr="Миграция балансов [cm k7m2q/1]") | op_id'
+        'descr="Миграция балансов [cm k7m2q/1]") | op_id, descr'
     )
 
 

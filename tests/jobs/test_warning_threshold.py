@@ -155,12 +155,17 @@ async def test_another_value_is_absent_and_told(
 async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: Frozen) -> None:
     client = AsyncMock(spec=BillingClient)
     job = job_of(Services(client, database), folder=str(FOLDER), amount="-120")
-    item = frozen(NewItem("9002", "", "", '{"abonent_id":9002,"limit_warning":"-120"}'))
+    item = frozen(NewItem("9002", "", "account:77", '{"abonent_id":9002,"limit_warning":"-120"}'))
     client.send.return_value = seen.Lost("reset")
     assert await job.send(run, item) == Lost("reset")
     assert describe(client.send.await_args.args[0]) == (
         'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-120") → save() | id'
     )
+    for result in ({"pk": 77, "fields": {"id": 77}}, {"pk": 77, "fields": {"id": "77"}}, None, True, {"pk": 5}):
+        client.send.return_value = seen.Answered(result)
+        assert await job.send(run, item) == Accepted()
+    client.send.return_value = seen.Answered({"pk": 78, "fields": {"id": 78}})
+    assert await job.send(run, item) == Lost("an answer about account 78, and 77 was asked for")
 
 
 async def test_a_database_that_is_away(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
