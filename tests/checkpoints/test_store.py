@@ -252,7 +252,6 @@ async def test_not_even_by_hand_can_a_forbidden_step_be_written(path: Path) -> N
         assert [item.state for item in await all_items(journal, run)] == [State.PENDING]
 
 
-@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="needs the sqlite3 shell")
 def test_the_shell_adds_up_as_the_first_lines_of_the_format_say(path: Path) -> None:
     async def write() -> None:
         async with open_journal(path) as journal:
