@@ -1,6 +1,7 @@
 """The journal against a model of ten lines, whatever is done to it in whatever order."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from checkpoints.errors import ForbiddenTransition
+from checkpoints.errors import ForbiddenTransition, RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, Refusal, Run, Stage, Twin
 from checkpoints.states import State, may_follow
@@ -71,6 +72,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.opened = AsyncExitStack()
         self.model = Model()
         self.approved = False
+        self.decisions: list[tuple[int, State]] = []
         self.journal: Journal
         self.run_: Run
 
@@ -138,6 +140,39 @@ class JournalMachine(RuleBasedStateMachine):
     def record_outcomes(self, outcomes: list[State]) -> None:
         self._step(list(zip(self._all(State.SENDING, State.UNKNOWN), outcomes, strict=False)))
 
+    @precondition(lambda self: State.UNKNOWN in self.model.states)
+    @rule(sightings=st.lists(st.sampled_from([State.ACCEPTED, State.PENDING, State.MANUAL]), min_size=1))
+    def reconcile(self, sightings: list[State]) -> None:
+        self._step(list(zip(self._all(State.UNKNOWN), sightings, strict=False)))
+
+    @precondition(lambda self: self.model.states)
+    @rule(lot=st.integers(0, 40), state=st.sampled_from(State))
+    def decide(self, lot: int, state: State) -> None:
+        index = lot % len(self.model.states)
+        item = self.do(all_items(self.journal, self.run_))[index]
+        decision = self.journal.decide(item, state, who="olga@office", why="seen")
+        if self.model.states[index] is State.MANUAL and self.model.move([(index, state)]):
+            self.do(decision)
+            self.decisions.append((item.number, state))
+        else:
+            with pytest.raises(ForbiddenTransition):
+                self.do(decision)
+
+    @precondition(lambda self: State.MANUAL in self.model.states)
+    @rule(choices=st.lists(st.sampled_from([State.ACCEPTED, State.PENDING]), min_size=1, max_size=3))
+    def decide_what_is_manual(self, choices: list[State]) -> None:
+        for index, choice in list(zip(self._all(State.MANUAL), choices, strict=False)):
+            self.decide(index, choice)
+
+    @rule()
+    def a_second_runner_is_refused(self) -> None:
+        with self.journal.lock(self.run_):
+            other = self.do(self.opened.enter_async_context(open_journal(self.folder / "journal.db")))
+            with pytest.raises(RunHeld, match=str(os.getpid())), other.lock(self.run_):
+                pass
+        with other.lock(self.run_):
+            assert other.holder(self.run_) is not None
+
     @rule()
     def crash_and_start_again(self) -> None:
         self.do(self.opened.aclose())
@@ -164,6 +199,11 @@ class JournalMachine(RuleBasedStateMachine):
         for state, amount in zip(self.model.states, self.model.amounts, strict=True):
             by_state[state] = by_state.get(state, Decimal(0)) + (amount or 0)
         assert totals.amounts == by_state
+
+    @invariant()
+    def every_decision_is_kept_and_no_other(self) -> None:
+        kept = self.do(self.journal.decisions(self.run_))
+        assert [(one.number, one.state) for one in kept] == self.decisions
 
     @invariant()
     def an_approved_run_stays_one(self) -> None:
