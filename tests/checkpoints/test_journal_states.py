@@ -91,6 +91,8 @@ class JournalMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.open()
         self.run_ = self.do(self.journal.create_run(NEW_RUN))
+        # Something to work with, or most of the steps would find nothing to do.
+        self.freeze([(key, Decimal("1.10"), False) for key in "abcdefgh"])
 
     # ---- what may happen ----
 
@@ -104,6 +106,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.model.freeze(self.do(self.journal.freeze(self.run_, page(*items, cursor=cursor), judge)))
         assert self.do(self.journal.run(self.run_.name)).cursor == cursor
 
+    @precondition(lambda self: not self.approved)
     @rule()
     def approve(self) -> None:
         self.do(self.journal.approve(self.run_))
@@ -158,10 +161,11 @@ class JournalMachine(RuleBasedStateMachine):
             with pytest.raises(ForbiddenTransition):
                 self.do(decision)
 
-    @precondition(lambda self: State.MANUAL in self.model.states)
+    @precondition(lambda self: self._all(State.MANUAL, State.UNKNOWN, State.SENDING) != [])
     @rule(choices=st.lists(st.sampled_from([State.ACCEPTED, State.PENDING]), min_size=1, max_size=3))
-    def decide_what_is_manual(self, choices: list[State]) -> None:
-        for index, choice in list(zip(self._all(State.MANUAL), choices, strict=False)):
+    def decide_what_is_in_doubt(self, choices: list[State]) -> None:
+        doubtful = self._all(State.MANUAL, State.UNKNOWN, State.SENDING)
+        for index, choice in zip(doubtful, choices, strict=False):
             self.decide(index, choice)
 
     @rule()
@@ -173,6 +177,7 @@ class JournalMachine(RuleBasedStateMachine):
         with other.lock(self.run_):
             assert other.holder(self.run_) is not None
 
+    @precondition(lambda self: State.SENDING in self.model.states)
     @rule()
     def crash_and_start_again(self) -> None:
         self.do(self.opened.aclose())
@@ -230,8 +235,8 @@ class JournalMachine(RuleBasedStateMachine):
 
 
 JournalMachine.TestCase.settings = settings(
-    max_examples=40,
-    stateful_step_count=25,
+    max_examples=60,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],  # each step waits for the disk
 )
