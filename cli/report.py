@@ -88,8 +88,7 @@ async def closing_screen(closing: Closing, run: Run, journal: Journal) -> Render
     """How the run came out, why, and what to do next."""
     parts: list[RenderableType] = [headline(closing), states_table(closing.totals)]
     if closing.calls:
-        pace = closing.calls / closing.seconds if closing.seconds else 0.0
-        parts.append(Text(f"{count(closing.calls)} calls in {duration(closing.seconds)}, {pace:.0f} a second", "dim"))
+        parts.append(Text(_pace(closing.calls, closing.seconds), "dim"))
     parts += [
         reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if closing.totals.count(state)
     ]

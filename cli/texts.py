@@ -1,6 +1,5 @@
 """Numbers, times and foreign texts as they are shown to people."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
@@ -58,8 +57,3 @@ def duration(seconds: float) -> str:
 def moment(when: datetime | None) -> str:
     """A time of the journal, in the clock of whoever looks."""
     return f"{when.astimezone():%Y-%m-%d %H:%M:%S}" if when else "–"
-
-
-def listed(words: Iterable[str]) -> str:
-    """Words with commas between them, "none" where there are none."""
-    return ", ".join(words) or "none"
