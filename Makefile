@@ -1,11 +1,12 @@
 # Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak format bench pin clean
+.PHONY: help demo test check soak format bench docs pin clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MINUTES ?= 60
+BENCH   ?= --write
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -28,8 +29,11 @@ format: $(VENV)/.dev ## let ruff format and mend what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## the benchmarks, as ratios within one run, into docs/benchmarks.md
-	@$(BIN)/python -m benchmarks --write
+bench: $(VENV)/.dev .ci/.packages-bench ## ten minutes of benchmarks, into docs/benchmarks.md; BENCH=--quick for two
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+docs: $(VENV)/.run ## write docs/jobs.md anew from the catalogue
+	@$(BIN)/python -m cli.catalogue_page --write
 
 pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -1,64 +1,141 @@
-"""`python -m benchmarks [--write]`: all tables, printed; with --write they become `docs/benchmarks.md`."""
+"""`python -m benchmarks [--quick] [--write] [PART …]` prints the tables; --write makes a page of them, with plots.
 
+`--quick` takes two minutes instead of ten, with fewer rounds and fewer rows: good enough to see what is what.
+"""
+
+import argparse
 import os
-import platform
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-import aiohttp
-import structlog
+from benchmarks import capacity, faulty, growth, intake, machine, side_by_side, throughput
+from benchmarks.entering import quietly
+from benchmarks.figures import Part
 
-from benchmarks import intake, memory, throughput
-
-PAGE = Path("docs/benchmarks.md")
-INTRODUCTION = """\
+PAGE: Final = Path("docs/benchmarks.md")
+PLOTS: Final = Path("docs/benchmarks")
+INTRODUCTION: Final = """\
 # Benchmarks
 
-Made by `make bench` on {date}: {cores} cores, {machine}, Python {python}, aiohttp {aiohttp}.
+Made by `{command}` on {date}; do it again on your own machine. {machine} {load}
 
 Machines differ and so do their moods: read the ratios, which are of one run, not the absolute figures. Where three
-figures stand, they are the median and, in brackets, the least and the greatest.
+figures stand, they are the median and, in brackets, the least and the greatest. Who is compared takes turns, and who
+begins alternates. Sender and server share the cores of the machine, so a faster sender also has to make do with less.
 """
-PARTS = (
-    (
-        "Calls a second",
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A heading, what is said under it, and what makes its tables."""
+
+    name: str
+    title: str
+    about: str
+    measure: Callable[[str], Part]
+
+
+CHAPTERS: Final = (
+    Chapter(
+        "side-by-side",
+        "Side by side",
+        "The same rows, the same form, one POST a row, no two alike but for the body of bare aiohttp, which is made "
+        "once. `curl -Z`, bare aiohttp and the engine have 64 calls in flight. Only GNU parallel and the engine keep "
+        "a record of what was done; only the engine's survives a power cut, for each row's intent and outcome are "
+        "synced to the disk. "
+        '"Sending" is from the first call to the last outcome on the disk, "with its start" the whole process; for '
+        "those who have no list of their own these are the same. The processor's time counts all processes of the "
+        "sender, not the server's.",
+        side_by_side.measure,
+    ),
+    Chapter(
+        "throughput",
+        "Beside bare aiohttp",
+        "What durability and judgement cost. 64 calls in flight, one process with uvloop either way. The bare loop "
+        "is a plain `session.post` of one constant body with its Content-Type, its answer decoded by msgspec; it "
+        "keeps nothing. The engine makes each row's form, judges the answer at both levels, and makes every claim "
+        "and every outcome durable (SQLite, `synchronous=FULL`). It can come near to a loop that does nothing of "
+        "this because it goes about HTTP at less expense: `billing/wire.py` tells how.",
         throughput.measure,
-        (
-            "64 calls in flight. Both send the same form to the same server from one process. The engine makes every "
-            "claim and every outcome durable (SQLite, `synchronous=FULL`); the bare loop keeps nothing. The server "
-            "is a process of its own, so two cores are in use."
-        ),
     ),
-    (
+    Chapter(
+        "growth",
+        "Time and memory with the rows",
+        "The whole process, answered at once, 64 calls in flight: every row frozen, sent, and its outcome recorded.",
+        growth.measure,
+    ),
+    Chapter(
+        "capacity",
+        "When the server's capacity halves",
+        f"A mock billing with {capacity.SLOTS} slots of {capacity.LATENCY_MS} ms, so {capacity.CAPACITY:.0f} rows a "
+        "second at most, and half of that from one moment on. Goodput is in rows a second, with its share of the "
+        f'capacity; a server that nobody waits for takes {capacity.LATENCY_MS} ms. "While" is the first '
+        f"{capacity.PHASES['full'].during:.0f} seconds after the change.",
+        capacity.measure,
+    ),
+    Chapter(
+        "faults",
+        "When the billing fails",
+        f"A mock billing with {faulty.SLOTS} slots of {faulty.LATENCY_MS} ms, {faulty.SLOTS} calls in flight. A "
+        f"share of the requests fails, in equal parts by {', '.join(faulty.KINDS)}. What is lost is looked up "
+        f"through the API {faulty.POLICY.settle:.0f} s after the last loss, which is in the time. How many rows are "
+        "missing and how many were entered twice is what the billing's own ledger says.",
+        faulty.measure,
+    ),
+    Chapter(
+        "intake",
         "Out of Firebird into the journal",
+        "The embedded engine, pages of 1,000 rows by key.",
         intake.measure,
-        "The embedded engine, pages of 1,000 rows by key, `warning-threshold` with `from=tariff`.",
-    ),
-    (
-        "Memory",
-        memory.measure,
-        "Peak of the whole process over a whole run: intake, 64 calls in flight, every outcome.",
     ),
 )
 
 
 def main(arguments: list[str]) -> None:
     """Measure, print, and write the page when asked to."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(chapter.name for chapter in CHAPTERS))
+    parser.add_argument("--quick", action="store_true", help="two minutes instead of ten")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE}, and the plots beside it")
+    asked = parser.parse_args(arguments)
+    wanted = [chapter for chapter in CHAPTERS if not asked.parts or chapter.name in asked.parts]
+    if unknown := set(asked.parts) - {chapter.name for chapter in CHAPTERS}:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}: {', '.join(one.name for one in CHAPTERS)}")
+    if asked.write and len(wanted) < len(CHAPTERS):
+        parser.error("--write is for the whole page: name no part")
+    quietly()
+    text, plots = _page(wanted, "quick" if asked.quick else "full")
+    print(text)
+    if asked.write:
+        PLOTS.mkdir(exist_ok=True)
+        for old in PLOTS.glob("*.svg"):
+            old.unlink()
+        for name, plot in plots.items():
+            (PLOTS / name).write_text(plot, encoding="utf-8")
+        PAGE.write_text(text, encoding="utf-8")
+
+
+def _page(chapters: list[Chapter], size: str) -> tuple[str, dict[str, str]]:
+    load = f"Before it began, {os.getloadavg()[0]:.1f} processes on average wanted a core."
     page = INTRODUCTION.format(
+        command="make bench" if size == "full" else "python -m benchmarks --quick",
         date=datetime.now(UTC).date().isoformat(),
-        cores=os.cpu_count(),
-        machine=platform.machine(),
-        python=platform.python_version(),
-        aiohttp=aiohttp.__version__,
+        machine=machine.described(),
+        load=load,
     )
-    for title, measure, about in PARTS:
-        print(f"{title} …", file=sys.stderr, flush=True)
-        page += f"\n## {title}\n\n{about}\n\n{measure()}\n"
-    print(page)
-    if "--write" in arguments:
-        PAGE.write_text(page, encoding="utf-8")
+    plots: dict[str, str] = {}
+    for chapter in chapters:
+        began = time.monotonic()
+        part = chapter.measure(size)
+        print(f"{chapter.title}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        page += f"\n## {chapter.title}\n\n{chapter.about}\n\n{part.text}\n"
+        plots.update(part.plots)
+    return page, plots
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Figures of several runs, and tables of them."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,34 @@ class Spread:
         return f"{self.median:{form}} ({self.least:{form}} to {self.greatest:{form}})"
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A number that depends on how much time there is: the full one, and those for `quick` and for `smoke`."""
+
+    full: float
+    quick: float
+    smoke: float
+
+    def of(self, size: str) -> float:
+        """The number for `full`, `quick` or `smoke`."""
+        return {"full": self.full, "quick": self.quick, "smoke": self.smoke}[size]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the page: its tables in Markdown, and its plots, SVG by file name."""
+
+    text: str
+    plots: Mapping[str, str] = field(default_factory=dict)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of them lie; not-a-number of none."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else float("nan")

@@ -3,62 +3,52 @@
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
-import anyio
-
-from benchmarks.figures import Spread, table
-from billing.client import BillingClient, ClientSettings
+from benchmarks.entering import AMOUNT, freeze, on_uvloop
+from benchmarks.figures import Part, Size, Spread, table
 from billing.database import Database, Dsn
 from billing.mockserver.population import create
-from checkpoints.journal import open_journal
-from checkpoints.records import NewRun
-from engine.intake import Intake
-from engine.job import Job
-from engine.progress import Progress
-from jobs.kinds import parameters_of
-from jobs.services import Services
-from jobs.warning_threshold import WARNING_THRESHOLD
+from engine.job import Row, RowPage
+from engine.sources.query import PagedQuery
 
-ABONENTS = 100_000
-RUNS = 3
+ABONENTS: Final = Size(100_000, quick=20_000, smoke=500)
+RUNS: Final = Size(3, quick=2, smoke=1)
+SELECT: Final = "select first :size id from abonents where is_folder = 0 and deleted = 0 and id > :after order by id"
+"""A page along the key."""
 
 
-def measure() -> str:
+def measure(size: str) -> Part:
     """The table: the source alone, then the source and the journal, in turn."""
-    fetched, frozen = [], []
+    fetched: list[float] = []
+    frozen: list[float] = []
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         billing = Path(folder) / "billing.fdb"
-        create(billing, abonents=ABONENTS, seed=1)
+        create(billing, abonents=int(ABONENTS.of(size)), seed=1)
         with Database(Dsn(str(billing))) as database:
-            services = Services(BillingClient(ClientSettings("http://127.0.0.1:9")), database)
-            for number in range(RUNS):
-                job = WARNING_THRESHOLD.build(services, parameters_of(WARNING_THRESHOLD, {"from": "tariff"}), None)
-                fetched.append(_fetch(job))
-                frozen.append(anyio.run(_freeze, job, Path(folder) / f"journal-{number}.db"))
+            source = _source(database)
+            for _ in range(int(RUNS.of(size))):
+                began = time.perf_counter()
+                rows = sum(len(page.rows) for page in source.pages(None))
+                fetched.append(rows / (time.perf_counter() - began))
+                frozen.append(rows / on_uvloop(freeze, source))
     ratio = Spread.of([two / one for one, two in zip(fetched, frozen, strict=True)])
-    return table(
-        ["rows out of Firebird", "rows/s", "ratio"],
-        [
-            ["fetched, page by page", Spread.of(fetched).shown(), ""],
-            ["frozen in the journal", Spread.of(frozen).shown(), ratio.shown(".2f")],
-        ],
+    return Part(
+        table(
+            ["rows out of Firebird", "rows/s", "ratio"],
+            [
+                ["fetched, page by page", Spread.of(fetched).shown(), ""],
+                ["frozen in the journal", Spread.of(frozen).shown(), ratio.shown(".2f")],
+            ],
+        )
     )
 
 
-def _fetch(job: Job) -> float:
-    began = time.perf_counter()
-    rows = sum(len(page.rows) for page in job.source.pages(None))
-    return rows / (time.perf_counter() - began)
+def _source(database: Database) -> PagedQuery:
+    def fetch(after: str | None) -> RowPage | None:
+        found = next(database.pages(SELECT, after=int(after or 0), size=1000), None)
+        if found is None:
+            return None
+        return RowPage(tuple(Row(None, (str(key), AMOUNT)) for (key,) in found), (), str(found[-1][0]))
 
-
-async def _freeze(job: Job, path: Path) -> float:
-    async with open_journal(path) as journal:
-        run = await journal.create_run(NewRun(job.name, {}, "nowhere", job.source.name))
-        began = time.perf_counter()
-        await Intake(run, job, journal, Progress()).freeze_all()
-        seconds = time.perf_counter() - began
-        return (await journal.totals(run)).frozen / seconds
-
-
-if __name__ == "__main__":
-    print(measure())
+    return PagedQuery("subscribers", ("abonent_id", "amount"), fetch)

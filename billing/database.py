@@ -19,8 +19,9 @@ import fdb
 
 from billing import embedded
 from billing.database_errors import DatabaseAway, DatabaseError, StatementRefused, WrongPassword
+from billing.described import Described, described
 from billing.errors import NotTheBilling
-from billing.statements import Statement, Values, statement
+from billing.statements import Statement, Values, blocks, statement
 
 T = TypeVar("T")
 Row = tuple[Any, ...]  # what the columns of a statement give is known to the caller only
@@ -81,6 +82,11 @@ class Dsn:
         server, _, path = self.database.rpartition(":")
         return server, path
 
+    @property
+    def encoding(self) -> str:
+        """The charset in Python's spelling."""
+        return {"WIN1251": "cp1251"}.get(self.charset, self.charset)
+
     def __str__(self) -> str:
         return self.database
 
@@ -103,6 +109,7 @@ class Transaction(Protocol):
 
     def begin(self) -> None: ...  # noqa: D102 - as in fdb
     def cursor(self) -> Cursor: ...  # noqa: D102 - as in fdb
+    def execute_immediate(self, sql: str) -> None: ...  # noqa: D102 - as in fdb
     def rollback(self) -> None: ...  # noqa: D102 - as in fdb
     def close(self) -> None: ...  # noqa: D102 - as in fdb
 
@@ -172,6 +179,7 @@ class Database:
             if self._connection is not None:
                 return
             self._connection = attach(self.dsn)
+            _speak_as_old_ones_do(self._connection)
             found = {name for (name,) in self.query(statement("billing", "tables"))}
             if missing := TABLES - found:
                 self.close()
@@ -205,12 +213,23 @@ class Database:
                 yield from map(plain, rows)
         finally:
             with self._one_at_a_time:
-                # A connection that was lost took its transaction along; and fdb believes that a select which failed
-                # is open, so that closing it fails as well.
-                for opened in (cursor, transaction):
-                    if opened is not None:
-                        with suppress(fdb.Error, ReferenceError):
-                            opened.close()
+                _close(cursor, transaction)
+
+    def describe(self, query: Statement | str, values: Values | None = None) -> Described:
+        """What a statement would give and how, told without running it. Raises `DatabaseAway`, `StatementRefused`."""
+        wanted = query if isinstance(query, Statement) else Statement("of the user", query)
+        sql, _ = wanted.bind(values or {})
+        transaction = cursor = None
+        with self._calling():
+            try:
+                self.connect()
+                assert self._connection is not None  # noqa: S101 - connect made it
+                transaction = self._connection.trans(_read_only())
+                transaction.begin()
+                cursor = transaction.cursor()
+                return described(cursor.prep(sql), self.dsn.encoding)
+            finally:
+                _close(cursor, transaction)
 
     def pages(
         self, query: Statement | str, values: Values | None = None, *, after: int = 0, size: int = 5_000
@@ -238,7 +257,7 @@ class Database:
     def writes(self, text: str) -> bool:
         """Whether the connection's charset has all letters of a text."""
         try:
-            text.encode({"WIN1251": "cp1251"}.get(self.dsn.charset, self.dsn.charset))
+            text.encode(self.dsn.encoding)
         except UnicodeEncodeError:
             return False
         return True
@@ -319,6 +338,25 @@ def _check_file(path: Path) -> None:
         )
 
 
+def _close(*opened: Cursor | Transaction | None) -> None:
+    # A connection that was lost took its transaction along; and fdb believes that a select which failed is open, so
+    # that closing it fails as well.
+    for one in opened:
+        if one is not None:
+            with suppress(fdb.Error, ReferenceError):
+                one.close()
+
+
+def _speak_as_old_ones_do(connection: Connection) -> None:
+    transaction = connection.trans(_read_only())
+    # Firebird before version 4 knows no such statement, and needs none.
+    with suppress(fdb.Error):
+        for block in blocks("session").values():
+            transaction.execute_immediate(block.text)
+    with suppress(fdb.Error):
+        transaction.close()
+
+
 def _read_only() -> object:
     tpb = fdb.TPB()
     tpb.access_mode = fdb.isc_tpb_read
@@ -338,13 +376,19 @@ def _plain(description: Sequence[Sequence[Any]]) -> Callable[[Row], Row]:
         values = list(row)
         for number in texts:
             if values[number] is not None:
-                values[number] = values[number].rstrip(" ")
+                values[number] = _text(values[number])
         for number in wholes:
             if values[number] is not None:
                 values[number] = int(values[number])
         return tuple(values)
 
     return plain
+
+
+def _text(value: Any) -> object:  # noqa: ANN401 - what fdb gives has no type
+    # A long blob comes as a file to read from; what has no charset as bytes, and these as they are.
+    whole = value.read() if isinstance(value, fdb.BlobReader) else value
+    return whole.rstrip(" ") if isinstance(whole, str) else whole
 
 
 def _told(dsn: Dsn, error: Exception) -> DatabaseError:
@@ -354,6 +398,8 @@ def _told(dsn: Dsn, error: Exception) -> DatabaseError:
     text = "; ".join(line for line in lines if not line.startswith("SQLCODE")).strip()
     if isinstance(error, UnicodeDecodeError):
         return StatementRefused(f"the texts of {dsn} are not in {dsn.charset}: set its charset, WIN1251 perhaps")
+    if isinstance(error, UnicodeEncodeError):
+        return StatementRefused(f"{dsn.charset}, the charset of {dsn}, has no letters for {error.object!r}")
     if codes & _WRONG_PASSWORD:
         return WrongPassword(f"{dsn}: the server refuses the user {dsn.user} or the password")
     if codes & _LOST:

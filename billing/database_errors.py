@@ -5,7 +5,10 @@
         ├── RuntimeMissing      the operator: a package of the machine is missing
         ├── DatabaseAway        the network, the server or the file: nothing answers there
         ├── WrongPassword       the operator: the server knows the user by another password
-        └── StatementRefused    whoever wrote the statement, or a value that does not fit
+        ├── StatementRefused    whoever wrote the statement, or a value that does not fit
+        │   └── NotASelect      whoever typed it: it is no select, or more than one
+        ├── RowsChanged         the operator: the rows are no longer those that a run began with
+        └── NoRoom              the operator: the disk of the temporary folder is full
 
 A database that is not a billing's is `billing.errors.NotTheBilling`.
 """
@@ -31,3 +34,15 @@ class WrongPassword(DatabaseError):
 
 class StatementRefused(DatabaseError):
     """Raised when Firebird refuses a statement: syntax, unknown column, a value that does not fit."""
+
+
+class NotASelect(StatementRefused):
+    """Raised when what was typed is not one select that changes nothing; the text says where it is not, and why."""
+
+
+class RowsChanged(DatabaseError):
+    """Raised when a select, read anew to go on, no longer begins with the rows that were taken from it."""
+
+
+class NoRoom(DatabaseError):
+    """Raised when the rows of a select cannot be kept in the temporary folder while they are worked on."""

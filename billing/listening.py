@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-import aiohttp
-
 from billing.calls import Call
 from billing.exchange import Exchange, Lost, NotSent
 
@@ -44,29 +42,6 @@ class Listener(Protocol):
 
     def heard(self, heard: Heard) -> None:
         """Take one call that is over, at once: what is known of it must not hang on whoever listens."""
-
-
-class Flight:
-    """How far a request got; `left` is set just before its first byte goes."""
-
-    __slots__ = ("ending", "form", "left", "parts", "response")
-
-    def __init__(self) -> None:
-        self.left = False
-        self.form = b""
-        self.response: aiohttp.ClientResponse | None = None
-        self.parts: list[bytes] | None = None
-        self.ending: Ending | None = None
-
-    def heard(self, call: Call, seconds: float, seen: Seen | None = None, exchange: Exchange | None = None) -> Heard:
-        """The call for a listener; without `seen` it was cancelled."""
-        if isinstance(seen, tuple):
-            return Heard(call, self.form, self.left, seconds, *seen, None, exchange)
-        response = self.response
-        head = (None, {}) if response is None else (response.status, response.headers)
-        # An answer that is too long is left by this side: nothing was raised.
-        ending = self.ending or "closed"
-        return Heard(call, self.form, self.left, seconds, *head, b"".join(self.parts or ()), ending, exchange)
 
 
 def ending_of(fault: BaseException) -> Ending:

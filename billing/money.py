@@ -3,6 +3,7 @@
 No float is ever computed with. Nothing is guessed: an amount that can be read in two ways is refused.
 """
 
+import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -18,11 +19,13 @@ _GROUP: Final = 3
 _MOST_DIGITS: Final = 12
 _LONGEST_TEXT: Final = 40
 
-_SPACES: Final = frozenset(" \u00a0\u202f")
-"""What stands between thousands: a space, a no-break space, a narrow no-break space."""
+_SPACES: Final = frozenset(" \u00a0\u202f\u2007\u2009")
+"""What stands between thousands: a space, a no-break space, a narrow one, one as wide as a digit, a thin one."""
 _SEPARATORS: Final = frozenset(".,")
 _MINUS: Final = frozenset("-\u2212")
 _DIGITS: Final = frozenset("0123456789")
+_CURRENCY: Final = re.compile(r"(?:р|руб|рубль|рубля|рублей|rub)\.?\Z|₽\Z", re.IGNORECASE)
+"""The rouble at the end of an amount: no other currency is known here."""
 
 _LOOKALIKES: Final = {
     "a zero": "OoОо",
@@ -98,18 +101,15 @@ def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 
 
 
 def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
-    """An amount as people type it in a file: "1 234,50", "-12.5", "+7".
+    """An amount as people type it in a file: "1 234,50", "1,234.50", "-12.5", "(50,00)", "7 руб.".
 
-    Takes a sign, a decimal point or comma, and spaces between thousands; returns roubles with the
-    decimals that were written. Raises AmountError, with the place of the fault, for all else: among it
-    what has more than `places` decimals, and three digits after a lone separator.
+    Takes a sign, or brackets for a minus; a decimal point or comma; spaces between thousands, or whichever of point
+    and comma does not part the decimals; the rouble's name or sign at the end. Returns roubles with the decimals that
+    were written. Raises AmountError, with the place of the fault, for all else: among it what has more than `places`
+    decimals, and what can be read in two ways.
     """
     start, end = _bounds(text)
-    negative = text[start] in _MINUS
-    if negative or text[start] == "+":
-        start += 1
-    if start == end:
-        raise AmountError("there is a sign and no amount", start)
+    negative, start, end = _sign(text, start, end)
     _check_characters(text, start, end)
     separator = _separator(text, start, end)
     whole = _whole(text, start, separator)
@@ -121,12 +121,8 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
 
 
 def _bounds(text: str) -> tuple[int, int]:
-    """Where the amount starts and ends: spaces around it mean nothing."""
-    start, end = 0, len(text)
-    while start < end and text[start] in _SPACES:
-        start += 1
-    while end > start and text[end - 1] in _SPACES:
-        end -= 1
+    """Where the amount starts and ends, without spaces around it and the currency after it: they say nothing."""
+    start, end = _trimmed(text, 0, len(text))
     if start == end:
         raise AmountError("the amount is empty", 1)
     if end - start > _LONGEST_TEXT:
@@ -134,7 +130,38 @@ def _bounds(text: str) -> tuple[int, int]:
             f"the text is {end - start} characters long, no amount is longer than {_LONGEST_TEXT}",
             start + _LONGEST_TEXT + 1,
         )
+    return _without_currency(text, start, end)
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start] in _SPACES:
+        start += 1
+    while end > start and text[end - 1] in _SPACES:
+        end -= 1
     return start, end
+
+
+def _without_currency(text: str, start: int, end: int) -> tuple[int, int]:
+    match = _CURRENCY.search(text, start, end)
+    if match is None:
+        return start, end
+    first, last = _trimmed(text, start, match.start())
+    if first == last:
+        raise AmountError(f"there is {match[0].strip()!r} and no amount", match.start() + 1)
+    return first, last
+
+
+def _sign(text: str, start: int, end: int) -> tuple[bool, int, int]:
+    """Whether the amount is below zero, and where it starts and ends without what says so."""
+    if text[start] == "(" and text[end - 1] == ")" and end - start > 1:
+        inner = _trimmed(text, start + 1, end - 1)
+        if inner[0] == inner[1]:
+            raise AmountError("there are brackets and no amount", start + 1)
+        return True, *_without_currency(text, *inner)
+    signed = text[start] in _MINUS or text[start] == "+"
+    if signed and start + 1 == end:
+        raise AmountError("there is a sign and no amount", start + 1)
+    return text[start] in _MINUS, start + signed, end
 
 
 def _check_characters(text: str, start: int, end: int) -> None:
@@ -160,6 +187,8 @@ def _describe(character: str) -> str:  # noqa: PLR0911 — a list of cases
         return f"{character!r}, a digit of another script ({name}): only 0 to 9 are read"
     if character in "+-\u2212":
         return f"a second or misplaced sign, {character!r}"
+    if character in "()":
+        return f"{character!r}; brackets that mean a minus stand around the whole amount, and without another sign"
     if character.isspace() or not character.isprintable():
         return f"the invisible character U+{ord(character):04X} ({name})"
     if character.isalpha():
@@ -170,18 +199,25 @@ def _describe(character: str) -> str:  # noqa: PLR0911 — a list of cases
 def _separator(text: str, start: int, end: int) -> int:
     """The index of the decimal separator, `end` when there is none."""
     found = [place for place in range(start, end) if text[place] in _SEPARATORS]
-    if len(found) > 1:
+    if not found:
+        return end
+    last = found[-1]
+    if len(found) == 1:
+        return last
+    if len({text[place] for place in found}) == 1:
+        # Decimals have one separator at most: several of a kind part thousands.
+        return end
+    if text[last] in {text[place] for place in found[:-1]}:
         raise AmountError(
-            f"character {found[1] + 1} is a second separator, {text[found[1]]!r}: "
-            "thousands are parted by spaces only",
-            found[1] + 1,
+            f"character {last + 1} is {text[last]!r} once more: what parts the decimals stands there once", last + 1
         )
-    return found[0] if found else end
+    return last
 
 
 def _whole(text: str, start: int, end: int) -> str:
-    """The digits before the separator, without the spaces between thousands."""
+    """The digits before the decimal separator, without what stands between thousands."""
     groups: list[str] = []
+    parted_by: set[str] = set()
     place = start
     while place <= end:
         stop = place
@@ -189,14 +225,17 @@ def _whole(text: str, start: int, end: int) -> str:
             stop += 1
         group = text[place:stop]
         if not group:
-            what = "a space where no thousands part" if stop < end else "not preceded by a digit"
-            raise AmountError(f"character {stop + 1} is {what}", stop + 1)
+            raise AmountError(f"character {stop + 1} is {_misplaced(text, stop, end)}", stop + 1)
         if (groups and len(group) != _GROUP) or (stop < end and len(group) > _GROUP):
             raise AmountError(
                 f"the digits {group!r} at character {place + 1} are no group of thousands: "
-                "a space parts three digits from the next three",
+                "what parts thousands has three digits after it",
                 place + 1,
             )
+        if stop < end:
+            parted_by.add(" " if text[stop] in _SPACES else text[stop])
+            if len(parted_by) > 1:
+                raise AmountError(f"character {stop + 1} parts the thousands in another way than before", stop + 1)
         groups.append(group)
         place = stop + 1
     digits = "".join(groups)
@@ -207,6 +246,12 @@ def _whole(text: str, start: int, end: int) -> str:
     return digits
 
 
+def _misplaced(text: str, place: int, end: int) -> str:
+    if place == end or text[place] in _SEPARATORS:
+        return "not preceded by a digit"
+    return "a space where no thousands part"
+
+
 def _check_decimals(text: str, start: int, separator: int, end: int, places: int) -> None:
     for place in range(separator + 1, end):
         if text[place] in _SPACES:
@@ -215,15 +260,17 @@ def _check_decimals(text: str, start: int, separator: int, end: int, places: int
     if count == 0:
         raise AmountError(f"character {separator + 1} is a separator with no decimals after it", separator + 1)
     before = text[start:separator]
-    ambiguous = count == _GROUP and len(before) <= _GROUP and before != "0"
+    if count == _GROUP and len(before) <= _GROUP and before != "0":
+        raise AmountError(_two_ways(text[start:end], before, text[separator + 1 : end]), separator + 1)
     if count > places:
-        doubt = "; or is the separator meant to part thousands? Those take a space" if ambiguous else ""
         raise AmountError(
-            f"{text[start:end]} has {count} decimals; the billing's kopecks take {places}{doubt}",
-            separator + places + 2,
+            f"{text[start:end]} has {count} decimals; the billing's kopecks take {places}", separator + places + 2
         )
-    if ambiguous:
-        raise AmountError(
-            f"{text[start:end]} can be read in two ways: as thousands, or as {count} decimals",
-            separator + 1,
-        )
+
+
+def _two_ways(written: str, before: str, after: str) -> str:
+    """Both readings of a lone separator with three digits after it, and how to write the one that is meant."""
+    return (
+        f"{written} can be read in two ways, as {before}{after} roubles and as {before} roubles and a fraction: "
+        f"write {before}{after}.00 for the first, {before}.{after[:_KOPECK_PLACES]} with two decimals for the second"
+    )

@@ -17,7 +17,7 @@ OPENING_BALANCE: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A row of `FINANCE_OPERATIONS`; `op_summa` in roubles, `storno` where it was reversed."""
+    """A row of `FINANCE_OPERATIONS`; `op_summa` in roubles, `storno` where it was reversed, `day` as 2019-06-01."""
 
     op_id: int
     abonent_id: int
@@ -25,13 +25,23 @@ class Operation:
     op_summa: Decimal
     descr: str
     storno: bool
+    day: str = ""
 
 
 def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> Iterator[Operation]:
     """All operations of one type on these subscribers, reversed ones too."""
     for chunk in chunks(dict.fromkeys(ids)):
         values: Values = {"ids": chunk, "type": op_type}
-        for op_id, abonent, kind, summa, descr, storno in database.query(
+        for op_id, abonent, kind, summa, descr, storno, happened in database.query(
             statement("operations", "of_abonents"), values
         ):
-            yield Operation(op_id, abonent, kind, roubles(summa), descr or "", bool(storno))
+            day = f"{happened:%Y-%m-%d}" if happened else ""
+            yield Operation(op_id, abonent, kind, roubles(summa), descr or "", bool(storno), day)
+
+
+def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Each of these subscribers who has operations, of any type, with the id of the last one."""
+    for chunk in chunks(dict.fromkeys(ids)):
+        for row in database.query(statement("operations", "newest"), {"ids": chunk}):
+            abonent, op_id = row
+            yield abonent, op_id

@@ -145,7 +145,7 @@ class Recording:
                 begun.append(head)
                 for each in rest:
                     line = b"".join(begun)
-                    if not (line.startswith(b"{") and line.endswith(b"}")):
+                    if not _is_json(line):
                         # Damaged bytes can still unpack to something, and in it may be ends of lines.
                         return
                     yield line
@@ -171,3 +171,11 @@ class Recording:
                 yield piece
             yield unpack.flush()
             self.whole = unpack.eof
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return True

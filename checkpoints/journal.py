@@ -8,13 +8,13 @@ a run (`lock.RunLock`).
 import os
 import secrets
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -23,7 +23,23 @@ import msgspec
 from checkpoints import rows
 from checkpoints.errors import ForbiddenTransition, JournalUnreadable, NoSuchRun
 from checkpoints.lock import Holder, RunLock, read_holder
-from checkpoints.records import Change, Decision, Item, NewItem, NewRun, Page, Reason, Refusal, Run, Totals, Twin
+from checkpoints.records import (
+    Change,
+    Command,
+    Comparison,
+    Correction,
+    Decision,
+    Item,
+    NewItem,
+    NewRun,
+    Page,
+    Reason,
+    Refusal,
+    Run,
+    Shift,
+    Totals,
+    Twin,
+)
 from checkpoints.statements import statement
 from checkpoints.states import State
 from checkpoints.store import connect, prepare
@@ -33,6 +49,9 @@ Result = TypeVar("Result")
 
 Judge = Callable[[NewItem, Sequence[Twin]], NewItem | Refusal]
 """Says what becomes of a row, given what the journal already has of the same key: kept, skipped, or refused."""
+
+ANOTHER_CALL: Final = "another call"
+"""How two lists differ in a row that has the same amount and state in both."""
 
 NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Letters of a run's name: none that is mistaken for another when it is read out over the telephone."""
@@ -118,6 +137,26 @@ class Journal:
 
         await self._writer.do(work)
 
+    async def pause(self, run: Run, who: str) -> None:
+        """The run sends nothing from now on, whoever takes it up; one that is paused stays paused as it was."""
+        await self._writer.do(_run_statement("pause_run", run, who=who, now=_now()))
+
+    async def unpause(self, run: Run) -> None:
+        """The run may send again."""
+        await self._writer.do(_run_statement("unpause_run", run))
+
+    async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
+        """Keep what somebody told the run, and what came of it."""
+        await self._writer.do(
+            _run_statement("note_command", run, who=who, command=command, answer=answer, now=_now())
+        )
+
+    async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
+        """The last `size` of what people told the run, the oldest first."""
+        wanted = {"run_id": run.run_id, "size": size}
+        found = await self._read(lambda db: db.execute(statement("commands"), wanted).fetchall())
+        return [rows.to_command(row) for row in found]
+
     def lock(self, run: Run) -> RunLock:
         """The lock that makes us the run's one runner."""
         return RunLock(self._lock_path(run))
@@ -145,6 +184,28 @@ class Journal:
             )
             db.execute(statement("freeze_refusals"), {"run_id": run.run_id, "rows": rows.of_refusals(refusals)})
             db.execute(statement("move_cursor"), {"run_id": run.run_id, "cursor": page.cursor})
+            return judged
+
+        return await self._writer.do(work)
+
+    async def correct(self, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
+        """Freeze corrected rows into a run that has their faulty ones, in one commit; returns what each became.
+
+        The rejected item that a row corrects becomes replaced, the refused row mended, so that the run's counts and
+        sums have each row once. A row that is refused again replaces nothing.
+        """
+
+        def work(db: sqlite3.Connection) -> list[NewItem | Refusal]:
+            judged = _judge_page(db, run, [one.item for one in page], judge)
+            taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
+            items = [verdict for verdict in judged if isinstance(verdict, NewItem)]
+            numbers = [one.number for one in taken if one.number is not None]
+            ids = [one.refusal_id for one in taken if one.refusal_id is not None]
+            when = {"run_id": run.run_id, "now": _now()}
+            db.execute(statement("replace_items"), {**when, "numbers": msgspec.json.encode(numbers).decode()})
+            db.execute(statement("mend_refusals"), {**when, "ids": msgspec.json.encode(ids).decode()})
+            (last,) = db.execute(statement("last_number"), {"run_id": run.run_id}).fetchone()
+            db.execute(statement("freeze_items"), {**when, "rows": rows.of_new_items(items, last + 1)})
             return judged
 
         return await self._writer.do(work)
@@ -195,6 +256,18 @@ class Journal:
         )
         return [rows.to_item(row) for row in found]
 
+    async def find_refusal(
+        self, run: Run, *, refusal_id: int | None = None, line: int | None = None
+    ) -> tuple[int, bool] | None:
+        """The refused row of that id, else of that line: its id and whether it was corrected; None where none is."""
+        wanted = {"run_id": run.run_id, "refusal_id": refusal_id, "line": line}
+        found = await self._read(lambda db: db.execute(statement("find_refusals"), wanted).fetchone())
+        return None if found is None else (int(found[0]), bool(found[1]))
+
+    async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
+        """What would become of these items if they were frozen now; nothing is written."""
+        return await self._read(lambda db: _judge_page(db, run, items, judge))
+
     async def decisions(self, run: Run) -> list[Decision]:
         """What people decided of the run's items, the oldest first."""
         found = await self._read(lambda db: db.execute(statement("decisions"), {"run_id": run.run_id}).fetchall())
@@ -210,6 +283,36 @@ class Journal:
         }
         found = await self._read(lambda db: db.execute(statement("items"), wanted).fetchall())
         return [rows.to_item(row) for row in found]
+
+    async def compare(self, old: Run, new: Run, *, size: int = 20, plain: Callable[[str], str] = str) -> Comparison:
+        """How the lists of two runs differ; `size` bounds the examples, and of payloads their `plain` is compared."""
+
+        def read(db: sqlite3.Connection) -> Comparison:
+            counts: Counter[str] = Counter()
+            examples: list[Shift] = []
+            for row in db.execute(statement("plan_changes"), {"old": old.run_id, "new": new.run_id}):
+                *told, before, now = row
+                shift = rows.to_shift(told)
+                if shift.kind == ANOTHER_CALL and plain(before) == plain(now):
+                    continue
+                counts[shift.kind] += 1
+                if len(examples) < size:
+                    examples.append(shift)
+            return Comparison(counts, examples)
+
+        return await self._read(read)
+
+    async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
+        """Up to `size` accepted items behind number `after` whose effect stands: it was not taken back."""
+        wanted = {"run_id": run.run_id, "after": after, "size": size}
+        found = await self._read(lambda db: db.execute(statement("in_effect"), wanted).fetchall())
+        return [rows.to_item(row) for row in found]
+
+    async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
+        """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""
+        ids = msgspec.json.encode(item_ids).decode()
+        found = await self._read(lambda db: db.execute(statement("entered_anew"), {"ids": ids}).fetchall())
+        return {int(item_id): str(name) for item_id, name in reversed(found)}
 
     async def each_page(self, run: Run, states: Collection[State], *, size: int = 1000) -> AsyncIterator[list[Item]]:
         """All items in one of `states`, page by page, each page read when it is wanted."""

@@ -1,6 +1,6 @@
 """What the journal takes and gives, as frozen records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -40,7 +40,10 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as the journal has it. Times are UTC; `name` is the short word the operator types."""
+    """A run as the journal has it. Times are UTC; `name` is the short word the operator types.
+
+    One with a `paused_at` sends nothing until somebody lets it go on, whoever takes it up.
+    """
 
     run_id: int
     name: str
@@ -55,6 +58,8 @@ class Run:
     frozen_at: datetime | None
     approved_at: datetime | None
     discarded_at: datetime | None
+    paused_at: datetime | None = None
+    paused_by: str | None = None
 
     @property
     def stage(self) -> Stage:
@@ -72,7 +77,7 @@ class NewItem:
 
     `key` is the business key (what must not be entered twice), `label` what people call it, `lane` what allows only
     one write at a time, `payload` the JSON that the job makes its call from, `row` the input's own cells. An item
-    with a `skip_reason` is frozen as skipped.
+    with a `skip_reason` is frozen as skipped. `undoes` is the item of an earlier run that it takes back.
     """
 
     key: str
@@ -83,6 +88,7 @@ class NewItem:
     line: int | None = None
     row: tuple[str, ...] = ()
     skip_reason: str | None = None
+    undoes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,16 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """What somebody told a run: `who` is a user, host and process, `command` as typed, `answer` what came of it."""
+
+    who: str
+    command: str
+    answer: str
+    given_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Twin:
     """An item of the same effect that the journal already has: same job, same target, same key."""
 
@@ -197,3 +213,34 @@ class Reason:
     line: int | None
     label: str
     example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A row of which two lists say different things, by its business key; `kind` says what, in words."""
+
+    kind: str
+    key: str
+    label: str
+    before: Decimal | None
+    now: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How two lists differ: how many rows of each kind, and the first of them."""
+
+    counts: Mapping[str, int]
+    examples: Sequence[Shift]
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A corrected row for a run: the item it became, and what it takes the place of.
+
+    That is a rejected item of the run, by its number, or a refused row, by its id.
+    """
+
+    item: NewItem
+    number: int | None = None
+    refusal_id: int | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from checkpoints.records import Change, Item, NewItem, NewRun, Reason, Refusal, Run, Twin
+from checkpoints.records import Change, Command, Item, NewItem, NewRun, Reason, Refusal, Run, Shift, Twin
 from checkpoints.states import State
 
 _encode = msgspec.json.Encoder().encode
@@ -44,6 +44,7 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> str:
                 _encode(item.row).decode(),
                 State.PENDING if item.skip_reason is None else State.SKIPPED,
                 item.skip_reason,
+                item.undoes,
             )
             for number, item in enumerate(items, first_number)
         ]
@@ -64,7 +65,9 @@ def of_changes(changes: Sequence[Change]) -> str:
 
 def to_run(row: Sequence[Any]) -> Run:
     """A row of `runs.sql`."""
-    created, frozen, approved, discarded = (datetime.fromisoformat(text) if text else None for text in row[9:13])
+    created, frozen, approved, discarded, paused = (
+        datetime.fromisoformat(text) if text else None for text in row[9:14]
+    )
     if created is None:
         raise ValueError(f"run {row[1]} has no time of creation")
     return Run(
@@ -81,7 +84,15 @@ def to_run(row: Sequence[Any]) -> Run:
         frozen_at=frozen,
         approved_at=approved,
         discarded_at=discarded,
+        paused_at=paused,
+        paused_by=row[14],
     )
+
+
+def to_command(row: Sequence[Any]) -> Command:
+    """A row of `commands.sql`."""
+    who, command, answer, given_at = row
+    return Command(who, command, answer, datetime.fromisoformat(given_at))
 
 
 def to_item(row: Sequence[Any]) -> Item:
@@ -120,6 +131,12 @@ def to_reason(row: Sequence[Any]) -> Reason:
     """A row of `reasons.sql`."""
     kind, count, amount, line, label, example = row
     return Reason(kind or "", count, Decimal(amount), line, label, example or "")
+
+
+def to_shift(row: Sequence[Any]) -> Shift:
+    """A row of `plan_changes.sql`."""
+    kind, key, label, before, now = row
+    return Shift(kind, key, label, _amount(before), _amount(now))
 
 
 def _amount_text(amount: Decimal | None) -> str | None:

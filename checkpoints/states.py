@@ -26,6 +26,8 @@ class State(StrEnum):
     """A person has to decide."""
     APPLIED = "applied"
     """Read back from the billing as wanted."""
+    REPLACED = "replaced"
+    """Rejected, and a corrected row of the same run has taken its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     ),
     Transition(State.MANUAL, State.PENDING, "a person decided that it is not in the billing and is to be sent"),
     Transition(State.ACCEPTED, State.APPLIED, "read back as wanted"),
+    Transition(State.REJECTED, State.REPLACED, "a corrected row of the input has taken its place"),
 )
 
 OPEN: frozenset[State] = frozenset({State.PENDING, State.SENDING, State.UNKNOWN})

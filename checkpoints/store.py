@@ -39,6 +39,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
+        connection.execute("pragma recursive_triggers = on")
     except sqlite3.Error as error:
         raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
     return connection
@@ -55,7 +56,7 @@ def prepare(path: Path, scripts: Sequence[str] | None = None) -> None:
     connection = connect(path)
     try:
         connection.execute("begin immediate")
-        found = _format(connection, path)
+        found = format_of(connection, path)
         if found > len(steps):
             raise JournalTooNew(
                 f"{path} was written by a newer carbon-migrate (format {found}; this one knows {len(steps)}): "
@@ -82,12 +83,13 @@ def _refuse_strangers(path: Path) -> None:
     """Look before `connect` does anything: it would turn another program's database into one with a WAL."""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            _format(connection, path)
+            format_of(connection, path)
     except sqlite3.Error as error:
         raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
 
 
-def _format(connection: sqlite3.Connection, path: Path) -> int:
+def format_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of the journal that is open, 0 for an empty file. Raises `JournalUnreadable` for a stranger's."""
     (application,) = connection.execute("pragma application_id").fetchone()
     (version,) = connection.execute("pragma user_version").fetchone()
     (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()

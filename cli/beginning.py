@@ -1,89 +1,136 @@
 """How a run begins: its identity, whether it was begun before, and what has to give way to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio.to_thread
 import structlog
 
+from billing.selects import select_of
 from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import NewRun, Run, Stage
 from checkpoints.states import OPEN, State
+from cli.answers import FILE
+from cli.ending import forget
 from cli.errors import CommandRefused
 from cli.names import PROGRAM
-from cli.sessions import AGAIN, FILE, build
+from cli.options import Calling, Rows
 from cli.texts import plain, rows
 from engine.job import Job
+from jobs.call import YES, chain_text
 from jobs.catalogue import kind
+from jobs.inputs import AGAIN, STDIN, Input
 from jobs.kinds import JobKind, parameters_of
-from jobs.services import Services
+from jobs.vault import BATCH, masked, new_batch, veiled
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What `run` was told to do: a job, its checked parameters, and its file as an absolute path."""
+    """What `run` was told to do: a job, its checked parameters, and where its rows come from.
+
+    The parameters have tokens in the place of `secrets`; `batch` is what the vault keeps the run's secrets under.
+    """
 
     kind: JobKind
     parameters: Mapping[str, str]
-    file: Path | None
+    rows: Input
     again: bool
+    batch: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def recorded(self) -> dict[str, str]:
         """What the journal keeps, enough to build the job anew."""
-        file = {FILE: str(self.file)} if self.file else {}
-        return {**self.parameters, **file, **({AGAIN: "yes"} if self.again else {})}
+        batch = {BATCH: self.batch} if any(parameter.secret for parameter in self.kind.parameters) else {}
+        return {**self.parameters, **self.rows.recorded, **batch, **({AGAIN: "yes"} if self.again else {})}
 
 
-def order_of(job: str, file: Path | None, settings: Sequence[str], *, again: bool) -> Order:
-    """The order that a command line gives; nothing is read yet. Raises `ParameterRefused` and `CommandRefused`."""
-    wanted = kind(job)
-    parameters = parameters_of(wanted, _pairs(settings))
-    if file is not None and not wanted.takes_file:
-        raise CommandRefused(
-            f"{wanted.name} takes no file, its rows come from the billing's database: leave {plain(file)} out.\n"
-            f"An example: {wanted.example}"
-        )
-    if file is None and wanted.takes_file:
-        raise CommandRefused(f"{wanted.name} reads a file: name it.\nAn example: {wanted.example}")
-    return Order(wanted, parameters, None if file is None else Path.cwd() / file, again)
+def order_of(job: str, rows: Input, said: Mapping[str, str], *, again: bool) -> Order:
+    """The order that a command line or a job file gives; nothing is read yet.
+
+    What is `said` beside the job's own parameters is bound to the `:names` of a select. Raises `ParameterRefused` and
+    `CommandRefused`.
+    """
+    if rows.file and rows.sql:
+        raise CommandRefused("the rows come from a file or from --sql, not from both: leave one out")
+    wanted = kind(job, said)
+    bound = _bound(wanted, rows, said)
+    parameters = parameters_of(wanted, {name: value for name, value in said.items() if name not in bound})
+    batch = new_batch()
+    values, secrets = veiled(wanted.parameters, parameters, batch)
+    return Order(wanted, values, replace(rows, values=bound), again, batch, secrets)
 
 
-def _pairs(settings: Sequence[str]) -> dict[str, str]:
+def _bound(wanted: JobKind, rows: Input, said: Mapping[str, str]) -> dict[str, str]:
+    """What is said for the `:names` of the select, and is no parameter of the job."""
+    names = select_of(rows.sql).parameters if rows.sql else ()
+    own = {parameter.name for parameter in wanted.parameters}
+    return {name: said[name] for name in names if name in said and name not in own}
+
+
+def said_of(settings: Sequence[str], calling: Calling) -> dict[str, str]:
+    """All that a command line says to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
+    said = pairs(settings, "--set")
+    flags = {
+        "model": calling.model or "",
+        "chain": chain_text(calling.chain) if calling.chain else "",
+        "fields": calling.fields or "",
+        "repeatable": YES if calling.repeatable else "",
+        "look_up": calling.look_up or "",
+    }
+    return {**said, **{name: value for name, value in flags.items() if value}}
+
+
+def input_of(file: str | None, rows: Rows) -> Input:
+    """The rows as a command line names them; a path is taken from the working folder."""
+    columns = tuple(name.strip() for name in (rows.columns or "").split(",") if name.strip())
+    return Input(
+        file="" if file is None else STDIN if file == STDIN else str(Path.cwd() / file),
+        sql=rows.sql or "",
+        columns=columns,
+        mapping=pairs(rows.mapping or [], "--map"),
+        encoding=rows.encoding,
+        delimiter=rows.delimiter or "",
+        sheet=rows.sheet or "",
+    )
+
+
+def pairs(settings: Sequence[str], flag: str) -> dict[str, str]:
+    """NAME=VALUE as typed after a flag. Raises `CommandRefused` for one without a name, or given twice."""
     pairs: dict[str, str] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise CommandRefused(f"--set {plain(setting)}: write it as --set name=value")
+            raise CommandRefused(f"{flag} {plain(setting)}: write it as {flag} name=value")
         if name in pairs:
-            raise CommandRefused(f"--set {name}=… is given twice: which is meant?")
+            raise CommandRefused(f"{flag} {name}=… is given twice: which is meant?")
         pairs[name] = value
     return pairs
 
 
-async def begin(order: Order, target: str, services: Services, journal: Journal) -> tuple[Run, Job]:
+async def begin(job: Job, recorded: Mapping[str, str], target: str, journal: Journal) -> Run:
     """Enter a new run into the journal, unless it would be one that is already under way.
 
-    Raises `CommandRefused` when it would, `InputRefused` when the input cannot be read at all.
+    `recorded` is what the journal keeps to build the job anew. Raises `CommandRefused` when it is under way,
+    `InputRefused` when the input cannot be read at all.
     """
-    job = build(order.kind, order.parameters, order.file, services)
-    new = await anyio.to_thread.run_sync(lambda: _new_run(order, job, target))
+    new = await anyio.to_thread.run_sync(lambda: _new_run(job, recorded, target))
     for run in await journal.runs():
         if run.job == new.job and run.target == new.target and run.source == new.source:
             await _give_way(run, new, journal)
-    return await journal.create_run(new), job
+    return await journal.create_run(new)
 
 
-def _new_run(order: Order, job: Job, target: str) -> NewRun:
+def _new_run(job: Job, recorded: Mapping[str, str], target: str) -> NewRun:
     source = job.source
     return NewRun(
         job=job.name,
-        parameters=order.recorded,
+        parameters=recorded,
         target=target,
         source=source.name,
         source_digest=source.digest,
@@ -105,7 +152,8 @@ async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
 
 
 def _identity(parameters: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in parameters.items() if name != AGAIN}
+    """What makes two runs the same. A secret is no part of it: nobody can tell here whether two of them are equal."""
+    return {name: masked(value) for name, value in parameters.items() if name not in {AGAIN, BATCH, FILE}}
 
 
 async def _under_way(run: Run, journal: Journal) -> str:
@@ -136,6 +184,7 @@ async def give_up(run: Run, journal: Journal) -> None:
     try:
         with journal.lock(run):
             await journal.discard(run)
+            await forget(run, journal)
     except RunHeld as error:
         log.info("left alone", left_alone=run.name, why=str(error))
 

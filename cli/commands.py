@@ -1,7 +1,11 @@
 """`run` and `resume`: from a command line to a run that goes."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
+import anyio.to_thread
 import structlog
 
 from billing.database_errors import DatabaseAway
@@ -9,7 +13,10 @@ from billing.errors import BillingAway, BillingBusy
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import OPEN
+from cli import continuing
+from cli.answers import checked
 from cli.beginning import Order, begin, held, unfinished
+from cli.ending import wind_up
 from cli.errors import CommandRefused
 from cli.exits import Exit, outcome_of
 from cli.names import PROGRAM
@@ -17,29 +24,64 @@ from cli.options import Consent
 from cli.report import Closing, closing_screen
 from cli.running import Going, Means
 from cli.screen import Screen
-from cli.sessions import check_target, open_billing, open_existing, rebuild
+from cli.sessions import check_target, open_billing, open_existing, rebuild, vault_of, with_vault
 from cli.settings import Settings
+from cli.steering import let_go_on
 from cli.texts import moment, plain, rows, shown
 from engine.policy import Policy
+from jobs.inputs import Input
+from jobs.vault import Vault, beside
+from jobs.work import build
 
 log = structlog.get_logger(__name__)
 
 
-async def run(
-    order: Order, settings: Settings, policy: Policy, consent: Consent, screen: Screen, *, record: Path | None = None
+async def run(  # noqa: PLR0913 - what the command line says, a thing each
+    order: Order,
+    settings: Settings,
+    policy: Policy,
+    consent: Consent,
+    screen: Screen,
+    *,
+    record: Path | None = None,
+    output: Path | None = None,
 ) -> Closing:
-    """Begin a run and take it as far as it goes.
+    """Begin a run and take it as far as it goes; `output` is the file for the answers of a job that reads.
 
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
-    async with open_billing(settings, record) as billing, open_journal(settings.journal.value) as journal:
-        log.debug("the billing answers", version=billing.health.version, seconds=round(billing.health.seconds, 3))
-        begun, job = await begin(order, settings.target, billing.services, journal)
-        return await Going(begun, job, Means(billing, journal, policy, consent, screen), fresh=True).go()
+    _check_files(order, output)
+    async with open_billing(settings, record) as opened, open_journal(settings.journal.value) as journal:
+        log.debug("the billing answers", version=opened.health.version, seconds=round(opened.health.seconds, 3))
+        return await begun_run(order, settings, Means(opened, journal, policy, consent, screen), output=output)
 
 
-async def resume(
-    name: str | None,
+async def begun_run(
+    order: Order,
+    settings: Settings,
+    means: Means,
+    *,
+    output: Path | None = None,
+    remembered: Mapping[str, str] = MappingProxyType({}),
+) -> Closing:
+    """Begin a run of this order and take it as far as it goes; `remembered` is what the run keeps besides.
+
+    Raises what `run` raises.
+    """
+    file = _check_files(order, output)
+    vault = Vault(beside(means.journal.path), order.batch)
+    billing = with_vault(means.billing, vault)
+    job = build(order.kind, billing.services, order.parameters, order.rows)
+    begun = await begin(job, {**order.recorded, **file, **remembered}, settings.target, means.journal)
+    # Once the run remembers what they are kept under, they are wiped in any case.
+    await anyio.to_thread.run_sync(vault.keep, order.secrets)
+    return await Going(begun, job, replace(means, billing=billing), fresh=True).go()
+
+
+async def go_on(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each
+    name: str,
+    job: str,
+    rows: Input,
     settings: Settings,
     policy: Policy,
     consent: Consent,
@@ -47,9 +89,35 @@ async def resume(
     *,
     record: Path | None = None,
 ) -> Closing:
+    """Take corrected rows into the run that they belong to, and take it as far as it goes.
+
+    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
+    """
+    if not rows.file:
+        raise CommandRefused("--continue takes a file of corrected rows: name it")
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        if run.job != job:
+            raise CommandRefused(f"run {run.name} is one of {run.job}, not of {plain(job)}")
+        async with open_billing(settings, record) as opened:
+            billing = with_vault(opened, vault_of(run, journal))
+            return await continuing.go_on(name, rows, settings, Means(billing, journal, policy, consent, screen))
+
+
+async def resume(  # noqa: PLR0913 - what the command line says, a thing each
+    name: str | None,
+    settings: Settings,
+    policy: Policy,
+    consent: Consent,
+    screen: Screen,
+    *,
+    record: Path | None = None,
+    unpause: bool = False,
+) -> Closing:
     """Take a run up where it stands: the one of that name, or the only one that is not at its end.
 
-    Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
+    One that is paused waits until somebody lets it go on, unless it is to `unpause` at once. Raises `CommandRefused`,
+    `BillingError` and `JournalError`; nothing was sent then.
     """
     journal_path = settings.journal.value
     if name is None and not journal_path.exists():
@@ -66,8 +134,11 @@ async def resume(
             raise await held(chosen, journal, f"another process works on this run: {holder}")
         check_target(chosen, settings)
         try:
-            async with open_billing(settings, record) as billing:
-                job = rebuild(chosen, billing.services)
+            async with open_billing(settings, record) as opened:
+                billing = with_vault(opened, vault_of(chosen, journal))
+                job = await rebuild(chosen, billing.services, journal)
+                if unpause and chosen.paused_at:
+                    await let_go_on(chosen, journal)
                 return await Going(chosen, job, Means(billing, journal, policy, consent, screen), fresh=False).go()
         except (BillingAway, BillingBusy, DatabaseAway) as error:
             raise CommandRefused(
@@ -93,10 +164,34 @@ async def _chosen(name: str | None, journal: Journal) -> Run | None:
 async def _at_its_end(run: Run, journal: Journal, screen: Screen) -> Closing:
     """A run of which nothing is left to send: how it came out."""
     totals = await journal.totals(run)
-    closing = Closing(outcome_of(totals), run.name, run.job, totals)
+    # A kill may have come between the last answer and what there was to do then.
+    ending = await wind_up(run, journal, anew=False)
+    code = Exit.STOPPED if ending.trouble else outcome_of(totals)
+    closing = Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)
     screen.say("There is nothing to resume: this run is at its end.")
     screen.result(await closing_screen(closing, run, journal), good=closing.exit is Exit.DONE)
+    if ending.shown is not None:
+        screen.result(ending.shown)
     return closing
+
+
+def _check_files(order: Order, output: Path | None) -> dict[str, str]:
+    """What the run remembers of the file for its answers. Raises `CommandRefused` for files that cannot be made.
+
+    A file that is there already is refused: nobody may lose one.
+    """
+    file = checked(order.kind.name, order.parameters, output) if output else {}
+    for parameter in order.kind.parameters:
+        if not parameter.makes_file:
+            continue
+        path = Path(order.parameters[parameter.name])
+        if path.exists():
+            raise CommandRefused(
+                f"--set {parameter.name}={path}: this file is there already; name another one, or take it away"
+            )
+        if not path.parent.is_dir():
+            raise CommandRefused(f"--set {parameter.name}={path}: there is no folder {path.parent}")
+    return file
 
 
 async def _what(run: Run, journal: Journal) -> str:

@@ -1,7 +1,5 @@
 """What is seen while a run works: a bar on a terminal, a line every few seconds elsewhere."""
 
-import time
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -18,6 +16,7 @@ from cli.screen import Screen
 from cli.signals import beside
 from cli.texts import count, duration, plain, shown
 from engine.progress import Progress
+from engine.status import Status
 
 LINE_EVERY: Final = 5.0
 """Seconds between two lines where there is no terminal."""
@@ -25,8 +24,11 @@ LINE_EVERY: Final = 5.0
 DRAWN_EVERY: Final = 0.2
 """Seconds between two drawings of the bar."""
 
-WINDOW: Final = 5.0
-"""Seconds that the present rate is measured over."""
+SLOW: Final = 10
+"""Rows a second below which a tenth of one is worth telling."""
+
+KINDS: Final = 3
+"""Kinds of error that are shown while a run goes."""
 
 STYLES: Final = {
     State.PENDING: "dim",
@@ -37,24 +39,8 @@ STYLES: Final = {
     State.UNKNOWN: "yellow",
     State.MANUAL: "bold yellow",
     State.APPLIED: "bold green",
+    State.REPLACED: "dim",
 }
-
-
-class Speed:
-    """Rows a second over the last few seconds; a pure function of what it is told."""
-
-    def __init__(self, window: float = WINDOW) -> None:
-        self._window = window
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def now(self, moment: float, done: int) -> float:
-        """Tell that `done` rows are done at `moment` (seconds); returns the rate, 0 at the beginning."""
-        self._seen.append((moment, done))
-        # The oldest kept is just outside the window, so that a full window is measured.
-        while len(self._seen) > 2 and self._seen[1][0] <= moment - self._window:  # noqa: PLR2004 - first and last
-            self._seen.popleft()
-        (begin, before), (end, after) = self._seen[0], self._seen[-1]
-        return (after - before) / (end - begin) if end > begin else 0.0
 
 
 @asynccontextmanager
@@ -81,7 +67,6 @@ async def sending_shown(progress: Progress, screen: Screen) -> AsyncIterator[Non
     if screen.voice.quiet:
         yield
     elif screen.err.is_terminal:
-        speed = Speed()
         live = Live(
             console=screen.err,
             transient=True,
@@ -94,7 +79,7 @@ async def sending_shown(progress: Progress, screen: Screen) -> AsyncIterator[Non
 
         async def draw() -> None:
             while True:
-                live.update(_bar(progress, _rate(speed, progress)), refresh=True)
+                live.update(screen_of(progress.status()), refresh=True)
                 await anyio.sleep(DRAWN_EVERY)
 
         with live:
@@ -106,67 +91,81 @@ async def sending_shown(progress: Progress, screen: Screen) -> AsyncIterator[Non
 
 
 async def _lines(progress: Progress, screen: Screen) -> None:
-    speed = Speed()
     while True:
-        _rate(speed, progress)
         await anyio.sleep(LINE_EVERY)
-        screen.err.print(line(progress, _rate(speed, progress)), soft_wrap=True)
+        screen.err.print(line(progress.status()), soft_wrap=True)
 
 
-def _rate(speed: Speed, progress: Progress) -> float:
-    # Until the journal's counts are taken up there is nothing to measure: what was done before is not our pace.
-    return speed.now(time.monotonic(), _sent(progress)) if progress.total else 0.0
+def line(status: Status) -> Text:
+    """Where the run stands, in one line: what matters most within its first 80 columns."""
+    return Text(", ".join([_place(status), *_pace(status), *_why(status), *_states(status), *_troubles(status)]))
 
 
-def line(progress: Progress, rate: float) -> Text:
-    """Where the run stands, in one line."""
-    return Text(", ".join([_place(progress), _pace(progress, rate), *_states(progress), *_troubles(progress)]))
+def screen_of(status: Status) -> Group:
+    """Where the run stands, in a few lines of 80 columns, a thought a line; what is longer wraps."""
+    head = Table.grid(padding=(0, 2))
+    total = status.to_send if status.intake_ended else None
+    head.add_row(
+        ProgressBar(total=total or None, completed=status.sent, width=36, pulse=total is None),
+        Text(_place(status), "bold"),
+    )
+    parts: list[Table | Text] = [head, Text(", ".join([*_pace(status), *_calls(status)]))]
+    states = Text()
+    for state in State:
+        if number := status.counts.get(state):
+            states.append(f"{state} ", "dim").append(f"{count(number)}   ", STYLES[state])
+    if status.retries:
+        states.append("sent again ", "dim").append(count(status.retries))
+    parts.append(states)
+    if status.held:
+        parts.append(Text("held ", "yellow").append(plain(status.held)))
+    elif status.why:
+        parts.append(Text("not faster for ", "dim").append(plain(status.why)))
+    for kind, number in list(status.errors.items())[:KINDS]:
+        parts.append(Text("error ", "dim").append(f"{count(number)} × {plain(kind, 160)}"))
+    if status.last_error:
+        parts.append(Text("last error ", "dim", no_wrap=True, overflow="ellipsis").append(plain(status.last_error)))
+    return Group(*parts)
 
 
-def _sent(progress: Progress) -> int:
-    return progress.done - progress.counts[State.SKIPPED]
-
-
-def _to_send(progress: Progress) -> int:
-    return progress.total - progress.counts[State.SKIPPED]
-
-
-def _place(progress: Progress) -> str:
-    sent, total = _sent(progress), _to_send(progress)
-    if not progress.intake_ended:
+def _place(status: Status) -> str:
+    sent, total = status.sent, status.to_send
+    if not status.intake_ended:
         return f"{count(sent)} of {count(total)} rows so far"
     return f"{count(sent)} of {count(total)} rows ({100 * sent // total if total else 100} %)"
 
 
-def _pace(progress: Progress, rate: float) -> str:
-    left = _to_send(progress) - _sent(progress)
-    eta = f", {duration(left / rate)} left" if rate > 0 and progress.intake_ended else ""
-    return f"{rate:.0f} rows/s{eta}"
+def _pace(status: Status) -> list[str]:
+    left = [] if status.eta is None or status.sent == status.to_send else [f"{duration(status.eta)} left"]
+    window = [f"{status.in_flight}/{status.window} in flight"] if status.window else []
+    return [f"{_rate(status.rate)} rows/s", *left, *window]
 
 
-def _states(progress: Progress) -> list[str]:
-    return [f"{count(number)} {state}" for state in State if (number := progress.counts[state])]
+def _rate(rate: float) -> str:
+    return f"{rate:.1f}" if 0 < rate < SLOW else f"{rate:.0f}"
 
 
-def _troubles(progress: Progress) -> list[str]:
-    held = [f"waiting: {plain(progress.held)}"] if progress.held else []
-    return held + ([f"last error: {plain(progress.last_error, 160)}"] if progress.last_error else [])
+def _why(status: Status) -> list[str]:
+    if status.held:
+        return [f"held: {plain(status.held)}"]
+    return [plain(status.why)] if status.why else []
 
 
-def _bar(progress: Progress, rate: float) -> Group:
-    head = Table.grid(padding=(0, 2))
-    total = _to_send(progress) if progress.intake_ended else None
-    bar = ProgressBar(total=total or None, completed=_sent(progress), width=36, pulse=total is None)
-    head.add_row(bar, Text(_place(progress), "bold"), Text(_pace(progress, rate)))
-    states = Text()
-    for state in State:
-        if number := progress.counts[state]:
-            states.append(f"{state} ", "dim").append(f"{count(number)}   ", STYLES[state])
-    if progress.retries:
-        states.append("sent again ", "dim").append(count(progress.retries))
-    parts: list[Table | Text] = [head, states]
-    if progress.last_error:
-        parts.append(Text("last error ", "dim", no_wrap=True, overflow="ellipsis").append(plain(progress.last_error)))
-    if progress.held:
-        parts.append(Text("waiting ", "yellow").append(plain(progress.held)))
-    return Group(*parts)
+def _calls(status: Status) -> list[str]:
+    """What is worth a look on a terminal, where there is room."""
+    average = [f"{_rate(status.average)} rows/s on average"] if status.average else []
+    times = [] if status.p50 is None or status.p95 is None else [f"{_seconds(status.p50)} to {_seconds(status.p95)}"]
+    return average + times
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
+def _states(status: Status) -> list[str]:
+    return [f"{count(number)} {state}" for state, number in status.counts.items()]
+
+
+def _troubles(status: Status) -> list[str]:
+    again = [f"{count(status.retries)} sent again"] if status.retries else []
+    return again + ([f"last error: {plain(status.last_error, 160)}"] if status.last_error else [])

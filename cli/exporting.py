@@ -6,11 +6,13 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain, count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TextIO
 
 import anyio.to_thread
@@ -26,8 +28,24 @@ from cli.settings import Settings
 from cli.texts import plain, rows, shown
 
 REFUSED: Final = "refused"
-CHOICES: Final = ", ".join([*State, REFUSED])
-COLUMNS: Final = ("carbon_line", "carbon_state", "carbon_answer", "carbon_message")
+CHOICES: Final = ", ".join([*State, REFUSED, "answers"])
+ROW: Final = "carbon_row"
+LINE: Final = "carbon_line"
+COLUMNS: Final = (ROW, LINE, "carbon_state", "carbon_answer", "carbon_message")
+"""What stands behind the input's own columns; by the first two `run --continue` knows which row was corrected.
+
+The first has run and number, as `k7m2q/12`; of a refused row, which has no number, `k7m2q/r5`.
+"""
+
+FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
+    {
+        "accepted": (State.ACCEPTED, State.APPLIED),
+        "rejected": (State.REJECTED, None),
+        "unknown": (State.UNKNOWN, State.SENDING),
+        "manual": (State.MANUAL,),
+    }
+)
+"""The files of a whole export, each with its states; None are the refused rows of the input."""
 STDOUT: Final = Path("-")
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -42,17 +60,46 @@ class Target:
     force: bool = False
 
 
+async def export_all(name: str, folder: Path, settings: Settings, screen: Screen, *, force: bool) -> Exit:
+    """Write the accepted, rejected, unknown and manual rows of a run, a file each; what has no rows gets no file.
+
+    Raises `CommandRefused` and `JournalError`.
+    """
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        totals = await journal.totals(run)
+        written = 0
+        for word, states in FILES.items():
+            number = totals.count(*(state for state in states if state)) + (totals.refused if None in states else 0)
+            if not number:
+                continue
+            path = folder / f"{run.name}-{word}.csv"
+            async with written_to(Target(path, force=force)) as out:
+                number = await _write(out, run, states, journal)
+            screen.say(f"{rows(number)} {word}: {shown(path)}")
+            written += 1
+        if not written:
+            screen.say(f"Run {run.name} has no rows that are {', '.join(FILES)}: no file is written.")
+    return Exit.DONE
+
+
+async def _write(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
+    written = 0
+    out.row([*run.header, *columns_of(run)])
+    for state in states:
+        async for page in _pages(run, state, journal):
+            await anyio.to_thread.run_sync(out.all, page)
+            written += len(page)
+    return written
+
+
 async def export(name: str, state: str, target: Target, settings: Settings, screen: Screen) -> Exit:
     """Write the rows of a run that are in `state`. Raises `CommandRefused` and `JournalError`."""
     wanted = _state(state)
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        written = 0
         async with written_to(target) as out:
-            out.row([*run.header, *COLUMNS])
-            async for page in _pages(run, wanted, journal):
-                await anyio.to_thread.run_sync(out.all, page)
-                written += len(page)
+            written = await _write(out, run, (wanted,), journal)
     where = "to stdout" if target.path == STDOUT else f"to {shown(target.path)}"
     screen.say(f"{rows(written)} of run {run.name} that {'is' if written == 1 else 'are'} {state}, written {where}")
     if not written and run.stage is Stage.DISCARDED and wanted is not None:
@@ -73,28 +120,45 @@ def _state(word: str) -> State | None:
 
 
 async def _pages(run: Run, state: State | None, journal: Journal) -> AsyncIterator[list[list[str]]]:
-    width = len(run.header)
     if state is not None:
         async for items in journal.each_page(run, {state}):
-            yield [_of_item(item, width) for item in items]
+            yield [of_item(item, run) for item in items]
         return
+    async for refused in refused_pages(run, journal):
+        yield refused
+
+
+async def refused_pages(run: Run, journal: Journal) -> AsyncIterator[list[list[str]]]:
+    """The refused rows of a run as rows of a file, page by page."""
     after = 0
     while page := await journal.refusals(run, after=after):
-        yield [_of_refusal(refusal, width) for _, refusal in page]
+        yield [of_refusal(refusal_id, refusal, run) for refusal_id, refusal in page]
         after = page[-1][0]
 
 
-def _of_item(item: Item, width: int) -> list[str]:
-    cells, _ = _fitted(item.row, width)
-    return [*cells, str(item.line or ""), str(item.state), item.answer or "", item.message or ""]
+def columns_of(run: Run) -> tuple[str, ...]:
+    """`COLUMNS` as they stand behind the run's own: one that the input has itself gets a number."""
+    taken = {name.strip().casefold() for name in run.header}
+    return tuple(
+        next(free for free in chain((name,), (f"{name}_{number}" for number in count(2))) if free not in taken)
+        for name in COLUMNS
+    )
 
 
-def _of_refusal(refusal: Refusal, width: int) -> list[str]:
-    cells, surplus = _fitted(refusal.row, width)
+def of_item(item: Item, run: Run) -> list[str]:
+    """An item as a row of a file: the input's own cells, and those of `COLUMNS`."""
+    cells, _ = _fitted(item.row, len(run.header))
+    place = f"{run.name}/{item.number}"
+    return [*cells, place, str(item.line or ""), str(item.state), item.answer or "", item.message or ""]
+
+
+def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
+    """A refused row as a row of a file, in the same way."""
+    cells, surplus = _fitted(refusal.row, len(run.header))
     message = f"{refusal.column}: {refusal.reason}" if refusal.column else refusal.reason
     if surplus:
         message = f"{message}; surplus cells: {' | '.join(surplus)}"
-    return [*cells, str(refusal.line or ""), REFUSED, "", message]
+    return [*cells, f"{run.name}/r{refusal_id}", str(refusal.line or ""), REFUSED, "", message]
 
 
 def _fitted(cells: Sequence[str], width: int) -> tuple[list[str], list[str]]:
@@ -122,10 +186,17 @@ class Sheet:
 
 
 def harmless(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula: an apostrophe goes before what is no plain number."""
-    if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
+    """A cell that no spreadsheet runs as a formula: an apostrophe goes before what is no plain number.
+
+    One more goes before what has such an apostrophe already, for `as_it_was` to take none that was there before.
+    """
+    bare = cell.lstrip("'")
+    return f"'{cell}" if bare.startswith(_FORMULA) and not _NUMBER.fullmatch(bare) else cell
+
+
+def as_it_was(cell: str) -> str:
+    """The cell that `harmless` has made this one of."""
+    return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell
 
 
 @asynccontextmanager
@@ -142,26 +213,30 @@ async def written_to(target: Target) -> AsyncIterator[Sheet]:
             # It must not close what it does not own.
             borrowed.detach()
         return
-    with _replacing(target) as stream:
+    with replacing(target) as made, made.open("w", encoding="utf-8-sig", newline="") as stream:
         yield Sheet(stream)
 
 
 @contextmanager
-def _replacing(target: Target) -> Iterator[TextIO]:
-    """A file that is renamed to its place once it is complete."""
+def replacing(target: Target) -> Iterator[Path]:
+    """An empty file, its owner's alone, that is renamed to its place once the context ends well.
+
+    Raises `CommandRefused` when something is there already or it cannot be written.
+    """
     path = target.path
     if path.exists() and not target.force:
         raise CommandRefused(f"{plain(path)} is there already: name another file, or give --force to overwrite it")
     try:
         # Beside its place, for a rename to be one step; its owner's alone, as the journal is.
-        handle, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
     except OSError as error:
         raise CommandRefused(f"{plain(path)} cannot be written: {error.strerror}") from error
+    made = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8-sig", newline="") as stream:
-            yield stream
-        Path(made).replace(path)
+        yield made
+        made.replace(path)
     except OSError as error:
         raise CommandRefused(f"{plain(path)} cannot be written: {error.strerror}") from error
     finally:
-        Path(made).unlink(missing_ok=True)
+        made.unlink(missing_ok=True)

@@ -16,18 +16,38 @@ import typer
 
 from billing.errors import BillingError
 from checkpoints.errors import ForbiddenTransition, JournalError
-from cli import commands, demo, doctor, exporting, jobs_list, mock, reconciling, recordings, status, verifying
-from cli.beginning import order_of
+from cli import (
+    answers,
+    commands,
+    demo,
+    doctor,
+    exporting,
+    jobs_list,
+    mock,
+    planning,
+    reconciling,
+    recordings,
+    status,
+    steering,
+    undoing,
+    verifying,
+    watching,
+)
+from cli.beginning import input_of, order_of, said_of
 from cli.errors import CommandRefused
 from cli.exits import Exit
+from cli.jobfile import command as jobfile
+from cli.jobfile.command import TOML
 from cli.logs import logging_to
 from cli.names import PROGRAM
-from cli.options import Consent, Flags, Pacing, Voice, grouped
+from cli.options import Calling, Consent, Flags, Pacing, Rows, Voice, grouped
 from cli.report import Closing, closing_object
 from cli.screen import Screen
 from cli.selftest import command as selftest
 from cli.settings import Settings, load
+from cli.translate import command as translate
 from engine.errors import CountsDiffer, EngineError, LookUpFailed
+from jobs.undoing import UNDO
 
 Result = TypeVar("Result")
 
@@ -44,6 +64,7 @@ app: Final = typer.Typer(
 app.add_typer(mock.app, name="mock")
 recordings.register(mock.app)
 selftest.register(app)
+translate.register(app)
 
 OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
 """What an operator can cause or mend: told in a sentence, never as a traceback."""
@@ -53,6 +74,14 @@ RecordFile = Annotated[
     Path | None,
     typer.Option("--record", metavar="FILE", help="Keep every exchange, without secrets, for `mock replay`."),
 ]
+AnswersFile = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="The answers of a job that reads: .csv, .xlsx or .jsonl."),
+]
+Unpause = Annotated[
+    bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Look again every second, until nobody works on the run.")]
 RunNameOrNone = Annotated[
     str | None, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")
 ]
@@ -103,8 +132,13 @@ def _program(
 @app.command()
 @grouped
 def run(  # noqa: PLR0913 - each is a flag or a group of them
-    job: Annotated[str, typer.Argument(metavar="JOB", help=f"What to do; `{PROGRAM} jobs` lists all.")],
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The rows, for jobs that read a file.")] = None,
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")
+    ],
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="The rows; - for standard input. Else --sql, or the job's own."),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
     ] = None,
@@ -112,7 +146,19 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     again: Annotated[
         bool, typer.Option("--again", help="Enter on top what an earlier run has entered already.")
     ] = False,
+    corrects: Annotated[
+        str | None,
+        typer.Option("--continue", metavar="RUN", help="FILE holds corrected rows of this run: take them into it."),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE.toml", help="Write what was typed as a job file, and send nothing."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
     record: RecordFile = None,
+    output: AnswersFile = None,
+    rows: Rows,
+    calling: Calling,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -121,17 +167,66 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     """Show what a job will do, ask, and do it; every row is remembered and can be taken up again."""
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        order = order_of(job, file, set_ or [], again=again)
-        return await commands.run(order, settings, pacing.policy, consent, screen, record=record)
+        if corrects is not None:
+            if set_ or again:
+                raise CommandRefused(f"--set and --again: run {corrects} remembers what it was told; leave them out")
+            if output is not None:
+                raise CommandRefused(f"-o {output}: run {corrects} remembers where its answers go; leave it out")
+            return await commands.go_on(
+                corrects, job, input_of(file, rows), settings, pacing.policy, consent, screen, record=record
+            )
+        if job.endswith(TOML):
+            return await jobfile.run(job, settings, pacing, consent, screen, record=record)
+        order = order_of(job, input_of(file, rows), said_of(set_ or [], calling), again=again)
+        if save is not None:
+            return jobfile.saved(order, save, screen, force=force)
+        return await commands.run(order, settings, pacing.policy, consent, screen, record=record, output=output)
 
     _close(flags, voice, job, work)
 
 
 @app.command()
 @grouped
-def resume(
+def plan(  # noqa: PLR0913 - each is a flag or a group of them
+    job: Annotated[str, typer.Argument(metavar="JOB", help=f"What to do; `{PROGRAM} jobs` lists all.")],
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The rows; - for standard input.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
+    ] = None,
+    *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Count as new what an earlier run has entered already.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Save the rows of each kind into this folder.")
+    ] = None,
+    rows: Rows,
+    calling: Calling,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Say what a run would do, from reading the billing: nothing is sent, and no real run is touched."""
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        try:
+            if job.endswith(TOML):
+                return await jobfile.plan(job, out, settings, screen)
+            order = order_of(job, input_of(file, rows), said_of(set_ or [], calling), again=again)
+            return await planning.plan(order, out, settings, screen)
+        except OPERATOR_ERRORS as error:
+            if voice.as_json:
+                screen.emit({"job": job, "exit": int(code_of(error)), "error": str(error)})
+            raise
+
+    _end(flags, voice, work)
+
+
+@app.command()
+@grouped
+def resume(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunNameOrNone = None,
     *,
+    unpause: Unpause = False,
     record: RecordFile = None,
     consent: Consent,
     pacing: Pacing,
@@ -141,16 +236,38 @@ def resume(
     """Go on with a run that was stopped, interrupted or killed; without a name, with the only one there is."""
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await commands.resume(name, settings, pacing.policy, consent, screen, record=record)
+        return await commands.resume(name, settings, pacing.policy, consent, screen, record=record, unpause=unpause)
 
     _close(flags, voice, None, work)
 
 
+@app.command()
+@grouped
+def undo(
+    name: RunName,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="How it is taken back; repeatable.")
+    ] = None,
+    *,
+    consent: Consent,
+    pacing: Pacing,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Take a run back: old values are set again, created entries reversed; what was changed since is left alone."""
+
+    async def work(settings: Settings, screen: Screen) -> Closing:
+        return await undoing.undo(name, set_ or [], settings, pacing.policy, consent, screen)
+
+    _close(flags, voice, UNDO, work)
+
+
 @app.command("status")
 @grouped
-def show_status(name: RunNameOrNone = None, *, flags: Flags, voice: Voice) -> None:
+def show_status(name: RunNameOrNone = None, *, watch: Watch = False, flags: Flags, voice: Voice) -> None:
     """Show all runs, or one of them in detail."""
-    _end(flags, voice, lambda settings, screen: status.status(name, settings, screen), logged=False)
+    show = watching.watch if watch else status.status
+    _end(flags, voice, lambda settings, screen: show(name, settings, screen), logged=False)
 
 
 @app.command()
@@ -202,26 +319,39 @@ def decide(
 @grouped
 def export(
     name: RunName,
-    state: Annotated[str, typer.Option("--state", metavar="STATE", help=f"One of: {exporting.CHOICES}.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for stdout.")] = Path(
-        "-"
-    ),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,  # noqa: FBT002 - typer's way of a flag
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help=f"One of: {exporting.CHOICES}; else a file each.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for stdout. A folder without --state."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,  # noqa: FBT002 - typer's way of a flag
     *,
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Write the rows of one state, or the refused ones, to a CSV file with the input's own columns."""
-    target = exporting.Target(output, force=force)
-    _end(flags, voice, lambda settings, screen: exporting.export(name, state, target, settings, screen), logged=False)
+    """Write the rows of a run to CSV files with the input's own columns; a rejected one, corrected, is an input."""
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        if state is None:
+            return await exporting.export_all(name, output or Path(), settings, screen, force=force)
+        target = exporting.Target(output or exporting.STDOUT, force=force)
+        if state.strip().casefold() == answers.ANSWERS:
+            return await answers.export(name, target, settings, screen)
+        return await exporting.export(name, state, target, settings, screen)
+
+    _end(flags, voice, work, logged=False)
 
 
 @app.command("jobs")
 def list_jobs(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A job, for its parameters.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The same on stdout, as JSON.")] = False,
 ) -> None:
-    """List the jobs, or show one with its parameters, its call and an example."""
-    jobs_list.show(name, Screen())
+    """List the jobs, or show one with its parameters, its select, its call and an example."""
+    jobs_list.show(name, Screen(Voice(as_json=as_json)))
 
 
 @app.command("doctor")
@@ -292,6 +422,9 @@ def _end(
         except Exception as error:  # noqa: BLE001 - a fault of ours: told, and kept for whoever mends it
             code = _fault(error, settings.log, screen)
     raise typer.Exit(code)
+
+
+steering.register(app, _end)
 
 
 def _run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

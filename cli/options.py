@@ -1,21 +1,34 @@
 """The flags that several commands share, in groups; `grouped` lets a command take a whole group as one parameter."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 
 import typer
 
 from cli import names
 from cli.errors import CommandRefused
+from engine.budget import LAST, LEAST, error_limit
+from engine.hours import hours_of
 from engine.policy import Policy
+from engine.sources.files import AUTO
+from engine.spending import money_limit
+from engine.steering import DEEPEST, FASTEST, WIDEST
+
+Value = TypeVar("Value")
 
 _CONNECTION: Final = "Connection"
 _PACING: Final = "Pacing"
 _SCREEN: Final = "Screen"
+_ROWS: Final = "Rows"
+_CALLING: Final = "The job `call`"
 _DEFAULT: Final = Policy()
+_MEGABYTE: Final = 1_000_000
+_LONGEST_SETTLE: Final = 86_400
+_LONGEST_LATENCY: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +116,111 @@ class Pacing:
     """How hard a run drives the billing."""
 
     in_flight: Annotated[
+        int | None,
+        typer.Option(
+            "--in-flight",
+            min=1,
+            max=WIDEST,
+            metavar="N",
+            rich_help_panel=_PACING,
+            help="Calls at one time. By default as many as the billing takes well, beginning with 2.",
+        ),
+    ] = None
+    max_in_flight: Annotated[
         int,
-        typer.Option("--in-flight", min=1, max=1000, metavar="N", rich_help_panel=_PACING, help="Calls at one time."),
-    ] = _DEFAULT.in_flight
+        typer.Option(
+            "--max-in-flight",
+            min=1,
+            max=WIDEST,
+            metavar="N",
+            rich_help_panel=_PACING,
+            help="Calls at one time at most, where --in-flight does not fix them.",
+        ),
+    ] = _DEFAULT.max_in_flight
     rate: Annotated[
         float | None,
         typer.Option("--rate", metavar="R", rich_help_panel=_PACING, help="Calls a second at most."),
     ] = None
-    stop_after_errors: Annotated[
+    hours: Annotated[
+        str | None,
+        typer.Option(
+            "--hours",
+            metavar="FROM-TO",
+            rich_help_panel=_PACING,
+            help="Send at these hours of the billing's day only, as 01:00-06:00 or 22:00-05:30.",
+        ),
+    ] = None
+    max_stack: Annotated[
         int,
         typer.Option(
-            "--stop-after-errors",
+            "--max-stack",
             min=0,
+            max=DEEPEST,
             metavar="N",
             rich_help_panel=_PACING,
-            help="Stop when so many rows went wrong; 0 for never.",
+            help="Wait while one of the billing's stacks holds so many entries; 0 for never.",
         ),
-    ] = _DEFAULT.stop_after_errors or 0
+    ] = _DEFAULT.max_stack
+    max_latency: Annotated[
+        float | None,
+        typer.Option(
+            "--max-latency",
+            metavar="SECONDS",
+            rich_help_panel=_PACING,
+            help="Wait while the billing takes longer than this to tell its version; asked every 5 s.",
+        ),
+    ] = None
+    throttle_sql: Annotated[
+        str | None,
+        typer.Option(
+            "--throttle-sql",
+            metavar="SELECT",
+            rich_help_panel=_PACING,
+            help="Wait while the one number that this select gives is above --throttle-above.",
+        ),
+    ] = None
+    throttle_above: Annotated[
+        float | None,
+        typer.Option("--throttle-above", metavar="N", rich_help_panel=_PACING, help="For --throttle-sql."),
+    ] = None
+    min_disk: Annotated[
+        int,
+        typer.Option(
+            "--min-disk",
+            min=0,
+            max=1_000_000,
+            metavar="MB",
+            rich_help_panel=_PACING,
+            help="Wait while less than this is free where the journal is; 0 for never.",
+        ),
+    ] = _DEFAULT.min_disk // _MEGABYTE
+    stop_after_errors: Annotated[
+        str,
+        typer.Option(
+            "--stop-after-errors",
+            metavar="N|P%",
+            rich_help_panel=_PACING,
+            help="Stop when so many rows went wrong, or more than such a share of all rows or of the last "
+            f"{LAST:,}, once {LEAST} have an outcome; 0 for never.",
+        ),
+    ] = str(_DEFAULT.stop_after_errors)
+    limit_money: Annotated[
+        str | None,
+        typer.Option(
+            "--limit-money",
+            metavar="AMOUNT",
+            rich_help_panel=_PACING,
+            help="Stop before the amounts sent in this run, signs left out, add up to more.",
+        ),
+    ] = None
+    no_canary: Annotated[
+        bool,
+        typer.Option(
+            "--no-canary",
+            rich_help_panel=_PACING,
+            help="Do not begin with 1, 10 and 100 rows, and do not stop at a new error of the first ten.",
+        ),
+    ] = False
     settle: Annotated[
         float,
         typer.Option(
@@ -133,22 +234,148 @@ class Pacing:
 
     @property
     def policy(self) -> Policy:
-        """The same for the engine. Raises `CommandRefused` for a rate that is none."""
+        """The same for the engine. Raises `CommandRefused` for what is none of its values."""
         # Not a number compares false to everything, so it is asked for what is right, not for what is wrong.
-        if self.rate is not None and not 0 < self.rate <= _FASTEST:
-            raise CommandRefused(f"--rate {self.rate:g}: calls a second, above 0 and up to {_FASTEST:,}")
+        if self.rate is not None and not 0 < self.rate <= FASTEST:
+            raise CommandRefused(f"--rate {self.rate:g}: calls a second, above 0 and up to {FASTEST:,}")
         if not self.settle <= _LONGEST_SETTLE:
             raise CommandRefused(f"--settle {self.settle:g}: seconds, up to {_LONGEST_SETTLE:,}")
+        if self.max_latency is not None and not 0 < self.max_latency <= _LONGEST_LATENCY:
+            raise CommandRefused(f"--max-latency {self.max_latency:g}: seconds, above 0 and up to {_LONGEST_LATENCY}")
+        if (self.throttle_sql is None) != (self.throttle_above is None):
+            raise CommandRefused("--throttle-sql and --throttle-above belong together: give both, or none")
+        if self.throttle_above is not None and not isfinite(self.throttle_above):
+            raise CommandRefused(f"--throttle-above {self.throttle_above:g}: a number is wanted")
         return Policy(
             in_flight=self.in_flight,
+            max_in_flight=self.max_in_flight,
             rate=self.rate,
-            stop_after_errors=self.stop_after_errors or None,
+            hours=None if self.hours is None else _read("--hours", self.hours, hours_of),
+            max_stack=self.max_stack,
+            max_latency=self.max_latency,
+            throttle_sql=self.throttle_sql,
+            throttle_above=self.throttle_above or 0.0,
+            min_disk=self.min_disk * _MEGABYTE,
+            canary=not self.no_canary,
+            stop_after_errors=_read("--stop-after-errors", self.stop_after_errors, error_limit),
+            limit_money=None if self.limit_money is None else _read("--limit-money", self.limit_money, money_limit),
             settle=self.settle,
         )
 
 
-_FASTEST: Final = 100_000
-_LONGEST_SETTLE: Final = 86_400
+def with_file(pacing: Pacing, said: Mapping[str, object]) -> Pacing:
+    """The pacing with what a job file says where the command line says nothing. Raises `CommandRefused`."""
+    silent = Pacing()
+    kept = {
+        name: _of_file(name, value) for name, value in said.items() if getattr(pacing, name) == getattr(silent, name)
+    }
+    return replace(pacing, **kept)
+
+
+_WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - the field says which
+    """A value of `[run]` as the flag would give it."""
+    hints = get_type_hints(Pacing)
+    wanted = hints[name]
+    kinds = tuple(one for one in get_args(wanted) if one is not type(None)) or (wanted,)
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if str in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise CommandRefused(f"{name}: {' or '.join(_WORDS[one] for one in kinds)} is expected, not {value!r}")
+    return value
+
+
+def _read(flag: str, text: str, reader: Callable[[str], Value]) -> Value:
+    """What a flag says. Raises `CommandRefused` with the flag's name."""
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise CommandRefused(f"{flag}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where the rows of a job come from, and how they are read."""
+
+    sql: Annotated[
+        str | None,
+        typer.Option(
+            "--sql",
+            metavar="SELECT",
+            rich_help_panel=_ROWS,
+            help="Rows from a select in the billing's database; :names are bound to --set NAME=VALUE.",
+        ),
+    ] = None
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="A,B",
+            rich_help_panel=_ROWS,
+            help="Names of the columns, in order, where the rows have none.",
+        ),
+    ] = None
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="NAME=COLUMN", rich_help_panel=_ROWS, help="Which column holds what; repeatable."
+        ),
+    ] = None
+    encoding: Annotated[
+        str,
+        typer.Option(
+            "--encoding", metavar="NAME", rich_help_panel=_ROWS, help="Of a text file: auto, or a name as cp1251."
+        ),
+    ] = AUTO
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--delimiter", metavar="CHARACTER", rich_help_panel=_ROWS, help="Of a CSV file; found by itself else."
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None,
+        typer.Option("--sheet", metavar="NAME", rich_help_panel=_ROWS, help="Of a workbook with several sheets."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """What the job `call` calls."""
+
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", rich_help_panel=_CALLING, help="The model, as AdminAccounts."),
+    ] = None
+    chain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--chain",
+            metavar="LINK",
+            rich_help_panel=_CALLING,
+            help='A method with its arguments, as \'set {"limit": "{sum}"}\'; once for each, in their order.',
+        ),
+    ] = None
+    fields: Annotated[
+        str | None,
+        typer.Option("--fields", metavar="A,B", rich_help_panel=_CALLING, help="The fields wanted in the answer."),
+    ] = None
+    repeatable: Annotated[
+        bool, typer.Option("--repeatable", rich_help_panel=_CALLING, help="The call does no harm when made twice.")
+    ] = False
+    look_up: Annotated[
+        str | None,
+        typer.Option(
+            "--look-up",
+            metavar="SELECT",
+            rich_help_panel=_CALLING,
+            help="Finds the effect of a row, by its :placeholders; a row found means that it is there.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

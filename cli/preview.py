@@ -12,10 +12,13 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.report import refused_export
-from cli.sessions import FILE, Billing
+from cli.sessions import Billing
 from cli.texts import count, money, plain, rows, shown
 from engine.intake import DUPLICATE
 from engine.policy import Policy
+from engine.steering import in_words
+from jobs.inputs import is_input
+from jobs.vault import masked
 
 LISTED = 20
 """Refused rows that are shown; the rest is counted."""
@@ -93,17 +96,15 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     table.add_column(style="dim", justify="right")
     table.add_column(overflow="fold")
     run, totals = plan.run, plan.totals
-    parameters = " ".join(f"{name}={value}" for name, value in run.parameters.items() if name != FILE and value)
-    table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters)}", "dim"))
+    table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
     table.add_row("rows from", shown(run.source))
     table.add_row("read", _amount(totals.frozen + totals.refused, None))
     table.add_row(
         "to send",
         Text("").append(_amount(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None), "bold"),
     )
-    for reason in plan.skipped:
-        where = f"; first: line {reason.line} ({shown(plain(reason.label, 60))})" if reason.line else ""
-        table.add_row("skipped", f"{count(reason.items)} × {shown(reason.kind)}{where}")
+    for line in skipped_lines(plan):
+        table.add_row("skipped", line)
     if totals.refused:
         table.add_row("refused", Text(rows(totals.refused), "bold red"))
     if plan.shared_accounts:
@@ -112,15 +113,34 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     dsn = billing.services.database.dsn if billing.services.database else None
     table.add_row("database", shown(dsn) if dsn else "none: all is asked through the API, a call a row")
     table.add_row("journal", f"{shown(journal.path)}, run {run.name}")
-    table.add_row("pacing", _pacing(policy))
-    return Group(Text(""), table, bad_rows(plan))
+    table.add_row("pacing", in_words(policy))
+    return Group(Text(""), table, bad_rows(plan, refused_export(run)))
 
 
-def bad_rows(plan: Plan) -> RenderableType:
-    """The first rows that are refused and the first that are duplicates, each with its line; nothing without any."""
+def parameters_of(run: Run) -> str:
+    """The parameters of the run's job, as typed."""
+    said = {name: masked(value) for name, value in run.parameters.items() if value and not is_input(name)}
+    return " ".join(f"{name}={value}" for name, value in said.items())
+
+
+def skipped_lines(plan: Plan) -> list[str]:
+    """Why rows are skipped, a line a reason, as markup."""
+    return [
+        f"{count(reason.items)} × {shown(reason.kind)}"
+        + (f", {money(reason.amount)} in total" if plan.has_amounts else "")
+        + (f"; first: line {reason.line} ({shown(plain(reason.label, 60))})" if reason.line else "")
+        for reason in plan.skipped
+    ]
+
+
+def bad_rows(plan: Plan, all_of_them: str) -> RenderableType:
+    """The first rows that are refused and the first that are duplicates, each with its line; nothing without any.
+
+    `all_of_them` says how to see the others.
+    """
     parts: list[RenderableType] = []
     if plan.totals.refused:
-        parts.append(refused_rows(plan.refusals, plan.totals.refused, plan.run))
+        parts.append(refused_rows(plan.refusals, plan.totals.refused, all_of_them))
     for item in plan.repeated:
         line = Text("= ", "yellow").append(f"line {item.line}", "bold").append(f" ({plain(item.label, 60)})", "dim")
         parts.append(line.append(f": {plain(item.message)}"))
@@ -129,11 +149,11 @@ def bad_rows(plan: Plan) -> RenderableType:
     return Group(*parts)
 
 
-def refused_rows(refusals: Sequence[Refusal], total: int, run: Run) -> RenderableType:
-    """The first refused rows, each with its line, its column and the reason."""
+def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
+    """The first refused rows, each with its line, its column and the reason; `all_of_them` says how to see all."""
     lines = [refusal_line(refusal) for refusal in refusals]
     if total > len(refusals):
-        lines.append(Text(f"… and {count(total - len(refusals))} more: ", "dim").append(refused_export(run), "bold"))
+        lines.append(Text(f"… and {count(total - len(refusals))} more: ", "dim").append(all_of_them, "bold"))
     return Group(Text(""), *lines)
 
 
@@ -155,10 +175,3 @@ def _amount(number: int, amount: Decimal | None) -> str:
 def _shared(number: int) -> str:
     one = "account is" if number == 1 else "accounts are"
     return f"{count(number)} {one} reached by several rows; their calls go one after the other"
-
-
-def _pacing(policy: Policy) -> str:
-    rate = f", at most {policy.rate:g} a second" if policy.rate else ""
-    errors = policy.stop_after_errors
-    stops = f"stops after {count(errors)} errors" if errors else "never stops for errors"
-    return f"{policy.in_flight} in flight{rate}; {stops}"

@@ -50,7 +50,7 @@ async def reconcile_run(name: str, settings: Settings, policy: Policy, screen: S
             raise CommandRefused(f"run {run.name} has sent nothing: there is nothing to look up")
         check_target(run, settings)
         async with open_billing(settings) as billing:
-            job = rebuild(run, billing.services)
+            job = await rebuild(run, billing.services, journal)
             stop, progress = Stop(), Progress()
             interrupts = Interrupts(stop, screen)
             reconciler = Reconciler(run, job, journal, policy, progress, stop)

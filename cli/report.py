@@ -15,6 +15,7 @@ from cli.display import STYLES
 from cli.exits import Exit
 from cli.names import PROGRAM
 from cli.texts import count, duration, money, plain, rows
+from jobs.catalogue import JOBS
 
 EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED)
 """States whose reasons are shown."""
@@ -24,6 +25,7 @@ EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED)
 class Closing:
     """What a command has to say at its end. `seconds` and `calls` are of this process alone.
 
+    `held` is for how many of these seconds nothing could be sent, by what held; two at one time count both.
     `run` is None when none was begun. `stopped` is why it went no further, `error` why it was refused or failed.
     """
 
@@ -33,6 +35,7 @@ class Closing:
     totals: Totals = field(default_factory=Totals)
     calls: int = 0
     seconds: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
     stopped: str | None = None
     error: str | None = None
 
@@ -45,6 +48,7 @@ def closing_object(closing: Closing) -> Mapping[str, object]:
         **states_object(closing.totals),
         "calls": closing.calls,
         "seconds": round(closing.seconds, 3),
+        "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
         "exit": int(closing.exit),
         "stopped": closing.stopped,
         "error": closing.error,
@@ -76,9 +80,10 @@ def states_table(totals: Totals) -> Table:
             amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
             table.add_row(Text(str(state), STYLES[state]), count(number), amount)
     if len(totals.counts) != 1:
-        table.add_row(
-            "[dim]all[/]", f"[dim]{count(totals.frozen)}[/]", f"[dim]{money(totals.amount)}[/]" if with_money else ""
-        )
+        # What was replaced counts with the row that has taken its place.
+        frozen = totals.frozen - totals.count(State.REPLACED)
+        sums = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
+        table.add_row("[dim]all[/]", f"[dim]{count(frozen)}[/]", f"[dim]{money(sums)}[/]" if with_money else "")
     if totals.refused:
         table.add_row("[red]refused[/]", count(totals.refused), "[dim]not part of the run[/]")
     return table
@@ -89,6 +94,8 @@ async def closing_screen(closing: Closing, run: Run, journal: Journal) -> Render
     parts: list[RenderableType] = [headline(closing), states_table(closing.totals)]
     if closing.calls:
         parts.append(Text(_pace(closing.calls, closing.seconds), "dim"))
+    if any(round(seconds) for seconds in closing.held.values()):
+        parts.append(Text(_held(closing.held), "dim"))
     parts += [
         reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if closing.totals.count(state)
     ]
@@ -101,6 +108,13 @@ def _pace(calls: int, seconds: float) -> str:
     told = f"{count(calls)} {'call' if calls == 1 else 'calls'} in {duration(seconds)}"
     # Below a second a rate says nothing.
     return f"{told}, {calls / seconds:.0f} a second" if seconds > 1 else told
+
+
+def _held(held: Mapping[str, float]) -> str:
+    longest_first = sorted(held.items(), key=lambda one: -one[1])
+    return "held: " + ", ".join(
+        f"{plain(who)} {duration(seconds)}" for who, seconds in longest_first if round(seconds)
+    )
 
 
 def headline(closing: Closing) -> Text:
@@ -148,6 +162,10 @@ def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[st
         steps.append((f"{PROGRAM} reconcile {run.name}", "see both sides of what a person has to decide"))
     if totals.refused:
         steps.append((refused_export(run), f"mend the {rows(totals.refused)} that were left out"))
+    if intake_ended and run.job in JOBS and (totals.count(State.REJECTED) or totals.refused):
+        word = State.REJECTED if totals.count(State.REJECTED) else "refused"
+        back = f"{PROGRAM} run {run.job} {run.name}-{word}.csv --continue {run.name}"
+        steps.append((back, "take that file in again, once it is corrected"))
     if totals.count(State.ACCEPTED) and not totals.count(*OPEN):
         steps.append((f"{PROGRAM} verify {run.name}", "read back what the billing now says"))
     return steps

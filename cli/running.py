@@ -5,25 +5,29 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
                   └── input refused ───────┴── no ────────────┴──▶ discarded: nothing was sent
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import anyio.to_thread
 import structlog
 
 from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
 from checkpoints.journal import Journal
-from checkpoints.records import Run
-from checkpoints.states import State
+from checkpoints.records import Run, Totals
+from checkpoints.states import OPEN, State
 from cli.beginning import held
 from cli.display import intake_shown, sending_shown
+from cli.ending import Ending, forget, wind_up
 from cli.errors import CommandRefused
 from cli.exits import Exit, exit_of
 from cli.names import PROGRAM
 from cli.options import Consent
 from cli.preview import Plan, bad_rows, plan_of, preview
 from cli.report import Closing, closing_screen, refused_export
-from cli.screen import Screen
+from cli.screen import Screen, nobody_to_ask
 from cli.sessions import Billing, entered_again
 from cli.signals import Interrupts
+from cli.steered import steerable
 from cli.texts import plain, rows, shown
 from engine.errors import InputRefused, LookUpFailed
 from engine.intake import Intake
@@ -31,7 +35,13 @@ from engine.job import Job
 from engine.pipeline import Pipeline
 from engine.policy import Policy
 from engine.progress import Progress
+from engine.sources.opening import notes_of
+from engine.steering import Steering
 from engine.stop import Stop
+from engine.throttle import Gauge
+from jobs.gauges import gauges_of
+from jobs.inputs import of_recorded
+from jobs.work import cautions_of
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +63,7 @@ class Sent:
 
     calls: int = 0
     seconds: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -72,6 +83,8 @@ class Going:
         self._screen = means.screen
         self._stop = Stop()
         self._interrupts = Interrupts(self._stop, means.screen)
+        self._steering = Steering(means.policy, Progress(), self._stop)
+        self._gauges: Sequence[Gauge] = ()
 
     async def go(self) -> Closing:
         """Work on the run until it ends, is refused, or is stopped; the closing screen is shown.
@@ -82,6 +95,7 @@ class Going:
         try:
             with self._journal.lock(self._run):
                 async with self._interrupts.heeded():
+                    self._gauges = await self._watched()
                     sent = await self._send() if await self._may_send() else Sent()
                     return await self._close(sent)
         except RunHeld as error:
@@ -89,12 +103,20 @@ class Going:
 
     # ---- before anything is sent ----
 
+    async def _watched(self) -> Sequence[Gauge]:
+        """What the run is watched by while it sends. Raises `CommandRefused` when that cannot be read."""
+        services = self._means.billing.services
+        try:
+            return await gauges_of(services, lambda: self._steering.policy, self._journal.path)
+        except InputRefused as error:
+            raise (await self._given_up(str(error)) if self._fresh else CommandRefused(str(error))) from error
+
     async def _may_send(self) -> bool:
         """Whether there is something to send and the operator agrees; False as well when it was interrupted."""
         if self._run.approved_at is not None:
             return True
         with self._interrupts.before_sending():
-            if self._may_stream:
+            if await self._may_stream():
                 await self._approve()
                 return True
             if self._run.frozen_at is None:
@@ -102,11 +124,17 @@ class Going:
             return await self._agreed()
         return False
 
-    @property
-    def _may_stream(self) -> bool:
-        """Whether sending may begin with the first frozen page: rows of a query, and nobody wants to see them."""
-        consent = self._means.consent
-        return self._run.frozen_at is None and consent.yes and not self._job.source.checked_whole
+    async def _may_stream(self) -> bool:
+        """Whether sending may begin with the first frozen page: rows of a query, and nobody wants to see them.
+
+        Raises `CommandRefused` when the rows cannot be read at all.
+        """
+        if self._run.frozen_at is not None or not self._means.consent.yes:
+            return False
+        try:
+            return not await anyio.to_thread.run_sync(lambda: self._job.source.checked_whole)
+        except (InputRefused, LookUpFailed) as error:
+            raise await self._unreadable(error) from error
 
     async def _take_in(self) -> None:
         """Freeze the whole list. Raises `CommandRefused` when the input cannot be taken."""
@@ -116,17 +144,23 @@ class Going:
         try:
             async with intake_shown(progress, self._screen, self._run.source):
                 await intake.freeze_all()
-        except InputRefused as error:
-            raise await self._given_up(str(error)) from error
-        except LookUpFailed as error:
-            if self._fresh:
-                raise await self._given_up(f"the rows could not be read to their end: {error}") from error
-            raise CommandRefused(
-                f"the rows could not be read to their end: {error}\nThe run stays as it is: "
-                f"{PROGRAM} resume {self._run.name} goes on reading",
-                Exit.STOPPED,
-            ) from error
+        except (InputRefused, LookUpFailed) as error:
+            raise await self._unreadable(error) from error
+        for note in await anyio.to_thread.run_sync(lambda: notes_of(self._job.source)):
+            self._screen.say(f"[dim]note:[/] {shown(note)}")
         await self._refresh()
+
+    async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
+        """Why the rows cannot be read to their end; a run that was taken up stays, unless it is the input's fault."""
+        if isinstance(error, InputRefused):
+            return await self._given_up(str(error))
+        if self._fresh:
+            return await self._given_up(f"the rows could not be read to their end: {error}")
+        return CommandRefused(
+            f"the rows could not be read to their end: {error}\nThe run stays as it is: "
+            f"{PROGRAM} resume {self._run.name} goes on reading",
+            Exit.STOPPED,
+        )
 
     async def _agreed(self) -> bool:
         """Show what will be done, and ask. Raises `CommandRefused` when it is not to be done."""
@@ -135,6 +169,8 @@ class Going:
         # Whoever is asked must see what about, quiet or not.
         show = self._screen.say if consent.yes else self._screen.insist
         show(preview(plan, self._means.billing, self._journal, self._means.policy))
+        for caution in cautions_of(self._job):
+            show(f"[yellow]caution:[/] {shown(caution)}")
         if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
             raise await self._refused(plan)
         if not plan.to_send:
@@ -147,17 +183,17 @@ class Going:
         return True
 
     async def _ask(self, plan: Plan) -> None:
-        if not self._screen.can_ask:
-            raise await self._given_up(
-                f"nobody is there to ask: {plan.question}\nLook at it on a terminal, or give --yes to go ahead"
-            )
-        if not await self._screen.agrees(f"\n[bold]{shown(plan.question)}[/]"):
-            raise await self._given_up("the answer was no")
+        file = of_recorded(self._run.parameters).file
+        with self._screen.keyboard(file) as keyboard:
+            if keyboard is None:
+                raise await self._given_up(nobody_to_ask(plan.question, file))
+            if not await self._screen.agrees(f"\n[bold]{shown(plan.question)}[/]", keyboard):
+                raise await self._given_up("the answer was no")
 
     async def _refused(self, plan: Plan) -> CommandRefused:
         """Why rows of the input keep all of it from being sent, and the ways out."""
         if self._screen.voice.quiet and self._means.consent.yes:
-            self._screen.insist(bad_rows(plan))
+            self._screen.insist(bad_rows(plan, refused_export(self._run)))
         good = (
             "Mend the input and run it again, or leave the refused rows out: "
             f"--skip-bad sends the good ones, {rows(plan.to_send)}"
@@ -172,6 +208,7 @@ class Going:
 
     async def _given_up(self, why: str) -> CommandRefused:
         await self._journal.discard(self._run)
+        await forget(self._run, self._journal)
         return CommandRefused(f"{why}\nNothing was sent.")
 
     async def _approve(self) -> None:
@@ -186,13 +223,17 @@ class Going:
 
     async def _send(self) -> Sent:
         """Let the pipeline run; a journal that fails stops it, and leaves it resumable."""
-        progress = Progress()
-        pipeline = Pipeline(self._run, self._job, self._journal, self._means.policy, progress, self._stop)
+        steering, progress = self._steering, self._steering.progress
+        again = entered_again(self._run)
+        pipeline = Pipeline(self._run, self._job, self._journal, steering, gauges=self._gauges, enter_again=again)
         self._interrupts.in_flight = lambda: progress.counts[State.SENDING]
         error: str | None = None
         with self._interrupts.while_sending():
             try:
-                async with sending_shown(progress, self._screen):
+                async with (
+                    steerable(self._run, self._journal, steering, self._screen),
+                    sending_shown(progress, self._screen),
+                ):
                     await pipeline.migrate()
             except ForbiddenTransition:
                 # A fault of ours, not of the journal's file.
@@ -200,7 +241,7 @@ class Going:
             except JournalError as failed:
                 error = str(failed)
                 log.error("the journal failed", why=error)  # noqa: TRY400 - its own sentence says it all
-        return Sent(progress.calls, progress.seconds, error)
+        return Sent(progress.calls, progress.seconds, progress.holds.seconds, error)
 
     async def _close(self, sent: Sent) -> Closing:
         """Tell how it came out, from the journal."""
@@ -212,6 +253,10 @@ class Going:
             code = Exit.INTERRUPTED
         elif sent.error and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
+        ending = Ending() if sent.error else await self._wound_up(totals)
+        if ending.trouble and code is not Exit.INTERRUPTED:
+            code = Exit.STOPPED
+        error = sent.error or ending.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
         closing = Closing(
             exit=code,
@@ -220,10 +265,19 @@ class Going:
             totals=totals,
             calls=sent.calls,
             seconds=sent.seconds,
-            stopped=sent.error or stopped or None,
-            error=sent.error,
+            held=sent.held,
+            stopped=error or stopped or None,
+            error=error,
         )
         log.info("ended", exit=int(code), calls=sent.calls, why=plain(closing.stopped or "nothing is left to send"))
         screen = await closing_screen(closing, self._run, self._journal)
         self._screen.result(screen, good=code is Exit.DONE)
+        if ending.shown is not None:
+            self._screen.result(ending.shown)
         return closing
+
+    async def _wound_up(self, totals: Totals) -> Ending:
+        """What is left to do when nothing is left to send."""
+        if self._run.approved_at is None or self._run.frozen_at is None or totals.count(*OPEN):
+            return Ending()
+        return await wind_up(self._run, self._journal, anew=True)

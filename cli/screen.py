@@ -1,8 +1,10 @@
 """The two ends of the terminal: what people read goes to stderr, results to stdout."""
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, TextIO, cast
 
 import anyio
@@ -11,9 +13,12 @@ from rich.console import Console, RenderableType
 
 from cli.options import Voice
 from cli.texts import shown
+from jobs.inputs import STDIN
 
 WIDTH: Final = 400
 """Columns where there is no terminal: lines are left whole for whoever searches them."""
+TERMINAL: Final = Path("/dev/tty")
+"""Where people type while standard input carries rows."""
 
 
 class _Lasting:
@@ -90,13 +95,41 @@ class Screen:
         sys.stdout.write(f"{msgspec.json.encode(closing).decode()}\n")
         sys.stdout.flush()
 
-    async def agrees(self, question: str) -> bool:
+    async def agrees(self, question: str, keyboard: TextIO) -> bool:
         """Ask on the terminal and wait for an answer; anything but yes is no. Can be cancelled while waiting."""
         self.err.print(f"{question} [bold]\\[y/N][/] ", end="")
-        await anyio.wait_readable(sys.stdin)
-        return sys.stdin.readline().strip().casefold() in {"y", "yes", "д", "да"}
+        await anyio.wait_readable(keyboard)
+        return keyboard.readline().strip().casefold() in {"y", "yes", "д", "да"}
 
-    @property
-    def can_ask(self) -> bool:
-        """Whether somebody sits there who could answer."""
-        return sys.stdin.isatty() and self.err.is_terminal
+    @contextmanager
+    def keyboard(self, file: str) -> Iterator[TextIO | None]:
+        """Where an answer is typed when the rows come from `file`, None where nobody sits there who could.
+
+        That is standard input; where `file` is `-`, and so the rows take it up, it is the terminal itself.
+        """
+        if not self.err.is_terminal:
+            yield None
+        elif sys.stdin.isatty():
+            yield sys.stdin
+        elif file == STDIN and (terminal := _terminal()) is not None:
+            with terminal:
+                yield terminal
+        else:
+            yield None
+
+
+def _terminal() -> TextIO | None:
+    """The terminal that the process belongs to; None for one of cron's, and for all others without."""
+    try:
+        return TERMINAL.open(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def nobody_to_ask(question: str, file: str) -> str:
+    """Why a question cannot be asked, and what to do."""
+    if file == STDIN:
+        why = "Standard input carries the rows, and there is no terminal to answer on: give --yes to go ahead"
+    else:
+        why = "Look at it on a terminal, or give --yes to go ahead"
+    return f"nobody is there to ask: {question}\n{why}"

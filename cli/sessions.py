@@ -1,10 +1,9 @@
 """What a command works with: the journal, and the billing behind its two doors."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -22,14 +21,14 @@ from cli.settings import Settings
 from cli.texts import plain
 from engine.job import Job
 from jobs.catalogue import kind
-from jobs.kinds import JobKind, parameters_of
+from jobs.inputs import AGAIN, of_recorded, own_parameters
+from jobs.kinds import parameters_of
 from jobs.services import Services
+from jobs.undoing import UNDO, undo_job
+from jobs.vault import BATCH, Vault, beside
+from jobs.work import build
 
 log = structlog.get_logger(__name__)
-
-FILE: Final = "input_file"
-AGAIN: Final = "entered_again"
-"""What a run remembers besides the parameters of its job: enough to build it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +85,23 @@ async def open_existing(path: Path) -> AsyncIterator[Journal]:
         yield journal
 
 
-def build(wanted: JobKind, parameters: Mapping[str, str], file: Path | None, services: Services) -> Job:
-    """A job, set up. Raises `ParameterRefused` and `CommandRefused` where it lacks something."""
-    if wanted.needs_database and services.database is None:
-        raise CommandRefused(
-            f"{wanted.name} reads the billing's database, and none is set. Give it with --database HOST:PATH, with "
-            "CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml"
-        )
-    return wanted.build(services, parameters, file)
+async def rebuild(run: Run, services: Services, journal: Journal) -> Job:
+    """The job of a run, from what the journal has of it. Raises what `build` and `undo_job` raise."""
+    own = own_parameters(run.parameters)
+    if run.job == UNDO:
+        return await undo_job(services, journal, own)
+    wanted = kind(run.job, run.parameters)
+    return build(wanted, services, parameters_of(wanted, own), of_recorded(run.parameters))
 
 
-def rebuild(run: Run, services: Services) -> Job:
-    """The job of a run, from what the journal has of it. Raises what `build` raises."""
-    wanted = kind(run.job)
-    own = {name: value for name, value in run.parameters.items() if name not in {FILE, AGAIN}}
-    file = run.parameters.get(FILE)
-    return build(wanted, parameters_of(wanted, own), Path(file) if file else None, services)
+def vault_of(run: Run, journal: Journal) -> Vault:
+    """Where the secrets of a run are kept."""
+    return Vault(beside(journal.path), run.parameters.get(BATCH, ""))
+
+
+def with_vault(billing: Billing, vault: Vault) -> Billing:
+    """The same billing, for a run that may have secrets."""
+    return replace(billing, services=replace(billing.services, vault=vault))
 
 
 def entered_again(run: Run) -> bool:

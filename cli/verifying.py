@@ -14,7 +14,7 @@ from checkpoints.states import State
 from cli.beginning import held
 from cli.errors import CommandRefused
 from cli.exits import Exit, outcome_of
-from cli.exporting import COLUMNS, Sheet, Target, written_to
+from cli.exporting import Sheet, Target, columns_of, of_item, written_to
 from cli.names import PROGRAM
 from cli.report import next_steps, states_object, states_table, steps_list
 from cli.screen import Screen
@@ -32,6 +32,7 @@ LISTED: Final = 50
 class Differences:
     """Takes the rows that are not as wanted: the first are kept to be shown, all go to the sheet."""
 
+    run: Run
     sheet: Sheet | None = None
     first: list[Text] = field(default_factory=list)
 
@@ -42,9 +43,7 @@ class Differences:
             line = Text("✗ ", "red").append(where, "bold").append(f" ({plain(item.label, 60)})", "dim")
             self.first.append(line.append(f": {plain(reading.difference)}"))
         if self.sheet is not None:
-            self.sheet.row(
-                [*item.row, str(item.line or ""), str(item.state), item.answer or "", reading.difference or ""]
-            )
+            self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
 
 
 async def verify_run(name: str, target: Target | None, settings: Settings, screen: Screen) -> Exit:
@@ -55,11 +54,11 @@ async def verify_run(name: str, target: Target | None, settings: Settings, scree
             raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to verify")
         check_target(run, settings)
         billing = await stack.enter_async_context(open_billing(settings))
-        job = rebuild(run, billing.services)
-        differences = Differences()
+        job = await rebuild(run, billing.services, journal)
+        differences = Differences(run)
         if target is not None:
             differences.sheet = await stack.enter_async_context(written_to(target))
-            differences.sheet.row([*run.header, *COLUMNS])
+            differences.sheet.row([*run.header, *columns_of(run)])
         try:
             # What is verified changes its state: nobody else may work on the run meanwhile.
             with journal.lock(run):

@@ -7,10 +7,12 @@ has come. It holds a bounded number of them, however long the list.
 import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Sequence
+from math import inf
 
 import anyio
 
 from checkpoints.records import Item
+from engine.retries import RetryBudget
 
 ReadPage = Callable[[int], Awaitable[Sequence[Item]]]
 """The next pending items after the given number, by number; none when there are no more at present."""
@@ -20,16 +22,26 @@ MOST_HELD = 5000
 
 
 class Backlog:
-    """Hands out pending items of one pass over the list, in order as far as lanes and waits allow.
+    """Hands out the pending items of a pass over the list, in order as far as lanes and waits allow.
 
     A lane is kept from the handing out of an item until `finish`; an item that goes again keeps its lane, so the
     rows of one account stay in order. Behind an item whose fate is unknown its lane stays shut for the rest of the
-    pass. Items in `left_out` are passed over.
+    pass. Items in `left_out` are passed over. What goes again waits for its time, and for the `retries` of the whole
+    run. When a pass is over, `begin` begins the next.
     """
 
-    def __init__(self, read_page: ReadPage, *, intake_ended: bool, left_out: Container[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        read_page: ReadPage,
+        retries: RetryBudget,
+        *,
+        intake_ended: bool,
+        left_out: Container[int] = frozenset(),
+    ) -> None:
         self._read_page = read_page
+        self.retries = retries
         self._left_out = left_out
+        self._left = inf
         self._after = 0
         self._unread = True
         self._intake_ended = intake_ended
@@ -41,7 +53,16 @@ class Backlog:
         self._held = 0
         self._out = 0
         self._closed = False
+        self._waits = False
         self._changed = anyio.Event()
+
+    def begin(self, most: int | None = None) -> None:
+        """Begin another pass, over the first `most` items of the list that may go now; None for all."""
+        self._left = inf if most is None else most
+        self._after = 0
+        self._unread = True
+        self._page.clear()
+        self._shut.clear()
 
     # ---- what comes in ----
 
@@ -94,7 +115,7 @@ class Backlog:
             if group := self._ready_now(most):
                 self._out += len(group)
                 return group
-            if self._unread and self._held < MOST_HELD:
+            if self._unread and self._left and self._held < MOST_HELD:
                 await self._read()
             elif self._over:
                 return []
@@ -103,9 +124,21 @@ class Backlog:
         return []
 
     @property
+    def why(self) -> str:
+        """What keeps further items back, "" when nothing does or nothing is left but those that are out."""
+        if not self._waits:
+            return ""
+        if self._later:
+            due = self._later[0][0] <= anyio.current_time()
+            return "retry budget" if due else "retries"
+        if self._held:
+            return "account locks"
+        return "" if self._intake_ended or not self._left else "source"
+
+    @property
     def _over(self) -> bool:
-        waiting = self._unread or not self._intake_ended or self._out or self._held
-        return not (waiting or self._page or self._ready)
+        list_goes_on = self._left and (self._unread or not self._intake_ended or self._page)
+        return not (list_goes_on or self._out or self._held or self._ready)
 
     async def _read(self) -> None:
         self._unread = False
@@ -116,20 +149,25 @@ class Backlog:
             self._page.extend(page)
 
     async def _wait(self) -> None:
-        due = self._later[0][0] - anyio.current_time() if self._later else float("inf")
+        now = anyio.current_time()
+        due = inf
+        if self._later:
+            due = max(self._later[0][0] - now, self.retries.wait(now))
+        self._waits = True
         with anyio.move_on_after(max(0.0, due)):
             await self._changed.wait()
+        self._waits = False
 
     def _ready_now(self, most: int) -> list[Item]:
         group: list[Item] = []
         now = anyio.current_time()
         while len(group) < most:
-            if self._later and self._later[0][0] <= now:
+            if self._later and self._later[0][0] <= now and self.retries.take(now):
                 self._held -= 1
                 group.append(heapq.heappop(self._later)[2])
             elif self._ready:
                 group.append(self._ready.popleft())
-            elif self._page and self._held < MOST_HELD:
+            elif self._page and self._left and self._held < MOST_HELD:
                 self._queue(self._page.popleft(), group)
             else:
                 break
@@ -139,6 +177,7 @@ class Backlog:
         """Put an item that is new to the pass where it belongs."""
         if item.lane in self._shut or item.item_id in self._left_out:
             return
+        self._left -= 1
         waiting = self._lanes.get(item.lane)
         if waiting is None:
             self._lanes[item.lane] = deque()

@@ -35,9 +35,13 @@ class RowRefused:
 
 @dataclass(frozen=True, slots=True)
 class SystemRefused:
-    """Refused whatever the row: read-only, no licence, no rights. Nothing happened, and nothing will for any row."""
+    """Refused whatever the row: read-only, no licence, no rights. Nothing happened, and nothing will for any row.
+
+    `passing` tells what is expected to end by itself, as a billing that is read-only while it is being backed up.
+    """
 
     text: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

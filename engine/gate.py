@@ -1,61 +1,232 @@
 """The gate: when one more call may leave.
 
-What is in flight is bounded by the number of workers, each of which has one call; the gate spaces the calls in time
-and holds them all while the billing is away. A window that follows the server goes behind the same two methods.
+    claimed ──▶ a place in its model's window ──▶ turnstile ──▶ the call
+                (as many as it says)       (holds, room below the gauges' thresholds,
+                                                   a slow start, the rate; one at a time, in order)
+
+When nothing holds and there is no rate, a call passes both without waiting.
 """
 
-from typing import Protocol
+import time
+from collections import deque
+from math import inf
+from typing import Final, TypeAlias
 
 import anyio
 
+from checkpoints.states import State
 from engine.breaker import Breaker
 from engine.outcomes import Outcome
-from engine.stop import Stop
+from engine.policy import Policy
+from engine.rate import Rate
+from engine.steering import Steering
+from engine.throttle import Throttle
+from engine.window import FixedWindow, InFlight, Ticket, Window
+
+FIRST: Final = 2
+"""Calls in flight that a window begins with: a vendor's sample of the server runs 2 threads [V]."""
 
 
-class Gate(Protocol):
-    """What stands between a claimed item and its call."""
-
-    async def enter(self) -> None:
-        """Wait until one more call may leave. Returns at once when a stop is asked for."""
-        ...
-
-    def leave(self, outcome: Outcome, seconds: float) -> None:
-        """Tell what came of a call that had entered, and how long it took."""
-        ...
+READY: Final = 16
+"""Calls that are ready at least for a window that is to grow: if they had to be waited for, it would not."""
 
 
-class Rate:
-    """GCRA (the leaky bucket as a meter): at most `per_second` calls, evenly spaced, without a burst.
+def window_of(policy: Policy, start: int = FIRST) -> InFlight:
+    """The window that a policy asks for; one that follows the billing begins with `start` calls in flight."""
+    if policy.in_flight is not None:
+        return FixedWindow(policy.in_flight)
+    return Window(cap=policy.max_in_flight, start=min(start, policy.max_in_flight))
 
-    A pure function of the times it is asked at: no clock of its own.
+
+class _Places:
+    """The places of one model: `taken` by calls in flight, and by those on their way through the turnstile."""
+
+    def __init__(self, window: InFlight) -> None:
+        self.window = window
+        self.taken = 0
+        self.in_flight = 0
+        self._waiting: deque[anyio.Event] = deque()
+
+    @property
+    def are_free(self) -> bool:
+        """Whether one can be taken, with nobody waiting who asked before."""
+        return self.taken < self.window.size and not self._waiting
+
+    async def wait(self) -> None:
+        """Wait for a place, in the order of asking; it is taken then."""
+        turn = anyio.Event()
+        self._waiting.append(turn)
+        await turn.wait()
+
+    def give_back(self) -> None:
+        self.taken -= 1
+        self.hand_out()
+
+    def hand_out(self) -> None:
+        """Give free places to those that wait."""
+        while self._waiting and self.taken < self.window.size:
+            self.taken += 1
+            self._waiting.popleft().set()
+
+    def release(self) -> None:
+        """A stop is asked for: let nobody wait."""
+        while self._waiting:
+            self.taken += 1
+            self._waiting.popleft().set()
+
+
+Passed: TypeAlias = tuple[_Places, InFlight, Ticket]
+"""A call that was let through, to be given back when it has come back."""
+
+
+class Gate:
+    """Lets calls through, each in its turn.
+
+    Each model that is met has a window of its own. `in_flight` counts the calls that are on their way.
     """
 
-    def __init__(self, per_second: float) -> None:
-        self._interval = 1.0 / per_second
-        self._next = float("-inf")
-
-    def reserve(self, now: float) -> float:
-        """Take the next free moment; returns how many seconds from `now` it lies."""
-        moment = max(self._next, now)
-        self._next = moment + self._interval
-        return moment - now
-
-
-class FixedGate:
-    """A gate for a fixed number of workers, with an optional rate and the breaker."""
-
-    def __init__(self, breaker: Breaker, rate: Rate | None, stop: Stop) -> None:
+    def __init__(self, steering: Steering, breaker: Breaker, throttle: Throttle) -> None:
+        self._steering = steering
+        self._policy = steering.policy
+        self._progress = steering.progress
+        self._holds = steering.progress.holds
+        self._stop = steering.stopping
         self._breaker = breaker
-        self._rate = rate
-        self._stop = stop
+        self._throttle = throttle
+        self._rate = Rate(steering.policy.rate)
+        self._places: dict[str, _Places] = {}
+        self._turnstile = anyio.Lock()
+        self._bell = anyio.Event()
+        self._why = ""
+        self.in_flight = 0
+        self._holds.listen(self.ring)
+        throttle.listen(self.ring)
 
-    async def enter(self) -> None:
-        """Wait for the breaker, then for the rate."""
-        await self._breaker.passable()
-        if self._rate is not None:
-            await self._stop.sleep(self._rate.reserve(anyio.current_time()))
+    # ---- for the workers ----
 
-    def leave(self, outcome: Outcome, seconds: float) -> None:  # noqa: ARG002 - a window will want the time
-        """Let the breaker see it."""
+    async def enter(self, model: str) -> Passed | None:
+        """Wait until a call to `model` may leave; None when a stop is asked for, and it may not."""
+        if self._is_over():
+            return None
+        places = self._places.get(model) or self._open(model)
+        if places.are_free:
+            places.taken += 1
+        else:
+            await places.wait()
+        if self._rate.per_second is not None or self._turnstile.locked() or not self._is_clear:
+            await self._pass(anyio.current_time())
+        if self._is_over():
+            return None
+        self.in_flight += 1
+        places.in_flight += 1
+        self._throttle.left()
+        return places, places.window, places.window.started(time.monotonic(), places.in_flight)
+
+    def leave(self, passed: Passed, outcome: Outcome) -> bool:
+        """Tell what came of a call; whether it says something about its row."""
+        places, window, ticket = passed
+        now = time.monotonic()
+        self.in_flight -= 1
+        places.in_flight -= 1
+        if outcome.state is State.ACCEPTED or outcome.state is State.REJECTED:
+            # The billing has worked on it as it should.
+            window.delivered(now, ticket)
+        elif outcome.stop:
+            window.dismissed(now, ticket)
+        else:
+            window.troubled(now, ticket, _trouble(outcome))
+        self._progress.called(now - ticket.started)
+        says_something = not (self._breaker.open and outcome.away)
         self._breaker.seen(outcome)
+        places.give_back()
+        if self._breaker.most < inf:
+            self.ring()
+        return says_something
+
+    # ---- for whoever changes something ----
+
+    def ring(self) -> None:
+        """Something has changed that a waiting call may wait for."""
+        self._bell.set()
+        self._bell = anyio.Event()
+
+    def heed_change(self) -> None:
+        """A person has changed a setting: it counts at once, also for those that wait."""
+        before, now = self._policy, self._steering.policy
+        self._policy = now
+        self._rate.per_second = now.rate
+        if (before.in_flight, before.max_in_flight) != (now.in_flight, now.max_in_flight):
+            for places in self._places.values():
+                # What calls in flight have still to tell goes to the window that let them out.
+                places.window = window_of(now, start=places.window.size)
+                places.hand_out()
+        self.ring()
+
+    def release(self) -> None:
+        """A stop is asked for: let nobody wait here any longer."""
+        for places in self._places.values():
+            places.release()
+        self.ring()
+
+    # ---- for whoever looks ----
+
+    @property
+    def size(self) -> int:
+        """Calls that may be in flight now, all models together."""
+        return sum(places.window.size for places in self._places.values()) or window_of(self._policy).size
+
+    @property
+    def ahead(self) -> int:
+        """Calls that are to be ready beside those in flight, so that no worker waits for a claim."""
+        return self.size if self._policy.in_flight is not None else max(self.size, READY)
+
+    @property
+    def why(self) -> str:
+        """What a call waits for here, "" when none does."""
+        if self._turnstile.locked():
+            return self._why
+        full = [places.window for places in self._places.values() if places.taken >= places.window.size]
+        return full[0].why if full else ""
+
+    # ---- the turnstile ----
+
+    def _is_over(self) -> bool:
+        """Whether a stop is asked for; to be asked again by whoever had to wait."""
+        return self._stop.requested
+
+    @property
+    def _is_clear(self) -> bool:
+        return not self._holds and self._throttle.has_room and self.in_flight < self._breaker.most
+
+    async def _pass(self, asked: float) -> None:
+        """Wait for all that holds, then for the rate. Whatever changes meanwhile counts at once."""
+        async with self._turnstile:
+            while not self._stop.requested:
+                wait = inf
+                if self._holds:
+                    self._why = ""
+                elif not self._throttle.has_room:
+                    self._why = self._throttle.why
+                elif self.in_flight >= self._breaker.most:
+                    self._why = "starting slowly"
+                else:
+                    self._why = "rate cap"
+                    now = anyio.current_time()
+                    moment = self._rate.moment(asked, now)
+                    wait = moment - now
+                    if wait <= 0:
+                        self._rate.left(moment)
+                        return
+                with anyio.move_on_after(wait):
+                    await self._bell.wait()
+
+    def _open(self, model: str) -> _Places:
+        places = self._places[model] = _Places(window_of(self._policy))
+        return places
+
+
+def _trouble(outcome: Outcome) -> str:
+    """What came in place of an answer, in a word or two."""
+    if outcome.unsent and outcome.away:
+        return "not reached"
+    return "no answer" if outcome.away else "busy"

@@ -12,8 +12,9 @@ from checkpoints.journal import Journal, Judge
 from checkpoints.records import NewItem, Page, Refusal, Run, Twin
 from checkpoints.states import OPEN, State
 from engine.errors import InputRefused
-from engine.job import Job, RowPage
+from engine.job import Prepared, Row, RowPage, Source
 from engine.progress import Progress
+from engine.sources.original import STANDARD_INPUT
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,24 @@ class Listener(Protocol):
         ...
 
 
+class Supplier(Protocol):
+    """What the intake asks of a job."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether its calls may be sent again."""
+        ...
+
+    @property
+    def source(self) -> Source:
+        """Where its rows come from. Raises `InputRefused`."""
+        ...
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Turn rows into items and refusals. Raises `LookUpFailed`."""
+        ...
+
+
 class Intake:
     """Freezes the rest of a run's rows, from where its last frozen page ended.
 
@@ -41,7 +60,7 @@ class Intake:
     """
 
     def __init__(
-        self, run: Run, job: Job, journal: Journal, progress: Progress, *, enter_again: bool = False
+        self, run: Run, job: Supplier, journal: Journal, progress: Progress, *, enter_again: bool = False
     ) -> None:
         self._run = run
         self._job = job
@@ -53,10 +72,7 @@ class Intake:
         """Read, prepare and freeze page after page; tell `listener` of each."""
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
-            raise InputRefused(
-                f"{source.name} is no longer the file that run {self._run.name} began with, and was not read to its "
-                "end then. Put the old file back and resume, or start a new run with the new one"
-            )
+            raise InputRefused(_other(source.name, self._run))
         pages = source.pages(self._run.cursor)
         while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
             await self._freeze(page)
@@ -79,6 +95,19 @@ class Intake:
             self._progress.frozen(len(items) - skipped, skipped, len(judged) - len(items) + len(refusals))
 
 
+def _other(name: str, run: Run) -> str:
+    """What to do about an input that is not the one that the run began with."""
+    if name == STANDARD_INPUT:
+        return (
+            f"{name} has other rows than those that run {run.name} began with and did not read to their end. "
+            "Pipe the same rows in again and resume, or start a new run with these"
+        )
+    return (
+        f"{name} is no longer the file that run {run.name} began with, and was not read to its end then. "
+        "Put the old file back and resume, or start a new run with the new one"
+    )
+
+
 def _next(pages: Iterator[RowPage]) -> RowPage | None:
     return next(pages, None)
 
@@ -86,7 +115,7 @@ def _next(pages: Iterator[RowPage]) -> RowPage | None:
 def judge_for(run: Run, *, repeatable: bool, enter_again: bool) -> Judge:
     """The judge of a run's rows: what must not be entered twice is held against all that the journal has."""
     check_earlier: Callable[[NewItem, Twin], NewItem | Refusal | None] = (
-        _allow if repeatable or enter_again else _against_earlier
+        _allow if repeatable or enter_again else against_earlier
     )
 
     def judge(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
@@ -114,7 +143,8 @@ def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal | None:
     )
 
 
-def _against_earlier(item: NewItem, twin: Twin) -> NewItem | Refusal | None:
+def against_earlier(item: NewItem, twin: Twin) -> NewItem | Refusal:
+    """What becomes of a row that must not be entered twice, and of which an earlier run has a twin."""
     if twin.state in OPEN or twin.state is State.MANUAL:
         reason = f"run {twin.run} has this row as {twin.state}: take that run to its end first"
     elif twin.amount == item.amount:

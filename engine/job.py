@@ -7,7 +7,7 @@ back. Everything here is free of HTTP and of any billing.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence
@@ -150,6 +150,26 @@ class Job(Protocol):
         """What the billing now says of `items`, by item_id. Raises `LookUpFailed`."""
         ...
 
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+        """What is there already that looks like the same entry, by the item's key; nothing for one that is new.
+
+        Made by hand, or by another program. Raises `LookUpFailed`.
+        """
+        ...
+
+    def shown(self, run_name: str, item: Item) -> str:
+        """The item's call as it would be sent, in one readable line without secrets."""
+        ...
+
     async def probe(self) -> None:
         """Ask whether the billing is there and well. Raises `LookUpFailed` with the reason when it is not."""
+        ...
+
+
+@runtime_checkable
+class ManyModels(Protocol):
+    """A `Job` whose calls go to several models of the billing, each with a window of calls in flight of its own."""
+
+    def model_of(self, item: Item) -> str:
+        """The model that the item's call goes to. Asked for each call, so it is to be cheap."""
         ...

@@ -12,8 +12,8 @@ class Outcome:
     """The next state of an item.
 
     A pending one goes again, no sooner than `retry_after` seconds when the billing has asked for that. `unsent` marks
-    what says nothing about the row, because not a byte of it left; `away` what speaks for the billing being down;
-    `stop` what ends the run: the message is the reason.
+    what says nothing about the row, because not a byte of it left; `away` what speaks for the billing being down,
+    `not_now` what it says of itself as a whole; `stop` what ends the run: the message is the reason.
     """
 
     state: State
@@ -22,10 +22,11 @@ class Outcome:
     retry_after: float | None = None
     unsent: bool = False
     away: bool = False
+    not_now: bool = False
     stop: bool = False
 
 
-def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:
+def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
     """The outcome of one call. What must not be repeated is never sent again on a guess."""
     match evidence:
         case Accepted(answer):
@@ -33,9 +34,11 @@ def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:
         case RowRefused(text):
             return Outcome(State.REJECTED, message=text)
         case Busy(text, retry_after):
-            return Outcome(State.PENDING, message=text, retry_after=retry_after)
+            return Outcome(State.PENDING, message=text, retry_after=retry_after, not_now=bool(retry_after))
         case NotSent(text):
             return Outcome(State.PENDING, message=text, unsent=True, away=True)
+        case SystemRefused(text, passing=True):
+            return Outcome(State.PENDING, message=text, unsent=True, not_now=True)
         case SystemRefused(text):
             return Outcome(State.PENDING, message=text, unsent=True, stop=True)
         case Lost(text):

@@ -1,16 +1,26 @@
-"""When a row goes again: full jitter, so that rows which failed together do not come back together."""
+"""When a row goes again: full jitter, so that rows which failed together do not come back together, and a budget."""
 
 import random
 from collections.abc import Callable
+from typing import Final
 
-BASE = 0.5
+from checkpoints.records import Item
+from engine.outcomes import Outcome
+
+BASE: Final = 0.5
 """Seconds that the first wait is drawn from."""
 
-CAP = 30.0
+CAP: Final = 30.0
 """Seconds that no wait is drawn beyond, unless the billing asks for more."""
 
-LONGEST_RETRY_AFTER = 3600.0
+LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds; a billing that asks for more is asked again after this."""
+
+SAVED: Final = 10.0
+"""Retries that a run may have in hand at most, or a second's worth: those it begins with, and those not used."""
+
+_ROUNDING: Final = 1e-6
+"""Of a token: who waits as long as he is told finds one, although times are not exact."""
 
 
 def backoff(
@@ -22,3 +32,66 @@ def backoff(
     """
     ceiling = min(CAP, BASE * 2.0 ** min(failures - 1, 16))
     return max(draw(0.0, ceiling), min(retry_after or 0.0, LONGEST_RETRY_AFTER))
+
+
+class RetryBudget:
+    """How many retries a whole run may make: a `share` of its successes, and `floor` a second whatever happens.
+
+    A token bucket, a pure function of what it is told and when. Who finds no token waits; no row fails of it.
+    """
+
+    def __init__(self, share: float, floor: float) -> None:
+        self._share = share
+        self._floor = floor
+        self._most = max(SAVED, floor)
+        self._tokens = self._most
+        self._since: float | None = None
+
+    def succeeded(self) -> None:
+        """The billing has done what was asked."""
+        self._tokens = min(self._most, self._tokens + self._share)
+
+    def wait(self, now: float) -> float:
+        """Seconds until a token is there, if nothing succeeds before; 0 when one is."""
+        self._fill(now)
+        return max(0.0, (1.0 - self._tokens) / self._floor) if self._tokens < 1.0 - _ROUNDING else 0.0
+
+    def take(self, now: float) -> bool:
+        """Take a token; whether there was one."""
+        if self.wait(now) > 0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _fill(self, now: float) -> None:
+        if self._since is not None:
+            self._tokens = min(self._most, self._tokens + (now - self._since) * self._floor)
+        self._since = now
+
+
+class Tries:
+    """Calls that have failed for each row; a row out of tries is left for the next `resume`."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._failures: dict[int, int] = {}
+        self.out: set[int] = set()
+
+    def failed(self, item: Item, outcome: Outcome) -> bool:
+        """Count a failure, unless it says nothing about the row; whether the row has tries left."""
+        if outcome.unsent or outcome.not_now:
+            return True
+        failures = self.of(item) + 1
+        self._failures[item.item_id] = failures
+        if failures < self.most:
+            return True
+        self.out.add(item.item_id)
+        return False
+
+    def of(self, item: Item) -> int:
+        """Failures so far."""
+        return self._failures.get(item.item_id, 0)
+
+    def forget(self, item: Item) -> None:
+        """The row needs no further call."""
+        self._failures.pop(item.item_id, None)

@@ -4,16 +4,50 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from jobs.balances import BALANCES
+from jobs.call import CALL, LISTED, call_kind
 from jobs.errors import ParameterRefused
 from jobs.kinds import JobKind, nearest
-from jobs.warning_threshold import WARNING_THRESHOLD
+from jobs.recipes.accounts import ACCOUNTS
+from jobs.recipes.attributes import ATTRIBUTES
+from jobs.recipes.deletions import DELETIONS
+from jobs.recipes.money import MONEY
+from jobs.recipes.offers import OFFERS
+from jobs.recipes.passwords import PASSWORDS
+from jobs.recipes.readings import READINGS
+from jobs.recipes.services import SERVICES
+from jobs.recipes.subscribers import SUBSCRIBERS
+from jobs.recipes.users import USERS
 
-JOBS: Final[Mapping[str, JobKind]] = MappingProxyType({kind.name: kind for kind in (BALANCES, WARNING_THRESHOLD)})
+JOBS: Final[Mapping[str, JobKind]] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            *MONEY,
+            *ACCOUNTS,
+            *SUBSCRIBERS,
+            *USERS,
+            *OFFERS,
+            *SERVICES,
+            *ATTRIBUTES,
+            *DELETIONS,
+            *READINGS,
+            *PASSWORDS,
+            LISTED,
+        )
+    }
+)
 
 
-def kind(name: str) -> JobKind:
-    """The kind of job of that name. Raises `ParameterRefused`, naming the nearest and all."""
+def kind(name: str, parameters: Mapping[str, str]) -> JobKind:
+    """The kind of job of that name; what `call` is, its chain among the parameters tells.
+
+    Raises `ParameterRefused`, naming the nearest and all, and for a chain that is none.
+    """
+    return call_kind(parameters) if name == CALL else listed(name)
+
+
+def listed(name: str) -> JobKind:
+    """The kind of job of that name, as the list has it. Raises `ParameterRefused`, naming the nearest and all."""
     if name not in JOBS:
         raise ParameterRefused(f"there is no job {name!r}{nearest(name, JOBS)}; there are: {', '.join(JOBS)}")
     return JOBS[name]

@@ -1,10 +1,57 @@
-"""Finding columns in the header of a file, whatever the case and the spaces around their names."""
+"""Finding columns in the header of an input, by the names that people give them in Russian and English.
 
-from collections.abc import Sequence
+Case, ё, spaces and punctuation make no difference, and № is the word for it. Nothing is guessed: where two columns
+could be meant, the operator is asked.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
 
 from engine.errors import InputRefused
 from engine.job import Row
+
+MAP: Final = "--map"
+"""How the operator says which column is which, as the messages name it."""
+
+_PHONE: Final = (
+    "phone", "mobile", "телефон", "тел", "номер телефона", "телефон абонента", "мобильный", "мобильный телефон",
+    "смс", "номер смс", "sms номер", "телефон для смс", "телефон для sms",
+)  # fmt: skip
+_SUM: Final = ("sum", "summa", "сумма", "сумма операции", "op_summa", "amount")
+_IN_ROUBLES: Final = ("", " руб", " рублей", " в рублях", " rub")
+
+KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "abonent_id": ("abonent", "id абонента", "абонент id", "ид абонента", "код абонента", "id"),
+    "contract_number": (
+        "contract", "contract no", "договор", "номер договора", "договор номер", "номер дог", "лицевой счёт",
+        "номер лицевого счёта", "лицевой счёт номер", "лиц счёт", "л/с", "номер л/с", "л/с номер",
+    ),
+    "amount": _SUM,
+    "op_summa": (
+        *_SUM, "balance", "opening balance", "остаток", "баланс", "сальдо", "начальный остаток", "начальный баланс",
+        "начальное сальдо", "входящий остаток", "входящее сальдо", "остаток на счёте", "сумма остатка",
+    ),
+    "limit_warning": ("порог", "порог предупреждения"),
+    "limit": ("лимит", "порог отключения", "порог блокировки"),
+    "user_id": ("user", "учётная запись", "id учётной записи", "код учётной записи", "учётка", "id учётки"),
+    "login": ("логин", "username", "имя входа"),
+    "ip": ("ip адрес", "адрес ip", "ip address", "айпи"),
+    "sms": _PHONE,
+    "phone": ("sms", *_PHONE),
+    "date": ("дата",),
+    "comment": ("комментарий", "примечание", "описание", "descr", "description"),
+    "usluga_id": ("usluga", "услуга", "id услуги", "код услуги", "service", "service id"),
+    "tarif_id": ("tarif", "тариф", "id тарифа", "код тарифа", "тарифный план", "tariff", "tariff id"),
+    "operator_id": ("operator", "оператор", "id оператора", "код оператора", "оператор связи"),
+}  # fmt: skip
+"""What else the usual columns are called, by the name that the jobs give them."""
+
+_WEAK: Final = "id"
+"""A name that every table has: it gives way to one that says whose id it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +91,132 @@ def required(source: str, header: Sequence[str], what: str, names: Sequence[str]
         )
     both = " and ".join(column.name for column in found)
     raise InputRefused(f"{source} has several columns for {what}: {both}. Name the right one with --set {setting}=…")
+
+
+def locate(
+    source_name: str, header: Sequence[str], wanted: Mapping[str, tuple[str, ...]], mapping: Mapping[str, str]
+) -> dict[str, Column | None]:
+    """The column of each name of `wanted`, None where there is none.
+
+    A column is found by the name, by its further names in `wanted`, and by what `KNOWN` has for any of these.
+    `mapping` says it outright, by name: what it gives to one name is no candidate for another. Raises `InputRefused`
+    when two columns could be meant, when one could be two things, and for a mapping of something that is not there.
+    """
+    _refuse_strangers(wanted, mapping)
+    found: dict[str, Column | None] = {
+        name: _mapped(source_name, header, name, title) for name, title in mapping.items()
+    }
+    taken = {column.place for column in found.values() if column is not None}
+    claims: dict[int, list[str]] = {}
+    for name, further in wanted.items():
+        if name in found:
+            continue
+        column = _only(source_name, name, _candidates(header, name, further, taken))
+        found[name] = column
+        if column is not None:
+            claims.setdefault(column.place, []).append(name)
+    for place, names in claims.items():
+        for name in _giving_way(source_name, header[place], names, wanted):
+            found[name] = None
+    return {name: found[name] for name in wanted}
+
+
+def needed(source_name: str, header: Sequence[str], found: Mapping[str, Column | None], *names: str) -> Column:
+    """The column of the first of `names` that was found.
+
+    Raises `InputRefused`, naming the columns that there are, when none was.
+    """
+    for name in names:
+        column = found.get(name)
+        if column is not None:
+            return column
+    raise InputRefused(
+        f"{source_name} has no column {' or '.join(names)}; it has: {_titles(header)}. Say which column it is with "
+        f"{MAP} {names[0]}=COLUMN"
+    )
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: without case, ё, spaces and punctuation, and with the word for №."""
+    words = name.replace("№", " номер ")
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", words).casefold().replace("ё", "е"))
+
+
+def _mapped(source_name: str, header: Sequence[str], name: str, title: str) -> Column:
+    exact = [place for place, one in enumerate(header) if one.strip() == title.strip()]
+    alike = [place for place, one in enumerate(header) if plain(one) == plain(title) != ""]
+    places = exact or alike
+    if len(places) == 1:
+        return Column(header[places[0]].strip(), places[0])
+    if places:
+        both = " and ".join(repr(header[place].strip()) for place in places)
+        raise InputRefused(f"{MAP} {name}={title}: {source_name} has {both}; write the name exactly as it is there")
+    raise InputRefused(
+        f"{MAP} {name}={title}: {source_name} has no such column{_nearest(title, header)}; it has: {_titles(header)}"
+    )
+
+
+def _refuse_strangers(wanted: Mapping[str, object], mapping: Mapping[str, str]) -> None:
+    for name, title in mapping.items():
+        if name not in wanted:
+            raise InputRefused(
+                f"{MAP} {name}={title}: the rows are not asked for {name}{_nearest(name, wanted)}; they are asked "
+                f"for: {', '.join(wanted)}"
+            )
+
+
+def _candidates(header: Sequence[str], name: str, further: Iterable[str], taken: set[int]) -> list[Column]:
+    """The columns that can be meant by a name; the weak one only where there is no other."""
+    names = _names(name, further)
+    columns = [
+        Column(title.strip(), place)
+        for place, title in enumerate(header)
+        if place not in taken and plain(title) in names
+    ]
+    strong = [column for column in columns if plain(column.name) == plain(name) or plain(column.name) != _WEAK]
+    return strong or columns
+
+
+def _names(name: str, further: Iterable[str]) -> set[str]:
+    """All that a column may be called, as it is compared."""
+    words = [name, *further]
+    known = [alias for word in words for alias in KNOWN.get(word, ())]
+    of_money = {"amount", "op_summa"}.intersection(words)
+    units = _IN_ROUBLES if of_money else ("",)
+    return {plain(word + unit) for word in (*words, *known) for unit in units}
+
+
+def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | None:
+    if len(columns) > 1:
+        both = " and ".join(repr(column.name) for column in columns)
+        raise InputRefused(
+            f"{source_name} has several columns that can be {name}: {both}. Say which is meant with "
+            f"{MAP} {name}=COLUMN"
+        )
+    return columns[0] if columns else None
+
+
+def _giving_way(
+    source_name: str, title: str, names: Sequence[str], wanted: Mapping[str, tuple[str, ...]]
+) -> list[str]:
+    """Of several names that claim one column, those that have it by a weaker right."""
+    own = [name for name in names if plain(name) == plain(title)]
+    said = [name for name in names if plain(title) in {plain(word) for word in wanted[name]}]
+    first = own or said or list(names)
+    if len(first) > 1:
+        both = " and ".join(first)
+        raise InputRefused(
+            f"{source_name}: the column {title.strip()!r} can be {both}. Say which is meant with "
+            f"{MAP} {first[0]}=COLUMN"
+        )
+    return [name for name in names if name != first[0]]
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    by_plain = {plain(one): one.strip() for one in known}
+    close = get_close_matches(plain(word), by_plain, n=1)
+    return f"; did you mean {by_plain[close[0]]!r}?" if close else ""
+
+
+def _titles(header: Sequence[str]) -> str:
+    return ", ".join(title.strip() for title in header)

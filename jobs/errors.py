@@ -5,3 +5,22 @@ from engine.errors import EngineError
 
 class ParameterRefused(EngineError):
     """Raised when a job does not exist, or cannot be set up with the parameters given; nothing was read or sent."""
+
+
+class SecretGone(EngineError):
+    """Raised when a secret is needed that is kept no longer; the default message says what to do."""
+
+    def __init__(
+        self,
+        message: str = "its secret is kept no longer, for it is wiped when a run is at its end: "
+        "give the row again, in a run of its own",
+    ) -> None:
+        super().__init__(message)
+
+
+class VaultFailed(EngineError):
+    """Raised when the file of secrets cannot be read or written."""
+
+
+class PasswordsUnwritten(EngineError):
+    """Raised when the file that generated passwords are handed over in cannot be written, or is another run's."""

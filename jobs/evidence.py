@@ -37,3 +37,11 @@ def evidence_of(exchange: Exchange, keep: Keep | None = None) -> Evidence:  # no
             return Lost(text)
         case _:
             assert_never(exchange)
+
+
+def is_of_another(result: object, model: str) -> bool:
+    """Whether an answer is about an object of another model, so that it can be no answer to a call of this one."""
+    match result:
+        case [{"model": str() as named}] | {"model": str() as named}:
+            return named != model
+    return False

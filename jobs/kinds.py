@@ -1,19 +1,24 @@
-"""What a job is before it is set up: its name, its parameters, and how to build it."""
+"""What a job is before it is set up: its name, its rows, its effect and its parameters."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
-from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from billing.money import parse_amount, wire
-from engine.job import Job
+from checkpoints.records import Run
 from jobs.errors import ParameterRefused
-from jobs.services import Services
 
-Build: TypeAlias = Callable[[Services, Mapping[str, str], Path | None], Job]
-"""Sets a job up with its checked parameters and the input file, where it takes one; raises `ParameterRefused`."""
+if TYPE_CHECKING:
+    from jobs.effects.effect import Planned
+    from jobs.services import Services
+
+MakeEffect: TypeAlias = "Callable[[Services, Mapping[str, str]], Planned]"
+"""Sets the effect up with the job's checked parameters; raises `ParameterRefused`."""
+
+Statement: TypeAlias = str | Callable[[Mapping[str, str]], str]
+"""The name of a block of `jobs/sql/recipes.sql`, or how the parameters choose one; "" where rows must be given."""
 
 
 def as_typed(text: str) -> str:
@@ -23,10 +28,13 @@ def as_typed(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One setting of a job, given as `--set name=value`.
+    """One setting of a job, given as `--set name=value`, or by a column of the rows.
 
     `default` is None where a value is required, "" where the job can do without. `parse` gives the value in its one
-    plain spelling, for a run is known again by its parameters, and raises ValueError saying what is wrong.
+    plain spelling, for a run is known again by its parameters, and raises ValueError saying what is wrong. `columns`
+    are further names under which the rows may say it, None where they may not: it is the same for all rows then. A
+    `secret` is kept in the vault, and nowhere else; `makes_file` names a file that the run makes, and that may not be
+    there when it begins.
     """
 
     name: str
@@ -34,30 +42,54 @@ class Parameter:
     default: str | None = None
     choices: tuple[str, ...] = ()
     parse: Callable[[str], str] = as_typed
+    columns: tuple[str, ...] | None = None
+    secret: bool = False
+    makes_file: bool = False
+
+    @property
+    def optional(self) -> bool:
+        """Whether the job can do without a value."""
+        return self.default == ""
 
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """One kind of job, as the catalogue lists it. `example` is a command line, `call` what is sent, as text."""
+    """One kind of job, as the catalogue lists it.
+
+    `recipes` are its numbers in `docs/jobs.md`; `call` is what is sent, as text; `example` a command line; `way_back`
+    says how an undo takes it back, and `undo_parameters` what an undo may be told. A job without `writes` reads, and
+    its answers become a file. `finish` is done in a worker thread when nothing of a run is left to send, and again
+    where a run is taken up at its end; it says what there is now, and raises `EngineError`.
+    """
 
     name: str
+    recipes: tuple[int, ...]
     summary: str
-    build: Build = field(repr=False)
+    effect: MakeEffect = field(repr=False)
     call: str
     example: str
     parameters: tuple[Parameter, ...] = ()
-    takes_file: bool = False
-    needs_database: bool = False
+    statement: Statement = ""
+    writes: bool = True
+    undo_parameters: tuple[Parameter, ...] = ()
+    way_back: str = "the old values are set again, where nobody has changed them since"
+    finish: Callable[[Run], str] | None = field(default=None, repr=False)
 
 
 def parameters_of(kind: JobKind, given: Mapping[str, str]) -> dict[str, str]:
     """All parameters of the job, those of `given` checked and the others at their defaults.
 
-    Raises `ParameterRefused` with everything that is wrong: unknown names, missing and bad values.
+    One that the rows may say instead is "" where nothing is given. Raises `ParameterRefused` with everything that is
+    wrong: unknown names, missing and bad values.
     """
-    known = {parameter.name: parameter for parameter in kind.parameters}
+    return check_parameters(kind.name, kind.parameters, given)
+
+
+def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
+    """The values of these parameters; `what` has them, in the words of the refusal. Raises `ParameterRefused`."""
+    known = {parameter.name: parameter for parameter in parameters}
     faults = [
-        f"{kind.name} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known) or 'none'}"
+        f"{what} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known) or 'none'}"
         for name in given
         if name not in known
     ]
@@ -79,6 +111,9 @@ def nearest(word: str, known: Collection[str]) -> str:
 
 
 def _value(parameter: Parameter, text: str | None) -> str:
+    if not text and parameter.default is None and parameter.columns is not None:
+        # The rows say it; a run that remembers nothing for it is taken up with nothing.
+        return ""
     if text is None:
         if parameter.default is None:
             raise ValueError(f"is required: {parameter.help}; give --set {parameter.name}=…")

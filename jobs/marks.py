@@ -9,12 +9,23 @@ from typing import Final
 LONGEST: Final = 255
 """Characters of a comment. The column of the real billing is not known [?]; this is Django's usual length."""
 
+ROOM: Final = 32
+"""Characters that are kept free for a mark and the space before it."""
+
+LONGEST_TEXT: Final = 200
+"""Characters of a text that a mark always fits behind, with some to spare."""
+
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
 
 def mark(run_name: str, number: int) -> str:
     """The mark of an item, by the name of its run and its number within it."""
     return f"[cm {run_name}/{number}]"
+
+
+def beginning(run_name: str) -> str:
+    """How the marks of all items of a run begin."""
+    return f"[cm {run_name}/"
 
 
 def find(comment: str) -> tuple[str, int] | None:
@@ -35,3 +46,8 @@ def with_mark(text: str, run_name: str, number: int, *, longest: int = LONGEST) 
     if len(text) > room:
         text = text[: max(room - 1, 0)].rstrip() + "…"
     return f"{text} {tail}" if room > 0 else tail
+
+
+def without_marks(comment: str) -> str:
+    """The text of a comment as it was before it was marked."""
+    return _MARK.sub("", comment).rstrip()

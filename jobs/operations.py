@@ -1,88 +1,134 @@
-"""Finance operations that carry our mark: from the database in bulk, or through the API, a call a subscriber."""
+"""Finance operations and balances as they are: from the database in bulk, or through the API, a call a subscriber."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final
 
+from billing import abonents
 from billing.answers import objects
 from billing.calls import filter_
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.operations import Operation, of_abonents
+from billing.operations import newest as newest_in_database
 from jobs import marks
 from jobs.abonents import flag
 from jobs.services import Services, told_to_engine
 
-Marked: TypeAlias = Mapping[tuple[int, int], list[Operation]]
-"""By subscriber and number of the item."""
+_FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
+_KOPECK: Final = Decimal("0.01")
+_DAY: Final = len("2019-06-01")
+_NAMED: Final = 3
 
-_FIELDS: Final = ("op_id", "op_summa", "descr", "storno")
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A sum in roubles that is to be entered on a subscriber."""
+
+    abonent_id: int
+    op_type: int
+    amount: Decimal
 
 
-async def marked(services: Services, run_name: str, abonent_ids: Collection[int], op_type: int) -> Marked:
-    """The operations of one type on these subscribers that carry the mark of one of the run's items, storno included.
+def two_decimals(amount: Decimal) -> str:
+    """Roubles as people write them, with two decimals, or more where there are more."""
+    exact = amount.quantize(_KOPECK)
+    return wire(exact if exact == amount else amount)
 
-    Raises `LookUpFailed`.
-    """
-    ids = list(dict.fromkeys(abonent_ids))
+
+async def of_type(services: Services, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
+    """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
+    by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
     if services.database is not None:
-        found = await services.read(lambda database: list(_of_run(of_abonents(database, ids, op_type), run_name)))
+        found = await services.read(lambda database: list(of_abonents(database, ids, op_type)))
     else:
-        calls = [
-            filter_("FinanceOperations", {"abonent_id": abonent_id, "op_type_id": op_type}, *_FIELDS)
-            for abonent_id in ids
-        ]
-        answers = await services.ask(calls)
+        each = list(dict.fromkeys(ids))
+        criteria = [{"abonent_id": abonent_id, "op_type_id": op_type} for abonent_id in each]
+        answers = await services.ask([filter_("FinanceOperations", wanted, *_FIELDS) for wanted in criteria])
         with told_to_engine():
             found = [
-                entry
-                for abonent_id, answer in zip(ids, answers, strict=True)
-                for entry in _of_run(
-                    [_operation(fields, abonent_id, op_type) for fields in objects(answer)], run_name
-                )
+                _operation(fields, abonent_id, op_type)
+                for abonent_id, answer in zip(each, answers, strict=True)
+                for fields in objects(answer)
             ]
-    by_item: defaultdict[tuple[int, int], list[Operation]] = defaultdict(list)
-    for number, operation in found:
-        by_item[operation.abonent_id, number].append(operation)
-    return by_item
+    for operation in found:
+        by_abonent[operation.abonent_id].append(operation)
+    return by_abonent
 
 
-def difference(found: list[Operation], amount: Decimal) -> str | None:
-    """How the operations of one mark differ from the one that was sent, both sides named; None when they do not."""
-    there = ", ".join(
-        f"operation {one.op_id} of {wire(one.op_summa)}{' (reversed by storno)' if one.storno else ''}"
-        for one in found
-    )
-    if len(found) == 1 and found[0].op_summa == amount and not found[0].storno:
-        return None
-    return f"sent {wire(amount)}; the billing has {there or 'no operation with this mark'}"
+async def resembling(services: Services, wanted: Mapping[str, Sum]) -> dict[str, str]:
+    """By key, the operations of the same type and sum that were entered without a mark of ours, as a sentence.
+
+    What was reversed does not count. Raises `LookUpFailed`.
+    """
+    by_type: defaultdict[int, set[int]] = defaultdict(set)
+    for one in wanted.values():
+        by_type[one.op_type].add(one.abonent_id)
+    there = {op_type: await of_type(services, ids, op_type) for op_type, ids in by_type.items()}
+    found = {key: _alike(one, there[one.op_type].get(one.abonent_id, ())) for key, one in wanted.items()}
+    return {key: some_of(alike) for key, alike in found.items() if alike}
 
 
-def _of_run(operations: Iterable[Operation], run_name: str) -> Iterator[tuple[int, Operation]]:
-    """Those with a mark of the run, each with the number of its item."""
-    for operation in operations:
-        found = marks.find(operation.descr)
-        if found is not None and found[0] == run_name:
-            yield found[1], operation
+def some_of(named: Sequence[str]) -> str:
+    """The first few of them, in a sentence."""
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return ", ".join(named[:_NAMED]) + more
+
+
+async def newest(services: Services, ids: Collection[int]) -> Mapping[int, int]:
+    """The id of each subscriber's last operation, of whatever type; 0 for one who has none. Raises `LookUpFailed`."""
+    none = dict.fromkeys(ids, 0)
+    if services.database is not None:
+        return none | await services.read(lambda database: dict(newest_in_database(database, ids)))
+    answers = await services.ask([filter_("FinanceOperations", {"abonent_id": one}, "op_id") for one in none])
+    with told_to_engine():
+        return {
+            abonent_id: max((_key(fields) for fields in objects(answer)), default=0)
+            for abonent_id, answer in zip(none, answers, strict=True)
+        }
+
+
+async def balances(services: Services, ids: Collection[int]) -> Mapping[int, Decimal]:
+    """The balances of these subscribers' accounts in roubles; nothing without a database. Raises `LookUpFailed`."""
+    if services.database is None or not ids:
+        return {}
+    found = await services.read(lambda database: list(abonents.balances(database, ids)))
+    return {one.abonent_id: one.balance for one in found}
+
+
+def _alike(wanted: Sum, there: Iterable[Operation]) -> list[str]:
+    return [
+        f"operation {one.op_id} of {two_decimals(one.op_summa)}, {one.day}"
+        for one in there
+        if one.op_summa == wanted.amount and not one.storno and marks.find(one.descr) is None
+    ]
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:
     """An operation from the fields of an answer. Raises `UnreadableAnswer`: what is missing may not be guessed."""
-    key = fields.get("op_id", fields.get("pk"))
     summa, storno = fields.get("op_summa"), fields.get("storno")
-    if not isinstance(key, int | str) or not isinstance(summa, int | str | Decimal) or "storno" not in fields:
+    if not isinstance(summa, int | str | Decimal) or "storno" not in fields:
         raise UnreadableAnswer(
-            "The billing was asked for finance operations, and its answer has no op_id, op_summa or storno."
+            "The billing was asked for finance operations, and its answer has no op_summa or storno."
         )
     try:
         return Operation(
-            op_id=int(key),
+            op_id=_key(fields),
             abonent_id=abonent_id,
             op_type=op_type,
             op_summa=from_answer(summa),
             descr=str(fields.get("descr") or ""),
             storno=flag(storno),
+            day=str(fields.get("op_date") or "")[:_DAY],
         )
     except ValueError as error:
         raise UnreadableAnswer(f"A finance operation of the billing's answer cannot be read: {error}") from error
+
+
+def _key(fields: Mapping[str, object]) -> int:
+    key = fields.get("op_id", fields.get("pk"))
+    if not isinstance(key, int | str) or not str(key).isdecimal():
+        raise UnreadableAnswer("The billing was asked for finance operations, and its answer has no op_id.")
+    return int(key)

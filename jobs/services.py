@@ -1,6 +1,6 @@
 """What a job has to work with: the billing's API, and its database where there is one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,19 +14,23 @@ from billing.database import Database
 from billing.database_errors import DatabaseError
 from billing.errors import BillingError
 from billing.stacks import waiting_for
-from checkpoints.records import Item
 from engine.errors import LookUpFailed
+from jobs.vault import Vault
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The doors to one billing. `asked_at_once` bounds the reading calls of one look-up that are in flight."""
+    """The doors to one billing. `asked_at_once` bounds the reading calls of one look-up that are in flight.
+
+    `vault` keeps the secrets of the run that is worked on; without one they are kept nowhere, as those of a plan.
+    """
 
     client: BillingClient
     database: Database | None = None
     asked_at_once: int = 4
+    vault: Vault | None = None
 
     async def read(self, work: Callable[[Database], Result]) -> Result:
         """What `work` reads from the database, done in a thread. Raises `LookUpFailed`."""
@@ -64,17 +68,14 @@ class Services:
             raise failed[0]
         return results
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What the billing has accepted for these items and not yet worked off, as "ACCOUNT_STACK holds 12 entries".
+    async def undrained(self, accounts: Collection[int], abonents: Collection[int]) -> str | None:
+        """What the billing has accepted for these and not yet worked off, as "ACCOUNT_STACK holds 12 entries".
 
-        Takes items as every job on subscribers makes them: the key a subscriber's id, the lane an account. None when
-        nothing waits, and without a database, where nobody can tell: then the engine's settle delay alone stands
-        between a lost answer and the look-up. Raises `LookUpFailed`.
+        None when nothing waits, and without a database, where nobody can tell: then the engine's settle delay alone
+        stands between a lost answer and the look-up. Raises `LookUpFailed`.
         """
         if self.database is None:
             return None
-        accounts = [int(item.lane.removeprefix("account:")) for item in items]
-        abonents = [int(item.key) for item in items]
         return (
             str(await self.read(lambda database: waiting_for(database, accounts=accounts, abonents=abonents))) or None
         )

@@ -4,13 +4,14 @@ A pure function of the evidence: no process, no file, no clock.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from checkpoints.states import OPEN, State, may_follow
 from cli.exits import Exit
+from cli.selftest.trials import Wanted
 from cli.texts import money
 
 IN: Final = frozenset({State.ACCEPTED, State.APPLIED})
@@ -21,13 +22,16 @@ WITHOUT_EFFECT: Final = frozenset({State.REJECTED, State.SKIPPED})
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An item of the journal. `wanted` is its amount or threshold, `subject` what the ledger counts it by."""
+    """An item of the journal.
+
+    `wanted` is its amount, or the text that the billing shall have; `subject` what the ledger counts it by.
+    """
 
     number: int
     key: str
     label: str
     subject: int
-    wanted: Decimal
+    wanted: Wanted
     state: State
     attempts: int
 
@@ -39,7 +43,7 @@ class Effect:
     model: str
     request: int
     subject: int
-    value: Decimal | None
+    value: Wanted | None
     mark: tuple[str, int] | None = None
 
 
@@ -47,16 +51,17 @@ class Effect:
 class Books:
     """All that is known of a round in the end.
 
-    `asked` is the input: what is wanted for each key. `frozen` and `sum` are the journal's own totals over all
-    states; `entered` is how many operations the billing's table has and what they add up to, None for a job that
-    creates none. `ends` are the values that the billing has now, by key, for a job that sets them. `steps` counts
-    every step of an item.
+    `once` says that a second effect is one too many, `marked` that effects bear the mark of their row, `may_ask` that
+    a row may be left to a person, `unreadable` that nothing can be read back. `asked` is the input: what is wanted
+    for each key. `frozen` and `sum` are the journal's own totals over all states; `entered` is how many operations
+    the billing's table has got and what they add up to, None for a job that creates none. `ends` are the values that
+    the billing has now, by key, for a job that sets them. `steps` counts every step of an item.
     """
 
     run: str
     model: str
     once: bool
-    asked: Mapping[str, Decimal]
+    asked: Mapping[str, Wanted]
     rows: Sequence[Row]
     effects: Sequence[Effect]
     frozen: int
@@ -64,7 +69,10 @@ class Books:
     steps: Mapping[tuple[str, str], int]
     verified: int
     entered: tuple[int, Decimal] | None = None
-    ends: Mapping[str, Decimal | None] = field(default_factory=dict)
+    ends: Mapping[str, Wanted | None] = field(default_factory=dict)
+    marked: bool = False
+    may_ask: bool = False
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +90,9 @@ class Problem:
 class Verdict:
     """Counts of rows by their effect, of the look-ups on the way, and what is wrong.
 
-    `once` counts rows whose effect is there as it should be, `twice` those that have it more than once and must not,
-    `lost` those that should have it and do not. `repeated` counts rows that had it more than once and may.
+    `once` counts rows whose effect is there as it should be, `asked` those that are left to a person, `twice` those
+    that have it more than once and must not, `lost` those that should have it and do not. `repeated` counts rows that
+    had it more than once and may.
     """
 
     once: int
@@ -95,6 +104,7 @@ class Verdict:
     attempts: int
     unknown: int
     found: int
+    asked: int
     problems: tuple[Problem, ...]
 
 
@@ -112,6 +122,7 @@ def judge(books: Books) -> Verdict:
         attempts=sum(row.attempts for row in books.rows),
         unknown=sum(count for (_, target), count in books.steps.items() if target == State.UNKNOWN),
         found=books.steps.get((State.UNKNOWN, State.ACCEPTED), 0),
+        asked=tally["asked"],
         problems=tuple(problems),
     )
 
@@ -121,10 +132,12 @@ def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     effects: defaultdict[object, list[Effect]] = defaultdict(list)
     for effect in books.effects:
         # What was created carries the mark of its item; what was set is known by the object alone.
-        effects[effect.mark[1] if books.once and effect.mark else effect.subject].append(effect)
+        effects[effect.mark[1] if books.marked and effect.mark else effect.subject].append(effect)
     for row in books.rows:
-        own = effects[row.number if books.once else row.subject]
-        if row.state in OPEN or row.state is State.MANUAL:
+        own = effects[row.number if books.marked else row.subject]
+        if row.state is State.MANUAL and books.may_ask and len(own) <= 1:
+            tally["asked"] += 1
+        elif row.state in OPEN or row.state is State.MANUAL:
             tally["twice"] += books.once and len(own) > 1
             yield Problem(row.key, f"left {row.state}, with {_times(own)}")
         elif row.state in WITHOUT_EFFECT:
@@ -148,7 +161,10 @@ def _wrong_value(books: Books, row: Row, own: Sequence[Effect]) -> str | None:
         effect = own[0]
         if effect.subject != row.subject:
             return f"was entered for {effect.subject}, request {effect.request}"
-        return None if effect.value == row.wanted else f"asked for {row.wanted}, entered {effect.value}"
+        if effect.value != row.wanted:
+            return f"asked for {row.wanted}, entered {effect.value}"
+    if books.once and not books.ends:
+        return None
     there = books.ends.get(row.key)
     return None if there == row.wanted else f"asked for {row.wanted}, the billing has {there}"
 
@@ -173,7 +189,7 @@ def _of_strangers(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     numbers = {row.number for row in books.rows}
     subjects = {row.subject for row in books.rows}
     for effect in books.effects:
-        if books.once:
+        if books.marked:
             known = effect.mark is not None and effect.mark[0] == books.run and effect.mark[1] in numbers
         else:
             known = effect.subject in subjects
@@ -196,20 +212,39 @@ def _of_sums(books: Books) -> Iterator[Problem]:
     """The books as a whole, to the kopeck."""
     if books.frozen != len(books.rows) or books.frozen != len(books.asked):
         yield Problem("", f"{len(books.asked)} rows asked, {books.frozen} in the sum of all states")
-    rejected = any(row.state not in IN for row in books.rows)
-    if books.verified != (Exit.REJECTED if rejected else Exit.DONE):
+    if books.verified != _to_be_verified(books):
         yield Problem("", f"verify ended with {books.verified}")
     if books.entered is None:
         return
-    asked = sum(books.asked.values(), Decimal(0))
+    asked = _sum(books.asked.values())
     if books.sum != asked:
         yield Problem("", f"asked for {money(asked)}, the journal's states add up to {money(books.sum)}")
     operations, total = books.entered
-    accepted = [row.wanted for row in books.rows if row.state in IN]
+    entered = Counter(effect.subject for effect in books.effects)
+    # A payment whose answer was lost may be there, and is left to a person all the same.
+    accepted = [
+        row.wanted
+        for row in books.rows
+        if row.state in IN or (books.may_ask and row.state is State.MANUAL and entered[row.subject])
+    ]
     if operations != len(accepted):
         yield Problem("", f"{len(accepted)} rows accepted, {operations} operations in the billing")
-    if total != sum(accepted, Decimal(0)):
-        yield Problem("", f"accepted {money(sum(accepted, Decimal(0)))}, in the billing {money(total)}")
+    if total != _sum(accepted):
+        yield Problem("", f"accepted {money(_sum(accepted))}, in the billing {money(total)}")
+
+
+def _to_be_verified(books: Books) -> Exit:
+    """What `verify` has to end with."""
+    states = {row.state for row in books.rows}
+    if State.MANUAL in states or states & OPEN:
+        return Exit.UNDECIDED
+    if State.REJECTED in states or (books.unreadable and states & IN):
+        return Exit.REJECTED
+    return Exit.DONE
+
+
+def _sum(values: Iterable[Wanted]) -> Decimal:
+    return sum((value for value in values if isinstance(value, Decimal)), Decimal(0))
 
 
 def _of_steps(books: Books) -> Iterator[Problem]:

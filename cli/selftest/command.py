@@ -23,7 +23,7 @@ from cli.names import FILE, PROGRAM
 from cli.options import Voice
 from cli.screen import Screen
 from cli.selftest.loading import Outfit
-from cli.selftest.plan import JOBS, ROWS, Plan, draw
+from cli.selftest.plan import ALL, JOBS, ROWS, Plan, draw
 from cli.selftest.report import Repeat, as_json, heading, line_of, total
 from cli.selftest.rounds import Lab, Round
 from cli.signals import beside
@@ -78,7 +78,8 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         ),
     ] = None,
     job: Annotated[
-        str | None, typer.Option("--job", metavar="JOB", help=f"{' or '.join(JOBS)}; drawn, unless it is given.")
+        str | None,
+        typer.Option("--job", metavar="JOB", help=f"One that writes, or {ALL}; by default {' or '.join(JOBS)}."),
     ] = None,
     faults: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN.toml", help="A fault plan, as `mock serve` takes it.")

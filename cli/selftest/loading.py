@@ -13,16 +13,17 @@ from typing import Final
 import anyio
 from anyio.abc import Process
 
-from billing.database import Database, Dsn
+from billing.database import Database, Dsn, attach
 from billing.mockserver.people import FOLDERS
 from cli.names import JOURNAL, USER
 from cli.selftest import clock
-from cli.selftest.plan import BALANCES, Plan
+from cli.selftest.plan import BALANCES, WARNING_THRESHOLD, Plan
 from cli.selftest.serving import Billing
 from cli.selftest.statements import statement
+from cli.selftest.trials import CALLED, TRIALS, Trial, Wanted, sql
 from cli.selftest.watching import Glance
 
-INPUT: Final = "balances.csv"
+INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
 """The folder whose subscribers get another threshold."""
 
@@ -31,28 +32,70 @@ _OWED: Final = 0.08
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a round's load is asked for: the job's arguments, and what is wanted for each key."""
+    """What a round's load is asked for: the job's arguments, and what is wanted for each key.
+
+    `objects` is what the ledger knows a key by, `last` the last finance operation that was there before.
+    """
 
     arguments: tuple[str, ...]
-    wanted: Mapping[str, Decimal]
+    wanted: Mapping[str, Wanted]
+    objects: Mapping[str, int]
+    last: int = 0
 
 
 def order(folder: Path, plan: Plan, billing: Path) -> Asked:
     """What the load is asked for, by the plan's seed; a file it needs is written into `folder`."""
     draw = Random(f"{plan.seed}/input")
+    trial = TRIALS[plan.job]
+    if trial.arranged:
+        _arrange(billing, trial, plan.rows)
     with Database(Dsn(str(billing))) as database:
+        ((last,),) = database.query(statement("last_operation"))
         if plan.job == BALANCES:
             found = list(database.query(statement("subscribers"), {"rows": plan.rows}))
-            return _balances(folder, draw, found)
-        threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
-        members = database.query(statement("members"), {"folder": FOLDER})
-        arguments = ("warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
-        return Asked(arguments, {str(key): threshold for (key,) in members})
+            return _balances(folder, draw, found, last)
+        if plan.job == WARNING_THRESHOLD:
+            # The only one whose rows come out of the database, as the job's own select has them.
+            threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
+            members: dict[int, int] = dict(database.query(statement("members"), {"folder": FOLDER}))
+            arguments = ("warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
+            return Asked(
+                arguments, dict.fromkeys(map(str, members), threshold), {str(key): of for key, of in members.items()}
+            )
+        rows = list(database.query(sql(trial.rows), {"rows": plan.rows}))
+    return _rows(folder, draw, trial, rows, last)
 
 
-def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]]) -> Asked:
+def _arrange(billing: Path, trial: Trial, rows: int) -> None:
+    """Put rows into the billing that a new one has too few of."""
+    connection = attach(Dsn(str(billing)))
+    try:
+        text, values = sql(trial.arranged).bind({"rows": rows})
+        connection.cursor().execute(text, values)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[object]], last: int) -> Asked:
+    wanted: dict[str, Wanted] = {}
+    objects: dict[str, int] = {}
+    with (folder / INPUT).open("w", encoding="utf-8", newline="") as stream:
+        sheet = csv.writer(stream, delimiter=";")
+        sheet.writerow(trial.header)
+        for key, of, *cells in rows:
+            line = [*map(str, cells), *(cell(draw) for cell in trial.drawn)]
+            sheet.writerow(line)
+            text = trial.constant or " ".join(line[place] for place in trial.wanted)
+            wanted[str(key)] = Decimal(text) if trial.amount else text
+            objects[str(key)] = int(str(of))
+    called = CALLED if trial.job == "call" else ()
+    return Asked((trial.job, INPUT, *called, *trial.arguments), wanted, objects, last)
+
+
+def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]], last: int) -> Asked:
     by_id = draw.random() < 0.5  # noqa: PLR2004 - heads or tails
-    wanted: dict[str, Decimal] = {}
+    wanted: dict[str, Wanted] = {}
     with (folder / INPUT).open("w", encoding="utf-8-sig", newline="") as stream:
         sheet = csv.writer(stream, delimiter=";")
         sheet.writerow(["abonent_id" if by_id else "contract_number", "amount"])
@@ -60,7 +103,7 @@ def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]]
             amount = Decimal(draw.randrange(1, 300_000)) / 100
             wanted[str(key)] = amount = -amount if draw.random() < _OWED else amount
             sheet.writerow([key if by_id else number, f"{amount:.2f}".replace(".", ",")])
-    return Asked(("balances", INPUT), wanted)
+    return Asked(("balances", INPUT), wanted, {key: int(key) for key in wanted}, last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from random import Random
 from typing import Final, TypeAlias
 
 from cli.errors import CommandRefused
+from cli.selftest.trials import TRIALS
 from cli.texts import plain
 
 ROWS: Final = 240
@@ -22,7 +23,9 @@ TIMEOUT: Final = 1.2
 BALANCES: Final = "balances"
 WARNING_THRESHOLD: Final = "warning-threshold"
 JOBS: Final = (BALANCES, WARNING_THRESHOLD)
-MODELS: Final = {BALANCES: "FinanceOperations", WARNING_THRESHOLD: "AdminAccounts"}
+"""Of these two a job is drawn where none is named."""
+ALL: Final = "all"
+"""Stands for a job that is drawn from all that write."""
 
 Value: TypeAlias = str | float | int
 Fault: TypeAlias = Mapping[str, Value]
@@ -107,10 +110,10 @@ class Plan:
 
 def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | None = None) -> Plan:
     """The round of a seed; `job` and `faults` (TOML) take the place of what would be drawn."""
-    if job is not None and job not in JOBS:
-        raise CommandRefused(f"--job {plain(job)}: the lab knows {' and '.join(JOBS)}")
+    if job is not None and job != ALL and job not in TRIALS:
+        raise CommandRefused(f"--job {plain(job)}: the lab knows {', '.join(TRIALS)}, and {ALL} for one of them")
     # Each part has a draw of its own: giving one of them by hand leaves the others as they were.
-    chosen = job or _draw(seed, "job").choices(JOBS, (4, 1))[0]
+    chosen = _job(seed, job)
     mischief = _mischief(_draw(seed, "mischief"), needs_database=chosen == WARNING_THRESHOLD)
     plan = Plan(
         seed=seed,
@@ -118,11 +121,19 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
         rows=rows,
         in_flight=_draw(seed, "load").choice((4, 8, 16)),
         traits=_traits(_draw(seed, "billing"), rows),
-        faults=_as_toml(seed, _faults(_draw(seed, "faults"), MODELS[chosen])) if faults is None else faults,
+        faults=_as_toml(seed, _faults(_draw(seed, "faults"), TRIALS[chosen].called or TRIALS[chosen].model))
+        if faults is None
+        else faults,
         mischief=mischief,
     )
     # Without the database nobody can see the stacks.
     return replace(plan, traits=replace(plan.traits, stack_rate=None)) if plan.api_alone else plan
+
+
+def _job(seed: int, job: str | None) -> str:
+    if job == ALL:
+        return _draw(seed, "job").choice(tuple(TRIALS))
+    return job or _draw(seed, "job").choices(JOBS, (4, 1))[0]
 
 
 def _draw(seed: int, what: str) -> Random:

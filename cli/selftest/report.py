@@ -24,6 +24,7 @@ COLUMNS = (
     ("once", 6),
     ("twice", 6),
     ("lost", 5),
+    ("asked", 6),
     ("seconds", 8),
 )
 """Heading and width; all but the first two stand at the right.
@@ -52,6 +53,7 @@ class Line:
     once: int = 0
     twice: int = 0
     lost: int = 0
+    asked: int = 0
     seconds: float = 0.0
 
     def text(self) -> str:
@@ -97,6 +99,7 @@ def line_of(played: Round) -> Line:
         once=verdict.once,
         twice=verdict.twice,
         lost=verdict.lost,
+        asked=verdict.asked,
     )
 
 

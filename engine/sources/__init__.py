@@ -1,1 +1,1 @@
-"""Where rows come from: files and paged queries. Nothing here knows a billing."""
+"""Where rows come from: files of all kinds, standard input, and paged queries. Nothing here knows a billing."""

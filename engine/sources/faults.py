@@ -6,24 +6,26 @@ Columns count characters of the physical line, from 1; physical lines end with L
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
+
+from engine.sources import options
+
+HEAD: Final = 8 * 1024
+"""Bytes from which it can be told what a file is."""
+ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+"""How an archive begins, and an empty one."""
+OLE2: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""How a workbook of the old kind begins, and one of the new kind behind a password."""
 
 _CHUNK: Final = 64 * 1024
-_HEAD: Final = 8 * 1024
-_ASCII_END: Final = 0x80
-_CYRILLIC_OF_1251: Final = frozenset((*range(0xC0, 0x100), 0xA8, 0xB8, 0xB9))
-"""А to я, Ё, ё and №. In UTF-8 at most half of the bytes of Cyrillic text are of these."""
-_MOSTLY: Final = 0.75
-
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SIGNATURES: Final = (
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an Excel workbook of the old kind (.xls): save it as CSV UTF-8"),
+    (OLE2, "is an Excel workbook of the old kind (.xls): save it as .xlsx or CSV UTF-8"),
     (b"\x1f\x8b", "is compressed with gzip: unpack it first"),
-    (b"\xff\xfe", "is UTF-16: save it as CSV UTF-8, or give --set encoding=utf-16"),
-    (b"\xfe\xff", "is UTF-16: save it as CSV UTF-8, or give --set encoding=utf-16"),
+    (b"%PDF-", "is a PDF document, no table: save the table itself as .xlsx or CSV UTF-8"),
+    (b"{\\rtf", "is a text document (RTF), no table: save the table itself as .xlsx or CSV UTF-8"),
 )
-_ZIP: Final = b"PK\x03\x04"
-_UTF_16: Final = frozenset({b"\xff\xfe", b"\xfe\xff"})
+_MARKUP: Final = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta", b"<head")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,49 +39,43 @@ class Spot:
         return f"line {self.line}, column {self.column}"
 
 
-def no_text(path: Path, *, wide: bool) -> str | None:
-    """What the file is by its first bytes when it is no text that can be read, with what to do, or None.
+def no_text(head: bytes, *, wide: bool) -> str | None:
+    """What a file is by its first bytes when it is no text that can be read, with what to do, or None.
 
     `wide` says that a codec of two or four bytes a character was asked for: then a UTF-16 mark is no fault.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    if head.startswith(_ZIP):
+    if head.startswith(ZIP):
         if b"xl/" in head or b"[Content_Types].xml" in head:
             return "is an Excel workbook: save it as CSV UTF-8"
         return "is a ZIP archive: unpack it first"
-    for signature, what in _SIGNATURES:
-        if head.startswith(signature) and not (wide and signature in _UTF_16):
-            return what
-    return None
+    if head.startswith(_UTF_16) and not wide:
+        return f"is UTF-16: save it as CSV UTF-8, or give {options.ENCODING}utf-16"
+    if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
+        return "is a page of HTML or XML, whatever its name says: save the table as .xlsx or CSV UTF-8"
+    return next((what for signature, what in _SIGNATURES if head.startswith(signature)), None)
 
 
-def not_this_encoding(path: Path, codec: str) -> str:
-    """The first place where the bytes are not `codec`, in words, and a better codec where there is one."""
+def not_this_encoding(file: BinaryIO, codec: str) -> str:
+    """The first place where the bytes are not `codec`, in words."""
     name = "UTF-8" if codec == "utf-8-sig" else codec
     decoder = codecs.getincrementaldecoder(codec)("strict")
     line, column, ended_in_cr = 1, 0, False
     read = 0
-    with path.open("rb") as file:
-        while True:
-            chunk = file.read(_CHUNK)
-            read += len(chunk)
-            try:
-                text = decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                # `object` holds what the decoder kept from the chunk before, and this chunk.
-                good, bad = error.object[: error.start], error.object[error.start :]
-                place = read - len(bad) + 1
-                line, column, _ = _advance(
-                    good.decode(codec.removesuffix("-sig"), "ignore"), line, column, ended_in_cr=ended_in_cr
-                )
-                words = f"{Spot(line, column + 1)}: byte 0x{bad[0]:02X} (byte {place} of the file) is not {name}"
-                if _looks_like_1251(bad):
-                    return f"{words}; it looks like CP1251: give --set encoding=cp1251"
-                return f"{words}; save the file as CSV UTF-8, or name its encoding with --set encoding=…"
-            if not chunk:
-                return f"cannot be read as {name}"
-            line, column, ended_in_cr = _advance(text, line, column, ended_in_cr=ended_in_cr)
+    while True:
+        chunk = file.read(_CHUNK)
+        read += len(chunk)
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            # `object` holds what the decoder kept from the chunk before, and this chunk.
+            good, bad = error.object[: error.start], error.object[error.start :]
+            before = good.decode(codec.removesuffix("-sig"), "ignore")
+            line, column, _ = _advance(before, line, column, ended_in_cr=ended_in_cr)
+            place = read - len(bad) + 1
+            return f"{Spot(line, column + 1)}: byte 0x{bad[0]:02X} (byte {place} of the file) is not {name}"
+        if not chunk:
+            return f"cannot be read as {name}"
+        line, column, ended_in_cr = _advance(text, line, column, ended_in_cr=ended_in_cr)
 
 
 def quoting(file: TextIO, first_line: int, delimiter: str, longest: int) -> str:
@@ -139,8 +135,3 @@ def _advance(text: str, line: int, column: int, *, ended_in_cr: bool) -> tuple[i
     last = max(text.rfind("\n"), text.rfind("\r"))
     column = len(text) - last - 1 if last >= 0 else column + len(text)
     return line, column, text.endswith("\r")
-
-
-def _looks_like_1251(data: bytes) -> bool:
-    high = [byte for byte in data if byte >= _ASCII_END]
-    return sum(byte in _CYRILLIC_OF_1251 for byte in high) >= _MOSTLY * len(high)

@@ -18,11 +18,14 @@ from billing.calls import create, filter_, version
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.errors import BillingAway, NotTheBilling, SettingsError
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, SystemRefused
+from billing.listening import Heard
+from billing.wire import STALE_AT_MOST
 
 WRITE = create("FinanceOperations", abonent_id=1, op_summa="50.50", descr="Миграция")
 READ = filter_("Users", {"id": 1})
 TINY = 0.25
-AMPLE = 30.0
+AMPLE = 600.0
+"""Longer than a test may take: what waits for it in vain does not pass."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,23 @@ class Server:
             writer.close()
 
 
+class Ear:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard_of: list[Heard] = []
+
+    async def ready(self) -> None:
+        """There is always room."""
+
+    def heard(self, heard: Heard) -> None:
+        self.heard_of.append(heard)
+
+    @property
+    def left(self) -> list[bool]:
+        return [heard.left for heard in self.heard_of]
+
+
 @asynccontextmanager
 async def served(script: Callable[[Peer], Awaitable[Any]]) -> AsyncIterator[Server]:
     server = Server(script)
@@ -98,10 +118,20 @@ def client_of(url: str, **settings: Any) -> BillingClient:
     return BillingClient(ClientSettings(url, **(times | settings)), patience=Patience(attempts=2, base=0.0))
 
 
+def overheard(url: str, ear: Ear) -> BillingClient:
+    return BillingClient(ClientSettings(url, connect=AMPLE, read=AMPLE, deadline=AMPLE), listener=ear)
+
+
 async def seen_by(script: Callable[[Peer], Awaitable[Any]], **settings: Any) -> tuple[Exchange, Server]:
     """What one call makes of a server, and the server."""
     async with served(script) as server, client_of(server.url, **settings) as client:
         return await client.send(WRITE), server
+
+
+async def settle() -> None:
+    """Let both ends of all connections read what has been written to them."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 def free_port() -> int:
@@ -323,6 +353,201 @@ async def test_a_kept_connection_closed_in_idleness_is_replaced() -> None:
         assert len(server.paths) == seen.count(Answered(1))
 
 
+# What may have left, and what cannot have
+
+
+async def test_left_is_told_of_what_may_have_left_and_of_nothing_else() -> None:
+    """Of each call the server saw a part, or may have, if and only if it is told as left."""
+    ear = Ear()
+
+    async def answer_then_die(peer: Peer) -> None:
+        await peer.request()
+        peer.answer()
+        await peer.reader.readexactly(1)
+        peer.reset()
+
+    async with served(answer_then_die) as server, overheard(server.url, ear) as client:
+        assert isinstance(await client.send(WRITE), Answered)
+        assert isinstance(await client.send(WRITE), Lost)
+        port = int(server.url.rpartition(":")[2])
+    assert ear.left == [True, True]
+    async with overheard(f"http://127.0.0.1:{port}", ear) as client:
+        assert isinstance(await client.send(WRITE), NotSent)
+    assert ear.left == [True, True, False]
+
+
+async def test_a_call_cancelled_while_it_connects_has_not_left() -> None:
+    ear = Ear()
+    arrived = asyncio.Event()
+
+    async def silent_in_the_handshake(peer: Peer) -> None:
+        await peer.reader.read(1)
+        arrived.set()
+        await peer.server.over.wait()
+
+    async with (
+        served(silent_in_the_handshake) as server,
+        overheard(server.url.replace("http:", "https:"), ear) as client,
+    ):
+        task = asyncio.ensure_future(client.send(WRITE))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.over.set()
+    assert ear.left == [False]
+
+
+async def test_a_call_cancelled_before_its_first_step_is_not_even_begun() -> None:
+    async with served(crash) as server, client_of(server.url) as client:
+        task = asyncio.ensure_future(client.send(WRITE))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (server.connections, server.paths) == (0, [])
+
+
+async def test_a_call_cancelled_while_it_waits_for_the_answer_has_left() -> None:
+    ear = Ear()
+    arrived = asyncio.Event()
+
+    async def silence(peer: Peer) -> None:
+        await peer.request()
+        arrived.set()
+        await peer.server.over.wait()
+
+    async with served(silence) as server, overheard(server.url, ear) as client:
+        task = asyncio.ensure_future(client.send(WRITE))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.over.set()
+        assert len(server.paths) == 1
+    assert ear.left == [True]
+
+
+async def test_a_connection_that_died_while_idle_carries_nothing() -> None:
+    """The next call goes over a new one, and its account says so."""
+    ear = Ear()
+    idle = asyncio.Event()
+
+    async def die_idle(peer: Peer) -> None:
+        await peer.request()
+        peer.answer()
+        if peer.server.connections == 1:
+            await idle.wait()
+            peer.reset()
+            return
+        await peer.server.over.wait()
+
+    async with served(die_idle) as server, overheard(server.url, ear) as client:
+        assert await client.send(WRITE) == Answered(1)
+        idle.set()
+        await settle()
+        assert await client.send(WRITE) == Answered(1)
+        server.over.set()
+        assert (server.connections, len(server.paths)) == (2, 2)
+    assert ear.left == [True, True]
+
+
+UNASKED = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+STRAY = b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"result": "stray"}\n'
+
+
+@pytest.mark.parametrize("unasked", [UNASKED, STRAY])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_a_server_writes_unasked_is_no_answer_to_the_next_call(unasked: bytes, *, at_once: bool) -> None:
+    """A session of aiohttp's would take it for that: a row would be accepted that nobody has read."""
+    idle = asyncio.Event()
+
+    async def chatter(peer: Peer) -> None:
+        mine = peer.server.connections
+        await peer.request()
+        peer.answer(body=b'{"result": %d}' % mine)
+        if not at_once:
+            await idle.wait()
+        peer.writer.write(unasked)
+        await peer.server.over.wait()
+
+    async with served(chatter) as server, client_of(server.url) as client:
+        assert await client.send(WRITE) == Answered(1)
+        idle.set()
+        await settle()
+        assert await client.send(WRITE) == Answered(2)
+        server.over.set()
+        assert (server.connections, len(server.paths)) == (2, 2)
+
+
+async def test_the_answer_to_a_call_that_was_given_up_is_not_that_of_the_next() -> None:
+    arrived, given_up = asyncio.Event(), asyncio.Event()
+
+    async def late(peer: Peer) -> None:
+        mine = peer.server.connections
+        await peer.request()
+        arrived.set()
+        if mine == 1:
+            await given_up.wait()
+        peer.answer(body=b'{"result": %d}' % mine)
+        await peer.server.over.wait()
+
+    async with served(late) as server, client_of(server.url) as client:
+        task = asyncio.ensure_future(client.send(WRITE))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        given_up.set()
+        assert await client.send(WRITE) == Answered(2)
+        server.over.set()
+
+
+async def test_nothing_is_sent_while_every_connection_is_written_to_unasked() -> None:
+    ear = Ear()
+    kept = STALE_AT_MOST + 1
+    all_there, idle = asyncio.Event(), asyncio.Event()
+
+    async def chatter(peer: Peer) -> None:
+        await peer.request()
+        if len(peer.server.paths) == kept:
+            all_there.set()
+        await all_there.wait()
+        peer.answer()
+        await idle.wait()
+        peer.writer.write(STRAY)
+        await peer.server.over.wait()
+
+    async with served(chatter) as server, overheard(server.url, ear) as client:
+        assert await asyncio.gather(*(client.send(WRITE) for _ in range(kept))) == [Answered(1)] * kept
+        idle.set()
+        await settle()
+        seen = await client.send(WRITE)
+        server.over.set()
+        assert (server.connections, len(server.paths)) == (kept, kept)
+    assert seen == NotSent("the server writes to its connections before it is asked, which is not HTTP")
+    assert ear.left == [True] * kept + [False]
+
+
+async def test_an_interim_answer_is_passed_over() -> None:
+    async def early_hints(peer: Peer) -> None:
+        await peer.request()
+        peer.writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        peer.answer()
+
+    seen, server = await seen_by(early_hints)
+    assert seen == Answered(1)
+    assert len(server.paths) == 1
+
+
+async def test_a_change_of_protocol_is_lost() -> None:
+    async def upgrade(peer: Peer) -> None:
+        await peer.request()
+        peer.writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+
+    seen, _ = await seen_by(upgrade)
+    assert isinstance(seen, Lost)
+
+
 # What was answered
 
 
@@ -357,6 +582,8 @@ async def test_the_request_as_it_goes_over_the_wire() -> None:
     assert b"\r\nContent-Type: application/x-www-form-urlencoded\r\n" in head
     assert b"\r\nX-Key: z\r\n" in head
     assert b"Cookie" not in head
+    assert head.count(b"\r\nContent-Length: %d" % len(body)) == head.lower().count(b"content-length") == 1
+    assert head.count(f"\r\nHost: {server.url.removeprefix('http://')}\r\n".encode()) == 1
     assert body.endswith(b"&hash_key=k%2By")
 
 

@@ -54,17 +54,29 @@ def test_answers_that_hold_no_number_are_refused(value: str | float) -> None:
         from_answer(value)
 
 
-@given(amounts, st.sampled_from(" \u00a0\u202f"), st.booleans(), st.booleans())
-def test_any_printed_amount_is_read_back_the_same(
-    amount: Decimal,
-    space: str,
-    grouped: bool,
-    comma: bool,
+@given(amounts)
+def test_what_goes_over_the_wire_is_read_back_the_same(amount: Decimal) -> None:
+    assert parse_amount(wire(amount)) == amount
+
+
+SPACES = " \u00a0\u202f\u2007\u2009"
+
+
+@given(
+    amount=amounts,
+    marks=st.sampled_from([*((space, mark) for space in SPACES for mark in ".,"), (",", "."), (".", ","), ("", ",")]),
+    minus=st.sampled_from(["-", "\u2212", "("]),
+    currency=st.sampled_from(["", "р", "р.", "руб", "руб.", "Руб.", "РУБЛЕЙ", "₽", "RUB", "rub."]),
+    space=st.sampled_from(["", *SPACES]),
+)
+def test_any_amount_as_people_print_it_is_read_back_the_same(
+    amount: Decimal, marks: tuple[str, str], minus: str, currency: str, space: str
 ) -> None:
-    text = f"{amount:,.2f}" if grouped else wire(amount)
-    text = text.replace(",", space)
-    text = text.replace(".", ",") if comma else text
-    assert parse_amount(f" {text} ") == amount
+    thousands, point = marks
+    digits = f"{abs(amount):,.2f}".replace(",", "t").replace(".", point).replace("t", thousands)
+    sign, end = (minus, ")" if minus == "(" else "") if amount < 0 else ("", "")
+    assert parse_amount(f" {sign}{digits}{end}{space}{currency} ") == amount
+    assert parse_amount(f"{sign}{digits}{space}{currency}{end}") == amount
 
 
 @given(st.text(max_size=50))
@@ -90,6 +102,18 @@ def test_any_text_is_an_amount_or_an_amount_error_at_a_place_within(text: str) -
         ("1\u00a0234", "1234"),
         ("12\u202f345.6", "12345.6"),
         (" 50.50 ", "50.50"),
+        ("(50,00)", "-50"),
+        ("( 1 234,50 ) руб.", "-1234.50"),
+        ("(7 ₽)", "-7"),
+        ("5 руб", "5"),
+        ("12р.", "12"),
+        ("1\u00a0234,50\u00a0₽", "1234.50"),
+        ("-3.10 RUB", "-3.10"),
+        ("1,234.56", "1234.56"),
+        ("1.234,56", "1234.56"),
+        ("1,234,567.8", "1234567.8"),
+        ("1.234.567", "1234567"),
+        ("1,234,567", "1234567"),
     ],
 )
 def test_amounts_as_people_type_them(text: str, amount: str) -> None:
@@ -105,18 +129,33 @@ def test_amounts_as_people_type_them(text: str, amount: str) -> None:
         ("12,5O", 5, "Latin letter 'O', which looks like a zero"),
         ("12,5О", 5, "Cyrillic letter 'О', which looks like a zero"),
         ("l2", 1, "looks like a one"),
-        ("12.345", 6, r"12\.345 has 3 decimals; the billing's kopecks take 2"),
-        ("1,234", 5, "thousands"),
-        ("1.234", 5, "thousands"),
+        ("12.345", 3, r"12\.345 can be read in two ways, as 12345 roubles and as 12 roubles and a fraction"),
+        ("1,234", 2, r"write 1234\.00 for the first, 1\.23 with two decimals for the second"),
+        ("1.234", 2, "two ways"),
+        ("(1,234) руб.", 3, "two ways"),
+        ("1 234,567", 9, r"1 234,567 has 3 decimals; the billing's kopecks take 2"),
+        ("1,234.567", 9, "3 decimals"),
         ("0.123", 5, "3 decimals"),
-        ("1,234.50", 6, "second separator"),
-        ("1.234.567", 6, "second separator"),
+        ("1,234.50,6", 9, "once more"),
+        ("1 234,567.80", 6, "in another way than before"),
+        ("12,34.50", 4, "no group of thousands"),
+        ("1.2.3", 3, "no group of thousands"),
         ("1e5", 2, "exponent"),
         ("NaN", 1, "not an amount"),
         ("#N/A", 1, "not an amount"),
         ("-Infinity", 2, "not an amount"),
         ("1٢", 2, "digit of another script"),
-        ("5 руб", 3, "Cyrillic letter 'р'"),
+        ("5 рубли", 3, "Cyrillic letter 'р'"),
+        ("5 p.", 3, "Latin letter 'p'"),
+        ("5 USD", 3, "Latin letter 'U'"),
+        ("5 р. 50", 3, "Cyrillic letter 'р'"),
+        ("5 руб.\n", 3, "Cyrillic letter"),
+        ("руб.", 1, "'руб.' and no amount"),
+        ("(₽)", 2, "and no amount"),
+        ("()", 1, "brackets and no amount"),
+        ("(5", 1, "brackets that mean a minus"),
+        ("-(5)", 2, "brackets that mean a minus"),
+        ("(-5)", 2, "misplaced sign"),
         ("5-", 2, "sign"),
         ("--5", 2, "sign"),
         ("- 5", 2, "space"),

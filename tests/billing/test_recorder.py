@@ -243,7 +243,8 @@ async def test_a_full_disk_ends_the_recording_and_not_the_run(
 
         async def run() -> None:
             async with (
-                open_recorder(path, settings) as recorder,
+                # Room for one exchange: each call waits until the one before is written, or cannot be.
+                open_recorder(path, settings, room=1) as recorder,
                 BillingClient(settings, listener=recorder) as client,
             ):
                 assert await client.send(READ) == Answered(None)
@@ -330,12 +331,13 @@ from billing.recorder import open_recorder
 
 async def main(path, url):
     settings = ClientSettings(url)
-    async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
+    recorder_of_little_room = open_recorder(path, settings, room=64 * 1024)
+    async with recorder_of_little_room as recorder, BillingClient(settings, listener=recorder) as client:
         print("begun", flush=True)
         async def work(n):
             for number in range(1_000_000):
                 await client.send(filter_("Users", {"id": number, "worker": n}))
-        await asyncio.gather(*[work(n) for n in range(8)])
+        await asyncio.gather(*[work(n) for n in range(2)])
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -359,7 +361,7 @@ async def test_a_killed_recorder_leaves_a_readable_file(tmp_path: Path) -> None:
                 exchanges = list(recording)
             assert not recording.whole
             assert len(exchanges) > 10
-            # What is lacking is what was in flight and in the queue at that moment.
+            # What is lacking is what was in flight and in the queue: of its room no exchange takes less than a KiB.
             assert answered - len(exchanges) < 100
             assert all(exchange.outcome == "answered" for exchange in exchanges)
 
@@ -385,7 +387,7 @@ async def test_a_recording_cut_anywhere_is_read_up_to_there(tmp_path: Path) -> N
     assert set(counts) == set(range(21))
     cut.write_bytes(data[: len(data) // 2] + b"\0" * 4096)
     with Recording(cut) as recording:
-        assert 3 < len(list(recording)) < 20
+        assert 1 < len(list(recording)) < 20
         assert not recording.whole
 
 

@@ -1,16 +1,18 @@
 """`python -m tests.cli.saboteur HOW COMMAND …`: the program with one promise broken, for the lab to find."""
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
-import aiohttp
+from yarl import URL
 
+from billing.wire import Flight, Wire
 from checkpoints import journal
 from checkpoints.records import Change
 from checkpoints.statements import statement
 from cli.main import main
 from jobs.services import Services
+
+MOVED = {307, 308}
 
 Claim = Callable[[journal.Journal, Sequence[int]], Awaitable[None]]
 Record = Callable[[journal.Journal, Sequence[Change]], Awaitable[None]]
@@ -38,17 +40,14 @@ def claims_after_the_call() -> None:
 def sends_again_at_start() -> None:
     """At start what was being sent becomes pending, not unknown."""
 
-    def twisted(name: str) -> str:
-        text = statement(name)
-        return text.replace("state = 'unknown'", "state = 'pending'") if name == "doubt" else text
-
-    setattr(journal, "statement", twisted)  # noqa: B010 - the same
+    _at_start_becomes("pending")
 
 
 def trusts_an_early_look() -> None:
     """The look-up does not wait for the stacks."""
 
-    async def drained(_: Services, __: Sequence[object]) -> str | None:
+    async def drained(_: Services, accounts: Collection[int], abonents: Collection[int]) -> str | None:
+        assert accounts or abonents
         return None
 
     setattr(Services, "undrained", drained)  # noqa: B010 - the same
@@ -56,17 +55,37 @@ def trusts_an_early_look() -> None:
 
 def follows_redirects() -> None:
     """A redirect is followed: a 307 posts again."""
-    post = aiohttp.ClientSession.post
+    post = Wire.post
 
-    def following(self: aiohttp.ClientSession, url: Any, **given: Any) -> Any:
-        return post(self, url, **given | {"allow_redirects": True})
+    async def following(self: Wire, path: str, flight: Flight) -> bytes | None:
+        body = await post(self, path, flight)
+        return await post(self, URL(flight.headers["Location"]).path, flight) if flight.status in MOVED else body
 
-    setattr(aiohttp.ClientSession, "post", following)  # noqa: B010 - the same
+    setattr(Wire, "post", following)  # noqa: B010 - the same
+
+
+def takes_what_was_sent_for_done() -> None:
+    """At start what was being sent becomes accepted, not unknown."""
+    _at_start_becomes("accepted")
+
+
+def _at_start_becomes(state: str) -> None:
+    def twisted(name: str) -> str:
+        text = statement(name)
+        return text.replace("state = 'unknown'", f"state = '{state}'") if name == "doubt" else text
+
+    setattr(journal, "statement", twisted)  # noqa: B010 - the same
 
 
 WAYS = {
     way.__name__: way
-    for way in (claims_after_the_call, sends_again_at_start, trusts_an_early_look, follows_redirects)
+    for way in (
+        claims_after_the_call,
+        sends_again_at_start,
+        trusts_an_early_look,
+        follows_redirects,
+        takes_what_was_sent_for_done,
+    )
 }
 
 if __name__ == "__main__":

@@ -23,8 +23,12 @@ async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
     ("text", "told"),
     [
         (f"{HEAD}{GOOD}АБ-00002;12,5O\n", ["line 3, column amount", "the Latin letter 'O'"]),
-        (f"{HEAD}{GOOD}АБ-00002;\n", ["line 3, column amount", "the amount is empty"]),
-        (f"{HEAD}{GOOD}АБ-00002;10,005\n", ["line 3, column amount", "3 decimals"]),
+        (f"{HEAD}{GOOD}АБ-00002;\n", ["line 3, column amount", "the cell is empty"]),
+        (f"{HEAD}{GOOD}АБ-00002;1,0055\n", ["line 3, column amount", "4 decimals"]),
+        (
+            f"{HEAD}{GOOD}АБ-00002;10,005\n",
+            ["line 3, column amount", "can be read in two ways", "write 10005.00 for the first, 10.00"],
+        ),
         (f"{HEAD}{GOOD}00003;2,50\n", ["line 3", "contradicts line 2", "1.50 there and 2.50 here"]),
         (
             f"{HEAD}{GOOD}АБ-0002;5\n",
@@ -39,8 +43,11 @@ async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
         ("abonent_id;amount\n89;5\n", ["line 2, column abonent_id", "is a folder"]),
         ("abonent_id;amount\n999999;5\n", ["line 2, column abonent_id", "there is no abonent 999999"]),
         ("abonent_id;amount\n12x;5\n", ["line 2, column abonent_id", "no id"]),
-        ("contract_number;sum\n00003;5\n", ["no column for the amount", "it has: contract_number, sum"]),
-        ("number;amount\n00003;5\n", ["no column for the subscriber", "it has: number, amount"]),
+        ("contract_number;price\n00003;5\n", ["no column amount", "it has: contract_number, price", "--map amount="]),
+        (
+            "number;amount\n00003;5\n",
+            ["no column abonent_id or contract_number", "it has: number, amount", "--map abonent_id="],
+        ),
         ("", ["is empty"]),
         (HEAD, ["has a header and no rows"]),
     ],
@@ -59,8 +66,15 @@ async def test_a_deleted_subscriber_is_refused(place: Place) -> None:
 
 async def test_a_wrong_encoding_is_refused_with_line_and_column(place: Place) -> None:
     place.write(f"{HEAD}{GOOD}АБ-00002;5\n", encoding="cp1251")
-    told = ["line 3, column 1", "looks like CP1251", "--set encoding=cp1251"]
-    await refused(place, "run", "balances", "balances.csv", "--yes", told=told)
+    told = ["line 3, column 1", "looks like CP1251", "--encoding cp1251"]
+    await refused(place, "run", "balances", "balances.csv", "--encoding", "utf-8", "--yes", told=told)
+
+
+async def test_what_is_surely_cp1251_is_read_as_that_and_said_so(place: Place) -> None:
+    place.write(f"{HEAD}{GOOD}АБ-00002;5\n", encoding="cp1251")
+    ended = await place.cli("run", "balances", "balances.csv", "--yes", "--json")
+    assert "read as CP1251, for its bytes are not UTF-8" in ended.words
+    assert ended.closing["states"] == {"accepted": 2}
 
 
 async def test_a_missing_file_is_refused(place: Place) -> None:
@@ -91,8 +105,6 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
     ("arguments", "told"),
     [
         (["run", "balnces", "x.csv"], ["there is no job 'balnces'", "did you mean 'balances'?"]),
-        (["run", "balances"], ["balances reads a file: name it"]),
-        (["run", "warning-threshold", "x.csv"], ["takes no file"]),
         (["run", "balances", "x.csv", "--set", "descr"], ["--set name=value"]),
         (["run", "balances", "x.csv", "--set", "descr=a", "--set", "descr=b"], ["given twice"]),
         (["run", "balances", "x.csv", "--set", "dscr=a"], ["no parameter 'dscr'", "did you mean 'descr'?"]),
@@ -118,6 +130,17 @@ def test_a_command_that_makes_no_sense_is_refused(arguments: list[str], told: li
 async def test_a_job_that_reads_the_database_says_so_where_there_is_none(place: Place) -> None:
     arguments = ("run", "warning-threshold", "--set", "folder=89", "--set", "amount=-5", "--database", "")
     await refused(place, *arguments, told=["--database HOST:PATH", "CARBON_MIGRATE_DATABASE"])
+
+
+async def test_a_job_without_rows_says_where_they_may_come_from(place: Place) -> None:
+    told = ["there is nothing to read rows from: name a file, - for standard input, or give --sql"]
+    await refused(place, "run", "balances", told=told)
+
+
+async def test_rows_of_a_file_beside_a_choice_for_the_jobs_own_select_are_refused(place: Place) -> None:
+    place.write("abonent_id;amount\n2001;-5\n")
+    arguments = ("run", "warning-threshold", "balances.csv", "--set", "folder=89")
+    await refused(place, *arguments, told=["--set folder=…", "the rows come from elsewhere"])
 
 
 async def test_equal_duplicates_are_named_and_nothing_is_sent(place: Place) -> None:

@@ -1,48 +1,133 @@
-"""The rate, and the line for where there is no terminal."""
+"""The lines and the screen of a run that is under way: what they say, and that they fit."""
 
-from checkpoints.records import Totals
+from collections.abc import Mapping
+from dataclasses import replace
+from io import StringIO
+
+from rich.console import Console
+
 from checkpoints.states import State
-from cli.display import Speed, _rate, line
+from cli.display import line, screen_of
 from engine.progress import Progress
+from engine.status import Status
+
+COUNTS: Mapping[str, int] = {"pending": 86_420, "skipped": 10, "sending": 12, "accepted": 12_345, "rejected": 3}
+
+UNDER_WAY = Status(
+    counts=COUNTS,
+    total=98_790,
+    done=12_358,
+    skipped=10,
+    refused=2,
+    intake_ended=True,
+    calls=12_400,
+    retries=42,
+    seconds=150.0,
+    rate=85.2,
+    average=79.8,
+    eta=1014.0,
+    in_flight=12,
+    window=16,
+    p50=0.045,
+    p95=1.25,
+    why="window 16 (the server's limit)",
+    held=None,
+    held_seconds={},
+    paused=False,
+    errors={"no account": 3},
+    last_error="00123: \x1b[31mbad\nnews",
+)
+HELD = replace(UNDER_WAY, held="EVENTS_STACK 5,120 > 1,000", why="EVENTS_STACK 5,120 > 1,000", eta=None, rate=0.0)
 
 
-def test_the_rate_is_that_of_the_last_seconds() -> None:
-    speed = Speed(window=5.0)
-    assert speed.now(0.0, 0) == 0.0
-    assert speed.now(1.0, 100) == 100.0
-    for second in range(2, 20):
-        speed.now(float(second), 100 + 10 * second)
-    assert round(speed.now(20.0, 300), 1) == 10.0
+def drawn(status: Status, width: int) -> list[str]:
+    console = Console(file=StringIO(), width=width, force_terminal=False, highlight=False)
+    console.print(screen_of(status))
+    file = console.file
+    assert isinstance(file, StringIO)
+    return [text.rstrip() for text in file.getvalue().splitlines()]
 
 
-def test_the_rate_of_no_time_is_none() -> None:
-    speed = Speed()
-    assert [speed.now(1.0, 5), speed.now(1.0, 9)] == [0.0, 0.0]
+def test_the_line_says_where_it_stands_how_fast_it_goes_and_why_not_faster() -> None:
+    assert line(UNDER_WAY).plain == (
+        "12\u202f348 of 98\u202f780 rows (12 %), 85 rows/s, 16:54 left, 12/16 in flight, "
+        "window 16 (the server's limit), "
+        "86\u202f420 pending, 10 skipped, 12 sending, 12\u202f345 accepted, 3 rejected, "
+        "42 sent again, last error: 00123: \\x1b[31mbad news"
+    )
 
 
-async def test_the_line_says_where_it_stands_and_why_it_waits() -> None:
+def test_what_matters_most_stands_in_its_first_80_columns() -> None:
+    assert line(UNDER_WAY).plain[:80].endswith("16:54 left, 12/16 in flight, window 16 ")
+    assert "held: EVENTS_STACK 5,120 > 1,000" in line(HELD).plain[:100]
+
+
+def test_while_it_is_held_it_says_what_holds_and_promises_no_end() -> None:
+    text = line(HELD).plain
+    assert "held: EVENTS_STACK 5,120 > 1,000" in text
+    assert "left" not in text
+    assert text.count("EVENTS_STACK") == 1
+
+
+def test_while_rows_are_still_read_there_is_no_share_and_no_end() -> None:
+    status = replace(UNDER_WAY, intake_ended=False, eta=None)
+    assert line(status).plain.startswith("12\u202f348 of 98\u202f780 rows so far, 85 rows/s, 12/16 in flight")
+
+
+def test_a_slow_run_shows_tenths_and_one_at_its_end_no_time_left() -> None:
+    assert ", 0.4 rows/s, " in line(replace(UNDER_WAY, rate=0.4)).plain
+    assert ", 0 rows/s, " in line(replace(UNDER_WAY, rate=0.0)).plain
+    at_its_end = replace(UNDER_WAY, done=98_790, eta=0.0)
+    assert "left" not in line(at_its_end).plain
+    assert "(100 %)" in line(at_its_end).plain
+
+
+def test_a_run_without_rows_is_whole() -> None:
+    empty = replace(
+        UNDER_WAY, total=0, done=0, skipped=0, counts={}, in_flight=0, window=0, errors={}, last_error=None
+    )
+    assert line(empty).plain.startswith("0 of 0 rows (100 %)")
+
+
+def test_the_screen_has_a_thought_a_line_and_fits_80_columns() -> None:
+    shown = drawn(UNDER_WAY, 80)
+    assert max(map(len, shown)) <= 80
+    assert shown[0].endswith("12\u202f348 of 98\u202f780 rows (12 %)")
+    assert shown[1:] == [
+        "85 rows/s, 16:54 left, 12/16 in flight, 80 rows/s on average, 45 ms to 1.2 s",
+        "pending 86\u202f420   skipped 10   sending 12   accepted 12\u202f345   rejected 3   sent",
+        "again 42",
+        "not faster for window 16 (the server's limit)",
+        "error 3 × no account",
+        "last error 00123: \\x1b[31mbad news",
+    ]
+
+
+def test_on_a_narrow_terminal_it_wraps_and_loses_nothing() -> None:
+    shown = drawn(replace(HELD, held=f"EVENTS_STACK cannot be read: {'the database is away ' * 3}"), 40)
+    assert max(map(len, shown)) <= 40
+    words = " ".join(" ".join(shown).split())
+    assert "held EVENTS_STACK cannot be read: the database is away the database is away" in words
+    assert "12/16 in flight" in words
+    assert "accepted 12 345" in words
+
+
+def test_only_the_commonest_kinds_of_error_are_shown_while_it_goes() -> None:
+    many = replace(UNDER_WAY, errors={f"kind {letter}": 9 for letter in "abcdefgh"})
+    assert [text for text in drawn(many, 80) if text.startswith("error ")] == [
+        "error 9 × kind a",
+        "error 9 × kind b",
+        "error 9 × kind c",
+    ]
+
+
+async def test_it_shows_what_the_progress_of_a_run_says() -> None:
     progress = Progress()
     progress.frozen(100, 10, 2)
     progress.moved(State.PENDING, State.ACCEPTED, 50)
     progress.intake_ended = True
-    progress.last_error = "00123: \x1b[31mbad\nnews"
-    progress.hold("the billing is away")
-    text = line(progress, 25.0).plain
-    assert text.startswith("50 of 100 rows (50 %), 25 rows/s, 0:02 left, 50 pending, 10 skipped, 50 accepted")
-    assert "waiting: the billing is away" in text
-    assert "last error: 00123: \\x1b[31mbad news" in text
-
-
-async def test_while_rows_are_still_read_there_is_no_share_and_no_end() -> None:
-    progress = Progress()
-    progress.frozen(100, 0, 0)
-    assert line(progress, 5.0).plain == "0 of 100 rows so far, 5 rows/s, 100 pending"
-
-
-async def test_what_was_done_before_this_process_is_not_its_pace() -> None:
-    progress, speed = Progress(), Speed()
-    assert _rate(speed, progress) == 0.0
-    progress.take_up(Totals({State.ACCEPTED: 5000, State.PENDING: 10}), intake_ended=True)
-    assert _rate(speed, progress) == 0.0
-    progress.moved(State.PENDING, State.ACCEPTED)
-    assert _rate(speed, progress) > 0
+    progress.hold("9 in doubt: looking them up in 30 s")
+    text = line(progress.status()).plain
+    assert text.startswith("50 of 100 rows (50 %), ")
+    assert "held: 9 in doubt: looking them up in 30 s" in text
+    assert text.endswith("50 pending, 10 skipped, 50 accepted")

@@ -4,9 +4,10 @@ import csv
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from cli.errors import CommandRefused
-from cli.exporting import Target, harmless, written_to
+from cli.exporting import Target, as_it_was, harmless, written_to
 from tests.cli.conftest import Place
 
 
@@ -20,6 +21,11 @@ def test_what_would_run_as_a_formula_gets_an_apostrophe(cell: str) -> None:
 @pytest.mark.parametrize("cell", ["-12.5", "-12,50", "+7", "-1 234,50", "00123", "15J34", "АБ-1", "", " x", "a=b"])
 def test_plain_numbers_and_texts_stay_as_they_are(cell: str) -> None:
     assert harmless(cell) == cell
+
+
+@pytest.mark.parametrize("cell", ["=1", "'=1", "''=1", "-12", "'-12", "'a", "'", "", "@", "'+7 x", "-"])
+def test_every_cell_comes_back_as_it_was(cell: str) -> None:
+    assert as_it_was(harmless(cell)) == cell
 
 
 async def write(target: Target, *, fails: bool = False) -> None:
@@ -70,17 +76,19 @@ async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) ->
         "note",
         "contract_number",
         "amount",
+        "carbon_row",
         "carbon_line",
         "carbon_state",
         "carbon_answer",
         "carbon_message",
     ]
-    by_line = {row[3]: row for row in rows}
+    by_line = {row[4]: row for row in rows}
+    assert [row[3] for row in rows] == [f"{run.name}/r{number}" for number in (1, 2, 3)]
     assert by_line["2"][:3] == ["'=1", "00000", "5"]
-    assert by_line["2"][4] == "refused"
-    assert "contract_number: there is no contract number '00000'" in by_line["2"][6]
+    assert by_line["2"][5] == "refused"
+    assert "contract_number: there is no contract number '00000'" in by_line["2"][7]
     assert by_line["3"][:3] == ["x", "00003", "1,234"]
-    assert "surplus cells: 9 | 8" in by_line["3"][6]
+    assert "surplus cells: 9 | 8" in by_line["3"][7]
     assert by_line["4"][:3] == ["шорт", "", ""]
 
 
@@ -88,10 +96,38 @@ async def test_accepted_rows_carry_the_billing_s_answer_also_on_stdout(place: Pl
     balances = place.balances(3)
     closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
     ended = await place.cli("export", closing["run"], "--state", "accepted", "-o", "-")
-    assert ended.out.startswith("\ufeffcontract_number;amount;carbon_line;")
+    assert ended.out.startswith("\ufeffcontract_number;amount;carbon_row;carbon_line;")
     lines = ended.out.splitlines()[1:]
     assert [line.split(";")[0] for line in lines] == balances.numbers
-    assert all(line.split(";")[4].isdigit() for line in lines)
+    assert [line.split(";")[2:5] for line in lines] == [
+        [f"{closing['run']}/{number}", str(number + 1), "accepted"] for number in (1, 2, 3)
+    ]
+    assert all(line.split(";")[5].isdigit() for line in lines)
+
+
+async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: Place) -> None:
+    balances = place.balances(4)
+    with balances.path.open("a", encoding="utf-8") as file:
+        file.write("nobody;5\n")
+    place.traffic.answer = lambda number: rejection() if number == 2 else None
+    arguments = ("--yes", "--skip-bad", "--json", "--no-canary", "--in-flight", "1")
+    name = (await place.cli("run", "balances", balances.path, *arguments, may_end_with=(1,))).closing["run"]
+    (place.cli.folder / "out").mkdir()
+    ended = await place.cli("export", name, "-o", "out")
+    assert sorted(names(place.cli.folder / "out")) == [f"{name}-accepted.csv", f"{name}-rejected.csv"]
+    assert f"3 rows accepted: out/{name}-accepted.csv" in ended.words
+    with (place.cli.folder / "out" / f"{name}-rejected.csv").open(encoding="utf-8-sig", newline="") as stream:
+        _, rejected, refused = csv.reader(stream, delimiter=";")
+    assert rejected[:1] + rejected[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]
+    assert rejected[6] == "Объект уже удалён"
+    assert refused[:5] == ["nobody", "5", f"{name}/r1", "6", "refused"]
+    again = await place.cli("export", name, "-o", "out", may_end_with=(2,))
+    assert "--force" in again.words
+    await place.cli("export", name, "-o", "out", "--force")
+
+
+def rejection() -> web.Response:
+    return web.json_response({"call": "FinanceOperations", "error": "Объект уже удалён"})
 
 
 async def test_an_unknown_state_names_the_nearest(place: Place) -> None:

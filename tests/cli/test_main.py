@@ -61,7 +61,8 @@ def test_jobs_are_listed_and_shown(typed: Typed) -> None:
     assert "warning-threshold" in listed
     shown = typed("jobs", "balances").out
     assert "objects.create" in shown
-    assert "amount_column" in shown
+    assert "amount, op_summa" in shown
+    assert "example  carbon-migrate run balances balances.csv" in shown
     assert "did you mean" in typed("jobs", "balanse").words
 
 

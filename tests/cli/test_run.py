@@ -24,6 +24,7 @@ async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place
         "states": {"accepted": 200},
         "amounts": {"accepted": f"{balances.sum:.2f}"},
         "calls": 200,
+        "held": {},
         "exit": 0,
         "stopped": None,
         "refused": 0,
@@ -111,7 +112,7 @@ async def test_a_job_without_a_file_streams_out_of_the_database(place: Place) ->
 async def test_rows_that_the_billing_rejects_end_with_1_and_their_reasons(place: Place) -> None:
     place.traffic.answer = lambda number: refusal("Объект уже удалён: [red]") if number % 3 == 0 else None
     balances = place.balances(9)
-    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", may_end_with=(1,))
+    ended = await place.cli("run", "balances", balances.path, "--yes", "--json", "--no-canary", may_end_with=(1,))
     assert ended.closing["states"] == {"accepted": 6, "rejected": 3}
     name = ended.closing["run"]
     assert "rejected 3 × Объект уже удалён" in ended.words
@@ -123,7 +124,7 @@ async def test_rows_that_the_billing_rejects_end_with_1_and_their_reasons(place:
 async def test_too_many_errors_stop_a_run_that_can_be_taken_up(place: Place) -> None:
     place.traffic.answer = lambda _: refusal("Объект уже удалён")
     balances = place.balances(40)
-    arguments = ("--yes", "--json", "--in-flight", "1", "--stop-after-errors", "3")
+    arguments = ("--yes", "--json", "--in-flight", "1", "--stop-after-errors", "3", "--no-canary")
     ended = await place.cli("run", "balances", balances.path, *arguments, may_end_with=(3,))
     assert ended.closing["states"]["rejected"] >= 3
     assert ended.closing["states"]["pending"] > 30

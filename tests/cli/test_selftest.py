@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[2]
 SEEDS = (5, 33, 38, 75, 77)
 """Between them they have every act, both jobs, a stack and none."""
 
+OF_EACH_SORT = ("payment", "random-password", "delete-services", "call")
+"""Money without a mark, secrets in a file, deletions, and a chain of one's own."""
+
 ROWS = 120
 AT_A_TIME = 2
 
@@ -72,10 +75,17 @@ async def test_every_effect_lands_once_whatever_happens(
     assert {done.act for one in rounds for done in one.happened} > {Act.KILL}
 
 
-def broken(seed: int, *, faults: str = "", stack_rate: float | None = None, mischief: tuple[Mischief, ...]) -> Plan:
+def broken(
+    seed: int,
+    *,
+    job: str = BALANCES,
+    faults: str = "",
+    stack_rate: float | None = None,
+    mischief: tuple[Mischief, ...],
+) -> Plan:
     """A small round without chance, made for one broken promise."""
     return replace(
-        draw(seed, job=BALANCES, rows=60, faults=faults),
+        draw(seed, job=job, rows=60, faults=faults),
         in_flight=8,
         traits=Traits(latency_ms=40.0, slots=16, stack_rate=stack_rate),
         mischief=mischief,
@@ -90,6 +100,7 @@ KILLED = (Mischief(Act.KILL, share=0.3),)
     ("how", "plan"),
     [
         (saboteur.claims_after_the_call, broken(1, mischief=KILLED)),
+        (saboteur.claims_after_the_call, broken(1, job="connect-service", mischief=KILLED)),
         (saboteur.sends_again_at_start, broken(2, mischief=KILLED)),
         (saboteur.trusts_an_early_look, broken(3, stack_rate=6.0, mischief=KILLED)),
         (
@@ -99,7 +110,7 @@ KILLED = (Mischief(Act.KILL, share=0.3),)
             ),
         ),
     ],
-    ids=lambda given: getattr(given, "__name__", ""),
+    ids=lambda given: given.job if isinstance(given, Plan) else getattr(given, "__name__", ""),
 )
 async def test_the_lab_goes_red_when_a_promise_is_broken(
     how: object, plan: Plan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -112,9 +123,33 @@ async def test_the_lab_goes_red_when_a_promise_is_broken(
     assert any("had its effect 2 times" in problem.what for problem in red.problems)
 
 
+@pytest.mark.timeout(120)
+async def test_the_lab_goes_red_when_a_row_is_lost(
+    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+) -> None:
+    """A recalculation that was claimed and never left is not done."""
+    how = saboteur.takes_what_was_sent_for_done.__name__
+    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))
+    red = await lab.play(broken(1, job="recalculate", mischief=KILLED))
+    assert red.verdict is not None
+    assert red.verdict.lost > 0, red
+    assert any("had no effect" in problem.what for problem in red.problems)
+
+
+@pytest.mark.timeout(240)
+async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
+    """One of each sort; `selftest --job all` draws among all of them."""
+    lab = Lab(tmp_path, Outfit(settings, environment))
+    plans = [draw(seed, job=job, rows=20) for seed, job in enumerate(OF_EACH_SORT, 11)]
+    rounds = await played(lab, plans)
+    assert {one.plan.job: one.problems for one in rounds} == dict.fromkeys(OF_EACH_SORT, ())
+    assert all(one.verdict and one.verdict.once + one.verdict.asked + one.verdict.rejected == 20 for one in rounds)
+
+
 def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
     assert (
-        "the lab knows balances and warning-threshold" in typed("selftest", "--job", "balance", "--rounds", "1").words
+        "the lab knows balances, payment, warning-threshold"
+        in typed("selftest", "--job", "balance", "--rounds", "1").words
     )
     plan = tmp_path / "plan.toml"
     plan.write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")

@@ -42,6 +42,7 @@ GOOD = Books(
     run="k7m2q",
     model=MODEL,
     once=True,
+    marked=True,
     asked={str(2000 + number): Decimal(text) for number, text in AMOUNTS.items()},
     rows=[row(1), row(2), row(3)],
     effects=[effect(1), effect(2), effect(3)],
@@ -172,3 +173,78 @@ def test_what_may_be_repeated_may_be_rejected_after_an_effect_whose_answer_was_l
     assert judge(books).problems == ()
     at_once = judge(replace(books, rows=[replace(rejected, attempts=1), second], steps={("pending", "sending"): 2}))
     assert "2001: is rejected and had its effect: 2 times (requests 1, 2)" in [str(one) for one in at_once.problems]
+
+
+# ---- jobs that create no operations ------------------------------------------------------------------------------
+
+
+def asked_row(state: State, *effects: Effect, verified: int = 4) -> Books:
+    """Payments, one of them left to a person: they bear no mark, and are known by their subscriber."""
+    rows = [row(1), row(2, state), row(3)]
+    there = [replace(effect(1), mark=None), *effects, replace(effect(3), mark=None)]
+    total = sum((one.value for one in there if isinstance(one.value, Decimal)), Decimal(0))
+    return replace(
+        GOOD, rows=rows, effects=there, marked=False, may_ask=True, verified=verified, entered=(len(there), total)
+    )
+
+
+def test_a_payment_may_be_left_to_a_person_whether_it_is_there_or_not() -> None:
+    there = replace(effect(2), mark=None)
+    for books in (asked_row(State.MANUAL, there), asked_row(State.MANUAL)):
+        verdict = judge(books)
+        assert verdict.problems == ()
+        assert (verdict.once, verdict.asked, verdict.twice, verdict.lost) == (2, 1, 0, 0)
+
+
+def test_a_payment_that_is_there_twice_is_found_whoever_is_asked() -> None:
+    there = replace(effect(2), mark=None)
+    verdict = judge(asked_row(State.MANUAL, there, replace(there, request=9)))
+    assert verdict.twice == 1
+    assert any("left manual" in problem.what for problem in verdict.problems)
+    lost = judge(asked_row(State.APPLIED, verified=0))
+    assert lost.lost == 1
+    assert any("had no effect" in problem.what for problem in lost.problems)
+
+
+def test_a_row_may_be_left_to_a_person_only_where_the_job_asks() -> None:
+    books = replace(asked_row(State.MANUAL), may_ask=False)
+    assert any("left manual, with no effect" in problem.what for problem in judge(books).problems)
+
+
+SET = replace(
+    GOOD,
+    once=False,
+    marked=False,
+    effects=[Effect(MODEL, number, 2000 + number, None) for number in (1, 2, 3)],
+    rows=[replace(row(number), wanted=f"pool {number}") for number in (1, 2, 3)],
+    ends={str(2000 + number): f"pool {number}" for number in (1, 2, 3)},
+    entered=None,
+)
+
+
+def test_what_was_set_is_held_against_what_there_is() -> None:
+    assert judge(SET).problems == ()
+    (problem,) = judge(replace(SET, ends={**SET.ends, "2002": "pool 7"})).problems
+    assert str(problem) == "2002: asked for pool 2, the billing has pool 7"
+    (problem,) = judge(replace(SET, ends={**SET.ends, "2002": None})).problems
+    assert "the billing has None" in problem.what
+
+
+def test_what_is_deleted_is_deleted_once_and_stays_so() -> None:
+    gone = replace(
+        SET,
+        once=True,
+        effects=[Effect(MODEL, number, 2000 + number, "1") for number in (1, 2, 3)],
+        rows=[replace(row(number), wanted="1") for number in (1, 2, 3)],
+        ends={str(2000 + number): "1" for number in (1, 2, 3)},
+    )
+    assert judge(gone).problems == ()
+    (problem,) = judge(replace(gone, ends={**gone.ends, "2003": "0"})).problems
+    assert str(problem) == "2003: asked for 1, the billing has 0"
+    assert judge(replace(gone, effects=[*gone.effects, Effect(MODEL, 9, 2003, "1")])).twice == 1
+
+
+def test_what_cannot_be_read_back_has_to_be_said_so() -> None:
+    assert judge(replace(SET, unreadable=True, verified=1)).problems == ()
+    (problem,) = judge(replace(SET, unreadable=True, verified=0)).problems
+    assert problem.what == "verify ended with 0"

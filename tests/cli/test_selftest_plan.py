@@ -1,10 +1,14 @@
 """What a round does is drawn from its seed, and from nothing else."""
 
+from pathlib import Path
+
 import pytest
 
 from billing.mockserver.plan import read_plan
 from cli.errors import CommandRefused
-from cli.selftest.plan import ENDING, SETTLE, TIMEOUT, Act, draw
+from cli.selftest.loading import INPUT, order
+from cli.selftest.plan import ALL, ENDING, SETTLE, TIMEOUT, Act, draw
+from cli.selftest.trials import TRIALS, Trial
 
 SEEDS = range(200)
 
@@ -52,5 +56,26 @@ def test_a_full_disk_never_meets_the_database_of_the_billing() -> None:
 
 
 def test_a_job_that_the_lab_does_not_know() -> None:
-    with pytest.raises(CommandRefused, match="the lab knows balances and warning-threshold"):
+    with pytest.raises(
+        CommandRefused, match=r"the lab knows balances, payment, warning-threshold.*, and all for one"
+    ):
         draw(1, job="close")
+
+
+def test_all_draws_among_all_jobs() -> None:
+    drawn = [draw(seed, job=ALL).job for seed in SEEDS]
+    assert set(drawn) == set(TRIALS)
+    assert [draw(seed, job=ALL).job for seed in SEEDS] == drawn
+
+
+@pytest.mark.parametrize("trial", TRIALS.values(), ids=list(TRIALS))
+def test_what_is_wanted_of_a_job_is_drawn_from_the_seed(trial: Trial, tmp_path: Path, billing_file: Path) -> None:
+    plan = draw(3, job=trial.job, rows=20)
+    first = order(tmp_path, plan, billing_file)
+    text = (tmp_path / INPUT).read_bytes() if (tmp_path / INPUT).exists() else b""
+    if not trial.arranged:
+        assert order(tmp_path, plan, billing_file) == first
+        assert not text or (tmp_path / INPUT).read_bytes() == text
+    assert first.wanted.keys() == first.objects.keys()
+    assert len(first.wanted) == 20 or trial.job == "warning-threshold"
+    assert all(first.wanted.values()) or trial.job == "random-password"

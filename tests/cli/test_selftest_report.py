@@ -11,7 +11,17 @@ from cli.selftest.report import COLUMNS, Repeat, as_json, heading, line_of, tota
 from cli.selftest.rounds import Round
 
 VERDICT = Verdict(
-    once=238, twice=1, lost=1, foreign=0, repeated=0, rejected=0, attempts=260, unknown=40, found=30, problems=()
+    once=238,
+    twice=1,
+    lost=1,
+    foreign=0,
+    repeated=0,
+    rejected=0,
+    attempts=260,
+    unknown=40,
+    found=30,
+    asked=2,
+    problems=(),
 )
 HAPPENED = (
     Done(1.0, Act.KILL, 40, 8),
@@ -28,6 +38,7 @@ def one(seed: int, *problems: Problem, verdict: Verdict | None = VERDICT) -> Rou
 def test_a_line_a_round_and_a_total() -> None:
     line = line_of(one(5))
     assert (line.faults, line.kills, line.other, line.once, line.twice, line.lost) == (7, 1, 1, 238, 1, 1)
+    assert line.asked == 2
     whole = total([one(5), one(6)])
     assert (whole.rows, whole.attempts, whole.unknown, whole.found, whole.seconds) == (480, 520, 80, 60, 19.8)
     lines = [heading(), line.text(), whole.text()]

@@ -140,7 +140,7 @@ def test_a_rate_that_is_none_is_refused(rate: float) -> None:
 
 
 def test_zero_errors_means_never() -> None:
-    assert Pacing(stop_after_errors=0).policy.stop_after_errors is None
+    assert Pacing(stop_after_errors="0").policy.stop_after_errors is None
     assert Pacing().policy.stop_after_errors == 100
 
 

@@ -50,8 +50,8 @@ async def test_verify_names_the_rows_that_differ(place: Place) -> None:
     assert "8 rows as sent, 2 different" in said
     with (place.cli.folder / "differences.csv").open(encoding="utf-8-sig", newline="") as stream:
         header, *rows = csv.reader(stream, delimiter=";")
-    assert header[:3] == ["contract_number", "amount", "carbon_line"]
-    assert [row[2] for row in rows] == ["4", "5"]
+    assert header[:3] == ["contract_number", "amount", "carbon_row"]
+    assert [row[2] for row in rows] == [f"{closing['run']}/3", f"{closing['run']}/4"]
     again = await place.cli("verify", closing["run"], "-o", "differences.csv", may_end_with=(2,))
     assert "--force" in again.words
 

@@ -1,6 +1,7 @@
 """Which clock a test of the engine runs on: `pytestmark = pytest.mark.virtual_clock` asks for the jumping one."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -16,3 +17,19 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if item.get_closest_marker("virtual_clock"):
         return {"virtual": VirtualClockLoop}
     return {"real": asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def one_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured by the monotonic clock jumps along, in tests on the virtual one."""
+    if request.node.get_closest_marker("virtual_clock") is None:
+        return
+    real = time.monotonic
+
+    def monotonic() -> float:
+        try:
+            return asyncio.get_running_loop().time()
+        except RuntimeError:
+            return real()
+
+    monkeypatch.setattr(time, "monotonic", monotonic)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from checkpoints.errors import ForbiddenTransition
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, NewItem, Refusal, Run, Totals
+from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
@@ -139,6 +139,7 @@ class FakeJob:
         self.look_up_error: LookUpFailed | None = None
         self.undrained_for: deque[str] = deque()
         self.readings: dict[str, Reading | None] = {}
+        self.look_alikes: dict[str, str] = {}
         self.probes = 0
         self.probe_errors: deque[LookUpFailed] = deque()
 
@@ -189,6 +190,12 @@ class FakeJob:
         seen = {one.item_id: self.readings.get(one.key, Reading(one.amount)) for one in items}
         return {item_id: reading for item_id, reading in seen.items() if reading is not None}
 
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+        return {one.key: self.look_alikes[one.key] for one in items if one.key in self.look_alikes}
+
+    def shown(self, run_name: str, item: Item) -> str:
+        return f"{run_name}/{item.number}: {item.payload}"
+
     async def probe(self) -> None:
         self.probes += 1
         if self.probe_errors:
@@ -226,6 +233,10 @@ class MemoryJournal(Journal):
         for one in self.kept.values():
             amounts[one.state] += one.amount or 0
         return Totals(Counter(one.state for one in self.kept.values()), amounts)
+
+    async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:  # noqa: ARG002 - as the real one
+        messages = [one.message or "" for one in self.kept.values() if one.state is state]
+        return [Reason(text, 1, Decimal(0), None, "", text) for text in messages[:size]]
 
     def states(self) -> dict[str, State]:
         return {one.key: one.state for one in self.kept.values()}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from checkpoints.records import Item
 from engine.backlog import MOST_HELD, Backlog
+from engine.retries import RetryBudget
 from tests import virtual_clock
 from tests.engine.doubles import item
 from tests.virtual_clock import settle
@@ -32,10 +33,15 @@ class Frozen:
         return [one for one in self.items if one.number > after][: self.size]
 
 
+def plenty() -> RetryBudget:
+    """A budget that is never in the way."""
+    return RetryBudget(share=1.0, floor=1e6)
+
+
 def backlog_of(*lanes: str, ended: bool = True, size: int = 3, left_out: frozenset[int] = frozenset()) -> Backlog:
     """A backlog of items numbered from 1, each in the lane of its letter."""
     frozen = Frozen(*(item(number, lane=lane) for number, lane in enumerate(lanes, 1)), size=size)
-    return Backlog(frozen.read, intake_ended=ended, left_out=left_out)
+    return Backlog(frozen.read, plenty(), intake_ended=ended, left_out=left_out)
 
 
 def numbers(items: Sequence[Item]) -> list[int]:
@@ -169,7 +175,7 @@ async def test_closing_ends_the_pass_for_who_waits_and_for_who_asks() -> None:
 
 async def test_it_waits_for_the_intake_and_sees_each_page_of_it() -> None:
     frozen = Frozen()
-    backlog = Backlog(frozen.read, intake_ended=False)
+    backlog = Backlog(frozen.read, plenty(), intake_ended=False)
     taken: list[int] = []
 
     async def take_all() -> None:
@@ -204,7 +210,7 @@ async def test_a_page_that_is_frozen_during_a_reading_is_read_too() -> None:
             backlog.end_intake()
         return page
 
-    backlog = Backlog(read, intake_ended=False)
+    backlog = Backlog(read, plenty(), intake_ended=False)
     assert numbers(await backlog.take(1)) == [1]
 
 
@@ -231,7 +237,7 @@ class Endless:
 
 async def test_a_hundred_thousand_items_of_one_lane_are_never_all_in_memory() -> None:
     frozen = Endless(lanes=1)
-    backlog = Backlog(frozen.read, intake_ended=True)
+    backlog = Backlog(frozen.read, plenty(), intake_ended=True)
     taken = 0
     while group := await backlog.take(64):
         (one,) = group
@@ -246,7 +252,7 @@ async def test_a_hundred_thousand_items_of_one_lane_are_never_all_in_memory() ->
 
 async def test_a_hundred_thousand_items_that_go_again_are_never_all_in_memory() -> None:
     frozen = Endless(lanes=LONG)
-    backlog = Backlog(frozen.read, intake_ended=True)
+    backlog = Backlog(frozen.read, plenty(), intake_ended=True)
     seen: Counter[int] = Counter()
     finished = 0
     while group := await backlog.take(64):
@@ -292,7 +298,7 @@ class Drive:
         self.most = most
         self.unfrozen = deque(item(number, lane=fate.lane) for number, fate in self.fates.items())
         self.frozen = Frozen(size=size)
-        self.backlog = Backlog(self.frozen.read, intake_ended=False)
+        self.backlog = Backlog(self.frozen.read, plenty(), intake_ended=False)
         self.handed: Counter[int] = Counter()
         self.out: set[str] = set()
         self.order: defaultdict[str, list[int]] = defaultdict(list)

@@ -1,16 +1,17 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from math import inf
 
 import anyio
 import pytest
 
 from checkpoints.states import State
-from engine.breaker import LONGEST_GAP, Breaker
+from engine.breaker import LONGEST_GAP, SLOWLY, Breaker
 from engine.errors import LookUpFailed
+from engine.holds import BILLING, Holds
 from engine.outcomes import Outcome
 from engine.policy import Policy
-from engine.progress import Progress
 from engine.stop import Stop, StopKind
 from tests.virtual_clock import settle
 
@@ -19,6 +20,11 @@ pytestmark = pytest.mark.virtual_clock
 WELL = Outcome(State.ACCEPTED)
 BUSY = Outcome(State.PENDING, message="busy")
 AWAY = Outcome(State.UNKNOWN, message="time-out", away=True)
+READ_ONLY = Outcome(State.PENDING, message="read-only", unsent=True, not_now=True)
+
+
+def asked_to_wait(seconds: float) -> Outcome:
+    return Outcome(State.PENDING, message="HTTP 503", retry_after=seconds, not_now=True)
 
 
 class Setting:
@@ -26,13 +32,13 @@ class Setting:
 
     def __init__(self, well_at: float = 0.0, away_patience: float = 600.0) -> None:
         self.stop = Stop()
-        self.progress = Progress()
+        self.holds = Holds()
         policy = Policy(away_after=3, away_patience=away_patience)
-        self.breaker = Breaker(self.probe, policy, self.progress, self.stop)
+        self.breaker = Breaker(self.probe, policy, self.holds, self.stop)
         self.began = anyio.current_time()
         self.well_at = well_at
         self.probed: list[float] = []
-        self.held: list[str | None] = []
+        self.held: list[str] = []
 
     @property
     def now(self) -> float:
@@ -40,19 +46,13 @@ class Setting:
 
     async def probe(self) -> None:
         self.probed.append(self.now)
-        self.held.append(self.progress.held)
+        self.held.append(self.holds.why_of(BILLING))
         if self.now < self.well_at:
             raise LookUpFailed("connection refused")
 
     def seen(self, *outcomes: Outcome) -> None:
         for outcome in outcomes:
             self.breaker.seen(outcome)
-
-    async def passes(self) -> bool:
-        """Whether a call may leave now."""
-        with anyio.move_on_after(0) as scope:
-            await self.breaker.passable()
-        return not scope.cancelled_caught
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -65,29 +65,31 @@ class Setting:
 async def test_it_opens_after_enough_failures_in_a_row() -> None:
     setting = Setting()
     setting.seen(AWAY, AWAY)
-    assert await setting.passes()
+    assert not setting.holds
+    assert not setting.breaker.open
     setting.seen(AWAY)
-    assert not await setting.passes()
+    assert setting.holds.why == "the billing is away (time-out)"
+    assert setting.breaker.open
 
 
 @pytest.mark.parametrize("between", [WELL, BUSY, Outcome(State.REJECTED, message="no")])
 async def test_any_answer_between_begins_the_count_anew(between: Outcome) -> None:
     setting = Setting()
     setting.seen(AWAY, AWAY, between, AWAY, AWAY)
-    assert await setting.passes()
+    assert not setting.holds
     setting.seen(AWAY)
-    assert not await setting.passes()
+    assert setting.holds
 
 
 async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> None:
     setting = Setting(well_at=70.0)
     async with setting.kept():
         setting.seen(AWAY, AWAY, AWAY)
-        await setting.breaker.passable()
+        await setting.holds.lifted()
         assert setting.probed == [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 61.0, 91.0]
         assert max(b - a for a, b in pairwise(setting.probed)) == LONGEST_GAP
         assert setting.held[1] == "the billing is away: asking again in 1 s (connection refused)"
-        assert setting.progress.held is None
+        assert not setting.holds
         assert not setting.stop.requested
 
 
@@ -97,32 +99,119 @@ async def test_it_asks_nobody_while_all_is_well() -> None:
         setting.seen(AWAY, WELL, AWAY)
         await anyio.sleep(1000)
     assert setting.probed == []
+    assert setting.breaker.most == inf
 
 
-async def test_all_that_wait_leave_when_it_closes() -> None:
-    setting = Setting(well_at=2.0)
-    left: list[float] = []
-
-    async def call() -> None:
-        await setting.breaker.passable()
-        left.append(setting.now)
-
-    setting.seen(AWAY, AWAY, AWAY)
-    async with setting.kept(), anyio.create_task_group() as calls:
-        for _ in range(4):
-            calls.start_soon(call)
-    assert left == [3.0] * 4
-
-
-async def test_calls_that_were_in_flight_when_it_opened_do_not_count_for_the_next_time() -> None:
+async def test_what_was_in_flight_when_it_opened_does_not_count_for_the_next_time() -> None:
     setting = Setting(well_at=2.0)
     async with setting.kept():
         setting.seen(AWAY, AWAY, AWAY)
         await settle()
-        setting.seen(AWAY, AWAY, AWAY, AWAY)
-        await setting.breaker.passable()
-        setting.seen(AWAY, AWAY)
-        assert await setting.passes()
+        setting.seen(AWAY, WELL, AWAY, AWAY)
+        await setting.holds.lifted()
+        setting.seen(WELL, AWAY, AWAY)
+        assert not setting.holds
+
+
+# ---- half-open ---------------------------------------------------------------------------------------------------
+
+
+async def test_it_begins_with_one_call_and_doubles_with_each_round_of_answers() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        await setting.holds.lifted()
+        in_flight = []
+        while setting.breaker.most < 64:
+            in_flight.append(setting.breaker.most)
+            setting.seen(*[WELL] * int(setting.breaker.most))
+        assert in_flight == [1, 2, 4, 8, 16, 32]
+        setting.seen(*[WELL] * SLOWLY)
+        assert setting.breaker.most == inf
+
+
+async def test_a_billing_that_answers_the_probe_and_fails_the_call_is_asked_ever_more_rarely() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        for _ in range(5):
+            await setting.holds.lifted()
+            assert setting.breaker.most == 1
+            setting.seen(AWAY)
+            assert setting.breaker.open
+        assert setting.probed == [0.0, 1.0, 3.0, 7.0, 15.0]
+        await setting.holds.lifted()
+        setting.seen(WELL, AWAY, AWAY)
+        assert not setting.holds  # once a call is answered, it takes as many failures as ever
+        setting.seen(AWAY)
+        await setting.holds.lifted()
+        setting.seen(AWAY)
+        await setting.holds.lifted()
+        assert setting.now == 31.0 + 1.0  # and the gaps begin anew
+
+
+async def test_patience_lasts_until_a_call_is_answered_not_only_a_probe() -> None:
+    setting = Setting(away_patience=120.0)
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        while not setting.stop.requested:
+            await setting.holds.lifted()
+            setting.seen(AWAY)
+        assert setting.stop.reason.startswith("the billing has been away for 121 s: the billing is away (time-out). ")
+
+
+# ---- "not now" ---------------------------------------------------------------------------------------------------
+
+
+async def test_it_waits_as_long_as_the_billing_asks_for() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(asked_to_wait(45.0))
+        assert setting.holds.why == "the billing says: not now (HTTP 503)"
+        await settle()
+        assert setting.holds.why == "the billing says: not now (HTTP 503): asking again in 45 s"
+        await setting.holds.lifted()
+        assert setting.now == 45.0
+        assert setting.probed == [45.0]
+        assert setting.breaker.most == 1
+
+
+async def test_of_several_that_ask_for_a_pause_the_longest_counts() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(asked_to_wait(10.0))
+        await settle()
+        setting.seen(asked_to_wait(30.0), asked_to_wait(5.0), WELL)
+        await setting.holds.lifted()
+        assert setting.now == 30.0
+
+
+async def test_an_absurd_pause_is_no_longer_than_an_hour() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(asked_to_wait(1e9))
+        await setting.holds.lifted()
+        assert setting.now == 3600.0
+        assert not setting.stop.requested  # it asked for it
+        setting.seen(asked_to_wait(1e9))
+        assert setting.stop.requested  # and now it has had its patience
+
+
+async def test_a_billing_that_takes_nothing_for_now_is_tried_with_one_call_again_and_again() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(READ_ONLY)
+        for _ in range(4):
+            await setting.holds.lifted()
+            setting.seen(READ_ONLY)
+        await setting.holds.lifted()
+        setting.seen(WELL)
+        assert setting.probed == [1.0, 2.0, 4.0, 8.0, 16.0]
+        assert not setting.holds
+        assert not setting.stop.requested
+
+
+# ---- patience, and a stop ----------------------------------------------------------------------------------------
 
 
 async def test_it_opens_and_closes_again_and_again() -> None:
@@ -131,9 +220,9 @@ async def test_it_opens_and_closes_again_and_again() -> None:
         for turn in range(1, 5):
             setting.well_at = setting.now + 1.0
             setting.seen(AWAY, AWAY, AWAY)
-            assert not await setting.passes()
-            await setting.breaker.passable()
-            await settle()
+            assert setting.holds
+            await setting.holds.lifted()
+            setting.seen(WELL)
             assert len(setting.probed) == 2 * turn
 
 
@@ -146,24 +235,22 @@ async def test_patience_ends_with_a_stop_that_tells_what_to_do() -> None:
         assert setting.stop.kind is StopKind.SYSTEM
         assert setting.stop.reason.startswith("the billing has been away for 121 s: connection refused. ")
         assert "carbon-migrate resume" in setting.stop.reason
-        assert setting.progress.held is None
-        assert await setting.passes()
+        assert not setting.holds
         assert setting.probed[-1] == 121.0
 
 
-async def test_a_stop_lets_nobody_wait_and_ends_the_asking() -> None:
+@pytest.mark.parametrize("why", [AWAY, asked_to_wait(3000.0)], ids=["away", "asked to wait"])
+async def test_a_stop_ends_the_waiting_and_the_asking(why: Outcome) -> None:
     setting = Setting(well_at=10_000.0)
     async with setting.kept():
-        setting.seen(AWAY, AWAY, AWAY)
-        async with anyio.create_task_group() as calls:
-            calls.start_soon(setting.breaker.passable)
-            await anyio.sleep(10)
-            assert not await setting.passes()
-            setting.stop.request(StopKind.INTERRUPTED, "enough")
-            setting.breaker.release()
-        assert setting.now == 10.0
-        asked = len(setting.probed)
-        setting.seen(AWAY, AWAY, AWAY, AWAY)
-        assert await setting.passes()
+        setting.seen(why, why, why)
+        await anyio.sleep(10)
+        assert setting.holds
+        setting.stop.request(StopKind.INTERRUPTED, "enough")
         await settle()
-        assert len(setting.probed) <= asked + 1
+        assert not setting.holds
+        asked = len(setting.probed)
+        setting.seen(AWAY, AWAY, AWAY, AWAY, READ_ONLY)
+        assert not setting.holds
+        await anyio.sleep(1000)
+        assert len(setting.probed) == asked

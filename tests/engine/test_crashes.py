@@ -17,6 +17,7 @@ from engine.evidence import Busy, NotSent
 from engine.pipeline import Pipeline
 from engine.policy import Policy
 from engine.progress import Progress
+from engine.steering import Steering
 from engine.stop import Stop
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
 
@@ -25,7 +26,8 @@ LANES = 9
 SEEDS = 60
 MOST_LIVES = 60
 
-POLICY = Policy(in_flight=4, settle=0, tries=1000, stop_after_errors=None, page=7)
+IN_FLIGHT = 4
+POLICY = Policy(in_flight=IN_FLIGHT, settle=0, tries=1000, retry_floor=1000.0, stop_after_errors=None, page=7)
 
 
 class Crash(BaseException):
@@ -104,7 +106,7 @@ async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
     async with open_journal(path) as sound:
         journal = FragileJournal(sound, bomb)
         run = await journal.run(name)
-        pipeline = Pipeline(run, job, journal, POLICY, Progress(), Stop())
+        pipeline = Pipeline(run, job, journal, Steering(POLICY, Progress(), Stop()))
         bomb.task = asyncio.create_task(pipeline.migrate())
         with contextlib.suppress(Crash, asyncio.CancelledError):
             await bomb.task
@@ -129,7 +131,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     def at_once(_failures: int, _retry_after: float | None = None) -> float:
         return 0.0
 
-    monkeypatch.setattr("engine.pipeline.backoff", at_once)
+    monkeypatch.setattr("engine.aftermath.backoff", at_once)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -140,7 +142,7 @@ async def test_whatever_the_moments_of_the_crashes_each_effect_lands_exactly_onc
     died = await lives(path, draw, job) - 1
     assert job.effects == Counter(str(key) for key in range(ROWS))
     assert job.most_in_lane == 1
-    assert job.most_in_flight <= POLICY.in_flight
+    assert job.most_in_flight <= IN_FLIGHT
     async with open_journal(path) as journal:
         (run,) = await journal.runs()
         totals = await journal.totals(run)

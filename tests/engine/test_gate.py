@@ -1,118 +1,346 @@
+from collections.abc import Sequence
+
 import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from checkpoints.states import State
 from engine.breaker import Breaker
-from engine.gate import FixedGate, Rate
+from engine.gate import Gate, Passed
+from engine.holds import PAUSED
 from engine.outcomes import Outcome
 from engine.policy import Policy
 from engine.progress import Progress
+from engine.steering import Steering
 from engine.stop import Stop, StopKind
+from engine.throttle import Gauge, Measure, Throttle
+from engine.window import Ticket, WindowView
 from tests.virtual_clock import settle
 
+pytestmark = pytest.mark.virtual_clock
+
+WELL = Outcome(State.ACCEPTED)
+BUSY = Outcome(State.PENDING, message="busy")
 AWAY = Outcome(State.PENDING, message="refused", unsent=True, away=True)
-
-
-def departures(rate: Rate, moments: list[float]) -> list[float]:
-    """When each call leaves that asks at one of `moments` and waits as it is told."""
-    return [moment + rate.reserve(moment) for moment in moments]
-
-
-@given(
-    per_second=st.floats(0.01, 10_000),
-    gaps=st.lists(st.floats(0, 100), min_size=1, max_size=60),
-)
-def test_never_more_than_the_rate_allows_in_any_window(per_second: float, gaps: list[float]) -> None:
-    now = 0.0
-    moments = [now := now + gap for gap in gaps]
-    leaving = departures(Rate(per_second), moments)
-    assert leaving == sorted(leaving)
-    for first, start in enumerate(leaving):
-        for last in range(first, len(leaving)):
-            window = leaving[last] - start
-            assert last - first + 1 <= per_second * window * (1 + 1e-9) + 1 + 1e-6
-
-
-@given(per_second=st.floats(0.1, 1000), count=st.integers(2, 50))
-def test_who_asks_all_at_once_leaves_evenly_spaced_without_loss(per_second: float, count: int) -> None:
-    leaving = departures(Rate(per_second), [5.0] * count)
-    assert leaving[0] == 5.0
-    for place, moment in enumerate(leaving):
-        assert moment == pytest.approx(5.0 + place / per_second)
-
-
-@given(moments=st.lists(st.floats(0, 1000), min_size=1, max_size=30).map(sorted))
-def test_who_asks_slower_than_the_rate_never_waits(moments: list[float]) -> None:
-    rate = Rate(10.0)
-    spaced = [moment + 0.2 * place for place, moment in enumerate(moments)]
-    assert [rate.reserve(moment) for moment in spaced] == [0.0] * len(spaced)
-
-
-def test_an_idle_hour_saves_up_no_burst() -> None:
-    rate = Rate(10.0)
-    rate.reserve(0.0)
-    assert departures(rate, [3600.0] * 3) == pytest.approx([3600.0, 3600.1, 3600.2])
+LOST = Outcome(State.UNKNOWN, message="time-out", away=True)
 
 
 class Setting:
-    """A gate with its breaker and its wish to stop."""
+    """A gate with all that may hold a call, and calls that leave and are answered when the test says so."""
 
-    def __init__(self, rate: float | None = None) -> None:
+    def __init__(self, in_flight: int | None = 100, rate: float | None = None, gauges: Sequence[Gauge] = ()) -> None:
         self.stop = Stop()
-        self.breaker = Breaker(self.probe, Policy(away_after=2), Progress(), self.stop)
-        self.gate = FixedGate(self.breaker, Rate(rate) if rate else None, self.stop)
+        policy = Policy(in_flight=in_flight, rate=rate, away_after=2)
+        self.steering = Steering(policy, Progress(), self.stop)
+        self.holds = self.steering.progress.holds
+        self.breaker = Breaker(self.probe, policy, self.holds, self.stop)
+        self.throttle = Throttle(gauges, self.holds, self.stop, lambda: self.gate.in_flight, 600.0)
+        self.gate = Gate(self.steering, self.breaker, self.throttle)
+        self.steering.listen(self.gate.heed_change)
         self.began = anyio.current_time()
-        self.entered: list[float] = []
+        self.left: list[float] = []
+        self.passed: list[Passed] = []
+        self.refused = 0
+
+    @property
+    def now(self) -> float:
+        return round(anyio.current_time() - self.began, 6)
 
     async def probe(self) -> None:
         """Always well."""
 
-    async def enter(self) -> None:
-        await self.gate.enter()
-        self.entered.append(round(anyio.current_time() - self.began, 6))
+    async def enter(self, model: str = "Users") -> None:
+        if passed := await self.gate.enter(model):
+            self.left.append(self.now)
+            self.passed.append(passed)
+        else:
+            self.refused += 1
+
+    async def call(self, seconds: float, model: str = "Users") -> None:
+        await self.enter(model)
+        passed = self.passed.pop()
+        await anyio.sleep(seconds)
+        self.gate.leave(passed, WELL)
+
+    def come_back(self, outcome: Outcome) -> bool:
+        """The call that left last comes back."""
+        return self.gate.leave(self.passed.pop(), outcome)
 
 
-@pytest.mark.virtual_clock
-async def test_without_a_rate_calls_leave_at_once() -> None:
-    setting = Setting()
+async def test_when_nothing_holds_calls_leave_at_once_and_without_a_turn_of_the_loop() -> None:
+    setting = Setting(in_flight=5)
     for _ in range(5):
+        with pytest.raises(StopIteration) as ended:
+            setting.gate.enter("Users").send(None)
+        assert ended.value.value is not None
+    assert setting.gate.in_flight == 5
+
+
+# ---- the window --------------------------------------------------------------------------------------------------
+
+
+async def test_there_are_never_more_calls_than_places_and_they_go_in_order() -> None:
+    setting = Setting(in_flight=3)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(9):
+            tasks.start_soon(setting.call, 1.0)
+        await settle()
+        assert setting.gate.in_flight == 3
+        assert setting.gate.why == "in flight 3 (fixed)"
+    assert setting.left == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
+    assert setting.gate.why == ""
+
+
+async def test_each_model_has_a_window_of_its_own() -> None:
+    setting = Setting(in_flight=2)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(setting.call, 10.0, "FinanceOperations")
+        for _ in range(4):
+            tasks.start_soon(setting.call, 1.0, "Users")
+        await settle()
+        assert setting.gate.in_flight == 4
+        assert setting.gate.size == 4
+        await anyio.sleep(2.5)
+        assert setting.left == [0.0] * 4 + [1.0] * 2
+    assert setting.left[6:] == [10.0] * 2
+
+
+class Noted:
+    """A window that notes what it is told."""
+
+    why = "a note"
+
+    def __init__(self) -> None:
+        self.size = 1
+        self.told: list[tuple[str, float]] = []
+        self.troubles: list[str] = []
+
+    def started(self, now: float, in_flight: int) -> Ticket:
+        self.told.append(("started", in_flight))
+        return Ticket(now, in_flight, measures=False)
+
+    def delivered(self, now: float, ticket: Ticket) -> None:
+        self.told.append(("delivered", now - ticket.started))
+        self.size += 1
+
+    def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
+        self.told.append(("troubled", now - ticket.started))
+        self.troubles.append(trouble)
+        self.size = 1
+
+    def dismissed(self, now: float, ticket: Ticket) -> None:
+        self.told.append(("dismissed", now - ticket.started))
+
+    def view(self) -> WindowView:
+        return WindowView(self.size, self.size, self.why)
+
+
+async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    window = Noted()
+    monkeypatch.setattr("engine.gate.window_of", lambda _: window)
+    setting = Setting()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(7):
+            tasks.start_soon(setting.call, 1.0)
+    assert setting.left == [0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
+    assert window.told[:4] == [("started", 1), ("delivered", 1.0), ("started", 1), ("started", 2)]
+    assert [seconds for what, seconds in window.told if what == "delivered"] == [1.0] * 7
+    assert setting.steering.look().calls == 7
+    assert setting.steering.look().p95 == pytest.approx(1.0, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "trouble"), [(BUSY, "busy"), (AWAY, "not reached"), (LOST, "no answer")], ids=str
+)
+async def test_all_that_is_no_answer_is_trouble_for_the_window(
+    outcome: Outcome, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = Noted()
+    monkeypatch.setattr("engine.gate.window_of", lambda _: window)
+    setting = Setting()
+    refused_for_good = Outcome(State.PENDING, message="no licence", unsent=True, stop=True)
+    for result in (WELL, Outcome(State.REJECTED, message="no"), outcome, refused_for_good):
         await setting.enter()
-    assert setting.entered == [0.0] * 5
+        setting.come_back(result)
+    told = [what for what, _ in window.told if what != "started"]
+    assert told == ["delivered", "delivered", "troubled", "dismissed"]
+    assert window.troubles == [trouble]
 
 
-@pytest.mark.virtual_clock
+async def test_a_window_that_follows_the_billing_begins_with_two() -> None:
+    setting = Setting(in_flight=None)
+    assert setting.gate.size == 2
+    async with anyio.create_task_group() as tasks:
+        for _ in range(300):
+            tasks.start_soon(setting.call, 1.0)
+        await anyio.sleep(0.5)
+        assert setting.gate.in_flight == 2
+        await anyio.sleep(6.0)
+        # A billing that takes all of it well: more and more are in flight.
+        assert setting.gate.in_flight >= 8
+        grown = setting.gate.size
+        setting.steering.change("max-in-flight", "5")
+        assert setting.gate.size == 5
+        setting.steering.change("in-flight", "3")
+        assert setting.gate.size == 3
+        setting.steering.change("max-in-flight", "64")
+        setting.steering.change("in-flight", "auto")
+        assert setting.gate.size == 3
+    assert grown <= 64
+    assert len(setting.left) == 300
+
+
+async def test_a_wider_window_lets_those_that_wait_go_at_once_and_a_narrower_disturbs_nobody() -> None:
+    setting = Setting(in_flight=1)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(setting.call, 10.0)
+        await anyio.sleep(1.0)
+        setting.steering.change("in-flight", "4")
+        await settle()
+        assert setting.left == [0.0, 1.0, 1.0, 1.0]
+        setting.steering.change("in-flight", "1")
+        assert setting.gate.in_flight == 4
+        assert setting.gate.size == 1
+    assert setting.left[4:] == [11.0, 21.0]
+
+
+# ---- the rate ----------------------------------------------------------------------------------------------------
+
+
 async def test_many_workers_together_keep_the_rate() -> None:
     setting = Setting(rate=4.0)
     async with anyio.create_task_group() as tasks:
         for _ in range(6):
             tasks.start_soon(setting.enter)
-    assert sorted(setting.entered) == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
+        await anyio.sleep(0.1)
+        assert setting.gate.why == "rate cap"
+    assert setting.left == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
 
 
-@pytest.mark.virtual_clock
-async def test_nobody_passes_while_the_billing_is_away() -> None:
-    setting = Setting()
-    for _ in range(2):
-        setting.gate.leave(AWAY, 0.1)
+async def test_another_rate_counts_at_once_for_those_that_wait() -> None:
+    setting = Setting(rate=0.001)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.enter)
+        for _ in range(5):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(10.0)
+        setting.steering.change("rate", "0.1")
+        await settle()
+        assert setting.left == [0.0, 10.0]
+        await anyio.sleep(5.0)
+        setting.steering.change("rate", "none")
+    assert setting.left == [0.0, 10.0, 15.0, 15.0, 15.0]
+
+
+# ---- what holds --------------------------------------------------------------------------------------------------
+
+
+async def test_nobody_passes_while_somebody_holds_and_all_go_when_it_is_over() -> None:
+    setting = Setting()
+    setting.holds.put(PAUSED, "paused by olga")
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(setting.enter)
         await anyio.sleep(50)
-        assert setting.entered == []
+        assert setting.left == []
+        setting.holds.put("disk", "it is full")
+        setting.holds.lift(PAUSED)
+        await settle()
+        assert setting.left == []
+        setting.holds.lift("disk")
+    assert setting.left == [50.0] * 3
+
+
+async def test_after_an_hour_of_holding_the_rate_lets_no_burst_through() -> None:
+    setting = Setting(rate=10.0)
+    setting.holds.put(PAUSED, "paused by olga")
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(3600)
+        setting.holds.lift(PAUSED)
+    assert setting.left == pytest.approx([3600.0, 3600.1, 3600.2, 3600.3], abs=0.011)
+
+
+async def test_after_a_time_away_calls_come_back_one_by_one() -> None:
+    setting = Setting(in_flight=16)
+    for _ in range(2):
+        await setting.enter()
+        setting.come_back(AWAY)
+    setting.left.clear()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(15):
+            tasks.start_soon(setting.call, 1.0)
+        await anyio.sleep(50)
+        assert setting.left == []
         tasks.start_soon(setting.breaker.keep)
         await settle()
-        assert setting.entered == [50.0]
+        assert setting.left == [50.0]
+        assert setting.gate.why == "starting slowly"
+        await anyio.sleep(10)
+        assert setting.left == [50.0] + [51.0] * 2 + [52.0] * 4 + [53.0] * 8
         tasks.cancel_scope.cancel()
 
 
-@pytest.mark.virtual_clock
-async def test_nobody_waits_any_longer_when_a_stop_is_asked_for() -> None:
-    setting = Setting(rate=0.001)
-    await setting.enter()
+async def test_what_fails_while_the_billing_is_away_says_nothing_of_its_row() -> None:
+    setting = Setting()
+    for _ in range(5):
+        await setting.enter()
+    says = [setting.come_back(outcome) for outcome in (LOST, LOST, LOST, WELL, AWAY)]
+    assert says == [True, True, False, True, False]
+
+
+async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
+    depth = 0.0
+
+    async def read() -> Measure:
+        await anyio.sleep(1.0)
+        return Measure(depth, 10.0, 8.0, grows=True)
+
+    setting = Setting(gauges=[Gauge("STACK", read)])
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.enter)
+        tasks.start_soon(setting.throttle.watch)
+        for _ in range(30):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(0.5)
+        assert setting.left == []
+        assert setting.gate.why == "STACK is being read"
+        await anyio.sleep(60.0)
+        assert setting.left == [1.0] * 10
+        assert setting.holds.why == "STACK 0 of 10"
+        tasks.cancel_scope.cancel()
+
+
+# ---- a stop ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("waits_for", ["the window", "the rate", "a hold", "a reading", "a slow start"])
+async def test_nobody_waits_any_longer_when_a_stop_is_asked_for(waits_for: str) -> None:
+    async def never() -> Measure:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    setting = Setting(
+        in_flight=1 if waits_for == "the window" else 100,
+        rate=0.001 if waits_for == "the rate" else None,
+        gauges=[Gauge("STACK", never)] if waits_for == "a reading" else [],
+    )
+    if waits_for in {"the window", "the rate"}:
+        await setting.enter()
+    elif waits_for == "a hold":
+        setting.holds.put(PAUSED, "paused")
+    elif waits_for == "a slow start":
+        setting.breaker.most = 0
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(setting.enter)
         await anyio.sleep(3)
+        assert setting.refused == 0
         setting.stop.request(StopKind.INTERRUPTED, "enough")
+        setting.gate.release()
+    assert setting.refused == 3
     await setting.enter()
-    assert setting.entered == [0.0, 3.0, 3.0]
+    assert setting.refused == 4
+    assert setting.gate.in_flight == len(setting.left) <= 1

@@ -16,8 +16,8 @@ TABLE: list[tuple[str, Evidence, Outcome, Outcome]] = [
     (
         "busy, and it says until when",
         Busy("429", 7.5),
-        Outcome(State.PENDING, message="429", retry_after=7.5),
-        Outcome(State.PENDING, message="429", retry_after=7.5),
+        Outcome(State.PENDING, message="429", retry_after=7.5, not_now=True),
+        Outcome(State.PENDING, message="429", retry_after=7.5, not_now=True),
     ),
     (
         "busy, without saying until when",
@@ -42,6 +42,12 @@ TABLE: list[tuple[str, Evidence, Outcome, Outcome]] = [
         SystemRefused("read-only"),
         Outcome(State.PENDING, message="read-only", unsent=True, stop=True),
         Outcome(State.PENDING, message="read-only", unsent=True, stop=True),
+    ),
+    (
+        "an answer that means the whole system, for a while",
+        SystemRefused("read-only while a backup is made", passing=True),
+        Outcome(State.PENDING, message="read-only while a backup is made", unsent=True, not_now=True),
+        Outcome(State.PENDING, message="read-only while a backup is made", unsent=True, not_now=True),
     ),
     (
         "sent, and nobody knows what came of it",

@@ -21,11 +21,12 @@ from engine.job import CannotLook, Different
 from engine.pipeline import Pipeline
 from engine.policy import Policy
 from engine.progress import Progress
+from engine.steering import Steering
 from engine.stop import Stop, StopKind
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
 
 EVERY_STATE = frozenset(State)
-QUICK = Policy(settle=0)
+QUICK = Policy(in_flight=4, settle=0, canary=False, retry_floor=1000.0)
 PATIENCE = 10.0
 
 
@@ -34,7 +35,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     def at_once(_failures: int, _retry_after: float | None = None) -> float:
         return 0.0
 
-    monkeypatch.setattr("engine.pipeline.backoff", at_once)
+    monkeypatch.setattr("engine.aftermath.backoff", at_once)
 
 
 @pytest.fixture
@@ -53,9 +54,11 @@ class Migration:
     policy: Policy
     progress: Progress
     stop: Stop
+    enter_again: bool = False
 
     async def go(self) -> "Migration":
-        pipeline = Pipeline(self.run, self.job, self.journal, self.policy, self.progress, self.stop)
+        steering = Steering(self.policy, self.progress, self.stop)
+        pipeline = Pipeline(self.run, self.job, self.journal, steering, enter_again=self.enter_again)
         await asyncio.wait_for(pipeline.migrate(), PATIENCE)
         return self
 
@@ -392,6 +395,55 @@ async def test_sending_begins_with_the_first_frozen_page(journal: Journal) -> No
     assert once_each(job)
 
 
+async def test_the_first_steps_of_a_run_are_those_of_its_first_pages(journal: Journal) -> None:
+    job = FakeJob(rows(150), {"3": [LOST_WITHOUT]}, page=4)
+    in_flight: list[int] = []
+
+    async def during(_item: Item) -> None:
+        in_flight.append(len(job.calls))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    job.during = during
+    migration = await migrated(journal, job, replace(QUICK, canary=True, in_flight=20), frozen=False)
+    assert await migration.counts() == {State.ACCEPTED: 150}
+    assert once_each(job)
+    assert [int(key) for key in job.calls[:11]] == list(range(11))
+    # Found to be absent between two steps, and sent again before the next.
+    assert job.calls[11] == "3"
+
+
+@pytest.mark.parametrize("enter_again", [False, True])
+async def test_rows_of_an_earlier_run_are_entered_again_on_request_while_they_are_read(
+    journal: Journal, enter_again: bool
+) -> None:
+    job = FakeJob(rows(25))
+    await migrated(journal, job)
+    migration = await prepared(journal, job, frozen=False)
+    migration.enter_again = enter_again
+    await migration.go()
+    assert await migration.counts() == {State.ACCEPTED if enter_again else State.SKIPPED: 25}
+    assert set(job.effects.values()) == {2 if enter_again else 1}
+
+
+async def test_it_says_that_it_waits_for_its_rows(journal: Journal) -> None:
+    job = FakeJob(rows(20), page=10)
+    seen = threading.Event()
+    migration = await prepared(journal, job, frozen=False)
+
+    def before_page(start: int) -> None:
+        if start == 10:
+            assert seen.wait(PATIENCE)
+
+    job.source.before_page = before_page
+    running = asyncio.create_task(migration.go())
+    while migration.progress.status().why != "source":  # noqa: ASYNC110 - a reason has no event
+        await asyncio.sleep(0.001)
+    seen.set()
+    await running
+    assert await migration.counts() == {State.ACCEPTED: 20}
+
+
 async def test_the_intake_never_waits_for_the_workers(journal: Journal) -> None:
     job = FakeJob(rows(50), page=10)
     loop, frozen = asyncio.get_running_loop(), asyncio.Event()
@@ -488,7 +540,7 @@ async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
     for _ in range(20):
         await asyncio.sleep(0)
     assert len(job.calls) == calls
-    assert 0 < calls_when_it_failed <= calls <= calls_when_it_failed + migration.policy.in_flight
+    assert 0 < calls_when_it_failed <= calls <= calls_when_it_failed + 4
     monkeypatch.undo()
     # What was called is accepted or still being sent: never pending, as if it had not been.
     for item in await migration.items():

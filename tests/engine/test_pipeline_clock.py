@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import anyio
@@ -14,6 +15,7 @@ from engine.evidence import Busy, NotSent
 from engine.pipeline import Pipeline
 from engine.policy import Policy
 from engine.progress import Progress
+from engine.steering import Steering
 from engine.stop import Stop, StopKind
 from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, MemoryJournal, item
 
@@ -31,7 +33,8 @@ class Setting:
         self.takes = takes
         self.journal = MemoryJournal(*items)
         self.progress, self.stop = Progress(), Stop()
-        self.pipeline = Pipeline(A_RUN, self.job, self.journal, policy, self.progress, self.stop)
+        self.steering = Steering(replace(policy, canary=False), self.progress, self.stop)
+        self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering)
         self.began = anyio.current_time()
         self.sent: list[tuple[float, str]] = []
 

@@ -10,83 +10,75 @@ from billing.client import BillingClient, ClientSettings, Patience
 from billing.database import Database, Dsn
 from billing.mockserver.server import MockBilling
 from billing.money import SCALE
-from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, Different, Found, Job, Prepared, Reading
+from engine.job import Absent, Different, Found, Job, Reading
 from jobs.abonents import Abonents
-from jobs.balances import BALANCES
-from jobs.errors import ParameterRefused
-from jobs.kinds import parameters_of
+from jobs.creatables import BALANCE
+from jobs.effects.creations import payload_for
+from jobs.inputs import Input
+from jobs.payloads import packed, unpacked
+from jobs.recipes.money import BALANCES
 from jobs.services import Services
+from tests.jobs import making
 from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import planned, prepared, refused
 
 
-def job_of(services: Services, folder: Path, text: str, **given: str) -> Job:
-    file = folder / "balances.csv"
-    file.write_text(text, encoding="utf-8")
-    return BALANCES.build(services, parameters_of(BALANCES, given), file)
+def job_of(
+    services: Services, folder: Path, text: str, *, mapping: dict[str, str] | None = None, **given: str
+) -> Job:
+    return making.job_of(services, BALANCES, making.rows_of(folder, text, **(mapping or {})), **given)
 
 
-async def prepared(job: Job) -> Prepared:
-    items: list[NewItem] = []
-    refusals: list[Refusal] = []
-    for page in job.source.pages(None):
-        done = await job.prepare(page.rows)
-        items += done.items
-        refusals += [*page.refusals, *done.refusals]
-    return Prepared(tuple(items), tuple(refusals))
+def an_item(account: int = 9001) -> NewItem:
+    arguments = {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"}
+    return NewItem("9001", "00123", f"account:{account}", packed(payload_for("FinanceOperations", arguments, 9001)))
 
 
 async def one_of(job: Job, frozen: Frozen) -> Item:
-    (new,) = (await prepared(job)).items
-    return frozen(new)
-
-
-async def refused(job: Job) -> list[str]:
-    done = await prepared(job)
-    assert done.items == ()
-    return [f"{one.line} {one.column}: {one.reason}" for one in done.refusals]
+    (item,) = await planned(job, frozen)
+    return item
 
 
 # ---- rows to items -------------------------------------------------------------------------------------------
 
 
 async def test_rows_by_id(services: Services, tmp_path: Path) -> None:
-    done = await prepared(
-        job_of(services, tmp_path, "abonent_id;amount;note\n9001;50,5;x\n9002; 1 200 ;y\n9003;-0;z\n")
-    )
+    job = job_of(services, tmp_path, "abonent_id;amount;note\n9001;50,5;x\n9002; 1 200 ;y\n9003;-0;z\n")
+    done = await prepared(job)
     assert done.refusals == ()
-    assert done.items == (
-        NewItem(
-            key="9001",
-            label="00123",
-            lane="account:9001",
-            payload='{"abonent_id":9001,"op_summa":"50.50"}',
-            amount=Decimal("50.50"),
-            line=2,
-            row=("9001", "50,5", "x"),
-        ),
-        NewItem(
-            key="9002",
-            label="123",
-            lane="account:9002",
-            payload='{"abonent_id":9002,"op_summa":"1200.00"}',
-            amount=Decimal(1200),
-            line=3,
-            row=("9002", " 1 200 ", "y"),
-        ),
-        NewItem(
-            key="9003",
-            label="A15",
-            lane="account:9003",
-            payload='{"abonent_id":9003,"op_summa":"0.00"}',
-            amount=Decimal(0),
-            line=4,
-            row=("9003", "-0", "z"),
+    assert [(one.key, one.label, one.lane, one.amount, one.line, one.row) for one in done.items] == [
+        ("9001", "00123", "account:9001", Decimal("50.50"), 2, ("9001", "50,5", "x")),
+        ("9002", "123", "account:9002", Decimal(1200), 3, ("9002", " 1 200 ", "y")),
+        ("9003", "A15", "account:9003", Decimal(0), 4, ("9003", "-0", "z")),
+    ]
+    assert [str(one.amount) for one in done.items] == ["50.50", "1200.00", "0.00"]
+    payload = unpacked(done.items[0].payload)
+    assert payload.steps == (
+        (
+            "objects.create",
+            {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"},
         ),
     )
-    assert str(done.items[2].amount) == "0.00"
+    assert (payload.abonent, payload.wanted) == (9001, {"op_summa": "50.5"})
+    assert [unpacked(one.payload).steps[0][1]["op_summa"] for one in done.items[1:]] == ["1200.00", "0.00"]
+
+
+async def test_what_the_balance_was_is_kept(
+    client: BillingClient,
+    database: Database,
+    execute: Execute,
+    tmp_path: Path,
+    odd_ones: None,  # noqa: ARG001
+) -> None:
+    execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
+    text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
+    done = await prepared(job_of(Services(client, database), tmp_path, text))
+    assert [unpacked(one.payload).was for one in done.items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
+    without = await prepared(job_of(Services(client), tmp_path, text))
+    assert [unpacked(one.payload).was for one in without.items] == [{}, {}, {}]
 
 
 async def test_contract_numbers_are_texts(services: Services, tmp_path: Path) -> None:
@@ -105,7 +97,7 @@ async def test_contract_numbers_are_texts(services: Services, tmp_path: Path) ->
 async def test_rows_that_name_nobody_usable(services: Services, tmp_path: Path) -> None:
     text = "contract_number;op_summa\n;1\nДУБЛЬ;1\nГОСТЬ-1;1\nБЕЗСЧЁТА;1\n"
     assert await refused(job_of(services, tmp_path, text)) == [
-        "2 contract_number: the contract number is empty",
+        "2 contract_number: the cell is empty",
         (
             "3 contract_number: several subscribers have the contract number 'ДУБЛЬ': abonent 9004 (Иванов), "
             "abonent 9005 (Иванов); tell them apart by abonent_id"
@@ -118,7 +110,7 @@ async def test_rows_that_name_nobody_usable(services: Services, tmp_path: Path) 
 async def test_ids_that_are_nobody_usable(services: Services, tmp_path: Path) -> None:
     text = "abonent_id;amount\n;1\n9100;1\n9006;1\n9007;1\n8999;1\n99999999999;1\n00123;1\n12a;1\n0;1\n"
     assert await refused(job_of(services, tmp_path, text)) == [
-        "2 abonent_id: the id is empty",
+        "2 abonent_id: the cell is empty",
         "3 abonent_id: abonent 9100 is a folder (Странные), no subscriber",
         "4 abonent_id: abonent 9006 is deleted",
         "5 abonent_id: abonent 9007 has no account",
@@ -160,10 +152,10 @@ async def test_suggestions_come_to_an_end(client: BillingClient, database: Datab
 @pytest.mark.parametrize(
     ("amount", "reason"),
     [
-        ("", "column 2, character 1: the amount is empty"),
+        ("", "the cell is empty"),
         ("12O", "column 2, character 3: character 3 is the Latin letter 'O', which looks like a zero"),
-        ("1.005", "column 2, character 5: 1.005 has 3 decimals"),
         ("5.5555", "column 2, character 5: 5.5555 has 4 decimals"),
+        ("  5.5555", "column 2, character 7: 5.5555 has 4 decimals"),
     ],
 )
 async def test_bad_amounts_have_line_column_and_character(
@@ -188,49 +180,48 @@ async def test_of_two_keys_the_id_is_used_and_the_number_checked(services: Servi
     assert refusal.reason == "abonent 9003 has the contract number 'A15', this column says '123'"
 
 
-async def test_a_parameter_says_which_key_is_used(services: Services, tmp_path: Path) -> None:
-    text = "contract_number;abonent_id;amount\nA15;9003;1\nA15;9001;1\n"
-    done = await prepared(job_of(services, tmp_path, text, key="contract_number"))
-    assert [item.key for item in done.items] == ["9003"]
-    assert [refusal.column for refusal in done.refusals] == ["abonent_id"]
-
-
 async def test_columns_by_other_names(services: Services, tmp_path: Path) -> None:
-    text = "Договор;Код;Сумма, руб;amount\nA15;9001;7;8\n"
-    by_number = await prepared(job_of(services, tmp_path, text, key_column="договор", amount_column="СУММА, РУБ"))
-    assert [(item.key, item.amount) for item in by_number.items] == [("9003", Decimal(7))]
-    by_id = await prepared(job_of(services, tmp_path, text, key="abonent_id", key_column="код"))
-    assert [(item.key, item.amount) for item in by_id.items] == [("9001", Decimal(8))]
+    text = "Номер;Код;Сумма, руб;Итог\nA15;9001;7;8\n"
+    by_number = job_of(services, tmp_path, text, mapping={"contract_number": "номер", "amount": "СУММА, РУБ"})
+    assert [(one.key, one.amount) for one in (await prepared(by_number)).items] == [("9003", Decimal(7))]
+    by_id = job_of(services, tmp_path, text, mapping={"abonent_id": "Код", "amount": "Итог"})
+    assert [(one.key, one.amount) for one in (await prepared(by_id)).items] == [("9001", Decimal(8))]
+
+
+async def test_rows_may_say_type_and_comment(services: Services, tmp_path: Path) -> None:
+    text = "abonent_id;op_summa;op_type_id;descr\n9001;5;1;Касса\n9002;6;;\n"
+    done = await prepared(job_of(services, tmp_path, text, op_type="2", descr="Акт"))
+    assert [unpacked(one.payload).steps[0][1] for one in done.items] == [
+        {"abonent_id": 9001, "op_summa": "5.00", "op_type_id": 1, "descr": "Касса"},
+        {"abonent_id": 9002, "op_summa": "6.00", "op_type_id": 2, "descr": "Акт"},
+    ]
+
+
+async def test_columns_as_people_call_them(services: Services, tmp_path: Path) -> None:
+    text = "№ договора;Абонент;Входящий остаток, руб.\n00123;Иванов И. И.;50,50\n"
+    done = await prepared(job_of(services, tmp_path, text))
+    assert [(one.key, one.amount) for one in done.items] == [("9001", Decimal("50.50"))]
 
 
 @pytest.mark.parametrize(
-    ("header", "given", "reason"),
+    ("header", "reason"),
     [
-        (
-            "id;amount",
-            {},
-            "no column for the subscriber: none is named abonent_id or contract_number; it has: id, am",
-        ),
-        ("abonent_id;sum", {}, "no column for the amount: none is named amount or op_summa; it has: abonent_id, sum"),
-        ("abonent_id;amount;op_summa", {}, "several columns for the amount: amount and op_summa"),
-        ("abonent_id;amount", {"key": "contract_number"}, "none is named contract_number"),
-        ("abonent_id;amount", {"amount_column": "x"}, "none is named x; it has: abonent_id, amount"),
+        ("фамилия;amount", "has no column abonent_id or contract_number; it has: фамилия, amount"),
+        ("abonent_id;итого", "has no column amount; it has: abonent_id, итого"),
+        ("abonent_id;amount;op_summa", "several columns that can be amount: 'amount' and 'op_summa'"),
     ],
 )
-async def test_missing_columns_refuse_the_file(
-    services: Services, tmp_path: Path, header: str, given: dict[str, str], reason: str
-) -> None:
-    job = job_of(services, tmp_path, f"{header}\n", **given)
+async def test_missing_columns_refuse_the_file(services: Services, tmp_path: Path, header: str, reason: str) -> None:
+    job = job_of(services, tmp_path, f"{header}\n1;2\n")
     with pytest.raises(InputRefused, match=reason):
         _ = job.source
 
 
-async def test_it_needs_a_file(services: Services, tmp_path: Path) -> None:
-    with pytest.raises(ParameterRefused, match="reads a file"):
-        BALANCES.build(services, parameters_of(BALANCES, {}), None)
-    job = BALANCES.build(services, parameters_of(BALANCES, {"encoding": "cp1251"}), tmp_path / "none.csv")
+async def test_it_needs_rows(services: Services, tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="nothing to read rows from"):
+        _ = making.job_of(services, BALANCES, Input()).source
     with pytest.raises(InputRefused, match="there is no file"):
-        _ = job.source
+        _ = making.job_of(services, BALANCES, Input(file=str(tmp_path / "none.csv"), encoding="cp1251")).source
 
 
 # ---- sending and looking -------------------------------------------------------------------------------------
@@ -320,7 +311,7 @@ async def test_what_is_found_and_differs(
 
 async def test_many_are_looked_up_at_once(services: Services, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     job = job_of(services, tmp_path, "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9008;4\n9010;5\n")
-    items = [frozen(new, number) for number, new in enumerate((await prepared(job)).items, 1)]
+    items = await planned(job, frozen)
     for item in items[::2]:
         assert isinstance(await job.send(run, item), Accepted)
     seen = await job.look_up(run, items)
@@ -371,13 +362,15 @@ async def test_evidence(
 ) -> None:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = exchange
-    new = NewItem("9001", "00123", "account:9001", '{"abonent_id":9001,"op_summa":"50.50"}')
-    assert await job_of(Services(client), tmp_path, FILE).send(run, frozen(new)) == evidence
+    job = job_of(Services(client), tmp_path, FILE)
+    assert await job.send(run, frozen(an_item())) == evidence
     client.send.assert_awaited_once()
-    assert describe(client.send.await_args.args[0]) == (
+    shown = (
         'FinanceOperations: objects.create(abonent_id=9001, op_summa="50.50", op_type_id=8, '
         'descr="Миграция балансов [cm k7m2q/1]") | op_id, descr'
     )
+    assert describe(client.send.await_args.args[0]) == shown
+    assert job.shown(run.name, frozen(an_item())) == shown
 
 
 # ---- when the billing is not well ----------------------------------------------------------------------------
@@ -387,7 +380,7 @@ async def test_absence_proves_nothing_while_entries_of_the_row_wait(
     client: BillingClient, database: Database, execute: Execute, frozen: Frozen, tmp_path: Path
 ) -> None:
     job = job_of(Services(client, database), tmp_path, FILE)
-    item = frozen(NewItem("9001", "00123", "account:17", '{"abonent_id":9001,"op_summa":"50.50"}'))
+    item = frozen(an_item(17))
     assert await job.undrained([item]) is None
     execute("insert into account_stack (id, account_id) values (1, 18)")
     assert await job.undrained([item]) is None, "another's entry"
@@ -403,7 +396,7 @@ async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
     client: BillingClient, database: Database, execute: Execute, frozen: Frozen, tmp_path: Path
 ) -> None:
     job = job_of(Services(client, database), tmp_path, FILE)
-    item = frozen(NewItem("9001", "00123", "account:17", '{"abonent_id":9001,"op_summa":"50.50"}'))
+    item = frozen(an_item(17))
     execute("alter table account_stack drop account_id")
     execute("insert into account_stack (id) values (1)")
     assert await job.undrained([item]) == "ACCOUNT_STACK holds 1 entry"
@@ -412,7 +405,7 @@ async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
 async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) -> None:
     async with BillingClient(ClientSettings("http://127.0.0.1:9"), patience=Patience(attempts=1)) as client:
         job = job_of(Services(client), tmp_path, FILE)
-        new = NewItem("9001", "00123", "account:9001", '{"abonent_id":9001,"op_summa":"50.50"}')
+        new = an_item()
         assert isinstance(await job.send(run, frozen(new)), NotSent)
         for asking in (job.probe(), prepared(job), sighting(job, run, frozen(new)), reading(job, run, frozen(new))):
             with pytest.raises(LookUpFailed, match=r"127\.0\.0\.1:9"):
@@ -421,7 +414,7 @@ async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) 
 
 async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     job = job_of(Services(client, Database(Dsn(str(tmp_path / "none.fdb")))), tmp_path, FILE)
-    new = NewItem("9001", "00123", "account:9001", '{"abonent_id":9001,"op_summa":"50.50"}')
+    new = an_item()
     for asking in (job.undrained([frozen(new)]), prepared(job), sighting(job, run, frozen(new))):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
             await asking
@@ -434,8 +427,58 @@ async def test_a_billing_that_is_well(services: Services, tmp_path: Path) -> Non
 async def test_a_comment_without_room_for_its_mark(
     client: BillingClient, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = job_of(Services(client, database), tmp_path, FILE, descr="x" * 20)
     # The real column's width is not known: here it is made narrow.
     monkeypatch.setattr(database, "longest", lambda *_: 40)
-    with pytest.raises(InputRefused, match="shorten descr to 8 characters"):
-        await prepared(job)
+    with pytest.raises(InputRefused, match="shorten this one to 8 characters"):
+        await prepared(job_of(Services(client, database), tmp_path, FILE, descr="x" * 20))
+
+
+@pytest.mark.usefixtures("odd_ones")
+async def test_a_row_whose_comment_has_no_room_for_its_mark(
+    client: BillingClient, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "longest", lambda *_: 40)
+    text = "abonent_id;amount;descr\n9001;1;короткий\n9002;2;слишком длинный\n"
+    done = await prepared(job_of(Services(client, database), tmp_path, text, descr="x"))
+    assert [one.key for one in done.items] == ["9001"]
+    (refusal,) = done.refusals
+    assert (refusal.line, refusal.column) == (3, "descr")
+    assert "shorten this one to 8 characters" in refusal.reason
+
+
+# ---- what was entered by hand ------------------------------------------------------------------------------------
+
+
+async def test_what_looks_the_same_is_named(services: Services, tmp_path: Path, execute: Execute) -> None:
+    entered = "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) values "
+    for op_id, abonent, kind, kopecks, descr, storno in [
+        (90001, 9001, 8, 5050, "по письму", 0),
+        (90002, 9001, 8, 5050, None, 0),
+        (90003, 9001, 8, 5050, "сторно", 1),
+        (90004, 9001, 8, 5051, "другая сумма", 0),
+        (90005, 9001, 1, 5050, "другой вид", 0),
+        (90006, 9002, 8, 100, "Ввод [cm aaaaa/1]", 0),
+        (90007, 9003, 8, 5050, "чужая", 0),
+    ]:
+        execute(
+            entered + "(?, ?, ?, ?, '2026-02-03 10:00:00', ?, ?)",
+            *(op_id, abonent, kind, kopecks * SCALE // 100, descr, storno),
+        )
+    job = job_of(services, tmp_path, "abonent_id;amount\n9001;50,50\n9002;1\n9010;50,50\n")
+    items = (await prepared(job)).items
+    assert await job.resembling(items) == {
+        "9001": "operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"
+    }
+
+
+async def test_a_long_list_of_the_same_is_cut(services: Services, tmp_path: Path, execute: Execute) -> None:
+    for op_id in range(90001, 90006):
+        execute(
+            "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "
+            "values (?, 9001, 8, ?, '2026-02-03')",
+            *(op_id, 505 * SCALE // 10),
+        )
+    job = job_of(services, tmp_path, FILE)
+    (said,) = (await job.resembling((await prepared(job)).items)).values()
+    assert said.startswith("operation 90001 ")
+    assert said.endswith("operation 90003 of 50.50, 2026-02-03 and 2 more")

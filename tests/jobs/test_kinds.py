@@ -1,23 +1,16 @@
-from collections.abc import Mapping
-from pathlib import Path
-
 import pytest
 
-from engine.job import Job
-from jobs.catalogue import JOBS, kind
+from jobs.call import CALL, call_kind, chain_text
+from jobs.catalogue import JOBS, kind, listed
+from jobs.effects.fields import fields
 from jobs.errors import ParameterRefused
 from jobs.kinds import JobKind, Parameter, an_id, at_most, parameters_of, roubles
-from jobs.services import Services
-
-
-def build(services: Services, parameters: Mapping[str, str], file: Path | None) -> Job:
-    raise NotImplementedError
-
 
 KIND = JobKind(
     name="demo",
+    recipes=(),
     summary="for the tests",
-    build=build,
+    effect=fields("AdminAccounts", '{"id": {id}}', '{"limit": "{amount}"}'),
     call="",
     example="",
     parameters=(
@@ -69,19 +62,45 @@ def test_a_text_has_one_line_and_an_end() -> None:
         at_most(5)("a\nb")
 
 
+def test_what_the_rows_may_say_need_not_be_given() -> None:
+    of_rows = Parameter("id", "of the row", parse=an_id, columns=())
+    one = JobKind("demo", (), "", KIND.effect, "", "", (of_rows,))
+    # A run that remembers nothing for it is taken up with nothing.
+    assert parameters_of(one, {}) == parameters_of(one, {"id": ""}) == {"id": ""}
+    assert parameters_of(one, {"id": "07"}) == {"id": "7"}
+
+
 def test_the_catalogue_names_the_nearest() -> None:
-    assert kind("balances") is JOBS["balances"]
+    assert kind("balances", {}) is listed("balances") is JOBS["balances"]
     with pytest.raises(
-        ParameterRefused, match=r"no job 'balance'; did you mean 'balances'\?; there are: balances, w"
+        ParameterRefused, match=r"no job 'balance'; did you mean 'balances'\?; there are: balances, p"
     ):
-        kind("balance")
+        kind("balance", {})
+
+
+def test_a_call_is_the_kind_that_its_chain_makes() -> None:
+    said = {"model": "Users", "chain": chain_text(['objects.get {"id": {user}}', 'set {"pull": {pool}}', "save"])}
+    made = kind(CALL, said)
+    assert [one.name for one in made.parameters][-2:] == ["user", "pool"]
+    assert made.call == call_kind(said).call != JOBS[CALL].call
+    with pytest.raises(ParameterRefused):
+        kind(CALL, {})
+
+
+def test_names_are_of_one_job_each() -> None:
+    assert all(name == one.name for name, one in JOBS.items())
 
 
 @pytest.mark.parametrize("one", JOBS.values(), ids=list(JOBS))
 def test_every_job_says_what_it_is(one: JobKind) -> None:
     assert one.summary
     assert "\n" not in one.summary
-    assert one.name in one.example
+    assert f"carbon-migrate run {one.name}" in one.example
     assert one.call
-    given = {p.name: "1" for p in one.parameters if p.default is None}
-    assert set(parameters_of(one, given)) == {p.name for p in one.parameters}
+    assert one.way_back
+    assert len({p.name for p in one.parameters}) == len(one.parameters)
+
+
+def test_the_recipes_are_all_there() -> None:
+    numbers = [number for one in JOBS.values() for number in one.recipes]
+    assert sorted(numbers) == list(range(1, 31))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoints.journal import NAME_LETTERS
-from jobs.marks import LONGEST, find, mark, with_mark
+from jobs.marks import LONGEST, LONGEST_TEXT, ROOM, beginning, find, mark, with_mark, without_marks
 
 NAMES = st.text(NAME_LETTERS, min_size=5, max_size=5)
 NUMBERS = st.integers(1, 10**9)
@@ -50,3 +50,17 @@ def test_what_the_billing_adds_behind_it_does_no_harm(name: str, number: int, af
 )
 def test_other_comments_have_none(comment: str) -> None:
     assert find(comment) is None
+
+
+@given(text=st.text(st.characters(exclude_characters="["), max_size=LONGEST_TEXT), name=NAMES, number=NUMBERS)
+def test_a_text_of_the_length_that_jobs_take_comes_back_whole(text: str, name: str, number: int) -> None:
+    comment = with_mark(text, name, number)
+    assert without_marks(comment) == text.rstrip()
+    assert beginning(name) in comment
+    assert len(comment) <= len(text) + ROOM
+
+
+def test_marks_of_all_runs_are_taken_off() -> None:
+    assert without_marks("Ввод [cm aaaaa/3] [cm k7m2q/7]") == "Ввод"
+    assert without_marks("[cm k7m2q/7]") == ""
+    assert without_marks("Ввод [cm k7m2q]") == "Ввод [cm k7m2q]"

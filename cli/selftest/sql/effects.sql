@@ -1,1 +1,1 @@
-select model, request, subject, what from mock_ledger order by entry
+select model, request, subject, changed_key, what from mock_ledger order by entry

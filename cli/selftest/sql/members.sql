@@ -1,1 +1,2 @@
-select id from abonents where parent_id = :folder and is_folder = 0 and deleted = 0 and account_id is not null
+select id, account_id from abonents
+where parent_id = :folder and is_folder = 0 and deleted = 0 and account_id is not null

@@ -13,21 +13,15 @@ from hypothesis import strategies as st
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
-from engine.sources.files import LONGEST_CELL, DelimitedFile
+from engine.sources.files import LONGEST_CELL, LONGEST_LINE, DelimitedFile
+from engine.sources.paging import LARGEST_PAGE
+from tests.engine.sources.reading import goes_on_after_every_page, memory_is_flat, refusals_of, rows_of
 
 
 def written(folder: Path, data: str | bytes) -> Path:
     path = folder / "input.csv"
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     return path
-
-
-def rows_of(source: DelimitedFile, after: str | None = None) -> list[Row]:
-    return [row for page in source.pages(after) for row in page.rows]
-
-
-def refusals_of(source: DelimitedFile) -> list[Refusal]:
-    return [refusal for page in source.pages(None) for refusal in page.refusals]
 
 
 def refused(path: Path, encoding: str = "auto") -> str:
@@ -202,7 +196,7 @@ def test_bytes_of_cp1251_are_named_with_their_place(tmp_path: Path) -> None:
     path = written(tmp_path, "id;name\r\n1;abc\r\n22;д Иванов\r\n".encode("cp1251"))
     assert refused(path) == (
         f"{path}, line 3, column 4: byte 0xE4 (byte 20 of the file) is not UTF-8; it looks like CP1251: "
-        "give --set encoding=cp1251"
+        "give --encoding cp1251"
     )
 
 
@@ -262,8 +256,8 @@ def test_a_quote_that_never_closes_is_named_where_it_opens(tmp_path: Path, text:
 
 
 def test_a_quote_that_swallows_a_large_file_is_found_without_reading_it_all(tmp_path: Path) -> None:
-    path = written(tmp_path, 'id;name\n1;"open\n' + "1;some name\n" * 50_000)
-    assert "line 2, column 3: a quote opens that is not closed within 100000 characters" in refused(path)
+    path = written(tmp_path, 'id;name\n1;"open\n' + "1;some name\n" * 100_000)
+    assert "line 2, column 3: a quote opens that is not closed within 1000000 characters" in refused(path)
 
 
 def test_a_single_quote_inside_a_quoted_cell(tmp_path: Path) -> None:
@@ -274,6 +268,109 @@ def test_a_single_quote_inside_a_quoted_cell(tmp_path: Path) -> None:
 def test_a_cell_that_is_too_long(tmp_path: Path) -> None:
     fits = "x" * LONGEST_CELL
     assert len(rows_of(DelimitedFile(written(tmp_path, f"id;name\n1;{fits}\n")))) == 1
-    assert "line 2: the cell of column 2 (name) is longer" in refused(written(tmp_path, f"id;name\n1;{fits}x\n"))
-    assert "line 2, column 3: a cell begins that is longer" in refused(written(tmp_path, f"id;name\n1;{fits * 2}\n"))
-    assert "line 2 is longer than" in refused(written(tmp_path, f"id;name\n1;{fits * 11}\n"))
+    told = "line 2, column 3: a cell begins that is longer than 1000000 characters"
+    assert told in refused(written(tmp_path, f"id;name\n1;{fits}x\n"))
+    assert told in refused(written(tmp_path, f"id;name\n1;{fits * 2}\n"))
+    assert f"line 2 is longer than {LONGEST_LINE}" in refused(written(tmp_path, f"id;name\n1;{fits * 8}\n"))
+
+
+# ---- told from outside ---------------------------------------------------------------------------------------------
+
+
+def test_a_delimiter_that_is_given(tmp_path: Path) -> None:
+    source = DelimitedFile(written(tmp_path, "id|a;b\n1|2;3\n"), delimiter="|")
+    assert source.header == ("id", "a;b")
+    assert rows_of(source) == [Row(2, ("1", "2;3"))]
+
+
+@pytest.mark.parametrize("text", ["1;2,5\n3;4\n", "\n1\t2,5\n3\t4", '"1","2,5"\n3,4'])
+def test_names_that_are_given_mean_that_there_is_no_header(tmp_path: Path, text: str) -> None:
+    source = DelimitedFile(written(tmp_path, text), columns=("id", "amount"))
+    assert source.header == ("id", "amount")
+    assert [row.cells for row in rows_of(source)] == [("1", "2,5"), ("3", "4")]
+    assert rows_of(source)[0].line == (2 if text.startswith("\n") else 1)
+
+
+def test_the_delimiter_makes_as_many_cells_as_there_are_names(tmp_path: Path) -> None:
+    source = DelimitedFile(written(tmp_path, "Иванов; Пётр; брат\t5\n"), columns=("name", "amount"))
+    assert rows_of(source) == [Row(1, ("Иванов; Пётр; брат", "5"))]
+
+
+def test_rows_that_do_not_fit_the_names_that_are_given(tmp_path: Path) -> None:
+    source = DelimitedFile(written(tmp_path, "1;2;3\n"), columns=("id", "amount"))
+    assert [refusal.reason for refusal in refusals_of(source)] == ["the header has 2 cells, this row 3"]
+
+
+def test_numbers_are_no_names(tmp_path: Path) -> None:
+    told = refused(written(tmp_path, "17;100,50\n18;3\n"))
+    assert "line 1: the first line holds numbers (17, 100,50) where the names of the columns are expected" in told
+    assert "--columns a,b" in told
+
+
+# ---- a file that changes -------------------------------------------------------------------------------------------
+
+CHANGED = "the file changed while it was read"
+
+
+@pytest.mark.parametrize("longer", [False, True])
+def test_a_file_that_changes_between_two_pages(tmp_path: Path, longer: bool) -> None:
+    text = "id;amount\n" + "".join(f"{number};5\n" for number in range(100_000))
+    path = written(tmp_path, text)
+    pages = DelimitedFile(path, page_rows=10).pages(None)
+    next(pages)
+    written(tmp_path, text + "1;1\n" if longer else text.replace("99999;5", "99999;6"))
+    with pytest.raises(InputRefused, match=CHANGED):
+        list(pages)
+
+
+def test_a_file_that_is_replaced_while_it_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, "id;amount\n1;5\n2;6\n")
+    pages = DelimitedFile(path, page_rows=1).pages(None)
+    next(pages)
+    (tmp_path / "other").write_text("id;amount\n1;50\n2;60\n")
+    (tmp_path / "other").replace(path)
+    with pytest.raises(InputRefused, match=CHANGED):
+        list(pages)
+
+
+def test_columns_that_change_places_after_the_header_was_read(tmp_path: Path) -> None:
+    source = DelimitedFile(written(tmp_path, "id;amount\n17;5\n"))
+    assert source.header == ("id", "amount")
+    written(tmp_path, "amount;id\n5;17\n")
+    with pytest.raises(InputRefused, match=CHANGED):
+        list(source.pages(None))
+
+
+def test_a_fault_of_a_file_that_changes_is_that_it_changes(tmp_path: Path) -> None:
+    path = written(tmp_path, "id;amount\n" + "17;5\n" * 100_000)
+    pages = DelimitedFile(path, page_rows=10).pages(None)
+    next(pages)
+    written(tmp_path, "id;amount\n" + "17;5\n" * 50_000 + '18;"6')
+    with pytest.raises(InputRefused, match=CHANGED):
+        list(pages)
+
+
+def test_a_file_that_is_only_touched_has_not_changed(tmp_path: Path) -> None:
+    path = written(tmp_path, "id;amount\n17;5\n18;6\n")
+    pages = DelimitedFile(path, page_rows=1).pages(None)
+    next(pages)
+    os.utime(path, (1, 1))
+    assert len(list(pages)) == 1
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    def write(rows: int) -> Path:
+        lines = "".join(f"АБ-{number:06};{number},50\n" for number in range(rows))
+        return written(tmp_path, f"договор;сумма\n{lines}")
+
+    memory_is_flat(write)
+
+
+def test_memory_does_not_grow_with_the_cells(tmp_path: Path) -> None:
+    row = f"1;{'x' * (LARGEST_PAGE // 4)}\n"
+    pages = list(DelimitedFile(written(tmp_path, "id;name\n" + row * 9)).pages(None))
+    assert [len(page.rows) for page in pages] == [4, 4, 1]
+    goes_on_after_every_page(DelimitedFile(tmp_path / "input.csv"))

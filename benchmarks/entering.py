@@ -1,0 +1,206 @@
+"""What the engine does in all of these benchmarks: it enters opening balances, one call a row, each with its mark.
+
+The job is written here in full, so that what is measured is the engine, the journal and the client, and not how a
+file is read. `python -m benchmarks.entering ROWS URL` is one measured process; its figures are a line of JSON.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+import msgspec
+import structlog
+
+from benchmarks.machine import peak_kib
+from billing.answers import created_id, objects
+from billing.calls import Call, Step, describe, filter_
+from billing.client import BillingClient, ClientSettings
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Item, NewItem, NewRun, Run, Totals
+from checkpoints.states import State
+from engine.evidence import Evidence
+from engine.intake import Intake
+from engine.job import Absent, CannotLook, Found, Prepared, Reading, Row, RowPage, Sighting, Source
+from engine.pipeline import Pipeline
+from engine.policy import Policy
+from engine.progress import Progress
+from engine.steering import Steering
+from engine.stop import Stop
+from jobs.evidence import evidence_of
+from jobs.marks import find, with_mark
+from jobs.services import Services
+
+MODEL: Final = "FinanceOperations"
+TEXT: Final = "Миграция балансов"
+AMOUNT: Final = "50.50"
+OPENING: Final = 8
+IN_FLIGHT: Final = 64
+FASTEST: Final = Policy(in_flight=IN_FLIGHT, canary=False)
+
+Result = TypeVar("Result")
+
+Heard = Callable[[float, Evidence], None]
+"""Told of each call that came back: how long it took, and what was seen."""
+
+
+class Ids:
+    """A `Source` of subscribers' ids: what is measured begins behind the file."""
+
+    name, digest, header, checked_whole = "numbers", "", ("abonent_id", "amount"), False
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self._ids = ids
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """A thousand a page."""
+        for first in range(int(after or 0), len(self._ids), 1000):
+            ids = self._ids[first : first + 1000]
+            yield RowPage(tuple(Row(None, (str(one), AMOUNT)) for one in ids), (), str(first + len(ids)))
+
+
+class Entering:
+    """A `Job`: an opening balance for each id. What is lost is looked up through the API, by its mark."""
+
+    name, repeatable = "entering", False
+
+    def __init__(self, client: BillingClient, source: Source, heard: Heard | None = None) -> None:
+        self.source = source
+        self._client = client
+        self._heard = heard
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Every row an item of a lane of its own."""
+        return Prepared(tuple(map(_item, rows)), ())
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Enter the operation, its comment marked with run and item."""
+        began = time.monotonic()
+        exchange = await self._client.send(_call(run.name, item))
+        evidence = evidence_of(exchange, created_id)
+        if self._heard is not None:
+            self._heard(time.monotonic() - began, evidence)
+        return evidence
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:  # noqa: ARG002 - the door
+        """The billing here has no stacks."""
+        return None
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        """Whether the operations are there, by their marks; a few questions at a time, as the jobs ask them."""
+        wanted = [{"abonent_id": int(item.key), "op_type_id": OPENING} for item in items]
+        answers = await Services(self._client).ask([filter_(MODEL, one, "op_id", "descr") for one in wanted])
+        return {item.item_id: _sighting(run, item, answer) for item, answer in zip(items, answers, strict=True)}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """Not measured."""
+        return {}
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+        """Not measured."""
+        return {}
+
+    def shown(self, run_name: str, item: Item) -> str:
+        """The call in one line."""
+        return describe(_call(run_name, item))
+
+    async def probe(self) -> None:
+        """Ask for the version."""
+        await self._client.health()
+
+
+def _sighting(run: Run, item: Item, answer: object) -> Sighting:
+    marked = [one for one in objects(answer) if find(str(one.get("descr"))) == (run.name, item.number)]
+    if len(marked) > 1:
+        return CannotLook(f"entered {len(marked)} times")
+    return Found(str(marked[0]["op_id"])) if marked else Absent()
+
+
+def _item(row: Row) -> NewItem:
+    number, amount = row.cells
+    payload = msgspec.json.encode({"abonent_id": int(number), "op_summa": amount}).decode()
+    return NewItem(number, f"abonent {number}", f"account:{number}", payload, Decimal(amount), row=row.cells)
+
+
+def _call(run_name: str, item: Item) -> Call:
+    payload = msgspec.json.decode(item.payload)
+    arguments = {**payload, "op_type_id": OPENING, "descr": with_mark(TEXT, run_name, item.number)}
+    return Call(MODEL, (Step("objects.create", arguments),), ("op_id",))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run whose list is frozen and approved; `freezing` is how many seconds that took."""
+
+    run: Run
+    job: Entering
+    journal: Journal
+    freezing: float
+
+    async def migrate(self, policy: Policy, stop: Stop | None = None) -> float:
+        """Send all of it, or until a stop; the seconds from the frozen list to the last outcome on the disk."""
+        began = time.perf_counter()
+        await Pipeline(self.run, self.job, self.journal, Steering(policy, Progress(), stop or Stop())).migrate()
+        return time.perf_counter() - began
+
+    async def totals(self) -> Totals:
+        """Where the rows are now."""
+        return await self.journal.totals(self.run)
+
+
+@asynccontextmanager
+async def ready(url: str, source: Source, heard: Heard | None = None) -> AsyncIterator[Ready]:
+    """A run on a journal of its own on this disk, its list of rows frozen."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
+        async with open_journal(Path(folder) / "journal.db") as journal, BillingClient(ClientSettings(url)) as client:
+            job = Entering(client, source, heard)
+            run = await journal.create_run(NewRun(job.name, {}, url, job.source.name))
+            began = time.perf_counter()
+            await Intake(run, job, journal, Progress()).freeze_all()
+            freezing = time.perf_counter() - began
+            await journal.approve(run)
+            yield Ready(await journal.run(run.name), job, journal, freezing)
+
+
+async def freeze(source: Source) -> float:
+    """The seconds that it takes to freeze all rows of a source."""
+    async with ready("http://127.0.0.1:9", source) as work:
+        return work.freezing
+
+
+async def engine(url: str, rows: int) -> tuple[float, float]:
+    """Freeze so many rows and send them all; the seconds that either took. Raises when a row was not accepted."""
+    async with ready(url, Ids(range(1, rows + 1))) as work:
+        seconds = await work.migrate(FASTEST)
+        accepted = (await work.totals()).count(State.ACCEPTED)
+        if accepted != rows:
+            raise RuntimeError(f"only {accepted} of {rows} rows were accepted: the figure would mean nothing")
+        return work.freezing, seconds
+
+
+def on_uvloop(work: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
+    """Run a coroutine function on uvloop, as the command line does."""
+    return anyio.run(work, *arguments, backend_options={"use_uvloop": True})
+
+
+def quietly() -> None:
+    """Send what the engine logs to stderr, so that stdout has the figures alone."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+async def _main(rows: int, url: str) -> None:
+    freezing, sending = await engine(url, rows)
+    peak = await asyncio.to_thread(peak_kib)
+    print(msgspec.json.encode({"freezing": freezing, "sending": sending, "peak_kib": peak}).decode())
+
+
+if __name__ == "__main__":
+    quietly()
+    on_uvloop(_main, int(sys.argv[1]), sys.argv[2])

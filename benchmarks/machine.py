@@ -1,0 +1,90 @@
+"""The machine that figures are of: what to say of it, how fast its disk is, and what a process took of it."""
+
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from benchmarks.figures import Spread
+
+_STATUS: Final = Path("/proc/self/status")
+
+
+def described() -> str:
+    """A sentence or two: cores, processor, memory, kernel, versions, how long the disk takes for a commit."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [f"aiohttp {version('aiohttp')}", f"uvloop {version('uvloop')}", *_tools()]
+    return (
+        f"{os.cpu_count()} cores of {_processor()}, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}; "
+        f"Python {platform.python_version()}, {', '.join(parts)}. "
+        f"A synced write of 8 KiB takes the disk {commit_ms().shown('.1f')} ms."
+    )
+
+
+def commit_ms() -> Spread:
+    """What the disk takes to make a write of two pages durable, in milliseconds, a hundred times."""
+    took = []
+    with tempfile.TemporaryFile(dir=Path.cwd(), prefix=".bench-") as file:
+        for _ in range(100):
+            began = time.perf_counter()
+            os.write(file.fileno(), bytes(8192))
+            os.fdatasync(file.fileno())
+            took.append((time.perf_counter() - began) * 1000)
+    return Spread.of(took)
+
+
+def peak_kib() -> int:
+    """The peak memory of this process. Not getrusage's, which includes that of the process it was forked from."""
+    lines = _STATUS.read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a process took, with all those that it started: seconds, seconds of processor, and what it said."""
+
+    seconds: float
+    processor: float
+    said: str
+
+
+def timed(command: Sequence[str], *, cwd: Path | None = None) -> Took:
+    """Run a command to its end. Raises RuntimeError, with what it said, when it fails."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        began = time.perf_counter()
+        with subprocess.Popen(
+            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process:
+            said = process.stdout.read() if process.stdout is not None else ""
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            raise RuntimeError(f"{command[0]} failed ({process.returncode}): {errors.read()[-2000:] or said[-2000:]}")
+    return Took(seconds, usage.ru_utime + usage.ru_stime, said)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _tools() -> list[str]:
+    """The versions of the other tools, as they tell them."""
+    told = []
+    for command in (["nginx", "-v"], ["curl", "--version"], ["parallel", "--version"]):
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        words = (said.stdout or said.stderr).splitlines()[0].replace("nginx version: ", "").replace("/", " ").split()
+        number = next(word for word in words if word[0].isdigit())
+        told.append(f"{command[0]} {number}")
+    return told

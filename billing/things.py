@@ -1,0 +1,313 @@
+"""Objects of the billing as they are now, in bulk: whose they are, and what their fields hold.
+
+A key is what `objects.get` would be given, as {"account_id_abonents": "5"} or {"abonent_id": "94", "usluga_id":
+"127"}. Values are texts in one plain spelling, whichever way they came: money in roubles, dates as 2019-06-01, with a
+time as 2019-06-01 00:00:00, addresses dotted; None where there is nothing.
+"""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from ipaddress import IPv4Address
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from billing.answers import objects
+from billing.calls import Call, filter_
+from billing.database import Database, Row, chunks
+from billing.errors import UnreadableAnswer
+from billing.money import from_answer, roubles, wire
+from billing.statements import Statement, statement
+
+Key: TypeAlias = Mapping[str, str]
+Values: TypeAlias = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One object. `abonent_id` and `account_id` are None where it belongs to nobody, as a service on offer does."""
+
+    abonent_id: int | None
+    account_id: int | None
+    label: str
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How objects of a model are read from the database: the statement of `things.sql`, its fields, its keys.
+
+    `keys` tells by which field of a key objects are looked for, and the end of the statement that does it; `owner` is
+    the way from an object to its account in REST, "" where there is none; `commented` is the end that looks into the
+    comments, "" where there are none.
+    """
+
+    statement: str
+    fields: tuple[str, ...]
+    keys: Mapping[str, str]
+    owner: str = ""
+    commented: str = ""
+
+
+def _model(name: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:
+    return Model(name, tuple(fields.split()), MappingProxyType(keys), owner, commented)
+
+
+MODELS: Final[Mapping[str, Model]] = MappingProxyType(
+    {
+        "Abonents": _model(
+            "abonents",
+            "id operator_id tarif_id tarif_next_id tarif_next_date need_recalc own_disabled_start own_disabled_end "
+            "parent_id name contract_number sms email is_folder deleted",
+            owner="account_id",
+            id="abonents_by_id",
+        ),
+        "AdminAccounts": _model(
+            "accounts",
+            "id account_id_abonents limit limit_warning balance",
+            owner="id",
+            id="accounts_by_id",
+            account_id_abonents="accounts_by_abonent",
+        ),
+        "Users": _model(
+            "users",
+            "id abonent_id login ip mac pull snatip snat_pull enabled deleted",
+            owner="abonent__account_id",
+            id="users_by_id",
+            abonent_id="users_by_abonent",
+            login="users_by_login",
+        ),
+        "UsersUsluga": _model(
+            "connected",
+            "id abonent_id usluga_id manager_id comment next_date enabled deleted",
+            owner="abonent__account_id",
+            commented="connected_commented",
+            id="connected_by_id",
+            abonent_id="connected_by_abonent",
+        ),
+        "Usluga": _model("services", "id name summa operator_id", id="services_by_id"),
+        "FinanceOperations": _model(
+            "operations",
+            "op_id abonent_id op_type_id op_summa op_date descr storno sync1c code1c",
+            owner="abonent__account_id",
+            commented="operations_commented",
+            op_id="operations_by_id",
+            pk="operations_by_id",
+            abonent_id="operations_by_abonent",
+        ),
+        "AbonentsBlockHistory": _model(
+            "blocks", "id abonent_id time_changed time_del", owner="abonent__account_id", id="blocks_by_id"
+        ),
+        "AttributeValues": _model(
+            "attributes",
+            "id abonent_id attribute_id attribute_value",
+            owner="abonent__account_id",
+            id="attributes_by_id",
+            abonent_id="attributes_by_abonent",
+        ),
+    }
+)
+"""The models whose objects can be read in bulk; those of the recipes [S]."""
+
+
+# ---- values in one spelling -------------------------------------------------------------------------------------
+
+
+def _money(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _number(roubles(value))
+    return _number(_decimal(value))
+
+
+def _number(amount: Decimal) -> str:
+    whole = amount.to_integral_value()
+    return wire(whole if amount == whole else amount.normalize())
+
+
+def _decimal(value: object) -> Decimal:
+    return from_answer(value if isinstance(value, int | float | Decimal) else str(value))
+
+
+def _address(value: object) -> str | None:
+    return str(IPv4Address(value)) if isinstance(value, int) and value else str(value or "") or None
+
+
+def _moment(value: object) -> str:
+    text = str(value)
+    return text.removesuffix(_MIDNIGHT)
+
+
+_MIDNIGHT: Final = " 00:00:00"
+_AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_summa", "SUM_IN"})
+ADDRESSES: Final = frozenset({"ip", "snatip"})
+_MOMENTS: Final = frozenset(
+    {
+        "tarif_next_date",
+        "need_recalc",
+        "own_disabled_start",
+        "own_disabled_end",
+        "next_date",
+        "op_date",
+        "time_changed",
+        "time_del",
+    }
+)
+
+
+def plain(field: str, value: object) -> str | None:
+    """A value of a call, or of an answer, in its one spelling, so that two of them can be held against each other.
+
+    A date and its midnight are the same; "", and 0 for an address, are nothing. Raises ValueError for money that is
+    no number.
+    """
+    if value is None or value == "":
+        return None
+    if field in _AMOUNTS:
+        return _number(_decimal(value))
+    if field in ADDRESSES:
+        return _address(value)
+    if field in _MOMENTS:
+        return _moment(value)
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _stored(field: str, value: object) -> str | None:
+    """The same of a value of the database, where money is scaled."""
+    if value is None:
+        return None
+    if field in _AMOUNTS:
+        return _money(value)
+    if isinstance(value, dt.datetime):
+        return _moment(value.strftime("%Y-%m-%d %H:%M:%S"))
+    return plain(field, value.isoformat() if isinstance(value, dt.date) else value)
+
+
+# ---- from the database, in bulk ---------------------------------------------------------------------------------
+
+
+def known_to_database(model: str, keys: Collection[Key], fields: Collection[str]) -> bool:
+    """Whether `from_database` can find these: a model, a way to look, and fields that it has."""
+    known = MODELS.get(model)
+    return known is not None and set(fields) <= set(known.fields) and all(_way(known, key) for key in keys)
+
+
+def from_database(database: Database, model: str, keys: Sequence[Key]) -> list[list[Thing]]:
+    """The objects that each key finds, none to several. Raises what `Database.query` raises."""
+    known = MODELS[model]
+    ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for key in keys:
+        way = _way(known, key)
+        if _can_be(way, key[way]):
+            ways[way][key[way]] = None
+    found = {
+        (way, value): things for way, values in ways.items() for value, things in _read(database, known, way, values)
+    }
+    return [_matching(found.get((_way(known, key), key[_way(known, key)]), []), key) for key in keys]
+
+
+def commented(database: Database, model: str, abonents: Collection[int], text: str) -> list[Thing]:
+    """The objects of these subscribers that have a text in their comment, whatever its case; deleted ones too.
+
+    Raises what `Database.query` raises.
+    """
+    known = MODELS[model]
+    wanted = _joined(known.statement, known.commented)
+    return [
+        _thing(known, row)
+        for chunk in chunks(dict.fromkeys(abonents))
+        for row in database.query(wanted, {"keys": chunk, "text": text})
+    ]
+
+
+def _joined(head: str, tail: str) -> Statement:
+    return Statement(tail, f"{statement('things', head).text}\n{statement('things', tail).text}")
+
+
+def _read(database: Database, model: Model, way: str, values: Collection[str]) -> Iterator[tuple[str, list[Thing]]]:
+    wanted = _joined(model.statement, model.keys[way])
+    place = model.fields.index("op_id" if way == "pk" else way)
+    by_value: defaultdict[str, list[Thing]] = defaultdict(list)
+    for chunk in chunks(values):
+        keys: tuple[str, ...] | tuple[int, ...] = chunk if way == "login" else tuple(map(int, chunk))
+        for row in database.query(wanted, {"keys": keys}):
+            thing = _thing(model, row)
+            there = by_value[thing.values[model.fields[place]] or ""]
+            # An account that serves several subscribers is one object, though the statement gives it for each.
+            if way != "id" or not there:
+                there.append(thing)
+    yield from by_value.items()
+
+
+def _thing(model: Model, row: Row) -> Thing:
+    abonent, account, label, *values = row
+    stored = {name: _stored(name, value) for name, value in zip(model.fields, values, strict=True)}
+    return Thing(abonent, account, str(label or ""), stored)
+
+
+def _way(model: Model, key: Key) -> str:
+    return next((name for name in key if name in model.keys), "")
+
+
+_LARGEST: Final = 2**31 - 1
+
+
+def _can_be(way: str, value: str) -> bool:
+    """Whether the key column can hold the value: Firebird refuses the whole statement for one that it cannot."""
+    return way == "login" or (value.isascii() and value.isdigit() and int(value) <= _LARGEST)
+
+
+def _matching(things: Sequence[Thing], key: Key) -> list[Thing]:
+    def meets(thing: Thing) -> bool:
+        return all(
+            name not in thing.values or thing.values[name] == plain(name, value) for name, value in key.items()
+        )
+
+    return [thing for thing in things if meets(thing)]
+
+
+# ---- through the API, a call a key ------------------------------------------------------------------------------
+
+
+def call_for(model: str, key: Key, fields: Collection[str]) -> Call:
+    """The reading call that finds what a key finds, with these fields and the way to the account."""
+    owner = MODELS[model].owner if model in MODELS else ""
+    own = ("abonent_id",) if owner.startswith("abonent__") else ()
+    wanted = dict.fromkeys((*fields, *own, *([owner] if owner else [])))
+    return filter_(model, key, *wanted)
+
+
+def of_answer(model: str, key: Key, fields: Collection[str], result: object) -> list[Thing]:
+    """The objects of that call's answer. Raises `UnreadableAnswer` where a field is missing: nothing is guessed."""
+    owner = MODELS[model].owner if model in MODELS else ""
+    return [_answered(model, key, fields, found, owner) for found in objects(result)]
+
+
+def _answered(model: str, key: Key, fields: Collection[str], found: Mapping[str, object], owner: str) -> Thing:
+    missing = [name for name in fields if name not in found]
+    if missing:
+        raise UnreadableAnswer(f"The billing was asked for {model}, and its answer has no {', '.join(missing)}.")
+    values = {name: plain(name, found[name]) for name in fields}
+    abonent = (
+        key.get("account_id_abonents") or found.get("abonent_id") or (key.get("id") if model == "Abonents" else "")
+    )
+    label = " ".join(str(value) for value in key.values())
+    return Thing(_whole(abonent), _whole(_follow(found, owner)), label, values)
+
+
+def _follow(found: object, path: str) -> object:
+    """The value behind `abonent__account_id`: `{"abonent": {"fields": {"account_id": 5}}}` [D]."""
+    head, _, rest = path.partition("__")
+    if not head or not isinstance(found, Mapping):
+        return None
+    value = found.get(head)
+    if not rest:
+        return value
+    inner = value.get("fields", value) if isinstance(value, Mapping) else None
+    return _follow(inner, rest)
+
+
+def _whole(value: object) -> int | None:
+    text = str(value or "")
+    return int(text) if text.isascii() and text.isdigit() else None

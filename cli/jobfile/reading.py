@@ -1,0 +1,229 @@
+"""Reading a job file: its schema, every fault with line and column, and each step as an order."""
+
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from pathlib import Path
+from typing import Final
+
+from billing.database_errors import StatementRefused
+from cli.beginning import Order, order_of
+from cli.errors import CommandRefused
+from cli.jobfile.positions import Path as Way
+from cli.jobfile.positions import Place, places
+from cli.options import Pacing, with_file
+from cli.texts import plain
+from engine.sources.charset import AUTO
+from jobs.call import YES, chain_text
+from jobs.errors import ParameterRefused
+from jobs.inputs import STDIN, Input
+from jobs.kinds import nearest
+
+FORMAT: Final = 1
+STEP: Final = "step"
+RUN: Final = "run"
+
+TEXT: Final = "a text"
+TEXTS: Final = "a list of texts"
+TABLE: Final = "a table of texts"
+SWITCH: Final = "true or false"
+
+KEYS: Final[Mapping[str, str]] = {
+    "job": TEXT,
+    "file": TEXT,
+    "sql": TEXT,
+    "columns": TEXTS,
+    "map": TABLE,
+    "encoding": TEXT,
+    "delimiter": TEXT,
+    "sheet": TEXT,
+    "set": TABLE,
+    "model": TEXT,
+    "chain": TEXTS,
+    "fields": TEXTS,
+    "repeatable": SWITCH,
+    "look_up": TEXT,
+    "output": TEXT,
+    "again": SWITCH,
+    "skip_bad": SWITCH,
+    "go_on": SWITCH,
+}
+"""The keys of a step, each with what it takes."""
+
+PACING: Final = frozenset(field.name for field in fields_of(Pacing))
+"""The keys of `[run]`: the flags of the command line, with `_` for `-`."""
+
+
+class JobFileRefused(CommandRefused):
+    """Raised for a job file that cannot be used; the text names the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One job of the file. With `go_on` rejected rows do not keep the next step from beginning."""
+
+    number: int
+    order: Order
+    output: Path | None
+    skip_bad: bool
+    go_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A job file whose every step could begin; `pacing` is what its `[run]` says."""
+
+    path: Path
+    pacing: Mapping[str, object]
+    steps: tuple[Step, ...]
+
+
+def read(path: Path) -> JobFile:
+    """The job file at `path`, checked whole: nothing is sent before all of it is found good.
+
+    Raises `JobFileRefused` with file, line and column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error.reason}"
+        raise JobFileRefused(f"{plain(path)} cannot be read: {why}") from error
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise JobFileRefused(f"{plain(path)} is not TOML: {error}") from error
+    return _Reader(path, places(text)).file(content)
+
+
+class _Reader:
+    """Checks what the file says, and knows where it says it."""
+
+    def __init__(self, path: Path, where: Mapping[Way, Place]) -> None:
+        self._path = path
+        self._where = where
+
+    def file(self, content: Mapping[str, object]) -> JobFile:
+        version = content.get("format", FORMAT)
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise self._refused(("format",), f"format: {version!r} is none; this version writes format = {FORMAT}")
+        if version > FORMAT:
+            raise self._refused(
+                ("format",),
+                f"the file is of format {version}, made by a newer carbon-migrate; this one knows {FORMAT}: "
+                "install that version",
+            )
+        self._known((), content, ("format", RUN, STEP), "a job file")
+        pacing = content.get(RUN, {})
+        if not isinstance(pacing, dict):
+            raise self._refused((RUN,), f"{RUN}: a table is expected, as [{RUN}]")
+        self._known((RUN,), pacing, PACING, f"[{RUN}]")
+        for name, value in pacing.items():
+            try:
+                with_file(Pacing(), {name: value})
+            except CommandRefused as error:
+                raise self._refused((RUN, name), str(error)) from error
+        steps = content.get(STEP, [])
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
+            raise self._refused((STEP,), f"there is no step: begin one with [[{STEP}]] and name its job")
+        read_steps = tuple(self._step(number, step) for number, step in enumerate(steps))
+        return JobFile(self._path, pacing, read_steps)
+
+    def _step(self, index: int, step: Mapping[str, object]) -> Step:
+        way: Way = (STEP, index)
+        self._known(way, step, KEYS, "a step")
+        for name, value in step.items():
+            if not _fits(KEYS[name], value):
+                raise self._refused((*way, name), f"{name}: {KEYS[name]} is expected, not {value!r}"[:300])
+        job = step.get("job")
+        if job is None:
+            raise self._refused(way, f"step {index + 1} names no job; `carbon-migrate jobs` lists all")
+        try:
+            order = order_of(str(job), self._input(step), self._said(way, step), again=step.get("again") is True)
+        except StatementRefused as error:
+            raise self._refused(
+                (*way, "sql" if "sql" in step else "look_up"), f"step {index + 1}: {error}"
+            ) from error
+        except (CommandRefused, ParameterRefused) as error:
+            raise self._refused(self._meant(way, step, str(error)), f"step {index + 1}: {error}") from error
+        output = step.get("output")
+        return Step(
+            number=index + 1,
+            order=order,
+            output=self._path.parent / str(output) if output else None,
+            skip_bad=step.get("skip_bad") is True,
+            go_on=step.get("go_on") is True,
+        )
+
+    def _input(self, step: Mapping[str, object]) -> Input:
+        file = str(step.get("file", ""))
+        return Input(
+            # What the file names is sought beside it, wherever the command is typed.
+            file=file if file in {"", STDIN} else str((self._path.parent / file).absolute()),
+            sql=str(step.get("sql", "")),
+            columns=tuple(_texts(step.get("columns"))),
+            mapping=_table(step.get("map")),
+            encoding=str(step.get("encoding", AUTO)),
+            delimiter=str(step.get("delimiter", "")),
+            sheet=str(step.get("sheet", "")),
+        )
+
+    def _said(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
+        said = _table(step.get("set"))
+        of_call = {
+            "model": str(step.get("model", "")),
+            "chain": chain_text(_texts(step.get("chain"))) if "chain" in step else "",
+            "fields": ",".join(_texts(step.get("fields"))),
+            "repeatable": YES if step.get("repeatable") is True else "",
+            "look_up": str(step.get("look_up", "")),
+        }
+        twice = next((name for name, value in of_call.items() if value and name in said), None)
+        if twice is not None:
+            raise self._refused((*way, "set", twice), f"{twice} is given twice: in the step, and in its set")
+        return {**said, **{name: value for name, value in of_call.items() if value}}
+
+    def _meant(self, way: Way, step: Mapping[str, object], error: str) -> Way:
+        """The key that an error is about: it begins with the name of a parameter, or names a flag."""
+        name = error.partition(":")[0].partition(",")[0].strip()
+        unknown = error.partition("no parameter '")[2].partition("'")[0]
+        name = unknown or name
+        if name in _table(step.get("set")):
+            return (*way, "set", name)
+        if name in step:
+            return (*way, name)
+        return (*way, "job") if "there is no job" in error else way
+
+    def _known(self, way: Way, there: Mapping[str, object], known: Collection[str], what: str) -> None:
+        for name in there:
+            if name not in known:
+                hint = nearest(name, known)
+                raise self._refused(
+                    (*way, name), f"there is no key {plain(name)!r}{hint}; {what} has: {', '.join(sorted(known))}"
+                )
+
+    def _refused(self, way: Way, text: str) -> JobFileRefused:
+        place = self._where.get(way)
+        while place is None:
+            way = way[:-1]
+            place = self._where.get(way)
+        return JobFileRefused(f"{plain(self._path)}, {place}: {text}")
+
+
+def _fits(kind: str, value: object) -> bool:
+    match kind, value:
+        case ("a text", str()) | ("true or false", bool()):
+            return True
+        case ("a list of texts", list()):
+            return all(isinstance(one, str) for one in value)
+        case ("a table of texts", dict()):
+            # Ids are often written as numbers; money never is one here, for 0.1 is none in binary.
+            return all(isinstance(one, str | int) and not isinstance(one, bool) for one in value.values())
+    return False
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def _table(value: object) -> dict[str, str]:
+    return {str(name): str(one) for name, one in value.items()} if isinstance(value, dict) else {}

@@ -1,0 +1,71 @@
+"""`run … --save FILE.toml`: a job file from what was typed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import tomli_w
+
+from cli.beginning import Order
+from cli.errors import CommandRefused
+from cli.jobfile.reading import FORMAT, STEP
+from cli.texts import plain
+from engine.sources.charset import AUTO
+from jobs.call import CALL, OWN, YES
+from jobs.inputs import STDIN
+
+
+def save(order: Order, path: Path, *, force: bool) -> None:
+    """Write the order as a job file of one step; nothing is run.
+
+    Raises `CommandRefused` for a file that is there, one that cannot be written, and for secrets.
+    """
+    secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
+    if secret is not None:
+        raise CommandRefused(f"{secret} is a secret: no job file keeps one. Let a column of the rows say it")
+    text = _text(_step(order, path.absolute().parent))
+    try:
+        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise CommandRefused(f"{plain(path)} is there already: name another file, or give --force") from error
+    except OSError as error:
+        raise CommandRefused(f"{plain(path)} cannot be written: {error.strerror}") from error
+
+
+def _text(step: Mapping[str, object]) -> str:
+    """A step as people write one: its tables behind it, each under a head of its own."""
+    plain_keys = {name: value for name, value in step.items() if not isinstance(value, dict)}
+    parts = [tomli_w.dumps({"format": FORMAT}), f"[[{STEP}]]\n{tomli_w.dumps(plain_keys, multiline_strings=True)}"]
+    parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in step.items() if isinstance(table, dict)]
+    return "\n".join(parts)
+
+
+def _step(order: Order, folder: Path) -> dict[str, object]:
+    rows, own = order.rows, {one.name: one for one in OWN}
+    step: dict[str, object] = {"job": order.kind.name, "file": _beside(rows.file, folder), "sql": rows.sql}
+    step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
+    step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
+    said = {**order.parameters, **rows.values}
+    if order.kind.name == CALL:
+        step |= {
+            "model": said["model"],
+            "chain": msgspec.json.decode(said["chain"], type=list[str]),
+            "fields": [name for name in said["fields"].split(",") if name],
+            "repeatable": said["repeatable"] == YES,
+            "look_up": said["look_up"],
+        }
+        said = {name: value for name, value in said.items() if name not in own}
+    step["again"] = order.again
+    defaults = {one.name: one.default for one in order.kind.parameters}
+    step["map"] = dict(rows.mapping)
+    step["set"] = {name: value for name, value in said.items() if value != (defaults.get(name) or "")}
+    return {name: value for name, value in step.items() if value}
+
+
+def _beside(file: str, folder: Path) -> str:
+    """A path as the job file says it: from its own folder, where it lies below that."""
+    if file in {"", STDIN}:
+        return file
+    path = Path(file)
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else file

@@ -1,0 +1,150 @@
+"""What a plan says of a run that was only rehearsed: collected from the list, the billing and the plan before."""
+
+import statistics
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from billing.calls import version
+from checkpoints.journal import Journal
+from checkpoints.records import Comparison, Item, NewItem, Run
+from checkpoints.states import State
+from cli.preview import Plan, plan_of
+from engine.job import Job
+from jobs.effects.creations import CREATE
+from jobs.effects.deletions import DELETE
+from jobs.effects.fields import SET
+from jobs.payloads import payload_of
+from jobs.services import Services
+from jobs.vault import masked
+
+SHOWN: Final = 3
+"""Requests that are shown as they would be sent."""
+
+LISTED: Final = 20
+"""Rows of a kind that are shown; the rest is counted."""
+
+_DONE: Final = {CREATE: "new", SET: "to be changed", DELETE: "to be deleted"}
+"""What a call with a step of that method does."""
+
+_ASKED: Final = 16
+"""Reading calls by which the pace of the billing is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the billing answered reading calls: so many a second, with `at_once` in flight."""
+
+    per_second: float
+    at_once: int
+
+    def seconds_for(self, rows: int) -> float:
+        """How long so many calls would take."""
+        return rows / self.per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is done to some of the rows to be sent, in a word or two: how many they are, and what they add up to."""
+
+    word: str
+    rows: int
+    sum: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class LookAlike:
+    """A row, and what is there already that looks like the same entry, made by hand or by an old loop."""
+
+    item: Item
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """All that a plan says. `before` is the plan before of the same input, and `changes` what differs since."""
+
+    plan: Plan
+    kinds: Sequence[Kind]
+    look_alikes: int
+    look_alikes_sum: Decimal
+    first_look_alikes: Sequence[LookAlike]
+    requests: Sequence[str]
+    pace: Pace
+    before: Run | None
+    refused_before: int
+    changes: Comparison | None
+
+
+async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -> Outlook:
+    """Look at a frozen list from all sides. Raises `LookUpFailed`."""
+    plan = await plan_of(run, journal)
+    first = await journal.items(run, {State.PENDING}, size=SHOWN)
+    number, total, examples = 0, Decimal(0), list[LookAlike]()
+    async for found in look_alikes(run, job, journal):
+        number += len(found)
+        total += sum((one.item.amount or 0 for one in found), Decimal(0))
+        examples += found[: max(LISTED - len(examples), 0)]
+    before = await _plan_before(run, journal)
+    return Outlook(
+        plan=plan,
+        kinds=await _kinds(run, journal),
+        look_alikes=number,
+        look_alikes_sum=total,
+        first_look_alikes=examples,
+        requests=[job.shown(run.name, item) for item in first],
+        pace=await _pace(services),
+        before=before,
+        refused_before=(await journal.totals(before)).refused if before else 0,
+        changes=await journal.compare(before, run, size=LISTED, plain=masked) if before else None,
+    )
+
+
+async def look_alikes(run: Run, job: Job, journal: Journal) -> AsyncIterator[list[LookAlike]]:
+    """Page by page, the rows to be sent that look as if somebody had entered them already."""
+    async for page in journal.each_page(run, {State.PENDING}):
+        found = await job.resembling([_as_new(item) for item in page])
+        yield [LookAlike(item, found[item.key]) for item in page if item.key in found]
+
+
+async def _kinds(run: Run, journal: Journal) -> list[Kind]:
+    found: dict[str, Kind] = {}
+    async for page in journal.each_page(run, {State.PENDING}):
+        for item in page:
+            word = _kind_of(item)
+            known = found.get(word, Kind(word, 0, Decimal(0)))
+            found[word] = Kind(word, known.rows + 1, known.sum + (item.amount or 0))
+    return list(found.values())
+
+
+def _kind_of(item: Item) -> str:
+    methods = {method for method, _ in payload_of(item).steps}
+    return next((word for method, word in _DONE.items() if method in methods), "to be called")
+
+
+def _as_new(item: Item) -> NewItem:
+    return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
+
+
+async def _plan_before(run: Run, journal: Journal) -> Run | None:
+    same = [one for one in await journal.runs() if _same_input(one, run) and one.run_id < run.run_id]
+    return same[-1] if same else None
+
+
+def _same_input(one: Run, other: Run) -> bool:
+    """Whether two plans are of the same job and input; the file may have been edited between them."""
+    frozen = one.frozen_at is not None and one.discarded_at is None
+    return frozen and (one.job, one.target, one.source) == (other.job, other.target, other.source)
+
+
+async def _pace(services: Services) -> Pace:
+    """The pace of calls that change nothing; the middle of several rounds, for one slow answer is none."""
+    rounds: list[float] = []
+    at_once = services.asked_at_once
+    for _ in range(_ASKED // at_once):
+        begun = time.monotonic()
+        await services.ask([version()] * at_once)
+        rounds.append(time.monotonic() - begun)
+    return Pace(at_once / max(statistics.median(rounds), 1e-6), at_once)

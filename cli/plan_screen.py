@@ -1,0 +1,135 @@
+"""How a plan is shown: counts and sums of each kind, how long it would take, and the first requests."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from checkpoints.records import Shift
+from cli.exits import Exit
+from cli.outlook import Outlook
+from cli.preview import bad_rows, parameters_of, skipped_lines
+from cli.report import states_object
+from cli.sessions import Billing
+from cli.texts import count, duration, moment, money, plain, rows, shown
+
+WORKER = 5.5
+"""Records a second that the billing's own worker takes from its stacks [D]."""
+
+
+def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> RenderableType:
+    """The screen of a plan."""
+    plan, run = outlook.plan, outlook.plan.run
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", justify="right")
+    table.add_column(overflow="fold")
+    table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
+    table.add_row("rows from", shown(run.source))
+    table.add_row("read", rows(plan.totals.frozen + plan.totals.refused))
+    table.add_row("would send", Text(_to_send(outlook), "bold"))
+    for kind in outlook.kinds:
+        total = f", {money(kind.sum)} in total" if plan.has_amounts else ""
+        table.add_row("", f"{count(kind.rows)} {kind.word}{total}")
+    for line in skipped_lines(plan):
+        table.add_row("skipped", line)
+    if plan.totals.refused:
+        table.add_row("refused", Text(rows(plan.totals.refused), "bold red"))
+    if plan.shared_accounts:
+        table.add_row("accounts", f"{count(plan.shared_accounts)} reached by several rows: one after the other")
+    if outlook.look_alikes:
+        total = f", {money(outlook.look_alikes_sum)} in total," if plan.has_amounts else ""
+        told = f"{rows(outlook.look_alikes)}{total} as if entered already"
+        table.add_row("look alike", Text(told, "bold yellow"))
+    table.add_row("takes", _time(outlook, with_stacks=billing.services.database is not None))
+    table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
+    parts: list[RenderableType] = [Text(""), table]
+    if outlook.requests:
+        parts += [Text("\nThe first requests:", "dim"), *(Text(f"  {plain(line, 400)}") for line in outlook.requests)]
+    parts += [
+        _look_alikes(outlook),
+        bad_rows(plan, "--out DIR saves all of them"),
+        _changes(outlook),
+    ]
+    parts.append(Text(f"\nNothing was sent; the journal {plain(journal)} was only read.", "dim"))
+    return Group(*parts)
+
+
+def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
+    """The object of `--json`."""
+    plan = outlook.plan
+    return {
+        "job": plan.run.job,
+        **states_object(plan.totals),
+        "skipped": {reason.kind: reason.items for reason in plan.skipped},
+        "kinds": {kind.word: kind.rows for kind in outlook.kinds},
+        "duplicates": plan.duplicates,
+        "shared_accounts": plan.shared_accounts,
+        "look_alikes": outlook.look_alikes,
+        "seconds": round(outlook.pace.seconds_for(plan.to_send), 1),
+        "requests": list(outlook.requests),
+        "changes": None if outlook.changes is None else dict(outlook.changes.counts),
+        "exit": int(code),
+        "error": None,
+    }
+
+
+def _to_send(outlook: Outlook) -> str:
+    plan = outlook.plan
+    return rows(plan.to_send) + (f", {money(plan.sum)} in total" if plan.has_amounts and plan.to_send else "")
+
+
+def _time(outlook: Outlook, *, with_stacks: bool) -> str:
+    number, pace = outlook.plan.to_send, outlook.pace
+    if not number:
+        return "no time: there is nothing to send"
+    told = (
+        f"about {duration(pace.seconds_for(number))} at {pace.per_second:.0f} a second, the pace of reading calls, "
+        f"{pace.at_once} at once"
+    )
+    if with_stacks and number > WORKER * pace.seconds_for(number):
+        told += f"; its own worker may need {duration(number / WORKER)} until all has its effect"
+    return told
+
+
+def _look_alikes(outlook: Outlook) -> RenderableType:
+    lines = [
+        Text("? ", "yellow")
+        .append(f"line {one.item.line}" if one.item.line else f"row {one.item.number}", "bold")
+        .append(f" ({plain(one.item.label, 60)})", "dim")
+        .append(f": {plain(one.text)}")
+        for one in outlook.first_look_alikes
+    ]
+    if outlook.look_alikes > len(lines):
+        lines.append(
+            Text(f"… and {count(outlook.look_alikes - len(lines))} more; --out DIR saves all of them", "dim")
+        )
+    return Group(*([Text(""), *lines] if lines else []))
+
+
+def _amounts(shift: Shift) -> str:
+    """What a row comes to in both lists, or in the one that has it."""
+    if shift.before is None or shift.now is None or shift.before == shift.now:
+        only = shift.now if shift.before is None else shift.before
+        return "" if only is None else f", {money(only)}"
+    return f", {money(shift.before)} before, {money(shift.now)} now"
+
+
+def _changes(outlook: Outlook) -> RenderableType:
+    before, changes = outlook.before, outlook.changes
+    if before is None or changes is None:
+        return Group()
+    since = f"\nSince the plan of {moment(before.created_at)}: "
+    refused = outlook.plan.totals.refused
+    if not changes.counts and refused == outlook.refused_before:
+        return Text(f"{since}nothing has changed.", "dim")
+    kinds = [f"{count(number)} × {kind}" for kind, number in changes.counts.items()]
+    if refused != outlook.refused_before:
+        kinds.append(f"{count(outlook.refused_before)} refused before, {count(refused)} now")
+    told = ", ".join(kinds)
+    lines = [
+        Text("  ").append(plain(shift.label or shift.key, 60), "bold").append(f": {shift.kind}{_amounts(shift)}")
+        for shift in changes.examples
+    ]
+    return Group(Text(f"{since}{told}", "yellow"), *lines)

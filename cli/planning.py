@@ -1,0 +1,116 @@
+"""`plan`: what a run would do, from reading the billing; nothing is sent, and no real run is touched.
+
+The rows are frozen into a journal of plans beside the real one, which is opened for reading only. The plan before of
+the same input is kept there, so that a second one can say what has changed.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio.to_thread
+
+from checkpoints.earlier import earlier_runs
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import NewRun, Run
+from checkpoints.states import State
+from cli.beginning import Order
+from cli.display import intake_shown
+from cli.errors import CommandRefused
+from cli.exits import Exit
+from cli.exporting import Target, columns_of, of_item, refused_pages, written_to
+from cli.outlook import Outlook, look_alikes, outlook_of
+from cli.plan_screen import plan_object, plan_screen
+from cli.screen import Screen
+from cli.sessions import open_billing
+from cli.settings import Settings
+from cli.texts import shown
+from engine.intake import Intake
+from engine.job import Job
+from engine.progress import Progress
+from engine.rehearsal import Rehearsal
+from jobs.work import build, cautions_of
+
+
+async def plan(order: Order, out: Path | None, settings: Settings, screen: Screen) -> Exit:
+    """Say what `run` would do with this order; with `out`, save the rows into that folder.
+
+    1 is the exit code where rows are refused, or say again what others say: `run` would send nothing then.
+    Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
+    """
+    real = settings.journal.value
+    async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
+        job = build(order.kind, billing.services, order.parameters, order.rows)
+        with earlier_runs(real) as earlier:
+            rehearsal = Rehearsal(job, settings.target, earlier, enter_again=order.again)
+            run = await _rehearsed(order, rehearsal, settings.target, journal, screen)
+        outlook = await outlook_of(run, job, billing.services, journal)
+        bad = outlook.plan.totals.refused or outlook.plan.duplicates
+        code = Exit.REJECTED if bad else Exit.DONE
+        if screen.voice.as_json:
+            screen.emit(plan_object(outlook, code))
+        screen.result(plan_screen(outlook, billing, real))
+        for caution in cautions_of(job):
+            screen.result(f"[yellow]caution:[/] {shown(caution)}")
+        if out is not None:
+            await _save(out, run, job, journal)
+            screen.say(f"The rows are saved in {shown(out)}")
+        await _forget_the_one_before(outlook, journal)
+    return code
+
+
+def plans_beside(journal: Path) -> Path:
+    """Where plans are kept: a journal of their own, whose runs are never approved."""
+    return journal.with_name(f"{journal.name}-plans")
+
+
+async def _rehearsed(order: Order, rehearsal: Rehearsal, target: str, journal: Journal, screen: Screen) -> Run:
+    """The frozen list of a run that will never be sent; what cannot be frozen to its end is given up."""
+    source = await anyio.to_thread.run_sync(lambda: rehearsal.source)
+    digest, header = await anyio.to_thread.run_sync(lambda: (source.digest, source.header))
+    run = await journal.create_run(NewRun(order.kind.name, order.recorded, target, source.name, digest, header))
+    progress = Progress()
+    try:
+        async with intake_shown(progress, screen, run.source):
+            # Plans before this one have entered nothing: only the real journal, behind the rehearsal, counts.
+            await Intake(run, rehearsal, journal, progress, enter_again=True).freeze_all()
+    except BaseException:
+        await journal.discard(run)
+        raise
+    return await journal.run(run.name)
+
+
+async def _forget_the_one_before(outlook: Outlook, journal: Journal) -> None:
+    """Two plans of an input are enough: this one is what the next is held against."""
+    if outlook.before is not None:
+        await journal.discard(outlook.before)
+
+
+# ---- the rows as files ------------------------------------------------------------------------------------------
+
+
+async def _save(folder: Path, run: Run, job: Job, journal: Journal) -> None:
+    try:
+        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandRefused(f"{folder} cannot be made: {error.strerror}") from error
+    for name, state in (("to-send", State.PENDING), ("skipped", State.SKIPPED)):
+        await _write(folder / f"{name}.csv", run, _items(run, state, journal))
+    await _write(folder / "refused.csv", run, refused_pages(run, journal))
+    await _write(folder / "look-alikes.csv", run, _look_alikes(run, job, journal))
+
+
+async def _write(path: Path, run: Run, pages: AsyncIterator[list[list[str]]]) -> None:
+    async with written_to(Target(path, force=True)) as sheet:
+        sheet.row([*run.header, *columns_of(run)])
+        async for page in pages:
+            await anyio.to_thread.run_sync(sheet.all, page)
+
+
+async def _items(run: Run, state: State, journal: Journal) -> AsyncIterator[list[list[str]]]:
+    async for page in journal.each_page(run, {state}):
+        yield [of_item(item, run) for item in page]
+
+
+async def _look_alikes(run: Run, job: Job, journal: Journal) -> AsyncIterator[list[list[str]]]:
+    async for page in look_alikes(run, job, journal):
+        yield [[*of_item(one.item, run)[:-1], one.text] for one in page]

@@ -1,0 +1,1 @@
+select coalesce(max(op_id), 0) from finance_operations

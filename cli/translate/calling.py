@@ -1,0 +1,123 @@
+"""The call as the command says it: model, chain and fields, with a placeholder for each variable."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cli.errors import CommandRefused
+from cli.translate import faults
+from cli.translate.arguments import Template, fields_of, template
+from cli.translate.curl import Data, Request
+from cli.translate.faults import Fault
+from cli.translate.form import read_form
+from cli.translate.recipes import job_for
+from cli.translate.rows import TEXTS
+from cli.translate.shell import Quote, Variable
+from cli.translate.table import Table
+from cli.translate.variables import Scope, undefined
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """A call in words of the command; `job` is the one of the catalogue that does the same, where there is one."""
+
+    options: tuple[str, ...]
+    job: str | None
+    varies: bool
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+
+def calling(request: Request, table: Table | None, scope: Scope) -> Calling:
+    """The call as the shell makes it, or where that is none, as it reads with the quotes that the shell takes away.
+
+    Raises `CommandRefused` for what cannot be translated.
+    """
+    names = _Names(table, scope)
+    try:
+        return _read(request.model, request.data, names)
+    except CommandRefused:
+        as_meant = _tried(request.model, request.data, names)
+        if as_meant is None:
+            raise
+        return as_meant
+
+
+def _tried(model: str, data: Sequence[Data], names: "_Names") -> Calling | None:
+    """The call with the inner quotes of its data; None if it is none then either."""
+    eaten = [one.place for one in data if one.kept is not None]
+    if not eaten:
+        return None
+    try:
+        found = _read(model, [replace(one, text=one.kept or one.text) for one in data], names)
+    except CommandRefused:
+        return None
+    return replace(found, faults=(*found.faults, faults.quotes_eaten(eaten[0])))
+
+
+def _read(model: str, data: Sequence[Data], names: "_Names") -> Calling:
+    form = read_form(data)
+    templates = [template(step.method, step.key, step.arguments, step.place, names) for step in form.steps]
+    methods = [step.method for step in form.steps]
+    fields = fields_of(form.fields, data[0].place)
+    variables = [one for step in form.steps for one in step.arguments.variables]
+    of_values = [fault for one in templates for fault in one.faults]
+    of_variables = [fault for one in variables for fault in names.faults_of(one, templates)]
+    return Calling(
+        ("--model", model, *_options(methods, templates, fields)),
+        job_for(model, methods, templates),
+        any(one.varying for one in templates),
+        (*form.faults, *of_values, *of_variables),
+        form.notes,
+    )
+
+
+def _options(methods: Sequence[str], templates: Sequence[Template], fields: Sequence[str]) -> Iterator[str]:
+    for method, arguments in zip(methods, templates, strict=True):
+        yield from ("--chain", f"{method} {arguments.text}".rstrip())
+    if fields:
+        yield from ("--fields", ",".join(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The placeholders: a column for what a row has, the variable's own name for what nobody has yet."""
+
+    table: Table | None
+    scope: Scope
+
+    def name_of(self, variable: Variable) -> str:
+        """Raises `CommandRefused` where a value has to be known."""
+        table = self._table_of(variable)
+        if table is not None:
+            return table.name_of(variable)
+        is_column = self.table is not None and variable.name in self.table.names
+        if is_column or not _NAME.fullmatch(variable.name):
+            raise undefined(variable)
+        return variable.name
+
+    def is_text(self, variable: Variable) -> bool:
+        """Whether its column is one of those that are known to hold texts."""
+        table = self._table_of(variable)
+        return table is not None and table.title_of(variable) in TEXTS
+
+    def faults_of(self, variable: Variable, templates: Sequence[Template]) -> Iterator[Fault]:
+        """What is wrong with one place of a variable: nobody defines it, or a text breaks there."""
+        table = self._table_of(variable)
+        if table is None:
+            yield faults.not_defined(variable.place, variable.name)
+            return
+        column = table.title_of(variable)
+        if column is None or column not in TEXTS:
+            return
+        if any(variable in one.alone for one in templates):
+            yield faults.text_without_quotes(variable.place, column)
+        is_cut = any(fault == faults.spaces(fault.place, column) for fault in table.faults)
+        if variable.quote is Quote.NONE and not is_cut:
+            yield faults.spaces(variable.place, column)
+
+    def _table_of(self, variable: Variable) -> Table | None:
+        return self.table if variable.name in self.scope.of_row else None

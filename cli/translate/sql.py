@@ -1,0 +1,253 @@
+"""The SQL of a one-liner: how isql prints its rows, the select's columns, and table names that it never gives.
+
+What is a select, and what of isql's words in front of it may be left out, is `billing.selects`' to say.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import pairwise
+from typing import Final
+
+from billing.database_errors import NotASelect
+from billing.selects import select_of
+from billing.sql_tokens import Sort, Token, tokens_of
+from cli.translate import faults
+from cli.translate.faults import Fault, Place, refused
+from cli.translate.shell import HOLE, Atom, Letter, Quote, Text, Variable
+
+_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_PLAIN_NAME: Final = re.compile(r"[A-Za-zА-Яа-яЁё_]\w*")
+_VALUE: Final = re.compile(
+    rf"(?:[=<>]|\b(?:like|between|and|with|containing)\b)\s*(?P<value>'{HOLE}'|{HOLE}(?![\w$']))|'[^']*'",
+    re.IGNORECASE,
+)
+"""A variable that a column is compared with; behind the bar texts, in which nothing is one."""
+
+_BEHIND_TABLE: Final = (
+    *("where", "on", "using", "join", "left", "right", "inner", "outer", "full", "cross", "natural"),
+    *("group", "order", "having", "union", "plan", "rows", "for", "with", "to"),
+    *("select", "as", "and", "or", "when", "then", "else", "end"),
+)
+"""Words that follow a table and are no alias of it."""
+_NO_COLUMN: Final = (
+    *("end", "null", "true", "false", "user"),
+    *("current_date", "current_time", "current_timestamp", "current_user", "current_role", "current_connection"),
+)
+"""Words that end an expression and give it no name."""
+_NO_OPERAND: Final = ("and", "or", "not", "is", "in", "like", "between", "distinct", "all", "collate")
+_ARITHMETIC: Final = ("+", "-", "*", "/")
+
+
+class Form(Enum):
+    """How isql prints the rows."""
+
+    HEADED = auto()
+    """A line a row, under headings: what it does when it is told nothing."""
+    BARE = auto()
+    """A line a row."""
+    LIST = auto()
+    """A line a value: the column's name, then the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """A select and how its rows are printed; a column is None where the select gives it no name."""
+
+    sql: str
+    form: Form
+    columns: tuple[str | None, ...]
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def with_parameters(sql: Text) -> tuple[Text, list[Variable]]:
+    """The SQL with `:name` for each variable that a column is compared with, and those variables.
+
+    A variable that stands for anything else, a part of a text or a table, is left.
+    """
+    atoms: list[Atom] = []
+    bound: list[Variable] = []
+    done = 0
+    for found in _VALUE.finditer(sql.plain):
+        start, end = found.span("value")
+        for variable in sql.cut(start, end).variables if start >= 0 else ():
+            if not _NAME.fullmatch(variable.name):
+                continue
+            atoms += sql.atoms[done:start]
+            atoms += [Letter(char, variable.place, Quote.GIVEN) for char in f":{variable.name}"]
+            bound.append(variable)
+            done = end
+    return Text((*atoms, *sql.atoms[done:])), bound
+
+
+def read_select(text: Text, place: Place, *, apart: bool) -> Select:
+    """The select of what sqlexec is given.
+
+    With `apart` columns that are glued with `||' '||` become columns of their own. Raises `CommandRefused` for what
+    is no single select whose columns can be told.
+    """
+    whole = text.plain
+    try:
+        select = select_of(whole)
+    except NotASelect as error:
+        raise refused(place, f"the SQL: {error}") from error
+    # Both texts have their words in the same places.
+    sql, tokens = select.text, tokens_of(select.text)
+    found = _undefined(tokens)
+    wrong = (faults.no_such_alias(text.place(found[0].start, place), [one.text for one in found]),) if found else ()
+    items, end = _select_list(tokens, text, place)
+    parts = _parts(items[0]) if apart and len(items) == 1 and not _is_union(tokens[end:]) else None
+    if parts is None:
+        return Select(sql.strip(), _form(whole), tuple(map(_column, items)), wrong)
+    sql = _cut_apart(sql, items[0], parts)
+    note = "the columns that the select glues together with ' ' are taken apart, so that each keeps its type"
+    return Select(sql.strip(), _form(whole), tuple(map(_column, parts)), wrong, (note,))
+
+
+def _form(whole: str) -> Form:
+    """What the `set …;` in front of the select make of its form."""
+    listed, headed = False, True
+    for setting in whole.casefold().split(";"):
+        match setting.split():
+            case ["set", "list", *value]:
+                listed = _switched(value, now=listed)
+            case ["set", "heading" | "head", *value]:
+                headed = _switched(value, now=headed)
+            case ["set", *_] | []:
+                pass
+            case _:
+                break
+    if listed:
+        return Form.LIST
+    return Form.HEADED if headed else Form.BARE
+
+
+def _switched(value: Sequence[str], *, now: bool) -> bool:
+    """A setting after `on` or `off`; without either it changes over."""
+    return value[0] == "on" if value else not now
+
+
+# ---- columns -----------------------------------------------------------------------------------------------------
+
+
+def _select_list(tokens: Sequence[Token], text: Text, place: Place) -> tuple[list[list[Token]], int]:
+    """The columns of the select, each as its tokens, and where its list ends."""
+    at = next((at for at, token in enumerate(tokens) if token.word == "select" and token.depth == 0), None)
+    if at is None:
+        raise refused(place, "the SQL: a with, and no select behind it")
+    at = _behind_options(tokens, at + 1)
+    items: list[list[Token]] = [[]]
+    while at < len(tokens) and not (tokens[at].word == "from" and tokens[at].depth == 0):
+        if tokens[at].text == "," and tokens[at].depth == 0:
+            items.append([])
+        else:
+            items[-1].append(tokens[at])
+        at += 1
+    for item in items:
+        if not item:
+            raise refused(place, "the SQL: a column of the select is missing")
+        if item[-1].text == "*" and (len(item) == 1 or item[-2].text == "."):
+            where = text.place(item[-1].start, place)
+            raise refused(where, "select * does not say which columns there are: name them")
+    return items, at
+
+
+def _behind_options(tokens: Sequence[Token], at: int) -> int:
+    """Behind `first 10 skip (20) distinct`."""
+    while at + 1 < len(tokens):
+        if tokens[at].word in ("distinct", "all"):
+            at += 1
+        elif tokens[at].word not in ("first", "skip") or tokens[at + 1].text == ",":
+            break
+        elif tokens[at + 1].text == "(":
+            at = next((n for n in range(at + 2, len(tokens)) if not tokens[n].depth), at) + 1
+        elif tokens[at + 1].sort is Sort.NUMBER:
+            at += 2
+        else:
+            break
+    return at
+
+
+def _column(item: Sequence[Token]) -> str | None:
+    """The alias, or the last part of a qualified name, in small letters; None for an expression without a name."""
+    last, name = item[-1], item[-1].name.lower()
+    if not _PLAIN_NAME.fullmatch(name) or last.word in _NO_COLUMN:
+        return None
+    if len(item) == 1:
+        return name
+    before = item[-2]
+    if before.text == ".":
+        return name if all(token.name or token.text == "." for token in item) else None
+    is_operand = before.sort in (Sort.NUMBER, Sort.TEXT) or before.text == ")" or bool(before.name)
+    return name if is_operand and before.word not in _NO_OPERAND else None
+
+
+def _parts(item: Sequence[Token]) -> list[list[Token]] | None:
+    """The columns that a column is glued of, as `a || ' ' || b`; None if it is not of that form."""
+    pieces: list[list[Token]] = [[]]
+    for token in item:
+        if token.text == "|" and not token.depth:
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    # Each || is two marks, with nothing between them.
+    parts, glue, empty = pieces[::4], pieces[2::4], pieces[1::2]
+    if not glue or len(parts) != len(glue) + 1 or any(empty) or not all(parts):
+        return None
+    if not all(len(one) == 1 and one[0].sort is Sort.TEXT and one[0].text[1:-1].isspace() for one in glue):
+        return None
+    # A || binds closer than arithmetic: what has any at this level is another expression.
+    has_arithmetic = any(token.text in _ARITHMETIC and not token.depth for part in parts for token in part)
+    return None if has_arithmetic else parts
+
+
+def _is_union(tokens: Sequence[Token]) -> bool:
+    return any(token.word == "union" and not token.depth for token in tokens)
+
+
+def _cut_apart(sql: str, item: Sequence[Token], parts: Sequence[Sequence[Token]]) -> str:
+    columns = ", ".join(sql[part[0].start : part[-1].end] for part in parts)
+    return sql[: item[0].start] + columns + sql[item[-1].end :]
+
+
+# ---- tables ------------------------------------------------------------------------------------------------------
+
+
+def _undefined(tokens: Sequence[Token]) -> list[Token]:
+    """The first use of each table's name that no `from`, `join` or `with` gives; it may miss one, not invent one."""
+    defined = _tables(tokens)
+    found: dict[str, Token] = {}
+    for at, (token, following) in enumerate(pairwise(tokens)):
+        is_qualifier = token.name and following.text == "." and (at == 0 or tokens[at - 1].text != ".")
+        if is_qualifier and token.name not in defined:
+            found.setdefault(token.name, token)
+    return list(found.values())
+
+
+def _tables(tokens: Sequence[Token]) -> set[str]:
+    names: set[str] = set()
+    for at, token in enumerate(tokens):
+        following = [one.text.lower() for one in tokens[at + 1 : at + 3]]
+        # A comma may stand between tables; a qualified name behind one is a column.
+        if token.word in ("from", "join") or (token.text == "," and following[1:] != ["."]):
+            names |= _table(tokens, at + 1)
+        elif token.name and following == ["as", "("]:
+            names.add(token.name)
+    return names
+
+
+def _table(tokens: Sequence[Token], at: int) -> set[str]:
+    """The name and the alias of the table, procedure or derived table that begins at a token."""
+    names: set[str] = set()
+    if at < len(tokens) and tokens[at].name:
+        names.add(tokens[at].name)
+        at += 1
+    if at < len(tokens) and tokens[at].text == "(":
+        depth = tokens[at].depth
+        at = next((n + 1 for n in range(at, len(tokens)) if tokens[n].text == ")" and tokens[n].depth == depth), at)
+    at += at < len(tokens) and tokens[at].word == "as"
+    if at < len(tokens) and tokens[at].word not in _BEHIND_TABLE:
+        names.add(tokens[at].name)
+    return names - {""}

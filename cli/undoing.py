@@ -1,0 +1,89 @@
+"""`undo`: a run that takes an earlier one back."""
+
+from collections.abc import Mapping, Sequence
+
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Stage
+from checkpoints.states import State
+from cli.beginning import begin, pairs, unfinished
+from cli.errors import CommandRefused
+from cli.names import PROGRAM
+from cli.options import Consent
+from cli.report import Closing
+from cli.running import Going, Means
+from cli.screen import Screen
+from cli.sessions import check_target, open_billing, open_existing
+from cli.settings import Settings
+from cli.texts import rows
+from engine.policy import Policy
+from jobs.catalogue import kind
+from jobs.kinds import JobKind, check_parameters
+from jobs.undoing import RUN, UNDO, undo_job
+
+
+async def undo(
+    name: str, said: Sequence[str], settings: Settings, policy: Policy, consent: Consent, screen: Screen
+) -> Closing:
+    """Take run `name` back, as far as it can be; `said` are NAME=VALUE that tell how.
+
+    Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
+    then.
+    """
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        await _check(run, journal)
+        if undecided := (await journal.totals(run)).count(State.MANUAL):
+            _note_undecided(run, undecided, screen)
+        check_target(run, settings)
+        how = _how(await _kind_of(run, journal), pairs(said, "--set"))
+        parameters = {RUN: run.name, **how}
+        async with open_billing(settings) as billing:
+            job = await undo_job(billing.services, journal, parameters)
+            begun = await begin(job, parameters, settings.target, journal)
+            return await Going(begun, job, Means(billing, journal, policy, consent, screen), fresh=True).go()
+
+
+async def _check(run: Run, journal: Journal) -> None:
+    """Refuse what is still moving: what is taken back must stand still meanwhile."""
+    if run.stage is Stage.DISCARDED:
+        raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to take back")
+    if holder := journal.holder(run):
+        raise CommandRefused(f"{holder} works on run {run.name} now: stop it first, {PROGRAM} stop {run.name}")
+    if other := await _other_undo(run, journal):
+        raise CommandRefused(
+            f"run {other.name} takes run {run.name} back and is not at its end: go on with it, "
+            f"{PROGRAM} resume {other.name}"
+        )
+    doubtful = (await journal.totals(run)).count(State.SENDING, State.UNKNOWN)
+    if doubtful:
+        raise CommandRefused(
+            f"{rows(doubtful)} of run {run.name} are in doubt: settle them first, {PROGRAM} reconcile {run.name}"
+        )
+
+
+async def _other_undo(run: Run, journal: Journal) -> Run | None:
+    """One that has begun to take the same run back, in whatever way; two of them would do it twice."""
+    for other in await journal.runs():
+        if other.job != UNDO or other.parameters[RUN] != run.name or not await unfinished(other, journal):
+            continue
+        if other.approved_at or journal.holder(other):
+            return other
+    return None
+
+
+def _note_undecided(run: Run, number: int, screen: Screen) -> None:
+    screen.insist(
+        f"[yellow]note:[/] {rows(number)} of run {run.name} nobody has decided on: they are not taken back. Decide "
+        f"({PROGRAM} reconcile {run.name}), and undo it once more"
+    )
+
+
+async def _kind_of(run: Run, journal: Journal) -> JobKind:
+    """The kind of job whose effect is taken back in the end, through undo of undo."""
+    while run.job == UNDO:
+        run = await journal.run(run.parameters[RUN])
+    return kind(run.job, run.parameters)
+
+
+def _how(wanted: JobKind, said: Mapping[str, str]) -> dict[str, str]:
+    return check_parameters(f"the undo of {wanted.name}", wanted.undo_parameters, said)

@@ -1,0 +1,106 @@
+"""What holds a run: the reasons why no call may leave now, and for how long each of them has been one."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import structlog
+
+log = structlog.get_logger(__name__)
+
+IN_DOUBT: Final = "in doubt"
+"""Rows are looked up, and nothing is sent meanwhile."""
+
+PAUSED: Final = "paused"
+"""A person wants it so."""
+
+BILLING: Final = "billing"
+"""It is away, or asks to be left alone for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    why: str
+    since: float
+
+
+class Holds:
+    """Reasons by who holds; calls leave when there is none. Of several the first is told, but for a person's pause.
+
+    Who holds is a word of a few, `why` a text for people that may change while it lasts.
+    """
+
+    def __init__(self) -> None:
+        self._holds: dict[str, _Hold] = {}
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._listeners: list[Callable[[], None]] = []
+        self._free = anyio.Event()
+        self._free.set()
+        self._released = False
+
+    def __bool__(self) -> bool:
+        return bool(self._holds)
+
+    def __contains__(self, who: str) -> bool:
+        return who in self._holds
+
+    @property
+    def why(self) -> str | None:
+        """The reason that is told, None when nothing holds."""
+        if PAUSED in self._holds:
+            return self._holds[PAUSED].why
+        return next((hold.why for hold in self._holds.values()), None)
+
+    def why_of(self, who: str) -> str:
+        """The reason of one that holds, "" when it does not."""
+        hold = self._holds.get(who)
+        return hold.why if hold else ""
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long each has held until now; two that held at one time count both."""
+        now = time.monotonic()
+        total = self._seconds | {who: self._seconds[who] + now - hold.since for who, hold in self._holds.items()}
+        return dict(total)
+
+    def put(self, who: str, why: str) -> None:
+        """Hold, or hold on for another reason."""
+        before = self._holds.get(who)
+        self._holds[who] = _Hold(why, before.since if before else time.monotonic())
+        if before is None:
+            log.info("held", by=who, why=why)
+            if not self._released:
+                self._free = anyio.Event()
+            self._tell()
+
+    def lift(self, who: str) -> None:
+        """Hold no longer."""
+        hold = self._holds.pop(who, None)
+        if hold is None:
+            return
+        held = time.monotonic() - hold.since
+        self._seconds[who] += held
+        log.info("held no longer", by=who, seconds=round(held, 1))
+        if not self._holds:
+            self._free.set()
+        self._tell()
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Call `heard` whenever somebody begins or ceases to hold."""
+        self._listeners.append(heard)
+
+    async def lifted(self) -> None:
+        """Wait until nobody holds; returns at once after `release`."""
+        await self._free.wait()
+
+    def release(self) -> None:
+        """A stop is asked for: let nobody wait here any longer."""
+        self._released = True
+        self._free.set()
+
+    def _tell(self) -> None:
+        for heard in self._listeners:
+            heard()

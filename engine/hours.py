@@ -1,0 +1,60 @@
+"""Hours of the day in which a run may send."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Final
+
+from engine.throttle import Gauge, Measure
+
+NAME: Final = "hours"
+
+_SPAN: Final = re.compile(r"\s*([0-9]{1,2}):([0-9]{2})\s*[-–]\s*([0-9]{1,2}):([0-9]{2})\s*")
+_MIDNIGHT: Final = (24, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """From `begin`, inclusive, to `end`, exclusive, each day; over midnight when the end is the earlier one."""
+
+    begin: time
+    end: time
+
+    def __str__(self) -> str:
+        return f"{self.begin:%H:%M}-{self.end:%H:%M}"
+
+    def __contains__(self, moment: datetime) -> bool:
+        now = moment.time()
+        if self.begin < self.end:
+            return self.begin <= now < self.end
+        return now >= self.begin or now < self.end
+
+
+def hours_of(text: str) -> Hours:
+    """The hours that a text like `01:00-06:00` means. Raises `ValueError` with a sentence."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} are no hours: write them as 01:00-06:00, or 22:00-05:30 over midnight")
+    begin, end = (int(found[1]), int(found[2])), (int(found[3]), int(found[4]))
+    try:
+        hours = Hours(time(*begin), time() if end == _MIDNIGHT else time(*end))
+    except ValueError:
+        raise ValueError(f"{text!r} are no hours of a day: they go from 00:00 to 24:00") from None
+    if hours.begin == hours.end:
+        raise ValueError(f"{text!r} begins and ends at the same time: leave the hours out for the whole day")
+    return hours
+
+
+def hours_gauge(hours: Callable[[], Hours | None], now: Callable[[], Awaitable[datetime]]) -> Gauge:
+    """Holds the run outside its `hours`, by the clock that `now` reads; None of them are all."""
+
+    async def measure() -> Measure | None:
+        wanted = hours()
+        if wanted is None:
+            return None
+        moment = await now()
+        outside = moment not in wanted
+        return Measure(float(outside), 0.0, 0.0, text=f"hours {wanted}: it is {moment:%H:%M} at the billing")
+
+    return Gauge(NAME, measure, every=1.0)

@@ -1,0 +1,182 @@
+"""What stands in a cell of a sheet, as text: numbers without an exponent, dates by their format, and addresses."""
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from enum import Enum, auto
+from typing import Final
+
+_MOST_DIGITS: Final = 400
+_KEPT_DIGITS: Final = 15
+_PRECISION: Final = Context(prec=_KEPT_DIGITS, rounding=ROUND_HALF_EVEN)
+_SIMPLE: Final = re.compile(r"[1-9]\d{0,14}|(?=.{1,16}$)(0|[1-9]\d*)\.\d*[1-9]")
+"""What most numbers are, and what needs no more thought: 15 digits at most, and none that says nothing."""
+_SHOWN: Final = 40
+_ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:[.,]\d+)?Z?)?")
+_ISO_SPAN: Final = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?")
+_LETTERS: Final = 26
+_SECONDS_A_DAY: Final = 86400
+_LAST_DAY: Final = 2958465
+"""9999-12-31, counted as Excel counts."""
+_FEIGNED: Final = 60
+"""Excel's 29th of February 1900, a day that was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellFault:
+    """A cell that cannot be taken; `reason` is what follows its address in a sentence."""
+
+    reason: str
+
+
+class Kind(Enum):
+    """How the number of a cell is to be understood."""
+
+    NUMBER = auto()
+    DATE = auto()
+    MOMENT = auto()
+    """A date with a time of day."""
+    TIME = auto()
+    ELAPSED = auto()
+    """A time span, in hours that do not end at 24."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A number format, as far as it changes what the number means; `zeros` digits at least, as for 00123."""
+
+    kind: Kind = Kind.NUMBER
+    zeros: int = 0
+
+
+PLAIN: Final = Format()
+
+
+def address(column: int, row: int) -> str:
+    """The name of a cell, as B7, by its column, counted from 0, and its row, counted from 1."""
+    return f"{column_letters(column)}{row}"
+
+
+def column_letters(column: int) -> str:
+    """The letters of a column that is counted from 0."""
+    letters = ""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, _LETTERS)
+        letters = chr(ord("A") + rest) + letters
+    return letters
+
+
+def plain_number(text: str) -> str:
+    """The number of a cell in full, without an exponent and without a decimal that says nothing.
+
+    Spreadsheets reckon with 15 digits and show no more; some write 17, so that 1.1 stands there as
+    1.1000000000000001. What is a fraction is rounded to 15 here; a whole number is kept as it is written. Raises
+    ValueError for what is no number.
+    """
+    if _SIMPLE.fullmatch(text):
+        return text
+    try:
+        number = Decimal(text.strip())
+    except InvalidOperation:
+        raise ValueError(f"{text[:_SHOWN]!r} is no number") from None
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+        raise ValueError(f"{text[:_SHOWN]!r} is no number that can be written out")
+    if number != number.to_integral_value():
+        number = _PRECISION.plus(number)
+    written = format(number, "f")
+    if "." in written:
+        written = written.rstrip("0").rstrip(".")
+    return "0" if written in {"-0", ""} else written
+
+
+def shown(text: str, form: Format, *, since_1904: bool = False) -> str:
+    """A number of a cell by its format: a number, or the date, the moment or the time that it stands for.
+
+    Raises ValueError for what is none.
+    """
+    if form.kind is Kind.NUMBER:
+        return _with_zeros(plain_number(text), form.zeros)
+    seconds = _seconds(text)
+    days, second = divmod(seconds, _SECONDS_A_DAY)
+    if form.kind is Kind.ELAPSED or (form.kind is Kind.TIME and days == 0):
+        return _clock(seconds)
+    if since_1904:
+        day = date(1904, 1, 1)
+    elif days == 0:
+        raise ValueError(f"{text[:_SHOWN]!r} is no date")
+    elif days == _FEIGNED:
+        raise ValueError("29 February 1900 was no day")
+    else:
+        day = date(1899, 12, 30) if days > _FEIGNED else date(1899, 12, 31)
+    day += timedelta(days=days)
+    # A time of day that the format does not show is not thrown away.
+    return f"{day} {_clock(second)}" if second or form.kind is not Kind.DATE else str(day)
+
+
+def iso_date(text: str) -> str:
+    """A date or a moment that is written as ISO 8601 has it. Raises ValueError for what is none."""
+    match = _ISO.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:_SHOWN]!r} is no date")
+    return f"{match[1]} {match[2]}" if match[2] else match[1]
+
+
+def iso_time(text: str) -> str:
+    """A time of day or a time span that is written as ISO 8601 has it, as PT12H30M00S. Raises ValueError."""
+    match = _ISO_SPAN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:_SHOWN]!r} is no time")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return _clock(hours * 3600 + minutes * 60 + seconds)
+
+
+def _with_zeros(number: str, zeros: int) -> str:
+    if not zeros or "." in number:
+        return number
+    sign, digits = ("-", number[1:]) if number.startswith("-") else ("", number)
+    return sign + digits.zfill(zeros)
+
+
+def _seconds(text: str) -> int:
+    days = Decimal(plain_number(text))
+    if not 0 <= days <= _LAST_DAY:
+        raise ValueError(f"{text[:_SHOWN]!r} is no date")
+    return int((days * _SECONDS_A_DAY).to_integral_value())
+
+
+def _clock(seconds: int) -> str:
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour:02}:{minute:02}:{second:02}"
+
+
+# ---- number formats ------------------------------------------------------------------------------------------------
+
+_BUILT_IN: Final = {
+    **dict.fromkeys((*range(14, 18), *range(27, 32), 36, *range(50, 55), 57, 58), Format(Kind.DATE)),
+    **dict.fromkeys((*range(18, 22), *range(32, 36), 45, 47, 55, 56), Format(Kind.TIME)),
+    22: Format(Kind.MOMENT),
+    46: Format(Kind.ELAPSED),
+}
+"""The formats that a workbook need not spell out, by their numbers; all others are of plain numbers."""
+_LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
+"""What a format shows as it is, and its colours, conditions and languages."""
+
+
+def format_of(number: int, code: str | None) -> Format:
+    """What a number format means, by its number and, where the workbook has one, its code."""
+    if code is None:
+        return _BUILT_IN.get(number, PLAIN)
+    marks = _LITERAL.sub("", code).split(";")[0].strip().casefold()
+    if not marks or marks in {"general", "@"}:
+        return PLAIN
+    if "[" in marks:
+        return Format(Kind.ELAPSED)
+    if marks.strip("0") == "":
+        return Format(zeros=len(marks)) if len(marks) > 1 else PLAIN
+    of_day, of_clock = not {"y", "d"}.isdisjoint(marks), not {"h", "s"}.isdisjoint(marks)
+    if of_day or of_clock or "m" in marks:
+        return Format(Kind.MOMENT if of_day and of_clock else Kind.TIME if of_clock else Kind.DATE)
+    return PLAIN

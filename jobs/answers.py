@@ -1,0 +1,122 @@
+"""What a reading call was answered, as flat objects: what an item keeps, and what becomes the rows of a file.
+
+`{"pk": 5, "model": "Users", "fields": {"login": "a", "abonent": {"pk": 7, …, "fields": {"name": "b"}}}}` [D] becomes
+`{"login": "a", "abonent__name": "b", "pk": 5}`. Passwords, keys and sessions come out as dots.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+import msgspec
+
+from billing.calls import SECRET_ARGUMENTS
+from billing.concealing import PLACEHOLDER
+
+Cell: TypeAlias = str | int | bool | None
+Flat: TypeAlias = dict[str, Cell]
+"""An object by the names of its fields; money is text, as all that is no whole number."""
+
+_KEYS: Final = ("id", "op_id")
+_VALUE: Final = "result"
+_JOINT: Final = ", "
+_decode: Final = msgspec.json.Decoder(list[Flat]).decode
+
+
+def flat(result: object) -> list[Flat]:
+    """The objects of a result, whatever its shape: one, a list of them, or a bare value under the name `result`.
+
+    Of lists within a list, each object says in `list` which of them it is from, counted from 1.
+    """
+    match result:
+        case None:
+            return []
+        case list() if any(isinstance(one, list) for one in result):
+            return [{"list": number, **one} for number, inner in enumerate(result, 1) for one in flat(inner)]
+        case list():
+            return [one for each in result for one in flat(each)]
+        case Mapping():
+            return [_object(result)]
+    return [{_VALUE: _cell(_VALUE, result)}]
+
+
+def only(fields: Collection[str], rows: Sequence[Flat]) -> list[Flat]:
+    """The objects without a key that nobody asked for, where the call says which fields it wants."""
+    if not fields or "pk" in fields:
+        return list(rows)
+    return [{name: cell for name, cell in one.items() if name != "pk"} for one in rows]
+
+
+def packed(rows: Iterable[Flat]) -> str:
+    """The objects as an item keeps them."""
+    return msgspec.json.encode(list(rows)).decode()
+
+
+def unpacked(answer: str | None) -> list[Flat] | None:
+    """The objects of an item's answer, None where it is none of a reading."""
+    if not answer or not answer.startswith("["):
+        return None
+    try:
+        return _decode(answer)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _object(found: Mapping[object, object]) -> Flat:
+    fields = found.get("fields")
+    if not isinstance(fields, Mapping):
+        return dict(_flattened(found, ""))
+    flattened = dict(_flattened(fields, ""))
+    key = found.get("pk")
+    # The key is shown once, by whichever of its names the fields have.
+    if key is not None and all(flattened.get(name) != key for name in _KEYS):
+        flattened.setdefault("pk", _cell("pk", key))
+    return flattened
+
+
+def _flattened(fields: Mapping[object, object], before: str) -> Iterator[tuple[str, Cell]]:
+    for name, value in fields.items():
+        path = f"{before}{name}"
+        match value:
+            case Mapping():
+                yield from _flattened(_inner(value), f"{path}__")
+            case list():
+                yield from _joined(path, value)
+            case _:
+                yield path, _cell(str(name), value)
+
+
+def _inner(value: Mapping[object, object]) -> Mapping[object, object]:
+    """The fields of an object within another; it is known by its place, so its key and model are left out."""
+    fields = value.get("fields")
+    return fields if isinstance(fields, Mapping) else value
+
+
+def _joined(path: str, values: Sequence[object]) -> Iterator[tuple[str, Cell]]:
+    """What several objects behind one field say, joined: there is one cell for all of them."""
+    if not values:
+        yield path, None
+    columns: dict[str, list[Cell]] = {}
+    for value in values:
+        pairs = _flattened(_inner(value), f"{path}__") if isinstance(value, Mapping) else [(path, _cell(path, value))]
+        for name, cell in pairs:
+            columns.setdefault(name, []).append(cell)
+    for name, cells in columns.items():
+        yield name, cells[0] if len(cells) == 1 else _JOINT.join("" if one is None else str(one) for one in cells)
+
+
+def _cell(name: str, value: object) -> Cell:
+    if value and _is_secret(name):
+        return PLACEHOLDER
+    match value:
+        case None | str() | int():
+            return value
+        case Decimal():
+            return format(value, "f")
+    return str(value)
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a field is called as a secret, or as something made of one: `psw_hash`."""
+    last = name.rpartition("__")[2].casefold()
+    return any(last == secret or last.startswith(f"{secret}_") for secret in SECRET_ARGUMENTS)

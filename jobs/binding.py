@@ -1,0 +1,265 @@
+"""From the cells of a row to the values of a call: by the columns of the input, or by what was given for all rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import anyio.to_thread
+
+from billing.abonents import Abonent
+from billing.concealing import PLACEHOLDER
+from billing.money import AmountError
+from billing.things import Thing
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.job import Row, Source
+from jobs.abonents import Abonents, whole_id
+from jobs.columns import Column, locate
+from jobs.errors import SecretGone
+from jobs.hiding import secret_places, without_secrets
+from jobs.kinds import Parameter, as_typed
+from jobs.services import Services
+from jobs.things import find
+from jobs.vault import Vault, is_token
+
+ABONENT: str = "abonent_id"
+NUMBER: str = "contract_number"
+USER: str = "user_id"
+LOGIN: str = "login"
+
+_OTHER_KEY = {ABONENT: NUMBER, USER: LOGIN}
+"""What people have instead of an id: the number on the contract, the name of an account."""
+
+_DOTS = "these dots stand for a secret that was not kept: write it anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A row whose values are known, each in its plain spelling. `abonent` is there when the row names one."""
+
+    row: Row
+    label: str
+    values: Mapping[str, str]
+    abonent: Abonent | None = None
+
+    def refused(self, reason: str, column: str | None = None) -> Refusal:
+        """This row, refused."""
+        return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)
+
+
+class Binding:
+    """Finds the columns of an input for what a call needs, and the values of its rows.
+
+    `names` are the values that a call needs; `parameters` tell how some of them are read, under which names a column
+    of theirs is found, and what `given` says for rows that say nothing. A row may name its subscriber by contract
+    number where the call needs `abonent_id`, and its account by login where it needs `user_id`. What is secret goes
+    into the vault: the values have tokens, the rows dots.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        source: Source,
+        names: Sequence[str],
+        parameters: Sequence[Parameter],
+        given: Mapping[str, str],
+        mapping: Mapping[str, str],
+    ) -> None:
+        self._services = services
+        self._abonents = Abonents(services)
+        self._source = source
+        self._names = tuple(names)
+        self._parameters = {parameter.name: parameter for parameter in parameters}
+        self._given = given
+        self._mapping = mapping
+        self._columns: dict[str, Column] | None = None
+        self._second_number: Column | None = None
+        self._vault = services.vault or Vault()
+        self._secret = {name for name in self._names if name in self._parameters and self._parameters[name].secret}
+        self._secret_places: frozenset[int] = frozenset()
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The column of each value that the rows say. Raises `InputRefused` for one that nobody says."""
+        if self._columns is None:
+            self._columns = self._find()
+            self._secret_places = self._hidden(self._columns)
+        return self._columns
+
+    @property
+    def secret_places(self) -> frozenset[int]:
+        """The columns that hold secrets, counted from 0. Raises `InputRefused`."""
+        _ = self.columns
+        return self._secret_places
+
+    async def bind(self, rows: Sequence[Row]) -> tuple[list[Bound], list[Refusal]]:
+        """The rows with their values, and those that cannot be taken. Raises `LookUpFailed`."""
+        columns = self.columns
+        read = [self._read(row, columns) for row in rows]
+        bound = [one for one in read if isinstance(one, Bound)]
+        refused = [one for one in read if isinstance(one, Refusal)]
+        if self._secret:
+            bound = await anyio.to_thread.run_sync(self._sealed, bound)
+        if ABONENT in self._names:
+            bound, unknown = await self._with_abonents(bound)
+            refused += unknown
+        if USER in self._names and LOGIN in columns:
+            bound, unknown = await self._with_users(bound)
+            refused += unknown
+        return bound, refused
+
+    def _find(self) -> dict[str, Column]:
+        wanted = {name: self._aliases(name) for name in self._names if self._of_rows(name)}
+        others = {_OTHER_KEY[name]: () for name in self._names if name in _OTHER_KEY}
+        found = locate(self._source.name, self._source.header, wanted | others, self._mapping)
+        columns = {name: column for name, column in found.items() if column is not None}
+        for name, other in _OTHER_KEY.items():
+            # An id says more than a number or a login: where both are there, the id is used.
+            second = columns.pop(other, None) if name in columns else None
+            if other == NUMBER:
+                self._second_number = second
+        missing = [name for name in self._names if not self._is_said(name, columns)]
+        if missing:
+            there = ", ".join(title.strip() for title in self._source.header)
+            name = missing[0]
+            besides = f" or {_OTHER_KEY[name]}" if name in _OTHER_KEY else ""
+            raise InputRefused(
+                f"{self._source.name} has no column {name}{besides}; it has: {there}. Say which column it is with "
+                f"--map {name}=COLUMN, or give one value for all rows with --set {name}=…"
+            )
+        return columns
+
+    def _of_rows(self, name: str) -> bool:
+        parameter = self._parameters.get(name)
+        return parameter is None or parameter.columns is not None
+
+    def _aliases(self, name: str) -> tuple[str, ...]:
+        parameter = self._parameters.get(name)
+        return (parameter.columns or ()) if parameter else ()
+
+    def _is_said(self, name: str, columns: Mapping[str, Column]) -> bool:
+        if name in columns or _OTHER_KEY.get(name, "") in columns:
+            return True
+        parameter = self._parameters.get(name)
+        return bool(self._given.get(name)) or (parameter is not None and parameter.optional)
+
+    def _hidden(self, columns: Mapping[str, Column]) -> frozenset[int]:
+        called = [word for name in self._secret for word in (name, *self._aliases(name))]
+        found = {columns[name].place for name in self._secret if name in columns}
+        return secret_places(self._source.header, called) | found
+
+    def _read(self, row: Row, columns: Mapping[str, Column]) -> Bound | Refusal:
+        kept = without_secrets(row, self._secret_places)
+        values: dict[str, str] = {}
+        label = next((columns[name].of(row) for name in self._telling() if name in columns), "")
+        for name in (*self._names, *(other for other in _OTHER_KEY.values() if other in columns)):
+            column = columns.get(name)
+            text = column.of(row) if column else ""
+            if not text:
+                values[name] = self._given.get(name, "")
+                if column and not values[name] and not self._may_be_empty(name):
+                    return Refusal(row.line, column.name, label[:64], "the cell is empty", kept.cells)
+                continue
+            if name in self._secret and text.startswith(PLACEHOLDER):
+                return Refusal(row.line, name, label[:64], _DOTS, kept.cells)
+            parameter = self._parameters.get(name)
+            try:
+                values[name] = (parameter.parse if parameter else as_typed)(text)
+            except ValueError as error:
+                where = column.name if column else name
+                return Refusal(row.line, where, label[:64], _fault(error, row, column), kept.cells)
+        return Bound(kept, label, values)
+
+    def _telling(self) -> Iterator[str]:
+        """The values that a row may be called by, the best first."""
+        yield from (name for name in (*_OTHER_KEY.values(), *self._names) if name not in self._secret)
+
+    def _sealed(self, bound: Sequence[Bound]) -> list[Bound]:
+        """The rows with tokens for their secrets, which are in the vault then; done in a thread."""
+        self._require_given()
+        open_ones = [
+            (place, name, value)
+            for place, one in enumerate(bound)
+            for name in self._secret
+            if (value := one.values[name]) and not is_token(value)
+        ]
+        tokens = self._vault.seal([value for _, _, value in open_ones])
+        values = [dict(one.values) for one in bound]
+        for (place, name, _), token in zip(open_ones, tokens, strict=True):
+            values[place][name] = token
+        return [replace(one, values=veiled) for one, veiled in zip(bound, values, strict=True)]
+
+    def _require_given(self) -> None:
+        """Refuse rows that would be sent with what was given for all of them once, and is wiped by now."""
+        if not self._vault.keeps:
+            return
+        for name in sorted(self._secret):
+            if is_token(given := self._given.get(name, "")):
+                try:
+                    self._vault.open([given])
+                except SecretGone as error:
+                    raise InputRefused(
+                        f"what --set {name}=… gave for all rows is kept no longer, for it is wiped when a run is at "
+                        f"its end: give the rows a column {name}, or begin a new run"
+                    ) from error
+
+    def _may_be_empty(self, name: str) -> bool:
+        parameter = self._parameters.get(name)
+        return parameter.optional if parameter else name not in _OTHER_KEY and name not in _OTHER_KEY.values()
+
+    async def _with_abonents(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
+        by_number = NUMBER in self.columns
+        column = self.columns.get(NUMBER if by_number else ABONENT)
+        keys = {one.values[NUMBER] if by_number else whole_id(one.values[ABONENT]) for one in bound}
+        if by_number:
+            found = dict(await self._abonents.by_contract_numbers({str(key) for key in keys}))
+        else:
+            found = dict(await self._abonents.by_ids({key for key in keys if isinstance(key, int)}))
+        known: list[Bound] = []
+        refused: list[Refusal] = []
+        for one in bound:
+            key = one.values[NUMBER] if by_number else whole_id(one.values[ABONENT])
+            abonent = found.get(key, str(key))
+            if isinstance(abonent, str):
+                refused.append(one.refused(abonent, column.name if column else None))
+                continue
+            if contradiction := self._contradiction(one, abonent):
+                refused.append(contradiction)
+                continue
+            label = abonent.contract_number or f"abonent {abonent.id}"
+            known.append(Bound(one.row, label, {**one.values, ABONENT: str(abonent.id)}, abonent))
+        return known, refused
+
+    def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:
+        """A number that names another subscriber than the id: whose row it is, only a person can say."""
+        said = self._second_number.of(one.row) if self._second_number else ""
+        if not self._second_number or said in {"", abonent.contract_number}:
+            return None
+        is_named = f"abonent {abonent.id} has the contract number {abonent.contract_number!r}"
+        return one.refused(f"{is_named}, this column says {said!r}", self._second_number.name)
+
+    async def _with_users(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
+        found = await find(self._services, "Users", [{LOGIN: one.values[LOGIN]} for one in bound], ("id", LOGIN))
+        known: list[Bound] = []
+        refused: list[Refusal] = []
+        for one, things in zip(bound, found, strict=True):
+            if len(things) != 1:
+                refused.append(one.refused(_not_one(one.values[LOGIN], things), self.columns[LOGIN].name))
+                continue
+            known.append(Bound(one.row, one.label, {**one.values, USER: things[0].values["id"] or ""}))
+        return known, refused
+
+
+def _fault(error: ValueError, row: Row, column: Column | None) -> str:
+    """What is wrong with a cell; of an amount the place as well, counted in the cell as it is."""
+    if column is None or not isinstance(error, AmountError):
+        return str(error)
+    cell = row.cells[column.place]
+    before = len(cell) - len(cell.lstrip())
+    return f"column {column.place + 1}, character {before + error.position}: {error}"
+
+
+def _not_one(login: str, things: Sequence[Thing]) -> str:
+    if not things:
+        return f"there is no account with the login {login!r}"
+    ids = ", ".join(str(thing.values["id"]) for thing in things)
+    return f"several accounts have the login {login!r}: {ids}; name the one that is meant by its user_id"

@@ -1,0 +1,99 @@
+"""`call`: any chain of the REST API as a job, with its rows in its placeholders.
+
+What a chain does is told from its methods: `get → set → save` sets fields and is known by them, `get → delete` is
+known by what is gone, reading chains write down what they are answered; of all others nothing is known but what the
+operator says.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from billing.selects import select_of
+from jobs.effects.calls import AnyCall, Knowledge
+from jobs.effects.deletions import Deletions, is_deletion
+from jobs.effects.effect import Planned
+from jobs.effects.fields import Fields, is_fields
+from jobs.effects.readings import Readings, is_reading
+from jobs.effects.ways_back import of_deleted
+from jobs.errors import ParameterRefused
+from jobs.kinds import JobKind, Parameter
+from jobs.services import Services
+from jobs.templates import Template, parse
+
+CALL: Final = "call"
+YES: Final = "yes"
+
+OWN: Final = (
+    Parameter("model", "the model, as AdminAccounts; typed as --model"),
+    Parameter("chain", "the methods with their arguments, a JSON list of texts; typed as --chain, once a method"),
+    Parameter("fields", "the fields wanted of the last object, with commas; typed as --fields", ""),
+    Parameter("repeatable", "whether the call does no harm twice; typed as --repeatable", "", (YES, "")),
+    Parameter("look_up", "a select that finds the effect of a row, by its :placeholders; typed as --look-up", ""),
+)
+
+
+def chain_text(links: Sequence[str]) -> str:
+    """The links of a chain as the one text that a run remembers."""
+    return msgspec.json.encode([link.strip() for link in links]).decode()
+
+
+def template_of(parameters: Mapping[str, str]) -> Template:
+    """The chain of a call. Raises `ParameterRefused` for what is none."""
+    try:
+        links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
+    except msgspec.MsgspecError as error:
+        raise ParameterRefused(f"chain: this is no JSON list of texts: {error}") from error
+    fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
+    return parse(parameters.get("model", ""), links, fields)
+
+
+def call_kind(parameters: Mapping[str, str]) -> JobKind:
+    """The kind of job that a chain makes: its placeholders are parameters that rows or `--set` give a value.
+
+    Raises `ParameterRefused` where there is no chain, or none that can be read.
+    """
+    return _kind(template_of(parameters))
+
+
+def _kind(template: Template) -> JobKind:
+    holes = tuple(Parameter(name, "a placeholder of the chain", columns=()) for name in template.names)
+    return JobKind(
+        name=CALL,
+        recipes=(),
+        summary="make any call for each row, its values in the placeholders of a chain",
+        parameters=(*OWN, *(hole for hole in holes if hole.name not in {one.name for one in OWN})),
+        effect=_effect,
+        call=str(template),
+        example=EXAMPLE,
+        way_back="as far as its methods tell: fields are set back, what was deleted or called is left to a person",
+    )
+
+
+EXAMPLE: Final = (
+    "carbon-migrate run call --model AdminAccounts --chain 'objects.get {\"account_id_abonents\": {id}}' --chain "
+    "'set {\"limit_warning\": \"-12000\"}' --chain save --sql 'select id from abonents where parent_id = 1316'"
+)
+"""The vendor's own third recipe."""
+
+
+def _effect(services: Services, parameters: Mapping[str, str]) -> Planned:
+    template = template_of(parameters)
+    look_up = parameters.get("look_up", "")
+    if is_fields(template):
+        return Fields(services, template)
+    if is_deletion(template):
+        return Deletions(services, template, partial(of_deleted, services, template.model))
+    if is_reading(template):
+        return Readings(services, template)
+    if look_up:
+        select_of(look_up)
+    return AnyCall(services, template, Knowledge(parameters.get("repeatable") == YES, look_up))
+
+
+LISTED: Final = _kind(
+    parse("AdminAccounts", ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "…"}', "save"))
+)
+"""As the list of jobs shows it."""

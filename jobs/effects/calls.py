@@ -1,0 +1,139 @@
+"""Any other call: what it does is known to nobody here, so nothing is guessed.
+
+Unless it is said to be repeatable, it is never sent again on a guess: a select tells whether a lost call had its
+effect, and where there is none, a person has to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from billing.answers import created_id
+from billing.calls import describe
+from billing.database import Database
+from billing.exchange import Answered
+from billing.statements import Statement
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted, Evidence
+from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
+from jobs.binding import ABONENT, Bound
+from jobs.effects.effect import NoWayBack, WayBack
+from jobs.evidence import evidence_of
+from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
+from jobs.services import Services
+from jobs.templates import Template
+
+NO_WAY_TO_LOOK = (
+    "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give "
+    "--look-up SELECT that finds it, or --repeatable if the call does no harm twice"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the operator says of the call: whether it can be repeated, and a select that finds its effect, or ""."""
+
+    repeatable: bool = False
+    look_up: str = ""
+
+
+class AnyCall:
+    """A `Planned` effect. The business key of a row is all that the call takes from it."""
+
+    def __init__(self, services: Services, template: Template, knowledge: Knowledge) -> None:
+        self.repeatable = knowledge.repeatable
+        self._services = services
+        self._template = template
+        self._look_up = Statement("look-up", knowledge.look_up) if knowledge.look_up else None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of the chain."""
+        return self._template.names
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the operator should know before agreeing."""
+        if self.repeatable or self._look_up:
+            return ()
+        return (NO_WAY_TO_LOOK,)
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items; nothing is asked for."""
+        return Prepared(tuple(self._item(one) for one in bound), ())
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+        """Nothing: nobody knows what to look for."""
+        return {}
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Make the call."""
+        exchange = await self._services.client.send(payload_of(item).call)
+        match exchange:
+            case Answered(result):
+                return Accepted(created_id(result))
+        return evidence_of(exchange)
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """What the select finds. Raises `LookUpFailed`."""
+        if self._look_up is None:
+            reason = CannotLook("no look-up was given for this call: look in the billing whether it is there")
+            return {item.item_id: reason for item in items}
+        found = await self._found(items)
+        return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """Whether the select finds it. Raises `LookUpFailed`."""
+        if self._look_up is None:
+            return {}
+        found = await self._found(items)
+        missing = "the look-up finds nothing"
+        return {item_id: Reading(None, missing if answer is None else None) for item_id, answer in found.items()}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return describe(payload_of(item).call)
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+        """None: nobody knows what the call does."""
+        return NoWayBack(f"nobody knows what {' → '.join(self._template.methods)} does to {self._template.model}")
+
+    async def _found(self, items: Sequence[Item]) -> dict[int, str | None]:
+        """By item_id, the first column of the first row that the select finds, None where it finds none."""
+        wanted = self._look_up
+        if wanted is None:
+            return {}
+
+        def read(database: Database) -> dict[int, str | None]:
+            answers: dict[int, str | None] = {}
+            for item in items:
+                row = next(iter(database.query(wanted, payload_of(item).key)), None)
+                answers[item.item_id] = None if row is None else str(row[0])
+            return answers
+
+        return await self._services.read(read)
+
+    def _item(self, one: Bound) -> NewItem:
+        values = {name: one.values[name] for name in self.names}
+        key = "/".join(values.values()) or "1"
+        abonent = one.abonent
+        payload = Payload(
+            model=self._template.model,
+            steps=steps_of(*((step.method, step.arguments) for step in self._template.fill(values))),
+            fields=self._template.fields,
+            abonent=abonent.id if abonent else 0,
+            key=values,
+        )
+        return NewItem(
+            key=key,
+            label=one.label or key,
+            lane=f"{ACCOUNT}{abonent.account_id}"
+            if abonent
+            else f"{self._template.model}:{values.get(ABONENT, key)}",
+            payload=packed(payload),
+            line=one.row.line,
+            row=one.row.cells,
+        )

@@ -1,0 +1,348 @@
+"""New objects: `objects.create` [S]. It must not be repeated: a second one would be a second entry.
+
+A new object is known again by its mark, or by its fields where the model has no comment to put a mark in. The mark is
+put in when the call is sent, for the run's name and the item's number are known then.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+import msgspec
+
+from billing.abonents import Abonent
+from billing.answers import created_id
+from billing.calls import NOTHING, Call, Step, describe
+from billing.exchange import Exchange, Refused
+from billing.money import wire
+from billing.operations import OPENING_BALANCE
+from billing.things import Thing, plain
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.errors import InputRefused, LookUpFailed
+from engine.evidence import Evidence, Lost, NotSent, RowRefused
+from engine.job import Absent, Different, Found, Prepared, Reading, Sighting
+from jobs import marks
+from jobs.binding import Bound
+from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference, fields_of, room_for_text
+from jobs.effects.effect import Taken, WayBack
+from jobs.evidence import evidence_of, is_of_another
+from jobs.operations import Sum, balances, resembling, some_of, two_decimals
+from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
+from jobs.services import Services
+from jobs.templates import Template
+from jobs.things import differences, find, in_words
+
+CREATE: Final = "objects.create"
+
+Back: TypeAlias = Callable[[Mapping[str, str]], WayBack]
+"""What takes an effect back, by the parameters of the undo."""
+
+TakeBack: TypeAlias = Callable[[Sequence[Taken]], Awaitable[Prepared]]
+"""What items of an earlier run become in the run that takes them back."""
+
+
+async def _nothing(taken: Sequence[Taken]) -> Prepared:  # noqa: ARG001 - the door
+    return Prepared((), ())
+
+
+class Creations:
+    """A `Planned` effect; with `taking_back` it is the `Reversal` of another one.
+
+    `comment` is what rows that say nothing get as theirs: one that leaves no room for the mark is the input's fault.
+    """
+
+    repeatable = False
+    cautions: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        services: Services,
+        template: Template,
+        back: Back,
+        *,
+        comment: str = "",
+        taking_back: TakeBack = _nothing,
+    ) -> None:
+        self._services = services
+        self._template = template
+        self._kind = CREATABLES[template.model]
+        self._back = back
+        self._comment = comment
+        self._taking_back = taking_back
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of the call."""
+        return self._template.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items, with what is there already. Raises `LookUpFailed`, `InputRefused`."""
+        model, services = self._template.model, self._services
+        room = await room_for_text(services, model)
+        if fault := _too_long(self._comment, room):
+            raise InputRefused(fault)
+        whose = [(one, one.abonent) for one in bound if one.abonent is not None]
+        payloads = [payload_for(model, self._template.fill(one.values)[0].arguments, who.id) for one, who in whose]
+        there = await self._there(payloads)
+        before = await balances(services, [payload.abonent for payload in payloads if _may_set_balance(payload)])
+        entries = [
+            self._entry(one, who, _with_balance(payload, before), things, room)
+            for (one, who), payload, things in zip(whose, payloads, there, strict=True)
+        ]
+        entries += [one.refused("it is not said whose it is to be") for one in bound if one.abonent is None]
+        return Prepared(
+            tuple(one for one in entries if isinstance(one, NewItem)),
+            tuple(one for one in entries if isinstance(one, Refusal)),
+        )
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+        """Entries of the same kind on the same subscribers that bear no mark of ours. Raises `LookUpFailed`.
+
+        An operation of the same type and sum, unless it was reversed; a connected service of the same id.
+        """
+        payloads = {item.key: unpacked(item.payload) for item in items}
+        if self._template.model == "FinanceOperations":
+            sums = {key: _sum_of(payload) for key, payload in payloads.items()}
+            return await resembling(self._services, sums)
+        if self._template.model == "UsersUsluga":
+            return await self._same_services(payloads)
+        return {}
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Create the object, its comment marked with run and item."""
+        payload = payload_of(item)
+        if _overwrites(payload) and (moved := await self._moved(payload)):
+            return moved
+        call = self._call(payload, run.name, item.number)
+        return _evidence(await self._services.client.send(call), payload, (run.name, item.number))
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off, None where nobody can tell. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        """Whether the objects are there, as they were sent. Raises `LookUpFailed`."""
+        found = await created(self._services, run.name, items)
+        return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
+        """What the objects are now. Raises `LookUpFailed`.
+
+        Where an entry was to bring a balance back, the balance is read as well: what a type of operation does to it
+        is the billing's to know.
+        """
+        found = await created(self._services, run.name, items)
+        payloads = {item.item_id: payload_of(item) for item in items}
+        wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
+        now = await balances(self._services, wanted)
+        return {key: _reading(payload, found[key], now.get(payload.abonent)) for key, payload in payloads.items()}
+
+    def shown(self, run_name: str, item: Item) -> str:
+        """The call, with its mark."""
+        return describe(self._call(payload_of(item), run_name, item.number))
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:
+        """What takes back what was created."""
+        return self._back(how)
+
+    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+        """What items of an earlier run become. Raises `LookUpFailed`."""
+        return await self._taking_back(taken)
+
+    async def _moved(self, payload: Payload) -> Evidence | None:
+        """Why a balance is not to be set back now: a payment that came after the plan would be lost."""
+        try:
+            now = (await balances(self._services, [payload.abonent])).get(payload.abonent)
+        except LookUpFailed as error:
+            return NotSent(f"what the balance is now cannot be read: {error}")
+        then = Decimal(payload.was[BALANCE] or 0)
+        if now == then:
+            return None
+        said = "not known" if now is None else two_decimals(now)
+        return RowRefused(f"changed since the plan: the balance was {two_decimals(then)}, and now it is {said}")
+
+    def _call(self, payload: Payload, run_name: str, number: int) -> Call:
+        ((method, arguments),) = payload.steps
+        if self._kind.comment:
+            text = str(arguments.get(self._kind.comment) or "")
+            arguments = {**arguments, self._kind.comment: marks.with_mark(text, run_name, number)}
+        # What tells the object from others comes back with its key: an answer that bears another mark is of another
+        # request.
+        return Call(payload.model, (Step(method, arguments),), _telling(self._kind, payload))
+
+    async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[Thing]]:
+        """What each new object would stand beside, where it bears no mark."""
+        if self._kind.comment or not payloads:
+            return [()] * len(payloads)
+        keys = [payload.key for payload in payloads]
+        return await find(self._services, self._template.model, keys, fields_of(payloads))
+
+    def _entry(
+        self, one: Bound, abonent: Abonent, payload: Payload, there: Sequence[Thing], room: int | None
+    ) -> NewItem | Refusal:
+        arguments = payload.steps[0][1]
+        if fault := _too_long(str(arguments.get(self._kind.comment) or ""), room):
+            return one.refused(fault, self._kind.comment)
+        equal = [thing for thing in there if not differences(payload.wanted, thing)]
+        if there and not equal:
+            return one.refused(_taken(self._kind, payload, there))
+        amount = arguments.get(self._kind.amount) if self._kind.amount else None
+        return NewItem(
+            key="/".join(str(arguments.get(name)) for name in self._kind.same),
+            label=one.label,
+            lane=f"{ACCOUNT}{abonent.account_id}",
+            payload=packed(payload),
+            amount=None if amount is None else Decimal(str(amount)),
+            line=one.row.line,
+            row=one.row.cells,
+            skip_reason=f"already as wanted: {self._kind.described(equal[0], payload.wanted)}" if equal else None,
+        )
+
+    async def _same_services(self, payloads: Mapping[str, Payload]) -> dict[str, str]:
+        keys = [{**payload.key, "usluga_id": str(payload.wanted["usluga_id"])} for payload in payloads.values()]
+        found = await find(self._services, "UsersUsluga", keys, self._kind.fields(("usluga_id",)))
+        said: dict[str, str] = {}
+        for key, things in zip(payloads, found, strict=True):
+            alike = [
+                self._kind.described(thing, ("usluga_id",))
+                for thing in things
+                if self._kind.counts(thing) and marks.find(thing.values.get("comment") or "") is None
+            ]
+            if alike:
+                said[key] = some_of(alike)
+        return said
+
+
+def payload_for(
+    model: str,
+    arguments: Mapping[str, object],
+    abonent: int,
+    *,
+    was: Mapping[str, str | None] = NOTHING,
+    balance: str | None = None,
+) -> Payload:
+    """The payload of a new object for a subscriber; `balance` is what the account shall have in the end, if known."""
+    kind = CREATABLES[model]
+    spelled = {name: plain(name, value) for name, value in arguments.items()}
+    apart = {*kind.found_by, *kind.moving, kind.comment}
+    wanted: dict[str, str | None] = {
+        name: value for name, value in spelled.items() if name not in apart and value is not None
+    }
+    return Payload(
+        model=model,
+        steps=steps_of((CREATE, arguments)),
+        abonent=abonent,
+        key={name: spelled.get(name) or "" for name in kind.found_by},
+        wanted=wanted if balance is None else {**wanted, BALANCE: balance},
+        was=dict(was),
+    )
+
+
+def _overwrites(payload: Payload) -> bool:
+    """Whether an entry sets a balance back, in place of adding to what there is."""
+    wanted = payload.wanted.get(BALANCE)
+    return (
+        wanted is not None and BALANCE in payload.was and Decimal(wanted) == Decimal(payload.wanted["op_summa"] or 0)
+    )
+
+
+def _sum_of(payload: Payload) -> Sum:
+    return Sum(payload.abonent, int(payload.key["op_type_id"]), Decimal(payload.wanted["op_summa"] or 0))
+
+
+def _may_set_balance(payload: Payload) -> bool:
+    return payload.key.get("op_type_id") == str(OPENING_BALANCE)
+
+
+def _with_balance(payload: Payload, before: Mapping[int, Decimal]) -> Payload:
+    """Keep what the balance was: an entry of type 8 sets it, and what it set can be brought back only with this."""
+    if payload.abonent not in before:
+        return payload
+    return msgspec.structs.replace(payload, was={BALANCE: wire(before[payload.abonent])})
+
+
+def _too_long(text: str, room: int | None) -> str | None:
+    """A comment that the database cuts off would lose its mark, and with it the way to look."""
+    if room is None or len(text) <= room:
+        return None
+    return (
+        f"the billing keeps {room + marks.ROOM} characters of a comment, and {marks.ROOM} of them are for the mark: "
+        f"shorten this one to {room} characters"
+    )
+
+
+def _taken(kind: Creatable, payload: Payload, there: Sequence[Thing]) -> str:
+    which = in_words(payload.key).replace("_id ", " ")
+    found = ", ".join(kind.described(thing, payload.wanted) for thing in there)
+    return (
+        f"{which} has another value already: {found}, and the row says {kind.sent(payload.wanted)}. This job adds "
+        f"and never changes: change it with the job `call`, {payload.model}: objects.get by its id → set → save"
+    )
+
+
+def _telling(kind: Creatable, payload: Payload) -> tuple[str, ...]:
+    """The fields that tell a new object from those of other requests."""
+    if kind.comment:
+        return (kind.key, kind.comment)
+    return (kind.key, *kind.found_by, *payload.wanted)
+
+
+def _evidence(exchange: Exchange, payload: Payload, own: tuple[str, int]) -> Evidence:
+    kind = CREATABLES[payload.model]
+    match exchange:
+        case Refused(text) if _blames_fields(text, kind, payload):
+            # The attributes of the call are the recipe's own, so it is `fields` that is at fault; whether the billing
+            # reads that before or after it creates is not known [?], hence the look-up decides.
+            return Lost(f"refused, but perhaps only after it was entered: {text}")
+    return evidence_of(exchange, lambda result: created_id(result) if _is_ours(result, payload, own) else None)
+
+
+def _blames_fields(text: str, kind: Creatable, payload: Payload) -> bool:
+    said = text.casefold()
+    # A model of custom attributes may well refuse the attribute that a row names.
+    named = any(name in said for name in _telling(kind, payload))
+    return "атрибут" in said and (named or bool(kind.comment))
+
+
+def _is_ours(result: object, payload: Payload, own: tuple[str, int]) -> bool:
+    """Whether an answer may be that to our request; one that tells nothing of the object may."""
+    kind, fields = CREATABLES[payload.model], _fields_of(result)
+    if is_of_another(result, payload.model):
+        return False
+    if kind.comment:
+        comment = fields.get(kind.comment)
+        return not comment or marks.find(str(comment)) == own
+    sent = {**payload.key, **payload.wanted}
+    return all(plain(name, fields[name]) == value for name, value in sent.items() if name in fields)
+
+
+def _fields_of(result: object) -> Mapping[str, object]:
+    """The fields in the answer to a create, from whichever shape the billing chose."""
+    match result:
+        case [{"fields": dict() as fields}] | {"fields": dict() as fields}:
+            return fields
+        case [dict() as fields] | (dict() as fields):
+            return fields
+    return {}
+
+
+def _sighting(payload: Payload, found: Sequence[Thing]) -> Sighting:
+    if not found:
+        return Absent()
+    differs = difference(payload, found)
+    return Different(differs) if differs else Found(found[0].values.get(CREATABLES[payload.model].key))
+
+
+def _reading(payload: Payload, found: Sequence[Thing], balance: Decimal | None) -> Reading:
+    kind, differs = CREATABLES[payload.model], difference(payload, found)
+    there = None
+    if kind.amount and len(found) == 1 and kind.counts(found[0]):
+        there = Decimal(found[0].values[kind.amount] or 0)
+    wanted = payload.wanted.get(BALANCE)
+    if differs is None and wanted is not None and balance is not None and balance != Decimal(wanted):
+        differs = (
+            f"{kind.described(found[0], ())} is entered, but the balance is {two_decimals(balance)} and not "
+            f"{two_decimals(Decimal(wanted))}: either there were operations after it, or the billing does something "
+            "else with this type"
+        )
+    return Reading(there, differs)

@@ -1,0 +1,103 @@
+"""The door between a job and what its calls do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol, TypeAlias
+
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Evidence
+from engine.job import Prepared, Reading, Sighting
+from jobs.binding import Bound
+from jobs.payloads import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An item of an earlier run that is to be taken back; `cells` are its row in the undo's input."""
+
+    item_id: int
+    number: int
+    key: str
+    label: str
+    payload: Payload
+    amount: Decimal | None
+    answer: str | None
+    cells: tuple[str, ...]
+
+
+class Effect(Protocol):
+    """What the items of a run do, and how to find out whether they have done it. Items carry a `Payload`."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the call may be sent again when nobody knows what became of it."""
+        ...
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Make the one call of the item. Never calls twice; raises nothing for what network or billing do."""
+        ...
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off and concerns the items. Raises `LookUpFailed`."""
+        ...
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        """What became of the items, by item_id. Raises `LookUpFailed`."""
+        ...
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
+        """What the billing now says of the items, by item_id. Raises `LookUpFailed`."""
+        ...
+
+    def shown(self, run_name: str, item: Item) -> str:
+        """The call of the item as one readable line, without secrets."""
+        ...
+
+    def way_back(self, how: Mapping[str, str]) -> "Reversal | NoWayBack":
+        """What takes the effect back, as far as it can be; `how` are the parameters of the undo."""
+        ...
+
+
+class Planned(Effect, Protocol):
+    """An effect that rows of an input are turned into."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The values that it needs of each row, or of the parameters."""
+        ...
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the operator should know before agreeing, each a sentence; nothing for most."""
+        ...
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
+        ...
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+        """By key, what is there already that looks like the same entry made by hand. Raises `LookUpFailed`."""
+        ...
+
+
+class Reversal(Effect, Protocol):
+    """An effect that takes another one back."""
+
+    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+        """Turn items of the earlier run into items that take them back, `undoes` set on each.
+
+        What someone has changed since is left alone: skipped, with a reason that names both values. What cannot be
+        taken back is refused. Raises `LookUpFailed`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoWayBack:
+    """An effect that cannot be taken back; the text says why, and what a person can do."""
+
+    text: str
+
+
+WayBack: TypeAlias = Reversal | NoWayBack

@@ -1,0 +1,404 @@
+"""Fields of an object that is there already: `objects.get → set → save`, one request [S].
+
+It can be repeated: setting a field twice sets it once. What is as wanted already is never sent. What was there before
+is kept with the item, and taking it back is the same effect the other way round.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import msgspec
+
+from billing.answers import objects
+from billing.calls import describe
+from billing.errors import BillingError
+from billing.exchange import Answered, Exchange
+from billing.things import ADDRESSES, MODELS, Key, Thing, Values
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Accepted, Evidence, Lost
+from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
+from jobs.binding import Bound
+from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.evidence import evidence_of, is_of_another
+from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
+from jobs.services import Services
+from jobs.templates import Template, parse
+from jobs.things import differences, find, in_words, lane_of, spelled
+
+Check: TypeAlias = Callable[[Bound, Thing], str | None]
+"""A precondition of the vendor's: says why a row cannot be taken, None when it can."""
+
+GET: Final = "objects.get"
+SET: Final = "set"
+SAVE: Final = "save"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is peculiar to some fields.
+
+    `renewed` are emptied so that the billing issues a new value, as an address from a pool: any other value than the
+    old one is as wanted. `cleared` may be emptied by the billing once it has acted. `check` is a precondition.
+    `no_way_back` says why the effect cannot be taken back, "" where it can.
+    """
+
+    renewed: frozenset[str] = frozenset()
+    cleared: frozenset[str] = frozenset()
+    check: Check | None = None
+    no_way_back: str = ""
+
+
+PLAIN: Final = Traits()
+
+
+def in_order(first: str, last: str) -> Check:
+    """Refuses a row whose `last` day or moment is before its `first`; both in their plain spelling."""
+
+    def check(bound: Bound, _: Thing) -> str | None:
+        begins, ends = bound.values[first], bound.values[last]
+        return f"it would end at {ends}, before it begins at {begins}" if ends < begins else None
+
+    return check
+
+
+class Fields:
+    """A `Planned` effect and its own `Reversal`. An item has no amount: fields are no money that adds up."""
+
+    repeatable = True
+    cautions: tuple[str, ...] = ()
+
+    def __init__(self, services: Services, template: Template, traits: Traits = PLAIN) -> None:
+        self._services = services
+        self._template = template
+        self._traits = traits
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of the chain."""
+        return self._template.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items: the objects read in bulk, what is as wanted already skipped. Raises `LookUpFailed`."""
+        bound, unreadable = self._readable(bound)
+        steps = [self._template.fill(one.values) for one in bound]
+        keys = [_key(get.arguments) for get, *_ in steps]
+        wanted = [spelled(assigned.arguments) for _, assigned, *_ in steps]
+        fields = dict.fromkeys(name for fields in wanted for name in fields)
+        known = MODELS.get(self._template.model)
+        marked = ("deleted",) if known and "deleted" in known.fields else ()
+        found = await find(self._services, self._template.model, keys, (*fields, *marked))
+        entries: list[NewItem | Refusal] = [
+            self._entry(one, key, things, shall, [(step.method, step.arguments) for step in call])
+            for one, key, things, shall, call in zip(bound, keys, found, wanted, steps, strict=True)
+        ]
+        return _prepared([*entries, *unreadable])
+
+    def _readable(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
+        """The rows that can be sent, and those whose money is none to the billing either."""
+        good: list[Bound] = []
+        bad: list[Refusal] = []
+        for one in bound:
+            try:
+                spelled(self._template.fill(one.values)[1].arguments)
+            except ValueError as error:
+                bad.append(one.refused(f"{error}: money is written as -1234.50 here"))
+            else:
+                good.append(one)
+        return good, bad
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+        """Nothing: a field that is as wanted is skipped."""
+        return {}
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Set the fields."""
+        payload = payload_of(item)
+        telling = (name for name in payload.key if name in _TELLING)
+        wanted = dict.fromkeys((_own_key(payload.model), *telling, *sorted(self._traits.renewed)))
+        exchange = await self._services.client.send(payload.call.asking(*wanted))
+        if other := _answer_of_another(exchange, item, payload):
+            return Lost(other)
+        evidence = evidence_of(exchange)
+        return Accepted(self._renewed(exchange)) if isinstance(evidence, Accepted) else evidence
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """Whether the fields are as wanted. Raises `LookUpFailed`.
+
+        Another value is `Absent`: the call may be repeated, and whoever set that value did it before ours.
+        """
+        now = await self._now(items)
+        return {item.item_id: self._sighting(one) for item, one in zip(items, now, strict=True)}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """What the fields are now. Raises `LookUpFailed`.
+
+        One that the billing clears once it has acted is as wanted when it is empty: the call was answered.
+        """
+        now = await self._now(items)
+        return {item.item_id: self._reading(one) for item, one in zip(items, now, strict=True)}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return describe(payload_of(item).call)
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is one way only
+        """The same, the other way round."""
+        if self._traits.no_way_back:
+            return NoWayBack(self._traits.no_way_back)
+        return Fields(self._services, self._template)
+
+    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+        """Set the fields to what they were, unless somebody has changed them since. Raises `LookUpFailed`."""
+        if not taken:
+            return Prepared((), ())
+        model = taken[0].payload.model
+        fields = dict.fromkeys(name for one in taken for name in one.payload.wanted)
+        found = await find(self._services, model, [one.payload.key for one in taken], tuple(fields))
+        return _prepared([_back(one, things) for one, things in zip(taken, found, strict=True)])
+
+    def _entry(
+        self,
+        one: Bound,
+        key: Key,
+        things: Sequence[Thing],
+        wanted: Mapping[str, str | None],
+        steps: Sequence[tuple[str, Mapping[str, object]]],
+    ) -> NewItem | Refusal:
+        if not all(key.values()):
+            return one.refused(
+                f"{' and '.join(name for name in key if not key[name])} is empty: which object is meant?"
+            )
+        if len(things) != 1:
+            return one.refused(_not_one(self._template.model, key, len(things)))
+        (thing,) = things
+        if thing.values.get("deleted") == "1":
+            return one.refused(f"{_which(self._template.model, key)} is deleted")
+        if reason := self._traits.check and self._traits.check(one, thing):
+            return one.refused(reason)
+        if thing.abonent_id is not None and thing.account_id is None:
+            return one.refused(f"abonent {thing.abonent_id} has no account")
+        was = {name: thing.values.get(name) for name in wanted}
+        payload = Payload(
+            model=self._template.model,
+            steps=steps_of(*steps),
+            abonent=thing.abonent_id or 0,
+            key=dict(key),
+            wanted=dict(wanted),
+            was=was,
+        )
+        return NewItem(
+            key="/".join(key.values()),
+            # What people call it says more than the id that the row has.
+            label=thing.label if one.label in {"", *key.values()} else one.label,
+            lane=lane_of(self._template.model, key, thing),
+            payload=packed(payload),
+            line=one.row.line,
+            row=one.row.cells,
+            skip_reason=f"already as wanted: {in_words(was)}" if self._is_there(payload, thing) else None,
+        )
+
+    async def _now(self, items: Sequence[Item]) -> list["_Now"]:
+        payloads = [payload_of(item) for item in items]
+        fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
+        model = payloads[0].model if payloads else self._template.model
+        found = await find(self._services, model, [payload.key for payload in payloads], tuple(fields))
+        return [self._stands(payload, things) for payload, things in zip(payloads, found, strict=True)]
+
+    def _stands(self, payload: Payload, things: Sequence[Thing]) -> "_Now":
+        if len(things) != 1:
+            return _Now(gone=_not_one(payload.model, payload.key, len(things)))
+        (thing,) = things
+        renewed = {name: thing.values.get(name) for name in sorted(self._traits.renewed & payload.wanted.keys())}
+        return _Now(payload.wanted, self._different(payload, thing), issued=renewed)
+
+    def _sighting(self, now: "_Now") -> Sighting:
+        if now.gone is not None:
+            return CannotLook(now.gone)
+        return Absent() if now.differs else Found(_as_answer(now.issued))
+
+    def _reading(self, now: "_Now") -> Reading:
+        differs = {name: there for name, there in now.differs.items() if there or name not in self._traits.cleared}
+        if now.gone is not None or not differs:
+            return Reading(None, now.gone)
+        wanted = {name: now.wanted[name] for name in differs}
+        return Reading(None, f"wanted {in_words(wanted)}; there is {in_words(differs)}")
+
+    def _different(self, payload: Payload, thing: Thing) -> dict[str, str | None]:
+        """The fields that are not as wanted; what was to be issued is as wanted when it is another than before.
+
+        One that is empty, and that the billing may have cleared, is not: whether it has is for `read_back` to say,
+        and not for a look-up, which would take a call that never arrived for one that is done.
+        """
+        differs = differences(payload.wanted, thing)
+        for name in self._traits.renewed & differs.keys():
+            if differs[name] is not None and differs[name] != payload.was.get(name):
+                del differs[name]
+        return differs
+
+    def _is_there(self, payload: Payload, thing: Thing) -> bool:
+        """Whether nothing is to be done.
+
+        An address is issued anew only where the other fields change as well: the same plan a second time would give
+        everybody another address.
+        """
+        return differences(payload.wanted, thing).keys() <= self._traits.renewed
+
+    def _renewed(self, exchange: Exchange) -> str | None:
+        """What the billing issued, as JSON, to be known again when it is taken back."""
+        match exchange:
+            case Answered(dict() as result) if self._traits.renewed:
+                try:
+                    (fields,) = objects(result)
+                except (BillingError, ValueError):
+                    return None
+                return _as_answer({name: fields[name] for name in sorted(self._traits.renewed) if name in fields})
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """An object held against what was wanted of it, and the fields that differ, each with what it is.
+
+    `gone` says why nothing can be told of it; `issued` are the fields that the billing issues, as they are.
+    """
+
+    wanted: Values = field(default_factory=dict)
+    differs: Values = field(default_factory=dict)
+    gone: str | None = None
+    issued: Values = field(default_factory=dict)
+
+
+def fields(
+    model: str, get: str, assign: str, save: str = SAVE, *, traits: Traits = PLAIN
+) -> Callable[[Services, Mapping[str, str]], Fields]:
+    """How a recipe says it: `fields("Abonents", '{"id": {abonent_id}}', '{"operator_id": {operator}}')`."""
+    template = parse(model, (f"{GET} {get}", f"{SET} {assign}", save))
+    return lambda services, _: Fields(services, template, traits)
+
+
+def is_fields(template: Template) -> bool:
+    """Whether a chain sets fields of one object and saves it, and nothing else."""
+    return (
+        template.methods == (GET, SET, SAVE)
+        and bool(template.links[0].arguments)
+        and bool(template.links[1].arguments)
+    )
+
+
+def _key(arguments: Mapping[str, object]) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in arguments.items()}
+
+
+def _prepared(entries: Sequence[NewItem | Refusal]) -> Prepared:
+    return Prepared(
+        tuple(one for one in entries if isinstance(one, NewItem)),
+        tuple(one for one in entries if isinstance(one, Refusal)),
+    )
+
+
+_TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})
+"""Fields of a key that the answer is asked for, to tell whose it is."""
+
+
+def _own_key(model: str) -> str:
+    return "op_id" if model == "FinanceOperations" else "id"
+
+
+def _which(model: str, key: Mapping[str, str]) -> str:
+    return f"{model} with {', '.join(f'{name} {value}' for name, value in key.items())}"
+
+
+def _not_one(model: str, key: Mapping[str, str], number: int) -> str:
+    if not number and (subscriber := key.get("account_id_abonents")):
+        return f"abonent {subscriber} has no account"
+    if not number:
+        return f"there is no {_which(model, key)}"
+    which = ", ".join(f"{name} {value}" for name, value in key.items())
+    return f"{number} of {model} have {which}: name one by its id"
+
+
+def _answer_of_another(exchange: Exchange, item: Item, payload: Payload) -> str | None:
+    """An answer to another request says nothing about ours, however well it looks."""
+    match exchange:
+        case Answered({"fields": dict() as fields} as result):
+            if is_of_another(result, payload.model):
+                return f"an answer about another model than {payload.model}, which was asked for"
+            own = _own_key(payload.model)
+            asked = {own if name == "pk" else name: value for name, value in payload.key.items()}
+            if payload.model == "AdminAccounts" and item.lane.startswith(ACCOUNT):
+                # Asked for by its subscriber, and answered by its own id.
+                asked.setdefault(own, item.lane.removeprefix(ACCOUNT))
+            for name, value in asked.items():
+                if name in fields and str(fields[name]) != value:
+                    return f"an answer about {payload.model} {fields[name]}, and {value} was asked for"
+    return None
+
+
+def _back(one: Taken, things: Sequence[Thing]) -> NewItem | Refusal:
+    payload = one.payload
+    if len(things) != 1:
+        return Refusal(None, None, one.label, _not_one(payload.model, payload.key, len(things)), one.cells)
+    (thing,) = things
+    was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
+    sent = {**payload.wanted, **_issued(one.answer)}
+    reason = None
+    if now == was:
+        reason = f"already as it was: {in_words(was)}"
+    elif now != sent:
+        reason = f"changed since: the run set {in_words(sent)}, and now it is {in_words(now)}"
+    get, (_, assigned), save = payload.steps
+    reversed_ = Payload(
+        model=payload.model,
+        steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
+        abonent=payload.abonent,
+        key=payload.key,
+        wanted=was,
+        was=now,
+    )
+    return NewItem(
+        key=one.key,
+        label=one.label,
+        lane=lane_of(payload.model, payload.key, thing),
+        payload=packed(reversed_),
+        row=one.cells,
+        skip_reason=reason,
+        undoes=one.item_id,
+    )
+
+
+def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> object:
+    """An old value as a call takes it, in the form of the new one.
+
+    No address is written as an empty text [S], all else that is not there as null [?].
+    """
+    if value is None:
+        return "" if name in ADDRESSES else None
+    new = assigned.get(name)
+    if isinstance(new, int) and value.isascii() and value.removeprefix("-").isdigit():
+        return int(value)
+    if isinstance(new, str) and len(new) == len(_MOMENT) and len(value) == len(_DAY):
+        # The plain spelling leaves a midnight out; the recipe says it [S].
+        return f"{value}{_MOMENT.removeprefix(_DAY)}"
+    return value
+
+
+_DAY: Final = "2019-06-01"
+_MOMENT: Final = "2019-06-01 00:00:00"
+
+
+def _as_answer(issued: Mapping[str, object]) -> str | None:
+    """What the billing issued, as an item keeps it."""
+    return msgspec.json.encode(issued).decode() if issued else None
+
+
+def _issued(answer: str | None) -> dict[str, str | None]:
+    """What the billing issued in place of what was emptied, as `send` has kept it."""
+    if not answer or not answer.startswith("{"):
+        return {}
+    issued: dict[str, object] = msgspec.json.decode(answer, type=dict[str, object])
+    return spelled(issued)

@@ -1,0 +1,157 @@
+"""Payments: `Abonents: objects.get → add_payment {SUM_IN}` [I].
+
+One carries no mark, so it is recognised by its sum alone. It must not be repeated. At planning the subscriber's last
+operation is kept: what is newer and of the same sum may be ours, or somebody's payment of the same time. So nothing
+newer of that sum, of whatever type but an act, means absent; and what is there is left to a person, unless the
+parameter `recognise` says that the sum tells.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from billing.calls import describe
+from billing.exchange import Answered, Exchange
+from billing.operations import RECEIPT
+from billing.things import Thing, plain
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted, Evidence, Lost
+from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
+from jobs.abonents import flag
+from jobs.binding import Bound
+from jobs.effects import reversals
+from jobs.effects.effect import WayBack
+from jobs.effects.entries import FIELDS, LAST, MODEL, SUM_IN, listed, since
+from jobs.evidence import evidence_of
+from jobs.operations import Sum, newest, resembling, two_decimals
+from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
+from jobs.services import Services
+from jobs.templates import parse
+from jobs.things import find
+
+ASK: Final = "ask"
+SUM: Final = "sum"
+
+_TEMPLATE: Final = parse("Abonents", ('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'))
+
+
+class Payments:
+    """A `Planned` effect; `recognise` is `ask` or `sum`."""
+
+    repeatable = False
+    cautions: tuple[str, ...] = ()
+
+    def __init__(self, services: Services, recognise: str = ASK) -> None:
+        self._services = services
+        self._recognise = recognise
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subscriber and the amount."""
+        return _TEMPLATE.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items, each with the subscriber's last operation. Raises `LookUpFailed`."""
+        whose = [(one, one.abonent) for one in bound if one.abonent is not None]
+        last = await newest(self._services, [abonent.id for _, abonent in whose])
+        items = [
+            NewItem(
+                key=str(abonent.id),
+                label=one.label,
+                lane=f"{ACCOUNT}{abonent.account_id}",
+                payload=packed(_payload(one.values, abonent.id, last[abonent.id])),
+                amount=Decimal(one.values["amount"]),
+                line=one.row.line,
+                row=one.row.cells,
+            )
+            for one, abonent in whose
+        ]
+        return Prepared(tuple(items), ())
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+        """Receipts of the same sum that bear no mark of ours. Raises `LookUpFailed`."""
+        return await resembling(
+            self._services,
+            {item.key: Sum(unpacked(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items},
+        )
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Enter the payment."""
+        payload = payload_of(item)
+        return _evidence(await self._services.client.send(payload.call), payload)
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """What is newer and of the same sum. Raises `LookUpFailed`."""
+        by_sum = self._recognise == SUM
+        return {item.item_id: _sighting(things, by_sum=by_sum) for item, things in await self._newer(items)}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """What is newer and of the same sum. Raises `LookUpFailed`."""
+        return {item.item_id: _reading(item, things) for item, things in await self._newer(items)}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return describe(payload_of(item).call)
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:
+        """As for all operations, where it can be told which one is the payment's."""
+        return reversals.way_back(self._services, how)
+
+    async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
+        payloads = [payload_of(item) for item in items]
+        keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
+        found = await find(self._services, MODEL, keys, FIELDS)
+        return [
+            (item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things))
+            for item, payload, things in zip(items, payloads, found, strict=True)
+        ]
+
+
+def payments(services: Services, parameters: Mapping[str, str]) -> Payments:
+    """How the recipe says it."""
+    return Payments(services, parameters["recognise"])
+
+
+def _payload(values: Mapping[str, str], abonent: int, last: int) -> Payload:
+    return Payload(
+        model=_TEMPLATE.model,
+        steps=steps_of(*((step.method, step.arguments) for step in _TEMPLATE.fill(values))),
+        abonent=abonent,
+        key={"id": str(abonent)},
+        wanted={SUM_IN: plain(SUM_IN, values["amount"])},
+        was={LAST: str(last)},
+    )
+
+
+def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
+    match exchange:
+        # What the billing answers here is not documented [?]: an object tells whose answer it is, all else does not.
+        case Answered({"pk": int() | str() as pk, "model": str() as model}) if model == MODEL:
+            return Accepted(str(pk))
+        case Answered({"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
+            return Lost(f"an answer about {model} {pk}, and it was asked for a payment of abonent {payload.abonent}")
+    return evidence_of(exchange)
+
+
+def _sighting(newer: Sequence[Thing], *, by_sum: bool) -> Sighting:
+    if not newer:
+        return Absent()
+    if by_sum and len(newer) == 1 and not flag(newer[0].values["storno"]):
+        return Found(newer[0].values["op_id"])
+    return CannotLook(
+        f"a payment bears no mark, and since the plan there is {listed(newer)}: it may be this row's, or somebody "
+        "else's. Look in the billing which it is"
+    )
+
+
+def _reading(item: Item, newer: Sequence[Thing]) -> Reading:
+    amount = item.amount or Decimal(0)
+    sent = f"sent {two_decimals(amount)}; since the plan the billing has"
+    live = [thing for thing in newer if not flag(thing.values["storno"])]
+    if len(newer) == 1 and live:
+        return Reading(amount)
+    return Reading(amount if live else None, f"{sent} {listed(newer) or 'no operation of that sum'}")

@@ -1,0 +1,155 @@
+"""The gauges of a run against the billing: what is watched beside it, so that it does no harm."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from billing.database import Database
+from billing.statements import Statement, statement
+from engine.disk import disk_gauge
+from engine.errors import InputRefused, LookUpFailed
+from engine.hours import hours_gauge
+from engine.policy import Policy
+from engine.throttle import Gauge, Measure
+from jobs.services import Services, told_to_engine
+
+log = structlog.get_logger(__name__)
+
+STACKS: Final = ("ACCOUNT_STACK", "EVENTS_STACK_COMPACT", "EVENTS_STACK")
+"""What a saved object passes through before it has its effect, in this order [D, V]."""
+
+LOW: Final = 0.8
+"""Of a threshold: what was held above it goes on at this share of it."""
+
+MEASURED_EVERY: Final = 600.0
+"""Seconds after which the billing's clock is asked for again: it may have been set, or have moved to summer time."""
+
+
+async def gauges_of(services: Services, policy: Callable[[], Policy], journal: Path) -> Sequence[Gauge]:
+    """All that a run is watched by. `policy` gives the thresholds in force, which may change; 0 or None is none.
+
+    Raises `InputRefused` for a select that gives no number, and `LookUpFailed`.
+    """
+    gauges = [
+        disk_gauge(journal, lambda: policy().min_disk),
+        hours_gauge(lambda: policy().hours, BillingClock(services).now),
+        *await _stack_gauges(services, lambda: policy().max_stack),
+    ]
+    if policy().max_latency is not None:
+        gauges.append(_latency_gauge(services, lambda: policy().max_latency))
+    if (select := policy().throttle_sql) is not None:
+        gauges.append(await _select_gauge(services, select, policy().throttle_above))
+    return gauges
+
+
+class BillingClock:
+    """The billing's wall clock, as its own answers tell it: ours, set right by what both said at one moment."""
+
+    def __init__(self, services: Services, here: Callable[[], datetime] = datetime.now) -> None:
+        self._services = services
+        self._here = here
+        self._offset: timedelta | None = None
+        self._measured = 0.0
+
+    async def now(self) -> datetime:
+        """What time it is there. Raises `LookUpFailed` while nobody has been told yet."""
+        if self._offset is None or time.monotonic() - self._measured > MEASURED_EVERY:
+            await self._measure()
+        return self._here() + (self._offset or timedelta())
+
+    async def _measure(self) -> None:
+        self._measured = time.monotonic()
+        try:
+            with told_to_engine():
+                health = await self._services.client.health()
+        except LookUpFailed:
+            # A billing that is away does not set its clock.
+            if self._offset is None:
+                raise
+            return
+        there = _moment(health.server_time)
+        if there is None:
+            log.warning("the billing tells no time: the hours are those of this machine", said=health.server_time)
+            self._offset = timedelta()
+            return
+        # It was read about half of the way ago.
+        self._offset = there - self._here() + timedelta(seconds=health.seconds / 2)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time as the billing writes it, `2025-11-24 03:34:09` or with a `T` and a zone, always local there [V, ?]."""
+    try:
+        return datetime.fromisoformat(text or "").replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+async def _stack_gauges(services: Services, threshold: Callable[[], int]) -> list[Gauge]:
+    """One for each stack that this billing has; none without its database, for nobody can see them then."""
+    if services.database is None:
+        return []
+    found = {name for (name,) in await services.read(_tables)}
+    return [_stack_gauge(services, name, threshold) for name in STACKS if name in found]
+
+
+def _tables(database: Database) -> list[tuple[str]]:
+    return list(database.query(statement("stacks", "tables"), {"names": STACKS}))
+
+
+def _stack_gauge(services: Services, name: str, threshold: Callable[[], int]) -> Gauge:
+    depth = statement("stacks", name)
+
+    async def measure() -> Measure | None:
+        most = threshold()
+        if not most:
+            return None
+        return Measure(await _number(services, depth), most, int(LOW * most), grows=True)
+
+    return Gauge(name, measure)
+
+
+def _latency_gauge(services: Services, threshold: Callable[[], float | None]) -> Gauge:
+    """How long the smallest question takes: a canary for those who work on the billing meanwhile."""
+
+    async def measure() -> Measure | None:
+        most = threshold()
+        if most is None:
+            return None
+        with told_to_engine():
+            seconds = (await services.client.health()).seconds
+        text = f"latency: the billing takes {seconds:.2g} s for its version, {most:g} s are the most"
+        return Measure(seconds, most, LOW * most, text=text)
+
+    return Gauge("latency", measure, every=5.0)
+
+
+async def _select_gauge(services: Services, select: str, above: float) -> Gauge:
+    """A select of the operator's own; asked once at the beginning, so that a mistyped one is told before a call."""
+
+    async def measure() -> Measure:
+        found = await _number(services, Statement("of --throttle-sql", select))
+        return Measure(found, above, above, text=f"--throttle-sql {found:,g} > {above:,g}")
+
+    try:
+        await measure()
+    except LookUpFailed as error:
+        raise InputRefused(f"--throttle-sql {select!r}: {error}") from error
+    return Gauge("--throttle-sql", measure, every=5.0)
+
+
+async def _number(services: Services, query: Statement) -> float:
+    """The one number that a select gives. Raises `LookUpFailed`, also when it gives something else."""
+
+    def read(database: Database) -> float:
+        try:
+            ((number,),) = islice(database.query(query), 2)
+            return float(number)
+        except (TypeError, ValueError, KeyError) as error:
+            raise LookUpFailed("it does not give one row with one number") from error
+
+    return await services.read(read)

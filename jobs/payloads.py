@@ -1,0 +1,65 @@
+"""What an item keeps of its call: the whole of it, what was there before, and whose it is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from billing.calls import Call, Step
+from checkpoints.records import Item
+from jobs.services import Services
+
+ACCOUNT: Final = "account:"
+"""Begins the lane of an item that changes what belongs to somebody's account."""
+
+
+class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One call, made when the row was frozen, so that a resumed run sends what was shown.
+
+    `key` finds the object again, `wanted` are the fields as they shall be and `was` as they were before, each in its
+    one plain spelling (`billing.things.plain`). `abonent` is the subscriber, 0 where there is none.
+    """
+
+    model: str
+    steps: tuple[tuple[str, dict[str, object]], ...]
+    fields: tuple[str, ...] = ()
+    abonent: int = 0
+    key: dict[str, str] = {}
+    wanted: dict[str, str | None] = {}
+    was: dict[str, str | None] = {}
+
+    @property
+    def call(self) -> Call:
+        """The call as it is sent."""
+        return Call(self.model, tuple(Step(method, arguments) for method, arguments in self.steps), self.fields)
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Payload).decode
+
+
+def packed(payload: Payload) -> str:
+    """A payload as the journal keeps it."""
+    return _encode(payload).decode()
+
+
+def unpacked(text: str) -> Payload:
+    """A payload from what the journal keeps."""
+    return _decode(text)
+
+
+def payload_of(item: Item) -> Payload:
+    """The payload of an item."""
+    return _decode(item.payload)
+
+
+def steps_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[str, object]], ...]:
+    """Steps as a payload keeps them."""
+    return tuple((method, dict(arguments)) for method, arguments in steps)
+
+
+async def undrained(services: Services, items: Sequence[Item]) -> str | None:
+    """What of the billing's stacks is not worked off and concerns these items. Raises `LookUpFailed`."""
+    accounts = [int(item.lane.removeprefix(ACCOUNT)) for item in items if item.lane.startswith(ACCOUNT)]
+    abonents = [payload.abonent for item in items if (payload := payload_of(item)).abonent]
+    return await services.undrained(accounts, abonents) if accounts or abonents else None

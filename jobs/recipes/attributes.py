@@ -1,0 +1,29 @@
+"""Jobs on the attributes that a billing's owner has added to subscribers."""
+
+from typing import Final
+
+from jobs.effects.ways_back import creations
+from jobs.kinds import JobKind, Parameter, an_id, at_most
+from jobs.recipes.keys import ABONENT
+
+_LONGEST: Final = 255
+
+ATTRIBUTE: Final = JobKind(
+    name="attribute",
+    recipes=(29,),
+    summary="give subscribers a custom attribute; a value that is there already is never changed",
+    parameters=(
+        ABONENT,
+        Parameter("attribute", "id of the attribute", parse=an_id, columns=("attribute_id",)),
+        Parameter("value", "the value", parse=at_most(_LONGEST), columns=("attribute_value",)),
+    ),
+    effect=creations(
+        "AttributeValues",
+        '{"abonent_id": {abonent_id}, "attribute_id": {attribute}, "attribute_value": "{value}"}',
+    ),
+    call='AttributeValues: objects.create(abonent_id=…, attribute_id=7, attribute_value="…")',
+    example="carbon-migrate run attribute attributes.csv --set attribute=7",
+    way_back="the values are deleted by their ids, where nobody has changed them since",
+)
+
+ATTRIBUTES: Final = (ATTRIBUTE,)

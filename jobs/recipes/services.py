@@ -1,0 +1,37 @@
+"""Jobs that connect services to subscribers."""
+
+from typing import Final
+
+from jobs.effects.ways_back import creations
+from jobs.kinds import JobKind, Parameter, an_id, at_most
+from jobs.marks import LONGEST_TEXT
+from jobs.recipes.keys import ABONENT, FOLDER
+
+CONNECT_SERVICE: Final = JobKind(
+    name="connect-service",
+    recipes=(8,),
+    summary="connect a service, as a promised payment, to subscribers",
+    statement="of_folder",
+    parameters=(
+        FOLDER,
+        ABONENT,
+        Parameter("usluga", "id of the service", parse=an_id, columns=("usluga_id",)),
+        Parameter(
+            "manager",
+            "id of the administrator in whose name it is done; the job `administrators` lists them",
+            parse=an_id,
+            columns=("manager_id",),
+        ),
+        Parameter("comment", "comment of the service, before its mark", "", parse=at_most(LONGEST_TEXT), columns=()),
+    ),
+    effect=creations(
+        "UsersUsluga",
+        '{"abonent_id": {abonent_id}, "usluga_id": {usluga}, "manager_id": {manager}, "comment": "{comment}"}',
+        comment="comment",
+    ),
+    call='UsersUsluga: objects.create(abonent_id=…, usluga_id=240, manager_id=33, comment="… [cm run/number]")',
+    example="carbon-migrate run connect-service subscribers.csv --set usluga=240 --set manager=33",
+    way_back="the services are deleted by their ids, where nobody has changed them since",
+)
+
+SERVICES: Final = (CONNECT_SERVICE,)

@@ -1,0 +1,121 @@
+"""Jobs on subscribers: operator, tariff, recalculation, voluntary block, the history of blocks."""
+
+import datetime as dt
+from typing import Final
+
+from jobs.dates import a_date, a_moment, first_of_a_month
+from jobs.effects.fields import Traits, fields, in_order
+from jobs.kinds import JobKind, Parameter, an_id
+from jobs.recipes.keys import ABONENT
+
+_BY_ID: Final = '{"id": {abonent_id}}'
+
+OPERATOR: Final = JobKind(
+    name="operator",
+    recipes=(15,),
+    summary="move subscribers to another operator",
+    statement="of_operator",
+    parameters=(
+        Parameter("from", "id of the operator that they are with", "", parse=an_id),
+        ABONENT,
+        Parameter("operator", "id of the operator that they are moved to", parse=an_id, columns=("operator_id",)),
+    ),
+    effect=fields("Abonents", _BY_ID, '{"operator_id": {operator}}'),
+    call="Abonents: objects.get(id=…) → set(operator_id=1444) → save()",
+    example="carbon-migrate run operator --set from=3 --set operator=1444",
+)
+
+RECALCULATE: Final = JobKind(
+    name="recalculate",
+    recipes=(20,),
+    summary="recalculate subscribers from the first of a month, six months back at most",
+    parameters=(
+        ABONENT,
+        Parameter(
+            "since",
+            "the first of a month, as 2019-06-01",
+            parse=first_of_a_month(lambda: dt.datetime.now().date()),  # noqa: DTZ005 - the billing's day is local
+            columns=("need_recalc",),
+        ),
+    ),
+    effect=fields(
+        "Abonents",
+        _BY_ID,
+        '{"need_recalc": "{since}"}',
+        traits=Traits(
+            cleared=frozenset({"need_recalc"}),
+            no_way_back="a recalculation cannot be taken back: recalculate from the same month once what was wrong "
+            "is put right",
+        ),
+    ),
+    call='Abonents: objects.get(id=…) → set(need_recalc="2019-06-01") → save()',
+    example="carbon-migrate run recalculate subscribers.csv",
+    way_back="none: recalculate again, once what was wrong is put right",
+)
+
+TARIFF_NEXT: Final = JobKind(
+    name="tariff-next",
+    recipes=(25,),
+    summary="plan a change of tariff for a date",
+    parameters=(
+        ABONENT,
+        Parameter("tariff", "id of the next tariff", parse=an_id, columns=("tarif_next_id", "tarif_id")),
+        Parameter("date", "from when it counts", parse=a_date, columns=("tarif_next_date",)),
+    ),
+    effect=fields("Abonents", _BY_ID, '{"tarif_next_id": {tariff}, "tarif_next_date": "{date}"}'),
+    call='Abonents: objects.get(id=…) → set(tarif_next_id=7, tarif_next_date="2020-09-01") → save()',
+    example="carbon-migrate run tariff-next subscribers.csv --set tariff=7 --set date=2020-09-01",
+)
+
+TARIFF_NOW: Final = JobKind(
+    name="tariff-now",
+    recipes=(26,),
+    summary="change the tariff at once",
+    parameters=(
+        ABONENT,
+        Parameter("tariff", "id of the tariff", parse=an_id, columns=("tarif_id",)),
+    ),
+    effect=fields("Abonents", _BY_ID, '{"tarif_id": {tariff}}'),
+    call="Abonents: objects.get(id=…) → set(tarif_id=7) → save()",
+    example="carbon-migrate run tariff-now subscribers.csv --set tariff=7",
+)
+
+VOLUNTARY_BLOCK: Final = JobKind(
+    name="voluntary-block",
+    recipes=(28,),
+    summary="block subscribers at their own wish, from one day to another",
+    parameters=(
+        ABONENT,
+        Parameter("start", "the first day", parse=a_date, columns=("own_disabled_start",)),
+        Parameter("end", "the last day", parse=a_date, columns=("own_disabled_end",)),
+    ),
+    effect=fields(
+        "Abonents",
+        _BY_ID,
+        '{"own_disabled_start": "{start}", "own_disabled_end": "{end}"}',
+        traits=Traits(check=in_order("start", "end")),
+    ),
+    call='Abonents: objects.get(id=…) → set(own_disabled_start="2020-07-01", own_disabled_end="2020-07-31") → save()',
+    example="carbon-migrate run voluntary-block subscribers.csv --set start=2020-07-01 --set end=2020-07-31",
+)
+
+BLOCK_HISTORY: Final = JobKind(
+    name="block-history",
+    recipes=(19,),
+    summary="correct entries of the history of blocks",
+    parameters=(
+        Parameter("id", "id of the entry", parse=an_id, columns=()),
+        Parameter("time_changed", "when the block began", parse=a_moment, columns=()),
+        Parameter("time_del", "when it ended", parse=a_moment, columns=()),
+    ),
+    effect=fields(
+        "AbonentsBlockHistory",
+        '{"id": {id}}',
+        '{"time_changed": "{time_changed}", "time_del": "{time_del}"}',
+        traits=Traits(check=in_order("time_changed", "time_del")),
+    ),
+    call='AbonentsBlockHistory: objects.get(id=…) → set(time_changed="2019-06-01 00:00:00", time_del="…") → save()',
+    example="carbon-migrate run block-history --set id=118 --set time_changed=2019-06-01 --set time_del=2019-06-01",
+)
+
+SUBSCRIBERS: Final = (OPERATOR, RECALCULATE, TARIFF_NEXT, TARIFF_NOW, VOLUNTARY_BLOCK, BLOCK_HISTORY)

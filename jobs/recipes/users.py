@@ -1,0 +1,46 @@
+"""Jobs on accounts: the pools that they get their addresses from."""
+
+from typing import Final
+
+from jobs.effects.fields import Traits, fields
+from jobs.kinds import JobKind, Parameter, an_id
+from jobs.recipes.keys import FOLDER, USER
+
+SNAT_POOL: Final = JobKind(
+    name="snat-pool",
+    recipes=(6,),
+    summary="move the accounts of a folder's subscribers to a pool of SNAT addresses",
+    statement="users_of_folder",
+    parameters=(
+        FOLDER,
+        USER,
+        Parameter("pool", "id of the pool", parse=an_id, columns=("snat_pull",)),
+    ),
+    effect=fields(
+        "Users",
+        '{"id": {user_id}}',
+        '{"snatip": "", "snat_pull": "{pool}"}',
+        traits=Traits(renewed=frozenset({"snatip"})),
+    ),
+    call='Users: objects.get(id=…) → set(snatip="", snat_pull="1030") → save()',
+    example="carbon-migrate run snat-pool --set folder=1000 --set pool=1030",
+)
+
+IP_POOL: Final = JobKind(
+    name="ip-pool",
+    recipes=(7,),
+    summary="move accounts to a pool of addresses, and let the billing issue a new one to each",
+    statement="users_of_folder",
+    parameters=(
+        FOLDER,
+        USER,
+        Parameter("pool", "id of the pool", parse=an_id, columns=("pull",)),
+    ),
+    effect=fields(
+        "Users", '{"id": {user_id}}', '{"ip": "", "pull": "{pool}"}', traits=Traits(renewed=frozenset({"ip"}))
+    ),
+    call='Users: objects.get(id=…) → set(ip="", pull="6") → save() | ip, pull',
+    example="carbon-migrate run ip-pool --set user_id=324 --set pool=6",
+)
+
+USERS: Final = (SNAT_POOL, IP_POOL)

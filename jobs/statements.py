@@ -1,0 +1,30 @@
+"""The statements of the catalogue's jobs, by their names: `jobs/sql/recipes.sql`."""
+
+from collections.abc import Mapping
+
+from billing.selects import select_of
+from billing.statements import statement
+from jobs.kinds import JobKind, Statement
+
+
+def text_of(wanted: Statement, parameters: Mapping[str, str]) -> str:
+    """The text of a job's own statement, "" where its rows come from a file."""
+    name = wanted if isinstance(wanted, str) else wanted(parameters)
+    return statement("recipes", name, "jobs").text if name else ""
+
+
+def own_select(kind: JobKind) -> str:
+    """The select that a job's rows come from where no others are given, "" where there is none."""
+    # A statement that the parameters choose is the one that is chosen where all of them are given.
+    return text_of(kind.statement, {one.name: one.name for one in kind.parameters}).strip()
+
+
+def asked_for(text: str) -> tuple[str, ...]:
+    """The `:names` of a select, "" having none. Raises `NotASelect`."""
+    return select_of(text).parameters if text else ()
+
+
+def without_own(kind: JobKind, parameters: Mapping[str, str]) -> dict[str, str]:
+    """The parameters, those emptied that only the job's own select asks for: its rows come from elsewhere."""
+    own = asked_for(own_select(kind))
+    return {name: "" if name in own else value for name, value in parameters.items()}

@@ -1,0 +1,247 @@
+"""Chains with placeholders, as people write them: `objects.get {"id": {id}}`, `set {"limit_warning": "{sum}"}`.
+
+`{name}` takes the row's value of that name. Within a JSON string it becomes a part of the text; where it stands alone
+it becomes a value: a whole number where the text is one, null where it is empty, text otherwise. `{{` and `}}` within
+a string are the braces themselves. All encoding is left to the libraries, so a value can break neither JSON nor form.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from billing.calls import Call, Step
+from jobs.errors import ParameterRefused
+
+_METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
+_HOLE: Final = re.compile(r"\{(?P<name>[A-Za-zА-Яа-яЁё_][\w ]*)\}")
+_WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_MARK: Final = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-zА-Яа-яЁё_][\w ]*)\}")
+"""Within a string, from left to right: a brace that is meant, or a placeholder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A placeholder that stands alone."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string with placeholders in it: the texts and, between them, the names."""
+
+    parts: tuple[str | Hole, ...]
+
+
+Tree: TypeAlias = "bool | int | str | Hole | Text | list[Tree] | dict[str, Tree] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One method of a chain and the shape of its arguments."""
+
+    method: str
+    arguments: Mapping[str, Tree]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A call whose values are still to come; `text` is how it was written, a link an entry."""
+
+    model: str
+    links: tuple[Link, ...]
+    fields: tuple[str, ...]
+    text: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders, each once, in their order."""
+        return tuple(dict.fromkeys(name for link in self.links for name in _names(dict(link.arguments))))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, in their order."""
+        return tuple(link.method for link in self.links)
+
+    def fill(self, values: Mapping[str, str]) -> tuple[Step, ...]:
+        """The steps with the values of a row in them. Raises KeyError for a placeholder without a value."""
+        return tuple(Step(link.method, _filled_object(link.arguments, values)) for link in self.links)
+
+    def call(self, values: Mapping[str, str]) -> Call:
+        """The whole call."""
+        return Call(self.model, self.fill(values), self.fields)
+
+    def __str__(self) -> str:
+        return f"{self.model}: {' → '.join(self.text)}"
+
+
+def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Template:
+    """A template from its links as typed.
+
+    Raises `ParameterRefused`, naming the link and the place in it, for what is no method with a JSON object.
+    """
+    if not (model.isidentifier() and model.isascii()):
+        raise ParameterRefused(f"--model {model}: this is not the name of a model, as AdminAccounts is one")
+    if not chain:
+        raise ParameterRefused(f"a call of {model} needs a method: give --chain 'objects.get {{\"id\": {{id}}}}'")
+    links = tuple(_link(number, text) for number, text in enumerate(chain, 1))
+    return Template(model, links, tuple(fields), tuple(text.strip() for text in chain))
+
+
+def _link(number: int, text: str) -> Link:
+    where = f"chain, link {number} ({text.strip()!r})"
+    found = _METHOD.match(text)
+    if found is None:
+        raise ParameterRefused(f"{where}: a method is expected first, as objects.get, set, or save")
+    rest = text[found.end() :]
+    if not rest.strip():
+        return Link(found["method"], {})
+    return Link(found["method"], _arguments(where, rest, found.end()))
+
+
+def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
+    marked, places = _marked(text)
+    try:
+        read = json.loads(marked, parse_float=_no_float, object_pairs_hook=_no_twins)
+    except json.JSONDecodeError as error:
+        column = offset + places(error.pos) + 1
+        raise ParameterRefused(
+            f"{where}, column {column}: this is not JSON: {error.msg}. Names and texts stand in double quotes, a "
+            'placeholder as {name} or within a text as "{name}"'
+        ) from error
+    except ValueError as error:
+        raise ParameterRefused(f"{where}: {error}") from error
+    if not isinstance(read, dict):
+        raise ParameterRefused(f'{where}: the arguments are an object in braces, as {{"id": {{id}}}}')
+    return {_plain_name(where, name): _tree(value) for name, value in read.items()}
+
+
+class _Places:
+    """From a place in the marked text back to the one in the text as typed."""
+
+    def __init__(self, shifts: Sequence[tuple[int, int]]) -> None:
+        self._shifts = shifts
+
+    def __call__(self, place: int) -> int:
+        before = [shift for start, shift in self._shifts if start <= place]
+        return place - (before[-1] if before else 0)
+
+
+_BARE: Final = "\ue002"
+"""Begins a JSON string that stands for a placeholder outside of quotes."""
+
+
+def _marked(text: str) -> tuple[str, _Places]:
+    """The text with each bare placeholder as a JSON string that is marked as one."""
+    out: list[str] = []
+    shifts: list[tuple[int, int]] = []
+    length = place = shift = 0
+    quoted = False
+    while place < len(text):
+        character = text[place]
+        hole = _HOLE.match(text, place) if character == "{" and not quoted else None
+        if hole is not None:
+            piece, step = json.dumps(f"{_BARE}{hole['name']}", ensure_ascii=False), len(hole[0])
+            shift += len(piece) - step
+        elif character == "\\" and quoted:
+            piece, step = text[place : place + 2], 2
+        else:
+            quoted ^= character == '"'
+            piece, step = character, 1
+        out.append(piece)
+        length += len(piece)
+        place += step
+        shifts.append((length, shift))
+    return "".join(out), _Places([one for one in shifts if one[1]])
+
+
+def _no_float(text: str) -> object:
+    raise ValueError(f'{text} is a number with a point: write money as a text, "{text}"')
+
+
+def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is given twice")
+    return dict(pairs)
+
+
+def _plain_name(where: str, name: str) -> str:
+    if name.startswith(_BARE) or _HOLE.search(name):
+        raise ParameterRefused(f"{where}: a placeholder cannot be the name of an argument")
+    return name
+
+
+def _tree(value: object) -> Tree:
+    match value:
+        case str() if value.startswith(_BARE):
+            return Hole(value.removeprefix(_BARE))
+        case str():
+            return _text(value)
+        case list():
+            return [_tree(one) for one in value]
+        case dict():
+            return {name: _tree(one) for name, one in value.items()}
+        case None | bool() | int():
+            return value
+    raise TypeError(f"{value!r} is no JSON value")
+
+
+def _text(value: str) -> str | Text:
+    parts: list[str | Hole] = []
+    said = ""
+    done = 0
+    for mark in _MARK.finditer(value):
+        said += value[done : mark.start()]
+        done = mark.end()
+        if mark["name"]:
+            parts += [said, Hole(mark["name"])]
+            said = ""
+        else:
+            said += mark[0][0]
+    said += value[done:]
+    return Text((*parts, said)) if parts else said
+
+
+def _names(tree: Tree) -> Iterator[str]:
+    match tree:
+        case Hole(name):
+            yield name
+        case Text(parts):
+            yield from (part.name for part in parts if isinstance(part, Hole))
+        case list():
+            for one in tree:
+                yield from _names(one)
+        case dict():
+            for one in tree.values():
+                yield from _names(one)
+
+
+def _filled_object(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:
+    return {name: _filled(one, values) for name, one in tree.items()}
+
+
+def _filled(tree: Tree, values: Mapping[str, str]) -> object:
+    match tree:
+        case Hole(name):
+            return typed(values[name])
+        case Text(parts):
+            return "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
+        case list():
+            return [_filled(one, values) for one in tree]
+        case dict():
+            return _filled_object(tree, values)
+    return tree
+
+
+def typed(text: str) -> int | str | None:
+    """A text as a value of JSON: null when empty, a whole number when it is written as one, else the text.
+
+    Contract numbers as 00123 and 1E5 are not written as whole numbers, and stay texts.
+    """
+    if not text:
+        return None
+    return int(text) if _WHOLE.fullmatch(text) else text

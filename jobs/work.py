@@ -1,0 +1,181 @@
+"""From a kind of job, its parameters and its rows to the `Job` that the engine works with."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Protocol
+
+from billing.database_errors import NotASelect
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.errors import InputRefused
+from engine.evidence import Evidence
+from engine.job import Job, Prepared, Reading, Row, Sighting, Source
+from jobs.binding import Binding
+from jobs.effects.effect import Effect, Planned, WayBack
+from jobs.hiding import guarded
+from jobs.inputs import Input, open_rows
+from jobs.kinds import JobKind
+from jobs.services import Services
+from jobs.statements import asked_for, own_select, text_of
+
+
+class Intended(Protocol):
+    """Rows, and what becomes of them."""
+
+    @property
+    def source(self) -> Source:
+        """Where they come from. Raises `InputRefused`."""
+        ...
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Rows to items and refusals. Raises `LookUpFailed`."""
+        ...
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+        """By key, what is there already that looks like the same entry. Raises `LookUpFailed`."""
+        ...
+
+
+class Work:
+    """A `Job`: rows that are intended, and the effect that their calls have."""
+
+    def __init__(
+        self, name: str, services: Services, intended: Intended, effect: Effect, cautions: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self.cautions = tuple(cautions)
+        self.repeatable = effect.repeatable
+        self._services = services
+        self._intended = intended
+        self._effect = effect
+
+    @property
+    def source(self) -> Source:
+        """Where the rows come from. Raises `InputRefused`."""
+        return self._intended.source
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Rows to items and refusals. Raises `LookUpFailed`."""
+        return await self._intended.prepare(rows)
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+        """By key, what is there already that looks like the same entry. Raises `LookUpFailed`."""
+        return await self._intended.resembling(items)
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Make the item's one call."""
+        return await self._effect.send(run, item)
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What the billing has not worked off of these. Raises `LookUpFailed`."""
+        return await self._effect.undrained(items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        """What became of the items. Raises `LookUpFailed`."""
+        return await self._effect.look_up(run, items)
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
+        """What the billing now says of the items. Raises `LookUpFailed`."""
+        return await self._effect.read_back(run, items)
+
+    async def probe(self) -> None:
+        """Ask the billing for its version. Raises `LookUpFailed`."""
+        await self._services.probe()
+
+    def shown(self, run_name: str, item: Item) -> str:
+        """The item's call as one readable line, without secrets."""
+        return self._effect.shown(run_name, item)
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:
+        """What takes the effect back."""
+        return self._effect.way_back(how)
+
+
+class FromInput:
+    """Rows of an input, planned by an effect."""
+
+    def __init__(
+        self, services: Services, kind: JobKind, parameters: Mapping[str, str], rows: Input, effect: Planned
+    ) -> None:
+        self._services = services
+        self._kind = kind
+        self._parameters = parameters
+        self._rows = rows
+        self._effect = effect
+
+    @cached_property
+    def _opened(self) -> tuple[Source, Binding]:
+        names, mapping = self._effect.names, self._rows.mapping
+        optional = {parameter.name for parameter in self._kind.parameters if parameter.optional}
+        needed = [name for name in names if name not in optional]
+        says_all = bool(needed or not names) and all(self._parameters.get(name) for name in needed)
+        self._check_used(says_all=says_all)
+        source = open_rows(
+            self._services,
+            self._rows,
+            self._parameters,
+            statement=text_of(self._kind.statement, self._parameters),
+            says_all=says_all,
+        )
+        binding = Binding(self._services, source, names, self._kind.parameters, self._parameters, mapping)
+        # Before anything is entered into the journal: a column that is missing is a refused input.
+        _ = binding.columns
+        return guarded(source, binding.secret_places), binding
+
+    def _check_used(self, *, says_all: bool) -> None:
+        """Refuse what was said for the job's own select where that select is not what the rows come from.
+
+        Whoever names a folder beside a file believes that the folder counts. Raises `InputRefused`.
+        """
+        own = asked_for(own_select(self._kind))
+        if not (self._rows.file or self._rows.sql or says_all):
+            if empty := [name for name in own if not self._parameters.get(name)]:
+                raise InputRefused(
+                    f"there is nothing to read rows from: give --set {empty[0]}=… for the job's own select, or name "
+                    "a file, - for standard input, or give --sql"
+                )
+            return
+        typed = () if self._rows.file else _names_of(self._rows.sql)
+        for name in own:
+            if self._parameters.get(name) and name not in {*self._effect.names, *typed}:
+                raise InputRefused(
+                    f"--set {name}=… chooses rows for the job's own select, and the rows come from elsewhere: "
+                    f"nothing would look at it. Leave out --set {name}=…, or the other rows"
+                )
+
+    @property
+    def source(self) -> Source:
+        """The rows. Raises `InputRefused` when they are not there or a column is missing."""
+        return self._opened[0]
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Cells to values, values to items. Raises `LookUpFailed`."""
+        bound, refused = await self._opened[1].bind(rows)
+        planned = await self._effect.plan(bound)
+        return Prepared(planned.items, _in_order((*refused, *planned.refusals)))
+
+    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+        """What the effect knows of. Raises `LookUpFailed`."""
+        return await self._effect.resembling(items)
+
+
+def cautions_of(job: Job) -> Sequence[str]:
+    """What whoever agrees to a run of the job should know, each a sentence."""
+    return job.cautions if isinstance(job, Work) else ()
+
+
+def _names_of(sql: str) -> tuple[str, ...]:
+    try:
+        return asked_for(sql)
+    except NotASelect:
+        # What is wrong with it is told when it is opened.
+        return ()
+
+
+def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
+    return tuple(sorted(refusals, key=lambda one: one.line or 0))
+
+
+def build(kind: JobKind, services: Services, parameters: Mapping[str, str], rows: Input) -> Job:
+    """The job, set up. Raises `ParameterRefused`; `InputRefused` comes when its source is asked for."""
+    effect = kind.effect(services, parameters)
+    return Work(kind.name, services, FromInput(services, kind, parameters, rows, effect), effect, effect.cautions)

@@ -1,0 +1,268 @@
+"""Format 2 of the journal: what was taken back, corrected rows, and how two lists differ."""
+
+import asyncio
+import contextlib
+import sqlite3
+import tempfile
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checkpoints.earlier import earlier_runs
+from checkpoints.errors import ForbiddenTransition, JournalTooNew, JournalUnreadable
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, Correction, Item, NewItem, NewRun, Refusal, Run, Twin
+from checkpoints.statements import formats
+from checkpoints.states import State
+from checkpoints.store import prepare
+from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page, states
+
+UNDO = NewRun("undo", {"run": "other"}, NEW_RUN.target, "run other")
+
+
+async def accepted(journal: Journal, run: Run, *, ends: State = State.ACCEPTED) -> list[Item]:
+    """All items of a run after they were sent, each of them ending so."""
+    items = await all_items(journal, run)
+    ids = [item.item_id for item in items]
+    await journal.claim(ids)
+    await journal.record([Change(item_id, ends, answer="1") for item_id in ids])
+    return await all_items(journal, run)
+
+
+async def undone(journal: Journal, items: list[Item], *, ends: State = State.ACCEPTED) -> list[Item]:
+    """The items of a run that has taken these back, or tried to."""
+    run = await undo_of(journal, items)
+    return await accepted(journal, run, ends=ends)
+
+
+async def undo_of(journal: Journal, items: list[Item]) -> Run:
+    run = await journal.create_run(UNDO)
+    new = [NewItem(f"x/{one.number}", one.label, one.lane, "{}", undoes=one.item_id) for one in items]
+    await journal.freeze(run, page(*new), keep)
+    return run
+
+
+async def standing(journal: Journal, run: Run) -> list[str]:
+    return [item.key for item in await journal.in_effect(run)]
+
+
+async def seen(journal: Journal, *items: NewItem) -> dict[str, list[Twin]]:
+    """What a new run would find of the keys of these items."""
+    found: dict[str, list[Twin]] = {}
+
+    def judge(item: NewItem, twins: object) -> NewItem:
+        assert isinstance(twins, list)
+        found[item.key] = list(twins)
+        return item
+
+    await journal.judged(await journal.create_run(NEW_RUN), items, judge)
+    return found
+
+
+# ---- what was taken back -----------------------------------------------------------------------------------------
+
+
+async def test_what_was_taken_back_is_no_longer_in_effect_and_may_be_entered_again(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"), new_item("b"))
+    first, _ = await accepted(journal, run)
+    await undone(journal, [first])
+    assert await standing(journal, run) == ["b"]
+    assert {key: len(twins) for key, twins in (await seen(journal, new_item("a"), new_item("b"))).items()} == {
+        "a": 0,
+        "b": 1,
+    }
+
+
+@pytest.mark.parametrize("ends", [State.REJECTED, State.UNKNOWN])
+async def test_an_undo_that_did_not_come_to_its_end_takes_nothing_back(journal: Journal, ends: State) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    await undone(journal, await accepted(journal, run), ends=ends)
+    assert await standing(journal, run) == ["a"]
+
+
+async def test_what_is_found_later_takes_back_as_well(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    (back,) = await undone(journal, await accepted(journal, run), ends=State.UNKNOWN)
+    await journal.record([Change(back.item_id, State.ACCEPTED)])
+    assert await standing(journal, run) == []
+    await journal.record([Change(back.item_id, State.APPLIED)])
+    assert await standing(journal, run) == []
+
+
+@settings(max_examples=15, deadline=None)
+@given(length=st.integers(0, 40), outcomes=st.lists(st.booleans(), max_size=3))
+def test_a_chain_of_any_length_counts_as_often_as_it_was_turned(length: int, outcomes: list[bool]) -> None:
+    async def check(path: Path) -> None:
+        async with open_journal(path) as journal:
+            run = await frozen_run(journal, new_item("a"))
+            chain = [await accepted(journal, run)]
+            for _ in range(length):
+                chain.append(await undone(journal, chain[-1]))
+            # Tries that came to nothing change nothing.
+            for is_unknown in outcomes:
+                await undone(journal, chain[-1], ends=State.UNKNOWN if is_unknown else State.REJECTED)
+            with contextlib.closing(sqlite3.connect(path)) as shell:
+                taken = [
+                    shell.execute("select taken_back from items where item_id = ?", (items[0].item_id,)).fetchone()[0]
+                    for items in chain
+                ]
+            # The last one stands; what it has taken back does not, and so on down to the first.
+            assert taken == [(length - place) % 2 for place in range(length + 1)]
+            assert await standing(journal, run) == ([] if length % 2 else ["a"])
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(check(Path(folder) / "journal.db"))
+
+
+async def test_what_an_undo_of_an_undo_is_about_to_restore_counts_already(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    back = await undone(journal, await accepted(journal, run))
+    forth = await undo_of(journal, back)
+    assert [twin.run for twin in (await seen(journal, new_item("a")))["a"]] == [run.name]
+    await accepted(journal, forth, ends=State.REJECTED)
+    assert (await seen(journal, new_item("a")))["a"] == []
+
+
+async def test_what_was_entered_anew_is_told_by_the_undo_that_would_be_undone(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"), new_item("b"))
+    items = await accepted(journal, run)
+    back = await undone(journal, items)
+    ids = [item.item_id for item in back]
+    assert await journal.entered_anew(ids) == {}
+    anew = await frozen_run(journal, new_item("a"))
+    assert await journal.entered_anew(ids) == {ids[0]: anew.name}
+    # Of another billing: nothing to do with it.
+    await frozen_run(journal, new_item("b"), new=NewRun("balances", {}, "elsewhere", "input.csv"))
+    assert await journal.entered_anew(ids) == {ids[0]: anew.name}
+    await undone(journal, await accepted(journal, anew))
+    assert await journal.entered_anew(ids) == {}
+    assert await journal.entered_anew([item.item_id for item in items]) == {}
+
+
+# ---- corrected rows ----------------------------------------------------------------------------------------------
+
+
+def refuse(item: NewItem, _twins: object) -> Refusal:
+    return Refusal(item.line, None, item.label, "no")
+
+
+async def test_a_corrected_row_takes_the_place_of_the_rejected_one(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a", "1"), new_item("b", "2"))
+    await accepted(journal, run, ends=State.REJECTED)
+    await journal.correct(run, [Correction(new_item("c", "5"), number=2)], keep)
+    assert await states(journal, run) == {"a": State.REJECTED, "b": State.REPLACED, "c": State.PENDING}
+    totals = await journal.totals(run)
+    assert totals.amounts == {State.REJECTED: 1, State.REPLACED: 2, State.PENDING: 5}
+    replaced = (await journal.items(run, {State.REPLACED}))[0]
+    assert (replaced.message or "").startswith("replaced by a corrected row")
+    assert [item.number for item in await all_items(journal, run)] == [1, 2, 3]
+
+
+async def test_a_corrected_row_mends_the_refused_one(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    bad = [Refusal(3, "amount", "x", "no number"), Refusal(4, "amount", "y", "no number")]
+    await journal.freeze(run, page(new_item("a"), refusals=bad), keep)
+    assert (await journal.totals(run)).refused == 2
+    found = await journal.find_refusal(run, line=3)
+    assert found is not None
+    assert found == ((await journal.refusals(run))[0][0], False)
+    await journal.correct(run, [Correction(new_item("b", line=3), refusal_id=found[0])], keep)
+    assert (await journal.totals(run)).refused == 1
+    assert [refusal.line for _, refusal in await journal.refusals(run)] == [4]
+    assert await journal.find_refusal(run, line=3) == (found[0], True)
+    assert await journal.find_refusal(run, refusal_id=found[0]) == (found[0], True)
+    assert await journal.find_refusal(run, line=5) is None
+    other = await journal.create_run(NEW_RUN)
+    assert await journal.find_refusal(other, refusal_id=found[0]) is None
+
+
+async def test_a_row_that_is_refused_again_replaces_nothing(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    await accepted(journal, run, ends=State.REJECTED)
+    (verdict,) = await journal.correct(run, [Correction(new_item("a"), number=1)], refuse)
+    assert isinstance(verdict, Refusal)
+    assert await states(journal, run) == {"a": State.REJECTED}
+
+
+async def test_a_replaced_item_stays_so_and_is_in_nobodys_way(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    (item,) = await accepted(journal, run, ends=State.REJECTED)
+    await journal.correct(run, [Correction(new_item("b"), number=1)], keep)
+    with pytest.raises(ForbiddenTransition):
+        await journal.record([Change(item.item_id, State.PENDING)])
+    assert (await seen(journal, new_item("a")))["a"] == []
+    assert await standing(journal, run) == []
+
+
+# ---- two lists ---------------------------------------------------------------------------------------------------
+
+
+async def test_how_two_lists_differ(journal: Journal) -> None:
+    old = await frozen_run(journal, new_item("a", "1"), new_item("b", "2"), new_item("c", "3"), new_item("e", "5"))
+    new = await frozen_run(
+        journal,
+        new_item("a", "1"),
+        new_item("b", "2.50"),
+        new_item("d", "4"),
+        new_item("e", "5", skip_reason="there"),
+    )
+    found = await journal.compare(old, new)
+    assert found.counts == {"another amount": 1, "gone": 1, "new": 1, "pending before, now skipped": 1}
+    told = {shift.key: (shift.kind, shift.before, shift.now) for shift in found.examples}
+    assert told["b"] == ("another amount", Decimal(2), Decimal("2.50"))
+    assert told["c"] == ("gone", Decimal(3), None)
+    assert told["d"] == ("new", None, Decimal(4))
+    assert len((await journal.compare(old, new, size=1)).examples) == 1
+    assert (await journal.compare(old, old)).counts == {}
+
+
+async def test_payloads_are_compared_as_whoever_asks_sees_them(journal: Journal) -> None:
+    old = await frozen_run(journal, NewItem("a", "a", "a", "secret 1", Decimal(1)))
+    new = await frozen_run(journal, NewItem("a", "a", "a", "secret 2", Decimal(1)))
+    assert (await journal.compare(old, new)).counts == {"another call": 1}
+    assert (await journal.compare(old, new, plain=lambda payload: payload[:6])).counts == {}
+
+
+# ---- only looking ------------------------------------------------------------------------------------------------
+
+
+async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a", "7"), new_item("b"))
+    await accepted(journal, run)
+    await undone(journal, [(await all_items(journal, run))[1]])
+    with earlier_runs(journal.path) as earlier:
+        found = earlier.twins("balances", NEW_RUN.target, {"a", "b", "c"})
+        assert [(twin.run, twin.key, twin.amount) for twin in found] == [(run.name, "a", Decimal(7))]
+        assert earlier.twins("balances", "elsewhere", {"a"}) == []
+        assert earlier.twins("payment", NEW_RUN.target, {"a"}) == []
+        connection = earlier._connection
+        assert connection is not None
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("delete from items")
+
+
+def test_where_there_is_no_journal_there_are_no_earlier_runs(tmp_path: Path) -> None:
+    path = tmp_path / "a?b#c.journal"
+    with earlier_runs(path) as earlier:
+        assert earlier.twins("balances", "x", {"a"}) == []
+    assert not path.exists()
+    path.touch()
+    with earlier_runs(path) as earlier:
+        assert earlier.twins("balances", "x", {"a"}) == []
+    assert path.read_bytes() == b""
+
+
+def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
+    prepare(path, formats()[:1])
+    with pytest.raises(JournalUnreadable, match=r"earlier carbon-migrate .* status once"), earlier_runs(path):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as shell:
+        shell.execute("pragma user_version = 99")
+    with pytest.raises(JournalTooNew, match="format 99"), earlier_runs(path):
+        pass
+    path.write_text("no journal at all, whatever it is called", encoding="utf-8")
+    with pytest.raises(JournalUnreadable), earlier_runs(path):
+        pass

@@ -1,0 +1,68 @@
+"""One-liners to translate: the vendor's own, each with what is expected of it, and shorter ones made to measure."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.translate.translation import Translation, translate
+
+FOLDER = Path(__file__).parent
+URL = "http://h:8082/rest_api/v2"
+DENSE = "sed '/^$/d'"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A one-liner of the vendor's page, letter by letter, and its translation: an argument an entry."""
+
+    name: str
+    line: str
+    command: list[str]
+    faults: list[str]
+    job: str
+
+
+def _published(path: Path) -> Published:
+    expected: dict[str, Any] = tomllib.loads(path.with_suffix(".toml").read_text(encoding="utf-8"))
+    return Published(path.stem, path.read_text(encoding="utf-8"), **expected)
+
+
+PUBLISHED = {path.stem: _published(path) for path in sorted(FOLDER.glob("*.sh"))}
+
+
+def post(data: str, model: str = "Users") -> str:
+    """A curl with this data, quotes and all."""
+    return f"curl -XPOST -d {data} {URL}/{model}/ -D -"
+
+
+def loop(sql: str, data: str, *, variables: str = "line", filters: str = DENSE, model: str = "Abonents") -> str:
+    """A loop over a select; its `data` comes with its quotes."""
+    pipes = f"{filters} | " if filters else ""
+    return f'sqlexec "{sql}" | {pipes}while read {variables}; do {post(data, model)}; done'
+
+
+def get(variable: str = "line") -> str:
+    """Data with one step, the variable as an id."""
+    return f"""'method1=objects.get&arg1={{"id":'${variable}'}}'"""
+
+
+def chains(found: Translation) -> list[str]:
+    """The links of the chain."""
+    return option(found, "--chain")
+
+
+def option(found: Translation, name: str) -> list[str]:
+    """The values of an option, as often as it is given."""
+    pairs = zip(found.command, found.command[1:], strict=False)
+    return [value for word, value in pairs if word == name]
+
+
+def kinds(found: Translation) -> list[str]:
+    """The names of the faults in their order."""
+    return [fault.kind.value for fault in found.faults]
+
+
+def translated(line: str, **given: str) -> Translation:
+    """A line with the values of its variables."""
+    return translate(line, given)

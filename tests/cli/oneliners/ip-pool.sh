@@ -1,0 +1,1 @@
+sqlexec "set list on; select u.id from users u left join abonents a on a.id=u.abonent_id where u.id=324" | awk ' {print $2} ' | sed '/^$/d' | while read line; do curl -XPOST -d 'method1=objects.get&arg1={"id":'$line'}&method2=set&arg2={"ip":"","pull":"6"}&method3=save&arg3={}&fields=["ip", "pull"]' http://169.254.80.82:8082/rest_api/v2/Users/ -D - ; done

@@ -1,0 +1,1 @@
+curl -XPOST -d 'method1=objects.get&arg1={"abonent_id":94, "usluga_id":"127"}&method2=set&arg2={"next_date":"2020-09-13 00:00:00"}&method3=save&arg3={"allow_set_none_manager":true}' http://169.254.80.82:8082/rest_api/v2/UsersUsluga/ -D -;

@@ -1,0 +1,1 @@
+sqlexec "set list; select id from abonents where operator_id=3 and id>3" | awk '$2{print $2}' | while read abon; do curl -XPOST 'http://169.254.80.82:8082/rest_api/v2/Abonents/' -d 'method1=objects.get&arg1={"id":'$abon'}&method2=set&arg2={"operator_id":1444}&method3=save&arg3={}'; done

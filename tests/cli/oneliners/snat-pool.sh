@@ -1,0 +1,1 @@
+sqlexec "set list on; select u.id from users u left join abonents a on a.id=u.abonent_id where a.parent_id=1000" | awk ' {print $2} ' | sed '/^$/d' | while read line; do curl -XPOST -d 'method1=objects.get&arg1={"id":'$line'}&method2=set&arg2={"snatip":"","snat_pull":"1030"}&method3=save&arg3={}' http://169.254.80.82:8082/rest_api/v2/Users/ -D -; done

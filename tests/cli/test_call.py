@@ -1,0 +1,103 @@
+"""`run call`: any chain, its placeholders filled from the rows."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from billing.client import BillingClient, ClientSettings
+from billing.mockserver.server import MockBilling
+from jobs.templates import parse
+from tests.cli.conftest import Place
+
+THRESHOLD = (
+    *("--model", "AdminAccounts", "--chain", 'objects.get {"account_id_abonents": {id}}'),
+    *("--chain", 'set {"limit_warning": "{sum}"}', "--chain", "save"),
+)
+SELECT = (
+    "select id from abonents where parent_id = :folder and is_folder = 0 and deleted = 0 and account_id is not null"
+)
+CREATE = ("--model", "FinanceOperations", "--chain", 'objects.create {"abonent_id": {id}, "op_summa": "{sum}"}')
+
+
+def thresholds(place: Place, folder: int) -> set[int]:
+    query = (
+        "select aa.limit_warning from abonents a join admin_accounts aa on aa.id = a.account_id "
+        "where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0"
+    )
+    return {value for (value,) in place.billing.database.query(query, {"folder": folder})}
+
+
+async def test_the_vendors_third_recipe_runs_verifies_and_is_taken_back(place: Place) -> None:
+    before = thresholds(place, 89)
+    arguments = ("run", "call", *THRESHOLD, "--sql", SELECT, "--set", "folder=89", "--set", "sum=-120", "--yes")
+    closing = (await place.cli(*arguments, "--json")).closing
+    assert closing["states"].keys() == {"accepted"}
+    assert thresholds(place, 89) == {-120 * 10**10}
+    await place.cli("verify", closing["run"])
+    # A second time there is nothing to do.
+    again = (await place.cli(*arguments, "--json")).closing
+    assert again["calls"] == 0
+    assert again["states"].keys() == {"skipped"}
+    await place.cli("undo", closing["run"], "--yes")
+    assert thresholds(place, 89) == before
+
+
+async def test_a_row_of_a_file_fills_the_placeholders(place: Place) -> None:
+    place.write("id;sum\n2003;-7,5\n2004;-8\n", "rows.csv")
+    told = await place.cli("run", "call", *THRESHOLD, "rows.csv", "--yes", may_end_with=(2,))
+    # A chain does not know what is money: only what the billing itself would take is taken.
+    assert "line 2" in told.words
+    assert "'-7,5' is not a number" in told.words
+    place.write("id;sum\n2003;-7.5\n2004;-8\n", "rows.csv")
+    closing = (await place.cli("run", "call", *THRESHOLD, "rows.csv", "--yes", "--json")).closing
+    assert closing["states"] == {"accepted": 2}
+
+
+async def test_what_must_not_be_repeated_warns_of_what_that_means(place: Place) -> None:
+    arguments = ("plan", "call", *CREATE, "--set", "id=2003", "--set", "sum=5")
+    assert "nobody can find out whether a lost call had its effect" in (await place.cli(*arguments)).out
+    for flag in (("--repeatable",), ("--look-up", "select op_id from finance_operations where abonent_id = :id")):
+        assert "nobody can find out" not in (await place.cli(*arguments, *flag)).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--model", "Users", "--chain", "set {a: 1}", "--set", "x=1"), ["link 1", "column 6: this is not JSON"]),
+        ((*CREATE, "--sql", "select id from abonents"), ["has no column sum; it has: id", "--map sum=COLUMN"]),
+        ((*CREATE, "--sql", "delete from abonents"), ["line 1, column 1", "begins no select"]),
+        (("--chain", "save"), ["is not the name of a model"]),
+        (("--model", "Users"), ["needs a method"]),
+        ((*CREATE, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["begins no select"]),
+        ((*CREATE, "--set", "id=1", "--set", "sum=1", "--set", "sun=1"), ["no parameter 'sun'"]),
+    ],
+)
+async def test_bad_calls_are_refused_before_anything_is_sent(
+    arguments: Sequence[str], told: Sequence[str], place: Place
+) -> None:
+    ended = await place.cli("run", "call", *arguments, "--yes", may_end_with=(2,))
+    for words in told:
+        assert words in ended.words, ended.err
+    assert place.traffic.arrived == 0
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=120))
+async def test_any_row_of_any_unicode_reaches_the_server_as_it_was(text: str, mock_billing: MockBilling) -> None:
+    """Through the template, the form, a real socket and the billing's own parser, and back."""
+    kept = text.rstrip(" ")
+    template = parse(
+        "AttributeValues",
+        ('objects.create {"abonent_id": {id}, "attribute_id": 7, "attribute_value": "{value}"}',),
+        ("attribute_value",),
+    )
+    async with BillingClient(ClientSettings(mock_billing.url)) as client:
+        answer = await client.ask(template.call({"id": "2003", "value": text}))
+    match answer:
+        case {"fields": {"attribute_value": str() as there}}:
+            # The database does not keep blanks at the end.
+            assert there == kept
+        case _:
+            pytest.fail(f"an answer of another shape: {answer!r}")

@@ -1,0 +1,186 @@
+"""Jobs on passwords in real processes: no password stands where it must not, whatever is killed and resumed."""
+
+import csv
+import stat
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from checkpoints.journal import open_journal
+from checkpoints.records import Change, NewItem, NewRun, Page
+from checkpoints.states import State
+from cli import beginning
+from cli.beginning import order_of
+from cli.ending import forget, wind_up
+from jobs.errors import SecretGone
+from jobs.inputs import Input
+from jobs.recipes.passwords import PASSWORDS
+from jobs.vault import BATCH, Vault, beside, is_token
+from tests.cli.conftest import Typed
+from tests.cli.flows import Flow, all_of, flow
+
+ROWS = 40
+SECRETS = "carbon-migrate.journal-secrets"
+FOR_ALL = "Sekret-fuer-alle"
+WORD = "Sekret-7"
+
+
+def accounts(flow: Flow) -> list[int]:
+    query = "select first :rows id from users where deleted = 0 order by id"
+    return [key for (key,) in flow.billing.database.query(query, {"rows": ROWS})]
+
+
+def passwords(flow: Flow, users: Sequence[int]) -> list[tuple[int, str, str]]:
+    query = "select id, login, psw from users where id in (:users) order by id"
+    return [tuple(row) for row in flow.billing.database.query(query, {"users": users})]
+
+
+def word(user: int) -> str:
+    """The password of a row; every fourth says nothing and gets what is given for all."""
+    return "" if user % 4 == 0 else f"Sekret-{user:04d}-Wort"
+
+
+async def password(flow: Flow) -> None:
+    users = accounts(flow)
+    words = [word(user) for user in users if word(user)] + [FOR_ALL]
+
+    def killed() -> None:
+        assert flow.files_with(words) == {"rows.csv", SECRETS}
+        assert stat.S_IMODE((flow.folder / SECRETS).stat().st_mode) == 0o600
+
+    text = "\n".join(["login;новый пароль", *(f"user{user};{word(user)}" for user in users)]) + "\n"
+    arguments = ("password", flow.write(text), "--set", f"psw={FOR_ALL}")
+    closing = await flow.go(*arguments, kill_at=15, killed=killed, verify_ends_with=1)
+    assert closing["states"] == {"accepted": ROWS}
+    assert flow.files_with(words) == {"rows.csv"}
+    assert passwords(flow, users) == [(user, f"user{user}", word(user) or FOR_ALL) for user in users]
+
+
+async def random_password(flow: Flow) -> None:
+    users, before = accounts(flow), set(flow.query("select psw from users"))
+    text = "\n".join(["login", *(f"user{user}" for user in users)]) + "\n"
+    arguments = ("random-password", flow.write(text), "--set", "to=out.csv")
+    closing = await flow.go(*arguments, kill_at=31, verify_ends_with=1)
+    assert closing["states"] == {"accepted": ROWS}
+    found = passwords(flow, users)
+    words = [psw for _, _, psw in found]
+    assert not before & {(one,) for one in words}
+    out = flow.folder / "out.csv"
+    with out.open(encoding="utf-8-sig", newline="") as stream:
+        header, *rows = csv.reader(stream, delimiter=";")
+    assert header == ["user_id", "login", "password", f"run {closing['run']}"]
+    assert sorted((int(user), login, psw) for user, login, psw in rows) == found
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert flow.files_with(words) == {"out.csv"}
+
+
+async def password_recovery(flow: Flow) -> None:
+    text = "\n".join(["login", *(f"user{user}" for user in accounts(flow))]) + "\n"
+    arguments = ("password-recovery", flow.write(text), "--set", "base_url=http://lk.example.org/")
+    closing = await flow.go(*arguments, kill_at=15, may_end_with=(4,), verify_ends_with=4)
+    states = closing["states"]
+    assert states["accepted"] + states["manual"] == ROWS
+    # Twice as many as are in flight, and a group of outcomes.
+    assert states["manual"] <= 16
+    letters = dict(flow.query("select user_id, count(*) from password_recoveries group by user_id"))
+    assert max(letters.values()) == 1
+    assert len(letters) >= states["accepted"]
+
+
+CASES: dict[str, Callable[[Flow], Awaitable[None]]] = {
+    "password": password,
+    "random-password": random_password,
+    "password-recovery": password_recovery,
+}
+
+
+def test_every_job_on_passwords_is_killed_below() -> None:
+    assert CASES.keys() == {kind.name for kind in PASSWORDS}
+
+
+@pytest.mark.timeout(240)
+async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
+    billing_template: Path, tmp_path: Path
+) -> None:
+    async def taken(name: str) -> None:
+        async with flow(billing_template, tmp_path / name) as one:
+            await CASES[name](one)
+
+    await all_of([partial(taken, name) for name in CASES])
+
+
+# ---- the secrets of a run ---------------------------------------------------------------------------------------
+
+
+def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
+    order = order_of("password", Input(), {"user_id": "5", "psw": WORD}, again=False)
+    assert WORD not in repr(order)
+    assert WORD not in str(order.recorded)
+    token = order.recorded["psw"]
+    assert is_token(token)
+    assert order.secrets == {token: WORD}
+    assert token.startswith(f"•••{order.recorded[BATCH]}.")
+    assert BATCH not in order_of("at-ip", Input(), {"ip": "10.0.0.1"}, again=False).recorded
+    # With another word it is the same run all the same: nobody can tell.
+    other = order_of("password", Input(), {"user_id": "5", "psw": "anders"}, again=False)
+    assert beginning._identity(other.recorded) == beginning._identity(order.recorded)
+
+
+def test_a_file_of_passwords_that_is_there_is_refused_before_anything(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
+    arguments = ("run", "random-password", "--set", "user_id=5", "--yes", "--api-url", "http://127.0.0.1:9", "--set")
+    for to, why in (("out.csv", "is there already"), ("nowhere/out.csv", "there is no folder")):
+        ended = typed(*arguments, f"to={to}")
+        assert (ended.exit, why in ended.words) == (2, True), ended.err
+    assert not (tmp_path / "carbon-migrate.journal").exists()
+    assert (tmp_path / "out.csv").read_text("utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"), [(State.ACCEPTED, False), (State.REJECTED, False), (State.MANUAL, True), (State.PENDING, True)]
+)
+async def test_secrets_are_wiped_when_nothing_may_be_sent_any_more(tmp_path: Path, state: State, kept: bool) -> None:
+    path = tmp_path / "journal"
+    vault, other = Vault(beside(path), "a" * 16), Vault(beside(path), "b" * 16)
+    (token,), (others,) = vault.seal([WORD]), other.seal(["anders"])
+    async with open_journal(path) as journal:
+        run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
+        await journal.create_run(NewRun("password", {BATCH: "b" * 16}, "billing", "file"))
+        await journal.freeze(run, Page((NewItem("5", "5", "5", "{}"),), (), "1"), lambda item, _: item)
+        await journal.end_intake(run)
+        await journal.approve(run)
+        (item,) = await journal.items(run, {State.PENDING})
+        if state is not State.PENDING:
+            await journal.claim([item.item_id])
+            if state is State.MANUAL:
+                await journal.doubt(run)
+            await journal.record([Change(item.item_id, state)])
+        await wind_up(run, journal, anew=True)
+    assert other.open([others]) == {others: "anders"}
+    assert (WORD.encode() in beside(path).read_bytes()) == kept
+    if not kept:
+        with pytest.raises(SecretGone):
+            vault.open([token])
+
+
+async def test_a_run_that_is_given_up_takes_its_secrets_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    Vault(beside(path), "a" * 16).seal([WORD])
+    async with open_journal(path) as journal:
+        run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
+        with journal.lock(run):
+            await beginning.give_up(run, journal)
+        # Somebody works on it.
+        assert WORD.encode() in beside(path).read_bytes()
+        await beginning.give_up(run, journal)
+    assert WORD.encode() not in beside(path).read_bytes()
+
+
+async def test_a_vault_that_cannot_be_wiped_ends_no_run(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    beside(path).write_text("no database" * 500, encoding="utf-8")
+    async with open_journal(path) as journal:
+        run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
+        await forget(run, journal)

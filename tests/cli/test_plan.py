@@ -1,0 +1,183 @@
+"""A plan says what a run would do, and leaves no trace in the billing or in the journal of the runs."""
+
+import hashlib
+import signal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from billing.database import Database, Dsn, attach
+from checkpoints.states import State
+from tests.cli.conftest import Ended, Place
+from tests.cli.test_continue import read
+from tests.jobs.whole_database import Tables, whole
+
+
+async def all_of(place: Place) -> Tables:
+    def look() -> Tables:
+        with Database(Dsn(str(place.file))) as database:
+            return whole(database)
+
+    return await anyio.to_thread.run_sync(look)
+
+
+def digests(journal: Path) -> dict[str, str]:
+    """The bytes of the journal and of what SQLite has not yet written into it; its locks are in a third file."""
+    there = [path for path in (journal, journal.with_name(f"{journal.name}-wal")) if path.exists()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in there if path.stat().st_size}
+
+
+def planned(ended: Ended) -> dict[str, Any]:
+    (line,) = ended.out.splitlines()
+    found: dict[str, Any] = msgspec.json.decode(line)
+    return found
+
+
+async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) -> None:
+    balances = place.balances(6)
+    _, *lines = balances.path.read_text(encoding="utf-8").splitlines()
+    place.write("\n".join(["contract_number;amount", *lines[:2]]) + "\n", "entered.csv")
+    await place.cli("run", "balances", "entered.csv", "--yes")
+    place.write("\n".join(["contract_number;amount", *lines, lines[-1], "nobody;5"]) + "\n", "all.csv")
+    before, journal = await all_of(place), digests(place.cli.journal)
+    ended = await place.cli("plan", "balances", "all.csv", "--json", "--out", "plan", may_end_with=(1,))
+    assert await all_of(place) == before
+    assert digests(place.cli.journal) == journal
+    plan = planned(ended)
+    assert plan["states"] == {"pending": 4, "skipped": 3}
+    assert plan["kinds"] == {"new": 4}
+    assert (plan["refused"], plan["duplicates"], plan["exit"], plan["error"]) == (1, 1, 1, None)
+    assert plan["seconds"] >= 0
+    assert all("FinanceOperations: objects.create(" in request for request in plan["requests"])
+    assert len(plan["requests"]) == 3
+    for words in ("would send", "4 new", "entered by an earlier run", "nobody", "a duplicate in the input", "takes"):
+        assert words in ended.words
+    header, rows = read(place.cli.folder / "plan" / "to-send.csv")
+    assert header[:2] == ["contract_number", "amount"]
+    assert [";".join(row[:2]) for row in rows] == lines[2:]
+    assert len(read(place.cli.folder / "plan" / "skipped.csv")[1]) == 3
+    assert [row[0] for row in read(place.cli.folder / "plan" / "refused.csv")[1]] == ["nobody"]
+
+
+async def test_a_plan_makes_no_later_run_think_that_rows_were_entered(place: Place) -> None:
+    balances = place.balances(4)
+    await place.cli("plan", "balances", balances.path)
+    assert not place.cli.journal.exists()
+    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    assert closing["states"] == {"accepted": 4}
+    plan = planned(await place.cli("plan", "balances", balances.path, "--json"))
+    assert plan["states"] == {"skipped": 4}
+    assert planned(await place.cli("plan", "balances", balances.path, "--json", "--again"))["states"] == {
+        "pending": 4
+    }
+
+
+async def test_while_a_run_goes_on_its_journal_is_not_touched(place: Place) -> None:
+    # A process that stands still would keep others out of an embedded database.
+    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
+    balances = place.balances(20)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "4") as going:
+        await place.traffic.reaches(4)
+        # It stands still for its bytes to be comparable; its journal is open, and its lock held.
+        going.signal(signal.SIGSTOP)
+        before = digests(place.cli.journal)
+        assert len(before) == 2
+        plan = planned(await place.cli("plan", "balances", balances.path, "--json", may_end_with=(1,)))
+        assert digests(place.cli.journal) == before
+        going.signal(signal.SIGCONT)
+    assert plan["states"].get("pending", 0) == 0
+    assert plan["refused"] + plan["states"].get("skipped", 0) == 20
+
+
+async def test_a_second_plan_says_what_has_changed(place: Place) -> None:
+    balances = place.balances(5)
+    header, *lines = balances.path.read_text(encoding="utf-8").splitlines()
+    arguments = ("plan", "balances", balances.path, "--json")
+    assert planned(await place.cli(*arguments))["changes"] is None
+    ended = await place.cli(*arguments)
+    assert planned(ended)["changes"] == {}
+    assert "nothing has changed" in ended.words
+    number = lines[0].split(";")[0]
+    place.write("\n".join([header, f"{number};777", *lines[1:4], "nobody;1"]) + "\n")
+    ended = await place.cli(*arguments, may_end_with=(1,))
+    assert planned(ended)["changes"] == {"another amount": 1, "gone": 1}
+    assert "0 refused before, 1 now" in ended.words
+    assert "0.01 before, 777.00 now" in ended.words
+    # Somebody enters one of them meanwhile.
+    place.write("\n".join([header, lines[1]]) + "\n", "one.csv")
+    await place.cli("run", "balances", "one.csv", "--yes")
+    ended = await place.cli(*arguments, may_end_with=(1,))
+    assert planned(ended)["changes"] == {"pending before, now skipped": 1}
+
+
+async def test_what_was_entered_by_hand_is_named(place: Place) -> None:
+    balances = place.balances(2)
+    await place.cli("run", "balances", balances.path, "--yes", "--journal", "other.journal")
+    # As an old loop leaves it: operations without a mark of ours.
+    with Database(Dsn(str(place.file))) as database:
+        marked = list(
+            database.query("select op_id from finance_operations where op_type = 8 and descr like '%[cm %'")
+        )
+    assert len(marked) == 2
+    await anyio.to_thread.run_sync(_unmark, place.file)
+    ended = await place.cli("plan", "balances", balances.path, "--json", "--out", "plan")
+    assert planned(ended)["look_alikes"] == 2
+    assert "as if entered already" in ended.words
+    _, rows = read(place.cli.folder / "plan" / "look-alikes.csv")
+    assert [row[0] for row in rows] == balances.numbers
+
+
+def _unmark(file: Path) -> None:
+    connection = attach(Dsn(str(file)))
+    connection.cursor().execute("update finance_operations set descr = 'Остаток' where op_type = 8")
+    connection.commit()
+    connection.close()
+
+
+async def test_rows_that_are_as_wanted_already_are_never_sent(place: Place) -> None:
+    query = (
+        "select first 3 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
+        "group by account_id"
+    )
+    ids = [str(number) for (number,) in place.billing.database.query(query)]
+    place.write("\n".join(["abonent_id", *ids[:1]]) + "\n", "one.csv")
+    place.write("\n".join(["abonent_id", *ids]) + "\n", "three.csv")
+    amount = ("--set", "amount=-77")
+    await place.cli("run", "warning-threshold", "one.csv", "--yes", *amount)
+    plan = planned(await place.cli("plan", "warning-threshold", "three.csv", "--json", *amount))
+    assert plan["states"] == {"pending": 2, "skipped": 1}
+    assert plan["kinds"] == {"to be changed": 2}
+    assert plan["skipped"] == {"already as wanted": 1}
+
+
+async def test_secrets_are_in_no_plan(place: Place) -> None:
+    query = "select first 2 login from users where deleted = 0 order by id"
+    logins = [login for (login,) in place.billing.database.query(query)]
+    place.write("login;psw\n" + "".join(f"{login};Ge-heim{place}\n" for place, login in enumerate(logins)), "new.csv")
+    ended = await place.cli("plan", "password", "new.csv", "--json", "--out", "plan")
+    assert planned(ended)["states"] == {"pending": 2}
+    again = await place.cli("plan", "password", "new.csv", "--json")
+    assert planned(again)["changes"] == {}
+    assert "Ge-heim" not in ended.out + ended.err + again.out + again.err
+    for path in place.cli.folder.rglob("*"):
+        if path.is_file() and path.name != "new.csv":
+            assert b"Ge-heim" not in path.read_bytes(), path
+
+
+async def test_what_cannot_be_planned_ends_with_2_and_an_object(place: Place) -> None:
+    ended = await place.cli("plan", "balances", "missing.csv", "--json", may_end_with=(2,))
+    plan = planned(ended)
+    assert (plan["job"], plan["exit"]) == ("balances", 2)
+    assert "missing.csv" in plan["error"]
+    async with place.journal() as journal:
+        assert await journal.runs() == []
+    place.cli.journal.write_bytes(b"")
+    balances = place.balances(2)
+    plan = planned(await place.cli("plan", "balances", balances.path, "--json"))
+    assert plan["states"] == {State.PENDING: 2}
+    place.cli.journal.write_text("something else", encoding="utf-8")
+    ended = await place.cli("plan", "balances", balances.path, may_end_with=(2,))
+    assert "as a journal" in ended.words

@@ -1,0 +1,170 @@
+"""The way back as an operator takes it: the whole database is held against what it was."""
+
+import signal
+from datetime import UTC, datetime
+
+import anyio.to_thread
+import pytest
+
+from billing.database import Database, Dsn
+from checkpoints.states import State
+from tests.cli.conftest import MODEL, Ended, Place
+from tests.jobs.whole_database import Changes, Tables, changes, whole
+
+ROWS = 12
+FIRST_OF_MONTH = datetime.now(UTC).strftime("%Y-%m-01")
+SETTLE = ("--settle", "0.1")
+
+
+async def all_of(place: Place) -> Tables:
+    def read() -> Tables:
+        with Database(Dsn(str(place.file))) as database:
+            return whole(database)
+
+    return await anyio.to_thread.run_sync(read)
+
+
+async def since(place: Place, before: Tables) -> Changes:
+    return changes(before, await all_of(place))
+
+
+async def threshold(place: Place, amount: str = "-77") -> Ended:
+    """Sets the warning threshold of some subscribers, in several folders."""
+    query = (
+        "select first 12 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
+        "group by account_id order by 1"
+    )
+    ids = [str(number) for (number,) in place.billing.database.query(query)]
+    place.write("\n".join(["abonent_id", *ids]) + "\n", "subscribers.csv")
+    return await place.cli(
+        "run", "warning-threshold", "subscribers.csv", "--set", f"amount={amount}", "--yes", "--json"
+    )
+
+
+async def undo(place: Place, name: str, *more: str, may_end_with: tuple[int, ...] = (0,)) -> Ended:
+    return await place.cli("undo", name, "--yes", "--json", *SETTLE, *more, may_end_with=may_end_with)
+
+
+async def test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was(place: Place) -> None:
+    first = await all_of(place)
+    run = (await threshold(place)).closing["run"]
+    second = await all_of(place)
+    assert len(changes(first, second)["ADMIN_ACCOUNTS"]) == ROWS
+
+    back = (await undo(place, run)).closing
+    assert (back["job"], back["states"]) == ("undo", {"accepted": ROWS})
+    assert await since(place, first) == {}
+    assert (await place.cli("verify", back["run"], "--json")).closing["states"] == {"applied": ROWS}
+
+    forth = (await undo(place, back["run"])).closing
+    assert forth["states"] == {"accepted": ROWS}
+    assert await since(place, second) == {}
+
+    again = (await undo(place, run)).closing
+    assert again["states"] == {"accepted": ROWS}
+    assert await since(place, first) == {}
+    assert (await undo(place, run)).closing["states"] == {}
+
+
+async def test_what_somebody_changed_since_is_left_alone_and_named(place: Place) -> None:
+    first = await all_of(place)
+    run = (await threshold(place)).closing["run"]
+    # Somebody sets other values for three of them, with a tool that may be this one.
+    head = (place.cli.folder / "subscribers.csv").read_text(encoding="utf-8").splitlines()[:4]
+    place.write("\n".join(head) + "\n", "three.csv")
+    await place.cli("run", "warning-threshold", "three.csv", "--set", "amount=-55", "--yes")
+    ended = await undo(place, run)
+    assert ended.closing["states"] == {"accepted": ROWS - 3, "skipped": 3}
+    assert "changed since: the run set" in ended.words
+    left = await since(place, first)
+    assert left.keys() == {"ADMIN_ACCOUNTS"}
+    assert len(left["ADMIN_ACCOUNTS"]) == 3
+
+
+async def test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once(place: Place) -> None:
+    place.billing.latency = 0.02
+    balances = place.balances(40)
+    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    before = place.traffic.arrived
+    arguments = ("undo", run, "--set", "way=storno", "--yes", *SETTLE, "--in-flight", "4")
+    async with place.cli.started(*arguments) as going:
+        await place.traffic.reaches(before + 10)
+        going.signal(signal.SIGKILL)
+        await going.ended()
+    half = (await place.runs())[-1].name
+
+    refused = await undo(place, run, "--set", "way=storno", may_end_with=(2,))
+    assert f"resume {half}" in refused.words
+    other_way = await undo(place, run, "--set", "way=opposite", may_end_with=(2,))
+    assert f"run {half} takes run {run} back and is not at its end" in other_way.words
+
+    ended = await place.cli("resume", half, "--json", *SETTLE)
+    assert ended.closing["states"] == {"accepted": 40}
+    query = "select count(*), count(distinct op_id) from finance_operations where op_type = 8 and storno = 1"
+    assert list(place.billing.database.query(query)) == [(40, 40)]
+
+
+async def test_what_was_taken_back_can_be_entered_again_and_only_once(place: Place) -> None:
+    balances = place.balances(3)
+    enter = ("run", "balances", balances.path, "--yes", "--json")
+    run = (await place.cli(*enter)).closing["run"]
+    await undo(place, run, "--set", "way=storno")
+    assert (await place.cli(*enter)).closing["states"] == {"accepted": 3}
+    assert (await place.cli(*enter)).closing["states"] == {"skipped": 3}
+    assert place.billing.ledger.effects(MODEL).keys()
+
+
+async def test_the_undo_of_an_undo_does_not_restore_what_was_entered_anew(place: Place) -> None:
+    balances = place.balances(3)
+    enter = ("run", "balances", balances.path, "--yes", "--json")
+    run = (await place.cli(*enter)).closing["run"]
+    opposite = (await undo(place, run, "--set", "way=opposite")).closing["run"]
+    anew = (await place.cli(*enter)).closing
+    assert anew["states"] == {"accepted": 3}
+    ended = await undo(place, opposite, "--set", "way=storno")
+    assert ended.closing["states"] == {"skipped": 3}
+    assert f"entered anew since: run {anew['run']} has this row again" in ended.words
+
+
+async def test_a_row_that_an_undo_of_an_undo_has_restored_is_not_entered_again(place: Place) -> None:
+    balances = place.balances(3)
+    enter = ("run", "balances", balances.path, "--yes", "--json")
+    run = (await place.cli(*enter)).closing["run"]
+    opposite = (await undo(place, run, "--set", "way=opposite")).closing["run"]
+    assert (await undo(place, opposite, "--set", "way=storno")).closing["states"] == {"accepted": 3}
+    assert (await place.cli(*enter)).closing["states"] == {"skipped": 3}
+
+
+async def test_a_run_that_goes_or_is_in_doubt_is_not_taken_back(place: Place) -> None:
+    balances = place.balances(30)
+    arguments = ("run", "balances", balances.path, "--yes", "--rate", "2", "--in-flight", "1", "--no-canary")
+    async with place.cli.started(*arguments) as going:
+        await place.traffic.reaches(2)
+        (run,) = await place.runs()
+        refused = await undo(place, run.name, "--set", "way=storno", may_end_with=(2,))
+        assert f"works on run {run.name} now: stop it first" in refused.words
+        going.signal(signal.SIGKILL)
+        await going.ended()
+    async with place.journal() as journal:
+        doubtful = (await journal.totals(run)).count(State.SENDING, State.UNKNOWN)
+    assert doubtful
+    refused = await undo(place, run.name, "--set", "way=storno", may_end_with=(2,))
+    assert "in doubt" in refused.words
+    assert f"reconcile {run.name}" in refused.words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("recalculate", "one.csv", "--set", f"since={FIRST_OF_MONTH}"), "cannot be taken back: a recalculation"),
+        (("administrators",), "cannot be taken back"),
+    ],
+)
+async def test_a_kind_without_a_way_back_says_why(place: Place, arguments: tuple[str, ...], words: str) -> None:
+    query = "select min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null"
+    ((subscriber,),) = place.billing.database.query(query)
+    place.write(f"abonent_id\n{subscriber}\n", "one.csv")
+    ended = await place.cli("run", *arguments, "--yes", "--json", may_end_with=(0, 1, 2))
+    refused = await undo(place, ended.closing["run"], may_end_with=(2,))
+    assert words in refused.words
+    assert (await place.runs())[-1].name == ended.closing["run"]

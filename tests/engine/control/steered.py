@@ -1,0 +1,84 @@
+"""A run that only remembers what it was told, and a client of its socket that does whatever a test wants."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import UNIXSocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from engine.control.address import connect
+from engine.control.messages import LONGEST_ANSWER, Answer, Request, line_of, to_answer
+
+PATIENCE = 10
+
+
+class FakeRun:
+    """Has a rate and a window, and a list of what it was told."""
+
+    def __init__(self) -> None:
+        self.settings = {"rate": "off", "in-flight": "4"}
+        self.told: list[str] = []
+        self.standing: dict[str, Any] = {"done": 3, "total": 10}
+
+    def get(self) -> Mapping[str, str]:
+        return dict(self.settings)
+
+    def change(self, name: str, value: str) -> str:
+        if name not in self.settings:
+            raise ValueError(f"there is nothing called {name}")
+        if not (value.isdigit() or value == "off"):
+            raise ValueError(f"{name}={value}: that is no number")
+        self.settings[name] = value
+        self.told.append(f"{name}={value}")
+        return f"{name} is {value} now"
+
+    def pause(self, who: str) -> None:
+        self.told.append(f"pause by {who}")
+
+    def go_on(self) -> None:
+        self.told.append("go on")
+
+    def stop(self, who: str) -> None:
+        self.told.append(f"stop by {who}")
+
+    def status(self) -> Mapping[str, Any]:
+        return self.standing
+
+
+class Client:
+    """One connection to a run's socket."""
+
+    def __init__(self, stream: UNIXSocketStream) -> None:
+        self.stream = stream
+        self._lines = BufferedByteReceiveStream(stream)
+
+    async def asks(self, command: str, who: str = "", **arguments: str) -> Answer:
+        return await self.sends(line_of(Request(command, arguments, who)))
+
+    async def sends(self, content: bytes) -> Answer:
+        await self.stream.send(content)
+        return await self.hears()
+
+    async def hears(self) -> Answer:
+        with anyio.fail_after(PATIENCE):
+            return to_answer(await self._lines.receive_until(b"\n", LONGEST_ANSWER))
+
+    async def is_shown_out(self) -> None:
+        """Wait until the other side has closed."""
+        with anyio.fail_after(PATIENCE):
+            try:
+                while True:
+                    await self._lines.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                return
+
+
+@asynccontextmanager
+async def client_of(path: Path) -> AsyncIterator[Client]:
+    connection = await anyio.to_thread.run_sync(connect, path, PATIENCE)
+    async with await UNIXSocketStream.from_socket(connection) as stream:
+        yield Client(stream)

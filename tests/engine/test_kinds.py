@@ -1,0 +1,38 @@
+import pytest
+
+from engine.kinds import LONGEST, MOST, OTHER, Kinds, kind_of
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("account 17 is locked", "account is locked"),
+        ("account 4711 is locked", "account is locked"),
+        ("HTTP 500: at 03:14:15", "HTTP : at ::"),
+        ("нет  счета\nдля 00123", "нет счета для"),
+        ("", ""),
+    ],
+)
+def test_a_kind_is_a_text_without_its_numbers(text: str, kind: str) -> None:
+    assert kind_of(text) == kind
+
+
+def test_a_page_of_text_is_no_longer_than_a_kind() -> None:
+    assert kind_of("a1" * 10_000) == "a" * LONGEST
+
+
+def test_the_commonest_come_first() -> None:
+    kinds = Kinds()
+    for text in ("row 1 bad", "row 2 worse", "row 3 bad", "row 4 bad"):
+        kinds.add(text)
+    assert list(kinds.counted().items()) == [("row bad", 3), ("row worse", 1)]
+
+
+def test_however_many_kinds_there_are_only_so_many_are_kept() -> None:
+    kinds = Kinds()
+    for number in range(1000):
+        kinds.add("x" * (number % 50 + 1))
+    counted = kinds.counted()
+    assert len(counted) == MOST + 1
+    assert sum(counted.values()) == 1000
+    assert counted[OTHER] == 1000 - 20 * MOST

@@ -1,0 +1,135 @@
+"""Calls whose answers are lost, with their effect and without: only a look-up decides, and it decides rightly."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from billing.client import BillingClient
+from billing.database import Database
+from billing.mockserver.faults import Fault, Kind, Plan
+from billing.mockserver.server import MockBilling
+from checkpoints.records import Item, Run
+from engine.evidence import Accepted, Lost
+from engine.job import Absent, Found, Job
+from jobs.effects.effect import Effect
+from jobs.kinds import JobKind
+from jobs.recipes.attributes import ATTRIBUTE
+from jobs.recipes.deletions import DELETE_ACCOUNT, DELETE_SERVICES
+from jobs.recipes.money import BALANCES, PAYMENT
+from jobs.recipes.services import CONNECT_SERVICE
+from jobs.services import Services
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import effect_of, job_of, planned, rows_of, sent, sightings, undone
+from tests.jobs.whole_database import changes, whole
+
+JOBS: tuple[tuple[JobKind, str, dict[str, str], dict[str, str]], ...] = (
+    (BALANCES, "abonent_id;amount\n9001;50,50\n", {}, {"way": "storno"}),
+    (BALANCES, "abonent_id;amount\n9001;50,50\n", {"op_type": "1"}, {"way": "opposite"}),
+    (CONNECT_SERVICE, "abonent_id\n9001\n", {"usluga": "240", "manager": "33"}, {}),
+    (ATTRIBUTE, "abonent_id;attribute;value\n9001;7;да\n", {}, {}),
+    (DELETE_SERVICES, "id\n90001\n", {}, {}),
+    (PAYMENT, "abonent_id;amount\n9001;5\n", {"recognise": "sum"}, {"way": "opposite"}),
+)
+"""Each with the rows, its parameters, and how it is taken back."""
+
+
+@pytest.fixture
+def services(client: BillingClient, database: Database, execute: Execute, odd_ones: None) -> Services:  # noqa: ARG001
+    execute("insert into users_usluga (id, abonent_id, usluga_id, manager_id) values (90001, 9002, 126, 33)")
+    execute("insert into users (id, abonent_id, login) values (90001, 9002, 'ivanov')")
+    return Services(client, database)
+
+
+async def lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, kind: Kind) -> None:
+    server.faults.set(Plan((Fault(kind, times=1),)))
+    evidence = await does.send(run, item)
+    assert isinstance(evidence, Lost), evidence
+
+
+async def in_the_end(does: Job | Effect, run: Run, item: Item, server: MockBilling, database: Database) -> Item:
+    """Lost without its effect, sent again, lost with it, and found: what the engine does with it."""
+    before = whole(database)
+    await lost(does, run, item, server, Kind.CRASH_BEFORE)
+    assert changes(before, whole(database)) == {}
+    assert await sightings(does, run, [item]) == [Absent()]
+    await lost(does, run, item, server, Kind.RESET_AFTER)
+    assert changes(before, whole(database)) != {}
+    (sighting,) = await sightings(does, run, [item])
+    assert isinstance(sighting, Found), sighting
+    return replace(item, answer=sighting.answer)
+
+
+@pytest.mark.parametrize(("kind", "text", "given", "how"), JOBS, ids=lambda one: getattr(one, "name", None))
+async def test_a_lost_call_and_a_lost_undo_have_their_effect_once(
+    services: Services,
+    mock_billing: MockBilling,
+    tmp_path: Path,
+    run: Run,
+    frozen: Frozen,
+    database: Database,
+    kind: JobKind,
+    text: str,
+    given: dict[str, str],
+    how: dict[str, str],
+) -> None:
+    job = job_of(services, kind, rows_of(tmp_path, text), **given)
+    (item,) = await planned(job, frozen)
+    done = await in_the_end(job, run, item, mock_billing, database)
+
+    undo = await undone(effect_of(services, kind, **given), [done], **how)
+    second = replace(run, run_id=2, name="u7u7u", job="undo")
+    (back,) = undo.items(frozen)
+    await in_the_end(undo.effect, second, back, mock_billing, database)
+
+
+async def test_a_lost_deletion_of_an_account(
+    services: Services, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+) -> None:
+    job = job_of(services, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n"))
+    (item,) = await planned(job, frozen)
+    done = await in_the_end(job, run, item, mock_billing, database)
+    assert '"login":"ivanov"' in (done.answer or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "given"),
+    [one[:3] for one in JOBS if one[0] is not PAYMENT],
+    ids=lambda one: getattr(one, "name", None),
+)
+async def test_an_answer_to_somebody_else_is_no_answer(
+    services: Services,
+    mock_billing: MockBilling,
+    tmp_path: Path,
+    run: Run,
+    frozen: Frozen,
+    kind: JobKind,
+    text: str,
+    given: dict[str, str],
+) -> None:
+    other = job_of(services, BALANCES, rows_of(tmp_path, "abonent_id;amount\n9003;1\n"))
+    # Only what was answered while a plan was set is handed on.
+    mock_billing.faults.set(Plan((Fault(Kind.FOREIGN, times=1, requests=((9, None),)),)))
+    await sent(other, run, await planned(other, frozen))
+    job = job_of(services, kind, rows_of(tmp_path, text), **given)
+    items = [replace(one, number=7) for one in await planned(job, frozen)]
+    mock_billing.faults.set(Plan((Fault(Kind.FOREIGN, times=1),)))
+    assert isinstance(await job.send(run, items[0]), Lost)
+    assert [isinstance(one, Found) for one in await sightings(job, run, items)] == [True]
+
+
+async def test_what_waits_in_a_stack_is_not_absent(
+    services: Services, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen
+) -> None:
+    """Accepted is not applied: while the entry waits, its absence proves nothing."""
+    job = job_of(services, CONNECT_SERVICE, rows_of(tmp_path, "abonent_id\n9001\n"), usluga="240", manager="33")
+    items = await planned(job, frozen)
+    mock_billing.stack_rate = 0.001
+    evidence = await job.send(run, items[0])
+    assert isinstance(evidence, Accepted)
+    assert await sightings(job, run, items) == [Absent()]
+    assert await job.undrained(items) == "EVENTS_STACK_COMPACT holds 1 entry"
+    mock_billing.stack_rate = 0
+    await mock_billing.drained()
+    assert await job.undrained(items) is None
+    assert await sightings(job, run, items) == [Found(evidence.answer)]

@@ -1,0 +1,125 @@
+"""What the tests of the jobs do over and over: build a job, plan its rows, send them, and take them back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted
+from engine.job import Job, Prepared, Reading, Sighting
+from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
+from jobs.inputs import Input
+from jobs.kinds import JobKind, parameters_of
+from jobs.payloads import payload_of
+from jobs.services import Services
+from jobs.work import build
+from tests.jobs.conftest import Frozen
+
+
+def job_of(services: Services, kind: JobKind, rows: Input, **given: str) -> Job:
+    """The job, set up as `run` does it."""
+    return build(kind, services, parameters_of(kind, given), rows)
+
+
+def rows_of(folder: Path, text: str, **mapping: str) -> Input:
+    """A file with these lines."""
+    file = folder / "rows.csv"
+    file.write_text(text, encoding="utf-8")
+    return Input(file=str(file), mapping=mapping)
+
+
+async def prepared(job: Job) -> Prepared:
+    """All rows of the job's source."""
+    items: list[NewItem] = []
+    refusals = []
+    for page in job.source.pages(None):
+        done = await job.prepare(page.rows)
+        items += done.items
+        refusals += [*page.refusals, *done.refusals]
+    return Prepared(tuple(items), tuple(refusals))
+
+
+async def planned(job: Job, frozen: Frozen) -> list[Item]:
+    """The items of the job's rows, none of them refused."""
+    done = await prepared(job)
+    assert done.refusals == ()
+    return [frozen(new, number) for number, new in enumerate(done.items, 1)]
+
+
+async def refused(job: Job) -> list[str]:
+    """Why no row can be taken."""
+    done = await prepared(job)
+    assert done.items == ()
+    return [f"{one.line} {one.column}: {one.reason}" for one in done.refusals]
+
+
+async def sent(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Item]:
+    """The items after their calls, each accepted, with its answer."""
+    accepted: list[Item] = []
+    for item in items:
+        evidence = await does.send(run, item)
+        assert isinstance(evidence, Accepted), evidence
+        accepted.append(replace(item, answer=evidence.answer))
+    return accepted
+
+
+async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Sighting]:
+    seen = await does.look_up(run, items)
+    return [seen[item.item_id] for item in items]
+
+
+async def readings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Reading]:
+    read = await does.read_back(run, items)
+    return [read[item.item_id] for item in items]
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What takes items back: the effect, and what became of them."""
+
+    effect: Reversal
+    done: Prepared
+
+    def items(self, frozen: Frozen) -> list[Item]:
+        """The items, none of them refused or skipped."""
+        assert self.done.refusals == ()
+        assert [one.skip_reason for one in self.done.items] == [None] * len(self.done.items)
+        return [frozen(new, number) for number, new in enumerate(self.done.items, 1)]
+
+    @property
+    def left_alone(self) -> list[str | None]:
+        """Why each item is skipped, none of them refused."""
+        assert self.done.refusals == ()
+        return [one.skip_reason for one in self.done.items]
+
+    @property
+    def refused(self) -> list[str]:
+        """Why each item is refused."""
+        assert self.done.items == ()
+        return [one.reason for one in self.done.refusals]
+
+
+async def undone(effect: Effect, items: Sequence[Item], **how: str) -> Undo:
+    """What takes these items of an earlier run back."""
+    reversal = effect.way_back(how)
+    assert not isinstance(reversal, NoWayBack), reversal
+    return Undo(reversal, await reversal.take_back([taken(item) for item in items]))
+
+
+def effect_of(services: Services, kind: JobKind, **given: str) -> Effect:
+    """What the job's calls do."""
+    return kind.effect(services, parameters_of(kind, given))
+
+
+def taken(item: Item) -> Taken:
+    """An item as an undo gets it."""
+    return Taken(
+        item_id=item.item_id,
+        number=item.number,
+        key=f"k7m2q/{item.number}",
+        label=item.label,
+        payload=payload_of(item),
+        amount=item.amount,
+        answer=item.answer,
+        cells=("k7m2q", str(item.number), item.key, item.label, str(item.amount or ""), item.answer or ""),
+    )

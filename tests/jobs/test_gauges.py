@@ -1,0 +1,312 @@
+"""The gauges against a mock billing with stacks: what they read, and that a load cannot bury it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+
+from billing.calls import create
+from billing.client import BillingClient, ClientSettings, Health, Patience
+from billing.database import Database
+from billing.errors import BillingAway
+from billing.exchange import Answered
+from billing.mockserver.server import MockBilling, running
+from checkpoints.records import Item
+from checkpoints.states import State
+from engine.errors import InputRefused, LookUpFailed
+from engine.hours import hours_of
+from engine.pipeline import Pipeline
+from engine.policy import Policy
+from engine.progress import Progress
+from engine.steering import Steering
+from engine.stop import Stop
+from engine.throttle import Gauge, Measure
+from jobs.gauges import MEASURED_EVERY, STACKS, BillingClock, gauges_of
+from jobs.services import Services
+from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
+from tests.jobs.conftest import Execute
+
+SUBSCRIBERS = (
+    "select first 400 id from abonents where is_folder = 0 and deleted = 0 and account_id is not null order by id"
+)
+
+
+@pytest.fixture
+async def with_both(mock_billing: MockBilling, database: Database) -> AsyncIterator[Services]:
+    async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:
+        yield Services(client, database)
+
+
+async def gauge_of(services: Services, policy: Policy, name: str, journal: Path) -> Gauge:
+    gauges = await gauges_of(services, lambda: policy, journal)
+    (found,) = [gauge for gauge in gauges if gauge.name == name]
+    return found
+
+
+async def measured(services: Services, policy: Policy, name: str, journal: Path) -> Measure:
+    measure = await (await gauge_of(services, policy, name, journal)).measure()
+    assert measure is not None
+    return measure
+
+
+# ---- the stacks --------------------------------------------------------------------------------------------------
+
+
+async def test_there_is_a_gauge_for_each_stack_that_the_billing_has(with_both: Services, tmp_path: Path) -> None:
+    names = [gauge.name for gauge in await gauges_of(with_both, Policy, tmp_path)]
+    # The mock has no third stack; a billing that has it gets a gauge of its own.
+    assert names == ["disk", "hours", *STACKS[:2]]
+
+
+async def test_a_third_stack_is_watched_where_it_is_there(
+    with_both: Services, execute: Execute, tmp_path: Path
+) -> None:
+    execute("create table events_stack (id integer not null primary key)")
+    execute("insert into events_stack (id) values (1)")
+    measure = await measured(with_both, Policy(max_stack=1000), "EVENTS_STACK", tmp_path)
+    assert measure == Measure(1, 1000, 800, grows=True)
+
+
+async def test_without_the_database_nobody_sees_the_stacks(with_both: Services, tmp_path: Path) -> None:
+    names = [gauge.name for gauge in await gauges_of(Services(with_both.client), Policy, tmp_path)]
+    assert names == ["disk", "hours"]
+
+
+async def test_the_threshold_is_that_in_force_and_0_is_none(with_both: Services, tmp_path: Path) -> None:
+    policies = [Policy(max_stack=50)]
+    gauges = await gauges_of(with_both, lambda: policies[-1], tmp_path)
+    (stack,) = [gauge for gauge in gauges if gauge.name == "ACCOUNT_STACK"]
+    assert await stack.measure() == Measure(0, 50, 40, grows=True)
+    policies.append(Policy(max_stack=7))
+    assert await stack.measure() == Measure(0, 7, 5, grows=True)
+    policies.append(Policy(max_stack=0))
+    assert await stack.measure() is None
+
+
+# ---- a load that would bury it -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Load:
+    """A run of operations on subscribers, as fast as the window lets it, against a billing that works off slowly."""
+
+    billing: MockBilling
+    services: Services
+    policy: Policy
+    journal: Path
+    rows: int = 150
+    deepest: int = 0
+
+    async def go(self) -> Progress:
+        database = self.services.database
+        assert database is not None
+        ids = [key for (key,) in database.query(SUBSCRIBERS)][: self.rows]
+        kept = [item(number) for number in range(1, self.rows + 1)]
+
+        async def call(one: Item) -> None:
+            wanted = {"abonent_id": ids[one.number - 1], "op_summa": "1.10", "op_type_id": 8, "descr": "?"}
+            exchange = await self.services.client.send(create("FinanceOperations", **wanted))
+            assert isinstance(exchange, Answered), exchange
+
+        job = FakeJob()
+        job.during = call
+        journal = MemoryJournal(*kept)
+        steering = Steering(self.policy, Progress(), Stop())
+        gauges = await gauges_of(self.services, lambda: steering.policy, self.journal)
+        async with self.watched():
+            await Pipeline(A_RUN, job, journal, steering, gauges=gauges).migrate()
+        assert set(journal.states().values()) == {State.ACCEPTED}
+        assert not steering.stopping.requested
+        return steering.progress
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        async def watch() -> None:
+            while True:
+                stack = self.billing.state()["stack"]
+                assert isinstance(stack, dict)
+                self.deepest = max(self.deepest, stack["accounts"])
+                await asyncio.sleep(0.001)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            yield
+            tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def slow_billing(file: Path, database: Database, rate: float) -> AsyncIterator[tuple[MockBilling, Services]]:
+    async with running(file, stack_rate=rate) as billing, BillingClient(ClientSettings(billing.url)) as client:
+        yield billing, Services(client, database)
+
+
+@pytest.mark.parametrize("threshold", [10, 40])
+async def test_a_load_that_would_bury_the_stacks_keeps_their_depth_within_the_threshold(
+    threshold: int, billing_file: Path, database: Database, tmp_path: Path
+) -> None:
+    policy = Policy(in_flight=16, canary=False, max_stack=threshold)
+    async with slow_billing(billing_file, database, rate=30.0) as (billing, services):
+        load = Load(billing, services, policy, tmp_path)
+        progress = await load.go()
+    assert threshold // 2 < load.deepest <= threshold
+    assert progress.holds.seconds["ACCOUNT_STACK"] > 0.5
+
+
+async def test_without_a_threshold_the_same_load_buries_them(
+    billing_file: Path, database: Database, tmp_path: Path
+) -> None:
+    policy = Policy(in_flight=16, canary=False, max_stack=0)
+    async with slow_billing(billing_file, database, rate=5.5) as (billing, services):
+        load = Load(billing, services, policy, tmp_path)
+        await load.go()
+    assert load.deepest > 100
+
+
+# ---- the billing's clock, and its hours --------------------------------------------------------------------------
+
+HERE = datetime(2025, 11, 24, 12, 0)  # noqa: DTZ001 - a billing's time has no zone
+
+
+class Told(BillingClient):
+    """A client of a billing that tells another time than ours, or none, or is away."""
+
+    def __init__(self, server_time: str | None) -> None:
+        super().__init__(ClientSettings("http://localhost:1"))
+        self.server_time = server_time
+        self.away = False
+        self.asked = 0
+
+    async def health(self) -> Health:
+        self.asked += 1
+        if self.away:
+            raise BillingAway("nobody answers")
+        return Health("5.24", self.server_time, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "there"),
+    [
+        ("2025-11-24 17:00:00", HERE + timedelta(hours=5, seconds=1)),
+        ("2025-11-24T17:00:00.500+05:00", HERE + timedelta(hours=5, seconds=1.5)),
+        ("2025-11-23 23:00:00", HERE - timedelta(hours=13, seconds=-1)),
+        ("half past five", HERE),
+        (None, HERE),
+    ],
+)
+async def test_the_time_is_that_of_the_billing_and_ours_where_it_tells_none(
+    said: str | None, there: datetime
+) -> None:
+    assert await BillingClock(Services(Told(said)), lambda: HERE).now() == there
+
+
+async def test_the_clock_is_asked_once_in_a_while_and_goes_on_when_the_billing_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Told("2025-11-24 17:00:00")
+    clock = BillingClock(Services(client), lambda: HERE)
+    client.away = True
+    with pytest.raises(LookUpFailed, match="nobody answers"):
+        await clock.now()
+    client.away = False
+    there = await clock.now()
+    for _ in range(9):
+        there = await clock.now()
+    assert client.asked == 2
+    client.away = True
+    monkeypatch.setattr("jobs.gauges.MEASURED_EVERY", -1.0)
+    assert await clock.now() == there
+    client.away, client.server_time = False, "2025-11-24 18:00:00"
+    assert await clock.now() == there + timedelta(hours=1)
+    assert MEASURED_EVERY >= 60
+
+
+async def test_the_hours_are_those_of_the_billing(tmp_path: Path) -> None:
+    services = Services(Told(f"{datetime.now() + timedelta(hours=12):%Y-%m-%d %H:%M:%S}"))  # noqa: DTZ005
+    hour = datetime.now().hour  # noqa: DTZ005
+    there = f"{(hour + 11) % 24:02}:00-{(hour + 14) % 24:02}:00"
+    here = f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00"
+    inside = await measured(services, Policy(hours=hours_of(there)), "hours", tmp_path)
+    outside = await measured(services, Policy(hours=hours_of(here)), "hours", tmp_path)
+    assert inside.value <= inside.low
+    assert outside.value > outside.high
+
+
+async def test_the_mock_billing_tells_its_time(with_both: Services) -> None:
+    there = await BillingClock(with_both).now()
+    assert abs(there - datetime.now()) < timedelta(seconds=3)  # noqa: DTZ005
+
+
+# ---- latency, disk, a select of one's own ------------------------------------------------------------------------
+
+
+async def test_the_smallest_question_tells_how_long_the_billing_takes(
+    with_both: Services, mock_billing: MockBilling, tmp_path: Path
+) -> None:
+    mock_billing.latency = 0.2
+    measure = await measured(with_both, Policy(max_latency=0.1), "latency", tmp_path)
+    assert measure.value > measure.high == 0.1
+    assert "0.1 s are the most" in measure.text
+    mock_billing.latency = 0.0
+    measure = await measured(with_both, Policy(max_latency=5.0), "latency", tmp_path)
+    assert measure.value < measure.low
+
+
+async def test_a_billing_that_is_away_has_no_latency(tmp_path: Path) -> None:
+    client = Told(None)
+    gauge = await gauge_of(Services(client), Policy(max_latency=1.0), "latency", tmp_path)
+    client.away = True
+    with pytest.raises(LookUpFailed, match="nobody answers"):
+        await gauge.measure()
+
+
+async def test_without_a_threshold_nobody_asks_for_the_latency(with_both: Services, tmp_path: Path) -> None:
+    assert "latency" not in [gauge.name for gauge in await gauges_of(with_both, Policy, tmp_path)]
+
+
+async def test_the_disk_is_the_journals(with_both: Services, tmp_path: Path) -> None:
+    measure = await measured(with_both, Policy(min_disk=1), "disk", tmp_path)
+    assert measure.value < measure.low
+
+
+OWN = Policy(throttle_sql="select count(*) from abonents where id < 5", throttle_above=3.0)
+
+
+async def test_a_select_of_ones_own_holds_above_its_number(with_both: Services, tmp_path: Path) -> None:
+    measure = await measured(with_both, OWN, "--throttle-sql", tmp_path)
+    assert (measure.value > measure.high) == (measure.value > 3)
+    assert measure.text == f"--throttle-sql {measure.value:g} > 3"
+    assert (measure.high, measure.low, measure.grows) == (3.0, 3.0, False)
+
+
+@pytest.mark.parametrize(
+    ("select", "why"),
+    [
+        ("select count(*) from no_such_table", "NO_SUCH_TABLE"),
+        ("select id, id from abonents", "one row with one number"),
+        ("select id from abonents", "one row with one number"),
+        ("select name from abonents where id = (select min(id) from abonents)", "one row with one number"),
+        ("select id from abonents where 1 = 0", "one row with one number"),
+        ("select null from rdb$database", "one row with one number"),
+        ("delete from abonents", ""),
+    ],
+)
+async def test_a_select_that_gives_no_number_is_refused_before_anything_is_sent(
+    select: str, why: str, with_both: Services, tmp_path: Path
+) -> None:
+    policy = replace(OWN, throttle_sql=select)
+    with pytest.raises(InputRefused, match="--throttle-sql") as refused:
+        await gauges_of(with_both, lambda: policy, tmp_path)
+    assert why in str(refused.value)
+    database = with_both.database
+    assert database is not None
+    assert list(database.query("select count(*) from abonents")) != [(0,)]
+
+
+async def test_a_select_needs_the_database(with_both: Services, tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="needs the billing's database"):
+        await gauges_of(Services(with_both.client), lambda: OWN, tmp_path)

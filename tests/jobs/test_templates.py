@@ -1,0 +1,91 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.calls import encode
+from jobs.errors import ParameterRefused
+from jobs.templates import parse, typed
+
+LETTERS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def steps(model: str, *chain: str, **values: str) -> list[tuple[str, dict[str, object]]]:
+    return [(step.method, dict(step.arguments)) for step in parse(model, chain).fill(values)]
+
+
+def test_the_vendors_own_chain() -> None:
+    template = parse("AdminAccounts", ('objects.get {"account_id_abonents": {id}}', 'set {"limit": "{sum}"}', "save"))
+    assert template.names == ("id", "sum")
+    assert template.methods == ("objects.get", "set", "save")
+    assert [(step.method, dict(step.arguments)) for step in template.fill({"id": "5", "sum": "12,5"})] == [
+        ("objects.get", {"account_id_abonents": 5}),
+        ("set", {"limit": "12,5"}),
+        ("save", {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5", 5),
+        ("-7", -7),
+        ("0", 0),
+        ("", None),
+        ("00123", "00123"),
+        ("1E5", "1E5"),
+        ("-0", "-0"),
+        ("+79991234567", "+79991234567"),
+        ("12.50", "12.50"),
+        ("1234567890123456789", "1234567890123456789"),
+        ("١٢", "١٢"),
+    ],
+)
+def test_a_placeholder_that_stands_alone_is_typed(text: str, value: object) -> None:
+    assert typed(text) == value
+    assert steps("Users", 'set {"x": {a}}', a=text) == [("set", {"x": value})]
+
+
+def test_within_a_string_it_is_a_part_of_the_text() -> None:
+    chain = 'set {"a": "№ {n}/{m}", "b": ["{n}", {n}], "c": {"d": "{{{n}}} {{n}}"}}'
+    assert steps("Users", chain, n="007", m="x") == [
+        ("set", {"a": "№ 007/x", "b": ["007", "007"], "c": {"d": "{007} {n}"}})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("link", "told"),
+    [
+        ('set {"a": {x}, }', "link 1 ('set {\"a\": {x}, }'), column 16: this is not JSON"),
+        ("set {a: 1}", "column 6: this is not JSON"),
+        ('set {"a": 1.5}', '1.5 is a number with a point: write money as a text, "1.5"'),
+        ('set {"a": 1, "a": 2}', "'a' is given twice"),
+        ("set [1]", "the arguments are an object in braces"),
+        ('{"a": 1}', "a method is expected first"),
+        ('set {"{a}": 1}', "a placeholder cannot be the name of an argument"),
+        ("set {{a}: 1}", "a placeholder cannot be the name of an argument"),
+    ],
+)
+def test_what_is_no_chain_is_refused_with_its_place(link: str, told: str) -> None:
+    with pytest.raises(ParameterRefused) as caught:
+        parse("Users", (link,))
+    assert told in str(caught.value)
+
+
+def test_a_model_is_a_name_and_a_call_has_a_method() -> None:
+    with pytest.raises(ParameterRefused, match="is not the name of a model"):
+        parse("../Users", ("save",))
+    with pytest.raises(ParameterRefused, match="needs a method"):
+        parse("Users", ())
+
+
+@given(LETTERS, LETTERS)
+def test_no_value_breaks_out_of_its_place(bare: str, within: str) -> None:
+    """Whatever stands in a row arrives as it was, and nothing else changes."""
+    template = parse("Users", ('set {"a": {bare}, "b": "<{within}>", "c": "kept"}', "save"))
+    filled = template.call({"bare": bare, "within": within})
+    arguments = json.loads(json.dumps(dict(filled.steps[0].arguments)))
+    assert arguments == {"a": typed(bare), "b": f"<{within}>", "c": "kept"}
+    assert [step.method for step in filled.steps] == ["set", "save"]
+    assert encode(filled)

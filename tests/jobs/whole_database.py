@@ -1,0 +1,83 @@
+"""The whole of a billing's database, to be held against itself before and after.
+
+    before = whole(database)
+    ...
+    assert changes(before, whole(database)) == {"FINANCE_OPERATIONS": {90001: {"STORNO": (0, 1)}}}
+
+What only tells of work in hand is left out: the billing's stacks, the mock's own tables. Generators are no tables.
+"""
+
+from typing import Any, Final, TypeAlias
+
+from billing.database import Database
+
+Row: TypeAlias = dict[str, Any]
+Tables: TypeAlias = dict[str, dict[Any, Row]]
+"""By table and key, which is the first column: what each column holds."""
+
+Changes: TypeAlias = dict[str, dict[Any, dict[str, tuple[Any, Any]]]]
+"""By table and key: the columns that differ, each with what it was and what it is."""
+
+THERE: Final = "(there)"
+"""Stands among the columns of a row that has come (False, True) or gone (True, False), beside its values."""
+
+_LEFT_OUT: Final = frozenset({
+    "ACCOUNT_STACK",
+    "ARCH_ACCOUNT_STACK",
+    "EVENTS_STACK_COMPACT",
+    "MOCK_LEDGER",
+    "MOCK_PENDING",
+})  # fmt: skip
+_TABLES: Final = (
+    "select trim(r.rdb$relation_name) from rdb$relations r "
+    "where r.rdb$system_flag = 0 and r.rdb$view_blr is null order by 1"
+)
+_COLUMNS: Final = (
+    "select trim(f.rdb$field_name) from rdb$relation_fields f where f.rdb$relation_name = :table "
+    "order by f.rdb$field_position"
+)
+
+
+def whole(database: Database) -> Tables:
+    """All rows of all tables but those that are left out."""
+    names = [name for (name,) in database.query(_TABLES) if name not in _LEFT_OUT]
+    return {name: _rows(database, name) for name in names}
+
+
+def changes(before: Tables, after: Tables) -> Changes:
+    """What differs; a row that came or went has all its columns, None on the side where it is not."""
+    found = {
+        table: {
+            key: differing
+            for key in before.get(table, {}).keys() | after.get(table, {}).keys()
+            if (differing := _differing(before.get(table, {}).get(key), after.get(table, {}).get(key)))
+        }
+        for table in before.keys() | after.keys()
+    }
+    return {table: rows for table, rows in found.items() if rows}
+
+
+def new_rows(found: Changes, table: str) -> list[Row]:
+    """The rows of a table that have come, in the order of their keys."""
+    rows = found.get(table, {})
+    return [
+        {column: after for column, (_, after) in rows[key].items() if column != THERE}
+        for key in sorted(rows)
+        if rows[key].get(THERE) == (False, True)
+    ]
+
+
+def _rows(database: Database, table: str) -> dict[Any, Row]:
+    columns = [name for (name,) in database.query(_COLUMNS, {"table": table})]
+    wanted = ", ".join(f'"{name}"' for name in columns)
+    rows = database.query(f'select {wanted} from "{table}"')  # noqa: S608 - names that the database gave
+    return {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+
+
+def _differing(before: Row | None, after: Row | None) -> dict[str, tuple[Any, Any]]:
+    columns = dict.fromkeys((*(before or {}), *(after or {})))
+    was, now = before or {}, after or {}
+    differing = {name: (was.get(name), now.get(name)) for name in columns if was.get(name) != now.get(name)}
+    if (before is None) != (after is None):
+        return {THERE: (before is not None, after is not None), **differing}
+    return differing
