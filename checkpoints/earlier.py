@@ -21,11 +21,11 @@ class Earlier:
     def __init__(self, connection: sqlite3.Connection | None) -> None:
         self._connection = connection
 
-    def twins(self, job: str, target: str, keys: Collection[str]) -> list[Twin]:
-        """Items of the same job on the same target whose key is one of these and whose effect stands."""
+    def twins(self, job: str, keys: Collection[str]) -> list[Twin]:
+        """Items of the same job, on any target, whose key is one of these and whose effect stands."""
         if self._connection is None:
             return []
-        wanted = {"job": job, "target": target, "keys": msgspec.json.encode(sorted(keys)).decode()}
+        wanted = {"job": job, "keys": msgspec.json.encode(sorted(keys)).decode()}
         try:
             return [rows.to_twin(row) for row in self._connection.execute(statement("earlier"), wanted)]
         except sqlite3.Error as error:

@@ -170,7 +170,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """An item of the same effect that the journal already has: same job, same target, same key."""
+    """An item of the same effect that the journal already has: same job, same key, on the `target` of its run."""
 
     run: str
     key: str
@@ -178,6 +178,7 @@ class Twin:
     state: State
     line: int | None
     changed_at: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)

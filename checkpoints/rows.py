@@ -117,8 +117,8 @@ def to_item(row: Sequence[Any]) -> Item:
 
 def to_twin(row: Sequence[Any]) -> Twin:
     """A row of `twins.sql`."""
-    run, key, amount, state, line, changed_at = row
-    return Twin(run, key, _amount(amount), State(state), line, changed_at)
+    run, key, amount, state, line, changed_at, target = row
+    return Twin(run, key, _amount(amount), State(state), line, changed_at, target)
 
 
 def to_refusal(row: Sequence[Any]) -> Refusal:

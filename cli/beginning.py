@@ -18,10 +18,11 @@ from cli.errors import CommandRefused
 from cli.names import PROGRAM
 from cli.options import Calling, Rows
 from cli.texts import plain, rows
+from engine.intake import Enter
 from engine.job import Job
 from jobs.call import YES, chain_text
 from jobs.catalogue import kind
-from jobs.inputs import AGAIN, STDIN, Input
+from jobs.inputs import ENTER, STDIN, Input
 from jobs.kinds import JobKind, parameters_of
 from jobs.vault import BATCH, masked, new_batch, veiled
 
@@ -38,7 +39,7 @@ class Order:
     kind: JobKind
     parameters: Mapping[str, str]
     rows: Input
-    again: bool
+    enter: Enter = Enter.ONCE
     batch: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -46,10 +47,11 @@ class Order:
     def recorded(self) -> dict[str, str]:
         """What the journal keeps, enough to build the job anew."""
         batch = {BATCH: self.batch} if any(parameter.secret for parameter in self.kind.parameters) else {}
-        return {**self.parameters, **self.rows.recorded, **batch, **({AGAIN: "yes"} if self.again else {})}
+        enter = {} if self.enter is Enter.ONCE else {ENTER: self.enter.value}
+        return {**self.parameters, **self.rows.recorded, **batch, **enter}
 
 
-def order_of(job: str, rows: Input, said: Mapping[str, str], *, again: bool) -> Order:
+def order_of(job: str, rows: Input, said: Mapping[str, str], enter: Enter = Enter.ONCE) -> Order:
     """The order that a command line or a job file gives; nothing is read yet.
 
     What is `said` beside the job's own parameters is bound to the `:names` of a select. Raises `ParameterRefused` and
@@ -62,7 +64,7 @@ def order_of(job: str, rows: Input, said: Mapping[str, str], *, again: bool) -> 
     parameters = parameters_of(wanted, {name: value for name, value in said.items() if name not in bound})
     batch = new_batch()
     values, secrets = veiled(wanted.parameters, parameters, batch)
-    return Order(wanted, values, replace(rows, values=bound), again, batch, secrets)
+    return Order(wanted, values, replace(rows, values=bound), enter, batch, secrets)
 
 
 def _bound(wanted: JobKind, rows: Input, said: Mapping[str, str]) -> dict[str, str]:
@@ -70,6 +72,11 @@ def _bound(wanted: JobKind, rows: Input, said: Mapping[str, str]) -> dict[str, s
     names = select_of(rows.sql).parameters if rows.sql else ()
     own = {parameter.name for parameter in wanted.parameters}
     return {name: said[name] for name in names if name in said and name not in own}
+
+
+def enter_of(*, again: bool, another_billing: bool) -> Enter:
+    """What the switches of a command line or a job file mean; --again means more."""
+    return Enter.AGAIN if again else Enter.PER_BILLING if another_billing else Enter.ONCE
 
 
 def said_of(settings: Sequence[str], calling: Calling) -> dict[str, str]:
@@ -153,7 +160,7 @@ async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
 
 def _identity(parameters: Mapping[str, str]) -> dict[str, str]:
     """What makes two runs the same. A secret is no part of it: nobody can tell here whether two of them are equal."""
-    return {name: masked(value) for name, value in parameters.items() if name not in {AGAIN, BATCH, FILE}}
+    return {name: masked(value) for name, value in parameters.items() if name not in {ENTER, BATCH, FILE}}
 
 
 async def _under_way(run: Run, journal: Journal) -> str:

@@ -24,10 +24,10 @@ from cli.preview import Plan, plan_of, preview
 from cli.report import Closing
 from cli.running import Going, Means
 from cli.screen import nobody_to_ask
-from cli.sessions import check_target, entered_again
+from cli.sessions import check_target, how_often
 from cli.settings import Settings
 from cli.texts import plain, rows, shown
-from engine.intake import Intake
+from engine.intake import Enter, Intake
 from engine.job import Job
 from engine.progress import Progress
 from jobs.catalogue import JOBS, kind
@@ -87,7 +87,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: Means) 
     """Rehearse the file, show it, ask, and freeze its rows into the run."""
     rehearsed = await _rehearsed(run, job, plans, means)
     try:
-        corrections = Corrections(run, rehearsed, means.journal, plans, job, again=entered_again(run))
+        corrections = Corrections(run, rehearsed, means.journal, plans, job, enter=how_often(run))
         outcome = await corrections.look()
         plan = outcome.plan(await plan_of(rehearsed, plans), replace(run, source=rehearsed.source))
         show = means.screen.say if means.consent.yes else means.screen.insist
@@ -137,7 +137,7 @@ async def _rehearsed(run: Run, job: Job, plans: Journal, means: Means) -> Run:
     progress = Progress()
     try:
         async with intake_shown(progress, means.screen, source.name):
-            await Intake(rehearsed, FromExport(job), plans, progress, enter_again=True).freeze_all()
+            await Intake(rehearsed, FromExport(job), plans, progress, enter=Enter.AGAIN).freeze_all()
     except BaseException:
         await plans.discard(rehearsed)
         raise

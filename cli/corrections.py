@@ -17,7 +17,7 @@ from cli.errors import CommandRefused
 from cli.exporting import ROW, as_it_was, columns_of
 from cli.preview import LISTED, Plan
 from cli.texts import plain
-from engine.intake import DUPLICATE, judge_for
+from engine.intake import DUPLICATE, Enter, judge_for
 from engine.job import Job, Prepared, Row, Source
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
@@ -100,12 +100,12 @@ class Outcome:
 class Corrections:
     """Takes the rows of a rehearsed file into a run: each stands for a rejected or a refused row of it, once."""
 
-    def __init__(self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, again: bool) -> None:
+    def __init__(self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, enter: Enter) -> None:
         self._run = run
         self._rehearsed = rehearsed
         self._journal = journal
         self._plans = plans
-        self._judge = judge_for(run, repeatable=job.repeatable, enter_again=again)
+        self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
         self._places = _places(rehearsed.header)
         own = columns_of(run)
         self._row, self._line = self._places.get(own[0]), self._places.get(own[1])

@@ -33,7 +33,7 @@ from cli import (
     verifying,
     watching,
 )
-from cli.beginning import input_of, order_of, said_of
+from cli.beginning import enter_of, input_of, order_of, said_of
 from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.jobfile import command as jobfile
@@ -80,6 +80,11 @@ AnswersFile = Annotated[
 ]
 Unpause = Annotated[
     bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
+]
+Again = Annotated[bool, typer.Option("--again", help="Enter on top what an earlier run has entered already.")]
+AnotherBilling = Annotated[
+    bool,
+    typer.Option("--another-billing", help="What was entered at another address is in another billing."),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Look again every second, until nobody works on the run.")]
 RunNameOrNone = Annotated[
@@ -143,9 +148,8 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
     ] = None,
     *,
-    again: Annotated[
-        bool, typer.Option("--again", help="Enter on top what an earlier run has entered already.")
-    ] = False,
+    again: Again = False,
+    another_billing: AnotherBilling = False,
     corrects: Annotated[
         str | None,
         typer.Option("--continue", metavar="RUN", help="FILE holds corrected rows of this run: take them into it."),
@@ -168,8 +172,10 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         if corrects is not None:
-            if set_ or again:
-                raise CommandRefused(f"--set and --again: run {corrects} remembers what it was told; leave them out")
+            if set_ or again or another_billing:
+                raise CommandRefused(
+                    f"--set, --again and --another-billing: run {corrects} remembers what it was told; leave them out"
+                )
             if output is not None:
                 raise CommandRefused(f"-o {output}: run {corrects} remembers where its answers go; leave it out")
             return await commands.go_on(
@@ -177,7 +183,8 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
             )
         if job.endswith(TOML):
             return await jobfile.run(job, settings, pacing, consent, screen, record=record)
-        order = order_of(job, input_of(file, rows), said_of(set_ or [], calling), again=again)
+        enter = enter_of(again=again, another_billing=another_billing)
+        order = order_of(job, input_of(file, rows), said_of(set_ or [], calling), enter)
         if save is not None:
             return jobfile.saved(order, save, screen, force=force)
         return await commands.run(order, settings, pacing.policy, consent, screen, record=record, output=output)
@@ -194,9 +201,8 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
     ] = None,
     *,
-    again: Annotated[
-        bool, typer.Option("--again", help="Count as new what an earlier run has entered already.")
-    ] = False,
+    again: Again = False,
+    another_billing: AnotherBilling = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Save the rows of each kind into this folder.")
     ] = None,
@@ -211,7 +217,8 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
         try:
             if job.endswith(TOML):
                 return await jobfile.plan(job, out, settings, screen)
-            order = order_of(job, input_of(file, rows), said_of(set_ or [], calling), again=again)
+            enter = enter_of(again=again, another_billing=another_billing)
+            order = order_of(job, input_of(file, rows), said_of(set_ or [], calling), enter)
             return await planning.plan(order, out, settings, screen)
         except OPERATOR_ERRORS as error:
             if voice.as_json:

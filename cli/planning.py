@@ -24,7 +24,7 @@ from cli.screen import Screen
 from cli.sessions import open_billing
 from cli.settings import Settings
 from cli.texts import shown
-from engine.intake import Intake
+from engine.intake import Enter, Intake
 from engine.job import Job
 from engine.progress import Progress
 from engine.rehearsal import Rehearsal
@@ -41,7 +41,7 @@ async def plan(order: Order, out: Path | None, settings: Settings, screen: Scree
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
         job = build(order.kind, billing.services, order.parameters, order.rows)
         with earlier_runs(real) as earlier:
-            rehearsal = Rehearsal(job, settings.target, earlier, enter_again=order.again)
+            rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
             run = await _rehearsed(order, rehearsal, settings.target, journal, screen)
         outlook = await outlook_of(run, job, billing.services, journal)
         bad = outlook.plan.totals.refused or outlook.plan.duplicates
@@ -72,7 +72,7 @@ async def _rehearsed(order: Order, rehearsal: Rehearsal, target: str, journal: J
     try:
         async with intake_shown(progress, screen, run.source):
             # Plans before this one have entered nothing: only the real journal, behind the rehearsal, counts.
-            await Intake(run, rehearsal, journal, progress, enter_again=True).freeze_all()
+            await Intake(run, rehearsal, journal, progress, enter=Enter.AGAIN).freeze_all()
     except BaseException:
         await journal.discard(run)
         raise

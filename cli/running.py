@@ -25,7 +25,7 @@ from cli.options import Consent
 from cli.preview import Plan, bad_rows, plan_of, preview
 from cli.report import Closing, closing_screen, refused_export
 from cli.screen import Screen, nobody_to_ask
-from cli.sessions import Billing, entered_again
+from cli.sessions import Billing, how_often
 from cli.signals import Interrupts
 from cli.steered import steerable
 from cli.texts import plain, rows, shown
@@ -140,7 +140,7 @@ class Going:
         """Freeze the whole list. Raises `CommandRefused` when the input cannot be taken."""
         progress = Progress()
         progress.take_up(await self._journal.totals(self._run), intake_ended=False)
-        intake = Intake(self._run, self._job, self._journal, progress, enter_again=entered_again(self._run))
+        intake = Intake(self._run, self._job, self._journal, progress, enter=how_often(self._run))
         try:
             async with intake_shown(progress, self._screen, self._run.source):
                 await intake.freeze_all()
@@ -224,8 +224,8 @@ class Going:
     async def _send(self) -> Sent:
         """Let the pipeline run; a journal that fails stops it, and leaves it resumable."""
         steering, progress = self._steering, self._steering.progress
-        again = entered_again(self._run)
-        pipeline = Pipeline(self._run, self._job, self._journal, steering, gauges=self._gauges, enter_again=again)
+        enter = how_often(self._run)
+        pipeline = Pipeline(self._run, self._job, self._journal, steering, gauges=self._gauges, enter=enter)
         self._interrupts.in_flight = lambda: progress.counts[State.SENDING]
         error: str | None = None
         with self._interrupts.while_sending():

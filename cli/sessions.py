@@ -19,9 +19,10 @@ from checkpoints.records import Run
 from cli.errors import CommandRefused
 from cli.settings import Settings
 from cli.texts import plain
+from engine.intake import Enter
 from engine.job import Job
 from jobs.catalogue import kind
-from jobs.inputs import AGAIN, of_recorded, own_parameters
+from jobs.inputs import ENTER, of_recorded, own_parameters
 from jobs.kinds import parameters_of
 from jobs.services import Services
 from jobs.undoing import UNDO, undo_job
@@ -104,9 +105,9 @@ def with_vault(billing: Billing, vault: Vault) -> Billing:
     return replace(billing, services=replace(billing.services, vault=vault))
 
 
-def entered_again(run: Run) -> bool:
-    """Whether the run was begun with --again."""
-    return AGAIN in run.parameters
+def how_often(run: Run) -> Enter:
+    """How often the run may enter its rows: as it was begun, with --again, --another-billing or neither."""
+    return Enter(run.parameters.get(ENTER, Enter.ONCE))
 
 
 def check_target(run: Run, settings: Settings) -> None:

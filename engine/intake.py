@@ -1,7 +1,8 @@
 """The intake: from the source's rows to the frozen list, a page a commit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import Protocol
 
 import anyio
@@ -21,6 +22,17 @@ log = structlog.get_logger(__name__)
 
 DUPLICATE = "a duplicate in the input"
 """The kind of a skipped row that says again what an earlier row of the same input has said."""
+
+
+class Enter(StrEnum):
+    """How often a row may be entered that must not be repeated, by what the journal has of it."""
+
+    ONCE = "once"
+    """Never where any run has entered it; at another address than this run's it is asked about."""
+    PER_BILLING = "per billing"
+    """Once here: the operator says that what was entered at other addresses is in other billings."""
+    AGAIN = "again"
+    """On top of whatever is there."""
 
 
 class Listener(Protocol):
@@ -60,13 +72,13 @@ class Intake:
     """
 
     def __init__(
-        self, run: Run, job: Supplier, journal: Journal, progress: Progress, *, enter_again: bool = False
+        self, run: Run, job: Supplier, journal: Journal, progress: Progress, *, enter: Enter = Enter.ONCE
     ) -> None:
         self._run = run
         self._job = job
         self._journal = journal
         self._progress = progress
-        self._judge = judge_for(run, repeatable=job.repeatable, enter_again=enter_again)
+        self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
 
     async def freeze_all(self, listener: Listener | None = None) -> None:
         """Read, prepare and freeze page after page; tell `listener` of each."""
@@ -112,24 +124,18 @@ def _next(pages: Iterator[RowPage]) -> RowPage | None:
     return next(pages, None)
 
 
-def judge_for(run: Run, *, repeatable: bool, enter_again: bool) -> Judge:
+def judge_for(run: Run, *, repeatable: bool, enter: Enter) -> Judge:
     """The judge of a run's rows: what must not be entered twice is held against all that the journal has."""
-    check_earlier: Callable[[NewItem, Twin], NewItem | Refusal | None] = (
-        _allow if repeatable or enter_again else against_earlier
-    )
+    wanted = Enter.AGAIN if repeatable else enter
 
     def judge(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
-        for twin in twins:
-            check = _against_same_input if twin.run == run.name else check_earlier
-            verdict = check(item, twin)
-            if verdict is not None:
-                return verdict
-        return item
+        own = next((twin for twin in twins if twin.run == run.name), None)
+        return against_earlier(item, twins, run.target, wanted) if own is None else _against_same_input(item, own)
 
     return judge
 
 
-def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal | None:
+def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal:
     where = f"line {twin.line}" if twin.line else "an earlier row"
     if twin.amount == item.amount:
         return replace(item, skip_reason=f"{DUPLICATE}: the same key and amount as {where}")
@@ -143,19 +149,33 @@ def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal | None:
     )
 
 
-def against_earlier(item: NewItem, twin: Twin) -> NewItem | Refusal:
-    """What becomes of a row that must not be entered twice, and of which an earlier run has a twin."""
-    if twin.state in OPEN or twin.state is State.MANUAL:
-        reason = f"run {twin.run} has this row as {twin.state}: take that run to its end first"
-    elif twin.amount == item.amount:
-        return replace(item, skip_reason=f"entered by an earlier run: {twin.run}, {twin.changed_at[:16]} UTC")
-    else:
-        reason = (
+def against_earlier(item: NewItem, twins: Sequence[Twin], target: str, enter: Enter) -> NewItem | Refusal:
+    """What becomes of a row for `target` that must not be entered twice, beside what earlier runs have of it."""
+    if enter is Enter.AGAIN:
+        return item
+    here = [twin for twin in twins if twin.target == target]
+    for twin in here:
+        if twin.state in OPEN or twin.state is State.MANUAL:
+            return _refused(item, f"run {twin.run} has this row as {twin.state}: take that run to its end first")
+    for twin in here:
+        if twin.amount == item.amount:
+            return replace(item, skip_reason=f"entered by an earlier run: {twin.run}, {twin.changed_at[:16]} UTC")
+    if here:
+        twin = here[-1]
+        return _refused(
+            item,
             f"run {twin.run} has entered {twin.amount} for this key on {twin.changed_at[:10]}; the input says "
-            f"{item.amount}: if it is meant to be entered on top, run with --again"
+            f"{item.amount}: if it is meant to be entered on top, run with --again",
         )
+    if twins and enter is Enter.ONCE:
+        twin = twins[-1]
+        return _refused(
+            item,
+            f"run {twin.run} has this row at {twin.target}, and this one is for {target}: if that is the same "
+            f"billing, give --api-url {twin.target}; if it is another one, run with --another-billing",
+        )
+    return item
+
+
+def _refused(item: NewItem, reason: str) -> Refusal:
     return Refusal(item.line, None, item.label, reason, item.row)
-
-
-def _allow(_item: NewItem, _twin: Twin) -> None:
-    return None

@@ -28,7 +28,7 @@ from engine.canary import canary_of
 from engine.claims import Claims
 from engine.errors import CountsDiffer, EngineError
 from engine.gate import Gate
-from engine.intake import Intake
+from engine.intake import Enter, Intake
 from engine.job import Job, ManyModels
 from engine.outcomes import decide
 from engine.progress import Sending
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 class Pipeline:
     """Takes an approved run from wherever it stands to its end, or to a stop that leaves it resumable.
 
-    The caller holds the run's lock. `gauges` are read beside it and hold it; `enter_again` lets rows in that an
+    The caller holds the run's lock. `gauges` are read beside it and hold it; `enter` may let rows in that an
     earlier run has entered. Times are the event loop's.
     """
 
@@ -57,7 +57,7 @@ class Pipeline:
         steering: Steering,
         *,
         gauges: Sequence[Gauge] = (),
-        enter_again: bool = False,
+        enter: Enter = Enter.ONCE,
     ) -> None:
         self._run = run
         self._job = job
@@ -67,7 +67,7 @@ class Pipeline:
         self._progress = steering.progress
         self._stop = stop = steering.stopping
         self._model_of = job.model_of if isinstance(job, ManyModels) else lambda _: job.name
-        self._intake = Intake(run, job, journal, self._progress, enter_again=enter_again)
+        self._intake = Intake(run, job, journal, self._progress, enter=enter)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)

@@ -7,21 +7,21 @@ import anyio.to_thread
 
 from checkpoints.earlier import Earlier
 from checkpoints.records import NewItem, Refusal, Twin
-from engine.intake import against_earlier
+from engine.intake import Enter, against_earlier
 from engine.job import Job, Prepared, Row, Source
 
 
 class Rehearsal:
     """Supplies an intake with a job's rows, held against what the journal of the real runs has of them.
 
-    With `enter_again` what an earlier run has entered counts as new, as it does for `run --again`.
+    `enter` says what of it counts as new all the same, as it does for a run.
     """
 
-    def __init__(self, job: Job, target: str, earlier: Earlier, *, enter_again: bool = False) -> None:
+    def __init__(self, job: Job, target: str, earlier: Earlier, *, enter: Enter = Enter.ONCE) -> None:
         self._job = job
         self._target = target
         self._earlier = earlier
-        self._compared = not (job.repeatable or enter_again)
+        self._enter = Enter.AGAIN if job.repeatable else enter
         self.repeatable = job.repeatable
 
     @property
@@ -32,17 +32,13 @@ class Rehearsal:
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """What a real run would make of them. Raises `LookUpFailed`."""
         prepared = await self._job.prepare(rows)
-        if not self._compared:
+        if self._enter is Enter.AGAIN:
             return prepared
         keys = {item.key for item in prepared.items}
-        found = await anyio.to_thread.run_sync(self._earlier.twins, self._job.name, self._target, keys)
+        found = await anyio.to_thread.run_sync(self._earlier.twins, self._job.name, keys)
         twins: defaultdict[str, list[Twin]] = defaultdict(list)
         for twin in found:
             twins[twin.key].append(twin)
-        judged = [_judged(item, twins[item.key]) for item in prepared.items]
+        judged = [against_earlier(item, twins[item.key], self._target, self._enter) for item in prepared.items]
         refused = tuple(one for one in judged if isinstance(one, Refusal))
         return Prepared(tuple(one for one in judged if isinstance(one, NewItem)), (*prepared.refusals, *refused))
-
-
-def _judged(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
-    return against_earlier(item, twins[0]) if twins else item

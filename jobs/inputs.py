@@ -14,8 +14,8 @@ from jobs.queries import select_source
 from jobs.services import Services
 
 STDIN: Final = "-"
-AGAIN: Final = "entered_again"
-"""What a run remembers besides the parameters of its job and its input: that it was begun with --again."""
+ENTER: Final = "enter"
+"""What a run remembers besides the parameters of its job and its input: how often its rows may be entered."""
 _PREFIX: Final = "input_"
 _MAP: Final = "input_map."
 _VALUE: Final = "input_value."
@@ -77,7 +77,7 @@ def is_input(name: str) -> bool:
 
 def own_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
     """The parameters of a run's job, without those that tell of its input or of how it was begun."""
-    return {name: value for name, value in remembered.items() if name != AGAIN and not is_input(name)}
+    return {name: value for name, value in remembered.items() if name != ENTER and not is_input(name)}
 
 
 def of_recorded(parameters: Mapping[str, str]) -> Input:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from billing.database_errors import StatementRefused
-from cli.beginning import Order, order_of
+from cli.beginning import Order, enter_of, order_of
 from cli.errors import CommandRefused
 from cli.jobfile.positions import Path as Way
 from cli.jobfile.positions import Place, places
@@ -46,6 +46,7 @@ KEYS: Final[Mapping[str, str]] = {
     "look_up": TEXT,
     "output": TEXT,
     "again": SWITCH,
+    "another_billing": SWITCH,
     "skip_bad": SWITCH,
     "go_on": SWITCH,
 }
@@ -139,7 +140,8 @@ class _Reader:
         if job is None:
             raise self._refused(way, f"step {index + 1} names no job; `carbon-migrate jobs` lists all")
         try:
-            order = order_of(str(job), self._input(step), self._said(way, step), again=step.get("again") is True)
+            switches = {name: step.get(name) is True for name in ("again", "another_billing")}
+            order = order_of(str(job), self._input(step), self._said(way, step), enter_of(**switches))
         except StatementRefused as error:
             raise self._refused(
                 (*way, "sql" if "sql" in step else "look_up"), f"step {index + 1}: {error}"

@@ -10,6 +10,7 @@ from cli.beginning import Order
 from cli.errors import CommandRefused
 from cli.jobfile.reading import FORMAT, STEP
 from cli.texts import plain
+from engine.intake import Enter
 from engine.sources.charset import AUTO
 from jobs.call import CALL, OWN, YES
 from jobs.inputs import STDIN
@@ -56,7 +57,8 @@ def _step(order: Order, folder: Path) -> dict[str, object]:
             "look_up": said["look_up"],
         }
         said = {name: value for name, value in said.items() if name not in own}
-    step["again"] = order.again
+    step["again"] = order.enter is Enter.AGAIN
+    step["another_billing"] = order.enter is Enter.PER_BILLING
     defaults = {one.name: one.default for one in order.kind.parameters}
     step["map"] = dict(rows.mapping)
     step["set"] = {name: value for name, value in said.items() if value != (defaults.get(name) or "")}

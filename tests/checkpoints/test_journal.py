@@ -220,17 +220,17 @@ async def test_the_judge_sees_the_earlier_rows_of_the_page_and_of_the_run(journa
     [
         (NEW_RUN, True),
         (replace(NEW_RUN, source="other.csv", source_digest="d2", parameters={}, header=()), True),
+        (replace(NEW_RUN, target="http://other/api"), True),
         (replace(NEW_RUN, job="services"), False),
-        (replace(NEW_RUN, target="http://other/api"), False),
     ],
 )
-async def test_twins_are_of_the_same_job_and_target_whatever_the_source(
+async def test_twins_are_of_the_same_job_whatever_the_source_and_say_of_which_target(
     journal: Journal, earlier: NewRun, seen: bool
 ) -> None:
     first = await frozen_run(journal, new_item("1"), new_item("2"), new=earlier)
     run = await journal.create_run(NEW_RUN)
-    assert [[twin.run for twin in twins] for twins in await heard(journal, run, "1", "3")] == [
-        [first.name] if seen else [],
+    assert [[(twin.run, twin.target) for twin in twins] for twins in await heard(journal, run, "1", "3")] == [
+        [(first.name, earlier.target)] if seen else [],
         [],
     ]
 
@@ -268,9 +268,10 @@ async def test_the_rows_of_a_discarded_run_are_no_twins(journal: Journal) -> Non
 
 
 def contradicting(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
-    if any(twin.amount != item.amount for twin in twins):
+    here = [twin for twin in twins if twin.target == NEW_RUN.target]
+    if any(twin.amount != item.amount for twin in here):
         return Refusal(item.line, None, item.label, "contradicts", item.row, conflict=item.key)
-    return replace(item, skip_reason="duplicate") if twins else item
+    return replace(item, skip_reason="duplicate") if here else item
 
 
 async def conflicting_run(journal: Journal) -> Run:

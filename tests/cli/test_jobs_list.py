@@ -138,9 +138,7 @@ async def test_an_example_works(
     """Planned on the mock billing, it has rows, and none that is refused."""
     monkeypatch.chdir(tmp_path)
     typed = read(kind.example)
-    order = order_of(
-        typed.job, input_of(typed.file, Rows(sql=typed.sql)), said_of(typed.settings, typed.calling), again=False
-    )
+    order = order_of(typed.job, input_of(typed.file, Rows(sql=typed.sql)), said_of(typed.settings, typed.calling))
     assert order.kind.name == kind.name
     with Database(Dsn(str(billing_file))) as database:
         services = Services(client, database)

@@ -115,16 +115,16 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
 
 
 def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
-    order = order_of("password", Input(), {"user_id": "5", "psw": WORD}, again=False)
+    order = order_of("password", Input(), {"user_id": "5", "psw": WORD})
     assert WORD not in repr(order)
     assert WORD not in str(order.recorded)
     token = order.recorded["psw"]
     assert is_token(token)
     assert order.secrets == {token: WORD}
     assert token.startswith(f"•••{order.recorded[BATCH]}.")
-    assert BATCH not in order_of("at-ip", Input(), {"ip": "10.0.0.1"}, again=False).recorded
+    assert BATCH not in order_of("at-ip", Input(), {"ip": "10.0.0.1"}).recorded
     # With another word it is the same run all the same: nobody can tell.
-    other = order_of("password", Input(), {"user_id": "5", "psw": "anders"}, again=False)
+    other = order_of("password", Input(), {"user_id": "5", "psw": "anders"})
     assert beginning._identity(other.recorded) == beginning._identity(order.recorded)
 
 

@@ -74,6 +74,21 @@ async def test_another_amount_for_a_row_that_was_entered_is_refused(place: Place
     assert (await place.found()).rows == 2
 
 
+async def test_the_same_billing_under_another_name_is_asked_about(place: Place) -> None:
+    balances = place.balances(2)
+    by_name = place.billing.url.replace("127.0.0.1", "localhost")
+    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    arguments = ("balances", balances.path, "--api-url", by_name)
+    for command in (("plan", *arguments), ("run", *arguments, "--yes")):
+        ended = await place.cli(*command, may_end_with=(1, 2))
+        told = f"{ended.words} {' '.join(ended.out.split())}"
+        assert f"run {run} has this row at {place.billing.url}, and this one is for {by_name}" in told
+        assert f"give --api-url {place.billing.url}" in told
+    assert (await place.found()).rows == 2
+    ended = await place.cli("run", *arguments, "--yes", "--another-billing", "--json")
+    assert ended.closing["states"] == {"accepted": 2}
+
+
 async def test_a_name_that_looks_like_markup_is_shown_as_it_is(place: Place) -> None:
     (place.cli.folder / "[red][").mkdir()
     balances = place.balances(2, "[red][/]x.csv")

@@ -9,7 +9,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Refusal, Run, Twin
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.intake import Intake, judge_for
+from engine.intake import Enter, Intake, judge_for
 from engine.progress import Progress
 from tests.engine.doubles import A_RUN, FakeJob, row, rows
 
@@ -17,15 +17,22 @@ WHEN = "2025-11-20T09:30:00.000+00:00"
 EVERY_STATE = frozenset(State)
 
 
-def twin(amount: str, state: State = State.PENDING, *, run: str = A_RUN.name, line: int | None = 2) -> Twin:
-    return Twin(run, "1", Decimal(amount), state, line, WHEN)
+def twin(
+    amount: str,
+    state: State = State.PENDING,
+    *,
+    run: str = A_RUN.name,
+    line: int | None = 2,
+    target: str = A_RUN.target,
+) -> Twin:
+    return Twin(run, "1", Decimal(amount), state, line, WHEN, target)
 
 
 def judged(
-    amount: str, *twins: Twin, repeatable: bool = False, enter_again: bool = False
+    amount: str, *twins: Twin, repeatable: bool = False, enter: Enter = Enter.ONCE
 ) -> tuple[NewItem, NewItem | Refusal]:
     item = replace(row("1", amount), line=7)
-    return item, judge_for(A_RUN, repeatable=repeatable, enter_again=enter_again)(item, twins)
+    return item, judge_for(A_RUN, repeatable=repeatable, enter=enter)(item, twins)
 
 
 # ---- the judge, within one input ---------------------------------------------------------------------------------
@@ -55,10 +62,10 @@ def test_where_there_are_no_lines_it_is_an_earlier_row() -> None:
     assert verdict.skip_reason == "a duplicate in the input: the same key and amount as an earlier row"
 
 
-@pytest.mark.parametrize("setting", [{"repeatable": True}, {"enter_again": True}])
-def test_duplicates_of_one_input_are_told_whatever_the_job_and_the_wish(setting: dict[str, bool]) -> None:
-    _, same = judged("5.00", twin("5.00"), **setting)
-    _, other = judged("6.00", twin("5.00"), **setting)
+@pytest.mark.parametrize(("repeatable", "enter"), [(True, Enter.ONCE), (False, Enter.AGAIN)])
+def test_duplicates_of_one_input_are_told_whatever_the_job_and_the_wish(repeatable: bool, enter: Enter) -> None:
+    _, same = judged("5.00", twin("5.00"), repeatable=repeatable, enter=enter)
+    _, other = judged("6.00", twin("5.00"), repeatable=repeatable, enter=enter)
     assert isinstance(same, NewItem)
     assert same.skip_reason
     assert isinstance(other, Refusal)
@@ -93,17 +100,52 @@ def test_what_an_earlier_run_has_not_finished_is_refused_whatever_the_amount(sta
     assert (verdict.line, verdict.conflict) == (7, None)
 
 
-@pytest.mark.parametrize("setting", [{"repeatable": True}, {"enter_again": True}])
+@pytest.mark.parametrize(("repeatable", "enter"), [(True, Enter.ONCE), (False, Enter.AGAIN)])
 @pytest.mark.parametrize("state", [State.PENDING, State.UNKNOWN, State.ACCEPTED])
 def test_earlier_runs_do_not_matter_to_what_can_be_repeated_or_is_meant_twice(
-    setting: dict[str, bool], state: State
+    repeatable: bool, enter: Enter, state: State
 ) -> None:
-    item, verdict = judged("5.00", twin("5.00", state, run="older"), **setting)
+    item, verdict = judged("5.00", twin("5.00", state, run="older"), repeatable=repeatable, enter=enter)
     assert verdict == item
 
 
+def test_of_several_entries_one_of_this_amount_is_enough_to_skip() -> None:
+    older, newer = twin("4.00", State.ACCEPTED, run="older"), twin("5.00", State.ACCEPTED, run="newer")
+    item, verdict = judged("5.00", older, newer)
+    assert verdict == replace(item, skip_reason="entered by an earlier run: newer, 2025-11-20T09:30 UTC")
+    _, another = judged("6.00", older, newer)
+    assert isinstance(another, Refusal)
+    assert "run newer has entered 5.00" in another.reason
+    _, unfinished = judged("5.00", older, newer, twin("5.00", State.UNKNOWN, run="newest"))
+    assert isinstance(unfinished, Refusal)
+    assert "run newest has this row as unknown" in unfinished.reason
+
+
+ELSEWHERE = "http://127.0.0.1:8082"
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.UNKNOWN])
+@pytest.mark.parametrize("amount", ["5.00", "6.00"])
+def test_what_was_entered_at_another_address_is_asked_about(state: State, amount: str) -> None:
+    _, verdict = judged(amount, twin("5.00", state, run="older", target=ELSEWHERE))
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason == (
+        f"run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same billing, "
+        f"give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
+    )
+
+
+def test_in_another_billing_a_row_is_new_and_counts_once_here_all_the_same() -> None:
+    elsewhere = twin("5.00", State.ACCEPTED, run="older", target=ELSEWHERE)
+    item, verdict = judged("5.00", elsewhere, enter=Enter.PER_BILLING)
+    assert verdict == item
+    _, known = judged("5.00", elsewhere, twin("5.00", State.APPLIED, run="newer"), enter=Enter.PER_BILLING)
+    assert isinstance(known, NewItem)
+    assert known.skip_reason
+
+
 def test_an_earlier_run_and_this_input_are_both_looked_at() -> None:
-    item, verdict = judged("5.00", twin("5.00", State.ACCEPTED, run="older"), twin("6.00"), enter_again=True)
+    item, verdict = judged("5.00", twin("5.00", State.ACCEPTED, run="older"), twin("6.00"), enter=Enter.AGAIN)
     assert isinstance(verdict, Refusal)
     assert verdict.conflict == item.key
 
@@ -122,10 +164,10 @@ async def new_run(journal: Journal, *, target: str = "http://billing") -> Run:
 
 
 async def frozen(
-    journal: Journal, *new: NewItem, run: Run | None = None, page: int = 2, enter_again: bool = False
+    journal: Journal, *new: NewItem, run: Run | None = None, page: int = 2, enter: Enter = Enter.ONCE
 ) -> tuple[Run, Progress]:
     run, progress = run or await new_run(journal), Progress()
-    await Intake(run, FakeJob(new, page=page), journal, progress, enter_again=enter_again).freeze_all()
+    await Intake(run, FakeJob(new, page=page), journal, progress, enter=enter).freeze_all()
     return await journal.run(run.name), progress
 
 
@@ -208,7 +250,11 @@ async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> N
     ]
     ((_, refusal),) = await journal.refusals(second)
     assert refusal.reason.startswith(f"run {first.name} has this row as pending")
-    other, _ = await frozen(journal, *again, run=await new_run(journal, target="http://other"))
+    asked, _ = await frozen(journal, *again, run=await new_run(journal, target="http://other"))
+    assert await outcome(journal, asked) == []
+    assert all("--another-billing" in refusal.reason for _, refusal in await journal.refusals(asked))
+    run = await new_run(journal, target="http://other")
+    other, _ = await frozen(journal, *again, run=run, enter=Enter.PER_BILLING)
     assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
 
 
@@ -217,7 +263,7 @@ async def test_with_the_wish_to_enter_again_only_this_input_counts(journal: Jour
     (item,) = await journal.items(first, EVERY_STATE)
     await journal.claim([item.item_id])
     await journal.record([Change(item.item_id, State.ACCEPTED)])
-    second, _ = await frozen(journal, row("a"), row("a"), enter_again=True)
+    second, _ = await frozen(journal, row("a"), row("a"), enter=Enter.AGAIN)
     assert await outcome(journal, second) == [("a", State.PENDING), ("a", State.SKIPPED)]
 
 

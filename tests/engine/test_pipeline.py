@@ -16,7 +16,7 @@ from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Ru
 from checkpoints.states import State
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from engine.evidence import Busy, Lost, NotSent, RowRefused, SystemRefused
-from engine.intake import Intake
+from engine.intake import Enter, Intake
 from engine.job import CannotLook, Different
 from engine.pipeline import Pipeline
 from engine.policy import Policy
@@ -54,11 +54,11 @@ class Migration:
     policy: Policy
     progress: Progress
     stop: Stop
-    enter_again: bool = False
+    enter: Enter = Enter.ONCE
 
     async def go(self) -> "Migration":
         steering = Steering(self.policy, self.progress, self.stop)
-        pipeline = Pipeline(self.run, self.job, self.journal, steering, enter_again=self.enter_again)
+        pipeline = Pipeline(self.run, self.job, self.journal, steering, enter=self.enter)
         await asyncio.wait_for(pipeline.migrate(), PATIENCE)
         return self
 
@@ -413,17 +413,17 @@ async def test_the_first_steps_of_a_run_are_those_of_its_first_pages(journal: Jo
     assert job.calls[11] == "3"
 
 
-@pytest.mark.parametrize("enter_again", [False, True])
+@pytest.mark.parametrize("enter", [Enter.ONCE, Enter.AGAIN])
 async def test_rows_of_an_earlier_run_are_entered_again_on_request_while_they_are_read(
-    journal: Journal, enter_again: bool
+    journal: Journal, enter: Enter
 ) -> None:
     job = FakeJob(rows(25))
     await migrated(journal, job)
     migration = await prepared(journal, job, frozen=False)
-    migration.enter_again = enter_again
+    migration.enter = enter
     await migration.go()
-    assert await migration.counts() == {State.ACCEPTED if enter_again else State.SKIPPED: 25}
-    assert set(job.effects.values()) == {2 if enter_again else 1}
+    assert await migration.counts() == {State.ACCEPTED if enter is Enter.AGAIN else State.SKIPPED: 25}
+    assert set(job.effects.values()) == {2 if enter is Enter.AGAIN else 1}
 
 
 async def test_it_says_that_it_waits_for_its_rows(journal: Journal) -> None:

@@ -1,5 +1,6 @@
 """A rehearsal says of each row what a real run would, and enters nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,19 @@ from checkpoints.earlier import earlier_runs
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun
 from checkpoints.states import State
-from engine.intake import Intake
+from engine.intake import Enter, Intake
 from engine.progress import Progress
 from engine.rehearsal import Rehearsal
 from tests.engine.doubles import FakeJob, row, rows
 
 TARGET = "http://billing"
 NEW = NewRun("fake", {}, TARGET, "memory", "", ("id",))
+ELSEWHERE = replace(NEW, target="http://127.0.0.1:8082")
 
 
 async def entered(journal: Journal) -> None:
-    """Earlier runs: 0 accepted, 1 rejected, 2 in doubt, 3 accepted with another amount."""
+    """Earlier runs: 0 accepted, 1 rejected, 2 in doubt, 3 accepted with another amount; 4 at another address."""
+    await Intake(await journal.create_run(ELSEWHERE), FakeJob([row("4")]), journal, Progress()).freeze_all()
     run = await journal.create_run(NEW)
     job = FakeJob([*rows(3), row("3", "9")])
     await Intake(run, job, journal, Progress()).freeze_all()
@@ -28,10 +31,10 @@ async def entered(journal: Journal) -> None:
     await journal.record([Change(item.item_id, end) for item, end in zip(items, ends, strict=True)])
 
 
-async def outcome(journal: Journal, supplier: FakeJob | Rehearsal, *, again: bool) -> list[tuple[str, str, str]]:
+async def outcome(journal: Journal, supplier: FakeJob | Rehearsal, enter: Enter) -> list[tuple[str, str, str]]:
     """What became of the rows of a run: its items and its refused rows, each with the reason."""
     run = await journal.create_run(NEW)
-    await Intake(run, supplier, journal, Progress(), enter_again=again).freeze_all()
+    await Intake(run, supplier, journal, Progress(), enter=enter).freeze_all()
     items = await journal.items(run, set(State))
     refused = [refusal for _, refusal in await journal.refusals(run)]
     return [
@@ -45,28 +48,28 @@ def again_in_the_input() -> list[NewItem]:
     return [*rows(5), row("0"), row("5"), row("5")]
 
 
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("enter", list(Enter))
 @pytest.mark.parametrize("repeatable", [False, True])
-async def test_it_says_what_a_real_run_would(tmp_path: Path, *, again: bool, repeatable: bool) -> None:
+async def test_it_says_what_a_real_run_would(tmp_path: Path, *, enter: Enter, repeatable: bool) -> None:
     job = FakeJob(again_in_the_input())
     job.repeatable = repeatable
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
         await entered(real)
         before = len(await real.runs())
         with earlier_runs(real.path) as earlier:
-            rehearsal = Rehearsal(job, TARGET, earlier, enter_again=again)
-            rehearsed = await outcome(plans, rehearsal, again=True)
+            rehearsal = Rehearsal(job, TARGET, earlier, enter=enter)
+            rehearsed = await outcome(plans, rehearsal, Enter.AGAIN)
         assert len(await real.runs()) == before
         # A second plan is not held against the first.
         with earlier_runs(real.path) as earlier:
-            assert await outcome(plans, Rehearsal(job, TARGET, earlier, enter_again=again), again=True) == rehearsed
-        assert rehearsed == await outcome(real, job, again=again)
+            assert await outcome(plans, Rehearsal(job, TARGET, earlier, enter=enter), Enter.AGAIN) == rehearsed
+        assert rehearsed == await outcome(real, job, enter)
     states = {key: state for key, state, _ in rehearsed}
-    if not again and not repeatable:
-        assert states == {
+    if enter is not Enter.AGAIN and not repeatable:
+        elsewhere = {"subscriber 4": "refused"} if enter is Enter.ONCE else {"4": "pending"}
+        assert states == elsewhere | {
             "0": "skipped",
             "1": "pending",
-            "4": "pending",
             "5": "skipped",
             "subscriber 2": "refused",
             "subscriber 3": "refused",
@@ -78,6 +81,6 @@ async def test_a_row_that_is_skipped_for_another_reason_is_judged_as_well(tmp_pa
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
         await entered(real)
         with earlier_runs(real.path) as earlier:
-            rehearsed = await outcome(plans, Rehearsal(job, TARGET, earlier), again=True)
+            rehearsed = await outcome(plans, Rehearsal(job, TARGET, earlier), Enter.AGAIN)
         assert [state for _, state, _ in rehearsed] == ["refused"]
-        assert rehearsed == await outcome(real, job, again=False)
+        assert rehearsed == await outcome(real, job, Enter.ONCE)
