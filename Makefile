@@ -15,7 +15,7 @@ demo: $(VENV)/.run ## load 10,000 opening balances into an embedded billing, kil
 	@$(BIN)/carbon-migrate demo
 
 test: $(VENV)/.dev .ci/.packages-test ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.dev ## ruff and mypy over everything
 	@$(BIN)/ruff check .
