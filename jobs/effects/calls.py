@@ -18,6 +18,7 @@ from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
 from jobs.binding import ABONENT, Bound
 from jobs.effects.effect import NoWayBack, WayBack
 from jobs.evidence import evidence_of
+from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template
@@ -118,7 +119,7 @@ class AnyCall:
 
     def _item(self, one: Bound) -> NewItem:
         values = {name: one.values[name] for name in self.names}
-        key = "/".join(values.values()) or "1"
+        key = joined(values.values()) or "1"
         abonent = one.abonent
         payload = Payload(
             model=self._template.model,

@@ -26,6 +26,7 @@ from jobs.binding import Bound
 from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference, fields_of, room_for_text
 from jobs.effects.effect import Taken, WayBack
 from jobs.evidence import evidence_of, is_of_another
+from jobs.keys import joined
 from jobs.operations import Sum, balances, resembling, some_of, two_decimals
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
 from jobs.services import Services
@@ -188,7 +189,7 @@ class Creations:
             return one.refused(_taken(self._kind, payload, there))
         amount = arguments.get(self._kind.amount) if self._kind.amount else None
         return NewItem(
-            key="/".join(str(arguments.get(name)) for name in self._kind.same),
+            key=joined(str(arguments.get(name)) for name in self._kind.same),
             label=one.label,
             lane=f"{ACCOUNT}{abonent.account_id}",
             payload=packed(payload),

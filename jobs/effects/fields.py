@@ -21,6 +21,7 @@ from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
 from jobs.binding import Bound
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.evidence import evidence_of, is_of_another
+from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template, parse
@@ -192,7 +193,7 @@ class Fields:
             was=was,
         )
         return NewItem(
-            key="/".join(key.values()),
+            key=joined(key.values()),
             # What people call it says more than the id that the row has.
             label=thing.label if one.label in {"", *key.values()} else one.label,
             lane=lane_of(self._template.model, key, thing),

@@ -16,6 +16,7 @@ from jobs.binding import ABONENT, USER, Bound
 from jobs.effects.effect import NoWayBack, WayBack
 from jobs.errors import SecretGone, VaultFailed
 from jobs.evidence import evidence_of
+from jobs.keys import joined
 from jobs.payloads import Payload, payload_of, steps_of
 from jobs.payloads import packed as packed_payload
 from jobs.services import Services
@@ -100,7 +101,7 @@ class Readings:
 
 def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem:
     """The item of a row: its key is all that the call takes from it, and no other row waits for it."""
-    key = "/".join(values.values()) or "1"
+    key = joined(values.values()) or "1"
     return NewItem(
         key=key,
         label=_label(one, values),
