@@ -15,6 +15,7 @@ from anyio.abc import Process
 
 from billing.database import Database, Dsn, attach
 from billing.mockserver.people import FOLDERS
+from billing.operations import OPENING_BALANCE
 from cli.names import JOURNAL, USER
 from cli.selftest import clock
 from cli.selftest.plan import BALANCES, WARNING_THRESHOLD, Plan
@@ -22,6 +23,7 @@ from cli.selftest.serving import Billing
 from cli.selftest.statements import statement
 from cli.selftest.trials import CALLED, TRIALS, Trial, Wanted, sql
 from cli.selftest.watching import Glance
+from jobs.keys import joined
 
 INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
@@ -96,14 +98,17 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[obje
 def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]], last: int) -> Asked:
     by_id = draw.random() < 0.5  # noqa: PLR2004 - heads or tails
     wanted: dict[str, Wanted] = {}
+    objects: dict[str, int] = {}
     with (folder / INPUT).open("w", encoding="utf-8-sig", newline="") as stream:
         sheet = csv.writer(stream, delimiter=";")
         sheet.writerow(["abonent_id" if by_id else "contract_number", "amount"])
-        for key, number in subscribers:
+        for abonent, number in subscribers:
             amount = Decimal(draw.randrange(1, 300_000)) / 100
-            wanted[str(key)] = amount = -amount if draw.random() < _OWED else amount
-            sheet.writerow([key if by_id else number, f"{amount:.2f}".replace(".", ",")])
-    return Asked(("balances", INPUT), wanted, {key: int(key) for key in wanted}, last)
+            key = joined((str(abonent), str(OPENING_BALANCE)))
+            wanted[key] = amount = -amount if draw.random() < _OWED else amount
+            objects[key] = abonent
+            sheet.writerow([abonent if by_id else number, f"{amount:.2f}".replace(".", ",")])
+    return Asked(("balances", INPUT), wanted, objects, last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,3 +192,15 @@ async def test_two_rows_of_one_account_go_one_after_the_other(place: Place) -> N
     ended = await place.cli("run", "balances", "balances.csv", "--yes", "--json")
     assert "1 account is reached by several rows" in ended.words
     assert Decimal(ended.closing["amounts"]["accepted"]) == 12
+
+
+async def test_a_balance_and_a_payment_of_one_subscriber_are_two_entries(place: Place) -> None:
+    for kind, amount in (("8", "100"), ("1", "100"), ("2", "70")):
+        place.write(f"contract_number;amount;op_type\n00003;{amount};{kind}\n")
+        closing = (await place.cli("run", "balances", "balances.csv", "--yes", "--json")).closing
+        assert closing["states"] == {"accepted": 1}
+    # The same kind and amount is the same entry, another amount of it is refused.
+    for amount, code in (("100", 0), ("70", 2)):
+        place.write(f"contract_number;amount;op_type\n00003;{amount};1\n")
+        await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(code,))
+    assert (await place.found()).rows == 3

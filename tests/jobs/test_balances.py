@@ -34,7 +34,7 @@ def job_of(
 
 def an_item(account: int = 9001) -> NewItem:
     arguments = {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"}
-    return NewItem("9001", "00123", f"account:{account}", packed(payload_for("FinanceOperations", arguments, 9001)))
+    return NewItem("9001/8", "00123", f"account:{account}", packed(payload_for("FinanceOperations", arguments, 9001)))
 
 
 async def one_of(job: Job, frozen: Frozen) -> Item:
@@ -50,9 +50,9 @@ async def test_rows_by_id(services: Services, tmp_path: Path) -> None:
     done = await prepared(job)
     assert done.refusals == ()
     assert [(one.key, one.label, one.lane, one.amount, one.line, one.row) for one in done.items] == [
-        ("9001", "00123", "account:9001", Decimal("50.50"), 2, ("9001", "50,5", "x")),
-        ("9002", "123", "account:9002", Decimal(1200), 3, ("9002", " 1 200 ", "y")),
-        ("9003", "A15", "account:9003", Decimal(0), 4, ("9003", "-0", "z")),
+        ("9001/8", "00123", "account:9001", Decimal("50.50"), 2, ("9001", "50,5", "x")),
+        ("9002/8", "123", "account:9002", Decimal(1200), 3, ("9002", " 1 200 ", "y")),
+        ("9003/8", "A15", "account:9003", Decimal(0), 4, ("9003", "-0", "z")),
     ]
     assert [str(one.amount) for one in done.items] == ["50.50", "1200.00", "0.00"]
     payload = unpacked(done.items[0].payload)
@@ -86,11 +86,11 @@ async def test_contract_numbers_are_texts(services: Services, tmp_path: Path) ->
     done = await prepared(job_of(services, tmp_path, text))
     assert done.refusals == ()
     assert [(item.key, item.label, item.lane) for item in done.items] == [
-        ("9001", "00123", "account:9001"),
-        ("9002", "123", "account:9002"),
-        ("9003", "A15", "account:9003"),
-        ("9010", "77/2", "account:9010"),
-        ("9008", "ВТОРОЙ", "account:9001"),
+        ("9001/8", "00123", "account:9001"),
+        ("9002/8", "123", "account:9002"),
+        ("9003/8", "A15", "account:9003"),
+        ("9010/8", "77/2", "account:9010"),
+        ("9008/8", "ВТОРОЙ", "account:9001"),
     ]
 
 
@@ -174,7 +174,7 @@ async def test_bad_amounts_have_line_column_and_character(
 async def test_of_two_keys_the_id_is_used_and_the_number_checked(services: Services, tmp_path: Path) -> None:
     text = "contract_number;abonent_id;amount\n00123;9001;1\n;9002;1\n123;9003;1\n"
     done = await prepared(job_of(services, tmp_path, text))
-    assert [item.key for item in done.items] == ["9001", "9002"]
+    assert [item.key for item in done.items] == ["9001/8", "9002/8"]
     (refusal,) = done.refusals
     assert (refusal.line, refusal.column) == (4, "contract_number")
     assert refusal.reason == "abonent 9003 has the contract number 'A15', this column says '123'"
@@ -183,9 +183,9 @@ async def test_of_two_keys_the_id_is_used_and_the_number_checked(services: Servi
 async def test_columns_by_other_names(services: Services, tmp_path: Path) -> None:
     text = "Номер;Код;Сумма, руб;Итог\nA15;9001;7;8\n"
     by_number = job_of(services, tmp_path, text, mapping={"contract_number": "номер", "amount": "СУММА, РУБ"})
-    assert [(one.key, one.amount) for one in (await prepared(by_number)).items] == [("9003", Decimal(7))]
+    assert [(one.key, one.amount) for one in (await prepared(by_number)).items] == [("9003/8", Decimal(7))]
     by_id = job_of(services, tmp_path, text, mapping={"abonent_id": "Код", "amount": "Итог"})
-    assert [(one.key, one.amount) for one in (await prepared(by_id)).items] == [("9001", Decimal(8))]
+    assert [(one.key, one.amount) for one in (await prepared(by_id)).items] == [("9001/8", Decimal(8))]
 
 
 async def test_rows_may_say_type_and_comment(services: Services, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ async def test_rows_may_say_type_and_comment(services: Services, tmp_path: Path)
 async def test_columns_as_people_call_them(services: Services, tmp_path: Path) -> None:
     text = "№ договора;Абонент;Входящий остаток, руб.\n00123;Иванов И. И.;50,50\n"
     done = await prepared(job_of(services, tmp_path, text))
-    assert [(one.key, one.amount) for one in done.items] == [("9001", Decimal("50.50"))]
+    assert [(one.key, one.amount) for one in done.items] == [("9001/8", Decimal("50.50"))]
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ async def test_a_row_whose_comment_has_no_room_for_its_mark(
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     text = "abonent_id;amount;descr\n9001;1;короткий\n9002;2;слишком длинный\n"
     done = await prepared(job_of(Services(client, database), tmp_path, text, descr="x"))
-    assert [one.key for one in done.items] == ["9001"]
+    assert [one.key for one in done.items] == ["9001/8"]
     (refusal,) = done.refusals
     assert (refusal.line, refusal.column) == (3, "descr")
     assert "shorten this one to 8 characters" in refusal.reason
@@ -467,7 +467,7 @@ async def test_what_looks_the_same_is_named(services: Services, tmp_path: Path, 
     job = job_of(services, tmp_path, "abonent_id;amount\n9001;50,50\n9002;1\n9010;50,50\n")
     items = (await prepared(job)).items
     assert await job.resembling(items) == {
-        "9001": "operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"
+        "9001/8": "operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"
     }
 
 
