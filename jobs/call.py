@@ -69,6 +69,7 @@ def _kind(template: Template) -> JobKind:
         call=str(template),
         example=EXAMPLE,
         way_back="as far as its methods tell: fields are set back, what was deleted or called is left to a person",
+        identity=f"{template.model}-{template.digest}",
     )
 
 

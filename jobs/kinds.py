@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from billing.money import parse_amount, wire
 from checkpoints.records import Run
 from jobs.errors import ParameterRefused
+from jobs.keys import joined
 
 if TYPE_CHECKING:
     from jobs.effects.effect import Planned
@@ -59,7 +60,8 @@ class JobKind:
     `recipes` are its numbers in `docs/jobs.md`; `call` is what is sent, as text; `example` a command line; `way_back`
     says how an undo takes it back, and `undo_parameters` what an undo may be told. A job without `writes` reads, and
     its answers become a file. `finish` is done in a worker thread when nothing of a run is left to send, and again
-    where a run is taken up at its end; it says what there is now, and raises `EngineError`.
+    where a run is taken up at its end; it says what there is now, and raises `EngineError`. `identity` is for a
+    job that does something else in every run: what this one does begins the keys of its rows.
     """
 
     name: str
@@ -74,6 +76,11 @@ class JobKind:
     undo_parameters: tuple[Parameter, ...] = ()
     way_back: str = "the old values are set again, where nobody has changed them since"
     finish: Callable[[Run], str] | None = field(default=None, repr=False)
+    identity: str = ""
+
+    def key(self, own: str) -> str:
+        """The business key of a row, which the whole journal knows, from the one that its effect gives it."""
+        return joined((self.identity, own)) if self.identity else own
 
 
 def parameters_of(kind: JobKind, given: Mapping[str, str]) -> dict[str, str]:

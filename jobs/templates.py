@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from billing.calls import Call, Step
@@ -68,6 +69,16 @@ class Template:
     def fill(self, values: Mapping[str, str]) -> tuple[Step, ...]:
         """The steps with the values of a row in them. Raises KeyError for a placeholder without a value."""
         return tuple(Step(link.method, _filled_object(link.arguments, values)) for link in self.links)
+
+    @property
+    def digest(self) -> str:
+        """What the call does whatever its rows say, in ten hexadecimal digits: model, methods, and what is constant.
+
+        Of a placeholder the place counts and not the name; nor does it matter in which order arguments were written.
+        """
+        places = {name: f"{_BARE}{place}" for place, name in enumerate(self.names)}
+        does = [self.model, [[step.method, dict(step.arguments)] for step in self.fill(places)]]
+        return blake2b(json.dumps(does, sort_keys=True).encode(), digest_size=5).hexdigest()
 
     def call(self, values: Mapping[str, str]) -> Call:
         """The whole call."""

@@ -1,6 +1,7 @@
 """From a kind of job, its parameters and its rows to the `Job` that the engine works with."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
@@ -151,7 +152,8 @@ class FromInput:
         """Cells to values, values to items. Raises `LookUpFailed`."""
         bound, refused = await self._opened[1].bind(rows)
         planned = await self._effect.plan(bound)
-        return Prepared(planned.items, _in_order((*refused, *planned.refusals)))
+        items = tuple(replace(item, key=self._kind.key(item.key)) for item in planned.items)
+        return Prepared(items, _in_order((*refused, *planned.refusals)))
 
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
         """What the effect knows of. Raises `LookUpFailed`."""

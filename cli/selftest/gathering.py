@@ -76,7 +76,7 @@ def _made_up(folder: Path, trial: Trial) -> dict[str, str]:
     if not trial.file or not (path := folder / trial.file).exists():
         return {}
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        return {cells[0]: cells[-1] for cells in csv.reader(stream, delimiter=";")}
+        return {trial.key(cells[0]): cells[-1] for cells in csv.reader(stream, delimiter=";")}
 
 
 def _ledger(
@@ -88,7 +88,8 @@ def _ledger(
         if trial.job in MONEY:
             ((count, scaled),) = database.query(statement("operations"), {"before": asked.last})
             entered = count, roubles(scaled)
-        ends = {str(key): _end(trial, value) for key, value in database.query(sql(trial.ends))} if trial.ends else {}
+        found = database.query(sql(trial.ends)) if trial.ends else ()
+        ends = {trial.key(key): _end(trial, value) for key, value in found}
         return effects, entered, ends
 
 

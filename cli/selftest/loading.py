@@ -85,12 +85,13 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[obje
     with (folder / INPUT).open("w", encoding="utf-8", newline="") as stream:
         sheet = csv.writer(stream, delimiter=";")
         sheet.writerow(trial.header)
-        for key, of, *cells in rows:
+        for own, of, *cells in rows:
+            key = trial.key(own)
             line = [*map(str, cells), *(cell(draw) for cell in trial.drawn)]
             sheet.writerow(line)
             text = trial.constant or " ".join(line[place] for place in trial.wanted)
-            wanted[str(key)] = Decimal(text) if trial.amount else text
-            objects[str(key)] = int(str(of))
+            wanted[key] = Decimal(text) if trial.amount else text
+            objects[key] = int(str(of))
     called = CALLED if trial.job == "call" else ()
     return Asked((trial.job, INPUT, *called, *trial.arguments), wanted, objects, last)
 

@@ -15,7 +15,9 @@ from typing import Final, TypeAlias
 
 from billing.mockserver.people import TARIFFS
 from billing.statements import Statement, statement
+from jobs.call import call_kind, chain_text
 from jobs.dates import MONTHS_BACK
+from jobs.keys import joined
 
 Wanted: TypeAlias = Decimal | str
 """What is wanted of a row: an amount, to the kopeck, or the text that the billing has then."""
@@ -43,7 +45,8 @@ class Trial:
     call where it is another than that of the effect. `once` says that a second effect is one too many, `may_ask` that
     a row may be left to a person, `unreadable` that nothing of it can be read back, which `verify` says. `file` is
     where the job writes what the billing made up, id and value. `constant` is wanted of all rows alike. `arranged`
-    names the block that puts rows into the billing where a new one has too few.
+    names the block that puts rows into the billing where a new one has too few. `identity` begins the keys of a job
+    that has one.
     """
 
     job: str
@@ -64,6 +67,11 @@ class Trial:
     arranged: str = ""
     file: str = ""
     constant: str = ""
+    identity: str = ""
+
+    def key(self, own: object) -> str:
+        """The key of a row as the journal has it, from the one that trials.sql gives."""
+        return joined((self.identity, str(own))) if self.identity else str(own)
 
     @property
     def arguments(self) -> list[str]:
@@ -125,6 +133,7 @@ def _month(draw: Random) -> str:
 # ---- the jobs ---------------------------------------------------------------------------------------------------
 
 _CHAIN: Final = ('objects.get {"account_id_abonents": {abonent_id}}', 'set {"limit": "{amount}"}', "save")
+_CALL: Final = call_kind({"model": "AdminAccounts", "chain": chain_text(_CHAIN)})
 CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word in ("--chain", link)))
 """The flags of `call` in the lab."""
 
@@ -186,7 +195,8 @@ _TRIALS: Final = (
           given=("to=passwords.csv",), file="passwords.csv"),
     Trial("password-recovery", "PasswordRecoveries", "logins", ("login",), by=By.SUBJECT, once=True, may_ask=True,
           unreadable=True, entered="base_url", called="Users", given=("base_url=http://lk.example.org/",), constant="http://lk.example.org/"),
-    Trial("call", "AdminAccounts", "accounts", ("abonent_id", "amount"), (_amount,), ends="limits", amount="limit"),
+    Trial("call", "AdminAccounts", "accounts", ("abonent_id", "amount"), (_amount,), ends="limits", amount="limit",
+          identity=_CALL.identity),
 )  # fmt: skip
 
 TRIALS: Final[Mapping[str, Trial]] = MappingProxyType({trial.job: trial for trial in _TRIALS})

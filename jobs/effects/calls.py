@@ -130,7 +130,7 @@ class AnyCall:
         )
         return NewItem(
             key=key,
-            label=one.label or key,
+            label=one.label or "/".join(values.values()) or "one call",
             lane=f"{ACCOUNT}{abonent.account_id}"
             if abonent
             else f"{self._template.model}:{values.get(ABONENT, key)}",

@@ -1,5 +1,6 @@
 """`run call`: any chain, its placeholders filled from the rows."""
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from billing.client import BillingClient, ClientSettings
 from billing.mockserver.server import MockBilling
+from checkpoints.states import State
 from jobs.templates import parse
 from tests.cli.conftest import Place
 
@@ -53,6 +55,37 @@ async def test_a_row_of_a_file_fills_the_placeholders(place: Place) -> None:
     place.write("id;sum\n2003;-7.5\n2004;-8\n", "rows.csv")
     closing = (await place.cli("run", "call", *THRESHOLD, "rows.csv", "--yes", "--json")).closing
     assert closing["states"] == {"accepted": 2}
+
+
+SMS = ("--model", "Abonents", "--chain", 'objects.get {"id": {id}}', "--chain", 'set {"sms": "+79990000001"}')
+AND_SAVE = ("--chain", "set", "--chain", "save", "--set", "id=2003", "--yes", "--json")
+
+
+async def test_another_chain_for_the_same_row_is_another_call(place: Place) -> None:
+    """Methods that nobody knows are not to be repeated: what an earlier run has called is told by the whole call."""
+    mail = (*SMS[:4], "--chain", 'set {"email": "a@example.org"}')
+    assert (await place.cli("run", "call", *SMS, *AND_SAVE)).closing["states"] == {"accepted": 1}
+    assert (await place.cli("run", "call", *mail, *AND_SAVE)).closing["states"] == {"accepted": 1}
+    # The same call is known again, whatever its placeholder is called.
+    again = [word.replace("{id}", "{who}").replace("id=", "who=") for word in (*SMS, *AND_SAVE)]
+    ended = await place.cli("run", "call", *again)
+    assert ended.closing["states"] == {"skipped": 1}
+    assert "entered by an earlier run" in ended.words
+    query = "select sms, email from abonents where id = 2003"
+    assert list(place.billing.database.query(query)) == [("+79990000001", "a@example.org")]
+
+
+async def test_calls_without_placeholders_are_told_apart(place: Place) -> None:
+    for sms in ("+79990000001", "+79990000002"):
+        chain = ('objects.get {"id": 2003}', f'set {{"sms": "{sms}"}}', "set", "save")
+        links = [word for link in chain for word in ("--chain", link)]
+        ended = await place.cli("run", "call", "--model", "Abonents", *links, "--yes", "--json")
+        assert ended.closing["states"] == {"accepted": 1}
+    async with place.journal() as journal:
+        (last, _) = await journal.runs()
+        (item,) = [item async for page in journal.each_page(last, frozenset(State)) for item in page]
+    assert re.fullmatch(r"Abonents-[0-9a-f]{10}/1", item.key)
+    assert item.label == "one call"
 
 
 async def test_what_must_not_be_repeated_warns_of_what_that_means(place: Place) -> None:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -52,6 +53,25 @@ def test_within_a_string_it_is_a_part_of_the_text() -> None:
     assert steps("Users", chain, n="007", m="x") == [
         ("set", {"a": "№ 007/x", "b": ["007", "007"], "c": {"d": "{007} {n}"}})
     ]
+
+
+CHAIN = ('objects.get {"id": {id}, "x": "{a} {b}"}', 'set {"limit": 5, "on": true}', "save")
+
+
+@pytest.mark.parametrize(
+    ("chain", "same"),
+    [
+        (('objects.get  {"id":"{who}","x":"{c} {d}"}', 'set {"on": true, "limit": 5}', "save {}"), True),
+        (('objects.get {"id": {id}, "x": "{a} {id}"}', *CHAIN[1:]), False),
+        (('objects.get {"id": {id}, "x": "{a}-{b}"}', *CHAIN[1:]), False),
+        ((CHAIN[0], 'set {"limit": 6, "on": true}', "save"), False),
+        ((CHAIN[0], 'set {"limit": 5, "on": 1}', "save"), False),
+        (CHAIN[:2], False),
+    ],
+)
+def test_the_digest_tells_what_the_call_does(chain: Sequence[str], *, same: bool) -> None:
+    assert (parse("Users", chain).digest == parse("Users", CHAIN).digest) == same
+    assert parse("Abonents", chain).digest != parse("Users", chain).digest
 
 
 @pytest.mark.parametrize(
