@@ -1,8 +1,8 @@
 """`call`: any chain of the REST API as a job, with its rows in its placeholders.
 
 What a chain does is told from its methods: `get → set → save` sets fields and is known by them, `get → delete` is
-known by what is gone, reading chains write down what they are answered; of all others nothing is known but what the
-operator says.
+known by what is gone, `create` of a model that the catalogue knows is entered as its jobs do it, with a mark and a
+sum; reading chains write down what they are answered. Of all others nothing is known but what the operator says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,16 @@ from typing import Final
 import msgspec
 
 from billing.selects import select_of
+from jobs.creatables import CREATABLES
 from jobs.effects.calls import AnyCall, Knowledge
+from jobs.effects.creations import CREATE, Creations, is_creation
 from jobs.effects.deletions import Deletions, is_deletion
 from jobs.effects.effect import Planned
+from jobs.effects.entries import MODEL as OPERATIONS
 from jobs.effects.fields import Fields, is_fields
 from jobs.effects.readings import Readings, is_reading
-from jobs.effects.ways_back import of_deleted
+from jobs.effects.reversals import HOW
+from jobs.effects.ways_back import of_created, of_deleted
 from jobs.errors import ParameterRefused
 from jobs.kinds import JobKind, Parameter
 from jobs.services import Services
@@ -59,6 +63,7 @@ def call_kind(parameters: Mapping[str, str]) -> JobKind:
 
 
 def _kind(template: Template) -> JobKind:
+    creation = is_creation(template)
     holes = tuple(Parameter(name, "a placeholder of the chain", columns=()) for name in template.names)
     return JobKind(
         name=CALL,
@@ -68,8 +73,11 @@ def _kind(template: Template) -> JobKind:
         effect=_effect,
         call=str(template),
         example=EXAMPLE,
-        way_back="as far as its methods tell: fields are set back, what was deleted or called is left to a person",
-        identity=f"{template.model}-{template.digest}",
+        undo_parameters=HOW if creation and template.model == OPERATIONS else (),
+        way_back="as far as its methods tell: fields are set back; operations, services and attributes that were "
+        "created or deleted are taken back as by the jobs for them; all else is left to a person",
+        # A new object is known by what it is, and not by how its call was written.
+        identity=template.model if creation else f"{template.model}-{template.digest}",
     )
 
 
@@ -89,9 +97,32 @@ def _effect(services: Services, parameters: Mapping[str, str]) -> Planned:
         return Deletions(services, template, partial(of_deleted, services, template.model))
     if is_reading(template):
         return Readings(services, template)
+    if is_creation(template):
+        return _creation(services, template, parameters)
     if look_up:
         select_of(look_up)
     return AnyCall(services, template, Knowledge(parameters.get("repeatable") == YES, look_up))
+
+
+def _creation(services: Services, template: Template, parameters: Mapping[str, str]) -> Planned:
+    """What enters a new object as the catalogue does. Raises `ParameterRefused` where it could not be told again."""
+    model, kind, given = template.model, CREATABLES[template.model], template.links[0].arguments
+    if len(template.links) > 1:
+        raise ParameterRefused(
+            f"{CREATE} enters its {kind.noun} by itself: leave out what stands behind it, "
+            f"{' → '.join(template.text[1:])}"
+        )
+    if missing := [name for name in (*kind.same, kind.amount) if name and name not in given]:
+        raise ParameterRefused(
+            f"{CREATE} of {model} has to say {' and '.join(missing)}: by {', '.join(kind.same)} a {kind.noun} is "
+            "told from others, so that none is entered twice"
+        )
+    if told := [name for name in ("look_up", "repeatable") if parameters.get(name)]:
+        raise ParameterRefused(
+            f"--{told[0].replace('_', '-')}: nothing would look at it, for a {kind.noun} is never entered twice, and "
+            "is found again without it; leave it out"
+        )
+    return Creations(services, template, partial(of_created, services, model))
 
 
 LISTED: Final = _kind(

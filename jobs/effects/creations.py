@@ -25,6 +25,8 @@ from jobs import marks
 from jobs.binding import Bound
 from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference, fields_of, room_for_text
 from jobs.effects.effect import Taken, WayBack
+from jobs.effects.entries import prepared
+from jobs.effects.owners import amount_fault, owned
 from jobs.evidence import evidence_of, is_of_another
 from jobs.keys import joined
 from jobs.operations import Sum, balances, resembling, some_of, two_decimals
@@ -34,6 +36,7 @@ from jobs.templates import Template
 from jobs.things import differences, find, in_words
 
 CREATE: Final = "objects.create"
+"""The method; it enters the object by itself, and needs no `save` behind it [S]."""
 
 Back: TypeAlias = Callable[[Mapping[str, str]], WayBack]
 """What takes an effect back, by the parameters of the undo."""
@@ -82,19 +85,19 @@ class Creations:
         room = await room_for_text(services, model)
         if fault := _too_long(self._comment, room):
             raise InputRefused(fault)
-        whose = [(one, one.abonent) for one in bound if one.abonent is not None]
-        payloads = [payload_for(model, self._template.fill(one.values)[0].arguments, who.id) for one, who in whose]
+        rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
+        faults = [(one, amount_fault(self._kind.amount, arguments)) for one, arguments in rows]
+        readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
+        whose, unowned = await owned(services, readable)
+        payloads = [payload_for(model, arguments, who.id) for _, arguments, who in whose]
         there = await self._there(payloads)
         before = await balances(services, [payload.abonent for payload in payloads if _may_set_balance(payload)])
         entries = [
             self._entry(one, who, _with_balance(payload, before), things, room)
-            for (one, who), payload, things in zip(whose, payloads, there, strict=True)
+            for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
-        entries += [one.refused("it is not said whose it is to be") for one in bound if one.abonent is None]
-        return Prepared(
-            tuple(one for one in entries if isinstance(one, NewItem)),
-            tuple(one for one in entries if isinstance(one, Refusal)),
-        )
+        unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
+        return prepared([*entries, *unowned, *unreadable])
 
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
         """Entries of the same kind on the same subscribers that bear no mark of ours. Raises `LookUpFailed`.
@@ -212,6 +215,11 @@ class Creations:
             if alike:
                 said[key] = some_of(alike)
         return said
+
+
+def is_creation(template: Template) -> bool:
+    """Whether a chain creates an object of a model that is known."""
+    return template.methods[0] == CREATE and template.model in CREATABLES
 
 
 def payload_for(

@@ -20,7 +20,9 @@ THRESHOLD = (
 SELECT = (
     "select id from abonents where parent_id = :folder and is_folder = 0 and deleted = 0 and account_id is not null"
 )
-CREATE = ("--model", "FinanceOperations", "--chain", 'objects.create {"abonent_id": {id}, "op_summa": "{sum}"}')
+CREATED = 'objects.create {"abonent_id": {id}, "op_type_id": 1, "op_summa": "{sum}"}'
+CREATE = ("--model", "FinanceOperations", "--chain", CREATED)
+PAY = ("--model", "Abonents", "--chain", 'objects.get {"id": {id}}', "--chain", 'add_payment {"SUM_IN": "{sum}"}')
 
 
 def thresholds(place: Place, folder: int) -> set[int]:
@@ -89,10 +91,59 @@ async def test_calls_without_placeholders_are_told_apart(place: Place) -> None:
 
 
 async def test_what_must_not_be_repeated_warns_of_what_that_means(place: Place) -> None:
-    arguments = ("plan", "call", *CREATE, "--set", "id=2003", "--set", "sum=5")
+    arguments = ("plan", "call", *PAY, "--set", "id=2003", "--set", "sum=5")
     assert "nobody can find out whether a lost call had its effect" in (await place.cli(*arguments)).out
     for flag in (("--repeatable",), ("--look-up", "select op_id from finance_operations where abonent_id = :id")):
         assert "nobody can find out" not in (await place.cli(*arguments, *flag)).out
+
+
+async def test_money_that_is_created_is_entered_once_and_summed(place: Place) -> None:
+    place.write("id;sum\n2003;50.5\n2004;7\n", "rows.csv")
+    run = ("run", "call", *CREATE, "rows.csv", "--yes", "--json")
+    closing = (await place.cli(*run)).closing
+    assert (closing["states"], closing["amounts"]) == ({"accepted": 2}, {"accepted": "57.5"})
+    await place.cli("verify", closing["run"])
+    marked = "select abonent_id, descr from finance_operations where descr like '[cm %' order by 1"
+    assert list(place.billing.database.query(marked)) == [
+        (2003, f"[cm {closing['run']}/1]"),
+        (2004, f"[cm {closing['run']}/2]"),
+    ]
+    # However its call is written, the same operation is known, and another sum is refused.
+    written = 'objects.create {"descr": "x", "op_summa": "{n}", "abonent_id": 2003, "op_type_id": "1"}'
+    again = ("run", "call", "--model", "FinanceOperations", "--chain", written, "--yes")
+    assert (await place.cli(*again, "--set", "n=50.50", "--json")).closing["states"] == {"skipped": 1}
+    other = await place.cli(*again, "--set", "n=50.51", may_end_with=(2,))
+    assert f"run {closing['run']} has entered 50.5 for this key" in other.words
+    await place.cli("undo", closing["run"], "--set", "way=opposite", "--yes")
+    ((left,),) = place.billing.database.query(
+        "select cast(sum(op_summa) as numeric(18, 0)) from finance_operations where descr like '%[cm %'"
+    )
+    assert left == 0
+
+
+async def test_money_that_is_created_counts_towards_its_limit(place: Place) -> None:
+    place.write("id;sum\n2003;50\n2004;70\n", "rows.csv")
+    ended = await place.cli("run", "call", *CREATE, "rows.csv", "--limit-money", "60", "--yes", may_end_with=(3,))
+    assert "60" in ended.words
+    assert (await place.found()).rows == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("89;5", "abonent 89 is a folder"),
+        ("999999;5", "there is no abonent 999999"),
+        ("2003;5,5", "'5,5' is no amount: money is written as -1234.50 here"),
+        ("2003;1e3", "'1e3' is no amount"),
+        ("02003;5", "starts with a zero; is it a contract number?"),
+    ],
+)
+async def test_rows_that_nothing_can_be_created_for_are_refused(row: str, told: str, place: Place) -> None:
+    place.write(f"id;sum\n{row}\n", "rows.csv")
+    ended = await place.cli("run", "call", *CREATE, "rows.csv", "--yes", may_end_with=(2,))
+    assert "line 2" in ended.words
+    assert told in ended.words
+    assert place.traffic.arrived == 0
 
 
 @pytest.mark.parametrize(
@@ -103,7 +154,11 @@ async def test_what_must_not_be_repeated_warns_of_what_that_means(place: Place) 
         ((*CREATE, "--sql", "delete from abonents"), ["line 1, column 1", "begins no select"]),
         (("--chain", "save"), ["is not the name of a model"]),
         (("--model", "Users"), ["needs a method"]),
-        ((*CREATE, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["begins no select"]),
+        ((*PAY, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["begins no select"]),
+        ((*CREATE, "--chain", "save"), ["enters its operation by itself: leave out what stands behind it, save"]),
+        ((*CREATE[:3], 'objects.create {"abonent_id": {id}}'), ["has to say op_type_id and op_summa"]),
+        ((*CREATE, "--look-up", "select 1 from abonents"), ["--look-up: nothing would look at it"]),
+        ((*CREATE, "--repeatable"), ["--repeatable: nothing would look at it"]),
         ((*CREATE, "--set", "id=1", "--set", "sum=1", "--set", "sun=1"), ["no parameter 'sun'"]),
     ],
 )
