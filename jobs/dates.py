@@ -11,6 +11,11 @@ _DAY: Final = ("%Y-%m-%d", "%d.%m.%Y")
 _MOMENT: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M")
 
 
+def today() -> dt.date:
+    """The day here, which is the billing's."""
+    return dt.datetime.now().date()  # noqa: DTZ005 - the billing's day is local
+
+
 def a_date(text: str) -> str:
     """A day: 2019-06-01 or 01.06.2019."""
     found = _read(text, _DAY)

@@ -4,9 +4,9 @@ It can be repeated: setting a field twice sets it once. What is as wanted alread
 is kept with the item, and taking it back is the same effect the other way round.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -20,6 +20,7 @@ from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
 from jobs.binding import Bound
 from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.effects.traits import traits_of
 from jobs.evidence import evidence_of, is_of_another
 from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
@@ -27,40 +28,9 @@ from jobs.services import Services
 from jobs.templates import Template, parse
 from jobs.things import differences, find, in_words, lane_of, spelled
 
-Check: TypeAlias = Callable[[Bound, Thing], str | None]
-"""A precondition of the vendor's: says why a row cannot be taken, None when it can."""
-
 GET: Final = "objects.get"
 SET: Final = "set"
 SAVE: Final = "save"
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What is peculiar to some fields.
-
-    `renewed` are emptied so that the billing issues a new value, as an address from a pool: any other value than the
-    old one is as wanted. `cleared` may be emptied by the billing once it has acted. `check` is a precondition.
-    `no_way_back` says why the effect cannot be taken back, "" where it can.
-    """
-
-    renewed: frozenset[str] = frozenset()
-    cleared: frozenset[str] = frozenset()
-    check: Check | None = None
-    no_way_back: str = ""
-
-
-PLAIN: Final = Traits()
-
-
-def in_order(first: str, last: str) -> Check:
-    """Refuses a row whose `last` day or moment is before its `first`; both in their plain spelling."""
-
-    def check(bound: Bound, _: Thing) -> str | None:
-        begins, ends = bound.values[first], bound.values[last]
-        return f"it would end at {ends}, before it begins at {begins}" if ends < begins else None
-
-    return check
 
 
 class Fields:
@@ -69,10 +39,10 @@ class Fields:
     repeatable = True
     cautions: tuple[str, ...] = ()
 
-    def __init__(self, services: Services, template: Template, traits: Traits = PLAIN) -> None:
+    def __init__(self, services: Services, template: Template) -> None:
         self._services = services
         self._template = template
-        self._traits = traits
+        self._traits = traits_of(template.model, template.links[1].arguments)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,12 +86,13 @@ class Fields:
         """Set the fields."""
         payload = payload_of(item)
         telling = (name for name in payload.key if name in _TELLING)
-        wanted = dict.fromkeys((_own_key(payload.model), *telling, *sorted(self._traits.renewed)))
+        issued = self._traits.emptied(payload.wanted)
+        wanted = dict.fromkeys((_own_key(payload.model), *telling, *sorted(issued)))
         exchange = await self._services.client.send(payload.call.asking(*wanted))
         if other := _answer_of_another(exchange, item, payload):
             return Lost(other)
         evidence = evidence_of(exchange)
-        return Accepted(self._renewed(exchange)) if isinstance(evidence, Accepted) else evidence
+        return Accepted(_renewed(exchange, issued)) if isinstance(evidence, Accepted) else evidence
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
@@ -179,8 +150,8 @@ class Fields:
         (thing,) = things
         if thing.values.get("deleted") == "1":
             return one.refused(f"{_which(self._template.model, key)} is deleted")
-        if reason := self._traits.check and self._traits.check(one, thing):
-            return one.refused(reason)
+        if fault := self._traits.fault(wanted):
+            return one.refused(fault)
         if thing.abonent_id is not None and thing.account_id is None:
             return one.refused(f"abonent {thing.abonent_id} has no account")
         was = {name: thing.values.get(name) for name in wanted}
@@ -214,7 +185,7 @@ class Fields:
         if len(things) != 1:
             return _Now(gone=_not_one(payload.model, payload.key, len(things)))
         (thing,) = things
-        renewed = {name: thing.values.get(name) for name in sorted(self._traits.renewed & payload.wanted.keys())}
+        renewed = {name: thing.values.get(name) for name in sorted(self._traits.emptied(payload.wanted))}
         return _Now(payload.wanted, self._different(payload, thing), issued=renewed)
 
     def _sighting(self, now: "_Now") -> Sighting:
@@ -236,7 +207,7 @@ class Fields:
         and not for a look-up, which would take a call that never arrived for one that is done.
         """
         differs = differences(payload.wanted, thing)
-        for name in self._traits.renewed & differs.keys():
+        for name in self._traits.emptied(payload.wanted) & differs.keys():
             if differs[name] is not None and differs[name] != payload.was.get(name):
                 del differs[name]
         return differs
@@ -244,21 +215,11 @@ class Fields:
     def _is_there(self, payload: Payload, thing: Thing) -> bool:
         """Whether nothing is to be done.
 
-        An address is issued anew only where the other fields change as well: the same plan a second time would give
-        everybody another address.
+        An address is issued anew only where the other fields that are set change as well: the same plan a second
+        time would give everybody another address.
         """
-        return differences(payload.wanted, thing).keys() <= self._traits.renewed
-
-    def _renewed(self, exchange: Exchange) -> str | None:
-        """What the billing issued, as JSON, to be known again when it is taken back."""
-        match exchange:
-            case Answered(dict() as result) if self._traits.renewed:
-                try:
-                    (fields,) = objects(result)
-                except (BillingError, ValueError):
-                    return None
-                return _as_answer({name: fields[name] for name in sorted(self._traits.renewed) if name in fields})
-        return None
+        issued = self._traits.emptied(payload.wanted)
+        return issued != payload.wanted.keys() and differences(payload.wanted, thing).keys() <= issued
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +235,10 @@ class _Now:
     issued: Values = field(default_factory=dict)
 
 
-def fields(
-    model: str, get: str, assign: str, save: str = SAVE, *, traits: Traits = PLAIN
-) -> Callable[[Services, Mapping[str, str]], Fields]:
+def fields(model: str, get: str, assign: str, save: str = SAVE) -> Callable[[Services, Mapping[str, str]], Fields]:
     """How a recipe says it: `fields("Abonents", '{"id": {abonent_id}}', '{"operator_id": {operator}}')`."""
     template = parse(model, (f"{GET} {get}", f"{SET} {assign}", save))
-    return lambda services, _: Fields(services, template, traits)
+    return lambda services, _: Fields(services, template)
 
 
 def is_fields(template: Template) -> bool:
@@ -390,6 +349,18 @@ def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> ob
 
 _DAY: Final = "2019-06-01"
 _MOMENT: Final = "2019-06-01 00:00:00"
+
+
+def _renewed(exchange: Exchange, issued: Collection[str]) -> str | None:
+    """What the billing issued, as JSON, to be known again when it is taken back."""
+    match exchange:
+        case Answered(dict() as result) if issued:
+            try:
+                (found,) = objects(result)
+            except (BillingError, ValueError):
+                return None
+            return _as_answer({name: found[name] for name in sorted(issued) if name in found})
+    return None
 
 
 def _as_answer(issued: Mapping[str, object]) -> str | None:

@@ -1,10 +1,9 @@
 """Jobs on subscribers: operator, tariff, recalculation, voluntary block, the history of blocks."""
 
-import datetime as dt
 from typing import Final
 
-from jobs.dates import a_date, a_moment, first_of_a_month
-from jobs.effects.fields import Traits, fields, in_order
+from jobs.dates import a_date, a_moment, first_of_a_month, today
+from jobs.effects.fields import fields
 from jobs.kinds import JobKind, Parameter, an_id
 from jobs.recipes.keys import ABONENT
 
@@ -34,20 +33,11 @@ RECALCULATE: Final = JobKind(
         Parameter(
             "since",
             "the first of a month, as 2019-06-01",
-            parse=first_of_a_month(lambda: dt.datetime.now().date()),  # noqa: DTZ005 - the billing's day is local
+            parse=first_of_a_month(today),
             columns=("need_recalc",),
         ),
     ),
-    effect=fields(
-        "Abonents",
-        _BY_ID,
-        '{"need_recalc": "{since}"}',
-        traits=Traits(
-            cleared=frozenset({"need_recalc"}),
-            no_way_back="a recalculation cannot be taken back: recalculate from the same month once what was wrong "
-            "is put right",
-        ),
-    ),
+    effect=fields("Abonents", _BY_ID, '{"need_recalc": "{since}"}'),
     call='Abonents: objects.get(id=…) → set(need_recalc="2019-06-01") → save()',
     example="carbon-migrate run recalculate subscribers.csv",
     way_back="none: recalculate again, once what was wrong is put right",
@@ -89,12 +79,7 @@ VOLUNTARY_BLOCK: Final = JobKind(
         Parameter("start", "the first day", parse=a_date, columns=("own_disabled_start",)),
         Parameter("end", "the last day", parse=a_date, columns=("own_disabled_end",)),
     ),
-    effect=fields(
-        "Abonents",
-        _BY_ID,
-        '{"own_disabled_start": "{start}", "own_disabled_end": "{end}"}',
-        traits=Traits(check=in_order("start", "end")),
-    ),
+    effect=fields("Abonents", _BY_ID, '{"own_disabled_start": "{start}", "own_disabled_end": "{end}"}'),
     call='Abonents: objects.get(id=…) → set(own_disabled_start="2020-07-01", own_disabled_end="2020-07-31") → save()',
     example="carbon-migrate run voluntary-block subscribers.csv --set start=2020-07-01 --set end=2020-07-31",
 )
@@ -112,7 +97,6 @@ BLOCK_HISTORY: Final = JobKind(
         "AbonentsBlockHistory",
         '{"id": {id}}',
         '{"time_changed": "{time_changed}", "time_del": "{time_del}"}',
-        traits=Traits(check=in_order("time_changed", "time_del")),
     ),
     call='AbonentsBlockHistory: objects.get(id=…) → set(time_changed="2019-06-01 00:00:00", time_del="…") → save()',
     example="carbon-migrate run block-history --set id=118 --set time_changed=2019-06-01 --set time_del=2019-06-01",

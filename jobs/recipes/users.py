@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from jobs.effects.fields import Traits, fields
+from jobs.effects.fields import fields
 from jobs.kinds import JobKind, Parameter, an_id
 from jobs.recipes.keys import FOLDER, USER
 
@@ -20,7 +20,6 @@ SNAT_POOL: Final = JobKind(
         "Users",
         '{"id": {user_id}}',
         '{"snatip": "", "snat_pull": "{pool}"}',
-        traits=Traits(renewed=frozenset({"snatip"})),
     ),
     call='Users: objects.get(id=…) → set(snatip="", snat_pull="1030") → save()',
     example="carbon-migrate run snat-pool --set folder=1000 --set pool=1030",
@@ -36,9 +35,7 @@ IP_POOL: Final = JobKind(
         USER,
         Parameter("pool", "id of the pool", parse=an_id, columns=("pull",)),
     ),
-    effect=fields(
-        "Users", '{"id": {user_id}}', '{"ip": "", "pull": "{pool}"}', traits=Traits(renewed=frozenset({"ip"}))
-    ),
+    effect=fields("Users", '{"id": {user_id}}', '{"ip": "", "pull": "{pool}"}'),
     call='Users: objects.get(id=…) → set(ip="", pull="6") → save() | ip, pull',
     example="carbon-migrate run ip-pool --set user_id=324 --set pool=6",
 )
