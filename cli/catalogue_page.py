@@ -78,7 +78,7 @@ READ: Final = Effects("yes: it changes nothing", "not needed", "not needed")
 ANY: Final = Effects(
     "as its methods tell, or `--repeatable` says",
     "as its methods tell, or by the select of `--look-up`",
-    "the same way",
+    "the same way; where there is none it cannot be read back, and says so",
 )
 
 _SETS: Final = (

@@ -19,7 +19,7 @@ class Exit(IntEnum):
     STOPPED = 3
     """Stopped by the system or by the error budget; `resume` goes on."""
     UNDECIDED = 4
-    """Rows are left unknown, or a person has to decide on them."""
+    """Rows are left unknown, a person has to decide on them, or `verify` has no way to read them back."""
     FAULT = 70
     """A fault of this program; where the details are is said on the screen."""
     INTERRUPTED = 130

@@ -76,13 +76,19 @@ async def verify_run(name: str, target: Target | None, settings: Settings, scree
 
 
 def exit_of(verdict: Verdict, totals: Totals) -> Exit:
-    """0 only when every row that was to be sent is applied; refused rows were never part of the run."""
+    """0 only when every row that was to be sent is applied; refused rows were never part of the run.
+
+    What cannot be read back is neither applied nor different: whether it is there, a person has to find out.
+    """
     code = outcome_of(Totals(totals.counts, totals.amounts))
+    if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
+        return Exit.UNDECIDED
     return Exit.REJECTED if code is Exit.DONE and verdict.different else code
 
 
 def _screen(run: Run, verdict: Verdict, totals: Totals, differences: Differences) -> RenderableType:
     all_well = exit_of(verdict, totals) is Exit.DONE
+    unreadable = verdict.unreadable.total()
     parts: list[RenderableType] = [*differences.first]
     if verdict.different > len(differences.first):
         more = count(verdict.different - len(differences.first))
@@ -92,21 +98,36 @@ def _screen(run: Run, verdict: Verdict, totals: Totals, differences: Differences
     if all_well:
         parts.append(Text(f"✓ run {run.name} is applied: {rows(verdict.as_wanted)} read back as sent", "bold green"))
     else:
-        parts.append(
-            Text(
-                f"! run {run.name}: {rows(verdict.as_wanted)} as sent, {count(verdict.different)} different",
-                "bold yellow",
-            )
-        )
+        told = [f"{rows(verdict.as_wanted)} as sent"]
+        if verdict.different or not unreadable:
+            told.append(f"{count(verdict.different)} different")
+        if unreadable:
+            told.append(f"{count(unreadable)} that cannot be read back")
+        parts.append(Text(f"! run {run.name}: {', '.join(told)}", "bold yellow"))
+    parts += [
+        Text("? ", "yellow").append(rows(number), "bold").append(f": {plain(reason)}")
+        for reason, number in verdict.unreadable.items()
+    ]
     if verdict.expected or verdict.found:
         gap = verdict.found - verdict.expected
         parts.append(
             Text(f"sum expected {money(verdict.expected)}, found {money(verdict.found)}, difference {money(gap)}")
         )
     parts.append(states_table(totals))
-    if not all_well and (steps := next_steps(run, totals, intake_ended=run.frozen_at is not None)):
+    if not all_well and (steps := _next_steps(run, verdict, totals)):
         parts.append(steps_list(steps))
     return Group(*parts)
+
+
+def _next_steps(run: Run, verdict: Verdict, totals: Totals) -> list[tuple[str, str]]:
+    """What to type next. Where nothing more can be read back, verifying once more would tell nothing."""
+    steps = next_steps(run, totals, intake_ended=run.frozen_at is not None)
+    if not verdict.unreadable:
+        return steps
+    again = f"{PROGRAM} verify {run.name}"
+    accepted = f"{PROGRAM} export {run.name} --state {State.ACCEPTED} -o {run.name}-{State.ACCEPTED}.csv"
+    look = (accepted, "look in the billing for these: it has accepted them, and do not send them again on a guess")
+    return [*(step for step in steps if step[0] != again), look]
 
 
 def _object(run: Run, verdict: Verdict, totals: Totals, code: Exit) -> Mapping[str, object]:
@@ -116,6 +137,7 @@ def _object(run: Run, verdict: Verdict, totals: Totals, code: Exit) -> Mapping[s
         **states_object(totals),
         "as_wanted": verdict.as_wanted,
         "different": verdict.different,
+        "unreadable": verdict.unreadable.total(),
         "expected": format(verdict.expected, "f"),
         "found": format(verdict.found, "f"),
         "applied": totals.count(State.APPLIED),

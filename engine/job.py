@@ -146,8 +146,8 @@ class Job(Protocol):
         """
         ...
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
-        """What the billing now says of `items`, by item_id. Raises `LookUpFailed`."""
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:
+        """What the billing now says of `items`, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
         ...
 
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:

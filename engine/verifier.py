@@ -1,5 +1,6 @@
 """The verifier: reads back what the billing now says, and holds it against what was sent."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -7,7 +8,7 @@ from decimal import Decimal
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from engine.job import Job, Reading
+from engine.job import CannotLook, Job, Reading
 
 CHECKED = frozenset({State.ACCEPTED, State.APPLIED})
 """What can be read back: the rest had no effect, or nobody knows."""
@@ -15,10 +16,14 @@ CHECKED = frozenset({State.ACCEPTED, State.APPLIED})
 
 @dataclass(slots=True)
 class Verdict:
-    """What reading back gave: how many are as wanted, how many are not, and what both sides add up to."""
+    """What reading back gave: how many are as wanted, how many are not, and what both sides of these add up to.
+
+    `unreadable` are those that cannot be read back, by the reason why: nothing is claimed of them.
+    """
 
     as_wanted: int = 0
     different: int = 0
+    unreadable: Counter[str] = field(default_factory=Counter)
     expected: Decimal = field(default=Decimal(0))
     found: Decimal = field(default=Decimal(0))
 
@@ -30,7 +35,8 @@ Report = Callable[[Item, Reading], None]
 async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000) -> Verdict:
     """Read back every accepted and applied item; those as wanted become applied.
 
-    Raises `LookUpFailed` when the billing cannot be asked; what was verified until then is kept.
+    What cannot be read back is counted, and stays as it is. Raises `LookUpFailed` when the billing cannot be asked;
+    what was verified until then is kept.
     """
     verdict = Verdict()
     async for items in journal.each_page(run, CHECKED, size=page):
@@ -38,6 +44,9 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
         applied: list[Change] = []
         for item in items:
             reading = readings.get(item.item_id, Reading(None, "the billing says nothing of it"))
+            if isinstance(reading, CannotLook):
+                verdict.unreadable[reading.text] += 1
+                continue
             verdict.expected += item.amount or 0
             verdict.found += reading.amount or 0
             if reading.difference is not None:

@@ -9,7 +9,7 @@ from billing.database_errors import NotASelect
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
-from engine.job import Job, Prepared, Reading, Row, Sighting, Source
+from engine.job import CannotLook, Job, Prepared, Reading, Row, Sighting, Source
 from jobs.binding import Binding
 from jobs.effects.effect import Effect, Planned, WayBack
 from jobs.hiding import guarded
@@ -74,8 +74,8 @@ class Work:
         """What became of the items. Raises `LookUpFailed`."""
         return await self._effect.look_up(run, items)
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
-        """What the billing now says of the items. Raises `LookUpFailed`."""
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:
+        """What the billing now says of the items, or why it cannot be asked. Raises `LookUpFailed`."""
         return await self._effect.read_back(run, items)
 
     async def probe(self) -> None:

@@ -236,11 +236,9 @@ def _of_sums(books: Books) -> Iterator[Problem]:
 def _to_be_verified(books: Books) -> Exit:
     """What `verify` has to end with."""
     states = {row.state for row in books.rows}
-    if State.MANUAL in states or states & OPEN:
+    if State.MANUAL in states or states & OPEN or (books.unreadable and states & IN):
         return Exit.UNDECIDED
-    if State.REJECTED in states or (books.unreadable and states & IN):
-        return Exit.REJECTED
-    return Exit.DONE
+    return Exit.REJECTED if State.REJECTED in states else Exit.DONE
 
 
 def _sum(values: Iterable[Wanted]) -> Decimal:

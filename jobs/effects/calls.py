@@ -28,6 +28,8 @@ NO_WAY_TO_LOOK = (
     "--look-up SELECT that finds it, or --repeatable if the call does no harm twice"
 )
 
+UNREADABLE = "cannot be read back: no look-up was given for this call"
+
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
@@ -86,10 +88,10 @@ class AnyCall:
         found = await self._found(items)
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:  # noqa: ARG002 - the door
         """Whether the select finds it. Raises `LookUpFailed`."""
         if self._look_up is None:
-            return {}
+            return {item.item_id: CannotLook(UNREADABLE) for item in items}
         found = await self._found(items)
         missing = "the look-up finds nothing"
         return {item_id: Reading(None, missing if answer is None else None) for item_id, answer in found.items()}

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence
-from engine.job import Prepared, Reading, Sighting
+from engine.job import CannotLook, Prepared, Reading, Sighting
 from jobs.binding import Bound
 from jobs.payloads import Payload
 
@@ -46,8 +46,8 @@ class Effect(Protocol):
         """What became of the items, by item_id. Raises `LookUpFailed`."""
         ...
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
-        """What the billing now says of the items, by item_id. Raises `LookUpFailed`."""
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:
+        """What the billing now says of the items, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
         ...
 
     def shown(self, run_name: str, item: Item) -> str:

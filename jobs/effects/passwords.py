@@ -18,7 +18,7 @@ from billing.exchange import Answered
 from billing.things import Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Prepared, Sighting
 from jobs.binding import USER, Bound
 from jobs.effects.calls import AnyCall, Knowledge
 from jobs.effects.effect import NoWayBack, WayBack
@@ -89,9 +89,9 @@ class GivenPasswords:
         """Absent: a password that may not have been set is set again."""
         return {item.item_id: Absent() for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
         """Nothing that could be held against what was sent."""
-        return {item.item_id: Reading(None, UNREADABLE) for item in items}
+        return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """The call, without the password."""
@@ -166,9 +166,9 @@ class MadeUpPasswords:
         """Absent: another password is generated."""
         return {item.item_id: Absent() for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
         """Nothing that could be held against the file."""
-        return {item.item_id: Reading(None, UNREADABLE) for item in items}
+        return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """Both calls."""
@@ -216,9 +216,9 @@ class RecoveryLetters(AnyCall):
         """What the operator should know before agreeing."""
         return (LETTER_LOST,)
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
         """Nothing that could be held against what was sent."""
-        return {item.item_id: Reading(None, LETTER_UNREADABLE) for item in items}
+        return {item.item_id: CannotLook(LETTER_UNREADABLE) for item in items}
 
     def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
         """None."""

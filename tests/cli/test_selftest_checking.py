@@ -245,6 +245,7 @@ def test_what_is_deleted_is_deleted_once_and_stays_so() -> None:
 
 
 def test_what_cannot_be_read_back_has_to_be_said_so() -> None:
-    assert judge(replace(SET, unreadable=True, verified=1)).problems == ()
-    (problem,) = judge(replace(SET, unreadable=True, verified=0)).problems
-    assert problem.what == "verify ended with 0"
+    assert judge(replace(SET, unreadable=True, verified=4)).problems == ()
+    for code in (0, 1):
+        (problem,) = judge(replace(SET, unreadable=True, verified=code)).problems
+        assert problem.what == f"verify ended with {code}"

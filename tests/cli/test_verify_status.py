@@ -29,6 +29,7 @@ async def test_verify_tells_expected_and_found(place: Place) -> None:
         "refused": 0,
         "as_wanted": 50,
         "different": 0,
+        "unreadable": 0,
         "expected": f"{balances.sum:.2f}",
         "found": f"{balances.sum:.2f}",
         "applied": 50,
@@ -54,6 +55,30 @@ async def test_verify_names_the_rows_that_differ(place: Place) -> None:
     assert [row[2] for row in rows] == [f"{closing['run']}/3", f"{closing['run']}/4"]
     again = await place.cli("verify", closing["run"], "-o", "differences.csv", may_end_with=(2,))
     assert "--force" in again.words
+
+
+ENTRY = 'objects.create {"abonent_id": {id}, "op_summa": "5", "op_type_id": 8}'
+LOOK_UP = "select op_id from finance_operations where op_type = 8 and abonent_id = :id"
+
+
+async def test_what_cannot_be_read_back_is_told_apart_from_what_differs(place: Place) -> None:
+    call = ("run", "call", "--model", "FinanceOperations", "--chain", ENTRY, "--yes", "--json")
+    name = (await place.cli(*call, "--set", "id=2003")).closing["run"]
+    ended = await place.cli("verify", name, "--json", may_end_with=(4,))
+    closing = ended.closing
+    assert closing["states"] == {"accepted": 1}
+    assert (closing["as_wanted"], closing["different"], closing["unreadable"], closing["exit"]) == (0, 0, 1, 4)
+    said = " ".join((await place.cli("verify", name, may_end_with=(4,))).out.split())
+    assert f"! run {name}: 0 rows as sent, 1 that cannot be read back" in said
+    assert "? 1 row: cannot be read back: no look-up was given for this call" in said
+    assert "different" not in said
+    # Once more it would tell the same: what helps is to look there.
+    assert f"carbon-migrate export {name} --state accepted" in said
+    assert "carbon-migrate verify" not in said
+    assert (await place.found()).rows == 1
+
+    looked_for = (await place.cli(*call, "--set", "id=2004", "--look-up", LOOK_UP)).closing["run"]
+    assert (await place.cli("verify", looked_for, "--json")).closing["states"] == {"applied": 1}
 
 
 async def test_status_lists_runs_and_shows_one(place: Place) -> None:

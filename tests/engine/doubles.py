@@ -14,7 +14,7 @@ from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Tot
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, Found, Prepared, Reading, Row, RowPage, Sighting
+from engine.job import Absent, CannotLook, Found, Prepared, Reading, Row, RowPage, Sighting
 
 NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -138,7 +138,7 @@ class FakeJob:
         self.sightings: dict[str, Sighting | None] = {}
         self.look_up_error: LookUpFailed | None = None
         self.undrained_for: deque[str] = deque()
-        self.readings: dict[str, Reading | None] = {}
+        self.readings: dict[str, Reading | CannotLook | None] = {}
         self.look_alikes: dict[str, str] = {}
         self.probes = 0
         self.probe_errors: deque[LookUpFailed] = deque()
@@ -184,7 +184,11 @@ class FakeJob:
             return self.sightings[item.key]
         return Found(f"id {item.key}") if self.effects[item.key] else Absent()
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - as the real one
+    async def read_back(
+        self,
+        run: Run,  # noqa: ARG002 - as the real one
+        items: Sequence[Item],
+    ) -> Mapping[int, Reading | CannotLook]:
         if self.look_up_error:
             raise self.look_up_error
         seen = {one.item_id: self.readings.get(one.key, Reading(one.amount)) for one in items}

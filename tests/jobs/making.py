@@ -70,7 +70,9 @@ async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list
 
 async def readings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Reading]:
     read = await does.read_back(run, items)
-    return [read[item.item_id] for item in items]
+    found = [read[item.item_id] for item in items]
+    assert all(isinstance(one, Reading) for one in found), found
+    return [one for one in found if isinstance(one, Reading)]
 
 
 @dataclass(frozen=True, slots=True)

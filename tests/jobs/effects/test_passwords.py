@@ -15,7 +15,7 @@ from billing.recorder import open_recorder
 from billing.recording import Recording
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
-from engine.job import Absent, CannotLook, Reading
+from engine.job import Absent, CannotLook
 from jobs.effects.effect import NoWayBack
 from jobs.effects.passwords import LETTER_UNREADABLE, UNREADABLE, MadeUpPasswords
 from jobs.payloads import Payload, packed, payload_of
@@ -93,7 +93,7 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(
         job = job_of(services, kind, rows_of(tmp_path, text), **given)
         (item,) = await planned(job, frozen)
         assert await job.look_up(run, [item]) == {item.item_id: Absent()}
-        assert await job.read_back(run, [item]) == {item.item_id: Reading(None, UNREADABLE)}
+        assert await job.read_back(run, [item]) == {item.item_id: CannotLook(UNREADABLE)}
         back = job.way_back({})  # type: ignore[attr-defined]
         assert isinstance(back, NoWayBack)
         assert "what the passwords were is kept nowhere" in back.text
@@ -303,7 +303,7 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     assert isinstance(await job.send(run, item), Lost)
     (sighting,) = (await job.look_up(run, [item])).values()
     assert isinstance(sighting, CannotLook)
-    assert await job.read_back(run, [item]) == {item.item_id: Reading(None, LETTER_UNREADABLE)}
+    assert await job.read_back(run, [item]) == {item.item_id: CannotLook(LETTER_UNREADABLE)}
     assert await job.send(run, item) == Accepted()
     assert await job.send(run, nobody) == RowRefused("Users matching query does not exist.")
     found = list(database.query("select user_id, base_url from password_recoveries order by id"))
