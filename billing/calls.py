@@ -8,7 +8,7 @@ result comes back [S, D]. The builders here know these shapes and no model of th
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -149,13 +149,32 @@ def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
 
 
 def secrets_of(call: Call) -> list[str]:
-    """The values of a call that must not be shown, wherever they turn up."""
+    """The values of a call that must not be shown, wherever they turn up; at any depth, whatever the name's case."""
     return [
-        str(step.arguments[name])
+        secret
         for step in call.steps
-        if not SECRET_ARGUMENTS.isdisjoint(step.arguments)
-        for name in SECRET_ARGUMENTS.intersection(step.arguments)
+        for name, value in step.arguments.items()
+        # Asked of every call, so what is neither a secret nor holds one is passed over at once.
+        if is_secret(name) or type(value) not in _PLAIN
+        for secret in _under_secrets(value, secret=is_secret(name))
     ]
+
+
+def _under_secrets(value: object, *, secret: bool) -> Iterator[str]:
+    match value:
+        case Mapping():
+            for name, inner in value.items():
+                yield from _under_secrets(inner, secret=secret or is_secret(str(name)))
+        case list() | tuple():
+            for inner in value:
+                yield from _under_secrets(inner, secret=secret)
+        case _ if secret:
+            yield str(value)
+
+
+def is_secret(name: str) -> bool:
+    """Whether an argument of this name holds a secret."""
+    return name.casefold() in SECRET_ARGUMENTS
 
 
 def describe(call: Call) -> str:
@@ -178,7 +197,7 @@ def _describe_step(step: Step) -> str:
 def _describe_arguments(arguments: Iterable[tuple[str, object]]) -> Iterable[str]:
     for name, value in arguments:
         # An empty password says that it is being cleared: that is no secret.
-        if name in SECRET_ARGUMENTS and value not in {"", None}:
+        if is_secret(name) and value not in ("", None):
             yield f"{name}=•••"
         elif isinstance(value, float):
             yield f"{name}={value}"

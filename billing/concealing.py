@@ -24,7 +24,7 @@ PLACEHOLDER: Final = "•••"
 SHORTEST: Final = 4
 """Characters that a secret needs to be looked for within other texts."""
 
-_SESSIONS: Final = frozenset({"get_or_create_dynamic_session"})
+SESSIONS: Final = frozenset({"get_or_create_dynamic_session"})
 """Methods whose very result is a secret: the session of a cabinet [S]."""
 _CHARSETS: Final = ("utf-8", "cp1251", "koi8-r", "cp866", "utf-16-le", "utf-16-be")
 """Encodings in which bytes that are no readable text are searched."""
@@ -106,7 +106,7 @@ class Concealer:
             concealed = _NAMED_TEXT.sub(rf"\1{PLACEHOLDER}", self._replaced(text))
             return body if concealed == text else concealed.encode(charset, "replace")
         found = list(_named(parsed))
-        if isinstance(parsed, dict) and not _SESSIONS.isdisjoint(methods):
+        if isinstance(parsed, dict) and not SESSIONS.isdisjoint(methods):
             found += _strings(parsed.get("result"))
         shown = self.knowing(found)._value(parsed)  # noqa: SLF001 — of the same class
         return body if shown == parsed else _ENCODER.encode(shown).decode().encode(charset, "replace")

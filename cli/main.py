@@ -33,6 +33,7 @@ from cli import (
     verifying,
     watching,
 )
+from cli.asking_secrets import asked_for
 from cli.beginning import enter_of, input_of, order_of, said_of
 from cli.errors import CommandRefused
 from cli.exits import Exit
@@ -77,6 +78,12 @@ RecordFile = Annotated[
 AnswersFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE", help="The answers of a job that reads: .csv, .xlsx or .jsonl."),
+]
+Ask = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ask", metavar="NAME", help="Ask for a parameter at the terminal, unseen: for a password; repeatable."
+    ),
 ]
 Unpause = Annotated[
     bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
@@ -148,6 +155,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
     ] = None,
     *,
+    ask: Ask = None,
     again: Again = False,
     another_billing: AnotherBilling = False,
     corrects: Annotated[
@@ -172,9 +180,10 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         if corrects is not None:
-            if set_ or again or another_billing:
+            if set_ or ask or again or another_billing:
                 raise CommandRefused(
-                    f"--set, --again and --another-billing: run {corrects} remembers what it was told; leave them out"
+                    f"--set, --ask, --again and --another-billing: run {corrects} remembers what it was told; leave "
+                    "them out"
                 )
             if output is not None:
                 raise CommandRefused(f"-o {output}: run {corrects} remembers where its answers go; leave it out")
@@ -183,8 +192,9 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
             )
         if job.endswith(TOML):
             return await jobfile.run(job, settings, pacing, consent, screen, record=record)
+        said = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
         enter = enter_of(again=again, another_billing=another_billing)
-        order = order_of(job, input_of(file, rows), said_of(set_ or [], calling), enter)
+        order = order_of(job, input_of(file, rows), said, enter)
         if save is not None:
             return jobfile.saved(order, save, screen, force=force)
         return await commands.run(order, settings, pacing.policy, consent, screen, record=record, output=output)
@@ -201,6 +211,7 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
     ] = None,
     *,
+    ask: Ask = None,
     again: Again = False,
     another_billing: AnotherBilling = False,
     out: Annotated[
@@ -217,8 +228,9 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
         try:
             if job.endswith(TOML):
                 return await jobfile.plan(job, out, settings, screen)
+            said = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
             enter = enter_of(again=again, another_billing=another_billing)
-            order = order_of(job, input_of(file, rows), said_of(set_ or [], calling), enter)
+            order = order_of(job, input_of(file, rows), said, enter)
             return await planning.plan(order, out, settings, screen)
         except OPERATOR_ERRORS as error:
             if voice.as_json:

@@ -1,6 +1,7 @@
 """The two ends of the terminal: what people read goes to stderr, results to stdout."""
 
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -101,6 +102,15 @@ class Screen:
         await anyio.wait_readable(keyboard)
         return keyboard.readline().strip().casefold() in {"y", "yes", "д", "да"}
 
+    async def hears(self, question: str, keyboard: TextIO) -> str:
+        """Ask on the terminal for a line that is shown nowhere. Can be cancelled while waiting."""
+        with _unseen(keyboard):
+            self.err.print(question, end="", markup=False)
+            await anyio.wait_readable(keyboard)
+            line = keyboard.readline()
+            self.err.print()
+        return line.rstrip("\r\n")
+
     @contextmanager
     def keyboard(self, file: str) -> Iterator[TextIO | None]:
         """Where an answer is typed when the rows come from `file`, None where nobody sits there who could.
@@ -116,6 +126,19 @@ class Screen:
                 yield terminal
         else:
             yield None
+
+
+@contextmanager
+def _unseen(keyboard: TextIO) -> Iterator[None]:
+    """A terminal that does not show what is typed."""
+    before = termios.tcgetattr(keyboard)
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    # What was typed before the question is not the answer.
+    termios.tcsetattr(keyboard, termios.TCSAFLUSH, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
 
 
 def _terminal() -> TextIO | None:

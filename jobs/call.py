@@ -5,7 +5,7 @@ known by what is gone, `create` of a model that the catalogue knows is entered a
 sum; reading chains write down what they are answered. Of all others nothing is known but what the operator says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -23,6 +23,7 @@ from jobs.effects.readings import Readings, is_reading
 from jobs.effects.reversals import HOW
 from jobs.effects.ways_back import of_created, of_deleted
 from jobs.errors import ParameterRefused
+from jobs.hiding import names_secret, secret_placeholders, told_secret
 from jobs.kinds import JobKind, Parameter
 from jobs.services import Services
 from jobs.templates import Template, parse
@@ -59,12 +60,21 @@ def call_kind(parameters: Mapping[str, str]) -> JobKind:
 
     Raises `ParameterRefused` where there is no chain, or none that can be read.
     """
-    return _kind(template_of(parameters))
+    template = template_of(parameters)
+    if name := told_secret(template):
+        raise ParameterRefused(
+            f"chain: {name} is a secret, and what stands in a chain is kept with the run, in journal and job files. "
+            f'Put a placeholder there, {{"{name}": "{{{name}}}"}}, and have it asked for with --ask {name}, or said '
+            "by a column of the rows; for passwords of accounts there is the job `password`"
+        )
+    return _kind(template)
 
 
 def _kind(template: Template) -> JobKind:
-    creation = is_creation(template)
-    holes = tuple(Parameter(name, "a placeholder of the chain", columns=()) for name in template.names)
+    creation, secret = is_creation(template), secret_placeholders(template)
+    holes = tuple(
+        Parameter(name, "a placeholder of the chain", columns=(), secret=name in secret) for name in template.names
+    )
     return JobKind(
         name=CALL,
         recipes=(),
@@ -91,6 +101,11 @@ EXAMPLE: Final = (
 def _effect(services: Services, parameters: Mapping[str, str]) -> Planned:
     template = template_of(parameters)
     look_up = parameters.get("look_up", "")
+    if look_up:
+        _check_look_up(look_up, secret_placeholders(template))
+    if names_secret(template) and not is_reading(template):
+        # What there was under its name would be read and kept, and held against it.
+        return AnyCall(services, template, Knowledge(_is_repeatable(template, parameters), look_up))
     if is_fields(template):
         return Fields(services, template)
     if is_deletion(template):
@@ -99,9 +114,18 @@ def _effect(services: Services, parameters: Mapping[str, str]) -> Planned:
         return Readings(services, template)
     if is_creation(template):
         return _creation(services, template, parameters)
-    if look_up:
-        select_of(look_up)
-    return AnyCall(services, template, Knowledge(parameters.get("repeatable") == YES, look_up))
+    return AnyCall(services, template, Knowledge(_is_repeatable(template, parameters), look_up))
+
+
+def _is_repeatable(template: Template, parameters: Mapping[str, str]) -> bool:
+    return is_fields(template) or parameters.get("repeatable") == YES
+
+
+def _check_look_up(look_up: str, secret: Collection[str]) -> None:
+    """Raises `ParameterRefused` for a select that asks for a secret: it would get what stands in its place."""
+    for name in select_of(look_up).parameters:
+        if name in secret:
+            raise ParameterRefused(f"look_up: :{name} is a secret, which no select is given: find the row by another")
 
 
 def _creation(services: Services, template: Template, parameters: Mapping[str, str]) -> Planned:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from billing.calls import SECRET_ARGUMENTS
+from billing.calls import SECRET_ARGUMENTS, is_secret
 from billing.concealing import PLACEHOLDER, SHORTEST, Concealer
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
@@ -100,33 +100,41 @@ def _blank(refusal: Refusal) -> Refusal:
 
 def secret_placeholders(template: Template) -> frozenset[str]:
     """The placeholders of a chain that stand under the name of a secret, as `{"psw": "{word}"}` has one."""
-    return frozenset(
-        part.name
-        for link in template.links
-        for part in _under_secrets(dict(link.arguments))
-        if isinstance(part, Hole)
-    )
+    return frozenset(part.name for _, part in _secret_parts(template) if isinstance(part, Hole))
 
 
-def told_secrets(template: Template) -> bool:
-    """Whether a chain tells a secret outright: it would be kept with the run. Clearing one is no secret."""
-    return any(not isinstance(part, Hole) for link in template.links for part in _under_secrets(dict(link.arguments)))
+def told_secret(template: Template) -> str:
+    """The name of a secret that a chain tells outright, as it would be kept with the run; "" where it tells none.
+
+    Clearing one tells nothing.
+    """
+    return next((name for name, part in _secret_parts(template) if isinstance(part, str | int) and part != ""), "")
 
 
-def _under_secrets(tree: Tree, *, secret: bool = False) -> Iterator[Hole | str | int]:
-    """What stands under the names of secrets, at any depth: placeholders, and values that are there already."""
+def names_secret(template: Template) -> bool:
+    """Whether a chain has to do with a secret at all: what there is under its name may not be read and kept."""
+    return any(True for _ in _secret_parts(template))
+
+
+def _secret_parts(template: Template) -> Iterator[tuple[str, Hole | str | int | None]]:
+    return (found for link in template.links for found in _under_secrets(dict(link.arguments), ""))
+
+
+def _under_secrets(tree: Tree, secret: str) -> Iterator[tuple[str, Hole | str | int | None]]:
+    """What stands under the names of secrets, at any depth, each with that name: placeholders, and values.
+
+    `secret` is the name that the tree itself stands under, "" where it is none of a secret.
+    """
     match tree:
         case dict():
             for name, inner in tree.items():
-                yield from _under_secrets(inner, secret=secret or name.casefold() in SECRET_ARGUMENTS)
+                yield from _under_secrets(inner, secret or (name if is_secret(name) else ""))
         case list():
             for inner in tree:
-                yield from _under_secrets(inner, secret=secret)
+                yield from _under_secrets(inner, secret)
         case Text(parts) if secret:
-            yield from (part for part in parts if part)
-        case Hole() if secret:
-            yield tree
-        case bool() | None:
+            yield from ((secret, part) for part in parts if part)
+        case bool():
             return
-        case str() | int() if secret and tree != "":
-            yield tree
+        case Hole() | str() | int() | None if secret:
+            yield secret, tree

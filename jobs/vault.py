@@ -25,6 +25,7 @@ import msgspec
 from billing.calls import Call
 from billing.concealing import PLACEHOLDER
 from billing.statements import statement
+from engine.evidence import NotSent, RowRefused
 from jobs.errors import SecretGone, VaultFailed
 from jobs.kinds import Parameter
 
@@ -157,6 +158,16 @@ async def unsealed(vault: Vault | None, call: Call) -> Call:
         for step in call.steps
     )
     return replace(call, steps=steps)
+
+
+async def opened(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:
+    """The call as it is sent, or what becomes of a row whose secret cannot be had."""
+    try:
+        return await unsealed(vault, call)
+    except SecretGone as error:
+        return RowRefused(str(error))
+    except VaultFailed as error:
+        return NotSent(str(error))
 
 
 def _minted(batch: str) -> str:

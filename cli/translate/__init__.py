@@ -12,6 +12,7 @@ form.py         the fields of the data, and the steps
 arguments.py    the JSON of a step, as a template
 recipes.py      the catalogue's job for a call
 calling.py      the call as the command says it
+passwords.py    the job that sets passwords, in the place of a call that does
 translation.py  all of it together
 faults.py       what is wrong, in words
 command.py      `carbon-migrate translate`

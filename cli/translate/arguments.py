@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
+from billing.calls import is_secret
 from cli.translate import faults
 from cli.translate.faults import Fault, Place, named, refused
 from cli.translate.shell import HOLE, Text, Variable
@@ -44,12 +45,15 @@ class Template:
     """The arguments of a step as JSON with placeholders, empty where there are none.
 
     `keys` are their names, `varying` those with a placeholder; the variables `alone` stand outside of strings.
+    `secrets` are the arguments whose values the line tells, and the template does not: each has a placeholder of its
+    own name.
     """
 
     text: str
     keys: tuple[str, ...] = ()
     varying: frozenset[str] = frozenset()
     alone: tuple[Variable, ...] = ()
+    secrets: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
 
 
@@ -87,6 +91,7 @@ def template(method: str, key: str, arguments: Text, place: Place, names: Names)
         tuple(name for name, _ in read.pairs),
         frozenset(writer.varying),
         tuple(writer.alone),
+        tuple(dict.fromkeys(writer.secrets)),
         tuple(writer.faults),
     )
 
@@ -167,6 +172,7 @@ class _Writer:
     keeps_money: bool
     varying: set[str] = field(default_factory=set)
     alone: list[Variable] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     variables: Iterator[Variable] = field(init=False)
 
@@ -196,13 +202,26 @@ class _Writer:
 
     def _string(self, value: str, key: str) -> str:
         parts = value.split(HOLE)
+        if is_secret(key) and any(parts):
+            return self._secret(key, alone=len(parts) == 1)
         texts = [_quoted(part.replace("{", "{{").replace("}", "}}"))[1:-1] for part in parts]
         text = texts[0]
         for following in texts[1:]:
             text += self._placeholder(next(self.variables), key) + following
         return f'"{text}"'
 
+    def _secret(self, key: str, *, alone: bool) -> str:
+        """A placeholder in the place of a secret: what is printed is copied, kept and shown."""
+        if not alone:
+            raise refused(
+                self._of(key), f"{named(key)} is put together of a secret and a variable; let a column say the whole"
+            )
+        self.secrets.append(key)
+        return f'"{{{key}}}"'
+
     def _number(self, value: str, key: str) -> str:
+        if is_secret(key):
+            return self._secret(key, alone=True)
         if not self._is_amount(key) and _PLAIN_NUMBER.fullmatch(value) and "." not in value:
             return value
         if not _PLAIN_NUMBER.fullmatch(value):

@@ -9,7 +9,7 @@ from cli.errors import CommandRefused
 from cli.translate import faults
 from cli.translate.arguments import Template, fields_of, template
 from cli.translate.curl import Data, Request
-from cli.translate.faults import Fault
+from cli.translate.faults import Fault, Place, refused
 from cli.translate.form import read_form
 from cli.translate.recipes import job_for
 from cli.translate.rows import TEXTS
@@ -22,13 +22,25 @@ _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """A call in words of the command; `job` is the one of the catalogue that does the same, where there is one."""
+    """A call in words of the command; `job` is the one of the catalogue that does the same, where there is one.
 
-    options: tuple[str, ...]
+    `secrets` are placeholders for what the line tells and the command does not.
+    """
+
+    model: str
+    chain: tuple[str, ...]
+    fields: tuple[str, ...]
     job: str | None
+    secrets: tuple[str, ...]
     varies: bool
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What the command says of it."""
+        links = (word for link in self.chain for word in ("--chain", link))
+        return ("--model", self.model, *links, *(("--fields", ",".join(self.fields)) if self.fields else ()))
 
 
 def calling(request: Request, table: Table | None, scope: Scope) -> Calling:
@@ -66,20 +78,18 @@ def _read(model: str, data: Sequence[Data], names: "_Names") -> Calling:
     variables = [one for step in form.steps for one in step.arguments.variables]
     of_values = [fault for one in templates for fault in one.faults]
     of_variables = [fault for one in variables for fault in names.faults_of(one, templates)]
+    secrets = tuple(dict.fromkeys(name for one in templates for name in one.secrets))
+    names.refuse_columns_called(secrets, data[0].place)
     return Calling(
-        ("--model", model, *_options(methods, templates, fields)),
+        model,
+        tuple(f"{method} {one.text}".rstrip() for method, one in zip(methods, templates, strict=True)),
+        fields,
         job_for(model, methods, templates),
+        secrets,
         any(one.varying for one in templates),
         (*form.faults, *of_values, *of_variables),
         form.notes,
     )
-
-
-def _options(methods: Sequence[str], templates: Sequence[Template], fields: Sequence[str]) -> Iterator[str]:
-    for method, arguments in zip(methods, templates, strict=True):
-        yield from ("--chain", f"{method} {arguments.text}".rstrip())
-    if fields:
-        yield from ("--fields", ",".join(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,12 @@ class _Names:
         if is_column or not _NAME.fullmatch(variable.name):
             raise undefined(variable)
         return variable.name
+
+    def refuse_columns_called(self, secrets: Sequence[str], place: Place) -> None:
+        """Raises `CommandRefused` where a column would be taken for a secret that the line tells itself."""
+        for name in secrets:
+            if self.table is not None and name in self.table.names:
+                raise refused(place, f"{name} is told in the data, and is a column of the select too: rename that")
 
     def is_text(self, variable: Variable) -> bool:
         """Whether its column is one of those that are known to hold texts."""

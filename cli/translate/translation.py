@@ -12,6 +12,7 @@ from cli.translate.calling import Calling, calling
 from cli.translate.curl import Request, read_request
 from cli.translate.faults import Fault, FaultKind
 from cli.translate.oneliner import OneLiner, read
+from cli.translate.passwords import as_job
 from cli.translate.pipeline import Command
 from cli.translate.shell import Token, Word, lex
 from cli.translate.table import Table, table_of
@@ -21,6 +22,10 @@ _OPENS_IN_DOUBLE: Final = frozenset('"$`\\!')
 
 NEVER_READ: Final = "curl only prints the answer, and nobody reads an error in it; the run reads each, and keeps it"
 NOT_ENCODED: Final = "curl -d encodes nothing: a value with +, & or % arrives as another; the run encodes every value"
+NOT_PRINTED: Final = (
+    "{name} is a secret and is not printed: --ask {name} asks for it at the terminal; leave that out where a file of "
+    "rows has a column {name}"
+)
 SAME_FOR_ALL: Final = "no variable of the loop is used: the same call is made for each row"
 
 
@@ -36,7 +41,7 @@ class Translation:
     def pretty(self) -> str:
         """The command over several lines, an option a line, safe to paste into a shell."""
         words = [quoted(word) for word in self.command]
-        start = self.command.index("--model")
+        start = next(at for at, word in enumerate(self.command) if word.startswith("--"))
         options = [" ".join(pair) for pair in list(pairwise(words))[start::2]]
         return " \\\n  ".join([" ".join(words[:start]), *options])
 
@@ -71,10 +76,12 @@ def _translated(tokens: Sequence[Token], of_quotes: Sequence[Fault], given: Mapp
     call = calling(request, table, scope)
     _refuse_unasked(scope)
     found = {*of_quotes, *scope.faults, *call.faults, *(table.faults if table else ())}
+    rows = table.options if table else ()
+    job = as_job(call, table)
     return Translation(
-        (PROGRAM, "run", "call", *call.options, *(table.options if table else ())),
+        (PROGRAM, "run", *(job or ("call", *call.options)), *rows, *_asked(call)),
         tuple(sorted(found, key=lambda fault: (fault.place, fault.kind))),
-        tuple(dict.fromkeys(_notes(parts, request, table, call, scope))),
+        tuple(dict.fromkeys(_notes(parts, request, table, call, scope, as_itself=job is not None))),
     )
 
 
@@ -94,9 +101,18 @@ def _refuse_unasked(scope: Scope) -> None:
             raise CommandRefused(f"--set {name}: there is no ${name} in the line whose value it leaves open")
 
 
-def _notes(parts: OneLiner, request: Request, table: Table | None, call: Calling, scope: Scope) -> Iterator[str]:
-    if call.job:
+def _asked(call: Calling) -> Iterator[str]:
+    for name in call.secrets:
+        yield from ("--ask", name)
+
+
+def _notes(
+    parts: OneLiner, request: Request, table: Table | None, call: Calling, scope: Scope, *, as_itself: bool
+) -> Iterator[str]:
+    if call.job and not as_itself:
         yield f"the catalogue has a job for this: {PROGRAM} run {call.job}; {PROGRAM} jobs {call.job} says how"
+    for name in call.secrets:
+        yield NOT_PRINTED.format(name=name)
     if request.address:
         yield f"the address is that of the settings: --api-url {request.address}, or {API_URL}"
     yield NEVER_READ

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from billing.answers import created_id
-from billing.calls import describe
+from billing.calls import Call, describe
+from billing.concealing import SESSIONS
 from billing.database import Database
 from billing.exchange import Answered
 from billing.statements import Statement
@@ -18,10 +19,12 @@ from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
 from jobs.binding import ABONENT, Bound
 from jobs.effects.effect import NoWayBack, WayBack
 from jobs.evidence import evidence_of
+from jobs.hiding import without_words
 from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template
+from jobs.vault import is_token, masked, opened
 
 NO_WAY_TO_LOOK = (
     "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give "
@@ -46,6 +49,7 @@ class AnyCall:
         self.repeatable = knowledge.repeatable
         self._services = services
         self._template = template
+        self._tells_secret = not SESSIONS.isdisjoint(template.methods)
         self._look_up = Statement("look-up", knowledge.look_up) if knowledge.look_up else None
 
     @property
@@ -69,12 +73,16 @@ class AnyCall:
         return {}
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
-        """Make the call."""
-        exchange = await self._services.client.send(payload_of(item).call)
+        """Make the call. Of an answer that is itself a secret nothing is kept."""
+        call = await opened(self._services.vault, payload_of(item).call)
+        if not isinstance(call, Call):
+            return call
+        exchange = await self._services.client.send(call)
         match exchange:
             case Answered(result):
-                return Accepted(created_id(result))
-        return evidence_of(exchange)
+                return Accepted(None if self._tells_secret else created_id(result))
+        evidence = evidence_of(exchange)
+        return without_words(evidence) if self._tells_secret else evidence
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
@@ -98,7 +106,7 @@ class AnyCall:
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """The call."""
-        return describe(payload_of(item).call)
+        return masked(describe(payload_of(item).call))
 
     def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
         """None: nobody knows what the call does."""
@@ -121,7 +129,9 @@ class AnyCall:
 
     def _item(self, one: Bound) -> NewItem:
         values = {name: one.values[name] for name in self.names}
-        key = joined(values.values()) or "1"
+        # A token is another one each time: a row is known again by all else.
+        telling = [value for value in values.values() if not is_token(value)] or list(values.values())
+        key = joined(telling) or "1"
         abonent = one.abonent
         payload = Payload(
             model=self._template.model,
@@ -132,7 +142,7 @@ class AnyCall:
         )
         return NewItem(
             key=key,
-            label=one.label or "/".join(values.values()) or "one call",
+            label=one.label or masked("/".join(telling)) or "one call",
             lane=f"{ACCOUNT}{abonent.account_id}"
             if abonent
             else f"{self._template.model}:{values.get(ABONENT, key)}",

@@ -17,12 +17,12 @@ from billing.errors import BillingError
 from billing.exchange import Answered
 from billing.things import Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Accepted, Evidence, Lost, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook, Prepared, Sighting
 from jobs.binding import USER, Bound
 from jobs.effects.calls import AnyCall, Knowledge
 from jobs.effects.effect import NoWayBack, WayBack
-from jobs.errors import PasswordsUnwritten, SecretGone, VaultFailed
+from jobs.errors import PasswordsUnwritten
 from jobs.evidence import evidence_of
 from jobs.hiding import without_words
 from jobs.password_file import PasswordFile
@@ -30,7 +30,7 @@ from jobs.payloads import Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template, parse
 from jobs.things import find, lane_of
-from jobs.vault import masked, unsealed
+from jobs.vault import masked, opened
 
 MODEL: Final = "Users"
 TO: Final = "to"
@@ -73,12 +73,9 @@ class GivenPasswords:
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Set the password."""
-        try:
-            call = await unsealed(self._services.vault, payload_of(item).call)
-        except SecretGone as error:
-            return RowRefused(str(error))
-        except VaultFailed as error:
-            return NotSent(str(error))
+        call = await opened(self._services.vault, payload_of(item).call)
+        if not isinstance(call, Call):
+            return call
         return evidence_of(await self._services.client.send(call))
 
     async def undrained(self, items: Sequence[Item]) -> str | None:

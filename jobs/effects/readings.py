@@ -6,22 +6,21 @@ They can be repeated, they change nothing, and there is nothing to take back.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from billing.calls import describe
+from billing.calls import Call, describe
 from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Run
-from engine.evidence import Accepted, Evidence, NotSent, RowRefused
+from engine.evidence import Accepted, Evidence
 from engine.job import Absent, Prepared, Reading, Sighting
 from jobs.answers import flat, only, packed
 from jobs.binding import ABONENT, USER, Bound
 from jobs.effects.effect import NoWayBack, WayBack
-from jobs.errors import SecretGone, VaultFailed
 from jobs.evidence import evidence_of
 from jobs.keys import joined
 from jobs.payloads import Payload, payload_of, steps_of
 from jobs.payloads import packed as packed_payload
 from jobs.services import Services
 from jobs.templates import Template, parse
-from jobs.vault import is_token, masked, unsealed
+from jobs.vault import is_token, masked, opened
 
 NOTHING_CHANGED: Final = NoWayBack("it changed nothing")
 
@@ -54,12 +53,9 @@ class Readings:
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Ask."""
-        try:
-            call = await unsealed(self._services.vault, payload_of(item).call)
-        except SecretGone as error:
-            return RowRefused(str(error))
-        except VaultFailed as error:
-            return NotSent(str(error))
+        call = await opened(self._services.vault, payload_of(item).call)
+        if not isinstance(call, Call):
+            return call
         exchange = await self._services.client.send(call)
         match exchange:
             case Answered(result):

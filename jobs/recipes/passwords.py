@@ -40,7 +40,7 @@ PASSWORD: Final = JobKind(
         Parameter(
             "psw",
             "the password, kept out of journal and logs. What is typed with --set others on this machine can see: "
-            "better a column of the rows",
+            "better --ask psw, or a column of the rows",
             parse=at_most(_LONGEST),
             columns=("password", "пароль", "новый пароль"),
             secret=True,

@@ -145,6 +145,12 @@ def test_a_password_is_masked(show: object) -> None:
     assert form(call)["arg2"] == '{"psw":"тайна1","dontshow":false}'
 
 
+def test_secrets_are_found_at_any_depth_and_in_any_case() -> None:
+    call = create("Users", PSW="a1", about={"of": [{"suid": "b2"}], "login": "c3"}, hash_key={"x": ["d4"]}, psws="e5")
+    assert secrets_of(call) == ["a1", "b2", "d4"]
+    assert "a1" not in describe(call)
+
+
 def test_a_password_being_cleared_is_no_secret() -> None:
     assert 'psw=""' in describe(get_set_save("Users", {"id": 1}, {"psw": ""}))
 

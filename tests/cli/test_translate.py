@@ -11,15 +11,22 @@ import pytest
 
 from billing.calls import encode
 from billing.database import Database, Dsn
+from cli.beginning import order_of, said_of
+from cli.options import Calling
 from cli.translate.translation import quoted
 from engine.errors import InputRefused
+from jobs.inputs import Input
 from jobs.queries import select_source
 from jobs.templates import parse
 from tests.cli.oneliners import PUBLISHED, Published, chains, option, translated
 
 ALL = pytest.mark.parametrize("one", PUBLISHED.values(), ids=PUBLISHED)
 LOOPS = [one for one in PUBLISHED.values() if "sqlexec" in one.line]
-FAULTLESS_CALLS = [one for one in PUBLISHED.values() if one not in LOOPS and not one.faults]
+FAULTLESS_CALLS = [
+    one for one in PUBLISHED.values() if one not in LOOPS and not one.faults and one.command[2] == "call"
+]
+SECRET = re.compile(r'"(?:psw|suid)": ?"([^"]+)"')
+SECRETIVE = [one for one in PUBLISHED.values() if SECRET.search(one.line)]
 # Prints each argument with a NUL behind it, in the place of the program.
 FAKE = "carbon-migrate() { printf '%s\\0' carbon-migrate \"$@\"; }\n"
 
@@ -33,6 +40,7 @@ def pasted(text: str) -> list[str]:
 def test_there_are_as_many_as_on_the_page() -> None:
     assert len(PUBLISHED) == 21
     assert len(LOOPS) == 7
+    assert [one.name for one in SECRETIVE] == ["password", "services-on-offer", "session-account"]
 
 
 @ALL
@@ -44,7 +52,11 @@ def test_its_command_and_its_faults(one: Published) -> None:
 
 @ALL
 def test_the_catalogue_has_a_job_for_it(one: Published) -> None:
-    (note,) = [note for note in translated(one.line).notes if "catalogue" in note]
+    notes = [note for note in translated(one.line).notes if "catalogue" in note]
+    if one.command[2] != "call":
+        assert (one.command[2], notes) == (one.job, [])
+        return
+    (note,) = notes
     assert note.endswith(f"carbon-migrate run {one.job}; carbon-migrate jobs {one.job} says how")
 
 
@@ -53,7 +65,7 @@ def test_what_is_printed_can_be_pasted(one: Published) -> None:
     found = translated(one.line)
     assert pasted(found.pretty) == one.command
     first, *options = found.pretty.split("\n")
-    assert first == "carbon-migrate run call \\"
+    assert first == " ".join([*one.command[:3], "\\"])
     assert all(re.match(r"  --[a-z]+ ", line) for line in options)
 
 
@@ -69,18 +81,41 @@ def test_single_quotes_stay_readable() -> None:
 
 
 @ALL
-def test_a_run_takes_its_chain(one: Published) -> None:
+def test_a_run_takes_it(one: Published) -> None:
+    """As a command line, checked to the point where rows would be read."""
+    _, _, job, *_ = one.command
     found = translated(one.line)
-    (model,) = option(found, "--model")
-    template = parse(model, chains(found), [name for names in option(found, "--fields") for name in names.split(",")])
-    assert bool(template.names) == (one in LOOPS)
+    flags = {name: option(found, name) for name in ("--model", "--chain", "--fields", "--set", "--ask", "--sql")}
+    said = said_of(
+        [*flags["--set"], *(f"{name}=x" for name in flags["--ask"])],
+        Calling(
+            model=next(iter(flags["--model"]), None),
+            chain=flags["--chain"],
+            fields=next(iter(flags["--fields"]), None),
+        ),
+    )
+    order = order_of(job, Input(sql="".join(flags["--sql"])), said)
+    assert len(order.secrets) == len(flags["--ask"])
+    if job == "call":
+        names = set(parse(flags["--model"][0], flags["--chain"]).names)
+        assert bool(names - set(flags["--ask"])) == (one in LOOPS)
+
+
+@pytest.mark.parametrize("one", SECRETIVE, ids=lambda one: one.name)
+def test_no_secret_of_a_line_is_printed(one: Published) -> None:
+    found = translated(one.line)
+    (told,) = SECRET.findall(one.line)
+    said = [*found.command, *found.notes, *(fault.what + fault.today + fault.instead for fault in found.faults)]
+    assert told not in " ".join(said)
+    assert any("is a secret and is not printed" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("one", FAULTLESS_CALLS, ids=lambda one: one.name)
 def test_a_call_without_faults_says_what_curl_has_said(one: Published) -> None:
     found = translated(one.line)
     (model,) = option(found, "--model")
-    call = parse(model, chains(found)).call({})
+    told = dict(zip(option(found, "--ask"), SECRET.findall(one.line), strict=True))
+    call = parse(model, chains(found)).call(told)
     words = shlex.split(one.line)
     posted = {key: value for key, (value,) in parse_qs(words[words.index("-d") + 1]).items()}
     sent = {key: value for key, (value,) in parse_qs(encode(call).decode()).items()}

@@ -3,27 +3,30 @@
 import pytest
 
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from jobs.hiding import secret_placeholders, told_secrets, without_words
+from jobs.hiding import names_secret, secret_placeholders, told_secret, without_words
 from jobs.templates import parse
 
 
 @pytest.mark.parametrize(
-    ("link", "placeholders", "told"),
+    ("link", "placeholders", "told", "named"),
     [
-        ('set_password {"psw": "{word}", "dontshow": {show}}', {"word"}, False),
-        ('set_password {"psw": {word}}', {"word"}, False),
-        ('set_password {"psw": "a{word}"}', {"word"}, True),
-        ('set_password {"psw": "1234", "dontshow": true}', set(), True),
-        ('set_password {"PSW": 1234}', set(), True),
-        ('set {"psw": "", "password": null, "login": "{login}"}', set(), False),
-        ('x {"in": [{"suid": ["{one}", {two}]}], "id": {id}}', {"one", "two"}, False),
-        ("save", set(), False),
+        ('set_password {"psw": "{word}", "dontshow": {show}}', {"word"}, "", True),
+        ('set_password {"psw": {word}}', {"word"}, "", True),
+        ('set_password {"psw": "a{word}"}', {"word"}, "psw", True),
+        ('set_password {"psw": "1234", "dontshow": true}', set(), "psw", True),
+        ('set_password {"PSW": 1234}', set(), "PSW", True),
+        ('set {"psw": "", "password": null, "login": "{login}"}', set(), "", True),
+        ('x {"in": [{"suid": ["{one}", {two}]}], "id": {id}}', {"one", "two"}, "", True),
+        ('x {"hash_key": {"of": "word"}}', set(), "hash_key", True),
+        ('set {"login": "psw", "dontshow": true}', set(), "", False),
+        ("save", set(), "", False),
     ],
 )
-def test_secrets_of_a_chain(link: str, placeholders: set[str], told: bool) -> None:
+def test_secrets_of_a_chain(link: str, placeholders: set[str], told: str, named: bool) -> None:
     template = parse("Users", ('objects.get {"id": {id}}', link))
     assert secret_placeholders(template) == placeholders
-    assert told_secrets(template) is told
+    assert told_secret(template) == told
+    assert names_secret(template) is named
 
 
 @pytest.mark.parametrize(
