@@ -1,10 +1,15 @@
 """Objects of the billing as they are now: from the database in bulk, or through the API, a call a key."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from billing.things import Key, Thing, call_for, from_database, known_to_database, of_answer, plain
+from jobs.abonents import Abonents, whole_id
 from jobs.payloads import ACCOUNT
 from jobs.services import Services, told_to_engine
+
+OF_ABONENT: Final = "account_id_abonents"
+"""The key by which the account of a subscriber is found [S]."""
 
 
 async def find(services: Services, model: str, keys: Sequence[Key], fields: Collection[str]) -> list[list[Thing]]:
@@ -14,6 +19,40 @@ async def find(services: Services, model: str, keys: Sequence[Key], fields: Coll
     answers = await services.ask([call_for(model, key, fields) for key in keys])
     with told_to_engine():
         return [of_answer(model, key, fields, answer) for key, answer in zip(keys, answers, strict=True)]
+
+
+async def find_one(services: Services, model: str, keys: Sequence[Key], fields: Collection[str]) -> list[Thing | str]:
+    """What each key finds where it is one object, with these fields at least; else why not. Raises `LookUpFailed`."""
+    found = await find(services, model, keys, fields)
+    nobodys = [key[OF_ABONENT] for key, things in zip(keys, found, strict=True) if not things and OF_ABONENT in key]
+    why = await _without_account(services, nobodys)
+    return [
+        things[0] if len(things) == 1 else _not_one(model, key, len(things), why)
+        for key, things in zip(keys, found, strict=True)
+    ]
+
+
+async def _without_account(services: Services, subscribers: Sequence[str]) -> dict[str, str]:
+    """Why no account is found for these: a subscriber who is deleted has one, which nothing may change."""
+    ids = {text: whole_id(text) for text in subscribers}
+    resolved = await Abonents(services).by_ids([key for key in ids.values() if isinstance(key, int)]) if ids else {}
+    reasons: dict[str, str] = {}
+    for text, key in ids.items():
+        found = resolved.get(key, key)
+        reasons[text] = found if isinstance(found, str) else f"abonent {text} has no account"
+    return reasons
+
+
+def _not_one(model: str, key: Key, number: int, without_account: Mapping[str, str]) -> str:
+    if not number:
+        return without_account.get(key.get(OF_ABONENT, "")) or f"there is no {which(model, key)}"
+    said = ", ".join(f"{name} {value}" for name, value in key.items())
+    return f"{number} of {model} have {said}: name one by its id"
+
+
+def which(model: str, key: Key) -> str:
+    """An object by the key that finds it, in words."""
+    return f"{model} with {', '.join(f'{name} {value}' for name, value in key.items())}"
 
 
 def lane_of(model: str, key: Mapping[str, str], thing: Thing) -> str:

@@ -26,7 +26,7 @@ from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template, parse
-from jobs.things import differences, find, in_words, lane_of, spelled
+from jobs.things import differences, find_one, in_words, lane_of, spelled, which
 
 GET: Final = "objects.get"
 SET: Final = "set"
@@ -58,10 +58,10 @@ class Fields:
         fields = dict.fromkeys(name for fields in wanted for name in fields)
         known = MODELS.get(self._template.model)
         marked = ("deleted",) if known and "deleted" in known.fields else ()
-        found = await find(self._services, self._template.model, keys, (*fields, *marked))
+        found = await find_one(self._services, self._template.model, keys, (*fields, *marked))
         entries: list[NewItem | Refusal] = [
-            self._entry(one, key, things, shall, [(step.method, step.arguments) for step in call])
-            for one, key, things, shall, call in zip(bound, keys, found, wanted, steps, strict=True)
+            self._entry(one, key, thing, shall, [(step.method, step.arguments) for step in call])
+            for one, key, thing, shall, call in zip(bound, keys, found, wanted, steps, strict=True)
         ]
         return _prepared([*entries, *unreadable])
 
@@ -130,14 +130,14 @@ class Fields:
             return Prepared((), ())
         model = taken[0].payload.model
         fields = dict.fromkeys(name for one in taken for name in one.payload.wanted)
-        found = await find(self._services, model, [one.payload.key for one in taken], tuple(fields))
-        return _prepared([_back(one, things) for one, things in zip(taken, found, strict=True)])
+        found = await find_one(self._services, model, [one.payload.key for one in taken], tuple(fields))
+        return _prepared([_back(one, thing) for one, thing in zip(taken, found, strict=True)])
 
     def _entry(
         self,
         one: Bound,
         key: Key,
-        things: Sequence[Thing],
+        thing: Thing | str,
         wanted: Mapping[str, str | None],
         steps: Sequence[tuple[str, Mapping[str, object]]],
     ) -> NewItem | Refusal:
@@ -145,11 +145,10 @@ class Fields:
             return one.refused(
                 f"{' and '.join(name for name in key if not key[name])} is empty: which object is meant?"
             )
-        if len(things) != 1:
-            return one.refused(_not_one(self._template.model, key, len(things)))
-        (thing,) = things
+        if isinstance(thing, str):
+            return one.refused(thing)
         if thing.values.get("deleted") == "1":
-            return one.refused(f"{_which(self._template.model, key)} is deleted")
+            return one.refused(f"{which(self._template.model, key)} is deleted")
         if fault := self._traits.fault(wanted):
             return one.refused(fault)
         if thing.abonent_id is not None and thing.account_id is None:
@@ -178,13 +177,12 @@ class Fields:
         payloads = [payload_of(item) for item in items]
         fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
         model = payloads[0].model if payloads else self._template.model
-        found = await find(self._services, model, [payload.key for payload in payloads], tuple(fields))
-        return [self._stands(payload, things) for payload, things in zip(payloads, found, strict=True)]
+        found = await find_one(self._services, model, [payload.key for payload in payloads], tuple(fields))
+        return [self._stands(payload, thing) for payload, thing in zip(payloads, found, strict=True)]
 
-    def _stands(self, payload: Payload, things: Sequence[Thing]) -> "_Now":
-        if len(things) != 1:
-            return _Now(gone=_not_one(payload.model, payload.key, len(things)))
-        (thing,) = things
+    def _stands(self, payload: Payload, thing: Thing | str) -> "_Now":
+        if isinstance(thing, str):
+            return _Now(gone=thing)
         renewed = {name: thing.values.get(name) for name in sorted(self._traits.emptied(payload.wanted))}
         return _Now(payload.wanted, self._different(payload, thing), issued=renewed)
 
@@ -269,19 +267,6 @@ def _own_key(model: str) -> str:
     return "op_id" if model == "FinanceOperations" else "id"
 
 
-def _which(model: str, key: Mapping[str, str]) -> str:
-    return f"{model} with {', '.join(f'{name} {value}' for name, value in key.items())}"
-
-
-def _not_one(model: str, key: Mapping[str, str], number: int) -> str:
-    if not number and (subscriber := key.get("account_id_abonents")):
-        return f"abonent {subscriber} has no account"
-    if not number:
-        return f"there is no {_which(model, key)}"
-    which = ", ".join(f"{name} {value}" for name, value in key.items())
-    return f"{number} of {model} have {which}: name one by its id"
-
-
 def _answer_of_another(exchange: Exchange, item: Item, payload: Payload) -> str | None:
     """An answer to another request says nothing about ours, however well it looks."""
     match exchange:
@@ -299,11 +284,10 @@ def _answer_of_another(exchange: Exchange, item: Item, payload: Payload) -> str 
     return None
 
 
-def _back(one: Taken, things: Sequence[Thing]) -> NewItem | Refusal:
+def _back(one: Taken, thing: Thing | str) -> NewItem | Refusal:
     payload = one.payload
-    if len(things) != 1:
-        return Refusal(None, None, one.label, _not_one(payload.model, payload.key, len(things)), one.cells)
-    (thing,) = things
+    if isinstance(thing, str):
+        return Refusal(None, None, one.label, thing, one.cells)
     was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
     sent = {**payload.wanted, **_issued(one.answer)}
     reason = None

@@ -16,12 +16,13 @@ from checkpoints.records import Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Lost
 from engine.job import Absent, CannotLook, Found, Job, Reading
+from jobs.call import call_kind, chain_text
 from jobs.inputs import Input
 from jobs.payloads import Payload, packed, payload_of, unpacked
 from jobs.recipes.accounts import WARNING_THRESHOLD
 from jobs.services import Services
 from tests.jobs.conftest import FOLDER, Execute, Frozen
-from tests.jobs.making import job_of, prepared, rows_of
+from tests.jobs.making import effect_of, job_of, prepared, rows_of, undone
 from tests.jobs.making import planned as planned_items
 
 pytestmark = pytest.mark.usefixtures("odd_ones")
@@ -144,6 +145,29 @@ async def test_another_value_is_absent_and_told(
     gone = "abonent 9001 has no account"
     assert await job.look_up(run, [item]) == {item.item_id: CannotLook(gone)}
     assert await job.read_back(run, [item]) == {item.item_id: Reading(None, gone)}
+
+
+async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_deleted(
+    with_database: Services, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
+) -> None:
+    chain = ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "5"}', "save")
+    kind = call_kind({"model": "AdminAccounts", "chain": chain_text(chain)})
+    rows = rows_of(tmp_path, "id\n9006\n9007\n99999\n9100\n007\n9002\n")
+    job = job_of(with_database, kind, rows, model="AdminAccounts", chain=chain_text(chain))
+    done = await prepared(job)
+    assert [(one.line, one.reason) for one in done.refusals] == [
+        (2, "abonent 9006 is deleted"),
+        (3, "abonent 9007 has no account"),
+        (4, "there is no abonent 99999"),
+        (5, "abonent 9100 is a folder (Странные), no subscriber"),
+        (6, "'007' is no id, for it starts with a zero; is it a contract number?"),
+    ]
+    (item,) = [frozen(new) for new in done.items]
+    execute("update abonents set deleted = 1 where id = 9002")
+    assert await job.look_up(run, [item]) == {item.item_id: CannotLook("abonent 9002 is deleted")}
+    assert await job.read_back(run, [item]) == {item.item_id: Reading(None, "abonent 9002 is deleted")}
+    effect = effect_of(with_database, kind, model="AdminAccounts", chain=chain_text(chain))
+    assert (await undone(effect, [item])).refused == ["abonent 9002 is deleted"]
 
 
 async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: Frozen) -> None:
