@@ -14,7 +14,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run, Stage
 from checkpoints.states import OPEN, State
 from cli.beginning import held
-from cli.corrections import Corrections, FromExport, Outcome
+from cli.corrections import Corrections, Outcome
 from cli.display import intake_shown
 from cli.ending import forget
 from cli.errors import CommandRefused
@@ -137,7 +137,7 @@ async def _rehearsed(run: Run, job: Job, plans: Journal, means: Means) -> Run:
     progress = Progress()
     try:
         async with intake_shown(progress, means.screen, source.name):
-            await Intake(rehearsed, FromExport(job), plans, progress, enter=Enter.AGAIN).freeze_all()
+            await Intake(rehearsed, job, plans, progress, enter=Enter.AGAIN).freeze_all()
     except BaseException:
         await plans.discard(rehearsed)
         raise

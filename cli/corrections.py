@@ -14,32 +14,16 @@ from checkpoints.journal import Journal
 from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.errors import CommandRefused
-from cli.exporting import ROW, as_it_was, columns_of
+from cli.exporting import columns_of
 from cli.preview import LISTED, Plan
 from cli.texts import plain
 from engine.intake import DUPLICATE, Enter, judge_for
-from engine.job import Job, Prepared, Row, Source
+from engine.job import Job
+from engine.sources.exported import ROW
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
 _GONE: Final = frozenset({State.REJECTED, State.REPLACED})
 THERE: Final = "in the run already"
-
-
-class FromExport:
-    """Supplies an intake with the rows of a job, read from a file that `export` has written."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.repeatable = job.repeatable
-
-    @property
-    def source(self) -> Source:
-        """The rows of the file. Raises `InputRefused`."""
-        return self._job.source
-
-    async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Rows to items, the cells as they were before they were made harmless. Raises `LookUpFailed`."""
-        return await self._job.prepare([Row(row.line, tuple(as_it_was(cell) for cell in row.cells)) for row in rows])
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -26,17 +25,10 @@ from cli.screen import Screen
 from cli.sessions import open_existing
 from cli.settings import Settings
 from cli.texts import plain, rows, shown
+from engine.sources.exported import COLUMNS, harmless
 
 REFUSED: Final = "refused"
 CHOICES: Final = ", ".join([*State, REFUSED, "answers"])
-ROW: Final = "carbon_row"
-LINE: Final = "carbon_line"
-COLUMNS: Final = (ROW, LINE, "carbon_state", "carbon_answer", "carbon_message")
-"""What stands behind the input's own columns; by the first two `run --continue` knows which row was corrected.
-
-The first has run and number, as `k7m2q/12`; of a refused row, which has no number, `k7m2q/r5`.
-"""
-
 FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
     {
         "accepted": (State.ACCEPTED, State.APPLIED),
@@ -47,9 +39,6 @@ FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
 )
 """The files of a whole export, each with its states; None are the refused rows of the input."""
 STDOUT: Final = Path("-")
-
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-_NUMBER: Final = re.compile(r"[+-]?\d[\d \u00a0\u202f]*([.,]\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,20 +172,6 @@ class Sheet:
         """Write a page of rows."""
         for cells in page:
             self.row(cells)
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula: an apostrophe goes before what is no plain number.
-
-    One more goes before what has such an apostrophe already, for `as_it_was` to take none that was there before.
-    """
-    bare = cell.lstrip("'")
-    return f"'{cell}" if bare.startswith(_FORMULA) and not _NUMBER.fullmatch(bare) else cell
-
-
-def as_it_was(cell: str) -> str:
-    """The cell that `harmless` has made this one of."""
-    return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from engine.sources.books.ole import is_behind_a_password
 from engine.sources.books.sheets import SheetRows
 from engine.sources.books.xlsx import ExcelBook, is_xlsx
 from engine.sources.charset import AUTO
+from engine.sources.exported import restored
 from engine.sources.files import DelimitedFile
 from engine.sources.headers import bare_names, check_given
 from engine.sources.json_lines import JsonLines
@@ -120,7 +121,8 @@ class _Told:
 
     def _told(self) -> tuple[Source, tuple[str, ...]]:
         if self._found is None:
-            self._found = _tell(self._original, self._layout, self._page_rows)
+            source, notes = _tell(self._original, self._layout, self._page_rows)
+            self._found = restored(source), notes
         return self._found
 
 

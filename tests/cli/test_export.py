@@ -7,25 +7,8 @@ import pytest
 from aiohttp import web
 
 from cli.errors import CommandRefused
-from cli.exporting import Target, as_it_was, harmless, written_to
+from cli.exporting import Target, written_to
 from tests.cli.conftest import Place
-
-
-@pytest.mark.parametrize(
-    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-", "+", "=", "\n=1"]
-)
-def test_what_would_run_as_a_formula_gets_an_apostrophe(cell: str) -> None:
-    assert harmless(cell) == f"'{cell}"
-
-
-@pytest.mark.parametrize("cell", ["-12.5", "-12,50", "+7", "-1 234,50", "00123", "15J34", "АБ-1", "", " x", "a=b"])
-def test_plain_numbers_and_texts_stay_as_they_are(cell: str) -> None:
-    assert harmless(cell) == cell
-
-
-@pytest.mark.parametrize("cell", ["=1", "'=1", "''=1", "-12", "'-12", "'a", "'", "", "@", "'+7 x", "-"])
-def test_every_cell_comes_back_as_it_was(cell: str) -> None:
-    assert as_it_was(harmless(cell)) == cell
 
 
 async def write(target: Target, *, fails: bool = False) -> None:
@@ -90,6 +73,34 @@ async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) ->
     assert by_line["3"][:3] == ["x", "00003", "1,234"]
     assert "surplus cells: 9 | 8" in by_line["3"][7]
     assert by_line["4"][:3] == ["шорт", "", ""]
+
+
+async def described(place: Place) -> list[str]:
+    """The comments of the opening balances, without their marks."""
+    query = "select descr from finance_operations where op_type = 8 order by op_id"
+    return [descr.partition(" [cm ")[0] for (descr,) in place.billing.database.query(query)]
+
+
+async def test_the_refused_rows_mended_are_the_next_input_as_they_are(place: Place) -> None:
+    place.write("contract_number;amount;descr\n00001;пять;-тире\n00003;шесть;'=1\n")
+    await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
+    (run,) = await place.runs()
+    await place.cli("export", run.name, "-o", ".")
+    refused = place.cli.folder / f"{run.name}-rejected.csv"
+    text = refused.read_text(encoding="utf-8-sig")
+    assert "'-тире" in text
+    refused.write_text(text.replace(";пять;", ";5;").replace(";шесть;", ";6;"), encoding="utf-8-sig")
+    await place.cli("run", "balances", refused, "--yes")
+    assert await described(place) == ["-тире", "'=1"]
+
+
+async def test_the_rows_of_a_plan_are_an_input_as_they_are(place: Place) -> None:
+    place.write("contract_number;amount;descr\n00003;5;-тире\n")
+    await place.cli("plan", "balances", "balances.csv", "--out", "plan")
+    saved = place.cli.folder / "plan" / "to-send.csv"
+    assert "'-тире" in saved.read_text(encoding="utf-8-sig")
+    await place.cli("run", "balances", saved, "--yes")
+    assert await described(place) == ["-тире"]
 
 
 async def test_accepted_rows_carry_the_billing_s_answer_also_on_stdout(place: Place) -> None:
