@@ -20,7 +20,7 @@ from cli.ending import forget
 from cli.errors import CommandRefused
 from cli.names import PROGRAM
 from cli.planning import plans_beside
-from cli.preview import Plan, plan_of, preview
+from cli.preview import Plan, plan_of, preview, tell_notes
 from cli.report import Closing
 from cli.running import Going, Means
 from cli.screen import nobody_to_ask
@@ -89,7 +89,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: Means) 
     try:
         corrections = Corrections(run, rehearsed, means.journal, plans, job, enter=how_often(run))
         outcome = await corrections.look()
-        plan = outcome.plan(await plan_of(rehearsed, plans), replace(run, source=rehearsed.source))
+        plan = outcome.plan(await plan_of(rehearsed, job, plans), replace(run, source=rehearsed.source))
         show = means.screen.say if means.consent.yes else means.screen.insist
         show(preview(plan, means.billing, means.journal, means.policy))
         _require_something(plan, outcome, means)
@@ -138,6 +138,7 @@ async def _rehearsed(run: Run, job: Job, plans: Journal, means: Means) -> Run:
     try:
         async with intake_shown(progress, means.screen, source.name):
             await Intake(rehearsed, job, plans, progress, enter=Enter.AGAIN).freeze_all()
+        await tell_notes(source, means.screen)
     except BaseException:
         await plans.discard(rehearsed)
         raise

@@ -78,6 +78,7 @@ class Outcome:
             refusals=[*rehearsed.refusals, *self.refusals][:LISTED],
             repeated=rehearsed.repeated,
             shared_accounts=rehearsed.shared_accounts,
+            columns=rehearsed.columns,
         )
 
 

@@ -80,7 +80,7 @@ class Outlook:
 
 async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -> Outlook:
     """Look at a frozen list from all sides. Raises `LookUpFailed`."""
-    plan = await plan_of(run, journal)
+    plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     number, total, examples = 0, Decimal(0), list[LookAlike]()
     async for found in look_alikes(run, job, journal):

@@ -10,7 +10,7 @@ from rich.text import Text
 from checkpoints.records import Shift
 from cli.exits import Exit
 from cli.outlook import Outlook
-from cli.preview import bad_rows, parameters_of, skipped_lines
+from cli.preview import bad_rows, columns_line, parameters_of, skipped_lines
 from cli.report import states_object
 from cli.sessions import Billing
 from cli.texts import count, duration, moment, money, plain, rows, shown
@@ -27,6 +27,8 @@ def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> Renderable
     table.add_column(overflow="fold")
     table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
     table.add_row("rows from", shown(run.source))
+    if columns := columns_line(plan.columns):
+        table.add_row("columns", columns)
     table.add_row("read", rows(plan.totals.frozen + plan.totals.refused))
     table.add_row("would send", Text(_to_send(outlook), "bold"))
     for kind in outlook.kinds:
@@ -61,6 +63,8 @@ def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
     plan = outlook.plan
     return {
         "job": plan.run.job,
+        "columns": dict(plan.columns.taken),
+        "columns_not_used": list(plan.columns.unused),
         **states_object(plan.totals),
         "skipped": {reason.kind: reason.items for reason in plan.skipped},
         "kinds": {kind.word: kind.rows for kind in outlook.kinds},

@@ -20,6 +20,7 @@ from cli.exits import Exit
 from cli.exporting import Target, columns_of, of_item, refused_pages, written_to
 from cli.outlook import Outlook, look_alikes, outlook_of
 from cli.plan_screen import plan_object, plan_screen
+from cli.preview import tell_notes
 from cli.screen import Screen
 from cli.sessions import open_billing
 from cli.settings import Settings
@@ -73,6 +74,7 @@ async def _rehearsed(order: Order, rehearsal: Rehearsal, target: str, journal: J
         async with intake_shown(progress, screen, run.source):
             # Plans before this one have entered nothing: only the real journal, behind the rehearsal, counts.
             await Intake(run, rehearsal, journal, progress, enter=Enter.AGAIN).freeze_all()
+        await tell_notes(source, screen)
     except BaseException:
         await journal.discard(run)
         raise

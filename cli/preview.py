@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import anyio.to_thread
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -12,16 +14,28 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.report import refused_export
+from cli.screen import Screen
 from cli.sessions import Billing
 from cli.texts import count, money, plain, rows, shown
 from engine.intake import DUPLICATE
+from engine.job import Job, Source
 from engine.policy import Policy
+from engine.sources.exported import is_of_export
+from engine.sources.opening import notes_of
 from engine.steering import in_words
+from jobs.columns import Assigned
 from jobs.inputs import is_input
 from jobs.vault import masked
+from jobs.work import assigned_of
 
 LISTED = 20
 """Refused rows that are shown; the rest is counted."""
+
+_NAME = 40
+"""Characters of a column's name that are shown."""
+
+_NAMES = 12
+"""Columns that are named; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,7 @@ class Plan:
     refusals: Sequence[Refusal]
     repeated: Sequence[Item]
     shared_accounts: int
+    columns: Assigned
 
     @property
     def to_send(self) -> int:
@@ -59,8 +74,8 @@ class Plan:
         return f"Send {one} {rows(self.to_send)}{total} to {plain(self.run.target)}?"
 
 
-async def plan_of(run: Run, journal: Journal) -> Plan:
-    """What the journal says of a run whose list is frozen."""
+async def plan_of(run: Run, job: Job, journal: Journal) -> Plan:
+    """What the journal says of a run of `job` whose list is frozen. Raises `InputRefused`."""
     first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
     skipped = await journal.reasons(run, State.SKIPPED)
     return Plan(
@@ -71,7 +86,14 @@ async def plan_of(run: Run, journal: Journal) -> Plan:
         refusals=await first_refusals(run, journal),
         repeated=await _first_duplicates(run, skipped, journal),
         shared_accounts=await journal.shared_lanes(run),
+        columns=assigned_of(job, run.header),
     )
+
+
+async def tell_notes(source: Source, screen: Screen) -> None:
+    """Say how the rows are read, as far as nobody has said so. Raises `InputRefused`."""
+    for note in await anyio.to_thread.run_sync(notes_of, source):
+        screen.say(f"[dim]note:[/] {shown(note)}")
 
 
 async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
@@ -98,6 +120,8 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     run, totals = plan.run, plan.totals
     table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
     table.add_row("rows from", shown(run.source))
+    if columns := columns_line(plan.columns):
+        table.add_row("columns", columns)
     table.add_row("read", _amount(totals.frozen + totals.refused, None))
     table.add_row(
         "to send",
@@ -115,6 +139,27 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     table.add_row("journal", f"{shown(journal.path)}, run {run.name}")
     table.add_row("pacing", in_words(policy))
     return Group(Text(""), table, bad_rows(plan, refused_export(run)))
+
+
+def columns_line(columns: Assigned) -> str:
+    """Which column is taken for what, and which for nothing, as markup; "" where the rows have no columns.
+
+    Those that an export has put behind the input's own are not worth a word.
+    """
+    taken = [
+        plain(name, _NAME) if name == title else f"{plain(name, _NAME)} = {plain(title, _NAME)}"
+        for name, title in columns.taken.items()
+    ]
+    unused = [plain(title, _NAME) for title in columns.unused if not is_of_export(title)]
+    told = [some_of(taken)] if taken else []
+    told += [f"not used: {some_of(unused)}"] if unused else []
+    return escape("; ".join(told))
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {count(len(names) - _NAMES)} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more
 
 
 def parameters_of(run: Run) -> str:

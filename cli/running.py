@@ -22,7 +22,7 @@ from cli.errors import CommandRefused
 from cli.exits import Exit, exit_of
 from cli.names import PROGRAM
 from cli.options import Consent
-from cli.preview import Plan, bad_rows, plan_of, preview
+from cli.preview import Plan, bad_rows, plan_of, preview, tell_notes
 from cli.report import Closing, closing_screen, refused_export
 from cli.screen import Screen, nobody_to_ask
 from cli.sessions import Billing, how_often
@@ -35,7 +35,6 @@ from engine.job import Job
 from engine.pipeline import Pipeline
 from engine.policy import Policy
 from engine.progress import Progress
-from engine.sources.opening import notes_of
 from engine.steering import Steering
 from engine.stop import Stop
 from engine.throttle import Gauge
@@ -146,8 +145,7 @@ class Going:
                 await intake.freeze_all()
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
-        for note in await anyio.to_thread.run_sync(lambda: notes_of(self._job.source)):
-            self._screen.say(f"[dim]note:[/] {shown(note)}")
+        await tell_notes(self._job.source, self._screen)
         await self._refresh()
 
     async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
@@ -164,7 +162,7 @@ class Going:
 
     async def _agreed(self) -> bool:
         """Show what will be done, and ask. Raises `CommandRefused` when it is not to be done."""
-        plan = await plan_of(self._run, self._journal)
+        plan = await plan_of(self._run, self._job, self._journal)
         consent = self._means.consent
         # Whoever is asked must see what about, quiet or not.
         show = self._screen.say if consent.yes else self._screen.insist

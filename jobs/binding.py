@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import anyio.to_thread
 
@@ -11,9 +12,9 @@ from billing.money import AmountError
 from billing.things import Thing
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.job import Row, Source
+from engine.job import Row
 from jobs.abonents import Abonents, whole_id
-from jobs.columns import Column, locate
+from jobs.columns import Assigned, Column, locate
 from jobs.errors import SecretGone
 from jobs.hiding import secret_places, without_secrets
 from jobs.kinds import Parameter, as_typed
@@ -46,6 +47,20 @@ class Bound:
         return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)
 
 
+class Headed(Protocol):
+    """What has named columns: a source, or a run that remembers those of its source."""
+
+    @property
+    def name(self) -> str:
+        """What the messages call it."""
+        ...
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        ...
+
+
 class Binding:
     """Finds the columns of an input for what a call needs, and the values of its rows.
 
@@ -58,7 +73,7 @@ class Binding:
     def __init__(
         self,
         services: Services,
-        source: Source,
+        source: Headed,
         names: Sequence[str],
         parameters: Sequence[Parameter],
         given: Mapping[str, str],
@@ -84,6 +99,21 @@ class Binding:
             self._columns = self._find()
             self._secret_places = self._hidden(self._columns)
         return self._columns
+
+    @property
+    def assigned(self) -> Assigned:
+        """Which column is taken for what, in the order of the input. Raises `InputRefused`."""
+        found = dict(self.columns)
+        if self._second_number is not None:
+            # It is held against the id: a row where the two name different subscribers is refused.
+            found[NUMBER] = self._second_number
+        taken = sorted(found.items(), key=lambda one: one[1].place)
+        places = {column.place for column in found.values()}
+        header = self._source.header
+        return Assigned(
+            {name: column.name for name, column in taken},
+            tuple(title.strip() for place, title in enumerate(header) if place not in places),
+        )
 
     @property
     def secret_places(self) -> frozenset[int]:

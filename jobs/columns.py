@@ -66,6 +66,14 @@ class Column:
         return row.cells[self.place].strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Which columns of an input are taken for what: the names of `taken` are the job's, `unused` the others'."""
+
+    taken: Mapping[str, str]
+    unused: tuple[str, ...]
+
+
 def find(header: Sequence[str], name: str) -> Column | None:
     """The column of that name, None where there is none."""
     wanted = name.strip().casefold()

@@ -9,6 +9,7 @@ from billing.concealing import PLACEHOLDER, SHORTEST, Concealer
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Row, RowPage, Source
+from engine.sources.opening import notes_of
 from jobs.columns import plain
 from jobs.templates import Hole, Template, Text, Tree
 
@@ -59,6 +60,11 @@ class Guarded:
     def checked_whole(self) -> bool:
         """Whether all of it is read before anything is sent."""
         return self.inner.checked_whole
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the rows are read. Raises `InputRefused`."""
+        return notes_of(self.inner)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""

@@ -1,7 +1,7 @@
 """From a kind of job, its parameters and its rows to the `Job` that the engine works with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -10,7 +10,8 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
 from engine.job import CannotLook, Job, Prepared, Reading, Row, Sighting, Source
-from jobs.binding import Binding
+from jobs.binding import Binding, Headed
+from jobs.columns import Assigned
 from jobs.effects.effect import Effect, Planned, WayBack
 from jobs.hiding import guarded
 from jobs.inputs import Input, open_rows
@@ -62,6 +63,10 @@ class Work:
         """By key, what is there already that looks like the same entry. Raises `LookUpFailed`."""
         return await self._intended.resembling(items)
 
+    def assigned(self, header: tuple[str, ...]) -> Assigned:
+        """Which columns of a header are taken for what; nothing where rows are no input. Raises `InputRefused`."""
+        return self._intended.assigned(header) if isinstance(self._intended, FromInput) else Assigned({}, ())
+
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the item's one call."""
         return await self._effect.send(run, item)
@@ -105,7 +110,7 @@ class FromInput:
 
     @cached_property
     def _opened(self) -> tuple[Source, Binding]:
-        names, mapping = self._effect.names, self._rows.mapping
+        names = self._effect.names
         optional = {parameter.name for parameter in self._kind.parameters if parameter.optional}
         needed = [name for name in names if name not in optional]
         says_all = bool(needed or not names) and all(self._parameters.get(name) for name in needed)
@@ -117,10 +122,18 @@ class FromInput:
             statement=text_of(self._kind.statement, self._parameters),
             says_all=says_all,
         )
-        binding = Binding(self._services, source, names, self._kind.parameters, self._parameters, mapping)
+        binding = self._binding(source)
         # Before anything is entered into the journal: a column that is missing is a refused input.
         _ = binding.columns
         return guarded(source, binding.secret_places), binding
+
+    def assigned(self, header: tuple[str, ...]) -> Assigned:
+        """Which columns of a header are taken for what; the rows are not touched. Raises `InputRefused`."""
+        return self._binding(_Header("the input", header)).assigned
+
+    def _binding(self, rows: Headed) -> Binding:
+        kind, mapping = self._kind, self._rows.mapping
+        return Binding(self._services, rows, self._effect.names, kind.parameters, self._parameters, mapping)
 
     def _check_used(self, *, says_all: bool) -> None:
         """Refuse what was said for the job's own select where that select is not what the rows come from.
@@ -158,6 +171,22 @@ class FromInput:
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
         """What the effect knows of. Raises `LookUpFailed`."""
         return await self._effect.resembling(items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The columns of a run's input, as the journal has them."""
+
+    name: str
+    header: tuple[str, ...]
+
+
+def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
+    """Which columns of a job's input are taken for what; nothing for a job that takes another run back.
+
+    The file itself is not looked at: a run that is frozen needs it no more. Raises `InputRefused`.
+    """
+    return job.assigned(header) if isinstance(job, Work) else Assigned({}, ())
 
 
 def cautions_of(job: Job) -> Sequence[str]:

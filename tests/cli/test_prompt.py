@@ -37,6 +37,9 @@ class Terminal:
         # What the terminal makes of Ctrl-C, were it the process's controlling one.
         self._process.send_signal(signal.SIGINT)
 
+    def dies(self) -> None:
+        self._process.kill()
+
     async def ends(self) -> int:
         def drain() -> int:
             try:
