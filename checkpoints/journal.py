@@ -36,6 +36,7 @@ from checkpoints.records import (
     Reason,
     Refusal,
     Run,
+    Shared,
     Shift,
     Totals,
     Twin,
@@ -351,12 +352,12 @@ class Journal:
         found = await self._read(lambda db: db.execute(statement("reasons"), wanted).fetchall())
         return [rows.to_reason(row) for row in found]
 
-    async def shared_lanes(self, run: Run) -> int:
-        """How many lanes (accounts) more than one pending item reaches."""
-        (count,) = await self._read(
+    async def shared_lanes(self, run: Run) -> Shared:
+        """The lanes (accounts) that more than one pending item reaches."""
+        lanes, items, amount = await self._read(
             lambda db: db.execute(statement("shared_lanes"), {"run_id": run.run_id}).fetchone()
         )
-        return int(count)
+        return Shared(lanes, items, Decimal(amount))
 
     async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         def guarded() -> Result:

@@ -182,6 +182,15 @@ class Twin:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Lanes (accounts) that more than one pending item reaches, those items, and what they add up to."""
+
+    lanes: int = 0
+    items: int = 0
+    amount: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """How many items are in each state and what their amounts add up to; `refused` rows are no items."""
 

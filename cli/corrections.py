@@ -77,7 +77,7 @@ class Outcome:
             skipped=list(self.reasons.values()),
             refusals=[*rehearsed.refusals, *self.refusals][:LISTED],
             repeated=rehearsed.repeated,
-            shared_accounts=rehearsed.shared_accounts,
+            shared=rehearsed.shared,
             columns=rehearsed.columns,
         )
 

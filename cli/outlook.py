@@ -3,11 +3,13 @@
 import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from billing.calls import version
+from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Comparison, Item, NewItem, Run
 from checkpoints.states import State
@@ -25,6 +27,9 @@ SHOWN: Final = 3
 
 LISTED: Final = 20
 """Rows of a kind that are shown; the rest is counted."""
+
+AMOUNT: Final = "amount"
+"""What the jobs call the money of a row."""
 
 _DONE: Final = {CREATE: "new", SET: "to be changed", DELETE: "to be deleted"}
 """What a call with a step of that method does."""
@@ -55,6 +60,14 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """So many refused rows have an amount that can be read, and these add up to `sum`."""
+
+    rows: int
+    sum: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class LookAlike:
     """A row, and what is there already that looks like the same entry, made by hand or by an old loop."""
 
@@ -68,6 +81,7 @@ class Outlook:
 
     plan: Plan
     kinds: Sequence[Kind]
+    refused: Known
     look_alikes: int
     look_alikes_sum: Decimal
     first_look_alikes: Sequence[LookAlike]
@@ -91,6 +105,7 @@ async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -
     return Outlook(
         plan=plan,
         kinds=await _kinds(run, journal),
+        refused=await _refused(plan, journal),
         look_alikes=number,
         look_alikes_sum=total,
         first_look_alikes=examples,
@@ -117,6 +132,21 @@ async def _kinds(run: Run, journal: Journal) -> list[Kind]:
             known = found.get(word, Kind(word, 0, Decimal(0)))
             found[word] = Kind(word, known.rows + 1, known.sum + (item.amount or 0))
     return list(found.values())
+
+
+async def _refused(plan: Plan, journal: Journal) -> Known:
+    """What the refused rows add up to, as far as it is known: the journal has their cells only."""
+    column = plan.columns.taken.get(AMOUNT) if plan.has_amounts else None
+    number, total, after = 0, Decimal(0), 0
+    while column and (page := await journal.refusals(plan.run, after=after)):
+        for _, refusal in page:
+            # Which cell is which is not known of a row with too few or too many of them.
+            cells = refusal.row if len(refusal.row) == len(plan.run.header) else ()
+            with suppress(AmountError):
+                total += parse_amount(cells[column.place] if cells else "")
+                number += 1
+        after = page[-1][0]
+    return Known(number, total)
 
 
 def _kind_of(item: Item) -> str:

@@ -37,9 +37,9 @@ def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> Renderable
     for line in skipped_lines(plan):
         table.add_row("skipped", line)
     if plan.totals.refused:
-        table.add_row("refused", Text(rows(plan.totals.refused), "bold red"))
-    if plan.shared_accounts:
-        table.add_row("accounts", f"{count(plan.shared_accounts)} reached by several rows: one after the other")
+        table.add_row("refused", Text(_refused(outlook), "bold red"))
+    if plan.shared.lanes:
+        table.add_row("accounts", _shared(outlook))
     if outlook.look_alikes:
         total = f", {money(outlook.look_alikes_sum)} in total," if plan.has_amounts else ""
         told = f"{rows(outlook.look_alikes)}{total} as if entered already"
@@ -63,14 +63,22 @@ def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
     plan = outlook.plan
     return {
         "job": plan.run.job,
-        "columns": dict(plan.columns.taken),
+        "columns": {name: column.name for name, column in plan.columns.taken.items()},
         "columns_not_used": list(plan.columns.unused),
         **states_object(plan.totals),
+        "refused_with_amount": outlook.refused.rows,
+        "refused_amount": format(outlook.refused.sum, "f"),
         "skipped": {reason.kind: reason.items for reason in plan.skipped},
+        "skipped_amounts": {reason.kind: format(reason.amount, "f") for reason in plan.skipped},
         "kinds": {kind.word: kind.rows for kind in outlook.kinds},
+        "kind_amounts": {kind.word: format(kind.sum, "f") for kind in outlook.kinds},
         "duplicates": plan.duplicates,
-        "shared_accounts": plan.shared_accounts,
+        "duplicates_amount": format(plan.duplicates_sum, "f"),
+        "shared_accounts": plan.shared.lanes,
+        "shared_accounts_rows": plan.shared.items,
+        "shared_accounts_amount": format(plan.shared.amount, "f"),
         "look_alikes": outlook.look_alikes,
+        "look_alikes_amount": format(outlook.look_alikes_sum, "f"),
         "seconds": round(outlook.pace.seconds_for(plan.to_send), 1),
         "requests": list(outlook.requests),
         "changes": None if outlook.changes is None else dict(outlook.changes.counts),
@@ -82,6 +90,20 @@ def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
 def _to_send(outlook: Outlook) -> str:
     plan = outlook.plan
     return rows(plan.to_send) + (f", {money(plan.sum)} in total" if plan.has_amounts and plan.to_send else "")
+
+
+def _refused(outlook: Outlook) -> str:
+    number, known = outlook.plan.totals.refused, outlook.refused
+    if not known.rows:
+        return rows(number)
+    whose = "in total" if known.rows == number else f"in the {count(known.rows)} whose amount can be read"
+    return f"{rows(number)}, {money(known.sum)} {whose}"
+
+
+def _shared(outlook: Outlook) -> str:
+    shared = outlook.plan.shared
+    total = f", {money(shared.amount)} in total" if outlook.plan.has_amounts else ""
+    return f"{count(shared.lanes)} reached by several rows, one after the other: {rows(shared.items)}{total}"
 
 
 def _time(outlook: Outlook, *, with_stacks: bool) -> str:

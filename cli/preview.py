@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Item, Reason, Refusal, Run, Totals
+from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
 from cli.report import refused_export
 from cli.screen import Screen
@@ -48,7 +48,7 @@ class Plan:
     skipped: Sequence[Reason]
     refusals: Sequence[Refusal]
     repeated: Sequence[Item]
-    shared_accounts: int
+    shared: Shared
     columns: Assigned
 
     @property
@@ -65,6 +65,11 @@ class Plan:
     def duplicates(self) -> int:
         """Rows that say again what an earlier row of the input has said; they are never sent."""
         return sum(reason.items for reason in self.skipped if reason.kind == DUPLICATE)
+
+    @property
+    def duplicates_sum(self) -> Decimal:
+        """What these add up to."""
+        return sum((reason.amount for reason in self.skipped if reason.kind == DUPLICATE), Decimal(0))
 
     @property
     def question(self) -> str:
@@ -85,7 +90,7 @@ async def plan_of(run: Run, job: Job, journal: Journal) -> Plan:
         skipped=skipped,
         refusals=await first_refusals(run, journal),
         repeated=await _first_duplicates(run, skipped, journal),
-        shared_accounts=await journal.shared_lanes(run),
+        shared=await journal.shared_lanes(run),
         columns=assigned_of(job, run.header),
     )
 
@@ -131,8 +136,8 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
         table.add_row("skipped", line)
     if totals.refused:
         table.add_row("refused", Text(rows(totals.refused), "bold red"))
-    if plan.shared_accounts:
-        table.add_row("note", _shared(plan.shared_accounts))
+    if plan.shared.lanes:
+        table.add_row("note", _shared(plan.shared.lanes))
     table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
     dsn = billing.services.database.dsn if billing.services.database else None
     table.add_row("database", shown(dsn) if dsn else "none: all is asked through the API, a call a row")
@@ -147,8 +152,8 @@ def columns_line(columns: Assigned) -> str:
     Those that an export has put behind the input's own are not worth a word.
     """
     taken = [
-        plain(name, _NAME) if name == title else f"{plain(name, _NAME)} = {plain(title, _NAME)}"
-        for name, title in columns.taken.items()
+        plain(name, _NAME) if name == column.name else f"{plain(name, _NAME)} = {plain(column.name, _NAME)}"
+        for name, column in columns.taken.items()
     ]
     unused = [plain(title, _NAME) for title in columns.unused if not is_of_export(title)]
     told = [some_of(taken)] if taken else []

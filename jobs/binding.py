@@ -111,7 +111,7 @@ class Binding:
         places = {column.place for column in found.values()}
         header = self._source.header
         return Assigned(
-            {name: column.name for name, column in taken},
+            dict(taken),
             tuple(title.strip() for place, title in enumerate(header) if place not in places),
         )
 

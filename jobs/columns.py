@@ -68,9 +68,9 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """Which columns of an input are taken for what: the names of `taken` are the job's, `unused` the others'."""
+    """Which columns of an input are taken for what, by the names of the job; `unused` are the names of the others."""
 
-    taken: Mapping[str, str]
+    taken: Mapping[str, Column]
     unused: tuple[str, ...]
 
 

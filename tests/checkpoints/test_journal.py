@@ -11,7 +11,7 @@ import pytest
 
 from checkpoints.errors import ForbiddenTransition, NoSuchRun
 from checkpoints.journal import NAME_LETTERS, Journal, open_journal
-from checkpoints.records import Change, Item, NewItem, NewRun, Refusal, Run, Stage, Totals, Twin
+from checkpoints.records import Change, Item, NewItem, NewRun, Refusal, Run, Shared, Stage, Totals, Twin
 from checkpoints.states import State
 from tests.checkpoints.samples import (
     EVERY_STATE,
@@ -526,17 +526,19 @@ async def test_the_commonest_reason_comes_first_with_its_first_row(journal: Jour
 async def test_shared_lanes_are_those_that_more_than_one_pending_item_reaches(journal: Journal) -> None:
     run = await frozen_run(
         journal,
-        new_item("1", lane="a"),
-        new_item("2", lane="a"),
-        new_item("3", lane="a"),
-        new_item("4", lane="b"),
-        new_item("5", lane="b", skip_reason="there already"),
-        new_item("6", lane="c"),
-        new_item("7", lane="c"),
+        new_item("1", lane="a", amount="0.10"),
+        new_item("2", lane="a", amount="0.20"),
+        new_item("3", lane="a", amount=None),
+        new_item("4", lane="b", amount="9"),
+        new_item("5", lane="b", amount="9", skip_reason="there already"),
+        new_item("6", lane="c", amount="5"),
+        new_item("7", lane="c", amount="-3"),
     )
-    assert await journal.shared_lanes(run) == 2
+    assert await journal.shared_lanes(run) == Shared(2, 5, Decimal("2.30"))
     await journal.claim([(await ids(journal, run))["7"]])
-    assert await journal.shared_lanes(run) == 1
+    assert await journal.shared_lanes(run) == Shared(1, 3, Decimal("0.30"))
+    empty = await frozen_run(journal, new_item("8", lane="a"))
+    assert await journal.shared_lanes(empty) == Shared()
 
 
 # ---- two at once -------------------------------------------------------------------------------------------------

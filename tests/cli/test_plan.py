@@ -62,6 +62,46 @@ async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) 
     assert [row[0] for row in read(place.cli.folder / "plan" / "refused.csv")[1]] == ["nobody"]
 
 
+async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -> None:
+    """A shared account, a duplicate, one entered before, one entered by hand, and rows that are refused."""
+    await anyio.to_thread.run_sync(
+        _execute, place.file, "update abonents set account_id = (select account_id from abonents where id = 2001) "
+        "where id = 2003",
+    )  # fmt: skip
+    place.write("abonent_id;amount\n2004;40\n2005;50\n", "before.csv")
+    await place.cli("run", "balances", "before.csv", "--yes", "--journal", "other.journal")
+    await anyio.to_thread.run_sync(_execute, place.file, "update finance_operations set descr = 'Остаток'")
+    place.write("abonent_id;amount\n2005;50\n", "entered.csv")
+    await place.cli("run", "balances", "entered.csv", "--yes")
+    lines = (
+        "2001;1.10",
+        "2003;2,20",
+        "2004;40",
+        "2005;50",
+        "2006;7",
+        "2006;7",
+        "9;1 000,00",
+        "8;пять",
+        "7;1;2",
+        "6;5",
+    )
+    place.write("\n".join(["abonent_id;amount", *lines]) + "\n", "all.csv")
+    ended = await place.cli("plan", "balances", "all.csv", "--json", may_end_with=(1,))
+    plan = planned(ended)
+    assert (plan["kinds"], plan["kind_amounts"]) == ({"new": 4}, {"new": "50.30"})
+    assert plan["skipped_amounts"] == {"entered by an earlier run": "50.00", "a duplicate in the input": "7.00"}
+    assert (plan["duplicates"], plan["duplicates_amount"]) == (1, "7.00")
+    assert (plan["look_alikes"], plan["look_alikes_amount"]) == (1, "40.00")
+    assert (plan["shared_accounts"], plan["shared_accounts_rows"], plan["shared_accounts_amount"]) == (1, 2, "3.30")
+    assert (plan["refused"], plan["refused_with_amount"], plan["refused_amount"]) == (4, 2, "1005.00")
+    for words in (
+        "refused 4 rows, 1 005.00 in the 2 whose amount can be read",
+        "accounts 1 reached by several rows, one after the other: 2 rows, 3.30 in total",
+        "look alike 1 row, 40.00 in total, as if entered already",
+    ):
+        assert words in ended.words
+
+
 async def test_a_plan_makes_no_later_run_think_that_rows_were_entered(place: Place) -> None:
     balances = place.balances(4)
     await place.cli("plan", "balances", balances.path)
@@ -122,7 +162,9 @@ async def test_what_was_entered_by_hand_is_named(place: Place) -> None:
             database.query("select op_id from finance_operations where op_type = 8 and descr like '%[cm %'")
         )
     assert len(marked) == 2
-    await anyio.to_thread.run_sync(_unmark, place.file)
+    await anyio.to_thread.run_sync(
+        _execute, place.file, "update finance_operations set descr = 'Остаток' where op_type = 8"
+    )
     ended = await place.cli("plan", "balances", balances.path, "--json", "--out", "plan")
     assert planned(ended)["look_alikes"] == 2
     assert "as if entered already" in ended.words
@@ -130,9 +172,9 @@ async def test_what_was_entered_by_hand_is_named(place: Place) -> None:
     assert [row[0] for row in rows] == balances.numbers
 
 
-def _unmark(file: Path) -> None:
+def _execute(file: Path, sql: str) -> None:
     connection = attach(Dsn(str(file)))
-    connection.cursor().execute("update finance_operations set descr = 'Остаток' where op_type = 8")
+    connection.cursor().execute(sql)
     connection.commit()
     connection.close()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cli.preview import columns_line
-from jobs.columns import Assigned
+from jobs.columns import Assigned, Column
 from tests.cli.conftest import Place
 from tests.cli.test_plan import planned
 from tests.cli.test_prompt import at_a_terminal
@@ -21,7 +21,8 @@ from tests.cli.test_prompt import at_a_terminal
     ],
 )
 def test_columns_in_one_line(taken: dict[str, str], unused: tuple[str, ...], line: str | None) -> None:
-    found = columns_line(Assigned(taken, unused))
+    columns = {name: Column(title, place) for place, (name, title) in enumerate(taken.items())}
+    found = columns_line(Assigned(columns, unused))
     if line is None:
         assert found.endswith("c10, c11 and 988 more")
     else:
