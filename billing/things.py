@@ -159,8 +159,8 @@ _MOMENTS: Final = frozenset(
 def plain(field: str, value: object) -> str | None:
     """A value of a call, or of an answer, in its one spelling, so that two of them can be held against each other.
 
-    A date and its midnight are the same; "", and 0 for an address, are nothing. Raises ValueError for money that is
-    no number.
+    A date and its midnight are the same; blanks at the end, which Firebird does not compare, make no difference; "",
+    and 0 for an address, are nothing. Raises ValueError for money that is no number.
     """
     if value is None or value == "":
         return None
@@ -170,7 +170,7 @@ def plain(field: str, value: object) -> str | None:
         return _address(value)
     if field in _MOMENTS:
         return _moment(value)
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    return str(int(value)) if isinstance(value, bool) else str(value).rstrip(" ") or None
 
 
 def _stored(field: str, value: object) -> str | None:

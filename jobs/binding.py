@@ -14,7 +14,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
 from jobs.abonents import Abonents, whole_id
-from jobs.columns import Assigned, Column, locate
+from jobs.columns import Assigned, Column, locate, says_exactly
 from jobs.errors import SecretGone
 from jobs.hiding import secret_places, without_secrets
 from jobs.kinds import Parameter, as_typed
@@ -183,7 +183,7 @@ class Binding:
         label = next((columns[name].of(row) for name in self._telling() if name in columns), "")
         for name in (*self._names, *(other for other in _OTHER_KEY.values() if other in columns)):
             column = columns.get(name)
-            text = column.of(row) if column else ""
+            text = self._cell(name, column, row) if column else ""
             if not text:
                 values[name] = self._given.get(name, "")
                 if column and not values[name] and not self._may_be_empty(name):
@@ -198,6 +198,19 @@ class Binding:
                 where = column.name if column else name
                 return Refusal(row.line, where, label[:64], _fault(error, row, column), kept.cells)
         return Bound(kept, label, values)
+
+    def _cell(self, name: str, column: Column, row: Row) -> str:
+        """What a row says of a value: free text as it is, all else without the white space around it.
+
+        A cell of nothing but white space is an empty one.
+        """
+        text, parameter = column.of(row), self._parameters.get(name)
+        if parameter is None or parameter.secret or not text:
+            return text
+        # A placeholder of a chain that somebody has typed may stand for anything.
+        anything = parameter.parse is as_typed and not parameter.choices
+        free = parameter.verbatim or (anything and not says_exactly(name, text))
+        return column.whole(row) if free else text
 
     def _telling(self) -> Iterator[str]:
         """The values that a row may be called by, the best first."""

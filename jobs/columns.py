@@ -50,6 +50,12 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """What else the usual columns are called, by the name that the jobs give them."""
 
+_FREE: Final = "comment"
+"""Among these, what is read by people alone."""
+
+_WRITTEN: Final = re.compile(r"[-+(]?[0-9][0-9 .,:/()-]*")
+"""A number, a date, an address or a phone, as they are written."""
+
 _WEAK: Final = "id"
 """A name that every table has: it gives way to one that says whose id it is."""
 
@@ -64,6 +70,10 @@ class Column:
     def of(self, row: Row) -> str:
         """The cell of a row in this column, without the white space around it."""
         return row.cells[self.place].strip()
+
+    def whole(self, row: Row) -> str:
+        """The cell of a row in this column, as it is in the input."""
+        return row.cells[self.place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,14 @@ def needed(source_name: str, header: Sequence[str], found: Mapping[str, Column |
         f"{source_name} has no column {' or '.join(names)}; it has: {_titles(header)}. Say which column it is with "
         f"{MAP} {names[0]}=COLUMN"
     )
+
+
+def says_exactly(name: str, text: str) -> bool:
+    """Whether a value is an id, a number, a sum, a date or the like: white space around it is no part of that.
+
+    It is told by the name, which is one of those that the usual columns have, or by how the value itself is written.
+    """
+    return plain(name) in _EXACT or _WRITTEN.fullmatch(text) is not None
 
 
 def plain(name: str) -> str:
@@ -228,3 +246,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 def _titles(header: Sequence[str]) -> str:
     return ", ".join(title.strip() for title in header)
+
+
+_EXACT: Final = frozenset().union(*(_names(name, ()) for name in KNOWN if name != _FREE))
+"""What the usual columns are called, as it is compared, those of free text left out."""

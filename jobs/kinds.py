@@ -1,5 +1,6 @@
 """What a job is before it is set up: its name, its rows, its effect and its parameters."""
 
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -35,7 +36,7 @@ class Parameter:
     plain spelling, for a run is known again by its parameters, and raises ValueError saying what is wrong. `columns`
     are further names under which the rows may say it, None where they may not: it is the same for all rows then. A
     `secret` is kept in the vault, and nowhere else; `makes_file` names a file that the run makes, and that may not be
-    there when it begins.
+    there when it begins; of what is `verbatim` the white space around it is a part.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Parameter:
     columns: tuple[str, ...] | None = None
     secret: bool = False
     makes_file: bool = False
+    verbatim: bool = False
 
     @property
     def optional(self) -> bool:
@@ -148,6 +150,17 @@ def roubles(text: str) -> str:
     amount = parse_amount(text)
     whole = amount.to_integral_value()
     return wire(whole if amount == whole else amount.normalize()) if amount else wire(Decimal(0))
+
+
+def a_text(length: int) -> Callable[[str], str]:
+    """A text of one line for people to read, not longer than `length` characters; a no-break space is one to them."""
+    short = at_most(length)
+
+    def parse(text: str) -> str:
+        short("".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in text))
+        return text
+
+    return parse
 
 
 def at_most(length: int) -> Callable[[str], str]:

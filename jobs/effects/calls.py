@@ -129,8 +129,9 @@ class AnyCall:
 
     def _item(self, one: Bound) -> NewItem:
         values = {name: one.values[name] for name in self.names}
-        # A token is another one each time: a row is known again by all else.
-        telling = [value for value in values.values() if not is_token(value)] or list(values.values())
+        # A token is another one each time: a row is known again by all else. White space around a value makes no
+        # other row of it.
+        telling = [value.strip() for value in values.values() if not is_token(value)] or list(values.values())
         key = joined(telling) or "1"
         abonent = one.abonent
         payload = Payload(

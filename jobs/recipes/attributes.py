@@ -3,7 +3,7 @@
 from typing import Final
 
 from jobs.effects.ways_back import creations
-from jobs.kinds import JobKind, Parameter, an_id, at_most
+from jobs.kinds import JobKind, Parameter, a_text, an_id
 from jobs.recipes.keys import ABONENT
 
 _LONGEST: Final = 255
@@ -15,7 +15,7 @@ ATTRIBUTE: Final = JobKind(
     parameters=(
         ABONENT,
         Parameter("attribute", "id of the attribute", parse=an_id, columns=("attribute_id",)),
-        Parameter("value", "the value", parse=at_most(_LONGEST), columns=("attribute_value",)),
+        Parameter("value", "the value", parse=a_text(_LONGEST), columns=("attribute_value",), verbatim=True),
     ),
     effect=creations(
         "AttributeValues",

@@ -8,7 +8,7 @@ from billing.operations import OPENING_BALANCE
 from jobs.effects.payments import ASK, SUM, payments
 from jobs.effects.reversals import HOW, OPERATION
 from jobs.effects.ways_back import creations
-from jobs.kinds import JobKind, Parameter, an_id, at_most
+from jobs.kinds import JobKind, Parameter, a_text, an_id
 from jobs.marks import LONGEST_TEXT
 from jobs.recipes.keys import ABONENT
 
@@ -54,8 +54,9 @@ BALANCES: Final = JobKind(
             "descr",
             "comment of the operations, before their marks",
             "Миграция балансов",
-            parse=at_most(LONGEST_TEXT),
+            parse=a_text(LONGEST_TEXT),
             columns=(),
+            verbatim=True,
         ),
     ),
     effect=creations("FinanceOperations", OPERATION, comment="descr"),

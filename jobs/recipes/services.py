@@ -3,7 +3,7 @@
 from typing import Final
 
 from jobs.effects.ways_back import creations
-from jobs.kinds import JobKind, Parameter, an_id, at_most
+from jobs.kinds import JobKind, Parameter, a_text, an_id
 from jobs.marks import LONGEST_TEXT
 from jobs.recipes.keys import ABONENT, FOLDER
 
@@ -22,7 +22,14 @@ CONNECT_SERVICE: Final = JobKind(
             parse=an_id,
             columns=("manager_id",),
         ),
-        Parameter("comment", "comment of the service, before its mark", "", parse=at_most(LONGEST_TEXT), columns=()),
+        Parameter(
+            "comment",
+            "comment of the service, before its mark",
+            "",
+            parse=a_text(LONGEST_TEXT),
+            columns=(),
+            verbatim=True,
+        ),
     ),
     effect=creations(
         "UsersUsluga",

@@ -4,13 +4,8 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from billing.client import BillingClient, ClientSettings
-from billing.mockserver.server import MockBilling
 from checkpoints.states import State
-from jobs.templates import parse
 from tests.cli.conftest import Place
 
 THRESHOLD = (
@@ -169,23 +164,3 @@ async def test_bad_calls_are_refused_before_anything_is_sent(
     for words in told:
         assert words in ended.words, ended.err
     assert place.traffic.arrived == 0
-
-
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=120))
-async def test_any_row_of_any_unicode_reaches_the_server_as_it_was(text: str, mock_billing: MockBilling) -> None:
-    """Through the template, the form, a real socket and the billing's own parser, and back."""
-    kept = text.rstrip(" ")
-    template = parse(
-        "AttributeValues",
-        ('objects.create {"abonent_id": {id}, "attribute_id": 7, "attribute_value": "{value}"}',),
-        ("attribute_value",),
-    )
-    async with BillingClient(ClientSettings(mock_billing.url)) as client:
-        answer = await client.ask(template.call({"id": "2003", "value": text}))
-    match answer:
-        case {"fields": {"attribute_value": str() as there}}:
-            # The database does not keep blanks at the end.
-            assert there == kept
-        case _:
-            pytest.fail(f"an answer of another shape: {answer!r}")
