@@ -15,10 +15,14 @@ from engine.evidence import Evidence
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a source. `line` counts from 1 in a file, the header being line 1; None where there are no lines."""
+    """One row of a source. `line` counts from 1 in a file, the header being line 1; None where there are no lines.
+
+    `truths` are the places, counted from 0, of the cells that hold true or false and no text of these words.
+    """
 
     line: int | None
     cells: tuple[str, ...]
+    truths: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

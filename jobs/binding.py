@@ -14,7 +14,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
 from jobs.abonents import Abonents, whole_id
-from jobs.columns import Assigned, Column, locate, says_exactly
+from jobs.columns import Assigned, Column, is_exact, is_written_exactly, locate
 from jobs.errors import SecretGone
 from jobs.hiding import secret_places, without_secrets
 from jobs.kinds import Parameter, as_typed
@@ -91,6 +91,7 @@ class Binding:
         self._vault = services.vault or Vault()
         self._secret = {name for name in self._names if name in self._parameters and self._parameters[name].secret}
         self._secret_places: frozenset[int] = frozenset()
+        self._flags: frozenset[int] = frozenset()
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -98,6 +99,7 @@ class Binding:
         if self._columns is None:
             self._columns = self._find()
             self._secret_places = self._hidden(self._columns)
+            self._flags = self._numbered(self._columns)
         return self._columns
 
     @property
@@ -124,7 +126,7 @@ class Binding:
     async def bind(self, rows: Sequence[Row]) -> tuple[list[Bound], list[Refusal]]:
         """The rows with their values, and those that cannot be taken. Raises `LookUpFailed`."""
         columns = self.columns
-        read = [self._read(row, columns) for row in rows]
+        read = [self._read(_with_flags(row, self._flags), columns) for row in rows]
         bound = [one for one in read if isinstance(one, Bound)]
         refused = [one for one in read if isinstance(one, Refusal)]
         if self._secret:
@@ -207,10 +209,21 @@ class Binding:
         text, parameter = column.of(row), self._parameters.get(name)
         if parameter is None or parameter.secret or not text:
             return text
-        # A placeholder of a chain that somebody has typed may stand for anything.
-        anything = parameter.parse is as_typed and not parameter.choices
-        free = parameter.verbatim or (anything and not says_exactly(name, text))
+        free = parameter.verbatim or (self._may_be_anything(name) and not is_written_exactly(text))
         return column.whole(row) if free else text
+
+    def _may_be_anything(self, name: str) -> bool:
+        """Whether nobody knows what a value is to be: it stands for a placeholder of a chain that was typed."""
+        parameter = self._parameters.get(name)
+        return parameter is not None and parameter.parse is as_typed and not parameter.choices and not is_exact(name)
+
+    def _numbered(self, columns: Mapping[str, Column]) -> frozenset[int]:
+        """The columns whose true and false become 1 and 0, as the billing writes its flags.
+
+        Where an amount or an id is expected, TRUE is none: it stays what it is, and is refused.
+        """
+        of_others = {column.place for name, column in columns.items() if not self._may_be_anything(name)}
+        return frozenset(column.place for column in columns.values()) - of_others
 
     def _telling(self) -> Iterator[str]:
         """The values that a row may be called by, the best first."""
@@ -290,6 +303,15 @@ class Binding:
                 continue
             known.append(Bound(one.row, one.label, {**one.values, USER: things[0].values["id"] or ""}))
         return known, refused
+
+
+def _with_flags(row: Row, places: frozenset[int]) -> Row:
+    """The row with 1 and 0 for what is true and false in these places."""
+    flags = row.truths & places
+    if not flags:
+        return row
+    cells = [str(int(cell.casefold() == "true")) if place in flags else cell for place, cell in enumerate(row.cells)]
+    return replace(row, cells=tuple(cells))
 
 
 def _fault(error: ValueError, row: Row, column: Column | None) -> str:

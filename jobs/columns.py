@@ -154,12 +154,14 @@ def needed(source_name: str, header: Sequence[str], found: Mapping[str, Column |
     )
 
 
-def says_exactly(name: str, text: str) -> bool:
-    """Whether a value is an id, a number, a sum, a date or the like: white space around it is no part of that.
+def is_exact(name: str) -> bool:
+    """Whether a value is an id, a number, a sum, a date or the like by its name, which is one of the usual ones."""
+    return plain(name) in _EXACT
 
-    It is told by the name, which is one of those that the usual columns have, or by how the value itself is written.
-    """
-    return plain(name) in _EXACT or _WRITTEN.fullmatch(text) is not None
+
+def is_written_exactly(text: str) -> bool:
+    """Whether a value is a number, a date or the like by how it is written: white space around it says nothing."""
+    return _WRITTEN.fullmatch(text) is not None
 
 
 def plain(name: str) -> str:

@@ -32,7 +32,7 @@ class JsonLines:
     """A file of JSON lines as a `Source`.
 
     A key that a later object lacks is an empty cell; one that the first has not refuses that row. null is an empty
-    cell, true and false are 1 and 0. The cursor is the number of the last line read.
+    cell. The cursor is the number of the last line read.
     """
 
     __slots__ = ("_header", "_page_rows", "_text")
@@ -62,7 +62,7 @@ class JsonLines:
             if not text:
                 raise empty(self.name)
             try:
-                first = _cells(text)
+                first = _cells(_object(text))
             except _LineFault as fault:
                 place = f"line {line}, column {fault.column}" if fault.column else f"line {line}"
                 raise InputRefused(f"{self.name}, {place}: {fault}") from fault
@@ -81,17 +81,17 @@ class JsonLines:
         known = dict.fromkeys(header, "")
         for line, text in self._text.numbered():
             try:
-                cells = _cells(text)
-                row = _row(cells, known)
+                values = _object(text)
+                cells = _row(_cells(values), known)
             except _LineFault as fault:
                 reason = f"column {fault.column}: {fault}" if fault.column else str(fault)
                 yield Refusal(line, None, text.strip()[:LONGEST_LABEL], reason, (text.strip(),))
             else:
-                yield Row(line, row)
+                yield Row(line, cells, _truths(values, header))
 
 
-def _cells(text: str) -> dict[str, str]:
-    """The values of the object of one line, as the text of cells. Raises `_LineFault`."""
+def _object(text: str) -> dict[str, object]:
+    """The object of one line. Raises `_LineFault`."""
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -100,7 +100,12 @@ def _cells(text: str) -> dict[str, str]:
         raise _LineFault("the line holds brackets in brackets without end; a row is one flat object") from error
     if not isinstance(value, dict):
         raise _LineFault(f'an object is expected, as {{"id": 1}}, and there is {_what(value)}')
-    return {key: _cell(key, one) for key, one in value.items()}
+    return value
+
+
+def _cells(values: dict[str, object]) -> dict[str, str]:
+    """The values as the text of cells. Raises `_LineFault`."""
+    return {key: _cell(key, one) for key, one in values.items()}
 
 
 def _cell(key: str, value: object) -> str:
@@ -110,9 +115,9 @@ def _cell(key: str, value: object) -> str:
         case None:
             return ""
         case True:
-            return "1"
+            return "true"
         case False:
-            return "0"
+            return "false"
     raise _LineFault(f"{key!r} holds {_what(value)}; a cell is text, a number, true, false or null")
 
 
@@ -141,6 +146,13 @@ def _what(value: object) -> str:
         case None | True | False:
             return json.dumps(value)
     return "a value"
+
+
+def _truths(values: dict[str, object], header: Sequence[str]) -> frozenset[int]:
+    """The places of the values that are true or false."""
+    if not any(isinstance(one, bool) for one in values.values()):
+        return frozenset()
+    return frozenset(place for place, key in enumerate(header) if isinstance(values.get(key), bool))
 
 
 def _row(cells: dict[str, str], known: dict[str, str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from engine.errors import InputRefused
-from engine.sources.books.cells import CellFault, address
+from engine.sources.books.cells import Cell, CellFault, address
 from engine.sources.paging import LONGEST_CELL
 
 LAST_ROW: Final = 1_048_576
@@ -21,7 +21,7 @@ class SheetRow:
     """
 
     number: int
-    cells: list[str | CellFault]
+    cells: list[Cell]
 
 
 class Book(Protocol):

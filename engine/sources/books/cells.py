@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 _MOST_DIGITS: Final = 400
 _KEPT_DIGITS: Final = 15
@@ -28,6 +28,10 @@ class CellFault:
     """A cell that cannot be taken; `reason` is what follows its address in a sentence."""
 
     reason: str
+
+
+Cell: TypeAlias = str | bool | CellFault
+"""What a cell holds: a text, also of a number or a date; true or false; or what cannot be taken."""
 
 
 class Kind(Enum):

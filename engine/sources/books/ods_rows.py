@@ -17,7 +17,7 @@ from engine.sources.books.book import (
     out_of_order,
     too_long,
 )
-from engine.sources.books.cells import CellFault, address, iso_date, iso_time, plain_number
+from engine.sources.books.cells import Cell, address, iso_date, iso_time, plain_number
 from engine.sources.paging import LONGEST_CELL
 
 _NUMBERS: Final = frozenset({"float", "currency", "percentage"})
@@ -91,7 +91,7 @@ class SheetReader:
         )
         self._attributes: Attributes = {}
         self._rows: list[tuple[SheetRow, int]] = []
-        self._cells: list[str | CellFault] = []
+        self._cells: list[Cell] = []
         self._parts: list[str] = []
         self._inside = self._muted = self._paragraphs = self._length = 0
         self._place = self._row = 0
@@ -214,7 +214,7 @@ def _is_elsewhere(sheet: str) -> bool:
     return sheet.startswith("'") and "'#$" in sheet
 
 
-def _value(attributes: Attributes, text: str, *, has_text: bool) -> str | CellFault:
+def _value(attributes: Attributes, text: str, *, has_text: bool) -> Cell:
     """What a cell holds, by its kind; `text` is what it shows."""
     is_formula = "table:formula" in attributes
     if attributes.get("calcext:value-type") == "error" or (is_formula and _ERROR.fullmatch(text)):
@@ -228,7 +228,7 @@ def _value(attributes: Attributes, text: str, *, has_text: bool) -> str | CellFa
         return NO_VALUE if is_formula and not text else bad_value(error)
 
 
-def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str:
+def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str | bool:
     """The value of a cell of a kind. Raises ValueError where it is none."""
     if kind in _NUMBERS:
         return _number(attributes.get("office:value", ""), text)
@@ -239,7 +239,7 @@ def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str:
     if kind == "time":
         return iso_time(attributes.get("office:time-value", ""))
     if kind == "boolean":
-        return "1" if attributes.get("office:boolean-value") == "true" else "0"
+        return attributes.get("office:boolean-value") == "true"
     return attributes.get("office:string-value", text)
 
 

@@ -79,12 +79,17 @@ class SheetRows:
             if row.number <= layout.row:
                 continue
             cells = [cell for cell in row.cells if isinstance(cell, str)]
+            truths: frozenset[int] = frozenset()
             if len(cells) < len(row.cells):
-                yield _faulty(row, layout.header)
-            elif any(map(str.strip, cells[width:])):
+                if any(isinstance(cell, CellFault) for cell in row.cells):
+                    yield _faulty(row, layout.header)
+                    continue
+                truths = frozenset(place for place, cell in enumerate(row.cells) if isinstance(cell, bool))
+                cells = _written(row)
+            if any(map(str.strip, cells[width:])):
                 yield wrong_width(row.number, cells, width)
             elif any(map(str.strip, cells)):
-                yield Row(row.number, tuple(cells[:width] + blank[len(cells) :]))
+                yield Row(row.number, tuple(cells[:width] + blank[len(cells) :]), truths)
 
     def _read_layout(self) -> _Layout:
         if self._layout is None:
@@ -124,11 +129,10 @@ class SheetRows:
                 f"{self.name}: the cells {merged} are merged, and row {row.number} is the header: which column has "
                 "which name cannot be told. Unmerge them and name every column"
             )
-        names = []
         for place, cell in enumerate(row.cells):
             if isinstance(cell, CellFault):
                 raise InputRefused(f"{self.name}: the cell {address(place, row.number)} of the header {cell.reason}")
-            names.append(cell)
+        names = _written(row)
         while not names[-1].strip():
             names.pop()
         check_names(
@@ -141,12 +145,19 @@ class SheetRows:
 
 
 def _says_something(row: SheetRow) -> bool:
-    return any(isinstance(cell, CellFault) or cell.strip() for cell in row.cells)
+    return any(not isinstance(cell, str) or cell.strip() for cell in row.cells)
+
+
+def _written(row: SheetRow) -> list[str]:
+    """The cells of a row as texts, true and false as a sheet shows them; "" for one that cannot be taken."""
+    return [
+        cell if isinstance(cell, str) else str(cell).upper() if isinstance(cell, bool) else "" for cell in row.cells
+    ]
 
 
 def _faulty(row: SheetRow, header: Sequence[str]) -> Refusal:
     place, fault = next((place, cell) for place, cell in enumerate(row.cells) if isinstance(cell, CellFault))
-    cells = [cell if isinstance(cell, str) else "" for cell in row.cells]
+    cells = _written(row)
     column = header[place] if place < len(header) else None
     reason = f"the cell {address(place, row.number)} {fault.reason}"
     return Refusal(row.number, column, label_of(cells), reason, tuple(cells))

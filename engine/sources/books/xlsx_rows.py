@@ -15,7 +15,7 @@ from engine.sources.books.book import (
     out_of_order,
     too_long,
 )
-from engine.sources.books.cells import CellFault, iso_date, shown
+from engine.sources.books.cells import Cell, CellFault, iso_date, shown
 from engine.sources.books.strings import SpilledStrings
 from engine.sources.books.xlsx_parts import Styles, unescaped
 from engine.sources.paging import LONGEST_CELL
@@ -56,7 +56,7 @@ class RowReader:
         self._tags = tags("row", "c", "v", "t", "f", "rPh", "sheetData")
         self._columns: dict[str, int] = {}
         self._rows: list[SheetRow] = []
-        self._cells: list[str | CellFault] = []
+        self._cells: list[Cell] = []
         self._parts: list[str] = []
         self._row = self._place = self._length = 0
         self._type = "n"
@@ -141,7 +141,7 @@ class RowReader:
             self._rows.append(SheetRow(self._row, self._cells))
             self._cells = []
 
-    def _value(self, text: str) -> str | CellFault:  # noqa: PLR0911 - a list of kinds
+    def _value(self, text: str) -> Cell:  # noqa: PLR0911 - a list of kinds
         kind = self._type
         if not text:
             # A formula that gives an empty text says so by its type.
@@ -153,7 +153,7 @@ class RowReader:
         if kind in {"str", "inlineStr"}:
             return unescaped(text)
         if kind == "b":
-            return "1" if text.strip() in {"1", "true"} else "0"
+            return text.strip() in {"1", "true"}
         if kind == "d":
             return _date(text)
         return an_error(text)

@@ -59,14 +59,22 @@ def test_an_object_a_line(tmp_path: Path) -> None:
         ('"1E5"', "1E5"),
         ('"00123"', "00123"),
         ("null", ""),
-        ("true", "1"),
-        ("false", "0"),
+        ("true", "true"),
+        ("false", "false"),
         (r'"\u0416\n\ud83d\ude00"', "Ж\n😀"),
         ('""', ""),
     ],
 )
 def test_values_as_text(tmp_path: Path, value: str, cell: str) -> None:
     assert cells_of(opened(tmp_path, f'{{"id": {value}, "name": 1}}')) == [(cell, "1")]
+
+
+def test_true_and_false_are_told_from_their_words(tmp_path: Path) -> None:
+    source = opened(tmp_path, '{"a": "true", "b": true, "c": 1}\n{"c": false}\n')
+    assert rows_of(source) == [
+        Row(1, ("true", "true", "1"), frozenset({1})),
+        Row(2, ("", "", "false"), frozenset({2})),
+    ]
 
 
 def test_a_key_that_is_missing_is_an_empty_cell(tmp_path: Path) -> None:

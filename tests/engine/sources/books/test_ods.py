@@ -43,9 +43,9 @@ def first_row(path: Path) -> tuple[str, ...]:
 def test_the_same_book_of_libreoffice_in_both_kinds(ending: str) -> None:
     source = open_input(RECORDED / f"libreoffice.{ending}", Layout())
     assert source.header == ("№ договора", "Сумма", "Дата", "Время", "Да", "Номер", "Формула", "Текст")
-    first = ("00123", "50.5", "2019-06-01", "2019-06-01 00:00:00", "1", "00123", "101", "два\nстроки  и   пробелы")
+    first = ("00123", "50.5", "2019-06-01", "2019-06-01 00:00:00", "TRUE", "00123", "101", "два\nстроки  и   пробелы")
     assert rows_of(source) == [
-        Row(2, first),
+        Row(2, first, frozenset({4})),
         Row(4, ("15Ж", f"1{'0' * 21}", "", "36:00:00", "", "0.5", "", '<&>"😀')),
         *(Row(line, ("равные", "7", "", "", "", "", "", "")) for line in (5, 6, 7)),
         Row(10, ("далеко", "1234.56", "", "", "", "", "", "")),
@@ -53,7 +53,7 @@ def test_the_same_book_of_libreoffice_in_both_kinds(ending: str) -> None:
     (refusal,) = refusals_of(source)
     assert (refusal.line, refusal.reason) == (3, "the cell G3 holds the error #DIV/0!")
     assert refusal.row == (
-        *("1E5", "0.3", "2019-06-01 13:45:12", "12:30:00", "0", "-00123", "", " с пробелом и\tтабуляцией"),
+        *("1E5", "0.3", "2019-06-01 13:45:12", "12:30:00", "FALSE", "-00123", "", " с пробелом и\tтабуляцией"),
     )
     kind = {"ods": "an OpenDocument spreadsheet", "xlsx": "an Excel workbook"}[ending]
     assert source.notes == (f"{kind}, sheet 'Остатки'",)
@@ -78,8 +78,8 @@ def test_the_same_book_of_libreoffice_in_both_kinds(ending: str) -> None:
         (odf_cell('office:value-type="date" office:date-value="2019-06-01"', "01.06.19 0:00"), "2019-06-01 00:00:00"),
         (odf_cell('office:value-type="date" office:date-value="2019-06-01T13:45:12"', "x"), "2019-06-01 13:45:12"),
         (odf_cell('office:value-type="time" office:time-value="PT12H30M00S"', "12:30"), "12:30:00"),
-        (odf_cell('office:value-type="boolean" office:boolean-value="true"', "ИСТИНА"), "1"),
-        (odf_cell('office:value-type="boolean" office:boolean-value="false"', "ЛОЖЬ"), "0"),
+        (odf_cell('office:value-type="boolean" office:boolean-value="true"', "ИСТИНА"), "TRUE"),
+        (odf_cell('office:value-type="boolean" office:boolean-value="false"', "ЛОЖЬ"), "FALSE"),
         (odf_cell('office:value-type="string" office:string-value="00123"', "shown otherwise"), "00123"),
         (odf_cell("", "text of no kind"), "text of no kind"),
         (odf_cell('office:value-type="string"', "#REF!"), "#REF!"),

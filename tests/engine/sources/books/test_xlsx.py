@@ -82,7 +82,8 @@ def test_workbooks_of_the_mac(tmp_path: Path) -> None:
 
 
 def test_booleans(tmp_path: Path) -> None:
-    assert first_row(book(tmp_path, ["a", "b"], [True, False])) == ("1", "0")
+    path = book(tmp_path, ["a", "b", "c", "d"], [True, "TRUE", None, False])
+    assert rows_of(open_input(path, Layout())) == [Row(2, ("TRUE", "TRUE", "", "FALSE"), frozenset({0, 3}))]
 
 
 def test_formulas_give_their_value(tmp_path: Path) -> None:
