@@ -6,6 +6,7 @@ read a second time to say exactly where (`faults.py`).
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,15 @@ __all__ = ["AUTO", "DELIMITERS", "LONGEST_CELL", "LONGEST_LINE", "DelimitedFile"
 DELIMITERS: Final = (";", "\t", ",")
 """In this order: a comma beside one of the others belongs to a name, as in "Сумма, руб;Договор"."""
 
+_ANNOUNCED: Final = re.compile(r'(?P<quote>"?)sep=(?P<delimiter>[^\w"\r\n])(?P=quote)[\r\n]*', re.IGNORECASE)
+
 # The module's own limit is lower, and there is but one for the whole process.
 csv.field_size_limit(LONGEST_CELL)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The names, what divides the cells, and the physical line on which the header ends: 0 where there is none."""
+    """The names, what divides the cells, and the last physical line before the rows: 0 where there is none."""
 
     header: tuple[str, ...]
     delimiter: str
@@ -42,10 +45,10 @@ class _Layout:
 class DelimitedFile:
     """A CSV file with `;`, `,` or tab as a `Source`: the whole of it is checked before anything is sent.
 
-    The header tells the delimiter, unless one is given; `columns` are the names where there is no header. `encoding`
-    is "auto" (UTF-8, strictly, with or without BOM) or the name of a codec. Blank lines and rows of nothing but empty
-    cells are skipped. A page holds `page_rows` rows at most; its cursor is the number of the last physical line read.
-    Every reading opens the file anew.
+    The header tells the delimiter, unless one is given, or the first line says `sep=;` as Excel has it; `columns` are
+    the names where there is no header. `encoding` is "auto" (UTF-8, strictly, with or without BOM) or the name of a
+    codec. Blank lines and rows of nothing but empty cells are skipped. A page holds `page_rows` rows at most; its
+    cursor is the number of the last physical line read. Every reading opens the file anew.
     """
 
     __slots__ = ("_columns", "_delimiter", "_layout", "_original", "_page_rows", "_text")
@@ -141,7 +144,12 @@ class DelimitedFile:
 
     def _layout_of(self, file: TextIO) -> _Layout:
         lines = self._text.lines(file)
-        first_line, text = next(((number, line) for number, line in enumerate(lines, 1) if line.strip()), (0, ""))
+        filled = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+        first_line, text = next(filled, (0, ""))
+        before, announced = 0, announced_by(text)
+        if announced:
+            before = first_line
+            first_line, text = next(filled, (0, ""))
         if not text:
             raise empty(self.name)
         last_line = first_line
@@ -150,8 +158,9 @@ class DelimitedFile:
             text += more
             last_line += 1
         if self._columns:
-            return _Layout(self._columns, self._delimiter or delimiter_of(text, len(self._columns)), 0)
-        delimiter = self._delimiter or delimiter_of(text)
+            found = self._delimiter or announced or delimiter_of(text, len(self._columns))
+            return _Layout(self._columns, found, before)
+        delimiter = self._delimiter or announced or delimiter_of(text)
         try:
             header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
         except csv.Error as error:
@@ -170,6 +179,12 @@ class DelimitedFile:
             for _ in range(line - 1):
                 file.readline(LONGEST_LINE)
             return InputRefused(f"{self.name}, {faults.quoting(file, line, delimiter, LONGEST_CELL)}")
+
+
+def announced_by(line: str) -> str:
+    """What divides the cells by a first line as `sep=;`, which Excel writes and reads; "" for any other line."""
+    found = _ANNOUNCED.fullmatch(line)
+    return found["delimiter"] if found else ""
 
 
 def delimiter_of(text: str, columns: int = 0) -> str:

@@ -21,7 +21,7 @@ from engine.sources.books.sheets import SheetRows
 from engine.sources.books.xlsx import ExcelBook, is_xlsx
 from engine.sources.charset import AUTO
 from engine.sources.exported import restored
-from engine.sources.files import DelimitedFile
+from engine.sources.files import DelimitedFile, announced_by
 from engine.sources.headers import bare_names, check_given
 from engine.sources.json_lines import JsonLines
 from engine.sources.original import FileOnDisk, Original, StandardInput, empty
@@ -170,7 +170,7 @@ def _of_text(text: Text, layout: Layout, page_rows: int) -> tuple[Source, str]:
         if layout.columns:
             raise InputRefused(f"{text.name} names its columns itself: leave {options.COLUMNS} out")
         return JsonLines(text, page_rows=page_rows), "JSON lines"
-    if not layout.delimiter:
+    if not layout.delimiter and not announced_by(first):
         form = form_of(text, head, layout.columns, may_be_bare=suffix not in _DELIMITED)
         if form is not None:
             return PrintedRows(text, form, page_rows=page_rows), form.words

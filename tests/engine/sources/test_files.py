@@ -14,6 +14,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.job import Row
 from engine.sources.files import LONGEST_CELL, LONGEST_LINE, DelimitedFile
+from engine.sources.opening import Layout, open_input
 from engine.sources.paging import LARGEST_PAGE
 from tests.engine.sources.reading import goes_on_after_every_page, memory_is_flat, refusals_of, rows_of
 
@@ -46,6 +47,33 @@ def test_a_comma_in_a_name_is_no_delimiter_beside_a_semicolon(tmp_path: Path) ->
     source = DelimitedFile(written(tmp_path, 'Сумма, руб, без НДС;"Договор; номер"\n1 000,50;7\n'))
     assert source.header == ("Сумма, руб, без НДС", "Договор; номер")
     assert rows_of(source) == [Row(2, ("1 000,50", "7"))]
+
+
+@pytest.mark.parametrize("announced", ["sep=,", "\ufeffsep=,", '"sep=,"', "\nSEP=,\n"])
+def test_the_line_by_which_excel_knows_the_delimiter_is_no_header(tmp_path: Path, announced: str) -> None:
+    source = DelimitedFile(written(tmp_path, f"{announced}\r\n\r\na;b,c\r\n1,2\r\n3\r\n5,6"), page_rows=1)
+    first = 4 + announced.count("\n")
+    assert source.header == ("a;b", "c")
+    assert rows_of(source) == [Row(first, ("1", "2")), Row(first + 2, ("5", "6"))]
+    assert [refusal.line for refusal in refusals_of(source)] == [first + 1]
+    goes_on_after_every_page(source)
+
+
+@pytest.mark.parametrize("delimiter", ["|", "\t", ";"])
+def test_what_that_line_says_counts_for_rows_without_a_header_too(tmp_path: Path, delimiter: str) -> None:
+    path = written(tmp_path, f"sep={delimiter}\n1,5{delimiter}2\n")
+    for source in (DelimitedFile(path, columns=("a", "b")), open_input(path, Layout(columns=("a", "b")))):
+        assert rows_of(source) == [Row(2, ("1,5", "2"))]
+    assert rows_of(DelimitedFile(path, columns=("a", "b"), delimiter=","))[0].cells == ("1", f"5{delimiter}2")
+
+
+def test_a_file_with_nothing_behind_that_line_is_empty(tmp_path: Path) -> None:
+    assert "is empty" in refused(written(tmp_path, "sep=;\n\n"))
+
+
+def test_a_header_that_only_looks_like_it_is_one(tmp_path: Path) -> None:
+    assert DelimitedFile(written(tmp_path, "sep=x\n1\n")).header == ("sep=x",)
+    assert DelimitedFile(written(tmp_path, "sep=;a\n1;2\n")).header == ("sep=", "a")
 
 
 def test_one_column_is_a_file_too(tmp_path: Path) -> None:
