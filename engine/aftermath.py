@@ -95,7 +95,7 @@ class Aftermath:
             self._progress.retries += 1
             self._backlog.again(item, backoff(max(self._tries.of(item), 1), outcome.retry_after))
         else:
-            self._backlog.finish(item)
+            self._backlog.shut(item)
         if not has_tries_left:
             self._went_wrong(item, outcome)
 

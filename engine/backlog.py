@@ -26,8 +26,9 @@ class Backlog:
 
     A lane is kept from the handing out of an item until `finish`; an item that goes again keeps its lane, so the
     rows of one account stay in order. Behind an item whose fate is unknown its lane stays shut for the rest of the
-    pass. Items in `left_out` are passed over. What goes again waits for its time, and for the `retries` of the whole
-    run. When a pass is over, `begin` begins the next.
+    pass; behind one that is in `left_out` it is shut in every pass. What goes again waits for its time, and for the
+    `retries` of the whole run. When a pass is over, `begin` begins the next. `passed_over` counts the items of this
+    pass that are in `left_out`, and `behind` those that a shut lane keeps back.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class Backlog:
     ) -> None:
         self._read_page = read_page
         self.retries = retries
+        self.passed_over = 0
+        self.behind = 0
         self._left_out = left_out
         self._left = inf
         self._after = 0
@@ -63,6 +66,8 @@ class Backlog:
         self._unread = True
         self._page.clear()
         self._shut.clear()
+        self.passed_over = 0
+        self.behind = 0
 
     # ---- what comes in ----
 
@@ -95,7 +100,7 @@ class Backlog:
         self._changed.set()
 
     def shut(self, item: Item) -> None:
-        """Nothing of `item`'s lane may go in this pass: what became of it has to be found out first."""
+        """Nothing of `item`'s lane may go in this pass: `item` is not done, and the order would be lost."""
         self._out -= 1
         self._held -= len(self._lanes.pop(item.lane))
         self._shut.add(item.lane)
@@ -175,7 +180,12 @@ class Backlog:
 
     def _queue(self, item: Item, group: list[Item]) -> None:
         """Put an item that is new to the pass where it belongs."""
-        if item.lane in self._shut or item.item_id in self._left_out:
+        if item.lane in self._shut:
+            self.behind += 1
+            return
+        if item.item_id in self._left_out:
+            self.passed_over += 1
+            self._shut.add(item.lane)
             return
         self._left -= 1
         waiting = self._lanes.get(item.lane)

@@ -127,11 +127,13 @@ class Pipeline:
             if not await self._send_pending(tasks):
                 break
             canary.passed()
-        if self._tries.out:
+        if left := self._backlog.passed_over:
+            behind = self._backlog.behind
+            also = f", and {behind} more wait behind them, each for an earlier row of its account" if behind else ""
             self._stop.request(
                 StopKind.SYSTEM,
-                f"{len(self._tries.out)} rows are left pending, having failed {self._tries.most} times each; "
-                "`carbon-migrate resume` tries them again",
+                f"{left} rows are left pending, having failed {self._tries.most} times each{also}; "
+                f"`carbon-migrate resume {self._run.name}` tries them again, in their order",
             )
 
     async def _send_pending(self, tasks: TaskGroup) -> int:

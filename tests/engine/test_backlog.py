@@ -150,9 +150,15 @@ async def test_behind_a_shut_lane_nothing_goes_in_this_pass() -> None:
     assert await backlog.take(5) == []
 
 
-async def test_items_left_out_are_passed_over_without_taking_their_lane() -> None:
-    backlog = backlog_of("a", "a", "b", left_out=frozenset({1001}))
-    assert numbers(await backlog.take(5)) == [2, 3]
+async def test_items_left_out_are_passed_over_and_what_is_behind_them_is_kept_back_in_every_pass() -> None:
+    backlog = backlog_of("a", "a", "b", "a", left_out=frozenset({1001}))
+    for _ in range(2):
+        (three,) = await backlog.take(5)
+        assert three.number == 3
+        backlog.finish(three)
+        assert await backlog.take(5) == []
+        assert (backlog.passed_over, backlog.behind) == (1, 2)
+        backlog.begin()
 
 
 async def test_closing_ends_the_pass_for_who_waits_and_for_who_asks() -> None:

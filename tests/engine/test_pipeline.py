@@ -331,7 +331,7 @@ async def test_without_a_budget_any_number_may_go_wrong(journal: Journal) -> Non
 
 @pytest.mark.parametrize("trouble", [Call(Busy("locked")), LOST_WITHOUT], ids=["busy", "lost"])
 async def test_a_row_out_of_tries_is_left_pending_and_the_others_go_on(journal: Journal, trouble: Call) -> None:
-    job = FakeJob(rows(12, lanes=6), {"3": [trouble] * 3})
+    job = FakeJob(rows(12), {"3": [trouble] * 3})
     first = await migrated(journal, job, replace(QUICK, tries=3))
     assert await first.counts() == {State.ACCEPTED: 11, State.PENDING: 1}
     assert job.calls.count("3") == 3

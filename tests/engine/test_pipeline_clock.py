@@ -161,3 +161,32 @@ async def test_a_row_that_is_lost_every_time_ends_out_of_tries_and_pending() -> 
     assert len(setting.moments("2")) == 4
     assert setting.journal.states() == {"1": State.ACCEPTED, "2": State.PENDING, "3": State.ACCEPTED}
     assert setting.stop.kind is StopKind.SYSTEM
+
+
+@pytest.mark.parametrize("repeatable", [False, True], ids=["must not repeat", "can repeat"])
+@pytest.mark.parametrize("trouble", [Call(Busy("locked")), LOST_WITHOUT], ids=["busy", "lost"])
+async def test_behind_a_row_out_of_tries_its_lane_stays_shut_and_is_taken_up_in_order(
+    trouble: Call, repeatable: bool
+) -> None:
+    setting = Setting(items(6, lanes=2), Policy(in_flight=2, tries=3), {"2": [trouble] * 3})
+    setting.job.repeatable = repeatable
+    await setting.pipeline.migrate()
+    assert setting.job.by_lane == {"1": ["1", "3", "5"], "0": ["2"] * 3}
+    assert setting.counts() == {State.ACCEPTED: 3, State.PENDING: 3}
+    assert setting.stop.reason.startswith(
+        "1 rows are left pending, having failed 3 times each, and 2 more wait behind them"
+    )
+
+    stop = Stop()
+    steering = Steering(Policy(canary=False), Progress(), stop)
+    await Pipeline(A_RUN, setting.job, setting.journal, steering).migrate()
+    assert setting.job.by_lane["0"][3:] == ["2", "4", "6"]
+    assert setting.counts() == {State.ACCEPTED: 6}
+    assert not stop.requested
+
+
+async def test_a_row_whose_last_try_was_lost_and_is_found_leaves_nothing_pending() -> None:
+    setting = Setting(items(2, lanes=1), Policy(in_flight=1, tries=1), {"1": [LOST_WITH_EFFECT]})
+    await setting.pipeline.migrate()
+    assert setting.counts() == {State.ACCEPTED: 2}
+    assert not setting.stop.requested
