@@ -13,7 +13,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
-from cli.report import refused_export
+from cli.report import accountants_list, refused_export
 from cli.screen import Screen
 from cli.sessions import Billing
 from cli.texts import count, money, plain, rows, shown
@@ -134,6 +134,8 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     )
     for line in skipped_lines(plan):
         table.add_row("skipped", line)
+    if list_ := accountants_list(run, totals):
+        table.add_row("list", f"for the accountant, nothing is sent: {list_}")
     if totals.refused:
         table.add_row("refused", Text(rows(totals.refused), "bold red"))
     if plan.shared.lanes:

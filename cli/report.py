@@ -16,6 +16,8 @@ from cli.exits import Exit
 from cli.names import PROGRAM
 from cli.texts import count, duration, money, plain, rows
 from jobs.catalogue import JOBS
+from jobs.effects.reversals import LIST, WAY
+from jobs.undoing import UNDO
 
 EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED)
 """States whose reasons are shown."""
@@ -166,6 +168,8 @@ def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[st
         word = State.REJECTED if totals.count(State.REJECTED) else "refused"
         back = f"{PROGRAM} run {run.job} {run.name}-{word}.csv --continue {run.name}"
         steps.append((back, "take that file in again, once it is corrected"))
+    if list_ := accountants_list(run, totals):
+        steps.append((list_, "write the accountant's list: operation, sum, subscriber, and what is to be done"))
     if totals.count(State.ACCEPTED) and not totals.count(*OPEN):
         steps.append((f"{PROGRAM} verify {run.name}", "read back what the billing now says"))
     return steps
@@ -174,6 +178,13 @@ def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[st
 def refused_export(run: Run) -> str:
     """The command that writes the refused rows to a file."""
     return f"{PROGRAM} export {run.name} --state refused -o {run.name}-refused.csv"
+
+
+def accountants_list(run: Run, totals: Totals) -> str | None:
+    """The command that writes what an undo leaves to the accountant; None where it leaves nothing."""
+    if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
+        return None
+    return f"{PROGRAM} export {run.name} --state {State.SKIPPED} -o {run.name}-for-the-accountant.csv"
 
 
 def steps_list(steps: Sequence[tuple[str, str]]) -> Table:

@@ -23,6 +23,8 @@ from jobs.operations import balances, two_decimals
 from jobs.services import Services
 from jobs.templates import parse
 
+WAY: Final = "way"
+"""The parameter of an undo that names the way back."""
 LIST: Final = "list"
 STORNO: Final = "storno"
 OPPOSITE: Final = "opposite"
@@ -38,7 +40,7 @@ def _a_method(text: str) -> str:
 
 HOW: Final = (
     Parameter(
-        "way",
+        WAY,
         "list: nothing is sent, the rows are listed for the accountant; storno: each operation is reversed; "
         "opposite: the opposite sum is entered",
         LIST,
@@ -74,9 +76,9 @@ _ENTRY: Final = parse(MODEL, (f"{CREATE} {OPERATION}",))
 def way_back(services: Services, how: Mapping[str, str]) -> WayBack:
     """What takes operations back, by the parameters of the undo."""
     said = {**_DEFAULTS, **how}
-    if said["way"] == STORNO:
+    if said[WAY] == STORNO:
         return Stornos(services, said["storno_call"])
-    if said["way"] == OPPOSITE:
+    if said[WAY] == OPPOSITE:
         back: Back = partial(way_back, services)
         return Creations(services, _ENTRY, back, taking_back=partial(_opposites, services, said))
     return ForTheAccountant(services)

@@ -59,8 +59,8 @@ class Stornos:
     def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
         """None: a storno is final."""
         return NoWayBack(
-            "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run "
-            "balances on them with --again"
+            "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run its "
+            "job on that file: what was taken back counts as never entered"
         )
 
     async def take_back(self, taken: Sequence[Taken]) -> Prepared:

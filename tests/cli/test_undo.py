@@ -135,6 +135,44 @@ async def test_a_row_that_an_undo_of_an_undo_has_restored_is_not_entered_again(p
     assert (await place.cli(*enter)).closing["states"] == {"skipped": 3}
 
 
+async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place: Place) -> None:
+    balances = place.balances(2)
+    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    before = place.traffic.arrived
+    ended = await undo(place, run)
+    listing = ended.closing["run"]
+    assert ended.closing["states"] == {"skipped": 2}
+    assert place.traffic.arrived == before
+    file = f"{listing}-for-the-accountant.csv"
+    command = ("export", listing, "--state", "skipped", "-o", file)
+    typed = f"carbon-migrate {' '.join(command)}"
+    assert f"list for the accountant, nothing is sent: {typed}" in ended.words
+    assert f"next: {typed} write the accountant's list" in ended.words
+    assert typed in (await place.cli("status", listing)).out
+
+    await place.cli(*command)
+    header, *lines = (place.cli.folder / file).read_text(encoding="utf-8-sig").splitlines()
+    assert header.startswith("run;row;key;label;amount;answer;")
+    operations = [op_id for (op_id,) in place.billing.database.query("select op_id from finance_operations")]
+    assert len(lines) == 2
+    assert [
+        op_id for op_id in operations if f"for the accountant: reverse operation {op_id} of " in "".join(lines)
+    ] == (operations)
+
+
+async def test_what_a_storno_took_back_is_entered_again_as_the_refusal_advises(place: Place) -> None:
+    balances = place.balances(2)
+    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    storno = (await undo(place, run, "--set", "way=storno")).closing["run"]
+    refused = await undo(place, storno, may_end_with=(2,))
+    assert "export the rows of the run that was taken back, and run its job on that file" in refused.words
+    await place.cli("export", run, "--state", "accepted", "-o", "again.csv")
+    enter = ("run", "balances", "again.csv", "--yes", "--json")
+    assert (await place.cli(*enter)).closing["states"] == {"accepted": 2}
+    # Nothing was switched off: what stands is not entered on top.
+    assert (await place.cli(*enter)).closing["states"] == {"skipped": 2}
+
+
 async def test_a_run_that_goes_or_is_in_doubt_is_not_taken_back(place: Place) -> None:
     balances = place.balances(30)
     arguments = ("run", "balances", balances.path, "--yes", "--rate", "2", "--in-flight", "1", "--no-canary")
