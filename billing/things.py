@@ -140,7 +140,8 @@ def _moment(value: object) -> str:
 
 
 _MIDNIGHT: Final = " 00:00:00"
-_AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_summa", "SUM_IN"})
+AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_summa", "SUM_IN"})
+"""Fields of money, roubles in a call."""
 ADDRESSES: Final = frozenset({"ip", "snatip"})
 _MOMENTS: Final = frozenset(
     {
@@ -164,7 +165,7 @@ def plain(field: str, value: object) -> str | None:
     """
     if value is None or value == "":
         return None
-    if field in _AMOUNTS:
+    if field in AMOUNTS:
         return _number(_decimal(value))
     if field in ADDRESSES:
         return _address(value)
@@ -177,7 +178,7 @@ def _stored(field: str, value: object) -> str | None:
     """The same of a value of the database, where money is scaled."""
     if value is None:
         return None
-    if field in _AMOUNTS:
+    if field in AMOUNTS:
         return _money(value)
     if isinstance(value, dt.datetime):
         return _moment(value.strftime("%Y-%m-%d %H:%M:%S"))

@@ -215,7 +215,7 @@ class Binding:
     def _may_be_anything(self, name: str) -> bool:
         """Whether nobody knows what a value is to be: it stands for a placeholder of a chain that was typed."""
         parameter = self._parameters.get(name)
-        return parameter is not None and parameter.parse is as_typed and not parameter.choices and not is_exact(name)
+        return parameter is not None and parameter.in_a_chain and not is_exact(name)
 
     def _numbered(self, columns: Mapping[str, Column]) -> frozenset[int]:
         """The columns whose true and false become 1 and 0, as the billing writes its flags.
@@ -260,7 +260,9 @@ class Binding:
 
     def _may_be_empty(self, name: str) -> bool:
         parameter = self._parameters.get(name)
-        return parameter.optional if parameter else name not in _OTHER_KEY and name not in _OTHER_KEY.values()
+        if parameter is None:
+            return name not in _OTHER_KEY and name not in _OTHER_KEY.values()
+        return parameter.optional or parameter.may_be_empty
 
     async def _with_abonents(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
         by_number = NUMBER in self.columns

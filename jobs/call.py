@@ -30,6 +30,8 @@ from jobs.templates import Template, parse
 
 CALL: Final = "call"
 YES: Final = "yes"
+LONGEST_VALUE: Final = 10_000
+"""Characters of a value; a cell that has more came out of a file that was read wrongly."""
 
 OWN: Final = (
     Parameter("model", "the model, as AdminAccounts; typed as --model"),
@@ -38,6 +40,13 @@ OWN: Final = (
     Parameter("repeatable", "whether the call does no harm twice; typed as --repeatable", "", (YES, "")),
     Parameter("look_up", "a select that finds the effect of a row, by its :placeholders; typed as --look-up", ""),
 )
+
+
+def a_value(text: str) -> str:
+    """What a placeholder takes; no field of the billing is as long as the longest."""
+    if len(text) > LONGEST_VALUE:
+        raise ValueError(f"the text has {len(text):,} characters, at most {LONGEST_VALUE:,} are taken")
+    return text
 
 
 def chain_text(links: Sequence[str]) -> str:
@@ -72,14 +81,29 @@ def call_kind(parameters: Mapping[str, str]) -> JobKind:
 
 def _kind(template: Template) -> JobKind:
     creation, secret = is_creation(template), secret_placeholders(template)
+    own = {one.name for one in OWN}
+    if taken := next((name for name in template.names if name in own), None):
+        raise ParameterRefused(
+            f"{{{taken}}}: {taken} is said of the call as a whole; give the placeholder another name, as "
+            f"{{my {taken}}}, and name its column with --map 'my {taken}={taken}'"
+        )
     holes = tuple(
-        Parameter(name, "a placeholder of the chain", columns=(), secret=name in secret) for name in template.names
+        Parameter(
+            name,
+            "a placeholder of the chain",
+            parse=a_value,
+            columns=(),
+            secret=name in secret,
+            may_be_empty=name in template.emptying,
+            in_a_chain=True,
+        )
+        for name in template.names
     )
     return JobKind(
         name=CALL,
         recipes=(),
         summary="make any call for each row, its values in the placeholders of a chain",
-        parameters=(*OWN, *(hole for hole in holes if hole.name not in {one.name for one in OWN})),
+        parameters=(*OWN, *holes),
         effect=_effect,
         call=str(template),
         example=EXAMPLE,

@@ -35,8 +35,10 @@ class Parameter:
     `default` is None where a value is required, "" where the job can do without. `parse` gives the value in its one
     plain spelling, for a run is known again by its parameters, and raises ValueError saying what is wrong. `columns`
     are further names under which the rows may say it, None where they may not: it is the same for all rows then. A
-    `secret` is kept in the vault, and nowhere else; `makes_file` names a file that the run makes, and that may not be
-    there when it begins; of what is `verbatim` the white space around it is a part.
+    `secret` is kept in the vault, and nowhere else; one that `may_be_empty` has to be said by a column, but not in
+    every row; `makes_file` names a file that the run makes, and that may not be there when it begins; of what is
+    `verbatim` the white space around it is a part. What stands `in_a_chain` that was typed may be anything: only its
+    name tells.
     """
 
     name: str
@@ -46,8 +48,10 @@ class Parameter:
     parse: Callable[[str], str] = as_typed
     columns: tuple[str, ...] | None = None
     secret: bool = False
+    may_be_empty: bool = False
     makes_file: bool = False
     verbatim: bool = False
+    in_a_chain: bool = False
 
     @property
     def optional(self) -> bool:

@@ -1,8 +1,10 @@
 """Chains with placeholders, as people write them: `objects.get {"id": {id}}`, `set {"limit_warning": "{sum}"}`.
 
-`{name}` takes the row's value of that name. Within a JSON string it becomes a part of the text; where it stands alone
-it becomes a value: a whole number where the text is one, null where it is empty, text otherwise. `{{` and `}}` within
-a string are the braces themselves. All encoding is left to the libraries, so a value can break neither JSON nor form.
+`{name}` takes the row's value of that name, which may be any that a column can have: `{№ договора}`. Within a JSON
+string it becomes a part of the text; where it stands alone it becomes a value: a whole number where the text is one,
+null where it is empty, text otherwise. What is never a number, as a phone or the number of a contract, stays a text.
+`{{` and `}}` within a string are the braces themselves, and any other brace there is refused: it would be sent as it
+is. All encoding is left to the libraries, so a value can break neither JSON nor form.
 """
 
 import json
@@ -12,14 +14,28 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
-from billing.calls import Call, Step
+from billing.calls import SECRET_ARGUMENTS, Call, Step
+from billing.things import AMOUNTS
+from jobs.columns import KNOWN, plain
 from jobs.errors import ParameterRefused
 
 _METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
-_HOLE: Final = re.compile(r"\{(?P<name>[A-Za-zА-Яа-яЁё_][\w ]*)\}")
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_MARK: Final = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-zА-Яа-яЁё_][\w ]*)\}")
+_HOLE: Final = re.compile(r'\{(?P<name>[^{}":]+)\}')
+"""A placeholder, where something of its name is left when it is compared; outside of quotes no object begins so."""
+_MARK: Final = re.compile(rf"\{{\{{|\}}\}}|{_HOLE.pattern}")
 """Within a string, from left to right: a brace that is meant, or a placeholder."""
+
+_TEXTS: Final = frozenset(
+    plain(alias)
+    for name in (
+        *("contract_number", "sms", "phone", "login", "psw", "password", "suid", "email", "mac", "name"),
+        *("comment", "descr", "attribute_value", "code1c"),
+    )
+    for alias in (name, *KNOWN.get(name, ()))
+)
+"""Names of fields and columns, as they are compared, whose values are texts even where they have digits alone."""
+_SET: Final = "set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,11 @@ class Link:
     method: str
     arguments: Mapping[str, Tree]
 
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Each placeholder with the name of the field that it stands in, in their order."""
+        return tuple(_places(dict(self.arguments), ""))
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -59,7 +80,17 @@ class Template:
     @property
     def names(self) -> tuple[str, ...]:
         """The placeholders, each once, in their order."""
-        return tuple(dict.fromkeys(name for link in self.links for name in _names(dict(link.arguments))))
+        return tuple(dict.fromkeys(name for link in self.links for _, name in link.places))
+
+    @property
+    def emptying(self) -> frozenset[str]:
+        """The placeholders whose value may be nothing: of fields that are set, and that are no money and no secret.
+
+        What finds an object is never nothing, for it would find another one.
+        """
+        of_set = {name for link in self.links if link.method == _SET for name in _harmless(link)}
+        others = {name for link in self.links if link.method != _SET for _, name in link.places}
+        return frozenset(of_set - others)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -113,7 +144,10 @@ def _link(number: int, text: str) -> Link:
 
 
 def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
-    marked, places = _marked(text)
+    try:
+        marked, places = _marked(text)
+    except _NoPlaceholder as error:
+        raise ParameterRefused(f"{where}, column {offset + error.place + 1}: {error}") from error
     try:
         read = json.loads(marked, parse_float=_no_float, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
@@ -126,7 +160,7 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
         raise ParameterRefused(f"{where}: {error}") from error
     if not isinstance(read, dict):
         raise ParameterRefused(f'{where}: the arguments are an object in braces, as {{"id": {{id}}}}')
-    return {_plain_name(where, name): _tree(value) for name, value in read.items()}
+    return _branches(where, read)
 
 
 class _Places:
@@ -144,18 +178,40 @@ _BARE: Final = "\ue002"
 """Begins a JSON string that stands for a placeholder outside of quotes."""
 
 
+class _NoPlaceholder(ValueError):
+    """Raised for a brace within a string that begins or ends no placeholder; `place` counts from 0."""
+
+    def __init__(self, text: str, place: int) -> None:
+        end = text.find("}", place) + 1
+        said = text[place:end][:_SHOWN] or text[place]
+        super().__init__(
+            f"{said} is no placeholder: one is written with the name of its column, {{name}}. For braces that are "
+            "meant write {{ and }}"
+        )
+        self.place = place
+
+
+_SHOWN: Final = 40
+
+
 def _marked(text: str) -> tuple[str, _Places]:
-    """The text with each bare placeholder as a JSON string that is marked as one."""
+    """The text with each bare placeholder as a JSON string that is marked as one. Raises `_NoPlaceholder`."""
     out: list[str] = []
     shifts: list[tuple[int, int]] = []
     length = place = shift = 0
     quoted = False
     while place < len(text):
         character = text[place]
-        hole = _HOLE.match(text, place) if character == "{" and not quoted else None
-        if hole is not None:
-            piece, step = json.dumps(f"{_BARE}{hole['name']}", ensure_ascii=False), len(hole[0])
+        hole = _hole(text, place)
+        if hole is not None and not quoted:
+            piece, step = json.dumps(f"{_BARE}{hole['name'].strip()}", ensure_ascii=False), len(hole[0])
             shift += len(piece) - step
+        elif quoted and text[place : place + 2] in _BRACES:
+            piece, step = text[place : place + 2], 2
+        elif quoted and character in "{}":
+            if hole is None:
+                raise _NoPlaceholder(text, place)
+            piece, step = hole[0], len(hole[0])
         elif character == "\\" and quoted:
             piece, step = text[place : place + 2], 2
         else:
@@ -166,6 +222,15 @@ def _marked(text: str) -> tuple[str, _Places]:
         place += step
         shifts.append((length, shift))
     return "".join(out), _Places([one for one in shifts if one[1]])
+
+
+_BRACES: Final = ("{{", "}}")
+
+
+def _hole(text: str, place: int) -> re.Match[str] | None:
+    """The placeholder that begins there."""
+    found = _HOLE.match(text, place)
+    return found if found and plain(found["name"]) else None
 
 
 def _no_float(text: str) -> object:
@@ -180,22 +245,27 @@ def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-def _plain_name(where: str, name: str) -> str:
-    if name.startswith(_BARE) or _HOLE.search(name):
-        raise ParameterRefused(f"{where}: a placeholder cannot be the name of an argument")
-    return name
+def _branches(where: str, read: Mapping[str, object]) -> dict[str, Tree]:
+    """The arguments of an object. Raises `ParameterRefused` for a name that rows would give."""
+    tree: dict[str, Tree] = {}
+    for name, value in read.items():
+        text = _text(name)
+        if name.startswith(_BARE) or isinstance(text, Text):
+            raise ParameterRefused(f"{where}: a placeholder cannot be the name of an argument")
+        tree[text] = _tree(where, value)
+    return tree
 
 
-def _tree(value: object) -> Tree:
+def _tree(where: str, value: object) -> Tree:
     match value:
         case str() if value.startswith(_BARE):
             return Hole(value.removeprefix(_BARE))
         case str():
             return _text(value)
         case list():
-            return [_tree(one) for one in value]
+            return [_tree(where, one) for one in value]
         case dict():
-            return {name: _tree(one) for name, one in value.items()}
+            return _branches(where, value)
         case None | bool() | int():
             return value
     raise TypeError(f"{value!r} is no JSON value")
@@ -209,7 +279,7 @@ def _text(value: str) -> str | Text:
         said += value[done : mark.start()]
         done = mark.end()
         if mark["name"]:
-            parts += [said, Hole(mark["name"])]
+            parts += [said, Hole(mark["name"].strip())]
             said = ""
         else:
             said += mark[0][0]
@@ -217,42 +287,49 @@ def _text(value: str) -> str | Text:
     return Text((*parts, said)) if parts else said
 
 
-def _names(tree: Tree) -> Iterator[str]:
+def _places(tree: Tree, field: str) -> Iterator[tuple[str, str]]:
     match tree:
         case Hole(name):
-            yield name
+            yield field, name
         case Text(parts):
-            yield from (part.name for part in parts if isinstance(part, Hole))
+            yield from ((field, part.name) for part in parts if isinstance(part, Hole))
         case list():
             for one in tree:
-                yield from _names(one)
+                yield from _places(one, field)
         case dict():
-            for one in tree.values():
-                yield from _names(one)
+            for name, one in tree.items():
+                yield from _places(one, name)
+
+
+def _harmless(link: Link) -> set[str]:
+    """The placeholders of fields that can be emptied, wherever they stand."""
+    guarded = {name for field, name in link.places if field in AMOUNTS or field.casefold() in SECRET_ARGUMENTS}
+    return {name for _, name in link.places} - guarded
 
 
 def _filled_object(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:
-    return {name: _filled(one, values) for name, one in tree.items()}
+    return {name: _filled(one, values, name) for name, one in tree.items()}
 
 
-def _filled(tree: Tree, values: Mapping[str, str]) -> object:
+def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
     match tree:
         case Hole(name):
-            return typed(values[name])
+            return typed(values[name], field, name)
         case Text(parts):
             return "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
         case list():
-            return [_filled(one, values) for one in tree]
+            return [_filled(one, values, field) for one in tree]
         case dict():
             return _filled_object(tree, values)
     return tree
 
 
-def typed(text: str) -> int | str | None:
+def typed(text: str, *names: str) -> int | str | None:
     """A text as a value of JSON: null when empty, a whole number when it is written as one, else the text.
 
-    Contract numbers as 00123 and 1E5 are not written as whole numbers, and stay texts.
+    `names` are those of its field and of its column: one that says that it is a text has digits alone stay one.
     """
     if not text:
         return None
-    return int(text) if _WHOLE.fullmatch(text) else text
+    is_text = any(plain(name.rpartition("__")[2]) in _TEXTS for name in names)
+    return int(text) if _WHOLE.fullmatch(text) and not is_text else text

@@ -141,6 +141,38 @@ async def test_rows_that_nothing_can_be_created_for_are_refused(row: str, told: 
     assert place.traffic.arrived == 0
 
 
+async def test_an_empty_cell_empties_the_field_that_is_set(place: Place) -> None:
+    links = ('objects.get {"id": {id}}', 'set {"sms": {sms}, "email": "{Почта}"}', "save")
+    run = ("run", "call", "--model", "Abonents", *(word for link in links for word in ("--chain", link)))
+    place.write("id;sms;почта\n2003;;\n2004;+79990000001;a@example.org\n", "rows.csv")
+    closing = (await place.cli(*run, "rows.csv", "--yes", "--json")).closing
+    assert closing["states"] == {"accepted": 2}
+    query = "select sms, email from abonents where id in (2003, 2004) order by id"
+    assert list(place.billing.database.query(query)) == [(None, ""), ("+79990000001", "a@example.org")]
+    await place.cli("verify", closing["run"])
+    # What finds the object is never empty, and a column has to be there.
+    place.write("id;sms;почта\n;1;x\n", "rows.csv")
+    assert (
+        "line 2, column id: the cell is empty"
+        in (await place.cli(*run, "rows.csv", "--yes", may_end_with=(2,))).words
+    )
+    place.write("id;sms\n2003;1\n", "rows.csv")
+    assert "has no column Почта" in (await place.cli(*run, "rows.csv", "--yes", may_end_with=(2,))).words
+
+
+async def test_money_is_never_emptied(place: Place) -> None:
+    place.write("id;sum\n2003;\n", "rows.csv")
+    ended = await place.cli("run", "call", *THRESHOLD, "rows.csv", "--yes", may_end_with=(2,))
+    assert "line 2, column sum (2003): the cell is empty" in ended.words
+
+
+async def test_a_cell_that_is_absurdly_long_is_refused_with_its_place(place: Place) -> None:
+    chain = ("--chain", 'objects.get {"id": {id}}', "--chain", 'set {"name": "{name}"}', "--chain", "save")
+    place.write(f"id;name\n2003;{'я' * 10_001}\n", "rows.csv")
+    ended = await place.cli("run", "call", "--model", "Abonents", *chain, "rows.csv", "--yes", may_end_with=(2,))
+    assert "line 2, column name (2003): the text has 10,001 characters, at most 10,000 are taken" in ended.words
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -149,6 +181,15 @@ async def test_rows_that_nothing_can_be_created_for_are_refused(row: str, told: 
         ((*CREATE, "--sql", "delete from abonents"), ["line 1, column 1", "begins no select"]),
         (("--chain", "save"), ["is not the name of a model"]),
         (("--model", "Users"), ["needs a method"]),
+        (("--model", "Users", "--chain", 'set {"a": "{}"}'), ["column 12: {} is no placeholder"]),
+        (
+            ("--model", "Users", "--chain", 'x {"a": "{№ договора}"}', "--sql", "select id from abonents"),
+            ["has no column № договора; it has: id"],
+        ),
+        (
+            ("--model", "Users", "--chain", 'x {"a": {fields}}', "--sql", "select id from abonents"),
+            ["fields is said of the call as a whole; give the placeholder another name"],
+        ),
         ((*PAY, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["begins no select"]),
         ((*CREATE, "--chain", "save"), ["enters its operation by itself: leave out what stands behind it, save"]),
         ((*CREATE[:3], 'objects.create {"abonent_id": {id}}'), ["has to say op_type_id and op_summa"]),

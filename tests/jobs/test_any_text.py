@@ -25,8 +25,8 @@ from jobs.services import Services
 from tests.jobs.conftest import Frozen
 from tests.jobs.making import job_of, planned, readings, refused, rows_of, sent
 
-CREATE = 'objects.create {"abonent_id": 2003, "attribute_id": 7, "attribute_value": "{text}"}'
-CHAIN = {"model": "AttributeValues", "chain": chain_text([CREATE]), "fields": "attribute_value"}
+CREATE = 'objects.create {"name": "{text}"}'
+CHAIN = {"model": "Tarif", "chain": chain_text([CREATE]), "fields": "name"}
 OF_NUMBERS = "0123456789 .,:/()+-"
 
 
@@ -67,7 +67,7 @@ async def arrived(client: BillingClient, file: Path, run: Run, frozen: Frozen) -
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
         await sent(job, run, items)
     forms = [call.args[1] for call in parsed.call_args_list]
-    return [json.loads(form["arg1"])["attribute_value"] for form in forms]
+    return [json.loads(form["arg1"])["name"] for form in forms]
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -75,6 +75,47 @@ def test_the_digest_tells_what_the_call_does(chain: Sequence[str], *, same: bool
 
 
 @pytest.mark.parametrize(
+    "name", ["№ п/п", "ФИО", "2", "a-b", "name|x", "Сумма, руб.", "К зачислению (всего)", "a/b", "x'y", "id%"]
+)
+def test_any_name_of_a_column_can_stand_in_a_placeholder(name: str) -> None:
+    template = parse("Users", (f'set {{"a": {{{name}}}, "b": "<{{ {name} }}>"}}',))
+    assert template.names == (name,)
+    assert dict(template.fill({name: "7"})[0].arguments) == {"a": 7, "b": "<7>"}
+
+
+def test_braces_that_are_meant_are_written_twice() -> None:
+    assert steps("Users", 'set {"{{a}}": "{{}}", "b": {}}') == [("set", {"{a}": "{}", "b": {}})]
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("contract_number", "x"),
+        ("abonent__contract_number", "x"),
+        ("x", "contract_number"),
+        ("x", "№ договора"),
+        ("sms", "x"),
+        ("x", "Телефон"),
+        ("login", "x"),
+        ("psw", "x"),
+        ("attribute_value", "x"),
+    ],
+)
+def test_what_is_a_text_stays_one_though_it_has_digits_alone(field: str, name: str) -> None:
+    assert steps("Users", f'set {{"{field}": {{{name}}}}}', **{name: "123"}) == [("set", {field: "123"})]
+    assert steps("Users", f'set {{"{field}": {{{name}}}}}', **{name: ""}) == [("set", {field: None})]
+
+
+def test_only_what_is_set_and_is_no_money_and_no_secret_may_be_nothing() -> None:
+    chain = (
+        'objects.get {"id": {id}, "x": "{a}"}',
+        'set {"name": "{a} {b}", "sms": {c}, "limit": {d}, "psw": "{e}", "comment": "{d}"}',
+        'delete {"y": {c2}}',
+    )
+    assert parse("Users", chain).emptying == {"b", "c"}
+
+
+@pytest.mark.parametrize(
     ("link", "told"),
     [
         ('set {"a": {x}, }', "link 1 ('set {\"a\": {x}, }'), column 16: this is not JSON"),
@@ -85,6 +126,17 @@ def test_the_digest_tells_what_the_call_does(chain: Sequence[str], *, same: bool
         ('{"a": 1}', "a method is expected first"),
         ('set {"{a}": 1}', "a placeholder cannot be the name of an argument"),
         ("set {{a}: 1}", "a placeholder cannot be the name of an argument"),
+        ('set {"a": {"{b}": 1}}', "a placeholder cannot be the name of an argument"),
+        (
+            'set {"a": "x {} y"}',
+            "column 14: {} is no placeholder: one is written with the name of its column, {name}",
+        ),
+        ('set {"a": "{ }"}', "column 12: { } is no placeholder"),
+        ('set {"a": "{-}"}', "column 12: {-} is no placeholder"),
+        ('set {"a": "{b: 1}"}', "column 12: {b: 1} is no placeholder"),
+        ('set {"a": {b}, "c": "{d"}', 'column 22: {d"} is no placeholder'),
+        ('set {"a": "d}"}', "column 13: } is no placeholder"),
+        ('set {"a": "}}}"}', "column 14: } is no placeholder"),
     ],
 )
 def test_what_is_no_chain_is_refused_with_its_place(link: str, told: str) -> None:
