@@ -1,6 +1,8 @@
 """What the tests of several rooms share: a mock billing as a file, over HTTP, and on a real server."""
 
+import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,6 +16,19 @@ from tests.firebird_server import FirebirdServer
 
 ABONENTS = 1_000
 SEED = 7
+
+
+def pytest_configure() -> None:
+    """A lock table for the processes of this one, before the engine is loaded.
+
+    Tests stop and kill processes that hold locks, and whoever shares the table with them waits. So no two workers
+    share one, nor does a test with a load that runs on this machine.
+    """
+    os.environ["FIREBIRD_LOCK"] = tempfile.mkdtemp(prefix="carbon-migrate-lock-")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ.pop("FIREBIRD_LOCK"), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
