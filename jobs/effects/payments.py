@@ -4,12 +4,17 @@ One carries no mark, so it is recognised by its sum alone. It must not be repeat
 operation is kept: what is newer and of the same sum may be ours, or somebody's payment of the same time. So nothing
 newer of that sum, of whatever type but an act, means absent; and what is there is left to a person, unless the
 parameter `recognise` says that the sum tells.
+
+A subscriber has one payment in a file, unless the number of its document tells it from others. The billing is not
+told of that number, so of such a payment the sum tells nothing: another row of the file may have entered it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+from billing.abonents import Abonent
 from billing.calls import describe
 from billing.exchange import Answered, Exchange
 from billing.operations import RECEIPT
@@ -23,6 +28,7 @@ from jobs.effects import reversals
 from jobs.effects.effect import WayBack
 from jobs.effects.entries import FIELDS, LAST, MODEL, SUM_IN, listed, since
 from jobs.evidence import evidence_of
+from jobs.keys import joined
 from jobs.operations import Sum, newest, resembling, two_decimals
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
 from jobs.services import Services
@@ -31,6 +37,14 @@ from jobs.things import find
 
 ASK: Final = "ask"
 SUM: Final = "sum"
+DOCUMENT: Final = "document"
+"""The parameter with the number of a payment's document."""
+
+TOLD_APART: Final = (
+    "several payments of one subscriber in a file are told apart by the numbers of their documents alone: without a "
+    f"column {DOCUMENT} (--map {DOCUMENT}=COLUMN) equal ones count as one, and different ones are refused. Give it "
+    "from the first run on: what was entered without one is not known again with one"
+)
 
 _TEMPLATE: Final = parse("Abonents", ('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'))
 
@@ -39,7 +53,7 @@ class Payments:
     """A `Planned` effect; `recognise` is `ask` or `sum`."""
 
     repeatable = False
-    cautions: tuple[str, ...] = ()
+    cautions = (TOLD_APART,)
 
     def __init__(self, services: Services, recognise: str = ASK) -> None:
         self._services = services
@@ -47,26 +61,14 @@ class Payments:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The subscriber and the amount."""
-        return _TEMPLATE.names
+        """The subscriber, the amount, and the document where there is one."""
+        return (*_TEMPLATE.names, DOCUMENT)
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, each with the subscriber's last operation. Raises `LookUpFailed`."""
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
         last = await newest(self._services, [abonent.id for _, abonent in whose])
-        items = [
-            NewItem(
-                key=str(abonent.id),
-                label=one.label,
-                lane=f"{ACCOUNT}{abonent.account_id}",
-                payload=packed(_payload(one.values, abonent.id, last[abonent.id])),
-                amount=Decimal(one.values["amount"]),
-                line=one.row.line,
-                row=one.row.cells,
-            )
-            for one, abonent in whose
-        ]
-        return Prepared(tuple(items), ())
+        return Prepared(tuple(_item(one, abonent, last[abonent.id]) for one, abonent in whose), ())
 
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
         """Receipts of the same sum that bear no mark of ours. Raises `LookUpFailed`."""
@@ -87,11 +89,16 @@ class Payments:
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
         """What is newer and of the same sum. Raises `LookUpFailed`."""
         by_sum = self._recognise == SUM
-        return {item.item_id: _sighting(things, by_sum=by_sum) for item, things in await self._newer(items)}
+        return {
+            item.item_id: _sighting(things, by_sum=by_sum and DOCUMENT not in payload_of(item).key)
+            for item, things in await self._newer(items)
+        }
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
-        """What is newer and of the same sum. Raises `LookUpFailed`."""
-        return {item.item_id: _reading(item, things) for item, things in await self._newer(items)}
+        """What is newer and of the same sum, as many as these items have entered. Raises `LookUpFailed`."""
+        newer = await self._newer(items)
+        alike = Counter(map(_entered, items))
+        return {item.item_id: _reading(item, things, alike[_entered(item)]) for item, things in newer}
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """The call."""
@@ -116,12 +123,26 @@ def payments(services: Services, parameters: Mapping[str, str]) -> Payments:
     return Payments(services, parameters["recognise"])
 
 
+def _item(one: Bound, abonent: Abonent, last: int) -> NewItem:
+    document = one.values[DOCUMENT]
+    return NewItem(
+        key=joined((str(abonent.id), document)) if document else str(abonent.id),
+        label=f"{one.label}, {document}" if document else one.label,
+        lane=f"{ACCOUNT}{abonent.account_id}",
+        payload=packed(_payload(one.values, abonent.id, last)),
+        amount=Decimal(one.values["amount"]),
+        line=one.row.line,
+        row=one.row.cells,
+    )
+
+
 def _payload(values: Mapping[str, str], abonent: int, last: int) -> Payload:
+    document = {DOCUMENT: values[DOCUMENT]} if values[DOCUMENT] else {}
     return Payload(
         model=_TEMPLATE.model,
         steps=steps_of(*((step.method, step.arguments) for step in _TEMPLATE.fill(values))),
         abonent=abonent,
-        key={"id": str(abonent)},
+        key={"id": str(abonent), **document},
         wanted={SUM_IN: plain(SUM_IN, values["amount"])},
         was={LAST: str(last)},
     )
@@ -148,10 +169,17 @@ def _sighting(newer: Sequence[Thing], *, by_sum: bool) -> Sighting:
     )
 
 
-def _reading(item: Item, newer: Sequence[Thing]) -> Reading:
+def _entered(item: Item) -> tuple[int, str | None]:
+    """Whose a payment is, and its sum: of its operation nothing else is known."""
+    payload = payload_of(item)
+    return payload.abonent, payload.wanted[SUM_IN]
+
+
+def _reading(item: Item, newer: Sequence[Thing], entered: int) -> Reading:
+    """`entered` payments of this sum are to be there."""
     amount = item.amount or Decimal(0)
     sent = f"sent {two_decimals(amount)}; since the plan the billing has"
     live = [thing for thing in newer if not flag(thing.values["storno"])]
-    if len(newer) == 1 and live:
+    if len(newer) == len(live) == entered:
         return Reading(amount)
     return Reading(amount if live else None, f"{sent} {listed(newer) or 'no operation of that sum'}")

@@ -5,7 +5,7 @@ from typing import Final
 
 from billing.money import parse_amount, wire
 from billing.operations import OPENING_BALANCE
-from jobs.effects.payments import ASK, SUM, payments
+from jobs.effects.payments import ASK, DOCUMENT, SUM, payments
 from jobs.effects.reversals import HOW, OPERATION
 from jobs.effects.ways_back import creations
 from jobs.kinds import JobKind, Parameter, a_text, an_id
@@ -13,6 +13,7 @@ from jobs.marks import LONGEST_TEXT
 from jobs.recipes.keys import ABONENT
 
 _KOPECK: Final = Decimal("0.01")
+_LONGEST_NUMBER: Final = 64
 _WAY_BACK: Final = (
     "a list for the accountant, unless the undo is told how: --set way=storno --set storno_call=…, or "
     "--set way=opposite; what somebody has changed since is left alone"
@@ -79,9 +80,17 @@ PAYMENT: Final = JobKind(
             columns=("SUM_IN", "op_summa"),
         ),
         Parameter(
+            DOCUMENT,
+            "number of the payment's document: with it several payments of one subscriber are several entries; a "
+            "column of another name is given with --map document=COLUMN",
+            "",
+            parse=at_most(_LONGEST_NUMBER),
+            columns=(),
+        ),
+        Parameter(
             "recognise",
             "what tells a payment whose answer was lost: ask leaves it to a person, sum takes the one newer "
-            "operation of that sum for it, though it may be somebody else's",
+            "operation of that sum for it, though it may be somebody else's; with documents it never does",
             ASK,
             (ASK, SUM),
         ),

@@ -204,3 +204,15 @@ async def test_a_balance_and_a_payment_of_one_subscriber_are_two_entries(place: 
         place.write(f"contract_number;amount;op_type\n00003;{amount};1\n")
         await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(code,))
     assert (await place.found()).rows == 3
+
+
+async def test_two_payments_of_one_subscriber_in_one_file(place: Place) -> None:
+    place.write("contract_number;amount;Чек\n00003;100;17\n00003;100;18\n")
+    alike = await place.cli("plan", "payment", "balances.csv", may_end_with=(1,))
+    assert "a duplicate in the input" in alike.out
+    assert "--map document=COLUMN" in " ".join((alike.out + alike.err).split())
+    run = ("run", "payment", "balances.csv", "--map", "document=Чек", "--yes", "--json")
+    closing = (await place.cli(*run)).closing
+    assert (closing["states"], closing["amounts"]) == ({"accepted": 2}, {"accepted": "200.00"})
+    await place.cli("verify", closing["run"])
+    assert (await place.cli(*run)).closing["states"] == {"skipped": 2}

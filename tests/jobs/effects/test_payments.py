@@ -17,6 +17,7 @@ from engine.job import Absent, CannotLook, Found, Reading
 from jobs.payloads import Payload, packed, payload_of
 from jobs.recipes.money import PAYMENT
 from jobs.services import Services
+from jobs.work import cautions_of
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import (
     effect_of,
@@ -113,6 +114,42 @@ async def test_payments_are_entered_once_and_read_back(
         (9001, 1, 5050 * SCALE // 100),
         (9002, 1, 7 * SCALE),
     ]
+
+
+TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\n"
+
+
+async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen
+) -> None:
+    job = effect_of(services, PAYMENT, recognise="sum")
+    items = await paying(services, tmp_path, frozen, TWICE)
+    assert [(one.key, one.label, one.amount) for one in items] == [
+        ("9001/17", "00123, 17", Decimal(5)),
+        ("9001/18", "00123, 18", Decimal(5)),
+        ("9001/17/a", "00123, 17/a", Decimal(6)),
+        ("9002", "123", Decimal(7)),
+    ]
+    assert await sightings(job, run, items) == [Absent()] * 4
+    await sent(job, run, items[:1])
+    # What the first has entered is not the second's, whatever `recognise` says.
+    one, other, *rest = await sightings(job, run, items)
+    assert isinstance(one, CannotLook)
+    assert isinstance(other, CannotLook)
+    assert rest == [Absent(), Absent()]
+    first, second, *_ = await readings(job, run, items)
+    assert (first.difference, second.difference) != (None, None), "of two payments one is there"
+    await sent(job, run, items[1:])
+    assert await readings(job, run, items) == [Reading(Decimal(amount)) for amount in (5, 5, 6, 7)]
+
+
+async def test_the_column_of_the_documents_is_named_by_the_operator(services: Services, tmp_path: Path) -> None:
+    text = "abonent_id;amount;№ документа\n9001;5;17\n"
+    plain = job_of(services, PAYMENT, rows_of(tmp_path, text))
+    assert [one.key for one in (await prepared(plain)).items] == ["9001"]
+    named = job_of(services, PAYMENT, rows_of(tmp_path, text, document="№ документа"))
+    assert [one.key for one in (await prepared(named)).items] == ["9001/17"]
+    assert any("--map document=COLUMN" in caution for caution in cautions_of(plain))
 
 
 async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
