@@ -6,6 +6,8 @@ effect, and where there is none, a person has to.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
 
 from billing.answers import created_id
 from billing.calls import Call, describe
@@ -13,11 +15,13 @@ from billing.concealing import SESSIONS
 from billing.database import Database
 from billing.exchange import Answered
 from billing.statements import Statement
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
 from jobs.binding import ABONENT, Bound
 from jobs.effects.effect import NoWayBack, WayBack
+from jobs.effects.entries import prepared
+from jobs.effects.owners import amount_fault
 from jobs.evidence import evidence_of
 from jobs.hiding import without_words
 from jobs.keys import joined
@@ -42,14 +46,20 @@ class Knowledge:
     look_up: str = ""
 
 
+_MONEY: Final = ("SUM_IN", "op_summa")
+"""Arguments that enter money [S, I], unless their method only finds something."""
+_FINDING: Final = frozenset({"objects.get", "objects.filter"})
+
+
 class AnyCall:
-    """A `Planned` effect. The business key of a row is all that the call takes from it."""
+    """A `Planned` effect. The business key of a row is all that the call takes from it, but for the sum it enters."""
 
     def __init__(self, services: Services, template: Template, knowledge: Knowledge) -> None:
         self.repeatable = knowledge.repeatable
         self._services = services
         self._template = template
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
+        self._telling = _telling(template)
         self._look_up = Statement("look-up", knowledge.look_up) if knowledge.look_up else None
 
     @property
@@ -66,7 +76,7 @@ class AnyCall:
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items; nothing is asked for."""
-        return Prepared(tuple(self._item(one) for one in bound), ())
+        return prepared([self._entry(one) for one in bound])
 
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
         """Nothing: nobody knows what to look for."""
@@ -127,16 +137,22 @@ class AnyCall:
 
         return await self._services.read(read)
 
-    def _item(self, one: Bound) -> NewItem:
+    def _entry(self, one: Bound) -> NewItem | Refusal:
         values = {name: one.values[name] for name in self.names}
+        steps = self._template.fill(values)
+        entering = [step.arguments for step in steps if step.method not in _FINDING]
+        sums = {name: arguments[name] for arguments in entering for name in _MONEY if name in arguments}
+        if fault := next((fault for name in sums if (fault := amount_fault(name, sums))), None):
+            return one.refused(fault)
+        told = [values[name] for name in self._telling]
         # A token is another one each time: a row is known again by all else. White space around a value makes no
         # other row of it.
-        telling = [value.strip() for value in values.values() if not is_token(value)] or list(values.values())
+        telling = [value.strip() for value in told if not is_token(value)] or told
         key = joined(telling) or "1"
         abonent = one.abonent
         payload = Payload(
             model=self._template.model,
-            steps=steps_of(*((step.method, step.arguments) for step in self._template.fill(values))),
+            steps=steps_of(*((step.method, step.arguments) for step in steps)),
             fields=self._template.fields,
             abonent=abonent.id if abonent else 0,
             key=values,
@@ -148,6 +164,18 @@ class AnyCall:
             if abonent
             else f"{self._template.model}:{values.get(ABONENT, key)}",
             payload=packed(payload),
+            amount=sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None,
             line=one.row.line,
             row=one.row.cells,
         )
+
+
+def _telling(template: Template) -> tuple[str, ...]:
+    """The placeholders that tell rows apart: all that stand anywhere but in the place of a sum that is entered."""
+    elsewhere = {
+        name
+        for link in template.links
+        for field, name in link.places
+        if field not in _MONEY or link.method in _FINDING
+    }
+    return tuple(name for name in template.names if name in elsewhere)

@@ -116,6 +116,19 @@ async def test_money_that_is_created_is_entered_once_and_summed(place: Place) ->
     assert left == 0
 
 
+async def test_money_that_is_paid_is_no_part_of_the_key(place: Place) -> None:
+    place.write("id;sum\n2003;50.5\n2004;7\n", "rows.csv")
+    run = ("run", "call", *PAY, "rows.csv", "--yes", "--json")
+    closing = (await place.cli(*run)).closing
+    assert (closing["states"], closing["amounts"]) == ({"accepted": 2}, {"accepted": "57.5"})
+    assert (await place.cli(*run)).closing["states"] == {"skipped": 2}
+    place.write("id;sum\n2003;50.6\n", "rows.csv")
+    other = await place.cli(*run, may_end_with=(2,))
+    assert f"run {closing['run']} has entered 50.5 for this key" in other.words
+    place.write("id;sum\n2003;5,5\n", "rows.csv")
+    assert "'5,5' is no amount" in (await place.cli(*run, may_end_with=(2,))).words
+
+
 async def test_money_that_is_created_counts_towards_its_limit(place: Place) -> None:
     place.write("id;sum\n2003;50\n2004;70\n", "rows.csv")
     ended = await place.cli("run", "call", *CREATE, "rows.csv", "--limit-money", "60", "--yes", may_end_with=(3,))
