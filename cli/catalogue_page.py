@@ -15,6 +15,7 @@ from cli.jobs_list import in_rows, needs, value
 from cli.names import PROGRAM
 from jobs.catalogue import JOBS
 from jobs.kinds import JobKind, Parameter
+from jobs.recipes.passwords import PASSWORDS
 from jobs.statements import own_select
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "jobs.md"
@@ -86,13 +87,15 @@ _SETS: Final = (
     "jobs/recipes/test_fields.py::test_lost_answers",
     "jobs/recipes/test_fields.py::test_what_is_as_wanted_is_never_sent",
 )
-_KILLED: Final = "cli/test_killed_jobs.py::test_killed_and_resumed"
+_WRITES: Final = "cli/test_killed_jobs.py::test_planned_run_killed_resumed_verified_and_undone"
+_READS: Final = "cli/test_answers.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
+_PASSWORDS: Final = "cli/test_passwords.py::test_every_job_on_passwords_is_planned_killed_resumed_and_verified"
 _LOST: Final = "jobs/effects/test_lost_answers.py::test_a_lost_call_and_a_lost_undo_have_their_effect_once"
-_READS: Final = ("jobs/recipes/test_readings.py::test_a_job_that_reads",)
+_ANSWERS: Final = "jobs/recipes/test_readings.py::test_a_job_that_reads"
 
 
 def _of_fields(*more: str) -> tuple[str, ...]:
-    return (*_SETS, *more, _KILLED)
+    return (*_SETS, *more)
 
 
 PROOFS: Final[Mapping[str, tuple[Effects, tuple[str, ...]]]] = MappingProxyType(
@@ -103,7 +106,6 @@ PROOFS: Final[Mapping[str, tuple[Effects, tuple[str, ...]]]] = MappingProxyType(
                 "jobs/test_balances.py::test_an_operation_is_entered_once_and_found_again",
                 _LOST,
                 "cli/test_killed.py::test_killed_again_and_again_every_row_is_entered_exactly_once",
-                _KILLED,
             ),
         ),
         "warning-threshold": (
@@ -137,22 +139,21 @@ PROOFS: Final[Mapping[str, tuple[Effects, tuple[str, ...]]]] = MappingProxyType(
         "passed-to-1c": (FIELDS, _of_fields()),
         "connect-service": (
             CONNECTED,
-            ("jobs/effects/test_creations.py::test_services_are_connected_once_and_found_again", _LOST, _KILLED),
+            ("jobs/effects/test_creations.py::test_services_are_connected_once_and_found_again", _LOST),
         ),
         "attribute": (
             ONE_VALUE,
-            ("jobs/effects/test_creations.py::test_attributes_are_given_and_taken_back", _LOST, _KILLED),
+            ("jobs/effects/test_creations.py::test_attributes_are_given_and_taken_back", _LOST),
         ),
         "delete-services": (
             GONE,
-            ("jobs/effects/test_deletions.py::test_services_are_deleted_and_connected_anew", _LOST, _KILLED),
+            ("jobs/effects/test_deletions.py::test_services_are_deleted_and_connected_anew", _LOST),
         ),
         "delete-account": (
             GONE,
             (
                 "jobs/effects/test_deletions.py::test_an_account_goes_with_what_points_to_it",
                 "jobs/effects/test_lost_answers.py::test_a_lost_deletion_of_an_account",
-                _KILLED,
             ),
         ),
         "payment": (
@@ -161,44 +162,73 @@ PROOFS: Final[Mapping[str, tuple[Effects, tuple[str, ...]]]] = MappingProxyType(
                 "jobs/effects/test_payments.py::test_payments_are_entered_once_and_read_back",
                 "jobs/effects/test_payments.py::test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells",
                 _LOST,
-                _KILLED,
             ),
         ),
         "password": (
             PASSWORD,
-            ("jobs/effects/test_passwords.py::test_a_password_is_set_and_is_shown_as_wanted", _KILLED),
+            ("jobs/effects/test_passwords.py::test_a_password_is_set_and_is_shown_as_wanted",),
         ),
         "random-password": (
             MADE_UP,
             (
                 "jobs/effects/test_passwords.py::test_a_password_is_made_up_and_goes_into_the_file_alone",
                 "jobs/effects/test_passwords.py::test_an_answer_that_is_lost_costs_another_password",
-                _KILLED,
             ),
         ),
         "password-recovery": (
             LETTER,
-            (
-                "jobs/effects/test_passwords.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",
-                _KILLED,
-            ),
+            ("jobs/effects/test_passwords.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",),
         ),
-        "administrators": (READ, _READS),
+        "administrators": (READ, (_ANSWERS,)),
         "services-on-offer": (
             READ,
-            (*_READS, "jobs/effects/test_offers.py::test_what_is_offered_and_what_is_connected"),
+            (_ANSWERS, "jobs/effects/test_offers.py::test_what_is_offered_and_what_is_connected"),
         ),
-        "session-account": (READ, _READS),
-        "blocked": (READ, (*_READS, "jobs/recipes/test_readings.py::test_who_is_blocked_comes_out_of_the_database")),
-        "at-ip": (READ, _READS),
+        "session-account": (READ, (_ANSWERS,)),
+        "blocked": (READ, (_ANSWERS, "jobs/recipes/test_readings.py::test_who_is_blocked_comes_out_of_the_database")),
+        "at-ip": (READ, (_ANSWERS,)),
         "by-sms": (
             READ,
-            (*_READS, "jobs/recipes/test_readings.py::test_a_number_is_read_however_people_write_it"),
+            (_ANSWERS, "jobs/recipes/test_readings.py::test_a_number_is_read_however_people_write_it"),
         ),
-        "call": (ANY, (_KILLED,)),
+        "call": (
+            ANY,
+            (
+                "cli/test_call.py::test_the_vendors_third_recipe_runs_verifies_and_is_taken_back",
+                "cli/test_translate_run.py::test_the_same_effect_as_in_the_shell",
+            ),
+        ),
     }
 )
-"""Of each job: how its effect is known, and the tests that carry it out, by their paths in `tests/`."""
+"""Of each job: how its effect is known, and tests of what is its own, by their paths in `tests/`."""
+
+_UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "balances": (
+            "jobs/effects/test_reversals.py::test_opposite_sums_bring_everything_back_but_the_operations",
+            "jobs/effects/test_reversals.py::test_after_storno_only_the_reversed_operations_are_left",
+            "cli/test_undo.py::test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once",
+        ),
+        "warning-threshold": ("cli/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",),
+        "payment": ("jobs/effects/test_payments.py::test_payments_are_taken_back",),
+        "connect-service": (
+            "jobs/effects/test_creations.py::test_connected_services_are_deleted_and_connected_again",
+        ),
+    }
+)
+"""Tests of the way back that are a job's own."""
+
+
+def whole_way(job: JobKind) -> tuple[str, ...]:
+    """The tests that take the job through plan, run, kill -9, resume and verify, as real processes."""
+    if not job.writes:
+        return (_READS,)
+    return (_WRITES, _PASSWORDS) if job in PASSWORDS else (_WRITES,)
+
+
+def undone(job: JobKind) -> tuple[str, ...]:
+    """The tests that take the job back, or show that it is told why nothing does; none for one that only reads."""
+    return (_WRITES, *_UNDONE.get(job.name, ())) if job.writes else ()
 
 
 _INTRODUCTION: Final = f"""\
@@ -206,9 +236,13 @@ What there is to do. `{PROGRAM} jobs` shows the same, `{PROGRAM} jobs NAME` one 
 written from the catalogue by `make docs`. The numbers are those of the vendor's recipes, and of what integrators do
 besides: 1 to 30 are all of them. Whatever else the REST API can do, [call](#call) does.
 
+The last three columns name tests. Those of the first take a job through plan, run, kill -9 in the middle, resume and
+verify, as real processes against the mock billing; those of the second take it back, and compare the whole database;
+where there is no way back they show that `undo` says so. The third has what is a job's own.
+
 `{PROGRAM} plan JOB …` says what would be done and sends nothing. `run JOB …` shows it, asks, and does it.
-`verify RUN` reads back what the billing has now. `undo RUN` takes it back, and that can be undone too. The kill -9
-test and the crash lab (`{PROGRAM} selftest --job NAME`) carry out every job that writes.
+`verify RUN` reads back what the billing has now. `undo RUN` takes it back, and that can be undone too. The crash lab
+(`{PROGRAM} selftest --job NAME`) carries out every job that writes.
 
 """
 
@@ -222,8 +256,9 @@ def _head(jobs: Sequence[JobKind]) -> Iterator[str]:
     yield "# Jobs"
     yield ""
     yield from _INTRODUCTION.splitlines()
-    yield "| # | job | call | may it be sent twice? | recognised by | verified by | undone by | tests |"
-    yield "|---|---|---|---|---|---|---|---|"
+    told = "# | job | call | may it be sent twice? | recognised by | verified by | undone by"
+    yield f"| {told} | tested: plan, run, kill -9, resume, verify | tested: undo | tested: its own |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     numbered = {number: job for job in jobs for number in job.recipes}
     yield from (_line(str(number), numbered[number]) for number in sorted(numbered))
     yield from (_line("–", job) for job in jobs if not job.recipes)
@@ -239,7 +274,7 @@ def _line(number: str, job: JobKind) -> str:
         effects.recognised,
         effects.verified,
         job.way_back,
-        ", ".join(_link(test) for test in tests),
+        *(", ".join(map(_link, some)) or "–" for some in (whole_way(job), undone(job), tests)),
     ]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

@@ -3,7 +3,7 @@
 import ast
 import json
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,14 +14,16 @@ from billing.client import BillingClient, ClientSettings, Patience
 from billing.database import Database, Dsn
 from billing.mockserver.server import MockBilling
 from cli.beginning import input_of, order_of, said_of
-from cli.catalogue_page import PAGE, PROOFS, page
+from cli.catalogue_page import PAGE, PROOFS, page, undone, whole_way
 from cli.jobs_list import as_object
 from cli.options import Calling, Rows
+from cli.selftest.trials import TRIALS
 from jobs.catalogue import JOBS
 from jobs.kinds import JobKind
 from jobs.services import Services
 from jobs.statements import own_select
 from jobs.work import build
+from tests.cli import test_answers, test_passwords
 from tests.cli.conftest import Typed
 from tests.jobs.making import prepared
 from tests.jobs.recipes.months import first_of
@@ -78,14 +80,29 @@ def test_the_page_has_thirty_recipes_and_each_job() -> None:
         assert sum(line.startswith(f"| {number} | [") for line in lines) == 1
     assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == list(JOBS)
     widths = {line.replace(r"\|", "").count("|") for line in lines if line.startswith("| ") and "tests/" in line}
-    assert widths == {9}
+    assert widths == {11}
 
 
 def test_the_tests_that_it_names_are_there() -> None:
     assert set(PROOFS) == set(JOBS)
     named = {test for _, tests in PROOFS.values() for test in tests}
+    named |= {test for kind in JOBS.values() for test in (*whole_way(kind), *undone(kind))}
     assert sorted(test for test in named if not _is_there(test)) == []
     assert all(tests for _, tests in PROOFS.values())
+
+
+@EACH
+def test_what_takes_a_job_the_whole_way_takes_this_one(kind: JobKind) -> None:
+    """Each of these tests goes through a table of jobs."""
+    tables: dict[str, Collection[str]] = {
+        "cli/test_killed_jobs.py": TRIALS,
+        "cli/test_answers.py": test_answers.CASES,
+        "cli/test_passwords.py": test_passwords.CASES,
+    }
+    named = [test.partition("::")[0] for test in whole_way(kind)]
+    assert named
+    assert [path for path in named if kind.name not in tables[path]] == []
+    assert bool(undone(kind)) is kind.writes
 
 
 def _is_there(test: str) -> bool:

@@ -1,7 +1,8 @@
-"""kill -9 in the middle of every job that writes, as a real process: resumed, verified, and taken back."""
+"""Every job that writes, in real processes: planned, run, killed with -9 in the middle, resumed, verified, undone."""
 
 import shutil
 import signal
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,30 +19,27 @@ from checkpoints.states import State
 from cli.selftest.checking import judge
 from cli.selftest.gathering import books
 from cli.selftest.loading import order
-from cli.selftest.plan import WARNING_THRESHOLD, draw
+from cli.selftest.plan import BALANCES, WARNING_THRESHOLD, draw
 from cli.selftest.trials import TRIALS, Trial
 from cli.selftest.watching import Watched
 from jobs.catalogue import JOBS
 from tests.cli.conftest import PATIENCE, Cli, clean_environment
-from tests.jobs.whole_database import changes, whole
+from tests.jobs.whole_database import Tables, changes, whole
 
 ROWS = 8
 KILLED_AT = 3
 PACING = ("--in-flight", "2", "--settle", "0.1")
 
-NEVER_AS_IT_WAS = frozenset({
-    "balances",
-    "payment",
-    "connect-service",
-    "attribute",
-    "delete-services",
-    "delete-account",
-    "recalculate",
-    "password",
-    "random-password",
-    "password-recovery",
-})  # fmt: skip
-"""Jobs whose undo leaves something behind, or that have none: their own tests tell what."""
+NO_WAY_BACK = frozenset({"recalculate", "delete-account", "password", "random-password", "password-recovery"})
+LEFT_BEHIND = {
+    "balances": {"FINANCE_OPERATIONS"},
+    "payment": {"FINANCE_OPERATIONS"},
+    "connect-service": {"USERS_USLUGA"},
+    "delete-services": {"USERS_USLUGA"},
+}
+"""The tables in which an undo leaves entries, its own or marked as deleted; all others are as they were before."""
+HOW = {"balances": ("--set", "way=opposite"), "payment": ("--set", "way=opposite")}
+"""How entries of money are taken back here; left alone they become a list for the accountant."""
 
 
 @dataclass(slots=True)
@@ -66,6 +64,14 @@ class Arrivals:
                 await self._changed.wait()
 
 
+async def whole_of(file: Path) -> Tables:
+    def read() -> Tables:
+        with Database(Dsn(str(file))) as database:
+            return whole(database)
+
+    return await anyio.to_thread.run_sync(read)
+
+
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A billing with a few subscribers; not to be opened, only copied."""
@@ -79,40 +85,60 @@ def test_every_job_that_writes_is_tried() -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("trial", TRIALS.values(), ids=list(TRIALS))
-async def test_killed_and_resumed(trial: Trial, few: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("trial", "more"),
+    [
+        *(pytest.param(trial, (), id=name) for name, trial in TRIALS.items()),
+        # As it is, a payment whose answer is lost is left to a person, and not taken back then.
+        pytest.param(TRIALS["payment"], ("--set", "recognise=sum"), id="payment-recognised"),
+    ],
+)
+async def test_planned_run_killed_resumed_verified_and_undone(
+    trial: Trial, more: tuple[str, ...], few: Path, tmp_path: Path
+) -> None:
     file = Path(shutil.copyfile(few, tmp_path / "billing.fdb"))
     plan = draw(1, job=trial.job, rows=ROWS, faults="")
     asked = await anyio.to_thread.run_sync(order, tmp_path, plan, file)
     arrivals = Arrivals(trial.called or trial.model)
-    with Database(Dsn(str(file))) as database:
-        before = whole(database)
+    before = await whole_of(file)
     async with running(Dsn(str(file)), middlewares=[arrivals.count]) as billing:
-        billing.latency = 0.1
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": billing.url,
             "CARBON_MIGRATE_DATABASE": str(file),
             "COLUMNS": "200",
         }
         cli = Cli(tmp_path, environment)
+        planned = (await cli("plan", *asked.arguments, *more, "--json")).closing
+        assert planned["states"] == {State.PENDING: len(asked.wanted)}
+        assert changes(before, await whole_of(file)) == {}
+        assert arrivals.number == 0
+        billing.latency = 0.1
         watched = Watched(cli.journal).prepared()
-        async with cli.started("run", *asked.arguments, "--yes", *PACING) as run:
+        async with cli.started("run", *asked.arguments, *more, "--yes", *PACING) as run:
             await arrivals.reach(KILLED_AT)
             run.signal(signal.SIGKILL)
             await run.ended()
         assert watched.glance().in_flight > 0
         billing.latency = 0.0
         ended = await cli("resume", "--yes", "--json", *PACING, may_end_with=(0, 4))
-        verified = await cli("verify", ended.closing["run"], may_end_with=(0, 1, 4))
+        verified = await cli("verify", ended.closing["run"], may_end_with=(0, 4))
         verdict = judge(await books(plan, asked, watched, file, ended.closing["run"], verified.exit))
         assert verdict.problems == ()
         assert verdict.once + verdict.asked == len(asked.wanted)
         assert (verdict.twice, verdict.lost, verdict.foreign) == (0, 0, 0)
         assert trial.may_ask or not verdict.asked
         assert trial.job == WARNING_THRESHOLD or len(asked.wanted) == ROWS
-        if trial.job in NEVER_AS_IT_WAS:
+        undo = ("undo", ended.closing["run"], *HOW.get(trial.job, ()), "--yes", "--json", *PACING)
+        if trial.job in NO_WAY_BACK:
+            await cli(*undo, may_end_with=(2,))
             return
-        undone = await cli("undo", ended.closing["run"], "--yes", "--json", *PACING)
-        assert undone.closing["states"] == {State.ACCEPTED: len(asked.wanted)}
-    with Database(Dsn(str(file))) as database:
-        assert changes(before, whole(database)) == {}
+        undone = (await cli(*undo)).closing
+        # Of two balances of one account the first was overwritten by the second: it is left alone.
+        twice = planned["shared_accounts"] if trial.job == BALANCES else 0
+        states = {State.ACCEPTED: len(asked.wanted) - verdict.asked - twice, State.SKIPPED: twice}
+        assert Counter(undone["states"]) == Counter(states)
+        await cli("verify", undone["run"])
+    left = changes(before, await whole_of(file))
+    # A payment that nobody has decided on may be there.
+    undecided = {"ADMIN_ACCOUNTS"} if verdict.asked else set()
+    assert set(left) - undecided == LEFT_BEHIND.get(trial.job, set())
