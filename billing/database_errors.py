@@ -8,6 +8,7 @@
         ├── StatementRefused    whoever wrote the statement, or a value that does not fit
         │   └── NotASelect      whoever typed it: it is no select, or more than one
         ├── RowsChanged         the operator: the rows are no longer those that a run began with
+        ├── OtherScale          the operator: the billing writes its money in another way than is known here
         └── NoRoom              the operator: the disk of the temporary folder is full
 
 A database that is not a billing's is `billing.errors.NotTheBilling`.
@@ -42,6 +43,10 @@ class NotASelect(StatementRefused):
 
 class RowsChanged(DatabaseError):
     """Raised when a select, read anew to go on, no longer begins with the rows that were taken from it."""
+
+
+class OtherScale(DatabaseError):
+    """Raised when the billing says that its integers per rouble are others than `billing.money.SCALE`."""
 
 
 class NoRoom(DatabaseError):

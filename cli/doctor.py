@@ -22,6 +22,8 @@ from billing import embedded
 from billing.client import BillingClient, Health
 from billing.database import TABLES, Database
 from billing.errors import BillingError
+from billing.money import SCALE
+from billing.scale import check_scale
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
 from cli.beginning import unfinished
@@ -219,3 +221,16 @@ def _look_into(database: Database, checklist: Checklist) -> None:
             checklist.good(
                 "charset", f"{shown(database.dsn.charset)}; can you read this name? {escape(plain(sample[0]))}"
             )
+        with checklist.trying("money"):
+            _scale(database, checklist)
+
+
+def _scale(database: Database, checklist: Checklist) -> None:
+    if check_scale(database):
+        checklist.good("money", f"{count(SCALE)} in the database are one rouble, as row 1 of VPN_CONST says")
+    else:
+        checklist.note(
+            "money",
+            f"row 1 of VPN_CONST cannot be read; {count(SCALE)} in the database are taken for one rouble: compare a "
+            "balance with what the billing shows before you rely on it",
+        )

@@ -12,8 +12,10 @@ import structlog
 from billing.client import BillingClient, Health
 from billing.database import Database
 from billing.listening import Listener
+from billing.money import SCALE
 from billing.recorder import open_recorder
 from billing.recording import RecordingBroken
+from billing.scale import check_scale
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.errors import CommandRefused
@@ -45,7 +47,7 @@ async def open_billing(settings: Settings, record: Path | None = None) -> AsyncI
     """The billing that the settings name, once both its API and, where one is set, its database have answered.
 
     Every exchange is recorded into `record`, where one is named. Raises `SettingsRefused`, `RecordingExists`, and
-    what `BillingClient.health` and `Database.connect` raise.
+    what `BillingClient.health`, `Database.connect` and `check_scale` raise.
     """
     dsn = settings.dsn
     async with _recording(record, settings) as listener, BillingClient(settings.client, listener=listener) as client:
@@ -53,12 +55,19 @@ async def open_billing(settings: Settings, record: Path | None = None) -> AsyncI
         database = None if dsn is None else Database(dsn)
         try:
             if database is not None:
-                await anyio.to_thread.run_sync(database.connect)
+                await anyio.to_thread.run_sync(_connected, database)
             yield Billing(Services(client, database), health)
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(database.close)
+
+
+def _connected(database: Database) -> None:
+    """Connect, and see that its sums are read right before anybody reads one."""
+    database.connect()
+    if not check_scale(database):
+        log.warning("the database does not say how it scales its money: taken as usual", scale=SCALE)
 
 
 @asynccontextmanager

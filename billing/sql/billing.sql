@@ -6,6 +6,10 @@ select trim(r.rdb$relation_name)
 from rdb$relations r
 where r.rdb$relation_name in ('ABONENTS', 'ADMIN_ACCOUNTS', 'FINANCE_OPERATIONS')
 
+-- name: scale
+-- The integers of the database that are one rouble [S].
+select const_value from vpn_const where const_id = 1
+
 -- name: length_of_column
 -- How many characters a text column holds.
 select f.rdb$character_length

@@ -1,10 +1,12 @@
 """`doctor`, `mock` and `demo`."""
 
 import re
+from pathlib import Path
 
 import anyio
 import pytest
 
+from billing.database import Dsn, attach
 from tests.cli.conftest import Place
 
 
@@ -26,6 +28,33 @@ async def test_doctor_says_what_is_wrong_and_goes_on(place: Place) -> None:
     assert "✓ journal" in said
     assert "2 in the way of a run" in said
     assert "do-not-show" not in said
+
+
+async def test_a_billing_with_another_scale_of_money_is_left_alone(place: Place) -> None:
+    balances = place.balances(2)
+    _execute(place.file, "update vpn_const set const_value = '1000000' where const_id = 1")
+    for command in ("run", "plan"):
+        ended = await place.cli(command, "balances", balances.path, may_end_with=(2,))
+        assert "by row 1 of its VPN_CONST a rouble is '1000000'" in ended.words
+    assert place.traffic.arrived == 0
+    said = " ".join((await place.cli("doctor", may_end_with=(2,))).out.split())
+    assert "✗ money" in said
+    assert "1 in the way of a run" in said
+
+
+async def test_a_billing_that_does_not_tell_its_scale_is_taken_as_usual(place: Place) -> None:
+    balances = place.balances(2)
+    _execute(place.file, "delete from vpn_const")
+    ended = await place.cli("run", "balances", balances.path, "--yes")
+    assert "the database does not say how it scales its money" in ended.words
+    assert "! money row 1 of VPN_CONST cannot be read" in " ".join((await place.cli("doctor")).out.split())
+
+
+def _execute(file: Path, sql: str) -> None:
+    connection = attach(Dsn(str(file)))
+    connection.execute_immediate(sql)
+    connection.commit()
+    connection.close()
 
 
 async def test_a_mock_is_made_once_and_served(place: Place) -> None:
