@@ -22,7 +22,7 @@ from cli.errors import CommandRefused
 from cli.exits import Exit, exit_of
 from cli.names import PROGRAM
 from cli.options import Consent
-from cli.preview import Plan, bad_rows, plan_of, preview, tell_notes
+from cli.preview import Plan, bad_rows, first_refusals, plan_of, preview, refused_rows, tell_notes
 from cli.report import Closing, closing_screen, refused_export
 from cli.screen import Screen, nobody_to_ask
 from cli.sessions import Billing, how_often
@@ -267,12 +267,22 @@ class Going:
             stopped=error or stopped or None,
             error=error,
         )
+        if totals.refused and self._was_streamed:
+            # Nobody has seen them: there was no preview.
+            first = await first_refusals(self._run, self._journal)
+            self._screen.result(refused_rows(first, totals.refused, refused_export(self._run)), good=False)
         log.info("ended", exit=int(code), calls=sent.calls, why=plain(closing.stopped or "nothing is left to send"))
         screen = await closing_screen(closing, self._run, self._journal)
         self._screen.result(screen, good=code is Exit.DONE)
         if ending.shown is not None:
             self._screen.result(ending.shown)
         return closing
+
+    @property
+    def _was_streamed(self) -> bool:
+        """Whether sending began before the list was complete."""
+        approved, frozen = self._run.approved_at, self._run.frozen_at
+        return approved is not None and (frozen is None or approved < frozen)
 
     async def _wound_up(self, totals: Totals) -> Ending:
         """What is left to do when nothing is left to send."""

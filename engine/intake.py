@@ -127,10 +127,11 @@ def _next(pages: Iterator[RowPage]) -> RowPage | None:
 def judge_for(run: Run, *, repeatable: bool, enter: Enter) -> Judge:
     """The judge of a run's rows: what must not be entered twice is held against all that the journal has."""
     wanted = Enter.AGAIN if repeatable else enter
+    against_same = _against_same_input if run.approved_at is None else _against_what_stays
 
     def judge(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
         own = next((twin for twin in twins if twin.run == run.name), None)
-        return against_earlier(item, twins, run.target, wanted) if own is None else _against_same_input(item, own)
+        return against_earlier(item, twins, run.target, wanted) if own is None else against_same(item, own)
 
     return judge
 
@@ -147,6 +148,14 @@ def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal:
         item.row,
         conflict=item.key,
     )
+
+
+def _against_what_stays(item: NewItem, twin: Twin) -> NewItem | Refusal:
+    """The same where sending has begun: the earlier row may be in the billing by now, so it alone counts."""
+    verdict = _against_same_input(item, twin)
+    if isinstance(verdict, NewItem):
+        return verdict
+    return replace(verdict, reason=f"{verdict.reason}; that one stays in the run, this one is left out")
 
 
 def against_earlier(item: NewItem, twins: Sequence[Twin], target: str, enter: Enter) -> NewItem | Refusal:

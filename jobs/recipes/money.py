@@ -84,7 +84,7 @@ PAYMENT: Final = JobKind(
             "number of the payment's document: with it several payments of one subscriber are several entries; a "
             "column of another name is given with --map document=COLUMN",
             "",
-            parse=at_most(_LONGEST_NUMBER),
+            parse=a_text(_LONGEST_NUMBER),
             columns=(),
         ),
         Parameter(

@@ -1,9 +1,13 @@
 """A whole run, and what keeps a second one from doing the same again."""
 
 from decimal import Decimal
+from pathlib import Path
 
+import anyio
+import anyio.to_thread
 from aiohttp import web
 
+from billing.database import Dsn, attach
 from checkpoints.records import NewRun
 from tests.cli.conftest import Place
 
@@ -122,6 +126,40 @@ async def test_a_job_without_a_file_streams_out_of_the_database(place: Place) ->
         "run", "warning-threshold", "--set", "folder=89", "--set", "amount=-77", "--yes", "--json"
     )
     assert again.closing["states"] == {"skipped": subscribers}
+
+
+async def test_rows_that_contradict_each_other_in_a_stream_are_named_and_none_is_sent_twice(place: Place) -> None:
+    """Pages have a thousand rows: the second says otherwise, or again, what the first has said."""
+    await anyio.to_thread.run_sync(_said_twice, place.file)
+    select = "select id, abonent_id, amount from said_twice"
+    arguments = ("--yes", "--json", "--no-canary", "--in-flight", "16")
+    ended = await place.cli("run", "balances", "--sql", select, *arguments, may_end_with=(1,))
+    assert ended.closing["states"] == {"accepted": 900, "skipped": 200}
+    assert ended.closing["refused"] == 700
+    assert "contradicts an earlier row: the same key with 5.00 there and 6.00 here; that one stays" in ended.words
+    assert "… and 680 more: carbon-migrate export" in ended.words
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (900, Decimal(4500), 1)
+    (run,) = await place.runs()
+    assert run.approved_at is not None
+    assert run.frozen_at is not None
+    assert run.approved_at < run.frozen_at
+
+
+def _said_twice(file: Path) -> None:
+    connection = attach(Dsn(str(file)))
+    connection.execute_immediate(
+        "create table said_twice (id integer not null primary key, abonent_id int, amount int)"
+    )
+    connection.commit()
+    cursor = connection.cursor()
+    cursor.execute("select first 900 id from abonents where is_folder = 0 and deleted = 0 order by id")
+    ids = [key for (key,) in cursor.fetchall()]
+    said = [*((key, 5) for key in ids), *((key, 6) for key in ids[:700]), *((key, 5) for key in ids[700:])]
+    for number, (key, amount) in enumerate(said, 1):
+        cursor.execute("insert into said_twice (id, abonent_id, amount) values (?, ?, ?)", (number, key, amount))
+    connection.commit()
+    connection.close()
 
 
 async def test_rows_that_the_billing_rejects_end_with_1_and_their_reasons(place: Place) -> None:

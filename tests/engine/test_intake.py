@@ -32,7 +32,8 @@ def judged(
     amount: str, *twins: Twin, repeatable: bool = False, enter: Enter = Enter.ONCE
 ) -> tuple[NewItem, NewItem | Refusal]:
     item = replace(row("1", amount), line=7)
-    return item, judge_for(A_RUN, repeatable=repeatable, enter=enter)(item, twins)
+    unsent = replace(A_RUN, approved_at=None)
+    return item, judge_for(unsent, repeatable=repeatable, enter=enter)(item, twins)
 
 
 # ---- the judge, within one input ---------------------------------------------------------------------------------
@@ -54,6 +55,17 @@ def test_the_same_key_with_another_amount_is_refused_as_a_conflict() -> None:
     assert verdict == Refusal(
         7, None, item.label, "contradicts line 2: the same key with 5.00 there and 6.00 here", item.row, conflict="1"
     )
+
+
+def test_where_sending_has_begun_the_earlier_row_alone_counts() -> None:
+    assert A_RUN.approved_at is not None
+    item = replace(row("1", "6.00"), line=7)
+    verdict = judge_for(A_RUN, repeatable=False, enter=Enter.ONCE)(item, [twin("5.00")])
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason.endswith("6.00 here; that one stays in the run, this one is left out")
+    same = judge_for(A_RUN, repeatable=False, enter=Enter.ONCE)(item, [twin("6.00")])
+    assert isinstance(same, NewItem)
+    assert same.skip_reason == "a duplicate in the input: the same key and amount as line 2"
 
 
 def test_where_there_are_no_lines_it_is_an_earlier_row() -> None:
