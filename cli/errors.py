@@ -1,6 +1,11 @@
-"""What the command line itself refuses, besides what the other rooms raise."""
+"""What the command line itself refuses, besides what the other rooms raise, and the exit code of each."""
 
+from typing import Final
+
+from billing.errors import BillingError
+from checkpoints.errors import ForbiddenTransition, JournalError
 from cli.exits import Exit
+from engine.errors import CountsDiffer, EngineError, LookUpFailed
 
 
 class CommandRefused(Exception):
@@ -16,3 +21,20 @@ class CommandRefused(Exception):
 
 class SettingsRefused(CommandRefused):
     """Raised when the settings cannot be used: a missing one, an unknown key, a value of the wrong kind."""
+
+
+OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
+"""What an operator can cause or mend: told in a sentence, never as a traceback."""
+
+
+def code_of(error: Exception) -> Exit:
+    """The exit code of an error that is known."""
+    match error:
+        case CommandRefused():
+            return error.code
+        case CountsDiffer() | ForbiddenTransition():
+            return Exit.FAULT
+        case LookUpFailed():
+            return Exit.STOPPED
+        case _:
+            return Exit.REFUSED

@@ -14,8 +14,6 @@ from typing import Annotated, Any, Final, TypeVar
 import anyio
 import typer
 
-from billing.errors import BillingError
-from checkpoints.errors import ForbiddenTransition, JournalError
 from cli import (
     answers,
     commands,
@@ -35,19 +33,18 @@ from cli import (
 )
 from cli.asking_secrets import asked_for
 from cli.beginning import enter_of, input_of, order_of, said_of
-from cli.errors import CommandRefused
+from cli.errors import OPERATOR_ERRORS, CommandRefused, code_of
 from cli.exits import Exit
 from cli.jobfile import command as jobfile
-from cli.jobfile.command import TOML
+from cli.jobfile.reading import TOML
 from cli.logs import logging_to
 from cli.names import PROGRAM
-from cli.options import Calling, Consent, Flags, Pacing, Rows, Voice, grouped
+from cli.options import Calling, Consent, Flags, Pacing, Rows, Voice, grouped, names_of, typed
 from cli.report import Closing, closing_object
 from cli.screen import Screen
 from cli.selftest import command as selftest
 from cli.settings import Settings, load
 from cli.translate import command as translate
-from engine.errors import CountsDiffer, EngineError, LookUpFailed
 from jobs.undoing import UNDO
 
 Result = TypeVar("Result")
@@ -67,8 +64,8 @@ recordings.register(mock.app)
 selftest.register(app)
 translate.register(app)
 
-OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
-"""What an operator can cause or mend: told in a sentence, never as a traceback."""
+CONTINUING: Final = frozenset({"job", "file", "corrects", "record"}) | names_of(Rows, Consent, Pacing, Flags, Voice)
+"""What `--continue` heeds, by parameter; all else the run remembers."""
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
 RecordFile = Annotated[
@@ -116,19 +113,6 @@ def main() -> None:
         sys.exit(_fault(error, None, Screen()))
 
 
-def code_of(error: Exception) -> Exit:
-    """The exit code of an error that is known."""
-    match error:
-        case CommandRefused():
-            return error.code
-        case CountsDiffer() | ForbiddenTransition():
-            return Exit.FAULT
-        case LookUpFailed():
-            return Exit.STOPPED
-        case _:
-            return Exit.REFUSED
-
-
 # ---- commands ---------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +128,7 @@ def _program(
 @app.command()
 @grouped
 def run(  # noqa: PLR0913 - each is a flag or a group of them
+    context: typer.Context,
     job: Annotated[
         str, typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")
     ],
@@ -177,26 +162,25 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     voice: Voice,
 ) -> None:
     """Show what a job will do, ask, and do it; every row is remembered and can be taken up again."""
+    said = typed(context)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         if corrects is not None:
-            if set_ or ask or again or another_billing:
-                raise CommandRefused(
-                    f"--set, --ask, --again and --another-billing: run {corrects} remembers what it was told; leave "
-                    "them out"
-                )
-            if output is not None:
-                raise CommandRefused(f"-o {output}: run {corrects} remembers where its answers go; leave it out")
+            if ignored := [words for name, words in said.items() if name not in CONTINUING]:
+                raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")
             return await commands.go_on(
                 corrects, job, input_of(file, rows), settings, pacing.policy, consent, screen, record=record
             )
         if job.endswith(TOML):
-            return await jobfile.run(job, settings, pacing, consent, screen, record=record)
-        said = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
+            return await jobfile.run(job, settings, pacing, consent, screen, typed=said, record=record)
+        values = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
         enter = enter_of(again=again, another_billing=another_billing)
-        order = order_of(job, input_of(file, rows), said, enter)
+        order = order_of(job, input_of(file, rows), values, enter)
         if save is not None:
-            return jobfile.saved(order, save, screen, force=force)
+            wish = jobfile.wish_of(order, output, consent, pacing, said)
+            return jobfile.saved(wish, save, screen, force=force)
+        if force:
+            raise CommandRefused("--force overwrites the file of --save, and none is named: leave it out")
         return await commands.run(order, settings, pacing.policy, consent, screen, record=record, output=output)
 
     _close(flags, voice, job, work)
@@ -205,7 +189,10 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
 @app.command()
 @grouped
 def plan(  # noqa: PLR0913 - each is a flag or a group of them
-    job: Annotated[str, typer.Argument(metavar="JOB", help=f"What to do; `{PROGRAM} jobs` lists all.")],
+    context: typer.Context,
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")
+    ],
     file: Annotated[str | None, typer.Argument(metavar="FILE", help="The rows; - for standard input.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
@@ -223,14 +210,15 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
     voice: Voice,
 ) -> None:
     """Say what a run would do, from reading the billing: nothing is sent, and no real run is touched."""
+    said = typed(context)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         try:
             if job.endswith(TOML):
-                return await jobfile.plan(job, out, settings, screen)
-            said = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
+                return await jobfile.plan(job, out, settings, screen, typed=said)
+            values = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
             enter = enter_of(again=again, another_billing=another_billing)
-            order = order_of(job, input_of(file, rows), said, enter)
+            order = order_of(job, input_of(file, rows), values, enter)
             return await planning.plan(order, out, settings, screen)
         except OPERATOR_ERRORS as error:
             if voice.as_json:

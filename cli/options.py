@@ -1,9 +1,9 @@
 """The flags that several commands share, in groups; `grouped` lets a command take a whole group as one parameter."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 
@@ -11,6 +11,7 @@ import typer
 
 from cli import names
 from cli.errors import CommandRefused
+from cli.texts import plain
 from engine.budget import LAST, LEAST, error_limit
 from engine.hours import hours_of
 from engine.policy import Policy
@@ -263,13 +264,31 @@ class Pacing:
         )
 
 
-def with_file(pacing: Pacing, said: Mapping[str, object]) -> Pacing:
-    """The pacing with what a job file says where the command line says nothing. Raises `CommandRefused`."""
-    silent = Pacing()
-    kept = {
-        name: _of_file(name, value) for name, value in said.items() if getattr(pacing, name) == getattr(silent, name)
+def with_file(pacing: Pacing, said: Mapping[str, object], typed: Collection[str] = ()) -> Pacing:
+    """The pacing with what a job file says, less what was `typed`, which goes before it. Raises `CommandRefused`."""
+    # A window that is fixed would make nothing of the bound that was typed for it.
+    over = {*typed, "in_flight"} if "max_in_flight" in typed else {*typed}
+    return replace(pacing, **{name: _of_file(name, value) for name, value in said.items() if name not in over})
+
+
+def names_of(*groups: type[Any]) -> frozenset[str]:
+    """The parameters of these groups of flags."""
+    return frozenset(one.name for group in groups for one in fields(group))
+
+
+def typed(context: typer.Context) -> dict[str, str]:
+    """What stands on the command line itself, by parameter, each as people call it: `--set`, `FILE (other.csv)`."""
+    return {
+        one.name: _called(one, context.params.get(one.name))
+        for one in context.command.params
+        if one.name and (source := context.get_parameter_source(one.name)) and source.name == "COMMANDLINE"
     }
-    return replace(pacing, **kept)
+
+
+def _called(parameter: Any, value: object) -> str:  # noqa: ANN401 - a class of typer's that it does not hand out
+    if parameter.param_type_name == "argument":
+        return f"{parameter.metavar} ({plain(value)})"
+    return str(max(parameter.opts, key=len))
 
 
 _WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -281,12 +300,25 @@ def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - the field says 
     wanted = hints[name]
     kinds = tuple(one for one in get_args(wanted) if one is not type(None)) or (wanted,)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value)
     if str in kinds and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise CommandRefused(f"{name}: {' or '.join(_WORDS[one] for one in kinds)} is expected, not {value!r}")
+    _check_bounds(name, value)
     return value
+
+
+def _check_bounds(name: str, value: object) -> None:
+    """Hold a value of `[run]` against the bounds of its flag. Raises `CommandRefused`."""
+    option = get_type_hints(Pacing, include_extras=True)[name].__metadata__[0]
+    if option.min is None or not isinstance(value, int | float):
+        return
+    most = inf if option.max is None else option.max
+    # Not a number compares false to everything.
+    if not option.min <= value <= most:
+        above = "" if option.max is None else f" and {option.max:,} at most"
+        raise CommandRefused(f"{name}: {value:g} is out of bounds: {option.min:g} at least{above}")
 
 
 def _read(flag: str, text: str, reader: Callable[[str], Value]) -> Value:

@@ -1,5 +1,6 @@
 """The commands on job files: `run FILE.toml`, `plan FILE.toml`, and `run … --save FILE.toml`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -7,31 +8,54 @@ import anyio.to_thread
 
 from cli import planning
 from cli.beginning import Order
+from cli.errors import CommandRefused
 from cli.exits import Exit
-from cli.jobfile.reading import JobFile, read
+from cli.jobfile.reading import PACING, TOML, JobFile, read
 from cli.jobfile.steps import Manner, run_file
-from cli.jobfile.writing import save
-from cli.options import Consent, Pacing, with_file
+from cli.jobfile.writing import Wish, save
+from cli.names import PROGRAM
+from cli.options import Calling, Consent, Flags, Pacing, Rows, Voice, names_of, with_file
 from cli.report import Closing
 from cli.screen import Screen
 from cli.settings import Settings
-from cli.texts import shown
+from cli.texts import plain, shown
 
-TOML: Final = ".toml"
-"""Ends the name of a job file, and no job's."""
+BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, Flags, Voice)
+"""What may be typed beside a job file, by parameter: it holds for all steps, or is no business of the file."""
+
+SAVED: Final = frozenset({"job", "file", "set_", "again", "output", "skip_bad"}) | names_of(Rows, Calling, Pacing)
+"""What a job file has a place for."""
+
+SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
+"""What tells how a job file is saved."""
 
 
-async def run(
-    name: str, settings: Settings, pacing: Pacing, consent: Consent, screen: Screen, *, record: Path | None
+async def run(  # noqa: PLR0913 - what the command line says, a thing each
+    name: str,
+    settings: Settings,
+    pacing: Pacing,
+    consent: Consent,
+    screen: Screen,
+    *,
+    typed: Mapping[str, str],
+    record: Path | None,
 ) -> Closing:
-    """Take the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises."""
+    """Take the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
+
+    `typed` is what the command line says, by parameter; what would be ignored of it is refused.
+    """
+    _refuse_ignored(name, typed)
     file = await _read(name)
-    manner = Manner(with_file(pacing, file.pacing).policy, consent, record)
+    manner = Manner(with_file(pacing, file.pacing, typed).policy, consent, record)
     return await run_file(file, settings, manner, screen)
 
 
-async def plan(name: str, out: Path | None, settings: Settings, screen: Screen) -> Exit:
-    """Say what each step would do; a later one is planned as if those before it had done nothing yet."""
+async def plan(name: str, out: Path | None, settings: Settings, screen: Screen, *, typed: Mapping[str, str]) -> Exit:
+    """Say what each step would do; a later one is planned as if those before it had done nothing yet.
+
+    `typed` is what the command line says, by parameter; what would be ignored of it is refused.
+    """
+    _refuse_ignored(name, typed)
     file = await _read(name)
     worst = Exit.DONE
     for step in file.steps:
@@ -41,12 +65,38 @@ async def plan(name: str, out: Path | None, settings: Settings, screen: Screen) 
     return worst
 
 
-def saved(order: Order, path: Path, screen: Screen, *, force: bool) -> Closing:
-    """Write the order as a job file. Raises `CommandRefused`."""
-    save(order, path, force=force)
+def wish_of(order: Order, output: Path | None, consent: Consent, pacing: Pacing, typed: Mapping[str, str]) -> Wish:
+    """All of a command line that is to be saved. Raises `CommandRefused` for what a job file has no place for."""
+    if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
+        raise CommandRefused(
+            f"a job file has no place for {', '.join(names)}: leave {_them(names)} out here, and type {_them(names)} "
+            f"with {PROGRAM} run FILE{TOML}"
+        )
+    return Wish(
+        order, output, consent.skip_bad, {name: getattr(pacing, name) for name in sorted(PACING & typed.keys())}
+    )
+
+
+def saved(wish: Wish, path: Path, screen: Screen, *, force: bool) -> Closing:
+    """Write it as a job file. Raises `CommandRefused`."""
+    save(wish, path, force=force)
     screen.result(f"Saved as {shown(path)}; nothing was sent. Run it with: carbon-migrate run {shown(path)}")
-    return Closing(Exit.DONE, job=order.kind.name)
+    return Closing(Exit.DONE, job=wish.order.kind.name)
+
+
+def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
+    """Refuse what would change nothing: whoever typed it believes that it does."""
+    if names := [words for name, words in typed.items() if name not in BESIDE]:
+        raise CommandRefused(
+            f"{plain(file)} says itself what is done, and {', '.join(names)} would be ignored: nothing was sent.\n"
+            f"Leave {_them(names)} out, or let a step say it: docs/job-files.md has all keys"
+        )
+
+
+def _them(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
 
 
 async def _read(name: str) -> JobFile:
-    return await anyio.to_thread.run_sync(read, Path.cwd() / name)
+    # However its path is typed it is the same file, and so are the files beside it.
+    return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve()))

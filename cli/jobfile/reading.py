@@ -1,7 +1,7 @@
 """Reading a job file: its schema, every fault with line and column, and each step as an order."""
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from pathlib import Path
@@ -16,9 +16,13 @@ from cli.options import Pacing, with_file
 from cli.texts import plain
 from engine.sources.charset import AUTO
 from jobs.call import YES, chain_text
+from jobs.catalogue import JOBS
 from jobs.errors import ParameterRefused
 from jobs.inputs import STDIN, Input
 from jobs.kinds import nearest
+
+TOML: Final = ".toml"
+"""Ends the name of a job file, and no job's."""
 
 FORMAT: Final = 1
 STEP: Final = "step"
@@ -73,7 +77,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A job file whose every step could begin; `pacing` is what its `[run]` says."""
+    """A job file whose every step could begin; `pacing` is what its `[run]` says.
+
+    Its runs know it again by its `path`.
+    """
 
     path: Path
     pacing: Mapping[str, object]
@@ -119,16 +126,35 @@ class _Reader:
         if not isinstance(pacing, dict):
             raise self._refused((RUN,), f"{RUN}: a table is expected, as [{RUN}]")
         self._known((RUN,), pacing, PACING, f"[{RUN}]")
+        self._check_pacing(pacing)
+        steps = content.get(STEP, [])
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
+            raise self._refused((STEP,), f"there is no step: begin one with [[{STEP}]] and name its job")
+        self._check_standard_input(steps)
+        read_steps = tuple(self._step(number, step) for number, step in enumerate(steps))
+        return JobFile(self._path, pacing, read_steps)
+
+    def _check_pacing(self, pacing: Mapping[str, object]) -> None:
         for name, value in pacing.items():
             try:
                 with_file(Pacing(), {name: value})
             except CommandRefused as error:
                 raise self._refused((RUN, name), str(error)) from error
-        steps = content.get(STEP, [])
-        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
-            raise self._refused((STEP,), f"there is no step: begin one with [[{STEP}]] and name its job")
-        read_steps = tuple(self._step(number, step) for number, step in enumerate(steps))
-        return JobFile(self._path, pacing, read_steps)
+        try:
+            _ = with_file(Pacing(), pacing).policy
+        except CommandRefused as error:
+            # The engine's words begin with the flag: `--stop-after-errors: …`.
+            flag = str(error).partition(":")[0].partition(" ")[0]
+            raise self._refused((RUN, flag.removeprefix("--").replace("-", "_")), str(error)) from error
+
+    def _check_standard_input(self, steps: Sequence[Mapping[str, object]]) -> None:
+        piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
+        if len(piped) > 1:
+            raise self._refused(
+                (STEP, piped[1], "file"),
+                f"step {piped[0] + 1} reads standard input, and it can be read but once: let step {piped[1] + 1} "
+                "read a file",
+            )
 
     def _step(self, index: int, step: Mapping[str, object]) -> Step:
         way: Way = (STEP, index)
@@ -171,7 +197,7 @@ class _Reader:
         )
 
     def _said(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
-        said = _table(step.get("set"))
+        said = self._beside(str(step.get("job", "")), _table(step.get("set")))
         of_call = {
             "model": str(step.get("model", "")),
             "chain": chain_text(_texts(step.get("chain"))) if "chain" in step else "",
@@ -183,6 +209,14 @@ class _Reader:
         if twice is not None:
             raise self._refused((*way, "set", twice), f"{twice} is given twice: in the step, and in its set")
         return {**said, **{name: value for name, value in of_call.items() if value}}
+
+    def _beside(self, job: str, said: Mapping[str, str]) -> dict[str, str]:
+        """The parameters, with the files that a job makes sought beside the job file, as its inputs are."""
+        made = {one.name for one in (JOBS[job].parameters if job in JOBS else ()) if one.makes_file}
+        return {
+            name: str(self._path.parent.absolute() / Path(value).expanduser()) if name in made and value else value
+            for name, value in said.items()
+        }
 
     def _meant(self, way: Way, step: Mapping[str, object], error: str) -> Way:
         """The key that an error is about: it begins with the name of a parameter, or names a flag."""

@@ -1,6 +1,7 @@
 """`run … --save FILE.toml`: a job file from what was typed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import tomli_w
 
 from cli.beginning import Order
 from cli.errors import CommandRefused
-from cli.jobfile.reading import FORMAT, STEP
+from cli.jobfile.reading import FORMAT, RUN, STEP, TOML
 from cli.texts import plain
 from engine.intake import Enter
 from engine.sources.charset import AUTO
@@ -16,15 +17,30 @@ from jobs.call import CALL, OWN, YES
 from jobs.inputs import STDIN
 
 
-def save(order: Order, path: Path, *, force: bool) -> None:
-    """Write the order as a job file of one step; nothing is run.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """All of a command line that a job file has a place for; `pacing` has what was typed, by the keys of `[run]`."""
+
+    order: Order
+    output: Path | None
+    skip_bad: bool
+    pacing: Mapping[str, object]
+
+
+def save(wish: Wish, path: Path, *, force: bool) -> None:
+    """Write it as a job file of one step; nothing is run.
 
     Raises `CommandRefused` for a file that is there, one that cannot be written, and for secrets.
     """
+    order = wish.order
+    if path.suffix != TOML:
+        raise CommandRefused(
+            f"{plain(path)}: the name of a job file ends in {TOML}, or `run` would take it for a job"
+        )
     secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
     if secret is not None:
         raise CommandRefused(f"{secret} is a secret: no job file keeps one. Let a column of the rows say it")
-    text = _text(_step(order, path.absolute().parent))
+    text = _text(wish.pacing, _step(wish, path.absolute().parent))
     try:
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -34,20 +50,25 @@ def save(order: Order, path: Path, *, force: bool) -> None:
         raise CommandRefused(f"{plain(path)} cannot be written: {error.strerror}") from error
 
 
-def _text(step: Mapping[str, object]) -> str:
+def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
     """A step as people write one: its tables behind it, each under a head of its own."""
     plain_keys = {name: value for name, value in step.items() if not isinstance(value, dict)}
-    parts = [tomli_w.dumps({"format": FORMAT}), f"[[{STEP}]]\n{tomli_w.dumps(plain_keys, multiline_strings=True)}"]
+    parts = [tomli_w.dumps({"format": FORMAT, **({RUN: pacing} if pacing else {})})]
+    parts += [f"[[{STEP}]]\n{tomli_w.dumps(plain_keys, multiline_strings=True)}"]
     parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in step.items() if isinstance(table, dict)]
     return "\n".join(parts)
 
 
-def _step(order: Order, folder: Path) -> dict[str, object]:
-    rows, own = order.rows, {one.name: one for one in OWN}
+def _step(wish: Wish, folder: Path) -> dict[str, object]:
+    order, rows, own = wish.order, wish.order.rows, {one.name: one for one in OWN}
     step: dict[str, object] = {"job": order.kind.name, "file": _beside(rows.file, folder), "sql": rows.sql}
     step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
     step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
-    said = {**order.parameters, **rows.values}
+    made = {one.name for one in order.kind.parameters if one.makes_file}
+    said = {
+        name: _beside(value, folder) if name in made else value
+        for name, value in {**order.parameters, **rows.values}.items()
+    }
     if order.kind.name == CALL:
         step |= {
             "model": said["model"],
@@ -57,8 +78,9 @@ def _step(order: Order, folder: Path) -> dict[str, object]:
             "look_up": said["look_up"],
         }
         said = {name: value for name, value in said.items() if name not in own}
-    step["again"] = order.enter is Enter.AGAIN
-    step["another_billing"] = order.enter is Enter.PER_BILLING
+    step["output"] = _beside(str(wish.output.absolute()), folder) if wish.output else ""
+    step |= {"again": order.enter is Enter.AGAIN, "another_billing": order.enter is Enter.PER_BILLING}
+    step["skip_bad"] = wish.skip_bad
     defaults = {one.name: one.default for one in order.kind.parameters}
     step["map"] = dict(rows.mapping)
     step["set"] = {name: value for name, value in said.items() if value != (defaults.get(name) or "")}

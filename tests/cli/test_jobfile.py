@@ -1,12 +1,18 @@
-"""Job files: checked with line and column, run step by step, taken up where they stood, and written."""
+"""Job files: checked with line and column, planned, written, and what may be typed beside one."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from checkpoints.states import State
+from cli.jobfile.reading import PACING, read
+from cli.options import Pacing, with_file
+from engine.budget import Percent
+from engine.hours import hours_of
+from engine.policy import Policy
 from tests.cli.conftest import Place, Typed
 
 STEPS = """\
@@ -27,6 +33,9 @@ job = "balances"
 file = "data/balances.csv"
 map = {amount = "К зачислению"}
 """
+
+
+TWICE_PIPED = '[[step]]\njob = "balances"\nfile = "-"\n[[step]]\njob = "payments"\nfile = "-"\n'
 
 
 def job_file(place: Place, text: str = STEPS, name: str = "night.toml") -> Path:
@@ -62,6 +71,14 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
         ),
         ('[[step]]\njob = "operator"\nset = {operator = 1.5}\n', ["line 3, column 1", "a table of texts"]),
         ('[run]\nrate = "fast"\n[[step]]\njob = "operator"\n', ["line 2, column 1", "rate: a number is expected"]),
+        (
+            '[run]\nrate = -1\n[[step]]\njob = "operator"\n',
+            ["line 2, column 1", "--rate -1: calls a second, above 0"],
+        ),
+        ('[run]\nhours = "night"\n', ["line 2, column 1", "'night' are no hours"]),
+        ("[run]\nin_flight = 0\n", ["line 2, column 1", "in_flight: 0 is out of bounds: 1 at least and"]),
+        ("[run]\nsettle = -1\n", ["line 2, column 1", "settle: -1 is out of bounds: 0 at least"]),
+        (TWICE_PIPED, ["line 6, column 1", "step 1 reads standard input, and it can be read but once"]),
         ("[run]\nrates = 5\n", ["line 2, column 1", "no key 'rates'", "did you mean 'rate'?"]),
         (
             '[[step]]\njob = "call"\nmodel = "Users"\nchain = ["set {a: 1}"]\n',
@@ -174,8 +191,166 @@ async def test_a_saved_file_names_its_rows_from_its_own_folder(place: Place) -> 
     }
 
 
+PACED: Mapping[str, tuple[str, object]] = {
+    "in_flight": ("3", 3),
+    "max_in_flight": ("64", 64),
+    "rate": ("2.5", 2.5),
+    "hours": ("01:00-06:00", "01:00-06:00"),
+    "max_stack": ("7", 7),
+    "max_latency": ("1.5", 1.5),
+    "throttle_sql": ("select 1 from rdb$database", "select 1 from rdb$database"),
+    "throttle_above": ("5", 5.0),
+    "min_disk": ("9", 9),
+    "stop_after_errors": ("1%", "1%"),
+    "limit_money": ("1000", "1000"),
+    "settle": ("30", 30.0),
+}
+
+
+def test_all_that_was_typed_and_has_a_place_is_saved(typed: Typed, tmp_path: Path) -> None:
+    assert {*PACED, "no_canary"} == PACING
+    flags = [word for name, (text, _) in PACED.items() for word in (f"--{name.replace('_', '-')}", text)]
+    how = ("--again", "--skip-bad", "--no-canary", "--encoding", "cp1251", "--columns", "id,ip", "--delimiter", "tab")
+    typed("run", "at-ip", "sub/rows.csv", "-o", "out.csv", "--sheet", "x", *how, *flags, "--save", "saved.toml")
+    content = tomllib.loads((tmp_path / "saved.toml").read_text())
+    assert content["run"] == {**{name: value for name, (_, value) in PACED.items()}, "no_canary": True}
+    assert content["step"] == [
+        {
+            "job": "at-ip",
+            "file": "sub/rows.csv",
+            "columns": ["id", "ip"],
+            "delimiter": "tab",
+            "sheet": "x",
+            "encoding": "cp1251",
+            "output": "out.csv",
+            "again": True,
+            "skip_bad": True,
+        }
+    ]
+    file = read(tmp_path / "saved.toml")
+    assert file.steps[0].output == tmp_path / "out.csv"
+    assert with_file(Pacing(), file.pacing).policy == Policy(
+        in_flight=3,
+        rate=2.5,
+        hours=hours_of("01:00-06:00"),
+        max_stack=7,
+        max_latency=1.5,
+        throttle_sql="select 1 from rdb$database",
+        throttle_above=5.0,
+        min_disk=9_000_000,
+        canary=False,
+        stop_after_errors=Percent(Decimal(1)),
+        limit_money=Decimal(1000),
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (("--yes",), "--yes"),
+        (("--record", "x.gz"), "--record"),
+        (("--api-url", "http://127.0.0.1:9"), "--api-url"),
+        (("--journal", "x.journal", "--config", "carbon-migrate.toml"), "--journal, --config"),
+    ],
+)
+def test_what_a_job_file_has_no_place_for_is_not_dropped(
+    typed: Typed, tmp_path: Path, more: Sequence[str], named: str
+) -> None:
+    (tmp_path / "carbon-migrate.toml").write_text("", encoding="utf-8")
+    ended = typed("run", "at-ip", "--set", "ip=127.1.2.3", *more, "--save", "saved.toml")
+    assert (ended.exit, f"a job file has no place for {named}: leave" in ended.words) == (2, True), ended.err
+    assert not (tmp_path / "saved.toml").exists()
+
+
+def test_a_file_that_a_job_makes_is_sought_beside_the_job_file(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed("run", "random-password", "--set", "user_id=1", "--set", "to=out/new.csv", "--save", "saved.toml")
+    assert tomllib.loads((tmp_path / "saved.toml").read_text())["step"][0]["set"]["to"] == "out/new.csv"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (step,) = read(tmp_path / "saved.toml").steps
+    assert step.order.parameters["to"] == str(tmp_path / "out" / "new.csv")
+
+
+@pytest.mark.parametrize(("name", "why"), [("saved", "ends in .toml"), ("balances", "ends in .toml")])
+def test_a_job_file_is_saved_under_a_name_that_run_takes_for_one(typed: Typed, name: str, why: str) -> None:
+    ended = typed("run", "at-ip", "--set", "ip=127.1.2.3", "--save", name)
+    assert (ended.exit, why in ended.words) == (2, True), ended.err
+
+
 def test_no_job_file_keeps_a_secret(typed: Typed, tmp_path: Path) -> None:
     ended = typed("run", "password", "--set", "user_id=1", "--set", "psw=Tiger7", "--save", "x.toml")
     assert ended.exit == 2
     assert "psw is a secret" in ended.words
     assert not (tmp_path / "x.toml").exists()
+
+
+IGNORED: Sequence[tuple[Sequence[str], str]] = (
+    (("other.csv",), "FILE (other.csv)"),
+    (("--set", "amount=1"), "--set"),
+    (("--sql", "select 1 from rdb$database"), "--sql"),
+    (("--columns", "a,b"), "--columns"),
+    (("--map", "amount=x"), "--map"),
+    (("--encoding", "auto"), "--encoding"),
+    (("--delimiter", ";"), "--delimiter"),
+    (("--sheet", "x"), "--sheet"),
+    (("--again",), "--again"),
+    (("--model", "Users"), "--model"),
+    (("--chain", "save"), "--chain"),
+    (("--fields", "id"), "--fields"),
+    (("--repeatable",), "--repeatable"),
+    (("--look-up", "select 1 from rdb$database"), "--look-up"),
+    (("other.csv", "--again", "--set", "x=1"), "FILE (other.csv), --set, --again"),
+)
+OF_RUN: Sequence[tuple[Sequence[str], str]] = (
+    (("-o", "out.csv"), "--output"),
+    (("--save", "copy.toml"), "--save"),
+    (("--force",), "--force"),
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "named"),
+    [("run", *one) for one in (*IGNORED, *OF_RUN)] + [("plan", *one) for one in IGNORED],
+)
+def test_what_would_be_ignored_beside_a_job_file_is_refused(
+    typed: Typed, tmp_path: Path, command: str, more: Sequence[str], named: str
+) -> None:
+    (tmp_path / "night.toml").write_text('[[step]]\njob = "services-on-offer"\n', encoding="utf-8")
+    ended = typed(command, "night.toml", *more, "--api-url", "http://127.0.0.1:9")
+    assert (ended.exit, f"and {named} would be ignored: nothing was sent" in ended.words) == (2, True), ended.err
+    assert not (tmp_path / "copy.toml").exists()
+
+
+def test_what_a_continued_run_remembers_is_not_typed_again(typed: Typed) -> None:
+    for more, named in (
+        (("--save", "x.toml"), "--save"),
+        (("-o", "x.csv"), "--output"),
+        (("--model", "A"), "--model"),
+    ):
+        ended = typed("run", "balances", "x.csv", "--continue", "abcde", *more)
+        assert (ended.exit, f"{named}: run abcde remembers what it was told" in ended.words) == (2, True), ended.err
+
+
+def test_force_without_a_file_to_save_is_refused(typed: Typed) -> None:
+    ended = typed("run", "at-ip", "--set", "ip=127.1.2.3", "--force", "--api-url", "http://127.0.0.1:9")
+    assert (ended.exit, "--force overwrites the file of --save" in ended.words) == (2, True), ended.err
+
+
+def test_what_is_typed_of_the_pacing_goes_before_the_file_also_where_it_is_the_default() -> None:
+    said = {"settle": 5, "rate": 10, "in_flight": 2}
+    assert with_file(Pacing(), said) == Pacing(settle=5.0, rate=10.0, in_flight=2)
+    assert with_file(Pacing(), said, {"settle"}) == Pacing(rate=10.0, in_flight=2)
+    # A bound that is typed bounds something.
+    assert with_file(Pacing(max_in_flight=3), said, {"max_in_flight"}) == Pacing(
+        settle=5.0, rate=10.0, max_in_flight=3
+    )
+
+
+async def test_pacing_that_is_typed_takes_effect_beside_a_job_file(place: Place) -> None:
+    data(place)
+    job_file(place, STEPS.replace("rate = 200", "max_in_flight = 5"))
+    told = (await place.cli("run", "night.toml", may_end_with=(2,))).words
+    assert "5 at most" in told
+    assert "5 at most" not in (await place.cli("run", "night.toml", "--max-in-flight", "64", may_end_with=(2,))).words
