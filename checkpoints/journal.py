@@ -309,6 +309,11 @@ class Journal:
         found = await self._read(lambda db: db.execute(statement("in_effect"), wanted).fetchall())
         return [rows.to_item(row) for row in found]
 
+    async def taken_back(self, run: Run) -> bool:
+        """Whether anything of the run was taken back, and not restored since."""
+        found = await self._read(lambda db: db.execute(statement("taken_back"), {"run_id": run.run_id}).fetchone())
+        return bool(found[0])
+
     async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
         """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""
         ids = msgspec.json.encode(item_ids).decode()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import anyio.to_thread
 import structlog
@@ -27,6 +28,9 @@ from jobs.kinds import JobKind, parameters_of
 from jobs.vault import BATCH, masked, new_batch, veiled
 
 log = structlog.get_logger(__name__)
+
+PLACE: Final = "input_place."
+"""Begins the names under which a run remembers which step of which job file it is; no part of what it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
     """Refuse to begin beside the same run; give one up that never began and whose file has been mended since."""
     if not await unfinished(run, journal):
         return
-    same = _identity(run.parameters) == _identity(new.parameters) and run.source_digest == new.source_digest
+    same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
     begun = run.approved_at or journal.holder(run) or (await journal.totals(run)).count(*OPEN)
     if same and begun:
         raise CommandRefused(await _under_way(run, journal))
@@ -158,9 +162,16 @@ async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
         log.info("gave up an earlier run that had sent nothing", given_up=run.name)
 
 
-def _identity(parameters: Mapping[str, str]) -> dict[str, str]:
-    """What makes two runs the same. A secret is no part of it: nobody can tell here whether two of them are equal."""
-    return {name: masked(value) for name, value in parameters.items() if name not in {ENTER, BATCH, FILE}}
+def identity(parameters: Mapping[str, str]) -> dict[str, str]:
+    """What makes two runs of a job the same, of what each remembers.
+
+    A secret is no part of it: nobody can tell here whether two of them are equal.
+    """
+    return {
+        name: masked(value)
+        for name, value in parameters.items()
+        if name not in {ENTER, BATCH, FILE} and not name.startswith(PLACE)
+    }
 
 
 async def _under_way(run: Run, journal: Journal) -> str:

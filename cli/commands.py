@@ -1,7 +1,7 @@
 """`run` and `resume`: from a command line to a run that goes."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -24,16 +24,28 @@ from cli.options import Consent
 from cli.report import Closing, closing_screen
 from cli.running import Going, Means
 from cli.screen import Screen
-from cli.sessions import check_target, open_billing, open_existing, rebuild, vault_of, with_vault
+from cli.sessions import Billing, check_target, open_billing, open_existing, rebuild, vault_of, with_vault
 from cli.settings import Settings
 from cli.steering import let_go_on
 from cli.texts import moment, plain, rows, shown
+from engine.job import Job
 from engine.policy import Policy
 from jobs.inputs import Input
 from jobs.vault import Vault, beside
 from jobs.work import build
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run that could begin: its job, and what it is worked on with; `files` is what it remembers of its answers."""
+
+    order: Order
+    job: Job
+    billing: Billing
+    vault: Vault
+    files: Mapping[str, str]
 
 
 async def run(  # noqa: PLR0913 - what the command line says, a thing each
@@ -53,29 +65,34 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     _check_files(order, output)
     async with open_billing(settings, record) as opened, open_journal(settings.journal.value) as journal:
         log.debug("the billing answers", version=opened.health.version, seconds=round(opened.health.seconds, 3))
-        return await begun_run(order, settings, Means(opened, journal, policy, consent, screen), output=output)
+        means = Means(opened, journal, policy, consent, screen)
+        return await begun_run(ready(order, opened, journal, output), settings, means)
+
+
+def ready(order: Order, billing: Billing, journal: Journal, output: Path | None) -> Ready:
+    """The run of this order, as far as that can be had without reading its rows.
+
+    Raises `CommandRefused` for files that cannot be made, `ParameterRefused` for a job that cannot be set up.
+    """
+    files = _check_files(order, output)
+    vault = Vault(beside(journal.path), order.batch)
+    billing = with_vault(billing, vault)
+    job = build(order.kind, billing.services, order.parameters, order.rows)
+    return Ready(order, job, billing, vault, files)
 
 
 async def begun_run(
-    order: Order,
-    settings: Settings,
-    means: Means,
-    *,
-    output: Path | None = None,
-    remembered: Mapping[str, str] = MappingProxyType({}),
+    ready: Ready, settings: Settings, means: Means, *, remembered: Mapping[str, str] = MappingProxyType({})
 ) -> Closing:
-    """Begin a run of this order and take it as far as it goes; `remembered` is what the run keeps besides.
+    """Begin a run and take it as far as it goes; `remembered` is what the run keeps besides.
 
     Raises what `run` raises.
     """
-    file = _check_files(order, output)
-    vault = Vault(beside(means.journal.path), order.batch)
-    billing = with_vault(means.billing, vault)
-    job = build(order.kind, billing.services, order.parameters, order.rows)
-    begun = await begin(job, {**order.recorded, **file, **remembered}, settings.target, means.journal)
+    recorded = {**ready.order.recorded, **ready.files, **remembered}
+    begun = await begin(ready.job, recorded, settings.target, means.journal)
     # Once the run remembers what they are kept under, they are wiped in any case.
-    await anyio.to_thread.run_sync(vault.keep, order.secrets)
-    return await Going(begun, job, replace(means, billing=billing), fresh=True).go()
+    await anyio.to_thread.run_sync(ready.vault.keep, ready.order.secrets)
+    return await Going(begun, ready.job, replace(means, billing=ready.billing), fresh=True).go()
 
 
 async def go_on(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each

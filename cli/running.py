@@ -7,6 +7,7 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import anyio.to_thread
 import structlog
@@ -43,6 +44,9 @@ from jobs.inputs import of_recorded
 from jobs.work import cautions_of
 
 log = structlog.get_logger(__name__)
+
+NOTHING_SENT: Final = "Nothing was sent."
+"""Ends the refusal of a run that was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +211,7 @@ class Going:
     async def _given_up(self, why: str) -> CommandRefused:
         await self._journal.discard(self._run)
         await forget(self._run, self._journal)
-        return CommandRefused(f"{why}\nNothing was sent.")
+        return CommandRefused(f"{why}\n{NOTHING_SENT}")
 
     async def _approve(self) -> None:
         await self._journal.approve(self._run)

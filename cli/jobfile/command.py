@@ -10,7 +10,8 @@ from cli import planning
 from cli.beginning import Order
 from cli.errors import CommandRefused
 from cli.exits import Exit
-from cli.jobfile.reading import PACING, TOML, JobFile, read
+from cli.jobfile.checking import files_made, is_to_be_made
+from cli.jobfile.reading import PACING, TOML, JobFile, Step, read
 from cli.jobfile.steps import Manner, run_file
 from cli.jobfile.writing import Wish, save
 from cli.names import PROGRAM
@@ -23,7 +24,9 @@ from cli.texts import plain, shown
 BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, Flags, Voice)
 """What may be typed beside a job file, by parameter: it holds for all steps, or is no business of the file."""
 
-SAVED: Final = frozenset({"job", "file", "set_", "again", "output", "skip_bad"}) | names_of(Rows, Calling, Pacing)
+SAVED: Final = frozenset({"job", "file", "set_", "again", "another_billing", "output", "skip_bad"}) | names_of(
+    Rows, Calling, Pacing
+)
 """What a job file has a place for."""
 
 SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
@@ -51,17 +54,22 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
 
 
 async def plan(name: str, out: Path | None, settings: Settings, screen: Screen, *, typed: Mapping[str, str]) -> Exit:
-    """Say what each step would do; a later one is planned as if those before it had done nothing yet.
+    """Say what each step of a new round would do; a later one is planned as if those before it had done nothing yet.
 
     `typed` is what the command line says, by parameter; what would be ignored of it is refused.
     """
     _refuse_ignored(name, typed)
     file = await _read(name)
     worst = Exit.DONE
+    makers: dict[Path, Step] = {}
     for step in file.steps:
         screen.result(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {shown(step.order.kind.name)}")
-        folder = out / f"step-{step.number}" if out else None
-        worst = max(worst, await planning.plan(step.order, folder, settings, screen))
+        if await anyio.to_thread.run_sync(is_to_be_made, step, makers):
+            screen.result(f"Its rows are what an earlier step will write: {shown(step.order.rows.file)}")
+        else:
+            folder = out / f"step-{step.number}" if out else None
+            worst = max(worst, await planning.plan(step.order, folder, settings, screen))
+        makers |= dict.fromkeys(files_made(step), step)
     return worst
 
 

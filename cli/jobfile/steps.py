@@ -1,9 +1,6 @@
-"""The steps of a job file, one after the other, each a run of its own, with a barrier between them.
+"""The steps of a job file, one after the other, each a run of its own, with a barrier between them."""
 
-The same command again goes on: a step that is done is passed over, one that was stopped is taken up.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,17 +8,20 @@ import anyio
 import structlog
 
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Run, Stage
-from checkpoints.states import State
-from cli.beginning import held, unfinished
-from cli.commands import begun_run
-from cli.errors import CommandRefused
+from checkpoints.records import Run
+from checkpoints.states import OPEN, State
+from cli.beginning import held
+from cli.commands import Ready, begun_run, ready
+from cli.ending import wind_up
+from cli.errors import OPERATOR_ERRORS, CommandRefused, code_of
 from cli.exits import Exit, outcome_of
+from cli.jobfile.checking import check_all, named
 from cli.jobfile.reading import JobFile, Step
+from cli.jobfile.rounds import How, Mark, Move, Round, round_of
 from cli.names import PROGRAM
 from cli.options import Consent
 from cli.report import Closing
-from cli.running import Going, Means
+from cli.running import NOTHING_SENT, Going, Means
 from cli.screen import Screen
 from cli.sessions import Billing, open_billing, rebuild, vault_of, with_vault
 from cli.settings import Settings
@@ -34,9 +34,6 @@ log = structlog.get_logger(__name__)
 GAP = 1.0
 """Seconds between two looks at the billing's stacks."""
 
-STEP = "input_step"
-"""What a run remembers of the step that it is: `file.toml#2`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -48,56 +45,110 @@ class Manner:
 
 
 async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Screen) -> Closing:
-    """Take the steps in order; the closing is the last one's.
+    """Do what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
     A step that ends with anything but success ends the file there, unless its `go_on` lets rejected rows pass.
-    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`.
+    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; after that
+    `CommandRefused` alone, with another exit code.
     """
-    closing = Closing(Exit.DONE)
     async with open_billing(settings, manner.record) as billing, open_journal(settings.journal.value) as journal:
-        for step in file.steps:
+        now = await round_of(file, settings.target, journal)
+        await _tell(now, journal, screen)
+        piped = await check_all(now.moves, billing, journal)
+        closing, worst = Closing(Exit.DONE), Exit.DONE
+        done: list[tuple[Move, Closing]] = []
+        for move in now.moves:
+            step = move.step
             consent = replace(manner.consent, skip_bad=manner.consent.skip_bad or step.skip_bad)
             means = Means(billing, journal, manner.policy, consent, screen)
             screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {shown(step.order.kind.name)}")
-            closing = await _worked(file, step, settings, means)
-            if closing.exit is not Exit.DONE and not (step.go_on and closing.exit is Exit.REJECTED):
-                _tell_the_end(file, step, closing, screen)
-                return closing
-            if step is not file.steps[-1] and closing.run is not None:
-                run = await journal.run(closing.run)
-                await _barrier(run, await _job(run, billing, journal), means)
-    return closing
+            try:
+                mark = Mark(str(file.path), now.number, step.number, len(file.steps))
+                closing = await _worked(move, mark, piped.get(step.number), settings, means)
+                done.append((move, closing))
+                if not _passes(step, closing):
+                    _tell_the_end(file, step, closing, screen)
+                    return closing
+                if move is not now.moves[-1] and closing.run is not None:
+                    run = await journal.run(closing.run)
+                    await _barrier(run, await _job(run, billing, journal), means)
+            except OPERATOR_ERRORS as error:
+                if all(one.how is How.PASSED_OVER for one, _ in done):
+                    raise
+                raise _in_the_middle(file, step, done, error) from error
+            worst = max(worst, closing.exit)
+    return replace(closing, exit=worst)
 
 
-async def _worked(file: JobFile, step: Step, settings: Settings, means: Means) -> Closing:
-    """Begin the step, take it up, or pass it over, as it stands in the journal."""
+async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
+    """Say which round it is, and what of it is left lying."""
+    if now.note:
+        screen.say(shown(now.note))
+    for run in now.strays:
+        left = rows((await journal.totals(run)).count(*OPEN))
+        screen.insist(
+            f"[yellow]note:[/] no step of the file is like run {run.name} ({shown(run.job)}) any more, and it is not "
+            f"at its end: {left} left. {PROGRAM} resume {run.name} takes it there"
+        )
+
+
+async def _worked(move: Move, mark: Mark, piped: Ready | None, settings: Settings, means: Means) -> Closing:
+    """Do what there is to do about a step."""
+    match move:
+        case Move(how=How.PASSED_OVER, run=Run() as run):
+            return await _passed_over(run, means)
+        case Move(how=How.TAKEN_UP, run=Run() as run):
+            return await _taken_up(run, means)
+    if move.why:
+        means.screen.say(f"{shown(move.why)}: the step is begun anew")
+    # What was opened to be checked may be hours old; what came through standard input comes but once.
+    step = move.step
+    one = piped or ready(step.order, means.billing, means.journal, step.output)
+    return await begun_run(one, settings, means, remembered=mark.recorded)
+
+
+async def _passed_over(run: Run, means: Means) -> Closing:
+    totals = await means.journal.totals(run)
+    means.screen.say(f"done before in this round: run {run.name}, {rows(totals.frozen)}")
+    # A kill may have come between the last answer and what there was to do then.
+    ending = await wind_up(run, means.journal, anew=False)
+    code = Exit.STOPPED if ending.trouble else outcome_of(totals)
+    if ending.trouble:
+        means.screen.complain(ending.trouble)
+    return Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)
+
+
+async def _taken_up(run: Run, means: Means) -> Closing:
     journal = means.journal
-    name = {STEP: f"{file.path.absolute()}#{step.number}"}
-    before = await _earlier(step, name, settings.target, journal)
-    if before is None:
-        return await begun_run(step.order, settings, means, output=step.output, remembered=name)
-    if not await unfinished(before, journal):
-        totals = await journal.totals(before)
-        means.screen.say(f"done before: run {before.name}, {rows(totals.frozen)}")
-        return Closing(outcome_of(totals), before.name, before.job, totals)
-    if holder := journal.holder(before):
-        raise await held(before, journal, f"another process works on this run: {holder}")
-    means.screen.say(f"taking up run {before.name}")
-    billing = with_vault(means.billing, vault_of(before, journal))
-    job = await rebuild(before, billing.services, journal)
-    return await Going(before, job, replace(means, billing=billing), fresh=False).go()
+    if holder := journal.holder(run):
+        raise await held(run, journal, f"another process works on this run: {holder}")
+    means.screen.say(f"taking up run {run.name}")
+    billing = with_vault(means.billing, vault_of(run, journal))
+    job = await rebuild(run, billing.services, journal)
+    return await Going(run, job, replace(means, billing=billing), fresh=False).go()
 
 
-async def _earlier(step: Step, name: Mapping[str, str], target: str, journal: Journal) -> Run | None:
-    """The run that this step has begun before, None where it has not, or where the step has been edited since."""
-    wanted = {**step.order.parameters, **step.order.rows.recorded, **name}
-    secret = {parameter.name for parameter in step.order.kind.parameters if parameter.secret}
-    for run in reversed(await journal.runs()):
-        said = {key: value for key, value in run.parameters.items() if key in wanted}
-        same = all(said.get(key) == value for key, value in wanted.items() if key not in secret)
-        if run.job == step.order.kind.name and run.target == target and same and run.stage is not Stage.DISCARDED:
-            return run
-    return None
+def _passes(step: Step, closing: Closing) -> bool:
+    """Whether the next step may begin."""
+    return closing.exit is Exit.DONE or (step.go_on and closing.exit is Exit.REJECTED)
+
+
+def _in_the_middle(
+    file: JobFile, step: Step, done: Sequence[tuple[Move, Closing]], error: Exception
+) -> CommandRefused:
+    """What keeps a file from going on when some of it was sent: what is wrong, what is done, and what to type."""
+    sent = ", ".join(f"step {move.step.number} (run {closing.run})" for move, closing in done)
+    code = code_of(error)
+    return CommandRefused(
+        f"{named(step)}: {str(error).removesuffix(NOTHING_SENT).rstrip()}\n"
+        f"Stopped in the middle of {plain(file.path)}; done before that: {sent}.\n"
+        f"Put right what is wrong, then go on with: {_again(file)} (it passes over what is done)",
+        Exit.STOPPED if code is Exit.REFUSED else code,
+    )
+
+
+def _again(file: JobFile) -> str:
+    return f"{PROGRAM} run {plain(file.path)}"
 
 
 async def _job(run: Run, billing: Billing, journal: Journal) -> Job:
@@ -143,9 +194,9 @@ async def _undrained(run: Run, job: Job, journal: Journal) -> str | None:
 def _tell_the_end(file: JobFile, step: Step, closing: Closing, screen: Screen) -> None:
     left = len(file.steps) - step.number
     if left:
-        again = f"{PROGRAM} run {plain(file.path)}"
         hint = " or give the step go_on = true" if closing.exit is Exit.REJECTED else ""
         screen.insist(
             f"[yellow]Step {step.number} ended with exit code {int(closing.exit)}: the {left} after it "
-            f"{'was' if left == 1 else 'were'} not begun.[/] Put right what is wrong{hint}, then: {shown(again)}"
+            f"{'was' if left == 1 else 'were'} not begun.[/] Put right what is wrong{hint}, then: "
+            f"{shown(_again(file))}"
         )

@@ -101,43 +101,11 @@ def test_every_fault_is_told_with_line_and_column(
         assert words in ended.words, ended.err
 
 
-async def test_the_steps_run_in_order_and_the_same_command_goes_on(place: Place) -> None:
-    data(place)
-    job_file(place)
-    first = await place.cli("run", "night.toml", "--yes")
-    assert "Step 1 of 2" in first.words
-    assert "Step 2 of 2" in first.words
-    assert (await place.found()).rows == 2
-    jobs = [run.job for run in await place.runs()]
-    assert jobs == ["warning-threshold", "balances"]
-    second = await place.cli("run", "night.toml", "--yes")
-    assert second.words.count("done before: run") == 2
-    assert [run.job for run in await place.runs()] == jobs
-    assert (await place.found()).rows == 2
-
-
 async def test_a_bad_step_is_refused_before_the_first_is_begun(place: Place) -> None:
     job_file(place, STEPS.replace('job = "balances"', 'job = "balancs"'))
     ended = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
     assert "line 14, column 1" in ended.words
     assert not place.cli.journal.exists()
-
-
-async def test_a_step_that_does_not_end_well_ends_the_file(place: Place) -> None:
-    data(place, "Договор;К зачислению\n00003;1,50\nнет такого;2,50\n")
-    text = STEPS.replace('job = "balances"', 'job = "balances"\nskip_bad = true')
-    first, second = text.partition("[[step]]")[0], text.rpartition("[[step]]")[2]
-    job_file(place, f"{first}[[step]]{second}\n[[step]]{text.split('[[step]]')[1]}")
-    ended = await place.cli("run", "night.toml", "--yes", may_end_with=(1,))
-    assert "Step 1 ended with exit code 1: the 1 after it was not begun" in ended.words
-    assert [run.job for run in await place.runs()] == ["balances"]
-    job_file(
-        place,
-        (place.cli.folder / "night.toml").read_text().replace("skip_bad = true", "skip_bad = true\ngo_on = true"),
-    )
-    await place.cli("run", "night.toml", "--yes")
-    assert [run.job for run in await place.runs()] == ["balances", "warning-threshold"]
-    assert (await place.found()).rows == 1
 
 
 async def test_a_plan_of_the_file_sends_nothing(place: Place) -> None:

@@ -125,7 +125,7 @@ def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
     assert BATCH not in order_of("at-ip", Input(), {"ip": "10.0.0.1"}).recorded
     # With another word it is the same run all the same: nobody can tell.
     other = order_of("password", Input(), {"user_id": "5", "psw": "anders"})
-    assert beginning._identity(other.recorded) == beginning._identity(order.recorded)
+    assert beginning.identity(other.recorded) == beginning.identity(order.recorded)
 
 
 def test_a_file_of_passwords_that_is_there_is_refused_before_anything(typed: Typed, tmp_path: Path) -> None:

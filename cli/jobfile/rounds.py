@@ -1,0 +1,179 @@
+"""The rounds of a job file: the how-manieth time it is gone through, and what is left to do of that.
+
+    a round is at its end when its last step is: the next start is a new round, from step 1
+    until then each start goes on with it: what is done is passed over, what was stopped is taken up
+
+A step is known again by what it says, not by its number alone, so that a file may be mended in the middle of a round.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Stage
+from cli.beginning import PLACE, identity, unfinished
+from cli.exits import Exit, outcome_of
+from cli.jobfile.reading import JobFile, Step
+from cli.texts import moment, plain
+from engine.sources.original import FileOnDisk
+from jobs.inputs import STDIN
+
+FILE: Final = f"{PLACE}file"
+ROUND: Final = f"{PLACE}round"
+NUMBER: Final = f"{PLACE}step"
+STEPS: Final = f"{PLACE}steps"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a run remembers of its job file: it is step `number` of the `steps` that there were, in that round."""
+
+    file: str
+    round: int
+    number: int
+    steps: int
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """As parameters of a run."""
+        return {FILE: self.file, ROUND: str(self.round), NUMBER: str(self.number), STEPS: str(self.steps)}
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no step came after it."""
+        return self.number == self.steps
+
+
+class How(Enum):
+    """What is done about a step."""
+
+    PASSED_OVER = auto()
+    """It is done."""
+    TAKEN_UP = auto()
+    """Its run goes on where it was stopped."""
+    BEGUN = auto()
+    """A run of its own begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One thing to do. `run` is the one that the step has in this round, `why` tells why it does not suffice."""
+
+    step: Step
+    how: How
+    run: Run | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is left to do of a round, or all of a new one; `note` tells which it is, "" where there was none before.
+
+    `strays` are runs of the round that are not at their end and that no step of the file is like any more.
+    """
+
+    number: int
+    moves: tuple[Move, ...]
+    note: str = ""
+    strays: tuple[Run, ...] = ()
+
+
+def mark_of(run: Run) -> Mark | None:
+    """Which step of which job file a run is, None for one that was typed."""
+    said = run.parameters
+    if not {FILE, ROUND, NUMBER, STEPS} <= said.keys():
+        return None
+    return Mark(said[FILE], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
+
+
+async def round_of(file: JobFile, target: str, journal: Journal) -> Round:
+    """The round that a start of the file goes on with, or begins. Raises `InputRefused` for a file of rows."""
+    marked = [(mark, run) for run in reversed(await journal.runs()) if (mark := _mark_here(run, file, target))]
+    number = max((mark.round for mark, _ in marked), default=0)
+    latest = [(mark, run) for mark, run in marked if mark.round == number]
+    runs = _runs_of(file.steps, latest)
+    if not latest:
+        return Round(1, _all_of(file.steps))
+    if last := await _ended(latest, runs.get(len(file.steps)), journal):
+        note = (
+            f"Round {number} is at its end, with run {last.name} of {moment(last.created_at)}: this is round "
+            f"{number + 1}, from step 1. What must not be entered twice is left out where an earlier run has it"
+        )
+        return Round(number + 1, _all_of(file.steps), note)
+    moves = [move for step in file.steps for move in await _moves(step, runs.get(step.number), journal)]
+    known = {run.run_id for run in runs.values()}
+    strays = [run for _, run in latest if run.run_id not in known and run.approved_at]
+    return Round(
+        number,
+        tuple(moves),
+        f"Going on with round {number}, which is not at its end",
+        tuple([run for run in strays if await unfinished(run, journal)]),
+    )
+
+
+def _mark_here(run: Run, file: JobFile, target: str) -> Mark | None:
+    mark = mark_of(run)
+    here = mark is not None and mark.file == str(file.path) and run.target == target
+    return mark if here and run.stage is not Stage.DISCARDED else None
+
+
+def _all_of(steps: Sequence[Step]) -> tuple[Move, ...]:
+    return tuple(Move(step, How.BEGUN) for step in steps)
+
+
+def _runs_of(steps: Sequence[Step], latest: Sequence[tuple[Mark, Run]]) -> dict[int, Run]:
+    """The newest run of each step: one of its own number first, for two steps may be alike; else one that is left."""
+    found: dict[int, Run] = {}
+    for only_its_own in (True, False):
+        for step in steps:
+            left = [one for one in latest if one[1] not in found.values() and _same(step, one[1])]
+            own = [run for mark, run in left if mark.number == step.number or not only_its_own]
+            if own and step.number not in found:
+                found[step.number] = own[0]
+    return found
+
+
+def _same(step: Step, run: Run) -> bool:
+    return run.job == step.order.kind.name and identity(run.parameters) == identity(step.order.recorded)
+
+
+async def _ended(latest: Sequence[tuple[Mark, Run]], last: Run | None, journal: Journal) -> Run | None:
+    """The run that has ended the round, be it that of the last step now or of the last step then."""
+    ends = [run for mark, run in latest if mark.is_last or (last is not None and run.run_id == last.run_id)]
+    if not ends or await unfinished(ends[0], journal):
+        return None
+    # Rejected rows keep no step from following the last one; rows that wait for a person keep the round open.
+    outcome = outcome_of(await journal.totals(ends[0]))
+    return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
+
+
+async def _moves(step: Step, run: Run | None, journal: Journal) -> list[Move]:
+    """What is left to do of a step of the round that is gone on with."""
+    if run is None:
+        return [Move(step, How.BEGUN)]
+    why = await _why_anew(step, run, journal)
+    is_open = await unfinished(run, journal)
+    if why and is_open and run.approved_at is None:
+        # Nothing of it was sent: it gives way to the new one.
+        return [Move(step, How.BEGUN, run, why)]
+    first = [Move(step, How.TAKEN_UP, run)] if is_open else []
+    return [*first, Move(step, How.BEGUN, run, why)] if why else first or [Move(step, How.PASSED_OVER, run)]
+
+
+async def _why_anew(step: Step, run: Run, journal: Journal) -> str:
+    if await journal.taken_back(run):
+        return f"run {run.name} was taken back"
+    file = step.order.rows.file
+    if file not in {"", STDIN} and await anyio.to_thread.run_sync(_has_changed, Path(file), run.source_digest):
+        return f"{plain(file)} has changed since run {run.name} began with it"
+    return ""
+
+
+def _has_changed(file: Path, digest: str) -> bool:
+    """Whether the file has other bytes now; one that is gone has nothing that would not have been sent."""
+    return file.exists() and FileOnDisk(file).digest != digest
