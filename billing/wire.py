@@ -7,9 +7,15 @@ before it. And a session builds anew for each call what is the same for all: it 
 
 Nothing is ever sent a second time, and no redirect is followed. (A session silently sends GET, PUT and DELETE again
 on a kept connection that has died, and follows a 307 by posting again.)
+
+And nothing is sent once its call is over. A connection that is closed in good form goes on sending what it was given,
+for minutes, even when its process is gone: a look-up would find nothing, and then the request would arrive. So a call
+that fails breaks its connection off, and the kernel drops what it has not sent yet.
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +31,8 @@ from billing.exchange import Exchange
 from billing.listening import Ending, Heard, Seen
 
 _SWITCHING: Final = 101
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: whoever closes the socket, also the kernel of a process that is killed, resets the connection."""
 STALE_AT_MOST: Final = 64
 """Connections that turn out to be of no use for a call, after which it is given up."""
 
@@ -90,7 +98,7 @@ class Wire:
         self._read = read
         self._limit = limit
         # Whoever calls bounds what is in flight: waiting for a free connection would only hide it.
-        self._connector = aiohttp.TCPConnector(limit=0)
+        self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
         self._deadlines = Deadlines(deadline)
         self._posts: dict[str, _Post] = {}
@@ -127,10 +135,13 @@ class Wire:
             flight.status, flight.headers = message.code, message.headers
             body = await _whole(content, self._limit, flight)
         except BaseException:
-            connection.close()
+            _break_off(connection)
             raise
-        # One whose answer was not read to its end is not kept.
-        connection.release()
+        if body is None or protocol.should_close:
+            # The answer may be there before the whole of the request has gone.
+            _break_off(connection)
+        else:
+            connection.release()
         return body
 
     async def _connection(self, post: _Post) -> Connection:
@@ -168,6 +179,20 @@ def _ends(connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
     protocol, transport = connection.protocol, connection.transport
     assert protocol is not None and transport is not None  # noqa: S101, PT018 - of a connection that is in use
     return protocol, transport
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    return made
+
+
+def _break_off(connection: Connection) -> None:
+    """Close, and drop what has not been sent; `close` alone would first send it."""
+    if connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()
 
 
 async def _whole(content: aiohttp.StreamReader, limit: int, flight: Flight) -> bytes | None:
