@@ -36,6 +36,8 @@ _OWN_HEADERS: Final = frozenset({"content-type", "content-length", "transfer-enc
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What no header may hold: it would end the header, or could not be written."""
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
+"""Halves of characters, as undecodable bytes of a command line become them: a form would lose them without a word."""
 _SERVER_ERROR: Final = 500
 
 
@@ -59,9 +61,11 @@ class ClientSettings:
 
     def __post_init__(self) -> None:
         _check_url(self.base_url)
-        for name in self.extra:
+        for name, value in self.extra.items():
             if not name or _OWN_FIELD.fullmatch(name):
                 raise SettingsError(f"{name!r} cannot be an extra form field: calls use that name themselves.")
+            if _HALF.search(name) or _HALF.search(value):
+                raise SettingsError(f"The extra form field {readable(name)!r} is not UTF-8: type it anew.")
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
                 raise SettingsError(f"{readable(name)!r} cannot be an extra header.")
@@ -348,5 +352,7 @@ def _check_url(base_url: str) -> None:
         )
     if url.scheme not in {"http", "https"} or not url.host:
         raise SettingsError(f"{readable(base_url)!r} is no address of a billing; it looks like http://HOST:8082.")
-    if url.query_string or url.fragment:
-        raise SettingsError(f"The billing's address takes neither ? nor #: {readable(str(url.with_query(None)))}")
+    # In the text: an empty query or fragment is none to yarl, and the path would be written behind it.
+    if "?" in base_url or "#" in base_url:
+        plain = readable(str(url.with_query(None).with_fragment(None)))
+        raise SettingsError(f"The billing's address takes neither ? nor #: write {plain}")

@@ -681,6 +681,8 @@ async def test_a_client_is_opened_first_and_not_used_after() -> None:
         "http://user@h",
         "http://h/?hash_key=s3cret",
         "http://h/#x",
+        "http://h?",
+        "http://h:8082/billing#",
     ],
 )
 def test_addresses_that_are_refused(url: str) -> None:
@@ -695,6 +697,8 @@ def test_addresses_that_are_refused(url: str) -> None:
         {"extra": {"arg1": "x"}},
         {"extra": {"fields": "x"}},
         {"extra": {"": "x"}},
+        {"extra": {"hash_key": "k\udcd0y"}},
+        {"extra": {"hash\udcd0key": "x"}},
         {"headers": {"Content-Type": "x"}},
         {"headers": {"A B": "x"}},
         {"headers": {"A": "x\r\nB: y"}},
