@@ -3,6 +3,7 @@
 JournalError
 ├── JournalUnreadable     not a journal, damaged, or the folder cannot be written
 ├── JournalTooNew         written by a later version
+├── JournalTooOld         written by an earlier version, and its runs are not at their ends
 ├── ForbiddenTransition   a step that the table of states does not have: a fault of ours
 ├── RunHeld               another process is working on the run
 └── NoSuchRun             no run of that name
@@ -19,6 +20,10 @@ class JournalUnreadable(JournalError):
 
 class JournalTooNew(JournalError):
     """Raised when the file's format is newer than this program."""
+
+
+class JournalTooOld(JournalError):
+    """Raised when the file has unfinished runs of a format that this program cannot go on with."""
 
 
 class ForbiddenTransition(JournalError):

@@ -62,7 +62,8 @@ NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 async def open_journal(path: Path) -> "AsyncIterator[Journal]":
     """Open the journal at `path`, making or migrating it as needed.
 
-    Raises `JournalUnreadable` when it cannot be, `JournalTooNew` when a later version wrote it.
+    Raises `JournalUnreadable` when it cannot be, `JournalTooNew` when a later version wrote it, `JournalTooOld` when
+    an earlier one did and has to finish it.
     """
     await anyio.to_thread.run_sync(_make, path)
     reader = await anyio.to_thread.run_sync(connect, path)

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from checkpoints.states import State
+
+PAYLOADS: Final = 2
+"""The format of the journal since which payloads are kept as they are now."""
 
 
 class Stage(StrEnum):
@@ -42,7 +46,8 @@ class NewRun:
 class Run:
     """A run as the journal has it. Times are UTC; `name` is the short word the operator types.
 
-    One with a `paused_at` sends nothing until somebody lets it go on, whoever takes it up.
+    One with a `paused_at` sends nothing until somebody lets it go on, whoever takes it up. `format` is that of its
+    items' payloads.
     """
 
     run_id: int
@@ -60,6 +65,7 @@ class Run:
     discarded_at: datetime | None
     paused_at: datetime | None = None
     paused_by: str | None = None
+    format: int = PAYLOADS
 
     @property
     def stage(self) -> Stage:

@@ -86,6 +86,7 @@ def to_run(row: Sequence[Any]) -> Run:
         discarded_at=discarded,
         paused_at=paused,
         paused_by=row[14],
+        format=row[15],
     )
 
 

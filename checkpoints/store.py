@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from checkpoints.errors import JournalTooNew, JournalUnreadable
-from checkpoints.statements import formats
+from checkpoints.errors import JournalTooNew, JournalTooOld, JournalUnreadable
+from checkpoints.records import PAYLOADS
+from checkpoints.statements import formats, statement
 from checkpoints.states import TRANSITIONS
 
 APPLICATION_ID = 0x434D4A31
@@ -48,8 +49,9 @@ def connect(path: Path) -> sqlite3.Connection:
 def prepare(path: Path, scripts: Sequence[str] | None = None) -> None:
     """Make the file at `path` a journal of the newest format, whatever it is now.
 
-    Raises `JournalTooNew` for one of a later format and `JournalUnreadable` for a file that is no journal; neither
-    is touched. `scripts` are the steps from format to format, the project's own by default.
+    Raises `JournalTooNew` for one of a later format, `JournalTooOld` for one of an earlier format with runs that
+    nobody could finish then, and `JournalUnreadable` for a file that is no journal; none is touched. `scripts`
+    are the steps from format to format, the project's own by default.
     """
     steps = formats() if scripts is None else scripts
     _refuse_strangers(path)
@@ -62,6 +64,8 @@ def prepare(path: Path, scripts: Sequence[str] | None = None) -> None:
                 f"{path} was written by a newer carbon-migrate (format {found}; this one knows {len(steps)}): "
                 "install that version or name another journal"
             )
+        if 0 < found < PAYLOADS:
+            _refuse_unfinished(connection, path, found)
         for number, script in enumerate(steps[found:], found + 1):
             _run_script(connection, script)
             connection.execute(f"pragma user_version = {number}")
@@ -77,6 +81,16 @@ def prepare(path: Path, scripts: Sequence[str] | None = None) -> None:
         raise JournalUnreadable(f"{path} cannot be used as a journal: {error}") from error
     finally:
         connection.close()
+
+
+def _refuse_unfinished(connection: sqlite3.Connection, path: Path, found: int) -> None:
+    if runs := [name for (name,) in connection.execute(statement("unfinished"))]:
+        raise JournalTooOld(
+            f"{path} was written by an earlier carbon-migrate (format {found}), whose calls this one cannot read, "
+            f"and these runs of it are not at their ends: {', '.join(runs)}. Finish them with the version that wrote "
+            "them (resume, reconcile, decide), then this one goes on with the journal. Or name another journal, and "
+            "take out of the input what these runs have entered: that journal does not know of it"
+        )
 
 
 def _refuse_strangers(path: Path) -> None:

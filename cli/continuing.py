@@ -30,7 +30,7 @@ from cli.texts import plain, rows, shown
 from engine.intake import Enter, Intake
 from engine.job import Job
 from engine.progress import Progress
-from jobs.catalogue import JOBS, kind
+from jobs.catalogue import JOBS, kind_of
 from jobs.inputs import Input, of_recorded, own_parameters
 from jobs.kinds import parameters_of
 from jobs.statements import without_own
@@ -77,7 +77,7 @@ def _check(run: Run, settings: Settings) -> None:
 
 def _job_of(run: Run, file: Input, means: Means) -> Job:
     """The run's own job, with the file as its rows; what the run's input was mapped to holds for the file too."""
-    wanted = kind(run.job, run.parameters)
+    wanted = kind_of(run)
     parameters = without_own(wanted, parameters_of(wanted, own_parameters(run.parameters)))
     mapping = {**of_recorded(run.parameters).mapping, **file.mapping}
     return build(wanted, means.billing.services, parameters, replace(file, mapping=mapping))

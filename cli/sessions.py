@@ -23,7 +23,7 @@ from cli.settings import Settings
 from cli.texts import plain
 from engine.intake import Enter
 from engine.job import Job
-from jobs.catalogue import kind
+from jobs.catalogue import kind_of
 from jobs.inputs import ENTER, of_recorded, own_parameters
 from jobs.kinds import parameters_of
 from jobs.services import Services
@@ -100,7 +100,7 @@ async def rebuild(run: Run, services: Services, journal: Journal) -> Job:
     own = own_parameters(run.parameters)
     if run.job == UNDO:
         return await undo_job(services, journal, own)
-    wanted = kind(run.job, run.parameters)
+    wanted = kind_of(run)
     return build(wanted, services, parameters_of(wanted, own), of_recorded(run.parameters))
 
 

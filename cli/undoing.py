@@ -16,7 +16,7 @@ from cli.sessions import check_target, open_billing, open_existing
 from cli.settings import Settings
 from cli.texts import rows
 from engine.policy import Policy
-from jobs.catalogue import kind
+from jobs.catalogue import kind_of
 from jobs.kinds import JobKind, check_parameters
 from jobs.undoing import RUN, UNDO, undo_job
 
@@ -82,7 +82,7 @@ async def _kind_of(run: Run, journal: Journal) -> JobKind:
     """The kind of job whose effect is taken back in the end, through undo of undo."""
     while run.job == UNDO:
         run = await journal.run(run.parameters[RUN])
-    return kind(run.job, run.parameters)
+    return kind_of(run)
 
 
 def _how(wanted: JobKind, said: Mapping[str, str]) -> dict[str, str]:

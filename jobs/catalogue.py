@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from checkpoints.records import PAYLOADS, Run
 from jobs.call import CALL, LISTED, call_kind
 from jobs.errors import ParameterRefused
 from jobs.kinds import JobKind, nearest
@@ -44,6 +45,21 @@ def kind(name: str, parameters: Mapping[str, str]) -> JobKind:
     Raises `ParameterRefused`, naming the nearest and all, and for a chain that is none.
     """
     return call_kind(parameters) if name == CALL else listed(name)
+
+
+def kind_of(run: Run) -> JobKind:
+    """The kind of job of a run in the journal.
+
+    Raises `ParameterRefused` as `kind` does, and for a run of an earlier version: what it has entered is known, and
+    not entered twice, but its calls cannot be read.
+    """
+    if run.format < PAYLOADS:
+        raise ParameterRefused(
+            f"run {run.name} was made by an earlier carbon-migrate, whose calls this one cannot read. Its rows are "
+            "not entered a second time, and status and export show them; it can be neither read back nor corrected "
+            "nor taken back here"
+        )
+    return kind(run.job, run.parameters)
 
 
 def listed(name: str) -> JobKind:

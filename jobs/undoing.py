@@ -14,7 +14,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused
 from engine.job import Job, Prepared, Row, RowPage
-from jobs.catalogue import kind
+from jobs.catalogue import kind_of
 from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
 from jobs.inputs import own_parameters
 from jobs.kinds import parameters_of
@@ -106,7 +106,7 @@ async def undo_job(services: Services, journal: Journal, parameters: Mapping[str
 async def effect_of(services: Services, journal: Journal, run: Run) -> Effect:
     """What the items of a run do; of an undo, what takes the other run's items back."""
     if run.job != UNDO:
-        wanted = kind(run.job, run.parameters)
+        wanted = kind_of(run)
         return wanted.effect(services, parameters_of(wanted, own_parameters(run.parameters)))
     other = await journal.run(run.parameters[RUN])
     reversal = (await effect_of(services, journal, other)).way_back(own_parameters(run.parameters))

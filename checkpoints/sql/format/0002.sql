@@ -1,5 +1,18 @@
 -- Format 2: the way back, corrected rows, and a run that is steered while it runs.
 
+-- The format in which the calls of a run's items are kept. Those of format 1 nothing can read any more; such runs are at
+-- their ends (sql/unfinished.sql), and their items say what was entered.
+alter table runs add column format integer not null default 2;
+
+update runs set format = 1;
+
+-- An opening balance and a receipt of one subscriber are two entries: since format 2 their keys end in their types.
+update items
+set key = key || '/' || (
+    select coalesce(json_extract(r.parameters, '$.op_type'), '8') from runs r where r.run_id = items.run_id
+)
+where run_id in (select run_id from runs where job = 'balances');
+
 -- The item of an earlier run that this one takes back; null where it takes nothing back.
 alter table items add column undoes integer references items;
 
