@@ -1,4 +1,4 @@
-"""What aiohttp alone can do: a plain loop, tuned, that keeps nothing and looks at nothing but the JSON.
+"""Plain loops that keep nothing and look at nothing but the JSON: aiohttp's own session, and the engine's wire.
 
 `python -m benchmarks.bare ROWS URL` is one measured process.
 """
@@ -13,6 +13,8 @@ import msgspec
 from yarl import URL
 
 from benchmarks.entering import IN_FLIGHT, MODEL, on_uvloop
+from billing.client import ClientSettings
+from billing.wire import Flight, Wire
 
 BODY: Final = (
     b"method1=objects.create&arg1=%7B%22abonent_id%22%3A1111%2C%22op_summa%22%3A%2250.50%22%2C%22op_type_id%22%3A8"
@@ -20,11 +22,13 @@ BODY: Final = (
     b"%D0%BE%D0%B2%20%5Bcm%20k7m2q%2F1%5D%22%7D&fields=%5B%22op_id%22%5D"
 )
 """One body for all: even making it would be work."""
+PATH: Final = f"/rest_api/v2/{MODEL}/"
+HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def bare(url: str, rows: int) -> float:
     """The seconds that so many calls take, 64 workers sharing one iterator."""
-    address = URL(url + f"/rest_api/v2/{MODEL}/")
+    address = URL(url + PATH)
     numbers = iter(range(rows))
 
     async def work(session: aiohttp.ClientSession) -> None:
@@ -32,11 +36,28 @@ async def bare(url: str, rows: int) -> float:
             async with session.post(address, data=BODY) as response:
                 msgspec.json.decode(await response.read())
 
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=HEADERS) as session:
         began = time.perf_counter()
         await asyncio.gather(*(work(session) for _ in range(IN_FLIGHT)))
         return time.perf_counter() - began
+
+
+async def wired(url: str, rows: int) -> float:
+    """The same over `billing.wire`, by which the engine sends: what is left to it is a row's own work."""
+    told = ClientSettings(url)
+    wire = Wire(url, HEADERS, connect=told.connect, read=told.read, deadline=told.deadline, limit=told.answer_limit)
+    numbers = iter(range(rows))
+
+    async def work() -> None:
+        for _ in numbers:
+            msgspec.json.decode(await wire.post(PATH, Flight(BODY)) or b"")
+
+    try:
+        began = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+        return time.perf_counter() - began
+    finally:
+        await wire.close()
 
 
 async def _main(rows: int, url: str) -> None:

@@ -1,57 +1,68 @@
-"""Calls a second of the engine with its journal, beside a bare aiohttp loop that keeps nothing, pair by pair.
+"""Calls a second of the engine with its journal, beside loops that keep nothing, round by round.
 
-Both send from one process with uvloop, 64 in flight; what differs is the work that the engine does for each row:
-claim and outcome durable, the form made, evidence judged, counts kept.
+All send from one process with uvloop, 64 in flight. A bare aiohttp loop is what people would write. The loop over the
+engine's own wire goes about HTTP as the engine does, so what differs from it is the work that the engine does for
+each row: claim and outcome durable, the form made, evidence judged, counts kept.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from benchmarks import rig
-from benchmarks.bare import bare
+from benchmarks.bare import bare, wired
 from benchmarks.entering import engine, on_uvloop
 from benchmarks.figures import Part, Size, Spread, table
 
 LATENCY_MS: Final = 20
-PAIRS: Final = Size(7, quick=3, smoke=1)
+ROUNDS: Final = Size(7, quick=3, smoke=1)
 AT_ONCE: Final = Size(20_000, quick=15_000, smoke=200)
 AFTER: Final = Size(8_000, quick=5_000, smoke=200)
-HEADER: Final = ("answer", "bare aiohttp, calls/s", "engine with journal, calls/s", "ratio")
+BARE: Final = "bare aiohttp"
+WIRED: Final = "the same wire, no journal"
+ENGINE: Final = "engine with journal"
+HEADER: Final = (
+    "answer",
+    f"{BARE}, calls/s",
+    f"{WIRED}, calls/s",
+    f"{ENGINE}, calls/s",
+    "engine to bare aiohttp",
+    "engine to the same wire",
+)
 
 
 def measure(size: str) -> Part:
-    """The table: both in turn, the ratio pair by pair."""
+    """The table: all in turn, the ratios round by round."""
     with rig.nginx() as url:
-        at_once = _pairs(size, url, int(AT_ONCE.of(size)))
+        at_once = _rounds(size, url, int(AT_ONCE.of(size)))
     with rig.answering(LATENCY_MS) as url:
-        after = _pairs(size, url, int(AFTER.of(size)))
+        after = _rounds(size, url, int(AFTER.of(size)))
     return Part(table(HEADER, [_line(f"after {LATENCY_MS} ms", after), _line("at once", at_once)]))
 
 
-def _pairs(size: str, url: str, rows: int) -> list[tuple[float, float]]:
-    """Calls a second of both, so many times; who begins alternates."""
-    pairs = []
-    for number in range(int(PAIRS.of(size))):
-        if number % 2:
-            second, first = _of_engine(url, rows), _of_bare(url, rows)
-        else:
-            first, second = _of_bare(url, rows), _of_engine(url, rows)
-        pairs.append((first, second))
-    return pairs
-
-
-def _of_bare(url: str, rows: int) -> float:
-    return rows / on_uvloop(bare, url, rows)
+def _rounds(size: str, url: str, rows: int) -> Mapping[str, Sequence[float]]:
+    """Calls a second of each, so many times; the order is turned round each time."""
+    found: dict[str, list[float]] = {name: [] for name in SENDERS}
+    for number in range(int(ROUNDS.of(size))):
+        for name in SENDERS if number % 2 == 0 else reversed(tuple(SENDERS)):
+            found[name].append(rows / SENDERS[name](url, rows))
+    return found
 
 
 def _of_engine(url: str, rows: int) -> float:
     _, sending = on_uvloop(engine, url, rows)
-    return rows / sending
+    return sending
 
 
-def _line(answer: str, pairs: list[tuple[float, float]]) -> list[str]:
-    return [
-        answer,
-        Spread.of([one for one, _ in pairs]).shown(),
-        Spread.of([two for _, two in pairs]).shown(),
-        Spread.of([two / one for one, two in pairs]).shown(".2f"),
-    ]
+SENDERS: Final[Mapping[str, Callable[[str, int], float]]] = {
+    BARE: lambda url, rows: on_uvloop(bare, url, rows),
+    WIRED: lambda url, rows: on_uvloop(wired, url, rows),
+    ENGINE: _of_engine,
+}
+"""Each sends so many rows, and tells the seconds that it took."""
+
+
+def _line(answer: str, found: Mapping[str, Sequence[float]]) -> list[str]:
+    def ratio(to: str) -> str:
+        return Spread.of([a / b for a, b in zip(found[ENGINE], found[to], strict=True)]).shown(".2f")
+
+    return [answer, *(Spread.of(found[name]).shown() for name in SENDERS), ratio(BARE), ratio(WIRED)]

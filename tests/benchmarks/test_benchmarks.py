@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import capacity, faulty, intake, rig
 from benchmarks.__main__ import CHAPTERS, main
-from benchmarks.bare import bare
+from benchmarks.bare import bare, wired
 from benchmarks.contenders import CONTENDERS, ENGINE
 from benchmarks.entering import engine, on_uvloop
 from benchmarks.figures import Part, Size, Spread, quantile, table
@@ -60,6 +60,7 @@ def test_the_engine_and_the_bare_loop_send_all_rows() -> None:
         assert freezing > 0
         assert sending > 0
         assert on_uvloop(bare, url, 200) > 0
+        assert on_uvloop(wired, url, 200) > 0
 
 
 @pytest.mark.parametrize("name", ["bare aiohttp", ENGINE.name])
@@ -92,17 +93,16 @@ def test_a_command_that_fails_is_told() -> None:
 def test_goodput_counts_what_was_answered_in_each_phase() -> None:
     phases = capacity.Phases(warming=1, before=2, during=1, after=1)
     calls = [capacity.Call(at, 0.1) for at in (0.5, 1.0, 2.9, 3.0, 4.0, 4.5, 5.0)]
-    half = capacity.CAPACITY / 2
-    assert capacity._goodputs([calls], phases) == [
-        f"1 (1 to 1), {1 / capacity.CAPACITY:.0%}",
-        f"1 (1 to 1), {1 / half:.0%}",
-        f"2 (2 to 2), {2 / half:.0%}",
-    ]
+    goodputs = capacity.goodputs_of([calls], phases)
+    assert [one.median for one in goodputs] == [1, 1, 2]
+    assert capacity.goodput_cells(goodputs, [2, 1, 0]) == ["1 (1 to 1), 50%", "1 (1 to 1), 100%", "2 (2 to 2)"]
     assert capacity._latencies([calls], phases) == ["100, 100"] * 3
 
 
 def test_the_capacity_halves_under_every_policy() -> None:
     part = capacity.measure("smoke")
+    shares = [[cell.partition(", ")[2] for cell in row[1:4]] for row in rows_of(part)]
+    assert all("100%" in phase or set(phase) == {""} for phase in zip(*shares[:3], strict=True))
     assert [row[0] for row in rows_of(part)] == list(capacity.POLICIES)
     for plot in part.plots.values():
         assert len(list(parsed(plot).iter(f"{SVG}polyline"))) == len(capacity.POLICIES)
