@@ -30,6 +30,15 @@ SLOW: Final = 10
 KINDS: Final = 3
 """Kinds of error that are shown while a run goes."""
 
+LINE: Final = 200
+"""Columns of a line."""
+
+SHORT: Final = 25
+"""Columns that errors have of it at least."""
+
+TROUBLES: Final = (State.REJECTED, State.UNKNOWN, State.MANUAL)
+"""States that somebody has to look at; the others follow from how many rows are done of how many."""
+
 STYLES: Final = {
     State.PENDING: "dim",
     State.SKIPPED: "dim",
@@ -97,8 +106,18 @@ async def _lines(progress: Progress, screen: Screen) -> None:
 
 
 def line(status: Status) -> Text:
-    """Where the run stands, in one line: what matters most within its first 80 columns."""
-    return Text(", ".join([_place(status), *_pace(status), *_why(status), *_states(status), *_troubles(status)]))
+    """Where the run stands, in one line: what matters most within its first 80 columns, errors in what is left."""
+    said = Text(
+        ", ".join(
+            [_place(status), *_pace(status), *_why(status), *_average(status), *_latency(status), *_troubles(status)]
+        )
+    )
+    if not status.errors:
+        return said
+    width = max(LINE, said.cell_len + SHORT)
+    said.append(f", errors: {', '.join(_kinds(status))}")
+    said.truncate(width, overflow="ellipsis")
+    return said
 
 
 def screen_of(status: Status) -> Group:
@@ -109,7 +128,8 @@ def screen_of(status: Status) -> Group:
         ProgressBar(total=total or None, completed=status.sent, width=36, pulse=total is None),
         Text(_place(status), "bold"),
     )
-    parts: list[Table | Text] = [head, Text(", ".join([*_pace(status), *_calls(status)]))]
+    parts: list[Table | Text] = [head, Text(", ".join([*_pace(status), *_average(status)]))]
+    parts += [Text(text) for text in _latency(status)]
     states = Text()
     for state in State:
         if number := status.counts.get(state):
@@ -121,8 +141,7 @@ def screen_of(status: Status) -> Group:
         parts.append(Text("held ", "yellow").append(plain(status.held)))
     elif status.why:
         parts.append(Text("not faster for ", "dim").append(plain(status.why)))
-    for kind, number in list(status.errors.items())[:KINDS]:
-        parts.append(Text("error ", "dim").append(f"{count(number)} × {plain(kind, 160)}"))
+    parts += [Text("error ", "dim").append(kind) for kind in _kinds(status)]
     if status.last_error:
         parts.append(Text("last error ", "dim", no_wrap=True, overflow="ellipsis").append(plain(status.last_error)))
     return Group(*parts)
@@ -151,21 +170,27 @@ def _why(status: Status) -> list[str]:
     return [plain(status.why)] if status.why else []
 
 
-def _calls(status: Status) -> list[str]:
-    """What is worth a look on a terminal, where there is room."""
-    average = [f"{_rate(status.average)} rows/s on average"] if status.average else []
-    times = [] if status.p50 is None or status.p95 is None else [f"{_seconds(status.p50)} to {_seconds(status.p95)}"]
-    return average + times
+def _average(status: Status) -> list[str]:
+    return [f"{_rate(status.average)}/s on average"] if status.average else []
+
+
+def _latency(status: Status) -> list[str]:
+    if status.p50 is None or status.p95 is None:
+        return []
+    return [f"latency p50 {_seconds(status.p50)}, p95 {_seconds(status.p95)}"]
 
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
-def _states(status: Status) -> list[str]:
-    return [f"{count(number)} {state}" for state, number in status.counts.items()]
-
-
 def _troubles(status: Status) -> list[str]:
+    """What went wrong: rows that did not go in or are in doubt, and calls that were made again."""
+    states = [f"{count(number)} {state}" for state in TROUBLES if (number := status.counts.get(state))]
     again = [f"{count(status.retries)} sent again"] if status.retries else []
-    return again + ([f"last error: {plain(status.last_error, 160)}"] if status.last_error else [])
+    return states + again
+
+
+def _kinds(status: Status) -> list[str]:
+    """The commonest kinds of error, each with its number."""
+    return [f"{count(number)} × {plain(kind, 160)}" for kind, number in list(status.errors.items())[:KINDS]]

@@ -82,24 +82,29 @@ async def _picture(seen: Seen, journal: Journal) -> RenderableType:
 
 
 async def _lines(name: str, journal: Journal, screen: Screen) -> None:
-    before = ""
+    before = "", ""
     async for seen in _each_look(name, journal):
         words = line(seen.live).plain if seen.live else await _at_rest(seen, journal)
-        said = f"{_title(seen).plain}: {words}"
-        if said != before:
-            screen.out.print(said, markup=False, soft_wrap=True)
-        before = said
+        now = line(_timeless(seen.live)).plain if seen.live else words
+        title = _title(seen).plain
+        if (title, now) != before:
+            screen.out.print(f"{title}: {words}", markup=False, soft_wrap=True)
+        before = title, now
 
 
 async def _objects(name: str, journal: Journal, screen: Screen) -> None:
     before: dict[str, object] = {}
     async for seen in _each_look(name, journal):
         found = _beat(seen, seen.live) if seen.live else await run_object(seen, journal)
-        # What changes with every second, whether anything happens or not, is no change.
-        now = found | {"live": seen.live and replace(seen.live, seconds=0.0, average=0.0, held_seconds={})}
+        now = found | {"live": seen.live and _timeless(seen.live)}
         if now != before:
             screen.emit(found)
         before = now
+
+
+def _timeless(live: Status) -> Status:
+    """The same without what changes with every second, whether anything happens or not."""
+    return replace(live, seconds=0.0, average=0.0, held_seconds={})
 
 
 def _beat(seen: Seen, live: Status) -> dict[str, object]:

@@ -51,15 +51,33 @@ def drawn(status: Status, width: int) -> list[str]:
 def test_the_line_says_where_it_stands_how_fast_it_goes_and_why_not_faster() -> None:
     assert line(UNDER_WAY).plain == (
         "12\u202f348 of 98\u202f780 rows (12 %), 85 rows/s, 16:54 left, 12/16 in flight, "
-        "window 16 (the server's limit), "
-        "86\u202f420 pending, 10 skipped, 12 sending, 12\u202f345 accepted, 3 rejected, "
-        "42 sent again, last error: 00123: \\x1b[31mbad news"
+        "window 16 (the server's limit), 80/s on average, latency p50 45 ms, p95 1.2 s, "
+        "3 rejected, 42 sent again, errors: 3 × no account"
     )
 
 
 def test_what_matters_most_stands_in_its_first_80_columns() -> None:
     assert line(UNDER_WAY).plain[:80].endswith("16:54 left, 12/16 in flight, window 16 ")
     assert "held: EVENTS_STACK 5,120 > 1,000" in line(HELD).plain[:100]
+
+
+def test_what_is_nothing_is_left_out_of_the_line() -> None:
+    at_first = replace(
+        UNDER_WAY, counts={"pending": 5}, retries=0, average=0.0, p50=None, p95=None, why="", errors={}
+    )
+    assert line(at_first).plain.endswith("16:54 left, 12/16 in flight")
+
+
+def test_a_line_with_many_errors_is_read_in_200_columns() -> None:
+    errors = {f"no account {letter * 90}": 1_234 for letter in "abcdefgh"}
+    text = line(replace(UNDER_WAY, errors=errors)).plain
+    assert ", errors: 1\u202f234 × no acco" in text
+    assert text.endswith("…")
+    assert len(text) <= 200
+    short = replace(UNDER_WAY, why="rate cap", errors={"no account": 3, "locked": 2, "fault": 1, "fourth": 1})
+    assert line(short).plain.endswith(", errors: 3 × no account, 2 × locked, 1 × fault")
+    counts = {"pending": 1, "sending": 4, "accepted": 7, "rejected": 12_345, "unknown": 12, "manual": 3}
+    assert ", 12\u202f345 rejected, 12 unknown, 3 manual, " in line(replace(UNDER_WAY, counts=counts)).plain
 
 
 def test_while_it_is_held_it_says_what_holds_and_promises_no_end() -> None:
@@ -94,7 +112,8 @@ def test_the_screen_has_a_thought_a_line_and_fits_80_columns() -> None:
     assert max(map(len, shown)) <= 80
     assert shown[0].endswith("12\u202f348 of 98\u202f780 rows (12 %)")
     assert shown[1:] == [
-        "85 rows/s, 16:54 left, 12/16 in flight, 80 rows/s on average, 45 ms to 1.2 s",
+        "85 rows/s, 16:54 left, 12/16 in flight, 80/s on average",
+        "latency p50 45 ms, p95 1.2 s",
         "pending 86\u202f420   skipped 10   sending 12   accepted 12\u202f345   rejected 3   sent",
         "again 42",
         "not faster for window 16 (the server's limit)",
@@ -130,4 +149,5 @@ async def test_it_shows_what_the_progress_of_a_run_says() -> None:
     text = line(progress.status()).plain
     assert text.startswith("50 of 100 rows (50 %), ")
     assert "held: 9 in doubt: looking them up in 30 s" in text
-    assert text.endswith("50 pending, 10 skipped, 50 accepted")
+    assert "/s on average" in text
+    assert not text.endswith(", ")
