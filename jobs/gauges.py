@@ -39,11 +39,10 @@ async def gauges_of(services: Services, policy: Callable[[], Policy], journal: P
         disk_gauge(journal, lambda: policy().min_disk),
         hours_gauge(lambda: policy().hours, BillingClock(services).now),
         *await _stack_gauges(services, lambda: policy().max_stack),
+        _latency_gauge(services, lambda: policy().max_latency),
     ]
-    if policy().max_latency is not None:
-        gauges.append(_latency_gauge(services, lambda: policy().max_latency))
     if (select := policy().throttle_sql) is not None:
-        gauges.append(await _select_gauge(services, select, policy().throttle_above))
+        gauges.append(await _select_gauge(services, select, lambda: policy().throttle_above))
     return gauges
 
 
@@ -108,7 +107,7 @@ def _stack_gauge(services: Services, name: str, threshold: Callable[[], int]) ->
         most = threshold()
         if not most:
             return None
-        return Measure(await _number(services, depth), most, int(LOW * most), grows=True)
+        return Measure(await _number(services, depth), most, int(_low(most)), grows=True)
 
     return Gauge(name, measure)
 
@@ -122,24 +121,35 @@ def _latency_gauge(services: Services, threshold: Callable[[], float | None]) ->
             return None
         with told_to_engine():
             seconds = (await services.client.health()).seconds
-        text = f"latency: the billing takes {seconds:.2g} s for its version, {most:g} s are the most"
-        return Measure(seconds, most, LOW * most, text=text)
+        bound = f"{most:g} s are the most" if seconds > most else f"goes on at {_low(most):g} s"
+        return Measure(seconds, most, _low(most), text=f"latency: the billing takes {seconds:.2g} s, {bound}")
 
     return Gauge("latency", measure, every=5.0)
 
 
-async def _select_gauge(services: Services, select: str, above: float) -> Gauge:
+async def _select_gauge(services: Services, select: str, threshold: Callable[[], float]) -> Gauge:
     """A select of the operator's own; asked once at the beginning, so that a mistyped one is told before a call."""
 
     async def measure() -> Measure:
+        above = threshold()
         found = await _number(services, Statement("of --throttle-sql", select))
-        return Measure(found, above, above, text=f"--throttle-sql {found:,g} > {above:,g}")
+        bound = f"> {_written(above)}" if found > above else f"goes on at {_written(_low(above))}"
+        return Measure(found, above, _low(above), text=f"--throttle-sql {_written(found)} {bound}")
 
     try:
         await measure()
     except LookUpFailed as error:
         raise InputRefused(f"--throttle-sql {select!r}: {error}") from error
     return Gauge("--throttle-sql", measure, every=5.0)
+
+
+def _low(high: float) -> float:
+    """Where a run that was held above `high` goes on; of a threshold below zero, as far below it."""
+    return high - (1 - LOW) * abs(high)
+
+
+def _written(number: float) -> str:
+    return f"{number:,.12g}"
 
 
 async def _number(services: Services, query: Statement) -> float:

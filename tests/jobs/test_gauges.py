@@ -60,7 +60,7 @@ async def measured(services: Services, policy: Policy, name: str, journal: Path)
 async def test_there_is_a_gauge_for_each_stack_that_the_billing_has(with_both: Services, tmp_path: Path) -> None:
     names = [gauge.name for gauge in await gauges_of(with_both, Policy, tmp_path)]
     # The mock has no third stack; a billing that has it gets a gauge of its own.
-    assert names == ["disk", "hours", *STACKS[:2]]
+    assert names == ["disk", "hours", *STACKS[:2], "latency"]
 
 
 async def test_a_third_stack_is_watched_where_it_is_there(
@@ -74,7 +74,7 @@ async def test_a_third_stack_is_watched_where_it_is_there(
 
 async def test_without_the_database_nobody_sees_the_stacks(with_both: Services, tmp_path: Path) -> None:
     names = [gauge.name for gauge in await gauges_of(Services(with_both.client), Policy, tmp_path)]
-    assert names == ["disk", "hours"]
+    assert names == ["disk", "hours", "latency"]
 
 
 async def test_the_threshold_is_that_in_force_and_0_is_none(with_both: Services, tmp_path: Path) -> None:
@@ -264,8 +264,21 @@ async def test_a_billing_that_is_away_has_no_latency(tmp_path: Path) -> None:
         await gauge.measure()
 
 
-async def test_without_a_threshold_nobody_asks_for_the_latency(with_both: Services, tmp_path: Path) -> None:
-    assert "latency" not in [gauge.name for gauge in await gauges_of(with_both, Policy, tmp_path)]
+async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_comes_later_is_heeded(
+    tmp_path: Path,
+) -> None:
+    client, policies = Told(None), [Policy()]
+    gauges = await gauges_of(Services(client), lambda: policies[-1], tmp_path)
+    (gauge,) = [one for one in gauges if one.name == "latency"]
+    assert (await gauge.measure(), client.asked) == (None, 0)
+    policies.append(Policy(max_latency=1.5))
+    assert await gauge.measure() == Measure(
+        2.0, 1.5, 1.2000000000000002, text="latency: the billing takes 2 s, 1.5 s are the most"
+    )
+    policies.append(Policy(max_latency=2.2))
+    measure = await gauge.measure()
+    assert measure is not None
+    assert measure.text == "latency: the billing takes 2 s, goes on at 1.76 s"
 
 
 async def test_the_disk_is_the_journals(with_both: Services, tmp_path: Path) -> None:
@@ -279,8 +292,35 @@ OWN = Policy(throttle_sql="select count(*) from abonents where id < 5", throttle
 async def test_a_select_of_ones_own_holds_above_its_number(with_both: Services, tmp_path: Path) -> None:
     measure = await measured(with_both, OWN, "--throttle-sql", tmp_path)
     assert (measure.value > measure.high) == (measure.value > 3)
-    assert measure.text == f"--throttle-sql {measure.value:g} > 3"
-    assert (measure.high, measure.low, measure.grows) == (3.0, 3.0, False)
+    assert (measure.high, measure.grows) == (3.0, False)
+
+
+@pytest.mark.parametrize(
+    ("number", "above", "low", "text"),
+    [
+        (5_120_000, 1000.0, 800.0, "5,120,000 > 1,000"),
+        (900, 1000.0, 800.0, "900 goes on at 800"),
+        (1, 0.0, 0.0, "1 > 0"),
+        (-9, -10.0, -12.0, "-9 > -10"),
+    ],
+)
+async def test_a_select_of_ones_own_goes_on_at_less_than_it_holds_at(
+    number: int, above: float, low: float, text: str, with_both: Services, tmp_path: Path
+) -> None:
+    own = Policy(throttle_sql=f"select {number} from rdb$database", throttle_above=above)  # noqa: S608 - a number
+    measure = await measured(with_both, own, "--throttle-sql", tmp_path)
+    assert (measure.value, measure.high, measure.low) == (number, above, low)
+    assert measure.text == f"--throttle-sql {text}"
+
+
+async def test_another_number_for_a_select_of_ones_own_counts_at_once(with_both: Services, tmp_path: Path) -> None:
+    policies = [Policy(throttle_sql="select 5 from rdb$database", throttle_above=4.0)]
+    gauges = await gauges_of(with_both, lambda: policies[-1], tmp_path)
+    (gauge,) = [one for one in gauges if one.name == "--throttle-sql"]
+    policies.append(replace(policies[0], throttle_above=10.0))
+    measure = await gauge.measure()
+    assert measure is not None
+    assert measure.high == 10.0
 
 
 @pytest.mark.parametrize(
