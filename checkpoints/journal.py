@@ -9,7 +9,7 @@ import os
 import secrets
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -146,6 +146,10 @@ class Journal:
     async def unpause(self, run: Run) -> None:
         """The run may send again."""
         await self._writer.do(_run_statement("unpause_run", run))
+
+    async def keep_policy(self, run: Run, policy: Mapping[str, str]) -> None:
+        """Whoever takes the run up drives it by this from now on."""
+        await self._writer.do(_run_statement("keep_policy", run, policy=rows.of_policy(policy)))
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
         """Keep what somebody told the run, and what came of it."""
@@ -351,6 +355,12 @@ class Journal:
             )
 
         return await self._read(work)
+
+    async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
+        """What the amounts of all items in one of `states` add up to, signs left out."""
+        wanted = {"run_id": run.run_id, "states": msgspec.json.encode(sorted(states)).decode()}
+        (total,) = await self._read(lambda db: db.execute(statement("absolute_sum"), wanted).fetchone())
+        return Decimal(total)
 
     async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:
         """What the items of `state` have to say, the commonest first."""

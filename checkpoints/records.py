@@ -31,7 +31,8 @@ class NewRun:
     """What a run is, told before its first row is read.
 
     `parameters`, `target` and `source` identify it: the same three again are the same work. None of them holds a
-    secret. `header` names the input's own columns, for exports.
+    secret. `header` names the input's own columns, for exports. `policy` is how the run is to be driven, as texts by
+    name; what is not in it is as it is by default.
     """
 
     job: str
@@ -40,14 +41,15 @@ class NewRun:
     source: str
     source_digest: str = ""
     header: tuple[str, ...] = ()
+    policy: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run as the journal has it. Times are UTC; `name` is the short word the operator types.
 
-    One with a `paused_at` sends nothing until somebody lets it go on, whoever takes it up. `format` is that of its
-    items' payloads.
+    One with a `paused_at` sends nothing until somebody lets it go on, whoever takes it up; and whoever does drives it
+    by its `policy`. `format` is that of its items' payloads.
     """
 
     run_id: int
@@ -66,6 +68,7 @@ class Run:
     paused_at: datetime | None = None
     paused_by: str | None = None
     format: int = PAYLOADS
+    policy: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage:

@@ -1,6 +1,6 @@
 """Between records and the rows of the journal's tables. Groups travel as one JSON parameter a statement."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from checkpoints.states import State
 
 _encode = msgspec.json.Encoder().encode
 _cells = msgspec.json.Decoder(tuple[str, ...]).decode
-_parameters = msgspec.json.Decoder(dict[str, str]).decode
+_texts = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def of_new_run(new: NewRun, name: str, now: str) -> dict[str, str]:
@@ -25,8 +25,14 @@ def of_new_run(new: NewRun, name: str, now: str) -> dict[str, str]:
         "source": new.source,
         "source_digest": new.source_digest,
         "header": _encode(new.header).decode(),
+        "policy": of_policy(new.policy),
         "now": now,
     }
+
+
+def of_policy(policy: Mapping[str, str]) -> str:
+    """What a run is driven by, as its column has it."""
+    return _encode(dict(policy)).decode()
 
 
 def of_new_items(items: Sequence[NewItem], first_number: int) -> str:
@@ -74,7 +80,7 @@ def to_run(row: Sequence[Any]) -> Run:
         run_id=row[0],
         name=row[1],
         job=row[2],
-        parameters=_parameters(row[3]),
+        parameters=_texts(row[3]),
         target=row[4],
         source=row[5],
         source_digest=row[6],
@@ -87,6 +93,7 @@ def to_run(row: Sequence[Any]) -> Run:
         paused_at=paused,
         paused_by=row[14],
         format=row[15],
+        policy=_texts(row[16]),
     )
 
 

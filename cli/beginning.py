@@ -21,6 +21,8 @@ from cli.options import Calling, Rows
 from cli.texts import plain, rows
 from engine.intake import Enter
 from engine.job import Job
+from engine.policy import Policy
+from engine.settings import ALL, changed, kept
 from jobs.call import YES, chain_text
 from jobs.catalogue import kind
 from jobs.inputs import ENTER, STDIN, Input
@@ -124,20 +126,20 @@ def pairs(settings: Sequence[str], flag: str) -> dict[str, str]:
     return pairs
 
 
-async def begin(job: Job, recorded: Mapping[str, str], target: str, journal: Journal) -> Run:
+async def begin(job: Job, recorded: Mapping[str, str], target: str, journal: Journal, said: Mapping[str, str]) -> Run:
     """Enter a new run into the journal, unless it would be one that is already under way.
 
-    `recorded` is what the journal keeps to build the job anew. Raises `CommandRefused` when it is under way,
-    `InputRefused` when the input cannot be read at all.
+    `recorded` is what the journal keeps to build the job anew, `said` how it is driven. Raises
+    `CommandRefused` when it is under way, `InputRefused` when the input cannot be read at all.
     """
-    new = await anyio.to_thread.run_sync(lambda: _new_run(job, recorded, target))
+    new = await anyio.to_thread.run_sync(lambda: _new_run(job, recorded, target, said))
     for run in await journal.runs():
         if run.job == new.job and run.target == new.target and run.source == new.source:
             await _give_way(run, new, journal)
     return await journal.create_run(new)
 
 
-def _new_run(job: Job, recorded: Mapping[str, str], target: str) -> NewRun:
+def _new_run(job: Job, recorded: Mapping[str, str], target: str, said: Mapping[str, str]) -> NewRun:
     source = job.source
     return NewRun(
         job=job.name,
@@ -146,6 +148,7 @@ def _new_run(job: Job, recorded: Mapping[str, str], target: str) -> NewRun:
         source=source.name,
         source_digest=source.digest,
         header=source.header,
+        policy=kept(changed(Policy(), said, ALL)),
     )
 
 

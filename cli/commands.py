@@ -29,7 +29,6 @@ from cli.settings import Settings
 from cli.steering import let_go_on
 from cli.texts import moment, plain, rows, shown
 from engine.job import Job
-from engine.policy import Policy
 from jobs.inputs import Input
 from jobs.vault import Vault, beside
 from jobs.work import build
@@ -51,7 +50,7 @@ class Ready:
 async def run(  # noqa: PLR0913 - what the command line says, a thing each
     order: Order,
     settings: Settings,
-    policy: Policy,
+    said: Mapping[str, str],
     consent: Consent,
     screen: Screen,
     *,
@@ -60,12 +59,14 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
 ) -> Closing:
     """Begin a run and take it as far as it goes; `output` is the file for the answers of a job that reads.
 
+    `said` is what the command line says of the pace, here and below.
+
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
     _check_files(order, output)
     async with open_billing(settings, record) as opened, open_journal(settings.journal.value) as journal:
         log.debug("the billing answers", version=opened.health.version, seconds=round(opened.health.seconds, 3))
-        means = Means(opened, journal, policy, consent, screen)
+        means = Means(opened, journal, said, consent, screen)
         return await begun_run(ready(order, opened, journal, output), settings, means)
 
 
@@ -89,7 +90,7 @@ async def begun_run(
     Raises what `run` raises.
     """
     recorded = {**ready.order.recorded, **ready.files, **remembered}
-    begun = await begin(ready.job, recorded, settings.target, means.journal)
+    begun = await begin(ready.job, recorded, settings.target, means.journal, means.said)
     # Once the run remembers what they are kept under, they are wiped in any case.
     await anyio.to_thread.run_sync(ready.vault.keep, ready.order.secrets)
     return await Going(begun, ready.job, replace(means, billing=ready.billing), fresh=True).go()
@@ -100,7 +101,7 @@ async def go_on(  # noqa: PLR0913, PLR0917 - what the command line says, a thing
     job: str,
     rows: Input,
     settings: Settings,
-    policy: Policy,
+    said: Mapping[str, str],
     consent: Consent,
     screen: Screen,
     *,
@@ -118,13 +119,13 @@ async def go_on(  # noqa: PLR0913, PLR0917 - what the command line says, a thing
             raise CommandRefused(f"run {run.name} is one of {run.job}, not of {plain(job)}")
         async with open_billing(settings, record) as opened:
             billing = with_vault(opened, vault_of(run, journal))
-            return await continuing.go_on(name, rows, settings, Means(billing, journal, policy, consent, screen))
+            return await continuing.go_on(name, rows, settings, Means(billing, journal, said, consent, screen))
 
 
 async def resume(  # noqa: PLR0913 - what the command line says, a thing each
     name: str | None,
     settings: Settings,
-    policy: Policy,
+    said: Mapping[str, str],
     consent: Consent,
     screen: Screen,
     *,
@@ -133,7 +134,8 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
 ) -> Closing:
     """Take a run up where it stands: the one of that name, or the only one that is not at its end.
 
-    One that is paused waits until somebody lets it go on, unless it is to `unpause` at once. Raises `CommandRefused`,
+    It is driven as it was, but for what is `said` now. One that is paused waits until somebody lets it go on, unless
+    it is to `unpause` at once. Raises `CommandRefused`,
     `BillingError` and `JournalError`; nothing was sent then.
     """
     journal_path = settings.journal.value
@@ -156,7 +158,7 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
                 job = await rebuild(chosen, billing.services, journal)
                 if unpause and chosen.paused_at:
                     await let_go_on(chosen, journal)
-                return await Going(chosen, job, Means(billing, journal, policy, consent, screen), fresh=False).go()
+                return await Going(chosen, job, Means(billing, journal, said, consent, screen), fresh=False).go()
         except (BillingAway, BillingBusy, DatabaseAway) as error:
             raise CommandRefused(
                 f"{error}\nRun {chosen.name} stays as it is: {PROGRAM} resume {chosen.name} goes on when it is back",

@@ -16,6 +16,7 @@ from checkpoints.states import OPEN, State
 from cli.beginning import held
 from cli.corrections import Corrections, Outcome
 from cli.display import intake_shown
+from cli.driving import policy_of
 from cli.ending import forget
 from cli.errors import CommandRefused
 from cli.names import PROGRAM
@@ -91,7 +92,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: Means) 
         outcome = await corrections.look()
         plan = outcome.plan(await plan_of(rehearsed, job, plans), replace(run, source=rehearsed.source))
         show = means.screen.say if means.consent.yes else means.screen.insist
-        show(preview(plan, means.billing, means.journal, means.policy))
+        show(preview(plan, means.billing, means.journal, policy_of(run, means.said)))
         _require_something(plan, outcome, means)
         if plan.to_send and not means.consent.yes:
             await _ask(plan.question, run, file, means)

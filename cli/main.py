@@ -169,7 +169,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
             if ignored := [words for name, words in said.items() if name not in CONTINUING]:
                 raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")
             return await commands.go_on(
-                corrects, job, input_of(file, rows), settings, pacing.policy, consent, screen, record=record
+                corrects, job, input_of(file, rows), settings, pacing.said, consent, screen, record=record
             )
         if job.endswith(TOML):
             return await jobfile.run(job, settings, pacing, consent, screen, typed=said, record=record)
@@ -181,7 +181,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
             return jobfile.saved(wish, save, screen, force=force)
         if force:
             raise CommandRefused("--force overwrites the file of --save, and none is named: leave it out")
-        return await commands.run(order, settings, pacing.policy, consent, screen, record=record, output=output)
+        return await commands.run(order, settings, pacing.said, consent, screen, record=record, output=output)
 
     _close(flags, voice, job, work)
 
@@ -240,10 +240,13 @@ def resume(  # noqa: PLR0913 - each is a flag or a group of them
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Go on with a run that was stopped, interrupted or killed; without a name, with the only one there is."""
+    """Go on with a run that was stopped, interrupted or killed; without a name, with the only one there is.
+
+    The limits that it was begun with, and what was set since, hold on; a flag changes them.
+    """
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await commands.resume(name, settings, pacing.policy, consent, screen, record=record, unpause=unpause)
+        return await commands.resume(name, settings, pacing.said, consent, screen, record=record, unpause=unpause)
 
     _close(flags, voice, None, work)
 
@@ -264,7 +267,7 @@ def undo(
     """Take a run back: old values are set again, created entries reversed; what was changed since is left alone."""
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await undoing.undo(name, set_ or [], settings, pacing.policy, consent, screen)
+        return await undoing.undo(name, set_ or [], settings, pacing.said, consent, screen)
 
     _close(flags, voice, UNDO, work)
 
@@ -298,7 +301,7 @@ def verify(
 @grouped
 def reconcile(name: RunName, *, pacing: Pacing, flags: Flags, voice: Voice) -> None:
     """Look up what is in doubt, also days later and after rows were put right by hand; sends nothing."""
-    _end(flags, voice, lambda settings, screen: reconciling.reconcile_run(name, settings, pacing.policy, screen))
+    _end(flags, voice, lambda settings, screen: reconciling.reconcile_run(name, settings, pacing.said, screen))
 
 
 @app.command()

@@ -1,25 +1,20 @@
 """The flags that several commands share, in groups; `grouped` lets a command take a whole group as one parameter."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from math import inf, isfinite
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
 from cli import names
 from cli.errors import CommandRefused
 from cli.texts import plain
-from engine.budget import LAST, LEAST, error_limit
-from engine.hours import hours_of
+from engine.budget import LAST, LEAST
 from engine.policy import Policy
+from engine.settings import ALL, NO, NONE, YES, changed
 from engine.sources.files import AUTO
-from engine.spending import money_limit
-from engine.steering import DEEPEST, FASTEST, WIDEST
-
-Value = TypeVar("Value")
 
 _CONNECTION: Final = "Connection"
 _PACING: Final = "Pacing"
@@ -27,9 +22,8 @@ _SCREEN: Final = "Screen"
 _ROWS: Final = "Rows"
 _CALLING: Final = "The job `call`"
 _DEFAULT: Final = Policy()
-_MEGABYTE: Final = 1_000_000
-_LONGEST_SETTLE: Final = 86_400
-_LONGEST_LATENCY: Final = 3600
+_SWITCH: Final = "no_canary"
+"""The one field of the pacing that is on or off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,33 +108,37 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """How hard a run drives the billing."""
+    """How hard a run drives the billing, as far as the command line says; None where it says nothing.
+
+    Each is the text of a setting, as `set` takes it, so that what a run keeps can be taken back as well.
+    """
 
     in_flight: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--in-flight",
-            min=1,
-            max=WIDEST,
             metavar="N",
             rich_help_panel=_PACING,
-            help="Calls at one time. By default as many as the billing takes well, beginning with 2.",
+            help="Calls at one time; auto, the default, for as many as the billing takes well, beginning with 2.",
         ),
     ] = None
     max_in_flight: Annotated[
-        int,
+        str | None,
         typer.Option(
             "--max-in-flight",
-            min=1,
-            max=WIDEST,
             metavar="N",
             rich_help_panel=_PACING,
-            help="Calls at one time at most, where --in-flight does not fix them.",
+            help=f"Calls at one time at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
         ),
-    ] = _DEFAULT.max_in_flight
+    ] = None
     rate: Annotated[
-        float | None,
-        typer.Option("--rate", metavar="R", rich_help_panel=_PACING, help="Calls a second at most."),
+        str | None,
+        typer.Option(
+            "--rate",
+            metavar="R",
+            rich_help_panel=_PACING,
+            help="Calls a second at most, or none.",
+        ),
     ] = None
     hours: Annotated[
         str | None,
@@ -148,27 +146,26 @@ class Pacing:
             "--hours",
             metavar="FROM-TO",
             rich_help_panel=_PACING,
-            help="Send at these hours of the billing's day only, as 01:00-06:00 or 22:00-05:30.",
+            help="Send at these hours of the billing's day only, as 01:00-06:00 or 22:00-05:30; always for all.",
         ),
     ] = None
     max_stack: Annotated[
-        int,
+        str | None,
         typer.Option(
             "--max-stack",
-            min=0,
-            max=DEEPEST,
             metavar="N",
             rich_help_panel=_PACING,
-            help="Wait while one of the billing's stacks holds so many entries; 0 for never.",
+            help=f"Wait while one of the billing's stacks holds so many entries, {_DEFAULT.max_stack} by default; "
+            "0 for never.",
         ),
-    ] = _DEFAULT.max_stack
+    ] = None
     max_latency: Annotated[
-        float | None,
+        str | None,
         typer.Option(
             "--max-latency",
             metavar="SECONDS",
             rich_help_panel=_PACING,
-            help="Wait while the billing takes longer than this to tell its version; asked every 5 s.",
+            help="Wait while the billing takes longer than this to tell its version, or none; asked every 5 s.",
         ),
     ] = None
     throttle_sql: Annotated[
@@ -177,98 +174,89 @@ class Pacing:
             "--throttle-sql",
             metavar="SELECT",
             rich_help_panel=_PACING,
-            help="Wait while the one number that this select gives is above --throttle-above.",
+            help="Wait while the one number that this select gives is above --throttle-above; none for none.",
         ),
     ] = None
     throttle_above: Annotated[
-        float | None,
-        typer.Option("--throttle-above", metavar="N", rich_help_panel=_PACING, help="For --throttle-sql."),
+        str | None,
+        typer.Option(
+            "--throttle-above",
+            metavar="N",
+            rich_help_panel=_PACING,
+            help="For --throttle-sql.",
+        ),
     ] = None
     min_disk: Annotated[
-        int,
+        str | None,
         typer.Option(
             "--min-disk",
-            min=0,
-            max=1_000_000,
             metavar="MB",
             rich_help_panel=_PACING,
-            help="Wait while less than this is free where the journal is; 0 for never.",
+            help="Wait while less than this is free where the journal is, "
+            f"{_DEFAULT.min_disk // 1_000_000} by default; 0 for never.",
         ),
-    ] = _DEFAULT.min_disk // _MEGABYTE
+    ] = None
     stop_after_errors: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--stop-after-errors",
             metavar="N|P%",
             rich_help_panel=_PACING,
             help="Stop when so many rows went wrong, or more than such a share of all rows or of the last "
-            f"{LAST:,}, once {LEAST} have an outcome; 0 for never.",
+            f"{LAST:,}, once {LEAST} have an outcome; {_DEFAULT.stop_after_errors} by default, 0 for never.",
         ),
-    ] = str(_DEFAULT.stop_after_errors)
+    ] = None
     limit_money: Annotated[
         str | None,
         typer.Option(
             "--limit-money",
             metavar="AMOUNT",
             rich_help_panel=_PACING,
-            help="Stop before the amounts sent in this run, signs left out, add up to more.",
+            help="Stop before the amounts sent in this run, signs left out, add up to more; none for any sum.",
         ),
     ] = None
     no_canary: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--no-canary",
+            "--no-canary/--canary",
             rich_help_panel=_PACING,
             help="Do not begin with 1, 10 and 100 rows, and do not stop at a new error of the first ten.",
         ),
-    ] = False
+    ] = None
     settle: Annotated[
-        float,
+        str | None,
         typer.Option(
             "--settle",
-            min=0,
             metavar="SECONDS",
             rich_help_panel=_PACING,
-            help="After a lost answer, how long until a look-up is trusted to see what the call did.",
+            help="After a lost answer, how long until a look-up is trusted to see what the call did, "
+            f"{_DEFAULT.settle:g} by default.",
         ),
-    ] = _DEFAULT.settle
+    ] = None
 
     @property
-    def policy(self) -> Policy:
-        """The same for the engine. Raises `CommandRefused` for what is none of its values."""
-        # Not a number compares false to everything, so it is asked for what is right, not for what is wrong.
-        if self.rate is not None and not 0 < self.rate <= FASTEST:
-            raise CommandRefused(f"--rate {self.rate:g}: calls a second, above 0 and up to {FASTEST:,}")
-        if not self.settle <= _LONGEST_SETTLE:
-            raise CommandRefused(f"--settle {self.settle:g}: seconds, up to {_LONGEST_SETTLE:,}")
-        if self.max_latency is not None and not 0 < self.max_latency <= _LONGEST_LATENCY:
-            raise CommandRefused(f"--max-latency {self.max_latency:g}: seconds, above 0 and up to {_LONGEST_LATENCY}")
-        if (self.throttle_sql is None) != (self.throttle_above is None):
+    def said(self) -> dict[str, str]:
+        """What the command line says, by the names of the settings. Raises `CommandRefused` for what is no value."""
+        said = {
+            _setting(one.name): _text(getattr(self, one.name)) for one in fields(self) if _is_said(self, one.name)
+        }
+        try:
+            changed(_DEFAULT, said, ALL)
+        except ValueError as error:
+            raise CommandRefused(f"--{error}") from error
+        if (said.get("throttle-sql", NONE) == NONE) != ("throttle-above" not in said):
             raise CommandRefused("--throttle-sql and --throttle-above belong together: give both, or none")
-        if self.throttle_above is not None and not isfinite(self.throttle_above):
-            raise CommandRefused(f"--throttle-above {self.throttle_above:g}: a number is wanted")
-        return Policy(
-            in_flight=self.in_flight,
-            max_in_flight=self.max_in_flight,
-            rate=self.rate,
-            hours=None if self.hours is None else _read("--hours", self.hours, hours_of),
-            max_stack=self.max_stack,
-            max_latency=self.max_latency,
-            throttle_sql=self.throttle_sql,
-            throttle_above=self.throttle_above or 0.0,
-            min_disk=self.min_disk * _MEGABYTE,
-            canary=not self.no_canary,
-            stop_after_errors=_read("--stop-after-errors", self.stop_after_errors, error_limit),
-            limit_money=None if self.limit_money is None else _read("--limit-money", self.limit_money, money_limit),
-            settle=self.settle,
-        )
+        return said
 
 
-def with_file(pacing: Pacing, said: Mapping[str, object], typed: Collection[str] = ()) -> Pacing:
-    """The pacing with what a job file says, less what was `typed`, which goes before it. Raises `CommandRefused`."""
+def with_file(pacing: Pacing, said: Mapping[str, object]) -> Pacing:
+    """The pacing with what a job file says where the command line says nothing. Raises `CommandRefused`."""
+    read = {name: _of_file(name, value) for name, value in said.items()}
     # A window that is fixed would make nothing of the bound that was typed for it.
-    over = {*typed, "in_flight"} if "max_in_flight" in typed else {*typed}
-    return replace(pacing, **{name: _of_file(name, value) for name, value in said.items() if name not in over})
+    over = {"in_flight"} if _is_said(pacing, "max_in_flight") else set()
+    return replace(
+        pacing, **{name: value for name, value in read.items() if not _is_said(pacing, name) and name not in over}
+    )
 
 
 def names_of(*groups: type[Any]) -> frozenset[str]:
@@ -291,42 +279,34 @@ def _called(parameter: Any, value: object) -> str:  # noqa: ANN401 - a class of 
     return str(max(parameter.opts, key=len))
 
 
-_WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
 def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - the field says which
     """A value of `[run]` as the flag would give it."""
-    hints = get_type_hints(Pacing)
-    wanted = hints[name]
-    kinds = tuple(one for one in get_args(wanted) if one is not type(None)) or (wanted,)
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if str in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise CommandRefused(f"{name}: {' or '.join(_WORDS[one] for one in kinds)} is expected, not {value!r}")
-    _check_bounds(name, value)
-    return value
-
-
-def _check_bounds(name: str, value: object) -> None:
-    """Hold a value of `[run]` against the bounds of its flag. Raises `CommandRefused`."""
-    option = get_type_hints(Pacing, include_extras=True)[name].__metadata__[0]
-    if option.min is None or not isinstance(value, int | float):
-        return
-    most = inf if option.max is None else option.max
-    # Not a number compares false to everything.
-    if not option.min <= value <= most:
-        above = "" if option.max is None else f" and {option.max:,} at most"
-        raise CommandRefused(f"{name}: {value:g} is out of bounds: {option.min:g} at least{above}")
-
-
-def _read(flag: str, text: str, reader: Callable[[str], Value]) -> Value:
-    """What a flag says. Raises `CommandRefused` with the flag's name."""
+    if name == _SWITCH:
+        if not isinstance(value, bool):
+            raise CommandRefused(f"{name}: true or false is expected, not {value!r}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise CommandRefused(f"{name}: a number or a text is expected, not {value!r}")
     try:
-        return reader(text)
+        changed(_DEFAULT, {_setting(name): str(value)}, ALL)
     except ValueError as error:
-        raise CommandRefused(f"{flag}: {error}") from error
+        raise CommandRefused(str(error)) from error
+    return str(value)
+
+
+def _is_said(pacing: Pacing, name: str) -> bool:
+    return getattr(pacing, name) is not None
+
+
+def _setting(name: str) -> str:
+    """The setting that a field is of."""
+    return "canary" if name == _SWITCH else name.replace("_", "-")
+
+
+def _text(value: str | bool) -> str:  # noqa: FBT001 - the switch among the texts
+    if isinstance(value, str):
+        return value
+    return NO if value else YES
 
 
 @dataclass(frozen=True, slots=True)

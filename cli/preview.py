@@ -20,9 +20,9 @@ from cli.texts import count, money, plain, rows, shown
 from engine.intake import DUPLICATE
 from engine.job import Job, Source
 from engine.policy import Policy
+from engine.settings import in_words
 from engine.sources.exported import is_of_export
 from engine.sources.opening import notes_of
-from engine.steering import in_words
 from jobs.columns import Assigned
 from jobs.inputs import is_input
 from jobs.vault import masked

@@ -15,6 +15,7 @@ from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
 from cli.beginning import held
 from cli.display import sending_shown
+from cli.driving import policy_of
 from cli.errors import CommandRefused
 from cli.exits import Exit, outcome_of
 from cli.names import PROGRAM
@@ -25,7 +26,6 @@ from cli.settings import Settings
 from cli.signals import Interrupts
 from cli.texts import plain, rows
 from engine.job import Absent, CannotLook, Different, Sighting
-from engine.policy import Policy
 from engine.progress import Progress
 from engine.reconciler import Reconciler
 from engine.stop import Stop
@@ -39,8 +39,10 @@ CHOICES: Final = (State.ACCEPTED, State.PENDING)
 """What a person may decide: it is in the billing, or it is not and goes again."""
 
 
-async def reconcile_run(name: str, settings: Settings, policy: Policy, screen: Screen) -> Exit:
+async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], screen: Screen) -> Exit:
     """Settle what is unknown and look again at what is manual; sends nothing.
+
+    It waits as the run does, but for what is `said` now, which the run does not keep.
 
     Raises `CommandRefused`, `LookUpFailed`, `BillingError`, `JournalError`; what was settled until then is kept.
     """
@@ -53,7 +55,7 @@ async def reconcile_run(name: str, settings: Settings, policy: Policy, screen: S
             job = await rebuild(run, billing.services, journal)
             stop, progress = Stop(), Progress()
             interrupts = Interrupts(stop, screen)
-            reconciler = Reconciler(run, job, journal, policy, progress, stop)
+            reconciler = Reconciler(run, job, journal, policy_of(run, said), progress, stop)
             left: Mapping[int, Sighting] = {}
             try:
                 with journal.lock(run):

@@ -18,6 +18,7 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import OPEN, State
 from cli.beginning import held
 from cli.display import intake_shown, sending_shown
+from cli.driving import in_force, keep, policy_of
 from cli.ending import Ending, forget, wind_up
 from cli.errors import CommandRefused
 from cli.exits import Exit, exit_of
@@ -55,7 +56,8 @@ class Means:
 
     billing: Billing
     journal: Journal
-    policy: Policy
+    said: Mapping[str, str]
+    """What is said of the pace, as `Pacing.said` has it."""
     consent: Consent
     screen: Screen
 
@@ -86,7 +88,7 @@ class Going:
         self._screen = means.screen
         self._stop = Stop()
         self._interrupts = Interrupts(self._stop, means.screen)
-        self._steering = Steering(means.policy, Progress(), self._stop)
+        self._steering = Steering(Policy(), Progress(), self._stop)
         self._gauges: Sequence[Gauge] = ()
 
     async def go(self) -> Closing:
@@ -98,13 +100,23 @@ class Going:
         try:
             with self._journal.lock(self._run):
                 async with self._interrupts.heeded():
-                    self._gauges = await self._watched()
+                    await self._drive()
                     sent = await self._send() if await self._may_send() else Sent()
                     return await self._close(sent)
         except RunHeld as error:
             raise await held(self._run, self._journal, error) from error
 
     # ---- before anything is sent ----
+
+    async def _drive(self) -> None:
+        """Find out how the run is driven: nobody else may change that now that it is ours."""
+        await self._refresh()
+        policy = policy_of(self._run, self._means.said)
+        self._steering.take(policy)
+        self._gauges = await self._watched()
+        if not self._fresh:
+            self._screen.say(in_force(self._run, policy))
+        await keep(self._run, policy, self._journal)
 
     async def _watched(self) -> Sequence[Gauge]:
         """What the run is watched by while it sends. Raises `CommandRefused` when that cannot be read."""
@@ -170,7 +182,7 @@ class Going:
         consent = self._means.consent
         # Whoever is asked must see what about, quiet or not.
         show = self._screen.say if consent.yes else self._screen.insist
-        show(preview(plan, self._means.billing, self._journal, self._means.policy))
+        show(preview(plan, self._means.billing, self._journal, self._steering.policy))
         for caution in cautions_of(self._job):
             show(f"[yellow]caution:[/] {shown(caution)}")
         if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:

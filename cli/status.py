@@ -16,6 +16,7 @@ from checkpoints.records import Command, Decision, Run, Stage, Totals
 from checkpoints.states import OPEN, State
 from cli.asking import ask, claim
 from cli.display import STYLES, screen_of
+from cli.driving import kept_policy
 from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.names import PROGRAM
@@ -34,6 +35,7 @@ from cli.sessions import open_existing
 from cli.settings import Settings
 from cli.texts import count, moment, plain
 from engine.control.messages import Request
+from engine.settings import in_words
 from engine.status import Status
 
 LISTED: Final = 10
@@ -148,6 +150,7 @@ async def detail(seen: Seen, journal: Journal) -> RenderableType:
         ("list complete", moment(run.frozen_at)),
         ("approved", moment(run.approved_at)),
         ("given up", moment(run.discarded_at)),
+        ("pacing", in_words(kept_policy(run))),
         ("paused", f"{moment(run.paused_at)}, by {run.paused_by}" if run.paused_at else "–"),
         ("held by", holder or "nobody"),
     ):
@@ -209,7 +212,7 @@ async def run_object(seen: Seen, journal: Journal) -> dict[str, object]:
 
 
 def facts_object(seen: Seen) -> dict[str, object]:
-    """What is known of a run without counting anything."""
+    """What is known of a run without counting anything; of its settings those that are not as by default."""
     run, holder = seen.run, seen.holder
     return {
         "run": run.name,
@@ -218,6 +221,7 @@ def facts_object(seen: Seen) -> dict[str, object]:
         "source": run.source,
         "target": run.target,
         "stage": str(run.stage),
+        "settings": dict(run.policy),
         "created": run.created_at,
         "frozen": run.frozen_at,
         "approved": run.approved_at,

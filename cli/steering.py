@@ -203,7 +203,8 @@ async def show(name: str, settings: Settings, screen: Screen) -> Exit:
 
 
 def _by_flag(run: Run) -> str:
-    return f"what it may do is given when it is taken up: {PROGRAM} resume {run.name} --rate 20 --in-flight 8"
+    kept = " ".join(f"{name}={text}" for name, text in run.policy.items()) or "nothing but the defaults"
+    return f"it keeps {plain(kept)}, which a flag changes: {PROGRAM} resume {run.name} --rate 20 --in-flight 8"
 
 
 # ---- stop -------------------------------------------------------------------------------------------------------

@@ -15,16 +15,15 @@ from cli.screen import Screen
 from cli.sessions import check_target, open_billing, open_existing
 from cli.settings import Settings
 from cli.texts import rows
-from engine.policy import Policy
 from jobs.catalogue import kind_of
 from jobs.kinds import JobKind, check_parameters
 from jobs.undoing import RUN, UNDO, undo_job
 
 
 async def undo(
-    name: str, said: Sequence[str], settings: Settings, policy: Policy, consent: Consent, screen: Screen
+    name: str, how: Sequence[str], settings: Settings, said: Mapping[str, str], consent: Consent, screen: Screen
 ) -> Closing:
-    """Take run `name` back, as far as it can be; `said` are NAME=VALUE that tell how.
+    """Take run `name` back, as far as it can be; `how` are NAME=VALUE that tell in which way, `said` the pace.
 
     Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
     then.
@@ -35,12 +34,12 @@ async def undo(
         if undecided := (await journal.totals(run)).count(State.MANUAL):
             _note_undecided(run, undecided, screen)
         check_target(run, settings)
-        how = _how(await _kind_of(run, journal), pairs(said, "--set"))
-        parameters = {RUN: run.name, **how}
+        way = _way(await _kind_of(run, journal), pairs(how, "--set"))
+        parameters = {RUN: run.name, **way}
         async with open_billing(settings) as billing:
             job = await undo_job(billing.services, journal, parameters)
-            begun = await begin(job, parameters, settings.target, journal)
-            return await Going(begun, job, Means(billing, journal, policy, consent, screen), fresh=True).go()
+            begun = await begin(job, parameters, settings.target, journal, said)
+            return await Going(begun, job, Means(billing, journal, said, consent, screen), fresh=True).go()
 
 
 async def _check(run: Run, journal: Journal) -> None:
@@ -85,5 +84,5 @@ async def _kind_of(run: Run, journal: Journal) -> JobKind:
     return kind_of(run)
 
 
-def _how(wanted: JobKind, said: Mapping[str, str]) -> dict[str, str]:
+def _way(wanted: JobKind, said: Mapping[str, str]) -> dict[str, str]:
     return check_parameters(f"the undo of {wanted.name}", wanted.undo_parameters, said)

@@ -31,11 +31,11 @@ READY: Final = 16
 """Calls that are ready at least for a window that is to grow: if they had to be waited for, it would not."""
 
 
-def window_of(policy: Policy, start: int = FIRST) -> InFlight:
-    """The window that a policy asks for; one that follows the billing begins with `start` calls in flight."""
+def window_of(policy: Policy) -> InFlight:
+    """The window that a policy asks for."""
     if policy.in_flight is not None:
         return FixedWindow(policy.in_flight)
-    return Window(cap=policy.max_in_flight, start=min(start, policy.max_in_flight))
+    return Window(cap=policy.max_in_flight, start=min(FIRST, policy.max_in_flight))
 
 
 class _Places:
@@ -155,11 +155,13 @@ class Gate:
         before, now = self._policy, self._steering.policy
         self._policy = now
         self._rate.per_second = now.rate
-        if (before.in_flight, before.max_in_flight) != (now.in_flight, now.max_in_flight):
-            for places in self._places.values():
+        for places in self._places.values():
+            if before.in_flight != now.in_flight:
                 # What calls in flight have still to tell goes to the window that let them out.
-                places.window = window_of(now, start=places.window.size)
-                places.hand_out()
+                places.window = window_of(now)
+            elif isinstance(places.window, Window):
+                places.window.bound(now.max_in_flight)
+            places.hand_out()
         self.ring()
 
     def release(self) -> None:

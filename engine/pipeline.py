@@ -88,7 +88,7 @@ class Pipeline:
         self._landing = anyio.Event()
         self._recorded = anyio.Event()
         self._progress.sending = self._sending
-        for heed in (self._gate.heed_change, self._throttle.look, self._claims.look):
+        for heed in (self._heed_limit, self._gate.heed_change, self._throttle.look, self._claims.look):
             steering.listen(heed)
 
     async def migrate(self) -> None:
@@ -123,6 +123,8 @@ class Pipeline:
             except EngineError as error:
                 self._stop.request(StopKind.SYSTEM, f"rows in doubt could not be looked up: {error}")
                 return
+            if self._spending.must_look:
+                await self._spending.look(self._run, self._journal)
             self._backlog.begin(canary.rows)
             if not await self._send_pending(tasks):
                 break
@@ -142,11 +144,12 @@ class Pipeline:
         while group := await self._backlog.take(await self._room()):
             while affordable := await self._affordable(group):
                 claimed, group = group[:affordable], group[affordable:]
+                # Before the claim, or a limit that is lowered meanwhile would let them go.
+                self._spending.sent(claimed)
                 self._claiming = True
                 await self._journal.claim([item.item_id for item in claimed])
                 self._claiming = False
                 self._progress.moved(State.PENDING, State.SENDING, affordable)
-                self._spending.sent(claimed)
                 self._under_way += affordable
                 sent += affordable
                 self._claims.put(claimed)
@@ -199,6 +202,11 @@ class Pipeline:
         self._gate.release()
         self._claims.close()
 
+    def _heed_limit(self) -> None:
+        """A limit of money that was lowered holds for what is claimed already: a stop gives it back as not sent."""
+        if why := self._spending.overdrawn(self._run):
+            self._stop.request(StopKind.BUDGET, why)
+
     # ---- the steps in between ----
 
     async def _settle(self) -> None:
@@ -219,9 +227,6 @@ class Pipeline:
         """How many of the first of `group` the limit of money lets through; 0 when none is left or the run stops."""
         if not group or self._stop.requested:
             return 0
-        if self._spending.must_look:
-            await self._all_recorded()
-            await self._spending.look(self._run, self._journal)
         if not self._spending.fitting(group):
             # What was refused meanwhile makes room again.
             await self._all_recorded()

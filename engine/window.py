@@ -295,6 +295,11 @@ class Window:
             self._awaited -= 1
             self._measuring_call_ended(now)
 
+    def bound(self, cap: int) -> None:
+        """Let it never pass `cap` from now on; what was learned stays."""
+        self._cap = cap
+        self._resize(self._limit)
+
     # ---- what is asked ----
 
     @property

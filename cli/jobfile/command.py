@@ -1,6 +1,7 @@
 """The commands on job files: `run FILE.toml`, `plan FILE.toml`, and `run … --save FILE.toml`."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +50,7 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     """
     _refuse_ignored(name, typed)
     file = await _read(name)
-    manner = Manner(with_file(pacing, file.pacing, typed).policy, consent, record)
+    manner = Manner(with_file(pacing, file.pacing).said, pacing.said, consent, record)
     return await run_file(file, settings, manner, screen)
 
 
@@ -80,9 +81,18 @@ def wish_of(order: Order, output: Path | None, consent: Consent, pacing: Pacing,
             f"a job file has no place for {', '.join(names)}: leave {_them(names)} out here, and type {_them(names)} "
             f"with {PROGRAM} run FILE{TOML}"
         )
-    return Wish(
-        order, output, consent.skip_bad, {name: getattr(pacing, name) for name in sorted(PACING & typed.keys())}
-    )
+    said = {name: _as_number(getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
+    return Wish(order, output, consent.skip_bad, said)
+
+
+def _as_number(value: str | bool) -> object:  # noqa: FBT001 - the switch among the texts
+    """A number where the text of a flag is one, as people write it into a job file."""
+    if isinstance(value, bool):
+        return value
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(value)
+    return value
 
 
 def saved(wish: Wish, path: Path, screen: Screen, *, force: bool) -> Closing:

@@ -141,7 +141,7 @@ class _Reader:
             except CommandRefused as error:
                 raise self._refused((RUN, name), str(error)) from error
         try:
-            _ = with_file(Pacing(), pacing).policy
+            _ = with_file(Pacing(), pacing).said
         except CommandRefused as error:
             # The engine's words begin with the flag: `--stop-after-errors: …`.
             flag = str(error).partition(":")[0].partition(" ")[0]

@@ -1,6 +1,6 @@
 """The steps of a job file, one after the other, each a run of its own, with a barrier between them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from checkpoints.records import Run
 from checkpoints.states import OPEN, State
 from cli.beginning import held
 from cli.commands import Ready, begun_run, ready
+from cli.driving import kept_policy
 from cli.ending import wind_up
 from cli.errors import OPERATOR_ERRORS, CommandRefused, code_of
 from cli.exits import Exit, outcome_of
@@ -27,7 +28,6 @@ from cli.sessions import Billing, open_billing, rebuild, vault_of, with_vault
 from cli.settings import Settings
 from cli.texts import plain, rows, shown
 from engine.job import Job
-from engine.policy import Policy
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,10 @@ GAP = 1.0
 class Manner:
     """How all steps are worked on."""
 
-    policy: Policy
+    said: Mapping[str, str]
+    """Of the pace, for a step that is begun: by the command line, else by the file."""
+    said_now: Mapping[str, str]
+    """The same by the command line alone, for a step that is taken up: it keeps the rest, and what was set since."""
     consent: Consent
     record: Path | None = None
 
@@ -60,11 +63,11 @@ async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Sc
         for move in now.moves:
             step = move.step
             consent = replace(manner.consent, skip_bad=manner.consent.skip_bad or step.skip_bad)
-            means = Means(billing, journal, manner.policy, consent, screen)
+            means = Means(billing, journal, manner.said, consent, screen)
             screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {shown(step.order.kind.name)}")
             try:
                 mark = Mark(str(file.path), now.number, step.number, len(file.steps))
-                closing = await _worked(move, mark, piped.get(step.number), settings, means)
+                closing = await _worked(move, mark, piped.get(step.number), settings, means, manner.said_now)
                 done.append((move, closing))
                 if not _passes(step, closing):
                     _tell_the_end(file, step, closing, screen)
@@ -92,13 +95,20 @@ async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
         )
 
 
-async def _worked(move: Move, mark: Mark, piped: Ready | None, settings: Settings, means: Means) -> Closing:
+async def _worked(
+    move: Move,
+    mark: Mark,
+    piped: Ready | None,
+    settings: Settings,
+    means: Means,
+    said_now: Mapping[str, str],
+) -> Closing:
     """Do what there is to do about a step."""
     match move:
         case Move(how=How.PASSED_OVER, run=Run() as run):
             return await _passed_over(run, means)
         case Move(how=How.TAKEN_UP, run=Run() as run):
-            return await _taken_up(run, means)
+            return await _taken_up(run, replace(means, said=said_now))
     if move.why:
         means.screen.say(f"{shown(move.why)}: the step is begun anew")
     # What was opened to be checked may be hours old; what came through standard input comes but once.
@@ -161,19 +171,20 @@ async def _barrier(run: Run, job: Job, means: Means) -> None:
     Without a database nobody can see that; then the settle time has to do. Raises `CommandRefused` when the billing
     does not catch up, `LookUpFailed` when it cannot be asked.
     """
+    policy = kept_policy(run)
     if means.billing.services.database is None:
         means.screen.say(
             f"[dim]Without a database nobody can see what the billing still has to do: waiting "
-            f"{means.policy.settle:.0f} s before the next step[/]"
+            f"{policy.settle:.0f} s before the next step[/]"
         )
-        await anyio.sleep(means.policy.settle)
+        await anyio.sleep(policy.settle)
         return
-    deadline = anyio.current_time() + means.policy.drain_patience
+    deadline = anyio.current_time() + policy.drain_patience
     told = ""
     while (waiting := await _undrained(run, job, means.journal)) is not None:
         if anyio.current_time() > deadline:
             raise CommandRefused(
-                f"after {means.policy.drain_patience:.0f} s this step is not worked off: {plain(waiting)}. "
+                f"after {policy.drain_patience:.0f} s this step is not worked off: {plain(waiting)}. "
                 "The same command goes on when it has",
                 Exit.STOPPED,
             )

@@ -10,6 +10,8 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from engine.control.messages import Answer, Request
+from engine.policy import Policy
+from engine.settings import changed, kept, shown, told
 
 log = structlog.get_logger(__name__)
 
@@ -22,12 +24,13 @@ _LONGEST_NOTE: Final = 500
 class Steered(Protocol):
     """A run as it can be steered; each of these takes effect at once."""
 
-    def get(self) -> Mapping[str, str]:
-        """What can be set, with its value, as `change` takes it."""
+    @property
+    def policy(self) -> Policy:
+        """What it is driven by."""
         ...
 
-    def change(self, name: str, value: str) -> str:
-        """Set one of them; returns the sentence that tells it. Raises `ValueError` with the reason why not."""
+    def take(self, policy: Policy) -> None:
+        """Drive it by this one."""
         ...
 
     def pause(self, who: str) -> None:
@@ -54,7 +57,8 @@ class _Refused(Exception):
 class Control:
     """Carries out what is asked of one run, one command after the other, and notes each in the journal.
 
-    Whoever has been told that a run is paused can rely on it: by then the journal has it as well.
+    Whoever has been told that a run is paused, or that something is set, can rely on it: by then the journal has it
+    as well, and whoever takes the run up finds it there.
     """
 
     def __init__(self, run: Run, journal: Journal, steered: Steered) -> None:
@@ -79,7 +83,7 @@ class Control:
             case "status":
                 return Answer(status=self._steered.status())
             case "get":
-                return Answer(settings=self._steered.get())
+                return Answer(settings=shown(self._steered.policy))
             case "set" | "pause" | "continue" | "stop":
                 async with self._one_at_a_time:
                     return await self._noted(request, who)
@@ -92,7 +96,7 @@ class Control:
         except _Refused as error:
             answer = Answer(str(error), refused=True)
         except JournalError as error:
-            return Answer(f"{error}: the journal does not have this command", refused=True)
+            return Answer(f"{error}: it was not carried out, for the journal cannot keep it", refused=True)
         log.info("commanded", command=request.typed[:_LONGEST_NOTE], who=who, answer=answer.said)
         try:
             await self._journal.note_command(
@@ -105,7 +109,7 @@ class Control:
     async def _done(self, request: Request, who: str) -> str:
         match request.command:
             case "set":
-                return self._set(request.arguments)
+                return await self._set(request.arguments)
             case "pause":
                 return await self._pause(who)
             case "continue":
@@ -114,31 +118,30 @@ class Control:
                 self._steered.stop(who)
                 return "the run stops once what is in flight is finished"
 
-    def _set(self, changes: Mapping[str, str]) -> str:
-        """All of it or nothing: nobody else has a turn between the first change and the last."""
+    async def _set(self, changes: Mapping[str, str]) -> str:
+        """All of it or nothing, and nothing before the journal keeps it."""
         if not changes:
             raise _Refused("nothing is named that is to be set")
-        before = self._steered.get()
-        said: list[str] = []
-        changed: list[str] = []
         try:
-            for name, value in changes.items():
-                said.append(self._steered.change(name, value))
-                changed.append(name)
+            policy = changed(self._steered.policy, changes)
         except ValueError as error:
-            for name in changed:
-                self._steered.change(name, before[name])
             nothing = "; nothing was changed" if len(changes) > 1 else ""
             raise _Refused(f"{error}{nothing}") from error
-        return "; ".join(said)
+        await self._journal.keep_policy(self._run, kept(policy))
+        self._steered.take(policy)
+        return told(policy, changes)
 
     async def _pause(self, who: str) -> str:
-        """The calls end first: whoever asks for a pause wants it now."""
+        """The calls end first: whoever asks for a pause wants it now. One that cannot be kept is none."""
         run = await self._journal.run(self._run.name)
         self._steered.pause(run.paused_by or who)
         if run.paused_at:
             return f"it was paused already, by {run.paused_by}, since {run.paused_at:%Y-%m-%d %H:%M:%S} UTC"
-        await self._journal.pause(self._run, who)
+        try:
+            await self._journal.pause(self._run, who)
+        except JournalError:
+            self._steered.go_on()
+            raise
         return "paused; what is in flight is finished, and nothing new is sent"
 
     async def _go_on(self) -> str:

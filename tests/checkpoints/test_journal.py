@@ -54,6 +54,15 @@ async def test_a_run_that_is_not_there_is_told_with_those_that_are(journal: Jour
         await journal.run("other")
 
 
+async def test_a_run_keeps_how_it_is_driven_from_its_first_moment_on(journal: Journal) -> None:
+    assert (await journal.create_run(NEW_RUN)).policy == {}
+    run = await journal.create_run(replace(NEW_RUN, policy={"limit-money": "500"}))
+    assert run.policy == {"limit-money": "500"}
+    await journal.keep_policy(run, {"rate": "5"})
+    assert (await journal.run(run.name)).policy == {"rate": "5"}
+    assert [one.policy for one in await journal.runs()] == [{}, {"rate": "5"}]
+
+
 async def test_the_stages_follow_the_intake_and_the_approval(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("1"))
     await journal.end_intake(run)
@@ -307,6 +316,18 @@ async def test_after_the_approval_nothing_is_withdrawn_for_it_may_have_been_sent
 
 
 # ---- claiming, recording, doubting -------------------------------------------------------------------------------
+
+
+async def test_amounts_are_added_up_without_their_signs_and_to_the_last_decimal(journal: Journal) -> None:
+    amounts = {"1": "0.10", "2": "-0.20", "3": "-1000000000000000.01", "4": "5"}
+    new = [replace(new_item(key), amount=Decimal(amount)) for key, amount in amounts.items()]
+    run = await frozen_run(journal, *new, replace(new_item("5"), amount=None))
+    other = await frozen_run(journal, replace(new_item("6"), amount=Decimal(9)))
+    known = await ids(journal, run)
+    assert await journal.absolute_sum(run, {State.SENDING}) == 0
+    await journal.claim([known[key] for key in ("1", "2", "3", "5")])
+    assert await journal.absolute_sum(run, {State.SENDING, State.ACCEPTED}) == Decimal("1000000000000000.31")
+    assert await journal.absolute_sum(other, {State.SENDING}) == 0
 
 
 async def test_claiming_makes_the_intent_durable_and_counts_the_attempt(journal: Journal, path: Path) -> None:

@@ -109,7 +109,7 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
         (["run", "balances", "x.csv", "--set", "descr=a", "--set", "descr=b"], ["given twice"]),
         (["run", "balances", "x.csv", "--set", "dscr=a"], ["no parameter 'dscr'", "did you mean 'descr'?"]),
         (["run", "balances", "x.csv", "--in-flight", "0"], ["--in-flight"]),
-        (["run", "balances", "x.csv", "--rate", "0"], ["--rate 0"]),
+        (["run", "balances", "x.csv", "--rate", "0"], ["--rate: '0'"]),
         (
             ["run", "balances", "x.csv", "--api-url", ""],
             ["--api-url http://HOST:8082", "CARBON_MIGRATE_API_URL", "[api]"],

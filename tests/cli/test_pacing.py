@@ -13,59 +13,74 @@ from cli.options import Pacing
 from engine.budget import Percent
 from engine.hours import hours_of
 from engine.policy import Policy
+from engine.settings import ALL, changed
 from tests.cli.conftest import Ended, Place
 
 Typed = Callable[..., Ended]
 
 
-def test_without_flags_all_is_as_the_engine_has_it() -> None:
-    assert Pacing().policy == Policy()
+def policy_of(pacing: Pacing) -> Policy:
+    return changed(Policy(), pacing.said, ALL)
+
+
+def test_without_flags_nothing_is_said() -> None:
+    assert Pacing().said == {}
+
+
+def test_a_flag_with_the_default_says_it_all_the_same() -> None:
+    assert Pacing(max_in_flight="64", no_canary=False).said == {"max-in-flight": "64", "canary": "yes"}
 
 
 @pytest.mark.parametrize(
     ("flags", "policy"),
     [
-        ({"in_flight": 8}, {"in_flight": 8}),
-        ({"max_in_flight": 16}, {"max_in_flight": 16}),
-        ({"rate": 2.5}, {"rate": 2.5}),
+        ({"in_flight": "8"}, {"in_flight": 8}),
+        ({"in_flight": "auto"}, {}),
+        ({"max_in_flight": "16"}, {"max_in_flight": 16}),
+        ({"rate": "2.5"}, {"rate": 2.5}),
+        ({"rate": "none"}, {}),
         ({"hours": "22:00-05:30"}, {"hours": hours_of("22:00-05:30")}),
-        ({"max_stack": 0}, {"max_stack": 0}),
-        ({"max_latency": 1.5}, {"max_latency": 1.5}),
+        ({"hours": "always"}, {}),
+        ({"max_stack": "0"}, {"max_stack": 0}),
+        ({"max_latency": "1.5"}, {"max_latency": 1.5}),
         (
-            {"throttle_sql": "select 1 from rdb$database", "throttle_above": 0.0},
-            {"throttle_sql": "select 1 from rdb$database", "throttle_above": 0.0},
+            {"throttle_sql": "select 1 from rdb$database", "throttle_above": "0.5"},
+            {"throttle_sql": "select 1 from rdb$database", "throttle_above": 0.5},
         ),
-        ({"min_disk": 50}, {"min_disk": 50_000_000}),
+        ({"throttle_sql": "none"}, {}),
+        ({"min_disk": "50"}, {"min_disk": 50_000_000}),
         ({"stop_after_errors": "1%"}, {"stop_after_errors": Percent(Decimal(1))}),
         ({"stop_after_errors": "0"}, {"stop_after_errors": None}),
         ({"limit_money": "10 000,50"}, {"limit_money": Decimal("10000.50")}),
         ({"no_canary": True}, {"canary": False}),
-        ({"settle": 0.0}, {"settle": 0.0}),
+        ({"settle": "0"}, {"settle": 0.0}),
     ],
 )
 def test_each_flag_means_one_thing(flags: dict[str, Any], policy: dict[str, Any]) -> None:
-    assert Pacing(**flags).policy == replace(Policy(), **policy)
+    assert policy_of(Pacing(**flags)) == replace(Policy(), **policy)
 
 
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
-        ({"rate": 0.0}, "--rate 0: calls a second"),
-        ({"rate": float("nan")}, "--rate nan"),
-        ({"settle": float("inf")}, "--settle inf"),
+        ({"rate": "0"}, "--rate: '0' are no calls a second"),
+        ({"in_flight": "many"}, "--in-flight: 'many' is no whole number"),
+        ({"rate": "nan"}, "--rate: 'nan'"),
+        ({"settle": "inf"}, "--settle: 'inf'"),
         ({"hours": "night"}, "--hours: 'night' are no hours"),
-        ({"max_latency": 0.0}, "--max-latency 0: seconds"),
-        ({"max_latency": float("nan")}, "--max-latency nan"),
+        ({"max_latency": "0"}, "--max-latency: '0' are no seconds"),
+        ({"max_latency": "nan"}, "--max-latency: 'nan'"),
         ({"throttle_sql": "select 1 from rdb$database"}, "--throttle-sql and --throttle-above belong together"),
-        ({"throttle_above": 1.0}, "--throttle-sql and --throttle-above belong together"),
-        ({"throttle_sql": "x", "throttle_above": float("nan")}, "--throttle-above nan"),
+        ({"throttle_above": "1"}, "--throttle-sql and --throttle-above belong together"),
+        ({"throttle_sql": "none", "throttle_above": "1"}, "--throttle-sql and --throttle-above belong together"),
+        ({"throttle_sql": "x", "throttle_above": "nan"}, "--throttle-above: 'nan'"),
         ({"stop_after_errors": "some"}, "--stop-after-errors: 'some' is no limit"),
         ({"limit_money": "10,000"}, "--limit-money: '10,000' is no limit"),
     ],
 )
 def test_what_means_nothing_is_refused_with_its_flag(flags: dict[str, Any], why: str) -> None:
     with pytest.raises(CommandRefused) as refused:
-        _ = Pacing(**flags).policy
+        _ = Pacing(**flags).said
     assert str(refused.value).startswith(why)
 
 
@@ -90,7 +105,8 @@ async def test_a_run_stops_before_it_passes_the_limit_of_money_and_goes_on_with_
     name = ended.closing["run"]
     again = await place.cli("resume", name, "--json", "--limit-money", "40", may_end_with=(3,))
     assert again.closing["calls"] == 0
-    assert (await place.cli("resume", name, "--json")).closing["states"] == {"accepted": 60}
+    higher = await place.cli("resume", name, "--json", "--limit-money", "none")
+    assert higher.closing["states"] == {"accepted": 60}
     assert (await place.found()).most_for_one == 1
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import CommandRefused, SettingsRefused
-from cli.options import Flags, Pacing
+from cli.errors import SettingsRefused
+from cli.options import Flags
 from cli.settings import load
 
 TOML = """\
@@ -131,17 +131,6 @@ def test_an_address_that_cannot_be_used_is_told_with_its_origin(tmp_path: Path) 
 def test_one_billing_has_one_spelling(tmp_path: Path) -> None:
     spellings = ("http://Billing:8082", "http://billing:8082/", "http://billing:8082//")
     assert {load(Flags(api_url=url), {}, tmp_path).target for url in spellings[:2]} == {"http://billing:8082"}
-
-
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 1e9])
-def test_a_rate_that_is_none_is_refused(rate: float) -> None:
-    with pytest.raises(CommandRefused, match="--rate"):
-        _ = Pacing(rate=rate).policy
-
-
-def test_zero_errors_means_never() -> None:
-    assert Pacing(stop_after_errors="0").policy.stop_after_errors is None
-    assert Pacing().policy.stop_after_errors == 100
 
 
 def test_how_long_the_billing_may_be_silent(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ async def test_a_signal_before_anything_is_sent_leaves_a_run_that_can_be_taken_u
         await place.traffic.reaches(1)
         run.signal(signal.SIGINT)
         assert (await run.ended()).exit == 130
-    assert (await place.cli("resume", "--json")).closing["states"] == {"accepted": 5}
+    assert (await place.cli("resume", "--json", "--rate", "none")).closing["states"] == {"accepted": 5}
 
 
 async def test_resume_says_when_there_is_nothing_to_do(place: Place) -> None:

@@ -15,6 +15,8 @@ from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, CannotLook, Found, Prepared, Reading, Row, RowPage, Sighting
+from engine.settings import changed
+from engine.steering import Steering
 
 NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -33,6 +35,11 @@ A_RUN = Run(
     approved_at=NOW,
     discarded_at=None,
 )
+
+
+def change(steering: Steering, name: str, value: str) -> None:
+    """What `set` does to a run."""
+    steering.take(changed(steering.policy, {name: value}))
 
 
 def row(key: str, amount: str = "1.10", *, lane: str | None = None) -> NewItem:
@@ -231,6 +238,9 @@ class MemoryJournal(Journal):
     async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:  # noqa: ARG002 - as the real one
         found = [one for one in self.kept.values() if one.state in states and one.number > after]
         return sorted(found, key=lambda one: one.number)[:size]
+
+    async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:  # noqa: ARG002 - as the real one
+        return sum((abs(one.amount or Decimal(0)) for one in self.kept.values() if one.state in states), Decimal(0))
 
     async def totals(self, run: Run) -> Totals:  # noqa: ARG002 - as the real one
         amounts: defaultdict[State, Decimal] = defaultdict(Decimal)

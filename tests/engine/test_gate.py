@@ -14,6 +14,7 @@ from engine.steering import Steering
 from engine.stop import Stop, StopKind
 from engine.throttle import Gauge, Measure, Throttle
 from engine.window import Ticket, WindowView
+from tests.engine.doubles import change
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
@@ -180,16 +181,43 @@ async def test_a_window_that_follows_the_billing_begins_with_two() -> None:
         await anyio.sleep(6.0)
         # A billing that takes all of it well: more and more are in flight.
         assert setting.gate.in_flight >= 8
-        grown = setting.gate.size
-        setting.steering.change("max-in-flight", "5")
-        assert setting.gate.size == 5
-        setting.steering.change("in-flight", "3")
-        assert setting.gate.size == 3
-        setting.steering.change("max-in-flight", "64")
-        setting.steering.change("in-flight", "auto")
-        assert setting.gate.size == 3
-    assert grown <= 64
+        assert setting.gate.size <= 64
     assert len(setting.left) == 300
+
+
+async def test_another_cap_leaves_a_window_what_it_has_learned() -> None:
+    setting = Setting(in_flight=None)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2000):
+            tasks.start_soon(setting.call, 1.0)
+        await anyio.sleep(6.5)
+        grown = setting.gate.size
+        assert grown >= 8
+        change(setting.steering, "max-in-flight", "100")
+        assert setting.gate.size == grown
+        change(setting.steering, "rate", "1000")
+        assert setting.gate.size == grown
+        change(setting.steering, "max-in-flight", "5")
+        assert setting.gate.size == 5
+        await anyio.sleep(10.0)
+        assert setting.gate.in_flight <= 5
+        change(setting.steering, "max-in-flight", "64")
+        await anyio.sleep(20.0)
+        assert setting.gate.in_flight > 5
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("cap", "first"), [("64", 2), ("1", 1)])
+async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_billing(cap: str, first: int) -> None:
+    setting = Setting(in_flight=50)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(60):
+            tasks.start_soon(setting.call, 1.0)
+        await anyio.sleep(0.5)
+        change(setting.steering, "max-in-flight", cap)
+        assert setting.gate.size == 50
+        change(setting.steering, "in-flight", "auto")
+        assert setting.gate.size == first
 
 
 async def test_a_wider_window_lets_those_that_wait_go_at_once_and_a_narrower_disturbs_nobody() -> None:
@@ -198,10 +226,10 @@ async def test_a_wider_window_lets_those_that_wait_go_at_once_and_a_narrower_dis
         for _ in range(6):
             tasks.start_soon(setting.call, 10.0)
         await anyio.sleep(1.0)
-        setting.steering.change("in-flight", "4")
+        change(setting.steering, "in-flight", "4")
         await settle()
         assert setting.left == [0.0, 1.0, 1.0, 1.0]
-        setting.steering.change("in-flight", "1")
+        change(setting.steering, "in-flight", "1")
         assert setting.gate.in_flight == 4
         assert setting.gate.size == 1
     assert setting.left[4:] == [11.0, 21.0]
@@ -226,11 +254,11 @@ async def test_another_rate_counts_at_once_for_those_that_wait() -> None:
         for _ in range(5):
             tasks.start_soon(setting.enter)
         await anyio.sleep(10.0)
-        setting.steering.change("rate", "0.1")
+        change(setting.steering, "rate", "0.1")
         await settle()
         assert setting.left == [0.0, 10.0]
         await anyio.sleep(5.0)
-        setting.steering.change("rate", "none")
+        change(setting.steering, "rate", "none")
     assert setting.left == [0.0, 10.0, 15.0, 15.0, 15.0]
 
 

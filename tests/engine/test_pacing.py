@@ -21,7 +21,7 @@ from engine.status import Status
 from engine.steering import Steering
 from engine.stop import Stop, StopKind
 from engine.throttle import Gauge, Measure
-from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, MemoryJournal, item
+from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, MemoryJournal, change, item
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
@@ -200,7 +200,7 @@ async def test_a_limit_of_errors_that_is_changed_counts_from_then_on() -> None:
     setting = Setting(items(50), STEADY, {str(row): [REFUSED] for row in range(50)})
     async with setting.going():
         await anyio.sleep(3.5)
-        assert setting.steering.change("stop-after-errors", "5") == "stop-after-errors: stops after 5 errors"
+        change(setting.steering, "stop-after-errors", "5")
     assert setting.stop.kind is StopKind.BUDGET
     assert len(setting.sent) <= 20
 
@@ -261,8 +261,49 @@ async def test_a_limit_that_comes_while_it_runs_counts_what_was_sent_before() ->
     setting = Setting(items(100))
     async with setting.going():
         await anyio.sleep(5.5)
-        setting.steering.change("limit-money", "33.00")
+        change(setting.steering, "limit-money", "33.00")
     assert setting.counts() == {State.ACCEPTED: 30, State.PENDING: 70}
+
+
+@pytest.mark.parametrize("before", [None, Decimal("500.00")])
+async def test_a_limit_that_falls_below_what_was_sent_holds_for_what_is_claimed_already(
+    before: Decimal | None,
+) -> None:
+    setting = Setting(items(100), replace(STEADY, limit_money=before))
+    async with setting.going():
+        await anyio.sleep(4.5)
+        setting.steering.pause("olga@ops")
+        await anyio.sleep(10.0)
+        left = len(setting.sent)
+        # Four more are claimed and wait at the gate: of these not one may go.
+        assert setting.counts()[State.SENDING] == 4
+        change(setting.steering, "limit-money", f"{left * Decimal('1.10')}")
+        setting.steering.go_on()
+    assert len(setting.sent) == left
+    assert setting.counts() == {State.ACCEPTED: left, State.PENDING: 100 - left}
+    assert setting.stop.kind is StopKind.BUDGET
+    assert "`carbon-migrate resume k7m2q --limit-money AMOUNT`" in setting.stop.reason
+
+
+async def test_a_limit_that_is_lowered_while_rows_are_being_claimed_holds_for_them_too() -> None:
+    journal = Watchful(*items(100))
+    setting = Setting(journal)
+    async with setting.going():
+        # In the middle of the first claim.
+        await anyio.sleep(0.1)
+        assert journal.most_in_doubt == 0
+        change(setting.steering, "limit-money", "1.10")
+    assert setting.sent == []
+    assert setting.counts() == {State.PENDING: 100}
+
+
+async def test_a_limit_that_is_lowered_to_what_was_sent_and_claimed_stops_nothing_before_its_time() -> None:
+    setting = Setting(items(100))
+    async with setting.going():
+        await anyio.sleep(4.5)
+        change(setting.steering, "limit-money", "55.00")
+        assert not setting.stop.requested
+    assert setting.counts() == {State.ACCEPTED: 50, State.PENDING: 50}
 
 
 # ---- retries -----------------------------------------------------------------------------------------------------
@@ -429,14 +470,14 @@ async def test_another_window_and_another_rate_count_at_once() -> None:
     setting = Setting(items(60), replace(STEADY, in_flight=1))
     async with setting.going():
         await anyio.sleep(2.5)
-        setting.steering.change("in-flight", "10")
+        change(setting.steering, "in-flight", "10")
         await anyio.sleep(2.0)
         assert setting.sent_at()[:3] == [(0.0, 1), (1.0, 1), (2.0, 1)]
         assert setting.status.in_flight == setting.status.window == 10
-        setting.steering.change("rate", "0.5")
+        change(setting.steering, "rate", "0.5")
         await anyio.sleep(10.0)
         assert setting.status.why == "rate cap"
-        setting.steering.change("rate", "none")
+        change(setting.steering, "rate", "none")
     assert setting.counts() == {State.ACCEPTED: 60}
     slow = [moment for moment, _ in setting.sent if 5.0 < moment < 14.5]
     assert min(b - a for a, b in pairwise(slow)) >= 1.99
@@ -511,10 +552,10 @@ async def test_claims_follow_the_window_and_not_what_it_may_grow_to() -> None:
     setting = Setting(journal, replace(STEADY, in_flight=64))
     async with setting.going():
         await anyio.sleep(5.0)
-        setting.steering.change("in-flight", "2")
+        change(setting.steering, "in-flight", "2")
         await anyio.sleep(60.0)  # until what was claimed for sixty-four has gone out
         journal.most_in_doubt = 0
         await anyio.sleep(20.0)
         assert 2 <= journal.most_in_doubt <= 6
-        setting.steering.change("in-flight", "64")
+        change(setting.steering, "in-flight", "64")
     assert setting.counts() == {State.ACCEPTED: 600}

@@ -38,11 +38,12 @@ def test_what_is_none_or_may_be_meant_in_two_ways_is_refused(text: str) -> None:
 
 async def test_all_that_is_in_the_billing_or_may_be_counts_without_its_sign() -> None:
     kept = [item(number, state=state, amount="-1.10") for number, state in enumerate(State, 1)]
-    spending = Spending(lambda: Decimal(10))
+    spending = Spending(lambda: Decimal("7.70"))
     assert must_look(spending)
     await spending.look(A_RUN, MemoryJournal(*kept))
     assert not must_look(spending)
-    assert spending._sent == Decimal("1.10") * len(IN_THE_BILLING)
+    assert len(IN_THE_BILLING) == 5
+    assert spending.fitting([item(1, amount="-1.10")] * 9) == 2
 
 
 async def test_as_many_go_as_keep_within_the_limit_to_the_kopeck() -> None:
@@ -66,19 +67,34 @@ async def test_items_without_an_amount_cost_nothing() -> None:
     assert spending.fitting([replace(item(1), amount=None)] * 5) == 5
 
 
-async def test_without_a_limit_nothing_is_added_up_until_there_is_one() -> None:
+async def test_what_was_sent_without_a_limit_counts_when_there_is_one() -> None:
     limits: list[Decimal | None] = [None]
     spending = Spending(lambda: limits[-1])
-    assert not must_look(spending)
-    assert spending.fitting([item(1)] * 9) == 9
-    spending.sent([item(1)])
-    spending.came_out(item(1), State.REJECTED)
-    limits.append(Decimal("2.20"))
-    assert must_look(spending)
     await spending.look(A_RUN, MemoryJournal(item(1, state=State.ACCEPTED)))
-    assert spending.fitting([item(2)] * 9) == 1
+    assert spending.fitting([item(1)] * 9) == 9
+    spending.sent([item(2), item(3)])
+    spending.came_out(item(3), State.REJECTED)
+    limits.append(Decimal("3.30"))
+    assert spending.fitting([item(4)] * 9) == 1
     spending.forget()
     assert must_look(spending)
+
+
+async def test_a_limit_below_what_was_sent_is_overdrawn_and_says_so() -> None:
+    limits: list[Decimal | None] = [None]
+    spending = Spending(lambda: limits[-1])
+    await spending.look(A_RUN, MemoryJournal(item(1, state=State.ACCEPTED, amount="-999.50")))
+    assert spending.overdrawn(A_RUN) is None
+    limits.append(Decimal("999.50"))
+    assert spending.overdrawn(A_RUN) is None
+    limits.append(Decimal("999.49"))
+    assert spending.overdrawn(A_RUN) == (
+        "999.50 has been sent or was about to be, and --limit-money is 999.49 now. "
+        "`carbon-migrate resume k7m2q --limit-money AMOUNT` goes on with a higher one"
+    )
+    spending.forget()
+    # Whoever does not know how much was sent says nothing of it: the next look does.
+    assert spending.overdrawn(A_RUN) is None
 
 
 async def test_it_says_how_much_has_been_sent_how_much_is_left_and_what_to_type() -> None:

@@ -56,6 +56,9 @@ alter table refusals add column mended_at text;
 alter table runs add column paused_at text;
 alter table runs add column paused_by text;
 
+-- How hard a run drives the billing: JSON object of what is not as it is by default, each as `set` takes it.
+alter table runs add column policy text not null default '{}';
+
 -- What people told a run while it ran, and what came of it.
 create table commands (
     command_id integer primary key,

@@ -12,29 +12,23 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.control.address import connect
 from engine.control.messages import LONGEST_ANSWER, Answer, Request, line_of, to_answer
+from engine.policy import Policy
+from engine.settings import in_words
 
 PATIENCE = 10
 
 
 class FakeRun:
-    """Has a rate and a window, and a list of what it was told."""
+    """Has a policy, and a list of what it was told."""
 
     def __init__(self) -> None:
-        self.settings = {"rate": "off", "in-flight": "4"}
+        self.policy = Policy()
         self.told: list[str] = []
         self.standing: dict[str, Any] = {"done": 3, "total": 10}
 
-    def get(self) -> Mapping[str, str]:
-        return dict(self.settings)
-
-    def change(self, name: str, value: str) -> str:
-        if name not in self.settings:
-            raise ValueError(f"there is nothing called {name}")
-        if not (value.isdigit() or value == "off"):
-            raise ValueError(f"{name}={value}: that is no number")
-        self.settings[name] = value
-        self.told.append(f"{name}={value}")
-        return f"{name} is {value} now"
+    def take(self, policy: Policy) -> None:
+        self.policy = policy
+        self.told.append(f"driven: {in_words(policy)}")
 
     def pause(self, who: str) -> None:
         self.told.append(f"pause by {who}")

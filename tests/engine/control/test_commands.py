@@ -13,6 +13,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from engine.control.commands import Control
 from engine.control.messages import Request
+from engine.policy import Policy
+from engine.settings import shown
 from tests.checkpoints.samples import NEW_RUN
 from tests.engine.control.steered import FakeRun
 
@@ -47,7 +49,7 @@ async def steering(tmp_path: Path) -> AsyncIterator[Steering]:
 
 
 async def test_looking_changes_nothing_and_is_not_noted(steering: Steering) -> None:
-    assert (await steering.control.obey(Request("get"), OLGA)).settings == {"rate": "off", "in-flight": "4"}
+    assert (await steering.control.obey(Request("get"), OLGA)).settings == shown(Policy())
     assert (await steering.control.obey(Request("status"), OLGA)).status == {"done": 3, "total": 10}
     assert (steering.fake.told, await steering.noted()) == ([], [])
 
@@ -92,23 +94,28 @@ async def test_stop_stops_and_is_noted(steering: Steering) -> None:
     assert await steering.noted() == [(OLGA, "stop", said)]
 
 
-async def test_set_sets_all_that_it_names(steering: Steering) -> None:
+async def test_set_sets_all_that_it_names_at_once_and_the_journal_keeps_it(steering: Steering) -> None:
     assert await steering.obey("set", rate="20", **{"in-flight": "8"}) == (
         False,
-        "rate is 20 now; in-flight is 8 now",
+        "rate: at most 20 calls a second; in-flight: 8 in flight",
     )
-    assert steering.fake.settings == {"rate": "20", "in-flight": "8"}
-    assert [command for _, command, _ in await steering.noted()] == ["set rate=20 in-flight=8"]
+    assert steering.fake.policy == Policy(rate=20.0, in_flight=8)
+    assert len(steering.fake.told) == 1
+    assert (await steering.now()).policy == {"rate": "20", "in-flight": "8"}
+    await steering.obey("set", rate="none")
+    assert (await steering.now()).policy == {"in-flight": "8"}
+    assert [command for _, command, _ in await steering.noted()] == ["set rate=20 in-flight=8", "set rate=none"]
 
 
-@pytest.mark.parametrize("wrong", [{"in-flight": "many"}, {"speed": "9"}])
-async def test_where_one_is_wrong_nothing_is_set_and_that_is_noted_too(
+@pytest.mark.parametrize("wrong", [{"rate": "abc"}, {"speed": "9"}])
+async def test_where_one_is_wrong_nothing_is_set_for_no_moment_and_that_is_noted_too(
     wrong: dict[str, str], steering: Steering
 ) -> None:
-    refused, said = await steering.obey("set", rate="20", **wrong)
+    refused, said = await steering.obey("set", **{"in-flight": "1000"}, **wrong)
     assert refused
     assert said.endswith("; nothing was changed")
-    assert steering.fake.settings == {"rate": "off", "in-flight": "4"}
+    assert (steering.fake.policy, steering.fake.told) == (Policy(), [])
+    assert (await steering.now()).policy == {}
     assert [(who, answer) for who, _, answer in await steering.noted()] == [(OLGA, said)]
 
 
@@ -163,19 +170,31 @@ async def test_a_pause_and_a_continue_at_one_time_leave_run_and_journal_of_one_m
     assert (await steering.now()).paused_at is not None
 
 
-async def test_a_journal_that_fails_is_told_and_keeps_nobody_from_stopping(
+async def fails(*_: object) -> None:
+    raise JournalUnreadable("the disk is full")
+
+
+@pytest.mark.parametrize(("command", "writes"), [("pause", "pause"), ("continue", "unpause"), ("set", "keep_policy")])
+async def test_what_the_journal_cannot_keep_is_refused_and_not_done(
+    command: str, writes: str, steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if command == "continue":
+        await steering.obey("pause")
+    before = list(steering.fake.told)
+    monkeypatch.setattr(steering.journal, writes, fails)
+    refused, said = await steering.obey(command, **({"rate": "5"} if command == "set" else {}))
+    assert (refused, said) == (True, "the disk is full: it was not carried out, for the journal cannot keep it")
+    # The calls wait while a pause is being written, and go on where it could not be.
+    assert steering.fake.told == before + ([f"pause by {OLGA}", "go on"] if command == "pause" else [])
+    assert steering.fake.policy == Policy()
+    assert ((await steering.now()).paused_at is not None) == (command == "continue")
+
+
+async def test_a_journal_that_fails_keeps_nobody_from_stopping(
     steering: Steering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(*_: object) -> None:
-        raise JournalUnreadable("the disk is full")
-
-    for method in ("pause", "note_command"):
-        monkeypatch.setattr(steering.journal, method, fails)
-    refused, said = await steering.obey("pause")
-    assert refused
-    assert said == "the disk is full: the journal does not have this command"
-    assert steering.fake.told == [f"pause by {OLGA}"]
+    monkeypatch.setattr(steering.journal, "note_command", fails)
     refused, said = await steering.obey("stop")
     assert refused
     assert "but the journal did not take it down: the disk is full" in said
-    assert steering.fake.told[-1] == f"stop by {OLGA}"
+    assert steering.fake.told == [f"stop by {OLGA}"]

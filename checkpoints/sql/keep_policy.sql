@@ -1,0 +1,1 @@
+update runs set policy = :policy where run_id = :run_id
