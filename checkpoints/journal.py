@@ -224,6 +224,11 @@ class Journal:
         ids = msgspec.json.encode(item_ids).decode()
         await self._writer.do(lambda db: db.execute(statement("claim"), {"ids": ids, "now": _now()}))
 
+    async def keep(self, payloads: Mapping[int, str]) -> None:
+        """Give items that are not sent yet these payloads: what their calls overwrite is another than was kept."""
+        kept = msgspec.json.encode(list(payloads.items())).decode()
+        await self._writer.do(lambda db: db.execute(statement("keep"), {"kept": kept, "now": _now()}))
+
     async def record(self, changes: Sequence[Change]) -> None:
         """Make what became of items durable.
 
@@ -318,6 +323,12 @@ class Journal:
         """Whether anything of the run was taken back, and not restored since."""
         found = await self._read(lambda db: db.execute(statement("taken_back"), {"run_id": run.run_id}).fetchone())
         return bool(found[0])
+
+    async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
+        """The items of these lanes whose call was accepted, in the order in which they went."""
+        wanted = {"run_id": run.run_id, "lanes": msgspec.json.encode(sorted(lanes)).decode()}
+        found = await self._read(lambda db: db.execute(statement("lane_mates"), wanted).fetchall())
+        return [rows.to_item(row) for row in found]
 
     async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
         """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""

@@ -19,8 +19,8 @@ from jobs.catalogue import JOBS
 from jobs.effects.reversals import LIST, WAY
 from jobs.undoing import UNDO
 
-EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED)
-"""States whose reasons are shown."""
+EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED, State.ACCEPTED, State.APPLIED)
+"""States whose reasons are shown; of what went well that is what a person should know all the same."""
 
 
 @dataclass(frozen=True, slots=True)

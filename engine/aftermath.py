@@ -1,6 +1,6 @@
 """The aftermath: what follows from a recorded outcome, for the lane, for the row's next try, for the run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -63,7 +63,8 @@ class Aftermath:
         if outcome is NOT_SENT:
             return
         if outcome.message:
-            self._progress.met(item.label, outcome.message)
+            if outcome.state is not State.ACCEPTED:
+                self._progress.met(item.label, outcome.message)
             log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
         if outcome.stop:
             self._stop.request(StopKind.SYSTEM, f"the billing refuses all work: {outcome.message}")
@@ -93,7 +94,8 @@ class Aftermath:
             self._backlog.shut(item)
         elif has_tries_left:
             self._progress.retries += 1
-            self._backlog.again(item, backoff(max(self._tries.of(item), 1), outcome.retry_after))
+            called = replace(item, attempts=item.attempts + 1)
+            self._backlog.again(called, backoff(max(self._tries.of(item), 1), outcome.retry_after))
         else:
             self._backlog.shut(item)
         if not has_tries_left:

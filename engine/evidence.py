@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Answered, without error at any level; `answer` is worth keeping (the id of what was created)."""
+    """Answered, without error at any level; `answer` is worth keeping (the id of what was created).
+
+    `note` is what a person should know of it all the same.
+    """
 
     answer: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

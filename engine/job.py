@@ -7,6 +7,7 @@ back. Everything here is free of HTTP and of any billing.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum, auto
 from typing import Protocol, runtime_checkable
 
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -75,9 +76,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The effect is there, equal to what was sent; `answer` is its id."""
+    """The effect is there, equal to what was sent; `answer` is its id, `note` what a person should know of it."""
 
     answer: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +178,33 @@ class ManyModels(Protocol):
 
     def model_of(self, item: Item) -> str:
         """The model that the item's call goes to. Asked for each call, so it is to be cheap."""
+        ...
+
+
+class Keeps(Enum):
+    """What a job's items keep of what their calls overwrite, and how it is read."""
+
+    NOTHING = auto()
+    """Nothing is overwritten that could be brought back."""
+    ONE_BY_ONE = auto()
+    """Each reading is a call of its own."""
+    TOGETHER = auto()
+    """Many are read as fast as one."""
+
+
+@runtime_checkable
+class Overwriting(Protocol):
+    """A `Job` whose items may keep what their calls overwrite, so that it can be brought back."""
+
+    @property
+    def keeps(self) -> Keeps:
+        """What is kept, and how it is read."""
+        ...
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, str]:
+        """The new payloads, by item_id, of those items that keep something else than there is now.
+
+        `attempts` of an item counts its calls so far: what is there may be the effect of one of them. Raises
+        `LookUpFailed`.
+        """
         ...

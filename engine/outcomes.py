@@ -29,8 +29,8 @@ class Outcome:
 def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
     """The outcome of one call. What must not be repeated is never sent again on a guess."""
     match evidence:
-        case Accepted(answer):
-            return Outcome(State.ACCEPTED, answer=answer)
+        case Accepted(answer, note):
+            return Outcome(State.ACCEPTED, answer=answer, message=note)
         case RowRefused(text):
             return Outcome(State.REJECTED, message=text)
         case Busy(text, retry_after):

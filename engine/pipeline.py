@@ -26,10 +26,12 @@ from engine.backlog import Backlog
 from engine.breaker import Breaker
 from engine.canary import canary_of
 from engine.claims import Claims
-from engine.errors import CountsDiffer, EngineError
+from engine.errors import CountsDiffer, EngineError, LookUpFailed
+from engine.evidence import Evidence, NotSent
 from engine.gate import Gate
 from engine.intake import Enter, Intake
 from engine.job import Job, ManyModels
+from engine.keeping import Keeping
 from engine.outcomes import decide
 from engine.progress import Sending
 from engine.reconciler import Reconciler
@@ -68,6 +70,7 @@ class Pipeline:
         self._stop = stop = steering.stopping
         self._model_of = job.model_of if isinstance(job, ManyModels) else lambda _: job.name
         self._intake = Intake(run, job, journal, self._progress, enter=enter)
+        self._keeping = Keeping(job, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)
@@ -143,7 +146,7 @@ class Pipeline:
         sent = 0
         while group := await self._backlog.take(await self._room()):
             while affordable := await self._affordable(group):
-                claimed, group = group[:affordable], group[affordable:]
+                claimed, group = await self._keeping.ahead(group[:affordable]), group[affordable:]
                 # Before the claim, or a limit that is lowered meanwhile would let them go.
                 self._spending.sent(claimed)
                 self._claiming = True
@@ -176,9 +179,18 @@ class Pipeline:
                 # Claimed ahead, and provably not sent.
                 self._land(Landed(item, NOT_SENT))
                 continue
-            outcome = decide(await self._job.send(self._run, item), repeatable=self._job.repeatable)
+            item, evidence = await self._call(item)
+            outcome = decide(evidence, repeatable=self._job.repeatable)
             says_something = self._gate.leave(passed, outcome)
             self._land(Landed(item, outcome, blameless=not says_something))
+
+    async def _call(self, item: Item) -> tuple[Item, Evidence]:
+        """Send the item as it is kept in the end; what it would overwrite must have been seen."""
+        try:
+            item = await self._keeping.at_call(item)
+        except LookUpFailed as error:
+            return item, NotSent(f"what this would overwrite cannot be read: {error}")
+        return item, await self._job.send(self._run, item)
 
     async def _record_outcomes(self) -> None:
         """Make all that has landed durable, a group a commit; only then does anything follow from it."""

@@ -82,7 +82,7 @@ class Reconciler:
         async for page in self._journal.each_page(self._run, {State.MANUAL}, size=self._policy.page):
             sightings = await self._job.look_up(self._run, page)
             mended = [
-                Change(item_id, State.ACCEPTED, answer=sighting.answer)
+                Change(item_id, State.ACCEPTED, answer=sighting.answer, message=sighting.note)
                 for item_id, sighting in sightings.items()
                 if isinstance(sighting, Found)
             ]
@@ -138,8 +138,8 @@ class Reconciler:
 
 def _settled(item: Item, sighting: Sighting) -> Change:
     match sighting:
-        case Found(answer):
-            return Change(item.item_id, State.ACCEPTED, answer=answer)
+        case Found(answer, note):
+            return Change(item.item_id, State.ACCEPTED, answer=answer, message=note)
         case Absent():
             return Change(item.item_id, State.PENDING, message=f"looked up and not there: {item.message}")
         case Different(text) | CannotLook(text):

@@ -17,7 +17,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call, made when the row was frozen, so that a resumed run sends what was shown.
 
     `key` finds the object again, `wanted` are the fields as they shall be and `was` as they were before, each in its
-    one plain spelling (`billing.things.plain`). `abonent` is the subscriber, 0 where there is none.
+    one plain spelling (`billing.things.plain`). `planned` is what `was` said when the row was frozen, if it has
+    changed between then and the call. `abonent` is the subscriber, 0 where there is none.
     """
 
     model: str
@@ -27,6 +28,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     key: dict[str, str] = {}
     wanted: dict[str, str | None] = {}
     was: dict[str, str | None] = {}
+    planned: dict[str, str | None] = {}
 
     @property
     def call(self) -> Call:

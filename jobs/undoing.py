@@ -3,12 +3,14 @@
 It is a run like any other: planned, shown, resumable, verified, and it can be taken back itself.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
 import anyio.from_thread
+import msgspec
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Run
@@ -17,8 +19,9 @@ from engine.job import Job, Prepared, Row, RowPage
 from jobs.catalogue import kind_of
 from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
 from jobs.inputs import own_parameters
+from jobs.kept import before_the_run
 from jobs.kinds import parameters_of
-from jobs.payloads import unpacked
+from jobs.payloads import payload_of, unpacked
 from jobs.services import Services
 from jobs.work import Work
 
@@ -79,7 +82,7 @@ class FromRun:
 
         The undo of an undo restores what was taken back: where another run has entered that anew since, it is left.
         """
-        taken = [_taken(row) for row in rows]
+        taken = await self._before_the_run([_taken(row) for row in rows])
         prepared = await self._reversal.take_back(taken)
         anew = await self._journal.entered_anew([one.item_id for one in taken])
         return replace(prepared, items=tuple(_unless_anew(item, anew) for item in prepared.items))
@@ -87,6 +90,14 @@ class FromRun:
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
         """Nothing: what has been changed since is told by the plan itself."""
         return {}
+
+    async def _before_the_run(self, taken: Sequence[Taken]) -> list[Taken]:
+        """The items, each with what there was before the run: what one has found may be what another had set."""
+        lanes = {one.lane for one in taken if one.payload.planned}
+        mates: defaultdict[str, list[Item]] = defaultdict(list)
+        for item in await self._journal.lane_mates(self._source.run, lanes) if lanes else ():
+            mates[item.lane].append(item)
+        return [_with_what_was(one, mates[one.lane]) if one.payload.planned else one for one in taken]
 
 
 async def undo_job(services: Services, journal: Journal, parameters: Mapping[str, str]) -> Job:
@@ -123,11 +134,17 @@ def _unless_anew(item: NewItem, anew: Mapping[int, str]) -> NewItem:
 def _row(run: Run, item: Item) -> Row:
     amount = "" if item.amount is None else format(item.amount, "f")
     shown = (run.name, str(item.number), item.key, item.label, amount, item.answer or "")
-    return Row(None, (*shown, str(item.item_id), item.payload))
+    return Row(None, (*shown, str(item.item_id), item.lane, item.payload))
+
+
+def _with_what_was(one: Taken, mates: Sequence[Item]) -> Taken:
+    earlier = [payload_of(item) for item in mates if item.number < one.number]
+    was = dict(before_the_run(one.payload, earlier))
+    return replace(one, payload=msgspec.structs.replace(one.payload, was=was))
 
 
 def _taken(row: Row) -> Taken:
-    run, number, _, label, amount, answer, item_id, payload = row.cells
+    run, number, _, label, amount, answer, item_id, lane, payload = row.cells
     return Taken(
         item_id=int(item_id),
         number=int(number),
@@ -137,4 +154,5 @@ def _taken(row: Row) -> Taken:
         amount=Decimal(amount) if amount else None,
         answer=answer or None,
         cells=row.cells[: len(HEADER)],
+        lane=lane,
     )

@@ -9,13 +9,14 @@ from billing.database_errors import NotASelect
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
-from engine.job import CannotLook, Job, Prepared, Reading, Row, Sighting, Source
+from engine.job import CannotLook, Job, Keeps, Prepared, Reading, Row, Sighting, Source
 from jobs.binding import Binding, Headed
 from jobs.columns import Assigned
-from jobs.effects.effect import Effect, Planned, WayBack
+from jobs.effects.effect import Effect, Keeping, Planned, WayBack
 from jobs.hiding import guarded
 from jobs.inputs import Input, open_rows
 from jobs.kinds import JobKind
+from jobs.payloads import packed
 from jobs.services import Services
 from jobs.statements import asked_for, own_select, text_of
 
@@ -49,6 +50,7 @@ class Work:
         self._services = services
         self._intended = intended
         self._effect = effect
+        self._keeping = effect if isinstance(effect, Keeping) else None
 
     @property
     def source(self) -> Source:
@@ -70,6 +72,17 @@ class Work:
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the item's one call."""
         return await self._effect.send(run, item)
+
+    @property
+    def keeps(self) -> Keeps:
+        """What the items keep of what their calls overwrite."""
+        return self._keeping.keeps if self._keeping else Keeps.NOTHING
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, str]:
+        """The new payloads of items that keep something else than there is now. Raises `LookUpFailed`."""
+        if self._keeping is None:
+            return {}
+        return {item_id: packed(payload) for item_id, payload in (await self._keeping.kept_now(items)).items()}
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What the billing has not worked off of these. Raises `LookUpFailed`."""

@@ -81,13 +81,13 @@ def wish_of(order: Order, output: Path | None, consent: Consent, pacing: Pacing,
             f"a job file has no place for {', '.join(names)}: leave {_them(names)} out here, and type {_them(names)} "
             f"with {PROGRAM} run FILE{TOML}"
         )
-    said = {name: _as_number(getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
+    said = {name: _as_written(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
     return Wish(order, output, consent.skip_bad, said)
 
 
-def _as_number(value: str | bool) -> object:  # noqa: FBT001 - the switch among the texts
-    """A number where the text of a flag is one, as people write it into a job file."""
-    if isinstance(value, bool):
+def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the switch among the texts
+    """A number where the text of a flag is one, as people write it into a job file; money stays a text."""
+    if isinstance(value, bool) or name == "limit_money":
         return value
     for kind in (int, float):
         with suppress(ValueError):

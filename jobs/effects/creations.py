@@ -5,6 +5,7 @@ put in when the call is sent, for the run's name and the item's number are known
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -19,8 +20,8 @@ from billing.operations import OPENING_BALANCE
 from billing.things import Thing, plain
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Evidence, Lost, NotSent, RowRefused
-from engine.job import Absent, Different, Found, Prepared, Reading, Sighting
+from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.job import Absent, Different, Found, Keeps, Prepared, Reading, Sighting
 from jobs import marks
 from jobs.binding import Bound
 from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference, fields_of, room_for_text
@@ -28,6 +29,7 @@ from jobs.effects.effect import Taken, WayBack
 from jobs.effects.entries import prepared
 from jobs.effects.owners import amount_fault, owned
 from jobs.evidence import evidence_of, is_of_another
+from jobs.kept import kept_anew, note_of
 from jobs.keys import joined
 from jobs.operations import Sum, balances, resembling, some_of, two_decimals
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
@@ -118,7 +120,29 @@ class Creations:
         if _overwrites(payload) and (moved := await self._moved(payload)):
             return moved
         call = self._call(payload, run.name, item.number)
-        return _evidence(await self._services.client.send(call), payload, (run.name, item.number))
+        evidence = _evidence(await self._services.client.send(call), payload, (run.name, item.number))
+        return replace(evidence, note=note_of(payload)) if isinstance(evidence, Accepted) else evidence
+
+    @property
+    def keeps(self) -> Keeps:
+        """The balance, which an entry of type 8 may set; only the database tells it."""
+        may_set = self._template.model == "FinanceOperations" and self._services.database is not None
+        return Keeps.TOGETHER if may_set else Keeps.NOTHING
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """The balance as it is now, where it is another than is kept. Raises `LookUpFailed`.
+
+        What sets a balance back yields to whoever has changed it, so it is held against what was planned.
+        """
+        payloads = {item.item_id: payload_of(item) for item in items}
+        keeping = {key: one for key, one in payloads.items() if BALANCE in one.was and not _overwrites(one)}
+        now = await balances(self._services, [one.abonent for one in keeping.values()])
+        anew = {
+            key: kept_anew(one, {**one.was, BALANCE: wire(now[one.abonent])})
+            for key, one in keeping.items()
+            if one.abonent in now
+        }
+        return {key: one for key, one in anew.items() if one is not None}
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off, None where nobody can tell. Raises `LookUpFailed`."""
@@ -339,7 +363,9 @@ def _sighting(payload: Payload, found: Sequence[Thing]) -> Sighting:
     if not found:
         return Absent()
     differs = difference(payload, found)
-    return Different(differs) if differs else Found(found[0].values.get(CREATABLES[payload.model].key))
+    if differs:
+        return Different(differs)
+    return Found(found[0].values.get(CREATABLES[payload.model].key), note_of(payload))
 
 
 def _reading(payload: Payload, found: Sequence[Thing], balance: Decimal | None) -> Reading:

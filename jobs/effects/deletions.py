@@ -16,7 +16,7 @@ from billing.exchange import Answered, Exchange, Refused
 from billing.things import MODELS, Key, Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Sighting
 from jobs.abonents import flag
 from jobs.binding import Bound
 from jobs.creatables import CREATABLES, difference
@@ -24,6 +24,7 @@ from jobs.effects.creations import Back
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.entries import has_id, left_alone, prepared, refused
 from jobs.evidence import evidence_of
+from jobs.kept import kept_anew, note_of
 from jobs.payloads import Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template
@@ -82,6 +83,24 @@ class Deletions:
         """Delete the object."""
         payload = payload_of(item)
         return _evidence(await self._services.client.send(payload.call), payload)
+
+    @property
+    def keeps(self) -> Keeps:
+        """All fields of what goes; in one go where the database has them."""
+        known = self._services.database is not None and self._template.model in MODELS
+        return Keeps.TOGETHER if known else Keeps.ONE_BY_ONE
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """What the objects are now, where it is something else than is kept. Raises `LookUpFailed`."""
+        payloads = [payload_of(item) for item in items]
+        model = self._template.model
+        found = await find(self._services, model, [payload.key for payload in payloads], _fields(model))
+        anew = {
+            item.item_id: kept_anew(payload, things[0].values)
+            for item, payload, things in zip(items, payloads, found, strict=True)
+            if len(things) == 1 and not _gone(things)
+        }
+        return {item_id: payload for item_id, payload in anew.items() if payload is not None}
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
@@ -192,14 +211,14 @@ def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
         case Answered({"pk": pk}) if str(pk) != _key(payload):
             return Lost(f"an answer about {pk}, and {_named(payload)} was to go")
         case Answered():
-            return Accepted(_kept(payload))
+            return Accepted(_kept(payload), note_of(payload))
     return evidence_of(exchange)
 
 
 def _sighting(payload: Payload, things: Sequence[Thing]) -> Sighting:
     if len(things) > 1:
         return CannotLook(f"the billing has {len(things)} of {_named(payload)}")
-    return Found(_kept(payload)) if _gone(things) else Absent()
+    return Found(_kept(payload), note_of(payload)) if _gone(things) else Absent()
 
 
 def _gone(things: Sequence[Thing]) -> bool:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence
-from engine.job import CannotLook, Prepared, Reading, Sighting
+from engine.job import CannotLook, Keeps, Prepared, Reading, Sighting
 from jobs.binding import Bound
 from jobs.payloads import Payload
 
@@ -24,6 +24,7 @@ class Taken:
     amount: Decimal | None
     answer: str | None
     cells: tuple[str, ...]
+    lane: str = ""
 
 
 class Effect(Protocol):
@@ -56,6 +57,23 @@ class Effect(Protocol):
 
     def way_back(self, how: Mapping[str, str]) -> "Reversal | NoWayBack":
         """What takes the effect back, as far as it can be; `how` are the parameters of the undo."""
+        ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """An effect that overwrites something, and keeps what."""
+
+    @property
+    def keeps(self) -> Keeps:
+        """Whether something is kept, and how it is read."""
+        ...
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """By item_id, the new payloads of items that keep something else than there is now.
+
+        Raises `LookUpFailed`.
+        """
         ...
 
 

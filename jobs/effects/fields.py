@@ -14,14 +14,15 @@ from billing.answers import objects
 from billing.calls import describe
 from billing.errors import BillingError
 from billing.exchange import Answered, Exchange
-from billing.things import ADDRESSES, MODELS, Key, Thing, Values
+from billing.things import ADDRESSES, MODELS, Key, Thing, Values, known_to_database
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Sighting
 from jobs.binding import Bound
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.traits import traits_of
 from jobs.evidence import evidence_of, is_of_another
+from jobs.kept import changed_meanwhile, kept_anew, note_of
 from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
@@ -34,14 +35,19 @@ SAVE: Final = "save"
 
 
 class Fields:
-    """A `Planned` effect and its own `Reversal`. An item has no amount: fields are no money that adds up."""
+    """A `Planned` effect and its own `Reversal`. An item has no amount: fields are no money that adds up.
+
+    One that `yields` leaves alone what somebody has changed since it was planned; all else overwrites that, and keeps
+    it.
+    """
 
     repeatable = True
     cautions: tuple[str, ...] = ()
 
-    def __init__(self, services: Services, template: Template) -> None:
+    def __init__(self, services: Services, template: Template, *, yields: bool = False) -> None:
         self._services = services
         self._template = template
+        self._yields = yields
         self._traits = traits_of(template.model, template.links[1].arguments)
 
     @property
@@ -85,6 +91,8 @@ class Fields:
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Set the fields."""
         payload = payload_of(item)
+        if self._yields and (changed := changed_meanwhile(payload)):
+            return RowRefused(f"changed since the plan: {changed}")
         telling = (name for name in payload.key if name in _TELLING)
         issued = self._traits.emptied(payload.wanted)
         wanted = dict.fromkeys((_own_key(payload.model), *telling, *sorted(issued)))
@@ -92,7 +100,27 @@ class Fields:
         if other := _answer_of_another(exchange, item, payload):
             return Lost(other)
         evidence = evidence_of(exchange)
-        return Accepted(_renewed(exchange, issued)) if isinstance(evidence, Accepted) else evidence
+        if not isinstance(evidence, Accepted):
+            return evidence
+        return Accepted(_renewed(exchange, issued), note_of(payload))
+
+    @property
+    def keeps(self) -> Keeps:
+        """The old values; in one go where the database has them."""
+        get, assigned = (link.arguments for link in self._template.links[:2])
+        known = known_to_database(self._template.model, [dict.fromkeys(get, "")], assigned)
+        return Keeps.TOGETHER if self._services.database is not None and known else Keeps.ONE_BY_ONE
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """What is there now, where it is something else than is kept. Raises `LookUpFailed`."""
+        payloads = [payload_of(item) for item in items]
+        found = await self._found(payloads)
+        anew = {
+            item.item_id: kept_anew(payload, self._overwritten(item, payload, thing))
+            for item, payload, thing in zip(items, payloads, found, strict=True)
+            if not isinstance(thing, str)
+        }
+        return {item_id: payload for item_id, payload in anew.items() if payload is not None}
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
@@ -122,7 +150,7 @@ class Fields:
         """The same, the other way round."""
         if self._traits.no_way_back:
             return NoWayBack(self._traits.no_way_back)
-        return Fields(self._services, self._template)
+        return Fields(self._services, self._template, yields=True)
 
     async def take_back(self, taken: Sequence[Taken]) -> Prepared:
         """Set the fields to what they were, unless somebody has changed them since. Raises `LookUpFailed`."""
@@ -175,10 +203,19 @@ class Fields:
 
     async def _now(self, items: Sequence[Item]) -> list["_Now"]:
         payloads = [payload_of(item) for item in items]
+        found = await self._found(payloads)
+        return [self._stands(payload, thing) for payload, thing in zip(payloads, found, strict=True)]
+
+    async def _found(self, payloads: Sequence[Payload]) -> Sequence[Thing | str]:
         fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
         model = payloads[0].model if payloads else self._template.model
-        found = await find_one(self._services, model, [payload.key for payload in payloads], tuple(fields))
-        return [self._stands(payload, thing) for payload, thing in zip(payloads, found, strict=True)]
+        return await find_one(self._services, model, [payload.key for payload in payloads], tuple(fields))
+
+    def _overwritten(self, item: Item, payload: Payload, thing: Thing) -> Values:
+        """What the call would overwrite. What is as wanted may be the effect of an earlier call of the same item."""
+        now = {name: thing.values.get(name) for name in payload.wanted}
+        differs = self._different(payload, thing) if item.attempts else now
+        return {name: now[name] if name in differs else payload.was.get(name) for name in payload.wanted}
 
     def _stands(self, payload: Payload, thing: Thing | str) -> "_Now":
         if isinstance(thing, str):

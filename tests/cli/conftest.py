@@ -133,16 +133,17 @@ class Started:
 
 
 class Traffic:
-    """Counts the calls that arrive at the mock billing, and lets a test wait for one, or answer in its place."""
+    """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place."""
 
     def __init__(self) -> None:
+        self.model = MODEL
         self.arrived = 0
         self.answer: Callable[[int], web.Response | None] = lambda _: None
         self._changed = anyio.Event()
 
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if MODEL in request.path:
+        if self.model in request.path:
             self.arrived += 1
             self._changed.set()
             self._changed = anyio.Event()

@@ -14,7 +14,7 @@ from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Tot
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Found, Prepared, Reading, Row, RowPage, Sighting
+from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Row, RowPage, Sighting
 from engine.settings import changed
 from engine.steering import Steering
 
@@ -213,6 +213,50 @@ class FakeJob:
             raise self.probe_errors.popleft()
 
 
+class OverwritingJob(FakeJob):
+    """One that sets something for each key to `SET`, and keeps in the payload what there was.
+
+    `there` is what there is; a key that is not in it has "old".
+    """
+
+    SET = "set"
+
+    def __init__(
+        self,
+        new: Sequence[NewItem] = (),
+        plan: Mapping[str, Sequence[Call]] | None = None,
+        *,
+        keeps: Keeps = Keeps.TOGETHER,
+        page: int = 10,
+    ) -> None:
+        super().__init__(new, plan, repeatable=True, page=page)
+        self.keeps = keeps
+        self.there: defaultdict[str, str] = defaultdict(lambda: "old")
+        self.read: list[list[str]] = []
+        self.read_errors: deque[LookUpFailed] = deque()
+        self.overwritten: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        """By key, of each call that had its effect what there was and what the item said there was."""
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, str]:
+        self.read.append([one.key for one in items])
+        await asyncio.sleep(0)
+        if self.read_errors:
+            raise self.read_errors.popleft()
+        return {one.item_id: self.there[one.key] for one in items if self._is_news(one)}
+
+    def _is_news(self, one: Item) -> bool:
+        now = self.there[one.key]
+        return now != one.payload and not (one.attempts and now == self.SET)
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        before = self.effects[item.key]
+        evidence = await super().send(run, item)
+        if self.effects[item.key] > before:
+            self.overwritten[item.key].append((self.there[item.key], item.payload))
+            self.there[item.key] = self.SET
+        return evidence
+
+
 class MemoryJournal(Journal):
     """What a started pipeline asks of a journal, without a file and without threads."""
 
@@ -230,6 +274,10 @@ class MemoryJournal(Journal):
         self._move([Change(item_id, State.SENDING) for item_id in item_ids])
         for item_id in item_ids:
             self.kept[item_id] = replace(self.kept[item_id], attempts=self.kept[item_id].attempts + 1)
+
+    async def keep(self, payloads: Mapping[int, str]) -> None:
+        for item_id, payload in payloads.items():
+            self.kept[item_id] = replace(self.kept[item_id], payload=payload)
 
     async def record(self, changes: Sequence[Change]) -> None:
         self._move(changes)

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from checkpoints.journal import Journal, Judge, open_journal
 from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Busy, NotSent
+from engine.job import Keeps
 from engine.pipeline import Pipeline
 from engine.policy import Policy
 from engine.progress import Progress
 from engine.steering import Steering
 from engine.stop import Stop
-from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, rows
 
 ROWS = 30
 LANES = 9
@@ -63,6 +65,11 @@ class FragileJournal(Journal):
     async def claim(self, item_ids: Sequence[int]) -> None:
         await self._bomb.tick()
         await super().claim(item_ids)
+        await self._bomb.tick()
+
+    async def keep(self, payloads: Mapping[int, str]) -> None:
+        await self._bomb.tick()
+        await super().keep(payloads)
         await self._bomb.tick()
 
     async def record(self, changes: Sequence[Change]) -> None:
@@ -114,14 +121,15 @@ async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
         return False
 
 
-async def lives(path: Path, draw: random.Random, job: FakeJob) -> int:
-    """Live until the end of the run is reached; returns how many lives it took."""
+async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable[[], None] = lambda: None) -> int:
+    """Live until the end of the run is reached, with `between` between two lives; returns how many it took."""
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
         await journal.approve(run)
     for life in range(1, MOST_LIVES):
         if await live(path, run.name, job, Bomb(draw.randint(1, 60), cancels=draw.random() < 0.5)):
             return life
+        between()
     assert await live(path, run.name, job, Bomb(10**9, cancels=False))
     return MOST_LIVES
 
@@ -158,3 +166,25 @@ async def test_what_can_be_repeated_is_entered_at_least_once_whatever_happens(tm
         await lives(tmp_path / f"{seed}.db", draw, job)
         assert all(job.effects[str(key)] >= 1 for key in range(ROWS))
         assert job.looked_up == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_killed_at_any_moment_each_row_keeps_what_it_has_overwritten(tmp_path: Path, seed: int) -> None:
+    """While the process is gone, people set what they like, also where a call of ours has had its effect."""
+    draw = random.Random(seed)
+    path = tmp_path / "journal.db"
+    new = [replace(one, payload="old") for one in rows(ROWS, lanes=LANES)]
+    job = OverwritingJob(new, faults(draw), keeps=draw.choice([Keeps.TOGETHER, Keeps.ONE_BY_ONE]), page=7)
+
+    def between() -> None:
+        for key in draw.sample(range(ROWS), 8):
+            job.there[str(key)] = f"somebody's {draw.random()}"
+
+    await lives(path, draw, job, between)
+    async with open_journal(path) as journal:
+        (run,) = await journal.runs()
+        kept = {one.key: one.payload for one in await journal.items(run, {State.ACCEPTED})}
+    assert kept.keys() == {str(key) for key in range(ROWS)}
+    for key, calls in job.overwritten.items():
+        *_, last = [there for there, _ in calls if there != job.SET]
+        assert kept[key] == last

@@ -7,10 +7,10 @@ from pathlib import Path
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted
 from engine.job import Job, Prepared, Reading, Sighting
-from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
+from jobs.effects.effect import Effect, Keeping, NoWayBack, Reversal, Taken
 from jobs.inputs import Input
 from jobs.kinds import JobKind, parameters_of
-from jobs.payloads import payload_of
+from jobs.payloads import packed, payload_of
 from jobs.services import Services
 from jobs.work import build
 from tests.jobs.conftest import Frozen
@@ -61,6 +61,12 @@ async def sent(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Item
         assert isinstance(evidence, Accepted), evidence
         accepted.append(replace(item, answer=evidence.answer))
     return accepted
+
+
+async def kept_now(does: Keeping, items: Sequence[Item]) -> list[Item]:
+    """The items with what their calls would overwrite now, as before they are sent."""
+    payloads = await does.kept_now(items)
+    return [replace(one, payload=packed(payloads.get(one.item_id, payload_of(one)))) for one in items]
 
 
 async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Sighting]:

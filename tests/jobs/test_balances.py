@@ -1,3 +1,4 @@
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -13,17 +14,17 @@ from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, Different, Found, Job, Reading
+from engine.job import Absent, Different, Found, Job, Keeps, Reading
 from jobs.abonents import Abonents
 from jobs.creatables import BALANCE
-from jobs.effects.creations import payload_for
+from jobs.effects.creations import Creations, payload_for
 from jobs.inputs import Input
-from jobs.payloads import packed, unpacked
+from jobs.payloads import packed, payload_of, unpacked
 from jobs.recipes.money import BALANCES
 from jobs.services import Services
 from tests.jobs import making
 from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import planned, prepared, refused
+from tests.jobs.making import effect_of, kept_now, planned, prepared, refused, sent, sightings, undone
 
 
 def job_of(
@@ -79,6 +80,39 @@ async def test_what_the_balance_was_is_kept(
     assert [unpacked(one.payload).was for one in done.items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
     without = await prepared(job_of(Services(client), tmp_path, text))
     assert [unpacked(one.payload).was for one in without.items] == [{}, {}, {}]
+
+
+async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
+    client: BillingClient,
+    database: Database,
+    execute: Execute,
+    tmp_path: Path,
+    run: Run,
+    frozen: Frozen,
+    odd_ones: None,  # noqa: ARG001
+) -> None:
+    services = Services(client, database)
+    text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
+    items = await planned(job_of(services, tmp_path, text), frozen)
+    effect = effect_of(services, BALANCES)
+    assert isinstance(effect, Creations)
+    without_database = effect_of(Services(client), BALANCES)
+    assert isinstance(without_database, Creations)
+    assert await effect.kept_now(items) == {}
+    execute("update admin_accounts set ostatok = ? where id in (9002, 9003)", 7 * SCALE)
+    items = await kept_now(effect, items)
+    assert [payload_of(one).was for one in items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
+    evidence = await effect.send(run, items[1])
+    assert isinstance(evidence, Accepted)
+    note = "changed between plan and call: it was balance 0.00, and then balance 7.00; an undo brings the latter back"
+    assert evidence.note == note
+    # Found by a look-up, the same is known of it.
+    assert await sightings(effect, run, items[1:2]) == [Found(evidence.answer, note)]
+    done = [replace(items[1], answer=evidence.answer)]
+    back = await undone(effect, done, way="opposite")
+    await sent(back.effect, replace(run, name="u7u7u"), back.items(frozen))
+    assert list(database.query("select balance from admin_accounts where id = 9002")) == [(7 * SCALE,)]
+    assert (effect.keeps, without_database.keeps) == (Keeps.TOGETHER, Keeps.NOTHING)
 
 
 async def test_contract_numbers_are_texts(services: Services, tmp_path: Path) -> None:

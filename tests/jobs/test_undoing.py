@@ -1,10 +1,11 @@
 """Runs that take runs back: through the journal, whatever the kind, however long the chain."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from billing.calls import NOTHING
 from billing.client import BillingClient
 from billing.database import Database
 from checkpoints.journal import Journal, open_journal
@@ -14,16 +15,18 @@ from engine.errors import InputRefused
 from engine.evidence import Accepted
 from engine.intake import Intake
 from engine.job import Job
+from engine.keeping import Keeping
 from engine.progress import Progress
 from jobs.catalogue import listed
 from jobs.inputs import Input
 from jobs.kinds import parameters_of
+from jobs.payloads import payload_of
 from jobs.services import Services
 from jobs.undoing import RUN, UNDO, undo_job
 from jobs.work import build
 from tests.jobs.conftest import Execute
 from tests.jobs.making import rows_of
-from tests.jobs.whole_database import changes, whole
+from tests.jobs.whole_database import Tables, changes, whole
 
 TARGET = "http://billing"
 
@@ -39,23 +42,42 @@ def both(client: BillingClient, database: Database, odd_ones: None) -> Services:
     return Services(client, database)
 
 
-async def carried_out(job: Job, parameters: Mapping[str, str], journal: Journal, *, most: int = 1000) -> Run:
-    """A run of the job, `most` of its rows sent, each of them accepted."""
+async def carried_out(
+    job: Job,
+    parameters: Mapping[str, str],
+    journal: Journal,
+    *,
+    most: int = 1000,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Run:
+    """A run of the job, `most` of its rows sent, each of them accepted; `meanwhile` runs between plan and calls."""
     source = job.source
     run = await journal.create_run(NewRun(job.name, parameters, TARGET, source.name, source.digest, source.header))
     await Intake(run, job, journal, Progress()).freeze_all()
     await journal.approve(run)
-    for item in await journal.items(run, {State.PENDING}, size=most):
-        await journal.claim([item.item_id])
+    meanwhile()
+    keeping = Keeping(job, journal)
+    for pending in await journal.items(run, {State.PENDING}, size=most):
+        await journal.claim([pending.item_id])
+        item = await keeping.at_call(pending)
         evidence = await job.send(run, item)
         assert isinstance(evidence, Accepted), evidence
         await journal.record([Change(item.item_id, State.ACCEPTED, answer=evidence.answer)])
     return await journal.run(run.name)
 
 
-async def done(services: Services, journal: Journal, name: str, rows: Input, **given: str) -> Run:
+async def done(
+    services: Services,
+    journal: Journal,
+    name: str,
+    rows: Input,
+    given: Mapping[str, str] = NOTHING,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Run:
     parameters = parameters_of(listed(name), given)
-    return await carried_out(build(listed(name), services, parameters, rows), parameters, journal)
+    job = build(listed(name), services, parameters, rows)
+    return await carried_out(job, parameters, journal, meanwhile=meanwhile)
 
 
 async def undone(services: Services, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
@@ -97,7 +119,7 @@ async def test_every_second_undo_gives_the_first_state_the_others_the_second(
 ) -> None:
     rows = rows_of(tmp_path, text.format(*users(database)))
     first = whole(database)
-    run = await done(both, journal, name, rows, **given)
+    run = await done(both, journal, name, rows, given)
     second = whole(database)
     assert changes(first, second)
     for turn in range(4):
@@ -106,12 +128,88 @@ async def test_every_second_undo_gives_the_first_state_the_others_the_second(
         assert changes(second if turn % 2 else first, whole(database)) == {}, turn
 
 
+CHANGED = [
+    "update admin_accounts set limit_warning = -5550000000000 where id in (9001, 9003)",
+    "update abonents set operator_id = 5 where id in (9001, 9003)",
+    "update users set snat_pull = 77 where id in ({0}, {2})",
+    "update users set pull = 77, ip = 167900001 where id = {0}",
+]
+"""What somebody does to rows of each of the kinds."""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "given", "change"),
+    [(*kind, change) for kind, change in zip(KINDS, CHANGED, strict=True)],
+)
+async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan_was_made(
+    both: Services,
+    database: Database,
+    journal: Journal,
+    tmp_path: Path,
+    execute: Execute,
+    name: str,
+    text: str,
+    given: dict[str, str],
+    change: str,
+) -> None:
+    rows = rows_of(tmp_path, text.format(*users(database)))
+    planned = whole(database)
+    first: Tables = {}
+
+    def meanwhile() -> None:
+        if name == "operator":
+            execute("insert into operators (id, name) values (5, 'Третий')")
+        execute(change.format(*users(database)))
+        first.update(whole(database))
+
+    run = await done(both, journal, name, rows, given, meanwhile=meanwhile)
+    assert changes(planned, first)
+    second = whole(database)
+    for turn in range(4):
+        run = await undone(both, journal, run)
+        assert await counts(journal, run) == {"accepted": 3, "refused": 0}
+        assert changes(second if turn % 2 else first, whole(database)) == {}, turn
+
+
+@pytest.mark.parametrize("meant", ["", "update admin_accounts set limit_warning = -5550000000000 where id = 9001"])
+async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_first(
+    both: Services, database: Database, journal: Journal, tmp_path: Path, execute: Execute, meant: str
+) -> None:
+    """9001 and 9008 have one account: what the second row finds there is what the first has set."""
+    rows = rows_of(tmp_path, "abonent_id;limit_warning\n9001;-5\n9002;-6\n9008;-7\n")
+    first: Tables = {}
+
+    def meanwhile() -> None:
+        if meant:
+            execute(meant)
+        first.update(whole(database))
+
+    run = await done(both, journal, "tariff-threshold", rows, meanwhile=meanwhile)
+    ids = {item.key: payload_of(item).was for item in await journal.items(run, {State.ACCEPTED})}
+    assert ids["9008"] == {"limit_warning": "-5"}
+    back = await undone(both, journal, run)
+    assert changes(first, whole(database)) == {}
+    assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
+
+
+async def test_two_entries_on_one_account_are_taken_back_to_the_balance_before_the_first(
+    both: Services, database: Database, journal: Journal, tmp_path: Path
+) -> None:
+    rows = rows_of(tmp_path, "abonent_id;amount\n9001;10\n9008;20\n")
+    query = "select balance from admin_accounts where id = 9001"
+    ((before,),) = database.query(query)
+    run = await done(both, journal, "balances", rows)
+    assert list(database.query(query)) != [(before,)]
+    await undone(both, journal, run, way="opposite")
+    assert list(database.query(query)) == [(before,)]
+
+
 async def test_a_half_done_undo_leaves_the_rest_to_another_one(
     both: Services, database: Database, journal: Journal, tmp_path: Path
 ) -> None:
     first = whole(database)
     run = await done(
-        both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), amount="-77"
+        both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"}
     )
     await undone(both, journal, run, most=1)
     assert [item.label for item in await journal.in_effect(run)] == ["123", "A15"]
@@ -124,7 +222,7 @@ async def test_what_was_changed_since_is_left_alone_and_both_values_named(
     both: Services, database: Database, journal: Journal, tmp_path: Path, execute: Execute
 ) -> None:
     run = await done(
-        both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), amount="-77"
+        both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"}
     )
     execute("update admin_accounts set limit_warning = -550000000000 where id = 9002")
     before = whole(database)
@@ -144,7 +242,7 @@ async def test_created_objects_are_deleted_and_made_anew_and_deleted(
     both: Services, database: Database, journal: Journal, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n")
-    run = await done(both, journal, "connect-service", rows, usluga="240", manager="33")
+    run = await done(both, journal, "connect-service", rows, {"usluga": "240", "manager": "33"})
     services = {row["ID"] for row in _of(database, "9001") + _of(database, "9002")}
     assert len(services) == 2
     back = await undone(both, journal, run)

@@ -23,7 +23,18 @@ from jobs.recipes.deletions import DELETE_ACCOUNT, DELETE_SERVICES
 from jobs.services import Services
 from jobs.templates import parse
 from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import effect_of, job_of, planned, prepared, readings, rows_of, sent, sightings, undone
+from tests.jobs.making import (
+    effect_of,
+    job_of,
+    kept_now,
+    planned,
+    prepared,
+    readings,
+    rows_of,
+    sent,
+    sightings,
+    undone,
+)
 from tests.jobs.whole_database import changes, new_rows, whole
 
 CONNECTED = "USERS_USLUGA"
@@ -135,6 +146,31 @@ async def test_services_are_deleted_and_connected_anew(
         }
         assert row == marked
     assert await readings(undo.effect, undo_run, backs) == [Reading(None)] * 2
+
+
+@pytest.mark.usefixtures("connected")
+async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+) -> None:
+    effect = effect_of(services, DELETE_SERVICES)
+    assert isinstance(effect, Deletions)
+    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
+    assert await effect.kept_now(items) == {}
+    execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
+    before = whole(database)
+    items = await kept_now(effect, items)
+    evidence = await effect.send(run, items[0])
+    assert isinstance(evidence, Accepted)
+    assert evidence.note == (
+        "changed between plan and call: it was next_date 2026-05-01, and then next_date 2031-02-03; an undo brings "
+        "the latter back"
+    )
+    # What is gone is not what was there.
+    assert await effect.kept_now(items) == {}
+    undo = await undone(effect, [replace(items[0], answer=evidence.answer)])
+    await sent(undo.effect, undo_run, undo.items(frozen))
+    (anew,) = new_rows(changes(before, whole(database)), CONNECTED)
+    assert str(anew["NEXT_DATE"]) == "2031-02-03 00:00:00"
 
 
 @pytest.mark.usefixtures("connected")

@@ -13,7 +13,7 @@ from billing.mockserver.faults import Fault, Kind, Plan
 from billing.mockserver.server import MockBilling
 from billing.money import SCALE
 from checkpoints.records import Item, Run
-from engine.evidence import Lost
+from engine.evidence import Accepted, Lost, RowRefused
 from engine.job import Absent, Found, Job, Reading
 from jobs.catalogue import JOBS
 from jobs.effects.effect import Effect, NoWayBack
@@ -35,6 +35,7 @@ from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import (
     effect_of,
     job_of,
+    kept_now,
     planned,
     prepared,
     readings,
@@ -342,12 +343,8 @@ async def test_what_somebody_has_changed_since_is_left_alone(
         return
     job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
     done = await sent(job, run, await planned(job, frozen))
-    ((table, rows),) = case.changed.items()
-    key, columns = next(iter(rows.items()))
-    # The second field of two, the one that nobody else has.
-    name = list(columns)[-1]
-    own = "op_id" if table == "FINANCE_OPERATIONS" else "id"
-    execute(f'update {table} set "{name}" = {_another(name)} where {own} = ?', key)  # noqa: S608 - names of ours
+    ((table, _),) = case.changed.items()
+    change_first(case, execute)
     before = whole(database)
     back = await undone(effect_of(services, case.kind), done)
     first, second = back.left_alone
@@ -357,8 +354,68 @@ async def test_what_somebody_has_changed_since_is_left_alone(
     assert list(changes(before, whole(database))) == [table]
 
 
+@OF_KINDS
+async def test_what_somebody_changed_between_plan_and_call_comes_back(
+    services: Services, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+) -> None:
+    effect = effect_of(services, case.kind)
+    assert isinstance(effect, Fields)
+    items = await planned(job_of(services, case.kind, rows_of(tmp_path, case.rows)), frozen)
+    change_first(case, execute)
+    before = whole(database)
+    items = await kept_now(effect, [replace(one, attempts=0) for one in items])
+    notes = []
+    for item in items:
+        evidence = await effect.send(run, item)
+        assert isinstance(evidence, Accepted)
+        notes.append(evidence.note)
+    assert [(note or "").split(": ")[0] for note in notes] == ["changed between plan and call", ""]
+    if case.kind is RECALCULATE:
+        return
+    # After another kill: what our own call has set is not what there was before.
+    done = await kept_now(effect, [replace(one, attempts=1) for one in items])
+    assert done == [replace(one, attempts=1) for one in items]
+    issued = await sightings(effect, run, done)
+    done = [
+        replace(one, answer=seen.answer) for one, seen in zip(done, issued, strict=True) if isinstance(seen, Found)
+    ]
+    back = await undone(effect, done)
+    await sent(back.effect, run, back.items(frozen))
+    assert changes(before, whole(database)) == {}
+
+
+@OF_KINDS
+async def test_an_undo_yields_to_what_somebody_changed_between_its_plan_and_its_call(
+    services: Services, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+) -> None:
+    if case.kind is RECALCULATE:
+        return
+    job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
+    back = await undone(effect_of(services, case.kind), await sent(job, run, await planned(job, frozen)))
+    assert isinstance(back.effect, Fields)
+    items = [replace(one, attempts=0) for one in back.items(frozen)]
+    change_first(case, execute)
+    before = whole(database)
+    first, second = await kept_now(back.effect, items)
+    evidence = await back.effect.send(run, first)
+    assert isinstance(evidence, RowRefused)
+    assert evidence.text.startswith("changed since the plan: it was ")
+    assert changes(before, whole(database)) == {}
+    await sent(back.effect, run, [second])
+
+
+def change_first(case: Case, execute: Execute) -> None:
+    """Somebody changes a field of the first row, behind the billing's back."""
+    ((table, rows),) = case.changed.items()
+    key, columns = next(iter(rows.items()))
+    # The second field of two, the one that nobody else has.
+    name = list(columns)[-1]
+    own = "op_id" if table == "FINANCE_OPERATIONS" else "id"
+    execute(f'update {table} set "{name}" = {_another(name)} where {own} = ?', key)  # noqa: S608 - names of ours
+
+
 def _another(column: str) -> str:
-    if "DATE" in column or "TIME" in column or "DISABLED" in column:
+    if any(word in column for word in ("DATE", "TIME", "DISABLED", "RECALC")):
         return "'2031-01-01'"
     return "5" if column != "CODE1C" else "'x'"
 

@@ -1,0 +1,64 @@
+"""The keeping: what a call overwrites is kept as it is when the call leaves, not as it was when the list was made.
+
+    pending ──▶ read, many in one go ──▶ claimed ──▶ the gate, however long ──▶ read again, if long ago ──▶ the call
+
+Whatever differs from what was kept is durable before the call leaves: a kill at any instant leaves each item with
+what it is going to overwrite, or has overwritten. What somebody changes between the last reading and the effect of
+the call is not seen, for the billing has no call that compares before it sets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import anyio
+import structlog
+
+from checkpoints.journal import Journal
+from checkpoints.records import Item
+from engine.errors import LookUpFailed
+from engine.job import Job, Keeps, Overwriting
+
+log = structlog.get_logger(__name__)
+
+FRESH: Final = 1.0
+"""Seconds for which a reading counts as one of the moment."""
+
+
+class Keeping:
+    """Sees to what the items of a job keep. Does nothing for a job whose calls overwrite nothing that is kept."""
+
+    def __init__(self, job: Job, journal: Journal) -> None:
+        self._job = job if isinstance(job, Overwriting) and job.keeps is not Keeps.NOTHING else None
+        self._journal = journal
+        self._read_at: dict[int, float] = {}
+
+    async def ahead(self, items: Sequence[Item]) -> Sequence[Item]:
+        """`items` that are about to be claimed, with what they overwrite as it is now, where one reading shows it."""
+        if self._job is None or self._job.keeps is not Keeps.TOGETHER:
+            return items
+        now = anyio.current_time()
+        try:
+            items = await self._renewed(self._job, items)
+        except LookUpFailed as error:
+            # Before each call it is read again, and told then.
+            log.info("cannot read ahead what calls will overwrite", why=str(error))
+            return items
+        self._read_at.update((item.item_id, now) for item in items)
+        return items
+
+    async def at_call(self, item: Item) -> Item:
+        """`item`, whose call leaves now, with what it overwrites as it is now. Raises `LookUpFailed`."""
+        if self._job is None:
+            return item
+        read_at = self._read_at.pop(item.item_id, None)
+        if read_at is not None and anyio.current_time() - read_at <= FRESH:
+            return item
+        (item,) = await self._renewed(self._job, [item])
+        return item
+
+    async def _renewed(self, job: Overwriting, items: Sequence[Item]) -> list[Item]:
+        payloads = await job.kept_now(items)
+        if payloads:
+            await self._journal.keep(payloads)
+        return [replace(item, payload=payloads[item.item_id]) if item.item_id in payloads else item for item in items]
