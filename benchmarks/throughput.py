@@ -14,7 +14,7 @@ from benchmarks.entering import engine, on_uvloop
 from benchmarks.figures import Part, Size, Spread, table
 
 LATENCY_MS: Final = 20
-ROUNDS: Final = Size(7, quick=3, smoke=1)
+ROUNDS: Final = Size(5, quick=3, smoke=1)
 AT_ONCE: Final = Size(20_000, quick=15_000, smoke=200)
 AFTER: Final = Size(8_000, quick=5_000, smoke=200)
 BARE: Final = "bare aiohttp"
