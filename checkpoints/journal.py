@@ -409,7 +409,7 @@ def _judge_page(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judg
         judged.append(verdict)
         if isinstance(verdict, NewItem) and verdict.skip_reason is None:
             twins[item.key].append(
-                Twin(run.name, item.key, item.amount, State.PENDING, item.line, _now(), run.target)
+                Twin(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, _now(), run.target)
             )
     return judged
 

@@ -86,7 +86,9 @@ class NewItem:
 
     `key` is the business key (what must not be entered twice), `label` what people call it, `lane` what allows only
     one write at a time, `payload` the JSON that the job makes its call from, `row` the input's own cells. An item
-    with a `skip_reason` is frozen as skipped. `undoes` is the item of an earlier run that it takes back.
+    with a `skip_reason` is frozen as skipped. `undoes` is the item of an earlier run that it takes back. `wanted`
+    says what the row asks for, where no amount does: rows of one key that ask for different things contradict each
+    other.
     """
 
     key: str
@@ -98,14 +100,15 @@ class NewItem:
     row: tuple[str, ...] = ()
     skip_reason: str | None = None
     undoes: int | None = None
+    wanted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A row of the input that did not become an item; `column` is its name, None for the row as a whole.
 
-    A `conflict` names the key that this row and another give different amounts: at the end of the intake all rows
-    of that key are refused.
+    A `conflict` names the key for which this row and another ask for different things: at the end of the intake all
+    rows of that key are refused.
     """
 
     line: int | None
@@ -184,6 +187,7 @@ class Twin:
     run: str
     key: str
     amount: Decimal | None
+    wanted: str | None
     state: State
     line: int | None
     changed_at: str

@@ -51,6 +51,7 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> str:
                 State.PENDING if item.skip_reason is None else State.SKIPPED,
                 item.skip_reason,
                 item.undoes,
+                item.wanted,
             )
             for number, item in enumerate(items, first_number)
         ]
@@ -125,8 +126,8 @@ def to_item(row: Sequence[Any]) -> Item:
 
 def to_twin(row: Sequence[Any]) -> Twin:
     """A row of `twins.sql`."""
-    run, key, amount, state, line, changed_at, target = row
-    return Twin(run, key, _amount(amount), State(state), line, changed_at, target)
+    run, key, amount, wanted, state, line, changed_at, target = row
+    return Twin(run, key, _amount(amount), wanted, State(state), line, changed_at, target)
 
 
 def to_refusal(row: Sequence[Any]) -> Refusal:

@@ -138,13 +138,14 @@ def judge_for(run: Run, *, repeatable: bool, enter: Enter) -> Judge:
 
 def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal:
     where = f"line {twin.line}" if twin.line else "an earlier row"
-    if twin.amount == item.amount:
-        return replace(item, skip_reason=f"{DUPLICATE}: the same key and amount as {where}")
+    if _asks_the_same(item, twin):
+        what = "key and amount" if item.amount is not None else "key and values" if item.wanted else "key"
+        return replace(item, skip_reason=f"{DUPLICATE}: the same {what} as {where}")
     return Refusal(
         item.line,
         None,
         item.label,
-        f"contradicts {where}: the same key with {twin.amount} there and {item.amount} here",
+        f"contradicts {where}: the same key with {_asked(twin)} there and {_asked(item)} here",
         item.row,
         conflict=item.key,
     )
@@ -167,14 +168,14 @@ def against_earlier(item: NewItem, twins: Sequence[Twin], target: str, enter: En
         if twin.state in OPEN or twin.state is State.MANUAL:
             return _refused(item, f"run {twin.run} has this row as {twin.state}: take that run to its end first")
     for twin in here:
-        if twin.amount == item.amount:
+        if _asks_the_same(item, twin):
             return replace(item, skip_reason=f"entered by an earlier run: {twin.run}, {twin.changed_at[:16]} UTC")
     if here:
         twin = here[-1]
         return _refused(
             item,
-            f"run {twin.run} has entered {twin.amount} for this key on {twin.changed_at[:10]}; the input says "
-            f"{item.amount}: if it is meant to be entered on top, run with --again",
+            f"run {twin.run} has entered {_asked(twin)} for this key on {twin.changed_at[:10]}; the input says "
+            f"{_asked(item)}: if it is meant to be entered on top, run with --again",
         )
     if twins and enter is Enter.ONCE:
         twin = twins[-1]
@@ -184,6 +185,15 @@ def against_earlier(item: NewItem, twins: Sequence[Twin], target: str, enter: En
             f"billing, give --api-url {twin.target}; if it is another one, run with --another-billing",
         )
     return item
+
+
+def _asks_the_same(item: NewItem, twin: Twin) -> bool:
+    return (item.amount, item.wanted) == (twin.amount, twin.wanted)
+
+
+def _asked(one: NewItem | Twin) -> str:
+    """What a row asks for, in words."""
+    return str(one.amount) if one.amount is not None else one.wanted or "nothing further"
 
 
 def _refused(item: NewItem, reason: str) -> Refusal:

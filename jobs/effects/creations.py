@@ -224,6 +224,8 @@ class Creations:
             line=one.row.line,
             row=one.row.cells,
             skip_reason=f"already as wanted: {self._kind.described(equal[0], payload.wanted)}" if equal else None,
+            # Of what bears a mark the comment differs, and whatever else is said with it is not what makes an entry.
+            wanted=None if self._kind.comment else self._kind.sent(payload.wanted),
         )
 
     async def _same_services(self, payloads: Mapping[str, Payload]) -> dict[str, str]:

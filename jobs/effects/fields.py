@@ -199,6 +199,7 @@ class Fields:
             line=one.row.line,
             row=one.row.cells,
             skip_reason=f"already as wanted: {in_words(was)}" if self._is_there(payload, thing) else None,
+            wanted=in_words(wanted),
         )
 
     async def _now(self, items: Sequence[Item]) -> list["_Now"]:

@@ -143,6 +143,12 @@ async def test_rows_of_a_file_beside_a_choice_for_the_jobs_own_select_are_refuse
     await refused(place, *arguments, told=["--set folder=…", "the rows come from elsewhere"])
 
 
+async def test_two_rows_that_want_different_values_of_one_field_are_refused(place: Place) -> None:
+    place.write("abonent_id;amount\n2001;-5\n2001;-6\n2003;-5\n")
+    told = ["line 3", "contradicts line 2: the same key with limit_warning -5 there and limit_warning -6 here"]
+    await refused(place, "run", "warning-threshold", "balances.csv", "--yes", told=told)
+
+
 async def test_equal_duplicates_are_named_and_nothing_is_sent(place: Place) -> None:
     place.write(f"{HEAD}{GOOD}{GOOD}")
     await refused(

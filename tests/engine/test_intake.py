@@ -25,7 +25,7 @@ def twin(
     line: int | None = 2,
     target: str = A_RUN.target,
 ) -> Twin:
-    return Twin(run, "1", Decimal(amount), state, line, WHEN, target)
+    return Twin(run, "1", Decimal(amount), None, state, line, WHEN, target)
 
 
 def judged(
@@ -66,6 +66,18 @@ def test_where_sending_has_begun_the_earlier_row_alone_counts() -> None:
     same = judge_for(A_RUN, repeatable=False, enter=Enter.ONCE)(item, [twin("6.00")])
     assert isinstance(same, NewItem)
     assert same.skip_reason == "a duplicate in the input: the same key and amount as line 2"
+
+
+def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
+    first = Twin(A_RUN.name, "1", None, "limit -100", State.PENDING, 2, WHEN, A_RUN.target)
+    judge = judge_for(replace(A_RUN, approved_at=None), repeatable=True, enter=Enter.ONCE)
+    same = judge(replace(row("1"), amount=None, wanted="limit -100"), [first])
+    assert isinstance(same, NewItem)
+    assert same.skip_reason == "a duplicate in the input: the same key and values as line 2"
+    other = judge(replace(row("1"), amount=None, wanted="limit -200"), [first])
+    assert isinstance(other, Refusal)
+    assert other.reason == "contradicts line 2: the same key with limit -100 there and limit -200 here"
+    assert other.conflict == "1"
 
 
 def test_where_there_are_no_lines_it_is_an_earlier_row() -> None:

@@ -34,10 +34,14 @@ begin
     update items set taken_back = 1 - new.taken_back where item_id = new.undoes;
 end;
 
+-- What a row asks for, in words, where no amount says it: rows of one key that ask for different things contradict
+-- each other.
+alter table items add column wanted text;
+
 -- What must not be entered a second time: items whose effect is there, may be there, or is about to be restored by the
 -- undo of an undo that is not at its end. What was skipped or refused has had none, and what was taken back has none now.
 create view effects as
-select i.item_id, i.run_id, i.key, i.amount, i.state, i.line, i.changed_at
+select i.item_id, i.run_id, i.key, i.amount, i.wanted, i.state, i.line, i.changed_at
 from items i
 where i.state not in ('skipped', 'rejected', 'replaced')
   and (i.taken_back = 0 or exists (
