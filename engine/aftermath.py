@@ -82,12 +82,16 @@ class Aftermath:
     def _done(self, item: Item) -> None:
         """The billing has answered what was asked: the row needs no further call."""
         self.canary.answered()
+        if self._tries.has_failed(item):
+            self._backlog.retries.answered()
         self._tries.forget(item)
         self._backlog.finish(item)
 
     def _failed(self, landed: Landed) -> None:
         """The row goes again, or its fate has to be found out; either only while it has tries left."""
         item, outcome = landed.item, landed.outcome
+        if landed.blameless:
+            self._tries.excuse(item)
         has_tries_left = landed.blameless or self._tries.failed(item, outcome)
         if outcome.state is State.UNKNOWN:
             self._reconciler.lost()

@@ -3,6 +3,7 @@
 EngineError
 ├── InputRefused        the input as a whole cannot be taken: the operator mends the file or the query
 ├── LookUpFailed        the billing or its database cannot be asked now: try again later
+│   └── LookUpDelayed   nobody: it does not answer, or has too much to do, and is waited for
 └── CountsDiffer        the journal does not add up: a fault of ours
 """
 
@@ -17,6 +18,10 @@ class InputRefused(EngineError):
 
 class LookUpFailed(EngineError):
     """Raised when what the billing has cannot be read; no item's state was changed by it."""
+
+
+class LookUpDelayed(LookUpFailed):
+    """Raised when what the billing has cannot be read because nobody answers, or all are busy: waiting may help."""
 
 
 class CountsDiffer(EngineError):

@@ -39,18 +39,23 @@ def window_of(policy: Policy) -> InFlight:
 
 
 class _Places:
-    """The places of one model: `taken` by calls in flight, and by those on their way through the turnstile."""
+    """The places of one model: `taken` by calls in flight and about to be, `held_up` of them at the turnstile."""
 
     def __init__(self, window: InFlight) -> None:
         self.window = window
         self.taken = 0
-        self.in_flight = 0
+        self.held_up = 0
         self._waiting: deque[anyio.Event] = deque()
 
     @property
     def are_free(self) -> bool:
         """Whether one can be taken, with nobody waiting who asked before."""
         return self.taken < self.window.size and not self._waiting
+
+    @property
+    def in_use(self) -> int:
+        """What the window bounds: answers that come together are followed by as many calls, one after the other."""
+        return self.taken - self.held_up
 
     async def wait(self) -> None:
         """Wait for a place, in the order of asking; it is taken then."""
@@ -114,30 +119,30 @@ class Gate:
         else:
             await places.wait()
         if self._rate.per_second is not None or self._turnstile.locked() or not self._is_clear:
+            places.held_up += 1
             await self._pass(anyio.current_time())
+            places.held_up -= 1
         if self._is_over():
             return None
         self.in_flight += 1
-        places.in_flight += 1
         self._throttle.left()
-        return places, places.window, places.window.started(time.monotonic(), places.in_flight)
+        return places, places.window, places.window.started(time.monotonic(), places.in_use)
 
-    def leave(self, passed: Passed, outcome: Outcome) -> bool:
-        """Tell what came of a call; whether it says something about its row."""
+    def leave(self, passed: Passed, outcome: Outcome, *, again: bool = False) -> bool:
+        """Tell what came of a call, `again` when its row has failed before; whether it says something of the row."""
         places, window, ticket = passed
         now = time.monotonic()
         self.in_flight -= 1
-        places.in_flight -= 1
         if outcome.state is State.ACCEPTED or outcome.state is State.REJECTED:
             # The billing has worked on it as it should.
             window.delivered(now, ticket)
-        elif outcome.stop:
+        elif outcome.stop or self._breaker.blames_billing(outcome):
             window.dismissed(now, ticket)
         else:
             window.troubled(now, ticket, _trouble(outcome))
         self._progress.called(now - ticket.started)
-        says_something = not (self._breaker.open and outcome.away)
-        self._breaker.seen(outcome)
+        says_something = not self._breaker.blames_billing(outcome)
+        self._breaker.seen(outcome, again=again)
         places.give_back()
         if self._breaker.most < inf:
             self.ring()

@@ -20,6 +20,9 @@ PAUSED: Final = "paused"
 BILLING: Final = "billing"
 """It is away, or asks to be left alone for a while."""
 
+TICK: Final = 1.0
+"""Seconds after which a text that counts down is told anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Hold:

@@ -26,7 +26,7 @@ from engine.backlog import Backlog
 from engine.breaker import Breaker
 from engine.canary import canary_of
 from engine.claims import Claims
-from engine.errors import CountsDiffer, EngineError, LookUpFailed
+from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed
 from engine.evidence import Evidence, NotSent
 from engine.gate import Gate
 from engine.intake import Enter, Intake
@@ -181,7 +181,7 @@ class Pipeline:
                 continue
             item, evidence = await self._call(item)
             outcome = decide(evidence, repeatable=self._job.repeatable)
-            says_something = self._gate.leave(passed, outcome)
+            says_something = self._gate.leave(passed, outcome, again=self._tries.has_failed(item))
             self._land(Landed(item, outcome, blameless=not says_something))
 
     async def _call(self, item: Item) -> tuple[Item, Evidence]:
@@ -222,10 +222,19 @@ class Pipeline:
     # ---- the steps in between ----
 
     async def _settle(self) -> None:
-        """Look up what is in doubt; its amounts may be taken off what was sent."""
+        """Look up what is in doubt, once the billing is there; its amounts may be taken off what was sent."""
         if self._progress.counts[State.UNKNOWN]:
             self._spending.forget()
-        await self._reconciler.settle()
+        while not self._stop.requested:
+            try:
+                await self._reconciler.settle()
+            except LookUpDelayed as error:
+                self._breaker.look_up_failed(str(error))
+                await self._breaker.let_through()
+                # What was frozen may go on with what it had begun, only now.
+                self._reconciler.lost()
+            else:
+                return
 
     async def _room(self) -> int:
         """Wait until nothing holds the run and more may be claimed; how many items."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import assert_never
 
 import anyio
@@ -10,6 +11,7 @@ import structlog
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
+from engine.holds import TICK
 from engine.job import Absent, CannotLook, Different, Found, Job, Sighting
 from engine.policy import Policy
 from engine.progress import Progress
@@ -52,12 +54,20 @@ class Reconciler:
         if self._job.repeatable:
             await self._send_again()
             return
-        await self._wait_for_last_call(unknown)
-        deadline = anyio.current_time() + self._policy.drain_patience
         met: Counter[State] = Counter()
+        try:
+            await self._wait_for_last_call(unknown)
+            await self._look_until_settled(met)
+        finally:
+            self._progress.hold(None)
+        log.info("settled what was unknown", **{str(state): count for state, count in met.items()})
+
+    async def _look_until_settled(self, met: Counter[State]) -> None:
+        """Look, and again while the billing has not worked off what it took; `met` counts what the items became."""
+        deadline = anyio.current_time() + self._policy.drain_patience
         while not self._stop.requested:
             met_now, undrained = await self._settle_all()
-            met += met_now
+            met.update(met_now)
             if undrained is None:
                 break
             left = self._progress.counts[State.UNKNOWN]
@@ -69,8 +79,6 @@ class Reconciler:
                 )
             self._progress.hold(f"{left} in doubt: waiting for the billing to catch up ({undrained})")
             await self._stop.sleep(GAP)
-        self._progress.hold(None)
-        log.info("settled what was unknown", **{str(state): count for state, count in met.items()})
 
     async def look_again(self) -> dict[int, Sighting]:
         """Look up what is manual once more: someone may have put it right in the billing since.
@@ -98,11 +106,10 @@ class Reconciler:
 
     async def _wait_for_last_call(self, unknown: int) -> None:
         """Let the settle delay pass: a call whose answer was lost may still be on its way to its effect."""
-        wait = self._last_loss + self._policy.settle - anyio.current_time()
-        if wait > 0:
-            self._progress.hold(f"{unknown} in doubt: looking them up in {wait:.0f} s")
-            await self._stop.sleep(wait)
-            self._progress.hold(None)
+        settled = self._last_loss + self._policy.settle
+        while (wait := settled - anyio.current_time()) > 0 and not self._stop.requested:
+            self._progress.hold(f"{unknown} in doubt: looking them up in {ceil(wait)} s")
+            await self._stop.sleep(min(wait, TICK))
 
     async def _settle_all(self) -> tuple[Counter[State], str | None]:
         """Look up all that is unknown, once; what could not be settled is told by the reason that stands in the way.

@@ -13,8 +13,8 @@ BASE: Final = 0.5
 CAP: Final = 30.0
 """Seconds that no wait is drawn beyond, unless the billing asks for more."""
 
-LONGEST_RETRY_AFTER: Final = 3600.0
-"""Seconds; a billing that asks for more is asked again after this."""
+LONGEST_RETRY_AFTER: Final = 300.0
+"""Seconds; a billing that asks for more is tried again after this, with one call."""
 
 SAVED: Final = 10.0
 """Retries that a run may have in hand at most, or a second's worth: those it begins with, and those not used."""
@@ -35,9 +35,10 @@ def backoff(
 
 
 class RetryBudget:
-    """How many retries a whole run may make: a `share` of its successes, and `floor` a second whatever happens.
+    """How many retries of a whole run may come to nothing: a `share` of its successes, and `floor` a second always.
 
-    A token bucket, a pure function of what it is told and when. Who finds no token waits; no row fails of it.
+    A token bucket, a pure function of what it is told and when. Who finds no token waits; no row fails of it. A retry
+    that was answered gives its token back: once the billing is well, what has failed goes as fast as it takes it.
     """
 
     def __init__(self, share: float, floor: float) -> None:
@@ -50,6 +51,10 @@ class RetryBudget:
     def succeeded(self) -> None:
         """The billing has done what was asked."""
         self._tokens = min(self._most, self._tokens + self._share)
+
+    def answered(self) -> None:
+        """A retry has brought its row to its end."""
+        self._tokens = min(self._most, self._tokens + 1.0)
 
     def wait(self, now: float) -> float:
         """Seconds until a token is there, if nothing succeeds before; 0 when one is."""
@@ -80,6 +85,7 @@ class Tries:
     def failed(self, item: Item, outcome: Outcome) -> bool:
         """Count a failure, unless it says nothing about the row; whether the row has tries left."""
         if outcome.unsent or outcome.not_now:
+            self.excuse(item)
             return True
         failures = self.of(item) + 1
         self._failures[item.item_id] = failures
@@ -87,6 +93,14 @@ class Tries:
             return True
         self.out.add(item.item_id)
         return False
+
+    def excuse(self, item: Item) -> None:
+        """The row has failed, of what says nothing about it."""
+        self._failures.setdefault(item.item_id, 0)
+
+    def has_failed(self, item: Item) -> bool:
+        """Whether the row has failed before, whoever was to blame."""
+        return item.item_id in self._failures
 
     def of(self, item: Item) -> int:
         """Failures so far."""

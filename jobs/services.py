@@ -11,10 +11,10 @@ import anyio.to_thread
 from billing.calls import Call
 from billing.client import BillingClient
 from billing.database import Database
-from billing.database_errors import DatabaseError
-from billing.errors import BillingError
+from billing.database_errors import DatabaseAway, DatabaseError
+from billing.errors import BillingAway, BillingBusy, BillingError
 from billing.stacks import waiting_for
-from engine.errors import LookUpFailed
+from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.vault import Vault
 
 Result = TypeVar("Result")
@@ -91,5 +91,7 @@ def told_to_engine() -> Iterator[None]:
     """What the billing and its database raise becomes `LookUpFailed`, with the same sentence."""
     try:
         yield
+    except (BillingAway, BillingBusy, DatabaseAway) as error:
+        raise LookUpDelayed(str(error)) from error
     except (BillingError, DatabaseError) as error:
         raise LookUpFailed(str(error)) from error

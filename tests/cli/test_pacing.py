@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import anyio
 import pytest
 from aiohttp import web
 
@@ -133,6 +134,34 @@ async def test_a_load_that_would_bury_the_stacks_is_held_and_the_closing_object_
     assert ended.closing["states"] == {"accepted": 120}
     assert 0 < ended.closing["held"]["ACCOUNT_STACK"] <= ended.closing["seconds"]
     assert "held by=ACCOUNT_STACK" in ended.words
+
+
+BUSY_ANSWERS = {
+    "429": lambda: web.Response(status=429),
+    "a text": lambda: web.json_response({"call": "FinanceOperations", "error": "Слишком частые запросы"}),
+}
+
+
+@pytest.mark.parametrize("answer", BUSY_ANSWERS.values(), ids=list(BUSY_ANSWERS))
+async def test_a_billing_that_is_busy_for_a_spell_is_not_flooded_and_is_loaded_fully_again(
+    place: Place, answer: Callable[[], web.Response]
+) -> None:
+    place.billing.latency, place.billing.slots = 0.02, 4
+    balances = place.balances(200)
+    sick = False
+    place.traffic.answer = lambda _: answer() if sick else None
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--no-canary") as run:
+        await place.traffic.reaches(50)
+        sick = True
+        await run.said("the billing is busy")
+        began = anyio.current_time()
+        # Trial calls and retries in hand, with gaps between them; a flood would be there in a few milliseconds.
+        await place.traffic.reaches(place.traffic.arrived + 5)
+        assert anyio.current_time() - began >= 1.0
+        sick = False
+        # A call a second, and the rest would take minutes.
+        assert (await run.ended()).exit == 0
+    assert (await place.found()).rows == 200
 
 
 async def test_outside_its_hours_a_run_waits_and_says_what_time_it_is_at_the_billing(place: Place) -> None:

@@ -108,6 +108,21 @@ async def test_an_item_goes_again_when_its_time_has_come_and_keeps_its_lane() ->
     assert numbers(await backlog.take(2)) == [2]
 
 
+async def test_what_goes_again_waits_for_the_retry_budget_and_says_so() -> None:
+    retries = RetryBudget(share=0.1, floor=0.1)
+    while retries.take(anyio.current_time()):
+        pass
+    backlog = Backlog(Frozen(item(1)).read, retries, intake_ended=True)
+    (one,) = await backlog.take(1)
+    backlog.again(one, 0.0)
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(backlog.take, 1)
+        await anyio.sleep(5.0)
+        assert backlog.why == "retry budget"
+    assert anyio.current_time() - began == pytest.approx(10.0)
+
+
 async def test_the_sooner_goes_first_whoever_waited_first() -> None:
     backlog = backlog_of(*"abc")
     began = anyio.current_time()

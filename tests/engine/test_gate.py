@@ -146,7 +146,7 @@ async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_onc
         for _ in range(7):
             tasks.start_soon(setting.call, 1.0)
     assert setting.left == [0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
-    assert window.told[:4] == [("started", 1), ("delivered", 1.0), ("started", 1), ("started", 2)]
+    assert window.told[:4] == [("started", 1), ("delivered", 1.0), ("started", 2), ("started", 2)]
     assert [seconds for what, seconds in window.told if what == "delivered"] == [1.0] * 7
     assert setting.steering.look().calls == 7
     assert setting.steering.look().p95 == pytest.approx(1.0, rel=0.06)
@@ -168,6 +168,42 @@ async def test_all_that_is_no_answer_is_trouble_for_the_window(
     told = [what for what, _ in window.told if what != "started"]
     assert told == ["delivered", "delivered", "troubled", "dismissed"]
     assert window.troubles == [trouble]
+
+
+async def test_calls_that_follow_answers_which_came_together_fill_the_window_each() -> None:
+    setting = Setting(in_flight=None)
+    window = setting.gate._open("Users").window = Noted()
+    window.size = 4
+    async with anyio.create_task_group() as tasks:
+        for _ in range(12):
+            tasks.start_soon(setting.call, 1.0)
+    # The first come one after the other; then four are answered at one moment, and as many as fit begin.
+    assert [number for what, number in window.told if what == "started"] == [1, 2, 3, 4] + [8] * 8
+
+
+async def test_calls_that_a_rate_holds_up_do_not_fill_the_window() -> None:
+    setting = Setting(in_flight=None, rate=2.0)
+    window = setting.gate._open("Users").window = Noted()
+    window.size = 8
+    async with anyio.create_task_group() as tasks:
+        for _ in range(12):
+            tasks.start_soon(setting.call, 0.6)
+    assert max(number for what, number in window.told if what == "started") <= 2
+
+
+async def test_what_comes_back_busy_while_the_breaker_tries_the_billing_says_nothing_to_the_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    window = Noted()
+    window.size = 3
+    monkeypatch.setattr("engine.gate.window_of", lambda _: window)
+    setting = Setting()
+    for _ in range(3):
+        await setting.enter()
+    for _ in range(3):
+        setting.come_back(BUSY)
+    # The second has opened it.
+    assert [what for what, _ in window.told if what != "started"] == ["troubled", "troubled", "dismissed"]
 
 
 async def test_a_window_that_follows_the_billing_begins_with_two() -> None:

@@ -100,9 +100,9 @@ async def test_nobody_looks_before_the_last_loss_has_settled() -> None:
     setting.reconciler.lost()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(setting.settle)
-        await anyio.sleep(29.0)
+        await anyio.sleep(29.5)
         assert setting.job.looked_up == []
-        assert setting.progress.held == "1 in doubt: looking them up in 30 s"
+        assert setting.progress.held == "1 in doubt: looking them up in 1 s"
     assert setting.job.looked_up == [["1"]]
     assert setting.now == 40.0
     assert setting.progress.held is None

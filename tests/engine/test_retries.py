@@ -85,6 +85,14 @@ def test_with_nothing_succeeding_there_is_one_now_and_then() -> None:
     assert taken(budget, 103.5) == 6
 
 
+def test_a_retry_that_brought_its_row_to_its_end_costs_nothing() -> None:
+    budget = RetryBudget(share=1e-9, floor=1e-9)
+    for _ in range(100):
+        assert budget.take(0.0)
+        budget.answered()
+    assert taken(budget, 0.0) == SAVED
+
+
 @given(floor=st.floats(0.01, 100), began=st.floats(0, 1e6))
 def test_who_waits_as_long_as_he_is_told_finds_one(floor: float, began: float) -> None:
     budget = RetryBudget(share=0.1, floor=floor)
@@ -121,6 +129,17 @@ def test_what_says_nothing_about_the_row_costs_it_no_try(outcome: Outcome) -> No
     tries = Tries(2)
     assert all(tries.failed(item(1), outcome) for _ in range(100))
     assert tries.of(item(1)) == 0
+
+
+def test_a_row_has_failed_before_whoever_was_to_blame() -> None:
+    tries = Tries(3)
+    tries.excuse(item(1))
+    tries.failed(item(2), BUSY)
+    tries.failed(item(3), Outcome(State.PENDING, message="refused", unsent=True, away=True))
+    assert [tries.has_failed(item(number)) for number in (1, 2, 3, 4)] == [True, True, True, False]
+    assert [tries.of(item(number)) for number in (1, 2, 3)] == [0, 1, 0]
+    tries.excuse(item(2))
+    assert tries.of(item(2)) == 1
 
 
 def test_a_row_that_needs_no_further_call_is_forgotten() -> None:
