@@ -46,6 +46,9 @@ from engine.latency import OwnLatency, Times
 GROWTH = 1.1
 """More calls than the server works on, so that a growing capacity is noticed."""
 
+FEW = 0.8
+"""The few more, at least: with a whole one, a window on a server of two slots would take three quarters of it."""
+
 CALM = 1.1
 """Answers that take no longer than this times the own latency did not wait."""
 
@@ -441,4 +444,4 @@ class Window:
 
 def _with_a_few_more(calls: float) -> float:
     """The window for so many calls that the server works on."""
-    return GROWTH * calls + max(1.0, sqrt(calls) / 2)
+    return GROWTH * calls + max(FEW, sqrt(calls) / 2)

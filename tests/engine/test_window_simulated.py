@@ -234,14 +234,14 @@ def test_who_is_left_alone_takes_what_the_other_had() -> None:
     assert_well_used(simulation, left)
 
 
-@pytest.mark.parametrize(("part", "least", "most"), [(2, 0.5, 0.8), (1, 1 / 3, 0.7)])
+@pytest.mark.parametrize(("part", "least", "most"), [(2, 0.5, 2 / 3), (1, 1 / 3, 2 / 3)])
 @pytest.mark.parametrize("slots", SLOTS)
 def test_beside_a_fixed_load_it_takes_a_fair_part(slots: int, part: int, least: float, most: float) -> None:
     simulation = settled(slots, 0.1)
     simulation.join(FixedWindow(slots // part))
     simulation.pass_by(20.0)
     ours, _ = shares(simulation, 40.0)
-    assert least <= ours <= most
+    assert least <= ours <= most + 1e-3
 
 
 # ---- troubles ----
