@@ -18,7 +18,7 @@ from billing.mockserver.people import FOLDERS
 from billing.operations import OPENING_BALANCE
 from cli.names import JOURNAL, USER
 from cli.selftest import clock
-from cli.selftest.plan import BALANCES, WARNING_THRESHOLD, Plan
+from cli.selftest.plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, Plan
 from cli.selftest.serving import Billing
 from cli.selftest.statements import statement
 from cli.selftest.trials import CALLED, TRIALS, Trial, Wanted, sql
@@ -159,8 +159,9 @@ class Load:
         self._connection = ["--config", str(outfit.config), "--api-url", billing.url, "--journal", str(self.journal)]
         self._connection += ["--database", "" if plan.api_alone else str(billing.database)]
         self._connection += ["--database-user", USER, "--database-password", "", "--database-charset", "UTF8"]
-        self._pacing = ["--in-flight", str(plan.in_flight), "--settle", str(plan.settle), "--stop-after-errors", "0"]
-        self._pacing += ["--timeout", str(plan.timeout)]
+        how_many = ("--max-in-flight", MOST_IN_FLIGHT) if plan.in_flight is None else ("--in-flight", plan.in_flight)
+        self._pacing = [str(word) for word in how_many]
+        self._pacing += ["--settle", str(plan.settle), "--stop-after-errors", "0", "--timeout", str(plan.timeout)]
 
     async def started(self, glance: Glance) -> "Running":
         """A process that begins the run, or takes it up where there is one."""
@@ -171,6 +172,10 @@ class Load:
     async def second(self, run: str) -> "Ended":
         """A second process on the same run, to its end."""
         return await (await self._started("resume", run, "--yes", *self._pacing)).ended()
+
+    async def steered(self, command: str, run: str, *words: str) -> "Ended":
+        """A command to the run from another terminal, to its end."""
+        return await (await self._started(command, run, *words)).ended()
 
     async def verified(self, run: str) -> "Ended":
         """`verify`, to its end."""
@@ -220,11 +225,16 @@ class Running:
         """Whether it has not ended."""
         return self.process.returncode is None
 
+    @property
+    def said(self) -> str:
+        """What it has said so far."""
+        return self._said.read_text(encoding="utf-8", errors="replace")
+
     async def ended(self) -> Ended:
         """Wait for its end."""
         code = await self.process.wait()
         await self.process.aclose()
-        return Ended(self._command, code, self._said.read_text(encoding="utf-8", errors="replace"))
+        return Ended(self._command, code, self.said)
 
     async def killed(self) -> Ended:
         """Kill it, and wait."""

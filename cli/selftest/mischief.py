@@ -8,6 +8,7 @@ from typing import Final
 
 import anyio
 
+from checkpoints.states import OPEN
 from cli.exits import Exit
 from cli.selftest import clock
 from cli.selftest.loading import Ended, Load, Running
@@ -44,6 +45,8 @@ class Scene:
     began: float
     happened: list[Done] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    paused: bool = False
+    """Whether the run was left paused by an act that ended its process."""
 
     async def act(self, mischief: Mischief, running: Running) -> bool:
         """Wait for the moment of an act and do it; False when the process ended before."""
@@ -131,6 +134,62 @@ class Scene:
         running.process.send_signal(clock.SIGNAL)
         return f"by {mischief.seconds:g} s"
 
+    async def pause(self, mischief: Mischief, running: Running) -> str:
+        """`pause`, a while in which nothing is claimed, and `continue`."""
+        ended = await self._typed("pause", running)
+        await self._nothing_leaves(mischief.seconds, running)
+        await self._typed("continue", running)
+        return f"for {mischief.seconds:g} s, ended with {ended.exit}"
+
+    async def pause_and_kill(self, mischief: Mischief, running: Running) -> str:
+        """`pause`, a while in which nothing is claimed, and SIGKILL."""
+        ended = await self._typed("pause", running)
+        await self._nothing_leaves(mischief.seconds, running)
+        # Where the run came to its end before, there is nothing that could stay paused.
+        self.paused = running.alive and ended.exit == Exit.DONE
+        running.process.kill()
+        return f"for {mischief.seconds:g} s, ended with {ended.exit}"
+
+    async def let_go_on(self, running: Running) -> None:
+        """`continue` to a run that was killed while it was paused, once what has taken it up says that it waits."""
+        while running.alive and "is paused" not in running.said:  # noqa: ASYNC110 - a file tells nobody
+            await anyio.sleep(POLL)
+        await self._nothing_leaves(_WHILE, running)
+        await self._typed("continue", running)
+        self.paused = False
+
+    async def set(self, mischief: Mischief, running: Running) -> str:
+        """`set` what the plan says."""
+        ended = await self._typed("set", running, *mischief.words)
+        return f"{' '.join(mischief.words)}, ended with {ended.exit}"
+
+    async def stop(self, _: Mischief, running: Running) -> str:
+        """`stop`, and the end of the process."""
+        ended = await self._typed("stop", running)
+        return f"ended with {ended.exit}"
+
+    async def _typed(self, command: str, running: Running, *words: str) -> Ended:
+        """Type a command to the run, which may be refused only where nobody listens or nothing is left to do."""
+        ended = await self.load.steered(command, self.watched.glance().run or "none", *words)
+        self.look_at(ended)
+        is_open = any(self.watched.glance().counts[state] for state in OPEN)
+        must_count = command in _COUNTS_AT_REST and running.alive and is_open
+        if ended.exit != Exit.DONE and (must_count or ended.exit != Exit.REFUSED):
+            self.wrong.append(f"{command} ended with {ended.exit}: {' '.join(ended.said.split())}")
+        return ended
+
+    async def _nothing_leaves(self, seconds: float, running: Running) -> None:
+        """Watch a paused run for a while: what it had begun to claim by then is claimed, and nothing more."""
+        before, since = None, self.watched.claims()
+        with anyio.move_on_after(_LONGEST_CLAIM):
+            while running.alive and before != since:
+                await anyio.sleep(_WHILE)
+                before, since = since, self.watched.claims()
+        await anyio.sleep(seconds)
+        after = self.watched.claims()
+        if running.alive and after != since:
+            self.wrong.append(f"while it was paused, intents went from {since} to {after}")
+
     def note(self, act: Act | None, glance: Glance, followed: str) -> None:
         """Keep what happened for the report."""
         at = round(anyio.current_time() - self.began, 2)
@@ -144,6 +203,10 @@ class Scene:
 
 
 _BETWEEN_SIGNALS: Final = 0.05
+_WHILE: Final = 0.2
+_LONGEST_CLAIM: Final = 5.0
+_COUNTS_AT_REST: Final = frozenset({"pause", "continue"})
+"""Commands that count also where nobody listens."""
 _ACTS: Final[Mapping[Act, Callable[[Scene, Mischief, Running], Awaitable[str]]]] = {
     Act.KILL: Scene.kill,
     Act.FREEZE: Scene.freeze,
@@ -154,4 +217,8 @@ _ACTS: Final[Mapping[Act, Callable[[Scene, Mischief, Running], Awaitable[str]]]]
     Act.FULL_DISK: Scene.full_disk,
     Act.SECOND: Scene.second,
     Act.CLOCK: Scene.clock,
+    Act.PAUSE: Scene.pause,
+    Act.PAUSE_AND_KILL: Scene.pause_and_kill,
+    Act.SET: Scene.set,
+    Act.STOP: Scene.stop,
 }

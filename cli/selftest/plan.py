@@ -19,6 +19,8 @@ SETTLE: Final = 0.8
 """Seconds. The mock has its effect at once when a slot is free; this leaves room for a busy machine."""
 TIMEOUT: Final = 1.2
 """Seconds until the load gives an answer up; a silence of the plan lasts longer."""
+MOST_IN_FLIGHT: Final = 16
+"""Calls at one time, however well the billing takes them: in `SETTLE` all of them must have had their effect."""
 
 BALANCES: Final = "balances"
 WARNING_THRESHOLD: Final = "warning-threshold"
@@ -53,9 +55,17 @@ class Act(StrEnum):
     """A second process is started on the same run: it must be refused."""
     CLOCK = "clock-back"
     """The load's wall clock is set back."""
+    PAUSE = "pause"
+    """`pause` from another terminal, and `continue` some time later: nothing may leave in between."""
+    PAUSE_AND_KILL = "pause-and-kill"
+    """The same with SIGKILL in between: what takes the run up must come up paused, and wait for `continue`."""
+    SET = "set"
+    """`set` from another terminal: another rate, another number in flight."""
+    STOP = "stop"
+    """`stop` from another terminal: it finishes what is in flight."""
 
 
-ENDING: Final = frozenset({Act.KILL, Act.TERMINATE, Act.INTERRUPT, Act.FULL_DISK})
+ENDING: Final = frozenset({Act.KILL, Act.TERMINATE, Act.INTERRUPT, Act.FULL_DISK, Act.PAUSE_AND_KILL, Act.STOP})
 """Acts after which the process of the load is gone."""
 
 
@@ -64,7 +74,7 @@ class Mischief:
     """One act, and when: once `share` of the rows are done, and `delay` seconds later.
 
     An `early` one comes as soon as a process has taken the run up, whatever it is doing then. `seconds` is how long a
-    freeze lasts, or how far back the clock is set.
+    freeze or a pause lasts, or how far back the clock is set. `words` are what is set.
     """
 
     act: Act
@@ -72,6 +82,7 @@ class Mischief:
     delay: float = 0.0
     early: bool = False
     seconds: float = 0.0
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +96,12 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A round. `faults` is the text of the mock's fault plan, TOML."""
+    """A round. `in_flight` None is a window that follows the billing; `faults` the mock's fault plan, TOML."""
 
     seed: int
     job: str
     rows: int
-    in_flight: int
+    in_flight: int | None
     traits: Traits
     faults: str
     mischief: tuple[Mischief, ...]
@@ -119,7 +130,7 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
         seed=seed,
         job=chosen,
         rows=rows,
-        in_flight=_draw(seed, "load").choice((4, 8, 16)),
+        in_flight=_draw(seed, "load").choice((None, None, None, 4, 8, MOST_IN_FLIGHT)),
         traits=_traits(_draw(seed, "billing"), rows),
         faults=_as_toml(seed, _faults(_draw(seed, "faults"), TRIALS[chosen].called or TRIALS[chosen].model))
         if faults is None
@@ -232,6 +243,8 @@ _OTHERS: Final = tuple(act for act in Act if act is not Act.KILL)
 _EARLY: Final = 0.25
 _LONGEST_FREEZE: Final = 2 * TIMEOUT
 _DAY: Final = 86_400.0
+_RATES: Final = ("none", "15", "40", "200")
+_IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
 
 
 def _mischief(draw: Random, *, needs_database: bool) -> tuple[Mischief, ...]:
@@ -249,8 +262,14 @@ def _one(draw: Random, act: Act) -> Mischief:
         # From the moment of taking up into the middle of looking up.
         delay = round(draw.uniform(0.0, SETTLE + 0.4), 3)
     seconds = 0.0
-    if act is Act.FREEZE:
-        seconds = round(draw.uniform(0.1, _LONGEST_FREEZE), 2)
-    elif act is Act.CLOCK:
-        seconds = round(draw.uniform(60.0, 2 * _DAY))
-    return Mischief(act, share, delay, early, seconds)
+    words: tuple[str, ...] = ()
+    match act:
+        case Act.FREEZE:
+            seconds = round(draw.uniform(0.1, _LONGEST_FREEZE), 2)
+        case Act.CLOCK:
+            seconds = round(draw.uniform(60.0, 2 * _DAY))
+        case Act.PAUSE | Act.PAUSE_AND_KILL:
+            seconds = round(draw.uniform(0.1, 1.0), 2)
+        case Act.SET:
+            words = (f"rate={draw.choice(_RATES)}", f"in-flight={draw.choice(_IN_FLIGHT)}")
+    return Mischief(act, share, delay, early, seconds, words)

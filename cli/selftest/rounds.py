@@ -143,6 +143,8 @@ class _Game:
         """One process, to its own end or to that which the plan has for it."""
         self.processes += 1
         running = await self._scene.load.started(self._scene.watched.glance())
+        if self._scene.paused:
+            await self._scene.let_go_on(running)
         while self._left and await self._scene.act(self._left[0], running):
             if self._left.pop(0).act in ENDING:
                 break

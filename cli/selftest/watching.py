@@ -62,6 +62,12 @@ class Watched:
         with closing(self._opened()) as journal:
             return Counter({(source, target): n for source, target, n in journal.execute(statement("steps"))})
 
+    def claims(self) -> int | None:
+        """How many intents to send there were, in the whole round; None when it cannot be read at this moment."""
+        with suppress(sqlite3.Error):
+            return self.steps()[State.PENDING, State.SENDING]
+        return None
+
     def is_held(self, run: str, process: int) -> bool:
         """Whether the process has the run's lock."""
         holder = read_holder(self.path.with_name(f"{self.path.name}-{run}.lock"))
