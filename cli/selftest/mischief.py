@@ -147,7 +147,8 @@ class Scene:
         await self._nothing_leaves(mischief.seconds, running)
         # Where the run came to its end before, there is nothing that could stay paused.
         self.paused = running.alive and ended.exit == Exit.DONE
-        running.process.kill()
+        if running.alive:
+            running.process.kill()
         return f"for {mischief.seconds:g} s, ended with {ended.exit}"
 
     async def let_go_on(self, running: Running) -> None:
