@@ -184,7 +184,7 @@ def of_deleted(_: Done) -> Apart:
 
 
 def new_rows(table: str, *columns: str) -> Callable[[Done], Apart]:
-    """Columns of what was created that tell when, or by chance what."""
+    """Columns of what was created that tell when, by whom, or by chance what."""
     return lambda done: {table: {key: set(columns) for key in done.by_shell[table]}}
 
 
@@ -207,10 +207,12 @@ def works(*tables: str, **traits: Any) -> Works:
 
 
 WORKS: Final[Mapping[str, Works]] = {
-    # An operation is entered at the moment of its call.
-    "balances": works("ADMIN_ACCOUNTS", "FINANCE_OPERATIONS", apart=new_rows("FINANCE_OPERATIONS", "OP_DATE")),
+    # An operation is entered at the moment of its call; what is created here bears a mark in its comment.
+    "balances": works(
+        "ADMIN_ACCOUNTS", "FINANCE_OPERATIONS", apart=new_rows("FINANCE_OPERATIONS", "OP_DATE", "DESCR")
+    ),
     "block-history": works("ABONENTS_BLOCK_HISTORY"),
-    "connect-service": works("USERS_USLUGA", fitted={"12420": "2050"}),
+    "connect-service": works("USERS_USLUGA", fitted={"12420": "2050"}, apart=new_rows("USERS_USLUGA", "COMMENT")),
     "ip-pool": works("USERS", fitted={"u.id=324": "u.id=50"}),
     "next-charge": works("USERS_USLUGA"),
     "operator": works("ABONENTS"),
