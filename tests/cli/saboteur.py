@@ -10,6 +10,7 @@ from checkpoints import journal
 from checkpoints.records import Change
 from checkpoints.statements import statement
 from cli.main import main
+from engine.steering import Steering
 from jobs.services import Services
 
 MOVED = {307, 308}
@@ -69,6 +70,15 @@ def takes_what_was_sent_for_done() -> None:
     _at_start_becomes("accepted")
 
 
+def pauses_in_words_alone() -> None:
+    """`pause` is answered and noted, and the run goes on."""
+
+    def only_said(_: Steering, who: str) -> None:
+        assert who
+
+    setattr(Steering, "pause", only_said)  # noqa: B010 - the same
+
+
 def _at_start_becomes(state: str) -> None:
     def twisted(name: str) -> str:
         text = statement(name)
@@ -85,6 +95,7 @@ WAYS = {
         trusts_an_early_look,
         follows_redirects,
         takes_what_was_sent_for_done,
+        pauses_in_words_alone,
     )
 }
 

@@ -15,13 +15,13 @@ from tests.cli.conftest import Typed, clean_environment
 
 ROOT = Path(__file__).parents[2]
 
-SEEDS = (5, 38, 75, 77, 154)
-"""Between them they have every act, both jobs, a stack and none."""
+SEEDS = (15505, 15686, 16719, 16997)
+"""Between them they have every act, both jobs, a stack and none, a window that follows and a fixed one."""
 
 OF_EACH_SORT = ("payment", "random-password", "delete-services", "call")
 """Money without a mark, secrets in a file, deletions, and a chain of one's own."""
 
-ROWS = 120
+ROWS = 100
 AT_A_TIME = 2
 
 
@@ -61,6 +61,7 @@ def test_the_fixed_seeds_have_every_act_and_both_jobs() -> None:
     assert {one.act for plan in plans for one in plan.mischief} == set(Act)
     assert {plan.job for plan in plans} == {"balances", "warning-threshold"}
     assert {plan.traits.stack_rate is None for plan in plans} == {True, False}
+    assert {plan.in_flight is None for plan in plans} == {True, False}
 
 
 @pytest.mark.timeout(240)
@@ -134,6 +135,22 @@ async def test_the_lab_goes_red_when_a_row_is_lost(
     assert red.verdict is not None
     assert red.verdict.lost > 0, red
     assert any("had no effect" in problem.what for problem in red.problems)
+
+
+@pytest.mark.timeout(120)
+async def test_the_lab_goes_red_when_a_paused_run_goes_on(
+    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+) -> None:
+    """So slow a billing that the load is still under way when the pause has been typed."""
+    slow = replace(
+        broken(1, mischief=(Mischief(Act.PAUSE, share=0.05, seconds=1.0),)),
+        in_flight=2,
+        traits=Traits(latency_ms=400.0, slots=2, stack_rate=None),
+    )
+    how = saboteur.pauses_in_words_alone.__name__
+    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))
+    red = await lab.play(slow)
+    assert [problem.what.partition(",")[0] for problem in red.problems] == ["while it was paused"]
 
 
 @pytest.mark.timeout(240)
