@@ -45,6 +45,7 @@ async def go_on(name: str, file: Input, settings: Settings, means: Means) -> Clo
     """
     run = await means.journal.run(name)
     _check(run, settings)
+    means.billing.services.rate.per_second = policy_of(run, means.said).rate
     job = _job_of(run, file, means)
     try:
         with means.journal.lock(run):

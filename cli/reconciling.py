@@ -52,10 +52,12 @@ async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], 
             raise CommandRefused(f"run {run.name} has sent nothing: there is nothing to look up")
         check_target(run, settings)
         async with open_billing(settings) as billing:
+            policy = policy_of(run, said)
+            billing.services.rate.per_second = policy.rate
             job = await rebuild(run, billing.services, journal)
             stop, progress = Stop(), Progress()
             interrupts = Interrupts(stop, screen)
-            reconciler = Reconciler(run, job, journal, policy_of(run, said), progress, stop)
+            reconciler = Reconciler(run, job, journal, policy, progress, stop)
             left: Mapping[int, Sighting] = {}
             try:
                 with journal.lock(run):

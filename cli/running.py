@@ -89,6 +89,8 @@ class Going:
         self._stop = Stop()
         self._interrupts = Interrupts(self._stop, means.screen)
         self._steering = Steering(Policy(), Progress(), self._stop)
+        self._steering.listen(self._heed_rate)
+        self._heed_rate()
         self._gauges: Sequence[Gauge] = ()
 
     async def go(self) -> Closing:
@@ -150,6 +152,10 @@ class Going:
             return not await anyio.to_thread.run_sync(lambda: self._job.source.checked_whole)
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
+
+    def _heed_rate(self) -> None:
+        """What a run reads keeps its rate as well, also one that is changed while it goes."""
+        self._means.billing.services.rate.per_second = self._steering.policy.rate
 
     async def _take_in(self) -> None:
         """Freeze the whole list. Raises `CommandRefused` when the input cannot be taken."""

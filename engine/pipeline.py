@@ -85,6 +85,7 @@ class Pipeline:
         self._gate = Gate(steering, self._breaker, self._throttle)
         self._claims = Claims(lambda: self._gate.ahead)
         self._claiming = False
+        self._looking = anyio.CancelScope()
         self._workers = 0
         self._under_way = 0
         self._landed: list[Landed] = []
@@ -211,6 +212,7 @@ class Pipeline:
         log.info("stopping: finishing what is in flight", why=self._stop.reason, in_flight=self._under_way)
         self._backlog.close()
         self._progress.holds.release()
+        self._looking.cancel()
         self._gate.release()
         self._claims.close()
 
@@ -222,12 +224,16 @@ class Pipeline:
     # ---- the steps in between ----
 
     async def _settle(self) -> None:
-        """Look up what is in doubt, once the billing is there; its amounts may be taken off what was sent."""
+        """Look up what is in doubt, once the billing is there; its amounts may be taken off what was sent.
+
+        A stop breaks the looking off: what was seen by then is settled, the rest stays unknown.
+        """
         if self._progress.counts[State.UNKNOWN]:
             self._spending.forget()
         while not self._stop.requested:
             try:
-                await self._reconciler.settle()
+                with anyio.CancelScope() as self._looking:
+                    await self._reconciler.settle()
             except LookUpDelayed as error:
                 self._breaker.look_up_failed(str(error))
                 await self._breaker.let_through()

@@ -138,9 +138,11 @@ class Reconciler:
         return Counter(change.state for change in changes)
 
     async def _record(self, source: State, changes: Sequence[Change]) -> None:
-        await self._journal.record(changes)
-        for change in changes:
-            self._progress.moved(source, change.state)
+        # What is handed to the journal is written, cancelled or not: it has to be counted too.
+        with anyio.CancelScope(shield=True):
+            await self._journal.record(changes)
+            for change in changes:
+                self._progress.moved(source, change.state)
 
 
 def _settled(item: Item, sighting: Sighting) -> Change:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
@@ -15,6 +15,7 @@ from billing.database_errors import DatabaseAway, DatabaseError
 from billing.errors import BillingAway, BillingBusy, BillingError
 from billing.stacks import waiting_for
 from engine.errors import LookUpDelayed, LookUpFailed
+from engine.rate import Rate
 from jobs.vault import Vault
 
 Result = TypeVar("Result")
@@ -24,13 +25,16 @@ Result = TypeVar("Result")
 class Services:
     """The doors to one billing. `asked_at_once` bounds the reading calls of one look-up that are in flight.
 
-    `vault` keeps the secrets of the run that is worked on; without one they are kept nowhere, as those of a plan.
+    `rate` bounds the reading calls a second, and may be changed at any time; what is sent has a rate of its own, for
+    a run sends and looks up by turns. `vault` keeps the secrets of the run that is worked on; without one they are
+    kept nowhere, as those of a plan.
     """
 
     client: BillingClient
     database: Database | None = None
     asked_at_once: int = 4
     vault: Vault | None = None
+    rate: Rate = field(default_factory=Rate)
 
     async def read(self, work: Callable[[Database], Result]) -> Result:
         """What `work` reads from the database, done in a thread. Raises `LookUpFailed`."""
@@ -56,6 +60,7 @@ class Services:
                 if failed:
                     return
                 try:
+                    await self._turn()
                     with told_to_engine():
                         results[place] = await self.client.ask(call)
                 except LookUpFailed as error:
@@ -67,6 +72,14 @@ class Services:
         if failed:
             raise failed[0]
         return results
+
+    async def _turn(self) -> None:
+        """Wait until one more reading call may leave; others that wait leave after it."""
+        now = anyio.current_time()
+        moment = self.rate.moment(now, now)
+        self.rate.left(moment)
+        if moment > now:
+            await anyio.sleep(moment - now)
 
     async def undrained(self, accounts: Collection[int], abonents: Collection[int]) -> str | None:
         """What the billing has accepted for these and not yet worked off, as "ACCOUNT_STACK holds 12 entries".

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from billing.mockserver.worker import Answer
 from cli.errors import CommandRefused
 from cli.options import Pacing
 from engine.budget import Percent
@@ -160,6 +161,27 @@ async def test_a_billing_that_is_busy_for_a_spell_is_not_flooded_and_is_loaded_f
         # A call a second, and the rest would take minutes.
         assert (await run.ended()).exit == 0
     assert (await place.found()).rows == 200
+
+
+async def test_the_rate_holds_for_what_is_read_through_the_api_too(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balances = place.balances(8)
+    arrived: list[float] = []
+    carry_out = place.billing._carry_out
+
+    async def noted(model: str, body: bytes) -> Answer:
+        if model != "Version":
+            arrived.append(anyio.current_time())
+        return await carry_out(model, body)
+
+    monkeypatch.setattr(place.billing, "_carry_out", noted)
+    arguments = ("--yes", "--json", "--no-canary", "--rate", "5", "--database", "")
+    ended = await place.cli("run", "balances", balances.path, *arguments)
+    assert ended.closing["states"] == {"accepted": 8}
+    assert len(arrived) >= 16
+    reading = arrived[:8]
+    assert reading[-1] - reading[0] >= 7 / 5 - 0.1
 
 
 async def test_outside_its_hours_a_run_waits_and_says_what_time_it_is_at_the_billing(place: Place) -> None:

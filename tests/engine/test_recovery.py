@@ -1,6 +1,6 @@
 """A billing that falls sick and gets well again: what it is asked meanwhile, how soon it is fully loaded after."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -10,6 +10,7 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpDelayed
 from engine.evidence import Accepted, Busy, Evidence
+from engine.job import Sighting
 from engine.pipeline import Pipeline
 from engine.policy import Policy
 from engine.progress import Progress
@@ -233,3 +234,26 @@ async def test_a_stop_ends_the_waiting_for_a_look_up_at_once() -> None:
         await anyio.sleep(100.5)
         setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
     assert anyio.current_time() - began == pytest.approx(100.5)
+
+
+async def test_a_stop_breaks_a_look_up_off_that_takes_long() -> None:
+    setting = InDoubt()
+    look_up = setting.job.look_up
+
+    async def slow(run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        await anyio.sleep(3000.0)
+        return await look_up(run, items)
+
+    setattr(setting.job, "look_up", slow)  # noqa: B010 - mypy would not have it otherwise
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(setting.pipeline.migrate)
+        await anyio.sleep(100.5)
+        setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
+    assert anyio.current_time() - began == pytest.approx(100.5)
+    assert setting.journal.states() == {
+        "1": State.UNKNOWN,
+        "2": State.UNKNOWN,
+        "3": State.ACCEPTED,
+        "4": State.ACCEPTED,
+    }

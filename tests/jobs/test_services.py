@@ -2,14 +2,18 @@
 
 from unittest.mock import AsyncMock
 
+import anyio
 import pytest
 
+from billing.calls import Call, version
 from billing.client import BillingClient
 from billing.database_errors import DatabaseAway, StatementRefused
 from billing.errors import BillingAway, BillingBusy, BillingError, BillingRefused, SystemRefusal, UnreadableAnswer
 from engine.errors import LookUpDelayed, LookUpFailed
+from engine.rate import Rate
 from jobs.operations import of_type
 from jobs.services import Services
+from tests.virtual_clock import run
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,39 @@ async def test_a_database_that_is_missing_is_not_waited_for() -> None:
     with pytest.raises(LookUpFailed) as failed:
         await Services(AsyncMock(spec=BillingClient)).read(lambda database: database)
     assert not isinstance(failed.value, LookUpDelayed)
+
+
+def test_reading_calls_keep_the_rate_and_another_one_counts_from_then_on() -> None:
+    client = AsyncMock(spec=BillingClient)
+    services = Services(client, rate=Rate(2.0))
+    moments: list[float] = []
+
+    async def asked(_: Call) -> object:
+        moments.append(anyio.current_time())
+        return "5.24"
+
+    async def read() -> None:
+        await services.ask([version()] * 5)
+        services.rate.per_second = None
+        await services.ask([version()] * 3)
+
+    client.ask.side_effect = asked
+    run(read())
+    assert [moment - moments[0] for moment in moments] == pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0])
+
+
+def test_without_a_rate_a_few_are_asked_at_once() -> None:
+    client = AsyncMock(spec=BillingClient)
+    services = Services(client, asked_at_once=3)
+
+    async def asked(_: Call) -> None:
+        await anyio.sleep(1.0)
+
+    client.ask.side_effect = asked
+
+    async def read() -> float:
+        began = anyio.current_time()
+        await services.ask([version()] * 9)
+        return anyio.current_time() - began
+
+    assert run(read()) == pytest.approx(3.0)
