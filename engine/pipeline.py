@@ -248,10 +248,18 @@ class Pipeline:
             room = await self._claims.room()
             if not self._progress.holds or self._stop.requested:
                 return room
+            await self._until_free()
+
+    async def _until_free(self) -> None:
+        """Wait until nothing holds the run, or it stops."""
+        while self._progress.holds and not self._stop.requested:
             await self._progress.holds.lifted()
 
     async def _affordable(self, group: Sequence[Item]) -> int:
         """How many of the first of `group` the limit of money lets through; 0 when none is left or the run stops."""
+        if group:
+            # It may have been waited for, and the run be held since.
+            await self._until_free()
         if not group or self._stop.requested:
             return 0
         if not self._spending.fitting(group):

@@ -471,6 +471,17 @@ async def test_a_pause_lets_what_is_in_flight_finish_and_nothing_new_begin() -> 
     assert setting.status.held_seconds == {"paused": 50.0}
 
 
+async def test_a_row_whose_time_comes_during_a_pause_is_not_even_claimed() -> None:
+    setting = Setting(items(1), plan={"1": [Call(Busy("locked", 30.0))]})
+    async with setting.going():
+        await anyio.sleep(10.0)
+        setting.steering.pause("olga@ops")
+        await anyio.sleep(100.0)
+        assert setting.counts() == {State.PENDING: 1}
+        setting.steering.go_on()
+    assert setting.counts() == {State.ACCEPTED: 1}
+
+
 async def test_a_paused_run_can_be_stopped() -> None:
     setting = Setting(items(20), paused_by="olga@ops")
     async with setting.going():
