@@ -72,10 +72,12 @@ class Holds:
     def put(self, who: str, why: str) -> None:
         """Hold, or hold on for another reason."""
         before = self._holds.get(who)
+        was_free = not self._holds
         self._holds[who] = _Hold(why, before.since if before else time.monotonic())
         if before is None:
             log.info("held", by=who, why=why)
-            if not self._released:
+            # One event for all that hold at one time, or who waits for the first would never hear of the last.
+            if was_free and not self._released:
                 self._free = anyio.Event()
             self._tell()
 

@@ -70,6 +70,17 @@ async def test_who_waits_goes_when_the_last_reason_is_gone() -> None:
     assert heard == [True, True, True, False]
 
 
+async def test_who_waited_before_a_second_reason_came_goes_when_both_are_gone() -> None:
+    holds = Holds()
+    holds.put("billing", "it asks for a pause")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(holds.lifted)
+        await settle()
+        holds.put(PAUSED, "paused by olga")
+        holds.lift("billing")
+        holds.lift(PAUSED)
+
+
 async def test_after_a_stop_nobody_waits_whatever_still_holds() -> None:
     holds = Holds()
     holds.put(PAUSED, "paused by olga")

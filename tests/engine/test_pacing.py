@@ -482,6 +482,17 @@ async def test_a_row_whose_time_comes_during_a_pause_is_not_even_claimed() -> No
     assert setting.counts() == {State.ACCEPTED: 1}
 
 
+async def test_a_pause_that_comes_while_the_billing_is_waited_for_ends_like_any_other() -> None:
+    # The third row is to go again at once, and waits for the pause that the fourth has met.
+    setting = Setting(items(4), plan={"3": [Call(Busy("locked"))], "4": [Call(Busy("HTTP 503", 30.0))]})
+    async with setting.going():
+        await anyio.sleep(10.0)
+        setting.steering.pause("olga@ops")
+        await anyio.sleep(40.0)
+        setting.steering.go_on()
+    assert setting.counts() == {State.ACCEPTED: 4}
+
+
 async def test_a_paused_run_can_be_stopped() -> None:
     setting = Setting(items(20), paused_by="olga@ops")
     async with setting.going():
