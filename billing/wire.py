@@ -1,9 +1,10 @@
 """One POST at a time over each of aiohttp's kept-alive connections, and an exact account of how far it got.
 
-Names, TCP, TLS, the pool, the parser of answers and the time-out of silence are aiohttp's. This module stands where
-its `ClientSession` stands, between the pool and the parser, for two reasons. A session hands the request to a task
+Names, TCP, TLS, the parser of answers and the time-out of silence are aiohttp's. This module stands where its
+`ClientSession` stands, between the connector and the parser, for two reasons. A session hands the request to a task
 and cannot say whether a byte of it has gone: here the whole request is one write, and `left` is set in the line
-before it. And a session builds anew for each call what is the same for all: it takes three times as long.
+before it. And a session builds anew for each call what is the same for all: it takes three times as long. So does the
+connector's pool, in its measure: connections, which all lead to one server, rest here between two calls.
 
 Nothing is ever sent a second time, and no redirect is followed. (A session silently sends GET, PUT and DELETE again
 on a kept connection that has died, and follows a 307 by posting again.)
@@ -16,6 +17,7 @@ that fails breaks its connection off, and the kernel drops what it has not sent 
 import asyncio
 import socket
 import struct
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -33,6 +35,8 @@ from billing.listening import Ending, Heard, Seen
 _SWITCHING: Final = 101
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: whoever closes the socket, also the kernel of a process that is killed, resets the connection."""
+RESTING: Final = 15.0
+"""Seconds without a call after which a connection is not used any more: the server may be about to close it."""
 STALE_AT_MOST: Final = 64
 """Connections that turn out to be of no use for a call, after which it is given up."""
 
@@ -99,6 +103,8 @@ class Wire:
         self._limit = limit
         # Whoever calls bounds what is in flight: waiting for a free connection would only hide it.
         self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+        self._resting: deque[tuple[float, Connection]] = deque()
+        self._now = asyncio.get_running_loop().time
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect)
         self._deadlines = Deadlines(deadline)
         self._posts: dict[str, _Post] = {}
@@ -111,6 +117,9 @@ class Wire:
     async def close(self) -> None:
         """Close all connections."""
         self._deadlines.close()
+        for _, connection in self._resting:
+            connection.release()
+        self._resting.clear()
         await self._connector.close()
 
     async def post(self, path: str, flight: Flight) -> bytes | None:
@@ -141,7 +150,7 @@ class Wire:
             # The answer may be there before the whole of the request has gone.
             _break_off(connection)
         else:
-            connection.release()
+            self._resting.append((self._now(), connection))
         return body
 
     async def _connection(self, post: _Post) -> Connection:
@@ -151,7 +160,7 @@ class Wire:
         taken for the answer to the next request.
         """
         for _ in range(STALE_AT_MOST):
-            connection = await self._connector.connect(post.target, [], self._timeout)
+            connection = self._rested() or await self._connector.connect(post.target, [], self._timeout)
             protocol = connection.protocol
             if protocol is None or not protocol.is_connected():
                 connection.close()
@@ -161,6 +170,15 @@ class Wire:
                 return connection
             connection.close()
         raise StaleConnection("the server writes to its connections before it is asked, which is not HTTP")
+
+    def _rested(self) -> Connection | None:
+        """A connection that an earlier call has left, and that the server has not closed since; None without one."""
+        while self._resting:
+            since, connection = self._resting.popleft()
+            if not connection.closed and self._now() - since < RESTING:
+                return connection
+            connection.close()
+        return None
 
     def _post(self, path: str) -> _Post:
         post = self._posts.get(path)

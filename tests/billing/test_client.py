@@ -451,6 +451,22 @@ async def test_a_connection_that_died_while_idle_carries_nothing() -> None:
     assert ear.left == [True, True]
 
 
+async def test_a_connection_that_has_rested_for_long_is_not_used_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server may be about to close it, and the call would be lost."""
+
+    async def answers(peer: Peer) -> None:
+        while await peer.request():
+            peer.answer()
+
+    async with served(answers) as server, client_of(server.url) as client:
+        assert await client.send(WRITE) == Answered(1)
+        assert await client.send(WRITE) == Answered(1)
+        assert server.connections == 1
+        monkeypatch.setattr("billing.wire.RESTING", 0.0)
+        assert await client.send(WRITE) == Answered(1)
+        assert server.connections == 2
+
+
 UNASKED = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
 STRAY = b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"result": "stray"}\n'
 
