@@ -98,6 +98,9 @@ class Aftermath:
             self._backlog.shut(item)
         elif has_tries_left:
             self._progress.retries += 1
+            if outcome.halfway:
+                # The second half is no retry that may come to nothing.
+                self._backlog.retries.answered()
             called = replace(item, attempts=item.attempts + 1)
             self._backlog.again(called, backoff(max(self._tries.of(item), 1), outcome.retry_after))
         else:

@@ -20,7 +20,6 @@ from typing import Final
 import anyio
 import structlog
 
-from checkpoints.states import State as ItemState
 from engine.errors import LookUpFailed
 from engine.holds import BILLING, TICK, Holds
 from engine.outcomes import Outcome
@@ -84,13 +83,13 @@ class Breaker:
 
         Of a trial call that is lost the row has to answer for itself: it may be what the billing dies of.
         """
-        if _is_answer(outcome):
+        if outcome.answered:
             return False
         return self.open or (self._state is _State.HALF_OPEN and not outcome.away)
 
     def seen(self, outcome: Outcome, *, again: bool = False) -> None:
         """Judge a call's outcome; `again` tells that of a row that has failed before."""
-        if _is_answer(outcome):
+        if outcome.answered:
             if not self.open:
                 self._answered()
         elif outcome.not_now:
@@ -207,8 +206,3 @@ class Breaker:
                 f"the billing has taken no call for {unwell:.0f} s: {why}. "
                 "Nothing is lost; when it is back, take the run up with `carbon-migrate resume`",
             )
-
-
-def _is_answer(outcome: Outcome) -> bool:
-    """Whether the billing has worked on the row as it should."""
-    return outcome.state in {ItemState.ACCEPTED, ItemState.REJECTED}

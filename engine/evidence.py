@@ -23,10 +23,14 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Refused for now; `retry_after` is what the billing asks for, in seconds."""
+    """Refused for now; `retry_after` is what the billing asks for, in seconds.
+
+    `halfway` tells that a first call of the row has been answered, and that it is this which keeps the billing busy.
+    """
 
     text: str
     retry_after: float | None = None
+    halfway: bool = False
 
 
 @dataclass(frozen=True, slots=True)

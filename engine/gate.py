@@ -14,7 +14,6 @@ from typing import Final, TypeAlias
 
 import anyio
 
-from checkpoints.states import State
 from engine.breaker import Breaker
 from engine.outcomes import Outcome
 from engine.policy import Policy
@@ -133,8 +132,7 @@ class Gate:
         places, window, ticket = passed
         now = time.monotonic()
         self.in_flight -= 1
-        if outcome.state is State.ACCEPTED or outcome.state is State.REJECTED:
-            # The billing has worked on it as it should.
+        if outcome.answered:
             window.delivered(now, ticket)
         elif outcome.stop or self._breaker.blames_billing(outcome):
             window.dismissed(now, ticket)

@@ -13,7 +13,8 @@ class Outcome:
 
     A pending one goes again, no sooner than `retry_after` seconds when the billing has asked for that. `unsent` marks
     what says nothing about the row, because not a byte of it left; `away` what speaks for the billing being down,
-    `not_now` what it says of itself as a whole; `stop` what ends the run: the message is the reason.
+    `not_now` what it says of itself as a whole; `stop` what ends the run: the message is the reason. One that
+    is `halfway` goes again as was to be expected.
     """
 
     state: State
@@ -24,6 +25,12 @@ class Outcome:
     away: bool = False
     not_now: bool = False
     stop: bool = False
+    halfway: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the billing has worked on the row as it should."""
+        return self.halfway or self.state in {State.ACCEPTED, State.REJECTED}
 
 
 def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
@@ -33,6 +40,8 @@ def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911
             return Outcome(State.ACCEPTED, answer=answer, message=note)
         case RowRefused(text):
             return Outcome(State.REJECTED, message=text)
+        case Busy(text, halfway=True):
+            return Outcome(State.PENDING, message=text, halfway=True)
         case Busy(text, retry_after):
             return Outcome(State.PENDING, message=text, retry_after=retry_after, not_now=bool(retry_after))
         case NotSent(text):

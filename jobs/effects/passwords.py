@@ -17,7 +17,7 @@ from billing.errors import BillingError
 from billing.exchange import Answered
 from billing.things import Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook, Prepared, Sighting
 from jobs.binding import USER, Bound
 from jobs.effects.calls import AnyCall, Knowledge
@@ -140,7 +140,8 @@ class MadeUpPasswords:
     async def send(self, run: Run, item: Item) -> Evidence:
         """Clear the password, let the billing generate one, and put it on the disk."""
         user = int(payload_of(item).key["id"])
-        if user not in self._cleared and (trouble := await self._clear(user)) is not None:
+        is_cleared = user in self._cleared
+        if not is_cleared and (trouble := await self._clear(user)) is not None:
             return trouble
         made = await self._services.client.send(_generating(user))
         if isinstance(made, exchange.Busy | exchange.NotSent):
@@ -148,7 +149,8 @@ class MadeUpPasswords:
         else:
             self._cleared.discard(user)
         if not isinstance(made, Answered):
-            return _after_clearing(without_words(evidence_of(made)))
+            evidence = _after_clearing(without_words(evidence_of(made)))
+            return replace(evidence, halfway=not is_cleared) if isinstance(evidence, Busy) else evidence
         account = _account(made, user)
         if account is None:
             # Not shown: a password may be somewhere in it.

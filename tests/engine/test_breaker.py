@@ -72,7 +72,10 @@ async def test_it_opens_after_enough_failures_in_a_row() -> None:
     assert setting.breaker.open
 
 
-@pytest.mark.parametrize("between", [WELL, Outcome(State.REJECTED, message="no")])
+HALFWAY = Outcome(State.PENDING, message="busy with the first half", halfway=True)
+
+
+@pytest.mark.parametrize("between", [WELL, Outcome(State.REJECTED, message="no"), HALFWAY])
 async def test_any_answer_between_begins_the_count_anew(between: Outcome) -> None:
     setting = Setting()
     setting.seen(AWAY, AWAY, between, AWAY, AWAY)

@@ -26,6 +26,12 @@ TABLE: list[tuple[str, Evidence, Outcome, Outcome]] = [
         Outcome(State.PENDING, message="locked"),
     ),
     (
+        "busy with what the row itself has begun",
+        Busy("locked", halfway=True),
+        Outcome(State.PENDING, message="locked", halfway=True),
+        Outcome(State.PENDING, message="locked", halfway=True),
+    ),
+    (
         "an answer whose error is of the row",
         RowRefused("no such account"),
         Outcome(State.REJECTED, message="no such account"),
