@@ -4,7 +4,7 @@ A job says where its rows come from, what a row becomes, how to call, how to rec
 back. Everything here is free of HTTP and of any billing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
@@ -72,6 +72,15 @@ class Prepared:
 
     items: tuple[NewItem, ...]
     refusals: tuple[Refusal, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[NewItem | Refusal]) -> "Prepared":
+        """Both kinds of them, each in its place."""
+        kept = tuple(entries)
+        return cls(
+            tuple(one for one in kept if isinstance(one, NewItem)),
+            tuple(one for one in kept if isinstance(one, Refusal)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
 from jobs.binding import ABONENT, Bound
 from jobs.effects.effect import NoWayBack, WayBack
-from jobs.effects.entries import prepared
 from jobs.effects.owners import amount_fault
 from jobs.evidence import evidence_of
 from jobs.hiding import without_words
@@ -76,7 +75,7 @@ class AnyCall:
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items; nothing is asked for."""
-        return prepared([self._entry(one) for one in bound])
+        return Prepared.of([self._entry(one) for one in bound])
 
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
         """Nothing: nobody knows what to look for."""

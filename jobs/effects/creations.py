@@ -26,7 +26,6 @@ from jobs import marks
 from jobs.binding import Bound
 from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference, fields_of, room_for_text
 from jobs.effects.effect import Taken, WayBack
-from jobs.effects.entries import prepared
 from jobs.effects.owners import amount_fault, owned
 from jobs.evidence import evidence_of, is_of_another
 from jobs.kept import kept_anew, note_of
@@ -99,7 +98,7 @@ class Creations:
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
         unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
-        return prepared([*entries, *unowned, *unreadable])
+        return Prepared.of([*entries, *unowned, *unreadable])
 
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
         """Entries of the same kind on the same subscribers that bear no mark of ours. Raises `LookUpFailed`.

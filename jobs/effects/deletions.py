@@ -22,7 +22,7 @@ from jobs.binding import Bound
 from jobs.creatables import CREATABLES, difference
 from jobs.effects.creations import Back
 from jobs.effects.effect import NoWayBack, Taken, WayBack
-from jobs.effects.entries import has_id, left_alone, prepared, refused
+from jobs.effects.entries import has_id, left_alone, refused
 from jobs.evidence import evidence_of
 from jobs.kept import kept_anew, note_of
 from jobs.payloads import Payload, packed, payload_of, steps_of, undrained
@@ -68,7 +68,7 @@ class Deletions:
         steps = [self._template.fill(one.values) for one in bound]
         keys = [_texts(get.arguments) for get, _ in steps]
         found = await find(self._services, model, keys, _fields(model))
-        return prepared(
+        return Prepared.of(
             [
                 self._entry(one, key, things, delete.arguments)
                 for one, key, things, (_, delete) in zip(bound, keys, found, steps, strict=True)
@@ -131,7 +131,7 @@ class Deletions:
         known = [one for one in taken if has_id(one)]
         found = await find(self._services, model, [{"id": one.answer or ""} for one in known], _fields(model))
         there = {one.item_id: things for one, things in zip(known, found, strict=True)}
-        return prepared([self._back_again(one, there.get(one.item_id)) for one in taken])
+        return Prepared.of([self._back_again(one, there.get(one.item_id)) for one in taken])
 
     def _entry(
         self, one: Bound, key: Key, things: Sequence[Thing], arguments: Mapping[str, object]

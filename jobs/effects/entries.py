@@ -8,7 +8,6 @@ from typing import Final, TypeAlias
 from billing.operations import ACT, OPENING_BALANCE
 from billing.things import Thing
 from checkpoints.records import NewItem, Refusal
-from engine.job import Prepared
 from jobs.abonents import flag
 from jobs.creatables import BALANCE
 from jobs.effects.effect import Taken
@@ -137,14 +136,6 @@ def taking_back(entry: Entry, payload: Payload, amount: Decimal, skip_reason: st
 def refused(one: Taken, reason: str) -> Refusal:
     """An item that cannot be taken back."""
     return Refusal(None, None, one.label, reason, one.cells)
-
-
-def prepared(entries: Sequence[NewItem | Refusal]) -> Prepared:
-    """Both kinds, each in its place."""
-    return Prepared(
-        tuple(one for one in entries if isinstance(one, NewItem)),
-        tuple(one for one in entries if isinstance(one, Refusal)),
-    )
 
 
 def _standing(one: Taken, things: Sequence[Thing] | None) -> Standing:

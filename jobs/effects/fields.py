@@ -69,7 +69,7 @@ class Fields:
             self._entry(one, key, thing, shall, [(step.method, step.arguments) for step in call])
             for one, key, thing, shall, call in zip(bound, keys, found, wanted, steps, strict=True)
         ]
-        return _prepared([*entries, *unreadable])
+        return Prepared.of([*entries, *unreadable])
 
     def _readable(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
         """The rows that can be sent, and those whose money is none to the billing either."""
@@ -159,7 +159,7 @@ class Fields:
         model = taken[0].payload.model
         fields = dict.fromkeys(name for one in taken for name in one.payload.wanted)
         found = await find_one(self._services, model, [one.payload.key for one in taken], tuple(fields))
-        return _prepared([_back(one, thing) for one, thing in zip(taken, found, strict=True)])
+        return Prepared.of([_back(one, thing) for one, thing in zip(taken, found, strict=True)])
 
     def _entry(
         self,
@@ -288,13 +288,6 @@ def is_fields(template: Template) -> bool:
 
 def _key(arguments: Mapping[str, object]) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in arguments.items()}
-
-
-def _prepared(entries: Sequence[NewItem | Refusal]) -> Prepared:
-    return Prepared(
-        tuple(one for one in entries if isinstance(one, NewItem)),
-        tuple(one for one in entries if isinstance(one, Refusal)),
-    )
 
 
 _TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})

@@ -61,10 +61,7 @@ class Offers:
         found = await find(self._services, MODEL, keys, ("id", "login", "deleted"))
         plain = (await self._reading.plan(bound)).items
         entries = [_entry(*one) for one in zip(bound, plain, found, strict=True)]
-        return Prepared(
-            tuple(one for one in entries if isinstance(one, NewItem)),
-            tuple(one for one in entries if isinstance(one, Refusal)),
-        )
+        return Prepared.of(entries)
 
     async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
         """Nothing."""

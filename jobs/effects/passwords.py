@@ -258,10 +258,7 @@ async def _planned(services: Services, bound: Sequence[Bound], steps: Callable[[
     """Items for the accounts that are there; a password waits for what else is done to the same subscriber."""
     found = await find(services, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS)
     entries = [_entry(one, things, steps(one)) for one, things in zip(bound, found, strict=True)]
-    return Prepared(
-        tuple(one for one in entries if isinstance(one, NewItem)),
-        tuple(one for one in entries if isinstance(one, Refusal)),
-    )
+    return Prepared.of(entries)
 
 
 def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[Step]) -> NewItem | Refusal:

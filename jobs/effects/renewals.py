@@ -10,7 +10,7 @@ from jobs import marks
 from jobs.creatables import CREATABLES, room_for_text
 from jobs.effects.creations import payload_for
 from jobs.effects.effect import Taken
-from jobs.effects.entries import left_alone, prepared, refused
+from jobs.effects.entries import left_alone, refused
 from jobs.payloads import packed
 from jobs.services import Services
 from jobs.things import find, lane_of
@@ -29,7 +29,7 @@ async def renew(services: Services, model: str, taken: Sequence[Taken]) -> Prepa
     alike = await find(services, model, same, kind.fields(kind.same))
     owners = await find(services, "Abonents", [{"id": str(one.payload.abonent)} for one in taken], ("id", "deleted"))
     room = await room_for_text(services, model)
-    return prepared(
+    return Prepared.of(
         [_renewed(model, *each, room) for each in zip(taken, alike, owners, strict=True)],
     )
 

@@ -16,7 +16,7 @@ from engine.job import CannotLook, Prepared, Reading, Sighting
 from jobs.creatables import BALANCE
 from jobs.effects.creations import CREATE, Back, Creations, payload_for
 from jobs.effects.effect import NoWayBack, Taken, WayBack
-from jobs.effects.entries import MODEL, Entry, left_alone, prepared, refused, standing, taking_back
+from jobs.effects.entries import MODEL, Entry, left_alone, refused, standing, taking_back
 from jobs.effects.stornos import Stornos
 from jobs.kinds import Parameter, at_most
 from jobs.operations import balances, two_decimals
@@ -92,7 +92,7 @@ async def _opposites(services: Services, said: Mapping[str, str], taken: Sequenc
     found = await standing(services, taken)
     entries = [one for one in found if isinstance(one, Entry)]
     now = await balances(services, [one.taken.payload.abonent for one in entries if one.sets_balance])
-    return prepared([_opposite(one, said, now) if isinstance(one, Entry) else one for one in found])
+    return Prepared.of([_opposite(one, said, now) if isinstance(one, Entry) else one for one in found])
 
 
 def _opposite(entry: Entry, said: Mapping[str, str], now: Mapping[int, Decimal]) -> NewItem | Refusal:
@@ -182,7 +182,7 @@ class ForTheAccountant:
     async def take_back(self, taken: Sequence[Taken]) -> Prepared:
         """The list. Raises `LookUpFailed`."""
         found = await standing(self._services, taken)
-        return prepared([_on_the_list(one) if isinstance(one, Entry) else one for one in found])
+        return Prepared.of([_on_the_list(one) if isinstance(one, Entry) else one for one in found])
 
 
 def _on_the_list(entry: Entry) -> NewItem:

@@ -16,7 +16,7 @@ from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
 from jobs.abonents import flag
 from jobs.creatables import BALANCE
 from jobs.effects.effect import NoWayBack, Taken, WayBack
-from jobs.effects.entries import FIELDS, MODEL, Entry, prepared, standing, taking_back
+from jobs.effects.entries import FIELDS, MODEL, Entry, standing, taking_back
 from jobs.evidence import evidence_of, is_of_another
 from jobs.operations import balances, two_decimals
 from jobs.payloads import Payload, payload_of, steps_of, undrained
@@ -66,7 +66,7 @@ class Stornos:
     async def take_back(self, taken: Sequence[Taken]) -> Prepared:
         """A storno for each operation that is as it was entered. Raises `LookUpFailed`."""
         found = await standing(self._services, taken)
-        return prepared([self._storno(one) if isinstance(one, Entry) else one for one in found])
+        return Prepared.of([self._storno(one) if isinstance(one, Entry) else one for one in found])
 
     def _storno(self, entry: Entry) -> NewItem:
         wanted = {"storno": "1"}
