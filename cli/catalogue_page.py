@@ -14,7 +14,8 @@ from typing import Final
 from cli.jobs_list import in_rows, needs, value
 from cli.names import PROGRAM
 from jobs.catalogue import JOBS
-from jobs.kinds import JobKind, Parameter
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter
 from jobs.recipes.passwords import PASSWORDS
 from jobs.statements import own_select
 

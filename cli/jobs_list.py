@@ -10,7 +10,8 @@ from rich.text import Text
 from cli.names import PROGRAM
 from cli.screen import Screen
 from jobs.catalogue import JOBS, listed
-from jobs.kinds import JobKind, Parameter
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter
 from jobs.statements import asked_for, own_select
 
 

@@ -16,7 +16,8 @@ from cli.sessions import check_target, open_billing, open_existing
 from cli.settings import Settings
 from cli.texts import rows
 from jobs.catalogue import kind_of
-from jobs.kinds import JobKind, check_parameters
+from jobs.kinds import JobKind
+from jobs.parameters import check_parameters
 from jobs.undoing import RUN, UNDO, undo_job
 
 

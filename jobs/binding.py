@@ -17,7 +17,7 @@ from jobs.abonents import Abonents, whole_id
 from jobs.columns import Assigned, Column, is_exact, is_written_exactly, locate
 from jobs.errors import SecretGone
 from jobs.hiding import secret_places, without_secrets
-from jobs.kinds import Parameter, as_typed
+from jobs.parameters import Parameter, as_typed
 from jobs.services import Services
 from jobs.things import find
 from jobs.vault import Vault, is_token

@@ -24,7 +24,8 @@ from jobs.effects.reversals import HOW
 from jobs.effects.ways_back import of_created, of_deleted
 from jobs.errors import ParameterRefused
 from jobs.hiding import names_secret, secret_placeholders, told_secret
-from jobs.kinds import JobKind, Parameter
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter
 from jobs.services import Services
 from jobs.templates import Template, parse
 

@@ -7,7 +7,8 @@ from typing import Final
 from checkpoints.records import PAYLOADS, Run
 from jobs.call import CALL, LISTED, call_kind
 from jobs.errors import ParameterRefused
-from jobs.kinds import JobKind, nearest
+from jobs.kinds import JobKind
+from jobs.parameters import nearest
 from jobs.recipes.accounts import ACCOUNTS
 from jobs.recipes.attributes import ATTRIBUTES
 from jobs.recipes.deletions import DELETIONS

@@ -27,7 +27,7 @@ from billing.concealing import PLACEHOLDER
 from billing.statements import statement
 from engine.evidence import NotSent, RowRefused
 from jobs.errors import SecretGone, VaultFailed
-from jobs.kinds import Parameter
+from jobs.parameters import Parameter
 
 BATCH: Final = "input_secrets"
 """The parameter by which a run remembers what its secrets are kept under."""

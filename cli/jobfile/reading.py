@@ -19,7 +19,7 @@ from jobs.call import YES, chain_text
 from jobs.catalogue import JOBS
 from jobs.errors import ParameterRefused
 from jobs.inputs import STDIN, Input
-from jobs.kinds import nearest
+from jobs.parameters import nearest
 
 TOML: Final = ".toml"
 """Ends the name of a job file, and no job's."""

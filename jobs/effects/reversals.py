@@ -18,8 +18,8 @@ from jobs.effects.creations import CREATE, Back, Creations, payload_for
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.entries import MODEL, Entry, left_alone, refused, standing, taking_back
 from jobs.effects.stornos import Stornos
-from jobs.kinds import Parameter, at_most
 from jobs.operations import balances, two_decimals
+from jobs.parameters import Parameter, at_most
 from jobs.services import Services
 from jobs.templates import parse
 

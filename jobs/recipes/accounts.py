@@ -3,7 +3,8 @@
 from typing import Final
 
 from jobs.effects.fields import fields
-from jobs.kinds import JobKind, Parameter, roubles
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter, roubles
 from jobs.recipes.keys import ABONENT, FOLDER
 
 _KEY: Final = '{"account_id_abonents": {abonent_id}}'

@@ -3,7 +3,8 @@
 from typing import Final
 
 from jobs.effects.ways_back import creations
-from jobs.kinds import JobKind, Parameter, a_text, an_id
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter, a_text, an_id
 from jobs.recipes.keys import ABONENT
 
 _LONGEST: Final = 255

@@ -5,7 +5,8 @@ from typing import Final
 
 from jobs.effects.effect import Planned
 from jobs.effects.ways_back import deletions
-from jobs.kinds import JobKind, Parameter, an_id
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter, an_id
 from jobs.recipes.keys import FOLDER, USER
 from jobs.services import Services
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from jobs.abonents import whole_id
-from jobs.kinds import Parameter, an_id
+from jobs.parameters import Parameter, an_id
 
 
 def a_subscriber(text: str) -> str:

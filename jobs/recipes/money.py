@@ -8,8 +8,9 @@ from billing.operations import OPENING_BALANCE
 from jobs.effects.payments import ASK, DOCUMENT, SUM, payments
 from jobs.effects.reversals import HOW, OPERATION
 from jobs.effects.ways_back import creations
-from jobs.kinds import JobKind, Parameter, a_text, an_id
+from jobs.kinds import JobKind
 from jobs.marks import LONGEST_TEXT
+from jobs.parameters import Parameter, a_text, an_id
 from jobs.recipes.keys import ABONENT
 
 _KOPECK: Final = Decimal("0.01")

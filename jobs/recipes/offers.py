@@ -4,7 +4,8 @@ from typing import Final
 
 from jobs.dates import a_moment
 from jobs.effects.fields import fields
-from jobs.kinds import JobKind, Parameter, an_id, at_most
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter, an_id, at_most
 from jobs.recipes.keys import ABONENT, SERVICE
 
 _LONGEST_CODE: Final = 64

@@ -6,7 +6,8 @@ from typing import Final
 from yarl import URL
 
 from jobs.effects.passwords import TO, given_passwords, hand_over, made_up_passwords, recovery_letters
-from jobs.kinds import JobKind, Parameter, at_most
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter, at_most
 from jobs.recipes.keys import USER
 
 _LONGEST: Final = 255

@@ -6,7 +6,8 @@ from typing import Final
 
 from jobs.effects.offers import offers
 from jobs.effects.readings import readings
-from jobs.kinds import JobKind, Parameter, at_most
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter, at_most
 from jobs.recipes.keys import ABONENT, USER
 
 _WAY_BACK: Final = "none is needed: it changes nothing"

@@ -3,8 +3,9 @@
 from typing import Final
 
 from jobs.effects.ways_back import creations
-from jobs.kinds import JobKind, Parameter, a_text, an_id
+from jobs.kinds import JobKind
 from jobs.marks import LONGEST_TEXT
+from jobs.parameters import Parameter, a_text, an_id
 from jobs.recipes.keys import ABONENT, FOLDER
 
 CONNECT_SERVICE: Final = JobKind(

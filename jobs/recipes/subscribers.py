@@ -4,7 +4,8 @@ from typing import Final
 
 from jobs.dates import a_date, a_moment, first_of_a_month, today
 from jobs.effects.fields import fields
-from jobs.kinds import JobKind, Parameter, an_id
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter, an_id
 from jobs.recipes.keys import ABONENT
 
 _BY_ID: Final = '{"id": {abonent_id}}'

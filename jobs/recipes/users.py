@@ -3,7 +3,8 @@
 from typing import Final
 
 from jobs.effects.fields import fields
-from jobs.kinds import JobKind, Parameter, an_id
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter, an_id
 from jobs.recipes.keys import FOLDER, USER
 
 SNAT_POOL: Final = JobKind(

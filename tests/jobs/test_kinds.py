@@ -4,7 +4,8 @@ from jobs.call import CALL, call_kind, chain_text
 from jobs.catalogue import JOBS, kind, listed
 from jobs.effects.fields import fields
 from jobs.errors import ParameterRefused
-from jobs.kinds import JobKind, Parameter, an_id, at_most, parameters_of, roubles
+from jobs.kinds import JobKind, parameters_of
+from jobs.parameters import Parameter, an_id, at_most, roubles
 
 KIND = JobKind(
     name="demo",

@@ -12,7 +12,7 @@ from engine.job import Row, RowPage, Source
 from engine.sources.files import DelimitedFile
 from jobs.binding import Binding, Bound
 from jobs.hiding import Guarded, guarded
-from jobs.kinds import Parameter, an_id, at_most
+from jobs.parameters import Parameter, an_id, at_most
 from jobs.services import Services
 from jobs.vault import Vault, is_token
 

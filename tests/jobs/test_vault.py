@@ -8,7 +8,7 @@ import pytest
 
 from billing.calls import Call, Step
 from jobs.errors import SecretGone, VaultFailed
-from jobs.kinds import Parameter
+from jobs.parameters import Parameter
 from jobs.vault import Vault, is_token, masked, unsealed, veiled
 
 WORD = "Пароль\"7'\\"

@@ -15,7 +15,8 @@ from engine.job import Absent, Reading
 from jobs.effects.effect import NoWayBack
 from jobs.effects.readings import Readings, is_reading
 from jobs.inputs import Input
-from jobs.kinds import JobKind, Parameter
+from jobs.kinds import JobKind
+from jobs.parameters import Parameter
 from jobs.services import Services
 from jobs.templates import parse
 from jobs.vault import Vault

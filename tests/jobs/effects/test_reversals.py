@@ -20,7 +20,7 @@ from jobs.effects.effect import NoWayBack
 from jobs.effects.reversals import HOW, way_back
 from jobs.effects.stornos import Stornos
 from jobs.errors import ParameterRefused
-from jobs.kinds import check_parameters
+from jobs.parameters import check_parameters
 from jobs.payloads import Payload, packed, payload_of
 from jobs.recipes.money import BALANCES
 from jobs.services import Services

@@ -1,0 +1,128 @@
+"""The parameters of a job: what each takes, and how what was given is checked."""
+
+import unicodedata
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+
+from billing.money import parse_amount, wire
+from jobs.errors import ParameterRefused
+
+
+def as_typed(text: str) -> str:
+    """The value itself."""
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting of a job, given as `--set name=value`, or by a column of the rows.
+
+    `default` is None where a value is required, "" where the job can do without. `parse` gives the value in its one
+    plain spelling, for a run is known again by its parameters, and raises ValueError saying what is wrong. `columns`
+    are further names under which the rows may say it, None where they may not: it is the same for all rows then. A
+    `secret` is kept in the vault, and nowhere else; one that `may_be_empty` has to be said by a column, but not in
+    every row; `makes_file` names a file that the run makes, and that may not be there when it begins; of what is
+    `verbatim` the white space around it is a part. What stands `in_a_chain` that was typed may be anything: only its
+    name tells.
+    """
+
+    name: str
+    help: str
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+    parse: Callable[[str], str] = as_typed
+    columns: tuple[str, ...] | None = None
+    secret: bool = False
+    may_be_empty: bool = False
+    makes_file: bool = False
+    verbatim: bool = False
+    in_a_chain: bool = False
+
+    @property
+    def optional(self) -> bool:
+        """Whether the job can do without a value."""
+        return self.default == ""
+
+
+def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
+    """The values of these parameters; `what` has them, in the words of the refusal. Raises `ParameterRefused`."""
+    known = {parameter.name: parameter for parameter in parameters}
+    faults = [
+        f"{what} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known) or 'none'}"
+        for name in given
+        if name not in known
+    ]
+    values: dict[str, str] = {}
+    for name, parameter in known.items():
+        try:
+            values[name] = _value(parameter, given.get(name))
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+    if faults:
+        raise ParameterRefused("\n".join(faults))
+    return values
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """A hint at what was meant by a word that is not known, "" when nothing is near."""
+    close = get_close_matches(word.casefold(), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _value(parameter: Parameter, text: str | None) -> str:
+    if not text and parameter.default is None and parameter.columns is not None:
+        # The rows say it; a run that remembers nothing for it is taken up with nothing.
+        return ""
+    if text is None:
+        if parameter.default is None:
+            raise ValueError(f"is required: {parameter.help}; give --set {parameter.name}=…")
+        return parameter.default
+    if text == parameter.default:
+        return text
+    if parameter.choices and text not in parameter.choices:
+        raise ValueError(f"{text!r} is none of {', '.join(parameter.choices)}{nearest(text, parameter.choices)}")
+    return parameter.parse(text)
+
+
+# ---- ways to parse ----------------------------------------------------------------------------------------------
+
+
+def an_id(text: str) -> str:
+    """The id of a row of the billing: a whole number above zero."""
+    plain = text.strip()
+    if not (plain.isascii() and plain.isdigit()) or int(plain) == 0:
+        raise ValueError(f"{text!r} is no id: a whole number above zero is expected")
+    return str(int(plain))
+
+
+def roubles(text: str) -> str:
+    """An amount in roubles, with two decimals at most; -120,00 and -120 are the same."""
+    amount = parse_amount(text)
+    whole = amount.to_integral_value()
+    return wire(whole if amount == whole else amount.normalize()) if amount else wire(Decimal(0))
+
+
+def a_text(length: int) -> Callable[[str], str]:
+    """A text of one line for people to read, not longer than `length` characters; a no-break space is one to them."""
+    short = at_most(length)
+
+    def parse(text: str) -> str:
+        short("".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in text))
+        return text
+
+    return parse
+
+
+def at_most(length: int) -> Callable[[str], str]:
+    """A text of one line that is not longer than `length` characters."""
+
+    def parse(text: str) -> str:
+        if len(text) > length:
+            raise ValueError(f"the text has {len(text)} characters, at most {length} are taken")
+        if not text.isprintable():
+            raise ValueError("the text has line ends or other invisible characters")
+        return text
+
+    return parse
