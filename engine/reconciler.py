@@ -60,7 +60,8 @@ class Reconciler:
             await self._look_until_settled(met)
         finally:
             self._progress.hold(None)
-        log.info("settled what was unknown", **{str(state): count for state, count in met.items()})
+        if met:
+            log.info("settled what was unknown", **{str(state): count for state, count in met.items()})
 
     async def _look_until_settled(self, met: Counter[State]) -> None:
         """Look, and again while the billing has not worked off what it took; `met` counts what the items became."""
