@@ -198,13 +198,13 @@ class _Writer:
     def _pair(self, name: str, value: _Json) -> str:
         if HOLE in name or _PLACEHOLDER.search(name):
             raise refused(self.place, "a variable cannot be the name of an argument")
-        return f"{_quoted(name)}: {self.written(value, name)}"
+        return f"{_literal(name)}: {self.written(value, name)}"
 
     def _string(self, value: str, key: str) -> str:
         parts = value.split(HOLE)
         if is_secret(key) and any(parts):
             return self._secret(key, alone=len(parts) == 1)
-        texts = [_quoted(part.replace("{", "{{").replace("}", "}}"))[1:-1] for part in parts]
+        texts = [_literal(part)[1:-1] for part in parts]
         text = texts[0]
         for following in texts[1:]:
             text += self._placeholder(next(self.variables), key) + following
@@ -253,6 +253,11 @@ class _Writer:
         """Where the argument of that name stands."""
         at = self.source.plain.find(f'"{key}"')
         return self.source.place(at, self.place) if at >= 0 else self.place
+
+
+def _literal(text: str) -> str:
+    """The text as JSON that no brace of it makes a placeholder of."""
+    return _quoted(text.replace("{", "{{").replace("}", "}}"))
 
 
 def _quoted(text: str) -> str:
