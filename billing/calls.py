@@ -9,7 +9,6 @@ result comes back [S, D]. The builders here know these shapes and no model of th
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
@@ -31,22 +30,20 @@ _ENCODER: Final = msgspec.json.Encoder()
 _NO_ADDRESS: Final = URL()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One method and its keyword arguments.
 
     Values are str, int, bool, None, Decimal for money, date and datetime, and lists or mappings of these.
     """
 
     method: str
-    arguments: Mapping[str, object] = field(default_factory=dict)
+    arguments: Mapping[str, object] = msgspec.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return _describe_step(self)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One request: the steps, done in order by the billing, and the `fields` wanted of the last object.
 
     No `fields` means the billing's own choice, all of them, at the price of a query for each reverse
@@ -77,7 +74,7 @@ class Call:
 
     def asking(self, *fields: str) -> "Call":
         """The same call, with these fields wanted of the last object: "ip", "tarif__name" [S, D]."""
-        return replace(self, fields=fields)
+        return msgspec.structs.replace(self, fields=fields)
 
     def __repr__(self) -> str:
         return f"<Call {describe(self)}>"

@@ -13,9 +13,10 @@
 import html
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import quote_plus
+
+import msgspec
 
 SHOWN: Final = 300
 """Characters of a text that are kept."""
@@ -23,8 +24,7 @@ LOOKED_AT: Final = 32 * 1024
 """Characters of a page that are looked at: a crash page can be long, its head says what it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The billing answered as documented, without an error.
 
     `result` is the answer's `result`: integers as int, other numbers as Decimal, so that no kopeck is
@@ -34,38 +34,33 @@ class Answered:
     result: object
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The billing refused this row; `recognised` tells whether its catalogue has the text."""
 
     text: str
     recognised: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(msgspec.Struct, frozen=True):
     """The billing did nothing and asks to come back, after `retry_after` seconds where it says so."""
 
     text: str
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SystemRefused:
+class SystemRefused(msgspec.Struct, frozen=True):
     """The billing, or what stands at its address, refuses everything: the run has to stop."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(msgspec.Struct, frozen=True):
     """No byte of the request left this machine."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """The request left, wholly or in part; what became of it is not known."""
 
     text: str

@@ -7,6 +7,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from checkpoints.states import State
 
 PAYLOADS: Final = 2
@@ -128,8 +130,7 @@ class Page:
     cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """A frozen item. `number` counts from 1 within its run; `message` is the error or the reason it was skipped."""
 
     item_id: int
@@ -148,8 +149,7 @@ class Item:
     changed_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A step of one item to another state, with what the billing said."""
 
     item_id: int

@@ -1,8 +1,8 @@
 """The aftermath: what follows from a recorded outcome, for the lane, for the row's next try, for the run."""
 
-from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
 import structlog
 
 from checkpoints.records import Item, Run
@@ -23,8 +23,7 @@ NOT_SENT: Final = Outcome(State.PENDING, message="not sent: the run was stopped"
 """Of what was claimed ahead when a stop was asked for: provably not sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(msgspec.Struct, frozen=True):
     """A call that has come back; `blameless` when its failure says nothing about the row."""
 
     item: Item
@@ -101,7 +100,7 @@ class Aftermath:
             if outcome.halfway:
                 # The second half is no retry that may come to nothing.
                 self._backlog.retries.answered()
-            called = replace(item, attempts=item.attempts + 1)
+            called = msgspec.structs.replace(item, attempts=item.attempts + 1)
             self._backlog.again(called, backoff(max(self._tries.of(item), 1), outcome.retry_after))
         else:
             self._backlog.shut(item)

@@ -1,10 +1,9 @@
 """What was seen of one call. The engine decides from this alone what the item's next state is (`outcomes.py`)."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """Answered, without error at any level; `answer` is worth keeping (the id of what was created).
 
     `note` is what a person should know of it all the same.
@@ -14,15 +13,13 @@ class Accepted:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotSent:
+class NotSent(msgspec.Struct, frozen=True):
     """Not one byte of the request left: name not found, refused, TLS failed."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(msgspec.Struct, frozen=True):
     """Refused for now; `retry_after` is what the billing asks for, in seconds.
 
     `halfway` tells that a first call of the row has been answered, and that it is this which keeps the billing busy.
@@ -33,16 +30,14 @@ class Busy:
     halfway: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RowRefused:
+class RowRefused(msgspec.Struct, frozen=True):
     """Refused for good, because of the row; `recognised` tells a known error from one never seen before."""
 
     text: str
     recognised: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SystemRefused:
+class SystemRefused(msgspec.Struct, frozen=True):
     """Refused whatever the row: read-only, no licence, no rights. Nothing happened, and nothing will for any row.
 
     `passing` tells what is expected to end by itself, as a billing that is read-only while it is being backed up.
@@ -52,8 +47,7 @@ class SystemRefused:
     passing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """Sent, and nobody knows what came of it: time-out, reset, 5xx, redirect, unreadable answer."""
 
     text: str

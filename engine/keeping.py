@@ -8,10 +8,10 @@ the call is not seen, for the billing has no call that compares before it sets.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import anyio
+import msgspec
 import structlog
 
 from checkpoints.journal import Journal
@@ -61,4 +61,7 @@ class Keeping:
         payloads = await job.kept_now(items)
         if payloads:
             await self._journal.keep(payloads)
-        return [replace(item, payload=payloads[item.item_id]) if item.item_id in payloads else item for item in items]
+        return [
+            msgspec.structs.replace(item, payload=payloads[item.item_id]) if item.item_id in payloads else item
+            for item in items
+        ]

@@ -1,14 +1,14 @@
 """From evidence to outcome: the one place that decides what an item becomes (table: `docs/architecture.md`)."""
 
-from dataclasses import dataclass
 from typing import assert_never
+
+import msgspec
 
 from checkpoints.states import State
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The next state of an item.
 
     A pending one goes again, no sooner than `retry_after` seconds when the billing has asked for that. `unsent` marks
@@ -30,7 +30,7 @@ class Outcome:
     @property
     def answered(self) -> bool:
         """Whether the billing has worked on the row as it should."""
-        return self.halfway or self.state in {State.ACCEPTED, State.REJECTED}
+        return self.state is State.ACCEPTED or self.state is State.REJECTED or self.halfway
 
 
 def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table

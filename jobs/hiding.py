@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
+
 from billing.calls import SECRET_ARGUMENTS, is_secret
 from billing.concealing import PLACEHOLDER, SHORTEST, Concealer
 from checkpoints.records import Refusal
@@ -87,7 +89,7 @@ def without_words(evidence: Evidence) -> Evidence:
     if isinstance(evidence, Lost) and evidence.text.startswith(_SUCCESS):
         head = evidence.text.partition(" (")[0]
         return Lost(f"{head}; what it says is not shown, for a secret may be in it")
-    return replace(evidence, text=_concealed(evidence.text))
+    return msgspec.structs.replace(evidence, text=_concealed(evidence.text))
 
 
 def _concealed(text: str) -> str:

@@ -15,7 +15,6 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -154,10 +153,12 @@ async def unsealed(vault: Vault | None, call: Call) -> Call:
         raise SecretGone
     found = await anyio.to_thread.run_sync(vault.open, tokens)
     steps = tuple(
-        replace(step, arguments={name: _opened(value, found) for name, value in step.arguments.items()})
+        msgspec.structs.replace(
+            step, arguments={name: _opened(value, found) for name, value in step.arguments.items()}
+        )
         for step in call.steps
     )
-    return replace(call, steps=steps)
+    return msgspec.structs.replace(call, steps=steps)
 
 
 async def opened(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:

@@ -5,7 +5,6 @@ put in when the call is sent, for the run's name and the item's number are known
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeAlias
 
@@ -120,7 +119,9 @@ class Creations:
             return moved
         call = self._call(payload, run.name, item.number)
         evidence = _evidence(await self._services.client.send(call), payload, (run.name, item.number))
-        return replace(evidence, note=note_of(payload)) if isinstance(evidence, Accepted) else evidence
+        return (
+            msgspec.structs.replace(evidence, note=note_of(payload)) if isinstance(evidence, Accepted) else evidence
+        )
 
     @property
     def keeps(self) -> Keeps:

@@ -4,11 +4,11 @@ What a password was before is told by nobody, so none of it can be taken back; w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
+import msgspec
 
 from billing import exchange
 from billing.answers import objects
@@ -150,7 +150,9 @@ class MadeUpPasswords:
             self._cleared.discard(user)
         if not isinstance(made, Answered):
             evidence = _after_clearing(without_words(evidence_of(made)))
-            return replace(evidence, halfway=not is_cleared) if isinstance(evidence, Busy) else evidence
+            return (
+                msgspec.structs.replace(evidence, halfway=not is_cleared) if isinstance(evidence, Busy) else evidence
+            )
         account = _account(made, user)
         if account is None:
             # Not shown: a password may be somewhere in it.
@@ -310,4 +312,4 @@ def _after_clearing(evidence: Evidence) -> Evidence:
     """What was seen of the second request: it leaves an account without a password, and that is to be known."""
     if isinstance(evidence, Accepted):
         return evidence
-    return replace(evidence, text=f"{_CLEARED}: {evidence.text}")
+    return msgspec.structs.replace(evidence, text=f"{_CLEARED}: {evidence.text}")

@@ -3,10 +3,12 @@
 import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+
+import msgspec
 
 from checkpoints.errors import ForbiddenTransition
 from checkpoints.journal import Journal
@@ -273,11 +275,11 @@ class MemoryJournal(Journal):
     async def claim(self, item_ids: Sequence[int]) -> None:
         self._move([Change(item_id, State.SENDING) for item_id in item_ids])
         for item_id in item_ids:
-            self.kept[item_id] = replace(self.kept[item_id], attempts=self.kept[item_id].attempts + 1)
+            self.kept[item_id] = msgspec.structs.replace(self.kept[item_id], attempts=self.kept[item_id].attempts + 1)
 
     async def keep(self, payloads: Mapping[int, str]) -> None:
         for item_id, payload in payloads.items():
-            self.kept[item_id] = replace(self.kept[item_id], payload=payload)
+            self.kept[item_id] = msgspec.structs.replace(self.kept[item_id], payload=payload)
 
     async def record(self, changes: Sequence[Change]) -> None:
         self._move(changes)
@@ -309,6 +311,6 @@ class MemoryJournal(Journal):
                 raise ForbiddenTransition(f"{self.kept[change.item_id].state} to {change.state}")
         for change in changes:
             old = self.kept[change.item_id]
-            self.kept[change.item_id] = replace(
+            self.kept[change.item_id] = msgspec.structs.replace(
                 old, state=change.state, answer=change.answer or old.answer, message=change.message
             )

@@ -1,4 +1,4 @@
-from dataclasses import replace
+import msgspec
 
 from checkpoints.records import Item
 from checkpoints.states import State
@@ -50,7 +50,9 @@ def test_a_new_error_among_the_first_ten_is_an_alarm_that_says_what_where_and_ho
         "no such tariff. If it is only this row, `carbon-migrate resume k7m2q` goes on with the others; "
         "with --no-canary it does not begin with a few rows"
     )
-    assert "row 3 (subscriber 3)" in (alarm(canary, "no such tariff", replace(item(3), line=None)) or "")
+    assert "row 3 (subscriber 3)" in (
+        alarm(canary, "no such tariff", msgspec.structs.replace(item(3), line=None)) or ""
+    )
 
 
 def test_after_the_first_ten_an_error_is_one_among_others() -> None:
@@ -73,7 +75,7 @@ async def test_a_run_that_has_accepted_rows_needs_none() -> None:
 
 
 async def test_one_that_has_only_been_refused_begins_again_and_knows_the_errors() -> None:
-    rejected = replace(item(1, state=State.REJECTED), message="no such tariff 7")
+    rejected = msgspec.structs.replace(item(1, state=State.REJECTED), message="no such tariff 7")
     canary = await canary_of(A_RUN, MemoryJournal(rejected, item(2)), wanted=True)
     assert canary.rows == 1
     assert alarm(canary, "no such tariff 12") is None

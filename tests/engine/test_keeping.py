@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import anyio
+import msgspec
 import pytest
 
 from checkpoints.records import Item
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.virtual_clock
 
 def items(count: int) -> list[Item]:
     """Items that were frozen when there was "old"."""
-    return [replace(item(number), payload="old") for number in range(1, count + 1)]
+    return [msgspec.structs.replace(item(number), payload="old") for number in range(1, count + 1)]
 
 
 class Setting:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import anyio
+import msgspec
 import pytest
 
 from checkpoints.records import Change, Item
@@ -150,7 +151,7 @@ async def test_taken_up_again_the_run_goes_on_whatever_the_first_rows_met() -> N
 
 
 async def test_a_run_that_has_accepted_rows_begins_without_one() -> None:
-    kept = [replace(one, state=State.ACCEPTED) if one.number == 1 else one for one in items(30)]
+    kept = [msgspec.structs.replace(one, state=State.ACCEPTED) if one.number == 1 else one for one in items(30)]
     setting = await Setting(kept, replace(CAREFUL, in_flight=50), {"2": [REFUSED]}).go()
     assert setting.sent_at() == [(0.0, 29)]
     assert not setting.stop.requested
@@ -236,7 +237,7 @@ async def test_as_much_is_sent_as_the_limit_allows_and_no_kopeck_more(limit: str
 
 async def test_what_earlier_processes_have_sent_counts_and_what_they_have_not_does_not() -> None:
     states = {1: State.ACCEPTED, 2: State.APPLIED, 3: State.REJECTED, 4: State.SENDING, 5: State.MANUAL}
-    kept = [replace(one, state=states.get(one.number, State.PENDING)) for one in items(30)]
+    kept = [msgspec.structs.replace(one, state=states.get(one.number, State.PENDING)) for one in items(30)]
     setting = Setting(kept, replace(STEADY, settle=0.0, limit_money=Decimal("8.80")))
     setting.job.effects["4"] = 1
     await setting.go()

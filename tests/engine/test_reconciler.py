@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import anyio
+import msgspec
 import pytest
 
 from checkpoints.records import Item
@@ -42,7 +41,7 @@ class Setting:
 
 
 def unknown(number: int) -> Item:
-    return replace(item(number, state=State.UNKNOWN), message="time-out")
+    return msgspec.structs.replace(item(number, state=State.UNKNOWN), message="time-out")
 
 
 @pytest.mark.parametrize(

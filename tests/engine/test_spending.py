@@ -1,6 +1,6 @@
-from dataclasses import replace
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from checkpoints.states import State
@@ -64,7 +64,7 @@ async def test_as_many_go_as_keep_within_the_limit_to_the_kopeck() -> None:
 async def test_items_without_an_amount_cost_nothing() -> None:
     spending = Spending(lambda: Decimal(0))
     await spending.look(A_RUN, MemoryJournal())
-    assert spending.fitting([replace(item(1), amount=None)] * 5) == 5
+    assert spending.fitting([msgspec.structs.replace(item(1), amount=None)] * 5) == 5
 
 
 async def test_what_was_sent_without_a_limit_counts_when_there_is_one() -> None:

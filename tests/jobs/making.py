@@ -1,8 +1,10 @@
 """What the tests of the jobs do over and over: build a job, plan its rows, send them, and take them back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted
@@ -59,14 +61,14 @@ async def sent(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Item
     for item in items:
         evidence = await does.send(run, item)
         assert isinstance(evidence, Accepted), evidence
-        accepted.append(replace(item, answer=evidence.answer))
+        accepted.append(msgspec.structs.replace(item, answer=evidence.answer))
     return accepted
 
 
 async def kept_now(does: Keeping, items: Sequence[Item]) -> list[Item]:
     """The items with what their calls would overwrite now, as before they are sent."""
     payloads = await does.kept_now(items)
-    return [replace(one, payload=packed(payloads.get(one.item_id, payload_of(one)))) for one in items]
+    return [msgspec.structs.replace(one, payload=packed(payloads.get(one.item_id, payload_of(one)))) for one in items]
 
 
 async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Sighting]:

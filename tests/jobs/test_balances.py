@@ -3,6 +3,7 @@ from decimal import Decimal
 from pathlib import Path
 from unittest.mock import AsyncMock
 
+import msgspec
 import pytest
 
 from billing import exchange as seen
@@ -108,7 +109,7 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     assert evidence.note == note
     # Found by a look-up, the same is known of it.
     assert await sightings(effect, run, items[1:2]) == [Found(evidence.answer, note)]
-    done = [replace(items[1], answer=evidence.answer)]
+    done = [msgspec.structs.replace(items[1], answer=evidence.answer)]
     back = await undone(effect, done, way="opposite")
     await sent(back.effect, replace(run, name="u7u7u"), back.items(frozen))
     assert list(database.query("select balance from admin_accounts where id = 9002")) == [(7 * SCALE,)]

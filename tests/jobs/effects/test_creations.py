@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock
 
+import msgspec
 import pytest
 
 from billing import exchange as seen
@@ -267,7 +268,7 @@ async def test_a_value_that_differs_when_it_is_looked_for(
     text = "sent attribute_value да; the billing has attribute value 90001 with attribute_value нет"
     assert await sightings(job, run, items) == [Different(text)]
     assert await readings(job, run, items) == [Reading(None, text)]
-    changed = [replace(item, answer="90001") for item in items]
+    changed = [msgspec.structs.replace(item, answer="90001") for item in items]
     assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
 
 
@@ -374,7 +375,7 @@ async def test_what_the_billing_refuses_is_of_the_row(
     job = effect_of(services, CONNECT_SERVICE)
     first, second = await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n9002\n")
     await sent(job, run, [first])
-    twice = replace(first, number=7)
+    twice = msgspec.structs.replace(first, number=7)
     assert await job.send(run, twice) == RowRefused("Обещанный платеж уже подключен")
     await sent(job, run, [second])
     assert mock_billing.ledger.effects("UsersUsluga") == {9001: 1, 9002: 1}

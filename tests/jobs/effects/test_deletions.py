@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock
 
+import msgspec
 import pytest
 
 from billing import exchange as seen
@@ -167,7 +168,7 @@ async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
     )
     # What is gone is not what was there.
     assert await effect.kept_now(items) == {}
-    undo = await undone(effect, [replace(items[0], answer=evidence.answer)])
+    undo = await undone(effect, [msgspec.structs.replace(items[0], answer=evidence.answer)])
     await sent(undo.effect, undo_run, undo.items(frozen))
     (anew,) = new_rows(changes(before, whole(database)), CONNECTED)
     assert str(anew["NEXT_DATE"]) == "2031-02-03 00:00:00"

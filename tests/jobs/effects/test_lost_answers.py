@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from billing.client import BillingClient
@@ -57,7 +58,7 @@ async def in_the_end(does: Job | Effect, run: Run, item: Item, server: MockBilli
     assert changes(before, whole(database)) != {}
     (sighting,) = await sightings(does, run, [item])
     assert isinstance(sighting, Found), sighting
-    return replace(item, answer=sighting.answer)
+    return msgspec.structs.replace(item, answer=sighting.answer)
 
 
 @pytest.mark.parametrize(("kind", "text", "given", "how"), JOBS, ids=lambda one: getattr(one, "name", None))
@@ -112,7 +113,7 @@ async def test_an_answer_to_somebody_else_is_no_answer(
     mock_billing.faults.set(Plan((Fault(Kind.FOREIGN, times=1, requests=((9, None),)),)))
     await sent(other, run, await planned(other, frozen))
     job = job_of(services, kind, rows_of(tmp_path, text), **given)
-    items = [replace(one, number=7) for one in await planned(job, frozen)]
+    items = [msgspec.structs.replace(one, number=7) for one in await planned(job, frozen)]
     mock_billing.faults.set(Plan((Fault(Kind.FOREIGN, times=1),)))
     assert isinstance(await job.send(run, items[0]), Lost)
     assert [isinstance(one, Found) for one in await sightings(job, run, items)] == [True]

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from unittest.mock import AsyncMock
 
+import msgspec
 import pytest
 
 from billing import exchange as seen
@@ -276,5 +277,5 @@ async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(
         "changed since: an operation of 7.00 is no longer there",
     ]
     # One whose id a look-up has found is known.
-    known = [replace(one, answer="80001") for one in done[:1]]
+    known = [msgspec.structs.replace(one, answer="80001") for one in done[:1]]
     assert [one.skip_reason for one in (await undone(job, known, way="storno")).done.items] == [None]

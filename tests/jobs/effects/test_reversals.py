@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from unittest.mock import AsyncMock
 
+import msgspec
 import pytest
 
 from billing import exchange as seen
@@ -438,7 +439,7 @@ async def test_an_operation_whose_id_nobody_knows(
     services: Services, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
-    decided = [replace(item, answer=None) for item in items]
+    decided = [msgspec.structs.replace(item, answer=None) for item in items]
     assert (await taking_back(services, decided, way="storno")).refused == [
         "the id of its operation of 50.00 is not known: take it back by hand"
     ]

@@ -1,10 +1,11 @@
 """Every job that sets fields, on the mock billing: there and back again, the whole of its database compared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from billing.client import BillingClient
@@ -363,7 +364,7 @@ async def test_what_somebody_changed_between_plan_and_call_comes_back(
     items = await planned(job_of(services, case.kind, rows_of(tmp_path, case.rows)), frozen)
     change_first(case, execute)
     before = whole(database)
-    items = await kept_now(effect, [replace(one, attempts=0) for one in items])
+    items = await kept_now(effect, [msgspec.structs.replace(one, attempts=0) for one in items])
     notes = []
     for item in items:
         evidence = await effect.send(run, item)
@@ -373,11 +374,13 @@ async def test_what_somebody_changed_between_plan_and_call_comes_back(
     if case.kind is RECALCULATE:
         return
     # After another kill: what our own call has set is not what there was before.
-    done = await kept_now(effect, [replace(one, attempts=1) for one in items])
-    assert done == [replace(one, attempts=1) for one in items]
+    done = await kept_now(effect, [msgspec.structs.replace(one, attempts=1) for one in items])
+    assert done == [msgspec.structs.replace(one, attempts=1) for one in items]
     issued = await sightings(effect, run, done)
     done = [
-        replace(one, answer=seen.answer) for one, seen in zip(done, issued, strict=True) if isinstance(seen, Found)
+        msgspec.structs.replace(one, answer=seen.answer)
+        for one, seen in zip(done, issued, strict=True)
+        if isinstance(seen, Found)
     ]
     back = await undone(effect, done)
     await sent(back.effect, run, back.items(frozen))
@@ -393,7 +396,7 @@ async def test_an_undo_yields_to_what_somebody_changed_between_its_plan_and_its_
     job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
     back = await undone(effect_of(services, case.kind), await sent(job, run, await planned(job, frozen)))
     assert isinstance(back.effect, Fields)
-    items = [replace(one, attempts=0) for one in back.items(frozen)]
+    items = [msgspec.structs.replace(one, attempts=0) for one in back.items(frozen)]
     change_first(case, execute)
     before = whole(database)
     first, second = await kept_now(back.effect, items)
@@ -442,7 +445,7 @@ async def test_lost_answers(
         await _lost(job, run, item, mock_billing, Kind.RESET_AFTER)
         (sighting,) = await sightings(job, run, [item])
         assert isinstance(sighting, Found), sighting
-        found.append(replace(item, answer=sighting.answer))
+        found.append(msgspec.structs.replace(item, answer=sighting.answer))
     mock_billing.faults.set(Plan(()))
     assert meets(changes(before, whole(database)), case)
     if case.kind is RECALCULATE:
