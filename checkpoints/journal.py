@@ -262,10 +262,7 @@ class Journal:
 
     async def find(self, run: Run, word: str) -> list[Item]:
         """The items of that business key, label or number."""
-        found = await self._read(
-            lambda db: db.execute(statement("find_items"), {"run_id": run.run_id, "word": word}).fetchall()
-        )
-        return [rows.to_item(row) for row in found]
+        return await self._items("find_items", run_id=run.run_id, word=word)
 
     async def find_refusal(
         self, run: Run, *, refusal_id: int | None = None, line: int | None = None
@@ -286,14 +283,8 @@ class Journal:
 
     async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` items in one of `states` whose number is greater than `after`, by number."""
-        wanted = {
-            "run_id": run.run_id,
-            "after": after,
-            "states": msgspec.json.encode(sorted(states)).decode(),
-            "size": size,
-        }
-        found = await self._read(lambda db: db.execute(statement("items"), wanted).fetchall())
-        return [rows.to_item(row) for row in found]
+        wanted = msgspec.json.encode(sorted(states)).decode()
+        return await self._items("items", run_id=run.run_id, after=after, states=wanted, size=size)
 
     async def compare(self, old: Run, new: Run, *, size: int = 20, plain: Callable[[str], str] = str) -> Comparison:
         """How the lists of two runs differ; `size` bounds the examples, and of payloads their `plain` is compared."""
@@ -315,9 +306,7 @@ class Journal:
 
     async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` accepted items behind number `after` whose effect stands: it was not taken back."""
-        wanted = {"run_id": run.run_id, "after": after, "size": size}
-        found = await self._read(lambda db: db.execute(statement("in_effect"), wanted).fetchall())
-        return [rows.to_item(row) for row in found]
+        return await self._items("in_effect", run_id=run.run_id, after=after, size=size)
 
     async def taken_back(self, run: Run) -> bool:
         """Whether anything of the run was taken back, and not restored since."""
@@ -326,9 +315,8 @@ class Journal:
 
     async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
         """The items of these lanes whose call was accepted, in the order in which they went."""
-        wanted = {"run_id": run.run_id, "lanes": msgspec.json.encode(sorted(lanes)).decode()}
-        found = await self._read(lambda db: db.execute(statement("lane_mates"), wanted).fetchall())
-        return [rows.to_item(row) for row in found]
+        wanted = msgspec.json.encode(sorted(lanes)).decode()
+        return await self._items("lane_mates", run_id=run.run_id, lanes=wanted)
 
     async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
         """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""
@@ -385,6 +373,9 @@ class Journal:
             lambda db: db.execute(statement("shared_lanes"), {"run_id": run.run_id}).fetchone()
         )
         return Shared(lanes, items, Decimal(amount))
+
+    async def _items(self, name: str, **wanted: object) -> list[Item]:
+        return await self._read(lambda db: rows.to_items(db.execute(statement(name), wanted).fetchone()[0]))
 
     async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         def guarded() -> Result:

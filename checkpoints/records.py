@@ -130,8 +130,11 @@ class Page:
     cursor: str | None
 
 
-class Item(msgspec.Struct, frozen=True):
-    """A frozen item. `number` counts from 1 within its run; `message` is the error or the reason it was skipped."""
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """A frozen item, its fields in the order of `items.sql` and its like.
+
+    `number` counts from 1 within its run; `message` is the error or the reason it was skipped.
+    """
 
     item_id: int
     number: int

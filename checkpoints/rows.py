@@ -11,6 +11,7 @@ from checkpoints.records import Change, Command, Item, NewItem, NewRun, Reason, 
 from checkpoints.states import State
 
 _encode = msgspec.json.Encoder().encode
+_items = msgspec.json.Decoder(list[Item]).decode
 _cells = msgspec.json.Decoder(tuple[str, ...]).decode
 _texts = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -104,24 +105,9 @@ def to_command(row: Sequence[Any]) -> Command:
     return Command(who, command, answer, datetime.fromisoformat(given_at))
 
 
-def to_item(row: Sequence[Any]) -> Item:
-    """A row of `items.sql`."""
-    return Item(
-        item_id=row[0],
-        number=row[1],
-        key=row[2],
-        label=row[3],
-        lane=row[4],
-        payload=row[5],
-        amount=_amount(row[6]),
-        line=row[7],
-        row=_cells(row[8]),
-        state=State(row[9]),
-        attempts=row[10],
-        answer=row[11],
-        message=row[12],
-        changed_at=row[13],
-    )
+def to_items(page: str) -> list[Item]:
+    """What `items.sql` and its like have found."""
+    return _items(page)
 
 
 def to_twin(row: Sequence[Any]) -> Twin:

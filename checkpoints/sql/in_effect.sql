@@ -1,6 +1,11 @@
 -- The accepted items of a run whose effect stands: none has taken it back, or what took it back was taken back itself.
-select item_id, number, key, label, lane, payload, amount, line, row, state, attempts, answer, message, changed_at
-from items
-where run_id = :run_id and number > :after and state in ('accepted', 'applied') and taken_back = 0
-order by number
-limit :size
+select json_group_array(json_array(
+    item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer, message, changed_at
+))
+from (
+    select *
+    from items
+    where run_id = :run_id and number > :after and state in ('accepted', 'applied') and taken_back = 0
+    order by number
+    limit :size
+)
