@@ -94,7 +94,8 @@ CHAPTERS: Final = (
     Chapter(
         "intake",
         "Out of Firebird into the journal",
-        "The embedded engine, pages of 1,000 rows by key.",
+        "The embedded engine, a select as an operator types it, read along its key in pages of 1,000 rows, each row "
+        "as the texts of its cells.",
         intake.measure,
     ),
 )
