@@ -93,21 +93,6 @@ def get(model: str, key: Mapping[str, object], /, *steps: Step) -> Call:
     return Call(model, (Step("objects.get", key), *steps))
 
 
-def get_set_save(
-    model: str,
-    key: Mapping[str, object],
-    values: Mapping[str, object],
-    /,
-    *,
-    save: Mapping[str, object] = NOTHING,
-) -> Call:
-    """Find an object, assign values, and save it with the billing's own logic: one request [S].
-
-    `save` holds arguments of the saving, as {"allow_set_none_manager": True} [S]. Can be repeated.
-    """
-    return get(model, key, Step("set", values), Step("save", save))
-
-
 def filter_(model: str, criteria: Mapping[str, object] = NOTHING, /, *fields: str) -> Call:
     """All objects that meet the criteria, which are Django's: exact, `a__b`, `__range` [D]."""
     return Call(model, (Step("objects.filter", criteria),), fields)

@@ -57,11 +57,6 @@ class Holds:
             return self._holds[PAUSED].why
         return next((hold.why for hold in self._holds.values()), None)
 
-    def why_of(self, who: str) -> str:
-        """The reason of one that holds, "" when it does not."""
-        hold = self._holds.get(who)
-        return hold.why if hold else ""
-
     @property
     def seconds(self) -> dict[str, float]:
         """How long each has held until now; two that held at one time count both."""

@@ -18,10 +18,10 @@ from billing.calls import (
     encode,
     filter_,
     get,
-    get_set_save,
     secrets_of,
     version,
 )
+from tests.billing.saving import get_set_save
 
 
 def form(call: Call, **extra: str) -> dict[str, str]:

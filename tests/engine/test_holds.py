@@ -27,7 +27,6 @@ async def test_the_first_reason_is_told_until_it_is_lifted_and_a_persons_comes_b
     assert holds.why == "it is full"
     assert "disk" in holds
     assert "hours" not in holds
-    assert (holds.why_of("disk"), holds.why_of("hours")) == ("it is full", "")
 
 
 async def test_each_counts_its_own_time_also_while_it_still_holds() -> None:

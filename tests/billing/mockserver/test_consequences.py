@@ -2,11 +2,12 @@
 
 import pytest
 
-from billing.calls import Step, create, filter_, get, get_set_save
+from billing.calls import Step, create, filter_, get
 from billing.client import BillingClient
 from billing.exchange import Answered, Refused
 from billing.mockserver.server import MockBilling
 from tests.billing.mockserver.calling import after_each_other, payment, rows, session_of, storno
+from tests.billing.saving import get_set_save
 
 
 def _balances(server: MockBilling) -> list[tuple[object, ...]]:

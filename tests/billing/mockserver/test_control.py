@@ -9,10 +9,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from billing.calls import Call, create, get_set_save
+from billing.calls import Call, create
 from billing.client import BillingClient, ClientSettings
 from billing.exchange import Answered, Busy, Lost
 from billing.mockserver.server import MockBilling, running
+from tests.billing.saving import get_set_save
 
 MODEL = "FinanceOperations"
 

@@ -12,13 +12,14 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.calls import Call, Step, create, filter_, get, get_set_save, version
+from billing.calls import Call, Step, create, filter_, get, version
 from billing.client import BillingClient, ClientSettings
 from billing.errors import BillingAway
 from billing.mockserver.differ import Difference, Tally, diff, differences, read_only
 from billing.mockserver.server import MockBilling
 from billing.recorder import open_recorder
 from billing.recording import Recorded
+from tests.billing.saving import get_set_save
 from tests.billing.scripted_server import Scripted, answer, scripted
 
 READS = (

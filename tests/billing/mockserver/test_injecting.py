@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from billing.answers import created_id
-from billing.calls import Call, Step, create, encode, filter_, get_set_save, version
+from billing.calls import Call, Step, create, encode, filter_, version
 from billing.client import BillingClient, ClientSettings
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
 from billing.mockserver.plan import read_plan
 from billing.mockserver.server import MockBilling, running
 from tests.billing.mockserver.waiting import until
+from tests.billing.saving import get_set_save
 
 MODEL = "FinanceOperations"
 CABINET = Call("Users", (Step("web_cabinet.get_usluga_list", {"suid": "1"}),))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing.calls import Call, Step, create, filter_, get, get_set_save
+from billing.calls import Call, Step, create, filter_, get
 from billing.client import BillingClient
 from billing.exchange import Answered
 from billing.mockserver.server import MockBilling
@@ -21,6 +21,7 @@ from tests.billing.mockserver.calling import (
     session_of,
     with_suid,
 )
+from tests.billing.saving import get_set_save
 
 SCALE = 10**10
 ACCOUNT = -1

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from billing.calls import Call, Step, create, filter_, get, get_set_save
+from billing.calls import Call, Step, create, filter_, get
 from billing.client import BillingClient
 from billing.exchange import Refused, SystemRefused
 from billing.mockserver.server import MockBilling
 from tests.billing.mockserver.calling import Next, after_each_other, month, payment, session_of
+from tests.billing.saving import get_set_save
 
 SERVICE = {"abonent_id": 1392, "usluga_id": 240, "manager_id": 33}
 

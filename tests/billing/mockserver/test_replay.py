@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from billing.calls import Call, Step, create, filter_, get, get_set_save, version
+from billing.calls import Call, Step, create, filter_, get, version
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.exchange import Answered, Busy, Exchange, Lost, Refused, SystemRefused
 from billing.mockserver.matching import request_of
@@ -22,6 +22,7 @@ from billing.mockserver.replay import Replay, Report, replaying, serve_replay
 from billing.mockserver.server import MockBilling
 from billing.recorder import open_recorder
 from billing.recording import NotARecording, Recording
+from tests.billing.saving import get_set_save
 from tests.billing.scripted_server import answer, close, half, reset, scripted
 
 READ = filter_("Users", {"id": 1}, "login")

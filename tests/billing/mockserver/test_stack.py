@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from billing.answers import created_id
-from billing.calls import Call, Step, create, filter_, get, get_set_save
+from billing.calls import Call, Step, create, filter_, get
 from billing.client import BillingClient, ClientSettings
 from billing.database import Database, Dsn
 from billing.exchange import Answered, Busy, Exchange, Refused
@@ -22,6 +22,7 @@ from billing.mockserver.ledger import Ledger
 from billing.mockserver.server import MockBilling, running
 from billing.stacks import Stacks, depth, waiting_for
 from tests.billing.mockserver.waiting import until
+from tests.billing.saving import get_set_save
 
 MODEL = "FinanceOperations"
 NEVER = 0.0001

@@ -1,0 +1,12 @@
+"""The vendor's commonest chain, get → set → save, written in one go."""
+
+from collections.abc import Mapping
+
+from billing.calls import NOTHING, Call, Step, get
+
+
+def get_set_save(
+    model: str, key: Mapping[str, object], values: Mapping[str, object], /, *, save: Mapping[str, object] = NOTHING
+) -> Call:
+    """Find an object, assign values, and save it. `save` holds arguments of the saving."""
+    return get(model, key, Step("set", values), Step("save", save))
