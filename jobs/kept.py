@@ -34,9 +34,18 @@ def changed_meanwhile(payload: Payload) -> str | None:
 
 
 def note_of(payload: Payload) -> str | None:
-    """What a person should know of an item that was accepted."""
+    """What a person should know of an item that was accepted.
+
+    Whether it was a row of the run that had changed it, nobody asks here: that would be a question to the journal a
+    call. So where rows of one run may share a place, the note says what an undo does either way.
+    """
     changed = changed_meanwhile(payload)
-    return f"changed between plan and call: {changed}; an undo brings the latter back" if changed else None
+    if changed is None:
+        return None
+    either_way = (
+        ", or what was there before the run, if an earlier row of it had set the latter" if _shared(payload) else ""
+    )
+    return f"changed between plan and call: {changed}; an undo brings the latter back{either_way}"
 
 
 def before_the_run(payload: Payload, earlier: Sequence[Payload]) -> Values:
@@ -54,10 +63,13 @@ def before_the_run(payload: Payload, earlier: Sequence[Payload]) -> Values:
 
 def _place(payload: Payload) -> tuple[str, ...]:
     """What tells places apart that lie in one lane."""
-    if _may_set_balance(payload) or "account_id_abonents" in payload.key:
-        # The lane is that of the account, and the account is the place.
-        return (payload.model,)
-    return (payload.model, *payload.key.values())
+    # The lane is that of the account: where the account is the place, it needs no name.
+    return (payload.model,) if _shared(payload) else (payload.model, *payload.key.values())
+
+
+def _shared(payload: Payload) -> bool:
+    """Whether two rows of a run may write to its place: it is the account, and two subscribers may have one."""
+    return _may_set_balance(payload) or "account_id_abonents" in payload.key
 
 
 def _may_set_balance(payload: Payload) -> bool:

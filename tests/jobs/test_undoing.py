@@ -62,7 +62,7 @@ async def carried_out(
         item = await keeping.at_call(pending)
         evidence = await job.send(run, item)
         assert isinstance(evidence, Accepted), evidence
-        await journal.record([Change(item.item_id, State.ACCEPTED, answer=evidence.answer)])
+        await journal.record([Change(item.item_id, State.ACCEPTED, answer=evidence.answer, message=evidence.note)])
     return await journal.run(run.name)
 
 
@@ -171,6 +171,13 @@ async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan
         assert changes(second if turn % 2 else first, whole(database)) == {}, turn
 
 
+def changed(then: str) -> str:
+    return (
+        f"changed between plan and call: it was limit_warning -120, and then limit_warning {then}; an undo brings "
+        "the latter back, or what was there before the run, if an earlier row of it had set the latter"
+    )
+
+
 @pytest.mark.parametrize("meant", ["", "update admin_accounts set limit_warning = -5550000000000 where id = 9001"])
 async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_first(
     both: Services, database: Database, journal: Journal, tmp_path: Path, execute: Execute, meant: str
@@ -185,8 +192,15 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
         first.update(whole(database))
 
     run = await done(both, journal, "tariff-threshold", rows, meanwhile=meanwhile)
-    ids = {item.key: payload_of(item).was for item in await journal.items(run, {State.ACCEPTED})}
-    assert ids["9008"] == {"limit_warning": "-5"}
+    sent = {item.key: item for item in await journal.items(run, {State.ACCEPTED})}
+    assert payload_of(sent["9008"]).was == {"limit_warning": "-5"}
+    # What somebody meant is brought back, what the first row has set is not: the note is true of both.
+    notes = {key: item.message for key, item in sent.items()}
+    assert notes == {
+        "9001": changed("-555") if meant else None,
+        "9002": None,
+        "9008": changed("-5"),
+    }
     back = await undone(both, journal, run)
     assert changes(first, whole(database)) == {}
     assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
