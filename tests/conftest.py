@@ -46,6 +46,13 @@ def billing_file(billing_template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def database(billing_file: Path) -> Iterator[Database]:
+    """A reader of `billing_file`."""
+    with Database(Dsn(str(billing_file))) as database:
+        yield database
+
+
+@pytest.fixture
 async def mock_billing(billing_file: Path) -> AsyncIterator[MockBilling]:
     """A mock billing over `billing_file`, at `url`, with its `ledger`."""
     async with running(billing_file) as server:

@@ -1,11 +1,16 @@
-"""Which clock a test of the engine runs on: `pytestmark = pytest.mark.virtual_clock` asks for the jumping one."""
+"""Which clock a test of the engine runs on: `pytestmark = pytest.mark.virtual_clock` asks for the jumping one.
+
+On the real one `no_waiting` lets what failed go again at once, and `journal` is one on the disk.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 
+from checkpoints.journal import Journal, open_journal
 from tests.virtual_clock import VirtualClockLoop
 
 
@@ -33,3 +38,19 @@ def one_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
             return real()
 
     monkeypatch.setattr(time, "monotonic", monotonic)
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed may go again at once."""
+
+    def at_once(_failures: int, _retry_after: float | None = None) -> float:
+        return 0.0
+
+    monkeypatch.setattr("engine.aftermath.backoff", at_once)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path / "journal.db") as opened:
+        yield opened

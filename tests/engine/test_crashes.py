@@ -23,6 +23,8 @@ from engine.steering import Steering
 from engine.stop import Stop
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, rows
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 ROWS = 30
 LANES = 9
 SEEDS = 60
@@ -132,14 +134,6 @@ async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable
         between()
     assert await live(path, run.name, job, Bomb(10**9, cancels=False))
     return MOST_LIVES
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    def at_once(_failures: int, _retry_after: float | None = None) -> float:
-        return 0.0
-
-    monkeypatch.setattr("engine.aftermath.backoff", at_once)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

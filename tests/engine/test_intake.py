@@ -1,11 +1,9 @@
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Change, NewItem, NewRun, Refusal, Run, Twin
 from checkpoints.states import State
 from engine.errors import InputRefused
@@ -175,12 +173,6 @@ def test_an_earlier_run_and_this_input_are_both_looked_at() -> None:
 
 
 # ---- the whole of it, into a journal -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(tmp_path / "journal.db") as opened:
-        yield opened
 
 
 async def new_run(journal: Journal, *, target: str = "http://billing") -> Run:

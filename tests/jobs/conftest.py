@@ -35,12 +35,6 @@ WITH_THRESHOLD = 9001
 
 
 @pytest.fixture
-def database(billing_file: Path) -> Iterator[Database]:
-    with Database(Dsn(str(billing_file))) as database:
-        yield database
-
-
-@pytest.fixture
 def execute(billing_file: Path) -> Iterator[Execute]:
     """Runs a statement with its values on the billing's file, behind the billing's back."""
     connection = attach(Dsn(str(billing_file)))

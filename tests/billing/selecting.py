@@ -1,0 +1,32 @@
+"""What the tests of selects do over and over: read one, and take its cells."""
+
+from collections.abc import Mapping
+
+from billing.database import Database
+from billing.select_cells import Fault, SelectedRow
+from billing.select_rows import Reading, reading
+from billing.selects import select_of
+from billing.statements import Value
+
+
+def read(
+    database: Database, text: str, values: Mapping[str, Value] | None = None, names: tuple[str, ...] = ()
+) -> Reading:
+    return reading(database, select_of(text), values or {}, names)
+
+
+def rows_of(database: Database, text: str, values: Mapping[str, Value] | None = None) -> list[SelectedRow]:
+    names = tuple(f"column{number}" for number in range(1, len(database.describe(text, values).columns) + 1))
+    return [row for page in read(database, text, values, names).pages() for row in page.rows]
+
+
+def cells_of(database: Database, text: str, values: Mapping[str, Value] | None = None) -> tuple[str, ...]:
+    (row,) = rows_of(database, text, values)
+    assert row.fault is None
+    return row.cells
+
+
+def fault_of(database: Database, text: str) -> Fault:
+    (row,) = rows_of(database, text)
+    assert row.fault is not None
+    return row.fault
