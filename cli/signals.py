@@ -64,7 +64,9 @@ class Interrupts:
                 self._preparing.cancel()
             else:
                 waiting = self.in_flight()
-                self._screen.insist(f"[yellow]{why}: finishing {waiting} in flight; press again to stop at once[/]")
+                # Of what is being looked up, nothing need be finished.
+                told = f"finishing {waiting} in flight" if waiting else "nothing is in flight, stopping"
+                self._screen.insist(f"[yellow]{why}: {told}; press again to stop at once[/]")
         elif self._preparing or self._sending:
             scope = self._preparing or self._sending
             if scope:

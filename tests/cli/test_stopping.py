@@ -50,6 +50,27 @@ async def test_the_second_signal_stops_at_once(place: Place) -> None:
     assert (found.rows, found.sum, found.most_for_one) == (20, balances.sum, 1)
 
 
+async def test_a_signal_while_rows_in_doubt_wait_to_be_looked_up_leaves_them_in_doubt(place: Place) -> None:
+    place.billing.latency = 0.5
+    balances = place.balances(20)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as run:
+        await place.traffic.reaches(1)
+        run.signal(signal.SIGKILL)
+        await run.ended()
+    place.billing.latency = 0.0
+    async with place.cli.started("resume", "--json") as resumed:
+        await resumed.said("in doubt: looking them up in 30 s")
+        resumed.signal(signal.SIGINT)
+        ended = await resumed.ended()
+    assert ended.exit == ended.closing["exit"] == 130
+    assert "Ctrl-C: nothing is in flight, stopping" in ended.words
+    assert ended.closing["stopped"] == "interrupted (Ctrl-C)"
+    assert ended.closing["states"].keys() == {"unknown", "pending"}
+    assert ended.closing["calls"] == 0
+    assert (await place.cli("resume", "--json", "--settle", "0.2")).closing["states"] == {"accepted": 20}
+    assert (await place.found()).most_for_one == 1
+
+
 async def test_a_second_runner_is_refused_with_the_name_of_the_first(place: Place) -> None:
     place.billing.latency = 0.2
     balances = place.balances(ROWS)
