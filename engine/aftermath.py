@@ -105,9 +105,9 @@ class Aftermath:
         else:
             self._backlog.shut(item)
         if not has_tries_left:
-            self._went_wrong(item, outcome)
+            self._went_wrong(item, outcome, tries=self._tries.most)
 
-    def _went_wrong(self, item: Item, outcome: Outcome) -> None:
+    def _went_wrong(self, item: Item, outcome: Outcome, *, tries: int | None = None) -> None:
         """A row was refused, or is out of tries: that may be one too many."""
         self._errors.add(wrong=True)
         limit = self._steering.policy.stop_after_errors
@@ -117,5 +117,5 @@ class Aftermath:
                 f"{spent} (--stop-after-errors {limit}). Look at them with "
                 f"`carbon-migrate export {self._run.name} --state rejected`; `carbon-migrate resume` goes on",
             )
-        if alarm := self.canary.alarm(item, outcome.message or "", self._run.name):
+        if alarm := self.canary.alarm(item, outcome.message or "", self._run.name, tries=tries):
             self._stop.request(StopKind.BUDGET, alarm)

@@ -46,14 +46,24 @@ class Canary:
         self._answered += 1
         self._watched -= 1
 
-    def alarm(self, item: Item, error: str, run_name: str) -> str | None:
-        """Why the run should stop: `item` has met an error, one of the first and a new one. None when it is not."""
+    def alarm(self, item: Item, error: str, run_name: str, *, tries: int | None = None) -> str | None:
+        """Why the run should stop: `item` has met an error, one of the first and a new one. None when it is not.
+
+        `tries` is how often it was tried, where the row was not refused but left for another time.
+        """
         if self._watched < 0 or not self._left or kind_of(error) in self._known:
             return None
         where = f"row {item.number}" + (f", line {item.line}" if item.line else "")
+        resume = f"`carbon-migrate resume {run_name}`"
+        if tries is not None:
+            return (
+                f"one of the first {WATCHED} rows was tried {tries} times in vain and is left for another time: "
+                f"{where} ({item.label}): {error}. {resume} tries it again; with --no-canary the others do not wait "
+                "for it"
+            )
         return (
             f"one of the first {WATCHED} rows met an error that this run has not met before: {where} ({item.label}): "
-            f"{error}. If it is only this row, `carbon-migrate resume {run_name}` goes on with the others; "
+            f"{error}. If it is only this row, {resume} goes on with the others; "
             "with --no-canary it does not begin with a few rows"
         )
 

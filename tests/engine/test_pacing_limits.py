@@ -96,11 +96,20 @@ async def test_a_first_row_that_finds_the_billing_busy_is_tried_again_and_no_err
     assert setting.counts() == {State.ACCEPTED: 30}
 
 
-async def test_a_first_row_that_runs_out_of_tries_is_an_error() -> None:
-    setting = await Setting(items(30), replace(CAREFUL, tries=3), {"1": [Call(Busy("locked"))] * 3}).go()
+async def test_a_first_row_that_runs_out_of_tries_is_an_error_and_what_then_is_said_of_resume_is_true() -> None:
+    busy = {"1": [Call(Busy("locked"))] * 10}
+    setting = await Setting(items(30), replace(CAREFUL, tries=3), busy).go()
     assert setting.stop.kind is StopKind.BUDGET
-    assert "locked" in setting.stop.reason
+    assert setting.stop.reason == (
+        "one of the first 10 rows was tried 3 times in vain and is left for another time: row 1, line 2 "
+        "(subscriber 1): locked. `carbon-migrate resume k7m2q` tries it again; with --no-canary the others do not "
+        "wait for it"
+    )
     assert len(setting.sent) == 3
+    again = await Setting(setting.journal, replace(CAREFUL, tries=3), busy).go()
+    assert [key for _, key in again.sent] == ["1"] * 3
+    others = await Setting(setting.journal, replace(STEADY, tries=3), busy).go()
+    assert others.counts() == {State.ACCEPTED: 29, State.PENDING: 1}
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------
