@@ -1,11 +1,12 @@
 """The answers of a run that reads, as a file or, the first of them, on the screen.
 
 A row of the input becomes as many rows as objects were answered to it, one where none were. The columns are the
-input's own, and then the fields of all answers: they are found by reading the answers once before.
+input's own, and then the fields of all answers: they are found by reading the answers once before. Where cells are
+defused, the run's name stands behind them, for the file to be known when it comes back as an input.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,8 +28,9 @@ from cli.names import PROGRAM
 from cli.screen import Screen
 from cli.sessions import open_existing
 from cli.settings import Settings
-from cli.tables import CsvTable, Row, as_text, suffix_of, table_at
+from cli.tables import CsvTable, Row, as_text, is_defused, suffix_of, table_at
 from cli.texts import count, plain, rows, shown
+from engine.sources.exported import RUN, named
 from jobs.answers import Flat, unpacked
 from jobs.call import CALL, template_of
 from jobs.catalogue import JOBS
@@ -91,6 +93,8 @@ async def export(name: str, target: Target, settings: Settings, screen: Screen) 
 async def write(run: Run, journal: Journal, target: Target) -> int:
     """Write what has been answered until now; how many rows. Raises `CommandRefused` and `JournalError`."""
     layout = await _layout(run, journal)
+    if target.path == STDOUT or is_defused(target.path):
+        layout = replace(layout, names=(*layout.names, named(RUN, layout.names)), mark=(run.name,))
     pages = _pages(run, journal, layout)
     if target.path == STDOUT:
         async with written_to(target) as sheet:
@@ -124,12 +128,16 @@ async def first_rows(run: Run, journal: Journal) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The columns of the file: how many are the input's, the fields behind them, their names; and how many rows."""
+    """The columns of the file: how many are the input's, the fields behind them, their names; and how many rows.
+
+    `mark` is what each row has behind them.
+    """
 
     width: int
     fields: tuple[str, ...]
     names: tuple[str, ...]
     rows: int
+    mark: tuple[str, ...] = ()
 
 
 async def _layout(run: Run, journal: Journal) -> _Layout:
@@ -164,7 +172,7 @@ async def _pages(run: Run, journal: Journal, layout: _Layout) -> AsyncIterator[l
 def _rows(item: Item, layout: _Layout) -> Iterator[Row]:
     cells = [*item.row[: layout.width], *[""] * (layout.width - len(item.row))]
     for one in _objects(item):
-        yield [*cells, *(one.get(field) for field in layout.fields)]
+        yield [*cells, *(one.get(field) for field in layout.fields), *layout.mark]
 
 
 def _objects(item: Item) -> list[Flat]:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import chain, count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TextIO
@@ -25,7 +24,7 @@ from cli.screen import Screen
 from cli.sessions import open_existing
 from cli.settings import Settings
 from cli.texts import plain, rows, shown
-from engine.sources.exported import COLUMNS, harmless
+from engine.sources.exported import COLUMNS, harmless, named
 
 REFUSED: Final = "refused"
 CHOICES: Final = ", ".join([*State, REFUSED, "answers"])
@@ -127,11 +126,7 @@ async def refused_pages(run: Run, journal: Journal) -> AsyncIterator[list[list[s
 
 def columns_of(run: Run) -> tuple[str, ...]:
     """`COLUMNS` as they stand behind the run's own: one that the input has itself gets a number."""
-    taken = {name.strip().casefold() for name in run.header}
-    return tuple(
-        next(free for free in chain((name,), (f"{name}_{number}" for number in count(2))) if free not in taken)
-        for name in COLUMNS
-    )
+    return tuple(named(column, run.header) for column in COLUMNS)
 
 
 def of_item(item: Item, run: Run) -> list[str]:

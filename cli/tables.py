@@ -113,6 +113,11 @@ def suffix_of(path: Path) -> str:
     return suffix
 
 
+def is_defused(path: Path) -> bool:
+    """Whether cells of a table there are defused: of a CSV alone, for in no other file a text can be a formula."""
+    return suffix_of(path) == ".csv"
+
+
 def as_text(cell: Cell) -> str:
     """A cell as text; nothing where there is nothing."""
     match cell:

@@ -1,12 +1,13 @@
 """Files that an export has written, as they come back: cells that a spreadsheet would run were defused in them.
 
 Both halves stand here, the apostrophe and its taking away, for one to be the other's undoing. A file is known as one
-of these by the columns that an export puts behind the input's own; whoever takes them out takes the file as it is.
+of these by the columns that an export puts behind all others; whoever takes them out takes the file as it is.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import Final
 
 from checkpoints.records import Refusal
@@ -20,6 +21,9 @@ COLUMNS: Final = (ROW, LINE, "carbon_state", "carbon_answer", "carbon_message")
 The first has run and number, as `k7m2q/12`; of a refused row, which has no number, `k7m2q/r5`.
 """
 
+RUN: Final = "carbon_run"
+"""What stands behind all other columns of a file of answers whose cells are defused: which run was answered."""
+
 _NUMBERED: Final = re.compile(r"_\d+\Z")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER: Final = re.compile(r"[+-]?\d[\d \u00a0\u202f]*([.,]\d+)?")
@@ -28,7 +32,13 @@ _NUMBER: Final = re.compile(r"[+-]?\d[\d \u00a0\u202f]*([.,]\d+)?")
 def is_of_export(name: str) -> bool:
     """Whether a column is one that an export adds; where the input had one of that name, it got a number."""
     plain = name.strip().casefold()
-    return plain in COLUMNS or _NUMBERED.sub("", plain) in COLUMNS
+    return not {plain, _NUMBERED.sub("", plain)}.isdisjoint((*COLUMNS, RUN))
+
+
+def named(column: str, taken: Collection[str]) -> str:
+    """What one of our columns is called beside those that are `taken`: where one has its name, it gets a number."""
+    names = {name.strip().casefold() for name in taken}
+    return next(free for free in chain((column,), (f"{column}_{number}" for number in count(2))) if free not in names)
 
 
 def harmless(cell: str) -> str:

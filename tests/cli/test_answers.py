@@ -16,10 +16,13 @@ from cli import answers
 from cli.ending import wind_up
 from cli.errors import CommandRefused
 from cli.exporting import Target
+from cli.tables import KINDS
+from engine.sources.opening import Layout, open_input
 from jobs.answers import Flat, packed
 from jobs.recipes.readings import READINGS
 from tests.cli.conftest import Place, Typed
 from tests.cli.flows import Flow, all_of, flow
+from tests.engine.sources.reading import cells_of
 
 
 async def run_of(
@@ -42,9 +45,13 @@ async def run_of(
     return run
 
 
-async def written(path: Path, header: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], list[Flat]]]) -> int:
+async def written(
+    path: Path, header: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], list[Flat]]]
+) -> tuple[int, str]:
+    """How many rows, and of which run."""
     async with open_journal(path.with_name("journal")) as journal:
-        return await answers.write(await run_of(journal, header, rows), journal, Target(path))
+        run = await run_of(journal, header, rows)
+        return await answers.write(run, journal, Target(path)), run.name
 
 
 def lines(path: Path) -> list[list[str]]:
@@ -59,20 +66,40 @@ async def test_columns_are_the_input_s_and_all_fields_of_the_answers(tmp_path: P
         (("10.0.0.2",), []),
         (("10.0.0.3", "z"), [{"IP": "10.0.0.3", "answer_ip": 1}]),
     ]
-    assert await written(path, ("ip", "note"), rows) == 4
+    number, run = await written(path, ("ip", "note"), rows)
+    assert number == 4
     assert lines(path) == [
-        ["ip", "note", "login", "abonent__name", "answer_IP", "answer_answer_ip"],
-        ["10.0.0.1", "'=x", "a", "", "", ""],
-        ["10.0.0.1", "'=x", "b", "Иванов", "", ""],
-        ["10.0.0.2", "", "", "", "", ""],
-        ["10.0.0.3", "z", "", "", "10.0.0.3", "1"],
+        ["ip", "note", "login", "abonent__name", "answer_IP", "answer_answer_ip", "carbon_run"],
+        ["10.0.0.1", "'=x", "a", "", "", "", run],
+        ["10.0.0.1", "'=x", "b", "Иванов", "", "", run],
+        ["10.0.0.2", "", "", "", "", "", run],
+        ["10.0.0.3", "z", "", "", "10.0.0.3", "1", run],
     ]
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+async def test_answers_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    rows: list[tuple[tuple[str, ...], list[Flat]]] = [
+        (("1", "=x"), [{"login": "-тире", "name": "'=1"}]),
+        (("2", "'=y"), [{"login": "@a", "name": "'a"}]),
+    ]
+    await written(path, ("id", "carbon", "note"), [((key, "", note), found) for (key, note), found in rows])
+    source = open_input(path, Layout())
+    assert source.header[:5] == ("id", "carbon", "note", "login", "name")
+    assert [cells[2:5] for cells in cells_of(source)] == [("=x", "-тире", "'=1"), ("'=y", "@a", "'a")]
+
+
+async def test_a_column_of_the_input_that_is_called_as_ours_stays_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    _, run = await written(path, ("id", "Carbon_Run"), [(("1", "x"), [{"login": "a"}])])
+    assert lines(path) == [["id", "Carbon_Run", "login", "carbon_run_2"], ["1", "x", "a", run]]
 
 
 async def test_more_rows_than_a_page(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     rows: list[tuple[tuple[str, ...], list[Flat]]] = [((str(n),), [{"n": n}, {f"f{n % 3}": n}]) for n in range(450)]
-    assert await written(path, ("row",), rows) == 900
+    assert (await written(path, ("row",), rows))[0] == 900
     found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert found[0] == {"row": "0", "n": 0, "f0": None, "f1": None, "f2": None}
     assert [one["n"] for one in found[::2]] == list(range(450))
@@ -121,7 +148,7 @@ async def test_a_run_at_its_end_leaves_its_file_alone_and_makes_it_where_it_is_m
         run = await run_of(journal, ("ip",), [(("10.0.0.1",), [{"login": "a"}])])
         run = replace(run, parameters={"input_answers": str(path)})
         assert (await wind_up(run, journal, anew=False)).trouble is None
-        assert lines(path) == [["ip", "login"], ["10.0.0.1", "a"]]
+        assert lines(path) == [["ip", "login", "carbon_run"], ["10.0.0.1", "a", run.name]]
         # Somebody works with it.
         path.write_text("mine", encoding="utf-8")
         assert "answers are in" in str((await wind_up(run, journal, anew=False)).shown)
@@ -139,12 +166,12 @@ async def test_answers_go_into_the_file_at_the_end_and_are_exported_later(place:
     place.write("ip;note\n127.1.2.3;=x\n10.99.0.1;y\n", "addresses.csv")
     ended = await place.cli("run", "at-ip", "addresses.csv", "-o", "out.csv", "--yes")
     assert f"2 rows of answers: {place.cli.folder / 'out.csv'}" in " ".join(ended.out.split())
-    assert lines(place.cli.folder / "out.csv") == [
-        ["ip", "note", "id", "login", "abonent__name", "abonent__contract_number"],
-        ["127.1.2.3", "'=x", "4084", "user4084", "Иванов Александр Александрович", "Д94/2018"],
-        ["10.99.0.1", "y", "", "", "", ""],
-    ]
     (run,) = await place.runs()
+    assert lines(place.cli.folder / "out.csv") == [
+        ["ip", "note", "id", "login", "abonent__name", "abonent__contract_number", "carbon_run"],
+        ["127.1.2.3", "'=x", "4084", "user4084", "Иванов Александр Александрович", "Д94/2018", run.name],
+        ["10.99.0.1", "y", "", "", "", "", run.name],
+    ]
     on_stdout = await place.cli("export", run.name, "--state", "answers")
     assert on_stdout.out.splitlines()[1].startswith("127.1.2.3;'=x;4084;")
 

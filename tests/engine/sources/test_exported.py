@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.job import Source
-from engine.sources.exported import COLUMNS, as_it_was, harmless
+from engine.sources.exported import COLUMNS, RUN, as_it_was, harmless
 from engine.sources.opening import Layout, open_input
 from tests.engine.sources.reading import cells_of, refusals_of
 
@@ -40,7 +40,7 @@ def opened(folder: Path, header: Sequence[str], *rows: Sequence[str]) -> Source:
     return open_input(path, Layout())
 
 
-@pytest.mark.parametrize("column", [*COLUMNS, "carbon_row_2", " Carbon_Line "])
+@pytest.mark.parametrize("column", [*COLUMNS, "carbon_row_2", " Carbon_Line ", RUN, "carbon_run_2"])
 def test_one_column_of_ours_tells_an_export(tmp_path: Path, column: str) -> None:
     source = opened(tmp_path, ["id", "'=text", column], ["1", "'-тире", "x"], ["2", "''=1", "y"], ["'-a"])
     assert source.header == ("id", "=text", column)
