@@ -72,6 +72,10 @@ RecordFile = Annotated[
     Path | None,
     typer.Option("--record", metavar="FILE", help="Keep every exchange, without secrets, for `mock replay`."),
 ]
+ReadingRate = Annotated[
+    str | None,
+    typer.Option("--rate", metavar="R", help="Reading calls a second at most, or none."),
+]
 AnswersFile = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE", help="The answers of a job that reads: .csv, .xlsx or .jsonl."),
@@ -204,6 +208,7 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Save the rows of each kind into this folder.")
     ] = None,
+    rate: ReadingRate = None,
     rows: Rows,
     calling: Calling,
     flags: Flags,
@@ -211,15 +216,16 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
 ) -> None:
     """Say what a run would do, from reading the billing: nothing is sent, and no real run is touched."""
     said = typed(context)
+    pacing = Pacing(rate=rate)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         try:
             if job.endswith(TOML):
-                return await jobfile.plan(job, out, settings, screen, typed=said)
+                return await jobfile.plan(job, out, settings, pacing, screen, typed=said)
             values = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
             enter = enter_of(again=again, another_billing=another_billing)
             order = order_of(job, input_of(file, rows), values, enter)
-            return await planning.plan(order, out, settings, screen)
+            return await planning.plan(order, out, settings, pacing.said, screen)
         except OPERATOR_ERRORS as error:
             if voice.as_json:
                 screen.emit({"job": job, "exit": int(code_of(error)), "error": str(error)})
@@ -289,12 +295,17 @@ def verify(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,  # noqa: FBT002 - typer's way of a flag
     *,
+    rate: ReadingRate = None,
     flags: Flags,
     voice: Voice,
 ) -> None:
     """Read back what the billing now says of each row, and hold it against what was sent."""
     target = exporting.Target(output, force=force) if output else None
-    _end(flags, voice, lambda settings, screen: verifying.verify_run(name, target, settings, screen))
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        return await verifying.verify_run(name, target, settings, Pacing(rate=rate).said, screen)
+
+    _end(flags, voice, work)
 
 
 @app.command()

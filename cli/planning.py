@@ -4,7 +4,7 @@ The rows are frozen into a journal of plans beside the real one, which is opened
 the same input is kept there, so that a second one can say what has changed.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import anyio.to_thread
@@ -27,19 +27,24 @@ from cli.settings import Settings
 from cli.texts import shown
 from engine.intake import Enter, Intake
 from engine.job import Job
+from engine.policy import Policy
 from engine.progress import Progress
 from engine.rehearsal import Rehearsal
+from engine.settings import ALL, changed
 from jobs.work import build, cautions_of
 
 
-async def plan(order: Order, out: Path | None, settings: Settings, screen: Screen) -> Exit:
+async def plan(order: Order, out: Path | None, settings: Settings, said: Mapping[str, str], screen: Screen) -> Exit:
     """Say what `run` would do with this order; with `out`, save the rows into that folder.
+
+    It reads at the rate that is `said`.
 
     1 is the exit code where rows are refused, or say again what others say: `run` would send nothing then.
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     real = settings.journal.value
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
+        billing.services.rate.per_second = changed(Policy(), said, ALL).rate
         job = build(order.kind, billing.services, order.parameters, order.rows)
         with earlier_runs(real) as earlier:
             rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)

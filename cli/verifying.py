@@ -12,6 +12,7 @@ from checkpoints.errors import RunHeld
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from cli.beginning import held
+from cli.driving import policy_of
 from cli.errors import CommandRefused
 from cli.exits import Exit, outcome_of
 from cli.exporting import Sheet, Target, columns_of, of_item, written_to
@@ -46,14 +47,20 @@ class Differences:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
 
 
-async def verify_run(name: str, target: Target | None, settings: Settings, screen: Screen) -> Exit:
-    """Read back all that was accepted. Raises `CommandRefused`, `LookUpFailed`, `BillingError`, `JournalError`."""
+async def verify_run(
+    name: str, target: Target | None, settings: Settings, said: Mapping[str, str], screen: Screen
+) -> Exit:
+    """Read back all that was accepted, at the run's rate, but for what is `said` now, which the run does not keep.
+
+    Raises `CommandRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
+    """
     async with open_existing(settings.journal.value) as journal, AsyncExitStack() as stack:
         run = await journal.run(name)
         if run.stage is Stage.DISCARDED:
             raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to verify")
         check_target(run, settings)
         billing = await stack.enter_async_context(open_billing(settings))
+        billing.services.rate.per_second = policy_of(run, said).rate
         job = await rebuild(run, billing.services, journal)
         differences = Differences(run)
         if target is not None:

@@ -54,13 +54,16 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     return await run_file(file, settings, manner, screen)
 
 
-async def plan(name: str, out: Path | None, settings: Settings, screen: Screen, *, typed: Mapping[str, str]) -> Exit:
+async def plan(
+    name: str, out: Path | None, settings: Settings, pacing: Pacing, screen: Screen, *, typed: Mapping[str, str]
+) -> Exit:
     """Say what each step of a new round would do; a later one is planned as if those before it had done nothing yet.
 
     `typed` is what the command line says, by parameter; what would be ignored of it is refused.
     """
     _refuse_ignored(name, typed)
     file = await _read(name)
+    said = with_file(pacing, file.pacing).said
     worst = Exit.DONE
     makers: dict[Path, Step] = {}
     for step in file.steps:
@@ -69,7 +72,7 @@ async def plan(name: str, out: Path | None, settings: Settings, screen: Screen, 
             screen.result(f"Its rows are what an earlier step will write: {shown(step.order.rows.file)}")
         else:
             folder = out / f"step-{step.number}" if out else None
-            worst = max(worst, await planning.plan(step.order, folder, settings, screen))
+            worst = max(worst, await planning.plan(step.order, folder, settings, said, screen))
         makers |= dict.fromkeys(files_made(step), step)
     return worst
 
