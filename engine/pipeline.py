@@ -134,12 +134,13 @@ class Pipeline:
                 break
             canary.passed()
         if left := self._backlog.passed_over:
+            rows, each = ("row is", "") if left == 1 else ("rows are", " each")
             behind = self._backlog.behind
-            also = f", and {behind} more wait behind them, each for an earlier row of its account" if behind else ""
+            also = f", and {behind} more wait, each for an earlier row of its account" if behind else ""
             self._stop.request(
                 StopKind.SYSTEM,
-                f"{left} rows are left pending, having failed {self._tries.most} times each{also}; "
-                f"`carbon-migrate resume {self._run.name}` tries them again, in their order",
+                f"{left} {rows} left pending, having failed {self._tries.most} times{each}{also}; "
+                f"`carbon-migrate resume {self._run.name}` tries again, in the order of the list",
             )
 
     async def _send_pending(self, tasks: TaskGroup) -> int:
@@ -209,7 +210,7 @@ class Pipeline:
     async def _heed_stop(self) -> None:
         """When a stop is asked for, let nobody wait for work that will not come."""
         await self._stop.wait()
-        log.info("stopping: finishing what is in flight", why=self._stop.reason, in_flight=self._under_way)
+        log.info("stopping", why=self._stop.reason, in_flight=self._under_way)
         self._backlog.close()
         self._progress.holds.release()
         self._looking.cancel()

@@ -256,7 +256,7 @@ async def test_a_row_out_of_tries_is_left_pending_and_the_others_go_on(journal: 
     assert await first.counts() == {State.ACCEPTED: 11, State.PENDING: 1}
     assert job.calls.count("3") == 3
     assert first.stop.kind is StopKind.SYSTEM
-    assert first.stop.reason.startswith("1 rows are left pending, having failed 3 times each")
+    assert first.stop.reason.startswith("1 row is left pending, having failed 3 times; ")
     second = await migrated(journal, job, run=first.run)
     assert await second.counts() == {State.ACCEPTED: 12}
     assert once_each(job)

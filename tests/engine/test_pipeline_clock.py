@@ -174,7 +174,7 @@ async def test_behind_a_row_out_of_tries_its_lane_stays_shut_and_is_taken_up_in_
     assert setting.job.by_lane == {"1": ["1", "3", "5"], "0": ["2"] * 3}
     assert setting.counts() == {State.ACCEPTED: 3, State.PENDING: 3}
     assert setting.stop.reason.startswith(
-        "1 rows are left pending, having failed 3 times each, and 2 more wait behind them"
+        "1 row is left pending, having failed 3 times, and 2 more wait, each for an earlier row"
     )
 
     stop = Stop()
