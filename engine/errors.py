@@ -7,6 +7,8 @@ EngineError
 └── CountsDiffer        the journal does not add up: a fault of ours
 """
 
+from checkpoints.errors import JournalError
+
 
 class EngineError(Exception):
     """Root of what the engine raises; its text is a sentence for the operator, with what to do next."""
@@ -26,3 +28,11 @@ class LookUpDelayed(LookUpFailed):
 
 class CountsDiffer(EngineError):
     """Raised when the states of a run do not add up to what was frozen."""
+
+
+def cause_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What the tasks of a group failed of: the first of them; the rest were its consequences."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = next((one for one in error.exceptions if isinstance(one, JournalError)), error.exceptions[0])
+    return error

@@ -20,6 +20,9 @@ PAUSED: Final = "paused"
 BILLING: Final = "billing"
 """It is away, or asks to be left alone for a while."""
 
+BARRIER: Final = "barrier"
+"""The run is at its end, and what comes after it waits until the billing has worked off what was sent."""
+
 TICK: Final = 1.0
 """Seconds after which a text that counts down is told anew."""
 

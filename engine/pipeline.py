@@ -17,7 +17,6 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
@@ -26,7 +25,7 @@ from engine.backlog import Backlog
 from engine.breaker import Breaker
 from engine.canary import canary_of
 from engine.claims import Claims
-from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed
+from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
 from engine.evidence import Evidence, NotSent
 from engine.gate import Gate
 from engine.intake import Enter, Intake
@@ -115,7 +114,7 @@ class Pipeline:
                 await self._alternate(tasks)
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            raise _cause(group) from group
+            raise cause_of(group) from group
         await self._check_sums()
 
     async def _alternate(self, tasks: TaskGroup) -> None:
@@ -311,11 +310,3 @@ class Pipeline:
 def _change(landed: Landed) -> Change:
     outcome = landed.outcome
     return Change(landed.item.item_id, outcome.state, outcome.answer, outcome.message)
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What the tasks of a group failed of: the first of them; the rest were its consequences."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = next((one for one in error.exceptions if isinstance(one, JournalError)), error.exceptions[0])
-    return error

@@ -25,6 +25,9 @@ EVERY: Final = 2.0
 EVERY_WHILE_HELD: Final = 0.5
 """The same at most, while it holds the run."""
 
+RESUME: Final = "take the run up with `carbon-migrate resume`"
+"""What there is to do after a stop, once what has stopped the run is mended."""
+
 LAST_ROOM: Final = 0.1
 """Of a threshold: with less room than this left, one that grows holds; to fill the rest call by call, with a reading
 for each, would gain nothing."""
@@ -75,17 +78,25 @@ class Throttle:
     """Reads gauges beside the workers, and holds the run by them.
 
     `in_flight` tells how many calls are on their way. A gauge that cannot be read holds as well, for who cannot see
-    what he does may not go on; after `patience` seconds of that the run is stopped.
+    what he does may not go on; after `patience` seconds of that the run is stopped. `then` is what there is to
+    do once that is mended.
     """
 
     def __init__(
-        self, gauges: Sequence[Gauge], holds: Holds, stop: Stop, in_flight: Callable[[], int], patience: float
+        self,
+        gauges: Sequence[Gauge],
+        holds: Holds,
+        stop: Stop,
+        in_flight: Callable[[], int],
+        patience: float,
+        then: str = RESUME,
     ) -> None:
         self._watched = [_Watched(gauge) for gauge in gauges]
         self._holds = holds
         self._stop = stop
         self._in_flight = in_flight
         self._patience = patience
+        self._then = then
         self._read: Callable[[], None] = lambda: None
         self._calls = 0
         self._full: float = 0 if gauges else inf
@@ -171,8 +182,7 @@ class Throttle:
         if measure.value > measure.end:
             self._stop.request(
                 StopKind.SYSTEM,
-                f"{_told(name, measure)}. Nothing is lost; once that is mended, take the run up with "
-                "`carbon-migrate resume`",
+                f"{_told(name, measure)}. Nothing is lost; once that is mended, {self._then}",
             )
 
     def _blind(self, watched: _Watched, error: LookUpFailed) -> None:
@@ -186,7 +196,7 @@ class Throttle:
             self._stop.request(
                 StopKind.SYSTEM,
                 f"{name} could not be read for {now - watched.failing_since:.0f} s: {error}. Nothing is lost; "
-                "when it can be read again, take the run up with `carbon-migrate resume`",
+                f"when it can be read again, {self._then}",
             )
 
 
