@@ -27,7 +27,8 @@ EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED, State.A
 class Closing:
     """What a command has to say at its end. `seconds` and `calls` are of this process alone.
 
-    `held` is for how many of these seconds nothing could be sent, by what held; two at one time count both.
+    `held` is for how many of these seconds nothing could be sent, by what held; two at one time count both. Of a job
+    file they are those of its last step, and of what was waited between its steps.
     `run` is None when none was begun. `stopped` is why it went no further, `error` why it was refused or failed.
     """
 

@@ -60,6 +60,8 @@ class Means:
     """What is said of the pace, as `Pacing.said` has it."""
     consent: Consent
     screen: Screen
+    stop: Stop = field(default_factory=Stop)
+    """The wish to stop of whoever watches the run. One that comes when nothing is left to stop outlives the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Going:
         self._fresh = fresh
         self._journal = means.journal
         self._screen = means.screen
-        self._stop = Stop()
+        self._stop = means.stop
         self._interrupts = Interrupts(self._stop, means.screen)
         self._steering = Steering(Policy(), Progress(), self._stop)
         self._steering.listen(self._heed_rate)

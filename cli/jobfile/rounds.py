@@ -91,6 +91,11 @@ def mark_of(run: Run) -> Mark | None:
     return Mark(said[FILE], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
 
 
+def passes(step: Step, outcome: Exit) -> bool:
+    """Whether the next step may begin when this one has come out so."""
+    return outcome is Exit.DONE or (step.go_on and outcome is Exit.REJECTED)
+
+
 async def round_of(file: JobFile, target: str, journal: Journal) -> Round:
     """The round that a start of the file goes on with, or begins. Raises `InputRefused` for a file of rows."""
     marked = [(mark, run) for run in reversed(await journal.runs()) if (mark := _mark_here(run, file, target))]
@@ -162,6 +167,9 @@ async def _moves(step: Step, run: Run | None, journal: Journal) -> list[Move]:
         # Nothing of it was sent: it gives way to the new one.
         return [Move(step, How.BEGUN, run, why)]
     first = [Move(step, How.TAKEN_UP, run)] if is_open else []
+    if not is_open and run.paused_at and passes(step, outcome_of(await journal.totals(run))):
+        # Somebody holds the file behind this run: it waits there, whatever is to be begun then.
+        first = [Move(step, How.PASSED_OVER, run)]
     return [*first, Move(step, How.BEGUN, run, why)] if why else first or [Move(step, How.PASSED_OVER, run)]
 
 

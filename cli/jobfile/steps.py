@@ -4,35 +4,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import anyio
-import structlog
+from rich.console import Group
+from rich.text import Text
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
-from checkpoints.states import OPEN, State
+from checkpoints.states import OPEN
 from cli.beginning import held
 from cli.commands import Ready, begun_run, ready
-from cli.driving import kept_policy
 from cli.ending import wind_up
 from cli.errors import OPERATOR_ERRORS, CommandRefused, code_of
 from cli.exits import Exit, outcome_of
+from cli.jobfile.barrier import Waited, wait
 from cli.jobfile.checking import check_all, named
 from cli.jobfile.reading import JobFile, Step
-from cli.jobfile.rounds import How, Mark, Move, Round, round_of
+from cli.jobfile.rounds import How, Mark, Move, Round, passes, round_of
 from cli.names import PROGRAM
 from cli.options import Consent
-from cli.report import Closing
+from cli.report import Closing, steps_list
 from cli.running import NOTHING_SENT, Going, Means
 from cli.screen import Screen
-from cli.sessions import Billing, open_billing, rebuild, vault_of, with_vault
+from cli.sessions import open_billing, rebuild, vault_of, with_vault
 from cli.settings import Settings
 from cli.texts import plain, rows, shown
-from engine.job import Job
-
-log = structlog.get_logger(__name__)
-
-GAP = 1.0
-"""Seconds between two looks at the billing's stacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,7 @@ class Manner:
     said: Mapping[str, str]
     """Of the pace, for a step that is begun: by the command line, else by the file."""
     said_now: Mapping[str, str]
-    """The same by the command line alone, for a step that is taken up: it keeps the rest, and what was set since."""
+    """The same by the command line alone, for a step whose run goes on: it keeps the rest, and what was set since."""
     consent: Consent
     record: Path | None = None
 
@@ -50,7 +44,8 @@ class Manner:
 async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Screen) -> Closing:
     """Do what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
-    A step that ends with anything but success ends the file there, unless its `go_on` lets rejected rows pass.
+    A step that ends with anything but success ends the file there, unless its `go_on` lets rejected rows pass; a stop
+    between two steps does so as well. What was waited between them is in the closing.
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; after that
     `CommandRefused` alone, with another exit code.
     """
@@ -60,6 +55,7 @@ async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Sc
         piped = await check_all(now.moves, billing, journal)
         closing, worst = Closing(Exit.DONE), Exit.DONE
         done: list[tuple[Move, Closing]] = []
+        waited = Waited()
         for move in now.moves:
             step = move.step
             consent = replace(manner.consent, skip_bad=manner.consent.skip_bad or step.skip_bad)
@@ -69,18 +65,21 @@ async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Sc
                 mark = Mark(str(file.path), now.number, step.number, len(file.steps))
                 closing = await _worked(move, mark, piped.get(step.number), settings, means, manner.said_now)
                 done.append((move, closing))
-                if not _passes(step, closing):
+                if not passes(step, closing.exit):
                     _tell_the_end(file, step, closing, screen)
-                    return closing
+                    return waited.counted_in(closing)
                 if move is not now.moves[-1] and closing.run is not None:
-                    run = await journal.run(closing.run)
-                    await _barrier(run, await _job(run, billing, journal), means)
+                    run, by_now = await journal.run(closing.run), replace(means, said=manner.said_now)
+                    waited = waited.and_then(await wait(run, by_now))
+                    if waited.stop.requested:
+                        _tell_the_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
+                        return waited.counted_in(closing)
             except OPERATOR_ERRORS as error:
                 if all(one.how is How.PASSED_OVER for one, _ in done):
                     raise
                 raise _in_the_middle(file, step, done, error) from error
             worst = max(worst, closing.exit)
-    return replace(closing, exit=worst)
+    return replace(waited.counted_in(closing), exit=worst)
 
 
 async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
@@ -118,6 +117,7 @@ async def _worked(
 
 
 async def _passed_over(run: Run, means: Means) -> Closing:
+    await _require_unheld(run, means.journal)
     totals = await means.journal.totals(run)
     means.screen.say(f"done before in this round: run {run.name}, {rows(totals.frozen)}")
     # A kill may have come between the last answer and what there was to do then.
@@ -129,18 +129,17 @@ async def _passed_over(run: Run, means: Means) -> Closing:
 
 
 async def _taken_up(run: Run, means: Means) -> Closing:
-    journal = means.journal
-    if holder := journal.holder(run):
-        raise await held(run, journal, f"another process works on this run: {holder}")
+    await _require_unheld(run, means.journal)
     means.screen.say(f"taking up run {run.name}")
-    billing = with_vault(means.billing, vault_of(run, journal))
-    job = await rebuild(run, billing.services, journal)
+    billing = with_vault(means.billing, vault_of(run, means.journal))
+    job = await rebuild(run, billing.services, means.journal)
     return await Going(run, job, replace(means, billing=billing), fresh=False).go()
 
 
-def _passes(step: Step, closing: Closing) -> bool:
-    """Whether the next step may begin."""
-    return closing.exit is Exit.DONE or (step.go_on and closing.exit is Exit.REJECTED)
+async def _require_unheld(run: Run, journal: Journal) -> None:
+    """Refuse to go on with a run that another process works on; it may be one that waits behind it."""
+    if holder := journal.holder(run):
+        raise await held(run, journal, f"another process works on this run: {holder}")
 
 
 def _in_the_middle(
@@ -157,49 +156,16 @@ def _in_the_middle(
     )
 
 
+def _tell_the_stop(file: JobFile, step: Step, run: Run, why: str, screen: Screen) -> None:
+    """Say that the file was stopped behind a step that is done, and how to go on."""
+    end_of_pause = [(f"{PROGRAM} continue {run.name}", "end the pause")] if run.paused_at else []
+    headline = Text(f"■ stopped after step {step.number}: {plain(why, 600)}", "bold yellow")
+    again = (_again(file), "go on with the next step")
+    screen.result(Group(headline, steps_list([*end_of_pause, again])), good=False)
+
+
 def _again(file: JobFile) -> str:
     return f"{PROGRAM} run {plain(file.path)}"
-
-
-async def _job(run: Run, billing: Billing, journal: Journal) -> Job:
-    return await rebuild(run, with_vault(billing, vault_of(run, journal)).services, journal)
-
-
-async def _barrier(run: Run, job: Job, means: Means) -> None:
-    """Wait until the billing has worked off what the step has sent: the next one may rest on it.
-
-    Without a database nobody can see that; then the settle time has to do. Raises `CommandRefused` when the billing
-    does not catch up, `LookUpFailed` when it cannot be asked.
-    """
-    policy = kept_policy(run)
-    if means.billing.services.database is None:
-        means.screen.say(
-            f"[dim]Without a database nobody can see what the billing still has to do: waiting "
-            f"{policy.settle:.0f} s before the next step[/]"
-        )
-        await anyio.sleep(policy.settle)
-        return
-    deadline = anyio.current_time() + policy.drain_patience
-    told = ""
-    while (waiting := await _undrained(run, job, means.journal)) is not None:
-        if anyio.current_time() > deadline:
-            raise CommandRefused(
-                f"after {policy.drain_patience:.0f} s this step is not worked off: {plain(waiting)}. "
-                "The same command goes on when it has",
-                Exit.STOPPED,
-            )
-        if waiting != told:
-            means.screen.say(f"[dim]Waiting for the billing before the next step: {shown(waiting)}[/]")
-            log.info("waiting at the barrier", why=waiting)
-            told = waiting
-        await anyio.sleep(GAP)
-
-
-async def _undrained(run: Run, job: Job, journal: Journal) -> str | None:
-    async for page in journal.each_page(run, {State.ACCEPTED, State.APPLIED}):
-        if (reason := await job.undrained(page)) is not None:
-            return reason
-    return None
 
 
 def _tell_the_end(file: JobFile, step: Step, closing: Closing, screen: Screen) -> None:

@@ -191,6 +191,22 @@ async def test_a_step_that_was_taken_back_is_not_done(desk: Desk) -> None:
     assert found.moves[0].why == f"run {one.name} was taken back"
 
 
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.REJECTED])
+async def test_a_pause_behind_a_step_that_is_to_begin_anew_is_waited_for_where_a_file_waits(
+    desk: Desk, state: State
+) -> None:
+    file = desk.file()
+    one = await desk.ran(file, 1, state)
+    await desk.journal.pause(one, "olga")
+    (desk.folder / "a.csv").write_text("Договор;Сумма\n00002;6\n", encoding="utf-8")
+    anew = (1, How.BEGUN, one.name)
+    # Behind rejected rows no file waits, unless the step lets them pass.
+    waited_for = [(1, How.PASSED_OVER, one.name)] if state is State.ACCEPTED else []
+    assert told(await desk.round(file)) == [*waited_for, anew, *BEGUN[1:]]
+    await desk.journal.unpause(one)
+    assert told(await desk.round(file)) == [anew, *BEGUN[1:]]
+
+
 async def test_a_step_that_is_put_in_repeats_none_of_those_around_it(desk: Desk) -> None:
     file = desk.file()
     one = await desk.ran(file, 1, State.ACCEPTED)
