@@ -19,6 +19,7 @@ from cli.display import STYLES, screen_of
 from cli.driving import kept_policy
 from cli.errors import CommandRefused
 from cli.exits import Exit
+from cli.jobfile.rounds import holds_its_file
 from cli.names import PROGRAM
 from cli.preview import first_refusals, refused_rows
 from cli.report import (
@@ -101,7 +102,7 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
         case Stage.APPROVED if totals.count(*OPEN) or run.frozen_at is None:
             return "stopped, paused" if run.paused_at else "stopped"
         case _:
-            return "done"
+            return "done, paused" if holds_its_file(run) else "done"
 
 
 async def _table(runs: list[Run], journal: Journal) -> Table:
@@ -174,7 +175,8 @@ def _steps(seen: Seen, totals: Totals) -> list[tuple[str, str]]:
     """What to type next, and what for."""
     run = seen.run
     unfinished = run.frozen_at is None or totals.count(*OPEN) > 0
-    goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if run.paused_at and unfinished else []
+    holds = run.paused_at and (unfinished or seen.holder or holds_its_file(run))
+    goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if holds else []
     if seen.holder:
         return [*goes_on, (f"{PROGRAM} status {run.name} --watch", "see it work")]
     if run.stage is Stage.DISCARDED:

@@ -15,6 +15,7 @@ from cli.asking import ask, claim, ourselves
 from cli.beginning import unfinished
 from cli.errors import CommandRefused
 from cli.exits import Exit, exit_of
+from cli.jobfile.rounds import holds_its_file, is_followed, mark_of
 from cli.names import PROGRAM
 from cli.options import Flags, Voice, grouped
 from cli.report import next_steps, states_object, states_table, steps_list
@@ -105,16 +106,16 @@ async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
         if answer is None:
             _refuse_elsewhere(run, journal)
             await journal.pause(run, ourselves())
-            said = _paused_at_rest(await journal.run(name), journal)
+            said = await _paused_at_rest(await journal.run(name), journal)
             answer = await _noted_at_rest(run, journal, "pause", said)
         return _tell(run, "pause", answer, screen)
 
 
-def _paused_at_rest(run: Run, journal: Journal) -> str:
+async def _paused_at_rest(run: Run, journal: Journal) -> str:
     waits = f"it sends nothing until {PROGRAM} continue {run.name}"
     if holder := journal.holder(run):
         return f"paused; {holder} does not listen at this moment and finds it in the journal: {waits}"
-    return f"paused; nobody works on it, and when it is taken up with {PROGRAM} resume {run.name}, {waits}"
+    return f"paused; nobody works on it, and when {await _way_on(run, journal)} takes it up, {waits}"
 
 
 async def go_on(name: str, settings: Settings, screen: Screen) -> Exit:
@@ -126,15 +127,23 @@ async def go_on(name: str, settings: Settings, screen: Screen) -> Exit:
             _refuse_elsewhere(run, journal)
             run = await journal.run(name)
             await journal.unpause(run)
-            answer = await _noted_at_rest(run, journal, "continue", _unpaused_at_rest(run, journal))
+            answer = await _noted_at_rest(run, journal, "continue", await _unpaused_at_rest(run, journal))
         return _tell(run, "continue", answer, screen)
 
 
-def _unpaused_at_rest(run: Run, journal: Journal) -> str:
+async def _unpaused_at_rest(run: Run, journal: Journal) -> str:
     was = "it is not paused any more" if run.paused_at else "it was not paused"
     if holder := journal.holder(run):
         return f"{was}; {holder} does not listen at this moment and finds it in the journal"
-    return f"{was}; nobody works on it: {PROGRAM} resume {run.name} goes on with it"
+    return f"{was}; nobody works on it: {await _way_on(run, journal)} goes on with it"
+
+
+async def _way_on(run: Run, journal: Journal) -> str:
+    """What takes a run up that nobody works on; one that is at its end is waited behind by its job file."""
+    mark = mark_of(run)
+    if mark is None or await unfinished(run, journal):
+        return f"{PROGRAM} resume {run.name}"
+    return f"{PROGRAM} run {plain(mark.file)}"
 
 
 async def let_go_on(run: Run, journal: Journal) -> None:
@@ -150,8 +159,9 @@ async def _noted_at_rest(run: Run, journal: Journal, command: str, said: str) ->
 
 
 async def _not_at_its_end(name: str, journal: Journal) -> Run:
+    """The run of that name, where it is any use to pause it or to let it go on. Raises `CommandRefused`."""
     run = await journal.run(name)
-    if journal.holder(run) or await unfinished(run, journal):
+    if journal.holder(run) or holds_its_file(run) or await unfinished(run, journal):
         return run
     raise CommandRefused(_ended(run))
 
@@ -236,18 +246,29 @@ async def _stopped(name: str, journal: Journal, screen: Screen) -> Exit:
     code = exit_of(totals, StopKind.INTERRUPTED, intake_ended=intake_ended)
     if screen.voice.as_json:
         screen.emit({"run": run.name, "command": "stop", **states_object(totals), "exit": int(Exit.DONE)})
-    how = "has stopped" if code is Exit.INTERRUPTED else "came to its end before it could be stopped"
-    stays_paused = run.paused_at is not None and code is Exit.INTERRUPTED
-    parts: list[RenderableType] = [Text(f"■ run {run.name} {how}", "bold"), states_table(totals)]
+    stays_paused = run.paused_at is not None and (code is Exit.INTERRUPTED or holds_its_file(run))
+    title = Text(f"■ run {run.name} {_how_it_stopped(run, code)}", "bold")
+    parts: list[RenderableType] = [title, states_table(totals)]
     if stays_paused:
         parts.append(
             Text(f"It stays paused, as {plain(run.paused_by)} wanted it at {moment(run.paused_at)}.", "yellow")
         )
     goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if stays_paused else []
+    if code is not Exit.INTERRUPTED and is_followed(run):
+        goes_on.append((await _way_on(run, journal), "go on with its next step"))
     if steps := goes_on + next_steps(run, totals, intake_ended=intake_ended):
         parts.append(steps_list(steps))
     screen.result(Group(*parts))
     return Exit.DONE
+
+
+def _how_it_stopped(run: Run, code: Exit) -> str:
+    """What came of the wish to stop; one that finds nothing left to stop of a step ends its job file there."""
+    if code is Exit.INTERRUPTED:
+        return "has stopped"
+    if is_followed(run):
+        return "is at its end, and no further step of its job file begins"
+    return "came to its end before it could be stopped"
 
 
 # ---- what all of them say ---------------------------------------------------------------------------------------

@@ -91,6 +91,17 @@ def mark_of(run: Run) -> Mark | None:
     return Mark(said[FILE], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
 
 
+def is_followed(run: Run) -> bool:
+    """Whether it is a step of a job file, and not the last one."""
+    mark = mark_of(run)
+    return mark is not None and not mark.is_last
+
+
+def holds_its_file(run: Run) -> bool:
+    """Whether it is paused and its job file waits behind it, also when the run itself is at its end."""
+    return run.paused_at is not None and is_followed(run)
+
+
 def passes(step: Step, outcome: Exit) -> bool:
     """Whether the next step may begin when this one has come out so."""
     return outcome is Exit.DONE or (step.go_on and outcome is Exit.REJECTED)

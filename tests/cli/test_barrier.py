@@ -109,7 +109,9 @@ async def test_a_pause_keeps_the_next_step_from_beginning_when_nothing_is_waited
         assert f"run {name}: paused" in (await waiting.cli("pause", name)).out
         waiting.billing.stack_rate = AT_ONCE
         await file.said("held no longer by=barrier")
-        assert "running, paused" in (await waiting.cli("status", name)).out
+        shown = (await waiting.cli("status", name)).out
+        assert "running, paused" in shown
+        assert f"carbon-migrate continue {name}" in shown
         assert await jobs(waiting) == ["balances"]
         assert "it goes on" in (await waiting.cli("continue", name)).out
         ended = await file.ended()
@@ -130,6 +132,7 @@ async def paused_and_killed(place: Place) -> str:
 
 async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_again(waiting: Place) -> None:
     name = await paused_and_killed(waiting)
+    assert "done, paused" in (await waiting.cli("status")).out
     async with waiting.cli.started("run", "night.toml", "--json", *QUICK) as file:
         heard = await file.said(f"carbon-migrate continue {name}")
         assert f"done before in this round: run {name}" in heard
@@ -140,6 +143,17 @@ async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_
         assert (await file.ended()).exit == 0
     assert await jobs(waiting) == ["balances", "warning-threshold"]
     await each_row_landed_once(waiting)
+
+
+async def test_such_a_pause_can_be_ended_while_nobody_works_on_the_run(waiting: Place) -> None:
+    name = await paused_and_killed(waiting)
+    assert f"carbon-migrate continue {name}" in (await waiting.cli("status", name)).out
+    said = (await waiting.cli("continue", name)).out
+    again = f"carbon-migrate run {waiting.cli.folder}/night.toml"
+    assert f"it is not paused any more; nobody works on it: {again} goes on with it" in said
+    assert (await waiting.cli("run", "night.toml", "--json", *QUICK)).closing["job"] == "warning-threshold"
+    refused = await waiting.cli("continue", name, may_end_with=(2,))
+    assert f"run {name} is at its end" in refused.words
 
 
 # ---- stopped -----------------------------------------------------------------------------------------------------
@@ -163,10 +177,14 @@ async def test_a_signal_ends_the_file_with_a_closing_object_and_it_goes_on_later
     await each_row_landed_once(waiting)
 
 
-async def test_stop_ends_the_file_and_a_pause_stays(waiting: Place) -> None:
+async def test_stop_ends_the_file_and_says_so_and_a_pause_stays(waiting: Place) -> None:
     async with at_the_barrier(waiting) as (file, name):
         await waiting.cli("pause", name)
-        await waiting.cli("stop", name)
+        stopped = (await waiting.cli("stop", name)).out
+        assert f"run {name} is at its end, and no further step of its job file begins" in stopped
+        assert "It stays paused" in stopped
+        for command in (f"continue {name}", f"run {waiting.cli.folder}/night.toml"):
+            assert f"carbon-migrate {command}" in stopped
         ended = await file.ended()
     assert ended.exit == ended.closing["exit"] == 130
     assert ended.closing["stopped"].startswith("stopped by ")

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +16,10 @@ from checkpoints.records import Change, Command, Run
 from checkpoints.states import State
 from cli import asking, steering
 from cli.errors import CommandRefused
+from cli.jobfile.rounds import Mark
 from engine.control.address import listening, socket_path
 from engine.control.messages import Request
-from tests.checkpoints.samples import frozen_run, ids, new_item
+from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, new_item
 from tests.cli.conftest import Typed
 
 Result = TypeVar("Result")
@@ -113,6 +115,45 @@ def test_a_run_at_its_end_says_so(words: tuple[str, ...], name: str, path: Path,
     ended = typed(words[0], name, *words[1:])
     assert ended.exit == 2
     assert f"run {name} is at its end" in ended.words
+
+
+def step_at_its_end(path: Path, number: int) -> str:
+    """A run that is step `number` of a job file of two, and that was paused before it came to its end."""
+
+    async def make(journal: Journal) -> str:
+        mark = Mark("/etc/night.toml", 1, number, 2)
+        run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, parameters=mark.recorded))
+        await journal.end_intake(run)
+        await journal.approve(run)
+        await journal.pause(run, "olga")
+        await enter(journal, run, "1")
+        return run.name
+
+    return within(path, make)
+
+
+def test_a_job_file_waits_behind_a_paused_step_also_when_that_is_at_its_end(path: Path, typed: Typed) -> None:
+    name = step_at_its_end(path, 1)
+    assert "done, paused" in typed("status").out
+    assert f"carbon-migrate continue {name}" in typed("status", name).out
+    waits = (
+        f"when carbon-migrate run /etc/night.toml takes it up, it sends nothing until carbon-migrate continue {name}"
+    )
+    assert waits in typed("pause", name).out
+    said = typed("continue", name).out
+    assert "it is not paused any more; nobody works on it: carbon-migrate run /etc/night.toml goes on with it" in said
+    assert told(path, name)[0].paused_at is None
+    for words in ("pause", "continue"):
+        ended = typed(words, name)
+        assert (ended.exit, f"run {name} is at its end" in ended.words) == (2, True)
+
+
+def test_behind_the_last_step_nothing_waits(path: Path, typed: Typed) -> None:
+    name = step_at_its_end(path, 2)
+    assert "done, paused" not in typed("status").out
+    assert f"carbon-migrate continue {name}" not in typed("status", name).out
+    ended = typed("continue", name)
+    assert (ended.exit, f"run {name} is at its end" in ended.words) == (2, True)
 
 
 def test_a_run_that_was_given_up_says_so(path: Path, typed: Typed) -> None:
