@@ -67,6 +67,8 @@ translate.register(app)
 CONTINUING: Final = frozenset({"job", "file", "corrects", "record"}) | names_of(Rows, Consent, Pacing, Flags, Voice)
 """What `--continue` heeds, by parameter; all else the run remembers."""
 
+_INTERRUPTED: Final = f"interrupted (Ctrl-C) before a run was worked on; {PROGRAM} status shows what there is"
+
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
 RecordFile = Annotated[
     Path | None,
@@ -438,6 +440,12 @@ def _end(
         except OPERATOR_ERRORS as error:
             screen.complain(str(error))
             code = code_of(error)
+        except KeyboardInterrupt:
+            # A run that has begun heeds it by itself, and closes as it should.
+            screen.complain(_INTERRUPTED)
+            if voice.as_json:
+                screen.emit(closing_object(Closing(Exit.INTERRUPTED, stopped=_INTERRUPTED)))
+            code = Exit.INTERRUPTED
         except (typer.Exit, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours: told, and kept for whoever mends it

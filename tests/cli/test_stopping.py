@@ -1,7 +1,9 @@
 """Interrupted, stopped, held by another: what is in flight finishes, and everything can be taken up again."""
 
+import asyncio
 import signal
 
+import anyio
 import pytest
 
 from tests.cli.conftest import Place
@@ -69,6 +71,28 @@ async def test_a_signal_while_rows_in_doubt_wait_to_be_looked_up_leaves_them_in_
     assert ended.closing["calls"] == 0
     assert (await place.cli("resume", "--json", "--settle", "0.2")).closing["states"] == {"accepted": 20}
     assert (await place.found()).most_for_one == 1
+
+
+async def test_a_signal_before_a_run_is_worked_on_closes_as_well(place: Place) -> None:
+    balances = place.balances(3)
+    asked = anyio.Event()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with place.cli.started("run", "balances", balances.path, "--json", "--api-url", url) as run:
+            await asked.wait()
+            run.signal(signal.SIGINT)
+            ended = await run.ended()
+    assert ended.exit == ended.closing["exit"] == 130
+    assert ended.closing["run"] is None
+    assert "interrupted (Ctrl-C)" in ended.closing["stopped"]
+    assert "interrupted (Ctrl-C)" in ended.words
 
 
 async def test_a_second_runner_is_refused_with_the_name_of_the_first(place: Place) -> None:
