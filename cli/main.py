@@ -415,7 +415,15 @@ def _close(
             screen.emit(closing_object(closing))
         return closing.exit
 
-    _end(flags, voice, guarded)
+    try:
+        _end(flags, voice, guarded)
+    except KeyboardInterrupt as interrupt:
+        # A run that is worked on heeds it by itself, and closes as it should.
+        screen = Screen(voice)
+        screen.complain(_INTERRUPTED)
+        if voice.as_json:
+            screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=_INTERRUPTED)))
+        raise typer.Exit(Exit.INTERRUPTED) from interrupt
 
 
 def _end(
@@ -440,12 +448,6 @@ def _end(
         except OPERATOR_ERRORS as error:
             screen.complain(str(error))
             code = code_of(error)
-        except KeyboardInterrupt:
-            # A run that has begun heeds it by itself, and closes as it should.
-            screen.complain(_INTERRUPTED)
-            if voice.as_json:
-                screen.emit(closing_object(Closing(Exit.INTERRUPTED, stopped=_INTERRUPTED)))
-            code = Exit.INTERRUPTED
         except (typer.Exit, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours: told, and kept for whoever mends it
