@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,11 +20,14 @@ SEED = 7
 
 
 def pytest_configure() -> None:
-    """A lock table for the processes of this one, before the engine is loaded.
+    """A lock table for the processes of this one, before the engine is loaded; and SIGINT, which tests send.
 
     Tests stop and kill processes that hold locks, and whoever shares the table with them waits. So no two workers
-    share one, nor does a test with a load that runs on this machine.
+    share one, nor does a test with a load that runs on this machine. And what a shell starts in the background
+    ignores SIGINT, as do all programs that it starts in turn.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["FIREBIRD_LOCK"] = tempfile.mkdtemp(prefix="carbon-migrate-lock-")
 
 

@@ -96,7 +96,7 @@ async def test_a_signal_before_a_run_is_worked_on_closes_as_well(place: Place) -
 
 
 async def test_a_second_runner_is_refused_with_the_name_of_the_first(place: Place) -> None:
-    place.billing.latency = 0.2
+    place.billing.latency = 1.0
     balances = place.balances(ROWS)
     async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as first:
         await place.traffic.reaches(4)
