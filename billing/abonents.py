@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.database import Database, Row, chunks
+from billing.database import Database, chunks
 from billing.money import roubles
 from billing.numbers import Search, Suggestion, nearest
+from billing.reader import Row
 from billing.statements import statement
 
 __all__ = [

@@ -6,30 +6,29 @@ parameters, see `billing.statements`.
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import fdb
 
 from billing import embedded
 from billing.database_errors import DatabaseAway, DatabaseError, StatementRefused, WrongPassword
-from billing.described import Described, described
+from billing.described import Described
 from billing.errors import NotTheBilling
-from billing.statements import Statement, Values, blocks, statement
+from billing.reader import Connection, DirectReader, Reader, Row, Rows
+from billing.statements import Statement, Value, Values, statement
 
 T = TypeVar("T")
-Row = tuple[Any, ...]  # what the columns of a statement give is known to the caller only
 
 TABLES: Final = frozenset({"ABONENTS", "ADMIN_ACCOUNTS", "FINANCE_OPERATIONS"})
 # Firebird 2.1 takes 1,499 values in one `in (…)`.
 KEYS_A_STATEMENT: Final = 500
-_FETCHED_AT_ONCE: Final = 1_000
+PATIENCE: Final = 5.0
+"""Seconds for which closing waits for a call that another thread is in."""
 
 _SERVER = re.compile(r"^(inet\d?://|(\[[^]]+\]|\w[^/\\:]*)(/\w+)?:)")
 # Firebird's own codes of errors, from its message file.
@@ -91,41 +90,6 @@ class Dsn:
         return self.database
 
 
-class Cursor(Protocol):
-    """What is used of an fdb cursor."""
-
-    @property
-    def description(self) -> Sequence[Sequence[Any]]: ...  # noqa: D102 - PEP 249
-    def prep(self, sql: str) -> object: ...  # noqa: D102 - a prepared statement, to give to execute
-    def execute(self, operation: object, parameters: Sequence[object] = ...) -> object: ...  # noqa: D102 - PEP 249
-    def fetchone(self) -> Row | None: ...  # noqa: D102 - PEP 249
-    def fetchmany(self, size: int) -> list[Row]: ...  # noqa: D102 - PEP 249
-    def fetchall(self) -> list[Row]: ...  # noqa: D102 - PEP 249
-    def close(self) -> None: ...  # noqa: D102 - PEP 249
-
-
-class Transaction(Protocol):
-    """What is used of an fdb transaction."""
-
-    def begin(self) -> None: ...  # noqa: D102 - as in fdb
-    def cursor(self) -> Cursor: ...  # noqa: D102 - as in fdb
-    def execute_immediate(self, sql: str) -> None: ...  # noqa: D102 - as in fdb
-    def rollback(self) -> None: ...  # noqa: D102 - as in fdb
-    def close(self) -> None: ...  # noqa: D102 - as in fdb
-
-
-class Connection(Protocol):
-    """What is used of an fdb connection."""
-
-    def trans(self, default_tpb: object = ...) -> Transaction: ...  # noqa: D102 - as in fdb
-    def cursor(self) -> Cursor: ...  # noqa: D102 - PEP 249
-    def execute_immediate(self, sql: str) -> None: ...  # noqa: D102 - as in fdb
-    def savepoint(self, name: str) -> None: ...  # noqa: D102 - as in fdb
-    def commit(self) -> None: ...  # noqa: D102 - PEP 249
-    def rollback(self, retaining: bool = ..., savepoint: str | None = ...) -> None: ...  # noqa: D102, FBT001 - fdb's
-    def close(self) -> None: ...  # noqa: D102 - PEP 249
-
-
 def attach(dsn: Dsn) -> Connection:
     """A connection of its own, for one thread at a time, as the mock billing needs it; `Database` is for readers.
 
@@ -156,18 +120,25 @@ def write_unforced(dsn: Dsn) -> None:
         service.close()
 
 
+def direct(dsn: Dsn) -> Reader:
+    """A connection of this process to read through; raises what `attach` raises."""
+    return DirectReader(attach(dsn), dsn.encoding)
+
+
 class Database:
     """A reader of the billing's database.
 
-    Connects at its first use, and anew after a connection was lost. May be shared by threads: each call to Firebird
-    is one thread's at a time. No transaction lives longer than the iteration over one statement's rows.
+    Connects at its first use, and anew after a connection was lost; `opened` says how. May be shared by threads: each
+    call to Firebird is one thread's at a time. No transaction lives longer than the iteration over one statement's
+    rows.
     """
 
-    def __init__(self, dsn: Dsn) -> None:
+    def __init__(self, dsn: Dsn, opened: Callable[[Dsn], Reader] = direct) -> None:
         self.dsn = dsn
         # Reentrant: the garbage collector may close an abandoned iterator while this thread is inside a call.
         self._one_at_a_time = threading.RLock()
-        self._connection: Connection | None = None
+        self._opened = opened
+        self._reader: Reader | None = None
         self._lengths: dict[tuple[str, str], int] = {}
 
     def connect(self) -> None:
@@ -175,61 +146,55 @@ class Database:
 
         Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`, `NotTheBilling`.
         """
+        self._connected()
+
+    def _connected(self) -> Reader:
         with self._one_at_a_time:
-            if self._connection is not None:
-                return
-            self._connection = attach(self.dsn)
-            _speak_as_old_ones_do(self._connection)
-            found = {name for (name,) in self.query(statement("billing", "tables"))}
-            if missing := TABLES - found:
+            if self._reader is not None:
+                return self._reader
+            self._reader = reader = self._opened(self.dsn)
+            try:
+                self._check_tables()
+            except BaseException:
                 self.close()
-                raise NotTheBilling(
-                    f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(sorted(missing))}"
-                )
+                raise
+            return reader
+
+    def _check_tables(self) -> None:
+        found = {name for (name,) in self.query(statement("billing", "tables"))}
+        if missing := TABLES - found:
+            raise NotTheBilling(
+                f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(sorted(missing))}"
+            )
 
     def query(self, query: Statement | str, values: Values | None = None) -> Iterator[Row]:
-        """The rows, a thousand fetched at a time, in a read-only read-committed transaction of their own.
+        """The rows, a page fetched at a time, in a read-only read-committed transaction of their own.
 
         Text comes as str without trailing blanks (which Firebird does not compare either), whole numbers as int
         however they are declared. Raises `DatabaseAway`, `StatementRefused`.
         """
-        wanted = query if isinstance(query, Statement) else Statement("of the user", query)
-        sql, parameters = wanted.bind(values or {})
-        transaction = cursor = None
+        sql, parameters = _bound(query, values)
+        rows: Rows | None = None
         try:
             with self._calling():
-                self.connect()
-                assert self._connection is not None  # noqa: S101 - connect made it
-                transaction = self._connection.trans(_read_only())
-                transaction.begin()
-                cursor = transaction.cursor()
-                cursor.execute(sql, parameters)
-                plain = _plain(cursor.description)
+                reader = self._connected()
+                rows = reader.select(sql, parameters)
             while True:
-                with self._calling():
-                    rows = cursor.fetchmany(_FETCHED_AT_ONCE)
-                if not rows:
+                with self._calling(reader):
+                    page = rows.page()
+                if not page:
                     return
-                yield from map(plain, rows)
+                yield from page
         finally:
-            with self._one_at_a_time:
-                _close(cursor, transaction)
+            if rows is not None:
+                with self._one_at_a_time:
+                    rows.close()
 
     def describe(self, query: Statement | str, values: Values | None = None) -> Described:
         """What a statement would give and how, told without running it. Raises `DatabaseAway`, `StatementRefused`."""
-        wanted = query if isinstance(query, Statement) else Statement("of the user", query)
-        sql, _ = wanted.bind(values or {})
-        transaction = cursor = None
+        sql, _ = _bound(query, values)
         with self._calling():
-            try:
-                self.connect()
-                assert self._connection is not None  # noqa: S101 - connect made it
-                transaction = self._connection.trans(_read_only())
-                transaction.begin()
-                cursor = transaction.cursor()
-                return described(cursor.prep(sql), self.dsn.encoding)
-            finally:
-                _close(cursor, transaction)
+            return self._connected().describe(sql)
 
     def pages(
         self, query: Statement | str, values: Values | None = None, *, after: int = 0, size: int = 5_000
@@ -263,12 +228,17 @@ class Database:
         return True
 
     def close(self) -> None:
-        """Close the connection; the next use opens another."""
-        with self._one_at_a_time:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                with suppress(fdb.Error):
-                    connection.close()
+        """Close the connection; the next use opens another. Another thread's call is broken off after `PATIENCE`."""
+        if not self._one_at_a_time.acquire(timeout=PATIENCE):
+            if (busy := self._reader) is not None:
+                busy.break_off()
+            self._one_at_a_time.acquire()
+        try:
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.close()
+        finally:
+            self._one_at_a_time.release()
 
     def __enter__(self) -> Self:
         """Connect."""
@@ -281,15 +251,19 @@ class Database:
         """Close."""
         self.close()
 
-    def _calling(self) -> "_Calling":
-        return _Calling(self)
+    def _calling(self, reader: Reader | None = None) -> "_Calling":
+        return _Calling(self, reader)
 
 
 class _Calling:
-    """One call to Firebird: alone on the connection, its errors told in our words."""
+    """One call to Firebird: alone on the connection, its errors told in our words.
 
-    def __init__(self, database: Database) -> None:
+    `reader` is whose call it is, where that is known: what became of an earlier connection says nothing of this one.
+    """
+
+    def __init__(self, database: Database, reader: Reader | None) -> None:
         self._database = database
+        self._reader = reader
 
     def __enter__(self) -> None:
         self._database._one_at_a_time.acquire()  # noqa: SLF001 - a part of Database
@@ -298,13 +272,17 @@ class _Calling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if isinstance(error, fdb.Error | ValueError):
-                told = _told(self._database.dsn, error)
-                if isinstance(told, DatabaseAway):
-                    self._database.close()
-                raise told from error
+            known = told(self._database.dsn, error) if isinstance(error, fdb.Error | ValueError) else error
+            if isinstance(known, DatabaseAway) and (self._reader or self._current) is self._current:
+                self._database.close()
+            if isinstance(known, DatabaseError) and known is not error:
+                raise known from error
         finally:
             self._database._one_at_a_time.release()  # noqa: SLF001 - a part of Database
+
+    @property
+    def _current(self) -> Reader | None:
+        return self._database._reader  # noqa: SLF001 - a part of Database
 
 
 def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T, ...]]:
@@ -312,6 +290,11 @@ def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T,
     rest = iter(keys)
     while chunk := tuple(islice(rest, size)):
         yield chunk
+
+
+def _bound(query: Statement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
+    wanted = query if isinstance(query, Statement) else Statement("of the user", query)
+    return wanted.bind(values or {})
 
 
 def _arguments(dsn: Dsn) -> dict[str, str]:
@@ -322,7 +305,7 @@ def _attempt(dsn: Dsn, connect: Callable[[], T]) -> T:
     try:
         return connect()
     except fdb.Error as error:
-        raise _told(dsn, error) from error
+        raise told(dsn, error) from error
 
 
 def _check_file(path: Path) -> None:
@@ -338,60 +321,8 @@ def _check_file(path: Path) -> None:
         )
 
 
-def _close(*opened: Cursor | Transaction | None) -> None:
-    # A connection that was lost took its transaction along; and fdb believes that a select which failed is open, so
-    # that closing it fails as well.
-    for one in opened:
-        if one is not None:
-            with suppress(fdb.Error, ReferenceError):
-                one.close()
-
-
-def _speak_as_old_ones_do(connection: Connection) -> None:
-    transaction = connection.trans(_read_only())
-    # Firebird before version 4 knows no such statement, and needs none.
-    with suppress(fdb.Error):
-        for block in blocks("session").values():
-            transaction.execute_immediate(block.text)
-    with suppress(fdb.Error):
-        transaction.close()
-
-
-def _read_only() -> object:
-    tpb = fdb.TPB()
-    tpb.access_mode = fdb.isc_tpb_read
-    tpb.isolation_level = (fdb.isc_tpb_read_committed, fdb.isc_tpb_rec_version)
-    return tpb
-
-
-def _plain(description: Sequence[Sequence[Any]]) -> Callable[[Row], Row]:
-    """What makes a row of plain values: only the columns that need it are touched."""
-    texts = [number for number, column in enumerate(description) if column[1] is str]
-    # A numeric(18, 0) is a whole number, which fdb gives as a Decimal.
-    wholes = [number for number, column in enumerate(description) if column[1] is Decimal and column[5] == 0]
-    if not texts and not wholes:
-        return lambda row: row
-
-    def plain(row: Row) -> Row:
-        values = list(row)
-        for number in texts:
-            if values[number] is not None:
-                values[number] = _text(values[number])
-        for number in wholes:
-            if values[number] is not None:
-                values[number] = int(values[number])
-        return tuple(values)
-
-    return plain
-
-
-def _text(value: Any) -> object:  # noqa: ANN401 - what fdb gives has no type
-    # A long blob comes as a file to read from; what has no charset as bytes, and these as they are.
-    whole = value.read() if isinstance(value, fdb.BlobReader) else value
-    return whole.rstrip(" ") if isinstance(whole, str) else whole
-
-
-def _told(dsn: Dsn, error: Exception) -> DatabaseError:
+def told(dsn: Dsn, error: Exception) -> DatabaseError:
+    """What an error of fdb, or of its way with texts, is in our words."""
     codes = {code for code in error.args[1:] if isinstance(code, int)}
     # fdb's own first line says which of its functions failed, the second Firebird's SQLCODE.
     lines = [line.removeprefix("- ") for line in str(error.args[0] if error.args else error).split("\n")]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from billing.database import Row
 from billing.described import Column, Kind
+from billing.reader import Row
 
 LONGEST_CELL: Final = 100_000
 """Characters; what is longer is no value of a row but a document."""

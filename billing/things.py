@@ -16,9 +16,10 @@ from typing import Final, TypeAlias
 
 from billing.answers import objects
 from billing.calls import Call, filter_
-from billing.database import Database, Row, chunks
+from billing.database import Database, chunks
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, roubles, wire
+from billing.reader import Row
 from billing.statements import Statement, statement
 
 Key: TypeAlias = Mapping[str, str]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from billing.database import Connection, Dsn, write_unforced
+from billing.database import Dsn, write_unforced
 from billing.database import create as create_database
 from billing.mockserver.people import (
     FIRST_ADDRESS,
@@ -20,6 +20,7 @@ from billing.mockserver.people import (
 )
 from billing.mockserver.rows import Columns, Rows
 from billing.money import SCALE
+from billing.reader import Connection
 from billing.statements import statement
 
 _SQL = "billing.mockserver"

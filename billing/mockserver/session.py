@@ -5,8 +5,9 @@ from contextlib import suppress
 
 import fdb
 
-from billing.database import Connection, Cursor, Dsn, Row, attach
+from billing.database import Dsn, attach
 from billing.mockserver.refusals import Refusal
+from billing.reader import Connection, Cursor, Row
 from billing.statements import Statement, Values
 
 _KEPT = 300  # other statements than these come from filters, and are as many as the callers make up

@@ -17,11 +17,12 @@ from typing import Final
 import msgspec
 import structlog
 
-from billing.database import Dsn, Row
+from billing.database import Dsn
 from billing.mockserver.chain import Chain, Chains, Result
 from billing.mockserver.models import MODELS
 from billing.mockserver.refusals import Refusal
 from billing.mockserver.session import Session
+from billing.reader import Row
 from billing.stacks import Stacks
 from billing.statements import Statement, statement
 

@@ -2,11 +2,22 @@
 
 from collections.abc import Mapping
 
-from billing.database import Database
+from billing.database import Database, Dsn
 from billing.select_cells import Fault, SelectedRow
 from billing.select_rows import Reading, reading
 from billing.selects import select_of
 from billing.statements import Value
+
+ENDLESS = "select count(*) from abonents a, abonents b, abonents c, abonents d"
+
+
+def wait_until_it_counts(dsn: Dsn) -> None:
+    """Wait until somebody executes `ENDLESS`."""
+    running = "select count(*) from mon$statements where mon$state = 1 and mon$sql_text containing 'abonents d'"
+    with Database(dsn) as beside:
+        # The second is this very question.
+        while list(beside.query(running)) != [(2,)]:
+            pass
 
 
 def read(

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from billing import database as databases
 from billing.database import Database, Dsn, attach, chunks, create
 from billing.database_errors import DatabaseAway, StatementRefused, WrongPassword
 from billing.errors import NotTheBilling
 from billing.statements import Values, blocks
+from tests.billing.selecting import ENDLESS, wait_until_it_counts
 from tests.firebird_server import FirebirdServer
 
 ALL = "select id from abonents where is_folder = 0 order by id"
@@ -177,6 +179,18 @@ def test_a_lost_connection_is_told_and_the_next_use_connects_anew(either_dsn: Ds
         with pytest.raises(DatabaseAway):
             list(database.query("select count(*) from tarif"))
         assert list(database.query("select count(*) from tarif")) == [(6,)]
+
+
+def test_closing_breaks_a_select_without_end_off(either_dsn: Dsn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "PATIENCE", 0.05)
+    database = Database(either_dsn)
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(list, database.query(ENDLESS))
+        wait_until_it_counts(either_dsn)
+        database.close()
+        with pytest.raises(StatementRefused, match="operation was cancelled"):
+            counting.result()
+    assert database._reader is None
 
 
 def test_cyrillic_in_a_billing_of_version_4(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from billing.database import Connection, Database, Dsn, attach
+from billing.database import Database, Dsn, attach
 from billing.database_errors import OtherScale
+from billing.reader import Connection
 from billing.scale import check_scale
 
 
