@@ -22,6 +22,7 @@ from billing import embedded
 from billing.client import BillingClient, Health
 from billing.database import TABLES, Database
 from billing.errors import BillingError
+from billing.kept_reader import kept_database
 from billing.money import SCALE
 from billing.scale import check_scale
 from checkpoints.errors import JournalError
@@ -202,7 +203,7 @@ async def _database(settings: Settings, checklist: Checklist) -> None:
         )
         return
     with checklist.trying("database"):
-        await anyio.to_thread.run_sync(lambda: _look_into(Database(dsn), checklist))
+        await anyio.to_thread.run_sync(lambda: _look_into(kept_database(dsn), checklist))
 
 
 def _look_into(database: Database, checklist: Checklist) -> None:

@@ -11,6 +11,7 @@ import structlog
 
 from billing.client import BillingClient, Health
 from billing.database import Database
+from billing.kept_reader import kept_database
 from billing.listening import Listener
 from billing.money import SCALE
 from billing.recorder import open_recorder
@@ -52,7 +53,7 @@ async def open_billing(settings: Settings, record: Path | None = None) -> AsyncI
     dsn = settings.dsn
     async with _recording(record, settings) as listener, BillingClient(settings.client, listener=listener) as client:
         health = await client.health()
-        database = None if dsn is None else Database(dsn)
+        database = None if dsn is None else kept_database(dsn)
         try:
             if database is not None:
                 await anyio.to_thread.run_sync(_connected, database)

@@ -110,7 +110,7 @@ class Plan:
 
     @property
     def api_alone(self) -> bool:
-        """Whether the load gets no database: a full disk would hit Firebird's own pages in its process as well."""
+        """Whether the load gets no database: a full disk would hit Firebird's own pages in its keeper as well."""
         return any(one.act is Act.FULL_DISK for one in self.mischief)
 
     @property

@@ -1,8 +1,11 @@
 """kill -9 at many instants of a real process, and resumed until it ends: each row once, the sum to the kopeck."""
 
+import os
 import random
 import signal
+from pathlib import Path
 
+import anyio
 import pytest
 
 from checkpoints.states import State
@@ -66,3 +69,32 @@ async def test_a_repeatable_job_is_killed_and_resumed_as_well(place: Place) -> N
     closing = (await place.cli("resume", "--yes", "--json", "--in-flight", "16")).closing
     ((wanted,),) = place.billing.database.query(query)
     assert wanted == sum(closing["states"].values())
+
+
+async def test_a_run_is_never_inside_the_engine_of_the_billings_file(place: Place) -> None:
+    # There a kill would leave the locks that it shares with the billing locked for ever. A keeper is in its place.
+    balances = place.balances(20)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "0.2") as run:
+        await place.traffic.reaches(1)
+        (keeper,) = children_of(run.process.pid)
+        assert "libEngine" not in mapped_by(run.process.pid)
+        assert "libEngine" in mapped_by(keeper)
+        gone = os.pidfd_open(keeper)
+        run.signal(signal.SIGKILL)
+        await run.ended()
+    try:
+        await anyio.wait_readable(gone)
+    finally:
+        os.close(gone)
+
+
+def children_of(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+
+
+def mapped_by(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
