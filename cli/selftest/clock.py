@@ -8,6 +8,7 @@ was set.
 """
 
 import datetime as dt
+import runpy
 import signal
 import sys
 import time
@@ -62,9 +63,7 @@ def _main() -> None:
 
     signal.signal(SIGNAL, set_back)
     # Only now: whatever the program imports must find the new clock.
-    from cli.main import main  # noqa: PLC0415
-
-    main()
+    runpy.run_module("cli", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
