@@ -112,10 +112,12 @@ class Aftermath:
         self._errors.add(wrong=True)
         limit = self._steering.policy.stop_after_errors
         if spent := self._errors.spent(limit):
+            # Rows out of tries are none that the billing has rejected.
+            where = State.REJECTED if self._progress.counts[State.REJECTED] else State.PENDING
             self._stop.request(
                 StopKind.BUDGET,
                 f"{spent} (--stop-after-errors {limit}). Look at them with "
-                f"`carbon-migrate export {self._run.name} --state rejected`; `carbon-migrate resume` goes on",
+                f"`carbon-migrate export {self._run.name} --state {where}`; `carbon-migrate resume` goes on",
             )
         if alarm := self.canary.alarm(item, outcome.message or "", self._run.name, tries=tries):
             self._stop.request(StopKind.BUDGET, alarm)

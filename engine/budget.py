@@ -66,7 +66,7 @@ class ErrorBudget:
         """What is too much, in words: as many errors as the limit, or a larger share; None while it is not."""
         match limit:
             case int() if self._wrong >= limit:
-                return f"{self._wrong:,} rows went wrong"
+                return "1 row went wrong" if self._wrong == 1 else f"{self._wrong:,} rows went wrong"
             case Percent(value) if self._rows >= LEAST:
                 if self._wrong * _HUNDRED > value * self._rows:
                     return f"{self._wrong:,} of {self._rows:,} rows went wrong"

@@ -47,7 +47,7 @@ def test_a_number_is_spent_when_it_is_reached_from_the_first_row_on() -> None:
     assert budget_of("xx").spent(3) is None
     assert budget_of("xxx").spent(3) == "3 rows went wrong"
     assert budget_of("." * 5000 + "x.x.x").spent(3) == "3 rows went wrong"
-    assert budget_of("x").spent(1) == "1 rows went wrong"
+    assert budget_of("x").spent(1) == "1 row went wrong"
 
 
 def test_without_a_limit_nothing_is_too_much() -> None:

@@ -124,6 +124,16 @@ async def test_a_share_of_errors_stops_the_run_within_its_first_thousand_rows() 
     assert 100 <= len(setting.sent) <= 108
 
 
+@pytest.mark.parametrize(("trouble", "state"), [(REFUSED, "rejected"), (Call(Busy("locked")), "pending")])
+async def test_who_is_stopped_by_errors_is_told_where_they_are(trouble: Call, state: str) -> None:
+    policy = replace(STEADY, tries=2, stop_after_errors=1)
+    setting = await Setting(items(30), policy, {"7": [trouble] * 2}).go()
+    assert setting.stop.reason == (
+        "1 row went wrong (--stop-after-errors 1). Look at them with "
+        f"`carbon-migrate export k7m2q --state {state}`; `carbon-migrate resume` goes on"
+    )
+
+
 async def test_fewer_errors_than_the_share_stop_nothing() -> None:
     policy = replace(STEADY, in_flight=50, stop_after_errors=Percent(Decimal(1)))
     plan = {str(row): [REFUSED] for row in range(150, 2000, 125)}  # less than one percent
