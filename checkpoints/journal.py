@@ -375,7 +375,8 @@ class Journal:
         return Shared(lanes, items, Decimal(amount))
 
     async def _items(self, name: str, **wanted: object) -> list[Item]:
-        return await self._read(lambda db: rows.to_items(db.execute(statement(name), wanted).fetchone()[0]))
+        sql = f"with found as (\n{statement(name)})\n{statement('as_items')}"
+        return await self._read(lambda db: rows.to_items(db.execute(sql, wanted).fetchone()[0]))
 
     async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         def guarded() -> Result:

@@ -131,7 +131,7 @@ class Page:
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """A frozen item, its fields in the order of `items.sql` and its like.
+    """A frozen item, its fields in the order of `as_items.sql`.
 
     `number` counts from 1 within its run; `message` is the error or the reason it was skipped.
     """

@@ -106,7 +106,7 @@ def to_command(row: Sequence[Any]) -> Command:
 
 
 def to_items(page: str) -> list[Item]:
-    """What `items.sql` and its like have found."""
+    """What `as_items.sql` gives."""
     return _items(page)
 
 

@@ -1,11 +1,6 @@
 -- The accepted items of a run whose effect stands: none has taken it back, or what took it back was taken back itself.
-select json_group_array(json_array(
-    item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer, message, changed_at
-))
-from (
-    select *
-    from items
-    where run_id = :run_id and number > :after and state in ('accepted', 'applied') and taken_back = 0
-    order by number
-    limit :size
-)
+select *
+from items
+where run_id = :run_id and number > :after and state in ('accepted', 'applied') and taken_back = 0
+order by number
+limit :size
