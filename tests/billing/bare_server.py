@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET, socket
 from typing import Any
 
+import pytest
+
 from billing.calls import create
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.exchange import Exchange
@@ -117,6 +119,15 @@ async def seen_by(script: Callable[[Peer], Awaitable[Any]], **settings: Any) -> 
     """What one call makes of a server, and the server."""
     async with served(script) as server, client_of(server.url, **settings) as client:
         return await client.send(WRITE), server
+
+
+async def give_up(client: BillingClient, arrived: asyncio.Event) -> None:
+    """Cancel a call once it has arrived; that goes through."""
+    task = asyncio.ensure_future(client.send(WRITE))
+    await arrived.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def settle() -> None:

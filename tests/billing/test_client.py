@@ -11,7 +11,7 @@ import pytest
 from billing.calls import filter_, version
 from billing.errors import BillingAway, NotTheBilling
 from billing.exchange import Answered, Busy, Lost, NotSent, SystemRefused
-from tests.billing.bare_server import TINY, WRITE, Peer, client_of, seen_by, served
+from tests.billing.bare_server import TINY, WRITE, Peer, client_of, give_up, seen_by, served
 
 READ = filter_("Users", {"id": 1})
 
@@ -322,11 +322,7 @@ async def test_a_cancellation_goes_through() -> None:
         await peer.server.over.wait()
 
     async with served(silence) as server, client_of(server.url) as client:
-        task = asyncio.ensure_future(client.send(WRITE))
-        await arrived.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await give_up(client, arrived)
         server.over.set()
     assert server.connections == 1
 

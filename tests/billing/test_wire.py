@@ -6,7 +6,7 @@ import pytest
 
 from billing.exchange import Answered, Lost, NotSent
 from billing.wire import STALE_AT_MOST
-from tests.billing.bare_server import WRITE, Ear, Peer, client_of, overheard, seen_by, served, settle
+from tests.billing.bare_server import WRITE, Ear, Peer, client_of, give_up, overheard, seen_by, served, settle
 
 
 async def test_left_is_told_of_what_may_have_left_and_of_nothing_else() -> None:
@@ -42,11 +42,7 @@ async def test_a_call_cancelled_while_it_connects_has_not_left() -> None:
         served(silent_in_the_handshake) as server,
         overheard(server.url.replace("http:", "https:"), ear) as client,
     ):
-        task = asyncio.ensure_future(client.send(WRITE))
-        await arrived.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await give_up(client, arrived)
         server.over.set()
     assert ear.left == [False]
 
@@ -74,11 +70,7 @@ async def test_a_call_cancelled_while_it_waits_for_the_answer_has_left() -> None
         await peer.server.over.wait()
 
     async with served(silence) as server, overheard(server.url, ear) as client:
-        task = asyncio.ensure_future(client.send(WRITE))
-        await arrived.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await give_up(client, arrived)
         server.over.set()
         assert len(server.paths) == 1
     assert ear.left == [True]
@@ -165,11 +157,7 @@ async def test_the_answer_to_a_call_that_was_given_up_is_not_that_of_the_next() 
         await peer.server.over.wait()
 
     async with served(late) as server, client_of(server.url) as client:
-        task = asyncio.ensure_future(client.send(WRITE))
-        await arrived.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await give_up(client, arrived)
         given_up.set()
         assert await client.send(WRITE) == Answered(2)
         server.over.set()

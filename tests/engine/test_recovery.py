@@ -174,6 +174,15 @@ class InDoubt:
         self.job.look_up_error = None
         self.job.probe_errors.clear()
 
+    async def stops_at_once_after(self, seconds: float) -> None:
+        """The run is told to stop then, and is at its end in that moment."""
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.pipeline.migrate)
+            await anyio.sleep(seconds)
+            self.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
+        assert anyio.current_time() - began == pytest.approx(seconds)
+
 
 async def test_a_billing_that_is_away_when_rows_are_looked_up_is_waited_for() -> None:
     setting = InDoubt()
@@ -228,12 +237,7 @@ async def test_a_database_that_is_away_alone_is_asked_ever_more_rarely_too() -> 
 async def test_a_stop_ends_the_waiting_for_a_look_up_at_once() -> None:
     setting = InDoubt()
     setting.go_away()
-    began = anyio.current_time()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.pipeline.migrate)
-        await anyio.sleep(100.5)
-        setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-    assert anyio.current_time() - began == pytest.approx(100.5)
+    await setting.stops_at_once_after(100.5)
 
 
 async def test_a_stop_breaks_a_look_up_off_that_takes_long() -> None:
@@ -245,12 +249,7 @@ async def test_a_stop_breaks_a_look_up_off_that_takes_long() -> None:
         return await look_up(run, items)
 
     setattr(setting.job, "look_up", slow)  # noqa: B010 - mypy would not have it otherwise
-    began = anyio.current_time()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(setting.pipeline.migrate)
-        await anyio.sleep(100.5)
-        setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
-    assert anyio.current_time() - began == pytest.approx(100.5)
+    await setting.stops_at_once_after(100.5)
     assert setting.journal.states() == {
         "1": State.UNKNOWN,
         "2": State.UNKNOWN,
