@@ -1,7 +1,7 @@
 """`mock`: a billing to try things on, with made-up subscribers."""
 
 import sys
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,6 +12,7 @@ from billing.mockserver.capacity import read_schedule
 from billing.mockserver.faults import Plan
 from billing.mockserver.plan import combined, read_plan_file
 from billing.mockserver.population import create
+from billing.mockserver.quirks import Quirks, read_quirks
 from billing.mockserver.server import serve as serve_mock
 from cli.errors import CommandRefused
 from cli.names import PROGRAM
@@ -21,13 +22,6 @@ from cli.texts import count, plain, shown
 app: Final = typer.Typer(help="A billing to try things on, with made-up subscribers.", no_args_is_help=True)
 
 PORT: Final = 8082
-
-
-class OpeningBalance(StrEnum):
-    """What an operation of type 8 does to the balance."""
-
-    SETS = "sets"
-    ADDS = "adds"
 
 
 @app.command()
@@ -96,9 +90,14 @@ def serve(  # noqa: PLR0913 - each is a flag
             help="Where faults, state and ledger are reached; 0: a free one.",
         ),
     ] = None,
-    opening_balance: Annotated[
-        OpeningBalance, typer.Option("--opening-balance", help="What an opening balance does to the balance.")
-    ] = OpeningBalance.SETS,
+    quirk: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quirk",
+            metavar="NAME=VALUE",
+            help=f"What it does otherwise than usual; repeatable. Names: {', '.join(asdict(Quirks()))}.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the REST API of a mock billing until Ctrl-C; its address is the first line on stdout.
 
@@ -110,6 +109,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         )
     plan = combined(read_plan_file(faults) if faults is not None else Plan(), fault or [], seed)
     schedule = read_schedule(capacity) if capacity is not None else None
+    quirks = read_quirks(quirk or [])
 
     async def work() -> None:
         await serve_mock(
@@ -123,7 +123,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             busy=busy,
             faults=plan,
             control_port=control_port,
-            opening_balance="sets" if opening_balance is OpeningBalance.SETS else "adds",
+            quirks=quirks,
             announce=_announce,
         )
 

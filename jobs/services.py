@@ -16,6 +16,7 @@ from billing.errors import BillingAway, BillingBusy, BillingError
 from billing.stacks import waiting_for
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.rate import Rate
+from jobs.profile import UNKNOWN, Profile
 from jobs.vault import Vault
 
 Result = TypeVar("Result")
@@ -27,7 +28,7 @@ class Services:
 
     `rate` bounds the reading calls a second, and may be changed at any time; what is sent has a rate of its own, for
     a run sends and looks up by turns. `vault` keeps the secrets of the run that is worked on; without one they are
-    kept nowhere, as those of a plan.
+    kept nowhere, as those of a plan. `profile` is what is known of the billing; each fact says how well.
     """
 
     client: BillingClient
@@ -35,6 +36,7 @@ class Services:
     asked_at_once: int = 4
     vault: Vault | None = None
     rate: Rate = field(default_factory=Rate)
+    profile: Profile = UNKNOWN
 
     async def read(self, work: Callable[[Database], Result]) -> Result:
         """What `work` reads from the database, done in a thread. Raises `LookUpFailed`."""

@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 
 from billing.mockserver import cabinet, refusals
 from billing.mockserver.models import MODELS, Model
+from billing.mockserver.quirks import Quirks
 from billing.mockserver.refusals import Refusal
-from billing.mockserver.rules import OpeningBalance
 from billing.mockserver.session import Session
 from billing.mockserver.shapes import shape
 from billing.mockserver.things import Arguments, Thing, Things
@@ -21,6 +21,8 @@ from billing.mockserver.values import BadValue
 from billing.operations import RECEIPT
 
 VERSION: Final = "5.24.06"
+_CREATE: Final = "objects.create"
+_STORNO: Final = "storno"
 _READING: Final = frozenset(
     {"objects.get", "objects.filter", "get_version", "get_user_by_suid", "web_cabinet.get_usluga_list"}
 )
@@ -70,9 +72,9 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
 class Chains:
     """Carries out chains in the transaction of a session; the caller commits, or goes back after a `Refusal`."""
 
-    def __init__(self, session: Session, opening_balance: OpeningBalance = "sets") -> None:
+    def __init__(self, session: Session, quirks: Quirks | None = None) -> None:
         self._session = session
-        self._opening_balance = opening_balance
+        self._quirks = quirks or Quirks()
 
     def carry_out(self, chain: Chain, request: int = 0) -> Result:
         """The answer's `result`; raises `Refusal`. `request` is the number that the ledger keeps."""
@@ -85,9 +87,9 @@ class Chains:
             raise refusals.unknown_model(chain.model)
         if not chain.steps:
             raise refusals.unknown_method("")
-        things = Things(self._session, request, chain.call, self._opening_balance)
+        things = Things(self._session, request, chain.call, self._quirks)
         try:
-            return _Work(things, model, chain).carry_out()
+            return _Work(things, model, chain, self._quirks).carry_out()
         except BadValue as error:
             raise Refusal(str(error)) from error
 
@@ -95,17 +97,19 @@ class Chains:
 class _Work:
     """One chain at work."""
 
-    def __init__(self, things: Things, model: Model, chain: Chain) -> None:
+    def __init__(self, things: Things, model: Model, chain: Chain, quirks: Quirks) -> None:
         self._things = things
         self._model = model
         self._chain = chain
+        self._quirks = quirks
 
     def carry_out(self) -> Result:
         thing: Thing | None = None
         result: Result = None
-        for number, (method, arguments) in enumerate(self._chain.steps):
+        for number, (named, arguments) in enumerate(self._chain.steps):
+            method = self._usual(named)
             if method not in self._model.methods:
-                raise refusals.unknown_method(method)
+                raise refusals.unknown_method(named)
             if number == 0 and method in _OF_MODEL:
                 result = _OF_MODEL[method](self._things, self._model, arguments)
                 thing = result if isinstance(result, Thing) else None
@@ -114,8 +118,31 @@ class _Work:
                     raise refusals.already_deleted()
                 result = _OF_OBJECT[method](self._things, thing, arguments)
             else:
-                raise refusals.unknown_method(method)
-        return self._shown(thing, result)
+                raise refusals.unknown_method(named)
+        shown = self._shown(thing, result)
+        return self._created(shown) if self._chain.steps[-1][0] == _CREATE else shown
+
+    def _usual(self, method: str) -> str:
+        """A method by the name that it has here; the storno may have another one, or none, to the caller."""
+        called = self._quirks.storno_call
+        return method if called == _STORNO else {called: _STORNO, _STORNO: ""}.get(method, method)
+
+    def _created(self, shown: Result) -> Result:
+        """The answer to a creation, in the shape that the quirks say."""
+        if not isinstance(shown, dict):
+            return shown
+        fields = dict(shown["fields"])
+        if not self._quirks.descr_returned:
+            fields.pop("descr", None)
+        match self._quirks.create_answers:
+            case "object":
+                return {**shown, "fields": fields}
+            case "list":
+                return [{**shown, "fields": fields}]
+            case "fields":
+                return {self._model.key.name: shown["pk"], **fields}
+            case "id":
+                return shown["pk"]
 
     def _shown(self, thing: Thing | None, result: Result) -> Result:
         fields = self._chain.fields
@@ -186,7 +213,7 @@ def _of_cabinet(method: str) -> Callable[[Things, Model, Arguments], Result]:
 _OF_MODEL: Final[Mapping[str, Callable[[Things, Model, Arguments], Result]]] = {
     "objects.get": lambda things, model, arguments: things.get(model, arguments),
     "objects.filter": lambda things, model, arguments: things.find(model, arguments),
-    "objects.create": lambda things, model, arguments: things.create(model, arguments),
+    _CREATE: lambda things, model, arguments: things.create(model, arguments),
     "get_user_by_suid": lambda things, _, arguments: cabinet.user_of(things, arguments),
     "web_cabinet.get_usluga_list": _of_cabinet("web_cabinet.get_usluga_list"),
     "web_cabinet.reset_password": _of_cabinet("web_cabinet.reset_password"),
@@ -196,7 +223,7 @@ _OF_OBJECT: Final[Mapping[str, Callable[[Things, Thing, Arguments], Result]]] = 
     "save": _save,
     "delete": _delete,
     "add_payment": _pay,
-    "storno": _reverse,
+    _STORNO: _reverse,
     "set_password": _set_password,
     "get_or_create_dynamic_session": _open_session,
 }

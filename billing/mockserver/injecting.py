@@ -200,7 +200,7 @@ class Injector:
 
 def respond(answer: Answer) -> web.Response:
     """An answer as it goes over the wire."""
-    kind = "application/json" if answer.status == web.HTTPOk.status_code else "text/html"
+    kind = "text/html" if answer.body.startswith(b"<") else "application/json"
     return web.Response(body=answer.body, status=answer.status, content_type=kind, charset="utf-8")
 
 

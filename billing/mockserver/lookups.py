@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 
 from billing.mockserver import refusals
 from billing.mockserver.models import MODELS, Field, Model
-from billing.mockserver.values import Stored, stored
+from billing.mockserver.quirks import Filters
+from billing.mockserver.values import Kind, Stored, stored
 
 _PAIR = 2
+_COMMENT = "descr"
+_PARTS = {"contains": "position(?, {}) > 0", "icontains": "{} containing ?", "startswith": "{} starting with ?"}
+"""Django's lookups of a part of a text, by name."""
 
 
 @dataclass(slots=True)
 class _Query:
+    filters: Filters = "exact"
     joins: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     values: list[Stored] = field(default_factory=list)
@@ -25,13 +30,15 @@ class _Query:
         return alias
 
 
-def select(model: Model, lookups: Mapping[str, object], first: int | None = None) -> tuple[str, list[Stored]]:
+def select(
+    model: Model, lookups: Mapping[str, object], first: int | None = None, filters: Filters = "exact"
+) -> tuple[str, list[Stored]]:
     """The statement that finds objects of a model, all columns in the order of its fields, and its values.
 
-    `first` is the most that are wanted, all of them without it. Raises `Refusal` for an attribute that is not there,
-    `BadValue` for a value that is not of its kind.
+    `first` is the most that are wanted, all of them without it, and `filters` what comments can be filtered by.
+    Raises `Refusal` for an attribute that is not there, `BadValue` for a value that is not of its kind.
     """
-    query = _Query()
+    query = _Query(filters)
     for lookup, value in lookups.items():
         _add(query, model, "t0", lookup, value)
     columns = ", ".join(f"t0.{attribute.column}" for attribute in model.fields.values())
@@ -53,6 +60,11 @@ def _add(query: _Query, model: Model, alias: str, lookup: str, value: object) ->
         other = MODELS[reverse.model]
         joined = query.join(other, other.fields[reverse.by].column, f"{alias}.{model.key.column}")
         _add(query, other, joined, rest or other.key.name, value)
+    elif attribute is not None and name == _COMMENT and query.filters == "none":
+        raise refusals.unknown_attribute(lookup)
+    elif attribute is not None and attribute.kind is Kind.TEXT and query.filters == "all" and rest in _PARTS:
+        query.conditions.append(_PARTS[rest].format(f"{alias}.{attribute.column}"))
+        query.values.append(str(value))
     elif attribute is not None and rest in {"", "exact", "range"}:
         _compare(query, attribute, alias, value, ranged=rest == "range")
     elif relation is not None and relation.refers and rest:

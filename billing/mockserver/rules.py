@@ -8,16 +8,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from billing.mockserver import refusals
+from billing.mockserver.quirks import OpeningBalance, Quirks, StornoEffect
 from billing.mockserver.session import Session
 from billing.mockserver.values import Stored
 from billing.operations import ACT, OPENING_BALANCE, RECEIPT
 from billing.statements import Statement, statement
-
-OpeningBalance: TypeAlias = Literal["sets", "adds"]
-"""Whether an operation of type 8 sets the balance to its sum, or adds it: what the real one does is not known [?]."""
 
 Columns: TypeAlias = dict[str, Stored]
 
@@ -36,7 +34,7 @@ class Change:
     stored: Columns
     written: Columns
     arguments: Mapping[str, object]
-    opening_balance: OpeningBalance
+    quirks: Quirks
     now: datetime
 
     @property
@@ -57,13 +55,20 @@ def apply_rules(model: str, change: Change) -> None:
         rule(change)
 
 
-def take_back(session: Session, operation: Mapping[str, Stored]) -> None:
+def take_back(session: Session, operation: Mapping[str, Stored], opening_balance: StornoEffect) -> None:
     """Take the sum of a finance operation from where it was entered; an opening balance counts as added [?]."""
     summa = operation["op_summa"]
     account = _account_of(session, operation["abonent_id"])
     if account is None or not isinstance(summa, int):
         raise refusals.no_account()
+    if operation["op_type_id"] == OPENING_BALANCE and opening_balance == "keeps":
+        return
     session.run(_sql(_effect(operation["op_type_id"], "adds")), {"summa": -summa, "account": account})
+
+
+def set_scale(session: Session, scale: int) -> None:
+    """Let row 1 of `VPN_CONST` say how many of the database's units are one rouble."""
+    session.run(_sql("set_scale"), {"scale": str(scale)})
 
 
 def password_columns(password: str, *, hidden: bool) -> Columns:
@@ -77,6 +82,13 @@ def _sql(name: str) -> Statement:
     return statement("rules", name, "billing.mockserver")
 
 
+def _comment(change: Change) -> None:
+    """A column that is shorter than what was sent: the rest is gone without a word."""
+    longest, text = change.quirks.descr_length, change.written.get("descr")
+    if longest and isinstance(text, str):
+        change.written["descr"] = text[:longest]
+
+
 def _operation(change: Change) -> None:
     if not change.creates:
         return
@@ -87,7 +99,7 @@ def _operation(change: Change) -> None:
     account = _account_of(change.session, values["abonent_id"])
     if account is None:
         raise refusals.no_account()
-    effect = _effect(values["op_type_id"], change.opening_balance)
+    effect = _effect(values["op_type_id"], change.quirks.type_8)
     change.session.run(_sql(effect), {"summa": values["op_summa"], "account": account})
     values.setdefault("op_date", change.now.replace(microsecond=0))
 
@@ -205,7 +217,7 @@ def _promise(change: Change) -> None:
 
 _RULES: Final[Mapping[str, tuple[Callable[[Change], None], ...]]] = {
     "Abonents": (_number, _phone, _recalculation, _account),
-    "FinanceOperations": (_operation,),
+    "FinanceOperations": (_comment, _operation),
     "Users": (_subscriber, _address, _password),
     "UsersUsluga": (_subscriber, _manager, _promise),
     "AbonentsBlockHistory": (_subscriber,),

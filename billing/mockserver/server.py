@@ -35,8 +35,8 @@ from billing.mockserver.faults import Plan
 from billing.mockserver.injecting import Injector, page, respond
 from billing.mockserver.ledger import Ledger
 from billing.mockserver.port import Port
+from billing.mockserver.quirks import Quirks, in_words
 from billing.mockserver.refusals import Refusal
-from billing.mockserver.rules import OpeningBalance
 from billing.mockserver.worker import Answer, Worker, refused
 
 LOOPBACK: Final = "127.0.0.1"
@@ -52,13 +52,16 @@ class MockBilling:
     in seconds.
     """
 
-    def __init__(self, worker: Worker, database: Database, latency: float, slots: Slots, faults: Injector) -> None:
+    def __init__(
+        self, worker: Worker, database: Database, latency: float, slots: Slots, faults: Injector, quirks: Quirks
+    ) -> None:
         self.url = ""
         self.control_url = ""
         self.database = database
         self.ledger = Ledger(database)
         self.latency = latency
         self.faults = faults
+        self.quirks = quirks
         self._worker = worker
         self._slots = slots
         self._tasks: set[asyncio.Task[Answer]] = set()
@@ -124,6 +127,7 @@ class MockBilling:
             "latency": self.latency,
             "stack_rate": self.stack_rate,
             "busy": self.busy,
+            "quirks": in_words(self.quirks),
             "stack": asdict(self._worker.stacks),
             "requests": self._requests,
             "turned_away": self._turned_away,
@@ -174,7 +178,7 @@ class MockBilling:
                 model, dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
             )
         except Refusal as refusal:
-            return refused("", str(refusal))
+            return refused("", str(refusal), self.quirks.error_status)
         return await self._worker.do(chain)
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -198,7 +202,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     busy: bool = True,
     faults: Plan | None = None,
     control_port: int | None = None,
-    opening_balance: OpeningBalance = "sets",
+    quirks: Quirks | None = None,
     middlewares: Sequence[Middleware] = (),
 ) -> AsyncIterator[MockBilling]:
     """A mock billing over a database made by `population.create`, for as long as the context lasts.
@@ -206,16 +210,17 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     `port` 0 takes a free one; with a `control_port` there is a control endpoint on 127.0.0.1, 0 as before. `latency`
     is in seconds, `slots` as many requests as are worked on at a time, `queue` as many as may wait for that, and
     `capacity` changes the slots over time. With a `stack_rate`, in entries a second, a write has its effect after it
-    was answered, and `busy` tells whether one that comes in between is refused. What arrived before the end is still
-    answered; what waits in a stack waits there for the next server. Raises what `billing.database` raises, and
-    OSError for a port taken.
+    was answered, and `busy` tells whether one that comes in between is refused. `quirks` is what it does
+    otherwise than usual. What arrived before the end is still answered; what waits in a stack waits there for the
+    next server. Raises what `billing.database` raises, and OSError for a port taken.
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
-    worker = Worker(dsn, opening_balance, stack_rate=stack_rate, busy=busy)
+    quirks = quirks or Quirks()
+    worker = Worker(dsn, quirks, stack_rate=stack_rate, busy=busy)
     database = Database(dsn)
     injector = Injector(faults or Plan())
     counter = Slots(slots, queue)
-    server = MockBilling(worker, database, latency, counter, injector)
+    server = MockBilling(worker, database, latency, counter, injector, quirks)
     async with AsyncExitStack() as stack:
         await worker.start()
         stack.push_async_callback(anyio.to_thread.run_sync, database.close)
@@ -270,7 +275,7 @@ async def serve(  # noqa: PLR0913 - as `running`
     busy: bool = True,
     faults: Plan | None = None,
     control_port: int | None = None,
-    opening_balance: OpeningBalance = "sets",
+    quirks: Quirks | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> None:
     """Run a mock billing until SIGTERM or SIGINT.
@@ -291,7 +296,7 @@ async def serve(  # noqa: PLR0913 - as `running`
             busy=busy,
             faults=faults,
             control_port=control_port,
-            opening_balance=opening_balance,
+            quirks=quirks,
         ) as server:
             say(server.url)
             if server.control_url:

@@ -10,7 +10,8 @@ import msgspec
 from billing.mockserver import lookups, refusals
 from billing.mockserver.ledger import Entry, enter
 from billing.mockserver.models import MODELS, Field, Model, Tie
-from billing.mockserver.rules import Change, Columns, OpeningBalance, apply_rules, take_back
+from billing.mockserver.quirks import Quirks
+from billing.mockserver.rules import Change, Columns, apply_rules, take_back
 from billing.mockserver.session import Session
 from billing.mockserver.values import Stored, shown, stored
 
@@ -45,15 +46,15 @@ class Things:
     that is not of its column's kind.
     """
 
-    def __init__(self, session: Session, request: int, methods: str, opening_balance: OpeningBalance) -> None:
+    def __init__(self, session: Session, request: int, methods: str, quirks: Quirks) -> None:
         self.session = session
         self._request = request
         self._methods = methods
-        self._opening_balance: OpeningBalance = opening_balance
+        self._quirks = quirks
 
     def find(self, model: Model, arguments: Arguments, first: int | None = None) -> list[Thing]:
         """All objects that meet the criteria, or the `first` of them, in the order of their keys."""
-        rows = self.session.execute(*lookups.select(model, arguments, first))
+        rows = self.session.execute(*lookups.select(model, arguments, first, self._quirks.descr_filters))
         return [Thing(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
 
     def get(self, model: Model, arguments: Arguments) -> Thing:
@@ -118,7 +119,7 @@ class Things:
         """The storno of a finance operation: its sum is taken back, whichever way it came [?]."""
         if operation.values["storno"]:
             raise refusals.already_reversed()
-        take_back(self.session, operation.values)
+        take_back(self.session, operation.values, self._quirks.storno_type_8)
         operation.assigned = {"storno": 1}
         self.write(operation)
 
@@ -136,7 +137,7 @@ class Things:
             self.delete(found, clean_links=True)
 
     def _change(self, key: int | None, stored_now: Columns, written: Columns, arguments: Arguments) -> Change:
-        return Change(self.session, key, stored_now, written, arguments, self._opening_balance, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
+        return Change(self.session, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
 
     def _read(self, model: Model, arguments: Arguments, *, fixed: bool) -> Columns:
         """The arguments as the columns hold them; what `set` may not assign is refused unless `fixed` is taken."""

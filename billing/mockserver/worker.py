@@ -20,8 +20,9 @@ import structlog
 from billing.database import Dsn
 from billing.mockserver.chain import Chain, Chains
 from billing.mockserver.ledger import last_request
+from billing.mockserver.quirks import Quirks
 from billing.mockserver.refusals import Refusal
-from billing.mockserver.rules import OpeningBalance
+from billing.mockserver.rules import set_scale
 from billing.mockserver.session import Session
 from billing.mockserver.stack import ReservingSession, Stack
 from billing.stacks import Stacks
@@ -61,14 +62,12 @@ class Worker:
     concerns is refused.
     """
 
-    def __init__(
-        self, dsn: Dsn, opening_balance: OpeningBalance, *, stack_rate: float = 0.0, busy: bool = True
-    ) -> None:
+    def __init__(self, dsn: Dsn, quirks: Quirks, *, stack_rate: float = 0.0, busy: bool = True) -> None:
         self.busy = busy
         self.stacks = Stacks(0, 0)
         self._stack_rate = stack_rate
         self._dsn = dsn
-        self._opening_balance: OpeningBalance = opening_balance
+        self._quirks = quirks
         self._jobs: SimpleQueue[_Job | _Signal] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -114,7 +113,8 @@ class Worker:
         assert self._loop is not None  # noqa: S101 - started
         try:
             session = ReservingSession(self._dsn)
-            chains = Chains(session, self._opening_balance)
+            chains = Chains(session, self._quirks)
+            set_scale(session, self._quirks.money_scale)
             stack = Stack(session, chains)
             stack.load()
             self._request = max(last_request(session), stack.last_request())
@@ -194,7 +194,7 @@ class Worker:
         except Refusal as refusal:
             if chain.writes:
                 session.go_back()
-            return refused(chain.call, str(refusal))
+            return refused(chain.call, str(refusal), self._quirks.error_status)
         except Exception:  # noqa: BLE001 - the same
             _log.exception("a call to the mock billing fails", model=chain.model, call=chain.call)
             if chain.writes:
@@ -202,9 +202,9 @@ class Worker:
             return CRASH
 
 
-def refused(call: str, error: str) -> Answer:
+def refused(call: str, error: str, status: int = 200) -> Answer:
     """The answer to a call that is refused: the error stands in the same object, with HTTP 200 [D, ?]."""
-    return Answer(200, msgspec.json.encode({"call": call, "error": error}))
+    return Answer(status, msgspec.json.encode({"call": call, "error": error}))
 
 
 def _succeed(future: asyncio.Future[None], result: None) -> None:

@@ -32,3 +32,6 @@ select
     (select count(*) from users_usluga c join usluga u on u.id = c.usluga_id
      where c.abonent_id = :abonent and c.deleted = 0 and c.enabled = 1 and u.promised = 1 and c.id <> :id)
 from rdb$database
+
+-- name: set_scale
+update vpn_const set const_value = :scale where const_id = 1

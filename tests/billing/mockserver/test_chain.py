@@ -10,6 +10,7 @@ import pytest
 
 from billing.database import Dsn
 from billing.mockserver.chain import Chains, parse
+from billing.mockserver.quirks import Quirks
 from billing.mockserver.refusals import Refusal
 from billing.mockserver.session import Session
 
@@ -29,8 +30,8 @@ def call(session: Session) -> Call:
     return _caller(session)
 
 
-def _caller(session: Session, opening_balance: Literal["sets", "adds"] = "sets") -> Call:
-    chains = Chains(session, opening_balance)
+def _caller(session: Session, quirks: Quirks | None = None) -> Call:
+    chains = Chains(session, quirks)
 
     def call(model: str, *steps: object, fields: list[str] | None = None) -> Any:
         form = {"fields": json.dumps(fields)} if fields is not None else {}
@@ -66,7 +67,7 @@ def _operation(abonent: int, summa: object = "50.5", kind: int = 8) -> dict[str,
 @pytest.mark.parametrize(("mode", "wanted"), [("sets", "50.5"), ("adds", None)])
 def test_an_opening_balance_sets_or_adds(session: Session, mode: Literal["sets", "adds"], wanted: str | None) -> None:
     before = _balance(session, 2001)
-    answer = _caller(session, mode)("FinanceOperations", "objects.create", _operation(2001))
+    answer = _caller(session, Quirks(type_8=mode))("FinanceOperations", "objects.create", _operation(2001))
     assert answer["model"] == "FinanceOperations"
     assert answer["fields"] | {"op_date": ""} == {
         "op_id": answer["pk"],

@@ -111,6 +111,7 @@ async def test_the_state_is_seen_and_changed(billing_file: Path) -> None:
             "latency": 0.01,
             "stack_rate": 0.0,
             "busy": True,
+            "quirks": [],
             "stack": {"accounts": 0, "events": 0},
             "requests": 1,
             "turned_away": 0,

@@ -17,6 +17,7 @@ from aiohttp import web
 from billing.database import Database, Dsn
 from billing.database_errors import DatabaseAway
 from billing.mockserver.ledger import Ledger
+from billing.mockserver.quirks import Quirks
 from billing.mockserver.server import MockBilling, running
 from billing.operations import of_abonents
 from tests.billing.mockserver.waiting import until
@@ -165,7 +166,7 @@ async def test_an_opening_balance_that_adds(billing_file: Path, http: aiohttp.Cl
     balance = (
         "select aa.ostatok + aa.debit - aa.credit from abonents a join admin_accounts aa on aa.id = a.account_id"
     )
-    async with running(billing_file, opening_balance="adds") as server:
+    async with running(billing_file, quirks=Quirks(type_8="adds")) as server:
         query = f"{balance} where a.id = 2001"
         ((before,),) = list(server.database.query(query))
         await _post(http, server.url, _body(2001))

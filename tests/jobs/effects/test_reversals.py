@@ -12,6 +12,7 @@ import pytest
 from billing import exchange as seen
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.database import Database, Dsn
+from billing.mockserver.quirks import Quirks
 from billing.mockserver.server import MockBilling, running
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
@@ -59,7 +60,7 @@ def with_database(client: BillingClient, database: Database, odd_ones: None) -> 
 async def adding(billing_file: Path, database: Database, odd_ones: None) -> AsyncIterator[Services]:  # noqa: ARG001
     """A billing whose entries of type 8 add to the balance."""
     async with (
-        running(billing_file, opening_balance="adds") as server,
+        running(billing_file, quirks=Quirks(type_8="adds")) as server,
         BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
     ):
         yield Services(client, database)

@@ -1,0 +1,107 @@
+"""The quirks of a mock billing: what nobody documents of the real one, answered the other way.
+
+`mock serve --quirk NAME=VALUE`, repeatable; a test gives a `Quirks`. `CHOICES` has the values that are worth drawing
+by chance, by name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias, get_args, get_type_hints
+
+from billing.errors import SettingsError
+from billing.money import SCALE
+
+OpeningBalance: TypeAlias = Literal["sets", "adds"]
+"""Whether an operation of type 8 sets the balance to its sum, or adds it: what the real one does is not known [?]."""
+
+Answers: TypeAlias = Literal["object", "list", "fields", "id"]
+"""How `objects.create` answers: the object, a list with it, its fields alone, or its id alone."""
+
+Filters: TypeAlias = Literal["exact", "all", "none"]
+"""By what an operation's comment can be filtered: as it is; by a part as well; not at all."""
+
+StornoEffect: TypeAlias = Literal["subtracts", "keeps"]
+"""What the storno of type 8 does to the balance: takes its sum from it, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """How a mock billing behaves where the real one's behaviour is not documented; the defaults are the usual ones.
+
+    `descr_length` cuts comments of operations off; 0 cuts nothing. A `storno_call` of "" is no method at all.
+    `money_scale` is what row 1 of `VPN_CONST` says.
+    """
+
+    type_8: OpeningBalance = "sets"
+    descr_length: int = 0
+    descr_returned: bool = True
+    descr_filters: Filters = "exact"
+    create_answers: Answers = "object"
+    storno_call: str = "storno"
+    storno_type_8: StornoEffect = "subtracts"
+    error_status: int = 200
+    money_scale: int = SCALE
+
+
+CHOICES: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
+    {
+        "type_8": ("sets", "adds"),
+        "descr_length": (0, 60, 120, 255),
+        "descr_returned": (True, False),
+        "descr_filters": ("exact", "all", "none"),
+        "create_answers": ("object", "list", "fields", "id"),
+        "storno_call": ("storno", "make_storno", ""),
+        "storno_type_8": ("subtracts", "keeps"),
+        "error_status": (200, 400, 422),
+    }
+)
+"""Values by name, the usual one first. Another money scale is left out: every command refuses it."""
+
+_KINDS: Final = get_type_hints(Quirks)
+_WORDS: Final = MappingProxyType({"yes": True, "no": False})
+_LEAST: Final = {"descr_length": 0, "error_status": 200, "money_scale": 1}
+
+
+def read_quirks(said: Sequence[str], quirks: Quirks | None = None) -> Quirks:
+    """The quirks named as NAME=VALUE, over those that are given. Raises `SettingsError` naming what is wrong."""
+    changes: dict[str, object] = {}
+    for each in said:
+        name, equals, text = each.partition("=")
+        if name not in _KINDS:
+            raise SettingsError(f"--quirk {each}: there is no such quirk; there are: {', '.join(_KINDS)}")
+        if not equals:
+            raise SettingsError(f"--quirk {each}: write it as --quirk {name}=VALUE")
+        if name in changes:
+            raise SettingsError(f"--quirk {name}=… is given twice: which is meant?")
+        changes[name] = _value(name, text)
+    return replace(quirks or Quirks(), **changes)  # type: ignore[arg-type] # each is of its field's kind
+
+
+def in_words(quirks: Quirks) -> list[str]:
+    """The quirks that are not as usual, as they are typed."""
+    usual = Quirks()
+    return [
+        f"{one.name}={_text(getattr(quirks, one.name))}"
+        for one in fields(Quirks)
+        if getattr(quirks, one.name) != getattr(usual, one.name)
+    ]
+
+
+def _value(name: str, text: str) -> object:
+    kind = _KINDS[name]
+    if kind is bool:
+        if text not in _WORDS:
+            raise SettingsError(f"--quirk {name}={text}: it is yes or no")
+        return _WORDS[text]
+    if kind is int:
+        if not (text.isascii() and text.isdigit()) or int(text) < _LEAST[name]:
+            raise SettingsError(f"--quirk {name}={text}: a whole number from {_LEAST[name]} on")
+        return int(text)
+    if (choices := get_args(kind)) and text not in choices:
+        raise SettingsError(f"--quirk {name}={text}: one of {', '.join(choices)}")
+    return text
+
+
+def _text(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -1,0 +1,126 @@
+"""The profile of a billing: what nobody documents of it, each fact with how well it is known.
+
+A fact is *known* (a probe has asked this billing), *documented* (the vendor says so) or *assumed*. Jobs read the
+value; who shows it to a person shows the standing beside it. `docs/profile.md` has each fact with its evidence.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from enum import StrEnum
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from billing.money import SCALE
+
+Value = TypeVar("Value")
+
+
+class Standing(StrEnum):
+    """How well a fact is known."""
+
+    KNOWN = "known"
+    DOCUMENTED = "documented"
+    ASSUMED = "assumed"
+
+
+class TypeEight(StrEnum):
+    """What an operation of type 8 does to the balance."""
+
+    SETS = "sets"
+    """The balance is its sum then."""
+    ADDS = "adds"
+    """The balance is its sum more."""
+
+
+class Shape(StrEnum):
+    """What a method answers, in `result`."""
+
+    OBJECT = "object"
+    """`{"pk", "model", "fields"}`."""
+    LIST = "list"
+    """A list with that object."""
+    FIELDS = "fields"
+    """The fields alone, as one object."""
+    ID = "id"
+    """The id alone, a number or a text."""
+    NOTHING = "nothing"
+    """`null`, an empty text, or `true`."""
+    OTHER = "other"
+
+
+class StornoEffect(StrEnum):
+    """What the storno of an operation of type 8 does to the balance."""
+
+    RESTORES = "restores"
+    """The balance is what it was before the operation."""
+    SUBTRACTS = "subtracts"
+    """The balance is its sum less, also where the operation had set it."""
+    KEEPS = "keeps"
+    """Nothing."""
+
+
+class Fact(msgspec.Struct, Generic[Value], frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A value and its standing; `learned` is the day of the probe, None where none has asked.
+
+    In a profile's file a fact is known unless it says otherwise.
+    """
+
+    value: Value
+    learned: date | None = None
+    standing: Standing = Standing.KNOWN
+
+    @property
+    def known(self) -> bool:
+        """Whether a probe has asked this billing."""
+        return self.standing is Standing.KNOWN
+
+
+def assumed(value: Value) -> Fact[Value]:
+    """A fact that nobody has looked at."""
+    return Fact(value, None, Standing.ASSUMED)
+
+
+def documented(value: Value) -> Fact[Value]:
+    """A fact that the vendor or an integrator states."""
+    return Fact(value, None, Standing.DOCUMENTED)
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The facts of one billing; `billing` is its address and `version` the version that they were learned from.
+
+    Times are in seconds, latencies in milliseconds. `read_latency` has the median by how many calls were in flight,
+    as text ("1", "2", "4", "8"); `columns` the columns by table, in small letters. `storno_call` is what the API
+    calls the method that reverses an operation.
+    """
+
+    billing: str = ""
+    version: str = ""
+    type_8: Fact[TypeEight] = assumed(TypeEight.SETS)
+    descr_kept: Fact[bool] = assumed(True)  # noqa: FBT003 - a value
+    descr_length: Fact[int] = assumed(255)
+    descr_returned: Fact[bool] = assumed(True)  # noqa: FBT003
+    descr_filters: Fact[tuple[str, ...]] = assumed(())
+    create_answers: Fact[Shape] = assumed(Shape.OBJECT)
+    save_answers: Fact[Shape] = assumed(Shape.NOTHING)
+    delete_answers: Fact[Shape] = assumed(Shape.NOTHING)
+    storno_call: Fact[str] = assumed("storno")
+    storno_works: Fact[bool] = assumed(True)  # noqa: FBT003
+    storno_type_8: Fact[StornoEffect] = assumed(StornoEffect.SUBTRACTS)
+    error_status: Fact[int] = assumed(200)
+    stack_seconds: Fact[float] = documented(180.0)
+    read_latency: Fact[Mapping[str, float]] = assumed({})
+    models: Fact[tuple[str, ...]] = assumed(())
+    columns: Fact[Mapping[str, tuple[str, ...]]] = assumed({})
+    charset: Fact[str] = assumed("UTF8")
+    money_scale: Fact[int] = documented(SCALE)
+
+    def facts(self) -> Iterator[tuple[str, Fact[object]]]:
+        """All facts by name, in the order in which they are shown."""
+        for name in self.__struct_fields__:
+            if isinstance(fact := getattr(self, name), Fact):
+                yield name, fact
+
+
+UNKNOWN: Final = Profile()
+"""What is taken for true of a billing that no probe has asked."""
