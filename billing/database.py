@@ -20,6 +20,7 @@ from billing.database_errors import DatabaseAway, DatabaseError, StatementRefuse
 from billing.described import Described
 from billing.errors import NotTheBilling
 from billing.reader import Connection, DirectReader, Reader, Row, Rows
+from billing.schema import DOCUMENTED, Schema, fitted, names_tables
 from billing.statements import Statement, Value, Values, statement
 
 T = TypeVar("T")
@@ -140,6 +141,8 @@ class Database:
         self._opened = opened
         self._reader: Reader | None = None
         self._lengths: dict[tuple[str, str], int] = {}
+        self._schema: Schema | None = None
+        self._fitted: dict[str, Statement] = {}
 
     def connect(self) -> None:
         """Connect, and see that it is a billing.
@@ -154,26 +157,46 @@ class Database:
                 return self._reader
             self._reader = reader = self._opened(self.dsn)
             try:
-                self._check_tables()
+                self._schema = self._discovered()
             except BaseException:
                 self.close()
                 raise
             return reader
 
-    def _check_tables(self) -> None:
-        found = {name for (name,) in self.query(statement("billing", "tables"))}
-        if missing := TABLES - found:
+    @property
+    def schema(self) -> Schema:
+        """The documented tables and columns that are there, asked for once a connection.
+
+        Raises what `query` raises.
+        """
+        with self._one_at_a_time:
+            self._connected()
+            assert self._schema is not None  # noqa: S101 - connected
+            return self._schema
+
+    def _discovered(self) -> Schema:
+        schema = Schema.of(self.query(statement("billing", "columns"), {"tables": tuple(DOCUMENTED)}))
+        if missing := sorted(table for table in TABLES if not schema.has(table)):
             raise NotTheBilling(
-                f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(sorted(missing))}"
+                f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(missing)}"
             )
+        return schema
+
+    def fit(self, query: Statement) -> Statement:
+        """A statement of ours as this billing takes it. Raises `ColumnsMissing`, and what `query` raises."""
+        with self._one_at_a_time:
+            if query.text not in self._fitted:
+                self._fitted[query.text] = fitted(query, self.schema)
+            return self._fitted[query.text]
 
     def query(self, query: Statement | str, values: Values | None = None) -> Iterator[Row]:
         """The rows, a page fetched at a time, in a read-only read-committed transaction of their own.
 
         Text comes as str without trailing blanks (which Firebird does not compare either), whole numbers as int
-        however they are declared. Raises `DatabaseAway`, `StatementRefused`.
+        however they are declared. Raises `DatabaseAway`, `StatementRefused`, and of that `ColumnsMissing` where a
+        statement of ours names what is not there.
         """
-        sql, parameters = _bound(query, values)
+        sql, parameters = self._bound(query, values)
         rows: Rows | None = None
         try:
             with self._calling():
@@ -192,9 +215,15 @@ class Database:
 
     def describe(self, query: Statement | str, values: Values | None = None) -> Described:
         """What a statement would give and how, told without running it. Raises `DatabaseAway`, `StatementRefused`."""
-        sql, _ = _bound(query, values)
+        sql, _ = self._bound(query, values)
         with self._calling():
             return self._connected().describe(sql)
+
+    def _bound(self, query: Statement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
+        wanted = query if isinstance(query, Statement) else Statement("of the user", query)
+        # What names Firebird's own tables alone needs no fitting; it is also how a schema is found.
+        fits = wanted.ours and names_tables(wanted)
+        return (self.fit(wanted) if fits else wanted).bind(values or {})
 
     def pages(
         self, query: Statement | str, values: Values | None = None, *, after: int = 0, size: int = 5_000
@@ -234,7 +263,8 @@ class Database:
                 busy.break_off()
             self._one_at_a_time.acquire()
         try:
-            reader, self._reader = self._reader, None
+            reader, self._reader, self._schema = self._reader, None, None
+            self._fitted.clear()
             if reader is not None:
                 reader.close()
         finally:
@@ -290,11 +320,6 @@ def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T,
     rest = iter(keys)
     while chunk := tuple(islice(rest, size)):
         yield chunk
-
-
-def _bound(query: Statement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
-    wanted = query if isinstance(query, Statement) else Statement("of the user", query)
-    return wanted.bind(values or {})
 
 
 def _arguments(dsn: Dsn) -> dict[str, str]:

@@ -6,7 +6,8 @@
         ├── DatabaseAway        the network, the server or the file: nothing answers there
         ├── WrongPassword       the operator: the server knows the user by another password
         ├── StatementRefused    whoever wrote the statement, or a value that does not fit
-        │   └── NotASelect      whoever typed it: it is no select, or more than one
+        │   ├── NotASelect      whoever typed it: it is no select, or more than one
+        │   └── ColumnsMissing  the operator: this billing lacks what a statement of ours needs
         ├── RowsChanged         the operator: the rows are no longer those that a run began with
         ├── OtherScale          the operator: the billing writes its money in another way than is known here
         └── NoRoom              the operator: the disk of the temporary folder is full
@@ -39,6 +40,17 @@ class StatementRefused(DatabaseError):
 
 class NotASelect(StatementRefused):
     """Raised when what was typed is not one select that changes nothing; the text says where it is not, and why."""
+
+
+class ColumnsMissing(StatementRefused):
+    """Raised when the billing's database lacks tables or columns that a statement of ours needs.
+
+    `missing` are their names, as `FINANCE_OPERATIONS.DESCR`, a table alone as `ACCOUNT_STACK`.
+    """
+
+    def __init__(self, message: str, missing: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class RowsChanged(DatabaseError):

@@ -44,8 +44,7 @@ def waiting_for(database: Database, *, accounts: Iterable[int], abonents: Iterab
 
 
 def _concerning(database: Database, total: int, column: tuple[str, str], name: str, keys: Iterable[int]) -> int:
-    table, wanted = column
-    if not total or (wanted,) not in set(database.query(statement("billing", "columns"), {"table": table})):
+    if not total or not database.schema.has(*column):
         return total
     found = 0
     for chunk in chunks(dict.fromkeys(keys)):

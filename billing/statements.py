@@ -2,7 +2,8 @@
 
 A block begins with a line `-- name: <name>`, and the lines of comment below it tell what it gives. Parameters are
 named, `:folder`; Firebird knows only `?`, so they are replaced before it sees them. A parameter that is given a
-sequence becomes as many marks as it has values: `in (:ids)` → `in (?, ?, ?)`.
+sequence becomes as many marks as it has values: `in (:ids)` → `in (?, ?, ?)`. What stands in brackets is left out
+where the billing has no such column, see `billing.schema`.
 
 The dialect is Firebird 2.1's, for the real billing is that old: `first n skip m`, no window functions.
 """
@@ -25,10 +26,15 @@ _BLOCK = re.compile(r"^-- name: *(?P<name>\w+) *$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement with named parameters."""
+    """A statement with named parameters.
+
+    One that is `ours` is fitted to the tables and columns of the billing before it is run, see `billing.schema`; what
+    somebody has typed is run as it is.
+    """
 
     name: str
     text: str
+    ours: bool = False
 
     def bind(self, values: Values) -> tuple[str, tuple[Value, ...]]:
         """The text with `?` and the values in their order; raises KeyError for a parameter without a value."""
@@ -54,7 +60,7 @@ def blocks(file: str, package: str = "billing") -> Mapping[str, Statement]:
     text = files(package).joinpath("sql", f"{file}.sql").read_text(encoding="utf-8")
     _, *parts = _BLOCK.split(text)
     bodies = (_COMMENT_LINE.sub("", body).strip() for body in parts[1::2])
-    return {name: Statement(name, body) for name, body in zip(parts[::2], bodies, strict=True)}
+    return {name: Statement(name, body, ours=True) for name, body in zip(parts[::2], bodies, strict=True)}
 
 
 def statement(file: str, name: str, package: str = "billing") -> Statement:

@@ -20,6 +20,7 @@ from billing.database import Database, chunks
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, roubles, wire
 from billing.reader import Row
+from billing.schema import Column, Schema, columns_of, require
 from billing.statements import Statement, statement
 
 Key: TypeAlias = Mapping[str, str]
@@ -40,26 +41,52 @@ class Thing:
 class Model:
     """How objects of a model are read from the database: the statement of `things.sql`, its fields, its keys.
 
-    `keys` tells by which field of a key objects are looked for, and the end of the statement that does it; `owner` is
-    the way from an object to its account in REST, "" where there is none; `commented` is the end that looks into the
-    comments, "" where there are none.
+    `columns` say by which expression each field is selected, in the aliases of the statement; one whose columns the
+    billing lacks is left out. `keys` tells by which field of a key objects are looked for, and the end of the
+    statement that does it; `owner` is the way from an object to its account in REST, "" where there is none;
+    `commented` is the end that looks into the comments, "" where there are none.
     """
 
     statement: str
-    fields: tuple[str, ...]
+    columns: Mapping[str, str]
     keys: Mapping[str, str]
     owner: str = ""
     commented: str = ""
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that are documented."""
+        return tuple(self.columns)
 
-def _model(name: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:
-    return Model(name, tuple(fields.split()), MappingProxyType(keys), owner, commented)
+    def needs(self, field: str) -> frozenset[Column]:
+        """The tables and columns that a field is read from."""
+        return columns_of(self.columns[field], statement("things", self.statement).text)
+
+    def there(self, schema: Schema) -> tuple[str, ...]:
+        """The fields that this billing has."""
+        return tuple(field for field in self.columns if self.needs(field) <= schema.there)
+
+    def selecting(self, fields: Sequence[str], end: str) -> Statement:
+        """The statement that gives these fields of the objects that one of its ends finds."""
+        columns = ", ".join(self.columns[field] for field in fields)
+        head = statement("things", self.statement).text.replace("{columns}", columns)
+        return Statement(end, f"{head}\n{statement('things', end).text}", ours=True)
+
+
+def _model(name: str, alias: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:
+    """A model; `fields` are columns behind the alias, or `field:expression` where it is another one."""
+    pairs = [field.partition(":") for field in fields.split()]
+    columns = {field: expression or f"{alias}.{field}" for field, _, expression in pairs}
+    if "balance" in columns:
+        columns["balance"] = statement("things", "balance").text
+    return Model(name, MappingProxyType(columns), MappingProxyType(keys), owner, commented)
 
 
 MODELS: Final[Mapping[str, Model]] = MappingProxyType(
     {
         "Abonents": _model(
             "abonents",
+            "a",
             "id operator_id tarif_id tarif_next_id tarif_next_date need_recalc own_disabled_start own_disabled_end "
             "parent_id name contract_number sms email is_folder deleted",
             owner="account_id",
@@ -67,13 +94,15 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
         ),
         "AdminAccounts": _model(
             "accounts",
-            "id account_id_abonents limit limit_warning balance",
+            "aa",
+            'id account_id_abonents:a.id limit:aa."limit" limit_warning balance',
             owner="id",
             id="accounts_by_id",
             account_id_abonents="accounts_by_abonent",
         ),
         "Users": _model(
             "users",
+            "u",
             "id abonent_id login ip mac pull snatip snat_pull enabled deleted",
             owner="abonent__account_id",
             id="users_by_id",
@@ -82,16 +111,18 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
         ),
         "UsersUsluga": _model(
             "connected",
+            "c",
             "id abonent_id usluga_id manager_id comment next_date enabled deleted",
             owner="abonent__account_id",
             commented="connected_commented",
             id="connected_by_id",
             abonent_id="connected_by_abonent",
         ),
-        "Usluga": _model("services", "id name summa operator_id", id="services_by_id"),
+        "Usluga": _model("services", "s", "id name summa operator_id", id="services_by_id"),
         "FinanceOperations": _model(
             "operations",
-            "op_id abonent_id op_type_id op_summa op_date descr storno sync1c code1c",
+            "o",
+            "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c",
             owner="abonent__account_id",
             commented="operations_commented",
             op_id="operations_by_id",
@@ -99,10 +130,11 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
             abonent_id="operations_by_abonent",
         ),
         "AbonentsBlockHistory": _model(
-            "blocks", "id abonent_id time_changed time_del", owner="abonent__account_id", id="blocks_by_id"
+            "blocks", "h", "id abonent_id time_changed time_del", owner="abonent__account_id", id="blocks_by_id"
         ),
         "AttributeValues": _model(
             "attributes",
+            "v",
             "id abonent_id attribute_id attribute_value",
             owner="abonent__account_id",
             id="attributes_by_id",
@@ -190,14 +222,20 @@ def _stored(field: str, value: object) -> str | None:
 
 
 def known_to_database(model: str, keys: Collection[Key], fields: Collection[str]) -> bool:
-    """Whether `from_database` can find these: a model, a way to look, and fields that it has."""
+    """Whether `from_database` can find these: a model, a way to look, and fields that are documented."""
     known = MODELS.get(model)
     return known is not None and set(fields) <= set(known.fields) and all(_way(known, key) for key in keys)
 
 
-def from_database(database: Database, model: str, keys: Sequence[Key]) -> list[list[Thing]]:
-    """The objects that each key finds, none to several. Raises what `Database.query` raises."""
+def from_database(
+    database: Database, model: str, keys: Sequence[Key], fields: Collection[str] = ()
+) -> list[list[Thing]]:
+    """The objects that each key finds, none to several, with all fields that this billing has.
+
+    Raises `ColumnsMissing` where one of `fields` or of the keys is not among them, and what `Database.query` raises.
+    """
     known = MODELS[model]
+    _require(database.schema, known, {*fields, *(name for key in keys for name in key)})
     ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for key in keys:
         way = _way(known, key)
@@ -209,42 +247,46 @@ def from_database(database: Database, model: str, keys: Sequence[Key]) -> list[l
     return [_matching(found.get((_way(known, key), key[_way(known, key)]), []), key) for key in keys]
 
 
-def commented(database: Database, model: str, abonents: Collection[int], text: str) -> list[Thing]:
+def commented(
+    database: Database, model: str, abonents: Collection[int], text: str, fields: Collection[str] = ()
+) -> list[Thing]:
     """The objects of these subscribers that have a text in their comment, whatever its case; deleted ones too.
 
-    Raises what `Database.query` raises.
+    Raises `ColumnsMissing` where one of `fields` is not there, and what `Database.query` raises.
     """
     known = MODELS[model]
-    wanted = _joined(known.statement, known.commented)
+    _require(database.schema, known, fields)
+    there = known.there(database.schema)
     return [
-        _thing(known, row)
+        _thing(there, row)
         for chunk in chunks(dict.fromkeys(abonents))
-        for row in database.query(wanted, {"keys": chunk, "text": text})
+        for row in database.query(known.selecting(there, known.commented), {"keys": chunk, "text": text})
     ]
 
 
-def _joined(head: str, tail: str) -> Statement:
-    return Statement(tail, f"{statement('things', head).text}\n{statement('things', tail).text}")
+def _require(schema: Schema, model: Model, fields: Collection[str]) -> None:
+    require(schema, (column for name in fields if name in model.columns for column in model.needs(name)))
 
 
 def _read(database: Database, model: Model, way: str, values: Collection[str]) -> Iterator[tuple[str, list[Thing]]]:
-    wanted = _joined(model.statement, model.keys[way])
-    place = model.fields.index("op_id" if way == "pk" else way)
+    there = model.there(database.schema)
+    wanted = model.selecting(there, model.keys[way])
+    own = "op_id" if way == "pk" else way
     by_value: defaultdict[str, list[Thing]] = defaultdict(list)
     for chunk in chunks(values):
         keys: tuple[str, ...] | tuple[int, ...] = chunk if way == "login" else tuple(map(int, chunk))
         for row in database.query(wanted, {"keys": keys}):
-            thing = _thing(model, row)
-            there = by_value[thing.values[model.fields[place]] or ""]
+            thing = _thing(there, row)
+            found = by_value[thing.values[own] or ""]
             # An account that serves several subscribers is one object, though the statement gives it for each.
-            if way != "id" or not there:
-                there.append(thing)
+            if way != "id" or not found:
+                found.append(thing)
     yield from by_value.items()
 
 
-def _thing(model: Model, row: Row) -> Thing:
+def _thing(fields: Sequence[str], row: Row) -> Thing:
     abonent, account, label, *values = row
-    stored = {name: _stored(name, value) for name, value in zip(model.fields, values, strict=True)}
+    stored = {name: _stored(name, value) for name, value in zip(fields, values, strict=True)}
     return Thing(abonent, account, str(label or ""), stored)
 
 

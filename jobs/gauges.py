@@ -92,12 +92,8 @@ async def _stack_gauges(services: Services, threshold: Callable[[], int]) -> lis
     """One for each stack that this billing has; none without its database, for nobody can see them then."""
     if services.database is None:
         return []
-    found = {name for (name,) in await services.read(_tables)}
-    return [_stack_gauge(services, name, threshold) for name in STACKS if name in found]
-
-
-def _tables(database: Database) -> list[tuple[str]]:
-    return list(database.query(statement("stacks", "tables"), {"names": STACKS}))
+    schema = await services.read(lambda database: database.schema)
+    return [_stack_gauge(services, name, threshold) for name in STACKS if schema.has(name)]
 
 
 def _stack_gauge(services: Services, name: str, threshold: Callable[[], int]) -> Gauge:

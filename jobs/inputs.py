@@ -6,12 +6,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from billing.database import Database
+from billing.database_errors import ColumnsMissing
+from billing.statements import Statement
 from engine.errors import InputRefused
 from engine.job import Row, RowPage, Source
 from engine.sources.charset import AUTO
 from engine.sources.opening import Layout, open_input
 from jobs.queries import select_source
-from jobs.services import Services
+from jobs.services import Services, told_to_engine
 
 STDIN: Final = "-"
 ENTER: Final = "enter"
@@ -96,24 +99,37 @@ def of_recorded(parameters: Mapping[str, str]) -> Input:
 
 
 def open_rows(
-    services: Services, rows: Input, parameters: Mapping[str, str], *, statement: str, says_all: bool
+    services: Services, rows: Input, parameters: Mapping[str, str], *, own: Statement | None, says_all: bool
 ) -> Source:
-    """The source of the rows. Where the input names none: one row if the parameters say all of it, else `statement`.
+    """The source of the rows. Where the input names none: one row if the parameters say all of it, else `own`'s.
 
-    `parameters` are bound to a select's `:names`. Raises `InputRefused` for a select where no database is set, and
-    where there is nothing to read rows from.
+    `parameters` are bound to a select's `:names`. Raises `InputRefused` for a select where no database is set or
+    where this billing lacks what the job's own one needs, and where there is nothing to read rows from.
     """
     if rows.file:
         path = None if rows.file == STDIN else Path(rows.file)
         return open_input(path, Layout(rows.encoding, rows.delimiter, rows.sheet, rows.columns))
     if says_all and not rows.sql:
         return OneRow()
-    text = rows.sql or statement
-    if not text:
+    if not rows.sql and own is None:
         raise InputRefused("there is nothing to read rows from: name a file, - for standard input, or give --sql")
     if services.database is None:
         raise InputRefused(
             "the rows come from a select, and no database is set. Give it with --database HOST:PATH, with "
             "CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml; or name a file of rows"
         )
+    text = rows.sql or _fitted(services.database, own)
     return select_source(services.database, text, {**parameters, **rows.values}, rows.columns)
+
+
+def _fitted(database: Database, own: Statement | None) -> str:
+    """The job's own select as this billing takes it. Raises `InputRefused` and `LookUpFailed`."""
+    if own is None:
+        return ""
+    with told_to_engine():
+        try:
+            return database.fit(own).text
+        except ColumnsMissing as error:
+            raise InputRefused(
+                f"{error}, which the job's own select reads its rows from: name a file of rows, or give --sql"
+            ) from error

@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping
 
+from billing.schema import whole
 from billing.selects import select_of
+from billing.statements import Statement as Sql
 from billing.statements import statement
 from jobs.kinds import JobKind, Statement
 
 
-def text_of(wanted: Statement, parameters: Mapping[str, str]) -> str:
-    """The text of a job's own statement, "" where its rows come from a file."""
+def statement_of(wanted: Statement, parameters: Mapping[str, str]) -> Sql | None:
+    """A job's own statement, to be fitted to the billing; None where its rows come from a file."""
     name = wanted if isinstance(wanted, str) else wanted(parameters)
-    return statement("recipes", name, "jobs").text if name else ""
+    return statement("recipes", name, "jobs") if name else None
 
 
 def own_select(kind: JobKind) -> str:
     """The select that a job's rows come from where no others are given, "" where there is none."""
     # A statement that the parameters choose is the one that is chosen where all of them are given.
-    return text_of(kind.statement, {one.name: one.name for one in kind.parameters}).strip()
+    found = statement_of(kind.statement, {one.name: one.name for one in kind.parameters})
+    return whole(found).text.strip() if found else ""
 
 
 def asked_for(text: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ OF_ABONENT: Final = "account_id_abonents"
 async def find(services: Services, model: str, keys: Sequence[Key], fields: Collection[str]) -> list[list[Thing]]:
     """What each key finds, none to several objects, with these fields at least. Raises `LookUpFailed`."""
     if services.database is not None and known_to_database(model, keys, fields):
-        return await services.read(lambda database: from_database(database, model, keys))
+        return await services.read(lambda database: from_database(database, model, keys, fields))
     answers = await services.ask([call_for(model, key, fields) for key in keys])
     with told_to_engine():
         return [of_answer(model, key, fields, answer) for key, answer in zip(keys, answers, strict=True)]

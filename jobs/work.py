@@ -18,7 +18,7 @@ from jobs.inputs import Input, open_rows
 from jobs.kinds import JobKind
 from jobs.payloads import packed
 from jobs.services import Services
-from jobs.statements import asked_for, own_select, text_of
+from jobs.statements import asked_for, own_select, statement_of
 
 
 class Intended(Protocol):
@@ -132,7 +132,7 @@ class FromInput:
             self._services,
             self._rows,
             self._parameters,
-            statement=text_of(self._kind.statement, self._parameters),
+            own=statement_of(self._kind.statement, self._parameters),
             says_all=says_all,
         )
         binding = self._binding(source)

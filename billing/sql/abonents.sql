@@ -1,14 +1,14 @@
 -- Subscribers and their accounts. Money comes scaled by 10^10, as it is stored.
 
 -- name: by_ids
-select a.id, a.contract_number, a.name, a.parent_id, a.is_folder, a.deleted, a.account_id
+select a.id, [a.contract_number|null], [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
 from abonents a
 where a.id in (:ids)
 order by a.id
 
 -- name: by_contract_numbers
 -- A number can be there twice, once deleted.
-select a.id, a.contract_number, a.name, a.parent_id, a.is_folder, a.deleted, a.account_id
+select a.id, a.contract_number, [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
 from abonents a
 where a.contract_number in (:numbers)
 order by a.contract_number, a.id

@@ -1,11 +1,5 @@
 -- The billing's stacks, one by one: how many entries wait in each [D].
 
--- name: tables
--- Which of the tables are there.
-select trim(r.rdb$relation_name)
-from rdb$relations r
-where r.rdb$relation_name in (:names)
-
 -- name: ACCOUNT_STACK
 select count(*) from account_stack
 

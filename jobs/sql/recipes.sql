@@ -1,20 +1,21 @@
 -- Where the rows of the catalogue's jobs come from. The first column is the key that the rows are paged by, and a
 -- column bears the name of the value that the call needs. Outer joins make the optimizer walk along that key: with
--- inner ones it may begin elsewhere and sort the whole table for every page.
+-- inner ones it may begin elsewhere and sort the whole table for every page. What stands in brackets is left out where
+-- the billing has no such column.
 
 -- name: of_operator
-select a.id as abonent_id, a.contract_number, a.operator_id as operator_was
+select a.id as abonent_id[, a.contract_number], a.operator_id as operator_was
 from abonents a
 where a.operator_id = :from and a.is_folder = 0 and a.deleted = 0
 
 -- name: of_folder
-select a.id as abonent_id, a.contract_number
+select a.id as abonent_id[, a.contract_number]
 from abonents a
 where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0
 
 -- name: tariff_thresholds
 -- In kopecks first: a division of scaled integers by a decimal would overflow for large sums.
-select a.id as abonent_id, cast(t.users_limit_warning / 100000000 as bigint) * 0.01 as amount, a.contract_number
+select a.id as abonent_id, cast(t.users_limit_warning / 100000000 as bigint) * 0.01 as amount[, a.contract_number]
 from abonents a
 left join tarif t on t.id = a.tarif_id
 left join admin_accounts aa on aa.id = a.account_id
@@ -25,27 +26,27 @@ where a.is_folder = 0 and a.deleted = 0
 -- name: tariff_sums
 select a.id as abonent_id,
        cast((select sum(u.summa) from tarif_users_usluga tu join usluga u on u.id = tu.usluga_id
-             where tu.tarif_id = a.tarif_id) / 100000000 as bigint) * 0.01 + 1 as amount,
-       a.contract_number
+             where tu.tarif_id = a.tarif_id) / 100000000 as bigint) * 0.01 + 1 as amount[,
+       a.contract_number]
 from abonents a
 where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0
 
 -- name: users_of_folder
-select u.id as user_id, u.login as account
+select u.id as user_id[, u.login as account]
 from users u
 left join abonents a on a.id = u.abonent_id
 where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0 and u.deleted = 0
 
 -- name: services_by_comment
 -- As the vendor's own select [S], without those that are deleted already.
-select c.id as id, c.abonent_id, c.usluga_id, c.comment, a.contract_number
+select c.id as id, c.abonent_id, c.usluga_id, c.comment[, a.contract_number]
 from users_usluga c
 left join abonents a on a.id = c.abonent_id
 where c.comment like :comment and c.deleted = 0
 
 -- name: blocked
 -- A block is open while it has no end; where its kind is not told, a balance below the cut-off limit tells as much [?].
-select u.id as user_id, u.login as account, a.id as abonent_id, a.contract_number as contract_number
+select u.id as user_id[, u.login as account], a.id as abonent_id[, a.contract_number as contract_number]
 from users u
 left join abonents a on a.id = u.abonent_id
 left join admin_accounts aa on aa.id = a.account_id

@@ -68,6 +68,9 @@ async def test_a_third_stack_is_watched_where_it_is_there(
 ) -> None:
     execute("create table events_stack (id integer not null primary key)")
     execute("insert into events_stack (id) values (1)")
+    # What a billing has is asked for once a connection.
+    assert with_both.database
+    with_both.database.close()
     measure = await measured(with_both, Policy(max_stack=1000), "EVENTS_STACK", tmp_path)
     assert measure == Measure(1, 1000, 800, grows=True)
 
