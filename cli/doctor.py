@@ -32,9 +32,11 @@ from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.names import FILE, PROGRAM
 from cli.options import Flags
+from cli.profiles import profile_of, profile_path
 from cli.screen import Screen
 from cli.settings import Setting, Settings, load
 from cli.texts import count, plain, shown
+from jobs.profile import in_words
 
 LEAST_FREE: Final = 256 * 1024 * 1024
 """Bytes that should be free where the journal grows: about half a kilobyte a row."""
@@ -47,9 +49,10 @@ _OTHERS_MAY_READ: Final = 0o044
 
 @dataclass(slots=True)
 class Checklist:
-    """Shows each finding as it comes, and remembers whether one was bad."""
+    """Shows each finding as it comes, and remembers whether one was bad; `version` is what the billing says it is."""
 
     screen: Screen
+    version: str = ""
     bad: int = 0
     advice: list[str] = field(default_factory=list)
 
@@ -86,7 +89,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     with checklist.trying("settings"):
         settings = load(flags, os.environ, Path.cwd())
         _settings(settings, checklist)
-        looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [_journal, _api, _database]
+        looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [_journal, _api, _database, _profile]
         for look in looks:
             await look(settings, checklist)
     if checklist.bad:
@@ -165,9 +168,35 @@ async def _api(settings: Settings, checklist: Checklist) -> None:
     with checklist.trying("api"):
         async with BillingClient(settings.client) as client:
             health = await client.health()
+        checklist.version = health.version
         version_of = shown(health.version)
         checklist.good("api", f"{shown(settings.target)}, version {version_of}, in {1000 * health.seconds:.0f} ms")
         _clock(health, checklist)
+
+
+async def _profile(settings: Settings, checklist: Checklist) -> None:
+    """The facts that jobs rest on, each with its standing."""
+    with checklist.trying("profile"):
+        path = profile_path(settings)
+        profile = profile_of(settings)
+        facts = dict(profile.facts())
+        known = sum(fact.known for fact in facts.values())
+        ask = f"{PROGRAM} probe --abonent ID asks the billing, on a test subscriber"
+        if not known:
+            checklist.note("profile", f"no probe has asked this billing: {ask}")
+        elif checklist.version and profile.version != checklist.version:
+            checklist.note(
+                "profile",
+                f"learned from version {shown(profile.version)}, and the billing is of version "
+                f"{shown(checklist.version)} now: probe it again ({ask})",
+            )
+        else:
+            checklist.good("profile", f"{shown(path)}, of version {shown(profile.version)}: {known} facts known")
+        table = Table.grid(padding=(0, 2))
+        for name, fact in facts.items():
+            when = f" {fact.learned}" if fact.learned else ""
+            table.add_row("", f"[dim]{fact.standing}{when}[/]", shown(in_words(name, fact.value)))
+        checklist.screen.out.print(table)
 
 
 def _clock(health: Health, checklist: Checklist) -> None:

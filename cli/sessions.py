@@ -20,6 +20,7 @@ from billing.scale import check_scale
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.errors import CommandRefused
+from cli.profiles import profile_of
 from cli.settings import Settings
 from cli.texts import plain
 from engine.intake import Enter
@@ -47,17 +48,17 @@ class Billing:
 async def open_billing(settings: Settings, record: Path | None = None) -> AsyncIterator[Billing]:
     """The billing that the settings name, once both its API and, where one is set, its database have answered.
 
-    Every exchange is recorded into `record`, where one is named. Raises `SettingsRefused`, `RecordingExists`, and
-    what `BillingClient.health`, `Database.connect` and `check_scale` raise.
+    What is known of it comes from its profile. Every exchange is recorded into `record`, where one is named. Raises
+    `SettingsRefused`, `RecordingExists`, and what `BillingClient.health`, `Database.connect` and `check_scale` raise.
     """
-    dsn = settings.dsn
+    dsn, profile = settings.dsn, profile_of(settings)
     async with _recording(record, settings) as listener, BillingClient(settings.client, listener=listener) as client:
         health = await client.health()
         database = None if dsn is None else kept_database(dsn)
         try:
             if database is not None:
                 await anyio.to_thread.run_sync(_connected, database)
-            yield Billing(Services(client, database), health)
+            yield Billing(Services(client, database, profile=profile), health)
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):

@@ -27,6 +27,7 @@ from cli.names import (
     USER,
 )
 from cli.options import Flags
+from cli.places import state_folder
 from cli.texts import plain
 
 Value_co = TypeVar("Value_co", covariant=True)
@@ -62,6 +63,8 @@ class Settings:
     journal: Setting[Path]
     timeout: Setting[float] = Setting(TIMEOUT, BUILT_IN)
     file: Path | None = None
+    state: Path = Path()
+    """Where this program keeps what belongs to a billing, when there is no settings file to put it beside."""
 
     @property
     def log(self) -> Path:
@@ -182,6 +185,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         journal=_journal(choose, flags, found, path, folder),
         timeout=_timeout(choose, flags, found),
         file=path if text else None,
+        state=state_folder(environment),
     )
 
 

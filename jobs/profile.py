@@ -124,3 +124,56 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 UNKNOWN: Final = Profile()
 """What is taken for true of a billing that no probe has asked."""
+
+
+# ---- in words ---------------------------------------------------------------------------------------------------
+
+_YES_NO: Final[Mapping[str, tuple[str, str]]] = {
+    "descr_kept": ("a comment is kept as it was sent", "a comment is not kept as it was sent"),
+    "descr_returned": ("objects.create answers the comment", "objects.create does not answer the comment"),
+    "storno_works": ("the method for storno reverses an operation", "the method for storno reverses nothing"),
+}
+_SENTENCES: Final[Mapping[str, str]] = {
+    "descr_length": "a comment holds {} characters",
+    "descr_filters": "comments can be filtered by: {}",
+    "create_answers": "objects.create answers: {}",
+    "save_answers": "save answers: {}",
+    "delete_answers": "delete answers: {}",
+    "storno_call": "the method for storno is called {}",
+    "error_status": "errors come with HTTP {}",
+    "stack_seconds": "an answered operation has its effect within {} s",
+    "read_latency": "a reading call takes, by calls at once: {}",
+    "models": "models that answer: {}",
+    "columns": "columns that are there: {}",
+    "charset": "the database's charset is {}",
+    "money_scale": "{} in the database are one rouble",
+}
+_TYPE_8: Final = {
+    TypeEight.SETS: "an operation of type 8 sets the balance to its sum",
+    TypeEight.ADDS: "an operation of type 8 adds its sum to the balance",
+}
+_STORNO_TYPE_8: Final = {
+    StornoEffect.RESTORES: "a storno of type 8 brings the balance back",
+    StornoEffect.SUBTRACTS: "a storno of type 8 takes its sum from the balance",
+    StornoEffect.KEEPS: "a storno of type 8 leaves the balance as it is",
+}
+
+
+def in_words(name: str, value: object) -> str:  # noqa: PLR0911 - a table
+    """What a fact says, as a sentence without its full stop; `name` is its field in the profile."""
+    match value:
+        case bool() if name in _YES_NO:
+            return _YES_NO[name][0 if value else 1]
+        case TypeEight():
+            return _TYPE_8[value]
+        case StornoEffect():
+            return _STORNO_TYPE_8[value]
+        case Mapping() if name == "columns":
+            return _SENTENCES[name].format(", ".join(f"{table} {len(there)}" for table, there in value.items()))
+        case Mapping():
+            return _SENTENCES[name].format(", ".join(f"{key}: {one:g} ms" for key, one in value.items()))
+        case tuple():
+            return _SENTENCES[name].format(", ".join(map(str, value)) or "none")
+        case float():
+            return _SENTENCES[name].format(f"{value:g}")
+    return _SENTENCES[name].format(value)

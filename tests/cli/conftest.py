@@ -240,6 +240,7 @@ async def place(billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": billing.url,
             "CARBON_MIGRATE_DATABASE": str(billing_file),
+            "XDG_STATE_HOME": str(folder / "state"),
             "COLUMNS": "200",
         }
         yield Place(Cli(folder, environment), billing, traffic, billing_file)
@@ -254,6 +255,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     for name in os.environ.keys() - clean_environment().keys():
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
