@@ -78,6 +78,15 @@ def not_this_encoding(file: BinaryIO, codec: str) -> str:
         line, column, ended_in_cr = _advance(text, line, column, ended_in_cr=ended_in_cr)
 
 
+def spot_of(file: BinaryIO, place: int) -> Spot:
+    """Where the byte of that place stands, counted from 0, in an encoding of one byte a character."""
+    line, column, ended_in_cr = 1, 0, False
+    while place > 0 and (chunk := file.read(min(place, _CHUNK))):
+        place -= len(chunk)
+        line, column, ended_in_cr = _advance(chunk.decode("latin-1"), line, column, ended_in_cr=ended_in_cr)
+    return Spot(line, column + 1)
+
+
 def quoting(file: TextIO, first_line: int, delimiter: str, longest: int) -> str:
     """What is wrong with the quotes or the cells of the row that begins on line `first_line`, in words.
 

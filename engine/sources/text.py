@@ -63,5 +63,5 @@ class Text:
     def _not_this_encoding(self) -> InputRefused:
         with self.original.open() as file:
             words = faults.not_this_encoding(file, self.codec)
-        verdict = charset.cyrillic(self.original) if self.codec == charset.UTF_8 else ""
+        verdict = charset.verdict_on(self.original) if self.codec == charset.UTF_8 else None
         return InputRefused(f"{self.name}, {words}; {charset.advice(verdict)}")

@@ -66,14 +66,25 @@ async def test_a_deleted_subscriber_is_refused(place: Place) -> None:
 
 async def test_a_wrong_encoding_is_refused_with_line_and_column(place: Place) -> None:
     place.write(f"{HEAD}{GOOD}АБ-00002;5\n", encoding="cp1251")
-    told = ["line 3, column 1", "looks like CP1251", "--encoding cp1251"]
+    told = ["line 3, column 1", "may be CP1251, KOI8-R or ISO 8859-5", "--encoding cp1251"]
     await refused(place, "run", "balances", "balances.csv", "--encoding", "utf-8", "--yes", told=told)
 
 
-async def test_what_is_surely_cp1251_is_read_as_that_and_said_so(place: Place) -> None:
+async def test_an_encoding_that_cannot_be_told_is_asked_for(place: Place) -> None:
     place.write(f"{HEAD}{GOOD}АБ-00002;5\n", encoding="cp1251")
+    told = ["line 3, column 1", "this is 'АБ' in CP1251, 'юа' in KOI8-R", "--encoding cp1251, --encoding koi8-r"]
+    await refused(place, "run", "balances", "balances.csv", "--yes", told=told)
+    ended = await place.cli("run", "balances", "balances.csv", "--encoding", "cp1251", "--yes", "--json")
+    assert ended.closing["states"] == {"accepted": 2}
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("cp1251", "CP1251"), ("koi8-r", "KOI8-R"), ("cp866", "CP866")])
+async def test_an_old_encoding_that_is_surely_one_is_read_as_that_and_said_so(
+    place: Place, encoding: str, name: str
+) -> None:
+    place.write("номер договора;сумма\n00003;1,50\nАБ-00002;5\n", encoding=encoding)
     ended = await place.cli("run", "balances", "balances.csv", "--yes", "--json")
-    assert "read as CP1251, for its bytes are not UTF-8" in ended.words
+    assert f"read as {name}, for its bytes are not UTF-8" in ended.words
     assert ended.closing["states"] == {"accepted": 2}
 
 

@@ -35,8 +35,8 @@ def saved(folder: Path, text: str) -> Path:
     return path
 
 
-def opened(path: Path, *columns: str, page_rows: int = 1000) -> Input:
-    return open_input(path, Layout(columns=columns), page_rows=page_rows)
+def opened(path: Path, *columns: str, page_rows: int = 1000, encoding: str = "auto") -> Input:
+    return open_input(path, Layout(columns=columns, encoding=encoding), page_rows=page_rows)
 
 
 # ---- the real isql -------------------------------------------------------------------------------------------------
@@ -88,7 +88,10 @@ def test_all_forms_say_what_is_there(isql: Isql, charset: str) -> None:
     headed = opened(isql.prints(f"{WIDE};", charset))
     assert (headed.header, headed.notes[0]) == (listed.header, HEADINGS)
     assert cells_of(headed) == there
-    bare = opened(isql.prints(f"set heading off; {WIDE.replace('name, ', '')};", charset), "id", "number", "third")
+    # The prefixes of contract numbers are too few letters for their encoding to be told.
+    encoding = "cp1251" if charset == "WIN1251" else "auto"
+    numbers = isql.prints(f"set heading off; {WIDE.replace('name, ', '')};", charset)
+    bare = opened(numbers, "id", "number", "third", encoding=encoding)
     assert (bare.header, bare.notes[0]) == (("id", "number", "third"), BARE)
     assert cells_of(bare) == [(row[0], *row[2:]) for row in there]
 
