@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import anyio
 import typer
 
+from billing.errors import SettingsError
 from billing.mockserver.capacity import read_schedule
 from billing.mockserver.faults import Plan
 from billing.mockserver.plan import combined, read_plan_file
@@ -29,11 +30,22 @@ def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The database to make; it must not be there yet.")],
     abonents: Annotated[int, typer.Option("--abonents", min=1, max=2_000_000, metavar="N", help="Subscribers.")],
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same subscribers.")] = 1,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without", metavar="TABLE[.COLUMN]", help="A column or table that it lacks, as versions do; repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Make the database of a mock billing."""
     if file.exists():
         raise CommandRefused(f"{plain(file)} is there already: name another file, or remove it")
-    made = create(file, abonents=abonents, seed=seed)
+    try:
+        made = create(file, abonents=abonents, seed=seed, without=without or ())
+    except SettingsError:
+        # What was begun is of no use, and the command is typed again.
+        file.unlink(missing_ok=True)
+        raise
     screen = Screen()
     screen.say(
         f"{shown(file)}: {count(made.abonents)} subscribers, {count(made.deleted)} deleted ones, "

@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 
 from billing.mockserver import refusals
-from billing.mockserver.models import MODELS
 from billing.mockserver.refusals import Refusal
 from billing.mockserver.rules import password_columns
 from billing.mockserver.things import Arguments, Thing, Things
@@ -29,9 +28,9 @@ def _sql(name: str) -> Statement:
 
 def open_session(things: Things, user: Thing) -> Thing:
     """The session of an account, made if there is none: `get_or_create_dynamic_session`, `fields.suid` of it [I]."""
-    if user.values["deleted"]:
+    if user.values.get("deleted"):
         raise refusals.already_deleted()
-    model = MODELS["CabinetSessions"]
+    model = things.session.models["CabinetSessions"]
     found = things.find(model, {"user_id": user.key}, first=1)
     if found:
         return found[0]
@@ -44,10 +43,10 @@ def user_of(things: Things, arguments: Arguments) -> Thing:
     suid = arguments.get("suid")
     if not suid:
         raise refusals.required("suid")
-    found = things.find(MODELS["CabinetSessions"], {"suid": suid}, first=1)
+    found = things.find(things.session.models["CabinetSessions"], {"suid": suid}, first=1)
     if not found:
         raise refusals.no_session()
-    return things.get(MODELS["Users"], {"id": found[0].values["user_id"]})
+    return things.get(things.session.models["Users"], {"id": found[0].values["user_id"]})
 
 
 def set_password(things: Things, user: Thing, arguments: Arguments) -> None:
@@ -106,7 +105,9 @@ def _recover(things: Things, arguments: Arguments) -> object:
     if len(found) > 1:
         raise refusals.several_found("Users", len(found))
     ((user,),) = found
-    things.create(MODELS["PasswordRecoveries"], {"user_id": user, "base_url": base_url, "created": _now()})
+    things.create(
+        things.session.models["PasswordRecoveries"], {"user_id": user, "base_url": base_url, "created": _now()}
+    )
     return {"result": "ok", "uid": user}
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from billing.mockserver import cabinet, refusals
-from billing.mockserver.models import MODELS, Model
+from billing.mockserver.models import Model
 from billing.mockserver.quirks import Quirks
 from billing.mockserver.refusals import Refusal
 from billing.mockserver.session import Session
@@ -82,7 +82,7 @@ class Chains:
             if chain.call != "get_version":
                 raise refusals.unknown_method(chain.call)
             return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
-        model = MODELS.get(chain.model)
+        model = self._session.models.get(chain.model)
         if model is None or not model.methods:
             raise refusals.unknown_model(chain.model)
         if not chain.steps:
@@ -178,7 +178,7 @@ def _pay(things: Things, thing: Thing, arguments: Arguments) -> Result:
     if arguments.get("SUM_IN") is None:
         raise refusals.required("SUM_IN")
     operation = {"abonent_id": thing.key, "op_type_id": RECEIPT, "op_summa": arguments["SUM_IN"]}
-    things.create(MODELS["FinanceOperations"], operation)
+    things.create(things.session.models["FinanceOperations"], operation)
     return None
 
 

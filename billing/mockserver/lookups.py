@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from billing.mockserver import refusals
-from billing.mockserver.models import MODELS, Field, Model
+from billing.mockserver.models import Field, Model
 from billing.mockserver.quirks import Filters
 from billing.mockserver.values import Kind, Stored, stored
 
@@ -19,6 +19,7 @@ _PARTS = {"contains": "position(?, {}) > 0", "icontains": "{} containing ?", "st
 
 @dataclass(slots=True)
 class _Query:
+    models: Mapping[str, Model]
     filters: Filters = "exact"
     joins: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
@@ -31,14 +32,18 @@ class _Query:
 
 
 def select(
-    model: Model, lookups: Mapping[str, object], first: int | None = None, filters: Filters = "exact"
+    models: Mapping[str, Model],
+    model: Model,
+    lookups: Mapping[str, object],
+    first: int | None = None,
+    filters: Filters = "exact",
 ) -> tuple[str, list[Stored]]:
-    """The statement that finds objects of a model, all columns in the order of its fields, and its values.
+    """The statement that finds objects of one of the models, all columns in the order of its fields, and its values.
 
     `first` is the most that are wanted, all of them without it, and `filters` what comments can be filtered by.
     Raises `Refusal` for an attribute that is not there, `BadValue` for a value that is not of its kind.
     """
-    query = _Query(filters)
+    query = _Query(models, filters)
     for lookup, value in lookups.items():
         _add(query, model, "t0", lookup, value)
     columns = ", ".join(f"t0.{attribute.column}" for attribute in model.fields.values())
@@ -56,8 +61,8 @@ def _add(query: _Query, model: Model, alias: str, lookup: str, value: object) ->
     reverse = model.reverse.get(name)
     attribute = model.fields.get(name)
     relation = model.relation(name)
-    if reverse is not None and MODELS[reverse.model].methods:
-        other = MODELS[reverse.model]
+    if reverse is not None and query.models[reverse.model].methods:
+        other = query.models[reverse.model]
         joined = query.join(other, other.fields[reverse.by].column, f"{alias}.{model.key.column}")
         _add(query, other, joined, rest or other.key.name, value)
     elif attribute is not None and name == _COMMENT and query.filters == "none":
@@ -67,8 +72,8 @@ def _add(query: _Query, model: Model, alias: str, lookup: str, value: object) ->
         query.values.append(str(value))
     elif attribute is not None and rest in {"", "exact", "range"}:
         _compare(query, attribute, alias, value, ranged=rest == "range")
-    elif relation is not None and relation.refers and rest:
-        other = MODELS[relation.refers]
+    elif relation is not None and relation.refers and relation.refers in query.models and rest:
+        other = query.models[relation.refers]
         _add(query, other, query.join(other, other.key.column, f"{alias}.{relation.column}"), rest, value)
     elif relation is not None:
         _compare(query, relation, alias, value, ranged=False)

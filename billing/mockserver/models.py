@@ -4,7 +4,7 @@ A new model is a new entry of `MODELS`: its table, its key, a field for each att
 called. What a model does beyond storing its fields stands in `billing.mockserver.rules`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -31,6 +31,11 @@ class Field:
     tie: Tie = Tie.STAYS
     fixed: bool = False  # `set` refuses it
     secret: bool = False  # answered only where `fields` names it, and never in the ledger
+
+    @property
+    def stored_as(self) -> str:
+        """The column as Firebird spells it."""
+        return self.column.strip('"') if self.column.startswith('"') else self.column.upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +248,28 @@ def _links_to(name: str) -> dict[str, Reverse]:
         for model in _ALL
         for field in model.fields.values()
         if field.refers == name
+    }
+
+
+def models_with(has: Callable[[str, str], bool]) -> dict[str, Model]:
+    """The models of a billing that may lack tables and columns, by what `has` says of them, in capitals.
+
+    A field without its column is no attribute, and a table without its key no model.
+    """
+    found: dict[str, Model] = {}
+    for model in MODELS.values():
+        fields = {name: field for name, field in model.fields.items() if has(model.table.upper(), field.stored_as)}
+        if model.key.name in fields:
+            subject = model.subject if model.subject in fields else model.key.name
+            found[model.name] = replace(model, fields=fields, subject=subject)
+    return {name: replace(model, reverse=_reverse_within(model, found)) for name, model in found.items()}
+
+
+def _reverse_within(model: Model, models: Mapping[str, Model]) -> dict[str, Reverse]:
+    return {
+        name: link
+        for name, link in model.reverse.items()
+        if link.model in models and link.by in models[link.model].fields
     }
 
 

@@ -1,11 +1,13 @@
 """A new mock billing: its tables, filled with made-up subscribers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from billing.database import Dsn, write_unforced
 from billing.database import create as create_database
+from billing.mockserver.leaving_out import check_names, leave_out
 from billing.mockserver.people import (
     FIRST_ADDRESS,
     FOLDERS,
@@ -39,13 +41,14 @@ class Population:
     folders: tuple[int, ...]
 
 
-def create(place: Dsn | Path | str, *, abonents: int, seed: int) -> Population:
+def create(place: Dsn | Path | str, *, abonents: int, seed: int, without: Sequence[str] = ()) -> Population:
     """Create the database at `place` with `abonents` subscribers that can receive a balance.
 
     The same seed gives the same rows. Besides these: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
     3 % deleted subscribers, 1 % who share an account with the one before, contract numbers with letters, Cyrillic
-    and leading zeros; from 100 subscribers on, some are those of `billing.mockserver.examples`. Raises
-    `DatabaseAway` when there is a database already.
+    and leading zeros; from 100 subscribers on, some are those of `billing.mockserver.examples`. It is one
+    `without` these tables and columns, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseAway` when
+    there is a database already, `SettingsError` for a name to leave out that it does not have.
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     people = People(seed)
@@ -53,6 +56,7 @@ def create(place: Dsn | Path | str, *, abonents: int, seed: int) -> Population:
     try:
         _script(connection, "schema")
         connection.commit()
+        check_names(connection, without)
         _insert_fixed(connection)
         for number, rows in enumerate(people.pages(abonents), 1):
             _insert_rows(connection, rows)
@@ -65,6 +69,8 @@ def create(place: Dsn | Path | str, *, abonents: int, seed: int) -> Population:
         _set_generators(connection, {f"{table}_id": key for table, key in last.items()})
         _set_generators(connection, {"users_ip": FIRST_ADDRESS + people.last["users"]})
         connection.commit()
+        for name in without:
+            leave_out(connection, name)
     finally:
         connection.close()
     write_unforced(dsn)

@@ -6,20 +6,30 @@ from contextlib import suppress
 import fdb
 
 from billing.database import Dsn, attach
+from billing.database_errors import ColumnsMissing
+from billing.mockserver.models import Model, models_with
 from billing.mockserver.refusals import Refusal
 from billing.reader import Connection, Cursor, Row
-from billing.statements import Statement, Values
+from billing.schema import Schema, fitted
+from billing.statements import Statement, Values, statement
 
 _KEPT = 300  # other statements than these come from filters, and are as many as the callers make up
 _SAVEPOINT = "this_call"
 
 
 class Session:
-    """A connection for one thread; `execute` gives all rows, and nothing is kept before `commit`."""
+    """A connection for one thread; `execute` gives all rows, and nothing is kept before `commit`.
+
+    `schema` is what the database has, and `models` what it has of the models.
+    """
 
     def __init__(self, dsn: Dsn) -> None:
         self._connection: Connection = attach(dsn)
         self._prepared: dict[str, tuple[Cursor, object]] = {}
+        self._fitted: dict[str, Statement] = {}
+        rows = self.execute(statement("population", "columns", "billing.mockserver").text)
+        self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
+        self.models: dict[str, Model] = models_with(self.schema.has)
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Run a statement; the rows that it gives, or an empty list.
@@ -49,9 +59,16 @@ class Session:
         # Statements that give no rows have no description.
         return cursor.fetchall() if cursor.description else []
 
-    def run(self, statement: Statement, values: Values) -> list[Row]:
-        """Run a named statement with its parameters."""
-        return self.execute(*statement.bind(values))
+    def run(self, wanted: Statement, values: Values) -> list[Row]:
+        """Run a named statement with its parameters.
+
+        Raises `Refusal`, also where this billing lacks what it names.
+        """
+        try:
+            fit = self._fitted.get(wanted.text) or self._fitted.setdefault(wanted.text, fitted(wanted, self.schema))
+        except ColumnsMissing as error:
+            raise Refusal(str(error)) from error
+        return self.execute(*fit.bind(values))
 
     def next_key(self, generator: str) -> int:
         """The next value of a generator; it is used up even if the transaction is not kept."""

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from billing.mockserver import refusals
-from billing.mockserver.models import MODELS
 from billing.mockserver.things import Thing, Things
 from billing.mockserver.values import shown
 
@@ -45,12 +44,12 @@ def _attribute(things: Things, thing: Thing, name: str, rest: _Tree) -> object:
         return thing.key
     if name in model.fields and not rest:
         return shown(model.fields[name].kind, thing.value(name))
-    if relation is not None and relation.refers:
-        other = MODELS[relation.refers]
+    if relation is not None and relation.refers in things.session.models:
+        other = things.session.models[relation.refers]
         key = thing.value(relation.name)
         found = things.find(other, {other.key.name: key}) if key is not None else []
         return _shape(things, found[0], rest or None) if found else None
-    if reverse is not None and MODELS[reverse.model].methods:
-        linked = things.find(MODELS[reverse.model], {reverse.by: thing.key})
+    if reverse is not None and things.session.models[reverse.model].methods:
+        linked = things.find(things.session.models[reverse.model], {reverse.by: thing.key})
         return [_shape(things, each, rest or None) for each in linked]
     raise refusals.unknown_attribute(name)

@@ -19,7 +19,6 @@ import structlog
 
 from billing.database import Dsn
 from billing.mockserver.chain import Chain, Chains, Result
-from billing.mockserver.models import MODELS
 from billing.mockserver.refusals import Refusal
 from billing.mockserver.session import Session
 from billing.reader import Row
@@ -32,6 +31,7 @@ AT_ONCE: Final = 256
 
 _ACCOUNTS: Final = "account_stack"
 _EVENTS: Final = "events_stack_compact"
+_WHOSE: Final = {_ACCOUNTS: "ACCOUNT_ID", _EVENTS: "ABONENT_ID"}
 _MONEY: Final = frozenset({"FinanceOperations", "AdminAccounts"})
 _LONGEST_WAIT: Final = 3600.0
 _AFTER_A_FAILURE: Final = 1.0
@@ -155,7 +155,7 @@ class Stack:
         session.reserve([])
         result = self._chains.carry_out(chain, request)
         touched = session.run(_sql("touched"), {"request": request})
-        concerned = [self._concerned(model, table, key) for model, table, key in touched if _is_object(model)]
+        concerned = [self._concerned(model, table, key) for model, table, key in touched if self._is_object(model)]
         if not concerned:
             return result
         keys = list(session.given)
@@ -172,7 +172,8 @@ class Stack:
         key = session.next_key(f"gen_{stack}_id")
         asked = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - the database's dates have no zone
         whose = concerned.account if stack == _ACCOUNTS else concerned.abonent
-        session.run(_sql(f"push_{stack}"), {"id": key, "key": whose, "asked": asked})
+        if pushing := self._pushing(stack):
+            session.run(_sql(pushing), {"id": key, "key": whose, "asked": asked})
         session.run(
             _sql("push"),
             {
@@ -187,11 +188,18 @@ class Stack:
         )
         self._depths[stack] += 1
 
+    def _pushing(self, stack: str) -> str:
+        """How an entry is put into a stack's table, "" where this billing has none."""
+        if not self._session.schema.has(stack.upper()):
+            return ""
+        return f"push_{stack}" if self._session.schema.has(stack.upper(), _WHOSE[stack]) else f"push_{stack}_bare"
+
     def _apply(self, row: Row) -> None:
         entry, request, stack, key, text = row
         session = self._session
         session.run(_sql("pop"), {"entry": entry})
-        session.run(_sql(f"pop_{stack}"), {"id": key})
+        if session.schema.has(stack.upper()):
+            session.run(_sql(f"pop_{stack}"), {"id": key})
         self._depths[stack] -= 1
         call = _CALL.decode(text)
         session.save_here()
@@ -214,7 +222,7 @@ class Stack:
         stack = _ACCOUNTS if model in _MONEY else _EVENTS
         if model == "AdminAccounts":
             return _Concerned(stack, key, None)
-        known = MODELS.get(model)
+        known = self._session.models.get(model)
         abonent: int | None = None
         if model == "Abonents":
             abonent = key
@@ -227,14 +235,13 @@ class Stack:
         rows = self._session.run(_sql("of_abonent"), {"key": abonent}) if abonent is not None else []
         return _Concerned(stack, rows[0][1] if rows else None, abonent)
 
+    def _is_object(self, model: str) -> bool:
+        known = self._session.models.get(model)
+        return known is not None and bool(known.methods)
+
     def _waits(self, concerned: _Concerned) -> bool:
         ((count,),) = self._session.run(_sql("waiting"), {"abonent": concerned.abonent, "account": concerned.account})
         return bool(count)
-
-
-def _is_object(model: str) -> bool:
-    known = MODELS.get(model)
-    return known is not None and bool(known.methods)
 
 
 def _sql(name: str) -> Statement:

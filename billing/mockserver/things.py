@@ -9,7 +9,7 @@ import msgspec
 
 from billing.mockserver import lookups, refusals
 from billing.mockserver.ledger import Entry, enter
-from billing.mockserver.models import MODELS, Field, Model, Tie
+from billing.mockserver.models import Field, Model, Tie
 from billing.mockserver.quirks import Quirks
 from billing.mockserver.rules import Change, Columns, apply_rules, take_back
 from billing.mockserver.session import Session
@@ -54,7 +54,9 @@ class Things:
 
     def find(self, model: Model, arguments: Arguments, first: int | None = None) -> list[Thing]:
         """All objects that meet the criteria, or the `first` of them, in the order of their keys."""
-        rows = self.session.execute(*lookups.select(model, arguments, first, self._quirks.descr_filters))
+        rows = self.session.execute(
+            *lookups.select(self.session.models, model, arguments, first, self._quirks.descr_filters)
+        )
         return [Thing(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
 
     def get(self, model: Model, arguments: Arguments) -> Thing:
@@ -70,6 +72,7 @@ class Things:
         """A new object; it needs no `save` [S]."""
         values = self._read(model, arguments, fixed=True)
         apply_rules(model.name, self._change(None, {}, values, {}))
+        values = {name: value for name, value in values.items() if name in model.fields}
         key = self.session.next_key(model.generator)
         values[model.key.name] = key
         columns = ", ".join(model.fields[name].column for name in values)
@@ -92,6 +95,8 @@ class Things:
     def write(self, thing: Thing) -> None:
         """Keep what was assigned as it is."""
         model = thing.model
+        # What the rules complete may have no column here.
+        thing.assigned = {name: value for name, value in thing.assigned.items() if name in model.fields}
         if thing.assigned:
             columns = ", ".join(f"{model.fields[name].column} = ?" for name in thing.assigned)
             self.session.execute(
@@ -108,7 +113,7 @@ class Things:
         if thing.values.get("deleted"):
             raise refusals.already_deleted()
         for reverse in model.reverse.values():
-            other = MODELS[reverse.model]
+            other = self.session.models[reverse.model]
             self._untie(thing, other, other.fields[reverse.by], clean_links=clean_links)
         action = f"update {model.table} set deleted = 1" if model.marks_deleted else f"delete from {model.table}"  # noqa: S608 - names of ours
         self.session.execute(f"{action} where {model.key.column} = ?", (thing.key,))
@@ -117,6 +122,8 @@ class Things:
 
     def reverse(self, operation: Thing) -> None:
         """The storno of a finance operation: its sum is taken back, whichever way it came [?]."""
+        if "storno" not in operation.model.fields:
+            raise refusals.unknown_attribute("storno")
         if operation.values["storno"]:
             raise refusals.already_reversed()
         take_back(self.session, operation.values, self._quirks.storno_type_8)

@@ -1,5 +1,42 @@
 -- The rows of a new mock billing.
 
+-- name: columns
+-- What a billing has, of all that is no table of Firebird's own.
+select trim(r.rdb$relation_name), trim(r.rdb$field_name) from rdb$relation_fields r
+where r.rdb$system_flag = 0 or r.rdb$system_flag is null
+
+-- name: constraints_on
+-- The constraints that a column takes part in.
+select trim(c.rdb$constraint_name)
+from rdb$relation_constraints c
+join rdb$index_segments s on s.rdb$index_name = c.rdb$index_name
+where c.rdb$relation_name = :table and s.rdb$field_name = :column
+  and c.rdb$constraint_type in ('FOREIGN KEY', 'PRIMARY KEY', 'UNIQUE')
+order by iif(c.rdb$constraint_type = 'FOREIGN KEY', 0, 1)
+
+-- name: constraints_to
+-- The foreign keys of other tables that refer to a column, or to any of a table, each with its table.
+select trim(c.rdb$relation_name), trim(c.rdb$constraint_name)
+from rdb$ref_constraints r
+join rdb$relation_constraints c on c.rdb$constraint_name = r.rdb$constraint_name
+join rdb$relation_constraints u on u.rdb$constraint_name = r.rdb$const_name_uq
+where u.rdb$relation_name = :table
+
+-- name: indexes_on
+-- The indexes of a column that belong to no constraint.
+select trim(i.rdb$index_name)
+from rdb$indices i
+join rdb$index_segments s on s.rdb$index_name = i.rdb$index_name
+where i.rdb$relation_name = :table and s.rdb$field_name = :column
+  and not exists (select c.rdb$index_name from rdb$relation_constraints c where c.rdb$index_name = i.rdb$index_name)
+
+-- name: key_of
+-- The columns of a table's key.
+select trim(s.rdb$field_name)
+from rdb$relation_constraints c
+join rdb$index_segments s on s.rdb$index_name = c.rdb$index_name
+where c.rdb$relation_name = :table and c.rdb$constraint_type = 'PRIMARY KEY'
+
 -- name: vpn_const
 insert into vpn_const (const_id, const_value) values (?, ?)
 

@@ -1,7 +1,7 @@
 -- What the billing itself does when objects are created and saved.
 
 -- name: abonent
-select a.is_folder, a.deleted, a.account_id from abonents a where a.id = :id
+select [a.is_folder|0], [a.deleted|0], [a.account_id|null] from abonents a where a.id = :id
 
 -- name: set_balance
 -- The balance is ostatok + debit - credit: what came and went stays as it is.
@@ -20,17 +20,17 @@ update admin_accounts set credit = credit + :summa where id = :account
 insert into admin_accounts (id) values (:id)
 
 -- name: bearers_of_number
-select count(*) from abonents where contract_number = :number and deleted = 0 and id <> :id
+select count(*) from abonents a where a.contract_number = :number [and a.deleted = 0] and a.id <> :id
 
 -- name: bearers_of_address
-select count(*) from users where ip = :ip
+select count(*) from users u where u.ip = :ip
 
 -- name: promised_payments
 -- Whether a service is a promised payment, and how many of these the subscriber has besides this one.
 select
     (select u.promised from usluga u where u.id = :usluga),
     (select count(*) from users_usluga c join usluga u on u.id = c.usluga_id
-     where c.abonent_id = :abonent and c.deleted = 0 and c.enabled = 1 and u.promised = 1 and c.id <> :id)
+     where c.abonent_id = :abonent [and c.deleted = 0] [and c.enabled = 1] and u.promised = 1 and c.id <> :id)
 from rdb$database
 
 -- name: set_scale

@@ -11,7 +11,7 @@ select coalesce(max(request), 0) from mock_pending
 select model, changed_table, changed_key from mock_ledger where request = :request order by entry
 
 -- name: of_abonent
-select id, account_id from abonents where id = :key
+select a.id, [a.account_id|null] from abonents a where a.id = :key
 
 -- name: waiting
 -- Entries that concern a subscriber or an account.
@@ -22,6 +22,13 @@ insert into account_stack (id, account_id, created) values (:id, :key, :asked)
 
 -- name: push_events_stack_compact
 insert into events_stack_compact (id, abonent_id, created) values (:id, :key, :asked)
+
+-- name: push_account_stack_bare
+-- A stack that does not say whose its entries are.
+insert into account_stack (id, created) values (:id, :asked)
+
+-- name: push_events_stack_compact_bare
+insert into events_stack_compact (id, created) values (:id, :asked)
 
 -- name: pop_account_stack
 delete from account_stack where id = :id
