@@ -207,6 +207,31 @@ def plain(field: str, value: object) -> str | None:
     return str(int(value)) if isinstance(value, bool) else str(value).rstrip(" ") or None
 
 
+def same_value(field: str, one: str | None, other: str | None) -> bool:
+    """Whether two values of a field are the same, by its kind: money as numbers, dates as moments, all else as text.
+
+    How they are spelled makes no difference, "-459.9" and "-459.90" are one amount; nothing equals nothing alone.
+    """
+    if one == other or one is None or other is None:
+        return one == other
+    try:
+        if field in AMOUNTS:
+            return from_answer(one) == from_answer(other)
+        if field in _MOMENTS:
+            return dt.datetime.fromisoformat(one) == dt.datetime.fromisoformat(other)
+        if field in ADDRESSES:
+            return IPv4Address(one) == IPv4Address(other)
+    except ValueError:
+        # One of them is of no such kind, and the other is another text.
+        return False
+    return False
+
+
+def same_values(one: Values, other: Values) -> bool:
+    """Whether two objects have the same fields with the same values."""
+    return one.keys() == other.keys() and all(same_value(name, value, other[name]) for name, value in one.items())
+
+
 def _stored(field: str, value: object) -> str | None:
     """The same of a value of the database, where money is scaled."""
     if value is None:
@@ -305,7 +330,8 @@ def _can_be(way: str, value: str) -> bool:
 def _matching(things: Sequence[Thing], key: Key) -> list[Thing]:
     def meets(thing: Thing) -> bool:
         return all(
-            name not in thing.values or thing.values[name] == plain(name, value) for name, value in key.items()
+            name not in thing.values or same_value(name, thing.values[name], plain(name, value))
+            for name, value in key.items()
         )
 
     return [thing for thing in things if meets(thing)]

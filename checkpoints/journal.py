@@ -313,10 +313,10 @@ class Journal:
         found = await self._read(lambda db: db.execute(statement("taken_back"), {"run_id": run.run_id}).fetchone())
         return bool(found[0])
 
-    async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
-        """The items of these lanes whose call was accepted, in the order in which they went."""
+    async def lane_mates(self, run: Run, lanes: Collection[str], *, standing: bool = False) -> list[Item]:
+        """The items of these lanes whose call was accepted, in their order; with `standing` those not taken back."""
         wanted = msgspec.json.encode(sorted(lanes)).decode()
-        return await self._items("lane_mates", run_id=run.run_id, lanes=wanted)
+        return await self._items("lane_mates", run_id=run.run_id, lanes=wanted, standing=standing)
 
     async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
         """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""

@@ -18,7 +18,7 @@ from engine.job import Job
 from jobs.effects.creations import CREATE
 from jobs.effects.deletions import DELETE
 from jobs.effects.fields import SET
-from jobs.payloads import payload_of
+from jobs.payloads import in_one_spelling, payload_of
 from jobs.services import Services
 from jobs.vault import masked
 
@@ -113,8 +113,13 @@ async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -
         pace=await _pace(services),
         before=before,
         refused_before=(await journal.totals(before)).refused if before else 0,
-        changes=await journal.compare(before, run, size=LISTED, plain=masked) if before else None,
+        changes=await journal.compare(before, run, size=LISTED, plain=_plain) if before else None,
     )
+
+
+def _plain(payload: str) -> str:
+    """A payload as it is held against another: no secret's token, and each value in its one spelling."""
+    return in_one_spelling(masked(payload))
 
 
 async def look_alikes(run: Run, job: Job, journal: Journal) -> AsyncIterator[list[LookAlike]]:

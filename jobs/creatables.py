@@ -7,7 +7,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from billing.things import Key, Thing, commented, plain
+from billing.things import Key, Thing, commented, plain, same_value
 from checkpoints.records import Item
 from jobs import marks
 from jobs.abonents import flag
@@ -168,4 +168,7 @@ async def _marked(
 
 def _found_by(key: Key, thing: Thing) -> bool:
     """Whether an object is one that the key finds, as far as it tells."""
-    return all(name not in thing.values or thing.values[name] == plain(name, value) for name, value in key.items())
+    return all(
+        name not in thing.values or same_value(name, thing.values[name], plain(name, value))
+        for name, value in key.items()
+    )

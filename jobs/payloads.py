@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from billing.calls import Call, Step
+from billing.things import plain
 from checkpoints.records import Item
 from jobs.services import Services
 
@@ -48,6 +49,31 @@ def packed(payload: Payload) -> str:
 def unpacked(text: str) -> Payload:
     """A payload from what the journal keeps."""
     return _decode(text)
+
+
+def in_one_spelling(text: str) -> str:
+    """A packed payload whose values are all spelled in one way, so that equal ones are equal texts."""
+    payload = unpacked(text)
+    return packed(
+        msgspec.structs.replace(
+            payload,
+            steps=tuple(
+                (method, {name: _spelled(name, value) for name, value in arguments.items()})
+                for method, arguments in payload.steps
+            ),
+            **{
+                name: {field: _spelled(field, value) for field, value in getattr(payload, name).items()}
+                for name in ("wanted", "was", "planned")
+            },
+        )
+    )
+
+
+def _spelled(name: str, value: object) -> object:
+    try:
+        return plain(name, value)
+    except ValueError:
+        return value
 
 
 def payload_of(item: Item) -> Payload:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from billing.things import Key, Thing, call_for, from_database, known_to_database, of_answer, plain
+from billing.things import Key, Thing, call_for, from_database, known_to_database, of_answer, plain, same_value
 from jobs.abonents import Abonents, whole_id
 from jobs.payloads import ACCOUNT
 from jobs.services import Services, told_to_engine
@@ -64,7 +64,11 @@ def lane_of(model: str, key: Mapping[str, str], thing: Thing) -> str:
 
 def differences(wanted: Mapping[str, str | None], thing: Thing) -> dict[str, str | None]:
     """The fields that are not as wanted, each with what it is now."""
-    return {name: thing.values.get(name) for name, value in wanted.items() if thing.values.get(name) != value}
+    return {
+        name: thing.values.get(name)
+        for name, value in wanted.items()
+        if not same_value(name, value, thing.values.get(name))
+    }
 
 
 def in_words(values: Mapping[str, str | None]) -> str:

@@ -19,7 +19,7 @@ from engine.job import Job, Prepared, Row, RowPage
 from jobs.catalogue import kind_of
 from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
 from jobs.inputs import own_parameters
-from jobs.kept import before_the_run
+from jobs.kept import Mate, before_the_run, left_by_adding, replaced_by, shares_place
 from jobs.kinds import parameters_of
 from jobs.payloads import payload_of, unpacked
 from jobs.services import Services
@@ -82,7 +82,7 @@ class FromRun:
 
         The undo of an undo restores what was taken back: where another run has entered that anew since, it is left.
         """
-        taken = await self._before_the_run([_taken(row) for row in rows])
+        taken = await self._beside_mates([_taken(row) for row in rows])
         prepared = await self._reversal.take_back(taken)
         anew = await self._journal.entered_anew([one.item_id for one in taken])
         return replace(prepared, items=tuple(_unless_anew(item, anew) for item in prepared.items))
@@ -91,13 +91,17 @@ class FromRun:
         """Nothing: what has been changed since is told by the plan itself."""
         return {}
 
-    async def _before_the_run(self, taken: Sequence[Taken]) -> list[Taken]:
+    async def _beside_mates(self, taken: Sequence[Taken]) -> list[Taken]:
         """The items, each with what there was before the run: what one has found may be what another had set."""
-        lanes = {one.lane for one in taken if one.payload.planned}
-        mates: defaultdict[str, list[Item]] = defaultdict(list)
-        for item in await self._journal.lane_mates(self._source.run, lanes) if lanes else ():
-            mates[item.lane].append(item)
-        return [_with_what_was(one, mates[one.lane]) if one.payload.planned else one for one in taken]
+        lanes = {one.lane for one in taken if shares_place(one.payload)}
+        mates: defaultdict[str, list[Mate]] = defaultdict(list)
+        if lanes:
+            standing = {
+                item.item_id for item in await self._journal.lane_mates(self._source.run, lanes, standing=True)
+            }
+            for item in await self._journal.lane_mates(self._source.run, lanes):
+                mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id in standing))
+        return [_beside(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
 
 
 async def undo_job(services: Services, journal: Journal, parameters: Mapping[str, str]) -> Job:
@@ -137,10 +141,14 @@ def _row(run: Run, item: Item) -> Row:
     return Row(None, (*shown, str(item.item_id), item.lane, item.payload))
 
 
-def _with_what_was(one: Taken, mates: Sequence[Item]) -> Taken:
-    earlier = [payload_of(item) for item in mates if item.number < one.number]
-    was = dict(before_the_run(one.payload, earlier))
-    return replace(one, payload=msgspec.structs.replace(one.payload, was=was))
+def _beside(one: Taken, mates: Sequence[Mate]) -> Taken:
+    was = dict(before_the_run(one.number, one.payload, mates))
+    return replace(
+        one,
+        payload=msgspec.structs.replace(one.payload, was=was),
+        later=replaced_by(one.number, one.payload, mates),
+        left=left_by_adding(one.payload, mates),
+    )
 
 
 def _taken(row: Row) -> Taken:

@@ -16,7 +16,7 @@ from billing.calls import NOTHING, Call, Step, describe
 from billing.exchange import Exchange, Refused
 from billing.money import wire
 from billing.operations import OPENING_BALANCE
-from billing.things import Thing, plain
+from billing.things import Thing, plain, same_value
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
@@ -348,7 +348,7 @@ def _is_ours(result: object, payload: Payload, own: tuple[str, int]) -> bool:
         comment = fields.get(kind.comment)
         return not comment or marks.find(str(comment)) == own
     sent = {**payload.key, **payload.wanted}
-    return all(plain(name, fields[name]) == value for name, value in sent.items() if name in fields)
+    return all(same_value(name, plain(name, fields[name]), value) for name, value in sent.items() if name in fields)
 
 
 def _fields_of(result: object) -> Mapping[str, object]:

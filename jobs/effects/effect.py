@@ -14,7 +14,12 @@ from jobs.payloads import Payload
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An item of an earlier run that is to be taken back; `cells` are its row in the undo's input."""
+    """An item of an earlier run that is to be taken back; `cells` are its row in the undo's input.
+
+    `later` is the number of a later item of that run which has written to the same place, and still stands. `left` is
+    the balance that the run's operations left on its account together, if each of them has added its sum; None where
+    that is not known.
+    """
 
     item_id: int
     number: int
@@ -25,6 +30,8 @@ class Taken:
     answer: str | None
     cells: tuple[str, ...]
     lane: str = ""
+    later: int | None = None
+    left: Decimal | None = None
 
 
 class Effect(Protocol):

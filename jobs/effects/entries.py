@@ -48,6 +48,12 @@ class Entry:
         """Whether it may have set the balance, in place of adding to it."""
         return self.op_type == OPENING_BALANCE
 
+    @property
+    def left_by_adding(self) -> Decimal:
+        """What it left, with the others of its run on the same account, if each has added its sum."""
+        alone = (self.before or Decimal(0)) + self.amount
+        return alone if self.taken.left is None else self.taken.left
+
     def __str__(self) -> str:
         return f"operation {self.op_id} of {two_decimals(self.amount)}"
 
@@ -116,6 +122,11 @@ def left_alone(one: Taken, reason: str) -> NewItem:
         skip_reason=reason,
         undoes=one.item_id,
     )
+
+
+def replaced_in_run(later: int) -> str:
+    """Why an item is left alone whose place a later one of its own run has written to."""
+    return f"row {later} of the same run has replaced it: taking that one back brings back what was before both"
 
 
 def taking_back(entry: Entry, payload: Payload, amount: Decimal, skip_reason: str | None = None) -> NewItem:

@@ -14,12 +14,13 @@ from billing.answers import objects
 from billing.calls import describe
 from billing.errors import BillingError
 from billing.exchange import Answered, Exchange
-from billing.things import ADDRESSES, MODELS, Key, Thing, Values, known_to_database
+from billing.things import ADDRESSES, MODELS, Key, Thing, Values, known_to_database, same_value, same_values
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Sighting
 from jobs.binding import Bound
 from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.effects.entries import replaced_in_run
 from jobs.effects.traits import traits_of
 from jobs.evidence import evidence_of, is_of_another
 from jobs.kept import changed_meanwhile, kept_anew, note_of
@@ -244,7 +245,7 @@ class Fields:
         """
         differs = differences(payload.wanted, thing)
         for name in self._traits.emptied(payload.wanted) & differs.keys():
-            if differs[name] is not None and differs[name] != payload.was.get(name):
+            if differs[name] is not None and not same_value(name, differs[name], payload.was.get(name)):
                 del differs[name]
         return differs
 
@@ -322,9 +323,11 @@ def _back(one: Taken, thing: Thing | str) -> NewItem | Refusal:
     was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
     sent = {**payload.wanted, **_issued(one.answer)}
     reason = None
-    if now == was:
+    if one.later is not None:
+        reason = replaced_in_run(one.later)
+    elif same_values(now, was):
         reason = f"already as it was: {in_words(was)}"
-    elif now != sent:
+    elif not same_values(now, sent):
         reason = f"changed since: the run set {in_words(sent)}, and now it is {in_words(now)}"
     get, (_, assigned), save = payload.steps
     reversed_ = Payload(

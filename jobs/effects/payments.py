@@ -169,10 +169,10 @@ def _sighting(newer: Sequence[Thing], *, by_sum: bool) -> Sighting:
     )
 
 
-def _entered(item: Item) -> tuple[int, str | None]:
+def _entered(item: Item) -> tuple[int, Decimal]:
     """Whose a payment is, and its sum: of its operation nothing else is known."""
     payload = payload_of(item)
-    return payload.abonent, payload.wanted[SUM_IN]
+    return payload.abonent, Decimal(payload.wanted[SUM_IN] or 0)
 
 
 def _reading(item: Item, newer: Sequence[Thing], entered: int) -> Reading:

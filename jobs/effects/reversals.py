@@ -16,7 +16,15 @@ from engine.job import CannotLook, Prepared, Reading, Sighting
 from jobs.creatables import BALANCE
 from jobs.effects.creations import CREATE, Back, Creations, payload_for
 from jobs.effects.effect import NoWayBack, Taken, WayBack
-from jobs.effects.entries import MODEL, Entry, left_alone, refused, standing, taking_back
+from jobs.effects.entries import (
+    MODEL,
+    Entry,
+    left_alone,
+    refused,
+    replaced_in_run,
+    standing,
+    taking_back,
+)
 from jobs.effects.stornos import Stornos
 from jobs.operations import balances, two_decimals
 from jobs.parameters import Parameter, at_most
@@ -99,22 +107,26 @@ def _opposite(entry: Entry, said: Mapping[str, str], now: Mapping[int, Decimal])
     abonent = entry.taken.payload.abonent
     if not entry.sets_balance:
         return _entered(entry, said, -entry.amount)
-    balance = now.get(abonent)
+    sets, balance = said["type_8"] == SETS, now.get(abonent)
     if entry.before is None or balance is None:
         return refused(
             entry.taken,
             f"{entry} is of type 8, and what the balance was before it is not known: the database has to be set, for "
             "the run and for its undo. Take it back by hand",
         )
-    left = entry.amount if said["type_8"] == SETS else entry.before + entry.amount
+    if sets and entry.taken.later is not None:
+        return left_alone(entry.taken, replaced_in_run(entry.taken.later))
+    left = entry.amount if sets else entry.left_by_adding
     if balance != left:
         return left_alone(
             entry.taken,
             f"changed since: {entry} left the balance at {two_decimals(left)}, if type 8 {said['type_8']}, and now "
             f"it is {two_decimals(balance)}",
         )
-    amount = entry.before if said["type_8"] == SETS else -entry.amount
-    return _entered(entry, said, amount, before=entry.before, balance=balance)
+    if sets:
+        return _entered(entry, said, entry.before, before=entry.before, balance=balance)
+    # What is added leaves to the others of its account what is theirs: no balance is brought back.
+    return _entered(entry, said, -entry.amount, balance=balance)
 
 
 def _entered(

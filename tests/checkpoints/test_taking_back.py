@@ -266,3 +266,28 @@ def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
     path.write_text("no journal at all, whatever it is called", encoding="utf-8")
     with pytest.raises(JournalUnreadable), earlier_runs(path):
         pass
+
+
+async def test_two_spellings_of_one_amount_are_no_other_amount(journal: Journal) -> None:
+    old = await frozen_run(journal, new_item("a", "50.5"), new_item("b", "-0.00"), new_item("c", "1"))
+    new = await frozen_run(journal, new_item("a", "50.50"), new_item("b", "0"), new_item("c", "1.001"))
+    assert (await journal.compare(old, new)).counts == {"another amount": 1}
+
+
+async def test_what_stood_beside_a_row_before_its_undo_was_not_entered_anew(journal: Journal) -> None:
+    """With --again a row is entered twice: taking the second back and restoring it asks the first nothing."""
+    await accepted(journal, await frozen_run(journal, new_item("a")))
+    (back,) = await undone(journal, await accepted(journal, await frozen_run(journal, new_item("a"))))
+    assert await journal.entered_anew([back.item_id]) == {}
+    anew = await frozen_run(journal, new_item("a"))
+    await accepted(journal, anew)
+    assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
+
+
+async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journal: Journal) -> None:
+    run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(1)) for key in "ab"))
+    await frozen_run(journal, NewItem("c", "c", "account:1", "{}", Decimal(1)))
+    items = await accepted(journal, run)
+    await undone(journal, items[:1])
+    assert [one.key for one in await journal.lane_mates(run, {"account:1"})] == ["a", "b"]
+    assert [one.key for one in await journal.lane_mates(run, {"account:1"}, standing=True)] == ["b"]

@@ -13,7 +13,7 @@ from checkpoints.records import Change, NewRun, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Accepted
-from engine.intake import Intake
+from engine.intake import Enter, Intake
 from engine.job import Job
 from engine.keeping import Keeping
 from engine.progress import Progress
@@ -49,11 +49,12 @@ async def carried_out(
     *,
     most: int = 1000,
     meanwhile: Callable[[], None] = lambda: None,
+    enter: Enter = Enter.ONCE,
 ) -> Run:
     """A run of the job, `most` of its rows sent, each of them accepted; `meanwhile` runs between plan and calls."""
     source = job.source
     run = await journal.create_run(NewRun(job.name, parameters, TARGET, source.name, source.digest, source.header))
-    await Intake(run, job, journal, Progress()).freeze_all()
+    await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
     await journal.approve(run)
     meanwhile()
     keeping = Keeping(job, journal)
@@ -74,10 +75,11 @@ async def done(
     given: Mapping[str, str] = NOTHING,
     *,
     meanwhile: Callable[[], None] = lambda: None,
+    enter: Enter = Enter.ONCE,
 ) -> Run:
     parameters = parameters_of(listed(name), given)
     job = build(listed(name), services, parameters, rows)
-    return await carried_out(job, parameters, journal, meanwhile=meanwhile)
+    return await carried_out(job, parameters, journal, meanwhile=meanwhile, enter=enter)
 
 
 async def undone(services: Services, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
