@@ -110,7 +110,7 @@ def test_the_cabinet_s_outer_error_is_read() -> None:
         b'{"result": 1e99999999999999999999}',
         b'{"result": ' + b"[" * 100_000,
         '{"error": "Недостаточно прав'.encode(),
-        gzip.compress(b'{"result": 1}'),
+        gzip.compress(b'{"result": 1}', mtime=0),
         b"<html><body>It works!</body></html>",
         b"It works!",
     ],
