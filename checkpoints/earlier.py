@@ -1,48 +1,54 @@
 """What a journal has of earlier runs, for whoever only wants to look: it is opened for reading and nothing else."""
 
-import contextlib
 import sqlite3
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import msgspec
 
 from checkpoints import rows
 from checkpoints.errors import JournalTooNew, JournalUnreadable
+from checkpoints.reader import Reader
 from checkpoints.records import Twin
 from checkpoints.statements import formats, statement
 from checkpoints.store import BUSY_SECONDS, format_of
 
 
 class Earlier:
-    """The items of all runs, by business key. Used from a worker thread, one call at a time."""
+    """The items of all runs, by business key."""
 
-    def __init__(self, connection: sqlite3.Connection | None) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader | None) -> None:
+        self._reader = reader
 
-    def twins(self, job: str, keys: Collection[str]) -> list[Twin]:
+    async def twins(self, job: str, keys: Collection[str]) -> list[Twin]:
         """Items of the same job, on any target, whose key is one of these and whose effect stands."""
-        if self._connection is None:
+        if self._reader is None:
             return []
         wanted = {"job": job, "keys": msgspec.json.encode(sorted(keys)).decode()}
-        try:
-            return [rows.to_twin(row) for row in self._connection.execute(statement("earlier"), wanted)]
-        except sqlite3.Error as error:
-            raise JournalUnreadable(f"the journal cannot be read: {error}") from error
+        return await self._reader.do(
+            lambda db: [rows.to_twin(row) for row in db.execute(statement("earlier"), wanted)]
+        )
 
 
-@contextmanager
-def earlier_runs(path: Path) -> Iterator[Earlier]:
+@asynccontextmanager
+async def earlier_runs(path: Path) -> AsyncIterator[Earlier]:
     """The journal at `path`, none of whose bytes can be changed through it; empty where there is no journal.
 
     Raises `JournalUnreadable` and `JournalTooNew`.
     """
-    if not path.exists():
+    if not await anyio.Path(path).exists():
         yield Earlier(None)
         return
-    with contextlib.closing(_opened(path)) as connection:
-        yield Earlier(connection if _has_runs(connection, path) else None)
+    reader = Reader(_opened(path), path)
+    try:
+        has_runs = await reader.do(lambda db: _has_runs(db, path))
+        yield Earlier(reader if has_runs else None)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(reader.close)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -4,6 +4,7 @@ JournalError
 ├── JournalUnreadable     not a journal, damaged, or the folder cannot be written
 ├── JournalTooNew         written by a later version
 ├── JournalTooOld         written by an earlier version, and its runs are not at their ends
+├── JournalNotClosed      a write does not end: the disk, or a fault of ours
 ├── ForbiddenTransition   a step that the table of states does not have: a fault of ours
 ├── RunHeld               another process is working on the run
 └── NoSuchRun             no run of that name
@@ -24,6 +25,10 @@ class JournalTooNew(JournalError):
 
 class JournalTooOld(JournalError):
     """Raised when the file has unfinished runs of a format that this program cannot go on with."""
+
+
+class JournalNotClosed(JournalError):
+    """Raised when a write is still under way that closing the journal has waited for; its fate is not known."""
 
 
 class ForbiddenTransition(JournalError):

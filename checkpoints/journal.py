@@ -5,7 +5,6 @@ their own and see what was committed. Several processes may have one journal ope
 a run (`lock.RunLock`).
 """
 
-import os
 import secrets
 import sqlite3
 from collections import Counter, defaultdict
@@ -14,14 +13,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-import anyio
-import anyio.to_thread
 import msgspec
 
 from checkpoints import rows
-from checkpoints.errors import ForbiddenTransition, JournalUnreadable, NoSuchRun
+from checkpoints.connections import Connections, connected
+from checkpoints.errors import ForbiddenTransition, NoSuchRun
 from checkpoints.lock import Holder, RunLock, read_holder
 from checkpoints.records import (
     Change,
@@ -43,10 +41,6 @@ from checkpoints.records import (
 )
 from checkpoints.statements import statement
 from checkpoints.states import State
-from checkpoints.store import connect, prepare
-from checkpoints.writer import Writer
-
-Result = TypeVar("Result")
 
 Judge = Callable[[NewItem, Sequence[Twin]], NewItem | Refusal]
 """Says what becomes of a row, given what the journal already has of the same key: kept, skipped, or refused."""
@@ -65,35 +59,18 @@ async def open_journal(path: Path) -> "AsyncIterator[Journal]":
     Raises `JournalUnreadable` when it cannot be, `JournalTooNew` when a later version wrote it, `JournalTooOld` when
     an earlier one did and has to finish it.
     """
-    await anyio.to_thread.run_sync(_make, path)
-    reader = await anyio.to_thread.run_sync(connect, path)
-    writer = Writer(await anyio.to_thread.run_sync(connect, path))
-    try:
-        yield Journal(path, reader, writer)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await writer.close()
-            reader.close()
-
-
-def _make(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Whose balances were loaded is nobody else's business: the file is its owner's alone.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise JournalUnreadable(f"the journal {path} cannot be written: {error.strerror}") from error
-    prepare(path)
+    async with connected(path) as connections:
+        yield Journal(path, connections)
 
 
 class Journal:
     """Runs and their items. Made by `open_journal`."""
 
-    def __init__(self, path: Path, reader: sqlite3.Connection, writer: Writer) -> None:
+    def __init__(self, path: Path, connections: Connections) -> None:
         self.path = path
-        self._reader = reader
-        self._reading = anyio.CapacityLimiter(1)
-        self._writer = writer
+        self._connections = connections
+        self._read = connections.reader.do
+        self._writer = connections.writer
 
     # ---- runs ----
 
@@ -377,15 +354,6 @@ class Journal:
     async def _items(self, name: str, **wanted: object) -> list[Item]:
         sql = f"with found as (\n{statement(name)})\n{statement('as_items')}"
         return await self._read(lambda db: rows.to_items(db.execute(sql, wanted).fetchone()[0]))
-
-    async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        def guarded() -> Result:
-            try:
-                return work(self._reader)
-            except sqlite3.Error as error:
-                raise JournalUnreadable(f"the journal {self.path} cannot be read: {error}") from error
-
-        return await anyio.to_thread.run_sync(guarded, limiter=self._reading)
 
 
 def _judge_page(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -109,13 +109,30 @@ def _refuse_strangers(path: Path) -> None:
 
 
 def format_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The format of the journal that is open, 0 for an empty file. Raises `JournalUnreadable` for a stranger's."""
-    (application,) = connection.execute("pragma application_id").fetchone()
-    (version,) = connection.execute("pragma user_version").fetchone()
-    (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+    """The format of the journal that is open, 0 for an empty file. Raises `JournalUnreadable` for a stranger's.
+
+    It is told in one transaction, the caller's where one is open: between two, another process may make the journal,
+    and its tables without its identity would be a stranger's.
+    """
+    with _snapshot(connection):
+        (application,) = connection.execute("pragma application_id").fetchone()
+        (version,) = connection.execute("pragma user_version").fetchone()
+        (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
     if tables and application != APPLICATION_ID:
         raise JournalUnreadable(f"{path} is a database of another program, not a journal: name another file")
     return int(version)
+
+
+@contextlib.contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("begin")
+    try:
+        yield
+    finally:
+        connection.execute("rollback")
 
 
 def _run_script(connection: sqlite3.Connection, script: str) -> None:

@@ -10,12 +10,18 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from checkpoints.errors import ForbiddenTransition, JournalUnreadable
+from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
 
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Result]
+
+PATIENCE: Final = 75.0
+"""Seconds that closing waits for what was handed over: twice as long as a commit waits for another process's."""
+
+LAST_PATIENCE: Final = 5.0
+"""Seconds that it waits after that for a statement that was broken off."""
 
 
 class _Order:
@@ -33,12 +39,12 @@ class _Order:
 class Writer:
     """Runs pieces of work on one connection in one thread; each is atomic, and durable when its await returns."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         """Takes the connection over: it is this thread's alone from now on, and closed by it."""
         self._connection = connection
         self._closed = False
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -54,11 +60,25 @@ class Writer:
         self._orders.put(_Order(work, future))
         return await future
 
-    async def close(self) -> None:
-        """Finish what was handed over and end the thread."""
+    def close(self, patience: float = PATIENCE) -> None:
+        """Finish what was handed over and end the thread. Blocks for as long.
+
+        A statement that is not at its end after `patience` seconds is broken off, and its waiters are told. Raises
+        `JournalNotClosed` when the thread does not end all the same.
+        """
         self._closed = True
         self._orders.put(None)
-        await asyncio.to_thread(self._thread.join)
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            # The connection cannot be closed meanwhile: only this thread closes it, and it is not at its end.
+            with contextlib.suppress(sqlite3.ProgrammingError):
+                self._connection.interrupt()
+            self._thread.join(LAST_PATIENCE)
+        if self._thread.is_alive():
+            raise JournalNotClosed(
+                f"the journal could not be closed: a write has been under way for {patience + LAST_PATIENCE:.0f} s "
+                "and does not end. What was acknowledged before it is kept. Does the disk answer?"
+            )
 
     def _serve(self) -> None:
         with contextlib.closing(self._connection) as connection:

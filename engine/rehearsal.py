@@ -3,8 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-import anyio.to_thread
-
 from checkpoints.earlier import Earlier
 from checkpoints.records import NewItem, Refusal, Twin
 from engine.intake import Enter, against_earlier
@@ -35,7 +33,7 @@ class Rehearsal:
         if self._enter is Enter.AGAIN:
             return prepared
         keys = {item.key for item in prepared.items}
-        found = await anyio.to_thread.run_sync(self._earlier.twins, self._job.name, keys)
+        found = await self._earlier.twins(self._job.name, keys)
         twins: defaultdict[str, list[Twin]] = defaultdict(list)
         for twin in found:
             twins[twin.key].append(twin)

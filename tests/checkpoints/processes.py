@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from checkpoints.errors import RunHeld
+from checkpoints.errors import JournalError, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.lock import RunLock
 from checkpoints.records import Change
@@ -82,6 +82,22 @@ def take_and_let_go(pipe: Connection, path: Path) -> None:
         except RunHeld:
             refused += 1
     pipe.send(refused)
+
+
+def open_many(pipe: Connection, path: Path) -> None:
+    """Open a journal at each name that is told, and tell what came of it."""
+
+    async def look(name: str) -> str:
+        async with open_journal(path / name) as journal:
+            run = await journal.create_run(NEW_RUN)
+            return run.name
+
+    pipe.send("ready")
+    while (name := pipe.recv()) is not None:
+        try:
+            pipe.send(asyncio.run(look(name)))
+        except JournalError as error:
+            pipe.send(error)
 
 
 def write_for_ever(pipe: Connection, path: Path) -> None:

@@ -56,8 +56,8 @@ async def test_what_its_runs_have_entered_is_known_by_subscriber_and_type(old: P
         "9ukmz": ["2011", "2014", "2016", "2017", "2020"],
         "8zh5d": [],
     }
-    with earlier_runs(old) as earlier:
-        twins = earlier.twins("balances", ["2001/8", "2001/1", "2005/1", "2005/8", "2001"])
+    async with earlier_runs(old) as earlier:
+        twins = await earlier.twins("balances", ["2001/8", "2001/1", "2005/1", "2005/8", "2001"])
     assert [(twin.run, twin.key, twin.amount, twin.state) for twin in twins] == [
         ("dmkvw", "2001/8", Decimal("50.50"), State.APPLIED),
         ("jw222", "2005/1", Decimal("100.00"), State.ACCEPTED),

@@ -7,6 +7,7 @@ import tempfile
 from decimal import Decimal
 from pathlib import Path
 
+import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -233,39 +234,43 @@ async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(j
     run = await frozen_run(journal, new_item("a", "7"), new_item("b"))
     await accepted(journal, run)
     await undone(journal, [(await all_items(journal, run))[1]])
-    with earlier_runs(journal.path) as earlier:
-        found = earlier.twins("balances", {"a", "b", "c"})
+    async with earlier_runs(journal.path) as earlier:
+        found = await earlier.twins("balances", {"a", "b", "c"})
         assert [(twin.run, twin.key, twin.amount) for twin in found] == [(run.name, "a", Decimal(7))]
         assert [twin.target for twin in found] == [NEW_RUN.target]
-        assert earlier.twins("payment", {"a"}) == []
-        connection = earlier._connection
-        assert connection is not None
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            connection.execute("delete from items")
+        assert await earlier.twins("payment", {"a"}) == []
+        assert earlier._reader is not None
+        with pytest.raises(JournalUnreadable, match="readonly"):
+            await earlier._reader.do(lambda db: db.execute("delete from items"))
 
 
-def test_where_there_is_no_journal_there_are_no_earlier_runs(tmp_path: Path) -> None:
+async def test_where_there_is_no_journal_there_are_no_earlier_runs(tmp_path: Path) -> None:
     path = tmp_path / "a?b#c.journal"
-    with earlier_runs(path) as earlier:
-        assert earlier.twins("balances", {"a"}) == []
+    async with earlier_runs(path) as earlier:
+        assert await earlier.twins("balances", {"a"}) == []
     assert not path.exists()
     path.touch()
-    with earlier_runs(path) as earlier:
-        assert earlier.twins("balances", {"a"}) == []
+    async with earlier_runs(path) as earlier:
+        assert await earlier.twins("balances", {"a"}) == []
     assert path.read_bytes() == b""
 
 
-def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
-    prepare(path, formats()[:1])
-    with pytest.raises(JournalUnreadable, match=r"earlier carbon-migrate .* status once"), earlier_runs(path):
+async def _look(path: Path) -> None:
+    async with earlier_runs(path):
         pass
+
+
+async def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
+    prepare(path, formats()[:1])
+    with pytest.raises(JournalUnreadable, match=r"earlier carbon-migrate .* status once"):
+        await _look(path)
     with contextlib.closing(sqlite3.connect(path)) as shell:
         shell.execute("pragma user_version = 99")
-    with pytest.raises(JournalTooNew, match="format 99"), earlier_runs(path):
-        pass
-    path.write_text("no journal at all, whatever it is called", encoding="utf-8")
-    with pytest.raises(JournalUnreadable), earlier_runs(path):
-        pass
+    with pytest.raises(JournalTooNew, match="format 99"):
+        await _look(path)
+    await anyio.Path(path).write_text("no journal at all, whatever it is called", encoding="utf-8")
+    with pytest.raises(JournalUnreadable):
+        await _look(path)
 
 
 async def test_two_spellings_of_one_amount_are_no_other_amount(journal: Journal) -> None:

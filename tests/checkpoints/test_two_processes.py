@@ -2,18 +2,28 @@
 
 import asyncio
 import contextlib
+import random
 import signal
+import subprocess
+import sys
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from checkpoints.earlier import earlier_runs
 from checkpoints.journal import open_journal
 from checkpoints.records import Item
 from checkpoints.states import State
-from tests.checkpoints.processes import PATIENCE, hear, process, read_for_ever, write_for_ever
+from tests.checkpoints.processes import PATIENCE, hear, open_many, process, read_for_ever, write_for_ever
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
+
+MADE = 60
+"""Journals that are made by two at once."""
+
+APART = 0.01
+"""Seconds between the two at most: about as long as making one takes."""
 
 
 async def _after_the_kill(path: Path, name: str) -> tuple[dict[str, Item], str | None]:
@@ -88,3 +98,40 @@ def test_a_reader_in_another_process_sees_whole_pages_only(path: Path) -> None:
         assert frozen % 10 == 0
         assert Decimal(amount) == Decimal(frozen) / 100
     assert [frozen for frozen, _ in seen] == sorted(frozen for frozen, _ in seen)
+
+
+async def test_two_that_make_one_journal_at_the_same_moment_both_get_it(tmp_path: Path) -> None:
+    draw = random.Random(3)
+    with process(open_many, tmp_path) as (_, one), process(open_many, tmp_path) as (_, two):
+        assert [hear(one), hear(two)] == ["ready", "ready"]
+        for number in range(MADE):
+            one.send(f"{number}.journal")
+            await asyncio.sleep(draw.random() * APART)
+            two.send(f"{number}.journal")
+            names = {hear(one), hear(two)}
+            async with open_journal(tmp_path / f"{number}.journal") as journal:
+                assert {run.name for run in await journal.runs()} == names
+        one.send(None)
+        two.send(None)
+
+
+async def test_whoever_only_looks_sees_none_or_a_journal_while_it_is_made(tmp_path: Path) -> None:
+    draw = random.Random(4)
+    with process(open_many, tmp_path) as (_, one):
+        assert hear(one) == "ready"
+        for number in range(MADE):
+            one.send(f"{number}.journal")
+            await asyncio.sleep(draw.random() * APART)
+            while not one.poll():
+                async with earlier_runs(tmp_path / f"{number}.journal") as earlier:
+                    assert await earlier.twins("balances", {"1"}) == []
+            assert isinstance(hear(one), str)
+        one.send(None)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_process_that_is_cancelled_at_every_moment_does_not_die_of_it(path: Path, seed: int) -> None:
+    # In a process of its own, for what it would die of is a segmentation fault.
+    command = [sys.executable, "-W", "error", "-m", "tests.checkpoints.cancelled", str(path), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE * 3)  # noqa: S603 - our own
+    assert (done.returncode, done.stderr) == (0, "")

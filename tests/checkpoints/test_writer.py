@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.errors import ForbiddenTransition, JournalUnreadable
+from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
 from checkpoints.writer import Writer
 
 PATIENCE = 10.0
@@ -33,11 +33,11 @@ def connecting(path: Path, *pragmas: str, timeout: float = 5.0) -> Callable[[], 
 
 @asynccontextmanager
 async def writing(connect: Callable[[], sqlite3.Connection]) -> AsyncIterator[Writer]:
-    writer = Writer(connect())
+    writer = Writer(connect(), asyncio.get_running_loop())
     try:
         yield writer
     finally:
-        await writer.close()
+        await asyncio.to_thread(writer.close)
 
 
 def words(path: Path) -> list[str]:
@@ -142,13 +142,13 @@ async def test_a_step_that_the_table_forbids_is_told_as_one(path: Path) -> None:
 
 
 async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
-    writer = Writer(connecting(path)())
+    writer = Writer(connecting(path)(), asyncio.get_running_loop())
     barrier = Barrier()
     wanted = [str(number) for number in range(50)]
     first = asyncio.create_task(writer.do(barrier))
     rest = [asyncio.create_task(writer.do(saying(word))) for word in wanted]
     await asyncio.to_thread(barrier.reached.wait, PATIENCE)
-    closing_down = asyncio.create_task(writer.close())
+    closing_down = asyncio.create_task(asyncio.to_thread(writer.close))
     await asyncio.sleep(0)
     barrier.open()
     await closing_down
@@ -207,8 +207,8 @@ async def test_a_journal_locked_by_another_is_told_to_the_whole_group_and_used_a
 
 
 async def test_what_comes_after_the_close_is_refused_instead_of_waiting_for_ever(path: Path) -> None:
-    writer = Writer(connecting(path)())
-    await writer.close()
+    writer = Writer(connecting(path)(), asyncio.get_running_loop())
+    await asyncio.to_thread(writer.close)
     with pytest.raises(JournalUnreadable, match="closed"):
         await writer.do(saying("too late"))
 
@@ -217,7 +217,7 @@ def test_a_loop_that_has_gone_does_not_stop_the_commit(path: Path) -> None:
     barrier = Barrier()
 
     async def hand_over() -> Writer:
-        writer = Writer(connecting(path)())
+        writer = Writer(connecting(path)(), asyncio.get_running_loop())
         for work in (barrier, saying("last words")):
             asyncio.create_task(writer.do(work)).add_done_callback(lambda _task: None)
         await asyncio.to_thread(barrier.reached.wait, PATIENCE)
@@ -229,3 +229,29 @@ def test_a_loop_that_has_gone_does_not_stop_the_commit(path: Path) -> None:
     writer._thread.join(PATIENCE)
     assert not writer._thread.is_alive()
     assert words(path) == ["last words"]
+
+
+async def test_a_write_without_end_is_broken_off_by_the_close_and_told(path: Path) -> None:
+    endless = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    writer = Writer(connecting(path)(), asyncio.get_running_loop())
+    await writer.do(saying("a"))
+    hanging = asyncio.create_task(writer.do(lambda db: db.execute(endless).fetchone()))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(writer.close, 0.05)
+    with pytest.raises(JournalUnreadable, match="interrupted"):
+        await hanging
+    assert words(path) == ["a"]
+
+
+async def test_a_thread_that_does_not_end_is_told_by_the_close_and_hangs_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("checkpoints.writer.LAST_PATIENCE", 0.05)
+    writer = Writer(connecting(path)(), asyncio.get_running_loop())
+    barrier = Barrier()
+    stuck = asyncio.create_task(writer.do(barrier))
+    await asyncio.to_thread(barrier.reached.wait, PATIENCE)
+    with pytest.raises(JournalNotClosed, match="a write has been under way"):
+        await asyncio.to_thread(writer.close, 0.05)
+    barrier.open()
+    await stuck

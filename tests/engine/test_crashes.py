@@ -61,7 +61,7 @@ class FragileJournal(Journal):
     """A journal whose process may end just before or just after each of its writes."""
 
     def __init__(self, sound: Journal, bomb: Bomb) -> None:
-        super().__init__(sound.path, sound._reader, sound._writer)
+        super().__init__(sound.path, sound._connections)
         self._bomb = bomb
 
     async def claim(self, item_ids: Sequence[int]) -> None:

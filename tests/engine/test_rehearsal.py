@@ -56,12 +56,12 @@ async def test_it_says_what_a_real_run_would(tmp_path: Path, *, enter: Enter, re
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
         await entered(real)
         before = len(await real.runs())
-        with earlier_runs(real.path) as earlier:
+        async with earlier_runs(real.path) as earlier:
             rehearsal = Rehearsal(job, TARGET, earlier, enter=enter)
             rehearsed = await outcome(plans, rehearsal, Enter.AGAIN)
         assert len(await real.runs()) == before
         # A second plan is not held against the first.
-        with earlier_runs(real.path) as earlier:
+        async with earlier_runs(real.path) as earlier:
             assert await outcome(plans, Rehearsal(job, TARGET, earlier, enter=enter), Enter.AGAIN) == rehearsed
         assert rehearsed == await outcome(real, job, enter)
     states = {key: state for key, state, _ in rehearsed}
@@ -80,7 +80,7 @@ async def test_a_row_that_is_skipped_for_another_reason_is_judged_as_well(tmp_pa
     job = FakeJob([NewItem("3", "subscriber 3", "account 3", "{}", row("3").amount, skip_reason="there already")])
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
         await entered(real)
-        with earlier_runs(real.path) as earlier:
+        async with earlier_runs(real.path) as earlier:
             rehearsed = await outcome(plans, Rehearsal(job, TARGET, earlier), Enter.AGAIN)
         assert [state for _, state, _ in rehearsed] == ["refused"]
         assert rehearsed == await outcome(real, job, Enter.ONCE)

@@ -1,0 +1,122 @@
+"""Locks on the journal's file itself: one runner a run, and one process at a time that makes the journal.
+
+They are on the inode, so every name of the file leads to the same ones, there is no lock file to be removed, and the
+kernel lets go when the process dies, however it dies. They are open file description locks (fcntl(2)), each on one
+byte far beyond the end of the file and beyond the bytes that SQLite locks.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from checkpoints.errors import JournalUnreadable
+
+FIRST_BYTE: Final = 2**40
+"""Locked while the journal is made or brought to a newer format; the byte of a run lies behind, by its id."""
+
+_FLOCK: Final = struct.Struct("@hhqqi0q")
+"""`struct flock` of fcntl(2), on a 64-bit system: type, whence, start, length, process."""
+
+_WAIT: Final = 0.005
+"""Seconds between two tries: waiting inside the kernel could not be given up."""
+
+
+class JournalFile:
+    """The file of a journal, held open for the locks on it; made where there is none.
+
+    It has to be open before SQLite's connections are, and to be closed behind them. Raises `JournalUnreadable`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Whose balances were loaded is nobody else's business: the file is its owner's alone.
+            self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalUnreadable(f"the journal {path} cannot be written: {error.strerror}") from error
+        self._inode = _opened(self._file)
+        self._held: set[int] = set()
+
+    def close(self) -> None:
+        """Let go of all locks, and of the file once no other journal of this process has it open."""
+        for run_id in sorted(self._held):
+            self.unlock(run_id)
+        _closed(self._inode, self._file)
+
+    @contextmanager
+    def making(self, patience: float) -> Iterator[None]:
+        """Make the journal, or open it, alone; another process that does so is waited for, `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while not self._set(fcntl.F_WRLCK, 0):
+            if time.monotonic() > deadline:
+                raise JournalUnreadable(
+                    f"another process has been opening {self._path} for {patience:.0f} s: is it stopped?"
+                )
+            time.sleep(_WAIT)
+        try:
+            yield
+        finally:
+            self._set(fcntl.F_UNLCK, 0)
+
+    def lock(self, run_id: int) -> bool:
+        """Take the lock of a run; False when somebody else has it, in this process or in another."""
+        if run_id in self._held or not self._set(fcntl.F_WRLCK, run_id):
+            return False
+        self._held.add(run_id)
+        return True
+
+    def unlock(self, run_id: int) -> None:
+        """Let go of it."""
+        self._held.discard(run_id)
+        self._set(fcntl.F_UNLCK, run_id)
+
+    def is_locked(self, run_id: int) -> bool:
+        """Whether anybody has the lock of a run, ourselves included."""
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_BYTE + run_id, 1, 0)
+        kind, *_ = _FLOCK.unpack(fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, asked))
+        return run_id in self._held or kind != fcntl.F_UNLCK
+
+    def _set(self, kind: int, number: int) -> bool:
+        try:
+            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, FIRST_BYTE + number, 1, 0))
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.EACCES}:
+                return False
+            raise JournalUnreadable(f"the journal {self._path} cannot be locked: {error.strerror}") from error
+        return True
+
+
+# Closing any descriptor of a file drops every POSIX lock that the process has on it, and SQLite's connections rest on
+# such locks. So where one process has a journal open twice, its descriptors are closed together, with the last of it.
+# This is state of the process, as those locks are.
+_guard: Final = threading.Lock()
+_users: Final[defaultdict[tuple[int, int], int]] = defaultdict(int)
+_waiting: Final[defaultdict[tuple[int, int], list[int]]] = defaultdict(list)
+
+
+def _opened(file: int) -> tuple[int, int]:
+    status = os.fstat(file)
+    inode = status.st_dev, status.st_ino
+    with _guard:
+        _users[inode] += 1
+    return inode
+
+
+def _closed(inode: tuple[int, int], file: int) -> None:
+    with _guard:
+        _waiting[inode].append(file)
+        _users[inode] -= 1
+        if _users[inode]:
+            return
+        del _users[inode]
+        for left in _waiting.pop(inode):
+            os.close(left)
