@@ -83,7 +83,7 @@ class Entering:
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the operation, its comment marked with run and item."""
         began = time.monotonic()
-        exchange = await self._client.send(_call(run.name, item))
+        exchange = await self._client.send(_call(run.name, item), row=item.item_id)
         evidence = evidence_of(exchange, created_id)
         if self._heard is not None:
             self._heard(time.monotonic() - began, evidence)

@@ -7,12 +7,14 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
+import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
@@ -28,7 +30,9 @@ from billing.errors import (
 )
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused, readable
 from billing.listening import Listener, Seen, ending_of
-from billing.wire import Flight, StaleConnection, Wire
+from billing.wire import Flight, Limits, StaleConnection, UnaskedAnswer, Wire
+
+log = structlog.get_logger(__name__)
 
 MEBIBYTE: Final = 1024 * 1024
 _OWN_FIELD: Final = re.compile(r"(method|arg)\d+|fields")
@@ -39,6 +43,8 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 """Halves of characters, as undecodable bytes of a command line become them: a form would lose them without a word."""
 _SERVER_ERROR: Final = 500
+_BEGINNING: Final = 80
+"""Bytes of an answer that nobody has asked for which the log shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,7 @@ class BillingClient:
         self._base = settings.base_url.rstrip("/")
         self._hidden = [*settings.extra.values(), *settings.headers.values()]
         self._wire: Wire | None = None
+        self._report: Callable[[int], None] = lambda _: None
 
     def __repr__(self) -> str:
         return f"<BillingClient {self._base}>"
@@ -140,10 +147,8 @@ class BillingClient:
                 **settings.headers,
                 "Content-Type": "application/x-www-form-urlencoded",
             },
-            connect=settings.connect,
-            read=settings.read,
-            deadline=settings.deadline,
-            limit=settings.answer_limit,
+            Limits(settings.connect, settings.read, settings.deadline, settings.answer_limit),
+            self._unasked,
         )
         return self
 
@@ -156,17 +161,33 @@ class BillingClient:
         if self._wire is not None:
             await self._wire.close()
 
-    async def send(self, call: Call) -> Exchange:
-        """Send a call once, and tell what was seen. Trouble of the network is a value, never raised."""
-        return (await self.observe(call))[1]
+    @contextmanager
+    def doubts(self, report: Callable[[int], None]) -> Iterator[None]:
+        """Report the rows whose answers are in doubt from now on; `report` is called in the event loop.
 
-    async def observe(self, call: Call) -> tuple[Seen, Exchange]:
+        After the answer to a call that named a row, something came over its connection that nobody had asked for.
+        """
+        before, self._report = self._report, report
+        try:
+            yield
+        finally:
+            self._report = before
+
+    async def send(self, call: Call, *, row: int | None = None) -> Exchange:
+        """Send a call once, and tell what was seen. Trouble of the network is a value, never raised.
+
+        It has a connection of its own, unless it names the `row` that its answer can be told by: then it may be sent
+        over one that answers to other rows came over. Whoever names a row checks that the answer is the row's.
+        """
+        return (await self.observe(call, row=row))[1]
+
+    async def observe(self, call: Call, *, row: int | None = None) -> tuple[Seen, Exchange]:
         """Send a call once, as `send`, and tell also what the answer looked like before it was judged."""
-        flight = Flight(encode(call, self._settings.extra))
+        flight = Flight(encode(call, self._settings.extra), row)
         listener = self._listener
         if listener is None:
             seen = await self._post(call, flight)
-            return seen, self._read(call, seen)
+            return seen, self._judge(call, flight, seen)
         await listener.ready()
         started = time.perf_counter()
         try:
@@ -175,7 +196,7 @@ class BillingClient:
             listener.heard(flight.heard(call, time.perf_counter() - started))
             raise
         seconds = time.perf_counter() - started
-        exchange = self._read(call, seen)
+        exchange = self._judge(call, flight, seen)
         listener.heard(flight.heard(call, seconds, seen, exchange))
         return seen, exchange
 
@@ -258,6 +279,28 @@ class BillingClient:
             return Lost(f"HTTP {status} with an answer of more than {limit} KiB, not read to its end")
         return status, flight.headers, answer
 
+    def _judge(self, call: Call, flight: Flight, seen: Seen) -> Exchange:
+        """What was seen; its connection is used again where that was the documented answer without an error."""
+        clean = False
+        try:
+            exchange = self._read(call, seen)
+            clean = isinstance(exchange, Answered)
+        finally:
+            if self._wire is not None:
+                self._wire.finish(flight, clean=clean)
+        return exchange
+
+    def _unasked(self, row: int, data: bytes) -> None:
+        """Something came over a connection that rested after the answer to this row."""
+        beginning = data[:_BEGINNING].decode("ascii", "replace").partition("\r\n")[0]
+        log.warning(
+            "something came over a connection that nobody has asked for: the answer before it is in doubt",
+            row=row,
+            size=len(data),
+            beginning=readable(beginning, self._hidden),
+        )
+        self._report(row)
+
     def _read(self, call: Call, seen: Seen) -> Exchange:
         if not isinstance(seen, tuple):
             return seen
@@ -290,7 +333,7 @@ class BillingClient:
                 return f"the answer broke off: {fault}"
             case HttpProcessingError():
                 return f"what came back is not HTTP: {fault.message}"
-            case StaleConnection():
+            case StaleConnection() | UnaskedAnswer():
                 return str(fault)
         return f"the connection broke: {str(fault) or type(fault).__name__}"
 

@@ -6,11 +6,13 @@ import msgspec
 class Accepted(msgspec.Struct, frozen=True):
     """Answered, without error at any level; `answer` is worth keeping (the id of what was created).
 
-    `note` is what a person should know of it all the same.
+    `note` is what a person should know of it all the same. `created` tells that the answer is the id of a new object,
+    so that no other row can have it.
     """
 
     answer: str | None = None
     note: str | None = None
+    created: bool = False
 
 
 class NotSent(msgspec.Struct, frozen=True):

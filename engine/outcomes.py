@@ -14,7 +14,7 @@ class Outcome(msgspec.Struct, frozen=True):
     A pending one goes again, no sooner than `retry_after` seconds when the billing has asked for that. `unsent` marks
     what says nothing about the row, because not a byte of it left; `away` what speaks for the billing being down,
     `not_now` what it says of itself as a whole; `stop` what ends the run: the message is the reason. One that
-    is `halfway` goes again as was to be expected.
+    is `halfway` goes again as was to be expected. `created` tells that no other row can have this answer.
     """
 
     state: State
@@ -26,6 +26,7 @@ class Outcome(msgspec.Struct, frozen=True):
     not_now: bool = False
     stop: bool = False
     halfway: bool = False
+    created: bool = False
 
     @property
     def answered(self) -> bool:
@@ -36,8 +37,8 @@ class Outcome(msgspec.Struct, frozen=True):
 def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
     """The outcome of one call. What must not be repeated is never sent again on a guess."""
     match evidence:
-        case Accepted(answer, note):
-            return Outcome(State.ACCEPTED, answer=answer, message=note)
+        case Accepted(answer, note, created):
+            return Outcome(State.ACCEPTED, answer=answer, message=note, created=created)
         case RowRefused(text):
             return Outcome(State.REJECTED, message=text)
         case Busy(text, halfway=True):

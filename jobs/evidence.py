@@ -1,10 +1,11 @@
 """From what was seen of a call to what the engine decides upon."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias, assert_never
 
 from billing import exchange as seen
 from billing.exchange import Exchange, readable
+from billing.things import plain, same_value
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 
 Keep: TypeAlias = Callable[[object], str | None]
@@ -45,3 +46,11 @@ def is_of_another(result: object, model: str) -> bool:
         case [{"model": str() as named}] | {"model": str() as named}:
             return named != model
     return False
+
+
+def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
+    """Whether a field of an answer has this value; one that cannot be read has another."""
+    try:
+        return same_value(name, plain(name, fields[name]), value)
+    except ValueError:
+        return False

@@ -13,10 +13,10 @@ import msgspec
 from billing.abonents import Abonent
 from billing.answers import created_id
 from billing.calls import NOTHING, Call, Step, describe
-from billing.exchange import Exchange, Refused
+from billing.exchange import Answered, Exchange, Refused
 from billing.money import wire
 from billing.operations import OPENING_BALANCE
-from billing.things import Thing, plain, same_value
+from billing.things import Thing, plain
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
@@ -26,11 +26,12 @@ from jobs.binding import Bound
 from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference, fields_of, room_for_text
 from jobs.effects.effect import Taken, WayBack
 from jobs.effects.owners import amount_fault, owned
-from jobs.evidence import evidence_of, is_of_another
+from jobs.evidence import evidence_of, is_of_another, says
 from jobs.kept import kept_anew, note_of
 from jobs.keys import joined
 from jobs.operations import Sum, balances, resembling, some_of, two_decimals
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
+from jobs.recognition import NAMELESS, Names, Recognition
 from jobs.services import Services
 from jobs.templates import Template
 from jobs.things import differences, find, in_words
@@ -73,6 +74,7 @@ class Creations:
         self._back = back
         self._comment = comment
         self._taking_back = taking_back
+        self._recognition = Recognition()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,8 +119,9 @@ class Creations:
         payload = payload_of(item)
         if _overwrites(payload) and (moved := await self._moved(payload)):
             return moved
-        call = self._call(payload, run.name, item.number)
-        evidence = _evidence(await self._services.client.send(call), payload, (run.name, item.number))
+        row = self._recognition.row(item)
+        exchange = await self._services.client.send(self._call(payload, run.name, item.number), row=row)
+        evidence = self._evidence(exchange, payload, (run.name, item.number), row)
         return (
             msgspec.structs.replace(evidence, note=note_of(payload)) if isinstance(evidence, Accepted) else evidence
         )
@@ -176,6 +179,20 @@ class Creations:
     async def take_back(self, taken: Sequence[Taken]) -> Prepared:
         """What items of an earlier run become. Raises `LookUpFailed`."""
         return await self._taking_back(taken)
+
+    def _evidence(self, exchange: Exchange, payload: Payload, own: tuple[str, int], row: int | None) -> Evidence:
+        match exchange:
+            case Refused(text) if _blames_fields(text, self._kind, payload):
+                # The attributes of the call are the recipe's own, so it is `fields` that is at fault; whether the
+                # billing reads that before or after it creates is not known [?], hence the look-up decides.
+                return Lost(f"refused, but perhaps only after it was entered: {text}")
+            case Answered(result):
+                named = _named(result, payload, own)
+                if named is not Names.ANOTHER and not self._recognition.believe(named, row):
+                    return NAMELESS
+                evidence = evidence_of(exchange, lambda _: None if named is Names.ANOTHER else created_id(result))
+                return msgspec.structs.replace(evidence, created=True) if isinstance(evidence, Accepted) else evidence
+        return evidence_of(exchange)
 
     async def _moved(self, payload: Payload) -> Evidence | None:
         """Why a balance is not to be set back now: a payment that came after the plan would be lost."""
@@ -322,16 +339,6 @@ def _telling(kind: Creatable, payload: Payload) -> tuple[str, ...]:
     return (kind.key, *kind.found_by, *payload.wanted)
 
 
-def _evidence(exchange: Exchange, payload: Payload, own: tuple[str, int]) -> Evidence:
-    kind = CREATABLES[payload.model]
-    match exchange:
-        case Refused(text) if _blames_fields(text, kind, payload):
-            # The attributes of the call are the recipe's own, so it is `fields` that is at fault; whether the billing
-            # reads that before or after it creates is not known [?], hence the look-up decides.
-            return Lost(f"refused, but perhaps only after it was entered: {text}")
-    return evidence_of(exchange, lambda result: created_id(result) if _is_ours(result, payload, own) else None)
-
-
 def _blames_fields(text: str, kind: Creatable, payload: Payload) -> bool:
     said = text.casefold()
     # A model of custom attributes may well refuse the attribute that a row names.
@@ -339,16 +346,20 @@ def _blames_fields(text: str, kind: Creatable, payload: Payload) -> bool:
     return "атрибут" in said and (named or bool(kind.comment))
 
 
-def _is_ours(result: object, payload: Payload, own: tuple[str, int]) -> bool:
-    """Whether an answer may be that to our request; one that tells nothing of the object may."""
+def _named(result: object, payload: Payload, own: tuple[str, int]) -> Names:
+    """Whether an answer is that to our request: by its mark, or where there is none by all that was sent."""
     kind, fields = CREATABLES[payload.model], _fields_of(result)
     if is_of_another(result, payload.model):
-        return False
+        return Names.ANOTHER
     if kind.comment:
         comment = fields.get(kind.comment)
-        return not comment or marks.find(str(comment)) == own
+        if not comment:
+            return Names.NOBODY
+        return Names.OURS if marks.find(str(comment)) == own else Names.ANOTHER
     sent = {**payload.key, **payload.wanted}
-    return all(same_value(name, plain(name, fields[name]), value) for name, value in sent.items() if name in fields)
+    if any(not says(fields, name, value) for name, value in sent.items() if name in fields):
+        return Names.ANOTHER
+    return Names.OURS if sent.keys() <= fields.keys() else Names.NOBODY
 
 
 def _fields_of(result: object) -> Mapping[str, object]:

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from billing.answers import objects
-from billing.calls import describe
+from billing.calls import Call, describe, is_secret
 from billing.errors import BillingError
-from billing.exchange import Answered, Exchange
-from billing.things import ADDRESSES, MODELS, Key, Thing, Values, known_to_database, same_value, same_values
+from billing.exchange import Answered, Exchange, readable
+from billing.things import ADDRESSES, MODELS, Key, Thing, Values, known_to_database, plain, same_value, same_values
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Sighting
@@ -22,13 +22,14 @@ from jobs.binding import Bound
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.entries import replaced_in_run
 from jobs.effects.traits import traits_of
-from jobs.evidence import evidence_of, is_of_another
+from jobs.evidence import evidence_of, is_of_another, says
 from jobs.kept import changed_meanwhile, kept_anew, note_of
 from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
+from jobs.recognition import NAMELESS, Names, Recognition
 from jobs.services import Services
 from jobs.templates import Template, parse
-from jobs.things import differences, find_one, in_words, lane_of, spelled, which
+from jobs.things import OF_ABONENT, differences, find_one, in_words, lane_of, spelled, which
 
 GET: Final = "objects.get"
 SET: Final = "set"
@@ -50,6 +51,7 @@ class Fields:
         self._template = template
         self._yields = yields
         self._traits = traits_of(template.model, template.links[1].arguments)
+        self._recognition = Recognition()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,15 +96,15 @@ class Fields:
         payload = payload_of(item)
         if self._yields and (changed := changed_meanwhile(payload)):
             return RowRefused(f"changed since the plan: {changed}")
-        telling = (name for name in payload.key if name in _TELLING)
         issued = self._traits.emptied(payload.wanted)
-        wanted = dict.fromkeys((_own_key(payload.model), *telling, *sorted(issued)))
-        exchange = await self._services.client.send(payload.call.asking(*wanted))
-        if other := _answer_of_another(exchange, item, payload):
+        row = self._recognition.row(item)
+        exchange = await self._services.client.send(_asking(payload, issued), row=row)
+        if not isinstance(exchange, Answered):
+            return evidence_of(exchange)
+        if other := _another(exchange.result, item, payload):
             return Lost(other)
-        evidence = evidence_of(exchange)
-        if not isinstance(evidence, Accepted):
-            return evidence
+        if not self._recognition.believe(_named(exchange.result, item, payload, issued), row):
+            return NAMELESS
         return Accepted(_renewed(exchange, issued), note_of(payload))
 
     @property
@@ -299,21 +301,65 @@ def _own_key(model: str) -> str:
     return "op_id" if model == "FinanceOperations" else "id"
 
 
-def _answer_of_another(exchange: Exchange, item: Item, payload: Payload) -> str | None:
+def _asking(payload: Payload, issued: Collection[str]) -> Call:
+    """The call, asking for what tells whose its answer is, and for what the billing issues.
+
+    Back come the fields that were set as well, for two rows may set them of one object. Only fields that are known to
+    be there are asked for: one that is not might be refused when the object is already saved [?].
+    """
+    known = MODELS[payload.model].fields if payload.model in MODELS else ()
+    telling = (name for name in payload.key if name in _TELLING)
+    back = (name for name in payload.wanted if name in known and not is_secret(name))
+    return payload.call.asking(*dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued))))
+
+
+def _asked_for(item: Item, payload: Payload) -> dict[str, str]:
+    """What the call finds its object by, as fields of the object."""
+    own = _own_key(payload.model)
+    asked = {own if name == "pk" else name: value for name, value in payload.key.items()}
+    if payload.model == "AdminAccounts" and item.lane.startswith(ACCOUNT):
+        # Asked for by its subscriber, and answered by its own id.
+        asked.setdefault(own, item.lane.removeprefix(ACCOUNT))
+        asked.pop(OF_ABONENT, None)
+    return asked
+
+
+def _fields_of(result: object, payload: Payload) -> dict[str, object]:
+    """The fields of the one object that an answer is about, its key among them by its own name."""
+    match result:
+        case [dict() as single] | (dict() as single):
+            fields = single.get("fields")
+            found = dict(fields) if isinstance(fields, dict) else dict(single)
+            if "pk" in single:
+                found.setdefault(_own_key(payload.model), single["pk"])
+            return found
+    return {}
+
+
+def _another(result: object, item: Item, payload: Payload) -> str | None:
     """An answer to another request says nothing about ours, however well it looks."""
-    match exchange:
-        case Answered({"fields": dict() as fields} as result):
-            if is_of_another(result, payload.model):
-                return f"an answer about another model than {payload.model}, which was asked for"
-            own = _own_key(payload.model)
-            asked = {own if name == "pk" else name: value for name, value in payload.key.items()}
-            if payload.model == "AdminAccounts" and item.lane.startswith(ACCOUNT):
-                # Asked for by its subscriber, and answered by its own id.
-                asked.setdefault(own, item.lane.removeprefix(ACCOUNT))
-            for name, value in asked.items():
-                if name in fields and str(fields[name]) != value:
-                    return f"an answer about {payload.model} {fields[name]}, and {value} was asked for"
+    if is_of_another(result, payload.model):
+        return f"an answer about another model than {payload.model}, which was asked for"
+    fields = _fields_of(result, payload)
+    for name, value in _asked_for(item, payload).items():
+        if name in fields and not says(fields, name, plain(name, value)):
+            named = readable(str(fields[name]), limit=40)
+            return f"an answer about {payload.model} {named}, and {value} was asked for"
     return None
+
+
+def _named(result: object, item: Item, payload: Payload, issued: Collection[str]) -> Names:
+    """Whether an answer that is not about another object names ours, with all that was set.
+
+    A value in another spelling than ours names nobody: whether the billing spells it so, or another row has set it,
+    is not to be told from here.
+    """
+    fields = _fields_of(result, payload)
+    wanted = {name: value for name, value in payload.wanted.items() if name not in issued}
+    if not wanted or not _asked_for(item, payload).keys() <= fields.keys():
+        return Names.NOBODY
+    is_told = all(name in fields and says(fields, name, value) for name, value in wanted.items())
+    return Names.OURS if is_told else Names.NOBODY
 
 
 def _back(one: Taken, thing: Thing | str) -> NewItem | Refusal:

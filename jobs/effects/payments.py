@@ -152,7 +152,7 @@ def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
     match exchange:
         # What the billing answers here is not documented [?]: an object tells whose answer it is, all else does not.
         case Answered({"pk": int() | str() as pk, "model": str() as model}) if model == MODEL:
-            return Accepted(str(pk))
+            return Accepted(str(pk), created=True)
         case Answered({"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
             return Lost(f"an answer about {model} {pk}, and it was asked for a payment of abonent {payload.abonent}")
     return evidence_of(exchange)

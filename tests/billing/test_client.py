@@ -217,8 +217,8 @@ async def test_a_kept_connection_that_died_is_lost_and_not_sent_again() -> None:
         peer.reset()
 
     async with served(answer_once_then_reset_at_the_next) as server, client_of(server.url) as client:
-        assert await client.send(WRITE) == Answered(1)
-        assert isinstance(await client.send(WRITE), Lost)
+        assert await client.send(WRITE, row=1) == Answered(1)
+        assert isinstance(await client.send(WRITE, row=1), Lost)
         assert server.paths == [WRITE.path, "second"]
         assert server.connections == 1
 
@@ -245,7 +245,7 @@ async def test_a_connection_is_kept_for_the_next_call() -> None:
 
     async with served(answers) as server, client_of(f"{server.url}/prefix/") as client:
         for _ in range(3):
-            assert await client.send(WRITE) == Answered(1)
+            assert await client.send(WRITE, row=1) == Answered(1)
         assert server.connections == 1
         assert server.paths == [f"/prefix{WRITE.path}"] * 3
 
@@ -276,10 +276,9 @@ async def test_the_request_as_it_goes_over_the_wire() -> None:
 
 async def test_busy_answers() -> None:
     async def busy(peer: Peer) -> None:
+        first = peer.server.connections == 1
         await peer.request()
-        peer.answer(503, b"", Retry_After="2")
-        await peer.request()
-        peer.answer(429, b"")
+        peer.answer(503, b"", Retry_After="2") if first else peer.answer(429, b"")
 
     async with served(busy) as server, client_of(server.url) as client:
         assert await client.send(WRITE) == Busy("HTTP 503 Service Unavailable", 2.0)
@@ -297,9 +296,11 @@ async def test_a_refusal_of_everything() -> None:
 
 async def test_health_tells_the_billing_from_others() -> None:
     async def one_then_the_other(peer: Peer) -> None:
+        first = peer.server.connections == 1
         await peer.request()
-        peer.answer(body=b'{"result": {"version": "5", "time": "2024-01-01 00:00:00"}}')
-        await peer.request()
+        if first:
+            peer.answer(body=b'{"result": {"version": "5", "time": "2024-01-01 00:00:00"}}')
+            return
         peer.answer(body=b"<html>Welcome to nginx!</html>", Content_Type="text/html")
         peer.writer.close()
 

@@ -368,10 +368,10 @@ async def test_the_billings_refusal_is_of_the_row(
 @pytest.mark.parametrize(
     ("exchange", "evidence"),
     [
-        (seen.Answered({"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5}}), Accepted("5")),
-        (seen.Answered({"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/1]"}}), Accepted("5")),
-        (seen.Answered([{"op_id": 5, "descr": "… [cm k7m2q/1]"}]), Accepted("5")),
-        (seen.Answered({"pk": 5, "fields": {"op_id": 5, "descr": ""}}), Accepted("5")),
+        (seen.Answered({"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5}}), Accepted("5", created=True)),
+        (seen.Answered({"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/1]"}}), Accepted("5", created=True)),
+        (seen.Answered([{"op_id": 5, "descr": "… [cm k7m2q/1]"}]), Accepted("5", created=True)),
+        (seen.Answered({"pk": 5, "fields": {"op_id": 5, "descr": ""}}), Accepted("5", created=True)),
         *(
             (seen.Answered(other), Lost(f"an answer of an unexpected shape: {other!r}"))
             for other in (
@@ -380,8 +380,8 @@ async def test_the_billings_refusal_is_of_the_row(
                 {"op_id": 5, "descr": "entered by hand"},
             )
         ),
-        (seen.Answered([{"pk": 5}]), Accepted("5")),
-        (seen.Answered(7), Accepted("7")),
+        (seen.Answered([{"pk": 5}]), Accepted("5", created=True)),
+        (seen.Answered(7), Accepted("7", created=True)),
         (seen.Answered(None), Lost("an answer of an unexpected shape: None")),
         (seen.Answered([]), Lost("an answer of an unexpected shape: []")),
         (seen.Busy("later", 3.0), Busy("later", 3.0)),

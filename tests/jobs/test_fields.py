@@ -178,18 +178,21 @@ async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: F
     client.send.return_value = seen.Lost("reset")
     assert await job.send(run, item) == Lost("reset")
     assert describe(client.send.await_args.args[0]) == (
-        'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-120") → save() | id'
+        'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-120") → save() | '
+        "id, limit_warning"
     )
     for result in (
         {"pk": 9002, "fields": {"id": 9002}},
         {"pk": 9002, "fields": {"id": "9002"}},
         None,
         True,
-        {"pk": 5},
         {"pk": 9002, "model": "AdminAccounts", "fields": {}},
     ):
         client.send.return_value = seen.Answered(result)
         assert await job.send(run, item) == Accepted()
+    assert client.send.await_args.kwargs == {"row": None}
+    client.send.return_value = seen.Answered({"pk": 5})
+    assert isinstance(await job.send(run, item), Lost)
     client.send.return_value = seen.Answered({"pk": 78, "fields": {"id": 78}})
     assert await job.send(run, item) == Lost("an answer about AdminAccounts 78, and 9002 was asked for")
     client.send.return_value = seen.Answered({"pk": 9002, "model": "Users", "fields": {"id": 9002}})

@@ -341,9 +341,9 @@ async def test_a_comment_gives_way_to_the_new_mark(
     [
         (
             seen.Answered({"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "0015"}}),
-            Accepted("5"),
+            Accepted("5", created=True),
         ),
-        (seen.Answered({"pk": 5}), Accepted("5")),
+        (seen.Answered({"pk": 5}), Accepted("5", created=True)),
         *(
             (seen.Answered(other), Lost(f"an answer of an unexpected shape: {other!r}"))
             for other in (

@@ -199,7 +199,7 @@ async def test_nothing_newer_of_that_sum_is_the_only_absence(
     [
         (seen.Answered(None), Accepted()),
         (seen.Answered({"pk": 94, "model": "Abonents", "fields": {}}), Accepted()),
-        (seen.Answered({"pk": 7, "model": "FinanceOperations", "fields": {}}), Accepted("7")),
+        (seen.Answered({"pk": 7, "model": "FinanceOperations", "fields": {}}), Accepted("7", created=True)),
         (
             seen.Answered({"pk": 95, "model": "Abonents"}),
             Lost("an answer about Abonents 95, and it was asked for a payment of abonent 94"),
