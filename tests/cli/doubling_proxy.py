@@ -1,0 +1,101 @@
+"""A proxy between the command line and the billing that gives one answer twice, or late."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+TIMED_OUT = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n"
+
+
+class Fault(StrEnum):
+    """What the proxy does to one answer."""
+
+    HELD = "held"
+    """It passes the answer on, gives it again to the next request of that connection, and swallows that one."""
+    AT_ONCE = "at once"
+    """It writes the answer twice in one go, and swallows the next request of that connection."""
+    TIMED_OUT = "timed out"
+    """It answers 504 at once, and passes the real answer on when the next request of that connection is there."""
+    IDLE = "idle"
+    """It passes the answer on, and again when the client has had the time to let its connection rest."""
+
+
+class DoublingProxy:
+    """`fault` happens to the answer to call number `place` of those whose path holds `model`."""
+
+    def __init__(self, upstream: str, model: str, place: int, fault: Fault) -> None:
+        self._upstream = urlsplit(upstream)
+        self._model = model.encode()
+        self._place = place
+        self._fault = fault
+        self._calls = 0
+        self.url = ""
+        self.swallowed = 0
+        self.happened = False
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection of the client's."""
+        try:
+            while True:
+                request = await _message(reader)
+                self._calls += self._model in request.split(b"\r\n", 1)[0]
+                if self._calls == self._place and not self.happened:
+                    self.happened = True
+                    await self._misbehave(request, reader, writer)
+                else:
+                    writer.write(await self._pass_on(request))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _misbehave(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answer = await self._pass_on(request)
+        match self._fault:
+            case Fault.HELD:
+                writer.write(answer)
+                await self._swallow(reader)
+                writer.write(answer)
+            case Fault.AT_ONCE:
+                writer.write(answer + answer)
+                await self._swallow(reader)
+            case Fault.TIMED_OUT:
+                writer.write(TIMED_OUT)
+                await self._swallow(reader)
+                writer.write(answer)
+            case Fault.IDLE:
+                writer.write(answer)
+                await writer.drain()
+                await asyncio.sleep(0.05)
+                writer.write(answer)
+                await self._swallow(reader)
+
+    async def _swallow(self, reader: asyncio.StreamReader) -> None:
+        await _message(reader)
+        self.swallowed += 1
+
+    async def _pass_on(self, request: bytes) -> bytes:
+        upstream, back = await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
+        try:
+            back.write(request)
+            return await _message(upstream)
+        finally:
+            back.close()
+
+
+async def _message(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+    return head + await reader.readexactly(length)
+
+
+@asynccontextmanager
+async def doubling(upstream: str, model: str, place: int, fault: Fault) -> AsyncIterator[DoublingProxy]:
+    """The proxy, before the billing at `upstream`."""
+    proxy = DoublingProxy(upstream, model, place, fault)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    async with server:
+        proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield proxy
