@@ -56,6 +56,13 @@ NO_VALUE: Final = CellFault(
 """A formula that nobody has worked out."""
 
 
+CONTRADICTS_ITSELF: Final = CellFault(
+    "has a value that is not of the kind that it names: open the workbook in Excel or LibreOffice, save it, and take "
+    "that file"
+)
+"""A cell whose content nobody can tell: two values, or one where its kind has another."""
+
+
 def an_error(error: str) -> CellFault:
     """A formula that came to nothing."""
     return CellFault(f"holds the error {error[:40]}")
@@ -74,6 +81,11 @@ def too_long(name: str, column: int, row: int) -> InputRefused:
 def out_of_order(name: str, column: int, row: int) -> InputRefused:
     """The refusal of a cell that comes after a later one, or lies where no program has one."""
     return InputRefused(f"{name} is broken: the cell {address(column, row)} is out of its order, or beyond any sheet")
+
+
+def misplaced(name: str, where: str, row: int) -> InputRefused:
+    """The refusal of a cell that says that it stands elsewhere than it does."""
+    return InputRefused(f"{name} is broken: a cell in row {row} says that it is {where[:20]!r}")
 
 
 def unreadable_texts(name: str, error: OSError) -> InputRefused:

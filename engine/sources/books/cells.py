@@ -2,8 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
@@ -13,8 +13,10 @@ _PRECISION: Final = Context(prec=_KEPT_DIGITS, rounding=ROUND_HALF_EVEN)
 _SIMPLE: Final = re.compile(r"[1-9]\d{0,14}|(?=.{1,16}$)(0|[1-9]\d*)\.\d*[1-9]")
 """What most numbers are, and what needs no more thought: 15 digits at most, and none that says nothing."""
 _SHOWN: Final = 40
-_ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:[.,]\d+)?Z?)?")
-_ISO_SPAN: Final = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,]\d+)?S)?")
+_ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:[.,]\d+)?Z?)?", re.ASCII)
+_ISO_SPAN: Final = re.compile(r"PT(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:[.,]\d+)?S)?", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
+"""Decimal takes more than a number: 1_000, digits of other scripts, NaN."""
 _LETTERS: Final = 26
 _SECONDS_A_DAY: Final = 86400
 _LAST_DAY: Final = 2958465
@@ -57,6 +59,14 @@ class Format:
 PLAIN: Final = Format()
 
 
+def whole_number(text: str | None, most: int) -> int | None:
+    """A count, a number of a row or of a text, as attributes have it: None for what is none, or beyond `most`."""
+    if not text or not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0") or "0"
+    return int(digits) if len(digits) <= len(str(most)) and int(digits) <= most else None
+
+
 def address(column: int, row: int) -> str:
     """The name of a cell, as B7, by its column, counted from 0, and its row, counted from 1."""
     return f"{column_letters(column)}{row}"
@@ -81,11 +91,11 @@ def plain_number(text: str) -> str:
     """
     if _SIMPLE.fullmatch(text):
         return text
-    try:
-        number = Decimal(text.strip())
-    except InvalidOperation:
-        raise ValueError(f"{text[:_SHOWN]!r} is no number") from None
-    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+    plain = text.strip()
+    if not _NUMBER.fullmatch(plain):
+        raise ValueError(f"{text[:_SHOWN]!r} is no number")
+    number = Decimal(plain)
+    if abs(number.adjusted()) > _MOST_DIGITS:
         raise ValueError(f"{text[:_SHOWN]!r} is no number that can be written out")
     if number != number.to_integral_value():
         number = _PRECISION.plus(number)
@@ -122,6 +132,11 @@ def shown(text: str, form: Format, *, since_1904: bool = False) -> str:
 def iso_date(text: str) -> str:
     """A date or a moment that is written as ISO 8601 has it. Raises ValueError for what is none."""
     match = _ISO.fullmatch(text)
+    try:
+        # It is for its check alone: the fractions of a second, which the billing has none of, are left out.
+        datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00:00'}" if match else "")
+    except ValueError:
+        match = None
     if match is None:
         raise ValueError(f"{text[:_SHOWN]!r} is no date")
     return f"{match[1]} {match[2]}" if match[2] else match[1]

@@ -17,13 +17,16 @@ from engine.sources.books.book import (
     out_of_order,
     too_long,
 )
-from engine.sources.books.cells import Cell, address, iso_date, iso_time, plain_number
+from engine.sources.books.cells import Cell, address, iso_date, iso_time, plain_number, whole_number
 from engine.sources.paging import LONGEST_CELL
 
+_MOST_REPEATED: Final = 10**9
 _NUMBERS: Final = frozenset({"float", "currency", "percentage"})
 _ERROR: Final = re.compile(r"#[A-ZА-Я/0!?]+[!?A]|Err:\d+|Ошибка:\d+")
 """What an older LibreOffice shows for a formula that came to nothing, beside a number."""
 _ZEROS: Final = re.compile(r"-?0\d+")
+_BESIDE: Final = ("annotation", "note", "ruby-text", "frame")
+"""What stands in a paragraph and is no part of the text: remarks, footnotes, readings in another script, drawings."""
 _CLOCK: Final = re.compile(r"\d:\d\d")
 
 
@@ -87,7 +90,8 @@ class SheetReader:
         self._sheet = sheet
         self._watched = watched
         self._tags = tags(
-            *("table", "table-row", "table-cell", "covered-table-cell", "p", "s", "tab", "line-break", "annotation")
+            *("table", "table-row", "table-cell", "covered-table-cell", "p", "s", "tab", "line-break"),
+            *_BESIDE,
         )
         self._attributes: Attributes = {}
         self._rows: list[tuple[SheetRow, int]] = []
@@ -171,7 +175,7 @@ class SheetReader:
             self.text("\t")
         elif tag == "line-break":
             self.text("\n")
-        elif tag == "annotation":
+        elif tag in _BESIDE:
             self._muted = self._inside
 
     def _end_cell(self) -> None:
@@ -239,8 +243,16 @@ def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str | bool:
     if kind == "time":
         return iso_time(attributes.get("office:time-value", ""))
     if kind == "boolean":
-        return attributes.get("office:boolean-value") == "true"
+        return _truth(attributes.get("office:boolean-value", ""))
+    if kind not in {None, "string", "void"}:
+        raise ValueError(f"{kind[:20]!r} is no kind of a value")
     return attributes.get("office:string-value", text)
+
+
+def _truth(value: str) -> bool:
+    if value not in {"true", "false"}:
+        raise ValueError(f"{value[:20]!r} is neither true nor false")
+    return value == "true"
 
 
 def _number(value: str, text: str) -> str:
@@ -250,4 +262,4 @@ def _number(value: str, text: str) -> str:
 
 
 def _count(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() and len(text) <= 9 and int(text) > 0 else 1  # noqa: PLR2004
+    return whole_number(text, _MOST_REPEATED) or 1

@@ -6,10 +6,12 @@ from typing import Final
 
 from engine.errors import InputRefused
 from engine.sources.books.archive import Attributes, ByLocalName, tags
-from engine.sources.books.cells import PLAIN, Format, format_of
+from engine.sources.books.cells import PLAIN, Format, format_of, whole_number
 from engine.sources.books.strings import SpilledStrings
 from engine.sources.paging import LONGEST_CELL
 
+_LARGEST: Final = 1_000_000
+"""The number of a style or a format; Excel has 65,490 styles."""
 _ESCAPED: Final = re.compile(r"(?:_x[0-9A-Fa-f]{4}_)+")
 _ESCAPE: Final = len("_x0000_")
 
@@ -108,23 +110,23 @@ class Styles:
 class SharedTexts:
     """Puts the texts that cells share where they take no memory, without their readings in another script."""
 
-    __slots__ = ("_gathers", "_length", "_name", "_parts", "_phonetic", "_tags", "done", "strings")
+    __slots__ = ("_gathers", "_length", "_muted", "_name", "_parts", "_tags", "done", "strings")
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._tags = tags("si", "t", "rPh")
+        self._tags = tags("si", "t", "rPh", "extLst")
         self._parts: list[str] = []
         self._length = 0
-        self._gathers = self._phonetic = self.done = False
+        self._gathers = self._muted = self.done = False
         self.strings = SpilledStrings()
 
     def start(self, name: str, _: Attributes, /) -> None:
         """A text, or a piece of one, begins."""
         tag = self._tags[name]
         if tag == "t":
-            self._gathers = not self._phonetic
-        elif tag == "rPh":
-            self._phonetic = True
+            self._gathers = not self._muted
+        elif tag:
+            self._muted = tag != "si"
 
     def end(self, name: str, /) -> None:
         """Keep a text at its end."""
@@ -135,8 +137,8 @@ class SharedTexts:
             self.strings.append(unescaped("".join(self._parts)))
             self._parts.clear()
             self._length = 0
-        elif tag == "rPh":
-            self._phonetic = False
+        elif tag:
+            self._muted = False
 
     def text(self, data: str, /) -> None:
         """A piece of a text. Raises `InputRefused` when it grows beyond any cell."""
@@ -151,4 +153,4 @@ class SharedTexts:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdecimal() else 0
+    return whole_number(text, _LARGEST) or 0

@@ -230,3 +230,35 @@ def test_what_is_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]
     told = [(f"k{number}", *row) for number, row in enumerate(rows)]
     lines = [odf_row(*map(odf_text, row)) for row in [("key", "one", "two"), *told]]
     assert cells_of(open_input(odf(tmp_path / "a.ods", *lines, EMPTY_END), Layout())) == told
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<text:ruby><text:ruby-base>a</text:ruby-base><text:ruby-text>zz</text:ruby-text></text:ruby>",
+        "a<text:note><text:note-body><text:p>zz</text:p></text:note-body></text:note>",
+        "a<office:annotation><text:p>zz</text:p></office:annotation>",
+        'a<d:frame xmlns:d="d"><d:text-box><text:p>zz</text:p></d:text-box></d:frame>',
+    ],
+)
+def test_what_stands_beside_a_text_is_no_part_of_it(tmp_path: Path, inside: str) -> None:
+    path = odf(tmp_path / "a.ods", odf_row(odf_text("id")), odf_row(odf_cell('office:value-type="string"', inside)))
+    assert cells_of(open_input(path, Layout())) == [("a",)]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ('office:value-type="boolean" office:boolean-value="yes"', "'yes' is neither true nor false"),
+        ('office:value-type="zz" office:value="5"', "'zz' is no kind of a value"),
+        (f'office:value-type="float" office:value="{"9" * 5000}"', "is no number that can be written out"),
+        ('office:value-type="float" office:value="1_0"', "'1_0' is no number"),
+        (f'office:value-type="time" office:time-value="PT{"9" * 5000}H"', "is no time"),
+        ('office:value-type="date" office:date-value="2026-02-30"', "'2026-02-30' is no date"),
+    ],
+)
+def test_values_that_are_none_of_their_kind(tmp_path: Path, attributes: str, told: str) -> None:
+    path = odf(tmp_path / "a.ods", odf_row(odf_text("id")), odf_row(odf_cell(attributes, "x")))
+    (refusal,) = refusals_of(open_input(path, Layout()))
+    assert told in refusal.reason
+    assert refusal.reason.startswith("the cell A2")

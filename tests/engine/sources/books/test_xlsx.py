@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl.utils.exceptions import IllegalCharacterError
 
+from engine.errors import InputRefused
 from engine.job import Row
 from engine.sources.books.xlsx_parts import unescaped
 from engine.sources.opening import Layout, open_input
@@ -251,3 +252,36 @@ def test_amounts_that_openpyxl_has_written_are_exact(tmp_path: Path, amounts: li
     read = [row[0] for row in cells_of(open_input(book(tmp_path, ["amount"], *rows), Layout()))]
     assert [Decimal(cell) for cell in read] == amounts
     assert not any("E" in cell for cell in read)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (f'<row r="{"9" * 5000}"><c><v>1</v></c></row>', "is out of its order, or beyond any sheet"),
+        ('<row r="٣"><c><v>1</v></c></row>', "is out of its order, or beyond any sheet"),
+        (f'<row><c t="s"><v>{"9" * 5000}</v></c></row>', "it has no text number 99999999999999999999"),
+        (f"<row><c><v>{'9' * 5000}</v></c></row>", "is no number that can be written out"),
+        ("<row><c><v>1e300000000</v></c></row>", "is no number"),
+        ("<row><c><v>1e300000</v></c></row>", "is no number that can be written out"),
+        ('<row><c t="d"><v>2026-13-45</v></c></row>', "'2026-13-45' is no date"),
+        ('<row><c t="b"><v>yes</v></c></row>', "not of the kind that it names"),
+        ('<row><c r="C7"><v>1</v></c></row>', "a cell in row 1 says that it is 'C7'"),
+    ],
+)
+def test_what_no_program_writes_is_refused_with_its_place(tmp_path: Path, rows: str, told: str) -> None:
+    path = excel(tmp_path / "a.xlsx", f"<sheetData>{rows}</sheetData>")
+    assert told in why_refused_or_row_refused(path)
+
+
+def why_refused_or_row_refused(path: Path) -> str:
+    try:
+        (refusal,) = refusals_of(open_input(path, Layout(columns=("a",))))
+    except InputRefused as error:
+        return str(error)
+    return refusal.reason
+
+
+@pytest.mark.parametrize("style", ["9" * 5000, "٣", "-1"])
+def test_a_style_that_is_none_is_plain(tmp_path: Path, style: str) -> None:
+    path = excel(tmp_path / "a.xlsx", data(inline("a"), f'<c s="{style}"><v>5</v></c>'))
+    assert first_row(path) == ("5",)
