@@ -64,7 +64,8 @@ class Aftermath:
         if outcome.message:
             if outcome.state is not State.ACCEPTED:
                 self._progress.met(item.label, outcome.message)
-            log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
+            if not outcome.own:
+                log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
         if outcome.stop:
             self._stop.request(StopKind.SYSTEM, f"the billing refuses all work: {outcome.message}")
         match outcome.state:

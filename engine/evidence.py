@@ -6,13 +6,14 @@ import msgspec
 class Accepted(msgspec.Struct, frozen=True):
     """Answered, without error at any level; `answer` is worth keeping (the id of what was created).
 
-    `note` is what a person should know of it all the same. `created` tells that the answer is the id of a new object,
-    so that no other row can have it.
+    `note` is what a person should know of it all the same; one that tells of the run's `own` doing is counted, and no
+    warning. `created` tells that the answer is the id of a new object, so that no other row can have it.
     """
 
     answer: str | None = None
     note: str | None = None
     created: bool = False
+    own: bool = False
 
 
 class NotSent(msgspec.Struct, frozen=True):

@@ -4,11 +4,11 @@ A job says where its rows come from, what a row becomes, how to call, how to rec
 back. Everything here is free of HTTP and of any billing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence
@@ -201,6 +201,10 @@ class Keeps(Enum):
     """Many are read as fast as one."""
 
 
+AskMates: TypeAlias = Callable[[Collection[str]], Awaitable[Sequence[Item]]]
+"""The items of some lanes (accounts) that the run has sent and that were accepted, in their order."""
+
+
 @runtime_checkable
 class Overwriting(Protocol):
     """A `Job` whose items may keep what their calls overwrite, so that it can be brought back."""
@@ -210,9 +214,10 @@ class Overwriting(Protocol):
         """What is kept, and how it is read."""
         ...
 
-    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, str]:
+    async def kept_now(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
         """The new payloads, by item_id, of those items that keep something else than there is now.
 
+        `mates` tells what the run itself has set, so that its own work is not taken for somebody else's.
         `attempts` of an item counts its calls so far: what is there may be the effect of one of them. Raises
         `LookUpFailed`.
         """

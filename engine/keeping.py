@@ -7,7 +7,7 @@ what it is going to overwrite, or has overwritten. What somebody changes between
 the call is not seen, for the billing has no call that compares before it sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import anyio
@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from checkpoints.journal import Journal
-from checkpoints.records import Item
+from checkpoints.records import Item, Run
 from engine.errors import LookUpFailed
 from engine.job import Job, Keeps, Overwriting
 
@@ -28,7 +28,8 @@ FRESH: Final = 1.0
 class Keeping:
     """Sees to what the items of a job keep. Does nothing for a job whose calls overwrite nothing that is kept."""
 
-    def __init__(self, job: Job, journal: Journal) -> None:
+    def __init__(self, run: Run, job: Job, journal: Journal) -> None:
+        self._run = run
         self._job = job if isinstance(job, Overwriting) and job.keeps is not Keeps.NOTHING else None
         self._journal = journal
         self._read_at: dict[int, float] = {}
@@ -57,8 +58,11 @@ class Keeping:
         (item,) = await self._renewed(self._job, [item])
         return item
 
+    async def _mates(self, lanes: Collection[str]) -> Sequence[Item]:
+        return await self._journal.lane_mates(self._run, lanes)
+
     async def _renewed(self, job: Overwriting, items: Sequence[Item]) -> list[Item]:
-        payloads = await job.kept_now(items)
+        payloads = await job.kept_now(items, self._mates)
         if payloads:
             await self._journal.keep(payloads)
         return [

@@ -27,6 +27,7 @@ class Outcome(msgspec.Struct, frozen=True):
     stop: bool = False
     halfway: bool = False
     created: bool = False
+    own: bool = False
 
     @property
     def answered(self) -> bool:
@@ -37,8 +38,8 @@ class Outcome(msgspec.Struct, frozen=True):
 def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
     """The outcome of one call. What must not be repeated is never sent again on a guess."""
     match evidence:
-        case Accepted(answer, note, created):
-            return Outcome(State.ACCEPTED, answer=answer, message=note, created=created)
+        case Accepted(answer, note, created, own):
+            return Outcome(State.ACCEPTED, answer=answer, message=note, created=created, own=own)
         case RowRefused(text):
             return Outcome(State.REJECTED, message=text)
         case Busy(text, halfway=True):

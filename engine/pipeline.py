@@ -69,7 +69,7 @@ class Pipeline:
         self._stop = stop = steering.stopping
         self._model_of = job.model_of if isinstance(job, ManyModels) else lambda _: job.name
         self._intake = Intake(run, job, journal, self._progress, enter=enter)
-        self._keeping = Keeping(job, journal)
+        self._keeping = Keeping(run, job, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)

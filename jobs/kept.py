@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
 from billing.money import wire
 from billing.things import Values, same_value, same_values
+from engine.evidence import Accepted
 from jobs.creatables import BALANCE
 from jobs.payloads import Payload
 from jobs.things import in_words
+
+FOUND_OWN: Final = "found what an earlier row of this run had set"
+"""The kind of rows that reach an account which the run has written to before: counted, and no warning."""
 
 
 def kept_anew(payload: Payload, now: Values) -> Payload | None:
@@ -18,7 +23,19 @@ def kept_anew(payload: Payload, now: Values) -> Payload | None:
     if same_values(now, payload.was):
         return None
     planned = payload.planned or payload.was
-    return msgspec.structs.replace(payload, was=dict(now), planned={} if same_values(planned, now) else planned)
+    planned = {} if same_values(planned, now) else planned
+    return msgspec.structs.replace(payload, was=dict(now), planned=planned, after=0)
+
+
+def found_own(number: int, payload: Payload, mates: Sequence["Mate"]) -> Payload:
+    """The payload of an item, with the number of the earlier one of its run that has set what it overwrites.
+
+    `mates` are the accepted items of its lane, in their order: the last one to write to the same place counts.
+    """
+    earlier = [one for one in _at_its_place(payload, mates) if one.number < number]
+    if not earlier or not any(same_values(payload.was, left) for left in _left_by(earlier[-1].payload)):
+        return payload
+    return msgspec.structs.replace(payload, after=earlier[-1].number)
 
 
 def changed_meanwhile(payload: Payload) -> str | None:
@@ -37,20 +54,18 @@ def changed_meanwhile(payload: Payload) -> str | None:
 
 
 def note_of(payload: Payload) -> str | None:
-    """What a person should know of an item that was accepted.
-
-    Whether it was a row of the run that had changed it, nobody asks here: that would be a question to the journal a
-    call. So where rows of one run may share a place, the note says what an undo does either way.
-    """
+    """What a person should know of an item that was accepted."""
     changed = changed_meanwhile(payload)
     if changed is None:
         return None
-    either_way = (
-        ", or what was there before the run, if an earlier row of it had set the latter"
-        if shares_place(payload)
-        else ""
-    )
-    return f"changed between plan and call: {changed}; an undo brings the latter back{either_way}"
+    if payload.after:
+        return f"{FOUND_OWN}: row {payload.after}; an undo brings back what was there before the run"
+    return f"changed between plan and call: {changed}; an undo brings the latter back"
+
+
+def with_note(evidence: Accepted, payload: Payload) -> Accepted:
+    """A call that was accepted, with what a person should know of it."""
+    return msgspec.structs.replace(evidence, note=note_of(payload), own=bool(payload.after))
 
 
 @dataclass(frozen=True, slots=True)

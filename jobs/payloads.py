@@ -19,7 +19,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `key` finds the object again, `wanted` are the fields as they shall be and `was` as they were before, each in its
     one plain spelling (`billing.things.plain`). `planned` is what `was` said when the row was frozen, if it has
-    changed between then and the call. `abonent` is the subscriber, 0 where there is none.
+    changed between then and the call. `after` is the number of the row of the same run that has set what `was`
+    says, 0 where none has. `abonent` is the subscriber, 0 where there is none.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     wanted: dict[str, str | None] = {}
     was: dict[str, str | None] = {}
     planned: dict[str, str | None] = {}
+    after: int = 0
 
     @property
     def call(self) -> Call:

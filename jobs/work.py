@@ -1,5 +1,6 @@
 """From a kind of job, its parameters and its rows to the `Job` that the engine works with."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,14 +10,15 @@ from billing.database_errors import NotASelect
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
-from engine.job import CannotLook, Job, Keeps, Prepared, Reading, Row, Sighting, Source
+from engine.job import AskMates, CannotLook, Job, Keeps, Prepared, Reading, Row, Sighting, Source
 from jobs.binding import Binding, Headed
 from jobs.columns import Assigned
 from jobs.effects.effect import Effect, Keeping, Planned, WayBack
 from jobs.hiding import guarded
 from jobs.inputs import Input, open_rows
+from jobs.kept import Mate, found_own
 from jobs.kinds import JobKind
-from jobs.payloads import packed
+from jobs.payloads import packed, payload_of
 from jobs.services import Services
 from jobs.statements import asked_for, own_select, statement_of
 
@@ -78,11 +80,17 @@ class Work:
         """What the items keep of what their calls overwrite."""
         return self._keeping.keeps if self._keeping else Keeps.NOTHING
 
-    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, str]:
+    async def kept_now(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
         """The new payloads of items that keep something else than there is now. Raises `LookUpFailed`."""
-        if self._keeping is None:
+        if self._keeping is None or not (anew := await self._keeping.kept_now(items)):
             return {}
-        return {item_id: packed(payload) for item_id, payload in (await self._keeping.kept_now(items)).items()}
+        changed = [item for item in items if item.item_id in anew]
+        by_lane: defaultdict[str, list[Mate]] = defaultdict(list)
+        for one in await mates({item.lane for item in changed}):
+            by_lane[one.lane].append(Mate(one.number, payload_of(one), stands=True))
+        return {
+            item.item_id: packed(found_own(item.number, anew[item.item_id], by_lane[item.lane])) for item in changed
+        }
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What the billing has not worked off of these. Raises `LookUpFailed`."""

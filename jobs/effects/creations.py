@@ -27,7 +27,7 @@ from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference,
 from jobs.effects.effect import Taken, WayBack
 from jobs.effects.owners import amount_fault, owned
 from jobs.evidence import evidence_of, is_of_another, says
-from jobs.kept import kept_anew, note_of
+from jobs.kept import kept_anew, note_of, with_note
 from jobs.keys import joined
 from jobs.operations import Sum, balances, resembling, some_of, two_decimals
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
@@ -122,9 +122,7 @@ class Creations:
         row = self._recognition.row(item)
         exchange = await self._services.client.send(self._call(payload, run.name, item.number), row=row)
         evidence = self._evidence(exchange, payload, (run.name, item.number), row)
-        return (
-            msgspec.structs.replace(evidence, note=note_of(payload)) if isinstance(evidence, Accepted) else evidence
-        )
+        return with_note(evidence, payload) if isinstance(evidence, Accepted) else evidence
 
     @property
     def keeps(self) -> Keeps:

@@ -24,7 +24,7 @@ from jobs.effects.creations import Back
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.entries import has_id, left_alone, refused
 from jobs.evidence import evidence_of
-from jobs.kept import kept_anew, note_of
+from jobs.kept import kept_anew, note_of, with_note
 from jobs.payloads import Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template
@@ -211,7 +211,7 @@ def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
         case Answered({"pk": pk}) if str(pk) != _key(payload):
             return Lost(f"an answer about {pk}, and {_named(payload)} was to go")
         case Answered():
-            return Accepted(_kept(payload), note_of(payload))
+            return with_note(Accepted(_kept(payload)), payload)
     return evidence_of(exchange)
 
 

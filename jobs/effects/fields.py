@@ -23,7 +23,7 @@ from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.entries import replaced_in_run
 from jobs.effects.traits import traits_of
 from jobs.evidence import evidence_of, is_of_another, says
-from jobs.kept import changed_meanwhile, kept_anew, note_of
+from jobs.kept import changed_meanwhile, kept_anew, with_note
 from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
 from jobs.recognition import NAMELESS, Names, Recognition
@@ -105,7 +105,7 @@ class Fields:
             return Lost(other)
         if not self._recognition.believe(_named(exchange.result, item, payload, issued), row):
             return NAMELESS
-        return Accepted(_renewed(exchange, issued), note_of(payload))
+        return with_note(Accepted(_renewed(exchange, issued)), payload)
 
     @property
     def keeps(self) -> Keeps:

@@ -16,7 +16,7 @@ from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Tot
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Row, RowPage, Sighting
+from engine.job import Absent, AskMates, CannotLook, Found, Keeps, Prepared, Reading, Row, RowPage, Sighting
 from engine.settings import changed
 from engine.steering import Steering
 
@@ -239,7 +239,7 @@ class OverwritingJob(FakeJob):
         self.overwritten: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         """By key, of each call that had its effect what there was and what the item said there was."""
 
-    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, str]:
+    async def kept_now(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:  # noqa: ARG002 - the door
         self.read.append([one.key for one in items])
         await asyncio.sleep(0)
         if self.read_errors:

@@ -105,10 +105,7 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     assert [payload_of(one).was for one in items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
     evidence = await effect.send(run, items[1])
     assert isinstance(evidence, Accepted)
-    note = (
-        "changed between plan and call: it was balance 0.00, and then balance 7.00; an undo brings the latter back, "
-        "or what was there before the run, if an earlier row of it had set the latter"
-    )
+    note = "changed between plan and call: it was balance 0.00, and then balance 7.00; an undo brings the latter back"
     assert evidence.note == note
     # Found by a look-up, the same is known of it.
     assert await sightings(effect, run, items[1:2]) == [Found(evidence.answer, note)]

@@ -19,6 +19,7 @@ from engine.keeping import Keeping
 from engine.progress import Progress
 from jobs.catalogue import listed
 from jobs.inputs import Input
+from jobs.kept import FOUND_OWN
 from jobs.kinds import parameters_of
 from jobs.payloads import payload_of
 from jobs.services import Services
@@ -57,7 +58,7 @@ async def carried_out(
     await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
     await journal.approve(run)
     meanwhile()
-    keeping = Keeping(job, journal)
+    keeping = Keeping(run, job, journal)
     for pending in await journal.items(run, {State.PENDING}, size=most):
         await journal.claim([pending.item_id])
         item = await keeping.at_call(pending)
@@ -176,7 +177,7 @@ async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan
 def changed(then: str) -> str:
     return (
         f"changed between plan and call: it was limit_warning -120, and then limit_warning {then}; an undo brings "
-        "the latter back, or what was there before the run, if an earlier row of it had set the latter"
+        "the latter back"
     )
 
 
@@ -196,12 +197,12 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
     run = await done(both, journal, "tariff-threshold", rows, meanwhile=meanwhile)
     sent = {item.key: item for item in await journal.items(run, {State.ACCEPTED})}
     assert payload_of(sent["9008"]).was == {"limit_warning": "-5"}
-    # What somebody meant is brought back, what the first row has set is not: the note is true of both.
+    # What somebody meant is told and brought back; what the first row has set is the run's own.
     notes = {key: item.message for key, item in sent.items()}
     assert notes == {
         "9001": changed("-555") if meant else None,
         "9002": None,
-        "9008": changed("-5"),
+        "9008": f"{FOUND_OWN}: row 1; an undo brings back what was there before the run",
     }
     back = await undone(both, journal, run)
     assert changes(first, whole(database)) == {}
