@@ -206,13 +206,24 @@ class Journal:
         kept = msgspec.json.encode(list(payloads.items())).decode()
         await self._writer.do(lambda db: db.execute(statement("keep"), {"kept": kept, "now": _now()}))
 
-    async def record(self, changes: Sequence[Change]) -> None:
-        """Make what became of items durable.
+    async def record(self, changes: Sequence[Change]) -> list[Item]:
+        """Make what became of items durable; returns those that are unknown now, for two have one created id.
 
-        Raises `ForbiddenTransition`, and records none, when one of the steps is not in the table of states.
+        Both of them: the one that is recorded now, and the one that was accepted before. Raises
+        `ForbiddenTransition`, and records none, when one of the steps is not in the table of states.
         """
         packed = rows.of_changes(changes)
-        await self._writer.do(lambda db: db.execute(statement("record"), {"changes": packed, "now": _now()}))
+        created = [change.item_id for change in changes if change.created]
+
+        def work(db: sqlite3.Connection) -> list[Item]:
+            db.execute(statement("record"), {"changes": packed, "now": _now()})
+            return _doubt(db, "doubt_shared_ids", created) if created else []
+
+        return await self._writer.do(work)
+
+    async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
+        """Make these unknown where they were accepted; returns those that were."""
+        return await self._writer.do(lambda db: _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why))
 
     async def doubt(self, run: Run) -> int:
         """At start: every `sending` becomes `unknown`, for whoever sent it is gone; returns how many."""
@@ -352,8 +363,24 @@ class Journal:
         return Shared(lanes, items, Decimal(amount))
 
     async def _items(self, name: str, **wanted: object) -> list[Item]:
-        sql = f"with found as (\n{statement(name)})\n{statement('as_items')}"
-        return await self._read(lambda db: rows.to_items(db.execute(sql, wanted).fetchone()[0]))
+        return await self._read(lambda db: _page(db, name, **wanted))
+
+
+def _doubt(db: sqlite3.Connection, name: str, item_ids: Collection[int], **more: str | int) -> list[Item]:
+    """Items that a statement has made unknown."""
+    wanted = {"ids": _ids(item_ids), "now": _now(), **more}
+    doubted = [row[0] for row in db.execute(statement(name), wanted).fetchall()]
+    return _page(db, "items_by_id", ids=_ids(doubted)) if doubted else []
+
+
+def _ids(item_ids: Collection[int]) -> str:
+    return msgspec.json.encode(list(item_ids)).decode()
+
+
+def _page(db: sqlite3.Connection, name: str, **wanted: object) -> list[Item]:
+    """The items that a statement finds, as one text."""
+    sql = f"with found as (\n{statement(name)})\n{statement('as_items')}"
+    return rows.to_items(db.execute(sql, wanted).fetchone()[0])
 
 
 def _judge_page(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:

@@ -153,12 +153,16 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A step of one item to another state, with what the billing said."""
+    """A step of one item to another state, with what the billing said.
+
+    `created` tells that the answer is the id of a new object, which no other item of the run can have.
+    """
 
     item_id: int
     state: State
     answer: str | None = None
     message: str | None = None
+    created: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,12 @@ TRANSITIONS: tuple[Transition, ...] = (
     ),
     Transition(State.MANUAL, State.PENDING, "a person decided that it is not in the billing and is to be sent"),
     Transition(State.ACCEPTED, State.APPLIED, "read back as wanted"),
+    Transition(
+        State.ACCEPTED,
+        State.UNKNOWN,
+        "its answer may be another row's: something came over its connection that nobody had asked for, or another "
+        "row of the run has the same new id",
+    ),
     Transition(State.REJECTED, State.REPLACED, "a corrected row of the input has taken its place"),
 )
 

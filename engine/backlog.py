@@ -106,6 +106,14 @@ class Backlog:
         self._shut.add(item.lane)
         self._changed.set()
 
+    def shut_lane(self, lane: str) -> None:
+        """Nothing more of a lane may go in this pass: an item of it that was done is in doubt."""
+        if waiting := self._lanes.get(lane):
+            self._held -= len(waiting)
+            waiting.clear()
+        self._shut.add(lane)
+        self._changed.set()
+
     def close(self) -> None:
         """Hand out nothing more; what is waiting stays pending in the journal."""
         self._closed = True

@@ -5,6 +5,7 @@ back. Everything here is free of HTTP and of any billing.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
@@ -187,6 +188,15 @@ class ManyModels(Protocol):
 
     def model_of(self, item: Item) -> str:
         """The model that the item's call goes to. Asked for each call, so it is to be cheap."""
+        ...
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """A `Job` that may hear after an item's answer that it is in doubt whose answer that was."""
+
+    def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
+        """Report the item_ids of such items, in the event loop, for as long as the context lasts."""
         ...
 
 

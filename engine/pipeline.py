@@ -12,6 +12,7 @@ until what was claimed for it has gone out; one that follows the billing has six
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import anyio
 import structlog
@@ -25,11 +26,12 @@ from engine.backlog import Backlog
 from engine.breaker import Breaker
 from engine.canary import canary_of
 from engine.claims import Claims
+from engine.doubts import UNASKED, Doubts, apart
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
 from engine.evidence import Evidence, NotSent
 from engine.gate import Gate
 from engine.intake import Enter, Intake
-from engine.job import Job, ManyModels
+from engine.job import Doubting, Job, ManyModels
 from engine.keeping import Keeping
 from engine.outcomes import decide
 from engine.progress import Sending
@@ -78,6 +80,7 @@ class Pipeline:
             self._read_page, retries, intake_ended=run.frozen_at is not None, left_out=self._tries.out
         )
         self._aftermath = Aftermath(run, steering, self._backlog, self._reconciler, self._tries, self._spending)
+        self._doubts = Doubts(self._backlog, self._reconciler, self._progress)
         holds = self._progress.holds
         self._breaker = Breaker(job.probe, policy, holds, stop)
         self._throttle = Throttle(gauges, holds, stop, lambda: self._gate.in_flight, policy.away_patience)
@@ -104,15 +107,16 @@ class Pipeline:
         is_frozen = self._run.frozen_at is not None
         self._progress.take_up(await self._journal.totals(self._run), intake_ended=is_frozen)
         try:
-            async with anyio.create_task_group() as tasks:
-                if not is_frozen:
-                    tasks.start_soon(self._take_in)
-                tasks.start_soon(self._record_outcomes)
-                tasks.start_soon(self._breaker.keep)
-                tasks.start_soon(self._throttle.watch)
-                tasks.start_soon(self._heed_stop)
-                await self._alternate(tasks)
-                tasks.cancel_scope.cancel()
+            with self._hearing_doubts():
+                async with anyio.create_task_group() as tasks:
+                    if not is_frozen:
+                        tasks.start_soon(self._take_in)
+                    tasks.start_soon(self._record_outcomes)
+                    tasks.start_soon(self._breaker.keep)
+                    tasks.start_soon(self._throttle.watch)
+                    tasks.start_soon(self._heed_stop)
+                    await self._alternate(tasks)
+                    tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise cause_of(group) from group
         await self._check_sums()
@@ -129,7 +133,7 @@ class Pipeline:
             if self._spending.must_look:
                 await self._spending.look(self._run, self._journal)
             self._backlog.begin(canary.rows)
-            if not await self._send_pending(tasks):
+            if not await self._send_pending(tasks) and self._doubts.settled():
                 break
             canary.passed()
         if left := self._backlog.passed_over:
@@ -198,13 +202,25 @@ class Pipeline:
         while True:
             await self._landing.wait()
             self._landing = anyio.Event()
-            group, self._landed = self._landed, []
-            await self._journal.record([_change(landed) for landed in group])
+            group, self._landed = self._doubts.judge(self._landed, repeatable=self._job.repeatable), []
+            shared = await self._journal.record([_change(landed) for landed in group])
+            group, earlier = apart(group, shared)
             for landed in group:
                 self._aftermath.follow(landed)
+            self._doubts.follow(earlier)
+            if doubted := self._doubts.take():
+                self._doubts.follow(await self._journal.doubt_answers(self._run, doubted, UNASKED))
             self._under_way -= len(group)
             self._recorded.set()
             self._recorded = anyio.Event()
+
+    def _hearing_doubts(self) -> AbstractContextManager[None]:
+        """Hear of answers that may be another row's, while calls may be under way."""
+        return self._job.doubts(self._doubt) if isinstance(self._job, Doubting) else nullcontext()
+
+    def _doubt(self, item_id: int) -> None:
+        self._doubts.add(item_id)
+        self._landing.set()
 
     async def _heed_stop(self) -> None:
         """When a stop is asked for, let nobody wait for work that will not come."""
@@ -274,8 +290,9 @@ class Pipeline:
         return await self._journal.items(self._run, {State.PENDING}, after=after, size=self._policy.page)
 
     async def _all_recorded(self) -> None:
-        while self._under_way:
+        while self._under_way or self._doubts.waiting:
             await self._recorded.wait()
+        self._doubts.clear()
 
     def _employ(self, tasks: TaskGroup) -> None:
         """As many workers as may have something to do."""
@@ -309,4 +326,4 @@ class Pipeline:
 
 def _change(landed: Landed) -> Change:
     outcome = landed.outcome
-    return Change(landed.item.item_id, outcome.state, outcome.answer, outcome.message)
+    return Change(landed.item.item_id, outcome.state, outcome.answer, outcome.message, outcome.created)

@@ -136,6 +136,8 @@ class Reconciler:
         for item, change in zip((one for one in page if one.item_id in sightings), changes, strict=True):
             if change.state is State.MANUAL:
                 log.warning("a person has to decide", item=item.number, label=item.label, why=change.message)
+            elif change.state is State.PENDING:
+                log.warning("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
         return Counter(change.state for change in changes)
 
     async def _record(self, source: State, changes: Sequence[Change]) -> None:

@@ -1,7 +1,8 @@
 """From a kind of job, its parameters and its rows to the `Job` that the engine works with."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
@@ -103,6 +104,10 @@ class Work:
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:
         """What the billing now says of the items, or why it cannot be asked. Raises `LookUpFailed`."""
         return await self._effect.read_back(run, items)
+
+    def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
+        """Report items whose answers are in doubt."""
+        return self._services.client.doubts(report)
 
     async def probe(self) -> None:
         """Ask the billing for its version. Raises `LookUpFailed`."""

@@ -21,6 +21,7 @@ STEPS = {
     ("manual", "accepted"),
     ("manual", "pending"),
     ("accepted", "applied"),
+    ("accepted", "unknown"),
     ("rejected", "replaced"),
 }
 """Written out once more, by hand: what the table may say, and nothing else."""

@@ -7,7 +7,7 @@ from yarl import URL
 
 from billing.wire import Flight, Wire
 from checkpoints import journal
-from checkpoints.records import Change
+from checkpoints.records import Change, Item
 from checkpoints.statements import statement
 from cli.main import main
 from engine.steering import Steering
@@ -16,7 +16,7 @@ from jobs.services import Services
 MOVED = {307, 308}
 
 Claim = Callable[[journal.Journal, Sequence[int]], Awaitable[None]]
-Record = Callable[[journal.Journal, Sequence[Change]], Awaitable[None]]
+Record = Callable[[journal.Journal, Sequence[Change]], Awaitable[list[Item]]]
 
 
 def claims_after_the_call() -> None:
@@ -28,11 +28,11 @@ def claims_after_the_call() -> None:
     async def claim_later(_: journal.Journal, item_ids: Sequence[int]) -> None:
         put_off.update(item_ids)
 
-    async def claim_and_record(self: journal.Journal, changes: Sequence[Change]) -> None:
+    async def claim_and_record(self: journal.Journal, changes: Sequence[Change]) -> list[Item]:
         mine = [change.item_id for change in changes if change.item_id in put_off]
         put_off.difference_update(mine)
         await claim(self, mine)
-        await record(self, changes)
+        return await record(self, changes)
 
     setattr(journal.Journal, "claim", claim_later)  # noqa: B010 - mypy would not have it otherwise
     setattr(journal.Journal, "record", claim_and_record)  # noqa: B010 - the same

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -151,6 +152,12 @@ class FakeJob:
         self.look_alikes: dict[str, str] = {}
         self.probes = 0
         self.probe_errors: deque[LookUpFailed] = deque()
+        self.report: Callable[[int], None] = lambda _: None
+
+    @contextmanager
+    def doubts(self, report: Callable[[int], None]) -> Iterator[None]:
+        self.report = report
+        yield
 
     @property
     def looked_up(self) -> list[list[str]]:
@@ -281,9 +288,10 @@ class MemoryJournal(Journal):
         for item_id, payload in payloads.items():
             self.kept[item_id] = msgspec.structs.replace(self.kept[item_id], payload=payload)
 
-    async def record(self, changes: Sequence[Change]) -> None:
+    async def record(self, changes: Sequence[Change]) -> list[Item]:
         self._move(changes)
         self.recorded.append(list(changes))
+        return []
 
     async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:  # noqa: ARG002 - as the real one
         found = [one for one in self.kept.values() if one.state in states and one.number > after]

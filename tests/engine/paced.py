@@ -95,6 +95,6 @@ class Watchful(MemoryJournal):
         sending = sum(one.state is State.SENDING for one in self.kept.values())
         self.most_in_doubt = max(self.most_in_doubt, sending)
 
-    async def record(self, changes: Sequence[Change]) -> None:
+    async def record(self, changes: Sequence[Change]) -> list[Item]:
         await anyio.sleep(0.3)
-        await super().record(changes)
+        return await super().record(changes)

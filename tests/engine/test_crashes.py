@@ -74,10 +74,11 @@ class FragileJournal(Journal):
         await super().keep(payloads)
         await self._bomb.tick()
 
-    async def record(self, changes: Sequence[Change]) -> None:
+    async def record(self, changes: Sequence[Change]) -> list[Item]:
         await self._bomb.tick()
-        await super().record(changes)
+        doubted = await super().record(changes)
         await self._bomb.tick()
+        return doubted
 
     async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
         await self._bomb.tick()

@@ -25,13 +25,13 @@ async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
     record, records = journal.record, 0
     calls_when_it_failed = -1
 
-    async def failing(changes: Sequence[Change]) -> None:
+    async def failing(changes: Sequence[Change]) -> list[Item]:
         nonlocal records, calls_when_it_failed
         records += 1
         if records == 5:
             calls_when_it_failed = len(job.calls)
             raise JournalUnreadable("the journal cannot be written: disk full")
-        await record(changes)
+        return await record(changes)
 
     monkeypatch.setattr(journal, "record", failing)
     with pytest.raises(JournalError, match="disk full"):
@@ -71,9 +71,9 @@ async def test_nothing_follows_from_an_outcome_before_it_is_on_the_disk(
     job = FakeJob(rows(30, lanes=6), {"3": [Call(Busy("locked"))]})
     record = journal.record
 
-    async def slowly(changes: Sequence[Change]) -> None:
+    async def slowly(changes: Sequence[Change]) -> list[Item]:
         await asyncio.sleep(0.003)
-        await record(changes)
+        return await record(changes)
 
     async def during(item: Item) -> None:
         sending = await journal.items(migration.run, {State.SENDING})
@@ -123,8 +123,8 @@ async def test_books_that_differ_are_told(journal: Journal, monkeypatch: pytest.
     migration = await prepared(journal, job)
     record = journal.record
 
-    async def forgetful(changes: Sequence[Change]) -> None:
-        await record([change for change in changes if change.state is not State.REJECTED])
+    async def forgetful(changes: Sequence[Change]) -> list[Item]:
+        return await record([change for change in changes if change.state is not State.REJECTED])
 
     job.plan.update(FakeJob(plan={"3": [Call(RowRefused("no"))]}).plan)
     monkeypatch.setattr(journal, "record", forgetful)

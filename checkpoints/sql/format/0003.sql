@@ -1,4 +1,14 @@
--- Format 3: what shares an account is found by it.
+-- Format 3: what shares an account is found by it, and an answer that may be another row's is doubted.
 
 -- Rows of one run that reach one account: what the run has set there before, and what an undo brings back.
 create index items_by_lane on items (run_id, lane);
+
+-- Two rows with the id of one new object: an answer that is an id begins with a digit.
+create index items_by_answer on items (run_id, answer) where answer glob '[0-9]*';
+
+-- An undo that is in doubt has taken nothing back until it is looked up and found.
+create trigger items_doubt_undo after update of state on items
+when old.state = 'accepted' and new.state = 'unknown' and new.undoes is not null
+begin
+    update items set taken_back = 0 where item_id = new.undoes;
+end;

@@ -1,0 +1,1 @@
+select * from items where item_id in (select value from json_each(:ids)) order by number
