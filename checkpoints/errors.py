@@ -7,6 +7,7 @@ JournalError
 ├── JournalNotClosed      a write does not end: the disk, or a fault of ours
 ├── ForbiddenTransition   a step that the table of states does not have: a fault of ours
 ├── RunHeld               another process is working on the run
+├── RunTakenOver          another process has taken the run up since: this one writes and sends nothing any more
 └── NoSuchRun             no run of that name
 """
 
@@ -37,6 +38,10 @@ class ForbiddenTransition(JournalError):
 
 class RunHeld(JournalError):
     """Raised when another process holds the run; the text names it."""
+
+
+class RunTakenOver(JournalError):
+    """Raised when the run has another runner by now; nothing of the write is kept, and the text names the runner."""
 
 
 class NoSuchRun(JournalError):

@@ -2,10 +2,13 @@
 
 Writes go through one thread (`writer.Writer`) and are on the disk when they return. Reads have a connection of
 their own and see what was committed. Several processes may have one journal open; one of them at a time works on
-a run (`lock.RunLock`).
+a run: it holds the run's lock (`journal_file.JournalFile`), and each of its writes names the epoch that it has raised
+the run to, under which nothing is written once another has raised it again.
 """
 
+import os
 import secrets
+import socket
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -13,20 +16,20 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from checkpoints import rows
 from checkpoints.connections import Connections, connected
-from checkpoints.errors import ForbiddenTransition, NoSuchRun
-from checkpoints.lock import Holder, RunLock, read_holder
+from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld, RunTakenOver
 from checkpoints.records import (
     Change,
     Command,
     Comparison,
     Correction,
     Decision,
+    Holder,
     Item,
     NewItem,
     NewRun,
@@ -41,6 +44,8 @@ from checkpoints.records import (
 )
 from checkpoints.statements import statement
 from checkpoints.states import State
+
+Result = TypeVar("Result")
 
 Judge = Callable[[NewItem, Sequence[Twin]], NewItem | Refusal]
 """Says what becomes of a row, given what the journal already has of the same key: kept, skipped, or refused."""
@@ -95,7 +100,7 @@ class Journal:
 
     async def approve(self, run: Run) -> None:
         """From now on the run may send."""
-        await self._writer.do(_run_statement("approve_run", run, now=_now()))
+        await self._write(run, _run_statement("approve_run", run, now=_now()))
 
     async def end_intake(self, run: Run) -> None:
         """The list is complete. Rows that contradict each other become refusals, all of them."""
@@ -105,7 +110,7 @@ class Journal:
                 db.execute(statement(name), {"run_id": run.run_id})
             db.execute(statement("end_intake"), {"run_id": run.run_id, "now": _now()})
 
-        await self._writer.do(work)
+        await self._write(run, work)
 
     async def discard(self, run: Run) -> None:
         """Give the run up; does nothing to one that was approved, for it may have sent."""
@@ -114,7 +119,7 @@ class Journal:
             db.execute(statement("discard_run"), {"run_id": run.run_id, "now": _now()})
             db.execute(statement("delete_items"), {"run_id": run.run_id})
 
-        await self._writer.do(work)
+        await self._write(run, work)
 
     async def pause(self, run: Run, who: str) -> None:
         """The run sends nothing from now on, whoever takes it up; one that is paused stays paused as it was."""
@@ -126,7 +131,7 @@ class Journal:
 
     async def keep_policy(self, run: Run, policy: Mapping[str, str]) -> None:
         """Whoever takes the run up drives it by this from now on."""
-        await self._writer.do(_run_statement("keep_policy", run, policy=rows.of_policy(policy)))
+        await self._write(run, _run_statement("keep_policy", run, policy=rows.of_policy(policy)))
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
         """Keep what somebody told the run, and what came of it."""
@@ -140,16 +145,60 @@ class Journal:
         found = await self._read(lambda db: db.execute(statement("commands"), wanted).fetchall())
         return [rows.to_command(row) for row in found]
 
-    def lock(self, run: Run) -> RunLock:
-        """The lock that makes us the run's one runner."""
-        return RunLock(self._lock_path(run))
+    # ---- who works on a run ----
 
-    def holder(self, run: Run) -> Holder | None:
+    @asynccontextmanager
+    async def taken_up(self, run: Run) -> AsyncIterator[Run]:
+        """Be the run's one runner for as long as the context lasts; gives the run as it is now, under our epoch.
+
+        Raises `RunHeld` with the holder's name when somebody else is. The lock keeps a second runner out; the epoch
+        keeps out whoever the lock did not hold.
+        """
+        file = self._connections.file
+        if not file.lock(run.run_id):
+            raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
+        try:
+            yield await self.take_up(run)
+        finally:
+            file.unlock(run.run_id)
+
+    async def take_up(self, run: Run) -> Run:
+        """Raise the run's epoch, and give the run as it is now: whoever worked on it before writes nothing more.
+
+        Whoever calls this holds the run's lock, as `taken_up` does.
+        """
+        us = {
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        }
+
+        def work(db: sqlite3.Connection) -> Run:
+            db.execute(statement("take_up"), {"run_id": run.run_id, **us})
+            return rows.to_run(db.execute(statement("run_by_name"), {"name": run.name}).fetchone())
+
+        return await self._writer.do(work)
+
+    async def confirm(self, run: Run) -> None:
+        """See that nobody has taken the run up since. Raises `RunTakenOver`."""
+        await self._read(lambda db: _check_epoch(db, run))
+
+    async def again(self, run: Run) -> Run:
+        """The run as it is now, under the epoch that it was taken up with. Raises `RunTakenOver`."""
+
+        def work(db: sqlite3.Connection) -> Run:
+            _check_epoch(db, run)
+            return rows.to_run(db.execute(statement("run_by_name"), {"name": run.name}).fetchone())
+
+        return await self._read(work)
+
+    async def holder(self, run: Run) -> Holder | None:
         """Who works on the run now."""
-        return read_holder(self._lock_path(run))
+        return await self._latest_holder(run) if self._connections.file.is_locked(run.run_id) else None
 
-    def _lock_path(self, run: Run) -> Path:
-        return self.path.with_name(f"{self.path.name}-{run.name}.lock")
+    async def _latest_holder(self, run: Run) -> Holder:
+        wanted = {"run_id": run.run_id}
+        return rows.to_holder(await self._read(lambda db: db.execute(statement("holder"), wanted).fetchone()))
 
     # ---- items: writing ----
 
@@ -169,7 +218,7 @@ class Journal:
             db.execute(statement("move_cursor"), {"run_id": run.run_id, "cursor": page.cursor})
             return judged
 
-        return await self._writer.do(work)
+        return await self._write(run, work)
 
     async def correct(self, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
         """Freeze corrected rows into a run that has their faulty ones, in one commit; returns what each became.
@@ -191,60 +240,64 @@ class Journal:
             db.execute(statement("freeze_items"), {**when, "rows": rows.of_new_items(items, last + 1)})
             return judged
 
-        return await self._writer.do(work)
+        return await self._write(run, work)
 
-    async def claim(self, item_ids: Sequence[int]) -> None:
+    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
         """Make the intent to send these durable: pending → sending, one attempt more.
 
-        Raises `ForbiddenTransition`, and claims none, when one of them is not pending.
+        Raises `ForbiddenTransition`, and claims none, when one of them is not pending, or not of this run.
         """
-        ids = msgspec.json.encode(item_ids).decode()
-        await self._writer.do(lambda db: db.execute(statement("claim"), {"ids": ids, "now": _now()}))
+        wanted = {"run_id": run.run_id, "ids": msgspec.json.encode(item_ids).decode(), "now": _now()}
+        await self._write(run, lambda db: _each(len(set(item_ids)), db.execute(statement("claim"), wanted)))
 
-    async def keep(self, payloads: Mapping[int, str]) -> None:
+    async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Give items that are not sent yet these payloads: what their calls overwrite is another than was kept."""
         kept = msgspec.json.encode(list(payloads.items())).decode()
-        await self._writer.do(lambda db: db.execute(statement("keep"), {"kept": kept, "now": _now()}))
+        wanted = {"run_id": run.run_id, "kept": kept, "now": _now()}
+        await self._write(run, lambda db: db.execute(statement("keep"), wanted))
 
-    async def record(self, changes: Sequence[Change]) -> list[Item]:
+    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
         """Make what became of items durable; returns those that are unknown now, for two have one created id.
 
         Both of them: the one that is recorded now, and the one that was accepted before. Raises
-        `ForbiddenTransition`, and records none, when one of the steps is not in the table of states.
+        `ForbiddenTransition`, and records none, when one of the steps is not in the table of states, or of an item
+        that is not of this run.
         """
-        packed = rows.of_changes(changes)
+        wanted = {"run_id": run.run_id, "changes": rows.of_changes(changes), "now": _now()}
+        number = len({change.item_id for change in changes})
         created = [change.item_id for change in changes if change.created]
 
         def work(db: sqlite3.Connection) -> list[Item]:
-            db.execute(statement("record"), {"changes": packed, "now": _now()})
+            _each(number, db.execute(statement("record"), wanted))
             return _doubt(db, "doubt_shared_ids", created) if created else []
 
-        return await self._writer.do(work)
+        return await self._write(run, work)
 
     async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
         """Make these unknown where they were accepted; returns those that were."""
-        return await self._writer.do(lambda db: _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why))
+        return await self._write(run, lambda db: _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why))
 
     async def doubt(self, run: Run) -> int:
         """At start: every `sending` becomes `unknown`, for whoever sent it is gone; returns how many."""
-        return await self._writer.do(
-            lambda db: db.execute(statement("doubt"), {"run_id": run.run_id, "now": _now()}).rowcount
+        return await self._write(
+            run, lambda db: db.execute(statement("doubt"), {"run_id": run.run_id, "now": _now()}).rowcount
         )
 
-    async def decide(self, item: Item, state: State, *, who: str, why: str) -> None:
+    async def decide(self, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
         """Record a person's decision on a manual item, and follow it, in one commit.
 
         Raises `ForbiddenTransition` when the item is not manual or the state not one that a person may choose.
         """
         change = rows.of_changes([Change(item.item_id, state, message=f"decided by {who}: {why}")])
-        decision = {"item_id": item.item_id, "now": _now(), "who": who, "state": state, "why": why}
+        when = {"run_id": run.run_id, "now": _now()}
+        decision = {**when, "item_id": item.item_id, "who": who, "state": state, "why": why}
 
         def work(db: sqlite3.Connection) -> None:
             if not db.execute(statement("decide"), decision).rowcount:
                 raise ForbiddenTransition(f"item {item.number} ({item.label}) is not manual: nobody has to decide")
-            db.execute(statement("record"), {"changes": change, "now": decision["now"]})
+            db.execute(statement("record"), {**when, "changes": change})
 
-        await self._writer.do(work)
+        await self._write(run, work)
 
     # ---- items: reading ----
 
@@ -362,6 +415,18 @@ class Journal:
         )
         return Shared(lanes, items, Decimal(amount))
 
+    async def _write(self, run: Run, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Write as the runner of `run`. Raises `RunTakenOver`, and writes nothing, under an epoch that is over.
+
+        The epoch is checked in the transaction of the write, which no other process can write between.
+        """
+
+        def fenced(db: sqlite3.Connection) -> Result:
+            _check_epoch(db, run)
+            return work(db)
+
+        return await self._writer.do(fenced)
+
     async def _items(self, name: str, **wanted: object) -> list[Item]:
         return await self._read(lambda db: _page(db, name, **wanted))
 
@@ -381,6 +446,22 @@ def _page(db: sqlite3.Connection, name: str, **wanted: object) -> list[Item]:
     """The items that a statement finds, as one text."""
     sql = f"with found as (\n{statement(name)})\n{statement('as_items')}"
     return rows.to_items(db.execute(sql, wanted).fetchone()[0])
+
+
+def _each(number: int, written: sqlite3.Cursor) -> None:
+    """Raise `ForbiddenTransition` where other than so many items were written: one of them is another run's."""
+    if written.rowcount != number:
+        raise ForbiddenTransition(f"{number} items were to be written and {written.rowcount} are of this run")
+
+
+def _check_epoch(db: sqlite3.Connection, run: Run) -> None:
+    """Raise `RunTakenOver` where somebody has taken the run up since `run` was taken up, or read."""
+    found = db.execute(statement("taken_over"), {"run_id": run.run_id, "epoch": run.epoch}).fetchone()
+    if found is not None:
+        raise RunTakenOver(
+            f"run {run.name} was taken over by {rows.to_holder(found)}. This process sends and records nothing more; "
+            "what it had in flight is looked up there"
+        )
 
 
 def _judge_page(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:

@@ -81,9 +81,7 @@ class JournalFile:
 
     def is_locked(self, run_id: int) -> bool:
         """Whether anybody has the lock of a run, ourselves included."""
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_BYTE + run_id, 1, 0)
-        kind, *_ = _FLOCK.unpack(fcntl.fcntl(self._file, fcntl.F_OFD_GETLK, asked))
-        return run_id in self._held or kind != fcntl.F_UNLCK
+        return run_id in self._held or _is_locked(self._file, run_id)
 
     def _set(self, kind: int, number: int) -> bool:
         try:
@@ -93,6 +91,21 @@ class JournalFile:
                 return False
             raise JournalUnreadable(f"the journal {self._path} cannot be locked: {error.strerror}") from error
         return True
+
+
+def is_locked(path: Path, run_id: int) -> bool:
+    """Whether anybody has the lock of a run; for whoever has no connection to the journal open at that moment."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _is_locked(file, run_id)
+    finally:
+        os.close(file)
+
+
+def _is_locked(file: int, run_id: int) -> bool:
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_BYTE + run_id, 1, 0)
+    kind, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
+    return bool(kind != fcntl.F_UNLCK)
 
 
 # Closing any descriptor of a file drops every POSIX lock that the process has on it, and SQLite's connections rest on

@@ -51,7 +51,8 @@ class Run:
     """A run as the journal has it. Times are UTC; `name` is the short word the operator types.
 
     One with a `paused_at` sends nothing until somebody lets it go on, whoever takes it up; and whoever does drives it
-    by its `policy`. `format` is that of its items' payloads.
+    by its `policy`. `format` is that of its items' payloads. `epoch` says how often it had been taken up when
+    this was read: under another one than the journal's nothing of a runner is written.
     """
 
     run_id: int
@@ -71,6 +72,7 @@ class Run:
     paused_by: str | None = None
     format: int = PAYLOADS
     policy: Mapping[str, str] = field(default_factory=dict)
+    epoch: int = 0
 
     @property
     def stage(self) -> Stage:
@@ -80,6 +82,18 @@ class Run:
         if self.approved_at:
             return Stage.APPROVED
         return Stage.FROZEN if self.frozen_at else Stage.INTAKE
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who works on a run, or has taken it up last; `since` is UTC, in words."""
+
+    host: str
+    process: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}, since {self.since}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """Between records and the rows of the journal's tables. Groups travel as one JSON parameter a statement."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from checkpoints.records import Change, Command, Item, NewItem, NewRun, Reason, Refusal, Run, Shift, Twin
+from checkpoints.records import Change, Command, Holder, Item, NewItem, NewRun, Reason, Refusal, Run, Shift, Twin
 from checkpoints.states import State
 
 _encode = msgspec.json.Encoder().encode
@@ -96,7 +98,17 @@ def to_run(row: Sequence[Any]) -> Run:
         paused_by=row[14],
         format=row[15],
         policy=_texts(row[16]),
+        epoch=row[17],
     )
+
+
+def to_holder(row: Sequence[Any]) -> Holder:
+    """A row of `holder.sql`; one whose process is no more is of an earlier runner, and the new one nameless yet."""
+    host, process, since = row
+    here = socket.gethostname()
+    if host is None or (host == here and not Path(f"/proc/{process}").exists()):
+        return Holder(here, 0, "just now")
+    return Holder(host, process, since)
 
 
 def to_command(row: Sequence[Any]) -> Command:

@@ -13,8 +13,7 @@ from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from checkpoints.journal import Journal
-from checkpoints.lock import Holder
-from checkpoints.records import Run
+from checkpoints.records import Holder, Run
 from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.texts import plain
@@ -39,7 +38,7 @@ async def ask(run: Run, journal: Journal, request: Request) -> Answer | None:
     except PermissionError as error:
         raise CommandRefused(f"only {_owner_of(path)} may steer run {run.name}, who works on it") from error
     except (OSError, TimeoutError) as error:
-        raise _no_answer(run, journal.holder(run), str(error)) from error
+        raise _no_answer(run, await journal.holder(run), str(error)) from error
     if peer_of(connection).user not in {os.geteuid(), journal.path.stat().st_uid}:
         connection.close()
         raise CommandRefused(f"{plain(path)} is not a socket of run {run.name}: somebody else has put it there")
@@ -55,7 +54,7 @@ async def _answer_to(request: Request, stream: UNIXSocketStream, run: Run, journ
     except (anyio.IncompleteRead, anyio.BrokenResourceError):
         return None
     except (TimeoutError, NotAMessage, anyio.DelimiterNotFound) as error:
-        raise _no_answer(run, journal.holder(run), str(error) or f"nothing within {PATIENCE} s") from error
+        raise _no_answer(run, await journal.holder(run), str(error) or f"nothing within {PATIENCE} s") from error
 
 
 def _no_answer(run: Run, holder: Holder | None, why: str) -> CommandRefused:

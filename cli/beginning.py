@@ -157,10 +157,10 @@ async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
     if not await unfinished(run, journal):
         return
     same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
-    begun = run.approved_at or journal.holder(run) or (await journal.totals(run)).count(*OPEN)
+    begun = run.approved_at or await journal.holder(run) or (await journal.totals(run)).count(*OPEN)
     if same and begun:
         raise CommandRefused(await _under_way(run, journal))
-    if run.approved_at is None and journal.holder(run) is None:
+    if run.approved_at is None and await journal.holder(run) is None:
         await give_up(run, journal)
         log.info("gave up an earlier run that had sent nothing", given_up=run.name)
 
@@ -180,7 +180,7 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
 async def _under_way(run: Run, journal: Journal) -> str:
     totals = await journal.totals(run)
     left = rows(totals.count(*OPEN))
-    if holder := journal.holder(run):
+    if holder := await journal.holder(run):
         return f"run {run.name} is doing just this at this moment ({holder}): {left} left"
     if run.approved_at is None:
         return (
@@ -203,9 +203,9 @@ async def unfinished(run: Run, journal: Journal) -> bool:
 async def give_up(run: Run, journal: Journal) -> None:
     """Discard a run that has sent nothing; its refusals are kept. One that somebody holds is left alone."""
     try:
-        with journal.lock(run):
-            await journal.discard(run)
-            await forget(run, journal)
+        async with journal.taken_up(run) as ours:
+            await journal.discard(ours)
+            await forget(ours, journal)
     except RunHeld as error:
         log.info("left alone", left_alone=run.name, why=str(error))
 

@@ -149,7 +149,7 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
             return Closing(Exit.DONE)
         if not await unfinished(chosen, journal):
             return await _at_its_end(chosen, journal, screen)
-        if holder := journal.holder(chosen):
+        if holder := await journal.holder(chosen):
             raise await held(chosen, journal, f"another process works on this run: {holder}")
         check_target(chosen, settings)
         try:

@@ -48,7 +48,7 @@ async def go_on(name: str, file: Input, settings: Settings, means: Means) -> Clo
     means.billing.services.rate.per_second = policy_of(run, means.said).rate
     job = _job_of(run, file, means)
     try:
-        with means.journal.lock(run):
+        async with means.journal.taken_up(run) as run:
             try:
                 async with open_journal(plans_beside(means.journal.path)) as plans:
                     await _take_in(run, file.file, job, plans, means)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from billing.errors import BillingError
-from checkpoints.errors import ForbiddenTransition, JournalError
+from checkpoints.errors import ForbiddenTransition, JournalError, JournalNotClosed, RunTakenOver
 from cli.exits import Exit
 from engine.errors import CountsDiffer, EngineError, LookUpFailed
 
@@ -34,7 +34,7 @@ def code_of(error: Exception) -> Exit:
             return error.code
         case CountsDiffer() | ForbiddenTransition():
             return Exit.FAULT
-        case LookUpFailed():
+        case LookUpFailed() | JournalNotClosed() | RunTakenOver():
             return Exit.STOPPED
         case _:
             return Exit.REFUSED

@@ -57,10 +57,10 @@ async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], 
             job = await rebuild(run, billing.services, journal)
             stop, progress = Stop(), Progress()
             interrupts = Interrupts(stop, screen)
-            reconciler = Reconciler(run, job, journal, policy, progress, stop)
             left: Mapping[int, Sighting] = {}
             try:
-                with journal.lock(run):
+                async with journal.taken_up(run) as run:
+                    reconciler = Reconciler(run, job, journal, policy, progress, stop)
                     await journal.doubt(run)
                     progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
                     async with interrupts.heeded():
@@ -133,8 +133,8 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
         run = await journal.run(name)
         item = await _the_one(run, key, journal)
         try:
-            with journal.lock(run):
-                await journal.decide(item, State(choice), who=_who(), why=why.strip())
+            async with journal.taken_up(run) as ours:
+                await journal.decide(ours, item, State(choice), who=_who(), why=why.strip())
         except RunHeld as error:
             raise await held(run, journal, error) from error
         except ForbiddenTransition:

@@ -102,11 +102,10 @@ class Going:
         """
         structlog.contextvars.bind_contextvars(run=self._run.name)
         try:
-            with self._journal.lock(self._run):
-                async with self._interrupts.heeded():
-                    await self._drive()
-                    sent = await self._send() if await self._may_send() else Sent()
-                    return await self._close(sent)
+            async with self._journal.taken_up(self._run) as self._run, self._interrupts.heeded():
+                await self._drive()
+                sent = await self._send() if await self._may_send() else Sent()
+                return await self._close(sent)
         except RunHeld as error:
             raise await held(self._run, self._journal, error) from error
 
@@ -239,7 +238,7 @@ class Going:
         log.info("approved", rows=(await self._journal.totals(self._run)).count(State.PENDING))
 
     async def _refresh(self) -> None:
-        self._run = await self._journal.run(self._run.name)
+        self._run = await self._journal.again(self._run)
 
     # ---- sending, and after ----
 
@@ -267,7 +266,8 @@ class Going:
 
     async def _close(self, sent: Sent) -> Closing:
         """Tell how it came out, from the journal."""
-        await self._refresh()
+        # To be shown, and not to be written to: it may be another process's by now.
+        self._run = await self._journal.run(self._run.name)
         totals = await self._journal.totals(self._run)
         code = exit_of(totals, self._stop.kind, intake_ended=self._run.frozen_at is not None)
         if self._run.approved_at is None:

@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.lock import Holder
-from checkpoints.records import Command, Decision, Run, Stage, Totals
+from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
 from checkpoints.states import OPEN, State
 from cli.asking import ask, claim
 from cli.display import STYLES, screen_of
@@ -57,7 +56,7 @@ class Seen:
 async def see(name: str, journal: Journal) -> Seen:
     """Look at a run. Raises `NoSuchRun`."""
     run = await journal.run(name)
-    holder = journal.holder(run)
+    holder = await journal.holder(run)
     if holder is None:
         return Seen(run, None)
     try:
@@ -111,7 +110,7 @@ async def _table(runs: list[Run], journal: Journal) -> Table:
         table.add_column(column, overflow="fold", no_wrap=column in {"run", "begun"})
     for run in runs:
         totals = await journal.totals(run)
-        holder = journal.holder(run)
+        holder = await journal.holder(run)
         table.add_row(
             Text(run.name, "bold"),
             run.job,

@@ -104,7 +104,7 @@ async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
         run = await _not_at_its_end(name, journal)
         answer = await ask(run, journal, Request("pause", who=claim()))
         if answer is None:
-            _refuse_elsewhere(run, journal)
+            await _refuse_elsewhere(run, journal)
             await journal.pause(run, ourselves())
             said = await _paused_at_rest(await journal.run(name), journal)
             answer = await _noted_at_rest(run, journal, "pause", said)
@@ -113,7 +113,7 @@ async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
 
 async def _paused_at_rest(run: Run, journal: Journal) -> str:
     waits = f"it sends nothing until {PROGRAM} continue {run.name}"
-    if holder := journal.holder(run):
+    if holder := await journal.holder(run):
         return f"paused; {holder} does not listen at this moment and finds it in the journal: {waits}"
     return f"paused; nobody works on it, and when {await _way_on(run, journal)} takes it up, {waits}"
 
@@ -124,7 +124,7 @@ async def go_on(name: str, settings: Settings, screen: Screen) -> Exit:
         run = await _not_at_its_end(name, journal)
         answer = await ask(run, journal, Request("continue", who=claim()))
         if answer is None:
-            _refuse_elsewhere(run, journal)
+            await _refuse_elsewhere(run, journal)
             run = await journal.run(name)
             await journal.unpause(run)
             answer = await _noted_at_rest(run, journal, "continue", await _unpaused_at_rest(run, journal))
@@ -133,7 +133,7 @@ async def go_on(name: str, settings: Settings, screen: Screen) -> Exit:
 
 async def _unpaused_at_rest(run: Run, journal: Journal) -> str:
     was = "it is not paused any more" if run.paused_at else "it was not paused"
-    if holder := journal.holder(run):
+    if holder := await journal.holder(run):
         return f"{was}; {holder} does not listen at this moment and finds it in the journal"
     return f"{was}; nobody works on it: {await _way_on(run, journal)} goes on with it"
 
@@ -161,7 +161,7 @@ async def _noted_at_rest(run: Run, journal: Journal, command: str, said: str) ->
 async def _not_at_its_end(name: str, journal: Journal) -> Run:
     """The run of that name, where it is any use to pause it or to let it go on. Raises `CommandRefused`."""
     run = await journal.run(name)
-    if journal.holder(run) or holds_its_file(run) or await unfinished(run, journal):
+    if await journal.holder(run) or holds_its_file(run) or await unfinished(run, journal):
         return run
     raise CommandRefused(_ended(run))
 
@@ -233,7 +233,7 @@ async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> 
             f"run {run.name}: {shown(answer.said)}; its process ends with {int(Exit.INTERRUPTED)} "
             "[dim](Ctrl-C here ends the waiting, not the stop)[/]"
         )
-        while journal.holder(run):  # noqa: ASYNC110 - the end of another process is no event of ours
+        while await journal.holder(run):  # noqa: ASYNC110 - the end of another process is no event of ours
             await anyio.sleep(GLANCE)
         return await _stopped(name, journal, screen)
 
@@ -286,17 +286,17 @@ def _tell(run: Run, command: str, answer: Answer, screen: Screen) -> Exit:
     return Exit.DONE
 
 
-def _refuse_elsewhere(run: Run, journal: Journal) -> None:
+async def _refuse_elsewhere(run: Run, journal: Journal) -> None:
     """A socket does not reach from one machine to another."""
-    holder = journal.holder(run)
+    holder = await journal.holder(run)
     if holder and holder.host != socket.gethostname():
         raise CommandRefused(f"run {run.name} is worked on by {holder}: type the command on {plain(holder.host)}")
 
 
 async def _nobody(run: Run, journal: Journal, what: str, instead: str) -> CommandRefused:
     """Why a command finds nobody who could carry it out, and what to do."""
-    _refuse_elsewhere(run, journal)
-    if holder := journal.holder(run):
+    await _refuse_elsewhere(run, journal)
+    if holder := await journal.holder(run):
         return CommandRefused(
             f"run {run.name} does not listen at this moment, and {what}: {holder} reads its rows, waits for an "
             "answer to a question, looks something up, or could not open its socket, which it said when it began.\n"

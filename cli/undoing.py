@@ -47,7 +47,7 @@ async def _check(run: Run, journal: Journal) -> None:
     """Refuse what is still moving: what is taken back must stand still meanwhile."""
     if run.stage is Stage.DISCARDED:
         raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to take back")
-    if holder := journal.holder(run):
+    if holder := await journal.holder(run):
         raise CommandRefused(f"{holder} works on run {run.name} now: stop it first, {PROGRAM} stop {run.name}")
     if other := await _other_undo(run, journal):
         raise CommandRefused(
@@ -66,7 +66,7 @@ async def _other_undo(run: Run, journal: Journal) -> Run | None:
     for other in await journal.runs():
         if other.job != UNDO or other.parameters[RUN] != run.name or not await unfinished(other, journal):
             continue
-        if other.approved_at or journal.holder(other):
+        if other.approved_at or await journal.holder(other):
             return other
     return None
 

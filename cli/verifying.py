@@ -68,8 +68,8 @@ async def verify_run(
             differences.sheet.row([*run.header, *columns_of(run)])
         try:
             # What is verified changes its state: nobody else may work on the run meanwhile.
-            with journal.lock(run):
-                verdict = await verify(run, job, journal, differences.add)
+            async with journal.taken_up(run) as ours:
+                verdict = await verify(ours, job, journal, differences.add)
         except RunHeld as error:
             raise await held(run, journal, error) from error
         totals = await journal.totals(run)

@@ -46,7 +46,7 @@ async def watch(name: str | None, settings: Settings, screen: Screen) -> Exit:
 
 
 async def _the_one_that_works(journal: Journal) -> str:
-    working = [run.name for run in await journal.runs() if journal.holder(run)]
+    working = [run.name for run in await journal.runs() if await journal.holder(run)]
     if len(working) == 1:
         return working[0]
     if not working:

@@ -64,7 +64,7 @@ class Keeping:
     async def _renewed(self, job: Overwriting, items: Sequence[Item]) -> list[Item]:
         payloads = await job.kept_now(items, self._mates)
         if payloads:
-            await self._journal.keep(payloads)
+            await self._journal.keep(self._run, payloads)
         return [
             msgspec.structs.replace(item, payload=payloads[item.item_id]) if item.item_id in payloads else item
             for item in items

@@ -34,6 +34,7 @@ from engine.intake import Enter, Intake
 from engine.job import Doubting, Job, ManyModels
 from engine.keeping import Keeping
 from engine.outcomes import decide
+from engine.ownership import Ownership
 from engine.progress import Sending
 from engine.reconciler import Reconciler
 from engine.retries import RetryBudget, Tries
@@ -48,8 +49,8 @@ log = structlog.get_logger(__name__)
 class Pipeline:
     """Takes an approved run from wherever it stands to its end, or to a stop that leaves it resumable.
 
-    The caller holds the run's lock. `gauges` are read beside it and hold it; `enter` may let rows in that an
-    earlier run has entered. Times are the event loop's.
+    The caller has taken the run up: `run` is of our epoch. `gauges` are read beside it and hold it; `enter` may let
+    rows in that an earlier run has entered. Times are the event loop's.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Pipeline:
         self._model_of = job.model_of if isinstance(job, ManyModels) else lambda _: job.name
         self._intake = Intake(run, job, journal, self._progress, enter=enter)
         self._keeping = Keeping(run, job, journal)
+        self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)
@@ -101,7 +103,8 @@ class Pipeline:
         """Send all that is pending and settle all that is unknown, until nothing is left or a stop is asked for.
 
         Raises `JournalError` when the journal fails and `CountsDiffer` when it does not add up; then what was in
-        flight is `sending` in the journal, and the next start looks it up.
+        flight is `sending` in the journal, and the next start looks it up. So it does when another process has taken
+        the run up meanwhile (`RunTakenOver`): of what was in flight, that one looks it up.
         """
         await self._journal.doubt(self._run)
         is_frozen = self._run.frozen_at is not None
@@ -155,7 +158,9 @@ class Pipeline:
                 # Before the claim, or a limit that is lowered meanwhile would let them go.
                 self._spending.sent(claimed)
                 self._claiming = True
-                await self._journal.claim([item.item_id for item in claimed])
+                began = anyio.current_time()
+                await self._journal.claim(self._run, [item.item_id for item in claimed])
+                self._ownership.told(began)
                 self._claiming = False
                 self._progress.moved(State.PENDING, State.SENDING, affordable)
                 self._under_way += affordable
@@ -190,11 +195,12 @@ class Pipeline:
             self._land(Landed(item, outcome, blameless=not says_something))
 
     async def _call(self, item: Item) -> tuple[Item, Evidence]:
-        """Send the item as it is kept in the end; what it would overwrite must have been seen."""
+        """Send the item as it is kept in the end; what it would overwrite was seen, and the run is ours."""
         try:
             item = await self._keeping.at_call(item)
         except LookUpFailed as error:
             return item, NotSent(f"what this would overwrite cannot be read: {error}")
+        await self._ownership.confirm()
         return item, await self._job.send(self._run, item)
 
     async def _record_outcomes(self) -> None:
@@ -203,7 +209,9 @@ class Pipeline:
             await self._landing.wait()
             self._landing = anyio.Event()
             group, self._landed = self._doubts.judge(self._landed, repeatable=self._job.repeatable), []
-            shared = await self._journal.record([_change(landed) for landed in group])
+            began = anyio.current_time()
+            shared = await self._journal.record(self._run, [_change(landed) for landed in group])
+            self._ownership.told(began)
             group, earlier = apart(group, shared)
             for landed in group:
                 self._aftermath.follow(landed)

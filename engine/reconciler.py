@@ -143,7 +143,7 @@ class Reconciler:
     async def _record(self, source: State, changes: Sequence[Change]) -> None:
         # What is handed to the journal is written, cancelled or not: it has to be counted too.
         with anyio.CancelScope(shield=True):
-            await self._journal.record(changes)
+            await self._journal.record(self._run, changes)
             for change in changes:
                 self._progress.moved(source, change.state)
 

@@ -56,5 +56,5 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
             verdict.as_wanted += 1
             if item.state is State.ACCEPTED:
                 applied.append(Change(item.item_id, State.APPLIED, message=item.message))
-        await journal.record(applied)
+        await journal.record(run, applied)
     return verdict

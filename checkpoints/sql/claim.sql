@@ -1,3 +1,3 @@
 update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
-where item_id in (select value from json_each(:ids))
+where run_id = :run_id and item_id in (select value from json_each(:ids))

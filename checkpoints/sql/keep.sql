@@ -2,4 +2,4 @@
 update items
 set payload = k.payload, changed_at = :now
 from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as payload from json_each(:kept)) k
-where items.item_id = k.item_id and items.state in ('pending', 'sending')
+where items.run_id = :run_id and items.item_id = k.item_id and items.state in ('pending', 'sending')

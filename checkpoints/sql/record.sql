@@ -5,4 +5,4 @@ from (
            json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message
     from json_each(:changes)
 ) c
-where items.item_id = c.item_id
+where items.run_id = :run_id and items.item_id = c.item_id

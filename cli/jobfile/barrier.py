@@ -78,11 +78,10 @@ class _Waiting:
     async def go(self) -> Waited:
         progress = self._steering.progress
         try:
-            with self._journal.lock(self._run):
-                async with self._interrupts.heeded():
-                    progress.take_up(await self._journal.totals(self._run), intake_ended=True)
-                    with self._interrupts.before_sending():
-                        await self._until_open(Barrier(await self._gauge(), self._steering))
+            async with self._journal.taken_up(self._run) as self._run, self._interrupts.heeded():
+                progress.take_up(await self._journal.totals(self._run), intake_ended=True)
+                with self._interrupts.before_sending():
+                    await self._until_open(Barrier(await self._gauge(), self._steering))
         except RunHeld as error:
             raise await held(self._run, self._journal, error) from error
         if self._stop.requested:

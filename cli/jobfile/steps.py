@@ -138,7 +138,7 @@ async def _taken_up(run: Run, means: Means) -> Closing:
 
 async def _require_unheld(run: Run, journal: Journal) -> None:
     """Refuse to go on with a run that another process works on; it may be one that waits behind it."""
-    if holder := journal.holder(run):
+    if holder := await journal.holder(run):
         raise await held(run, journal, f"another process works on this run: {holder}")
 
 

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from checkpoints.lock import read_holder
+from checkpoints.journal_file import is_locked
 from checkpoints.states import State
 from checkpoints.store import prepare
 from cli.selftest.statements import statement
@@ -70,8 +70,10 @@ class Watched:
 
     def is_held(self, run: str, process: int) -> bool:
         """Whether the process has the run's lock."""
-        holder = read_holder(self.path.with_name(f"{self.path.name}-{run}.lock"))
-        return holder is not None and holder.process == process
+        run_id, holder = 0, None
+        with suppress(sqlite3.Error), closing(self._opened()) as journal:
+            run_id, holder = journal.execute(statement("holder"), {"run": run}).fetchone()
+        return holder == process and is_locked(self.path, run_id)
 
     def _opened(self) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5.0)

@@ -33,10 +33,10 @@ async def _read(journal: Journal, run: Run) -> None:
 
 async def _write(journal: Journal, run: Run, number: int) -> None:
     (item,) = await journal.items(run, {State.PENDING}, after=number, size=1)
-    await journal.claim([item.item_id])
+    await journal.claim(run, [item.item_id])
     while True:
-        await journal.record([Change(item.item_id, State.PENDING)])
-        await journal.claim([item.item_id])
+        await journal.record(run, [Change(item.item_id, State.PENDING)])
+        await journal.claim(run, [item.item_id])
 
 
 async def _work(path: Path, name: str, number: int) -> None:

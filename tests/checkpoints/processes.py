@@ -13,7 +13,6 @@ import anyio
 
 from checkpoints.errors import JournalError, RunHeld
 from checkpoints.journal import open_journal
-from checkpoints.lock import RunLock
 from checkpoints.records import Change
 from checkpoints.states import State
 from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
@@ -48,40 +47,58 @@ def hear(pipe: Connection) -> object:
 
 
 def hold(pipe: Connection, path: Path) -> None:
-    """Hold the lock until told to let go."""
-    with RunLock(path):
-        pipe.send("held")
-        pipe.recv()
-    pipe.send("let go")
+    """Work on the first run until told to let go."""
+
+    async def work() -> None:
+        async with open_journal(path) as journal:
+            (run, *_) = await journal.runs()
+            async with journal.taken_up(run):
+                pipe.send("held")
+                await asyncio.to_thread(pipe.recv)
+        pipe.send("let go")
+
+    asyncio.run(work())
 
 
 def race(pipe: Connection, path: Path) -> None:
-    """Try for the lock at the signal; the winner holds it until told to let go."""
-    pipe.send("ready")
-    pipe.recv()
-    try:
-        with RunLock(path):
-            pipe.send("won")
-            pipe.recv()
-    except RunHeld as held:
-        pipe.send(str(held))
+    """Try to work on the first run at the signal; the winner does until told to let go."""
+
+    async def work() -> None:
+        async with open_journal(path) as journal:
+            (run, *_) = await journal.runs()
+            pipe.send("ready")
+            await asyncio.to_thread(pipe.recv)
+            try:
+                async with journal.taken_up(run):
+                    pipe.send("won")
+                    await asyncio.to_thread(pipe.recv)
+            except RunHeld as held:
+                pipe.send(str(held))
+
+    asyncio.run(work())
 
 
 def take_and_let_go(pipe: Connection, path: Path) -> None:
-    """Take the lock 150 times; while it is held nobody else may be between the two marks. Tells the refusals."""
-    pipe.send("ready")
-    pipe.recv()
-    taken = refused = 0
-    mark = path.with_suffix(".inside")
-    while taken < 150:
-        try:
-            with RunLock(path):
-                mark.touch(exist_ok=False)
-                mark.unlink()
-                taken += 1
-        except RunHeld:
-            refused += 1
-    pipe.send(refused)
+    """Take the run up 100 times; meanwhile nobody else may be between the two marks. Tells the refusals."""
+
+    async def work() -> int:
+        async with open_journal(path) as journal:
+            (run, *_) = await journal.runs()
+            pipe.send("ready")
+            await asyncio.to_thread(pipe.recv)
+            taken = refused = 0
+            mark = anyio.Path(path.with_suffix(".inside"))
+            while taken < 100:
+                try:
+                    async with journal.taken_up(run):
+                        await mark.touch(exist_ok=False)
+                        await mark.unlink()
+                        taken += 1
+                except RunHeld:
+                    refused += 1
+            return refused
+
+    pipe.send(asyncio.run(work()))
 
 
 def open_many(pipe: Connection, path: Path) -> None:
@@ -111,9 +128,9 @@ def write_for_ever(pipe: Connection, path: Path) -> None:
             async with anyio.create_task_group() as tasks:
 
                 async def one(key: str, item_id: int) -> None:
-                    await journal.claim([item_id])
+                    await journal.claim(run, [item_id])
                     pipe.send(("sending", key))
-                    await journal.record([Change(item_id, State.ACCEPTED, answer=f"id {key}")])
+                    await journal.record(run, [Change(item_id, State.ACCEPTED, answer=f"id {key}")])
                     pipe.send(("accepted", key))
 
                 while True:

@@ -9,8 +9,8 @@ from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_
 async def answered(journal: Journal, run: Run, answer: str, *keys: str, created: bool = True) -> list[Item]:
     """Send these rows, which all get this answer; those that are in doubt then."""
     ids = [item.item_id for item in await all_items(journal, run) if item.key in keys]
-    await journal.claim(ids)
-    return await journal.record([Change(key, State.ACCEPTED, answer=answer, created=created) for key in ids])
+    await journal.claim(run, ids)
+    return await journal.record(run, [Change(key, State.ACCEPTED, answer=answer, created=created) for key in ids])
 
 
 async def test_two_rows_of_a_run_with_one_new_id_are_both_unknown(journal: Journal) -> None:
@@ -48,7 +48,7 @@ async def test_the_same_id_of_a_row_that_was_not_entered_is_nobodys(journal: Jou
     (first, _) = await all_items(journal, run)
     await answered(journal, run, "5", "a")
     await journal.doubt_answers(run, [first.item_id], "why")
-    await journal.record([Change(first.item_id, State.PENDING, message="looked up and not there")])
+    await journal.record(run, [Change(first.item_id, State.PENDING, message="looked up and not there")])
     assert await answered(journal, run, "5", "b") == []
 
 
@@ -77,5 +77,5 @@ async def test_an_undo_in_doubt_has_taken_nothing_back_until_it_is_found(journal
     (item,) = await all_items(journal, undo)
     await journal.doubt_answers(undo, [item.item_id], "why")
     assert [one.key for one in await journal.in_effect(run)] == ["a"]
-    await journal.record([Change(item.item_id, State.ACCEPTED, answer="9")])
+    await journal.record(undo, [Change(item.item_id, State.ACCEPTED, answer="9")])
     assert await journal.in_effect(run) == []

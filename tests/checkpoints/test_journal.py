@@ -261,7 +261,7 @@ async def test_only_what_may_have_had_an_effect_is_a_twin(journal: Journal, way:
     first = await frozen_run(journal, new_item("1"), new_item("2", skip_reason="there already"))
     item_id = (await ids(journal, first))["1"]
     for state in way:
-        await journal.record([Change(item_id, state)])
+        await journal.record(first, [Change(item_id, state)])
     run = await journal.create_run(NEW_RUN)
     of_one, of_skipped = await heard(journal, run, "1", "2")
     assert [twin.state for twin in of_one] == ([(way or [State.PENDING])[-1]] if seen else [])
@@ -325,7 +325,7 @@ async def test_amounts_are_added_up_without_their_signs_and_to_the_last_decimal(
     other = await frozen_run(journal, replace(new_item("6"), amount=Decimal(9)))
     known = await ids(journal, run)
     assert await journal.absolute_sum(run, {State.SENDING}) == 0
-    await journal.claim([known[key] for key in ("1", "2", "3", "5")])
+    await journal.claim(run, [known[key] for key in ("1", "2", "3", "5")])
     assert await journal.absolute_sum(run, {State.SENDING, State.ACCEPTED}) == Decimal("1000000000000000.31")
     assert await journal.absolute_sum(other, {State.SENDING}) == 0
 
@@ -333,14 +333,14 @@ async def test_amounts_are_added_up_without_their_signs_and_to_the_last_decimal(
 async def test_claiming_makes_the_intent_durable_and_counts_the_attempt(journal: Journal, path: Path) -> None:
     run = await frozen_run(journal, new_item("1"), new_item("2"))
     known = await ids(journal, run)
-    await journal.claim([known["1"]])
+    await journal.claim(run, [known["1"]])
     with closing(sqlite3.connect(path)) as reader:
         assert reader.execute("select state, attempts, sent_at is null from items order by number").fetchall() == [
             ("sending", 1, 0),
             ("pending", 0, 1),
         ]
-    await journal.record([Change(known["1"], State.PENDING, message="busy")])
-    await journal.claim([known["1"], known["2"]])
+    await journal.record(run, [Change(known["1"], State.PENDING, message="busy")])
+    await journal.claim(run, [known["1"], known["2"]])
     assert [(item.state, item.attempts) for item in await all_items(journal, run)] == [
         (State.SENDING, 2),
         (State.SENDING, 1),
@@ -358,9 +358,9 @@ WAYS: dict[State, list[State]] = {
 }
 
 
-async def brought_to(journal: Journal, item: Item, state: State) -> None:
+async def brought_to(journal: Journal, run: Run, item: Item, state: State) -> None:
     for step in WAYS[state]:
-        await journal.record([Change(item.item_id, step)])
+        await journal.record(run, [Change(item.item_id, step)])
 
 
 @pytest.mark.parametrize("state", [*list(WAYS)[1:], State.SKIPPED])
@@ -369,25 +369,26 @@ async def test_only_what_is_pending_can_be_claimed_and_otherwise_nothing_is(jour
     run = await frozen_run(journal, new_item("1"), new_item("2", skip_reason=skip_reason), new_item("3"))
     first, second, third = await all_items(journal, run)
     if skip_reason is None:
-        await brought_to(journal, second, state)
+        await brought_to(journal, run, second, state)
     before = await all_items(journal, run)
     with pytest.raises(ForbiddenTransition):
-        await journal.claim([first.item_id, second.item_id, third.item_id])
+        await journal.claim(run, [first.item_id, second.item_id, third.item_id])
     assert await all_items(journal, run) == before
 
 
 async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("1"), new_item("2"))
     one, two = await all_items(journal, run)
-    await journal.claim([one.item_id, two.item_id])
+    await journal.claim(run, [one.item_id, two.item_id])
     await journal.record(
-        [Change(one.item_id, State.ACCEPTED, answer="777"), Change(two.item_id, State.REJECTED, message="нет счёта")]
+        run,
+        [Change(one.item_id, State.ACCEPTED, answer="777"), Change(two.item_id, State.REJECTED, message="нет счёта")],
     )
     assert [(item.state, item.answer, item.message) for item in await all_items(journal, run)] == [
         (State.ACCEPTED, "777", None),
         (State.REJECTED, None, "нет счёта"),
     ]
-    await journal.record([Change(one.item_id, State.APPLIED)])
+    await journal.record(run, [Change(one.item_id, State.APPLIED)])
     assert (await all_items(journal, run))[0].answer == "777"
 
 
@@ -395,23 +396,24 @@ async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) ->
 async def test_a_forbidden_step_takes_the_whole_group_back(journal: Journal, wrong: State) -> None:
     run = await frozen_run(journal, new_item("1"), new_item("2"), new_item("3"))
     items = await all_items(journal, run)
-    await journal.claim([item.item_id for item in items])
+    await journal.claim(run, [item.item_id for item in items])
     before = await all_items(journal, run)
     with pytest.raises(ForbiddenTransition):
         await journal.record(
+            run,
             [
                 Change(items[0].item_id, State.ACCEPTED, answer="1"),
                 Change(items[1].item_id, wrong),
                 Change(items[2].item_id, State.REJECTED, message="no"),
-            ]
+            ],
         )
     assert await all_items(journal, run) == before
 
 
 async def test_nothing_to_claim_and_nothing_to_record_are_fine(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("1"))
-    await journal.claim([])
-    await journal.record([])
+    await journal.claim(run, [])
+    await journal.record(run, [])
     assert (await states(journal, run)) == {"1": State.PENDING}
 
 
@@ -419,8 +421,8 @@ async def test_doubt_touches_only_what_was_being_sent_in_this_run(journal: Journ
     run = await frozen_run(journal, *(new_item(state) for state in WAYS))
     other = await frozen_run(journal, new_item("x"))
     for item in await all_items(journal, run):
-        await brought_to(journal, item, State(item.key))
-    await journal.claim([(await ids(journal, other))["x"]])
+        await brought_to(journal, run, item, State(item.key))
+    await journal.claim(other, [(await ids(journal, other))["x"]])
     assert await journal.doubt(run) == 1
     assert await states(journal, run) == {state: State.UNKNOWN if state is State.SENDING else state for state in WAYS}
     assert await states(journal, other) == {"x": State.SENDING}
@@ -433,13 +435,13 @@ async def test_doubt_touches_only_what_was_being_sent_in_this_run(journal: Journ
 async def test_only_what_is_manual_can_be_decided_by_a_person(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(state) for state in WAYS))
     for item in await all_items(journal, run):
-        await brought_to(journal, item, State(item.key))
+        await brought_to(journal, run, item, State(item.key))
     before = await all_items(journal, run)
     for item in before:
         if item.state is not State.MANUAL:
             for state in (State.ACCEPTED, State.PENDING):
                 with pytest.raises(ForbiddenTransition):
-                    await journal.decide(item, state, who="olga@desk", why="seen in the billing")
+                    await journal.decide(run, item, state, who="olga@desk", why="seen in the billing")
     assert await all_items(journal, run) == before
     assert await journal.decisions(run) == []
 
@@ -448,8 +450,8 @@ async def test_only_what_is_manual_can_be_decided_by_a_person(journal: Journal) 
 async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Journal, state: State) -> None:
     run = await frozen_run(journal, new_item("1"))
     (item,) = await all_items(journal, run)
-    await brought_to(journal, item, State.MANUAL)
-    await journal.decide(item, state, who="olga@desk", why="seen in the billing")
+    await brought_to(journal, run, item, State.MANUAL)
+    await journal.decide(run, item, state, who="olga@desk", why="seen in the billing")
     (item,) = await all_items(journal, run)
     assert (item.state, item.message) == (state, "decided by olga@desk: seen in the billing")
     (decision,) = await journal.decisions(run)
@@ -461,9 +463,9 @@ async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Jour
 async def test_a_person_cannot_decide_what_the_table_does_not_have(journal: Journal, state: State) -> None:
     run = await frozen_run(journal, new_item("1"))
     (item,) = await all_items(journal, run)
-    await brought_to(journal, item, State.MANUAL)
+    await brought_to(journal, run, item, State.MANUAL)
     with pytest.raises(ForbiddenTransition):
-        await journal.decide(item, state, who="olga@desk", why="because")
+        await journal.decide(run, item, state, who="olga@desk", why="because")
     assert await states(journal, run) == {"1": State.MANUAL}
     assert await journal.decisions(run) == []
 
@@ -475,7 +477,7 @@ async def test_totals_are_exact_where_floats_are_not(journal: Journal) -> None:
     amounts = ["0.1", "0.2", "0.30", "-0.05", "123456789012345.67", "0.00000001", None]
     run = await frozen_run(journal, *(new_item(str(key), amount) for key, amount in enumerate(amounts)))
     (first, *_) = await all_items(journal, run)
-    await journal.claim([first.item_id])
+    await journal.claim(run, [first.item_id])
     totals = await journal.totals(run)
     assert totals.counts == {State.PENDING: 6, State.SENDING: 1}
     assert totals.amounts == {State.PENDING: Decimal("123456789012346.12000001"), State.SENDING: Decimal("0.1")}
@@ -486,7 +488,7 @@ async def test_totals_are_exact_where_floats_are_not(journal: Journal) -> None:
 async def test_pages_are_by_number_and_of_the_wanted_states_only(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(str(number)) for number in range(1, 26)))
     known = await ids(journal, run)
-    await journal.claim([known[str(number)] for number in range(1, 26) if number % 5 == 0])
+    await journal.claim(run, [known[str(number)] for number in range(1, 26) if number % 5 == 0])
     first = await journal.items(run, {State.PENDING}, size=7)
     assert [item.number for item in first] == [1, 2, 3, 4, 6, 7, 8]
     second = await journal.items(run, {State.PENDING, State.SENDING}, after=8, size=3)
@@ -505,7 +507,7 @@ async def test_paging_while_items_change_skips_none(journal: Journal) -> None:
     met: list[int] = []
     async for items in journal.each_page(run, {State.PENDING}, size=4):
         met += [item.number for item in items]
-        await journal.claim([item.item_id for item in items])
+        await journal.claim(run, [item.item_id for item in items])
     assert met == list(range(1, 26))
 
 
@@ -532,8 +534,8 @@ async def test_the_commonest_reason_comes_first_with_its_first_row(journal: Jour
     rows = [("z", 2, "no account: 5"), ("y", 3, "busy"), ("x", 4, "no account: 4"), ("w", 5, "no account: 9")]
     run = await frozen_run(journal, *(new_item(key, "0.10", line=line) for key, line, _ in rows), new_item("v"))
     known = await ids(journal, run)
-    await journal.claim([known[key] for key, *_ in rows])
-    await journal.record([Change(known[key], State.REJECTED, message=message) for key, _, message in rows])
+    await journal.claim(run, [known[key] for key, *_ in rows])
+    await journal.record(run, [Change(known[key], State.REJECTED, message=message) for key, _, message in rows])
     first, second = await journal.reasons(run, State.REJECTED)
     assert (first.kind, first.items, first.amount) == ("no account", 3, Decimal("0.30"))
     # The first row, as one row: not the smallest line, label and text of three different ones.
@@ -556,7 +558,7 @@ async def test_shared_lanes_are_those_that_more_than_one_pending_item_reaches(jo
         new_item("7", lane="c", amount="-3"),
     )
     assert await journal.shared_lanes(run) == Shared(2, 5, Decimal("2.30"))
-    await journal.claim([(await ids(journal, run))["7"]])
+    await journal.claim(run, [(await ids(journal, run))["7"]])
     assert await journal.shared_lanes(run) == Shared(1, 3, Decimal("0.30"))
     empty = await frozen_run(journal, new_item("8", lane="a"))
     assert await journal.shared_lanes(empty) == Shared()
@@ -572,9 +574,9 @@ async def test_two_journals_on_one_file_see_what_the_other_committed(path: Path)
         assert await one.runs() == await two.runs() == [run, other]
         items = await all_items(two, run)
         for item in items[:5]:
-            await two.claim([item.item_id])
-            await one.record([Change(item.item_id, State.ACCEPTED)])
+            await two.claim(run, [item.item_id])
+            await one.record(run, [Change(item.item_id, State.ACCEPTED)])
         with pytest.raises(ForbiddenTransition):
-            await one.claim([items[0].item_id])
+            await one.claim(run, [items[0].item_id])
         expected = {State.PENDING: 5, State.ACCEPTED: 5}
         assert (await one.totals(run)).counts == (await two.totals(run)).counts == expected

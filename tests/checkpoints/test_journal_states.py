@@ -153,7 +153,7 @@ class JournalMachine(RuleBasedStateMachine):
     def decide(self, lot: int, state: State) -> None:
         index = lot % len(self.model.states)
         item = self.do(all_items(self.journal, self.run_))[index]
-        decision = self.journal.decide(item, state, who="olga@office", why="seen")
+        decision = self.journal.decide(self.run_, item, state, who="olga@office", why="seen")
         if self.model.states[index] is State.MANUAL and self.model.move([(index, state)]):
             self.do(decision)
             self.decisions.append((item.number, state))
@@ -170,12 +170,16 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule()
     def a_second_runner_is_refused(self) -> None:
-        with self.journal.lock(self.run_):
-            other = self.do(self.opened.enter_async_context(open_journal(self.folder / "journal.db")))
-            with pytest.raises(RunHeld, match=str(os.getpid())), other.lock(self.run_):
-                pass
-        with other.lock(self.run_):
-            assert other.holder(self.run_) is not None
+        self.do(self._one_runner())
+        self.run_ = self.do(self.journal.run(self.run_.name))
+
+    async def _one_runner(self) -> None:
+        other = await self.opened.enter_async_context(open_journal(self.folder / "journal.db"))
+        async with self.journal.taken_up(self.run_):
+            with pytest.raises(RunHeld, match=str(os.getpid())):
+                await other.taken_up(self.run_).__aenter__()
+        async with other.taken_up(self.run_):
+            assert await other.holder(self.run_) is not None
 
     @precondition(lambda self: State.SENDING in self.model.states)
     @rule()
@@ -219,7 +223,11 @@ class JournalMachine(RuleBasedStateMachine):
     def _step(self, steps: list[tuple[int, State]], *, claim: bool = False) -> None:
         before = self.do(all_items(self.journal, self.run_))
         changes = [Change(before[index].item_id, state) for index, state in steps]
-        write = self.journal.claim([change.item_id for change in changes]) if claim else self.journal.record(changes)
+        write = (
+            self.journal.claim(self.run_, [change.item_id for change in changes])
+            if claim
+            else self.journal.record(self.run_, changes)
+        )
         if self.model.move(steps):
             self.do(write)
         else:

@@ -46,8 +46,8 @@ async def test_any_text_comes_back_as_it_went_in(
     ]
     assert [told for _, told in await journal.refusals(run)] == [refusal]
     assert (await journal.run(run.name)).cursor == said
-    await journal.claim([item.item_id for item in found])
-    await journal.record([Change(item.item_id, State.ACCEPTED, said, said) for item in found])
+    await journal.claim(run, [item.item_id for item in found])
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, said, said) for item in found])
     assert {(item.answer, item.message) for item in await all_items(journal, run)} == {(said, said)}
     totals = await journal.totals(run)
     assert totals.amount == sum((item.amount or Decimal(0) for item in given_items), Decimal(0))

@@ -11,9 +11,9 @@ async def test_what_is_not_sent_yet_is_given_another_payload_and_what_was_sent_k
 ) -> None:
     run = await frozen_run(journal, *(new_item(key) for key in "1234"))
     named = await ids(journal, run)
-    await journal.claim([named["2"], named["3"]])
-    await journal.record([Change(named["3"], State.ACCEPTED)])
-    await journal.keep({named[key]: f"new {key}" for key in "123"})
+    await journal.claim(run, [named["2"], named["3"]])
+    await journal.record(run, [Change(named["3"], State.ACCEPTED)])
+    await journal.keep(run, {named[key]: f"new {key}" for key in "123"})
     assert {item.key: item.payload for item in await all_items(journal, run)} == {
         "1": "new 1",
         "2": "new 2",
@@ -25,16 +25,19 @@ async def test_what_is_not_sent_yet_is_given_another_payload_and_what_was_sent_k
 async def test_lane_mates_are_the_accepted_items_of_the_lanes_in_their_order(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(str(number), lane="abc"[number % 3]) for number in range(9)))
     other = await frozen_run(journal, new_item("9", lane="a"))
-    named = await ids(journal, run) | await ids(journal, other)
-    await journal.claim(list(named.values()))
-    await journal.record([Change(item_id, State.ACCEPTED) for key, item_id in named.items() if key != "3"])
-    await journal.record([Change(named["6"], State.APPLIED)])
+    named = await ids(journal, run)
+    for one, own in ((run, named), (other, await ids(journal, other))):
+        await journal.claim(one, list(own.values()))
+        await journal.record(one, [Change(item_id, State.ACCEPTED) for key, item_id in own.items() if key != "3"])
+    await journal.record(run, [Change(named["6"], State.APPLIED)])
     assert [item.key for item in await journal.lane_mates(run, {"a", "b"})] == ["0", "1", "4", "6", "7"]
 
 
 async def test_what_was_accepted_has_a_reason_only_where_there_is_something_to_say(journal: Journal) -> None:
     run = await frozen_run(journal, *(new_item(key) for key in "123"))
     named = await ids(journal, run)
-    await journal.claim(list(named.values()))
-    await journal.record([Change(named["1"], State.ACCEPTED), Change(named["2"], State.ACCEPTED, message="moved: a")])
+    await journal.claim(run, list(named.values()))
+    await journal.record(
+        run, [Change(named["1"], State.ACCEPTED), Change(named["2"], State.ACCEPTED, message="moved: a")]
+    )
     assert [(one.kind, one.items) for one in await journal.reasons(run, State.ACCEPTED)] == [("moved", 1)]

@@ -1,102 +1,115 @@
+"""One runner a run: the lock on the journal's file, by whatever name the file is reached."""
+
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack
+import sqlite3
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import anyio
 import pytest
 
-from checkpoints.errors import JournalUnreadable, RunHeld
-from checkpoints.journal import open_journal
-from checkpoints.lock import RunLock, read_holder
+from checkpoints.errors import RunHeld
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run
 from tests.checkpoints.processes import PATIENCE, hear, hold, process, race, take_and_let_go
 from tests.checkpoints.samples import NEW_RUN
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "journal.db-abcde.lock"
-    assert list(tmp_path.iterdir()) == []  # nothing is left lying about
+async def run(journal: Journal) -> Run:
+    return await journal.create_run(NEW_RUN)
 
 
-def test_nobody_holds_what_nobody_took(place: Path) -> None:
-    assert read_holder(place) is None
-    assert not place.exists()
+async def refused(journal: Journal, run: Run, match: str) -> None:
+    with pytest.raises(RunHeld, match=match):
+        async with journal.taken_up(run):
+            pass
 
 
-def test_the_holder_is_named_by_host_process_and_time(place: Path) -> None:
+async def test_nobody_works_on_a_run_that_nobody_took_up(journal: Journal, run: Run) -> None:
+    assert await journal.holder(run) is None
+
+
+async def test_the_holder_is_named_by_host_process_and_time(journal: Journal, run: Run) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
-    with RunLock(place):
-        holder = read_holder(place)
+    async with journal.taken_up(run):
+        holder = await journal.holder(run)
         assert holder is not None
         assert (holder.host, holder.process) == (socket.gethostname(), os.getpid())
         since = datetime.strptime(holder.since, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
         assert before <= since <= datetime.now(UTC)
         assert str(holder) == f"process {os.getpid()} on {socket.gethostname()}, since {holder.since}"
-    assert read_holder(place) is None
+    assert await journal.holder(run) is None
 
 
-def test_a_second_in_the_same_process_is_refused_too(place: Path) -> None:
-    with RunLock(place):
-        with pytest.raises(RunHeld, match=f"another process works on this run: process {os.getpid()} on "):
-            RunLock(place).__enter__()
-        assert read_holder(place) is not None
-    with RunLock(place):
-        pass
+async def test_a_second_in_the_same_process_is_refused_too(path: Path, journal: Journal, run: Run) -> None:
+    async with open_journal(path) as other:
+        for one in (journal, other):
+            async with journal.taken_up(run):
+                await refused(one, run, f"another process works on this run: process {os.getpid()} on ")
+                assert await one.holder(run) is not None
+        async with other.taken_up(run):
+            pass
 
 
-def test_a_second_process_is_refused_with_the_name_of_the_first(place: Path) -> None:
-    with process(hold, place) as (child, pipe):
+async def test_a_second_process_is_refused_with_the_name_of_the_first(path: Path, journal: Journal, run: Run) -> None:
+    with process(hold, path) as (child, pipe):
         assert hear(pipe) == "held"
-        with pytest.raises(RunHeld, match=f"process {child.pid} on {socket.gethostname()}, since "):
-            RunLock(place).__enter__()
-        holder = read_holder(place)
+        await refused(journal, run, f"process {child.pid} on {socket.gethostname()}, since ")
+        holder = await journal.holder(run)
         assert holder is not None
         assert holder.process == child.pid
         pipe.send("enough")
         assert hear(pipe) == "let go"
-        with RunLock(place):
+        async with journal.taken_up(run):
             pass
 
 
-def test_the_lock_of_a_killed_process_is_free(place: Path) -> None:
-    with process(hold, place) as (child, pipe):
+async def test_the_lock_of_a_killed_process_is_free(path: Path, journal: Journal, run: Run) -> None:
+    with process(hold, path) as (child, pipe):
         assert hear(pipe) == "held"
         child.kill()
         child.join(PATIENCE)
         assert child.exitcode == -signal.SIGKILL
-        assert place.exists()
-        assert read_holder(place) is None
-        with RunLock(place):
-            holder = read_holder(place)
+        assert await journal.holder(run) is None
+        async with journal.taken_up(run):
+            holder = await journal.holder(run)
             assert holder is not None
             assert holder.process == os.getpid()
 
 
-def test_an_error_inside_lets_go_all_the_same(place: Path) -> None:
-    with pytest.raises(LookupError), RunLock(place):
-        raise LookupError
-    with RunLock(place):
+async def test_an_error_inside_lets_go_all_the_same(journal: Journal, run: Run) -> None:
+    with pytest.raises(LookupError):
+        async with journal.taken_up(run):
+            raise LookupError
+    async with journal.taken_up(run):
         pass
 
 
-def test_asking_who_holds_it_hinders_neither_the_holder_nor_the_next(place: Path) -> None:
-    with process(take_and_let_go, place) as (_, pipe):
+async def test_asking_who_holds_it_hinders_neither_the_holder_nor_the_next(
+    path: Path, journal: Journal, run: Run
+) -> None:
+    with process(take_and_let_go, path) as (_, pipe):
         assert hear(pipe) == "ready"
         pipe.send("go")
         asked = 0
         while not pipe.poll():
-            read_holder(place)
+            await journal.holder(run)
             asked += 1
         assert pipe.recv() == 0  # it was alone but for us, who only asked
         assert asked > 0
 
 
-def test_of_many_that_race_exactly_one_wins_and_is_named_by_the_others(place: Path) -> None:
+async def test_of_many_that_race_exactly_one_wins_and_is_named_by_the_others(
+    path: Path, journal: Journal, run: Run
+) -> None:
+    assert run in await journal.runs()
     with ExitStack() as stack:
-        racers = [stack.enter_context(process(race, place)) for _ in range(6)]
+        racers = [stack.enter_context(process(race, path)) for _ in range(4)]
         for _, pipe in racers:
             assert hear(pipe) == "ready"
         for _, pipe in racers:
@@ -112,29 +125,52 @@ def test_of_many_that_race_exactly_one_wins_and_is_named_by_the_others(place: Pa
             child.join(PATIENCE)
 
 
-def test_two_that_take_it_in_turns_are_never_both_inside(place: Path) -> None:
-    with process(take_and_let_go, place) as (_, one), process(take_and_let_go, place) as (_, two):
+async def test_two_that_take_it_in_turns_are_never_both_inside(path: Path, journal: Journal, run: Run) -> None:
+    assert run in await journal.runs()
+    with process(take_and_let_go, path) as (_, one), process(take_and_let_go, path) as (_, two):
         assert [hear(one), hear(two)] == ["ready", "ready"]
         one.send("go")
         two.send("go")
         assert [type(hear(one)), type(hear(two))] == [int, int]  # neither found the other's mark
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    with pytest.raises(JournalUnreadable, match=r"cannot lock .*: "):
-        RunLock(tmp_path / "nowhere" / "x.lock").__enter__()
+async def test_each_run_has_a_lock_of_its_own(journal: Journal, run: Run) -> None:
+    other = await journal.create_run(NEW_RUN)
+    async with journal.taken_up(run):
+        assert await journal.holder(other) is None
+        async with journal.taken_up(other):
+            await refused(journal, run, "another process works on this run")
+        assert await journal.holder(run) is not None
 
 
-async def test_each_run_has_a_lock_of_its_own_and_the_journal_tells_its_holder(path: Path) -> None:
-    async with open_journal(path) as journal:
-        one, two = await journal.create_run(NEW_RUN), await journal.create_run(NEW_RUN)
-        with journal.lock(one):
-            holder = journal.holder(one)
-            assert holder is not None
-            assert holder.process == os.getpid()
-            assert journal.holder(two) is None
-            with journal.lock(two):
-                pass
-            with pytest.raises(RunHeld):
-                journal.lock(one).__enter__()
-        assert journal.holder(one) is None
+async def test_no_lock_file_stands_beside_the_journal(path: Path, journal: Journal, run: Run) -> None:
+    async with journal.taken_up(run):
+        beside = {entry.name async for entry in anyio.Path(path.parent).iterdir()}
+    assert beside == {path.name, f"{path.name}-wal", f"{path.name}-shm"}
+
+
+async def test_a_journal_that_is_open_twice_in_one_process_keeps_its_locks_when_one_is_closed(path: Path) -> None:
+    """Closing any descriptor of a file drops all POSIX locks of the process, and SQLite's are such locks.
+
+    The first would write into a log that the shell has removed, as the last to leave a journal that nobody uses.
+    """
+    async with open_journal(path) as one:
+        async with open_journal(path):
+            pass
+        assert _quits_as_the_last(path) is False
+        run = await one.create_run(NEW_RUN)
+    async with open_journal(path) as again:
+        assert [other.name for other in await again.runs()] == [run.name]
+
+
+def _quits_as_the_last(path: Path) -> bool:
+    """Whether another process that opens the journal and closes it takes its log away."""
+    with process(_open_and_close, path) as (_, pipe):
+        hear(pipe)
+    return not path.with_name(f"{path.name}-wal").exists()
+
+
+def _open_and_close(pipe: Connection, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("select count(*) from runs").fetchone()
+    pipe.send("closed")

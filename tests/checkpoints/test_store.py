@@ -91,7 +91,7 @@ async def test_what_was_loaded_is_nobody_elses_business(path: Path) -> None:
     try:
         async with open_journal(path) as journal:
             run = await frozen_run(journal, new_item("1"))
-            with journal.lock(run):
+            async with journal.taken_up(run):
                 modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
     finally:
         os.umask(old)

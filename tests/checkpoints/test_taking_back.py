@@ -28,8 +28,8 @@ async def accepted(journal: Journal, run: Run, *, ends: State = State.ACCEPTED) 
     """All items of a run after they were sent, each of them ending so."""
     items = await all_items(journal, run)
     ids = [item.item_id for item in items]
-    await journal.claim(ids)
-    await journal.record([Change(item_id, ends, answer="1") for item_id in ids])
+    await journal.claim(run, ids)
+    await journal.record(run, [Change(item_id, ends, answer="1") for item_id in ids])
     return await all_items(journal, run)
 
 
@@ -86,10 +86,11 @@ async def test_an_undo_that_did_not_come_to_its_end_takes_nothing_back(journal: 
 
 async def test_what_is_found_later_takes_back_as_well(journal: Journal) -> None:
     run = await frozen_run(journal, new_item("a"))
-    (back,) = await undone(journal, await accepted(journal, run), ends=State.UNKNOWN)
-    await journal.record([Change(back.item_id, State.ACCEPTED)])
+    undo = await undo_of(journal, await accepted(journal, run))
+    (back,) = await accepted(journal, undo, ends=State.UNKNOWN)
+    await journal.record(undo, [Change(back.item_id, State.ACCEPTED)])
     assert await standing(journal, run) == []
-    await journal.record([Change(back.item_id, State.APPLIED)])
+    await journal.record(undo, [Change(back.item_id, State.APPLIED)])
     assert await standing(journal, run) == []
 
 
@@ -193,7 +194,7 @@ async def test_a_replaced_item_stays_so_and_is_in_nobodys_way(journal: Journal) 
     (item,) = await accepted(journal, run, ends=State.REJECTED)
     await journal.correct(run, [Correction(new_item("b"), number=1)], keep)
     with pytest.raises(ForbiddenTransition):
-        await journal.record([Change(item.item_id, State.PENDING)])
+        await journal.record(run, [Change(item.item_id, State.PENDING)])
     assert (await seen(journal, new_item("a")))["a"] == []
     assert await standing(journal, run) == []
 

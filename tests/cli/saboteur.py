@@ -7,7 +7,7 @@ from yarl import URL
 
 from billing.wire import Flight, Wire
 from checkpoints import journal
-from checkpoints.records import Change, Item
+from checkpoints.records import Change, Item, Run
 from checkpoints.statements import statement
 from cli.main import main
 from engine.steering import Steering
@@ -15,8 +15,8 @@ from jobs.services import Services
 
 MOVED = {307, 308}
 
-Claim = Callable[[journal.Journal, Sequence[int]], Awaitable[None]]
-Record = Callable[[journal.Journal, Sequence[Change]], Awaitable[list[Item]]]
+Claim = Callable[[journal.Journal, Run, Sequence[int]], Awaitable[None]]
+Record = Callable[[journal.Journal, Run, Sequence[Change]], Awaitable[list[Item]]]
 
 
 def claims_after_the_call() -> None:
@@ -25,14 +25,15 @@ def claims_after_the_call() -> None:
     record: Record = journal.Journal.record
     put_off: set[int] = set()
 
-    async def claim_later(_: journal.Journal, item_ids: Sequence[int]) -> None:
+    async def claim_later(_: journal.Journal, run: Run, item_ids: Sequence[int]) -> None:
+        assert run.epoch
         put_off.update(item_ids)
 
-    async def claim_and_record(self: journal.Journal, changes: Sequence[Change]) -> list[Item]:
+    async def claim_and_record(self: journal.Journal, run: Run, changes: Sequence[Change]) -> list[Item]:
         mine = [change.item_id for change in changes if change.item_id in put_off]
         put_off.difference_update(mine)
-        await claim(self, mine)
-        return await record(self, changes)
+        await claim(self, run, mine)
+        return await record(self, run, changes)
 
     setattr(journal.Journal, "claim", claim_later)  # noqa: B010 - mypy would not have it otherwise
     setattr(journal.Journal, "record", claim_and_record)  # noqa: B010 - the same

@@ -36,12 +36,12 @@ async def run_of(
     await journal.end_intake(run)
     await journal.approve(run)
     frozen = await journal.items(run, {State.PENDING})
-    await journal.claim([item.item_id for item in frozen])
+    await journal.claim(run, [item.item_id for item in frozen])
     *accepted, last = frozen
     changes = [
         Change(item.item_id, State.ACCEPTED, packed(found)) for item, (_, found) in zip(accepted, rows, strict=True)
     ]
-    await journal.record([*changes, Change(last.item_id, State.REJECTED, message="no")])
+    await journal.record(run, [*changes, Change(last.item_id, State.REJECTED, message="no")])
     return run
 
 

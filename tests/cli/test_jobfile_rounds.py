@@ -59,10 +59,10 @@ class Desk:
         await self.journal.approve(run)
         for item, state in zip(await self.journal.items(run, {State.PENDING}), states, strict=True):
             if state is not State.PENDING:
-                await self.journal.claim([item.item_id])
+                await self.journal.claim(run, [item.item_id])
                 ways = [State.UNKNOWN, State.MANUAL] if state is State.MANUAL else [state]
-                await self.journal.record([Change(item.item_id, way) for way in ways[:1]])
-                await self.journal.record([Change(item.item_id, way) for way in ways[1:]])
+                await self.journal.record(run, [Change(item.item_id, way) for way in ways[:1]])
+                await self.journal.record(run, [Change(item.item_id, way) for way in ways[1:]])
         return await self.journal.run(run.name)
 
     async def undone(self, run: Run) -> None:
@@ -72,8 +72,8 @@ class Desk:
         item = NewItem("undo", "", "", "{}", undoes=first.item_id)
         await self.journal.freeze(undo, Page((item,), (), "1"), lambda item, _: item)
         (pending,) = await self.journal.items(undo, {State.PENDING})
-        await self.journal.claim([pending.item_id])
-        await self.journal.record([Change(pending.item_id, State.ACCEPTED)])
+        await self.journal.claim(run, [pending.item_id])
+        await self.journal.record(run, [Change(pending.item_id, State.ACCEPTED)])
 
     async def round(self, file: JobFile) -> Round:
         return await round_of(file, TARGET, self.journal)

@@ -153,10 +153,10 @@ async def test_secrets_are_wiped_when_nothing_may_be_sent_any_more(tmp_path: Pat
         await journal.approve(run)
         (item,) = await journal.items(run, {State.PENDING})
         if state is not State.PENDING:
-            await journal.claim([item.item_id])
+            await journal.claim(run, [item.item_id])
             if state is State.MANUAL:
                 await journal.doubt(run)
-            await journal.record([Change(item.item_id, state)])
+            await journal.record(run, [Change(item.item_id, state)])
         await wind_up(run, journal, anew=True)
     assert other.open([others]) == {others: "anders"}
     assert (WORD.encode() in beside(path).read_bytes()) == kept
@@ -170,7 +170,7 @@ async def test_a_run_that_is_given_up_takes_its_secrets_with_it(tmp_path: Path) 
     Vault(beside(path), "a" * 16).seal([WORD])
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
-        with journal.lock(run):
+        async with journal.taken_up(run):
             await beginning.give_up(run, journal)
         # Somebody works on it.
         assert WORD.encode() in beside(path).read_bytes()

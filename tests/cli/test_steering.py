@@ -189,7 +189,7 @@ async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Plac
         assert f"carbon-migrate resume {name}" in stopped.out
         # It had ended when the command did.
         async with place.journal() as journal:
-            assert journal.holder(await journal.run(name)) is None
+            assert await journal.holder(await journal.run(name)) is None
         ended = await load.ended()
     assert ended.exit == 130
     assert "stopped by " in ended.closing["stopped"]

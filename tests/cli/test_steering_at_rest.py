@@ -3,13 +3,15 @@
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import anyio
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Command, Run
@@ -52,14 +54,21 @@ def name(path: Path) -> str:
     return within(path, make)
 
 
-async def unheld(journal: Journal) -> Journal:
-    return journal
+@contextmanager
+def worked_on(path: Path, run: Run) -> Iterator[None]:
+    """Somebody works on the run and does not listen."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_journal(path)) as journal,
+        portal.wrap_async_context_manager(journal.taken_up(run)),
+    ):
+        yield
 
 
 async def enter(journal: Journal, run: Run, key: str) -> None:
     item = (await ids(journal, run))[key]
-    await journal.claim([item])
-    await journal.record([Change(item, State.ACCEPTED)])
+    await journal.claim(run, [item])
+    await journal.record(run, [Change(item, State.ACCEPTED)])
 
 
 def told(path: Path, name: str) -> tuple[Run, list[Command]]:
@@ -168,7 +177,7 @@ def test_a_run_that_was_given_up_says_so(path: Path, typed: Typed) -> None:
 
 def test_a_run_that_reads_or_looks_up_can_be_paused_and_nothing_else(name: str, path: Path, typed: Typed) -> None:
     run, _ = told(path, name)
-    with within(path, unheld).lock(run):
+    with worked_on(path, run):
         for words in (("get", name), ("set", name, "rate=5"), ("stop", name)):
             ended = typed(*words)
             assert ended.exit == 2
@@ -183,7 +192,7 @@ def test_what_a_run_on_another_machine_was_told_here_it_would_never_hear(
     name: str, path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = told(path, name)
-    with within(path, unheld).lock(run):
+    with worked_on(path, run):
         monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
         for words in (("pause", name), ("continue", name), ("set", name, "rate=5"), ("stop", name)):
             ended = typed(*words)
@@ -212,10 +221,9 @@ async def test_one_that_does_not_answer_is_told_from_one_that_is_not_there(
     async with open_journal(path) as journal:
         run = await frozen_run(journal, new_item("1"))
         assert await asking.ask(run, journal, Request("get")) is None
-        with journal.lock(run):
-            async with listening(socket_path(journal, run)):
-                with pytest.raises(CommandRefused, match=rf"process {os.getpid()} .*does not answer") as refused:
-                    await asking.ask(run, journal, Request("get"))
+        async with journal.taken_up(run), listening(socket_path(journal, run)):
+            with pytest.raises(CommandRefused, match=rf"process {os.getpid()} .*does not answer") as refused:
+                await asking.ask(run, journal, Request("get"))
     assert refused.value.code == 3
 
 
@@ -236,11 +244,11 @@ def test_status_tells_what_people_decided_and_why(name: str, path: Path, typed: 
     async def decide(journal: Journal) -> None:
         run = await journal.run(name)
         number = (await ids(journal, run))["2"]
-        await journal.claim([number])
+        await journal.claim(run, [number])
         for state in (State.UNKNOWN, State.MANUAL):
-            await journal.record([Change(number, state)])
+            await journal.record(run, [Change(number, state)])
         (item,) = await journal.items(run, {State.MANUAL})
-        await journal.decide(item, State.PENDING, who="olga@ops", why="\x1b[31mlooked; not there")
+        await journal.decide(run, item, State.PENDING, who="olga@ops", why="\x1b[31mlooked; not there")
 
     within(path, decide)
     shown = typed("status", name).out

@@ -1,11 +1,13 @@
 """Interrupted, stopped, held by another: what is in flight finishes, and everything can be taken up again."""
 
 import asyncio
+import os
 import signal
 
 import anyio
 import pytest
 
+from checkpoints.states import State
 from tests.cli.conftest import Place
 
 ROWS = 150
@@ -113,6 +115,31 @@ async def test_a_second_runner_is_refused_with_the_name_of_the_first(place: Plac
         assert (await first.ended()).exit == 130
     again = await place.cli("run", "balances", balances.path, "--yes", may_end_with=(2,))
     assert f"carbon-migrate resume {run.name}" in again.words
+
+
+async def test_a_run_that_is_taken_over_sends_nothing_more_and_says_who_has_it(place: Place) -> None:
+    """The lock is left out: whoever takes the run up here is a second runner that it has not kept away."""
+    place.billing.latency = 0.2
+    balances = place.balances(30)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "4") as first:
+        await place.traffic.reaches(6)
+        async with place.journal() as journal:
+            (run,) = await journal.runs()
+            await journal.take_up(run)
+            ended = await first.ended()
+            sent = place.traffic.arrived
+            assert ended.exit == ended.closing["exit"] == 3
+            assert f"run {run.name} was taken over by process {os.getpid()} on " in ended.closing["stopped"]
+            assert "what it had in flight is looked up there" in ended.words
+            left = await journal.totals(run)
+            assert left.count(State.SENDING)
+            assert left.count(State.ACCEPTED) < sent
+    await place.billing.settled()
+    place.billing.latency = 0.0
+    closing = (await place.cli("resume", "--json", "--settle", "0.2")).closing
+    assert closing["states"] == {"accepted": 30}
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (30, balances.sum, 1)
 
 
 async def test_a_signal_before_anything_is_sent_leaves_a_run_that_can_be_taken_up(place: Place) -> None:

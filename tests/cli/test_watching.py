@@ -107,7 +107,7 @@ async def test_a_run_that_says_nothing_is_followed_in_its_journal(place: Place) 
     async with place.journal() as journal:
         run = await journal.run(name)
         async with place.cli.started("status", "--watch") as watcher:
-            with journal.lock(run):
+            async with journal.taken_up(run):
                 heard = Heard(watcher)
                 await heard.until("running, ")
                 await journal.pause(run, "olga")
@@ -122,8 +122,8 @@ async def test_only_what_has_changed_is_said(
 ) -> None:
     async with open_journal(tmp_path / "a.journal") as journal:
         run = await frozen_run(journal, new_item("1"), new_item("2"))
-        with journal.lock(run):
-            holder = journal.holder(run)
+        async with journal.taken_up(run):
+            holder = await journal.holder(run)
         status = Progress().status()
         # Time passes, a row is done, time passes, the process says nothing any more, and goes.
         heard: list[Status | None] = [status, _later(status), replace(_later(status), done=1), None, None]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from checkpoints.errors import ForbiddenTransition
+from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State, may_follow
@@ -273,22 +273,36 @@ class MemoryJournal(Journal):
         self.path = Path("memory")
         self.kept = {one.item_id: one for one in items}
         self.recorded: list[list[Change]] = []
+        self.taken_over = False
+        self.confirmed = 0
 
-    async def doubt(self, run: Run) -> int:  # noqa: ARG002 - as the real one
+    async def confirm(self, run: Run) -> None:
+        self.confirmed += 1
+        self._check(run)
+
+    def _check(self, run: Run) -> None:
+        if self.taken_over:
+            raise RunTakenOver(f"run {run.name} was taken over by process 4711 on elsewhere")
+
+    async def doubt(self, run: Run) -> int:
+        self._check(run)
         sending = [one for one in self.kept.values() if one.state is State.SENDING]
         self._move([Change(one.item_id, State.UNKNOWN) for one in sending])
         return len(sending)
 
-    async def claim(self, item_ids: Sequence[int]) -> None:
+    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
+        self._check(run)
         self._move([Change(item_id, State.SENDING) for item_id in item_ids])
         for item_id in item_ids:
             self.kept[item_id] = msgspec.structs.replace(self.kept[item_id], attempts=self.kept[item_id].attempts + 1)
 
-    async def keep(self, payloads: Mapping[int, str]) -> None:
+    async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
+        self._check(run)
         for item_id, payload in payloads.items():
             self.kept[item_id] = msgspec.structs.replace(self.kept[item_id], payload=payload)
 
-    async def record(self, changes: Sequence[Change]) -> list[Item]:
+    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
+        self._check(run)
         self._move(changes)
         self.recorded.append(list(changes))
         return []

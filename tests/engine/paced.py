@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from checkpoints.records import Change, Item
+from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.evidence import RowRefused
 from engine.pipeline import Pipeline
@@ -89,12 +89,12 @@ class Watchful(MemoryJournal):
         super().__init__(*kept)
         self.most_in_doubt = 0
 
-    async def claim(self, item_ids: Sequence[int]) -> None:
+    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
         await anyio.sleep(0.3)
-        await super().claim(item_ids)
+        await super().claim(run, item_ids)
         sending = sum(one.state is State.SENDING for one in self.kept.values())
         self.most_in_doubt = max(self.most_in_doubt, sending)
 
-    async def record(self, changes: Sequence[Change]) -> list[Item]:
+    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
         await anyio.sleep(0.3)
-        return await super().record(changes)
+        return await super().record(run, changes)

@@ -64,19 +64,19 @@ class FragileJournal(Journal):
         super().__init__(sound.path, sound._connections)
         self._bomb = bomb
 
-    async def claim(self, item_ids: Sequence[int]) -> None:
+    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
         await self._bomb.tick()
-        await super().claim(item_ids)
-        await self._bomb.tick()
-
-    async def keep(self, payloads: Mapping[int, str]) -> None:
-        await self._bomb.tick()
-        await super().keep(payloads)
+        await super().claim(run, item_ids)
         await self._bomb.tick()
 
-    async def record(self, changes: Sequence[Change]) -> list[Item]:
+    async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         await self._bomb.tick()
-        doubted = await super().record(changes)
+        await super().keep(run, payloads)
+        await self._bomb.tick()
+
+    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
+        await self._bomb.tick()
+        doubted = await super().record(run, changes)
         await self._bomb.tick()
         return doubted
 

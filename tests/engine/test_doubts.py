@@ -1,11 +1,12 @@
 """Answers that come into doubt after they were taken: the rows are looked up, or sent again, before the run ends."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from checkpoints.journal import Journal
-from checkpoints.records import Item
+from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.evidence import Accepted
 from engine.job import CannotLook
@@ -102,14 +103,14 @@ async def test_a_doubt_that_comes_when_nothing_is_under_way_keeps_the_run_from_i
     migration = await prepared(journal, job)
     record = journal.record
 
-    async def recording(changes: list[object]) -> list[Item]:
-        doubted = await record(changes)  # type: ignore[arg-type]
+    async def recording(run: Run, changes: Sequence[Change]) -> list[Item]:
+        doubted = await record(run, changes)
         items = {item.key: item for item in await migration.items()}
         if all(item.state is State.ACCEPTED for item in items.values()) and not job.looked_up:
             asyncio.get_running_loop().call_soon(job.report, items["2"].item_id)
         return doubted
 
-    journal.record = recording  # type: ignore[assignment, method-assign]
+    journal.record = recording  # type: ignore[method-assign]
     await migration.go()
     assert job.looked_up == [["2"]]
     assert await migration.counts() == {State.ACCEPTED: 3}

@@ -254,9 +254,9 @@ async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> N
     first, _ = await frozen(journal, row("entered"), row("open"), row("rejected"))
     for item in await journal.items(first, EVERY_STATE):
         if item.key != "open":
-            await journal.claim([item.item_id])
+            await journal.claim(first, [item.item_id])
             state = State.ACCEPTED if item.key == "entered" else State.REJECTED
-            await journal.record([Change(item.item_id, state)])
+            await journal.record(first, [Change(item.item_id, state)])
     again = [row("entered"), row("open"), row("rejected"), row("new")]
     second, _ = await frozen(journal, *again)
     assert await outcome(journal, second) == [
@@ -277,8 +277,8 @@ async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> N
 async def test_with_the_wish_to_enter_again_only_this_input_counts(journal: Journal) -> None:
     first, _ = await frozen(journal, row("a"))
     (item,) = await journal.items(first, EVERY_STATE)
-    await journal.claim([item.item_id])
-    await journal.record([Change(item.item_id, State.ACCEPTED)])
+    await journal.claim(first, [item.item_id])
+    await journal.record(first, [Change(item.item_id, State.ACCEPTED)])
     second, _ = await frozen(journal, row("a"), row("a"), enter=Enter.AGAIN)
     assert await outcome(journal, second) == [("a", State.PENDING), ("a", State.SKIPPED)]
 

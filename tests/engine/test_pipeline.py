@@ -283,7 +283,7 @@ async def test_at_the_start_all_that_was_being_sent_is_looked_up_first(journal: 
     job = FakeJob(rows(10))
     run = await approved(journal, job)
     sending = [item for item in await journal.items(run, EVERY_STATE) if item.key in {"2", "5"}]
-    await journal.claim([item.item_id for item in sending])
+    await journal.claim(run, [item.item_id for item in sending])
     job.effects.update({"2": effect, "5": effect})
     migration = await migrated(journal, job, run=run)
     assert job.looked_up == [["2", "5"]]

@@ -7,7 +7,7 @@ import pytest
 
 from checkpoints.errors import JournalError, JournalUnreadable
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item
+from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer
 from engine.evidence import Busy, RowRefused
@@ -25,13 +25,13 @@ async def test_a_journal_that_fails_ends_the_run_and_nothing_is_sent_any_more(
     record, records = journal.record, 0
     calls_when_it_failed = -1
 
-    async def failing(changes: Sequence[Change]) -> list[Item]:
+    async def failing(run: Run, changes: Sequence[Change]) -> list[Item]:
         nonlocal records, calls_when_it_failed
         records += 1
         if records == 5:
             calls_when_it_failed = len(job.calls)
             raise JournalUnreadable("the journal cannot be written: disk full")
-        return await record(changes)
+        return await record(run, changes)
 
     monkeypatch.setattr(journal, "record", failing)
     with pytest.raises(JournalError, match="disk full"):
@@ -71,9 +71,9 @@ async def test_nothing_follows_from_an_outcome_before_it_is_on_the_disk(
     job = FakeJob(rows(30, lanes=6), {"3": [Call(Busy("locked"))]})
     record = journal.record
 
-    async def slowly(changes: Sequence[Change]) -> list[Item]:
+    async def slowly(run: Run, changes: Sequence[Change]) -> list[Item]:
         await asyncio.sleep(0.003)
-        return await record(changes)
+        return await record(run, changes)
 
     async def during(item: Item) -> None:
         sending = await journal.items(migration.run, {State.SENDING})
@@ -92,7 +92,7 @@ async def test_an_intent_that_cannot_be_written_means_no_call(
     job = FakeJob(rows(10))
     migration = await prepared(journal, job)
 
-    async def failing(_item_ids: Sequence[int]) -> None:
+    async def failing(_run: Run, _item_ids: Sequence[int]) -> None:
         raise JournalUnreadable("disk full")
 
     monkeypatch.setattr(journal, "claim", failing)
@@ -123,8 +123,8 @@ async def test_books_that_differ_are_told(journal: Journal, monkeypatch: pytest.
     migration = await prepared(journal, job)
     record = journal.record
 
-    async def forgetful(changes: Sequence[Change]) -> list[Item]:
-        return await record([change for change in changes if change.state is not State.REJECTED])
+    async def forgetful(run: Run, changes: Sequence[Change]) -> list[Item]:
+        return await record(run, [change for change in changes if change.state is not State.REJECTED])
 
     job.plan.update(FakeJob(plan={"3": [Call(RowRefused("no"))]}).plan)
     monkeypatch.setattr(journal, "record", forgetful)

@@ -26,9 +26,9 @@ async def entered(journal: Journal) -> None:
     job = FakeJob([*rows(3), row("3", "9")])
     await Intake(run, job, journal, Progress()).freeze_all()
     items = await journal.items(run, {State.PENDING})
-    await journal.claim([item.item_id for item in items])
+    await journal.claim(run, [item.item_id for item in items])
     ends = (State.ACCEPTED, State.REJECTED, State.UNKNOWN, State.ACCEPTED)
-    await journal.record([Change(item.item_id, end) for item, end in zip(items, ends, strict=True)])
+    await journal.record(run, [Change(item.item_id, end) for item, end in zip(items, ends, strict=True)])
 
 
 async def outcome(journal: Journal, supplier: FakeJob | Rehearsal, enter: Enter) -> list[tuple[str, str, str]]:

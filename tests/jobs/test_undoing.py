@@ -60,11 +60,13 @@ async def carried_out(
     meanwhile()
     keeping = Keeping(run, job, journal)
     for pending in await journal.items(run, {State.PENDING}, size=most):
-        await journal.claim([pending.item_id])
+        await journal.claim(run, [pending.item_id])
         item = await keeping.at_call(pending)
         evidence = await job.send(run, item)
         assert isinstance(evidence, Accepted), evidence
-        await journal.record([Change(item.item_id, State.ACCEPTED, answer=evidence.answer, message=evidence.note)])
+        await journal.record(
+            run, [Change(item.item_id, State.ACCEPTED, answer=evidence.answer, message=evidence.note)]
+        )
     return await journal.run(run.name)
 
 

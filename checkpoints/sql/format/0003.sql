@@ -12,3 +12,12 @@ when old.state = 'accepted' and new.state = 'unknown' and new.undoes is not null
 begin
     update items set taken_back = 0 where item_id = new.undoes;
 end;
+
+-- How often the run was taken up. Each write of its runner names the epoch that it has raised the run to, and under an
+-- older one nothing is written.
+alter table runs add column epoch integer not null default 0;
+
+-- Who has taken the run up last, and since when. Whether it still works on it, only the lock on this file tells.
+alter table runs add column held_host text;
+alter table runs add column held_process integer;
+alter table runs add column held_since text;

@@ -1,0 +1,1 @@
+select run_id, held_process from runs where name = :run
