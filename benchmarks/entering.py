@@ -28,7 +28,7 @@ from checkpoints.records import Item, NewItem, NewRun, Run, Totals
 from checkpoints.states import State
 from engine.evidence import Evidence
 from engine.intake import Intake
-from engine.job import Absent, CannotLook, Found, Prepared, Reading, Row, RowPage, Sighting, Source
+from engine.job import Absent, CannotLook, Entries, Found, Prepared, Reading, Row, RowPage, Sighting, Source
 from engine.pipeline import Pipeline
 from engine.policy import Policy
 from engine.progress import Progress
@@ -103,7 +103,7 @@ class Entering:
         """Not measured."""
         return {}
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Not measured."""
         return {}
 

@@ -12,7 +12,7 @@ import msgspec
 from checkpoints import rows
 from checkpoints.errors import JournalTooNew, JournalUnreadable
 from checkpoints.reader import Reader
-from checkpoints.records import Twin
+from checkpoints.records import KnownMark, Twin
 from checkpoints.statements import formats, statement
 from checkpoints.store import BUSY_SECONDS, format_of
 
@@ -30,6 +30,15 @@ class Earlier:
         wanted = {"job": job, "keys": msgspec.json.encode(sorted(keys)).decode()}
         return await self._reader.do(
             lambda db: [rows.to_twin(row) for row in db.execute(statement("earlier"), wanted)]
+        )
+
+    async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
+        """Of these marks, by run and number, those whose items are in the journal."""
+        if self._reader is None:
+            return []
+        wanted = {"marks": msgspec.json.encode(sorted(marks)).decode()}
+        return await self._reader.do(
+            lambda db: [rows.to_known_mark(row) for row in db.execute(statement("known_marks"), wanted)]
         )
 
 

@@ -31,6 +31,7 @@ from checkpoints.records import (
     Decision,
     Holder,
     Item,
+    KnownMark,
     NewItem,
     NewRun,
     Page,
@@ -316,6 +317,17 @@ class Journal:
     async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
         """What would become of these items if they were frozen now; nothing is written."""
         return await self._read(lambda db: _judge_page(db, run, items, judge))
+
+    async def last_number(self, run: Run) -> int:
+        """The number of the run's last item, 0 where it has none."""
+        found = await self._read(lambda db: db.execute(statement("last_number"), {"run_id": run.run_id}).fetchone())
+        return int(found[0])
+
+    async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
+        """Of these marks, by run and number, those whose items are in this journal, of whichever run."""
+        wanted = {"marks": msgspec.json.encode(sorted(marks)).decode()}
+        found = await self._read(lambda db: db.execute(statement("known_marks"), wanted).fetchall())
+        return [rows.to_known_mark(row) for row in found]
 
     async def decisions(self, run: Run) -> list[Decision]:
         """What people decided of the run's items, the oldest first."""

@@ -104,7 +104,7 @@ class NewItem:
     one write at a time, `payload` the JSON that the job makes its call from, `row` the input's own cells. An item
     with a `skip_reason` is frozen as skipped. `undoes` is the item of an earlier run that it takes back. `wanted`
     says what the row asks for, where no amount does: rows of one key that ask for different things contradict each
-    other.
+    other. `note` is what a person should know of it before it is sent.
     """
 
     key: str
@@ -117,6 +117,7 @@ class NewItem:
     skip_reason: str | None = None
     undoes: int | None = None
     wanted: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,21 @@ class Twin:
     line: int | None
     changed_at: str
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMark:
+    """An item of this journal whose mark was met in the billing: its run and that run's target, and its state."""
+
+    run: str
+    number: int
+    target: str
+    state: State
+
+    @property
+    def had_effect(self) -> bool:
+        """Whether the journal knows that the item has had its effect, or may have had it."""
+        return self.state not in {State.SKIPPED, State.REJECTED, State.REPLACED}
 
 
 @dataclass(frozen=True, slots=True)

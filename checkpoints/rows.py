@@ -9,7 +9,20 @@ from typing import Any
 
 import msgspec
 
-from checkpoints.records import Change, Command, Holder, Item, NewItem, NewRun, Reason, Refusal, Run, Shift, Twin
+from checkpoints.records import (
+    Change,
+    Command,
+    Holder,
+    Item,
+    KnownMark,
+    NewItem,
+    NewRun,
+    Reason,
+    Refusal,
+    Run,
+    Shift,
+    Twin,
+)
 from checkpoints.states import State
 
 _encode = msgspec.json.Encoder().encode
@@ -52,7 +65,7 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> str:
                 item.line,
                 _encode(item.row).decode(),
                 State.PENDING if item.skip_reason is None else State.SKIPPED,
-                item.skip_reason,
+                item.skip_reason or item.note,
                 item.undoes,
                 item.wanted,
             )
@@ -126,6 +139,12 @@ def to_twin(row: Sequence[Any]) -> Twin:
     """A row of `twins.sql`."""
     run, key, amount, wanted, state, line, changed_at, target = row
     return Twin(run, key, _amount(amount), wanted, State(state), line, changed_at, target)
+
+
+def to_known_mark(row: Sequence[Any]) -> KnownMark:
+    """A row of `known_marks.sql`."""
+    run, number, target, state = row
+    return KnownMark(run, number, target, State(state))
 
 
 def to_refusal(row: Sequence[Any]) -> Refusal:

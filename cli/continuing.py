@@ -28,6 +28,7 @@ from cli.screen import nobody_to_ask
 from cli.sessions import check_target, how_often
 from cli.settings import Settings
 from cli.texts import plain, rows, shown
+from engine.foreign_entries import ForeignEntries
 from engine.intake import Enter, Intake
 from engine.job import Job
 from engine.progress import Progress
@@ -47,6 +48,7 @@ async def go_on(name: str, file: Input, settings: Settings, means: Means) -> Clo
     _check(run, settings)
     means.billing.services.rate.per_second = policy_of(run, means.said).rate
     job = _job_of(run, file, means)
+    known = await means.journal.last_number(run)
     try:
         async with means.journal.taken_up(run) as run:
             try:
@@ -57,7 +59,7 @@ async def go_on(name: str, file: Input, settings: Settings, means: Means) -> Clo
                 raise
     except RunHeld as error:
         raise await held(run, means.journal, error) from error
-    return await Going(await means.journal.run(name), job, means, fresh=False).go()
+    return await Going(await means.journal.run(name), job, means, fresh=False, known=known).go()
 
 
 async def _forget_unsent(run: Run, journal: Journal) -> None:
@@ -137,9 +139,11 @@ async def _rehearsed(run: Run, job: Job, plans: Journal, means: Means) -> Run:
         )
     rehearsed = await plans.create_run(NewRun(run.job, run.parameters, run.target, source.name, digest, header))
     progress = Progress()
+    again = job.repeatable or how_often(run) is Enter.AGAIN
+    foreign = ForeignEntries(job, means.journal.known_marks, run.target, again=again)
     try:
         async with intake_shown(progress, means.screen, source.name):
-            await Intake(rehearsed, job, plans, progress, enter=Enter.AGAIN).freeze_all()
+            await Intake(rehearsed, job, plans, progress, enter=Enter.AGAIN, foreign=foreign).freeze_all()
         await tell_notes(source, means.screen)
     except BaseException:
         await plans.discard(rehearsed)

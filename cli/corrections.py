@@ -79,6 +79,8 @@ class Outcome:
             repeated=rehearsed.repeated,
             shared=rehearsed.shared,
             columns=rehearsed.columns,
+            look_alikes=rehearsed.look_alikes,
+            first_look_alikes=rehearsed.first_look_alikes,
         )
 
 
@@ -170,6 +172,7 @@ class Corrections:
             line=line,
             row=cells,
             skip_reason=item.message if item.state is State.SKIPPED else None,
+            note=item.message if item.state is State.PENDING else None,
         )
 
     def _named(self, item: Item) -> tuple[int | None, int | None]:

@@ -33,7 +33,7 @@ from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.errors import CommandRefused
 from cli.exits import Exit
-from cli.names import API_URL, DATABASE, JOURNAL, PROGRAM
+from cli.names import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, PROGRAM
 from cli.screen import Screen
 from cli.signals import beside
 from cli.texts import count, duration, money
@@ -114,7 +114,7 @@ async def _shown(abonents: int, screen: Screen) -> Exit:
     asked = await anyio.to_thread.run_sync(_write_balances, folder)
     screen.out.print(f"  {BALANCES}: {count(asked.rows)} balances by contract number, {money(asked.sum)} in total")
     async with stage.serving() as url:
-        stage.environment |= {API_URL: url, DATABASE: BILLING}
+        stage.environment |= {API_URL: url, DATABASE: BILLING, JOURNAL_FILE: JOURNAL}
         name = await stage.killed_load(asked.rows)
         await stage.heading("What the journal knows, though nobody had time to say goodbye")
         await stage.command("status", name)

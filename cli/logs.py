@@ -31,7 +31,7 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
     """
     try:
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Labels and amounts stand in it: like the journal, it is nobody else's business.
         file = os.open(path or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -40,10 +40,12 @@ from cli.jobfile.reading import TOML
 from cli.logs import logging_to
 from cli.names import PROGRAM
 from cli.options import Calling, Consent, Flags, Pacing, Rows, Voice, grouped, names_of, typed
+from cli.places import IN_FOLDER
 from cli.report import Closing, closing_object
 from cli.screen import Screen
 from cli.selftest import command as selftest
 from cli.settings import Settings, load
+from cli.texts import shown
 from cli.translate import command as translate
 from jobs.undoing import UNDO
 
@@ -441,6 +443,8 @@ def _end(
         if voice.as_json:
             screen.emit(closing_object(Closing(error.code, error=str(error))))
         raise
+    if settings.journal.origin == IN_FOLDER:
+        screen.say(f"[dim]note:[/] the journal is {shown(settings.journal.value)}, {IN_FOLDER}")
     # A command that only reads the journal leaves no trace.
     with logging_to(settings.log if logged else None, screen, settings.secrets):
         try:

@@ -81,7 +81,8 @@ class Flags:
             "--journal",
             metavar="FILE",
             rich_help_panel=_CONNECTION,
-            help=f"Where all runs are remembered, {names.JOURNAL} by default. Or {names.JOURNAL_FILE}.",
+            help="Where all runs are remembered; by default the billing's own file in the state folder. "
+            f"Or {names.JOURNAL_FILE}.",
         ),
     ] = None
     timeout: Annotated[
@@ -397,6 +398,13 @@ class Consent:
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave refused rows out and send the good ones all the same.")
+    ] = False
+    trust_journal: Annotated[
+        bool,
+        typer.Option(
+            "--trust-journal",
+            help="Do not look in the billing for rows that another copy of the journal may have sent.",
+        ),
     ] = False
 
 

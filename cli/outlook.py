@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import Final
 from billing.calls import version
 from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
-from checkpoints.records import Comparison, Item, NewItem, Run
+from checkpoints.records import Comparison, Item, Run
 from checkpoints.states import State
 from cli.preview import Plan, plan_of
 from engine.job import Job
@@ -68,23 +68,12 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class LookAlike:
-    """A row, and what is there already that looks like the same entry, made by hand or by an old loop."""
-
-    item: Item
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Outlook:
     """All that a plan says. `before` is the plan before of the same input, and `changes` what differs since."""
 
     plan: Plan
     kinds: Sequence[Kind]
     refused: Known
-    look_alikes: int
-    look_alikes_sum: Decimal
-    first_look_alikes: Sequence[LookAlike]
     requests: Sequence[str]
     pace: Pace
     before: Run | None
@@ -96,19 +85,11 @@ async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -
     """Look at a frozen list from all sides. Raises `LookUpFailed`."""
     plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
-    number, total, examples = 0, Decimal(0), list[LookAlike]()
-    async for found in look_alikes(run, job, journal):
-        number += len(found)
-        total += sum((one.item.amount or 0 for one in found), Decimal(0))
-        examples += found[: max(LISTED - len(examples), 0)]
     before = await _plan_before(run, journal)
     return Outlook(
         plan=plan,
         kinds=await _kinds(run, journal),
         refused=await _refused(plan, journal),
-        look_alikes=number,
-        look_alikes_sum=total,
-        first_look_alikes=examples,
         requests=[job.shown(run.name, item) for item in first],
         pace=await _pace(services),
         before=before,
@@ -120,13 +101,6 @@ async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -
 def _plain(payload: str) -> str:
     """A payload as it is held against another: no secret's token, and each value in its one spelling."""
     return in_one_spelling(masked(payload))
-
-
-async def look_alikes(run: Run, job: Job, journal: Journal) -> AsyncIterator[list[LookAlike]]:
-    """Page by page, the rows to be sent that look as if somebody had entered them already."""
-    async for page in journal.each_page(run, {State.PENDING}):
-        found = await job.resembling([_as_new(item) for item in page])
-        yield [LookAlike(item, found[item.key]) for item in page if item.key in found]
 
 
 async def _kinds(run: Run, journal: Journal) -> list[Kind]:
@@ -157,10 +131,6 @@ async def _refused(plan: Plan, journal: Journal) -> Known:
 def _kind_of(item: Item) -> str:
     methods = {method for method, _ in payload_of(item).steps}
     return next((word for method, word in _DONE.items() if method in methods), "to be called")
-
-
-def _as_new(item: Item) -> NewItem:
-    return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
 
 
 async def _plan_before(run: Run, journal: Journal) -> Run | None:

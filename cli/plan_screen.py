@@ -10,7 +10,7 @@ from rich.text import Text
 from checkpoints.records import Shift
 from cli.exits import Exit
 from cli.outlook import Outlook
-from cli.preview import bad_rows, columns_line, parameters_of, skipped_lines
+from cli.preview import bad_rows, columns_line, look_alike_line, look_alike_rows, parameters_of, skipped_lines
 from cli.report import states_object
 from cli.sessions import Billing
 from cli.texts import count, duration, moment, money, plain, rows, shown
@@ -40,17 +40,15 @@ def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> Renderable
         table.add_row("refused", Text(_refused(outlook), "bold red"))
     if plan.shared.lanes:
         table.add_row("accounts", _shared(outlook))
-    if outlook.look_alikes:
-        total = f", {money(outlook.look_alikes_sum)} in total," if plan.has_amounts else ""
-        told = f"{rows(outlook.look_alikes)}{total} as if entered already"
-        table.add_row("look alike", Text(told, "bold yellow"))
+    if plan.look_alike_rows:
+        table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
     table.add_row("takes", _time(outlook, with_stacks=billing.services.database is not None))
     table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
     parts: list[RenderableType] = [Text(""), table]
     if outlook.requests:
         parts += [Text("\nThe first requests:", "dim"), *(Text(f"  {plain(line, 400)}") for line in outlook.requests)]
     parts += [
-        _look_alikes(outlook),
+        look_alike_rows(plan, "--out DIR saves all of them"),
         bad_rows(plan, "--out DIR saves all of them"),
         _changes(outlook),
     ]
@@ -77,8 +75,8 @@ def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
         "shared_accounts": plan.shared.lanes,
         "shared_accounts_rows": plan.shared.items,
         "shared_accounts_amount": format(plan.shared.amount, "f"),
-        "look_alikes": outlook.look_alikes,
-        "look_alikes_amount": format(outlook.look_alikes_sum, "f"),
+        "look_alikes": plan.look_alike_rows,
+        "look_alikes_amount": format(plan.look_alike_sum, "f"),
         "seconds": round(outlook.pace.seconds_for(plan.to_send), 1),
         "requests": list(outlook.requests),
         "changes": None if outlook.changes is None else dict(outlook.changes.counts),
@@ -117,21 +115,6 @@ def _time(outlook: Outlook, *, with_stacks: bool) -> str:
     if with_stacks and number > WORKER * pace.seconds_for(number):
         told += f"; its own worker may need {duration(number / WORKER)} until all has its effect"
     return told
-
-
-def _look_alikes(outlook: Outlook) -> RenderableType:
-    lines = [
-        Text("? ", "yellow")
-        .append(f"line {one.item.line}" if one.item.line else f"row {one.item.number}", "bold")
-        .append(f" ({plain(one.item.label, 60)})", "dim")
-        .append(f": {plain(one.text)}")
-        for one in outlook.first_look_alikes
-    ]
-    if outlook.look_alikes > len(lines):
-        lines.append(
-            Text(f"… and {count(outlook.look_alikes - len(lines))} more; --out DIR saves all of them", "dim")
-        )
-    return Group(*([Text(""), *lines] if lines else []))
 
 
 def _amounts(shift: Shift) -> str:

@@ -18,15 +18,14 @@ from cli.display import intake_shown
 from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.exporting import Target, columns_of, of_item, refused_pages, written_to
-from cli.outlook import Outlook, look_alikes, outlook_of
+from cli.outlook import Outlook, outlook_of
 from cli.plan_screen import plan_object, plan_screen
-from cli.preview import tell_notes
+from cli.preview import look_alikes, tell_notes
 from cli.screen import Screen
 from cli.sessions import open_billing
 from cli.settings import Settings
 from cli.texts import shown
 from engine.intake import Enter, Intake
-from engine.job import Job
 from engine.policy import Policy
 from engine.progress import Progress
 from engine.rehearsal import Rehearsal
@@ -58,7 +57,7 @@ async def plan(order: Order, out: Path | None, settings: Settings, said: Mapping
         for caution in cautions_of(job):
             screen.result(f"[yellow]caution:[/] {shown(caution)}")
         if out is not None:
-            await _save(out, run, job, journal)
+            await _save(out, run, journal)
             screen.say(f"The rows are saved in {shown(out)}")
         await _forget_the_one_before(outlook, journal)
     return code
@@ -78,7 +77,7 @@ async def _rehearsed(order: Order, rehearsal: Rehearsal, target: str, journal: J
     try:
         async with intake_shown(progress, screen, run.source):
             # Plans before this one have entered nothing: only the real journal, behind the rehearsal, counts.
-            await Intake(run, rehearsal, journal, progress, enter=Enter.AGAIN).freeze_all()
+            await Intake(run, rehearsal, journal, progress, enter=Enter.AGAIN, foreign=rehearsal.foreign).freeze_all()
         await tell_notes(source, screen)
     except BaseException:
         await journal.discard(run)
@@ -95,7 +94,7 @@ async def _forget_the_one_before(outlook: Outlook, journal: Journal) -> None:
 # ---- the rows as files ------------------------------------------------------------------------------------------
 
 
-async def _save(folder: Path, run: Run, job: Job, journal: Journal) -> None:
+async def _save(folder: Path, run: Run, journal: Journal) -> None:
     try:
         await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -103,7 +102,7 @@ async def _save(folder: Path, run: Run, job: Job, journal: Journal) -> None:
     for name, state in (("to-send", State.PENDING), ("skipped", State.SKIPPED)):
         await _write(folder / f"{name}.csv", run, _items(run, state, journal))
     await _write(folder / "refused.csv", run, refused_pages(run, journal))
-    await _write(folder / "look-alikes.csv", run, _look_alikes(run, job, journal))
+    await _write(folder / "look-alikes.csv", run, _look_alikes(run, journal))
 
 
 async def _write(path: Path, run: Run, pages: AsyncIterator[list[list[str]]]) -> None:
@@ -118,6 +117,6 @@ async def _items(run: Run, state: State, journal: Journal) -> AsyncIterator[list
         yield [of_item(item, run) for item in page]
 
 
-async def _look_alikes(run: Run, job: Job, journal: Journal) -> AsyncIterator[list[list[str]]]:
-    async for page in look_alikes(run, job, journal):
-        yield [[*of_item(one.item, run)[:-1], one.text] for one in page]
+async def _look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[list[str]]]:
+    async for page in look_alikes(run, journal):
+        yield [of_item(item, run) for item in page]

@@ -1,6 +1,6 @@
 """What a run will do, shown before anything is sent."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
+from cli.names import PROGRAM
 from cli.report import accountants_list, refused_export
 from cli.screen import Screen
 from cli.sessions import Billing
@@ -50,6 +51,19 @@ class Plan:
     repeated: Sequence[Item]
     shared: Shared
     columns: Assigned
+    look_alikes: Sequence[Reason] = ()
+    """What the billing has already that looks like rows to be sent, by its kind."""
+    first_look_alikes: Sequence[Item] = ()
+
+    @property
+    def look_alike_rows(self) -> int:
+        """Rows to be sent that look as if somebody had entered them already."""
+        return sum(reason.items for reason in self.look_alikes)
+
+    @property
+    def look_alike_sum(self) -> Decimal:
+        """What these add up to."""
+        return sum((reason.amount for reason in self.look_alikes), Decimal(0))
 
     @property
     def to_send(self) -> int:
@@ -83,6 +97,8 @@ async def plan_of(run: Run, job: Job, journal: Journal) -> Plan:
     """What the journal says of a run of `job` whose list is frozen. Raises `InputRefused`."""
     first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
     skipped = await journal.reasons(run, State.SKIPPED)
+    noted = await journal.reasons(run, State.PENDING) if run.approved_at is None else []
+    alike = [reason for reason in noted if reason.kind]
     return Plan(
         run=run,
         totals=await journal.totals(run),
@@ -92,7 +108,24 @@ async def plan_of(run: Run, job: Job, journal: Journal) -> Plan:
         repeated=await _first_duplicates(run, skipped, journal),
         shared=await journal.shared_lanes(run),
         columns=assigned_of(job, run.header),
+        look_alikes=alike,
+        first_look_alikes=await _first_look_alikes(run, journal) if alike else (),
     )
+
+
+async def look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[Item]]:
+    """Page by page, the rows to be sent that look as if somebody had entered them already, each with its message."""
+    async for page in journal.each_page(run, {State.PENDING}):
+        yield [item for item in page if item.message]
+
+
+async def _first_look_alikes(run: Run, journal: Journal) -> list[Item]:
+    found: list[Item] = []
+    async for page in look_alikes(run, journal):
+        found += page
+        if len(found) >= LISTED:
+            break
+    return found[:LISTED]
 
 
 async def tell_notes(source: Source, screen: Screen) -> None:
@@ -140,12 +173,37 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
         table.add_row("refused", Text(rows(totals.refused), "bold red"))
     if plan.shared.lanes:
         table.add_row("note", _shared(plan.shared.lanes))
+    if plan.look_alike_rows:
+        table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
     table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
     dsn = billing.services.database.dsn if billing.services.database else None
     table.add_row("database", shown(dsn) if dsn else "none: all is asked through the API, a call a row")
     table.add_row("journal", f"{shown(journal.path)}, run {run.name}")
     table.add_row("pacing", in_words(policy))
-    return Group(Text(""), table, bad_rows(plan, refused_export(run)))
+    return Group(
+        Text(""), table, look_alike_rows(plan, f"{PROGRAM} plan lists them"), bad_rows(plan, refused_export(run))
+    )
+
+
+def look_alike_line(plan: Plan) -> str:
+    """How many rows look as if somebody had entered them already, and what they add up to."""
+    total = f", {money(plan.look_alike_sum)} in total," if plan.has_amounts else ""
+    verb = "looks" if plan.look_alike_rows == 1 else "look"
+    return f"{rows(plan.look_alike_rows)}{total} {verb} as if entered already"
+
+
+def look_alike_rows(plan: Plan, all_of_them: str) -> RenderableType:
+    """The first of these rows, each with what there is; `all_of_them` says how to see the others."""
+    lines = [
+        Text("? ", "yellow")
+        .append(f"line {item.line}" if item.line else f"row {item.number}", "bold")
+        .append(f" ({plain(item.label, 60)})", "dim")
+        .append(f": {plain(item.message)}")
+        for item in plan.first_look_alikes
+    ]
+    if plan.look_alike_rows > len(lines):
+        lines.append(Text(f"… and {count(plan.look_alike_rows - len(lines))} more; {all_of_them}", "dim"))
+    return Group(*([Text(""), *lines] if lines else []))
 
 
 def columns_line(columns: Assigned) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -23,6 +24,11 @@ EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED, State.A
 """States whose reasons are shown; of what went well that is what a person should know all the same."""
 
 
+TRUSTED: Final = (
+    "the billing was not asked for rows that another copy of this journal may have sent (--trust-journal)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Closing:
     """What a command has to say at its end. `seconds` and `calls` are of this process alone.
@@ -41,6 +47,8 @@ class Closing:
     held: Mapping[str, float] = field(default_factory=dict)
     stopped: str | None = None
     error: str | None = None
+    trusted_journal: bool = False
+    """Whether nothing was looked for that another copy of the journal may have sent."""
 
 
 def closing_object(closing: Closing) -> Mapping[str, object]:
@@ -52,6 +60,7 @@ def closing_object(closing: Closing) -> Mapping[str, object]:
         "calls": closing.calls,
         "seconds": round(closing.seconds, 3),
         "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
+        "trusted_journal": closing.trusted_journal,
         "exit": int(closing.exit),
         "stopped": closing.stopped,
         "error": closing.error,
@@ -99,6 +108,8 @@ async def closing_screen(closing: Closing, run: Run, journal: Journal) -> Render
         parts.append(Text(_pace(closing.calls, closing.seconds), "dim"))
     if any(round(seconds) for seconds in closing.held.values()):
         parts.append(Text(_held(closing.held), "dim"))
+    if closing.trusted_journal:
+        parts.append(Text(TRUSTED, "yellow"))
     parts += [
         reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if closing.totals.count(state)
     ]

@@ -78,14 +78,16 @@ class Going:
     """Takes one run, from wherever it stands, as far as it goes.
 
     `fresh` tells a run that was begun just now: when its rows cannot be read, it is given up, for the same command
-    begins it again. One that is taken up is kept.
+    begins it again. One that is taken up is kept. Its items up to number `known`, by default all that there are, were
+    in the journal before this process.
     """
 
-    def __init__(self, run: Run, job: Job, means: Means, *, fresh: bool) -> None:
+    def __init__(self, run: Run, job: Job, means: Means, *, fresh: bool, known: int | None = None) -> None:
         self._run = run
         self._job = job
         self._means = means
         self._fresh = fresh
+        self._known = 0 if fresh else known
         self._journal = means.journal
         self._screen = means.screen
         self._stop = means.stop
@@ -245,8 +247,17 @@ class Going:
     async def _send(self) -> Sent:
         """Let the pipeline run; a journal that fails stops it, and leaves it resumable."""
         steering, progress = self._steering, self._steering.progress
-        enter = how_often(self._run)
-        pipeline = Pipeline(self._run, self._job, self._journal, steering, gauges=self._gauges, enter=enter)
+        known = await self._journal.last_number(self._run) if self._known is None else self._known
+        pipeline = Pipeline(
+            self._run,
+            self._job,
+            self._journal,
+            steering,
+            gauges=self._gauges,
+            enter=how_often(self._run),
+            known=known,
+            trust_journal=self._means.consent.trust_journal,
+        )
         self._interrupts.in_flight = lambda: progress.counts[State.SENDING]
         error: str | None = None
         with self._interrupts.while_sending():
@@ -290,6 +301,7 @@ class Going:
             held=sent.held,
             stopped=error or stopped or None,
             error=error,
+            trusted_journal=self._means.consent.trust_journal,
         )
         if totals.refused and self._was_streamed:
             # Nobody has seen them: there was no preview.

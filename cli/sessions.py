@@ -20,6 +20,7 @@ from billing.scale import check_scale
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.errors import CommandRefused
+from cli.places import journals_in
 from cli.profiles import profile_of
 from cli.settings import Settings
 from cli.texts import plain
@@ -89,9 +90,11 @@ async def _recording(path: Path | None, settings: Settings) -> AsyncIterator[Lis
 async def open_existing(path: Path) -> AsyncIterator[Journal]:
     """The journal at `path`. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
     if not await anyio.Path(path).exists():
+        others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, path.parent)]
+        there = f"; beside it there are: {', '.join(others)}" if others else ""
         raise CommandRefused(
-            f"there is no journal {path}: nothing was run with it. "
-            "Type the command in the folder of the run, or name its journal with --journal"
+            f"there is no journal {path}: nothing was run with it. Name the billing with --api-url, or the run's "
+            f"journal with --journal{there}"
         )
     async with open_journal(path) as journal:
         yield journal

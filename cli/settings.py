@@ -21,13 +21,12 @@ from cli.names import (
     DATABASE_PASSWORD,
     DATABASE_USER,
     FILE,
-    JOURNAL,
     JOURNAL_FILE,
     TIMEOUT,
     USER,
 )
 from cli.options import Flags
-from cli.places import state_folder
+from cli.places import default_journal, state_folder
 from cli.texts import plain
 
 Value_co = TypeVar("Value_co", covariant=True)
@@ -158,8 +157,9 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     found, text = _read(path, required=flags.config is not None)
     choose = _Chooser(environment, path, text)
     database = choose("--database", flags.database, DATABASE, "database.address", found.database.address, "")
+    api_url = choose("--api-url", flags.api_url, API_URL, "api.url", found.api.url, "")
     return Settings(
-        api_url=_none_if_empty(choose("--api-url", flags.api_url, API_URL, "api.url", found.api.url, "")),
+        api_url=_none_if_empty(api_url),
         form=choose.of_file("api.form", found.api.form),
         headers=choose.of_file("api.headers", found.api.headers),
         database=_none_if_empty(_beside(database, path)),
@@ -182,7 +182,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
             found.database.charset,
             CHARSET,
         ),
-        journal=_journal(choose, flags, found, path, folder),
+        journal=_journal(choose, flags, found, path, folder, api_url.value),
         timeout=_timeout(choose, flags, found),
         file=path if text else None,
         state=state_folder(environment),
@@ -278,9 +278,12 @@ class _Chooser:
         return f"{self.path.name}, line {number}" if number else self.path.name
 
 
-def _journal(choose: _Chooser, flags: Flags, found: _File, path: Path, folder: Path) -> Setting[Path]:
+def _journal(choose: _Chooser, flags: Flags, found: _File, path: Path, folder: Path, api_url: str) -> Setting[Path]:
     given = None if flags.journal is None else str(flags.journal)
-    chosen = choose("--journal", given, JOURNAL_FILE, "journal", found.journal, JOURNAL)
+    chosen = choose("--journal", given, JOURNAL_FILE, "journal", found.journal, "")
+    if not chosen.value:
+        place = default_journal(choose.environment, folder, api_url)
+        return Setting(place.path, place.origin)
     # What the file names is sought beside the file, wherever the command is typed.
     beside = path.parent if chosen.of_file else folder
     return Setting(beside / Path(chosen.value).expanduser(), chosen.origin)

@@ -1,6 +1,6 @@
 """The intake: from the source's rows to the frozen list, a page a commit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol
@@ -13,7 +13,8 @@ from checkpoints.journal import Journal, Judge
 from checkpoints.records import NewItem, Page, Refusal, Run, Twin
 from checkpoints.states import OPEN, State
 from engine.errors import InputRefused
-from engine.job import Prepared, Row, RowPage, Source
+from engine.foreign_entries import ForeignEntries
+from engine.job import Entries, Prepared, Row, RowPage, Source
 from engine.progress import Progress
 from engine.sources.original import STANDARD_INPUT
 
@@ -64,21 +65,37 @@ class Supplier(Protocol):
         """Turn rows into items and refusals. Raises `LookUpFailed`."""
         ...
 
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """By the item's key, what the billing has of the same entry. Raises `LookUpFailed`."""
+        ...
+
 
 class Intake:
     """Freezes the rest of a run's rows, from where its last frozen page ended.
+
+    `foreign` judges what the billing has of them that no run of the journal has entered; by default the journal is
+    the one that the rows are frozen into.
 
     Raises `InputRefused` when the input as a whole cannot be taken or is no longer the one that the run began with.
     """
 
     def __init__(
-        self, run: Run, job: Supplier, journal: Journal, progress: Progress, *, enter: Enter = Enter.ONCE
+        self,
+        run: Run,
+        job: Supplier,
+        journal: Journal,
+        progress: Progress,
+        *,
+        enter: Enter = Enter.ONCE,
+        foreign: ForeignEntries | None = None,
     ) -> None:
         self._run = run
         self._job = job
         self._journal = journal
         self._progress = progress
         self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
+        again = job.repeatable or enter is Enter.AGAIN
+        self._foreign = foreign or ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
 
     async def freeze_all(self, listener: Listener | None = None) -> None:
         """Read, prepare and freeze page after page; tell `listener` of each."""
@@ -98,10 +115,11 @@ class Intake:
 
     async def _freeze(self, page: RowPage) -> None:
         prepared = await self._job.prepare(page.rows)
-        refusals = (*page.refusals, *prepared.refusals)
+        sifted = Prepared.of(await self._foreign.judge(prepared.items))
+        refusals = (*page.refusals, *prepared.refusals, *sifted.refusals)
         # What is handed to the journal is written, cancelled or not: it has to be counted too.
         with anyio.CancelScope(shield=True):
-            judged = await self._journal.freeze(self._run, Page(prepared.items, refusals, page.cursor), self._judge)
+            judged = await self._journal.freeze(self._run, Page(sifted.items, refusals, page.cursor), self._judge)
             items = [entry for entry in judged if isinstance(entry, NewItem)]
             skipped = sum(item.skip_reason is not None for item in items)
             self._progress.frozen(len(items) - skipped, skipped, len(judged) - len(items) + len(refusals))

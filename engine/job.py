@@ -115,6 +115,28 @@ Sighting = Found | Different | Absent | CannotLook
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """An entry of the billing that bears the mark of a run and a number in it; `text` says what it is."""
+
+    run: str
+    number: int
+    text: str
+    amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What the billing has already of the entry that a row asks for.
+
+    `marked` were entered by runs, of whichever journal; `unmarked` says in a sentence which equal ones bear no mark,
+    made by hand or by another program, "" where there are none.
+    """
+
+    marked: tuple[Marked, ...] = ()
+    unmarked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What the billing says of an item now. `difference` is None when it is as wanted."""
 
@@ -166,10 +188,10 @@ class Job(Protocol):
         """What the billing now says of `items`, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
         ...
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
-        """What is there already that looks like the same entry, by the item's key; nothing for one that is new.
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """What is there already of the same entries, by the item's key; nothing for one that is new.
 
-        Made by hand, or by another program. Raises `LookUpFailed`.
+        Raises `LookUpFailed`.
         """
         ...
 
@@ -197,6 +219,32 @@ class Doubting(Protocol):
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
         """Report the item_ids of such items, in the event loop, for as long as the context lasts."""
+        ...
+
+
+class LookedFor(Enum):
+    """When the effect of an item is looked for before its call, in case that the journal does not know of it."""
+
+    NEVER = auto()
+    """It cannot be told from others, or does no harm twice."""
+    WHEN_TAKEN_UP = auto()
+    """It can be told, but not for certain, or at a price: only where another copy of the journal may have sent it."""
+    ALWAYS = auto()
+    """It bears a mark of its own."""
+
+
+@runtime_checkable
+class Recognising(Protocol):
+    """A `Job` whose `look_up` tells before a call whether its effect is there already."""
+
+    @property
+    def looked_for(self) -> LookedFor:
+        """When it is asked."""
+        ...
+
+    @property
+    def looks_together(self) -> bool:
+        """Whether many items are looked for as fast as one."""
         ...
 
 

@@ -11,7 +11,7 @@ not recorded: at most twice the window of calls in flight and one group. A windo
 until what was claimed for it has gone out; one that follows the billing has sixteen rows ready, however small it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import anyio
@@ -42,6 +42,7 @@ from engine.spending import Spending
 from engine.steering import Steering
 from engine.stop import StopKind
 from engine.throttle import Gauge, Throttle
+from engine.witness import Witness
 
 log = structlog.get_logger(__name__)
 
@@ -50,10 +51,11 @@ class Pipeline:
     """Takes an approved run from wherever it stands to its end, or to a stop that leaves it resumable.
 
     The caller has taken the run up: `run` is of our epoch. `gauges` are read beside it and hold it; `enter` may let
-    rows in that an earlier run has entered. Times are the event loop's.
+    rows in that an earlier run has entered. Items up to number `known` were in the journal before this process;
+    `trust_journal` has nothing looked for that the journal does not know. Times are the event loop's.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a thing each
         self,
         run: Run,
         job: Job,
@@ -62,6 +64,8 @@ class Pipeline:
         *,
         gauges: Sequence[Gauge] = (),
         enter: Enter = Enter.ONCE,
+        known: int = 0,
+        trust_journal: bool = False,
     ) -> None:
         self._run = run
         self._job = job
@@ -75,6 +79,7 @@ class Pipeline:
         self._keeping = Keeping(run, job, journal)
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
+        self._witness = Witness(run, job, journal, policy, self._progress, stop, known=known, trusted=trust_journal)
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)
         retries = RetryBudget(policy.retry_share, policy.retry_floor)
@@ -89,6 +94,7 @@ class Pipeline:
         self._gate = Gate(steering, self._breaker, self._throttle)
         self._claims = Claims(lambda: self._gate.ahead)
         self._claiming = False
+        self._taken_in = anyio.Event()
         self._looking = anyio.CancelScope()
         self._workers = 0
         self._under_way = 0
@@ -108,6 +114,8 @@ class Pipeline:
         """
         await self._journal.doubt(self._run)
         is_frozen = self._run.frozen_at is not None
+        if is_frozen:
+            self._taken_in.set()
         self._progress.take_up(await self._journal.totals(self._run), intake_ended=is_frozen)
         try:
             with self._hearing_doubts():
@@ -126,6 +134,7 @@ class Pipeline:
 
     async def _alternate(self, tasks: TaskGroup) -> None:
         """Settle what is unknown, send what is pending, and again while sending has left something unknown."""
+        await self._take_up()
         canary = self._aftermath.canary = await canary_of(self._run, self._journal, wanted=self._policy.canary)
         while not self._stop.requested:
             try:
@@ -149,12 +158,23 @@ class Pipeline:
                 f"`carbon-migrate resume {self._run.name}` tries again, in the order of the list",
             )
 
+    async def _take_up(self) -> None:
+        """Look for what another copy of the journal may have sent, once the whole list is there."""
+        if not self._witness.wants_whole_list:
+            return
+        await self._taken_in.wait()
+        try:
+            await self._once_the_billing_answers(self._witness.take_up)
+        except EngineError as error:
+            self._stop.request(StopKind.SYSTEM, f"whether rows are in the billing already cannot be seen: {error}")
+
     async def _send_pending(self, tasks: TaskGroup) -> int:
         """One pass over the list; returns how many items were claimed, once each of them has its outcome."""
         sent = 0
         while group := await self._backlog.take(await self._room()):
             while affordable := await self._affordable(group):
                 claimed, group = await self._keeping.ahead(group[:affordable]), group[affordable:]
+                await self._witness.ahead(claimed)
                 # Before the claim, or a limit that is lowered meanwhile would let them go.
                 self._spending.sent(claimed)
                 self._claiming = True
@@ -178,6 +198,7 @@ class Pipeline:
             await self._intake.freeze_all(self._backlog)
         except EngineError as error:
             self._stop.request(StopKind.SYSTEM, f"the rows could not be read to their end: {error}")
+        self._taken_in.set()
 
     async def _work(self) -> None:
         """One call at a time, for ever."""
@@ -195,11 +216,20 @@ class Pipeline:
             self._land(Landed(item, outcome, blameless=not says_something))
 
     async def _call(self, item: Item) -> tuple[Item, Evidence]:
-        """Send the item as it is kept in the end; what it would overwrite was seen, and the run is ours."""
+        """Send the item as it is kept in the end, unless it is in the billing already.
+
+        It must have been seen what it would overwrite, and that it is not there; and the run must be ours.
+        """
         try:
             item = await self._keeping.at_call(item)
         except LookUpFailed as error:
             return item, NotSent(f"what this would overwrite cannot be read: {error}")
+        try:
+            seen = await self._witness.at_call(item)
+        except LookUpFailed as error:
+            return item, NotSent(f"whether it is in the billing already cannot be seen: {error}")
+        if seen is not None:
+            return item, seen
         await self._ownership.confirm()
         return item, await self._job.send(self._run, item)
 
@@ -234,6 +264,7 @@ class Pipeline:
         """When a stop is asked for, let nobody wait for work that will not come."""
         await self._stop.wait()
         log.info("stopping", why=self._stop.reason, in_flight=self._under_way)
+        self._taken_in.set()
         self._backlog.close()
         self._progress.holds.release()
         self._looking.cancel()
@@ -254,10 +285,14 @@ class Pipeline:
         """
         if self._progress.counts[State.UNKNOWN]:
             self._spending.forget()
+        await self._once_the_billing_answers(self._reconciler.settle)
+
+    async def _once_the_billing_answers(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Look, again and again while nobody answers; a stop breaks it off."""
         while not self._stop.requested:
             try:
                 with anyio.CancelScope() as self._looking:
-                    await self._reconciler.settle()
+                    await look()
             except LookUpDelayed as error:
                 self._breaker.look_up_failed(str(error))
                 await self._breaker.let_through()

@@ -1,12 +1,13 @@
 """A run that is only rehearsed: its rows are prepared and judged as those of a real one, and none is ever sent."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from checkpoints.earlier import Earlier
-from checkpoints.records import NewItem, Refusal, Twin
+from checkpoints.records import NewItem, Twin
+from engine.foreign_entries import ForeignEntries
 from engine.intake import Enter, against_earlier
-from engine.job import Job, Prepared, Row, Source
+from engine.job import Entries, Job, Prepared, Row, Source
 
 
 class Rehearsal:
@@ -38,5 +39,14 @@ class Rehearsal:
         for twin in found:
             twins[twin.key].append(twin)
         judged = [against_earlier(item, twins[item.key], self._target, self._enter) for item in prepared.items]
-        refused = tuple(one for one in judged if isinstance(one, Refusal))
-        return Prepared(tuple(one for one in judged if isinstance(one, NewItem)), (*prepared.refusals, *refused))
+        sifted = Prepared.of(judged)
+        return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """What the billing has of them. Raises `LookUpFailed`."""
+        return await self._job.find_entries(items)
+
+    @property
+    def foreign(self) -> ForeignEntries:
+        """What judges them by what the real journal knows."""
+        return ForeignEntries(self._job, self._earlier.known_marks, self._target, again=self._enter is Enter.AGAIN)

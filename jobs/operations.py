@@ -13,6 +13,7 @@ from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.operations import Operation, of_abonents
 from billing.operations import newest as newest_in_database
+from engine.job import Entries, Marked
 from jobs import marks
 from jobs.abonents import flag
 from jobs.services import Services, told_to_engine
@@ -58,8 +59,8 @@ async def of_type(services: Services, ids: Collection[int], op_type: int) -> Map
     return by_abonent
 
 
-async def resembling(services: Services, wanted: Mapping[str, Sum]) -> dict[str, str]:
-    """By key, the operations of the same type and sum that were entered without a mark of ours, as a sentence.
+async def find_entries(services: Services, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
+    """By key, the operations of the same type that bear a mark, and those of the same sum that bear none.
 
     What was reversed does not count. Raises `LookUpFailed`.
     """
@@ -67,8 +68,8 @@ async def resembling(services: Services, wanted: Mapping[str, Sum]) -> dict[str,
     for one in wanted.values():
         by_type[one.op_type].add(one.abonent_id)
     there = {op_type: await of_type(services, ids, op_type) for op_type, ids in by_type.items()}
-    found = {key: _alike(one, there[one.op_type].get(one.abonent_id, ())) for key, one in wanted.items()}
-    return {key: some_of(alike) for key, alike in found.items() if alike}
+    found = {key: _entries(one, there[one.op_type].get(one.abonent_id, ())) for key, one in wanted.items()}
+    return {key: entries for key, entries in found.items() if entries != Entries()}
 
 
 def some_of(named: Sequence[str]) -> str:
@@ -98,12 +99,15 @@ async def balances(services: Services, ids: Collection[int]) -> Mapping[int, Dec
     return {one.abonent_id: one.balance for one in found}
 
 
-def _alike(wanted: Sum, there: Iterable[Operation]) -> list[str]:
-    return [
-        f"operation {one.op_id} of {two_decimals(one.op_summa)}, {one.day}"
-        for one in there
-        if one.op_summa == wanted.amount and not one.storno and marks.find(one.descr) is None
-    ]
+def _entries(wanted: Sum, there: Iterable[Operation]) -> Entries:
+    standing = [(one, marks.find(one.descr)) for one in there if not one.storno]
+    marked = tuple(Marked(*mark, _described(one), one.op_summa) for one, mark in standing if mark is not None)
+    alike = [_described(one) for one, mark in standing if mark is None and one.op_summa == wanted.amount]
+    return Entries(marked, some_of(alike) if alike else "")
+
+
+def _described(one: Operation) -> str:
+    return f"operation {one.op_id} of {two_decimals(one.op_summa)}, {one.day}"
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:

@@ -15,7 +15,8 @@ import msgspec
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused
-from engine.job import Job, Prepared, Row, RowPage
+from engine.foreign_entries import Finder
+from engine.job import Entries, Job, Prepared, Row, RowPage
 from jobs.catalogue import kind_of
 from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
 from jobs.inputs import own_parameters
@@ -87,9 +88,19 @@ class FromRun:
         anew = await self._journal.entered_anew([one.item_id for one in taken])
         return replace(prepared, items=tuple(_unless_anew(item, anew) for item in prepared.items))
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
-        """Nothing: what has been changed since is told by the plan itself."""
-        return {}
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """Entries of the same sum that bear a mark: another copy of the journal may have taken the run back already.
+
+        What else has been changed since is told by the plan itself. Raises `LookUpFailed`.
+        """
+        if not isinstance(self._reversal, Finder):
+            return {}
+        found = await self._reversal.find_entries(items)
+        amounts = {item.key: item.amount for item in items}
+        return {
+            key: Entries(tuple(one for one in entries.marked if one.amount == amounts[key]))
+            for key, entries in found.items()
+        }
 
     async def _beside_mates(self, taken: Sequence[Taken]) -> list[Taken]:
         """The items, each with what there was before the run: what one has found may be what another had set."""

@@ -11,10 +11,22 @@ from billing.database_errors import NotASelect
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
-from engine.job import AskMates, CannotLook, Job, Keeps, Prepared, Reading, Row, Sighting, Source
+from engine.job import (
+    AskMates,
+    CannotLook,
+    Entries,
+    Job,
+    Keeps,
+    LookedFor,
+    Prepared,
+    Reading,
+    Row,
+    Sighting,
+    Source,
+)
 from jobs.binding import Binding, Headed
 from jobs.columns import Assigned
-from jobs.effects.effect import Effect, Keeping, Planned, WayBack
+from jobs.effects.effect import Effect, Keeping, Planned, Recognising, WayBack
 from jobs.hiding import guarded
 from jobs.inputs import Input, open_rows
 from jobs.kept import Mate, found_own
@@ -36,8 +48,8 @@ class Intended(Protocol):
         """Rows to items and refusals. Raises `LookUpFailed`."""
         ...
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
-        """By key, what is there already that looks like the same entry. Raises `LookUpFailed`."""
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """By key, what is there already of the same entry. Raises `LookUpFailed`."""
         ...
 
 
@@ -54,6 +66,8 @@ class Work:
         self._intended = intended
         self._effect = effect
         self._keeping = effect if isinstance(effect, Keeping) else None
+        self.looked_for = effect.looked_for if isinstance(effect, Recognising) else LookedFor.NEVER
+        self.looks_together = services.database is not None
 
     @property
     def source(self) -> Source:
@@ -64,9 +78,9 @@ class Work:
         """Rows to items and refusals. Raises `LookUpFailed`."""
         return await self._intended.prepare(rows)
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
-        """By key, what is there already that looks like the same entry. Raises `LookUpFailed`."""
-        return await self._intended.resembling(items)
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """By key, what is there already of the same entry. Raises `LookUpFailed`."""
+        return await self._intended.find_entries(items)
 
     def assigned(self, header: tuple[str, ...]) -> Assigned:
         """Which columns of a header are taken for what; nothing where rows are no input. Raises `InputRefused`."""
@@ -194,9 +208,9 @@ class FromInput:
         items = tuple(replace(item, key=self._kind.key(item.key)) for item in planned.items)
         return Prepared(items, _in_order((*refused, *planned.refusals)))
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """What the effect knows of. Raises `LookUpFailed`."""
-        return await self._effect.resembling(items)
+        return await self._effect.find_entries(items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from billing.exchange import Answered
 from billing.statements import Statement
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting
 from jobs.binding import ABONENT, Bound
 from jobs.effects.effect import NoWayBack, WayBack
 from jobs.effects.owners import amount_fault
@@ -62,6 +62,11 @@ class AnyCall:
         self._look_up = Statement("look-up", knowledge.look_up) if knowledge.look_up else None
 
     @property
+    def looked_for(self) -> LookedFor:
+        """Where a run is taken up, if a select tells."""
+        return LookedFor.WHEN_TAKEN_UP if self._look_up and not self.repeatable else LookedFor.NEVER
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The placeholders of the chain."""
         return self._template.names
@@ -77,7 +82,7 @@ class AnyCall:
         """Rows to items; nothing is asked for."""
         return Prepared.of([self._entry(one) for one in bound])
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: nobody knows what to look for."""
         return {}
 

@@ -20,7 +20,18 @@ from billing.things import Thing, plain
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
-from engine.job import Absent, Different, Found, Keeps, Prepared, Reading, Sighting
+from engine.job import (
+    Absent,
+    Different,
+    Entries,
+    Found,
+    Keeps,
+    LookedFor,
+    Marked,
+    Prepared,
+    Reading,
+    Sighting,
+)
 from jobs import marks
 from jobs.binding import Bound
 from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference, fields_of, room_for_text
@@ -29,7 +40,7 @@ from jobs.effects.owners import amount_fault, owned
 from jobs.evidence import evidence_of, is_of_another, says
 from jobs.kept import kept_anew, note_of, with_note
 from jobs.keys import joined
-from jobs.operations import Sum, balances, resembling, some_of, two_decimals
+from jobs.operations import Sum, balances, find_entries, some_of, two_decimals
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
 from jobs.recognition import NAMELESS, Names, Recognition
 from jobs.services import Services
@@ -101,15 +112,15 @@ class Creations:
         unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
         return Prepared.of([*entries, *unowned, *unreadable])
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
-        """Entries of the same kind on the same subscribers that bear no mark of ours. Raises `LookUpFailed`.
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """Entries of the same kind on the same subscribers. Raises `LookUpFailed`.
 
-        An operation of the same type and sum, unless it was reversed; a connected service of the same id.
+        Operations of the same type, unless they were reversed; connected services of the same id.
         """
         payloads = {item.key: unpacked(item.payload) for item in items}
         if self._template.model == "FinanceOperations":
             sums = {key: _sum_of(payload) for key, payload in payloads.items()}
-            return await resembling(self._services, sums)
+            return await find_entries(self._services, sums)
         if self._template.model == "UsersUsluga":
             return await self._same_services(payloads)
         return {}
@@ -123,6 +134,11 @@ class Creations:
         exchange = await self._services.client.send(self._call(payload, run.name, item.number), row=row)
         evidence = self._evidence(exchange, payload, (run.name, item.number), row)
         return with_note(evidence, payload) if isinstance(evidence, Accepted) else evidence
+
+    @property
+    def looked_for(self) -> LookedFor:
+        """Before each call where the mark tells; equal fields may be somebody else's."""
+        return LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
 
     @property
     def keeps(self) -> Keeps:
@@ -243,19 +259,21 @@ class Creations:
             wanted=None if self._kind.comment else self._kind.sent(payload.wanted),
         )
 
-    async def _same_services(self, payloads: Mapping[str, Payload]) -> dict[str, str]:
+    async def _same_services(self, payloads: Mapping[str, Payload]) -> dict[str, Entries]:
         keys = [{**payload.key, "usluga_id": str(payload.wanted["usluga_id"])} for payload in payloads.values()]
         found = await find(self._services, "UsersUsluga", keys, self._kind.fields(("usluga_id",)))
-        said: dict[str, str] = {}
+        entries: dict[str, Entries] = {}
         for key, things in zip(payloads, found, strict=True):
-            alike = [
-                self._kind.described(thing, ("usluga_id",))
+            told = [
+                (marks.find(thing.values.get("comment") or ""), self._kind.described(thing, ("usluga_id",)))
                 for thing in things
-                if self._kind.counts(thing) and marks.find(thing.values.get("comment") or "") is None
+                if self._kind.counts(thing)
             ]
-            if alike:
-                said[key] = some_of(alike)
-        return said
+            marked = tuple(Marked(*mark, text) for mark, text in told if mark is not None)
+            alike = [text for mark, text in told if mark is None]
+            if told:
+                entries[key] = Entries(marked, some_of(alike) if alike else "")
+        return entries
 
 
 def is_creation(template: Template) -> bool:

@@ -16,7 +16,7 @@ from billing.exchange import Answered, Exchange, Refused
 from billing.things import MODELS, Key, Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting
 from jobs.abonents import flag
 from jobs.binding import Bound
 from jobs.creatables import CREATABLES, difference
@@ -75,7 +75,7 @@ class Deletions:
             ]
         )
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: what is gone already is skipped."""
         return {}
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence
-from engine.job import CannotLook, Keeps, Prepared, Reading, Sighting
+from engine.job import CannotLook, Entries, Keeps, LookedFor, Prepared, Reading, Sighting
 from jobs.binding import Bound
 from jobs.payloads import Payload
 
@@ -84,6 +84,16 @@ class Keeping(Protocol):
         ...
 
 
+@runtime_checkable
+class Recognising(Protocol):
+    """An effect whose `look_up` tells before the call whether it is there already."""
+
+    @property
+    def looked_for(self) -> LookedFor:
+        """When it is asked."""
+        ...
+
+
 class Planned(Effect, Protocol):
     """An effect that rows of an input are turned into."""
 
@@ -101,8 +111,8 @@ class Planned(Effect, Protocol):
         """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
         ...
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
-        """By key, what is there already that looks like the same entry made by hand. Raises `LookUpFailed`."""
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """By key, what is there already of the same entry, with a mark or without one. Raises `LookUpFailed`."""
         ...
 
 

@@ -17,7 +17,7 @@ from billing.exchange import Answered, Exchange, readable
 from billing.things import ADDRESSES, MODELS, Key, Thing, Values, known_to_database, plain, same_value, same_values
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting
 from jobs.binding import Bound
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.entries import replaced_in_run
@@ -87,7 +87,7 @@ class Fields:
                 good.append(one)
         return good, bad
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: a field that is as wanted is skipped."""
         return {}
 

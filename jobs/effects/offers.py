@@ -14,7 +14,7 @@ from billing.exchange import Answered
 from billing.things import Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Prepared, Reading, Sighting
+from engine.job import Entries, Prepared, Reading, Sighting
 from jobs.answers import Flat, flat, packed
 from jobs.binding import ABONENT, Bound
 from jobs.effects.effect import WayBack
@@ -63,9 +63,9 @@ class Offers:
         entries = [_entry(*one) for one in zip(bound, plain, found, strict=True)]
         return Prepared.of(entries)
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Nothing."""
-        return await self._reading.resembling(items)
+        return await self._reading.find_entries(items)
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Open the session and ask. The second request is not made where the first was not answered."""

@@ -18,7 +18,7 @@ from billing.exchange import Answered
 from billing.things import Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
-from engine.job import Absent, CannotLook, Prepared, Sighting
+from engine.job import Absent, CannotLook, Entries, Prepared, Sighting
 from jobs.binding import USER, Bound
 from jobs.effects.calls import AnyCall, Knowledge
 from jobs.effects.effect import NoWayBack, WayBack
@@ -67,7 +67,7 @@ class GivenPasswords:
         """Rows to items, each with a token in the place of the password. Raises `LookUpFailed`."""
         return await _planned(self._services, bound, self._steps)
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: nothing is entered."""
         return {}
 
@@ -133,7 +133,7 @@ class MadeUpPasswords:
         """Rows to items. Raises `LookUpFailed`."""
         return await _planned(self._services, bound, lambda one: _clearing(int(one.values[USER])).steps)
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: nothing is entered."""
         return {}
 

@@ -21,7 +21,7 @@ from billing.operations import RECEIPT
 from billing.things import Thing, plain
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting
 from jobs.abonents import flag
 from jobs.binding import Bound
 from jobs.effects import reversals
@@ -29,7 +29,7 @@ from jobs.effects.effect import WayBack
 from jobs.effects.entries import FIELDS, LAST, MODEL, SUM_IN, listed, since
 from jobs.evidence import evidence_of
 from jobs.keys import joined
-from jobs.operations import Sum, newest, resembling, two_decimals
+from jobs.operations import Sum, find_entries, newest, two_decimals
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
 from jobs.services import Services
 from jobs.templates import parse
@@ -53,6 +53,7 @@ class Payments:
     """A `Planned` effect; `recognise` is `ask` or `sum`."""
 
     repeatable = False
+    looked_for = LookedFor.WHEN_TAKEN_UP
     cautions = (TOLD_APART,)
 
     def __init__(self, services: Services, recognise: str = ASK) -> None:
@@ -70,12 +71,11 @@ class Payments:
         last = await newest(self._services, [abonent.id for _, abonent in whose])
         return Prepared(tuple(_item(one, abonent, last[abonent.id]) for one, abonent in whose), ())
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
-        """Receipts of the same sum that bear no mark of ours. Raises `LookUpFailed`."""
-        return await resembling(
-            self._services,
-            {item.key: Sum(unpacked(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items},
-        )
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """Receipts of the same sum that bear no mark: a payment bears none itself. Raises `LookUpFailed`."""
+        sums = {item.key: Sum(unpacked(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items}
+        found = await find_entries(self._services, sums)
+        return {key: Entries(unmarked=entries.unmarked) for key, entries in found.items() if entries.unmarked}
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Enter the payment."""

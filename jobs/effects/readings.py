@@ -10,7 +10,7 @@ from billing.calls import Call, describe
 from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, Prepared, Reading, Sighting
+from engine.job import Absent, Entries, Prepared, Reading, Sighting
 from jobs.answers import flat, only, packed
 from jobs.binding import ABONENT, USER, Bound
 from jobs.effects.effect import NoWayBack, WayBack
@@ -47,7 +47,7 @@ class Readings:
         """Rows to items; nothing is asked for."""
         return Prepared(tuple(self._item(one) for one in bound), ())
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:  # noqa: ARG002 - the door
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: nothing is entered."""
         return {}
 

@@ -12,7 +12,7 @@ from billing.money import wire
 from billing.things import Thing
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence, Lost
-from engine.job import Absent, CannotLook, Found, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Found, LookedFor, Prepared, Reading, Sighting
 from jobs.abonents import flag
 from jobs.creatables import BALANCE
 from jobs.effects.effect import NoWayBack, Taken, WayBack
@@ -28,6 +28,7 @@ class Stornos:
     """A `Reversal`: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
 
     repeatable = False
+    looked_for = LookedFor.WHEN_TAKEN_UP
 
     def __init__(self, services: Services, method: str) -> None:
         self._services = services

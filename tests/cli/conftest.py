@@ -226,9 +226,10 @@ class Balances:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without settings of ours or of colours."""
+    """The environment without settings of ours or of colours, but for a journal in the working folder."""
     ours = ("CARBON_MIGRATE_", "FORCE_COLOR", "NO_COLOR", "TTY_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return clean | {"CARBON_MIGRATE_JOURNAL": "carbon-migrate.journal"}
 
 
 @pytest.fixture
@@ -256,6 +257,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "carbon-migrate.journal")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 

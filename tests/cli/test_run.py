@@ -29,6 +29,7 @@ async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place
         "amounts": {"accepted": f"{balances.sum:.2f}"},
         "calls": 200,
         "held": {},
+        "trusted_journal": False,
         "exit": 0,
         "stopped": None,
         "refused": 0,
@@ -86,11 +87,23 @@ async def test_the_same_billing_under_another_name_is_asked_about(place: Place) 
     for command in (("plan", *arguments), ("run", *arguments, "--yes")):
         ended = await place.cli(*command, may_end_with=(1, 2))
         told = f"{ended.words} {' '.join(ended.out.split())}"
-        assert f"run {run} has this row at {place.billing.url}, and this one is for {by_name}" in told
-        assert f"give --api-url {place.billing.url}" in told
+        assert f"run {run} has entered it by the address {place.billing.url}" in told
+        assert f"--api-url {place.billing.url} goes on there" in told
+    # The marks prove that it is none, whatever the operator believes.
+    await place.cli("run", *arguments, "--yes", "--another-billing", may_end_with=(2,))
     assert (await place.found()).rows == 2
-    ended = await place.cli("run", *arguments, "--yes", "--another-billing", "--json")
-    assert ended.closing["states"] == {"accepted": 2}
+
+
+async def test_where_nothing_is_marked_the_operator_is_asked_which_billing_it_is(place: Place) -> None:
+    place.write("contract_number;amount\n00003;5\n")
+    by_name = place.billing.url.replace("127.0.0.1", "localhost")
+    run = (await place.cli("run", "payment", "balances.csv", "--yes", "--json")).closing["run"]
+    arguments = ("run", "payment", "balances.csv", "--yes", "--api-url", by_name)
+    ended = await place.cli(*arguments, may_end_with=(2,))
+    assert f"run {run} has this row at {place.billing.url}, and this one is for {by_name}" in ended.words
+    assert f"give --api-url {place.billing.url}" in ended.words
+    ended = await place.cli(*arguments, "--another-billing", "--json")
+    assert ended.closing["states"] == {"accepted": 1}
 
 
 async def test_a_name_that_looks_like_markup_is_shown_as_it_is(place: Place) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from cli.errors import SettingsRefused
 from cli.options import Flags
-from cli.settings import load
+from cli.settings import Setting, load
 
 TOML = """\
 journal = "loads.journal"
@@ -56,11 +56,10 @@ def test_each_variable_sets_what_it_names(name: str, variable: str, tmp_path: Pa
 
 
 def test_without_anything_there_are_defaults_and_no_billing(tmp_path: Path) -> None:
-    settings = load(Flags(), {"CARBON_MIGRATE_API_URL": ""}, tmp_path)
+    settings = load(Flags(), {"CARBON_MIGRATE_API_URL": "", "XDG_STATE_HOME": str(tmp_path / "state")}, tmp_path)
     assert settings.api_url.value is None
     assert settings.dsn is None
-    assert settings.journal.value == tmp_path / "carbon-migrate.journal"
-    assert settings.journal.origin == "built in"
+    assert settings.journal.value == tmp_path / "state" / "carbon-migrate" / "carbon-migrate.journal"
     with pytest.raises(SettingsRefused, match=r"--api-url(.|\n)*CARBON_MIGRATE_API_URL(.|\n)*\[api\]"):
         _ = settings.target
 
@@ -151,3 +150,50 @@ def test_a_silence_that_is_none_is_refused_with_its_line(seconds: str, tmp_path:
     written(tmp_path, f"[api]\ntimeout = {seconds}\n")
     with pytest.raises(SettingsRefused, match=r"line 2: api\.timeout: .* are not seconds above 0"):
         load(Flags(), {}, tmp_path)
+
+
+# ---- where the journal lies when nobody says -------------------------------------------------------------------
+
+URL = "http://169.254.80.82:8082"
+
+
+def of_url(tmp_path: Path, folder: str = "here", url: str = URL) -> Setting[Path]:
+    (tmp_path / folder).mkdir(exist_ok=True)
+    environment = {"CARBON_MIGRATE_API_URL": url, "XDG_STATE_HOME": str(tmp_path / "state")}
+    return load(Flags(), environment, tmp_path / folder).journal
+
+
+def test_the_journal_belongs_to_the_billing_wherever_the_command_is_typed(tmp_path: Path) -> None:
+    expected = tmp_path / "state" / "carbon-migrate" / "169.254.80.82-8082.journal"
+    assert of_url(tmp_path).value == of_url(tmp_path, "there").value == expected
+    assert of_url(tmp_path, url=f"{URL}/").value == expected, "one address in two spellings"
+    assert of_url(tmp_path, url="http://169.254.80.82:8083").value != expected
+    assert of_url(tmp_path, url=f"{URL}/billing").value != expected
+
+
+def test_a_journal_of_the_working_folder_is_used_and_named(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    there = tmp_path / "old" / "carbon-migrate.journal"
+    there.touch()
+    setting = of_url(tmp_path, "old")
+    assert (setting.value, setting.origin) == (there, "found in the working folder")
+
+
+def test_without_an_address_it_is_the_only_one_that_there_is(tmp_path: Path) -> None:
+    state = tmp_path / "state" / "carbon-migrate"
+    state.mkdir(parents=True)
+    (state / "one-8082.journal").touch()
+    (state / "one-8082.journal.log").touch()
+    (state / "one-8082.journal-plans").touch()
+    assert of_url(tmp_path, url="").value == state / "one-8082.journal"
+    (state / "two-8082.journal").touch()
+    assert not of_url(tmp_path, url="").value.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1]:8082/..%2f..", "nonsense", "http://h:99999", "http://ы:1/а б", "/../../x"]
+)
+def test_whatever_the_address_is_the_journal_is_one_file_of_the_folder(tmp_path: Path, url: str) -> None:
+    journal = of_url(tmp_path, url=url).value
+    assert journal.parent == tmp_path / "state" / "carbon-migrate"
+    assert journal.name.removesuffix(".journal").strip(".-")

@@ -17,7 +17,7 @@ from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Tot
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, AskMates, CannotLook, Found, Keeps, Prepared, Reading, Row, RowPage, Sighting
+from engine.job import Absent, AskMates, CannotLook, Entries, Found, Keeps, Prepared, Reading, Row, RowPage, Sighting
 from engine.settings import changed
 from engine.steering import Steering
 
@@ -149,7 +149,7 @@ class FakeJob:
         self.look_up_error: LookUpFailed | None = None
         self.undrained_for: deque[str] = deque()
         self.readings: dict[str, Reading | CannotLook | None] = {}
-        self.look_alikes: dict[str, str] = {}
+        self.entries: dict[str, Entries] = {}
         self.probes = 0
         self.probe_errors: deque[LookUpFailed] = deque()
         self.report: Callable[[int], None] = lambda _: None
@@ -210,8 +210,8 @@ class FakeJob:
         seen = {one.item_id: self.readings.get(one.key, Reading(one.amount)) for one in items}
         return {item_id: reading for item_id, reading in seen.items() if reading is not None}
 
-    async def resembling(self, items: Sequence[NewItem]) -> Mapping[str, str]:
-        return {one.key: self.look_alikes[one.key] for one in items if one.key in self.look_alikes}
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        return {one.key: self.entries[one.key] for one in items if one.key in self.entries}
 
     def shown(self, run_name: str, item: Item) -> str:
         return f"{run_name}/{item.number}: {item.payload}"

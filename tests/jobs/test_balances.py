@@ -15,7 +15,7 @@ from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, Different, Found, Job, Keeps, Reading
+from engine.job import Absent, Different, Entries, Found, Job, Keeps, Marked, Reading
 from jobs.abonents import Abonents
 from jobs.creatables import BALANCE
 from jobs.effects.creations import Creations, payload_for
@@ -501,8 +501,9 @@ async def test_what_looks_the_same_is_named(services: Services, tmp_path: Path, 
         )
     job = job_of(services, tmp_path, "abonent_id;amount\n9001;50,50\n9002;1\n9010;50,50\n")
     items = (await prepared(job)).items
-    assert await job.resembling(items) == {
-        "9001/8": "operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"
+    assert await job.find_entries(items) == {
+        "9001/8": Entries(unmarked="operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"),
+        "9002/8": Entries((Marked("aaaaa", 1, "operation 90006 of 0.01, 2026-02-03", Decimal("0.01")),)),
     }
 
 
@@ -514,6 +515,6 @@ async def test_a_long_list_of_the_same_is_cut(services: Services, tmp_path: Path
             *(op_id, 505 * SCALE // 10),
         )
     job = job_of(services, tmp_path, FILE)
-    (said,) = (await job.resembling((await prepared(job)).items)).values()
-    assert said.startswith("operation 90001 ")
-    assert said.endswith("operation 90003 of 50.50, 2026-02-03 and 2 more")
+    (found,) = (await job.find_entries((await prepared(job)).items)).values()
+    assert found.unmarked.startswith("operation 90001 ")
+    assert found.unmarked.endswith("operation 90003 of 50.50, 2026-02-03 and 2 more")

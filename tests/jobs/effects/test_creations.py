@@ -13,7 +13,7 @@ from billing.database import Database
 from billing.mockserver.server import MockBilling
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, Different, Found, Reading
+from engine.job import Absent, Different, Entries, Found, Marked, Reading
 from jobs.effects.creations import payload_for
 from jobs.inputs import Input
 from jobs.payloads import packed, payload_of
@@ -144,8 +144,9 @@ async def test_a_service_that_looks_the_same_is_named(services: Services, tmp_pa
         )
     rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n")
     job = job_of(services, CONNECT_SERVICE, rows, usluga="240", manager="33")
-    assert await job.resembling((await prepared(job)).items) == {
-        "9001/240": "connected service 90001 with usluga_id 240"
+    assert await job.find_entries((await prepared(job)).items) == {
+        "9001/240": Entries(unmarked="connected service 90001 with usluga_id 240"),
+        "9003/240": Entries((Marked("aaaaa", 1, "connected service 90004 with usluga_id 240"),)),
     }
 
 

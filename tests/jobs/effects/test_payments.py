@@ -14,7 +14,7 @@ from billing.database import Database
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Found, Reading
+from engine.job import Absent, CannotLook, Entries, Found, Reading
 from jobs.payloads import Payload, packed, payload_of
 from jobs.recipes.money import PAYMENT
 from jobs.services import Services
@@ -87,7 +87,8 @@ async def test_a_payment_that_was_made_before_is_named(
     tmp_path: Path,
 ) -> None:
     job = job_of(services, PAYMENT, rows_of(tmp_path, TWO))
-    assert await job.resembling((await prepared(job)).items) == {"9001": "operation 80001 of 50.50, 2026-02-03"}
+    found = await job.find_entries((await prepared(job)).items)
+    assert found == {"9001": Entries(unmarked="operation 80001 of 50.50, 2026-02-03")}
 
 
 @pytest.mark.usefixtures("earlier")

@@ -1,0 +1,80 @@
+"""Foreign entries: what the billing has of a row that no run of this journal has entered.
+
+The journal knows only its own runs. The same file from another folder, or with a journal that was lost, has left its
+marks in the billing all the same: such a row is refused until the operator says that it is to be entered again.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Protocol, runtime_checkable
+
+from checkpoints.records import KnownMark, NewItem, Refusal
+from engine.job import Entries, Marked
+
+LOOKS_ENTERED: Final = "looks as if entered already"
+"""The kind of a row beside which the billing has an equal entry without a mark."""
+
+FOREIGN: Final = "entered from another journal"
+"""The kind of a row that a run has entered of which this journal does not know."""
+
+_ON_TOP: Final = "If it is meant to be entered on top, run with --again"
+
+KnownMarks = Callable[[Collection[tuple[str, int]]], Awaitable[Sequence[KnownMark]]]
+"""Of these marks, by run and number, those whose items the journal has."""
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """Whoever can tell what the billing has of a row's entry."""
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """By the item's key, what there is. Raises `LookUpFailed`."""
+        ...
+
+
+class ForeignEntries:
+    """Holds new items of a run for `target` against what the billing has of them.
+
+    `own` is the run itself, `known` asks the journal of the real runs; with `again` nothing is refused, and told all
+    the same.
+    """
+
+    def __init__(self, finder: Finder, known: KnownMarks, target: str, *, again: bool, own: str = "") -> None:
+        self._finder = finder
+        self._known = known
+        self._target = target
+        self._again = again
+        self._own = own
+
+    async def judge(self, items: Sequence[NewItem]) -> list[NewItem | Refusal]:
+        """What becomes of each item: as it is, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
+        sendable = [item for item in items if item.skip_reason is None]
+        found = await self._finder.find_entries(sendable) if sendable else {}
+        marks = {(one.run, one.number) for entries in found.values() for one in entries.marked}
+        known = {(one.run, one.number): one for one in await self._known(marks)} if marks else {}
+        return [self._judged(item, found.get(item.key, Entries()), known) for item in items]
+
+    def _judged(
+        self, item: NewItem, entries: Entries, known: Mapping[tuple[str, int], KnownMark]
+    ) -> NewItem | Refusal:
+        if item.skip_reason is not None:
+            return item
+        told = [why for one in entries.marked if (why := self._foreign(one, known.get((one.run, one.number))))]
+        if told and not self._again:
+            return Refusal(item.line, None, item.label, f"{told[-1]}. {_ON_TOP}", item.row)
+        notes = [f"{LOOKS_ENTERED}: {entries.unmarked}"] if entries.unmarked else []
+        return replace(item, note="; ".join([*told, *notes])) if told or notes else item
+
+    def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
+        """Why an entry is none of this journal's; None where the journal knows it, and judges by what it knows."""
+        if known is None:
+            whose = "this run, in a newer copy of this journal" if entry.run == self._own else f"run {entry.run}"
+            return f"{FOREIGN}: {whose}, {entry.text}"
+        if known.target != self._target:
+            return (
+                f"run {known.run} has entered it by the address {known.target}, which leads to this same billing: "
+                f"{entry.text}; --api-url {known.target} goes on there"
+            )
+        if not known.had_effect:
+            return f"run {known.run} has it as {known.state}, and yet it is in the billing: {entry.text}"
+        return None
