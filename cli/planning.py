@@ -77,7 +77,7 @@ async def _rehearsed(order: Order, rehearsal: Rehearsal, target: str, journal: J
     try:
         async with intake_shown(progress, screen, run.source):
             # Plans before this one have entered nothing: only the real journal, behind the rehearsal, counts.
-            await Intake(run, rehearsal, journal, progress, enter=Enter.AGAIN, foreign=rehearsal.foreign).freeze_all()
+            await Intake(run, rehearsal, journal, progress, enter=Enter.AGAIN).freeze_all()
         await tell_notes(source, screen)
     except BaseException:
         await journal.discard(run)

@@ -22,6 +22,7 @@ class Rehearsal:
         self._earlier = earlier
         self._enter = Enter.AGAIN if job.repeatable else enter
         self.repeatable = job.repeatable
+        self._foreign = ForeignEntries(job, earlier.known_marks, target, again=self._enter is Enter.AGAIN)
 
     @property
     def source(self) -> Source:
@@ -31,22 +32,17 @@ class Rehearsal:
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """What a real run would make of them. Raises `LookUpFailed`."""
         prepared = await self._job.prepare(rows)
+        known = Prepared.of(await self._foreign.judge(prepared.items))
+        refused = (*prepared.refusals, *known.refusals)
         if self._enter is Enter.AGAIN:
-            return prepared
-        keys = {item.key for item in prepared.items}
-        found = await self._earlier.twins(self._job.name, keys)
+            return Prepared(known.items, refused)
         twins: defaultdict[str, list[Twin]] = defaultdict(list)
-        for twin in found:
+        for twin in await self._earlier.twins(self._job.name, {item.key for item in known.items}):
             twins[twin.key].append(twin)
-        judged = [against_earlier(item, twins[item.key], self._target, self._enter) for item in prepared.items]
-        sifted = Prepared.of(judged)
-        return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
+        judged = [against_earlier(item, twins[item.key], self._target, self._enter) for item in known.items]
+        new = Prepared.of(judged)
+        return Prepared(new.items, (*refused, *new.refusals))
 
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """What the billing has of them. Raises `LookUpFailed`."""
-        return await self._job.find_entries(items)
-
-    @property
-    def foreign(self) -> ForeignEntries:
-        """What judges them by what the real journal knows."""
-        return ForeignEntries(self._job, self._earlier.known_marks, self._target, again=self._enter is Enter.AGAIN)
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - judged before
+        """Nothing: what the billing has was judged by what the real journal knows."""
+        return {}

@@ -503,7 +503,7 @@ async def test_what_looks_the_same_is_named(services: Services, tmp_path: Path, 
     items = (await prepared(job)).items
     assert await job.find_entries(items) == {
         "9001/8": Entries(unmarked="operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"),
-        "9002/8": Entries((Marked("aaaaa", 1, "operation 90006 of 0.01, 2026-02-03", Decimal("0.01")),)),
+        "9002/8": Entries((Marked("aaaaa", 1, "operation 90006 of 1.00, 2026-02-03", Decimal("1.00")),)),
     }
 
 
