@@ -5,8 +5,10 @@ under HTTP 200 [D, ?]. `web_cabinet.*` answers a list whose first element is a J
 hold an `error` of its own [I]. Crashes are 5xx with an HTML page [?].
 """
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -32,11 +34,20 @@ LONGEST_WAIT: Final = 3600.0
 """Seconds: a longer Retry-After is taken for a mistake and cut to this."""
 
 _LONGEST_NUMBER: Final = 12
+_TWICE: Final = 2
 _BOM: Final = b"\xef\xbb\xbf"
 _OF_THE_WHOLE: Final = frozenset({401, 403, 404, 405, 407})
 """Statuses that every row would meet: rights, a wrong address or model, a proxy in between."""
 _UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
 """What decoding raises on bad bytes, unknown charsets, absurd numbers and nesting."""
+_LONGEST_KEY: Final = 18
+"""Digits of an id: as many as a 64-bit column of the database holds for certain."""
+_DEEPEST: Final = 64
+"""Objects and lists within each other: no answer of the billing's has as many, and what reads them has a limit."""
+_LARGEST_POWER: Final = 40
+"""Of ten: a number beyond it is none of money, and would take gigabytes to write out."""
+_LONGEST_FRACTION: Final = 60
+"""Characters of a number with a point or an exponent."""
 _KEYS: Final = ("id", "op_id")
 """Names of the key among the fields: `op_id` is that of FinanceOperations [S]."""
 
@@ -48,10 +59,37 @@ class _Outer(msgspec.Struct):
     error: object = None
 
 
+def _number(text: str) -> Decimal | str:
+    """A number with a point or an exponent; an absurd one stays a text, for whoever wants an amount to refuse."""
+    if len(text) > _LONGEST_FRACTION:
+        return text
+    number = Decimal(text)
+    return number if abs(number.adjusted()) <= _LARGEST_POWER else text
+
+
 _OUTER: Final[msgspec.json.Decoder[_Outer | list[object]]] = msgspec.json.Decoder(
-    _Outer | list[object], float_hook=Decimal
+    _Outer | list[object], float_hook=_number
 )
-_INNER: Final = msgspec.json.Decoder(float_hook=Decimal)
+_INNER: Final = msgspec.json.Decoder(float_hook=_number)
+
+
+class _TwoThings(ValueError):
+    """Raised for an object that has its `error` or its `result` twice: the last of them is not the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The errors and results of a JSON object, each time that it names one; of all else nothing is kept."""
+
+    errors: list[object]
+    results: list[object]
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, object]]) -> "_Said":
+        named = list(pairs)
+        return cls(
+            [value for name, value in named if name == "error"], [value for name, value in named if name == "result"]
+        )
 
 
 def read_answer(
@@ -88,7 +126,7 @@ def created_id(result: object) -> str | None:
             return _key_among(fields)
         case dict():
             return _key_among(result)
-        case int() | str() if _is_key(result) and str(result).isdecimal():
+        case int() | str() if _is_key(result):
             return str(result)
     return None
 
@@ -171,9 +209,41 @@ def _read_success(
 def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
     """The outer object; the charset is the Content-Type's, UTF-8 when it names none."""
     charset = _charset(headers)
-    if charset in {"", "utf-8", "utf8"}:
-        return _OUTER.decode(body.removeprefix(_BOM))
-    return _OUTER.decode(body.decode(charset))
+    is_utf8 = charset in {"", "utf-8", "utf8"}
+    text = body.removeprefix(_BOM) if is_utf8 else body.decode(charset).encode()
+    outer = _OUTER.decode(text)
+    _check_deep(outer.result if isinstance(outer, _Outer) else outer)
+    _check_once(text)
+    return outer
+
+
+def _check_deep(value: object) -> None:
+    """Raise ValueError for what is nested too deeply to be looked at."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for one in level for inner in _inside(one) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise ValueError("objects within objects, without end")
+
+
+def _inside(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _check_once(text: bytes) -> None:
+    """Raise `_TwoThings` where an object, or its result, has an error or a result twice.
+
+    The fast decoder keeps the last of equal names. The careful one reads what may have two, which is next to nothing:
+    a name may be written with escapes.
+    """
+    if text.count(b'"error"') < _TWICE and text.count(b'"result"') < _TWICE and b"\\u00" not in text:
+        return
+    said = json.loads(text, object_pairs_hook=_Said.of, parse_float=str, parse_int=str)
+    for one in (said, *(said.results if isinstance(said, _Said) else ())):
+        if isinstance(one, _Said) and (len(one.errors) > 1 or (one is said and len(one.results) > 1)):
+            errors = [_error_text(error) for error in one.errors if error]
+            raise _TwoThings(f"its error or its result stands there twice: {', '.join(errors) or 'no error'}")
 
 
 def _charset(headers: Mapping[str, str]) -> str:
@@ -187,11 +257,14 @@ def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[s
     inner = result[0]
     if isinstance(inner, str):
         try:
-            inner = _INNER.decode(inner)
+            decoded = _INNER.decode(inner)
+            _check_deep(decoded)
+            _check_once(inner.encode())
         except _UNDECODABLE:
             if kind_of(result[0]) is not Kind.UNRECOGNISED:
                 return _from_error(result[0], headers, hidden)
             return Lost(f"the cabinet's answer starts with no JSON: {readable(result[0], hidden)}")
+        inner = decoded
     if isinstance(inner, dict) and inner.get("error"):
         return _from_error(_error_text(inner["error"]), headers, hidden)
     return Answered([inner, *result[1:]])
@@ -217,7 +290,10 @@ def _error_text(error: object) -> str:
         case [str() as single]:
             return single
         case list() | dict():
-            return msgspec.json.encode(error).decode()
+            try:
+                return msgspec.json.encode(error).decode()
+            except _UNDECODABLE:
+                return "an error that is no text"
     return str(error)
 
 
@@ -301,7 +377,12 @@ def _with_status(status: int, headers: Mapping[str, str], text: str, hidden: Seq
 
 
 def _is_key(value: int | str) -> bool:
-    return value is not True and value is not False and value != ""
+    """Whether a value can be an id: a whole number above zero, of a length that a column has."""
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int):
+        return 0 < value < 10**_LONGEST_KEY
+    return value.isascii() and value.isdigit() and len(value) <= _LONGEST_KEY and int(value) > 0
 
 
 def _key_among(fields: Mapping[str, object]) -> str | None:

@@ -18,6 +18,8 @@ _KOPECK_PLACES: Final = 2
 _GROUP: Final = 3
 _MOST_DIGITS: Final = 12
 _LONGEST_TEXT: Final = 40
+_LARGEST_POWER: Final = 24
+"""Of ten: Decimal computes with 28 digits, and no money has as many before its decimals."""
 
 _SPACES: Final = frozenset(" \u00a0\u202f\u2007\u2009")
 """What stands between thousands: a space, a no-break space, a narrow one, one as wide as a digit, a thin one."""
@@ -65,8 +67,7 @@ def scaled(amount: Decimal) -> int:
 
     Raises ValueError when the amount has more than ten decimals, or is not a number.
     """
-    if not amount.is_finite() or amount.adjusted() > _LONGEST_TEXT:
-        raise ValueError(f"{amount} is not an amount of money")
+    _check_amount(amount)
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * SCALE, denominator)
     if rest:
@@ -79,25 +80,31 @@ def wire(amount: Decimal) -> str:
 
     Decimals are kept as they are; zero has no sign. Raises ValueError when it is not a number.
     """
-    if not amount.is_finite():
-        raise ValueError(f"{amount} is not an amount of money")
+    _check_amount(amount)
     return format(amount or abs(amount), "f")
 
 
 def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 — float is what answers hold
     """A number of an answer as Decimal, whichever of the billing's ways it was written in [D].
 
-    Raises ValueError when it is not a number, or not a finite one.
+    Raises ValueError when it is not a number, or one that no money is: infinite, or of more digits than any amount.
     """
-    if isinstance(value, bool):
-        raise ValueError(f"{value} is not a number")  # noqa: TRY004 — one exception for every bad answer
+    text = str(value)
+    named = repr(text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…")
+    if isinstance(value, bool) or len(text) > _LONGEST_TEXT:
+        raise ValueError(f"{named} is not a number")
     try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError(f"{str(value)[:_LONGEST_TEXT]!r} is not a number") from None
-    if not number.is_finite():
-        raise ValueError(f"{value} is not a number")
+        number = Decimal(text)
+        _check_amount(number, _LARGEST_POWER)
+    except (InvalidOperation, ValueError):
+        raise ValueError(f"{named} is not a number") from None
     return number
+
+
+def _check_amount(amount: Decimal, largest: int = _LONGEST_TEXT) -> None:
+    """Raise ValueError for what would take gigabytes to write out, and for what is not finite."""
+    if not amount.is_finite() or abs(amount.adjusted()) > largest:
+        raise ValueError(f"{str(amount)[:_LONGEST_TEXT]} is not an amount of money")
 
 
 def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:

@@ -7,8 +7,8 @@ time as 2019-06-01 00:00:00, addresses dotted; None where there is nothing.
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from ipaddress import IPv4Address
 from types import MappingProxyType
@@ -29,12 +29,16 @@ Values: TypeAlias = Mapping[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One object. `abonent_id` and `account_id` are None where it belongs to nobody, as a service on offer does."""
+    """One object. `abonent_id` and `account_id` are None where it belongs to nobody, as a service on offer does.
+
+    A value that cannot be read is None, and `faults` says by the name of its field what is wrong with it.
+    """
 
     abonent_id: int | None
     account_id: int | None
     label: str
     values: Values
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,10 @@ def _moment(value: object) -> str:
 
 
 _MIDNIGHT: Final = " 00:00:00"
+_LONGEST_KEY: Final = 18
+_IDS: Final = frozenset({"id", "op_id", "op_type_id", "abonent_id", "usluga_id", "attribute_id"})
+_LONGEST_VALUE: Final = 32_765
+"""Characters: the longest text column that Firebird has."""
 AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_summa", "SUM_IN"})
 """Fields of money, roubles in a call."""
 ADDRESSES: Final = frozenset({"ip", "snatip"})
@@ -194,7 +202,8 @@ def plain(field: str, value: object) -> str | None:
     """A value of a call, or of an answer, in its one spelling, so that two of them can be held against each other.
 
     A date and its midnight are the same; blanks at the end, which Firebird does not compare, make no difference; "",
-    and 0 for an address, are nothing. Raises ValueError for money that is no number.
+    and 0 for an address, are nothing. Raises ValueError for money that is no number, for an address that is none, and
+    for what is longer than any field is.
     """
     if value is None or value == "":
         return None
@@ -204,7 +213,27 @@ def plain(field: str, value: object) -> str | None:
         return _address(value)
     if field in _MOMENTS:
         return _moment(value)
-    return str(int(value)) if isinstance(value, bool) else str(value).rstrip(" ") or None
+    if isinstance(value, bool):
+        return str(int(value))
+    text = str(value)
+    if len(text) > _LONGEST_VALUE:
+        raise ValueError(f"{text[:20]!r}… of {len(text)} characters is longer than any field")
+    return text.rstrip(" ") or None
+
+
+def read_values(
+    fields: Iterable[tuple[str, object]], spell: Callable[[str, object], str | None]
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Values by the names of their fields, and what is wrong with those that cannot be read, which are None."""
+    values: dict[str, str | None] = {}
+    faults: dict[str, str] = {}
+    for name, value in fields:
+        try:
+            values[name] = spell(name, value)
+        except ValueError as error:
+            values[name] = None
+            faults[name] = str(error)
+    return values, faults
 
 
 def same_value(field: str, one: str | None, other: str | None) -> bool:
@@ -311,8 +340,7 @@ def _read(database: Database, model: Model, way: str, values: Collection[str]) -
 
 def _thing(fields: Sequence[str], row: Row) -> Thing:
     abonent, account, label, *values = row
-    stored = {name: _stored(name, value) for name, value in zip(fields, values, strict=True)}
-    return Thing(abonent, account, str(label or ""), stored)
+    return Thing(abonent, account, str(label or ""), *read_values(zip(fields, values, strict=True), _stored))
 
 
 def _way(model: Model, key: Key) -> str:
@@ -324,7 +352,9 @@ _LARGEST: Final = 2**31 - 1
 
 def _can_be(way: str, value: str) -> bool:
     """Whether the key column can hold the value: Firebird refuses the whole statement for one that it cannot."""
-    return way == "login" or (value.isascii() and value.isdigit() and int(value) <= _LARGEST)
+    return way == "login" or (
+        value.isascii() and value.isdigit() and len(value) <= _LONGEST_KEY and int(value) <= _LARGEST
+    )
 
 
 def _matching(things: Sequence[Thing], key: Key) -> list[Thing]:
@@ -358,12 +388,20 @@ def _answered(model: str, key: Key, fields: Collection[str], found: Mapping[str,
     missing = [name for name in fields if name not in found]
     if missing:
         raise UnreadableAnswer(f"The billing was asked for {model}, and its answer has no {', '.join(missing)}.")
-    values = {name: plain(name, found[name]) for name in fields}
+    values, faults = read_values(((name, found[name]) for name in fields), _of_answer)
     abonent = (
         key.get("account_id_abonents") or found.get("abonent_id") or (key.get("id") if model == "Abonents" else "")
     )
     label = " ".join(str(value) for value in key.values())
-    return Thing(_whole(abonent), _whole(_follow(found, owner)), label, values)
+    return Thing(_whole(abonent), _whole(_follow(found, owner)), label, values, faults)
+
+
+def _of_answer(name: str, value: object) -> str | None:
+    """A value of an answer, in its one spelling. Raises ValueError as `plain` does, and for an id that is none."""
+    text = plain(name, value)
+    if name in _IDS and text is not None and _whole(text) is None:
+        raise ValueError(f"{text[:20]!r} is not an id")
+    return text
 
 
 def _follow(found: object, path: str) -> object:
@@ -380,4 +418,4 @@ def _follow(found: object, path: str) -> object:
 
 def _whole(value: object) -> int | None:
     text = str(value or "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY else None

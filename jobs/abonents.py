@@ -89,6 +89,10 @@ class Abonents:
             return [_abonent(fields) for answer in answers for fields in objects(answer)]
 
 
+_LONGEST_ID: Final = 18
+"""Digits: as many as a 64-bit column holds for certain."""
+
+
 def whole_id(text: str) -> int | str:
     """The id that a cell holds, or the reason why it holds none.
 
@@ -100,7 +104,7 @@ def whole_id(text: str) -> int | str:
         return f"{text[:40]!r} is no id: a whole number is expected"
     if text[0] == "0":
         return f"{text[:40]!r} is no id, for it starts with a zero; is it a contract number?"
-    return int(text[:19])
+    return int(text[: _LONGEST_ID + 1])
 
 
 def name_of(abonent: Abonent) -> str:
@@ -153,7 +157,8 @@ def _abonent(fields: dict[str, object]) -> Abonent:
 
 
 def _number(value: object) -> int | None:
-    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else None
+    text = str(value) if isinstance(value, int | str) else ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID else None
 
 
 def flag(value: object) -> bool:

@@ -54,6 +54,10 @@ class Creatable:
     def described(self, thing: Thing, wanted: Collection[str]) -> str:
         """An object in a sentence, as `operation 5 of 50.50`."""
         said = f"{self.noun} {thing.values.get(self.key)} {self._values(thing.values, wanted)}"
+        if unreadable := [
+            f"{name} {fault}" for name, fault in thing.faults.items() if name in (*wanted, self.amount)
+        ]:
+            said = f"{self.noun} {thing.values.get(self.key)}, of which cannot be read: {', '.join(unreadable)}"
         return said if self.counts(thing) else f"{said} ({self.ended_in_words})"
 
     def sent(self, wanted: Mapping[str, str | None]) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from billing import abonents
-from billing.answers import objects
+from billing.answers import created_id, objects
 from billing.calls import filter_
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
@@ -133,6 +133,6 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
 
 def _key(fields: Mapping[str, object]) -> int:
     key = fields.get("op_id", fields.get("pk"))
-    if not isinstance(key, int | str) or not str(key).isdecimal():
+    if not isinstance(key, int | str) or created_id(key) is None:
         raise UnreadableAnswer("The billing was asked for finance operations, and its answer has no op_id.")
     return int(key)

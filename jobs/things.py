@@ -27,9 +27,15 @@ async def find_one(services: Services, model: str, keys: Sequence[Key], fields: 
     nobodys = [key[OF_ABONENT] for key, things in zip(keys, found, strict=True) if not things and OF_ABONENT in key]
     why = await _without_account(services, nobodys)
     return [
-        things[0] if len(things) == 1 else _not_one(model, key, len(things), why)
+        _readable(model, key, things[0], fields) if len(things) == 1 else _not_one(model, key, len(things), why)
         for key, things in zip(keys, found, strict=True)
     ]
+
+
+def _readable(model: str, key: Key, thing: Thing, fields: Collection[str]) -> Thing | str:
+    """The object, or what of the fields that were asked for cannot be read: nothing may be held against that."""
+    faults = [f"{name} {fault}" for name, fault in thing.faults.items() if name in fields]
+    return f"what {which(model, key)} has cannot be read: {', '.join(faults)}" if faults else thing
 
 
 async def _without_account(services: Services, subscribers: Sequence[str]) -> dict[str, str]:

@@ -85,13 +85,14 @@ def amount_of(one: Taken) -> Decimal:
 def since(last: str | None, amount: Decimal, things: Sequence[Thing]) -> list[Thing]:
     """The operations of that sum which are newer than the one of that id, for ids ascend [?].
 
-    Acts are left out: what a month costs and what is paid for it is often the same. Any other may be a payment's.
+    Acts are left out: what a month costs and what is paid for it is often the same. Any other may be a payment's, and
+    so may one that cannot be read.
     """
     return [
         thing
         for thing in things
-        if int(thing.values["op_id"] or 0) > int(last or 0)
-        and Decimal(thing.values["op_summa"] or 0) == amount
+        if ("op_id" in thing.faults or int(thing.values["op_id"] or 0) > int(last or 0))
+        and ("op_summa" in thing.faults or Decimal(thing.values["op_summa"] or 0) == amount)
         and thing.values["op_type_id"] != str(ACT)
     ]
 
@@ -99,11 +100,15 @@ def since(last: str | None, amount: Decimal, things: Sequence[Thing]) -> list[Th
 def listed(things: Sequence[Thing]) -> str:
     """Operations in a sentence."""
     return ", ".join(
-        f"operation {thing.values['op_id']} of {two_decimals(Decimal(thing.values['op_summa'] or 0))}, "
+        f"operation {thing.values['op_id']} of {_sum_of(thing)}, "
         f"{str(thing.values['op_date'] or 'without a date')[:10]}"
         + (" (reversed by storno)" if flag(thing.values["storno"]) else "")
         for thing in things
     )
+
+
+def _sum_of(thing: Thing) -> str:
+    return thing.faults.get("op_summa") or two_decimals(Decimal(thing.values["op_summa"] or 0))
 
 
 def has_id(one: Taken) -> bool:

@@ -161,7 +161,7 @@ def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
 def _sighting(newer: Sequence[Thing], *, by_sum: bool) -> Sighting:
     if not newer:
         return Absent()
-    if by_sum and len(newer) == 1 and not flag(newer[0].values["storno"]):
+    if by_sum and len(newer) == 1 and not newer[0].faults and not flag(newer[0].values["storno"]):
         return Found(newer[0].values["op_id"])
     return CannotLook(
         f"a payment bears no mark, and since the plan there is {listed(newer)}: it may be this row's, or somebody "

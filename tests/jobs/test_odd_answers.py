@@ -1,0 +1,126 @@
+"""Whatever a billing answers, an effect makes evidence of it, and a look-up says what it saw or why it cannot."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+from unittest.mock import AsyncMock
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from billing.answers import read_answer
+from billing.client import BillingClient
+from billing.exchange import Answered
+from checkpoints.records import Item, Run
+from checkpoints.states import State
+from engine.errors import LookUpFailed
+from jobs.catalogue import listed
+from jobs.effects.calls import AnyCall, Knowledge
+from jobs.effects.creations import payload_for
+from jobs.effects.effect import Effect, Keeping
+from jobs.payloads import Payload, packed, steps_of
+from jobs.services import Services
+from jobs.templates import parse
+from tests.jobs.making import effect_of
+
+NOW: Final = datetime(2025, 11, 24, tzinfo=UTC)
+RUN: Final = Run(1, "k7m2q", "fake", {}, "http://b", "memory", "", (), None, NOW, NOW, NOW, None)
+OPERATION: Final[Mapping[str, object]] = {"abonent_id": 5, "op_summa": "50.50", "op_type_id": 8, "descr": "x"}
+NAMES = st.sampled_from(
+    ("pk", "model", "fields", "id", "op_id", "op_summa", "op_type_id", "abonent_id", "descr", "storno", "deleted",
+     "limit_warning", "login", "psw", "op_date", "is_folder", "account_id", "list")
+)  # fmt: skip
+NUMBERS = st.sampled_from(("1e300000000", "-1e-300000000", "5", "50.50", "9" * 4000, "12345678901234567890123", "-1"))
+VALUES = st.recursive(
+    st.sampled_from(("null", "true", '"n/a"', '"5"', '""', '"Users"', '"FinanceOperations"', '"1e300000000"'))
+    | NUMBERS,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]")
+        | st.dictionaries(NAMES, inner, max_size=5).map(
+            lambda named: "{" + ", ".join(f'"{name}": {one}' for name, one in named.items()) + "}"
+        )
+    ),
+    max_leaves=15,
+)
+
+
+def item(payload: Payload) -> Item:
+    return Item(
+        1, 1, "5", "5", "account:17", packed(payload), Decimal("50.50"), 2, ("5",), State.SENDING, 1, None, None, ""
+    )
+
+
+def chain(model: str, *steps: tuple[str, dict[str, object]], **more: object) -> Payload:
+    return Payload(model, steps_of(*steps), abonent=5, **more)  # type: ignore[arg-type]
+
+
+def effects(services: Services) -> dict[str, tuple[Effect, Payload]]:
+    got: tuple[str, dict[str, object]] = ("objects.get", {"id": 5})
+    user = chain("Users", got, key={"id": "5"})
+    return {
+        "balances": (effect_of(services, listed("balances")), payload_for("FinanceOperations", OPERATION, 5)),
+        "payment": (
+            effect_of(services, listed("payment"), recognise="sum"),
+            chain("Abonents", got, key={"id": "5"}, wanted={"SUM_IN": "50.5"}, was={"op_id": "3"}),
+        ),
+        "warning-threshold": (
+            effect_of(services, listed("warning-threshold"), amount="-120"),
+            chain(
+                "AdminAccounts",
+                ("objects.get", {"account_id_abonents": 5}),
+                ("set", {"limit_warning": "-120"}),
+                ("save", {}),
+                key={"account_id_abonents": "5"},
+                wanted={"limit_warning": "-120"},
+                was={"limit_warning": None},
+            ),
+        ),
+        "delete-account": (
+            effect_of(services, listed("delete-account")),
+            chain("Users", got, ("delete", {}), key={"id": "5"}, wanted={"deleted": "1"}),
+        ),
+        "password": (effect_of(services, listed("password"), dontshow="yes"), user),
+        "services-on-offer": (effect_of(services, listed("services-on-offer")), user),
+        "by-sms": (
+            effect_of(services, listed("by-sms"), sms="+79990000001"),
+            chain("Users", ("objects.filter", {"id": 5})),
+        ),
+        "call": (AnyCall(services, parse("Odd", ("objects.create {}",)), Knowledge()), chain("Odd", ("do", {}))),
+    }
+
+
+@pytest.mark.parametrize("name", list(effects(Services(AsyncMock(spec=BillingClient)))))
+def test_no_answer_is_more_than_an_effect_can_take(name: str) -> None:
+    @settings(deadline=5000, max_examples=60)
+    @given(VALUES)
+    @example(
+        '[{"pk": 5, "fields": {"op_id": 5, "op_type_id": 8, "op_summa": "n/a", "storno": 0, '
+        '"descr": "[cm k7m2q/1]"}}]'
+    )
+    @example('{"pk": 1e300000000, "fields": {"id": 5, "limit_warning": 1e300000000}}')
+    @example("[" * 60 + "]" * 60)
+    def works(body: str) -> None:
+        asyncio.run(meets(name, body))
+
+    works()
+
+
+async def meets(name: str, body: str) -> None:
+    client = AsyncMock(spec=BillingClient)
+    exchange = read_answer(200, {}, f'{{"result": {body}}}'.encode())
+    client.send.return_value = exchange
+    effect, payload = effects(Services(client))[name]
+    one = item(payload)
+    await effect.send(RUN, one)
+    if not isinstance(exchange, Answered):
+        return
+    client.ask.return_value = exchange.result
+    with suppress(LookUpFailed):
+        await effect.look_up(RUN, [one])
+        await effect.read_back(RUN, [one])
+        if isinstance(effect, Keeping):
+            await effect.kept_now([one])
