@@ -297,3 +297,32 @@ async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journa
     await undone(journal, items[:1])
     assert [one.key for one in await journal.lane_mates(run, {"account:1"})] == ["a", "b"]
     assert [one.key for one in await journal.lane_mates(run, {"account:1"}, standing=True)] == ["b"]
+
+
+# ---- an undo of an undo that is under way ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL])
+async def test_what_an_undo_of_an_undo_is_about_to_restore_may_not_be_entered_anew(
+    journal: Journal, state: State
+) -> None:
+    (item,) = await accepted(journal, await frozen_run(journal, new_item("a")))
+    restoring = await undo_of(journal, await undone(journal, [item]))
+    (back,) = await all_items(journal, restoring)
+    for step in {
+        State.PENDING: [],
+        State.SENDING: [State.SENDING],
+        State.UNKNOWN: [State.SENDING, State.UNKNOWN],
+        State.MANUAL: [State.SENDING, State.UNKNOWN, State.MANUAL],
+    }[state]:
+        await journal.record(restoring, [Change(back.item_id, step)])
+    assert [twin.key for twin in (await seen(journal, new_item("a")))["a"]] == ["a"]
+
+
+async def test_an_undo_of_an_undo_of_another_row_hinders_nobody(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"), new_item("b"))
+    one, two = await accepted(journal, run)
+    await undone(journal, [one])
+    await undo_of(journal, await undone(journal, [two]))
+    found = await seen(journal, new_item("a"), new_item("b"))
+    assert {key: len(twins) for key, twins in found.items()} == {"a": 0, "b": 1}

@@ -1,6 +1,7 @@
 from collections import Counter
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from checkpoints.records import Item
@@ -34,6 +35,12 @@ async def test_what_is_read_back_as_wanted_is_applied() -> None:
     assert set(journal.states().values()) == {State.APPLIED}
     assert [len(changes) for changes in journal.recorded] == [2, 2, 1]
     assert report.told == []
+
+
+async def test_what_was_said_of_an_item_is_kept_when_it_is_applied() -> None:
+    journal = MemoryJournal(*(msgspec.structs.replace(one, message="it was 2.20 by then") for one in accepted(1)))
+    await verify(A_RUN, FakeJob(), journal, Report())
+    assert [one.message for one in journal.kept.values()] == ["it was 2.20 by then"]
 
 
 async def test_what_is_not_as_wanted_is_reported_and_stays_accepted() -> None:

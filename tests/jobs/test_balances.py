@@ -390,6 +390,11 @@ async def test_the_billings_refusal_is_of_the_row(
             seen.Refused("Не найден атрибут op_id", recognised=True),
             Lost("refused, but perhaps only after it was entered: Не найден атрибут op_id"),
         ),
+        # An operation has no attributes of its own that could be missing: it may have been entered all the same.
+        (
+            seen.Refused("Не найден атрибут sync1c", recognised=True),
+            Lost("refused, but perhaps only after it was entered: Не найден атрибут sync1c"),
+        ),
     ],
 )
 async def test_evidence(

@@ -77,8 +77,10 @@ async def test_an_address_alone_that_is_emptied_is_issued_anew(
     job = call.job(rows_of(tmp_path, "id\n90001\n"))
     items = await planned(job, frozen)
     assert [one.state for one in items] == ["sending"]
-    await sent(job, run, items)
+    assert await sightings(job, run, items) == [Absent()], "a call that never arrived is not done"
+    done = await sent(job, run, items)
     assert address(database) != IPv4Address(OLD + 90001)
+    assert await sightings(job, run, done) == [Found(done[0].answer)]
 
 
 async def test_an_address_that_is_named_is_that_one_and_no_other(

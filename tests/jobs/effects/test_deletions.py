@@ -14,7 +14,7 @@ from billing.database import Database
 from checkpoints.records import NewItem, Run
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Found, Prepared, Reading, Row
+from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Row
 from jobs.binding import Bound
 from jobs.effects.deletions import Deletions, is_deletion
 from jobs.effects.effect import NoWayBack
@@ -278,6 +278,16 @@ def test_which_chains_delete() -> None:
     assert is_deletion(parse("Users", (get, delete)))
     assert not is_deletion(parse("Users", ("objects.get", delete)))
     assert not is_deletion(parse("Users", (get, "save", delete)))
+
+
+@pytest.mark.parametrize(("model", "known"), [("Users", True), ("Tarif", False)])
+@pytest.mark.parametrize("with_database", [False, True])
+def test_all_fields_are_kept_in_one_go_only_where_the_database_has_them(
+    database: Database, model: str, *, known: bool, with_database: bool
+) -> None:
+    services = Services(AsyncMock(spec=BillingClient), database if with_database else None)
+    effect = Deletions(services, parse(model, ('objects.get {"id": {id}}', "delete")))
+    assert effect.keeps is (Keeps.TOGETHER if known and with_database else Keeps.ONE_BY_ONE)
 
 
 async def test_a_model_that_nobody_here_knows(

@@ -1,0 +1,245 @@
+"""Two runs in one journal, alike to the last row: what is done to one leaves the other as it is, whole.
+
+Each statement names the run that it is about. Without its `where run_id`, one that writes changes the other run here,
+and one that reads finds the other's rows.
+"""
+
+import re
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, Correction, Item, NewItem, NewRun, Refusal, Run
+from checkpoints.states import State
+from tests.checkpoints.samples import EVERY_STATE, NEW_RUN, all_items, frozen_run, keep, new_item, page
+
+OF_RUN: Final = {
+    "runs": "select * from runs where run_id = ?",
+    "items": "select * from items where run_id = ?",
+    "refusals": "select * from refusals where run_id = ?",
+    "commands": "select * from commands where run_id = ?",
+    "decisions": "select * from decisions where item_id in (select item_id from items where run_id = ?)",
+}
+"""All that the journal has of one run."""
+
+STATES: Final = {
+    "pending": (),
+    "sending": (),
+    "accepted": (State.ACCEPTED,),
+    "rejected": (State.REJECTED,),
+    "unknown": (State.UNKNOWN,),
+    "manual": (State.UNKNOWN, State.MANUAL),
+    "decided": (State.UNKNOWN, State.MANUAL),
+    "undone": (State.ACCEPTED,),
+}
+"""The items of a run by their keys, each with the steps behind its claim."""
+
+CONFLICT: Final = Refusal(9, None, "pending", "contradicts line 1", ("x",), conflict="conflict")
+
+
+async def made(journal: Journal, *, approve: bool) -> Run:
+    """A run with an item in each state, refused rows, a cursor, a command, a decision, a policy, paused."""
+    run = await journal.create_run(NEW_RUN)
+    new = [new_item(key, lane="shared" if key in {"pending", "conflict"} else None) for key in (*STATES, "conflict")]
+    refusals = (CONFLICT, Refusal(10, "сумма", "ten", "no amount", ("10", "")))
+    await journal.freeze(run, page(*new, refusals=refusals, cursor="first"), keep)
+    named = {item.key: item for item in await all_items(journal, run)}
+    await journal.claim(run, [named[key].item_id for key in STATES if key != "pending"])
+    for key, steps in STATES.items():
+        for step in steps:
+            await journal.record(run, [Change(named[key].item_id, step, message=f"{step}: {key}", answer="5")])
+    await journal.decide(run, named["decided"], State.ACCEPTED, who="olga", why="seen")
+    await journal.keep_policy(run, {"rate": "20"})
+    await journal.pause(run, "olga")
+    await journal.note_command(run, "olga", "pause", "paused")
+    undo = await journal.create_run(NewRun("undo", {"run": run.name}, NEW_RUN.target, "run"))
+    back = NewItem("undone", "undone", "account undone", "{}", undoes=named["undone"].item_id)
+    await journal.freeze(undo, page(back), keep)
+    (taking,) = await all_items(journal, undo)
+    await journal.claim(undo, [taking.item_id])
+    await journal.record(undo, [Change(taking.item_id, State.ACCEPTED)])
+    if approve:
+        await journal.approve(run)
+    return await journal.run(run.name)
+
+
+def whole(path: Path, run: Run) -> Mapping[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as shell:
+        return {table: shell.execute(select, (run.run_id,)).fetchall() for table, select in OF_RUN.items()}
+
+
+async def one_of(journal: Journal, run: Run, key: str) -> Item:
+    return next(item for item in await all_items(journal, run) if item.key == key)
+
+
+# ---- writing -----------------------------------------------------------------------------------------------------
+
+Write = Callable[[Journal, Run], Awaitable[object]]
+
+
+async def _correct(journal: Journal, run: Run) -> None:
+    rejected = await one_of(journal, run, "rejected")
+    ((refusal_id, _), *_) = await journal.refusals(run)
+    rows = [
+        Correction(new_item("corrected"), number=rejected.number),
+        Correction(new_item("mended"), refusal_id=refusal_id),
+    ]
+    await journal.correct(run, rows, keep)
+
+
+async def _claim(journal: Journal, run: Run) -> None:
+    await journal.claim(run, [(await one_of(journal, run, "pending")).item_id])
+
+
+async def _keep(journal: Journal, run: Run) -> None:
+    await journal.keep(run, {(await one_of(journal, run, "pending")).item_id: '{"anew":1}'})
+
+
+async def _record(journal: Journal, run: Run) -> None:
+    await journal.record(run, [Change((await one_of(journal, run, "sending")).item_id, State.REJECTED, message="no")])
+
+
+async def _decide(journal: Journal, run: Run) -> None:
+    await journal.decide(run, await one_of(journal, run, "manual"), State.PENDING, who="ivan", why="not there")
+
+
+async def _doubt_answers(journal: Journal, run: Run) -> None:
+    await journal.doubt_answers(run, [item.item_id for item in await all_items(journal, run)], "late")
+
+
+async def _share_an_id(journal: Journal, run: Run) -> None:
+    """A second row with the id of a new object that another row of the run has: both are in doubt."""
+    sending = await one_of(journal, run, "sending")
+    await journal.record(run, [Change(sending.item_id, State.ACCEPTED, answer="5", created=True)])
+
+
+WRITES: Final[Mapping[str, Write]] = {
+    "approve": lambda journal, run: journal.approve(run),
+    "end_intake": lambda journal, run: journal.end_intake(run),
+    "pause": lambda journal, run: journal.pause(run, "ivan"),
+    "unpause": lambda journal, run: journal.unpause(run),
+    "keep_policy": lambda journal, run: journal.keep_policy(run, {"rate": "5"}),
+    "note_command": lambda journal, run: journal.note_command(run, "ivan", "stop", "stops"),
+    "take_up": lambda journal, run: journal.take_up(run),
+    "freeze": lambda journal, run: journal.freeze(run, page(new_item("new"), cursor="second"), keep),
+    "correct": _correct,
+    "claim": _claim,
+    "keep": _keep,
+    "record": _record,
+    "record (one id)": _share_an_id,
+    "doubt": lambda journal, run: journal.doubt(run),
+    "doubt_answers": _doubt_answers,
+    "decide": _decide,
+}
+NEVER_PAUSED_ANEW: Final = "pause"
+"""Changes nothing of a run that is paused already."""
+
+
+@pytest.mark.parametrize("approved", [False, True], ids=["not approved", "approved"])
+@pytest.mark.parametrize("name", WRITES)
+async def test_what_is_written_to_one_run_leaves_the_other_whole(name: str, path: Path, *, approved: bool) -> None:
+    async with open_journal(path) as journal:
+        before = await made(journal, approve=approved)
+        run = await made(journal, approve=approved)
+        behind = await made(journal, approve=approved)
+        others = [whole(path, other) for other in (before, behind)]
+        own = whole(path, run)
+        if name == NEVER_PAUSED_ANEW:
+            await journal.unpause(run)
+        await WRITES[name](journal, run)
+        assert [whole(path, other) for other in (before, behind)] == others
+        # A run that is approved is not approved again.
+        assert (whole(path, run) != own) is not (approved and name == "approve")
+
+
+@pytest.mark.parametrize("approved", [False, True], ids=["not approved", "approved"])
+async def test_to_give_one_run_up_leaves_the_other_whole(path: Path, *, approved: bool) -> None:
+    """Only what has sent nothing is given up, so nothing of these runs was."""
+    async with open_journal(path) as journal:
+        runs = [await frozen_run(journal, *map(new_item, "abc")) for _ in range(3)]
+        if approved:
+            await journal.approve(runs[0])
+        await journal.discard(runs[2])
+        others = [whole(path, other) for other in (runs[0], runs[2])]
+        await journal.discard(runs[1])
+        assert [whole(path, other) for other in (runs[0], runs[2])] == others
+        assert await all_items(journal, runs[1]) == []
+
+
+def test_each_write_of_the_journal_is_held_against_a_second_run() -> None:
+    source = Path(__file__).parents[2].joinpath("checkpoints", "journal.py").read_text(encoding="utf-8")
+    methods = re.split(r"\n    async def ", source)[1:]
+    writing = {method.partition("(")[0] for method in methods if "self._writ" in method}
+    assert writing - {"_write", "create_run", "discard"} == {name.partition(" ")[0] for name in WRITES}
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+Read = Callable[[Journal, Run], Awaitable[object]]
+
+READS: Final[Mapping[str, Read]] = {
+    "run": lambda journal, run: journal.run(run.name),
+    "again": lambda journal, run: journal.again(run),
+    "commands": lambda journal, run: journal.commands(run),
+    "find": lambda journal, run: journal.find(run, "pending"),
+    "find_refusal": lambda journal, run: journal.find_refusal(run, line=9),
+    "decisions": lambda journal, run: journal.decisions(run),
+    "items": lambda journal, run: journal.items(run, EVERY_STATE),
+    "in_effect": lambda journal, run: journal.in_effect(run),
+    "lane_mates": lambda journal, run: journal.lane_mates(run, {"account accepted", "account undone"}),
+    "refusals": lambda journal, run: journal.refusals(run),
+    "totals": lambda journal, run: journal.totals(run),
+    "absolute_sum": lambda journal, run: journal.absolute_sum(run, EVERY_STATE),
+    "reasons": lambda journal, run: journal.reasons(run, State.MANUAL),
+    "shared_lanes": lambda journal, run: journal.shared_lanes(run),
+    "taken_back": lambda journal, run: journal.taken_back(run),
+}
+
+
+async def without_others(path: Path, run: Run) -> None:
+    """The journal as it would be if this run were the only one of its job; its undo stays."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+        shell.execute("pragma foreign_keys = off")
+        for name, select in OF_RUN.items():
+            if name != "runs":
+                shell.execute(select.replace("select *", "delete").replace("= ?", "not in (?, ?)"), _own(run))
+        shell.execute("delete from runs where run_id not in (?, ?)", _own(run))
+
+
+def _own(run: Run) -> tuple[int, int]:
+    """The ids of a run that `made` has made, and of its undo."""
+    return run.run_id, run.run_id + 1
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_what_is_read_of_one_run_is_not_the_others(name: str, path: Path) -> None:
+    async with open_journal(path) as journal:
+        await made(journal, approve=False)
+        run = await made(journal, approve=False)
+        await made(journal, approve=False)
+        found = await READS[name](journal, run)
+        await without_others(path, run)
+        assert await READS[name](journal, run) == found
+
+
+async def test_a_run_of_which_nothing_was_taken_back_is_not_taken_for_another_that_was(journal: Journal) -> None:
+    untouched = await journal.create_run(NEW_RUN)
+    await made(journal, approve=True)
+    assert await journal.taken_back(untouched) is False
+
+
+async def test_of_two_refusals_of_one_line_the_one_that_was_not_mended_is_found(journal: Journal) -> None:
+    run = await journal.create_run(NEW_RUN)
+    twice = [replace(CONFLICT, conflict=None, reason=reason) for reason in ("first", "second")]
+    await journal.freeze(run, page(refusals=twice), keep)
+    ((first, _), (second, _)) = await journal.refusals(run)
+    await journal.correct(run, [Correction(new_item("a"), refusal_id=first)], keep)
+    assert await journal.find_refusal(run, line=9) == (second, False)
+    await journal.correct(run, [Correction(new_item("b"), refusal_id=second)], keep)
+    assert await journal.find_refusal(run, line=9) == (first, True)
