@@ -23,6 +23,7 @@ from cli import (
     jobs_list,
     mock,
     planning,
+    probing,
     reconciling,
     recordings,
     status,
@@ -47,6 +48,7 @@ from cli.selftest import command as selftest
 from cli.settings import Settings, load
 from cli.texts import shown
 from cli.translate import command as translate
+from engine.policy import Policy
 from jobs.undoing import UNDO
 
 Result = TypeVar("Result")
@@ -384,6 +386,36 @@ def list_jobs(
 def check(*, flags: Flags) -> None:
     """Check everything that a run rests on, and say what to do where something is wrong."""
     raise typer.Exit(_run_async(lambda: doctor.examine(flags, Screen())))
+
+
+@app.command("probe")
+@grouped
+def ask_billing(
+    abonent: Annotated[int, typer.Option("--abonent", min=1, metavar="ID", help="The test subscriber.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="storno_call=NAME: the method for storno, to be tried."),
+    ] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Probe without asking.")] = False,
+    settle: Annotated[
+        float,
+        typer.Option("--settle", min=0, metavar="S", help="Seconds until a lost call counts as absent."),
+    ] = Policy().settle,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Ask a live billing, on one test subscriber, what nobody documents of it, and keep the answers."""
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        try:
+            return await probing.probe(abonent, probing.storno_of(set_ or []), settle, settings, screen, yes=yes)
+        except OPERATOR_ERRORS as error:
+            if voice.as_json:
+                screen.emit({"abonent": abonent, "exit": int(code_of(error)), "error": str(error)})
+            raise
+
+    _end(flags, voice, work)
 
 
 @app.command("demo")

@@ -27,3 +27,7 @@ select count(*) from events_stack_compact e where e.abonent_id in (:keys)
 select trim(r.rdb$relation_name), trim(r.rdb$field_name)
 from rdb$relation_fields r
 where r.rdb$relation_name in (:tables)
+
+-- name: charset
+-- The charset that texts have where their column says nothing else.
+select d.rdb$character_set_name from rdb$database d

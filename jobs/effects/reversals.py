@@ -36,6 +36,8 @@ WAY: Final = "way"
 LIST: Final = "list"
 STORNO: Final = "storno"
 OPPOSITE: Final = "opposite"
+STORNO_CALL: Final = "storno_call"
+TYPE_8: Final = "type_8"
 SETS: Final = "sets"
 ADDS: Final = "adds"
 
@@ -55,14 +57,14 @@ HOW: Final = (
         (LIST, STORNO, OPPOSITE),
     ),
     Parameter(
-        "storno_call",
+        STORNO_CALL,
         "the method of an operation that reverses it; what the billing calls it is not documented: ask the vendor, "
         "and try it on one operation first",
         STORNO,
         parse=_a_method,
     ),
     Parameter(
-        "type_8",
+        TYPE_8,
         "what an entry of type 8 does to the balance, for way=opposite: sets it to its sum, or adds its sum; try it "
         "on one subscriber first",
         SETS,
