@@ -80,6 +80,9 @@ class Entering:
         """Every row an item of a lane of its own."""
         return Prepared(tuple(map(_item, rows)), ())
 
+    async def try_out(self) -> None:
+        """Not measured."""
+
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the operation, its comment marked with run and item."""
         began = time.monotonic()

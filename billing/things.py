@@ -378,10 +378,19 @@ def call_for(model: str, key: Key, fields: Collection[str]) -> Call:
     return filter_(model, key, *wanted)
 
 
-def of_answer(model: str, key: Key, fields: Collection[str], result: object) -> list[Thing]:
-    """The objects of that call's answer. Raises `UnreadableAnswer` where a field is missing: nothing is guessed."""
+def of_answer(
+    model: str, key: Key, fields: Collection[str], result: object, besides: Collection[str] = ()
+) -> list[Thing]:
+    """The objects of that call's answer, `besides` taken along where it is there.
+
+    Raises `UnreadableAnswer` where one of `fields` is missing: nothing is guessed.
+    """
     owner = MODELS[model].owner if model in MODELS else ""
-    return [_answered(model, key, fields, found, owner) for found in objects(result)]
+    answered = objects(result)
+    return [
+        _answered(model, key, (*fields, *(name for name in besides if name in found)), found, owner)
+        for found in answered
+    ]
 
 
 def _answered(model: str, key: Key, fields: Collection[str], found: Mapping[str, object], owner: str) -> Thing:

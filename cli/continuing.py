@@ -48,6 +48,7 @@ async def go_on(name: str, file: Input, settings: Settings, means: Means) -> Clo
     _check(run, settings)
     means.billing.services.rate.per_second = policy_of(run, means.said).rate
     job = _job_of(run, file, means)
+    await job.try_out()
     known = await means.journal.last_number(run)
     try:
         async with means.journal.taken_up(run) as run:

@@ -45,6 +45,7 @@ async def plan(order: Order, out: Path | None, settings: Settings, said: Mapping
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
         billing.services.rate.per_second = changed(Policy(), said, ALL).rate
         job = build(order.kind, billing.services, order.parameters, order.rows)
+        await job.try_out()
         async with earlier_runs(real) as earlier:
             rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
             run = await _rehearsed(order, rehearsal, settings.target, journal, screen)

@@ -31,7 +31,7 @@ from cli.sessions import Billing, how_often
 from cli.signals import Interrupts
 from cli.steered import steerable
 from cli.texts import plain, rows, shown
-from engine.errors import InputRefused, LookUpFailed
+from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.intake import Intake
 from engine.job import Job
 from engine.pipeline import Pipeline
@@ -133,9 +133,10 @@ class Going:
 
     async def _may_send(self) -> bool:
         """Whether there is something to send and the operator agrees; False as well when it was interrupted."""
-        if self._run.approved_at is not None:
-            return True
         with self._interrupts.before_sending():
+            await self._try_out()
+            if self._run.approved_at is not None:
+                return True
             if await self._may_stream():
                 await self._approve()
                 return True
@@ -143,6 +144,18 @@ class Going:
                 await self._take_in()
             return await self._agreed()
         return False
+
+    async def _try_out(self) -> None:
+        """Have the job ask what it will have to ask. Raises `CommandRefused` where that cannot be asked here."""
+        try:
+            await self._job.try_out()
+        except LookUpDelayed as error:
+            if self._fresh:
+                raise await self._unreadable(error) from error
+            # What is in doubt is looked up first, and that waits for the billing.
+            log.warning("what the run will ask could not be tried", why=str(error))
+        except (InputRefused, LookUpFailed) as error:
+            raise (await self._given_up(str(error)) if self._fresh else CommandRefused(str(error))) from error
 
     async def _may_stream(self) -> bool:
         """Whether sending may begin with the first frozen page: rows of a query, and nobody wants to see them.

@@ -3,7 +3,8 @@
 EngineError
 ├── InputRefused        the input as a whole cannot be taken: the operator mends the file or the query
 ├── LookUpFailed        the billing or its database cannot be asked now: try again later
-│   └── LookUpDelayed   nobody: it does not answer, or has too much to do, and is waited for
+│   ├── LookUpDelayed   nobody: it does not answer, or has too much to do, and is waited for
+│   └── LookUpRefused   the operator: it refuses the question itself, or lacks what is asked for
 └── CountsDiffer        the journal does not add up: a fault of ours
 """
 
@@ -24,6 +25,10 @@ class LookUpFailed(EngineError):
 
 class LookUpDelayed(LookUpFailed):
     """Raised when what the billing has cannot be read because nobody answers, or all are busy: waiting may help."""
+
+
+class LookUpRefused(LookUpFailed):
+    """Raised when the billing refuses the question itself, or has not what is asked for: asking again is no use."""
 
 
 class CountsDiffer(EngineError):

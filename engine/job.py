@@ -166,6 +166,13 @@ class Job(Protocol):
         """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
         ...
 
+    async def try_out(self) -> None:
+        """Ask once, about nobody, what the run will have to ask: look-up, read-back, way back, what is overwritten.
+
+        Raises `InputRefused` where that cannot be asked of this billing, `LookUpFailed`.
+        """
+        ...
+
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the one call of `item`. Never calls twice; raises nothing for what the network or the billing does."""
         ...

@@ -15,6 +15,7 @@ from jobs.operations import two_decimals
 from jobs.payloads import Payload, payload_of
 from jobs.services import Services
 from jobs.things import differences, find, in_words
+from jobs.trying import NOBODY
 
 BALANCE: Final = "balance"
 """Among the wanted fields of an operation: no field of its own, but what the account's balance shall be then."""
@@ -125,6 +126,18 @@ async def created(services: Services, run_name: str, items: Sequence[Item]) -> d
     }
 
 
+async def try_finding_created(services: Services, model: str, arguments: Collection[str]) -> None:
+    """Look for an object that nobody has created from these arguments, as `created` does. Raises `LookUpFailed`."""
+    kind = CREATABLES[model]
+    apart = {*kind.found_by, *kind.moving, kind.comment}
+    fields = kind.fields([name for name in arguments if name not in apart])
+    if services.database is not None and kind.comment:
+        text = marks.beginning("0")
+        await services.read(lambda database: commented(database, model, [NOBODY], text, fields))
+    else:
+        await find(services, model, [dict.fromkeys(kind.found_by, str(NOBODY))], fields)
+
+
 def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
     """What has to be known of the objects of these payloads, which are of one model."""
     kind = CREATABLES[payloads[0].model]
@@ -158,7 +171,7 @@ async def _marked(
     if services.database is not None:
         abonents = [payload.abonent for payload in payloads]
         text = marks.beginning(run_name)
-        found = await services.read(lambda database: commented(database, model, abonents, text))
+        found = await services.read(lambda database: commented(database, model, abonents, text, fields))
     else:
         keys = list({tuple(payload.key.items()): payload.key for payload in payloads}.values())
         found = [thing for things in await find(services, model, keys, fields) for thing in things]

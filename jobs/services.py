@@ -11,10 +11,10 @@ import anyio.to_thread
 from billing.calls import Call
 from billing.client import BillingClient
 from billing.database import Database
-from billing.database_errors import DatabaseAway, DatabaseError
-from billing.errors import BillingAway, BillingBusy, BillingError
+from billing.database_errors import DatabaseAway, DatabaseError, StatementRefused
+from billing.errors import BillingAway, BillingBusy, BillingError, BillingRefused
 from billing.stacks import waiting_for
-from engine.errors import LookUpDelayed, LookUpFailed
+from engine.errors import LookUpDelayed, LookUpFailed, LookUpRefused
 from engine.rate import Rate
 from jobs.profile import UNKNOWN, Profile
 from jobs.vault import Vault
@@ -108,5 +108,7 @@ def told_to_engine() -> Iterator[None]:
         yield
     except (BillingAway, BillingBusy, DatabaseAway) as error:
         raise LookUpDelayed(str(error)) from error
+    except (BillingRefused, StatementRefused) as error:
+        raise LookUpRefused(str(error)) from error
     except (BillingError, DatabaseError) as error:
         raise LookUpFailed(str(error)) from error

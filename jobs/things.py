@@ -12,18 +12,29 @@ OF_ABONENT: Final = "account_id_abonents"
 """The key by which the account of a subscriber is found [S]."""
 
 
-async def find(services: Services, model: str, keys: Sequence[Key], fields: Collection[str]) -> list[list[Thing]]:
-    """What each key finds, none to several objects, with these fields at least. Raises `LookUpFailed`."""
-    if services.database is not None and known_to_database(model, keys, fields):
+async def find(
+    services: Services, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
+) -> list[list[Thing]]:
+    """What each key finds, none to several objects, with these fields at least.
+
+    `besides` are fields that are taken along where the billing has them. Raises `LookUpFailed`.
+    """
+    asked = tuple(dict.fromkeys((*fields, *besides)))
+    if services.database is not None and known_to_database(model, keys, asked):
         return await services.read(lambda database: from_database(database, model, keys, fields))
-    answers = await services.ask([call_for(model, key, fields) for key in keys])
+    answers = await services.ask([call_for(model, key, asked) for key in keys])
     with told_to_engine():
-        return [of_answer(model, key, fields, answer) for key, answer in zip(keys, answers, strict=True)]
+        return [of_answer(model, key, fields, answer, besides) for key, answer in zip(keys, answers, strict=True)]
 
 
-async def find_one(services: Services, model: str, keys: Sequence[Key], fields: Collection[str]) -> list[Thing | str]:
-    """What each key finds where it is one object, with these fields at least; else why not. Raises `LookUpFailed`."""
-    found = await find(services, model, keys, fields)
+async def find_one(
+    services: Services, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
+) -> list[Thing | str]:
+    """What each key finds where it is one object, with fields as `find` has them; else why not.
+
+    Raises `LookUpFailed`.
+    """
+    found = await find(services, model, keys, fields, besides)
     nobodys = [key[OF_ABONENT] for key, things in zip(keys, found, strict=True) if not things and OF_ABONENT in key]
     why = await _without_account(services, nobodys)
     return [

@@ -26,7 +26,7 @@ from engine.job import (
 )
 from jobs.binding import Binding, Headed
 from jobs.columns import Assigned
-from jobs.effects.effect import Effect, Keeping, Planned, Recognising, WayBack
+from jobs.effects.effect import Effect, Keeping, NoWayBack, Planned, Recognising, WayBack
 from jobs.hiding import guarded
 from jobs.inputs import Input, open_rows
 from jobs.kept import Mate, found_own
@@ -85,6 +85,19 @@ class Work:
     def assigned(self, header: tuple[str, ...]) -> Assigned:
         """Which columns of a header are taken for what; nothing where rows are no input. Raises `InputRefused`."""
         return self._intended.assigned(header) if isinstance(self._intended, FromInput) else Assigned({}, ())
+
+    async def try_out(self) -> None:
+        """Ask once, about nobody, what effect and way back will have to ask.
+
+        Raises `InputRefused`, `LookUpFailed`.
+        """
+        await self._effect.try_out()
+        back = self._effect.way_back({})
+        if not isinstance(back, NoWayBack):
+            try:
+                await back.try_out()
+            except InputRefused as error:
+                raise InputRefused(f"what this run does could not be taken back: {error}") from error
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the item's one call."""

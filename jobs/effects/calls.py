@@ -14,6 +14,7 @@ from billing.calls import Call, describe
 from billing.concealing import SESSIONS
 from billing.database import Database
 from billing.exchange import Answered
+from billing.selects import select_of
 from billing.statements import Statement
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
@@ -27,6 +28,7 @@ from jobs.keys import joined
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template
+from jobs.trying import FOUND_AGAIN, needed
 from jobs.vault import is_token, masked, opened
 
 NO_WAY_TO_LOOK = (
@@ -85,6 +87,15 @@ class AnyCall:
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: nobody knows what to look for."""
         return {}
+
+    async def try_out(self) -> None:
+        """Have the database prepare the select that looks. Raises `InputRefused`, `LookUpFailed`."""
+        wanted = self._look_up
+        if wanted is None:
+            return
+        nothing = dict.fromkeys(select_of(wanted.text).parameters)
+        with needed(FOUND_AGAIN):
+            await self._services.read(lambda database: database.describe(wanted, nothing))
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Make the call. Of an answer that is itself a secret nothing is kept."""

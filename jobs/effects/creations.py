@@ -34,7 +34,16 @@ from engine.job import (
 )
 from jobs import marks
 from jobs.binding import Bound
-from jobs.creatables import BALANCE, CREATABLES, Creatable, created, difference, fields_of, room_for_text
+from jobs.creatables import (
+    BALANCE,
+    CREATABLES,
+    Creatable,
+    created,
+    difference,
+    fields_of,
+    room_for_text,
+    try_finding_created,
+)
 from jobs.effects.effect import Taken, WayBack
 from jobs.effects.owners import amount_fault, owned
 from jobs.evidence import evidence_of, is_of_another, says
@@ -46,6 +55,7 @@ from jobs.recognition import NAMELESS, Names, Recognition
 from jobs.services import Services
 from jobs.templates import Template
 from jobs.things import differences, find, in_words
+from jobs.trying import FOUND_AGAIN, FROM_NEW, KEPT, NOBODY, needed, try_finding
 
 CREATE: Final = "objects.create"
 """The method; it enters the object by itself, and needs no `save` behind it [S]."""
@@ -124,6 +134,28 @@ class Creations:
         if self._template.model == "UsersUsluga":
             return await self._same_services(payloads)
         return {}
+
+    async def try_out(self) -> None:
+        """Look for an object that nobody has, in each way that will be needed.
+
+        Raises `InputRefused`, `LookUpFailed`.
+        """
+        services, model = self._services, self._template.model
+        with needed("the subscribers of new objects are found"):
+            await find(services, "Abonents", [{"id": str(NOBODY)}], ("id", "deleted"))
+        with needed(FOUND_AGAIN):
+            await try_finding_created(services, model, self._template.links[0].arguments)
+        with needed(FROM_NEW):
+            await self._try_resembling()
+        if self.keeps is not Keeps.NOTHING:
+            with needed(KEPT):
+                await balances(services, [NOBODY])
+
+    async def _try_resembling(self) -> None:
+        if self._template.model == "FinanceOperations":
+            await resembling(self._services, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0))})
+        elif self._template.model == "UsersUsluga":
+            await try_finding(self._services, "UsersUsluga", self._kind.same, self._kind.fields(("usluga_id",)))
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Create the object, its comment marked with run and item."""

@@ -29,6 +29,7 @@ from jobs.payloads import Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template
 from jobs.things import find, lane_of
+from jobs.trying import FOUND_AGAIN, KEPT, needed, try_finding
 
 GET: Final = "objects.get"
 DELETE: Final = "delete"
@@ -67,7 +68,7 @@ class Deletions:
         model = self._template.model
         steps = [self._template.fill(one.values) for one in bound]
         keys = [_texts(get.arguments) for get, _ in steps]
-        found = await find(self._services, model, keys, _fields(model))
+        found = await find(self._services, model, keys, _telling(model), _fields(model))
         return Prepared.of(
             [
                 self._entry(one, key, things, delete.arguments)
@@ -78,6 +79,12 @@ class Deletions:
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: what is gone already is skipped."""
         return {}
+
+    async def try_out(self) -> None:
+        """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        model, get = self._template.model, self._template.links[0].arguments
+        with needed(f"{FOUND_AGAIN}, and {KEPT}"):
+            await try_finding(self._services, model, get, _telling(model), _fields(model))
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Delete the object."""
@@ -94,7 +101,8 @@ class Deletions:
         """What the objects are now, where it is something else than is kept. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         model = self._template.model
-        found = await find(self._services, model, [payload.key for payload in payloads], _fields(model))
+        keys = [payload.key for payload in payloads]
+        found = await find(self._services, model, keys, _telling(model), _fields(model))
         anew = {
             item.item_id: kept_anew(payload, things[0].values)
             for item, payload, things in zip(items, payloads, found, strict=True)
@@ -129,7 +137,8 @@ class Deletions:
         """Delete what an earlier run has created, unless somebody has changed it since. Raises `LookUpFailed`."""
         model = self._template.model
         known = [one for one in taken if has_id(one)]
-        found = await find(self._services, model, [{"id": one.answer or ""} for one in known], _fields(model))
+        keys = [{"id": one.answer or ""} for one in known]
+        found = await find(self._services, model, keys, _telling(model), _fields(model))
         there = {one.item_id: things for one, things in zip(known, found, strict=True)}
         return Prepared.of([self._back_again(one, there.get(one.item_id)) for one in taken])
 
@@ -173,14 +182,18 @@ class Deletions:
 
     async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
         model = self._template.model
-        fields = tuple(name for name in (_id(model), DELETED) if name in _fields(model))
-        found = await find(self._services, model, [payload_of(item).key for item in items], fields)
+        found = await find(self._services, model, [payload_of(item).key for item in items], _telling(model))
         return list(zip(items, found, strict=True))
 
 
 def _fields(model: str) -> tuple[str, ...]:
     """All that is known of a model's objects, so that it can be kept."""
     return MODELS[model].fields if model in MODELS else ("id",)
+
+
+def _telling(model: str) -> tuple[str, ...]:
+    """The fields that tell whether an object is gone."""
+    return tuple(name for name in (_id(model), DELETED) if name in _fields(model))
 
 
 def _id(model: str) -> str:

@@ -42,6 +42,13 @@ class Effect(Protocol):
         """Whether the call may be sent again when nobody knows what became of it."""
         ...
 
+    async def try_out(self) -> None:
+        """Ask once, about nobody, what the effect will have to ask to look up, read back, keep and take back.
+
+        Raises `InputRefused` where that cannot be asked of this billing, `LookUpFailed`.
+        """
+        ...
+
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the one call of the item. Never calls twice; raises nothing for what network or billing do."""
         ...

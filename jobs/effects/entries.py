@@ -15,13 +15,16 @@ from jobs.operations import two_decimals
 from jobs.payloads import Payload, packed
 from jobs.services import Services
 from jobs.things import find, lane_of
+from jobs.trying import TAKEN_BACK, needed, try_finding
 
 MODEL: Final = "FinanceOperations"
 SUM_IN: Final = "SUM_IN"
 """Among the wanted fields of a payment: its sum. What the id of its operation is, its answer does not say [?]."""
 LAST: Final = "op_id"
 """Among what was before a payment: the last operation that the subscriber had."""
-FIELDS: Final = ("op_id", "op_type_id", "op_summa", "op_date", "storno")
+FIELDS: Final = ("op_id", "op_type_id", "op_summa", "storno")
+BESIDES: Final = ("op_date",)
+"""What an operation is shown with, where the billing has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,23 @@ async def standing(services: Services, taken: Sequence[Taken]) -> list[Standing]
     """What became of the operations of these items, in their order. Raises `LookUpFailed`."""
     known = [one for one in taken if has_id(one)]
     unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
-    by_id = await find(services, MODEL, [{"op_id": one.answer or ""} for one in known], FIELDS)
-    newer = await find(services, MODEL, [{"abonent_id": str(one.payload.abonent)} for one in unknown], FIELDS)
+    by_id = await find(services, MODEL, [{"op_id": one.answer or ""} for one in known], FIELDS, BESIDES)
+    newer = await find(
+        services, MODEL, [{"abonent_id": str(one.payload.abonent)} for one in unknown], FIELDS, BESIDES
+    )
     found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
     found |= {
         one.item_id: since(one.payload.was.get(LAST), amount_of(one), things)
         for one, things in zip(unknown, newer, strict=True)
     }
     return [_standing(one, found.get(one.item_id)) for one in taken]
+
+
+async def try_standing(services: Services) -> None:
+    """Look for an operation that is not there, in each way of `standing`. Raises `InputRefused`, `LookUpFailed`."""
+    with needed(TAKEN_BACK):
+        await try_finding(services, MODEL, ("op_id",), FIELDS, BESIDES)
+        await try_finding(services, MODEL, ("abonent_id",), FIELDS, BESIDES)
 
 
 def amount_of(one: Taken) -> Decimal:
@@ -101,7 +113,7 @@ def listed(things: Sequence[Thing]) -> str:
     """Operations in a sentence."""
     return ", ".join(
         f"operation {thing.values['op_id']} of {_sum_of(thing)}, "
-        f"{str(thing.values['op_date'] or 'without a date')[:10]}"
+        f"{str(thing.values.get('op_date') or 'without a date')[:10]}"
         + (" (reversed by storno)" if flag(thing.values["storno"]) else "")
         for thing in things
     )

@@ -18,6 +18,7 @@ from billing.things import ADDRESSES, MODELS, Key, Thing, Values, known_to_datab
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting
+from jobs.abonents import Abonents
 from jobs.binding import Bound
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.entries import replaced_in_run
@@ -30,6 +31,7 @@ from jobs.recognition import NAMELESS, Names, Recognition
 from jobs.services import Services
 from jobs.templates import Template, parse
 from jobs.things import OF_ABONENT, differences, find_one, in_words, lane_of, spelled, which
+from jobs.trying import FOUND_AGAIN, KEPT, NOBODY, needed, try_finding
 
 GET: Final = "objects.get"
 SET: Final = "set"
@@ -67,7 +69,7 @@ class Fields:
         fields = dict.fromkeys(name for fields in wanted for name in fields)
         known = MODELS.get(self._template.model)
         marked = ("deleted",) if known and "deleted" in known.fields else ()
-        found = await find_one(self._services, self._template.model, keys, (*fields, *marked))
+        found = await find_one(self._services, self._template.model, keys, tuple(fields), marked)
         entries: list[NewItem | Refusal] = [
             self._entry(one, key, thing, shall, [(step.method, step.arguments) for step in call])
             for one, key, thing, shall, call in zip(bound, keys, found, wanted, steps, strict=True)
@@ -90,6 +92,14 @@ class Fields:
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: a field that is as wanted is skipped."""
         return {}
+
+    async def try_out(self) -> None:
+        """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        get, assigned = (link.arguments for link in self._template.links[:2])
+        with needed(f"{FOUND_AGAIN}, and {KEPT}"):
+            await try_finding(self._services, self._template.model, get, assigned)
+            if OF_ABONENT in get:
+                await Abonents(self._services).by_ids([NOBODY])
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Set the fields."""

@@ -26,6 +26,7 @@ from jobs.payloads import packed as packed_payload
 from jobs.services import Services
 from jobs.templates import parse
 from jobs.things import find
+from jobs.trying import needed, try_finding
 
 MODEL: Final = "Users"
 
@@ -58,7 +59,7 @@ class Offers:
         Raises `LookUpFailed`.
         """
         keys = [{ABONENT: one.values[ABONENT]} for one in bound]
-        found = await find(self._services, MODEL, keys, ("id", "login", "deleted"))
+        found = await find(self._services, MODEL, keys, ("id", "deleted"), ("login",))
         plain = (await self._reading.plan(bound)).items
         entries = [_entry(*one) for one in zip(bound, plain, found, strict=True)]
         return Prepared.of(entries)
@@ -66,6 +67,11 @@ class Offers:
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Nothing."""
         return await self._reading.find_entries(items)
+
+    async def try_out(self) -> None:
+        """Look for the account of nobody. Raises `InputRefused`, `LookUpFailed`."""
+        with needed("the subscriber's account is found"):
+            await try_finding(self._services, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Open the session and ask. The second request is not made where the first was not answered."""
@@ -113,7 +119,7 @@ def _entry(one: Bound, item: NewItem, things: Sequence[Thing]) -> NewItem | Refu
     if not accounts:
         return one.refused("the subscriber has no account, and so no cabinet")
     if len(accounts) > 1:
-        named = ", ".join(f"{thing.values['id']} ({thing.values['login'] or 'no login'})" for thing in accounts)
+        named = ", ".join(f"{thing.values['id']} ({thing.values.get('login') or 'no login'})" for thing in accounts)
         return one.refused(
             f"the subscriber has {len(accounts)} accounts: {named}. A session is opened for a subscriber's only one; "
             "take this row out"

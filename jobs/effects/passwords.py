@@ -30,6 +30,7 @@ from jobs.payloads import Payload, packed, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.templates import Template, parse
 from jobs.things import find, lane_of
+from jobs.trying import needed, try_finding
 from jobs.vault import masked, opened
 
 MODEL: Final = "Users"
@@ -44,7 +45,8 @@ LETTER_UNREADABLE: Final = "that a letter has left cannot be read back: nobody b
 UNREADABLE: Final = "a password cannot be read back: nobody but who logs in with it can tell"
 
 _GET: Final = 'objects.get {"id": {user_id}}'
-_FIELDS: Final = ("id", "login", "deleted")
+_FIELDS: Final = ("id", "deleted")
+_BESIDES: Final = ("login",)
 _CLEARED: Final = "the password is cleared, and no new one is known"
 
 
@@ -70,6 +72,10 @@ class GivenPasswords:
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: nothing is entered."""
         return {}
+
+    async def try_out(self) -> None:
+        """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        await _try_accounts(self._services)
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Set the password."""
@@ -136,6 +142,10 @@ class MadeUpPasswords:
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
         """Nothing: nothing is entered."""
         return {}
+
+    async def try_out(self) -> None:
+        """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        await _try_accounts(self._services)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Clear the password, let the billing generate one, and put it on the disk."""
@@ -258,9 +268,14 @@ def hand_over(run: Run) -> str:
 
 async def _planned(services: Services, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[Step]]) -> Prepared:
     """Items for the accounts that are there; a password waits for what else is done to the same subscriber."""
-    found = await find(services, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS)
+    found = await find(services, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
     entries = [_entry(one, things, steps(one)) for one, things in zip(bound, found, strict=True)]
     return Prepared.of(entries)
+
+
+async def _try_accounts(services: Services) -> None:
+    with needed("the accounts of the rows are found"):
+        await try_finding(services, MODEL, ("id",), _FIELDS, _BESIDES)
 
 
 def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[Step]) -> NewItem | Refusal:
@@ -269,7 +284,7 @@ def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[Step]) -> NewIte
         return one.refused(f"there is no account {user}")
     thing = things[0]
     if thing.values["deleted"] not in {"0", None}:
-        return one.refused(f"account {user} ({thing.values['login'] or 'no login'}) is deleted")
+        return one.refused(f"account {user} ({thing.values.get('login') or 'no login'}) is deleted")
     key = {"id": user}
     payload = Payload(
         model=MODEL,
@@ -279,7 +294,7 @@ def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[Step]) -> NewIte
     )
     return NewItem(
         key=user,
-        label=thing.values["login"] or f"account {user}",
+        label=thing.values.get("login") or f"account {user}",
         lane=lane_of(MODEL, key, thing),
         payload=packed(payload),
         line=one.row.line,

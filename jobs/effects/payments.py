@@ -26,7 +26,7 @@ from jobs.abonents import flag
 from jobs.binding import Bound
 from jobs.effects import reversals
 from jobs.effects.effect import WayBack
-from jobs.effects.entries import FIELDS, LAST, MODEL, SUM_IN, listed, since
+from jobs.effects.entries import BESIDES, FIELDS, LAST, MODEL, SUM_IN, listed, since
 from jobs.evidence import evidence_of
 from jobs.keys import joined
 from jobs.operations import Sum, find_entries, newest, two_decimals
@@ -34,6 +34,7 @@ from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrai
 from jobs.services import Services
 from jobs.templates import parse
 from jobs.things import find
+from jobs.trying import FOUND_AGAIN, FROM_NEW, NOBODY, needed, try_finding
 
 ASK: Final = "ask"
 SUM: Final = "sum"
@@ -77,6 +78,14 @@ class Payments:
         found = await find_entries(self._services, sums)
         return {key: Entries(unmarked=entries.unmarked) for key, entries in found.items() if entries.unmarked}
 
+    async def try_out(self) -> None:
+        """Look for the operations of nobody, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        with needed(FOUND_AGAIN):
+            await newest(self._services, [NOBODY])
+            await try_finding(self._services, MODEL, ("abonent_id",), FIELDS, BESIDES)
+        with needed(FROM_NEW):
+            await resembling(self._services, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
+
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Enter the payment."""
         payload = payload_of(item)
@@ -111,7 +120,7 @@ class Payments:
     async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
         payloads = [payload_of(item) for item in items]
         keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
-        found = await find(self._services, MODEL, keys, FIELDS)
+        found = await find(self._services, MODEL, keys, FIELDS, BESIDES)
         return [
             (item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things))
             for item, payload, things in zip(items, payloads, found, strict=True)

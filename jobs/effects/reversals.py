@@ -24,6 +24,7 @@ from jobs.effects.entries import (
     replaced_in_run,
     standing,
     taking_back,
+    try_standing,
 )
 from jobs.effects.stornos import Stornos
 from jobs.operations import balances, two_decimals
@@ -169,6 +170,10 @@ class ForTheAccountant:
     def __init__(self, services: Services) -> None:
         self._services = services
 
+    async def try_out(self) -> None:
+        """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        await try_standing(self._services)
+
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door
         """Never asked for: all items are skipped."""
         return RowRefused("this undo is a list for the accountant: nothing is sent")
@@ -200,7 +205,7 @@ class ForTheAccountant:
 
 
 def _on_the_list(entry: Entry) -> NewItem:
-    when = str(entry.thing.values["op_date"] or "")[:10]
+    when = str(entry.thing.values.get("op_date") or "")[:10]
     return taking_back(
         entry,
         entry.taken.payload,

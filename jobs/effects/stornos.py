@@ -16,12 +16,13 @@ from engine.job import Absent, CannotLook, Found, LookedFor, Prepared, Reading, 
 from jobs.abonents import flag
 from jobs.creatables import BALANCE
 from jobs.effects.effect import NoWayBack, Taken, WayBack
-from jobs.effects.entries import FIELDS, MODEL, Entry, standing, taking_back
+from jobs.effects.entries import BESIDES, FIELDS, MODEL, Entry, standing, taking_back, try_standing
 from jobs.evidence import evidence_of, is_of_another
 from jobs.operations import balances, two_decimals
 from jobs.payloads import Payload, payload_of, steps_of, undrained
 from jobs.services import Services
 from jobs.things import find
+from jobs.trying import FOUND_AGAIN, NOBODY, needed
 
 
 class Stornos:
@@ -33,6 +34,12 @@ class Stornos:
     def __init__(self, services: Services, method: str) -> None:
         self._services = services
         self._method = method
+
+    async def try_out(self) -> None:
+        """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        await try_standing(self._services)
+        with needed(FOUND_AGAIN):
+            await balances(self._services, [NOBODY])
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Reverse the operation."""
@@ -86,7 +93,7 @@ class Stornos:
         return taking_back(entry, payload, -entry.amount)
 
     async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
-        found = await find(self._services, MODEL, [payload_of(item).key for item in items], FIELDS)
+        found = await find(self._services, MODEL, [payload_of(item).key for item in items], FIELDS, BESIDES)
         return list(zip(items, found, strict=True))
 
 

@@ -167,6 +167,9 @@ class FakeJob:
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         return Prepared(tuple(self.new[int(one.cells[0])] for one in rows), ())
 
+    async def try_out(self) -> None:
+        return
+
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - as the real one
         self.calls.append(item.key)
         self.by_lane[item.lane].append(item.key)

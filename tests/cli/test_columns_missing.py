@@ -1,0 +1,121 @@
+"""A billing that lacks documented columns: a run is settled without them, or refused before its first call."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+from yarl import URL
+
+from billing.database import Dsn, attach
+from billing.mockserver.faults import Fault, Kind, Plan
+from billing.mockserver.leaving_out import leave_out
+from billing.mockserver.server import running
+from checkpoints.journal import open_journal
+from checkpoints.states import State
+from tests.cli.conftest import Cli, Place, clean_environment
+
+PACING = ("--in-flight", "2", "--settle", "0.1", "--no-canary")
+
+
+@pytest.fixture
+def billing_file(billing_template: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A billing without the tables and columns that the test names."""
+    file = Path(shutil.copy(billing_template, tmp_path / "billing.fdb"))
+    _leave_out(file, request.param)
+    return file
+
+
+def without(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("billing_file", [names], indirect=True, ids=["-".join(names)])
+
+
+@without("FINANCE_OPERATIONS.SYNC1C", "FINANCE_OPERATIONS.CODE1C", "FINANCE_OPERATIONS.OP_DATE", "ACCOUNT_STACK")
+async def test_lost_answers_are_settled_without_what_can_be_done_without(place: Place) -> None:
+    balances = place.balances(rows=8)
+    place.billing.faults.set(Plan((Fault(Kind.RESET_AFTER, method="objects.create", times=3),)))
+    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json", *PACING)).closing
+    assert closing["states"] == {State.ACCEPTED: 8}
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (8, balances.sum, 1)
+    await place.cli("verify", closing["run"])
+    undone = (await place.cli("undo", closing["run"], "--set", "way=opposite", "--yes", "--json", *PACING)).closing
+    assert undone["states"] == {State.ACCEPTED: 8}
+
+
+@without("FINANCE_OPERATIONS.DESCR")
+async def test_a_run_whose_lost_calls_could_not_be_found_is_refused_before_the_first(place: Place) -> None:
+    balances = place.balances(rows=8)
+    for command in (("plan",), ("run", "--yes"), ("run",)):
+        name, *flags = command
+        refused = await place.cli(name, "balances", balances.path, *flags, may_end_with=(2,))
+        assert "FINANCE_OPERATIONS has no column DESCR, by which lost calls are found again" in refused.words
+    assert place.traffic.arrived == 0
+    # A job that does without goes on.
+    await place.cli("run", "operator", "--set", "from=3", "--set", "operator=1444", "--yes")
+
+
+@without("FINANCE_OPERATIONS.STORNO")
+async def test_rows_of_a_select_are_not_sent_either(place: Place) -> None:
+    select = "select id as abonent_id, 5 as amount from abonents where is_folder = 0 and deleted = 0"
+    refused = await place.cli("run", "balances", "--sql", select, "--yes", may_end_with=(2,))
+    assert "FINANCE_OPERATIONS has no column STORNO" in refused.words
+    assert place.traffic.arrived == 0
+
+
+@without("ADMIN_ACCOUNTS.LIMIT_WARNING", "ABONENTS.PARENT_ID")
+async def test_what_only_some_jobs_need_does_not_disturb_the_others(place: Place) -> None:
+    rows = place.write("abonent_id;amount\n2001;-120\n", "rows.csv")
+    refused = await place.cli("run", "warning-threshold", rows, "--yes", may_end_with=(2,))
+    assert "ADMIN_ACCOUNTS has no column LIMIT_WARNING" in refused.words
+    refused = await place.cli("run", "cutoff-limit", "--set", "folder=89", "--yes", may_end_with=(2,))
+    assert "ABONENTS has no column PARENT_ID, which the job's own select reads its rows from" in refused.words
+    await place.cli("run", "cutoff-limit", rows, "--yes")
+    await place.cli("run", "balances", rows, "--yes", *PACING)
+
+
+@without("FINANCE_OPERATIONS.OP_TYPE")
+async def test_without_a_database_the_api_is_asked_whether_it_can_look(place: Place) -> None:
+    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
+    rows = place.write("abonent_id;amount\n2001;50\n", "rows.csv")
+    refused = await place.cli("run", "balances", rows, "--yes", may_end_with=(2,))
+    assert "op_type_id" in refused.words
+    assert "and by this lost calls are found again: no call is made without it" in refused.words
+    assert place.billing.ledger.effects("FinanceOperations") == {}
+
+
+async def test_a_run_that_is_taken_up_is_kept_as_it_is(billing_template: Path, tmp_path: Path) -> None:
+    file = Path(shutil.copy(billing_template, tmp_path / "billing.fdb"))
+    (tmp_path / "rows.csv").write_text("abonent_id;amount\n2001;50\n2002;60\n", encoding="utf-8")
+    run = ("run", "balances", "rows.csv", "--yes", "--json", "--limit-money", "55", *PACING)
+    async with running(Dsn(str(file))) as billing:
+        cli = Cli(tmp_path, _environment(billing.url, file))
+        closing = (await cli(*run, may_end_with=(3,))).closing
+        assert closing["states"] == {State.ACCEPTED: 1, State.PENDING: 1}
+    await anyio.to_thread.run_sync(_leave_out, file, ["FINANCE_OPERATIONS.DESCR"])
+    async with running(Dsn(str(file)), port=URL(billing.url).port or 0):
+        refused = await cli("resume", closing["run"], "--yes", may_end_with=(2,))
+    assert "FINANCE_OPERATIONS has no column DESCR, by which lost calls are found again" in refused.words
+    async with open_journal(cli.journal) as journal:
+        totals = await journal.totals(await journal.run(closing["run"]))
+    assert totals.count(State.PENDING) == 1
+
+
+def _environment(url: str, file: Path) -> dict[str, str]:
+    return clean_environment() | {
+        "CARBON_MIGRATE_API_URL": url,
+        "CARBON_MIGRATE_DATABASE": str(file),
+        "COLUMNS": "200",
+    }
+
+
+def _leave_out(file: Path, names: Sequence[str]) -> None:
+    # Nobody else has it open: what is in use cannot be altered.
+    connection = attach(Dsn(str(file)))
+    try:
+        for name in names:
+            leave_out(connection, name)
+    finally:
+        connection.close()
