@@ -146,14 +146,14 @@ class Creations:
         with needed(FOUND_AGAIN):
             await try_finding_created(services, model, self._template.links[0].arguments)
         with needed(FROM_NEW):
-            await self._try_resembling()
+            await self._try_entries()
         if self.keeps is not Keeps.NOTHING:
             with needed(KEPT):
                 await balances(services, [NOBODY])
 
-    async def _try_resembling(self) -> None:
+    async def _try_entries(self) -> None:
         if self._template.model == "FinanceOperations":
-            await resembling(self._services, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0))})
+            await find_entries(self._services, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0))})
         elif self._template.model == "UsersUsluga":
             await try_finding(self._services, "UsersUsluga", self._kind.same, self._kind.fields(("usluga_id",)))
 

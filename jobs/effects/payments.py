@@ -84,7 +84,7 @@ class Payments:
             await newest(self._services, [NOBODY])
             await try_finding(self._services, MODEL, ("abonent_id",), FIELDS, BESIDES)
         with needed(FROM_NEW):
-            await resembling(self._services, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
+            await find_entries(self._services, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Enter the payment."""
