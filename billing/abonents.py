@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from billing.database import Database, chunks
-from billing.money import roubles
+from billing.money import stored_roubles
 from billing.numbers import Search, Suggestion, nearest
 from billing.reader import Row
 from billing.statements import statement
@@ -122,7 +122,7 @@ def balances(database: Database, ids: Iterable[int]) -> Iterator[Balance]:
     """What the balances of these subscribers are now; one without an account gives nothing."""
     for chunk in chunks(dict.fromkeys(ids)):
         for abonent, account, scaled in database.query(statement("abonents", "balances"), {"ids": chunk}):
-            yield Balance(abonent, account, roubles(scaled))
+            yield Balance(abonent, account, stored_roubles(scaled, "the balance"))
 
 
 def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dict[str, list[Suggestion]]:
@@ -138,7 +138,12 @@ def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dic
 
 def _abonent(row: Row) -> Abonent:
     key, number, name, parent, is_folder, deleted, account = row
-    return Abonent(key, number, name, parent, bool(is_folder), bool(deleted), account)
+    return Abonent(key, _text(number), _text(name), parent, bool(is_folder), bool(deleted), account)
+
+
+def _text(value: object) -> str | None:
+    """A text, whatever the type of its column: a contract number may be kept as a whole one."""
+    return None if value is None else str(value)
 
 
 def _threshold(row: Row) -> Threshold:
@@ -146,5 +151,5 @@ def _threshold(row: Row) -> Threshold:
     return Threshold(abonent, account, _optional(limit_warning))
 
 
-def _optional(scaled: int | None) -> Decimal | None:
-    return None if scaled is None else roubles(scaled)
+def _optional(scaled: object) -> Decimal | None:
+    return None if scaled is None else stored_roubles(scaled, "the threshold")

@@ -8,7 +8,7 @@ import unicodedata
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from billing.errors import BillingError
+from billing.errors import BillingError, UnreadableAnswer
 
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe of limits by tariff)."""
@@ -60,6 +60,23 @@ def roubles(scaled: int) -> Decimal:
     # Not a division: that would round to the precision of the context.
     sign, digits, _ = Decimal(scaled).as_tuple()
     return Decimal((sign, digits, -places))
+
+
+def stored_roubles(value: object, column: str) -> Decimal:
+    """The roubles of a value of a column, whatever type it has: nothing is 0.00, as in the billing's own sums.
+
+    Raises `UnreadableAnswer` for what is no whole number, naming the column.
+    """
+    if value is None:
+        return roubles(0)
+    try:
+        number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
+        whole = int(number)
+    except (ValueError, OverflowError):
+        whole, number = 0, Decimal("NaN")
+    if number != whole:
+        raise UnreadableAnswer(f"{column} holds {str(value)[:_LONGEST_TEXT]!r}, and a whole number was expected")
+    return roubles(whole)
 
 
 def scaled(amount: Decimal) -> int:

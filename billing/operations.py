@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Final
 
 from billing.database import Database, chunks
-from billing.money import roubles
+from billing.money import stored_roubles
 from billing.statements import Values, statement
 
+_DAY: Final = len("2019-06-01")
 RECEIPT: Final = 1
 ACT: Final = 2
 OPENING_BALANCE: Final = 8
@@ -35,8 +36,9 @@ def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_B
         for op_id, abonent, kind, summa, descr, storno, happened in database.query(
             statement("operations", "of_abonents"), values
         ):
-            day = f"{happened:%Y-%m-%d}" if happened else ""
-            yield Operation(op_id, abonent, kind, roubles(summa), descr or "", bool(storno), day)
+            day = str(happened or "")[:_DAY]
+            roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
+            yield Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), day)
 
 
 def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -267,6 +267,9 @@ def _stored(field: str, value: object) -> str | None:
         return None
     if field in AMOUNTS:
         return _money(value)
+    if field in ADDRESSES and isinstance(value, int) and -(2**31) <= value < 0:
+        # A signed column of 32 bits can hold an address above 127.255.255.255 only as a negative number [?].
+        return _address(value + 2**32)
     if isinstance(value, dt.datetime):
         return _moment(value.strftime("%Y-%m-%d %H:%M:%S"))
     return plain(field, value.isoformat() if isinstance(value, dt.date) else value)
