@@ -10,7 +10,15 @@ from rich.text import Text
 from checkpoints.records import Shift
 from cli.exits import Exit
 from cli.outlook import Outlook
-from cli.preview import bad_rows, columns_line, look_alike_line, look_alike_rows, parameters_of, skipped_lines
+from cli.preview import (
+    assumed_line,
+    bad_rows,
+    columns_line,
+    look_alike_line,
+    look_alike_rows,
+    parameters_of,
+    skipped_lines,
+)
 from cli.report import states_object
 from cli.sessions import Billing
 from cli.texts import count, duration, moment, money, plain, rows, shown
@@ -44,6 +52,8 @@ def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> Renderable
         table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
     table.add_row("takes", _time(outlook, with_stacks=billing.services.database is not None))
     table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
+    if plan.assumptions:
+        table.add_row("assumed", assumed_line(plan))
     parts: list[RenderableType] = [Text(""), table]
     if outlook.requests:
         parts += [Text("\nThe first requests:", "dim"), *(Text(f"  {plain(line, 400)}") for line in outlook.requests)]
@@ -79,6 +89,7 @@ def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
         "look_alikes_amount": format(plan.look_alike_sum, "f"),
         "seconds": round(outlook.pace.seconds_for(plan.to_send), 1),
         "requests": list(outlook.requests),
+        "assumptions": list(plan.assumptions),
         "changes": None if outlook.changes is None else dict(outlook.changes.counts),
         "exit": int(code),
         "error": None,

@@ -27,10 +27,13 @@ from engine.sources.opening import notes_of
 from jobs.columns import Assigned
 from jobs.inputs import is_input
 from jobs.vault import masked
-from jobs.work import assigned_of
+from jobs.work import assigned_of, assumptions_of
 
 LISTED = 20
 """Refused rows that are shown; the rest is counted."""
+
+LOOKED_AT = 200
+"""Rows to be sent that are looked at for what they rest on: the rows of a job are of a kind."""
 
 _NAME = 40
 """Characters of a column's name that are shown."""
@@ -54,6 +57,8 @@ class Plan:
     look_alikes: Sequence[Reason] = ()
     """What the billing has already that looks like rows to be sent, by its kind."""
     first_look_alikes: Sequence[Item] = ()
+    assumptions: Sequence[str] = ()
+    """What its money rests on, and no probe has confirmed, each a sentence."""
 
     @property
     def look_alike_rows(self) -> int:
@@ -96,6 +101,7 @@ class Plan:
 async def plan_of(run: Run, job: Job, journal: Journal) -> Plan:
     """What the journal says of a run of `job` whose list is frozen. Raises `InputRefused`."""
     first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
+    to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
     skipped = await journal.reasons(run, State.SKIPPED)
     noted = await journal.reasons(run, State.PENDING) if run.approved_at is None else []
     alike = [reason for reason in noted if reason.kind]
@@ -108,6 +114,7 @@ async def plan_of(run: Run, job: Job, journal: Journal) -> Plan:
         repeated=await _first_duplicates(run, skipped, journal),
         shared=await journal.shared_lanes(run),
         columns=assigned_of(job, run.header),
+        assumptions=assumptions_of(job, to_send) if to_send else (),
         look_alikes=alike,
         first_look_alikes=await _first_look_alikes(run, journal) if alike else (),
     )
@@ -180,6 +187,8 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     table.add_row("database", shown(dsn) if dsn else "none: all is asked through the API, a call a row")
     table.add_row("journal", f"{shown(journal.path)}, run {run.name}")
     table.add_row("pacing", in_words(policy))
+    if plan.assumptions:
+        table.add_row("assumed", assumed_line(plan))
     return Group(
         Text(""), table, look_alike_rows(plan, f"{PROGRAM} plan lists them"), bad_rows(plan, refused_export(run))
     )
@@ -204,6 +213,16 @@ def look_alike_rows(plan: Plan, all_of_them: str) -> RenderableType:
     if plan.look_alike_rows > len(lines):
         lines.append(Text(f"… and {count(plan.look_alike_rows - len(lines))} more; {all_of_them}", "dim"))
     return Group(*([Text(""), *lines] if lines else []))
+
+
+def assumed_line(plan: Plan) -> Text:
+    """What the run's money rests on and no probe has confirmed, and the command that would."""
+    ask = f"{PROGRAM} probe --abonent ID"
+    if any("storno" in one for one in plan.assumptions):
+        ask += " --set storno_call=NAME"
+    return Text("; ".join(map(plain, plan.assumptions)), "yellow").append(
+        f" (no probe has confirmed it: {ask})", "dim"
+    )
 
 
 def columns_line(columns: Assigned) -> str:

@@ -9,15 +9,17 @@ from cli.beginning import begin, pairs, unfinished
 from cli.errors import CommandRefused
 from cli.names import PROGRAM
 from cli.options import Consent
+from cli.profiles import profile_of
 from cli.report import Closing
 from cli.running import Going, Means
 from cli.screen import Screen
 from cli.sessions import check_target, open_billing, open_existing
 from cli.settings import Settings
-from cli.texts import rows
+from cli.texts import rows, shown
 from jobs.catalogue import kind_of
 from jobs.kinds import JobKind
-from jobs.parameters import check_parameters
+from jobs.parameters import check_parameters, contradictions, with_facts
+from jobs.profile import Profile
 from jobs.undoing import RUN, UNDO, undo_job
 
 
@@ -35,7 +37,7 @@ async def undo(
         if undecided := (await journal.totals(run)).count(State.MANUAL):
             _note_undecided(run, undecided, screen)
         check_target(run, settings)
-        way = _way(await _kind_of(run, journal), pairs(how, "--set"))
+        way = _way(await _kind_of(run, journal), pairs(how, "--set"), profile_of(settings), screen)
         parameters = {RUN: run.name, **way}
         async with open_billing(settings) as billing:
             job = await undo_job(billing.services, journal, parameters)
@@ -85,5 +87,9 @@ async def _kind_of(run: Run, journal: Journal) -> JobKind:
     return kind_of(run)
 
 
-def _way(wanted: JobKind, said: Mapping[str, str]) -> dict[str, str]:
-    return check_parameters(f"the undo of {wanted.name}", wanted.undo_parameters, said)
+def _way(wanted: JobKind, said: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
+    """How it is taken back: as said, else as a probe has learned."""
+    own = wanted.undo_parameters
+    for contradiction in contradictions(own, said, profile):
+        screen.insist(f"[yellow]note:[/] {shown(contradiction)}")
+    return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, said, profile))

@@ -17,6 +17,7 @@ from jobs.services import Services
 from jobs.things import differences, find, in_words
 from jobs.trying import NOBODY
 
+OPERATIONS: Final = "FinanceOperations"
 BALANCE: Final = "balance"
 """Among the wanted fields of an operation: no field of its own, but what the account's balance shall be then."""
 
@@ -158,10 +159,30 @@ def difference(payload: Payload, found: Sequence[Thing]) -> str | None:
 async def room_for_text(services: Services, model: str) -> int | None:
     """Characters of a comment beside its mark, None where nobody can tell. Raises `LookUpFailed`."""
     table, column = CREATABLES[model].column
-    if services.database is None or not table:
+    known = services.profile.descr_length
+    rooms = [known.value] if model == OPERATIONS and known.known else []
+    if services.database is not None and table:
+        rooms.append(await services.read(lambda database: database.longest(table, column)))
+    room = min((room for room in rooms if room), default=None)
+    return None if room is None else max(room - marks.ROOM, 0)
+
+
+def mark_fault(services: Services, model: str) -> str | None:
+    """Why objects of the model cannot be found again by their marks on this billing, None where they can."""
+    profile = services.profile
+    if model != OPERATIONS:
         return None
-    room = await services.read(lambda database: database.longest(table, column))
-    return max(room - marks.ROOM, 0) if room else None
+    if profile.descr_kept.known and not profile.descr_kept.value:
+        return (
+            f"this billing does not keep comments as they are sent (the probe of {profile.descr_kept.learned}): an "
+            "operation could not be found again by its mark, and a lost answer not be settled. Nothing can be entered"
+        )
+    if profile.descr_length.known and profile.descr_length.value < marks.ROOM:
+        return (
+            f"this billing keeps {profile.descr_length.value} characters of a comment (the probe of "
+            f"{profile.descr_length.learned}), and a mark needs {marks.ROOM}. Nothing can be entered"
+        )
+    return None
 
 
 async def _marked(
@@ -174,6 +195,8 @@ async def _marked(
         found = await services.read(lambda database: commented(database, model, abonents, text, fields))
     else:
         keys = list({tuple(payload.key.items()): payload.key for payload in payloads}.values())
+        if model == OPERATIONS and "contains" in services.profile.descr_filters.value:
+            keys = [{**key, "descr__contains": marks.beginning(run_name)} for key in keys]
         found = [thing for things in await find(services, model, keys, fields) for thing in things]
     by_item: defaultdict[tuple[int, int], list[Thing]] = defaultdict(list)
     for thing in found:

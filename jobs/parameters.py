@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from billing.money import parse_amount, wire
 from jobs.errors import ParameterRefused
+from jobs.profile import Profile, in_words
 
 
 def as_typed(text: str) -> str:
@@ -25,7 +26,7 @@ class Parameter:
     `secret` is kept in the vault, and nowhere else; one that `may_be_empty` has to be said by a column, but not in
     every row; `makes_file` names a file that the run makes, and that may not be there when it begins; of what is
     `verbatim` the white space around it is a part. What stands `in_a_chain` that was typed may be anything: only its
-    name tells.
+    name tells. A `fact` of the billing's profile takes the place of the default, where a probe has learned it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Parameter:
     makes_file: bool = False
     verbatim: bool = False
     in_a_chain: bool = False
+    fact: str = ""
 
     @property
     def optional(self) -> bool:
@@ -63,6 +65,28 @@ def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[
     if faults:
         raise ParameterRefused("\n".join(faults))
     return values
+
+
+def with_facts(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> dict[str, str]:
+    """What is given, and what a probe has learned of what is not."""
+    facts = dict(profile.facts())
+    learned = {
+        one.name: str(facts[one.fact].value)
+        for one in parameters
+        if one.fact and one.name not in given and facts[one.fact].known
+    }
+    return {**learned, **given}
+
+
+def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[str]:
+    """What is given against what a probe has learned, each a sentence."""
+    facts = dict(profile.facts())
+    return [
+        f"--set {one.name}={given[one.name]} counts, and the probe of {facts[one.fact].learned} says: "
+        f"{in_words(one.fact, facts[one.fact].value)}"
+        for one in parameters
+        if one.fact and one.name in given and facts[one.fact].known and str(facts[one.fact].value) != given[one.name]
+    ]
 
 
 def nearest(word: str, known: Collection[str]) -> str:

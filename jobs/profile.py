@@ -177,3 +177,16 @@ def in_words(name: str, value: object) -> str:  # noqa: PLR0911 - a table
         case float():
             return _SENTENCES[name].format(f"{value:g}")
     return _SENTENCES[name].format(value)
+
+
+def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[str]:
+    """What is taken for true and no probe has confirmed, each a sentence; `rests_on` has the values by fact."""
+    facts = dict(profile.facts())
+    told: list[str] = []
+    for name, value in rests_on.items():
+        fact = facts[name]
+        if not fact.known:
+            told.append(in_words(name, value))
+        elif fact.value != value:
+            told.append(f"{in_words(name, value)} (the probe of {fact.learned} says: {in_words(name, fact.value)})")
+    return told

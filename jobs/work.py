@@ -26,12 +26,13 @@ from engine.job import (
 )
 from jobs.binding import Binding, Headed
 from jobs.columns import Assigned
-from jobs.effects.effect import Effect, Keeping, NoWayBack, Planned, Recognising, WayBack
+from jobs.effects.effect import Effect, Keeping, NoWayBack, Planned, Recognising, Resting, WayBack
 from jobs.hiding import guarded
 from jobs.inputs import Input, open_rows
 from jobs.kept import Mate, found_own
 from jobs.kinds import JobKind
 from jobs.payloads import packed, payload_of
+from jobs.profile import unconfirmed
 from jobs.services import Services
 from jobs.statements import asked_for, own_select, statement_of
 
@@ -73,6 +74,13 @@ class Work:
     def source(self) -> Source:
         """Where the rows come from. Raises `InputRefused`."""
         return self._intended.source
+
+    def assumptions(self, items: Sequence[Item]) -> list[str]:
+        """What the money of these items rests on and no probe has confirmed, each a sentence."""
+        if not isinstance(self._effect, Resting):
+            return []
+        rests_on = self._effect.rests_on([payload_of(item) for item in items])
+        return unconfirmed(self._services.profile, rests_on)
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Rows to items and refusals. Raises `LookUpFailed`."""
@@ -240,6 +248,11 @@ def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
     The file itself is not looked at: a run that is frozen needs it no more. Raises `InputRefused`.
     """
     return job.assigned(header) if isinstance(job, Work) else Assigned({}, ())
+
+
+def assumptions_of(job: Job, items: Sequence[Item]) -> Sequence[str]:
+    """What the money of these items of the job rests on, and no probe has confirmed, each a sentence."""
+    return job.assumptions(items) if isinstance(job, Work) else ()
 
 
 def cautions_of(job: Job) -> Sequence[str]:

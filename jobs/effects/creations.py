@@ -37,10 +37,12 @@ from jobs.binding import Bound
 from jobs.creatables import (
     BALANCE,
     CREATABLES,
+    OPERATIONS,
     Creatable,
     created,
     difference,
     fields_of,
+    mark_fault,
     room_for_text,
     try_finding_created,
 )
@@ -51,6 +53,7 @@ from jobs.kept import kept_anew, note_of, with_note
 from jobs.keys import joined
 from jobs.operations import Sum, balances, find_entries, some_of, two_decimals
 from jobs.payloads import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
+from jobs.profile import TypeEight
 from jobs.recognition import NAMELESS, Names, Recognition
 from jobs.services import Services
 from jobs.templates import Template
@@ -88,6 +91,7 @@ class Creations:
         *,
         comment: str = "",
         taking_back: TakeBack = _nothing,
+        type_8: TypeEight | None = None,
     ) -> None:
         self._services = services
         self._template = template
@@ -95,6 +99,7 @@ class Creations:
         self._back = back
         self._comment = comment
         self._taking_back = taking_back
+        self._type_8 = type_8 or services.profile.type_8.value
         self._recognition = Recognition()
 
     @property
@@ -105,6 +110,8 @@ class Creations:
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, with what is there already. Raises `LookUpFailed`, `InputRefused`."""
         model, services = self._template.model, self._services
+        if fault := mark_fault(services, model):
+            raise InputRefused(fault)
         room = await room_for_text(services, model)
         if fault := _too_long(self._comment, room):
             raise InputRefused(fault)
@@ -233,7 +240,7 @@ class Creations:
                 # billing reads that before or after it creates is not known [?], hence the look-up decides.
                 return Lost(f"refused, but perhaps only after it was entered: {text}")
             case Answered(result):
-                named = _named(result, payload, own)
+                named = _named(result, payload, own, tells=self._tells_comment)
                 if named is not Names.ANOTHER and not self._recognition.believe(named, row):
                     return NAMELESS
                 evidence = evidence_of(exchange, lambda _: None if named is Names.ANOTHER else created_id(result))
@@ -256,10 +263,33 @@ class Creations:
         ((method, arguments),) = payload.steps
         if self._kind.comment:
             text = str(arguments.get(self._kind.comment) or "")
-            arguments = {**arguments, self._kind.comment: marks.with_mark(text, run_name, number)}
+            arguments = {
+                **arguments,
+                self._kind.comment: marks.with_mark(text, run_name, number, longest=self._longest),
+            }
         # What tells the object from others comes back with its key: an answer that bears another mark is of another
         # request.
         return Call(payload.model, (Step(method, arguments),), _telling(self._kind, payload))
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """That the mark is kept, and what type 8 does to the balance."""
+        if self._template.model != OPERATIONS:
+            return {}
+        kept: dict[str, object] = {"descr_kept": True}
+        if self._services.database is None:
+            kept["descr_length"] = self._services.profile.descr_length.value
+        return kept | ({"type_8": self._type_8} if any(map(_may_set_balance, payloads)) else {})
+
+    @property
+    def _tells_comment(self) -> bool:
+        """Whether this billing is known to answer a creation with its comment."""
+        fact = self._services.profile.descr_returned
+        return self._template.model == OPERATIONS and fact.known and fact.value
+
+    @property
+    def _longest(self) -> int:
+        """Characters of a comment with its mark."""
+        return self._services.profile.descr_length.value if self._template.model == OPERATIONS else marks.LONGEST
 
     async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[Thing]]:
         """What each new object would stand beside, where it bears no mark."""
@@ -394,7 +424,7 @@ def _blames_fields(text: str, kind: Creatable, payload: Payload) -> bool:
     return "атрибут" in said and (named or bool(kind.comment))
 
 
-def _named(result: object, payload: Payload, own: tuple[str, int]) -> Names:
+def _named(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> Names:
     """Whether an answer is that to our request: by its mark, or where there is none by all that was sent."""
     kind, fields = CREATABLES[payload.model], _fields_of(result)
     if is_of_another(result, payload.model):
@@ -402,7 +432,8 @@ def _named(result: object, payload: Payload, own: tuple[str, int]) -> Names:
     if kind.comment:
         comment = fields.get(kind.comment)
         if not comment:
-            return Names.NOBODY
+            # A billing that is known to tell the comment has answered somebody else.
+            return Names.ANOTHER if tells else Names.NOBODY
         return Names.OURS if marks.find(str(comment)) == own else Names.ANOTHER
     sent = {**payload.key, **payload.wanted}
     if any(not says(fields, name, value) for name, value in sent.items() if name in fields):

@@ -101,6 +101,15 @@ class Recognising(Protocol):
         ...
 
 
+@runtime_checkable
+class Resting(Protocol):
+    """An effect whose money rests on facts that the vendor does not document."""
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """What the effect of these takes for true, by the facts of the profile."""
+        ...
+
+
 class Planned(Effect, Protocol):
     """An effect that rows of an input are turned into."""
 

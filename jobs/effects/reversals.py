@@ -29,6 +29,7 @@ from jobs.effects.entries import (
 from jobs.effects.stornos import Stornos
 from jobs.operations import balances, two_decimals
 from jobs.parameters import Parameter, at_most
+from jobs.profile import TypeEight
 from jobs.services import Services
 from jobs.templates import parse
 
@@ -63,6 +64,7 @@ HOW: Final = (
         "and try it on one operation first",
         STORNO,
         parse=_a_method,
+        fact="storno_call",
     ),
     Parameter(
         TYPE_8,
@@ -70,6 +72,7 @@ HOW: Final = (
         "on one subscriber first",
         SETS,
         (SETS, ADDS),
+        fact="type_8",
     ),
     Parameter(
         "descr", "comment of opposite entries, before the operation's id", "Отмена операции", parse=at_most(150)
@@ -91,7 +94,8 @@ def way_back(services: Services, how: Mapping[str, str]) -> WayBack:
         return Stornos(services, said["storno_call"])
     if said[WAY] == OPPOSITE:
         back: Back = partial(way_back, services)
-        return Creations(services, _ENTRY, back, taking_back=partial(_opposites, services, said))
+        takes_back = partial(_opposites, services, said)
+        return Creations(services, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(said[TYPE_8]))
     return ForTheAccountant(services)
 
 

@@ -20,6 +20,7 @@ from jobs.effects.entries import BESIDES, FIELDS, MODEL, Entry, standing, taking
 from jobs.evidence import evidence_of, is_of_another
 from jobs.operations import balances, two_decimals
 from jobs.payloads import Payload, payload_of, steps_of, undrained
+from jobs.profile import StornoEffect
 from jobs.services import Services
 from jobs.things import find
 from jobs.trying import FOUND_AGAIN, NOBODY, needed
@@ -40,6 +41,13 @@ class Stornos:
         await try_standing(self._services)
         with needed(FOUND_AGAIN):
             await balances(self._services, [NOBODY])
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """That the method is there and reverses, and where type 8 is reversed that it brings the balance back."""
+        works: dict[str, object] = {"storno_call": self._method, "storno_works": True}
+        if any(BALANCE in one.wanted for one in payloads):
+            works["storno_type_8"] = StornoEffect.RESTORES
+        return works
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Reverse the operation."""

@@ -118,3 +118,37 @@ async def test_doctor_shows_each_fact_with_its_standing(place: Place) -> None:
 
 def _of(profile: Profile, billing: str, version: str) -> Profile:
     return msgspec.structs.replace(profile, billing=billing, version=version)
+
+
+async def test_the_preview_names_what_no_probe_has_confirmed_and_an_undo_takes_what_one_has(place: Place) -> None:
+    place.balances(1)
+    settings = load(
+        Flags(api_url=place.billing.url),
+        {"XDG_STATE_HOME": place.cli.environment["XDG_STATE_HOME"]},
+        place.cli.folder,
+    )
+    ended = await place.cli("run", "balances", "balances.csv", "--yes")
+    assert (
+        "an operation of type 8 sets the balance to its sum (no probe has confirmed it: carbon-migrate" in ended.words
+    )
+    write_profile(
+        settings,
+        msgspec.structs.replace(
+            UNKNOWN,
+            billing=settings.target,
+            version="5.24.06",
+            type_8=Fact(TypeEight.ADDS, DAY),
+            descr_kept=Fact(True, DAY),
+        ),
+    )
+    ended = await place.cli("plan", "balances", "balances.csv", "--json", "--again")
+    assert ended.closing["assumptions"] == []
+    (run,) = await place.runs()
+    # The probe's word is the default, and it is kept with the run; whoever says otherwise is told.
+    ended = await place.cli(
+        "undo", run.name, "--set", "way=opposite", "--yes", "--settle", "0.1", may_end_with=(0, 1)
+    )
+    assert (await place.runs())[-1].parameters["type_8"] == "adds"
+    more = ("--set", "way=opposite", "--set", "type_8=sets", "--yes", "--settle", "0.1")
+    ended = await place.cli("undo", run.name, *more, may_end_with=(0, 1))
+    assert "--set type_8=sets counts, and the probe of 2026-11-25 says: an operation of type 8 adds" in ended.words
