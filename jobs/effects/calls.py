@@ -20,6 +20,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting
 from jobs.binding import ABONENT, Bound
+from jobs.effects.creations import CREATE
 from jobs.effects.effect import NoWayBack, WayBack
 from jobs.effects.owners import amount_fault
 from jobs.evidence import evidence_of
@@ -59,6 +60,7 @@ class AnyCall:
         self.repeatable = knowledge.repeatable
         self._services = services
         self._template = template
+        self._creates = template.methods[-1] == CREATE
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
         self._telling = _telling(template)
         self._look_up = Statement("look-up", knowledge.look_up) if knowledge.look_up else None
@@ -105,7 +107,9 @@ class AnyCall:
         exchange = await self._services.client.send(call)
         match exchange:
             case Answered(result):
-                return Accepted(None if self._tells_secret else created_id(result))
+                key = None if self._tells_secret else created_id(result)
+                # A bare number may be anything; an object with a key was created by this call and by no other.
+                return Accepted(key, created=self._creates and key is not None and isinstance(result, Mapping))
         evidence = evidence_of(exchange)
         return without_words(evidence) if self._tells_secret else evidence
 

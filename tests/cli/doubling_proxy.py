@@ -1,6 +1,7 @@
 """A proxy between the command line and the billing that gives one answer twice, or late."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -33,13 +34,18 @@ class DoublingProxy:
         self._calls = 0
         self.url = ""
         self.swallowed = 0
+        self.connections: Counter[str] = Counter()
         self.happened = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection of the client's."""
+        seen: set[str] = set()
         try:
             while True:
                 request = await _message(reader)
+                model = request.split(b" ", 2)[1].decode().strip("/").rpartition("/")[2]
+                self.connections[model] += model not in seen
+                seen.add(model)
                 self._calls += self._model in request.split(b"\r\n", 1)[0]
                 if self._calls == self._place and not self.happened:
                     self.happened = True

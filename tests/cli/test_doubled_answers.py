@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from checkpoints.states import State
-from tests.cli.conftest import Place
+from tests.cli.conftest import MODEL, Place
 from tests.cli.doubling_proxy import Fault, doubling
 
 IDS = (2003, 2004, 2005, 2006, 2009, 2010)
@@ -14,7 +14,6 @@ ONE = ("--yes", "--json", "--in-flight", "1", "--no-canary", "--settle", "0.1")
 BALANCES = ("balances",)
 PAYMENT = ("payment", "--set", "recognise=sum")
 CALL = ("call", *PAY)
-SENT_AGAIN_AT_MOST = 2
 AMOUNTS = {key: f"{100 + place}.25" for place, key in enumerate(IDS)}
 
 
@@ -50,6 +49,34 @@ async def test_no_row_is_credited_with_the_answer_to_another(
     assert sum(item.state is State.MANUAL for item in items) <= (0 if job is BALANCES else 1)
 
 
+async def test_fields_are_not_said_to_be_set_by_the_answer_to_another_row(
+    place: Place, fault_of_fields: Fault
+) -> None:
+    """The swallowed call is lost, and made again: it does no harm twice."""
+    lines = ["abonent_id;amount", *(f"{key};-{amount}" for key, amount in AMOUNTS.items())]
+    file = place.write("\n".join(lines) + "\n")
+    async with doubling(place.billing.url, "AdminAccounts", 3, fault_of_fields) as proxy:
+        place.cli.environment["CARBON_MIGRATE_API_URL"] = proxy.url
+        closing = (await place.cli("run", "warning-threshold", file, *ONE)).closing
+    assert proxy.happened
+    assert closing["states"] == {"accepted": len(IDS)}
+    rows = place.billing.database.query(
+        "select a.id, aa.limit_warning from abonents a join admin_accounts aa on aa.id = a.account_id"
+    )
+    there = {key: int(scaled) for key, scaled in rows if key in AMOUNTS}
+    assert there == {key: -int(amount.replace(".", "")) * 10**8 for key, amount in AMOUNTS.items()}
+
+
+async def test_rows_whose_answers_name_them_share_a_connection(place: Place) -> None:
+    """What makes a run safe costs the jobs that enter many rows nothing: two connections for twenty rows."""
+    balances = place.balances(20)
+    async with doubling(place.billing.url, "FinanceOperations", 0, Fault.HELD) as proxy:
+        place.cli.environment["CARBON_MIGRATE_API_URL"] = proxy.url
+        closing = (await place.cli("run", "balances", balances.path, *ONE)).closing
+    assert closing["states"] == {"accepted": 20}
+    assert proxy.connections[MODEL] == 2
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each job, with the fault at an answer to a call whose connection is shared, where the job's calls share any."""
     cases = [
@@ -57,6 +84,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for job, model, at in ((BALANCES, "FinanceOperations", 3), (PAYMENT, "Abonents", 2), (CALL, "Abonents", 2))
         for fault in Fault
     ]
+    if "fault_of_fields" in metafunc.fixturenames:
+        metafunc.parametrize("fault_of_fields", list(Fault))
     names = [f"{job[0]}-{fault}" for job, _, _, fault in cases]
     if "fault" in metafunc.fixturenames and "job" in metafunc.fixturenames:
         metafunc.parametrize(("job", "model", "at", "fault"), cases, ids=names)
