@@ -1,0 +1,31 @@
+"""What is written for each row finds its items by their ids, and does not go through all items of the run."""
+
+import re
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from checkpoints.statements import statement
+from checkpoints.store import connect, prepare
+
+
+def plan(path: Path, name: str) -> str:
+    prepare(path)
+    sql = statement(name)
+    with closing(connect(path)) as db:
+        rows: list[tuple[int, int, int, str]] = db.execute(
+            f"explain query plan {sql}", dict.fromkeys(re.findall(r":(\w+)", sql), "[]")
+        ).fetchall()
+    return "\n".join(row[-1] for row in rows)
+
+
+@pytest.mark.parametrize("name", ["claim", "record", "keep", "doubt_answers", "doubt_shared_ids"])
+def test_items_are_found_by_their_ids(path: Path, name: str) -> None:
+    found = plan(path, name)
+    assert re.search(r"SEARCH items USING INTEGER PRIMARY KEY", found), found
+
+
+def test_an_id_that_two_rows_have_is_found_by_its_index(path: Path) -> None:
+    found = plan(path, "doubt_shared_ids")
+    assert found.count("items_by_answer (run_id=? AND answer=?)") == 2, found
