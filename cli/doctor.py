@@ -21,15 +21,18 @@ from rich.table import Table
 from billing import embedded
 from billing.client import BillingClient, Health
 from billing.database import TABLES, Database
+from billing.database_errors import ColumnsMissing
 from billing.errors import BillingError
 from billing.kept_reader import kept_database
 from billing.money import SCALE
 from billing.scale import check_scale
+from billing.statements import statement
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
 from cli.beginning import unfinished
 from cli.errors import CommandRefused
 from cli.exits import Exit
+from cli.lacking import missing_columns, refused_jobs
 from cli.names import FILE, PROGRAM
 from cli.options import Flags
 from cli.profiles import profile_of, profile_path
@@ -232,20 +235,45 @@ async def _database(settings: Settings, checklist: Checklist) -> None:
         )
         return
     with checklist.trying("database"):
-        await anyio.to_thread.run_sync(lambda: _look_into(kept_database(dsn), checklist))
+        database = kept_database(dsn)
+        try:
+            await anyio.to_thread.run_sync(_look_into, database, checklist)
+            await _columns(settings, database, checklist)
+        finally:
+            await anyio.to_thread.run_sync(database.close)
+
+
+async def _columns(settings: Settings, database: Database, checklist: Checklist) -> None:
+    """What is documented and not there: versions differ."""
+    missing = await missing_columns(database)
+    if not missing:
+        checklist.good("columns", "all that are documented are there")
+        return
+    refused = await refused_jobs(BillingClient(settings.client), database)
+    rest = [name for name in missing if not any(_names(reason, name) for reason in refused)]
+    if rest:
+        checklist.note("columns", f"not there, and left out of what is read and shown: {shown(', '.join(rest))}")
+    for reason, jobs in refused.items():
+        checklist.note("columns", f"{shown(', '.join(jobs))}: {shown(reason)}")
+
+
+def _names(reason: str, missing: str) -> bool:
+    table, _, column = missing.partition(".")
+    return table in reason and column in reason
 
 
 def _look_into(database: Database, checklist: Checklist) -> None:
-    with database:
+    database.connect()
+    with checklist.trying("database"):
         counts = [
             f"{count(next(database.query(f'select count(*) from {table}'))[0])} {table.lower()}"  # noqa: S608 - names of ours
             for table in sorted(TABLES)
         ]
         checklist.good("database", f"{shown(database.dsn)}: {', '.join(counts)}")
-        sample = next(
-            database.query("select first 1 name from abonents where name is not null and is_folder = 0 order by id"),
-            None,
-        )
+        try:
+            sample = next(database.query(statement("abonents", "a_name")), None)
+        except ColumnsMissing:
+            sample = None
         if sample is not None:
             # Garbled letters here mean a wrong charset: only a person can tell.
             checklist.good(

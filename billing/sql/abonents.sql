@@ -20,6 +20,10 @@ from abonents a
 where a.id > :after and a.is_folder = 0 and a.deleted = 0 and a.contract_number is not null
 order by a.id
 
+-- name: a_name
+-- The name of any subscriber, to see whether the charset is the right one.
+select first 1 a.name from abonents a where a.name is not null and a.is_folder = 0 order by a.id
+
 -- name: in_folder
 -- The subscribers of one folder, without those of the folders below it.
 select first :size a.id, a.account_id, aa.limit_warning

@@ -1,0 +1,52 @@
+"""What a billing's database lacks of what is documented, and which jobs that concerns."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import anyio.to_thread
+
+from billing.client import BillingClient
+from billing.database import Database
+from billing.database_errors import ColumnsMissing
+from billing.schema import documented
+from engine.errors import EngineError
+from jobs.call import CALL
+from jobs.catalogue import JOBS
+from jobs.inputs import Input
+from jobs.kinds import JobKind
+from jobs.services import Services
+from jobs.statements import statement_of
+from jobs.work import build
+
+
+async def missing_columns(database: Database) -> tuple[str, ...]:
+    """The documented tables and columns that are not there, as `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseError`."""
+    schema = await anyio.to_thread.run_sync(lambda: database.schema)
+    return tuple(map(str, schema.missing(documented())))
+
+
+async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str, list[str]]:
+    """By the reason, the jobs that are refused before their first call, and those without their own select."""
+    services = Services(client, database)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name, kind in JOBS.items():
+        if name == CALL:
+            continue
+        parameters = {one.name: one.default or one.name for one in kind.parameters}
+        try:
+            await build(kind, services, parameters, Input()).try_out()
+        except EngineError as error:
+            found[str(error)].append(name)
+        if reason := await anyio.to_thread.run_sync(_without_own_select, database, kind):
+            found[reason].append(name)
+    return found
+
+
+def _without_own_select(database: Database, kind: JobKind) -> str:
+    own = statement_of(kind.statement, {one.name: one.name for one in kind.parameters})
+    try:
+        if own is not None:
+            database.fit(own)
+    except ColumnsMissing as error:
+        return f"{error}, which the job's own select needs: its rows have to come from a file or from --sql"  # noqa: S608 - a sentence
+    return ""
