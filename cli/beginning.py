@@ -168,12 +168,13 @@ async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
 def identity(parameters: Mapping[str, str]) -> dict[str, str]:
     """What makes two runs of a job the same, of what each remembers.
 
-    A secret is no part of it: nobody can tell here whether two of them are equal.
+    A secret is no part of it: nobody can tell here whether two of them are equal. What is empty says nothing, as does
+    a parameter that an earlier version did not have.
     """
     return {
         name: masked(value)
         for name, value in parameters.items()
-        if name not in {ENTER, BATCH, FILE} and not name.startswith(PLACE)
+        if value and name not in {ENTER, BATCH, FILE} and not name.startswith(PLACE)
     }
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import anyio.to_thread
 
@@ -27,7 +28,7 @@ NUMBER: str = "contract_number"
 USER: str = "user_id"
 LOGIN: str = "login"
 
-_OTHER_KEY = {ABONENT: NUMBER, USER: LOGIN}
+OTHER_KEY: Final[Mapping[str, str]] = MappingProxyType({ABONENT: NUMBER, USER: LOGIN})
 """What people have instead of an id: the number on the contract, the name of an account."""
 
 _DOTS = "these dots stand for a secret that was not kept: write it anew"
@@ -66,8 +67,8 @@ class Binding:
 
     `names` are the values that a call needs; `parameters` tell how some of them are read, under which names a column
     of theirs is found, and what `given` says for rows that say nothing. A row may name its subscriber by contract
-    number where the call needs `abonent_id`, and its account by login where it needs `user_id`. What is secret goes
-    into the vault: the values have tokens, the rows dots.
+    number where the call needs `abonent_id`, and its account by login where it needs `user_id`; so may `given`, for
+    rows that have no column for either. What is secret goes into the vault: the values have tokens, the rows dots.
     """
 
     def __init__(
@@ -86,6 +87,9 @@ class Binding:
         self._parameters = {parameter.name: parameter for parameter in parameters}
         self._given = given
         self._mapping = mapping
+        self._others = {
+            name: other for name, other in OTHER_KEY.items() if name in self._names and other not in self._names
+        }
         self._columns: dict[str, Column] | None = None
         self._second_number: Column | None = None
         self._vault = services.vault or Vault()
@@ -134,17 +138,18 @@ class Binding:
         if ABONENT in self._names:
             bound, unknown = await self._with_abonents(bound)
             refused += unknown
-        if USER in self._names and LOGIN in columns:
+        if self._is_by_other(USER):
             bound, unknown = await self._with_users(bound)
             refused += unknown
         return bound, refused
 
     def _find(self) -> dict[str, Column]:
         wanted = {name: self._aliases(name) for name in self._names if self._of_rows(name)}
-        others = {_OTHER_KEY[name]: () for name in self._names if name in _OTHER_KEY}
+        others = dict.fromkeys(self._others.values(), ())
         found = locate(self._source.name, self._source.header, wanted | others, self._mapping)
         columns = {name: column for name, column in found.items() if column is not None}
-        for name, other in _OTHER_KEY.items():
+        for name, other in self._others.items():
+            self._check_named_once(name, other, columns)
             # An id says more than a number or a login: where both are there, the id is used.
             second = columns.pop(other, None) if name in columns else None
             if other == NUMBER:
@@ -153,12 +158,29 @@ class Binding:
         if missing:
             there = ", ".join(title.strip() for title in self._source.header)
             name = missing[0]
-            besides = f" or {_OTHER_KEY[name]}" if name in _OTHER_KEY else ""
+            besides = f" or {self._others[name]}" if name in self._others else ""
             raise InputRefused(
                 f"{self._source.name} has no column {name}{besides}; it has: {there}. Say which column it is with "
                 f"--map {name}=COLUMN, or give one value for all rows with --set {name}=…"
             )
         return columns
+
+    def _check_named_once(self, name: str, other: str, columns: Mapping[str, Column]) -> None:
+        """Refuse one subscriber or account for all rows where each row names its own: one of them would not count."""
+        given = next((one for one in (other, name) if self._given.get(one)), None)
+        column = next((columns[one] for one in (name, other) if one in columns), None)
+        if given and column:
+            raise InputRefused(
+                f"--set {given}=… names one for all rows, and each row of {self._source.name} names its own in the "
+                f"column {column.name}: leave out --set {given}=…, or the other rows"
+            )
+
+    def _is_by_other(self, name: str) -> bool:
+        """Whether the rows are known by contract number or login, and not by id."""
+        other = self._others.get(name)
+        if other is None or name in self.columns or self._given.get(name):
+            return False
+        return other in self.columns or bool(self._given.get(other))
 
     def _of_rows(self, name: str) -> bool:
         parameter = self._parameters.get(name)
@@ -169,10 +191,10 @@ class Binding:
         return (parameter.columns or ()) if parameter else ()
 
     def _is_said(self, name: str, columns: Mapping[str, Column]) -> bool:
-        if name in columns or _OTHER_KEY.get(name, "") in columns:
+        if name in columns or self._others.get(name, "") in columns:
             return True
         parameter = self._parameters.get(name)
-        return bool(self._given.get(name)) or (parameter is not None and parameter.optional)
+        return is_given(name, self._given) or (parameter is not None and parameter.optional)
 
     def _hidden(self, columns: Mapping[str, Column]) -> frozenset[int]:
         called = [word for name in self._secret for word in (name, *self._aliases(name))]
@@ -183,7 +205,8 @@ class Binding:
         kept = without_secrets(row, self._secret_places)
         values: dict[str, str] = {}
         label = next((columns[name].of(row) for name in self._telling() if name in columns), "")
-        for name in (*self._names, *(other for other in _OTHER_KEY.values() if other in columns)):
+        others = (other for other in self._others.values() if other in columns or self._given.get(other))
+        for name in (*self._names, *others):
             column = columns.get(name)
             text = self._cell(name, column, row) if column else ""
             if not text:
@@ -227,7 +250,7 @@ class Binding:
 
     def _telling(self) -> Iterator[str]:
         """The values that a row may be called by, the best first."""
-        yield from (name for name in (*_OTHER_KEY.values(), *self._names) if name not in self._secret)
+        yield from (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
 
     def _sealed(self, bound: Sequence[Bound]) -> list[Bound]:
         """The rows with tokens for their secrets, which are in the vault then; done in a thread."""
@@ -259,13 +282,15 @@ class Binding:
                     ) from error
 
     def _may_be_empty(self, name: str) -> bool:
+        if name in self._others.values():
+            return False
         parameter = self._parameters.get(name)
         if parameter is None:
-            return name not in _OTHER_KEY and name not in _OTHER_KEY.values()
+            return name not in OTHER_KEY
         return parameter.optional or parameter.may_be_empty
 
     async def _with_abonents(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
-        by_number = NUMBER in self.columns
+        by_number = self._is_by_other(ABONENT)
         column = self.columns.get(NUMBER if by_number else ABONENT)
         keys = {one.values[NUMBER] if by_number else whole_id(one.values[ABONENT]) for one in bound}
         if by_number:
@@ -289,11 +314,13 @@ class Binding:
 
     def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:
         """A number that names another subscriber than the id: whose row it is, only a person can say."""
-        said = self._second_number.of(one.row) if self._second_number else ""
-        if not self._second_number or said in {"", abonent.contract_number}:
+        column = self._second_number
+        said = column.of(one.row) if column else one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
+        if said in {"", abonent.contract_number}:
             return None
         is_named = f"abonent {abonent.id} has the contract number {abonent.contract_number!r}"
-        return one.refused(f"{is_named}, this column says {said!r}", self._second_number.name)
+        who = "this column" if column else f"--set {NUMBER}=…"
+        return one.refused(f"{is_named}, {who} says {said!r}", column.name if column else None)
 
     async def _with_users(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
         found = await find(self._services, "Users", [{LOGIN: one.values[LOGIN]} for one in bound], ("id", LOGIN))
@@ -301,10 +328,16 @@ class Binding:
         refused: list[Refusal] = []
         for one, things in zip(bound, found, strict=True):
             if len(things) != 1:
-                refused.append(one.refused(_not_one(one.values[LOGIN], things), self.columns[LOGIN].name))
+                column = self.columns.get(LOGIN)
+                refused.append(one.refused(_not_one(one.values[LOGIN], things), column.name if column else None))
                 continue
             known.append(Bound(one.row, one.label, {**one.values, USER: things[0].values["id"] or ""}))
         return known, refused
+
+
+def is_given(name: str, given: Mapping[str, str]) -> bool:
+    """Whether a value is given for all rows, by its own name or by what people have instead of it."""
+    return bool(given.get(name) or given.get(OTHER_KEY.get(name, "")))
 
 
 def _with_flags(row: Row, places: frozenset[int]) -> Row:

@@ -26,6 +26,7 @@ from jobs.errors import ParameterRefused
 from jobs.hiding import names_secret, secret_placeholders, told_secret
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter
+from jobs.recipes.keys import ACCOUNT, SUBSCRIBER
 from jobs.services import Services
 from jobs.templates import Template, parse
 
@@ -100,11 +101,17 @@ def _kind(template: Template) -> JobKind:
         )
         for name in template.names
     )
+    # Rows and --set may name a subscriber by contract number, and an account by login.
+    others = tuple(
+        other
+        for own, other in (SUBSCRIBER, ACCOUNT)
+        if own.name in template.names and other.name not in template.names
+    )
     return JobKind(
         name=CALL,
         recipes=(),
         summary="make any call for each row, its values in the placeholders of a chain",
-        parameters=(*OWN, *holes),
+        parameters=(*OWN, *holes, *others),
         effect=_effect,
         call=str(template),
         example=EXAMPLE,

@@ -24,7 +24,7 @@ from engine.job import (
     Sighting,
     Source,
 )
-from jobs.binding import Binding, Headed
+from jobs.binding import Binding, Headed, is_given
 from jobs.columns import Assigned
 from jobs.effects.effect import Effect, Keeping, NoWayBack, Planned, Recognising, Resting, WayBack
 from jobs.hiding import guarded
@@ -174,7 +174,7 @@ class FromInput:
         names = self._effect.names
         optional = {parameter.name for parameter in self._kind.parameters if parameter.optional}
         needed = [name for name in names if name not in optional]
-        says_all = bool(needed or not names) and all(self._parameters.get(name) for name in needed)
+        says_all = bool(needed or not names) and all(is_given(name, self._parameters) for name in needed)
         self._check_used(says_all=says_all)
         source = open_rows(
             self._services,

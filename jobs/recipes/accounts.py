@@ -5,7 +5,7 @@ from typing import Final
 from jobs.effects.fields import fields
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter, roubles
-from jobs.recipes.keys import ABONENT, FOLDER
+from jobs.recipes.keys import FOLDER, SUBSCRIBER
 
 _KEY: Final = '{"account_id_abonents": {abonent_id}}'
 
@@ -16,7 +16,7 @@ WARNING_THRESHOLD: Final = JobKind(
     statement="of_folder",
     parameters=(
         FOLDER,
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("amount", "the threshold in roubles, as -120", parse=roubles, columns=("limit_warning",)),
     ),
     effect=fields("AdminAccounts", _KEY, '{"limit_warning": "{amount}"}'),
@@ -30,7 +30,7 @@ TARIFF_THRESHOLD: Final = JobKind(
     summary="set the warning threshold as in the tariff, where it differs",
     statement="tariff_thresholds",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("amount", "the threshold in roubles", parse=roubles, columns=("limit_warning",)),
     ),
     effect=fields("AdminAccounts", _KEY, '{"limit_warning": "{amount}"}'),
@@ -45,7 +45,7 @@ CUTOFF_LIMIT: Final = JobKind(
     statement="tariff_sums",
     parameters=(
         FOLDER,
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("amount", "the limit in roubles", parse=roubles, columns=("limit",)),
     ),
     effect=fields("AdminAccounts", _KEY, '{"limit": "{amount}"}'),

@@ -5,7 +5,7 @@ from typing import Final
 from jobs.effects.ways_back import creations
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter, a_text, an_id
-from jobs.recipes.keys import ABONENT
+from jobs.recipes.keys import SUBSCRIBER
 
 _LONGEST: Final = 255
 
@@ -14,7 +14,7 @@ ATTRIBUTE: Final = JobKind(
     recipes=(29,),
     summary="give subscribers a custom attribute; a value that is there already is never changed",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("attribute", "id of the attribute", parse=an_id, columns=("attribute_id",)),
         Parameter("value", "the value", parse=a_text(_LONGEST), columns=("attribute_value",), verbatim=True),
     ),

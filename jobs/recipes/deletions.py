@@ -7,7 +7,7 @@ from jobs.effects.effect import Planned
 from jobs.effects.ways_back import deletions
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter, an_id
-from jobs.recipes.keys import FOLDER, USER
+from jobs.recipes.keys import ACCOUNT, FOLDER
 from jobs.services import Services
 
 DELETE_SERVICES: Final = JobKind(
@@ -45,7 +45,7 @@ DELETE_ACCOUNT: Final = JobKind(
     statement="users_of_folder",
     parameters=(
         FOLDER,
-        USER,
+        *ACCOUNT,
         Parameter(
             "clean_links",
             "yes deletes first what points to an account, as its sessions; no leaves an account that is pointed to",

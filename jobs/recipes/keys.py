@@ -14,12 +14,31 @@ def a_subscriber(text: str) -> str:
     return str(found)
 
 
+def as_named(text: str) -> str:
+    """A contract number or a login, a text: 00123 is not 123. Only the white space around it says nothing."""
+    return text.strip()
+
+
 ABONENT: Final = Parameter(
     "abonent_id",
     "id of the subscriber; rows may have the contract_number instead",
     parse=a_subscriber,
     columns=("id",),
 )
+NUMBER: Final = Parameter(
+    "contract_number",
+    "contract number of the subscriber, in place of its id: 00123 is not 123",
+    "",
+    parse=as_named,
+    columns=(),
+)
+SUBSCRIBER: Final = (ABONENT, NUMBER)
+"""A subscriber, by whichever of the two people have."""
+
 USER: Final = Parameter("user_id", "id of the account; rows may have the login instead", parse=an_id, columns=("id",))
+LOGIN: Final = Parameter("login", "login of the account, in place of its id", "", parse=as_named, columns=())
+ACCOUNT: Final = (USER, LOGIN)
+"""An account of a subscriber, by whichever of the two people have."""
+
 SERVICE: Final = Parameter("usluga_id", "id of the service", parse=an_id, columns=())
 FOLDER: Final = Parameter("folder", "id of the folder, without the folders in it", "", parse=an_id)

@@ -11,7 +11,7 @@ from jobs.effects.ways_back import creations
 from jobs.kinds import JobKind
 from jobs.marks import LONGEST_TEXT
 from jobs.parameters import Parameter, a_text, an_id
-from jobs.recipes.keys import ABONENT
+from jobs.recipes.keys import SUBSCRIBER
 
 _KOPECK: Final = Decimal("0.01")
 _LONGEST_NUMBER: Final = 64
@@ -43,7 +43,7 @@ BALANCES: Final = JobKind(
     recipes=(1, 2),
     summary="enter opening balances, by subscriber's id or by contract number",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         _AMOUNT,
         Parameter(
             "op_type",
@@ -73,7 +73,7 @@ PAYMENT: Final = JobKind(
     recipes=(27,),
     summary="enter payments that carry no mark; better is balances with --set op_type=1, whose operations carry one",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         Parameter(
             "amount",
             "the payment in roubles, as 1 234,50",

@@ -6,7 +6,7 @@ from jobs.dates import a_moment
 from jobs.effects.fields import fields
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter, an_id, at_most
-from jobs.recipes.keys import ABONENT, SERVICE
+from jobs.recipes.keys import SERVICE, SUBSCRIBER
 
 _LONGEST_CODE: Final = 64
 
@@ -28,7 +28,7 @@ NEXT_CHARGE: Final = JobKind(
     recipes=(24,),
     summary="set the date of the next charge of a connected service",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         SERVICE,
         Parameter("next_date", "the date of the next charge", parse=a_moment, columns=("date",)),
     ),

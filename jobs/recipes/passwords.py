@@ -8,7 +8,7 @@ from yarl import URL
 from jobs.effects.passwords import TO, given_passwords, hand_over, made_up_passwords, recovery_letters
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter, at_most
-from jobs.recipes.keys import USER
+from jobs.recipes.keys import ACCOUNT
 
 _LONGEST: Final = 255
 
@@ -37,7 +37,7 @@ PASSWORD: Final = JobKind(
     recipes=(12,),
     summary="set passwords of accounts",
     parameters=(
-        USER,
+        *ACCOUNT,
         Parameter(
             "psw",
             "the password, kept out of journal and logs. What is typed with --set others on this machine can see: "
@@ -61,7 +61,7 @@ RANDOM_PASSWORD: Final = JobKind(
     recipes=(13,),
     summary="have the billing generate passwords of accounts, and write them to a file",
     parameters=(
-        USER,
+        *ACCOUNT,
         Parameter(
             TO,
             "the file that is made for them, user_id;login;password: its owner's alone, and they go nowhere else",

@@ -8,7 +8,7 @@ from jobs.effects.offers import offers
 from jobs.effects.readings import readings
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter, at_most
-from jobs.recipes.keys import ABONENT, USER
+from jobs.recipes.keys import ACCOUNT, SUBSCRIBER
 
 _WAY_BACK: Final = "none is needed: it changes nothing"
 _LONGEST: Final = 64
@@ -61,7 +61,7 @@ SERVICES_ON_OFFER: Final = JobKind(
     name="services-on-offer",
     recipes=(10,),
     summary="list what subscribers can connect in the cabinet, and what is connected; of one account only",
-    parameters=(ABONENT,),
+    parameters=SUBSCRIBER,
     effect=offers,
     call="Users: objects.get(id=…) → get_or_create_dynamic_session(); then, with the session's suid, "
     "Users: web_cabinet.get_usluga_list(suid=•••, get_user_uslugas_all=1)",
@@ -100,7 +100,7 @@ BLOCKED: Final = JobKind(
     recipes=(17,),
     summary="list subscribers blocked for a negative balance, with login and address",
     statement="blocked",
-    parameters=(USER,),
+    parameters=ACCOUNT,
     effect=readings("Users", 'objects.get {"id": {user_id}}', fields=("login", "ip")),
     call="Users: objects.get(id=…) | login, ip",
     example="carbon-migrate run blocked -o blocked.xlsx",

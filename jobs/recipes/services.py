@@ -6,7 +6,7 @@ from jobs.effects.ways_back import creations
 from jobs.kinds import JobKind
 from jobs.marks import LONGEST_TEXT
 from jobs.parameters import Parameter, a_text, an_id
-from jobs.recipes.keys import ABONENT, FOLDER
+from jobs.recipes.keys import FOLDER, SUBSCRIBER
 
 CONNECT_SERVICE: Final = JobKind(
     name="connect-service",
@@ -15,7 +15,7 @@ CONNECT_SERVICE: Final = JobKind(
     statement="of_folder",
     parameters=(
         FOLDER,
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("usluga", "id of the service", parse=an_id, columns=("usluga_id",)),
         Parameter(
             "manager",

@@ -6,7 +6,7 @@ from jobs.dates import a_date, a_moment, first_of_a_month, today
 from jobs.effects.fields import fields
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter, an_id
-from jobs.recipes.keys import ABONENT
+from jobs.recipes.keys import SUBSCRIBER
 
 _BY_ID: Final = '{"id": {abonent_id}}'
 
@@ -17,7 +17,7 @@ OPERATOR: Final = JobKind(
     statement="of_operator",
     parameters=(
         Parameter("from", "id of the operator that they are with", "", parse=an_id),
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("operator", "id of the operator that they are moved to", parse=an_id, columns=("operator_id",)),
     ),
     effect=fields("Abonents", _BY_ID, '{"operator_id": {operator}}'),
@@ -30,7 +30,7 @@ RECALCULATE: Final = JobKind(
     recipes=(20,),
     summary="recalculate subscribers from the first of a month, six months back at most",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         Parameter(
             "since",
             "the first of a month, as 2019-06-01",
@@ -49,7 +49,7 @@ TARIFF_NEXT: Final = JobKind(
     recipes=(25,),
     summary="plan a change of tariff for a date",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("tariff", "id of the next tariff", parse=an_id, columns=("tarif_next_id", "tarif_id")),
         Parameter("date", "from when it counts", parse=a_date, columns=("tarif_next_date",)),
     ),
@@ -63,7 +63,7 @@ TARIFF_NOW: Final = JobKind(
     recipes=(26,),
     summary="change the tariff at once",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("tariff", "id of the tariff", parse=an_id, columns=("tarif_id",)),
     ),
     effect=fields("Abonents", _BY_ID, '{"tarif_id": {tariff}}'),
@@ -76,7 +76,7 @@ VOLUNTARY_BLOCK: Final = JobKind(
     recipes=(28,),
     summary="block subscribers at their own wish, from one day to another",
     parameters=(
-        ABONENT,
+        *SUBSCRIBER,
         Parameter("start", "the first day", parse=a_date, columns=("own_disabled_start",)),
         Parameter("end", "the last day", parse=a_date, columns=("own_disabled_end",)),
     ),

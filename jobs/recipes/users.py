@@ -5,7 +5,7 @@ from typing import Final
 from jobs.effects.fields import fields
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter, an_id
-from jobs.recipes.keys import FOLDER, USER
+from jobs.recipes.keys import ACCOUNT, FOLDER
 
 SNAT_POOL: Final = JobKind(
     name="snat-pool",
@@ -14,7 +14,7 @@ SNAT_POOL: Final = JobKind(
     statement="users_of_folder",
     parameters=(
         FOLDER,
-        USER,
+        *ACCOUNT,
         Parameter("pool", "id of the pool", parse=an_id, columns=("snat_pull",)),
     ),
     effect=fields(
@@ -33,7 +33,7 @@ IP_POOL: Final = JobKind(
     statement="users_of_folder",
     parameters=(
         FOLDER,
-        USER,
+        *ACCOUNT,
         Parameter("pool", "id of the pool", parse=an_id, columns=("pull",)),
     ),
     effect=fields("Users", '{"id": {user_id}}', '{"ip": "", "pull": "{pool}"}'),
