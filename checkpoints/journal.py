@@ -216,6 +216,7 @@ class Journal:
                 {"run_id": run.run_id, "now": _now(), "rows": rows.of_new_items(items, last + 1)},
             )
             db.execute(statement("freeze_refusals"), {"run_id": run.run_id, "rows": rows.of_refusals(refusals)})
+            _leave_out(db, run, page.left_out)
             db.execute(statement("move_cursor"), {"run_id": run.run_id, "cursor": page.cursor})
             return judged
 
@@ -398,12 +399,14 @@ class Journal:
             try:
                 states = db.execute(statement("totals"), {"run_id": run.run_id}).fetchall()
                 (refused,) = db.execute(statement("count_refusals"), {"run_id": run.run_id}).fetchone()
+                left_out = _left_out(db, run)
             finally:
                 db.execute("rollback")
             return Totals(
                 {State(state): count for state, count, _ in states},
                 {State(state): Decimal(amount) for state, _, amount in states},
                 refused,
+                left_out,
             )
 
         return await self._read(work)
@@ -492,6 +495,17 @@ def _judge_page(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judg
                 Twin(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, _now(), run.target)
             )
     return judged
+
+
+def _left_out(db: sqlite3.Connection, run: Run) -> dict[str, int]:
+    found = db.execute(statement("left_out"), {"run_id": run.run_id}).fetchone()
+    return rows.to_counts(found[0]) if found else {}
+
+
+def _leave_out(db: sqlite3.Connection, run: Run, more: Mapping[str, int]) -> None:
+    if any(more.values()):
+        counts = Counter(_left_out(db, run)) + Counter(more)
+        db.execute(statement("leave_out"), {"run_id": run.run_id, "left_out": rows.of_counts(counts)})
 
 
 def _run_statement(name: str, run: Run, **values: str) -> Callable[[sqlite3.Connection], None]:

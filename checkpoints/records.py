@@ -138,11 +138,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one page of the source became; `cursor` is where the source goes on after it."""
+    """What one page of the source became; `cursor` is where the source goes on after it.
+
+    `left_out` counts the rows that the run was told to leave out, by which flag: they become nothing.
+    """
 
     items: tuple[NewItem, ...]
     refusals: tuple[Refusal, ...]
     cursor: str | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
@@ -242,11 +246,20 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many items are in each state and what their amounts add up to; `refused` rows are no items."""
+    """How many items are in each state and what their amounts add up to; `refused` rows are no items.
+
+    Nor are those that are `left_out`, by the flag that said so. All of them together are the rows that were read.
+    """
 
     counts: Mapping[State, int] = field(default_factory=dict)
     amounts: Mapping[State, Decimal] = field(default_factory=dict)
     refused: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def read(self) -> int:
+        """All rows of the input."""
+        return self.frozen + self.refused + sum(self.left_out.values())
 
     @property
     def frozen(self) -> int:

@@ -29,6 +29,7 @@ _encode = msgspec.json.Encoder().encode
 _items = msgspec.json.Decoder(list[Item]).decode
 _cells = msgspec.json.Decoder(tuple[str, ...]).decode
 _texts = msgspec.json.Decoder(dict[str, str]).decode
+_counts = msgspec.json.Decoder(dict[str, int]).decode
 
 
 def of_new_run(new: NewRun, name: str, now: str) -> dict[str, str]:
@@ -49,6 +50,16 @@ def of_new_run(new: NewRun, name: str, now: str) -> dict[str, str]:
 def of_policy(policy: Mapping[str, str]) -> str:
     """What a run is driven by, as its column has it."""
     return _encode(dict(policy)).decode()
+
+
+def of_counts(counts: Mapping[str, int]) -> str:
+    """How many rows are left out by which flag, as its column has it."""
+    return _encode(dict(counts)).decode()
+
+
+def to_counts(text: str) -> dict[str, int]:
+    """The same, from its column."""
+    return _counts(text)
 
 
 def of_new_items(items: Sequence[NewItem], first_number: int) -> str:

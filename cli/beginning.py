@@ -26,6 +26,7 @@ from engine.settings import ALL, changed, kept
 from jobs.call import YES, chain_text
 from jobs.catalogue import kind
 from jobs.inputs import ENTER, STDIN, Input
+from jobs.key_lists import KeyList, key_list
 from jobs.kinds import JobKind, parameters_of
 from jobs.vault import BATCH, masked, new_batch, veiled
 
@@ -109,7 +110,14 @@ def input_of(file: str | None, rows: Rows) -> Input:
         encoding=rows.encoding,
         delimiter=rows.delimiter or "",
         sheet=rows.sheet or "",
+        limit=rows.limit or 0,
+        only=_keys(rows.only),
+        exclude=_keys(rows.exclude),
     )
+
+
+def _keys(typed: str | None) -> KeyList | None:
+    return None if typed is None else key_list(typed, Path.cwd())
 
 
 def pairs(settings: Sequence[str], flag: str) -> dict[str, str]:

@@ -68,7 +68,9 @@ recordings.register(mock.app)
 selftest.register(app)
 translate.register(app)
 
-CONTINUING: Final = frozenset({"job", "file", "corrects", "record"}) | names_of(Rows, Consent, Pacing, Flags, Voice)
+CONTINUING: Final = (
+    frozenset({"job", "file", "corrects", "record"}) | names_of(Rows, Consent, Pacing, Flags, Voice)
+) - {"limit", "only", "exclude"}
 """What `--continue` heeds, by parameter; all else the run remembers."""
 
 _INTERRUPTED: Final = f"interrupted (Ctrl-C) before a run was worked on; {PROGRAM} status shows what there is"

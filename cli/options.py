@@ -354,6 +354,31 @@ class Rows:
         str | None,
         typer.Option("--sheet", metavar="NAME", rich_help_panel=_ROWS, help="Of a workbook with several sheets."),
     ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=1,
+            metavar="N",
+            rich_help_panel=_ROWS,
+            help="Send the first N rows that are to be sent; rows that are skipped or refused do not count.",
+        ),
+    ] = None
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            metavar="KEYS|FILE",
+            rich_help_panel=_ROWS,
+            help="Only the rows of these contract numbers or ids: with commas, or a file, one a line or in a column.",
+        ),
+    ] = None
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            "--exclude", metavar="KEYS|FILE", rich_help_panel=_ROWS, help="Leave the rows of these out, as --only."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from cli.preview import (
     assumed_line,
     bad_rows,
     columns_line,
+    left_out_lines,
     look_alike_line,
     look_alike_rows,
     parameters_of,
@@ -37,13 +38,15 @@ def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> Renderable
     table.add_row("rows from", shown(run.source))
     if columns := columns_line(plan.columns):
         table.add_row("columns", columns)
-    table.add_row("read", rows(plan.totals.frozen + plan.totals.refused))
+    table.add_row("read", rows(plan.totals.read))
     table.add_row("would send", Text(_to_send(outlook), "bold"))
     for kind in outlook.kinds:
         total = f", {money(kind.sum)} in total" if plan.has_amounts else ""
         table.add_row("", f"{count(kind.rows)} {kind.word}{total}")
     for line in skipped_lines(plan):
         table.add_row("skipped", line)
+    for line in left_out_lines(plan.totals):
+        table.add_row("left out", line)
     if plan.totals.refused:
         table.add_row("refused", Text(_refused(outlook), "bold red"))
     if plan.shared.lanes:

@@ -167,13 +167,15 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     table.add_row("rows from", shown(run.source))
     if columns := columns_line(plan.columns):
         table.add_row("columns", columns)
-    table.add_row("read", _amount(totals.frozen + totals.refused, None))
+    table.add_row("read", rows(totals.read))
     table.add_row(
         "to send",
         Text("").append(_amount(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None), "bold"),
     )
     for line in skipped_lines(plan):
         table.add_row("skipped", line)
+    for line in left_out_lines(totals):
+        table.add_row("left out", line)
     if list_ := accountants_list(run, totals):
         table.add_row("list", f"for the accountant, nothing is sent: {list_}")
     if totals.refused:
@@ -260,6 +262,11 @@ def skipped_lines(plan: Plan) -> list[str]:
         + (f"; first: line {reason.line} ({shown(plain(reason.label, 60))})" if reason.line else "")
         for reason in plan.skipped
     ]
+
+
+def left_out_lines(totals: Totals) -> list[str]:
+    """How many rows are left out by which flag, a line a flag."""
+    return [f"{rows(number)} by {flag}" for flag, number in totals.left_out.items()]
 
 
 def bad_rows(plan: Plan, all_of_them: str) -> RenderableType:

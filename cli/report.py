@@ -77,6 +77,7 @@ def states_object(totals: Totals) -> Mapping[str, object]:
             if totals.counts.get(state)
         },
         "refused": totals.refused,
+        "left_out": dict(totals.left_out),
     }
 
 
@@ -98,6 +99,8 @@ def states_table(totals: Totals) -> Table:
         table.add_row("[dim]all[/]", f"[dim]{count(frozen)}[/]", f"[dim]{money(sums)}[/]" if with_money else "")
     if totals.refused:
         table.add_row("[red]refused[/]", count(totals.refused), "[dim]not part of the run[/]")
+    for flag, number in totals.left_out.items():
+        table.add_row("[dim]left out[/]", count(number), f"[dim]by {flag}[/]")
     return table
 
 

@@ -1,9 +1,10 @@
 """The intake: from the source's rows to the frozen list, a page a commit."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 import anyio.to_thread
@@ -14,7 +15,7 @@ from checkpoints.records import NewItem, Page, Refusal, Run, Twin
 from checkpoints.states import OPEN, State
 from engine.errors import InputRefused
 from engine.foreign_entries import ForeignEntries
-from engine.job import Entries, Prepared, Row, RowPage, Source
+from engine.job import Entries, Limited, Prepared, Row, RowPage, Source
 from engine.progress import Progress
 from engine.sources.original import STANDARD_INPUT
 
@@ -23,6 +24,9 @@ log = structlog.get_logger(__name__)
 
 DUPLICATE = "a duplicate in the input"
 """The kind of a skipped row that says again what an earlier row of the same input has said."""
+
+LIMIT: Final = "--limit"
+"""By which rows are left out once as many as were wanted are to be sent."""
 
 
 class Enter(StrEnum):
@@ -76,6 +80,9 @@ class Intake:
     `foreign` judges what the billing has of them that no run of the journal has entered; by default the journal is
     the one that the rows are frozen into.
 
+    Where the source is limited, rows behind the last one that is to be sent are counted and nothing else: neither
+    judged nor refused. Rows that are skipped or refused before it do not count.
+
     Raises `InputRefused` when the input as a whole cannot be taken or is no longer the one that the run began with.
     """
 
@@ -102,9 +109,12 @@ class Intake:
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
             raise InputRefused(_other(source.name, self._run))
+        limit = source.limit if isinstance(source, Limited) else 0
+        room = limit - await self._to_send() if limit else None
         pages = source.pages(self._run.cursor)
         while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
-            await self._freeze(page)
+            sent = await self._freeze(page, room)
+            room = None if room is None else room - sent
             if listener:
                 listener.more()
         await self._journal.end_intake(self._run)
@@ -113,16 +123,57 @@ class Intake:
         if listener:
             listener.end_intake()
 
-    async def _freeze(self, page: RowPage) -> None:
-        prepared = await self._job.prepare(page.rows)
-        sifted = Prepared.of(await self._foreign.judge(prepared.items))
-        refusals = (*page.refusals, *prepared.refusals, *sifted.refusals)
+    async def _to_send(self) -> int:
+        """How many rows that are to be sent, or were, the run has already."""
+        totals = await self._journal.totals(self._run)
+        return totals.frozen - totals.count(State.SKIPPED)
+
+    async def _freeze(self, page: RowPage, room: int | None) -> int:
+        """Freeze a page; at most `room` of its rows are to be sent, and it is returned how many are."""
+        if room is None:
+            prepared, unreadable, left_out = await self._prepared(page.rows), page.refusals, page.left_out
+        else:
+            prepared, unreadable, left_out = await self._limited(page, room)
+        refusals = (*unreadable, *prepared.refusals)
         # What is handed to the journal is written, cancelled or not: it has to be counted too.
         with anyio.CancelScope(shield=True):
-            judged = await self._journal.freeze(self._run, Page(sifted.items, refusals, page.cursor), self._judge)
+            frozen = Page(prepared.items, refusals, page.cursor, left_out)
+            judged = await self._journal.freeze(self._run, frozen, self._judge)
             items = [entry for entry in judged if isinstance(entry, NewItem)]
             skipped = sum(item.skip_reason is not None for item in items)
             self._progress.frozen(len(items) - skipped, skipped, len(judged) - len(items) + len(refusals))
+        return len(items) - skipped
+
+    async def _prepared(self, rows: Sequence[Row]) -> Prepared:
+        """Items and refusals, with what the billing has of them from elsewhere. Raises `LookUpFailed`."""
+        prepared = await self._job.prepare(rows)
+        sifted = Prepared.of(await self._foreign.judge(prepared.items))
+        return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
+
+    async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
+        """What the first rows of a page became, as many as fit, the refusals among them, and what is left out.
+
+        How many rows are to be sent is known only when they are judged: so they are taken a few at a time, twice as
+        many whenever there is room, and half as many where the last one is among them.
+        """
+        taken, done, sent, size = Prepared((), ()), 0, 0, max(room, 1)
+        while sent < room and done < len(page.rows):
+            batch = page.rows[done : done + size]
+            more = await self._prepared(batch)
+            together = Prepared((*taken.items, *more.items), (*taken.refusals, *more.refusals))
+            judged = await self._journal.judged(self._run, together.items, self._judge)
+            count = sum(isinstance(one, NewItem) and one.skip_reason is None for one in judged)
+            if count >= room and len(batch) > room - sent:
+                # Too many, or some behind the last one.
+                size = max(len(batch) // 2, room - sent)
+                continue
+            taken, done, sent, size = together, done + len(batch), count, 2 * size
+        behind = len(page.rows) - done
+        last = page.rows[done - 1].line if done else 0
+        unreadable = page.refusals if sent < room else _before(page.refusals, last)
+        behind += len(page.refusals) - len(unreadable)
+        left_out = Counter(page.left_out) + Counter({LIMIT: behind})
+        return taken, unreadable, left_out
 
 
 def _other(name: str, run: Run) -> str:
@@ -136,6 +187,11 @@ def _other(name: str, run: Run) -> str:
         f"{name} is no longer the file that run {run.name} began with, and was not read to its end then. "
         "Put the old file back and resume, or start a new run with the new one"
     )
+
+
+def _before(refusals: Sequence[Refusal], line: int | None) -> tuple[Refusal, ...]:
+    """The refusals before a line of the input; none where nobody can tell which stand before it."""
+    return tuple(one for one in refusals if one.line and line and one.line < line)
 
 
 def _next(pages: Iterator[RowPage]) -> RowPage | None:

@@ -6,7 +6,7 @@ back. Everything here is free of HTTP and of any billing.
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -29,11 +29,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """Some rows, in order; `refusals` are those that could not even be read; `cursor` is where to go on."""
+    """Some rows, in order; `refusals` are those that could not even be read; `cursor` is where to go on.
+
+    `left_out` counts the rows that the input has and the run was told to leave out, by which flag.
+    """
 
     rows: tuple[Row, ...]
     refusals: tuple[Refusal, ...]
     cursor: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -64,6 +68,16 @@ class Source(Protocol):
 
         Raises `InputRefused` when the input as a whole cannot be taken.
         """
+        ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A source of which a run is to send some rows only."""
+
+    @property
+    def limit(self) -> int:
+        """How many rows at most are to be sent, the first of the input; 0 for all of them."""
         ...
 
 

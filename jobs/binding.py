@@ -16,9 +16,11 @@ from engine.errors import InputRefused
 from engine.job import Row
 from jobs.abonents import Abonents, whole_id
 from jobs.columns import Assigned, Column, is_exact, is_written_exactly, locate
+from jobs.columns import find as find_column
 from jobs.errors import SecretGone
 from jobs.hiding import secret_places, without_secrets
 from jobs.parameters import Parameter, as_typed
+from jobs.selection import KeyColumns
 from jobs.services import Services
 from jobs.things import find
 from jobs.vault import Vault, is_token
@@ -120,6 +122,24 @@ class Binding:
             dict(taken),
             tuple(title.strip() for place, title in enumerate(header) if place not in places),
         )
+
+    @property
+    def key_columns(self) -> KeyColumns:
+        """By which columns a row tells what it is of. Raises `InputRefused`.
+
+        Those of the subscriber or the account; where a call is of neither, the first of its values that is in a
+        column, and a column of contract numbers where the rows have one.
+        """
+        columns, secret = self.columns, self.secret_places
+        other = self._second_number or find_column(self._source.header, NUMBER)
+        for name in (ABONENT, USER):
+            if name in self._names:
+                own = columns.get(name)
+                known = columns.get(self._others.get(name, ""), other if name == ABONENT else None)
+                return KeyColumns(_place(own), _place(known), of_subscribers=name == ABONENT)
+        first = next((columns[name] for name in self._names if name in columns), None)
+        key = None if first is None or first.place in secret else first
+        return KeyColumns(_place(key), _place(other))
 
     @property
     def secret_places(self) -> frozenset[int]:
@@ -333,6 +353,10 @@ class Binding:
                 continue
             known.append(Bound(one.row, one.label, {**one.values, USER: things[0].values["id"] or ""}))
         return known, refused
+
+
+def _place(column: Column | None) -> int | None:
+    return None if column is None else column.place
 
 
 def is_given(name: str, given: Mapping[str, str]) -> bool:

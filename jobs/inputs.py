@@ -13,6 +13,7 @@ from engine.errors import InputRefused
 from engine.job import Row, RowPage, Source
 from engine.sources.charset import AUTO
 from engine.sources.opening import Layout, open_input
+from jobs.key_lists import KeyList
 from jobs.queries import select_source
 from jobs.services import Services, told_to_engine
 
@@ -30,7 +31,8 @@ class Input:
     """What is said of the rows: `file` is a path or `-`, `sql` a select; neither means the job's own statement.
 
     `columns` names the columns where the rows do not; `mapping` says which column holds what, by the job's names;
-    encoding, delimiter and sheet tell how a file is read; `values` are bound to the `:names` of the select.
+    encoding, delimiter and sheet tell how a file is read; `values` are bound to the `:names` of the select. Of the
+    rows only those of `only` are taken, without those of `exclude`; `limit` of them at most are sent, 0 for all.
     """
 
     file: str = ""
@@ -41,6 +43,9 @@ class Input:
     delimiter: str = ""
     sheet: str = ""
     values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    limit: int = 0
+    only: KeyList | None = None
+    exclude: KeyList | None = None
 
     @property
     def recorded(self) -> dict[str, str]:
@@ -52,6 +57,9 @@ class Input:
             "input_encoding": "" if self.encoding == AUTO else self.encoding,
             "input_delimiter": self.delimiter,
             "input_sheet": self.sheet,
+            "input_limit": str(self.limit or ""),
+            **_of_keys("only", self.only),
+            **_of_keys("exclude", self.exclude),
             **{f"{_MAP}{name}": column for name, column in self.mapping.items()},
             **{f"{_VALUE}{name}": value for name, value in self.values.items()},
         }
@@ -94,8 +102,26 @@ def of_recorded(parameters: Mapping[str, str]) -> Input:
         encoding=parameters.get("input_encoding", AUTO),
         delimiter=parameters.get("input_delimiter", ""),
         sheet=parameters.get("input_sheet", ""),
+        limit=int(parameters.get("input_limit") or 0),
+        only=_keys_of("only", parameters),
+        exclude=_keys_of("exclude", parameters),
         values={name.removeprefix(_VALUE): value for name, value in parameters.items() if name.startswith(_VALUE)},
     )
+
+
+def _of_keys(name: str, keys: KeyList | None) -> dict[str, str]:
+    if keys is None:
+        return {}
+    return {
+        f"{_PREFIX}{name}": keys.text,
+        f"{_PREFIX}{name}_file": keys.file,
+        f"{_PREFIX}{name}_digest": keys.digest,
+    }
+
+
+def _keys_of(name: str, parameters: Mapping[str, str]) -> KeyList | None:
+    parts = [parameters.get(f"{_PREFIX}{name}{end}", "") for end in ("", "_file", "_digest")]
+    return KeyList(*parts) if any(parts) else None
 
 
 def open_rows(

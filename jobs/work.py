@@ -33,6 +33,7 @@ from jobs.kept import Mate, found_own
 from jobs.kinds import JobKind
 from jobs.payloads import packed, payload_of
 from jobs.profile import unconfirmed
+from jobs.selection import Selected
 from jobs.services import Services
 from jobs.statements import asked_for, own_select, statement_of
 
@@ -186,7 +187,15 @@ class FromInput:
         binding = self._binding(source)
         # Before anything is entered into the journal: a column that is missing is a refused input.
         _ = binding.columns
-        return guarded(source, binding.secret_places), binding
+        return self._selected(guarded(source, binding.secret_places), binding), binding
+
+    def _selected(self, source: Source, binding: Binding) -> Source:
+        """The source, with those of its rows that are meant. Raises `InputRefused`."""
+        rows = self._rows
+        if not (rows.limit or rows.only or rows.exclude):
+            return source
+        columns = binding.key_columns
+        return Selected(source, columns, self._services, limit=rows.limit, only=rows.only, exclude=rows.exclude)
 
     def assigned(self, header: tuple[str, ...]) -> Assigned:
         """Which columns of a header are taken for what; the rows are not touched. Raises `InputRefused`."""

@@ -19,6 +19,7 @@ from jobs.call import YES, chain_text
 from jobs.catalogue import JOBS
 from jobs.errors import ParameterRefused
 from jobs.inputs import STDIN, Input
+from jobs.key_lists import KeyList, key_list
 from jobs.parameters import nearest
 
 TOML: Final = ".toml"
@@ -32,6 +33,7 @@ TEXT: Final = "a text"
 TEXTS: Final = "a list of texts"
 TABLE: Final = "a table of texts"
 SWITCH: Final = "true or false"
+NUMBER: Final = "a whole number above zero"
 
 KEYS: Final[Mapping[str, str]] = {
     "job": TEXT,
@@ -42,6 +44,9 @@ KEYS: Final[Mapping[str, str]] = {
     "encoding": TEXT,
     "delimiter": TEXT,
     "sheet": TEXT,
+    "limit": NUMBER,
+    "only": TEXT,
+    "exclude": TEXT,
     "set": TABLE,
     "model": TEXT,
     "chain": TEXTS,
@@ -194,7 +199,14 @@ class _Reader:
             encoding=str(step.get("encoding", AUTO)),
             delimiter=str(step.get("delimiter", "")),
             sheet=str(step.get("sheet", "")),
+            limit=limit if isinstance(limit := step.get("limit"), int) else 0,
+            only=self._keys(step.get("only")),
+            exclude=self._keys(step.get("exclude")),
         )
+
+    def _keys(self, typed: object) -> KeyList | None:
+        # A file of keys is sought beside the job file, as one of rows is.
+        return None if typed is None else key_list(str(typed), self._path.parent.absolute())
 
     def _said(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
         said = self._beside(str(step.get("job", "")), _table(step.get("set")))
@@ -249,6 +261,8 @@ def _fits(kind: str, value: object) -> bool:
     match kind, value:
         case ("a text", str()) | ("true or false", bool()):
             return True
+        case ("a whole number above zero", int()):
+            return value > 0 and not isinstance(value, bool)
         case ("a list of texts", list()):
             return all(isinstance(one, str) for one in value)
         case ("a table of texts", dict()):

@@ -15,6 +15,7 @@ from engine.intake import Enter
 from engine.sources.charset import AUTO
 from jobs.call import CALL, OWN, YES
 from jobs.inputs import STDIN
+from jobs.key_lists import KeyList
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def _step(wish: Wish, folder: Path) -> dict[str, object]:
     order, rows, own = wish.order, wish.order.rows, {one.name: one for one in OWN}
     step: dict[str, object] = {"job": order.kind.name, "file": _beside(rows.file, folder), "sql": rows.sql}
     step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
+    step |= {"limit": rows.limit, "only": _keys(rows.only, folder), "exclude": _keys(rows.exclude, folder)}
     step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
     made = {one.name for one in order.kind.parameters if one.makes_file}
     said = {
@@ -85,6 +87,10 @@ def _step(wish: Wish, folder: Path) -> dict[str, object]:
     step["map"] = dict(rows.mapping)
     step["set"] = {name: value for name, value in said.items() if value != (defaults.get(name) or "")}
     return {name: value for name, value in step.items() if value}
+
+
+def _keys(keys: KeyList | None, folder: Path) -> str:
+    return "" if keys is None else keys.text or _beside(keys.file, folder)
 
 
 def _beside(file: str, folder: Path) -> str:

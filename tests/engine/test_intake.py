@@ -1,4 +1,5 @@
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.intake import Enter, Intake, judge_for
 from engine.progress import Progress
-from tests.engine.doubles import A_RUN, FakeJob, row, rows
+from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
 
 WHEN = "2025-11-20T09:30:00.000+00:00"
 EVERY_STATE = frozenset(State)
@@ -325,3 +326,76 @@ async def test_rows_that_could_not_be_read_stand_beside_those_that_were_refused(
     refused = [refusal for _, refusal in await journal.refusals(run)]
     assert refused[0] == unread
     assert len(refused) == 3
+
+
+# ---- a limit ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class LimitedSource(MemorySource):
+    """Of whose rows so many are to be sent."""
+
+    limit: int = 0
+
+
+def limited(limit: int, new: Sequence[NewItem], *, page: int = 10) -> FakeJob:
+    job = FakeJob(new, page=page)
+    job.source = LimitedSource(len(new), page, limit=limit)
+    return job
+
+
+@pytest.mark.parametrize("page", [1, 3, 10, 100])
+@pytest.mark.parametrize("limit", [1, 2, 7, 11, 40, 60])
+async def test_as_many_rows_are_frozen_as_are_to_be_sent_and_the_rest_is_counted(
+    journal: Journal, limit: int, page: int
+) -> None:
+    """Every third row is skipped, for an earlier run has entered it: it does not count."""
+    entered, _ = await frozen(journal, *(row(str(key)) for key in range(0, 50, 3)))
+    for item in await journal.items(entered, EVERY_STATE):
+        await journal.claim([item.item_id])
+        await journal.record([Change(item.item_id, State.ACCEPTED)])
+    run = await new_run(journal)
+    await Intake(run, limited(limit, rows(50), page=page), journal, Progress()).freeze_all()
+    totals = await journal.totals(run)
+    assert totals.count(State.PENDING) == min(limit, 33)
+    assert totals.read == 50
+    keys = [int(key) for key, state in await outcome(journal, run) if state is State.PENDING]
+    assert keys == [key for key in range(50) if key % 3][:limit]
+    last = [int(key) for key, _ in await outcome(journal, run)][-1]
+    assert totals.left_out.get("--limit", 0) == 49 - last
+    assert last == keys[-1] or limit > 33
+
+
+async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(journal: Journal) -> None:
+    run, job = await new_run(journal), limited(7, rows(12), page=3)
+
+    def fail(start: int) -> None:
+        if start == 6:
+            raise InputRefused("line 7 cannot be read")
+
+    job.source.before_page = fail
+    with pytest.raises(InputRefused, match="line 7"):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    job.source.before_page = lambda _start: None
+    # What was frozen may have been sent since: it counts all the same.
+    (first, *_) = await journal.items(run, EVERY_STATE)
+    await journal.claim([first.item_id])
+    await Intake(await journal.run(run.name), job, journal, Progress()).freeze_all()
+    assert [key for key, _ in await outcome(journal, run)] == [str(key) for key in range(7)]
+    assert (await journal.totals(run)).left_out == {"--limit": 5}
+
+
+async def test_rows_left_out_of_one_run_are_none_of_another(journal: Journal) -> None:
+    one, other = await new_run(journal), await new_run(journal)
+    await Intake(one, limited(2, rows(5)), journal, Progress()).freeze_all()
+    await Intake(other, FakeJob(rows(5)), journal, Progress(), enter=Enter.AGAIN).freeze_all()
+    assert (await journal.totals(one)).left_out == {"--limit": 3}
+    assert (await journal.totals(other)).left_out == {}
+
+
+async def test_rows_behind_the_last_one_are_neither_judged_nor_refused(journal: Journal) -> None:
+    run, job = await new_run(journal), limited(1, [row("a"), row("a", "9.99"), row("b")])
+    job.source.refusals = {2: Refusal(3, None, "?", "not text")}
+    await Intake(run, job, journal, Progress()).freeze_all()
+    totals = await journal.totals(run)
+    assert (totals.frozen, totals.refused, totals.left_out) == (1, 0, {"--limit": 3})

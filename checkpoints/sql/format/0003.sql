@@ -1,4 +1,5 @@
--- Format 3: what shares an account is found by it, and an answer that may be another row's is doubted.
+-- Format 3: what shares an account is found by it, an answer that may be another row's is doubted, an old runner is
+-- fenced off, and a run leaves out rows that it was told to.
 
 -- Rows of one run that reach one account: what the run has set there before, and what an undo brings back.
 create index items_by_lane on items (run_id, lane);
@@ -21,3 +22,6 @@ alter table runs add column epoch integer not null default 0;
 alter table runs add column held_host text;
 alter table runs add column held_process integer;
 alter table runs add column held_since text;
+
+-- Rows of the input that the run was told to leave out: JSON object, how many by which flag. They are no items.
+alter table runs add column left_out text not null default '{}';
