@@ -20,7 +20,7 @@ from billing.database_errors import DatabaseAway, DatabaseError, StatementRefuse
 from billing.described import Described
 from billing.errors import NotTheBilling
 from billing.reader import Connection, DirectReader, Reader, Row, Rows
-from billing.schema import DOCUMENTED, Schema, fitted, names_tables
+from billing.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.statements import Statement, Value, Values, statement
 
 T = TypeVar("T")
@@ -175,7 +175,7 @@ class Database:
             return self._schema
 
     def _discovered(self) -> Schema:
-        schema = Schema.of(self.query(statement("billing", "columns"), {"tables": tuple(DOCUMENTED)}))
+        schema = Schema.of(self.query(statement("billing", "columns"), {"tables": ASKED_FOR}))
         if missing := sorted(table for table in TABLES if not schema.has(table)):
             raise NotTheBilling(
                 f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(missing)}"

@@ -57,6 +57,18 @@ DOCUMENTED: Final = _documented(
 """By table, the columns that statements of ours name [S, V, I]; those of the stacks are an inference [?]."""
 
 
+POSSIBLE: Final = _documented(
+    TARIF="DELETED",
+    USLUGA="DELETED",
+    OPERATORS="ID DELETED",
+    DJANGO_USERS_PROFILE="ID DELETED",
+)
+"""The same of what some billings may have, and no job needs [?]."""
+
+ASKED_FOR: Final = tuple({**DOCUMENTED, **POSSIBLE})
+"""All of them."""
+
+
 def documented() -> Iterator[Column]:
     """Each documented table, and each of its columns."""
     for table, names in DOCUMENTED.items():
@@ -202,12 +214,12 @@ _AFTER_A_TABLE: Final = frozenset({"on", "where", "left", "join", "inner", "orde
 
 
 def _aliases(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
-    """By alias, the documented tables behind each `from` and `join`: no others are looked for."""
+    """By alias, the known tables behind each `from` and `join`: no others are looked for."""
     for place, table in enumerate(tokens[1:], 1):
         keyword = tokens[place - 1].word
         # `is distinct from` compares.
         names_a_table = keyword == "join" or (keyword == "from" and tokens[place - 2].word != "distinct")
-        if not names_a_table or table.name not in DOCUMENTED:
+        if not names_a_table or table.name not in ASKED_FOR:
             continue
         after = tokens[place + 1] if place + 1 < len(tokens) else None
         named = after is not None and after.sort is Sort.WORD and after.word not in _AFTER_A_TABLE

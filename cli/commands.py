@@ -31,7 +31,7 @@ from cli.texts import moment, plain, rows, shown
 from engine.job import Job
 from jobs.inputs import Input
 from jobs.vault import Vault, beside
-from jobs.work import build
+from jobs.work import build, check_given
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +90,7 @@ async def begun_run(
     Raises what `run` raises.
     """
     recorded = {**ready.order.recorded, **ready.files, **remembered}
+    await check_given(ready.job)
     begun = await begin(ready.job, recorded, settings.target, means.journal, means.said)
     # Once the run remembers what they are kept under, they are wiped in any case.
     await anyio.to_thread.run_sync(ready.vault.keep, ready.order.secrets)

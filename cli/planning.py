@@ -30,7 +30,7 @@ from engine.policy import Policy
 from engine.progress import Progress
 from engine.rehearsal import Rehearsal
 from engine.settings import ALL, changed
-from jobs.work import build, cautions_of
+from jobs.work import build, cautions_of, check_given
 
 
 async def plan(order: Order, out: Path | None, settings: Settings, said: Mapping[str, str], screen: Screen) -> Exit:
@@ -45,6 +45,7 @@ async def plan(order: Order, out: Path | None, settings: Settings, said: Mapping
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
         billing.services.rate.per_second = changed(Policy(), said, ALL).rate
         job = build(order.kind, billing.services, order.parameters, order.rows)
+        await check_given(job)
         await job.try_out()
         async with earlier_runs(real) as earlier:
             rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)

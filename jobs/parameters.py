@@ -25,8 +25,9 @@ class Parameter:
     are further names under which the rows may say it, None where they may not: it is the same for all rows then. A
     `secret` is kept in the vault, and nowhere else; one that `may_be_empty` has to be said by a column, but not in
     every row; `makes_file` names a file that the run makes, and that may not be there when it begins; of what is
-    `verbatim` the white space around it is a part. What stands `in_a_chain` that was typed may be anything: only its
-    name tells. A `fact` of the billing's profile takes the place of the default, where a probe has learned it.
+    `verbatim` the white space around it is a part. A value that `refers_to` something (`billing.references`) is an id
+    that has to be there. What stands `in_a_chain` that was typed may be anything: only its name tells. A `fact` of the
+    billing's profile takes the place of the default, where a probe has learned it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Parameter:
     verbatim: bool = False
     in_a_chain: bool = False
     fact: str = ""
+    refers_to: str = ""
 
     @property
     def optional(self) -> bool:

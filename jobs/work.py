@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 from billing.database_errors import NotASelect
+from billing.references import REFERENCES
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
@@ -24,15 +25,18 @@ from engine.job import (
     Sighting,
     Source,
 )
-from jobs.binding import Binding, Headed, is_given
+from jobs.binding import Binding, Bound, Headed, is_given
 from jobs.columns import Assigned
 from jobs.effects.effect import Effect, Keeping, NoWayBack, Planned, Recognising, Resting, WayBack
+from jobs.errors import ParameterRefused
 from jobs.hiding import guarded
 from jobs.inputs import Input, open_rows
 from jobs.kept import Mate, found_own
 from jobs.kinds import JobKind
+from jobs.parameters import Parameter
 from jobs.payloads import packed, payload_of
 from jobs.profile import unconfirmed
+from jobs.references import References
 from jobs.selection import Selected
 from jobs.services import Services
 from jobs.statements import asked_for, own_select, statement_of
@@ -62,7 +66,7 @@ class Work:
         self, name: str, services: Services, intended: Intended, effect: Effect, cautions: Sequence[str] = ()
     ) -> None:
         self.name = name
-        self.cautions = tuple(cautions)
+        self._cautions = tuple(cautions)
         self.repeatable = effect.repeatable
         self._services = services
         self._intended = intended
@@ -70,6 +74,12 @@ class Work:
         self._keeping = effect if isinstance(effect, Keeping) else None
         self.looked_for = effect.looked_for if isinstance(effect, Recognising) else LookedFor.NEVER
         self.looks_together = services.database is not None
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What whoever agrees to a run should know; of rows that are read by now, what could not be checked."""
+        notes = self._intended.notes if isinstance(self._intended, FromInput) else ()
+        return (*self._cautions, *notes)
 
     @property
     def source(self) -> Source:
@@ -90,6 +100,11 @@ class Work:
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """By key, what is there already of the same entry. Raises `LookUpFailed`."""
         return await self._intended.find_entries(items)
+
+    async def check(self) -> None:
+        """Ask whether what was given for all rows is in the billing. Raises `ParameterRefused` and `LookUpFailed`."""
+        if isinstance(self._intended, FromInput):
+            await self._intended.check()
 
     def assigned(self, header: tuple[str, ...]) -> Assigned:
         """Which columns of a header are taken for what; nothing where rows are no input. Raises `InputRefused`."""
@@ -169,6 +184,7 @@ class FromInput:
         self._parameters = parameters
         self._rows = rows
         self._effect = effect
+        self._references = References(services)
 
     @cached_property
     def _opened(self) -> tuple[Source, Binding]:
@@ -233,10 +249,46 @@ class FromInput:
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Cells to values, values to items. Raises `LookUpFailed`."""
-        bound, refused = await self._opened[1].bind(rows)
+        binding = self._opened[1]
+        bound, refused = await binding.bind(rows)
+        bound, nowhere = await self._referring(bound, binding)
+        refused += nowhere
         planned = await self._effect.plan(bound)
         items = tuple(replace(item, key=self._kind.key(item.key)) for item in planned.items)
         return Prepared(items, _in_order((*refused, *planned.refusals)))
+
+    async def check(self) -> None:
+        """Raises `ParameterRefused` for an id given for all rows that is not in the billing, and `LookUpFailed`."""
+        faults = [
+            f"{one.name}: {_nowhere(one, value)}"
+            for one in self._kind.parameters
+            if one.refers_to and (value := self._parameters.get(one.name))
+            if await self._references.missing(one.refers_to, {value})
+        ]
+        if faults:
+            raise ParameterRefused("\n".join(faults))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the rows could not be checked."""
+        return self._references.notes
+
+    async def _referring(self, bound: Sequence[Bound], binding: Binding) -> tuple[list[Bound], list[Refusal]]:
+        """The rows whose ids are in the billing, and those of which one is not."""
+        kept, refused = list(bound), list[Refusal]()
+        for one in self._kind.parameters:
+            column = binding.columns.get(one.name)
+            if not one.refers_to or column is None:
+                continue
+            missing = await self._references.missing(one.refers_to, {row.values[one.name] for row in kept})
+            if missing:
+                refused += [
+                    row.refused(_nowhere(one, value), column.name)
+                    for row in kept
+                    if (value := row.values[one.name]) in missing
+                ]
+                kept = [row for row in kept if row.values[one.name] not in missing]
+        return kept, refused
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """What the effect knows of. Raises `LookUpFailed`."""
@@ -264,9 +316,20 @@ def assumptions_of(job: Job, items: Sequence[Item]) -> Sequence[str]:
     return job.assumptions(items) if isinstance(job, Work) else ()
 
 
+async def check_given(job: Job) -> None:
+    """Refuse a job whose parameters name what is not in the billing. Raises `ParameterRefused` and `LookUpFailed`."""
+    if isinstance(job, Work):
+        await job.check()
+
+
 def cautions_of(job: Job) -> Sequence[str]:
     """What whoever agrees to a run of the job should know, each a sentence."""
     return job.cautions if isinstance(job, Work) else ()
+
+
+def _nowhere(parameter: Parameter, value: str) -> str:
+    noun = REFERENCES[parameter.refers_to].noun
+    return f"the billing has no {noun} {value}, or it is deleted"
 
 
 def _names_of(sql: str) -> tuple[str, ...]:

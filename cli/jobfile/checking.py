@@ -15,6 +15,7 @@ from cli.sessions import Billing
 from cli.texts import plain
 from engine.job import Job
 from jobs.inputs import STDIN
+from jobs.work import check_given
 
 
 async def check_all(moves: Sequence[Move], billing: Billing, journal: Journal) -> Mapping[int, Ready]:
@@ -30,6 +31,7 @@ async def check_all(moves: Sequence[Move], billing: Billing, journal: Journal) -
         if move.how is How.BEGUN:
             try:
                 one = ready(step.order, billing, journal, step.output)
+                await check_given(one.job)
                 if not is_to_be_made(step, makers):
                     await anyio.to_thread.run_sync(_open, one.job)
             except OPERATOR_ERRORS as error:

@@ -15,7 +15,7 @@ ATTRIBUTE: Final = JobKind(
     summary="give subscribers a custom attribute; a value that is there already is never changed",
     parameters=(
         *SUBSCRIBER,
-        Parameter("attribute", "id of the attribute", parse=an_id, columns=("attribute_id",)),
+        Parameter("attribute", "id of the attribute", parse=an_id, refers_to="Attribute", columns=("attribute_id",)),
         Parameter("value", "the value", parse=a_text(_LONGEST), columns=("attribute_value",), verbatim=True),
     ),
     effect=creations(

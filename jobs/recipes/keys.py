@@ -41,4 +41,6 @@ ACCOUNT: Final = (USER, LOGIN)
 """An account of a subscriber, by whichever of the two people have."""
 
 SERVICE: Final = Parameter("usluga_id", "id of the service", parse=an_id, columns=())
-FOLDER: Final = Parameter("folder", "id of the folder, without the folders in it", "", parse=an_id)
+FOLDER: Final = Parameter(
+    "folder", "id of the folder, without the folders in it", "", parse=an_id, refers_to="Folder"
+)

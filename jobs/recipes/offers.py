@@ -16,7 +16,7 @@ SERVICE_OPERATOR: Final = JobKind(
     summary="set the operator of services",
     parameters=(
         Parameter("usluga_id", "id of the service", parse=an_id, columns=("id",)),
-        Parameter("operator", "id of the operator", parse=an_id, columns=("operator_id",)),
+        Parameter("operator", "id of the operator", parse=an_id, refers_to="Operator", columns=("operator_id",)),
     ),
     effect=fields("Usluga", '{"id": {usluga_id}}', '{"operator_id": "{operator}"}'),
     call='Usluga: objects.get(id=…) → set(operator_id="3") → save()',

@@ -16,12 +16,13 @@ CONNECT_SERVICE: Final = JobKind(
     parameters=(
         FOLDER,
         *SUBSCRIBER,
-        Parameter("usluga", "id of the service", parse=an_id, columns=("usluga_id",)),
+        Parameter("usluga", "id of the service", parse=an_id, refers_to="Usluga", columns=("usluga_id",)),
         Parameter(
             "manager",
             "id of the administrator in whose name it is done; the job `administrators` lists them",
             parse=an_id,
             columns=("manager_id",),
+            refers_to="Manager",
         ),
         Parameter(
             "comment",

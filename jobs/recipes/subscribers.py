@@ -16,9 +16,15 @@ OPERATOR: Final = JobKind(
     summary="move subscribers to another operator",
     statement="of_operator",
     parameters=(
-        Parameter("from", "id of the operator that they are with", "", parse=an_id),
+        Parameter("from", "id of the operator that they are with", "", parse=an_id, refers_to="Operator"),
         *SUBSCRIBER,
-        Parameter("operator", "id of the operator that they are moved to", parse=an_id, columns=("operator_id",)),
+        Parameter(
+            "operator",
+            "id of the operator that they are moved to",
+            parse=an_id,
+            refers_to="Operator",
+            columns=("operator_id",),
+        ),
     ),
     effect=fields("Abonents", _BY_ID, '{"operator_id": {operator}}'),
     call="Abonents: objects.get(id=…) → set(operator_id=1444) → save()",
@@ -50,7 +56,9 @@ TARIFF_NEXT: Final = JobKind(
     summary="plan a change of tariff for a date",
     parameters=(
         *SUBSCRIBER,
-        Parameter("tariff", "id of the next tariff", parse=an_id, columns=("tarif_next_id", "tarif_id")),
+        Parameter(
+            "tariff", "id of the next tariff", parse=an_id, refers_to="Tarif", columns=("tarif_next_id", "tarif_id")
+        ),
         Parameter("date", "from when it counts", parse=a_date, columns=("tarif_next_date",)),
     ),
     effect=fields("Abonents", _BY_ID, '{"tarif_next_id": {tariff}, "tarif_next_date": "{date}"}'),
@@ -64,7 +72,7 @@ TARIFF_NOW: Final = JobKind(
     summary="change the tariff at once",
     parameters=(
         *SUBSCRIBER,
-        Parameter("tariff", "id of the tariff", parse=an_id, columns=("tarif_id",)),
+        Parameter("tariff", "id of the tariff", parse=an_id, refers_to="Tarif", columns=("tarif_id",)),
     ),
     effect=fields("Abonents", _BY_ID, '{"tarif_id": {tariff}}'),
     call="Abonents: objects.get(id=…) → set(tarif_id=7) → save()",

@@ -15,7 +15,7 @@ SNAT_POOL: Final = JobKind(
     parameters=(
         FOLDER,
         *ACCOUNT,
-        Parameter("pool", "id of the pool", parse=an_id, columns=("snat_pull",)),
+        Parameter("pool", "id of the pool", parse=an_id, columns=("snat_pull",), refers_to="SnatPool"),
     ),
     effect=fields(
         "Users",
@@ -34,7 +34,7 @@ IP_POOL: Final = JobKind(
     parameters=(
         FOLDER,
         *ACCOUNT,
-        Parameter("pool", "id of the pool", parse=an_id, columns=("pull",)),
+        Parameter("pool", "id of the pool", parse=an_id, columns=("pull",), refers_to="Pool"),
     ),
     effect=fields("Users", '{"id": {user_id}}', '{"ip": "", "pull": "{pool}"}'),
     call='Users: objects.get(id=…) → set(ip="", pull="6") → save() | ip, pull',
