@@ -36,6 +36,10 @@ PLACE: Final = "input_place."
 """Begins the names under which a run remembers which step of which job file it is; no part of what it does."""
 
 
+PLAN: Final = "input_plan"
+"""The parameter by which a run remembers the plan that it is held against; no part of what it does either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What `run` was told to do: a job, its checked parameters, and where its rows come from.
@@ -182,7 +186,7 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
     return {
         name: masked(value)
         for name, value in parameters.items()
-        if value and name not in {ENTER, BATCH, FILE} and not name.startswith(PLACE)
+        if value and name not in {ENTER, BATCH, FILE} and not name.startswith((PLACE, PLAN))
     }
 
 

@@ -15,7 +15,7 @@ from checkpoints.records import Run, Stage
 from checkpoints.states import OPEN
 from cli import continuing
 from cli.answers import checked
-from cli.beginning import Order, begin, held, unfinished
+from cli.beginning import PLAN, Order, begin, held, unfinished
 from cli.ending import wind_up
 from cli.errors import CommandRefused
 from cli.exits import Exit, outcome_of
@@ -56,8 +56,11 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     *,
     record: Path | None = None,
     output: Path | None = None,
+    plan: str | None = None,
 ) -> Closing:
     """Begin a run and take it as far as it goes; `output` is the file for the answers of a job that reads.
+
+    With a `plan` it sends what that one has planned, or nothing.
 
     `said` is what the command line says of the pace, here and below.
 
@@ -67,7 +70,8 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     async with open_billing(settings, record) as opened, open_journal(settings.journal.value) as journal:
         log.debug("the billing answers", version=opened.health.version, seconds=round(opened.health.seconds, 3))
         means = Means(opened, journal, said, consent, screen)
-        return await begun_run(ready(order, opened, journal, output), settings, means)
+        remembered = {} if plan is None else {PLAN: plan}
+        return await begun_run(ready(order, opened, journal, output), settings, means, remembered=remembered)
 
 
 def ready(order: Order, billing: Billing, journal: Journal, output: Path | None) -> Ready:

@@ -20,7 +20,7 @@ from cli.driving import policy_of
 from cli.ending import forget
 from cli.errors import CommandRefused
 from cli.names import PROGRAM
-from cli.planning import plans_beside
+from cli.plans import plans_beside
 from cli.preview import Plan, plan_of, preview, tell_notes
 from cli.report import Closing
 from cli.running import Going, Means

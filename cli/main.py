@@ -42,11 +42,12 @@ from cli.logs import logging_to
 from cli.names import PROGRAM
 from cli.options import Calling, Consent, Flags, Pacing, Rows, Voice, grouped, names_of, typed
 from cli.places import IN_FOLDER
+from cli.plans import planned
 from cli.report import Closing, closing_object
 from cli.screen import Screen
 from cli.selftest import command as selftest
 from cli.settings import Settings, load
-from cli.texts import shown
+from cli.texts import plain, shown
 from cli.translate import command as translate
 from engine.policy import Policy
 from jobs.undoing import UNDO
@@ -72,6 +73,9 @@ CONTINUING: Final = (
     frozenset({"job", "file", "corrects", "record"}) | names_of(Rows, Consent, Pacing, Flags, Voice)
 ) - {"limit", "only", "exclude"}
 """What `--continue` heeds, by parameter; all else the run remembers."""
+
+PLANNED: Final = frozenset({"plan_", "record", "output"}) | names_of(Consent, Pacing, Flags, Voice)
+"""What `--plan` heeds, by parameter; all else the plan says."""
 
 _INTERRUPTED: Final = f"interrupted (Ctrl-C) before a run was worked on; {PROGRAM} status shows what there is"
 
@@ -142,8 +146,9 @@ def _program(
 def run(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
     job: Annotated[
-        str, typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")
-    ],
+        str | None,
+        typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
+    ] = None,
     file: Annotated[
         str | None,
         typer.Argument(metavar="FILE", help="The rows; - for standard input. Else --sql, or the job's own."),
@@ -158,6 +163,12 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     corrects: Annotated[
         str | None,
         typer.Option("--continue", metavar="RUN", help="FILE holds corrected rows of this run: take them into it."),
+    ] = None,
+    plan_: Annotated[
+        str | None,
+        typer.Option(
+            "--plan", metavar="ID", help="Send what this plan has planned, of its job and rows; or nothing."
+        ),
     ] = None,
     save: Annotated[
         Path | None,
@@ -177,6 +188,18 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     said = typed(context)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
+        if plan_ is not None:
+            if ignored := [words for name, words in said.items() if name not in PLANNED]:
+                raise CommandRefused(
+                    f"{', '.join(ignored)}: plan {plain(plan_)} says itself what is done; leave it out, or run "
+                    "without --plan"
+                )
+            order = (await planned(plan_, settings)).order
+            return await commands.run(
+                order, settings, pacing.said, consent, screen, record=record, output=output, plan=plan_
+            )
+        if job is None:
+            raise CommandRefused(f"name what is to be done: a job of `{PROGRAM} jobs`, a job file, or --plan ID")
         if corrects is not None:
             if ignored := [words for name, words in said.items() if name not in CONTINUING]:
                 raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")

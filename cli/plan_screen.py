@@ -7,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from checkpoints.records import Shift
+from checkpoints.records import Run, Shift
 from cli.exits import Exit
+from cli.names import PROGRAM
 from cli.outlook import Outlook
 from cli.preview import (
     assumed_line,
@@ -20,7 +21,7 @@ from cli.preview import (
     parameters_of,
     skipped_lines,
 )
-from cli.report import states_object
+from cli.report import states_object, steps_list
 from cli.sessions import Billing
 from cli.texts import count, duration, moment, money, plain, rows, shown
 
@@ -34,6 +35,7 @@ def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> Renderable
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", justify="right")
     table.add_column(overflow="fold")
+    table.add_row("plan", run.name)
     table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
     table.add_row("rows from", shown(run.source))
     if columns := columns_line(plan.columns):
@@ -69,11 +71,18 @@ def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> Renderable
     return Group(*parts)
 
 
+def next_step(run: Run, *, skips_bad: bool) -> RenderableType:
+    """What to type for the plan to be sent as it is."""
+    command = f"{PROGRAM} run --plan {run.name}" + (" --skip-bad" if skips_bad else "")
+    return steps_list([(command, "send this, or nothing if it has changed")])
+
+
 def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
     """The object of `--json`."""
     plan = outlook.plan
     return {
         "job": plan.run.job,
+        "plan": plan.run.name,
         "columns": {name: column.name for name, column in plan.columns.taken.items()},
         "columns_not_used": list(plan.columns.unused),
         **states_object(plan.totals),

@@ -19,7 +19,8 @@ from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.exporting import Target, columns_of, of_item, refused_pages, written_to
 from cli.outlook import Outlook, outlook_of
-from cli.plan_screen import plan_object, plan_screen
+from cli.plan_screen import next_step, plan_object, plan_screen
+from cli.plans import plans_beside, remembered_by_plan
 from cli.preview import look_alikes, tell_notes
 from cli.screen import Screen
 from cli.sessions import open_billing
@@ -33,10 +34,19 @@ from engine.settings import ALL, changed
 from jobs.work import build, cautions_of, check_given
 
 
-async def plan(order: Order, out: Path | None, settings: Settings, said: Mapping[str, str], screen: Screen) -> Exit:
+async def plan(
+    order: Order,
+    out: Path | None,
+    settings: Settings,
+    said: Mapping[str, str],
+    screen: Screen,
+    *,
+    step: str = "",
+) -> Exit:
     """Say what `run` would do with this order; with `out`, save the rows into that folder.
 
-    It reads at the rate that is `said`.
+    It reads at the rate that is `said`; `step` names the step of a job file that the order is of. The plan is kept by
+    its name until the next one of the same input: `run --plan` sends it.
 
     1 is the exit code where rows are refused, or say again what others say: `run` would send nothing then.
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
@@ -49,7 +59,9 @@ async def plan(order: Order, out: Path | None, settings: Settings, said: Mapping
         await job.try_out()
         async with earlier_runs(real) as earlier:
             rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
-            run = await _rehearsed(order, rehearsal, settings.target, journal, screen)
+            recorded = {**order.recorded, **remembered_by_plan(billing, step)}
+            new = (order.kind.name, recorded, settings.target)
+            run = await _rehearsed(new, rehearsal, journal, screen)
         outlook = await outlook_of(run, job, billing.services, journal)
         bad = outlook.plan.totals.refused or outlook.plan.duplicates
         code = Exit.REJECTED if bad else Exit.DONE
@@ -61,20 +73,19 @@ async def plan(order: Order, out: Path | None, settings: Settings, said: Mapping
         if out is not None:
             await _save(out, run, journal)
             screen.say(f"The rows are saved in {shown(out)}")
+        if not step:
+            screen.result(next_step(run, skips_bad=bool(bad)))
         await _forget_the_one_before(outlook, journal)
     return code
 
 
-def plans_beside(journal: Path) -> Path:
-    """Where plans are kept: a journal of their own, whose runs are never approved."""
-    return journal.with_name(f"{journal.name}-plans")
-
-
-async def _rehearsed(order: Order, rehearsal: Rehearsal, target: str, journal: Journal, screen: Screen) -> Run:
+async def _rehearsed(
+    new: tuple[str, Mapping[str, str], str], rehearsal: Rehearsal, journal: Journal, screen: Screen
+) -> Run:
     """The frozen list of a run that will never be sent; what cannot be frozen to its end is given up."""
     source = await anyio.to_thread.run_sync(lambda: rehearsal.source)
     digest, header = await anyio.to_thread.run_sync(lambda: (source.digest, source.header))
-    run = await journal.create_run(NewRun(order.kind.name, order.recorded, target, source.name, digest, header))
+    run = await journal.create_run(NewRun(*new, source.name, digest, header))
     progress = Progress()
     try:
         async with intake_shown(progress, screen, run.source):

@@ -16,7 +16,7 @@ from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import OPEN, State
-from cli.beginning import held
+from cli.beginning import PLAN, held
 from cli.display import intake_shown, sending_shown
 from cli.driving import in_force, keep, policy_of
 from cli.ending import Ending, forget, wind_up
@@ -24,6 +24,7 @@ from cli.errors import CommandRefused
 from cli.exits import Exit, exit_of
 from cli.names import PROGRAM
 from cli.options import Consent
+from cli.plans import departures
 from cli.preview import Plan, bad_rows, first_refusals, plan_of, preview, refused_rows, tell_notes
 from cli.report import Closing, closing_screen, refused_export
 from cli.screen import Screen, nobody_to_ask
@@ -162,7 +163,7 @@ class Going:
 
         Raises `CommandRefused` when the rows cannot be read at all.
         """
-        if self._run.frozen_at is not None or not self._means.consent.yes:
+        if self._run.frozen_at is not None or not self._means.consent.yes or PLAN in self._run.parameters:
             return False
         try:
             return not await anyio.to_thread.run_sync(lambda: self._job.source.checked_whole)
@@ -200,6 +201,9 @@ class Going:
 
     async def _agreed(self) -> bool:
         """Show what will be done, and ask. Raises `CommandRefused` when it is not to be done."""
+        # Nothing is read anew between this and the sending: what is compared is the list that is sent.
+        if departs := await departures(self._run, self._journal, self._means.billing):
+            raise await self._given_up(departs)
         plan = await plan_of(self._run, self._job, self._journal)
         consent = self._means.consent
         # Whoever is asked must see what about, quiet or not.

@@ -72,7 +72,8 @@ async def plan(
             screen.result(f"Its rows are what an earlier step will write: {shown(step.order.rows.file)}")
         else:
             folder = out / f"step-{step.number}" if out else None
-            worst = max(worst, await planning.plan(step.order, folder, settings, said, screen))
+            place = f"step {step.number} of {file.path}"
+            worst = max(worst, await planning.plan(step.order, folder, settings, said, screen, step=place))
         makers |= dict.fromkeys(files_made(step), step)
     return worst
 

@@ -33,6 +33,7 @@ async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place
         "exit": 0,
         "stopped": None,
         "refused": 0,
+        "left_out": {},
         "error": None,
     }
     found = await place.found()
