@@ -5,7 +5,7 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
                   └── input refused ───────┴── no ────────────┴──▶ discarded: nothing was sent
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -139,6 +139,7 @@ class Going:
             if self._run.approved_at is not None:
                 return True
             if await self._may_stream():
+                self._caution(self._screen.insist)
                 await self._approve()
                 return True
             if self._run.frozen_at is None:
@@ -209,8 +210,7 @@ class Going:
         # Whoever is asked must see what about, quiet or not.
         show = self._screen.say if consent.yes else self._screen.insist
         show(preview(plan, self._means.billing, self._journal, self._steering.policy))
-        for caution in cautions_of(self._job):
-            show(f"[yellow]caution:[/] {shown(caution)}")
+        self._caution(show)
         if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
             raise await self._refused(plan)
         if not plan.to_send:
@@ -221,6 +221,10 @@ class Going:
             await self._ask(plan)
         await self._approve()
         return True
+
+    def _caution(self, show: Callable[[str], None]) -> None:
+        for caution in cautions_of(self._job):
+            show(f"[yellow]caution:[/] {shown(caution)}")
 
     async def _ask(self, plan: Plan) -> None:
         file = of_recorded(self._run.parameters).file

@@ -7,6 +7,7 @@ sum; reading chains write down what they are answered. Of all others nothing is 
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -42,6 +43,19 @@ OWN: Final = (
     Parameter("repeatable", "whether the call does no harm twice; typed as --repeatable", "", (YES, "")),
     Parameter("look_up", "a select that finds the effect of a row, by its :placeholders; typed as --look-up", ""),
 )
+
+
+REFERS_TO: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "tarif_id": "Tarif",
+        "tarif_next_id": "Tarif",
+        "usluga_id": "Usluga",
+        "operator_id": "Operator",
+        "manager_id": "Manager",
+        "attribute_id": "Attribute",
+    }
+)
+"""What placeholders of these names refer to, which are those of the billing's own fields (`billing.references`)."""
 
 
 def a_value(text: str) -> str:
@@ -98,6 +112,7 @@ def _kind(template: Template) -> JobKind:
             secret=name in secret,
             may_be_empty=name in template.emptying,
             in_a_chain=True,
+            refers_to="" if is_reading(template) else REFERS_TO.get(name, ""),
         )
         for name in template.names
     )

@@ -7,6 +7,7 @@ import pytest
 from billing.client import BillingClient
 from billing.database import Database, Dsn
 from engine.job import Prepared
+from jobs.call import call_kind, chain_text
 from jobs.errors import ParameterRefused
 from jobs.inputs import Input
 from jobs.kinds import JobKind
@@ -67,6 +68,14 @@ async def test_what_is_there_passes(services: Services) -> None:
     await check_given(job_of(services, CONNECT_SERVICE, Input(), folder="89", usluga="240", manager="33"))
     await check_given(job_of(services, TARIFF_NOW, Input(), tariff="6"))
     await check_given(job_of(services, OPERATOR, Input(), operator="1444", **{"from": "3"}))
+
+
+async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(services: Services) -> None:
+    links = ['objects.get {"id": {id}}', 'set {"tarif_id": {tarif_id}}', "save"]
+    chain = {"model": "Abonents", "chain": chain_text(links)}
+    job = job_of(services, call_kind(chain), Input(), **chain, tarif_id="77", id="9001")
+    with pytest.raises(ParameterRefused, match="tarif_id: the billing has no tariff 77"):
+        await check_given(job)
 
 
 @pytest.mark.usefixtures("odd_ones")
