@@ -30,15 +30,18 @@ _WAS: Final = ("was", "planned")
 class Side(msgspec.Struct, frozen=True, array_like=True):
     """A row of one of the lists, in the order of `list_differences.sql`; all is None where the list has it not."""
 
-    key: str | None
-    line: int | None
-    label: str | None
-    lane: str | None
-    amount: Decimal | None
-    payload: str | None
-    wanted: str | None
-    state: str | None
-    message: str | None
+    key: str | None = None
+    line: int | None = None
+    label: str | None = None
+    lane: str | None = None
+    amount: Decimal | None = None
+    payload: str | None = None
+    wanted: str | None = None
+    state: str | None = None
+    message: str | None = None
+
+
+_NOWHERE: Final = Side()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def _opened(journal: Path, plans: Path) -> Iterator[sqlite3.Connection]:
 def _of_rows(db: sqlite3.Connection, wanted: Mapping[str, int], plain: Callable[[str], str]) -> Iterator[Difference]:
     decode = msgspec.json.Decoder(Side).decode
     for old, new in db.execute(statement("list_differences"), wanted):
-        found = _difference(decode(old), decode(new), plain)
+        found = _difference(decode(old) if old else _NOWHERE, decode(new) if new else _NOWHERE, plain)
         if found is not None:
             yield found
 

@@ -6,9 +6,7 @@ with
     new as (select line, column_name, label, reason, row,
                    row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
             from main.refusals where run_id = :new and mended_at is null)
-select new.reason is not null, coalesce(new.line, old.line), coalesce(new.label, old.label),
-       coalesce(new.reason, old.reason)
-from old full join new on new.line is old.line and new.column_name is old.column_name and new.label = old.label
-    and new.reason = old.reason and new.row = old.row and new.place = old.place
-where old.reason is null or new.reason is null
-order by coalesce(new.line, old.line)
+select 1 as is_new, line, label, reason from (select * from new except select * from old)
+union all
+select 0, line, label, reason from (select * from old except select * from new)
+order by line, is_new
