@@ -352,8 +352,8 @@ async def test_as_many_rows_are_frozen_as_are_to_be_sent_and_the_rest_is_counted
     """Every third row is skipped, for an earlier run has entered it: it does not count."""
     entered, _ = await frozen(journal, *(row(str(key)) for key in range(0, 50, 3)))
     for item in await journal.items(entered, EVERY_STATE):
-        await journal.claim([item.item_id])
-        await journal.record([Change(item.item_id, State.ACCEPTED)])
+        await journal.claim(entered, [item.item_id])
+        await journal.record(entered, [Change(item.item_id, State.ACCEPTED)])
     run = await new_run(journal)
     await Intake(run, limited(limit, rows(50), page=page), journal, Progress()).freeze_all()
     totals = await journal.totals(run)
@@ -379,7 +379,7 @@ async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(j
     job.source.before_page = lambda _start: None
     # What was frozen may have been sent since: it counts all the same.
     (first, *_) = await journal.items(run, EVERY_STATE)
-    await journal.claim([first.item_id])
+    await journal.claim(run, [first.item_id])
     await Intake(await journal.run(run.name), job, journal, Progress()).freeze_all()
     assert [key for key, _ in await outcome(journal, run)] == [str(key) for key in range(7)]
     assert (await journal.totals(run)).left_out == {"--limit": 5}
