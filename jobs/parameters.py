@@ -26,8 +26,8 @@ class Parameter:
     `secret` is kept in the vault, and nowhere else; one that `may_be_empty` has to be said by a column, but not in
     every row; `makes_file` names a file that the run makes, and that may not be there when it begins; of what is
     `verbatim` the white space around it is a part. A value that `refers_to` something (`billing.references`) is an id
-    that has to be there. What stands `in_a_chain` that was typed may be anything: only its name tells. A `fact` of the
-    billing's profile takes the place of the default, where a probe has learned it.
+    that has to be there. What stands `in_a_chain` that was typed may be anything: only its name tells. A `fact` of
+    the billing's profile takes the place of the default, where a probe has learned it.
     """
 
     name: str
