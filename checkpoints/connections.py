@@ -28,7 +28,7 @@ class Connections:
     writer: Writer
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
-        self._path = path
+        self.path = path.resolve()
         self._loop = loop
         self._one_at_a_time = threading.Lock()
         self._opened = contextlib.ExitStack()
@@ -40,14 +40,14 @@ class Connections:
             if self._closed:
                 # Given up before this thread had its turn.
                 return
-            self.file = JournalFile(self._path)
+            self.file = JournalFile(self.path)
             opened.callback(self.file.close)
             # Two that make it at one moment would find it half made, or SQLite busy with changing its mode.
             with self.file.making(BUSY_SECONDS):
-                prepare(self._path)
-            self.reader = Reader(connect(self._path), self._path)
+                prepare(self.path)
+            self.reader = Reader(connect(self.path), self.path)
             opened.callback(self.reader.close)
-            self.writer = Writer(connect(self._path), self._loop)
+            self.writer = Writer(connect(self.path), self._loop)
             opened.callback(self.writer.close)
             self._opened = opened.pop_all()
 

@@ -2,6 +2,7 @@
 
 JournalError
 ├── JournalUnreadable     not a journal, damaged, or the folder cannot be written
+├── JournalAliased        the file has several names: SQLite keeps a log beside each
 ├── JournalTooNew         written by a later version
 ├── JournalTooOld         written by an earlier version, and its runs are not at their ends
 ├── JournalNotClosed      a write does not end: the disk, or a fault of ours
@@ -18,6 +19,10 @@ class JournalError(Exception):
 
 class JournalUnreadable(JournalError):
     """Raised when the file cannot be opened, read or written as a journal."""
+
+
+class JournalAliased(JournalError):
+    """Raised when the journal's file has several names; a process that opens it by another would not see this one."""
 
 
 class JournalTooNew(JournalError):

@@ -62,11 +62,13 @@ NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 async def open_journal(path: Path) -> "AsyncIterator[Journal]":
     """Open the journal at `path`, making or migrating it as needed.
 
-    Raises `JournalUnreadable` when it cannot be, `JournalTooNew` when a later version wrote it, `JournalTooOld` when
-    an earlier one did and has to finish it.
+    A symbolic link is followed: what stands beside the journal stands beside the file itself.
+
+    Raises `JournalUnreadable` when it cannot be, `JournalAliased` when the file has several names, `JournalTooNew`
+    when a later version wrote it, `JournalTooOld` when an earlier one did and has to finish it.
     """
     async with connected(path) as connections:
-        yield Journal(path, connections)
+        yield Journal(connections.path, connections)
 
 
 class Journal:

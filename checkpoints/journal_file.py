@@ -13,17 +13,20 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from checkpoints.errors import JournalUnreadable
+from checkpoints.errors import JournalAliased, JournalUnreadable
 
 FIRST_BYTE: Final = 2**40
 """Locked while the journal is made or brought to a newer format; the byte of a run lies behind, by its id."""
 
 _FLOCK: Final = struct.Struct("@hhqqi0q")
 """`struct flock` of fcntl(2), on a 64-bit system: type, whence, start, length, process."""
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+"""What is mounted where (proc(5)); the fifth word of a line is the place."""
 
 _WAIT: Final = 0.005
 """Seconds between two tries: waiting inside the kernel could not be given up."""
@@ -32,7 +35,8 @@ _WAIT: Final = 0.005
 class JournalFile:
     """The file of a journal, held open for the locks on it; made where there is none.
 
-    It has to be open before SQLite's connections are, and to be closed behind them. Raises `JournalUnreadable`.
+    It has to be open before SQLite's connections are, and to be closed behind them. Raises `JournalUnreadable` and
+    `JournalAliased`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,6 +49,12 @@ class JournalFile:
             raise JournalUnreadable(f"the journal {path} cannot be written: {error.strerror}") from error
         self._inode = _opened(self._file)
         self._held: set[int] = set()
+        if why := _other_names(path, os.fstat(self._file).st_nlink):
+            self.close()
+            raise JournalAliased(
+                f"the journal {path} {why}. Whoever opens it by another name keeps another log beside it, and sees "
+                "nothing of what is written here: leave it one name, in one folder, for all who use it"
+            )
 
     def close(self) -> None:
         """Let go of all locks, and of the file once no other journal of this process has it open."""
@@ -91,6 +101,16 @@ class JournalFile:
                 return False
             raise JournalUnreadable(f"the journal {self._path} cannot be locked: {error.strerror}") from error
         return True
+
+
+def _other_names(path: Path, links: int) -> str:
+    """By what other names a file can be reached, "" where there is none; symbolic links are no names of its own."""
+    if links > 1:
+        return f"has {links} names, as hard links (find -samefile shows them)"
+    with suppress(OSError):
+        if str(path) in (line.split()[4] for line in MOUNTS.read_text(encoding="utf-8").splitlines()):
+            return "is mounted by itself, and has another name where it comes from; mount its folder"
+    return ""
 
 
 def is_locked(path: Path, run_id: int) -> bool:

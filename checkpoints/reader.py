@@ -44,6 +44,12 @@ class Reader:
     def close(self) -> None:
         """Break off the read that is under way, and close once no thread is inside. Blocks for as long."""
         self._closed = True
-        self._connection.interrupt()
-        with self._inside:
+        if not self._inside.acquire(blocking=False):
+            self._connection.interrupt()
+            self._inside.acquire()
+            # An interruption outlives the statement, and would keep the close from taking the log into the journal.
+            self._connection.execute("select 1")
+        try:
             self._connection.close()
+        finally:
+            self._inside.release()

@@ -35,7 +35,7 @@ from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.names import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, PROGRAM
 from cli.screen import Screen
-from cli.signals import beside
+from cli.signals import heeding
 from cli.texts import count, duration, money
 
 ABONENTS: Final = 10_000
@@ -85,13 +85,8 @@ class Proof:
 
 async def show(abonents: int, screen: Screen) -> Exit:
     """Run the whole demonstration; 0 when the proof holds. Ctrl-C and SIGTERM end it, and all that it has started."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as whole:
-
-        async def watch() -> None:
-            async for _ in signals:
-                whole.cancel()
-
-        async with beside(watch):
+    with anyio.CancelScope() as whole:
+        async with heeding(lambda _: whole.cancel()):
             return await _shown(abonents, screen)
     screen.out.print("\n[yellow]interrupted; the billing and the load are stopped as well[/]")
     return Exit.INTERRUPTED

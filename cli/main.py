@@ -7,11 +7,9 @@ import traceback
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-import anyio
 import typer
 
 from cli import (
@@ -47,6 +45,7 @@ from cli.report import Closing, closing_object
 from cli.screen import Screen
 from cli.selftest import command as selftest
 from cli.settings import Settings, load
+from cli.signals import Interrupted, run_command
 from cli.texts import plain, shown
 from cli.translate import command as translate
 from engine.policy import Policy
@@ -76,8 +75,6 @@ CONTINUING: Final = (
 
 PLANNED: Final = frozenset({"plan_", "record", "output"}) | names_of(Consent, Pacing, Flags, Voice)
 """What `--plan` heeds, by parameter; all else the plan says."""
-
-_INTERRUPTED: Final = f"interrupted (Ctrl-C) before a run was worked on; {PROGRAM} status shows what there is"
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
 RecordFile = Annotated[
@@ -123,7 +120,11 @@ def main() -> None:
         # Whoever read stdout has gone; what is still buffered has nowhere to go either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(Exit.REJECTED)
+    except Interrupted as error:
+        Screen().complain(f"interrupted ({error})")
+        sys.exit(Exit.INTERRUPTED)
     except KeyboardInterrupt:
+        # Before the command has begun to hear signals, or after it.
         sys.exit(Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a fault of ours
         sys.exit(_fault(error, None, Screen()))
@@ -410,7 +411,7 @@ def list_jobs(
 @grouped
 def check(*, flags: Flags) -> None:
     """Check everything that a run rests on, and say what to do where something is wrong."""
-    raise typer.Exit(_run_async(lambda: doctor.examine(flags, Screen())))
+    raise typer.Exit(run_command(lambda: doctor.examine(flags, Screen())))
 
 
 @app.command("probe")
@@ -450,7 +451,7 @@ def show_demo(
     ] = demo.ABONENTS,
 ) -> None:
     """Load balances into a billing of its own, kill the load in the middle, resume it, and prove the result."""
-    raise typer.Exit(_run_async(lambda: demo.show(abonents, Screen())))
+    raise typer.Exit(run_command(lambda: demo.show(abonents, Screen())))
 
 
 # ---- how a command is run ---------------------------------------------------------------------------------------
@@ -476,12 +477,13 @@ def _close(
 
     try:
         _end(flags, voice, guarded)
-    except KeyboardInterrupt as interrupt:
+    except Interrupted as interrupt:
         # A run that is worked on heeds it by itself, and closes as it should.
         screen = Screen(voice)
-        screen.complain(_INTERRUPTED)
+        why = f"interrupted ({interrupt}) before a run was worked on; {PROGRAM} status shows what there is"
+        screen.complain(why)
         if voice.as_json:
-            screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=_INTERRUPTED)))
+            screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
         raise typer.Exit(Exit.INTERRUPTED) from interrupt
 
 
@@ -505,11 +507,11 @@ def _end(
     # A command that only reads the journal leaves no trace.
     with logging_to(settings.log if logged else None, screen, settings.secrets):
         try:
-            code = _run_async(lambda: work(settings, screen))
+            code = run_command(lambda: work(settings, screen))
         except OPERATOR_ERRORS as error:
             screen.complain(str(error))
             code = code_of(error)
-        except (typer.Exit, BrokenPipeError):
+        except (typer.Exit, BrokenPipeError, Interrupted):
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours: told, and kept for whoever mends it
             code = _fault(error, settings.log, screen)
@@ -517,10 +519,6 @@ def _end(
 
 
 steering.register(app, _end)
-
-
-def _run_async(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def _fault(error: Exception, log: Path | None, screen: Screen) -> Exit:

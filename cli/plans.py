@@ -35,8 +35,9 @@ LISTED: Final = 20
 
 
 def plans_beside(journal: Path) -> Path:
-    """Where plans are kept: a journal of their own, whose runs are never approved."""
-    return journal.with_name(f"{journal.name}-plans")
+    """Where plans are kept: a journal of their own beside the real one's file, whose runs are never approved."""
+    own = journal.resolve()
+    return own.with_name(f"{own.name}-plans")
 
 
 def remembered_by_plan(billing: Billing, step: str = "") -> dict[str, str]:

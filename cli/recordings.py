@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
-import anyio
 import typer
 from rich.text import Text
 
@@ -18,6 +17,7 @@ from cli.names import PROGRAM
 from cli.options import Flags, grouped
 from cli.screen import Screen
 from cli.settings import load
+from cli.signals import run_command
 from cli.texts import count, plain
 
 FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
@@ -44,7 +44,7 @@ def replay(
         return await serve_replay(file, port=port, speed=speed, announce=announce)
 
     try:
-        report = anyio.run(work)
+        report = run_command(work)
     except OSError as error:
         raise CommandRefused(f"port {port} cannot be served: {error.strerror or error}") from error
     screen = Screen()
@@ -91,7 +91,7 @@ def compare(file: FileOfRecording, *, flags: Flags) -> None:
         )
         return different
 
-    raise typer.Exit(Exit.REJECTED if anyio.run(work) else Exit.DONE)
+    raise typer.Exit(Exit.REJECTED if run_command(work) else Exit.DONE)
 
 
 def announce(url: str) -> None:

@@ -67,8 +67,8 @@ class Settings:
 
     @property
     def log(self) -> Path:
-        """The log file, beside the journal."""
-        journal = self.journal.value
+        """The log file, beside the journal's own file, whatever link leads to it."""
+        journal = self.journal.value.resolve()
         return journal.with_name(f"{journal.name}.log")
 
     @property

@@ -1,16 +1,92 @@
-"""Interrupted: the first signal lets what is in flight finish, the second stops at once."""
+"""Signals: every command ends in an orderly way, and a run lets what is in flight finish.
 
+SIGINT, SIGTERM and SIGHUP are heard from the first moment of a command to its last. Whoever heeds them is whoever has
+begun to last: a run that sends, in place of the command that it is a part of, and that again once the run has closed.
+"""
+
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Final
+from contextvars import ContextVar
+from importlib.util import find_spec
+from typing import Any, Final, TypeVar
 
 import anyio
 
 from cli.screen import Screen
 from engine.stop import Stop, StopKind
 
+Result = TypeVar("Result")
+
+Heed = Callable[[signal.Signals], None]
+
+_heeding: Final[ContextVar[list[Heed] | None]] = ContextVar("heeding", default=None)
+"""Who heeds the signals of this command, the last of them; None before it has begun to hear them."""
+
 _NAMES: Final = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal has gone"}
+
+
+class Interrupted(Exception):
+    """Raised when a signal has ended a command; all that it had open is closed. The text names the signal."""
+
+
+def run_command(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run a command in an event loop of its own. Raises `Interrupted`, and what `work` raises."""
+    return anyio.run(_interruptible, work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
+async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Cancel the command at a signal, whatever it does then.
+
+    The task itself is cancelled, and not a scope in it: a thread that reads a table without end is not waited for
+    then, but left to whatever closes what it reads.
+    """
+    task = asyncio.current_task()
+    heard: list[signal.Signals] = []
+
+    def cancel(number: signal.Signals) -> None:
+        heard.append(number)
+        if task is not None:
+            task.cancel()
+
+    try:
+        async with heeding(cancel):
+            return await work()
+    except asyncio.CancelledError:
+        if not heard:
+            raise
+        raise Interrupted(_NAMES[heard[0]]) from None
+
+
+@asynccontextmanager
+async def heeding(heed: Heed) -> AsyncIterator[None]:
+    """Have `heed` called at SIGINT, SIGTERM and SIGHUP for as long as the context lasts, in place of all others."""
+    others = _heeding.get()
+    if others is not None:
+        others.append(heed)
+        try:
+            yield
+        finally:
+            others.remove(heed)
+        return
+    heeds = [heed]
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # Under nohup it is meant to be ignored.
+        wanted.append(signal.SIGHUP)
+    begun = _heeding.set(heeds)
+    try:
+        with anyio.open_signal_receiver(*wanted) as signals:
+
+            async def watch() -> None:
+                async for number in signals:
+                    heeds[-1](number)
+
+            async with beside(watch):
+                yield
+    finally:
+        _heeding.reset(begun)
 
 
 class Interrupts:
@@ -43,18 +119,8 @@ class Interrupts:
     @asynccontextmanager
     async def heeded(self) -> AsyncIterator[None]:
         """Take SIGINT, SIGTERM and SIGHUP for as long as the context lasts."""
-        wanted = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            # Under nohup it is meant to be ignored.
-            wanted.append(signal.SIGHUP)
-        with anyio.open_signal_receiver(*wanted) as signals:
-
-            async def watch() -> None:
-                async for number in signals:
-                    self._heed(number)
-
-            async with beside(watch):
-                yield
+        async with heeding(self._heed):
+            yield
 
     def _heed(self, number: signal.Signals) -> None:
         why = _NAMES[number]

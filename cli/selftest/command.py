@@ -3,11 +3,9 @@
 import os
 import secrets
 import shutil
-import signal
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -26,7 +24,7 @@ from cli.selftest.loading import Outfit
 from cli.selftest.plan import ALL, JOBS, ROWS, Plan, draw
 from cli.selftest.report import Repeat, as_json, heading, line_of, total
 from cli.selftest.rounds import Lab, Round
-from cli.signals import beside
+from cli.signals import heeding, run_command
 from cli.texts import duration, plain
 
 MINUTES: Final = 1.0
@@ -109,8 +107,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         repeat=_repeat(job, faults, rows, config),
     )
     screen = Screen(Voice(as_json=as_json_))
-    backend = {"use_uvloop": find_spec("uvloop") is not None}
-    raise typer.Exit(anyio.run(_interruptible, series, screen, keep, backend_options=backend))
+    raise typer.Exit(run_command(lambda: _interruptible(series, screen, keep=keep)))
 
 
 def _text_of(faults: Path | None) -> str | None:
@@ -135,17 +132,12 @@ def _repeat(job: str | None, faults: Path | None, rows: int, config: Path | None
     return Repeat(tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value)))
 
 
-async def _interruptible(series: Series, screen: Screen, keep: bool) -> Exit:  # noqa: FBT001 - anyio.run takes places
+async def _interruptible(series: Series, screen: Screen, *, keep: bool) -> Exit:
     """Run the series; Ctrl-C and SIGTERM end it, and all that it has started. What was played by then is kept."""
     rounds: list[Round] = []
     began = anyio.current_time()
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as whole:
-
-        async def watch() -> None:
-            async for _ in signals:
-                whole.cancel()
-
-        async with beside(watch):
+    with anyio.CancelScope() as whole:
+        async with heeding(lambda _: whole.cancel()):
             await _run(series, rounds, screen, keep=keep)
     code = _close(series, rounds, anyio.current_time() - began, screen) if rounds else Exit.DONE
     if not whole.cancel_called:

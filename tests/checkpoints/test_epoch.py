@@ -119,6 +119,8 @@ async def test_an_item_of_another_run_is_not_written(path: Path, journal: Journa
     for name in ("claim", "record"):
         with pytest.raises(ForbiddenTransition, match="1 items were to be written and 0 are of this run"):
             await WRITES[name](journal, other, item)
+    with pytest.raises(ForbiddenTransition, match="is not manual"):
+        await journal.decide(other, item, State.PENDING, who="olga", why="seen")
     assert run.run_id != other.run_id
     assert dump(path) == before
 

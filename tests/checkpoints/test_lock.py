@@ -138,6 +138,7 @@ async def test_each_run_has_a_lock_of_its_own(journal: Journal, run: Run) -> Non
     other = await journal.create_run(NEW_RUN)
     async with journal.taken_up(run):
         assert await journal.holder(other) is None
+        assert (await journal.run(other.name)).epoch == 0
         async with journal.taken_up(other):
             await refused(journal, run, "another process works on this run")
         assert await journal.holder(run) is not None

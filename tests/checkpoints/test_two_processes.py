@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import anyio
 import pytest
 
 from checkpoints.earlier import earlier_runs
+from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.records import Item
 from checkpoints.states import State
@@ -127,6 +130,27 @@ async def test_whoever_only_looks_sees_none_or_a_journal_while_it_is_made(tmp_pa
                     assert await earlier.twins("balances", {"1"}) == []
             assert isinstance(hear(one), str)
         one.send(None)
+
+
+async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_off(path: Path) -> None:
+    endless = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def read(db: sqlite3.Connection) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        db.execute(endless).fetchone()
+
+    async with open_journal(path) as journal:
+        await journal.create_run(NEW_RUN)
+    assert [entry.name async for entry in anyio.Path(path.parent).iterdir()] == [path.name]
+    async with open_journal(path) as journal:
+        await journal.create_run(NEW_RUN)
+        reading = asyncio.create_task(journal._read(read))
+        await begun.wait()
+    with pytest.raises(JournalUnreadable, match="interrupted"):
+        await reading
+    assert [entry.name async for entry in anyio.Path(path.parent).iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -165,11 +165,20 @@ async def test_to_give_one_run_up_leaves_the_other_whole(path: Path, *, approved
         runs = [await frozen_run(journal, *map(new_item, "abc")) for _ in range(3)]
         if approved:
             await journal.approve(runs[0])
-        await journal.discard(runs[2])
         others = [whole(path, other) for other in (runs[0], runs[2])]
         await journal.discard(runs[1])
         assert [whole(path, other) for other in (runs[0], runs[2])] == others
         assert await all_items(journal, runs[1]) == []
+
+
+async def test_an_approved_run_is_not_given_up_for_another_that_was(path: Path) -> None:
+    async with open_journal(path) as journal:
+        one, other = [await frozen_run(journal, new_item("a")) for _ in range(2)]
+        await journal.approve(one)
+        await journal.discard(other)
+        before = whole(path, one)
+        await journal.discard(one)
+        assert whole(path, one) == before
 
 
 def test_each_write_of_the_journal_is_held_against_a_second_run() -> None:
