@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import capacity, faulty, growth, intake, machine, side_by_side, throughput
+from benchmarks import capacity, faulty, growth, intake, looking, machine, side_by_side, throughput
 from benchmarks.entering import quietly
 from benchmarks.figures import Part
 
@@ -90,6 +90,14 @@ CHAPTERS: Final = (
         f"through the API {faulty.POLICY.settle:.0f} s after the last loss, which is in the time. How many rows are "
         "missing and how many were entered twice is what the billing's own ledger says.",
         faulty.measure,
+    ),
+    Chapter(
+        "looking",
+        "Asking the billing before a row leaves",
+        f"`run balances` against a mock billing with {looking.SLOTS} slots, as many calls in flight: each row is "
+        "looked for in the billing before it is sent, or, with `--trust-journal`, is not. With a database one look "
+        "shows a whole group of rows; through the API alone each row costs a call more.",
+        looking.measure,
     ),
     Chapter(
         "intake",

@@ -36,7 +36,7 @@ async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_be
         await run.ended()
     (left,) = await place.runs()
     assert f"at most {SUM_OF_15} in this run" in (await place.cli("status", left.name)).out
-    ended = await place.cli("resume", "--json", may_end_with=(3,))
+    ended = await place.cli("resume", "--settle", "0", "--json", may_end_with=(3,))
     begin, end = hours.split("-")
     assert (
         f"pacing: 2 in flight; at most 5 calls a second; from {begin} to {end}; held above 70 entries in a stack; "
@@ -57,7 +57,7 @@ async def test_what_was_set_on_a_live_run_survives_a_kill(place: Place) -> None:
         await load.ended()
     place.billing.latency = 0.0
     before = place.traffic.arrived
-    async with place.cli.started("resume", name, "--json", *NO_WAITING) as load:
+    async with place.cli.started("resume", "--settle", "0", name, "--json", *NO_WAITING) as load:
         await load.said("at the billing")
         in_force = await settings(place, name)
         assert (in_force["hours"], in_force["rate"], in_force["limit-money"]) == (hours, "7", "100")
@@ -78,19 +78,21 @@ async def test_a_run_that_stopped_at_its_limit_stops_there_again_and_a_higher_on
     ended = await place.cli("run", "balances", path, "--yes", "--json", "--limit-money", SUM_OF_15, may_end_with=(3,))
     name = ended.closing["run"]
     assert json.loads((await place.cli("status", name, "--json")).out)["settings"] == {"limit-money": SUM_OF_15}
-    again = await place.cli("resume", name, "--json", may_end_with=(3,))
+    again = await place.cli("resume", "--settle", "0", name, "--json", may_end_with=(3,))
     assert (again.closing["calls"], (await place.found()).rows) == (0, 15)
     assert (
         f"`carbon-migrate resume {name} --limit-money AMOUNT` goes on with a higher one" in again.closing["stopped"]
     )
     assert "pacing: " in again.words
-    higher = await place.cli("resume", name, "--json", "--limit-money", "20", may_end_with=(3,))
+    higher = await place.cli("resume", "--settle", "0", name, "--json", "--limit-money", "20", may_end_with=(3,))
     assert higher.closing["calls"] > 0
-    assert (await place.cli("resume", name, "--json", may_end_with=(3,))).closing["calls"] == 0
+    assert (await place.cli("resume", "--settle", "0", name, "--json", may_end_with=(3,))).closing["calls"] == 0
     run, commands = await told(place, name)
     assert run.policy == {"limit-money": "20"}
     assert [one.command for one in commands] == ["taken up with --limit-money 20"]
-    assert (await place.cli("resume", name, "--json", "--limit-money", "none")).closing["states"] == {"accepted": 60}
+    assert (await place.cli("resume", "--settle", "0", name, "--json", "--limit-money", "none")).closing[
+        "states"
+    ] == {"accepted": 60}
     assert (await place.found()).most_for_one == 1
 
 

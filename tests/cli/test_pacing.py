@@ -106,9 +106,9 @@ async def test_a_run_stops_before_it_passes_the_limit_of_money_and_goes_on_with_
     assert found.rows == ended.closing["states"]["accepted"] > 10
     assert "--limit-money 40.00" in ended.closing["stopped"]
     name = ended.closing["run"]
-    again = await place.cli("resume", name, "--json", "--limit-money", "40", may_end_with=(3,))
+    again = await place.cli("resume", "--settle", "0", name, "--json", "--limit-money", "40", may_end_with=(3,))
     assert again.closing["calls"] == 0
-    higher = await place.cli("resume", name, "--json", "--limit-money", "none")
+    higher = await place.cli("resume", "--settle", "0", name, "--json", "--limit-money", "none")
     assert higher.closing["states"] == {"accepted": 60}
     assert (await place.found()).most_for_one == 1
 
@@ -122,7 +122,7 @@ async def test_a_new_error_in_the_first_rows_stops_a_run_with_3_and_says_how_to_
     assert place.traffic.arrived <= 11
     for words in ("Тариф 17 закрыт", "--no-canary", f"carbon-migrate resume {ended.closing['run']}"):
         assert words in ended.closing["stopped"]
-    resumed = await place.cli("resume", "--json", may_end_with=(1,))
+    resumed = await place.cli("resume", "--settle", "0", "--json", may_end_with=(1,))
     assert resumed.closing["states"] == {"accepted": 199, "rejected": 1}
 
 

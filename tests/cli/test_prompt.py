@@ -96,7 +96,7 @@ async def test_ctrl_c_at_the_question_leaves_a_run_that_can_be_taken_up_or_given
         assert await terminal.ends() == 130
     (run,) = await place.runs()
     assert run.stage is Stage.FROZEN
-    with at_a_terminal(place, "resume") as terminal:
+    with at_a_terminal(place, "resume", "--settle", "0") as terminal:
         await terminal.shows("[y/N]")
         terminal.types("n\n")
         assert await terminal.ends() == 2

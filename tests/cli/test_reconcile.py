@@ -80,7 +80,7 @@ async def test_a_person_decides_that_it_goes_again_and_the_decision_is_kept_with
         (decision,) = await journal.decisions(await journal.run(name))
     assert (decision.number, decision.state, decision.why) == (2, State.PENDING, "entered by Olga for another bill")
     assert "@" in decision.who
-    resumed = await place.cli("resume", name, "--json")
+    resumed = await place.cli("resume", "--settle", "0", name, "--json")
     assert resumed.closing["states"] == {"accepted": 3}
 
 

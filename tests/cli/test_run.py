@@ -197,7 +197,7 @@ async def test_too_many_errors_stop_a_run_that_can_be_taken_up(place: Place) -> 
     assert ended.closing["states"]["pending"] > 30
     assert "--stop-after-errors 3" in ended.closing["stopped"]
     place.traffic.answer = lambda _: None
-    states = (await place.cli("resume", "--json", may_end_with=(1,))).closing["states"]
+    states = (await place.cli("resume", "--settle", "0", "--json", may_end_with=(1,))).closing["states"]
     assert states["rejected"] + states["accepted"] == 40
 
 
@@ -208,7 +208,7 @@ async def test_a_billing_that_refuses_all_work_stops_the_run(place: Place) -> No
     assert "Превышена лицензия" in ended.closing["stopped"]
     assert ended.closing["states"] == {"accepted": 5, "pending": 15}
     place.traffic.answer = lambda _: None
-    assert (await place.cli("resume", "--json")).closing["states"] == {"accepted": 20}
+    assert (await place.cli("resume", "--settle", "0", "--json")).closing["states"] == {"accepted": 20}
     assert (await place.found()).most_for_one == 1
 
 

@@ -128,7 +128,7 @@ async def test_a_run_that_was_paused_at_rest_waits_when_it_is_taken_up(place: Pl
     name = await a_stopped_load(place)
     before = place.traffic.arrived
     assert "nobody works on it" in (await place.cli("pause", name)).out
-    async with place.cli.started("resume", name) as load:
+    async with place.cli.started("resume", "--settle", "0", name) as load:
         await load.said("is paused")
         # What Ctrl-C ends is the waiting: the run stays paused.
         load.signal(signal.SIGINT)
@@ -136,7 +136,7 @@ async def test_a_run_that_was_paused_at_rest_waits_when_it_is_taken_up(place: Pl
     assert place.traffic.arrived == before
     assert (await told(place, name))[0].paused_at is not None
     # A script says at once that it is to go on.
-    assert (await place.cli("resume", "--unpause", "--json")).closing["states"] == {"accepted": ROWS}
+    assert (await place.cli("resume", "--settle", "0", "--unpause", "--json")).closing["states"] == {"accepted": ROWS}
     await each_row_landed_once(place)
     run, commands = await told(place, name)
     assert run.paused_at is None
@@ -196,7 +196,7 @@ async def test_stop_finishes_what_is_in_flight_and_waits_for_the_end(place: Plac
     assert set(ended.closing["states"]) == {"accepted", "pending"}
     assert (await place.found()).rows == ended.closing["states"]["accepted"] == place.traffic.arrived
     place.billing.latency = 0.0
-    assert (await place.cli("resume", "--json")).closing["states"] == {"accepted": ROWS}
+    assert (await place.cli("resume", "--settle", "0", "--json")).closing["states"] == {"accepted": ROWS}
     await each_row_landed_once(place)
 
 
@@ -256,7 +256,7 @@ async def test_where_no_socket_can_be_a_pause_is_found_in_the_journal(place: Pla
     name = await a_stopped_load(place)
     await anyio.Path(socket_of(place, name) / "in the way").mkdir(parents=True)
     place.billing.latency = SLOW
-    async with place.cli.started("resume", name, "--json", "--in-flight", "2") as load:
+    async with place.cli.started("resume", "--settle", "0", name, "--json", "--in-flight", "2") as load:
         before = place.traffic.arrived
         heard = await load.said("hears nothing from other terminals but pause and continue")
         await place.traffic.reaches(before + 1)

@@ -28,7 +28,7 @@ async def test_the_first_signal_lets_what_is_in_flight_finish(number: signal.Sig
     assert (await place.found()).rows == states["accepted"] == place.traffic.arrived
     assert ended.closing["stopped"].startswith("interrupted")
     place.billing.latency = 0.0
-    closing = (await place.cli("resume", "--json")).closing
+    closing = (await place.cli("resume", "--settle", "0", "--json")).closing
     assert closing["states"] == {"accepted": ROWS}
     found = await place.found()
     assert (found.rows, found.sum, found.most_for_one) == (ROWS, balances.sum, 1)
@@ -62,7 +62,7 @@ async def test_a_signal_while_rows_in_doubt_wait_to_be_looked_up_leaves_them_in_
         run.signal(signal.SIGKILL)
         await run.ended()
     place.billing.latency = 0.0
-    async with place.cli.started("resume", "--json") as resumed:
+    async with place.cli.started("resume", "--settle", "0", "--json") as resumed:
         await resumed.said("in doubt: looking them up in 30 s")
         resumed.signal(signal.SIGINT)
         ended = await resumed.ended()
@@ -148,14 +148,16 @@ async def test_a_signal_before_anything_is_sent_leaves_a_run_that_can_be_taken_u
         await place.traffic.reaches(1)
         run.signal(signal.SIGINT)
         assert (await run.ended()).exit == 130
-    assert (await place.cli("resume", "--json", "--rate", "none")).closing["states"] == {"accepted": 5}
+    assert (await place.cli("resume", "--settle", "0", "--json", "--rate", "none")).closing["states"] == {
+        "accepted": 5
+    }
 
 
 async def test_resume_says_when_there_is_nothing_to_do(place: Place) -> None:
     assert "nothing to resume" in (await place.cli("resume")).out
     closing = (await place.cli("run", "balances", place.balances(3).path, "--yes", "--json")).closing
     assert "nothing to resume" in (await place.cli("resume")).out
-    assert (await place.cli("resume", closing["run"], "--json")).closing["states"] == {"accepted": 3}
+    assert (await place.cli("resume", "--settle", "0", closing["run"], "--json")).closing["states"] == {"accepted": 3}
 
 
 async def test_resume_asks_which_of_several(place: Place) -> None:
