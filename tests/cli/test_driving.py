@@ -75,24 +75,24 @@ async def test_a_run_that_stopped_at_its_limit_stops_there_again_and_a_higher_on
     place: Place,
 ) -> None:
     path = place.balances(60).path
-    ended = await place.cli("run", "balances", path, "--yes", "--json", "--limit-money", SUM_OF_15, may_end_with=(3,))
+    limited = ("--limit-money", SUM_OF_15, "--settle", "0")
+    ended = await place.cli("run", "balances", path, "--yes", "--json", *limited, may_end_with=(3,))
     name = ended.closing["run"]
-    assert json.loads((await place.cli("status", name, "--json")).out)["settings"] == {"limit-money": SUM_OF_15}
-    again = await place.cli("resume", "--settle", "0", name, "--json", may_end_with=(3,))
+    kept = json.loads((await place.cli("status", name, "--json")).out)["settings"]
+    assert kept == {"limit-money": SUM_OF_15, "settle": "0"}
+    again = await place.cli("resume", name, "--json", may_end_with=(3,))
     assert (again.closing["calls"], (await place.found()).rows) == (0, 15)
     assert (
         f"`carbon-migrate resume {name} --limit-money AMOUNT` goes on with a higher one" in again.closing["stopped"]
     )
     assert "pacing: " in again.words
-    higher = await place.cli("resume", "--settle", "0", name, "--json", "--limit-money", "20", may_end_with=(3,))
+    higher = await place.cli("resume", name, "--json", "--limit-money", "20", may_end_with=(3,))
     assert higher.closing["calls"] > 0
-    assert (await place.cli("resume", "--settle", "0", name, "--json", may_end_with=(3,))).closing["calls"] == 0
+    assert (await place.cli("resume", name, "--json", may_end_with=(3,))).closing["calls"] == 0
     run, commands = await told(place, name)
-    assert run.policy == {"limit-money": "20"}
+    assert run.policy == {"limit-money": "20", "settle": "0"}
     assert [one.command for one in commands] == ["taken up with --limit-money 20"]
-    assert (await place.cli("resume", "--settle", "0", name, "--json", "--limit-money", "none")).closing[
-        "states"
-    ] == {"accepted": 60}
+    assert (await place.cli("resume", name, "--json", "--limit-money", "none")).closing["states"] == {"accepted": 60}
     assert (await place.found()).most_for_one == 1
 
 
