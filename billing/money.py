@@ -13,6 +13,11 @@ from billing.errors import BillingError, UnreadableAnswer
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe of limits by tariff)."""
 
+LARGEST: Final = Decimal(2**63 - 1) / SCALE
+"""Roubles either way, exactly: what the database's integers of 64 bits hold [S]."""
+TOO_LARGE: Final = "more than the billing's database can hold: 922,337,203.68 at most"
+"""What is said of an amount beyond it."""
+
 _SCALE_PLACES: Final = 10
 _KOPECK_PLACES: Final = 2
 _GROUP: Final = 3
@@ -82,13 +87,15 @@ def stored_roubles(value: object, column: str) -> Decimal:
 def scaled(amount: Decimal) -> int:
     """The database integer of an amount in roubles.
 
-    Raises ValueError when the amount has more than ten decimals, or is not a number.
+    Raises ValueError when the amount has more than ten decimals, is more than the database holds, or not a number.
     """
     _check_amount(amount)
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * SCALE, denominator)
     if rest:
         raise ValueError(f"{amount} is finer than the billing's money, which has {_SCALE_PLACES} decimals")
+    if not -(2**63) <= whole < 2**63:
+        raise ValueError(f"{amount} is {TOO_LARGE}")
     return whole
 
 
@@ -140,8 +147,10 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
     decimals = text[separator + 1 : end]
     if separator < end:
         _check_decimals(text, start, separator, end, places)
-    number = f"{whole}.{decimals}" if decimals else whole
-    return Decimal(f"-{number}" if negative else number)
+    number = Decimal(f"{whole}.{decimals}" if decimals else whole)
+    if number > LARGEST:
+        raise AmountError(f"{number:,} is {TOO_LARGE}", start + 1)
+    return -number if negative else number
 
 
 def _bounds(text: str) -> tuple[int, int]:

@@ -296,7 +296,7 @@ def from_database(
     ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for key in keys:
         way = _way(known, key)
-        if _can_be(way, key[way]):
+        if can_be(way, key[way]):
             ways[way][key[way]] = None
     found = {
         (way, value): things for way, values in ways.items() for value, things in _read(database, known, way, values)
@@ -350,14 +350,22 @@ def _way(model: Model, key: Key) -> str:
     return next((name for name in key if name in model.keys), "")
 
 
+LONGEST_NAME: Final = 64
+"""Characters of a contract's number or of a login. The columns of the real billing are not known [?]."""
 _LARGEST: Final = 2**31 - 1
 
 
-def _can_be(way: str, value: str) -> bool:
-    """Whether the key column can hold the value: Firebird refuses the whole statement for one that it cannot."""
-    return way == "login" or (
-        value.isascii() and value.isdigit() and len(value) <= _LONGEST_KEY and int(value) <= _LARGEST
-    )
+def can_be(name: str, value: str) -> bool:
+    """Whether an object can have the value as its key: Firebird refuses the whole statement for one that it cannot.
+
+    An id is a whole number of 32 bits; a login is a text, and no longer than its column.
+    """
+    if name == "login":
+        return len(value) <= LONGEST_NAME
+    digits = value.lstrip("0")
+    if not (value.isascii() and value.isdigit() and len(digits) <= len(str(_LARGEST))):
+        return False
+    return int(digits or 0) <= _LARGEST
 
 
 def _matching(things: Sequence[Thing], key: Key) -> list[Thing]:

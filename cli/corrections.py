@@ -19,9 +19,10 @@ from cli.preview import LISTED, Plan
 from cli.texts import plain
 from engine.intake import DUPLICATE, Enter, judge_for
 from engine.job import Job
-from engine.sources.exported import ROW
+from engine.sources.exported import LINE, ROW
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
+_LINE: Final = re.compile(r"[0-9]{1,9}")
 _GONE: Final = frozenset({State.REJECTED, State.REPLACED})
 THERE: Final = "in the run already"
 
@@ -139,7 +140,7 @@ class Corrections:
 
     async def _correction(self, item: Item) -> Correction | None:
         """What a row corrects; None when the run has the row already."""
-        line = self._number(item.row, self._line)
+        line = self._line_of(item)
         new = self._new(item, line)
         number, refusal_id = self._named(item)
         if number is not None and await self._is_rejected(number):
@@ -183,7 +184,7 @@ class Corrections:
         found = _PLACE.fullmatch(text)
         if found is None:
             raise CommandRefused(
-                f"line {item.line}, column {ROW}: {plain(text)!r} was {self._run.name}/ and a number when it was "
+                f"line {item.line}, column {ROW}: {plain(text, 40)!r} was {self._run.name}/ and a number when it was "
                 "exported; put it back, or empty the cell"
             )
         name, is_refused, number = found.groups()
@@ -193,9 +194,15 @@ class Corrections:
             )
         return (None, int(number)) if is_refused else (int(number), None)
 
-    def _number(self, cells: Sequence[str], place: int | None) -> int | None:
-        text = cells[place].strip() if place is not None else ""
-        return int(text) if text.isascii() and text.isdigit() else None
+    def _line_of(self, item: Item) -> int | None:
+        """The line that the file says. Raises `CommandRefused` for what is none."""
+        text = "" if self._line is None else item.row[self._line].strip()
+        if text and not _LINE.fullmatch(text):
+            raise CommandRefused(
+                f"line {item.line}, column {LINE}: {plain(text, 40)!r} was the number of a line when it was "
+                "exported; put it back, or empty the cell"
+            )
+        return int(text) if text else None
 
     async def _is_rejected(self, number: int) -> bool:
         found = await self._journal.items(self._run, {State.REJECTED}, after=number - 1, size=1)

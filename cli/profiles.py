@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from cli.names import PROGRAM
 from cli.places import name_of_billing
 from cli.settings import Settings
 from cli.texts import plain
+from cli.toml import parse_toml
 from jobs.profile import UNKNOWN, Fact, Profile, in_words
 
 ENDING: Final = ".profile.toml"
@@ -90,8 +90,8 @@ def _plain(fact: Fact[object]) -> Mapping[str, object]:
 
 def _parsed(path: Path, text: str) -> Profile:
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise SettingsRefused(f"the profile {plain(path)} is not TOML: {error}") from error
     where = places(text)
     for name in content:

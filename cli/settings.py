@@ -1,6 +1,5 @@
 """The settings: by flag, then environment, then `carbon-migrate.toml`; each value knows where it came from."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from cli.names import (
 from cli.options import Flags
 from cli.places import default_journal, state_folder
 from cli.texts import plain
+from cli.toml import parse_toml
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -200,8 +200,8 @@ def _read(path: Path, *, required: bool) -> tuple[_File, str]:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsRefused(f"{path} cannot be read: {why}") from error
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise SettingsRefused(f"{path} is not TOML: {error}") from error
     _refuse_unknown(path, text, content)
     try:

@@ -24,6 +24,7 @@ NO: Final = "no"
 
 FASTEST: Final = 100_000
 """Calls a second."""
+_MOST_DIGITS: Final = 12
 WIDEST: Final = 1000
 """Calls in flight."""
 DEEPEST: Final = 1_000_000_000
@@ -92,7 +93,7 @@ def in_words(policy: Policy) -> str:
 
 def whole(text: str, least: int, most: int) -> int:
     """A whole number within bounds. Raises `ValueError` with a sentence."""
-    if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= most):
         raise ValueError(f"{text[:40]!r} is no whole number from {least:,} to {most:,}")
     return int(text)
 

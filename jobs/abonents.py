@@ -10,13 +10,11 @@ from billing.answers import objects
 from billing.calls import filter_
 from billing.errors import UnreadableAnswer
 from billing.numbers import Suggestion
+from jobs.parameters import LARGEST_ID
 from jobs.services import Services, told_to_engine
 
 Resolved: TypeAlias = Abonent | str
 """The subscriber, live and with an account; or the reason why there is none, as a sentence about the row."""
-
-LARGEST_ID: Final = 2**31 - 1
-"""The billing's keys are Firebird integers; a larger number would make the database refuse the whole statement."""
 
 SUGGESTED_FOR: Final = 200
 """Unknown contract numbers of one run that the nearest existing ones are searched for."""

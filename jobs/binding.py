@@ -1,6 +1,6 @@
 """From the cells of a row to the values of a call: by the columns of the input, or by what was given for all rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -19,7 +19,7 @@ from jobs.columns import Assigned, Column, is_exact, is_written_exactly, locate
 from jobs.columns import find as find_column
 from jobs.errors import SecretGone
 from jobs.hiding import secret_places, without_secrets
-from jobs.parameters import Parameter, as_typed
+from jobs.parameters import Parameter, a_name, as_typed
 from jobs.selection import KeyColumns
 from jobs.services import Services
 from jobs.things import find
@@ -238,7 +238,7 @@ class Binding:
                 return Refusal(row.line, name, label[:64], _DOTS, kept.cells)
             parameter = self._parameters.get(name)
             try:
-                values[name] = (parameter.parse if parameter else as_typed)(text)
+                values[name] = (parameter.parse if parameter else _NAMES.get(name, as_typed))(text)
             except ValueError as error:
                 where = column.name if column else name
                 return Refusal(row.line, where, label[:64], _fault(error, row, column), kept.cells)
@@ -362,6 +362,9 @@ def _place(column: Column | None) -> int | None:
 def is_given(name: str, given: Mapping[str, str]) -> bool:
     """Whether a value is given for all rows, by its own name or by what people have instead of it."""
     return bool(given.get(name) or given.get(OTHER_KEY.get(name, "")))
+
+
+_NAMES: Final[Mapping[str, Callable[[str], str]]] = {NUMBER: a_name, LOGIN: a_name}
 
 
 def _with_flags(row: Row, places: frozenset[int]) -> Row:

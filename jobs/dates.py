@@ -7,6 +7,7 @@ from typing import Final
 MONTHS_BACK: Final = 6
 """How long ago a recalculation may begin [V]."""
 
+_SHOWN: Final = 40
 _DAY: Final = ("%Y-%m-%d", "%d.%m.%Y")
 _MOMENT: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M")
 
@@ -20,16 +21,18 @@ def a_date(text: str) -> str:
     """A day: 2019-06-01 or 01.06.2019."""
     found = _read(text, _DAY)
     if found is None:
-        raise ValueError(f"{text!r} is no date: write it as 2019-06-01 or 01.06.2019")
-    return f"{found:%Y-%m-%d}"
+        raise ValueError(f"{text[:_SHOWN]!r} is no date: write it as 2019-06-01 or 01.06.2019")
+    return found.date().isoformat()
 
 
 def a_moment(text: str) -> str:
     """A day with a time; a day alone is its midnight."""
     found = _read(text, (*_MOMENT, *_DAY))
     if found is None:
-        raise ValueError(f"{text!r} is no moment: write it as 2019-06-01 00:00:00, or 01.06.2019 for its midnight")
-    return f"{found:%Y-%m-%d %H:%M:%S}"
+        raise ValueError(
+            f"{text[:_SHOWN]!r} is no moment: write it as 2019-06-01 00:00:00, or 01.06.2019 for its midnight"
+        )
+    return found.isoformat(" ", "seconds")
 
 
 def first_of_a_month(today: Callable[[], dt.date]) -> Callable[[str], str]:
@@ -53,6 +56,8 @@ def first_of_a_month(today: Callable[[], dt.date]) -> Callable[[str], str]:
 
 
 def _read(text: str, forms: tuple[str, ...]) -> dt.datetime | None:
+    if not text.strip().isascii():
+        return None
     for form in forms:
         try:
             return dt.datetime.strptime(text.strip(), form)  # noqa: DTZ007 - the billing's dates have no zone

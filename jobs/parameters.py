@@ -5,10 +5,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import Final
 
 from billing.money import parse_amount, wire
+from billing.things import LONGEST_NAME
 from jobs.errors import ParameterRefused
 from jobs.profile import Profile, in_words
+
+LARGEST_ID: Final = 2**31 - 1
+"""The billing's keys are Firebird integers; a larger number would make the database refuse the whole statement."""
+_SHOWN: Final = 40
 
 
 def as_typed(text: str) -> str:
@@ -116,11 +122,27 @@ def _value(parameter: Parameter, text: str | None) -> str:
 
 
 def an_id(text: str) -> str:
-    """The id of a row of the billing: a whole number above zero."""
+    """The id of a row of the billing: a whole number above zero, and no larger than a key can be."""
     plain = text.strip()
-    if not (plain.isascii() and plain.isdigit()) or int(plain) == 0:
-        raise ValueError(f"{text!r} is no id: a whole number above zero is expected")
-    return str(int(plain))
+    digits = plain.lstrip("0")
+    if not (plain.isascii() and plain.isdigit() and digits):
+        raise ValueError(f"{text[:_SHOWN]!r} is no id: a whole number above zero is expected")
+    if len(digits) > len(str(LARGEST_ID)) or int(digits) > LARGEST_ID:
+        raise ValueError(f"{text[:_SHOWN]!r} is no id: the largest that there can be is {LARGEST_ID}")
+    return digits
+
+
+def a_name(text: str) -> str:
+    """The number of a contract or a login, a text: 00123 is not 123. Only the white space around it says nothing.
+
+    A longer one than the billing has would make it refuse to look for any.
+    """
+    name = text.strip()
+    if len(name) > LONGEST_NAME:
+        raise ValueError(
+            f"the text has {len(name):,} characters, no number and no login has more than {LONGEST_NAME}"
+        )
+    return name
 
 
 def roubles(text: str) -> str:

@@ -133,7 +133,9 @@ def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Templ
 
 
 def _link(number: int, text: str) -> Link:
-    where = f"chain, link {number} ({text.strip()!r})"
+    written = text.strip()
+    shown = written if len(written) <= _LONGEST_LINK else f"{written[:_LONGEST_LINK]}…"
+    where = f"chain, link {number} ({shown!r})"
     found = _METHOD.match(text)
     if found is None:
         raise ParameterRefused(f"{where}: a method is expected first, as objects.get, set, or save")
@@ -149,7 +151,7 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
     except _NoPlaceholder as error:
         raise ParameterRefused(f"{where}, column {offset + error.place + 1}: {error}") from error
     try:
-        read = json.loads(marked, parse_float=_no_float, object_pairs_hook=_no_twins)
+        read = json.loads(marked, parse_int=_whole, parse_float=_no_float, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
         column = offset + places(error.pos) + 1
         raise ParameterRefused(
@@ -158,6 +160,8 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
         ) from error
     except ValueError as error:
         raise ParameterRefused(f"{where}: {error}") from error
+    except RecursionError as error:
+        raise ParameterRefused(f"{where}: it holds brackets in brackets without end") from error
     if not isinstance(read, dict):
         raise ParameterRefused(f'{where}: the arguments are an object in braces, as {{"id": {{id}}}}')
     return _branches(where, read)
@@ -192,6 +196,8 @@ class _NoPlaceholder(ValueError):
 
 
 _SHOWN: Final = 40
+_LONGEST_LINK: Final = 200
+_LONGEST_NUMBER: Final = 19
 
 
 def _marked(text: str) -> tuple[str, _Places]:
@@ -233,8 +239,16 @@ def _hole(text: str, place: int) -> re.Match[str] | None:
     return found if found and plain(found["name"]) else None
 
 
+def _whole(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError(
+            f"{text[:_SHOWN]}… has {len(text)} digits, more than any number of the billing: write a text"
+        )
+    return int(text)
+
+
 def _no_float(text: str) -> object:
-    raise ValueError(f'{text} is a number with a point: write money as a text, "{text}"')
+    raise ValueError(f'{text[:_SHOWN]} is a number with a point: write money as a text, "{text}"')
 
 
 def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -3,11 +3,22 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from billing.things import Key, Thing, call_for, from_database, known_to_database, of_answer, plain, same_value
+from billing.things import (
+    Key,
+    Thing,
+    call_for,
+    can_be,
+    from_database,
+    known_to_database,
+    of_answer,
+    plain,
+    same_value,
+)
 from jobs.abonents import Abonents, whole_id
 from jobs.payloads import ACCOUNT
 from jobs.services import Services, told_to_engine
 
+_KEYS: Final = frozenset({"id", "pk", "op_id", "login", "abonent_id", "account_id_abonents"})
 OF_ABONENT: Final = "account_id_abonents"
 """The key by which the account of a subscriber is found [S]."""
 
@@ -22,9 +33,18 @@ async def find(
     asked = tuple(dict.fromkeys((*fields, *besides)))
     if services.database is not None and known_to_database(model, keys, asked):
         return await services.read(lambda database: from_database(database, model, keys, fields))
-    answers = await services.ask([call_for(model, key, asked) for key in keys])
+    possible = [place for place, key in enumerate(keys) if _is_possible(key)]
+    answers = await services.ask([call_for(model, keys[place], asked) for place in possible])
+    found: list[list[Thing]] = [[] for _ in keys]
     with told_to_engine():
-        return [of_answer(model, key, fields, answer, besides) for key, answer in zip(keys, answers, strict=True)]
+        for place, answer in zip(possible, answers, strict=True):
+            found[place] = of_answer(model, keys[place], fields, answer, besides)
+    return found
+
+
+def _is_possible(key: Key) -> bool:
+    """Whether there can be an object of this key; a call about one that there cannot be would be refused."""
+    return all(can_be(name, value) for name, value in key.items() if name in _KEYS)
 
 
 async def find_one(

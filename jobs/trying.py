@@ -11,7 +11,7 @@ from typing import Final
 from billing.database_errors import ColumnsMissing
 from billing.things import known_to_database
 from engine.errors import InputRefused, LookUpRefused
-from jobs.abonents import LARGEST_ID
+from jobs.parameters import LARGEST_ID
 from jobs.services import Services
 from jobs.things import find
 

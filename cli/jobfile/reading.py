@@ -1,6 +1,5 @@
 """Reading a job file: its schema, every fault with line and column, and each step as an order."""
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
@@ -14,6 +13,7 @@ from cli.jobfile.positions import Path as Way
 from cli.jobfile.positions import Place, places
 from cli.options import Pacing, with_file
 from cli.texts import plain
+from cli.toml import parse_toml
 from engine.sources.charset import AUTO
 from jobs.call import YES, chain_text
 from jobs.catalogue import JOBS
@@ -103,8 +103,8 @@ def read(path: Path) -> JobFile:
         why = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error.reason}"
         raise JobFileRefused(f"{plain(path)} cannot be read: {why}") from error
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise JobFileRefused(f"{plain(path)} is not TOML: {error}") from error
     return _Reader(path, places(text)).file(content)
 

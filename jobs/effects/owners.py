@@ -3,9 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from billing.abonents import Abonent
+from billing.money import LARGEST, TOO_LARGE
 from checkpoints.records import Refusal
 from jobs.abonents import Abonents, Resolved, name_of, whole_id
 from jobs.binding import ABONENT, Bound
@@ -41,4 +43,8 @@ async def owned(
 def amount_fault(name: str, arguments: Arguments) -> str | None:
     """Why an argument is no amount of money as the billing takes it, None where it is one, or where there is none."""
     text = str(arguments.get(name, "0"))
-    return None if _AMOUNT.fullmatch(text) else f"{text[:40]!r} is no amount: money is written as -1234.50 here"
+    if not _AMOUNT.fullmatch(text):
+        return f"{text[:40]!r} is no amount: money is written as -1234.50 here"
+    if abs(Decimal(text)) > LARGEST:
+        return f"{text} is {TOO_LARGE}"
+    return None

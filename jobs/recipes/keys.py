@@ -3,7 +3,7 @@
 from typing import Final
 
 from jobs.abonents import whole_id
-from jobs.parameters import Parameter, an_id
+from jobs.parameters import Parameter, a_name, an_id
 
 
 def a_subscriber(text: str) -> str:
@@ -12,11 +12,6 @@ def a_subscriber(text: str) -> str:
     if isinstance(found, str):
         raise ValueError(found)  # noqa: TRY004 - it is the reason, in words
     return str(found)
-
-
-def as_named(text: str) -> str:
-    """A contract number or a login, a text: 00123 is not 123. Only the white space around it says nothing."""
-    return text.strip()
 
 
 ABONENT: Final = Parameter(
@@ -29,14 +24,14 @@ NUMBER: Final = Parameter(
     "contract_number",
     "contract number of the subscriber, in place of its id: 00123 is not 123",
     "",
-    parse=as_named,
+    parse=a_name,
     columns=(),
 )
 SUBSCRIBER: Final = (ABONENT, NUMBER)
 """A subscriber, by whichever of the two people have."""
 
 USER: Final = Parameter("user_id", "id of the account; rows may have the login instead", parse=an_id, columns=("id",))
-LOGIN: Final = Parameter("login", "login of the account, in place of its id", "", parse=as_named, columns=())
+LOGIN: Final = Parameter("login", "login of the account, in place of its id", "", parse=a_name, columns=())
 ACCOUNT: Final = (USER, LOGIN)
 """An account of a subscriber, by whichever of the two people have."""
 

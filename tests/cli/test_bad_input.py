@@ -8,6 +8,9 @@ from tests.cli.conftest import Place, Typed
 
 GOOD = "00003;1,50\n"
 HEAD = "contract_number;amount\n"
+MANY = "9" * 5000
+"""More digits than Python makes a number of."""
+CALL = ["run", "call", "x.csv", "--model", "Tarif", "--chain"]
 
 
 async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
@@ -48,6 +51,14 @@ async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
             "number;amount\n00003;5\n",
             ["no column abonent_id or contract_number", "it has: number, amount", "--map abonent_id="],
         ),
+        (f"{HEAD}00003;{MANY}\n", ["line 2, column amount", "5000 characters long"]),
+        (f"{HEAD}00003;922337203.69\n", ["line 2, column amount", "can hold"]),
+        (f"{HEAD}00003;-922 337 203,69\n", ["line 2, column amount", "922,337,203.68 at most"]),
+        (f"{HEAD}00003;1e300000000\n", ["line 2, column amount", "without an exponent"]),
+        (f"{HEAD}{GOOD}{MANY};5\n", ["line 3, column contract_number", "5,000 characters"]),
+        (f"abonent_id;amount\n{MANY};5\n", ["line 2, column abonent_id", "there is no abonent"]),
+        (f'{{"abonent_id": {MANY}, "amount": 5}}\n', ["line 1, column abonent_id", "there is no abonent"]),
+        ('{"abonent_id": 9, "amount": 1e300000000}\n', ["line 1", "no number that can be written out"]),
         ("", ["is empty"]),
         (HEAD, ["has a header and no rows"]),
     ],
@@ -120,6 +131,25 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
         (["run", "balances", "x.csv", "--set", "descr=a", "--set", "descr=b"], ["given twice"]),
         (["run", "balances", "x.csv", "--set", "dscr=a"], ["no parameter 'dscr'", "did you mean 'descr'?"]),
         (["run", "balances", "x.csv", "--in-flight", "0"], ["--in-flight"]),
+        (["run", "balances", "x.csv", "--in-flight", MANY], ["--in-flight", "no whole number from 1 to 1,000"]),
+        (["run", "balances", "x.csv", "--max-stack", f"000000000001{MANY}"], ["--max-stack", "no whole number"]),
+        (["run", "balances", "x.csv", "--rate", "1e300000000"], ["--rate"]),
+        (["run", "balances", "x.csv", "--settle", MANY], ["--settle"]),
+        (["run", "balances", "x.csv", "--limit-money", MANY], ["--limit-money"]),
+        (["run", "balances", "x.csv", "--stop-after-errors", MANY], ["--stop-after-errors"]),
+        (
+            ["run", "balances", "x.csv", "--set", f"op_type={MANY}"],
+            ["op_type: '9999", "the largest"],
+        ),
+        (["run", "operator", "--set", "operator=2147483648"], ["operator: '2147483648' is no id"]),
+        (
+            ["run", "warning-threshold", "--set", "amount=922337203.69"],
+            ["amount: ", "can hold"],
+        ),
+        ([*CALL, f'objects.get {{"id": {MANY}}}'], ["link 1", "more than any number of the billing"]),
+        ([*CALL, f'objects.get {{"id": {"[" * 5000}}}'], ["link 1", "brackets in brackets without end"]),
+        (["status", MANY], ["there is no journal"]),
+        (["decide", "k7m2q", MANY, "accepted", "--why", "x"], ["there is no journal"]),
         (["run", "balances", "x.csv", "--rate", "0"], ["--rate: '0'"]),
         (
             ["run", "balances", "x.csv", "--api-url", ""],

@@ -304,3 +304,23 @@ async def test_killed_at_any_instant_nothing_is_entered_twice_and_nothing_is_los
     assert ended.closing["states"] == {"accepted": 60, "replaced": 60}
     found = await place.found()
     assert (found.rows, found.sum, found.most_for_one) == (60, balances.sum, 1)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "٣"])
+@pytest.mark.parametrize("column", ["carbon_row", "carbon_line"])
+async def test_a_number_that_no_export_has_written_is_refused_with_its_line(
+    place: Place, column: str, number: str
+) -> None:
+    name = await begun(place)
+    file = corrected(place, name)
+    header, rows = read(file)
+    for row in rows:
+        # The line counts where the row is not named.
+        row[header.index("carbon_row")] = f"{name}/{number}" if column == "carbon_row" else ""
+        row[header.index("carbon_line")] = number if column == "carbon_line" else "2"
+    written(file, header, rows, "utf-8-sig", ";")
+    ended = await place.cli("run", "balances", file, "--continue", name, "--yes", may_end_with=(2,))
+    assert f"line 2, column {column}: " in ended.words
+    (run,) = await place.runs()
+    assert run.name == name
+    assert (await place.found()).rows == 5
