@@ -127,6 +127,40 @@ def judge(books: Books) -> Verdict:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A load that had to be refused for a column: what it ended with and said, and the effects in the ledger."""
+
+    column: str
+    exit: int
+    said: str
+    effects: int
+
+
+def judge_refusal(refused: Refused) -> Verdict:
+    """The verdict on a round whose load must not begin."""
+    problems: list[Problem] = []
+    if refused.exit != Exit.REFUSED:
+        problems.append(Problem("", f"{refused.column} is not there, and the load ended with {refused.exit}"))
+    elif not all(name in refused.said for name in refused.column.split(".")):
+        problems.append(Problem("", f"{refused.column} is not there, and the load was refused without naming it"))
+    if refused.effects:
+        problems.append(Problem("", f"{refused.column} is not there, and the billing has {refused.effects} effects"))
+    return Verdict(
+        once=0,
+        twice=0,
+        lost=0,
+        foreign=refused.effects,
+        repeated=0,
+        rejected=0,
+        attempts=0,
+        unknown=0,
+        found=0,
+        asked=0,
+        problems=tuple(problems),
+    )
+
+
 def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     """Each row by itself: its state, and how often it had its effect."""
     effects: defaultdict[object, list[Effect]] = defaultdict(list)

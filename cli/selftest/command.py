@@ -20,8 +20,9 @@ from cli.exits import Exit
 from cli.names import FILE, PROGRAM
 from cli.options import Voice
 from cli.screen import Screen
+from cli.selftest.drawing import ALL, draw
 from cli.selftest.loading import Outfit
-from cli.selftest.plan import ALL, JOBS, ROWS, Plan, draw
+from cli.selftest.plan import JOBS, ROWS, Plan
 from cli.selftest.report import Repeat, as_json, heading, line_of, total
 from cli.selftest.rounds import Lab, Round
 from cli.signals import heeding, run_command

@@ -156,7 +156,7 @@ class Load:
         self._outfit = outfit
         self._started_ones: list[Running] = []
         # What the settings say of URL, database and journal gives way: a lab never touches the real ones.
-        self._connection = ["--config", str(outfit.config), "--api-url", billing.url, "--journal", str(self.journal)]
+        self._connection = ["--config", str(outfit.config), "--api-url", billing.url]
         self._connection += ["--database", "" if plan.api_alone else str(billing.database)]
         self._connection += ["--database-user", USER, "--database-password", "", "--database-charset", "UTF8"]
         how_many = ("--max-in-flight", MOST_IN_FLIGHT) if plan.in_flight is None else ("--in-flight", plan.in_flight)
@@ -169,9 +169,14 @@ class Load:
             return await self._started("run", *self._asked.arguments, "--skip-bad", "--yes", *self._pacing)
         return await self._started("resume", glance.run, "--skip-bad", "--yes", *self._pacing)
 
-    async def second(self, run: str) -> "Ended":
-        """A second process on the same run, to its end."""
-        return await (await self._started("resume", run, "--yes", *self._pacing)).ended()
+    async def second(self, run: str, journal: Path | None = None) -> "Ended":
+        """A second process on the same run, to its end; `journal` is another name of the journal."""
+        return await (await self._started("resume", run, "--yes", *self._pacing, journal=journal)).ended()
+
+    async def anew(self, journal: Path) -> "Ended":
+        """The same input, entered anew with another journal, to its end."""
+        started = await self._started("run", *self._asked.arguments, "--yes", *self._pacing, journal=journal)
+        return await started.ended()
 
     async def steered(self, command: str, run: str, *words: str) -> "Ended":
         """A command to the run from another terminal, to its end."""
@@ -187,14 +192,14 @@ class Load:
             if running.alive:
                 await running.killed()
 
-    async def _started(self, *arguments: str) -> "Running":
+    async def _started(self, *arguments: str, journal: Path | None = None) -> "Running":
         program = self._outfit.program
         if self._plan.clock_back is not None:
             program = ["-m", "cli.selftest.clock", str(self._plan.clock_back)]
         said = self._folder / f"{len(self._started_ones) + 1:02}-{arguments[0]}.log"
         with said.open("wb") as stream:
             process = await anyio.open_process(
-                [sys.executable, *program, *arguments, *self._connection],
+                [sys.executable, *program, *arguments, *self._connection, "--journal", str(journal or self.journal)],
                 cwd=self._folder,
                 env=self._outfit.environment,
                 stdin=subprocess.DEVNULL,

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
+import anyio.to_thread
 
 from checkpoints.states import OPEN
 from cli.exits import Exit
 from cli.selftest import clock
+from cli.selftest.journals import Alias, Elsewhere, aliased, back_up, put_back, set_aside
 from cli.selftest.loading import Ended, Load, Running
-from cli.selftest.plan import ENDING, Act, Mischief
+from cli.selftest.plan import ENDING, FROZEN, Act, Mischief
 from cli.selftest.serving import Billing
 from cli.selftest.watching import Glance, Watched
 
@@ -56,6 +58,11 @@ class Scene:
         followed = await _ACTS[mischief.act](self, mischief, running)
         self.note(mischief.act, glance, followed)
         return True
+
+    async def act_at_rest(self, mischief: Mischief) -> None:
+        """Do an act of `AT_REST` when the run is at its end."""
+        glance = self.watched.glance()
+        self.note(mischief.act, glance, await self._entered_elsewhere(Elsewhere(mischief.words[0])))
 
     async def _moment(self, mischief: Mischief, running: Running) -> bool:
         """Wait until the load has come as far as the act wants it; False when the process ended before."""
@@ -169,6 +176,85 @@ class Scene:
         ended = await self._typed("stop", running)
         return f"ended with {ended.exit}"
 
+    async def restore(self, mischief: Mischief, running: Running) -> str:
+        """A copy of the journal, rows that it knows nothing of, SIGKILL, and the copy in the journal's place."""
+        journal = self.watched.path
+        copy = journal.with_name(f"copy-{journal.name}")
+        await anyio.to_thread.run_sync(back_up, journal, copy)
+        before = self.watched.glance().done
+        while running.alive and self.watched.glance().done <= before + mischief.more * self.rows:  # noqa: ASYNC110
+            await anyio.sleep(POLL)
+        if running.alive:
+            running.process.kill()
+        await running.process.wait()
+        done = self.watched.glance().done
+        await anyio.to_thread.run_sync(put_back, copy, journal)
+        return f"{done - before} rows fewer are done"
+
+    async def alias(self, mischief: Mischief, running: Running) -> str:
+        """Another process on the same run, by another way to its journal; refused, or the first gives way to it."""
+        run, alias = self.watched.glance().run, Alias(mischief.words[0])
+        if run is None:
+            return "there was no run"
+        is_frozen = FROZEN in mischief.words
+        if is_frozen:
+            await self._freeze_between_writes(running)
+        with aliased(self.watched.path, alias) as journal:
+            ended = await self.load.second(run, journal)
+        if is_frozen:
+            running.process.send_signal(signal.SIGCONT)
+        self.look_at(ended)
+        if ended.exit != Exit.REFUSED:
+            with anyio.move_on_after(_LONGEST_GIVING_WAY):
+                await running.process.wait()
+            if running.alive or "taken over" not in running.said:
+                self.wrong.append(f"a second runner ({alias}) ended with {ended.exit}, and the first goes on")
+        return f"{alias}, ended with {ended.exit}"
+
+    async def _freeze_between_writes(self, running: Running) -> None:
+        """SIGSTOP at a moment at which it does not write: nobody else could open the journal then."""
+        running.process.send_signal(signal.SIGSTOP)
+        while running.alive and not self.watched.is_writable():
+            running.process.send_signal(signal.SIGCONT)
+            await anyio.sleep(POLL)
+            running.process.send_signal(signal.SIGSTOP)
+
+    async def second_journal(self, mischief: Mischief, _: Running) -> str:
+        """The same input with another journal."""
+        return await self._entered_elsewhere(Elsewhere(mischief.words[0]))
+
+    async def kill_and_second_journal(self, mischief: Mischief, running: Running) -> str:
+        """SIGKILL, and the same input with another journal."""
+        running.process.kill()
+        await running.process.wait()
+        return await self._entered_elsewhere(Elsewhere(mischief.words[0]))
+
+    async def _entered_elsewhere(self, elsewhere: Elsewhere) -> str:
+        """Type the same input again where nothing is known of the run: what the billing has already is refused."""
+        run = self.watched.glance().run
+        if run is None or not await self._has_entered():
+            return "nothing was entered yet"
+        with set_aside(self.watched.path, elsewhere) as journal:
+            looks = 0
+            while True:
+                ended = await self.load.anew(journal)
+                self.look_at(ended)
+                looks += 1
+                if looks == _LOOKS or ended.exit not in _WITHOUT_EFFECT or run in ended.said:
+                    break
+        if ended.exit != Exit.REFUSED or run not in ended.said:
+            said = " ".join(ended.said.split())
+            self.wrong.append(f"the rows of {run} were not refused ({elsewhere}): it ended with {ended.exit}: {said}")
+        return f"{elsewhere}, ended with {ended.exit}"
+
+    async def _has_entered(self) -> bool:
+        """Whether the billing has applied anything of the load, which may take as long as its stacks do."""
+        with anyio.move_on_after(_LONGEST_STACK):
+            while not await self.billing.effects():  # noqa: ASYNC110 - the ledger tells nobody
+                await anyio.sleep(_WHILE)
+            return True
+        return False
+
     async def _typed(self, command: str, running: Running, *words: str) -> Ended:
         """Type a command to the run, which may be refused only where nobody listens or nothing is left to do."""
         ended = await self.load.steered(command, self.watched.glance().run or "none", *words)
@@ -191,6 +277,21 @@ class Scene:
         if running.alive and after != since:
             self.wrong.append(f"while it was paused, intents went from {since} to {after}")
 
+    async def refused(self) -> Ended:
+        """The load that a billing without a column must not begin; the billing itself behaves."""
+        await self.billing.clear_faults()
+        ended = await (await self.load.started(self.watched.glance())).ended()
+        self.look_at(ended)
+        return ended
+
+    async def verified(self, run: str) -> Ended:
+        """`verify`, once the billing behaves and has worked off all that it took."""
+        await self.billing.clear_faults()
+        await self.billing.drained()
+        ended = await self.load.verified(run)
+        self.look_at(ended)
+        return ended
+
     def note(self, act: Act | None, glance: Glance, followed: str) -> None:
         """Keep what happened for the report."""
         at = round(anyio.current_time() - self.began, 2)
@@ -206,6 +307,11 @@ class Scene:
 _BETWEEN_SIGNALS: Final = 0.05
 _WHILE: Final = 0.2
 _LONGEST_CLAIM: Final = 5.0
+_LONGEST_STACK: Final = 5.0
+_LONGEST_GIVING_WAY: Final = 10.0
+_LOOKS: Final = 8
+_WITHOUT_EFFECT: Final = frozenset({Exit.REFUSED, Exit.STOPPED})
+"""What a run that could not even look at a failing billing ends with as well."""
 _COUNTS_AT_REST: Final = frozenset({"pause", "continue"})
 """Commands that count also where nobody listens."""
 _ACTS: Final[Mapping[Act, Callable[[Scene, Mischief, Running], Awaitable[str]]]] = {
@@ -222,4 +328,8 @@ _ACTS: Final[Mapping[Act, Callable[[Scene, Mischief, Running], Awaitable[str]]]]
     Act.PAUSE_AND_KILL: Scene.pause_and_kill,
     Act.SET: Scene.set,
     Act.STOP: Scene.stop,
+    Act.RESTORE: Scene.restore,
+    Act.ALIAS: Scene.alias,
+    Act.SECOND_JOURNAL: Scene.second_journal,
+    Act.KILL_AND_SECOND_JOURNAL: Scene.kill_and_second_journal,
 }

@@ -13,15 +13,15 @@ from billing.mockserver.population import create
 from checkpoints.states import OPEN
 from cli.exits import Exit
 from cli.names import JOURNAL
-from cli.selftest.checking import Problem, Verdict, judge
+from cli.selftest.checking import Problem, Refused, Verdict, judge, judge_refusal
 from cli.selftest.gathering import books
-from cli.selftest.loading import Ended, Load, Outfit, order
+from cli.selftest.loading import Asked, Ended, Load, Outfit, order
 from cli.selftest.mischief import Done, Scene
-from cli.selftest.plan import ENDING, Mischief, Plan
+from cli.selftest.plan import AT_REST, ENDING, Mischief, Plan
 from cli.selftest.serving import BILLING, Billing
 from cli.selftest.watching import Watched
 
-LONGEST: Final = 120.0
+LONGEST: Final = 240.0
 """Seconds after which a round that does not come to its end has failed."""
 
 _UNDER_FAULTS: Final = 12
@@ -80,16 +80,9 @@ class Lab:
         game = _Game(scene, plan.mischief)
         try:
             with anyio.fail_after(LONGEST):
-                await billing.start()
-                run = await game.played()
-                if run is not None:
-                    await billing.clear_faults()
-                    await billing.drained()
-                    verified = await load.verified(run)
-                    scene.look_at(verified)
-                    await billing.end()
-                    found = await books(plan, asked, watched, billing.database, run, verified.exit)
-                    verdict = judge(found)
+                async with billing.proxied():
+                    await billing.start()
+                    verdict = await (game.refused(plan.refused_for) if plan.refused_for else game.judged(plan, asked))
         except TimeoutError:
             scene.wrong.append(f"it did not come to its end in {LONGEST:.0f} s: {dict(watched.glance().counts)}")
         finally:
@@ -107,9 +100,9 @@ class Lab:
 
     def _prepare(self, folder: Path, plan: Plan) -> None:
         """An empty folder with a billing that nothing was done to yet."""
-        template = self._folder / f"{plan.rows}-{_TEMPLATE}"
+        template = self._folder / "-".join((str(plan.rows), *plan.lacking, _TEMPLATE))
         if not template.exists():
-            create(template, abonents=_ABONENTS_A_ROW * plan.rows, seed=1)
+            create(template, abonents=_ABONENTS_A_ROW * plan.rows, seed=1, without=plan.lacking)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shutil.copyfile(template, folder / BILLING)
@@ -123,8 +116,30 @@ class _Game:
         self._left = list(mischief)
         self.processes = 0
 
+    async def judged(self, plan: Plan, asked: Asked) -> Verdict | None:
+        """Play it, and judge what the billing has then; the billing is ended by that."""
+        run, scene = await self.played(), self._scene
+        if run is None:
+            return None
+        verified = await scene.verified(run)
+        await scene.billing.end()
+        return judge(await books(plan, asked, scene.watched, scene.billing.database, run, verified.exit))
+
+    async def refused(self, column: str) -> Verdict:
+        """Begin a load that must be refused for a column that is not there, and judge that."""
+        self.processes += 1
+        ended = await self._scene.refused()
+        return judge_refusal(Refused(column, ended.exit, ended.said, await self._scene.billing.effects()))
+
     async def played(self) -> str | None:
         """Let the load run to its end through all that happens to it; the name of its run, None where it has none."""
+        run = await self._run_to_its_end()
+        for mischief in self._left:
+            if mischief.act in AT_REST:
+                await self._scene.act_at_rest(mischief)
+        return run
+
+    async def _run_to_its_end(self) -> str | None:
         for _ in range(_UNDER_FAULTS):
             if self._is_over(await self._one()):
                 return self._scene.watched.glance().run

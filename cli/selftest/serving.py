@@ -3,7 +3,8 @@
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 from signal import SIGTERM, Signals
@@ -18,6 +19,7 @@ from anyio.streams.text import TextReceiveStream
 from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.selftest.plan import Plan
+from cli.selftest.proxy import Proxy
 
 BILLING: Final = "billing.fdb"
 PLAN: Final = "faults.toml"
@@ -29,25 +31,44 @@ _POLL: Final = 0.1
 
 
 class Billing:
-    """The server over the database in `folder`; `injected` counts the faults of all its lives."""
+    """The server over the database in `folder`, and the proxy before it where the plan has one.
+
+    `url` is where the load reaches it.
+    """
 
     def __init__(self, folder: Path, plan: Plan, environment: Mapping[str, str]) -> None:
         self.database = folder / BILLING
-        self.injected: Counter[str] = Counter()
+        self._injected: Counter[str] = Counter()
         self._folder = folder
         self._plan = plan
         self._environment = environment
         self._process: Process | None = None
         self._counted: Counter[str] = Counter()
-        port, control = _free_ports(2)
-        self.url = f"http://{_HOST}:{port}"
+        port, control, before = free_ports(3)
+        self._proxy = None if plan.proxy is None else Proxy(before, port, plan.proxy)
+        self.url = f"http://{_HOST}:{port if self._proxy is None else self._proxy.port}"
         self._control = f"http://{_HOST}:{control}"
         traits = plan.traits
         self._arguments = ["mock", "serve", BILLING, "--port", str(port), "--control-port", str(control)]
         self._arguments += ["--latency-ms", str(traits.latency_ms), "--slots", str(traits.slots), "--faults", PLAN]
         if traits.stack_rate is not None:
             self._arguments += ["--stack-rate", str(traits.stack_rate)]
+        for quirk in plan.quirks:
+            self._arguments += ["--quirk", quirk]
         (folder / PLAN).write_text(plan.faults, encoding="utf-8")
+
+    @property
+    def injected(self) -> Counter[str]:
+        """The faults of all its lives, and those of the proxy."""
+        return self._injected if self._proxy is None else self._injected + self._proxy.done
+
+    @asynccontextmanager
+    async def proxied(self) -> AsyncIterator[None]:
+        """The proxy serves, for as long as the context lasts; the billing behind it may come and go."""
+        async with AsyncExitStack() as stack:
+            if self._proxy is not None:
+                await stack.enter_async_context(self._proxy.serving())
+            yield
 
     async def start(self) -> None:
         """Start it and wait until it serves. Raises `CommandRefused` when it does not."""
@@ -93,9 +114,16 @@ class Billing:
         await self.start()
 
     async def clear_faults(self) -> None:
-        """From now on it behaves."""
+        """From now on it behaves, and so does the proxy."""
         await self._count()
+        if self._proxy is not None:
+            self._proxy.calm()
         await self._ask("PUT", "/faults")
+
+    async def effects(self) -> int:
+        """How many effects its ledger has by now."""
+        totals = (await self._ask("GET", "/ledger?limit=1")).get("totals")
+        return sum(total["effects"] for total in totals) if isinstance(totals, list) else 0
 
     async def drained(self) -> None:
         """Wait until nothing is left in its stacks. Raises `TimeoutError` when that does not come to pass."""
@@ -119,7 +147,7 @@ class Billing:
 
     def _of_this_life(self, injected: Mapping[str, int]) -> None:
         """`injected` counts since the server began, and may be asked for more than once in a life."""
-        self.injected += Counter(injected) - self._counted
+        self._injected += Counter(injected) - self._counted
         self._counted = Counter(injected)
 
     async def _ask(self, method: str, path: str) -> Mapping[str, object]:
@@ -132,7 +160,8 @@ class Billing:
             return found
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Ports of this machine that nobody listens on, and that no outgoing connection is given."""
     draw = Random()
     found: list[int] = []
     while len(found) < number:

@@ -75,5 +75,16 @@ class Watched:
             run_id, holder = journal.execute(statement("holder"), {"run": run}).fetchone()
         return holder == process and is_locked(self.path, run_id)
 
+    def is_writable(self) -> bool:
+        """Whether nobody is in the middle of a write, not even one who is frozen."""
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(self.path, timeout=0.0, isolation_level=None)) as journal,
+        ):
+            journal.execute("begin immediate")
+            journal.execute("rollback")
+            return True
+        return False
+
     def _opened(self) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5.0)

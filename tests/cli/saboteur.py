@@ -1,19 +1,27 @@
 """`python -m tests.cli.saboteur HOW COMMAND …`: the program with one promise broken, for the lab to find."""
 
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from yarl import URL
 
+from billing import wire
 from billing.wire import Flight, Wire
 from checkpoints import journal
-from checkpoints.records import Change, Item, Run
+from checkpoints.journal_file import JournalFile
+from checkpoints.records import Change, Item, NewItem, Run
 from checkpoints.statements import statement
 from cli.main import main
+from engine.foreign_entries import ForeignEntries
 from engine.steering import Steering
+from engine.witness import Witness
 from jobs.services import Services
 
 MOVED = {307, 308}
+GATEWAY_TIMEOUT = 504
+_NO_ROW = -1
+"""Marks a flight whose answer names no row."""
 
 Claim = Callable[[journal.Journal, Run, Sequence[int]], Awaitable[None]]
 Record = Callable[[journal.Journal, Run, Sequence[Change]], Awaitable[list[Item]]]
@@ -66,6 +74,72 @@ def follows_redirects() -> None:
     setattr(Wire, "post", following)  # noqa: B010 - the same
 
 
+def keeps_connections_after_a_504() -> None:
+    """After a 504 the connection is used again, whosever answer comes next."""
+    post, finish, clean_ones = Wire.post, Wire.finish, wire._CLEAN
+
+    async def shared(self: Wire, path: str, flight: Flight) -> bytes | None:
+        flight.row = _NO_ROW if flight.row is None else flight.row
+        return await post(self, path, flight)
+
+    def kept(self: Wire, flight: Flight, *, clean: bool) -> None:
+        finish(self, flight, clean=flight.status == GATEWAY_TIMEOUT or (clean and flight.row != _NO_ROW))
+
+    setattr(wire, "_CLEAN", {*clean_ones, GATEWAY_TIMEOUT})  # noqa: B010 - the same
+    setattr(Wire, "post", shared)  # noqa: B010 - the same
+    setattr(Wire, "finish", kept)  # noqa: B010 - the same
+
+
+def sends_without_looking() -> None:
+    """The mark of a row is not looked for before the row is sent."""
+
+    async def taken_up(_: Witness) -> None:
+        return None
+
+    async def ahead(_: Witness, items: Sequence[Item]) -> None:
+        assert items
+
+    async def unseen(_: Witness, item: Item) -> None:
+        assert item.item_id
+
+    setattr(Witness, "take_up", taken_up)  # noqa: B010 - the same
+    setattr(Witness, "ahead", ahead)  # noqa: B010 - the same
+    setattr(Witness, "at_call", unseen)  # noqa: B010 - the same
+
+
+def ignores_unknown_marks() -> None:
+    """Entries with the mark of a run that the journal does not know count for nothing."""
+
+    def judged(_: ForeignEntries, item: NewItem, *__: object) -> NewItem:
+        return item
+
+    setattr(ForeignEntries, "_judged", judged)  # noqa: B010 - the same
+
+
+def runs_without_the_lock() -> None:
+    """Whoever finds a run locked goes on all the same."""
+    lock = JournalFile.lock
+
+    def locked(self: JournalFile, run_id: int) -> bool:
+        return lock(self, run_id) or True
+
+    def unlocked(_: JournalFile, run_id: int) -> bool:
+        return not run_id
+
+    setattr(JournalFile, "lock", locked)  # noqa: B010 - the same
+    setattr(JournalFile, "is_locked", unlocked)  # noqa: B010 - the same
+
+
+def leaves_the_epoch_out() -> None:
+    """There is no lock, and an old epoch writes as the new one does."""
+
+    def unchecked(_: sqlite3.Connection, run: Run) -> None:
+        assert run.run_id
+
+    runs_without_the_lock()
+    setattr(journal, "_check_epoch", unchecked)  # noqa: B010 - the same
+
+
 def takes_what_was_sent_for_done() -> None:
     """At start what was being sent becomes accepted, not unknown."""
     _at_start_becomes("accepted")
@@ -97,6 +171,11 @@ WAYS = {
         follows_redirects,
         takes_what_was_sent_for_done,
         pauses_in_words_alone,
+        keeps_connections_after_a_504,
+        sends_without_looking,
+        ignores_unknown_marks,
+        runs_without_the_lock,
+        leaves_the_epoch_out,
     )
 }
 

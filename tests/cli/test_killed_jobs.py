@@ -17,9 +17,10 @@ from billing.mockserver.population import create
 from billing.mockserver.server import running
 from checkpoints.states import State
 from cli.selftest.checking import judge
+from cli.selftest.drawing import draw
 from cli.selftest.gathering import books
 from cli.selftest.loading import order
-from cli.selftest.plan import BALANCES, WARNING_THRESHOLD, draw
+from cli.selftest.plan import BALANCES, WARNING_THRESHOLD
 from cli.selftest.trials import TRIALS, Trial
 from cli.selftest.watching import Watched
 from jobs.catalogue import JOBS

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from checkpoints.states import State
-from cli.selftest.checking import Books, Effect, Row, judge
+from cli.selftest.checking import Books, Effect, Refused, Row, judge, judge_refusal
 
 MODEL = "FinanceOperations"
 AMOUNTS = {1: "10.50", 2: "-3.07", 3: "0.01"}
@@ -249,3 +249,25 @@ def test_what_cannot_be_read_back_has_to_be_said_so() -> None:
     for code in (0, 1):
         (problem,) = judge(replace(SET, unreadable=True, verified=code)).problems
         assert problem.what == f"verify ended with {code}"
+
+
+# ---- a load that must not begin ----------------------------------------------------------------------------------
+
+REFUSED = Refused("USERS.MAC", 2, "the billing's USERS has no column MAC", 0)
+
+
+def test_a_load_that_was_refused_for_its_column_without_effect_is_well() -> None:
+    assert judge_refusal(REFUSED).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("refused", "problem"),
+    [
+        (replace(REFUSED, exit=0), "and the load ended with 0"),
+        (replace(REFUSED, said="the billing's USERS has no column IP"), "refused without naming it"),
+        (replace(REFUSED, effects=3), "the billing has 3 effects"),
+    ],
+)
+def test_a_load_that_began_or_was_refused_for_nothing_is_found(refused: Refused, problem: str) -> None:
+    (found,) = judge_refusal(refused).problems
+    assert problem in found.what

@@ -6,9 +6,12 @@ import pytest
 
 from billing.mockserver.plan import read_plan
 from cli.errors import CommandRefused
+from cli.selftest.drawing import ALL, draw
+from cli.selftest.journals import Alias, Elsewhere
 from cli.selftest.loading import INPUT, order
-from cli.selftest.plan import ALL, ENDING, MOST_IN_FLIGHT, SETTLE, TIMEOUT, Act, draw
-from cli.selftest.trials import TRIALS, Trial
+from cli.selftest.plan import ENDING, JOBS, MARKED_ONLY, MOST_IN_FLIGHT, SETTLE, TIMEOUT, Act
+from cli.selftest.proxy import Disturbance
+from cli.selftest.trials import TRIALS, By, Trial
 
 SEEDS = range(200)
 
@@ -24,6 +27,7 @@ def test_what_is_given_leaves_the_rest_as_it_was() -> None:
         given = draw(seed, job=drawn.job, faults="seed = 1\n")
         assert given.faults == "seed = 1\n"
         assert (given.mischief, given.traits, given.in_flight) == (drawn.mischief, drawn.traits, drawn.in_flight)
+        assert given.proxy is None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -34,7 +38,9 @@ def test_a_drawn_plan_is_one_that_the_billing_takes_and_the_look_up_can_outlive(
     # What is lost must have had its effect before it is looked up.
     assert all(fault.seconds > TIMEOUT for fault in faults if fault.kind == "effect-then-silence")
     in_flight = plan.in_flight or MOST_IN_FLIGHT
+    held = 0.0 if plan.proxy is None else plan.proxy.delay
     assert plan.traits.latency_ms / 1000 * (1 + in_flight / plan.traits.slots) < SETTLE / 4
+    assert held < SETTLE / 4
     acts = [one.act for one in plan.mischief]
     assert acts.count(Act.KILL) >= 2
     assert [one.share for one in plan.mischief] == sorted(one.share for one in plan.mischief)
@@ -49,13 +55,28 @@ def test_between_them_the_seeds_have_everything() -> None:
     assert {Act.KILL, Act.FULL_DISK, Act.STOP, Act.PAUSE_AND_KILL} < ENDING
     kinds = {fault.kind.value for plan in plans for fault in read_plan(plan.faults).faults}
     assert len(kinds) >= 19
+    assert {plan.job for plan in plans} == set(JOBS)
+    proxies = [plan.proxy for plan in plans if plan.proxy is not None]
+    assert len(plans) / 3 < len(proxies) < len(plans) * 2 / 3
+    assert {kind for proxy in proxies for kind in proxy.shares} == set(Disturbance)
+    assert {proxy.model for proxy in proxies} >= {"", "FinanceOperations"}
+    assert {words for plan in plans for one in plan.mischief for words in one.words} > {*Alias, *Elsewhere}
+    assert {plan.api_alone for plan in plans} == {True, False}
     assert sum(plan.traits.stack_rate is not None for plan in plans) > len(plans) / 3
 
 
 def test_a_full_disk_never_meets_the_database_of_the_billing() -> None:
     full = [plan for plan in map(draw, SEEDS) if Act.FULL_DISK in {one.act for one in plan.mischief}]
     assert full
-    assert all(plan.api_alone and plan.job == "balances" and plan.traits.stack_rate is None for plan in full)
+    assert all(plan.api_alone and plan.traits.stack_rate is None for plan in full)
+    assert "warning-threshold" not in {plan.job for plan in full}
+
+
+def test_what_no_mark_can_tell_is_not_done_to_jobs_without_one() -> None:
+    for plan in (draw(seed, job=ALL) for seed in SEEDS):
+        trial, acts = TRIALS[plan.job], {one.act for one in plan.mischief}
+        assert trial.by is By.MARK or not acts & MARKED_ONLY
+        assert trial.job != "password-recovery" or Act.RESTORE not in acts
 
 
 def test_a_job_that_the_lab_does_not_know() -> None:

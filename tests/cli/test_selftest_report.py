@@ -5,8 +5,9 @@ from collections import Counter
 import msgspec
 
 from cli.selftest.checking import Problem, Verdict
+from cli.selftest.drawing import draw
 from cli.selftest.mischief import Done
-from cli.selftest.plan import Act, draw
+from cli.selftest.plan import Act
 from cli.selftest.report import COLUMNS, Repeat, as_json, heading, line_of, total
 from cli.selftest.rounds import Round
 

@@ -1,0 +1,98 @@
+"""What is done to the journal of a round besides writing to it: copied, put back, aliased, moved aside."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+_COMPANIONS: Final = ("-wal", "-shm")
+"""Files that SQLite keeps beside a database, under the name by which it was opened."""
+
+
+class Alias(StrEnum):
+    """A way to the same journal past its lock."""
+
+    SYMBOLIC_LINK = "symbolic-link"
+    HARD_LINK = "hard-link"
+    NO_LOCK_FILES = "no-lock-files"
+    """The journal's own name, with the files that tell who holds it removed."""
+
+
+class Elsewhere(StrEnum):
+    """What becomes of the journal when the same input is entered without it."""
+
+    OTHER_FOLDER = "other-folder"
+    """Nothing: a journal in another folder is named."""
+    LOST = "lost"
+    """It is moved aside, and its name is free."""
+    EMPTY = "empty"
+    """It is moved aside, and a file without a byte stands in its place."""
+
+
+def back_up(journal: Path, copy: Path) -> None:
+    """Copy a journal that somebody writes to, as `sqlite3 .backup` does: whole, at one moment."""
+    copy.unlink(missing_ok=True)
+    with (
+        closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+
+
+def put_back(copy: Path, journal: Path) -> None:
+    """Put a copy in the place of a journal that nobody has open, and of what SQLite keeps beside it."""
+    for companion in _COMPANIONS:
+        journal.with_name(journal.name + companion).unlink(missing_ok=True)
+    copy.replace(journal)
+
+
+@contextmanager
+def aliased(journal: Path, alias: Alias) -> Iterator[Path]:
+    """Another way to a journal, for as long as the context lasts."""
+    if alias is Alias.NO_LOCK_FILES:
+        for lock in journal.parent.glob(f"{journal.name}*.lock"):
+            lock.unlink()
+        yield journal
+        return
+    link = journal.with_name(f"alias-{journal.name}")
+    if alias is Alias.SYMBOLIC_LINK:
+        link.symlink_to(journal)
+    else:
+        os.link(journal, link)
+    try:
+        yield link
+    finally:
+        for path in (link, *(link.with_name(link.name + companion) for companion in _COMPANIONS)):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def set_aside(journal: Path, elsewhere: Elsewhere) -> Iterator[Path]:
+    """The journal that the same input is entered with instead, for as long as the context lasts.
+
+    Of a journal that is moved aside nobody may be at work.
+    """
+    if elsewhere is Elsewhere.OTHER_FOLDER:
+        folder = journal.parent / "elsewhere"
+        folder.mkdir(exist_ok=True)
+        yield folder / journal.name
+        return
+    aside = journal.parent / "aside"
+    aside.mkdir(exist_ok=True)
+    names = (journal.name, *(journal.name + companion for companion in _COMPANIONS))
+    for name in names:
+        if (journal.parent / name).exists():
+            shutil.move(journal.parent / name, aside / name)
+    if elsewhere is Elsewhere.EMPTY:
+        journal.touch()
+    try:
+        yield journal
+    finally:
+        for name in names:
+            (journal.parent / name).unlink(missing_ok=True)
+            if (aside / name).exists():
+                shutil.move(aside / name, journal.parent / name)
