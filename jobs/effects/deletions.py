@@ -16,7 +16,7 @@ from billing.exchange import Answered, Exchange, Refused
 from billing.things import MODELS, Key, Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, Prepared, Reading, Sighting
 from jobs.abonents import flag
 from jobs.binding import Bound
 from jobs.creatables import CREATABLES, difference
@@ -51,6 +51,7 @@ class Deletions:
     """A `Planned` effect, and the `Reversal` of what jobs have created."""
 
     repeatable = False
+    looked_for = LookedFor.WHEN_TAKEN_UP
     cautions: tuple[str, ...] = ()
 
     def __init__(self, services: Services, template: Template, back: Back = _no_way_back) -> None:

@@ -256,6 +256,20 @@ async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environme
     assert all(one.verdict and one.verdict.once + one.verdict.asked + one.verdict.rejected == FEW for one in rounds)
 
 
+@pytest.mark.timeout(300)
+async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again(
+    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+) -> None:
+    plan = broken(10, job="delete-services", rows=20, mischief=(Mischief(Act.RESTORE, share=0.2, more=0.3),))
+    lab = Lab(tmp_path, Outfit(settings, environment))
+    restored = await lab.play(plan)
+    assert restored.problems == ()
+    # A deletion that is refused, for it was made before, would be a call whose fate nobody knows.
+    resumed = (lab.folder_of(plan) / "02-resume.log").read_text(encoding="utf-8")
+    assert "this journal is older than the run" in resumed
+    assert "Объект уже удалён" not in resumed
+
+
 def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
     assert (
         "the lab knows balances, payment, warning-threshold"
