@@ -32,6 +32,7 @@ from checkpoints.records import (
     Holder,
     Item,
     KnownMark,
+    Merged,
     NewItem,
     NewRun,
     Page,
@@ -443,6 +444,52 @@ class Journal:
             return work(db)
 
         return await self._writer.do(fenced)
+
+    async def shared_items(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
+        """The pending items of up to `size` lanes behind `after` that several of them reach, by lane and number."""
+        return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
+
+    async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
+        """The accepted items that stand, of up to `size` lanes behind `after`, by lane and number."""
+        return await self._items("standing_by_lane", run_id=run.run_id, after=after, size=size)
+
+    async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
+        """Let one row of an account stand for the others; does nothing to a run that was approved."""
+
+        def work(db: sqlite3.Connection) -> None:
+            for one in merged:
+                items = msgspec.json.encode(one.carried).decode()
+                rest = {"carrier": one.carrier, "now": _now()}
+                summed = one.payload is not None
+                if summed:
+                    amount = None if one.amount is None else format(one.amount, "f")
+                    db.execute(statement("merge_carrier"), {**rest, "payload": one.payload, "amount": amount})
+                db.execute(statement("merge_rows"), {**rest, "items": items, "message": one.reason, "summed": summed})
+
+        await self._write(run, work)
+
+    async def refuse(self, run: Run, item_ids: Collection[int], reason: str) -> None:
+        """Make pending items refused rows; does nothing to a run that was approved."""
+        items = msgspec.json.encode(sorted(item_ids)).decode()
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(statement("refuse_items"), {"items": items, "reason": reason})
+            db.execute(statement("withdraw_items"), {"items": items})
+
+        await self._write(run, work)
+
+    async def carried(self, run: Run, number: int) -> list[int]:
+        """The numbers of the rows that an item stands for, beside its own."""
+        wanted = {"run_id": run.run_id, "number": number}
+        return [
+            int(one) for (one,) in await self._read(lambda db: db.execute(statement("carries"), wanted).fetchall())
+        ]
+
+    async def first_in_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[int, str]]:
+        """Of these lanes, the number and the key of the first item in each that has, or may have, an effect."""
+        wanted = {"run_id": run.run_id, "lanes": msgspec.json.encode(sorted(lanes)).decode()}
+        found = await self._read(lambda db: db.execute(statement("first_in_lanes"), wanted).fetchall())
+        return {str(lane): (int(number), str(key)) for lane, number, key in found}
 
     async def _items(self, name: str, **wanted: object) -> list[Item]:
         return await self._read(lambda db: _page(db, name, **wanted))

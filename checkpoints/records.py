@@ -245,6 +245,20 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class Merged:
+    """Rows of one account that become one: the item that carries the others, and why these are skipped.
+
+    With a `payload` it carries their sum, its `amount`; without one it counts in their place.
+    """
+
+    carrier: int
+    carried: tuple[int, ...]
+    reason: str
+    payload: str | None = None
+    amount: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """How many items are in each state and what their amounts add up to; `refused` rows are no items.
 

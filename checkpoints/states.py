@@ -48,6 +48,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     ),
     Transition(
         State.PENDING,
+        State.SKIPPED,
+        "before the run is approved: another row of its account stands for it (`--shared-accounts`)",
+    ),
+    Transition(
+        State.PENDING,
         State.SENDING,
         "the intent is durable (calls that must not be repeated: before the first byte leaves)",
     ),

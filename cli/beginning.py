@@ -25,9 +25,10 @@ from engine.policy import Policy
 from engine.settings import ALL, changed, kept
 from jobs.call import YES, chain_text
 from jobs.catalogue import kind
-from jobs.inputs import ENTER, STDIN, Input
+from jobs.inputs import ENTER, SHARED_ACCOUNTS, STDIN, Input
 from jobs.key_lists import KeyList, key_list
 from jobs.kinds import JobKind, parameters_of
+from jobs.shared_accounts import Meant
 from jobs.vault import BATCH, masked, new_batch, veiled
 
 log = structlog.get_logger(__name__)
@@ -53,16 +54,24 @@ class Order:
     enter: Enter = Enter.ONCE
     batch: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    shared_accounts: Meant | None = None
 
     @property
     def recorded(self) -> dict[str, str]:
         """What the journal keeps, enough to build the job anew."""
         batch = {BATCH: self.batch} if any(parameter.secret for parameter in self.kind.parameters) else {}
         enter = {} if self.enter is Enter.ONCE else {ENTER: self.enter.value}
-        return {**self.parameters, **self.rows.recorded, **batch, **enter}
+        shared = {} if self.shared_accounts is None else {SHARED_ACCOUNTS: self.shared_accounts.value}
+        return {**self.parameters, **self.rows.recorded, **batch, **enter, **shared}
 
 
-def order_of(job: str, rows: Input, said: Mapping[str, str], enter: Enter = Enter.ONCE) -> Order:
+def order_of(
+    job: str,
+    rows: Input,
+    said: Mapping[str, str],
+    enter: Enter = Enter.ONCE,
+    shared_accounts: Meant | None = None,
+) -> Order:
     """The order that a command line or a job file gives; nothing is read yet.
 
     What is `said` beside the job's own parameters is bound to the `:names` of a select. Raises `ParameterRefused` and
@@ -75,7 +84,7 @@ def order_of(job: str, rows: Input, said: Mapping[str, str], enter: Enter = Ente
     parameters = parameters_of(wanted, {name: value for name, value in said.items() if name not in bound})
     batch = new_batch()
     values, secrets = veiled(wanted.parameters, parameters, batch)
-    return Order(wanted, values, replace(rows, values=bound), enter, batch, secrets)
+    return Order(wanted, values, replace(rows, values=bound), enter, batch, secrets, shared_accounts)
 
 
 def _bound(wanted: JobKind, rows: Input, said: Mapping[str, str]) -> dict[str, str]:
@@ -186,7 +195,7 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
     return {
         name: masked(value)
         for name, value in parameters.items()
-        if value and name not in {ENTER, BATCH, FILE} and not name.startswith((PLACE, PLAN))
+        if value and name not in {ENTER, SHARED_ACCOUNTS, BATCH, FILE} and not name.startswith((PLACE, PLAN))
     }
 
 

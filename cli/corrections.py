@@ -18,7 +18,7 @@ from cli.exporting import columns_of
 from cli.preview import LISTED, Plan
 from cli.texts import plain
 from engine.intake import DUPLICATE, Enter, judge_for
-from engine.job import Job
+from engine.job import Job, Replacing
 from engine.sources.exported import LINE, ROW
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
@@ -93,6 +93,7 @@ class Corrections:
         self._rehearsed = rehearsed
         self._journal = journal
         self._plans = plans
+        self._job = job
         self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
         self._places = _places(rehearsed.header)
         own = columns_of(run)
@@ -138,11 +139,34 @@ class Corrections:
                     corrections.append((one, item))
             yield corrections
 
+    async def _refuse_shared(self, item: Item, number: int | None) -> None:
+        """Raise for a row that carries others of its account, or would replace what one of them has set."""
+        where = f"line {item.line} ({plain(item.label, 60)})"
+        if number is not None and (carried := await self._journal.carried(self._run, number)):
+            raise CommandRefused(
+                f"{where}: row {number} of run {self._run.name} stood for rows {', '.join(map(str, carried))} of its "
+                "account as well (--shared-accounts). Put all of them into a file and run that as a run of its own"
+            )
+        if not self._replaces(item):
+            return
+        first = (await self._journal.first_in_lanes(self._run, {item.lane})).get(item.lane)
+        if first is not None and first[1] != item.key:
+            raise CommandRefused(
+                f"{where}: its account has its balance from row {first[0]} of run {self._run.name}, and this row "
+                "would replace it. Leave it out, or put both into a file and run that as a run of its own, with "
+                "--shared-accounts sum or last"
+            )
+
+    def _replaces(self, item: Item) -> bool:
+        new = NewItem(item.key, item.label, item.lane, item.payload, item.amount)
+        return isinstance(self._job, Replacing) and self._job.replaces(new)
+
     async def _correction(self, item: Item) -> Correction | None:
         """What a row corrects; None when the run has the row already."""
         line = self._line_of(item)
         new = self._new(item, line)
         number, refusal_id = self._named(item)
+        await self._refuse_shared(item, number)
         if number is not None and await self._is_rejected(number):
             return Correction(new, number=number)
         if number is None and (refusal_id or line):

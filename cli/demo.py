@@ -70,15 +70,18 @@ class Proof:
     sum: Decimal
     least: int
     most: int
+    balances: int
+    """Accounts whose balance is what the file says."""
     totals: Totals
 
     @property
     def holds(self) -> bool:
-        """Every row once, the sum to the kopeck, nothing in doubt."""
+        """Every row once, the sum and each balance to the kopeck, nothing in doubt."""
         return (
             self.operations == self.asked.rows
             and self.sum == self.asked.sum
             and self.least == self.most == 1
+            and self.balances == self.asked.rows
             and self.totals.count(State.APPLIED) == self.totals.frozen == self.asked.rows
         )
 
@@ -272,7 +275,7 @@ def _made_anew() -> Path:
 
 
 def _write_balances(folder: Path) -> Asked:
-    """A balance for each live subscriber, by contract number, as a spreadsheet would have saved it."""
+    """A balance for each account, by contract number, as a spreadsheet would have saved it."""
     draw = random.Random(2)
     total, number = Decimal(0), 0
     with (
@@ -281,7 +284,12 @@ def _write_balances(folder: Path) -> Asked:
     ):
         sheet = csv.writer(stream, delimiter=";")
         sheet.writerow(["contract_number", "amount"])
-        query = "select contract_number from abonents where is_folder = 0 and deleted = 0 order by id"
+        # One of each account: where type 8 sets the balance, a second one would replace the first.
+        query = (
+            "select a.contract_number from abonents a where a.id in (select min(b.id) from abonents b "
+            "where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null group by b.account_id) "
+            "order by a.id"
+        )
         for (contract,) in database.query(query):
             amount = Decimal(draw.randrange(1, 300_000)) / 100
             if draw.random() < _OWED:
@@ -304,7 +312,18 @@ def _prove(folder: Path, asked: Asked, totals: Totals) -> Proof:
             "select count(*), cast(sum(op_summa) as numeric(18, 0)) from finance_operations where op_type = 8"
         )
         effects = Ledger(database).effects(MODEL).values()
-    return Proof(asked, operations, roubles(scaled or 0), min(effects, default=0), max(effects, default=0), totals)
+        balances = {
+            contract: roubles(balance)
+            for contract, balance in database.query(
+                "select a.contract_number, c.balance from abonents a join admin_accounts c on c.id = a.account_id "
+                "where a.is_folder = 0 and a.deleted = 0"
+            )
+        }
+    with (folder / BALANCES).open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter=";"))
+    right = sum(balances.get(row["contract_number"]) == Decimal(row["amount"].replace(",", ".")) for row in rows)
+    least, most = min(effects, default=0), max(effects, default=0)
+    return Proof(asked, operations, roubles(scaled or 0), least, most, right, totals)
 
 
 def _show_proof(proof: Proof, seconds: float, screen: Screen) -> None:
@@ -322,6 +341,7 @@ def _show_proof(proof: Proof, seconds: float, screen: Screen) -> None:
     line("sum in roubles", money(proof.asked.sum), money(proof.sum))
     line("fewest operations of a subscriber", "1", str(proof.least))
     line("most operations of a subscriber", "1", str(proof.most))
+    line("accounts with the balance of the file", count(proof.asked.rows), count(proof.balances))
     line("verified", count(proof.asked.rows), count(proof.totals.count(State.APPLIED)))
     line("left unknown", "0", count(proof.totals.count(State.UNKNOWN, State.MANUAL)))
     holds = "[bold green]the proof holds[/]" if proof.holds else "[bold red]the proof fails[/]"

@@ -49,6 +49,7 @@ from cli.signals import Interrupted, run_command
 from cli.texts import plain, shown
 from cli.translate import command as translate
 from engine.policy import Policy
+from jobs.shared_accounts import Meant
 from jobs.undoing import UNDO
 
 Result = TypeVar("Result")
@@ -102,6 +103,13 @@ Again = Annotated[bool, typer.Option("--again", help="Enter on top what an earli
 AnotherBilling = Annotated[
     bool,
     typer.Option("--another-billing", help="What was entered at another address is in another billing."),
+]
+SharedAccounts = Annotated[
+    Meant | None,
+    typer.Option(
+        "--shared-accounts",
+        help="Several opening balances of one account: enter their sum, the last one, or refuse these rows.",
+    ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Look again every second, until nobody works on the run.")]
 RunNameOrNone = Annotated[
@@ -161,6 +169,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     ask: Ask = None,
     again: Again = False,
     another_billing: AnotherBilling = False,
+    shared_accounts: SharedAccounts = None,
     corrects: Annotated[
         str | None,
         typer.Option("--continue", metavar="RUN", help="FILE holds corrected rows of this run: take them into it."),
@@ -211,7 +220,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
             return await jobfile.run(job, settings, pacing, consent, screen, typed=said, record=record)
         values = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
         enter = enter_of(again=again, another_billing=another_billing)
-        order = order_of(job, input_of(file, rows), values, enter)
+        order = order_of(job, input_of(file, rows), values, enter, shared_accounts)
         if save is not None:
             wish = jobfile.wish_of(order, output, consent, pacing, said)
             return jobfile.saved(wish, save, screen, force=force)
@@ -237,6 +246,7 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
     ask: Ask = None,
     again: Again = False,
     another_billing: AnotherBilling = False,
+    shared_accounts: SharedAccounts = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Save the rows of each kind into this folder.")
     ] = None,
@@ -256,7 +266,7 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
                 return await jobfile.plan(job, out, settings, pacing, screen, typed=said)
             values = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
             enter = enter_of(again=again, another_billing=another_billing)
-            order = order_of(job, input_of(file, rows), values, enter)
+            order = order_of(job, input_of(file, rows), values, enter, shared_accounts)
             return await planning.plan(order, out, settings, pacing.said, screen)
         except OPERATOR_ERRORS as error:
             if voice.as_json:

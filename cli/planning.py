@@ -21,7 +21,7 @@ from cli.exporting import Target, columns_of, of_item, refused_pages, written_to
 from cli.outlook import Outlook, outlook_of
 from cli.plan_screen import next_step, plan_object, plan_screen
 from cli.plans import plans_beside, remembered_by_plan
-from cli.preview import look_alikes, tell_notes
+from cli.preview import look_alikes, shared_accounts, tell_notes
 from cli.screen import Screen
 from cli.sessions import open_billing
 from cli.settings import Settings
@@ -31,6 +31,7 @@ from engine.policy import Policy
 from engine.progress import Progress
 from engine.rehearsal import Rehearsal
 from engine.settings import ALL, changed
+from jobs.shared_accounts import question_of, settle
 from jobs.work import build, cautions_of, check_given
 
 
@@ -48,7 +49,8 @@ async def plan(
     It reads at the rate that is `said`; `step` names the step of a job file that the order is of. The plan is kept by
     its name until the next one of the same input: `run --plan` sends it.
 
-    1 is the exit code where rows are refused, or say again what others say: `run` would send nothing then.
+    1 is the exit code where rows are refused, say again what others say, or set the balance of one account and nobody
+    has said what is meant: `run` would send nothing then.
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     real = settings.journal.value
@@ -62,12 +64,18 @@ async def plan(
             recorded = {**order.recorded, **remembered_by_plan(billing, step)}
             new = (order.kind.name, recorded, settings.target)
             run = await _rehearsed(new, rehearsal, journal, screen)
+        profile = billing.services.profile
+        if order.shared_accounts is not None:
+            await settle(run, journal, profile, order.shared_accounts)
+        question = await question_of(run, journal, profile)
         outlook = await outlook_of(run, job, billing.services, journal)
-        bad = outlook.plan.totals.refused or outlook.plan.duplicates
+        bad = outlook.plan.totals.refused or outlook.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
         if screen.voice.as_json:
-            screen.emit(plan_object(outlook, code))
+            screen.emit({**plan_object(outlook, code), "shared_accounts_to_be_said": question.accounts})
         screen.result(plan_screen(outlook, billing, real))
+        if question.accounts:
+            screen.result(shared_accounts(question, profile), good=False)
         for caution in cautions_of(job):
             screen.result(f"[yellow]caution:[/] {shown(caution)}")
         if out is not None:

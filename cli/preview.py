@@ -26,6 +26,8 @@ from engine.sources.exported import is_of_export
 from engine.sources.opening import notes_of
 from jobs.columns import Assigned
 from jobs.inputs import is_input
+from jobs.profile import Profile
+from jobs.shared_accounts import Question, in_sentences
 from jobs.vault import masked
 from jobs.work import assigned_of, assumptions_of
 
@@ -225,6 +227,14 @@ def assumed_line(plan: Plan) -> Text:
     return Text("; ".join(map(plain, plan.assumptions)), "yellow").append(
         f" (no probe has confirmed it: {ask})", "dim"
     )
+
+
+def shared_accounts(question: Question, profile: Profile) -> RenderableType:
+    """What has to be said of accounts that several opening balances reach, and the first of them."""
+    lines = [Text("? ", "yellow").append(plain(str(group), 400)) for group in question.first]
+    if question.accounts > len(lines):
+        lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
+    return Group(Text(""), *lines, Text(in_sentences(question, profile), "bold yellow"))
 
 
 def columns_line(columns: Assigned) -> str:

@@ -25,10 +25,19 @@ from cli.exits import Exit, exit_of
 from cli.names import PROGRAM
 from cli.options import Consent
 from cli.plans import departures
-from cli.preview import Plan, bad_rows, first_refusals, plan_of, preview, refused_rows, tell_notes
+from cli.preview import (
+    Plan,
+    bad_rows,
+    first_refusals,
+    plan_of,
+    preview,
+    refused_rows,
+    shared_accounts,
+    tell_notes,
+)
 from cli.report import Closing, closing_screen, refused_export
 from cli.screen import Screen, nobody_to_ask
-from cli.sessions import Billing, how_often
+from cli.sessions import Billing, how_often, shared_accounts_of
 from cli.signals import Interrupts
 from cli.steered import steerable
 from cli.texts import plain, rows, shown
@@ -43,6 +52,7 @@ from engine.stop import Stop
 from engine.throttle import Gauge
 from jobs.gauges import gauges_of
 from jobs.inputs import of_recorded
+from jobs.shared_accounts import Meant, Question, in_sentences, question_of, settle
 from jobs.work import cautions_of
 
 log = structlog.get_logger(__name__)
@@ -166,6 +176,9 @@ class Going:
         """
         if self._run.frozen_at is not None or not self._means.consent.yes or PLAN in self._run.parameters:
             return False
+        if shared_accounts_of(self._run) is not None:
+            # What several rows of an account mean can be done when all of them are there.
+            return False
         try:
             return not await anyio.to_thread.run_sync(lambda: self._job.source.checked_whole)
         except (InputRefused, LookUpFailed) as error:
@@ -202,6 +215,7 @@ class Going:
 
     async def _agreed(self) -> bool:
         """Show what will be done, and ask. Raises `CommandRefused` when it is not to be done."""
+        question = await self._shared_accounts()
         # Nothing is read anew between this and the sending: what is compared is the list that is sent.
         if departs := await departures(self._run, self._journal, self._means.billing):
             raise await self._given_up(departs)
@@ -213,6 +227,9 @@ class Going:
         self._caution(show)
         if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
             raise await self._refused(plan)
+        if question.accounts:
+            show(shared_accounts(question, self._means.billing.services.profile))
+            plan = await self._meant(question)
         if not plan.to_send:
             await self._approve()
             self._screen.say("[bold]There is nothing to send.[/]")
@@ -225,6 +242,25 @@ class Going:
     def _caution(self, show: Callable[[str], None]) -> None:
         for caution in cautions_of(self._job):
             show(f"[yellow]caution:[/] {shown(caution)}")
+
+    async def _shared_accounts(self) -> Question:
+        """Do with several opening balances of one account what is said; what is still to be said."""
+        profile = self._means.billing.services.profile
+        if (meant := shared_accounts_of(self._run)) is not None:
+            await settle(self._run, self._journal, profile, meant)
+        return await question_of(self._run, self._journal, profile)
+
+    async def _meant(self, question: Question) -> Plan:
+        """Ask what such rows mean, and do that. Raises `CommandRefused` where nobody says it."""
+        profile = self._means.billing.services.profile
+        with self._screen.keyboard(of_recorded(self._run.parameters).file) as keyboard:
+            if keyboard is None or self._means.consent.yes:
+                raise await self._given_up(in_sentences(question, profile))
+            answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
+        if answer not in {Meant.SUM, Meant.LAST}:
+            raise await self._given_up(f"the answer was {plain(answer) or 'nothing'}: these rows are refused")
+        await settle(self._run, self._journal, profile, Meant(answer))
+        return await plan_of(self._run, self._job, self._journal)
 
     async def _ask(self, plan: Plan) -> None:
         file = of_recorded(self._run.parameters).file

@@ -102,6 +102,12 @@ class Screen:
         await anyio.wait_readable(keyboard)
         return keyboard.readline().strip().casefold() in {"y", "yes", "д", "да"}
 
+    async def chooses(self, question: str, keyboard: TextIO) -> str:
+        """Ask on the terminal for a word. Can be cancelled while waiting."""
+        self.err.print(f"{question} ", end="")
+        await anyio.wait_readable(keyboard)
+        return keyboard.readline().strip().casefold()
+
     async def hears(self, question: str, keyboard: TextIO) -> str:
         """Ask on the terminal for a line that is shown nowhere. Can be cancelled while waiting."""
         with _unseen(keyboard):

@@ -27,9 +27,10 @@ from cli.texts import plain
 from engine.intake import Enter
 from engine.job import Job
 from jobs.catalogue import kind_of
-from jobs.inputs import ENTER, of_recorded, own_parameters
+from jobs.inputs import ENTER, SHARED_ACCOUNTS, of_recorded, own_parameters
 from jobs.kinds import parameters_of
 from jobs.services import Services
+from jobs.shared_accounts import Meant
 from jobs.undoing import UNDO, undo_job
 from jobs.vault import BATCH, Vault, beside
 from jobs.work import build
@@ -122,6 +123,12 @@ def with_vault(billing: Billing, vault: Vault) -> Billing:
 def how_often(run: Run) -> Enter:
     """How often the run may enter its rows: as it was begun, with --again, --another-billing or neither."""
     return Enter(run.parameters.get(ENTER, Enter.ONCE))
+
+
+def shared_accounts_of(run: Run) -> Meant | None:
+    """What several rows of the run mean that set the balance of one account; None where nobody has said."""
+    said = run.parameters.get(SHARED_ACCOUNTS)
+    return None if said is None else Meant(said)
 
 
 def check_target(run: Run, settings: Settings) -> None:

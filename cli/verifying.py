@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from checkpoints.errors import RunHeld
+from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from cli.beginning import held
@@ -22,8 +23,11 @@ from cli.screen import Screen
 from cli.sessions import check_target, open_billing, open_existing, rebuild
 from cli.settings import Settings
 from cli.texts import count, money, plain, rows, shown
+from engine.errors import LookUpFailed
 from engine.job import Reading
 from engine.verifier import Verdict, verify
+from jobs.account_balances import AccountDifference, Balances, compare_balances
+from jobs.services import Services
 
 LISTED: Final = 50
 """Differences that are shown; the rest is counted, and all go into the file of `-o`."""
@@ -36,6 +40,7 @@ class Differences:
     run: Run
     sheet: Sheet | None = None
     first: list[Text] = field(default_factory=list)
+    accounts: list[Text] = field(default_factory=list)
 
     def add(self, item: Item, reading: Reading) -> None:
         """One row that is not as wanted."""
@@ -45,6 +50,19 @@ class Differences:
             self.first.append(line.append(f": {plain(reading.difference)}"))
         if self.sheet is not None:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
+
+    def add_account(self, difference: AccountDifference) -> None:
+        """One account whose balance is not what its rows ask for."""
+        if len(self.accounts) < LISTED:
+            self.accounts.append(Text("✗ ", "red").append(plain(str(difference), 400)))
+
+
+async def _balances(run: Run, services: Services, journal: Journal, differences: Differences) -> Balances | str:
+    """What the accounts of the run came to, or why that cannot be read."""
+    try:
+        return await compare_balances(run, services, journal, differences.add_account)
+    except LookUpFailed as error:
+        return str(error)
 
 
 async def verify_run(
@@ -70,16 +88,52 @@ async def verify_run(
             # What is verified changes its state: nobody else may work on the run meanwhile.
             async with journal.taken_up(run) as ours:
                 verdict = await verify(ours, job, journal, differences.add)
+            balances = await _balances(run, billing.services, journal, differences)
         except RunHeld as error:
             raise await held(run, journal, error) from error
         totals = await journal.totals(run)
         code = exit_of(verdict, totals)
+        if code is Exit.DONE and isinstance(balances, Balances) and balances.different:
+            code = Exit.REJECTED
         if screen.voice.as_json:
-            screen.emit(_object(run, verdict, totals, code))
+            screen.emit({**_object(run, verdict, totals, code), **_balances_object(balances)})
         screen.result(_screen(run, verdict, totals, differences), good=code is Exit.DONE)
+        if (line := _balances_line(balances)) is not None:
+            screen.result(Group(*differences.accounts, line), good=code is Exit.DONE)
         if target is not None:
             screen.say(f"{rows(verdict.different)} with differences, written to {shown(target.path)}")
         return code
+
+
+def _balances_line(balances: Balances | str) -> Text | None:
+    """What the accounts came to, as one line; None where the run has entered no opening balances."""
+    if isinstance(balances, str):
+        return Text(f"? the balances of the accounts cannot be read: {plain(balances)}", "yellow")
+    if not balances.accounts + balances.moved + balances.untold:
+        return None
+    gap = balances.found - balances.expected
+    sums = f"expected {money(balances.expected)}, found {money(balances.found)}, difference {money(gap)}"
+    told = [f"balances of {count(balances.accounts)} accounts: {sums}", f"{count(balances.different)} different"]
+    if balances.moved:
+        told.append(f"{count(balances.moved)} with later operations, whose balances say nothing of this run")
+    if balances.untold:
+        told.append(f"{count(balances.untold)} that cannot be compared")
+    return Text("; ".join(told), "bold yellow" if balances.different else "")
+
+
+def _balances_object(balances: Balances | str) -> Mapping[str, object]:
+    if isinstance(balances, str):
+        return {"accounts": None}
+    return {
+        "accounts": {
+            "compared": balances.accounts,
+            "expected": format(balances.expected, "f"),
+            "found": format(balances.found, "f"),
+            "different": balances.different,
+            "with_later_operations": balances.moved,
+            "not_compared": balances.untold,
+        }
+    }
 
 
 def exit_of(verdict: Verdict, totals: Totals) -> Exit:

@@ -15,7 +15,7 @@ from checkpoints.records import NewItem, Page, Refusal, Run, Twin
 from checkpoints.states import OPEN, State
 from engine.errors import InputRefused
 from engine.foreign_entries import ForeignEntries
-from engine.job import Entries, Limited, Prepared, Row, RowPage, Source
+from engine.job import Entries, Limited, Prepared, Replacing, Row, RowPage, Source
 from engine.progress import Progress
 from engine.sources.original import STANDARD_INPUT
 
@@ -134,6 +134,8 @@ class Intake:
             prepared, unreadable, left_out = await self._prepared(page.rows), page.refusals, page.left_out
         else:
             prepared, unreadable, left_out = await self._limited(page, room)
+        if self._run.approved_at is not None and isinstance(self._job, Replacing):
+            prepared = await self._without_replacing(prepared, self._job)
         refusals = (*unreadable, *prepared.refusals)
         # What is handed to the journal is written, cancelled or not: it has to be counted too.
         with anyio.CancelScope(shield=True):
@@ -174,6 +176,29 @@ class Intake:
         behind += len(page.refusals) - len(unreadable)
         left_out = Counter(page.left_out) + Counter({LIMIT: behind})
         return taken, unreadable, left_out
+
+    async def _without_replacing(self, prepared: Prepared, job: Replacing) -> Prepared:
+        """Refuse what would replace an earlier row of its account: that one may be in the billing by now."""
+        replacing = {item.key for item in prepared.items if item.skip_reason is None and job.replaces(item)}
+        lanes = {item.lane for item in prepared.items if item.key in replacing}
+        first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
+        owners = {lane: (key, f"row {number}") for lane, (number, key) in first.items()}
+        entries: list[NewItem | Refusal] = []
+        for item in prepared.items:
+            if item.key not in replacing:
+                entries.append(item)
+                continue
+            here = "the row before it" if item.line is None else f"line {item.line}"
+            key, where = owners.setdefault(item.lane, (item.key, here))
+            # The same key again is judged as a duplicate.
+            entries.append(item if key == item.key else _refused(item, REPLACES.format(where=where)))
+        return Prepared.of([*entries, *prepared.refusals])
+
+
+REPLACES: Final = (
+    "its account has its balance from {where} of this run, and this row would replace it. Rows of a select "
+    "are sent while others are still read: give --shared-accounts sum or last, and all of them are read first"
+)
 
 
 def _other(name: str, run: Run) -> str:

@@ -269,6 +269,15 @@ class Recognising(Protocol):
         ...
 
 
+@runtime_checkable
+class Replacing(Protocol):
+    """A `Job` whose calls may replace what an earlier one of their lane has set."""
+
+    def replaces(self, item: NewItem) -> bool:
+        """Whether the item's call does."""
+        ...
+
+
 class Keeps(Enum):
     """What a job's items keep of what their calls overwrite, and how it is read."""
 

@@ -20,6 +20,8 @@ from jobs.services import Services, told_to_engine
 STDIN: Final = "-"
 ENTER: Final = "enter"
 """What a run remembers besides the parameters of its job and its input: how often its rows may be entered."""
+SHARED_ACCOUNTS: Final = "shared_accounts"
+"""And what several of its rows mean that set the balance of one account."""
 _PREFIX: Final = "input_"
 _MAP: Final = "input_map."
 _VALUE: Final = "input_value."
@@ -88,7 +90,11 @@ def is_input(name: str) -> bool:
 
 def own_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
     """The parameters of a run's job, without those that tell of its input or of how it was begun."""
-    return {name: value for name, value in remembered.items() if name != ENTER and not is_input(name)}
+    return {
+        name: value
+        for name, value in remembered.items()
+        if name not in {ENTER, SHARED_ACCOUNTS} and not is_input(name)
+    }
 
 
 def of_recorded(parameters: Mapping[str, str]) -> Input:

@@ -34,12 +34,13 @@ from jobs.inputs import Input, open_rows
 from jobs.kept import Mate, found_own
 from jobs.kinds import JobKind
 from jobs.parameters import Parameter
-from jobs.payloads import packed, payload_of
+from jobs.payloads import packed, payload_of, unpacked
 from jobs.profile import unconfirmed
 from jobs.references import References
 from jobs.selection import Selected
 from jobs.services import Services
 from jobs.statements import asked_for, own_select, statement_of
+from jobs.type_8 import replaces
 
 
 class Intended(Protocol):
@@ -159,6 +160,10 @@ class Work:
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
         """Report items whose answers are in doubt."""
         return self._services.client.doubts(report)
+
+    def replaces(self, item: NewItem) -> bool:
+        """Whether the item's call sets a balance, in place of what an earlier one of its account has set."""
+        return isinstance(self._intended, FromInput) and replaces(unpacked(item.payload), self._services.profile)
 
     async def probe(self) -> None:
         """Ask the billing for its version. Raises `LookUpFailed`."""

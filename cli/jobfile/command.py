@@ -25,9 +25,9 @@ from cli.texts import plain, shown
 BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, Flags, Voice)
 """What may be typed beside a job file, by parameter: it holds for all steps, or is no business of the file."""
 
-SAVED: Final = frozenset({"job", "file", "set_", "again", "another_billing", "output", "skip_bad"}) | names_of(
-    Rows, Calling, Pacing
-)
+SAVED: Final = frozenset(
+    {"job", "file", "set_", "again", "another_billing", "shared_accounts", "output", "skip_bad"}
+) | names_of(Rows, Calling, Pacing)
 """What a job file has a place for."""
 
 SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)

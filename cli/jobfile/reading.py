@@ -21,6 +21,7 @@ from jobs.errors import ParameterRefused
 from jobs.inputs import STDIN, Input
 from jobs.key_lists import KeyList, key_list
 from jobs.parameters import nearest
+from jobs.shared_accounts import Meant
 
 TOML: Final = ".toml"
 """Ends the name of a job file, and no job's."""
@@ -56,6 +57,7 @@ KEYS: Final[Mapping[str, str]] = {
     "output": TEXT,
     "again": SWITCH,
     "another_billing": SWITCH,
+    "shared_accounts": TEXT,
     "skip_bad": SWITCH,
     "go_on": SWITCH,
 }
@@ -161,6 +163,17 @@ class _Reader:
                 "read a file",
             )
 
+    def _shared_accounts(self, way: Way, step: Mapping[str, object]) -> Meant | None:
+        said = step.get("shared_accounts")
+        if said is None:
+            return None
+        try:
+            return Meant(str(said))
+        except ValueError:
+            raise self._refused(
+                (*way, "shared_accounts"), f"shared_accounts: one of {', '.join(Meant)} is expected, not {said!r}"
+            ) from None
+
     def _step(self, index: int, step: Mapping[str, object]) -> Step:
         way: Way = (STEP, index)
         self._known(way, step, KEYS, "a step")
@@ -172,7 +185,8 @@ class _Reader:
             raise self._refused(way, f"step {index + 1} names no job; `carbon-migrate jobs` lists all")
         try:
             switches = {name: step.get(name) is True for name in ("again", "another_billing")}
-            order = order_of(str(job), self._input(step), self._said(way, step), enter_of(**switches))
+            enter, shared = enter_of(**switches), self._shared_accounts(way, step)
+            order = order_of(str(job), self._input(step), self._said(way, step), enter, shared)
         except StatementRefused as error:
             raise self._refused(
                 (*way, "sql" if "sql" in step else "look_up"), f"step {index + 1}: {error}"

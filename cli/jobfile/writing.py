@@ -83,6 +83,7 @@ def _step(wish: Wish, folder: Path) -> dict[str, object]:
     step["output"] = _beside(str(wish.output.absolute()), folder) if wish.output else ""
     step |= {"again": order.enter is Enter.AGAIN, "another_billing": order.enter is Enter.PER_BILLING}
     step["skip_bad"] = wish.skip_bad
+    step["shared_accounts"] = order.shared_accounts.value if order.shared_accounts else ""
     defaults = {one.name: one.default for one in order.kind.parameters}
     step["map"] = dict(rows.mapping)
     step["set"] = {name: value for name, value in said.items() if value != (defaults.get(name) or "")}

@@ -141,7 +141,7 @@ _TRIALS: Final = (
     Trial(
         "balances",
         "FinanceOperations",
-        "subscribers",
+        "owners",
         ("abonent_id", "amount"),
         (_amount,),
         by=By.MARK,

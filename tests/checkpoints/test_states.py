@@ -10,6 +10,7 @@ from checkpoints.states import OPEN, TRANSITIONS, State, as_markdown, may_follow
 STEPS = {
     (None, "pending"),
     (None, "skipped"),
+    ("pending", "skipped"),
     ("pending", "sending"),
     ("sending", "accepted"),
     ("sending", "rejected"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from checkpoints.earlier import earlier_runs
 from checkpoints.errors import ForbiddenTransition, JournalTooNew, JournalUnreadable
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Correction, Item, NewItem, NewRun, Refusal, Run, Twin
+from checkpoints.records import Change, Correction, Item, Merged, NewItem, NewRun, Refusal, Run, Twin
 from checkpoints.statements import formats
 from checkpoints.states import State
 from checkpoints.store import prepare
@@ -326,3 +326,40 @@ async def test_an_undo_of_an_undo_of_another_row_hinders_nobody(journal: Journal
     await undo_of(journal, await undone(journal, [two]))
     found = await seen(journal, new_item("a"), new_item("b"))
     assert {key: len(twins) for key, twins in found.items()} == {"a": 0, "b": 1}
+
+
+# ---- rows of one account that one operation stands for -----------------------------------------------------------
+
+
+async def test_a_row_that_another_one_carries_is_entered_where_that_one_is(journal: Journal) -> None:
+    lane = "account:1"
+    run = await frozen_run(journal, *(NewItem(key, key, lane, "{}", Decimal(7)) for key in "ab"), new_item("c"))
+    other = await frozen_run(journal, *(NewItem(key, key, lane, "{}", Decimal(7)) for key in "xy"))
+    first, second = await journal.shared_items(run)
+    await journal.merge(run, [Merged(second.item_id, (first.item_id,), "part of the sum", "{}", Decimal(14))])
+    totals = await journal.totals(run)
+    assert (totals.counts, totals.amount) == ({State.SKIPPED: 1, State.PENDING: 2}, Decimal("15.10"))
+    assert await journal.shared_items(run) == []
+    assert [one.key for one in await journal.shared_items(other)] == ["x", "y"]
+    assert await journal.carried(run, second.number) == [first.number]
+
+    pending = [one.item_id for one in await journal.items(run, {State.PENDING})]
+    await journal.claim(run, pending)
+    await journal.record(run, [Change(one, State.ACCEPTED) for one in pending])
+    found = await seen(journal, new_item("a"), new_item("b"))
+    assert {key: [(twin.amount, twin.state) for twin in twins] for key, twins in found.items()} == {
+        "a": [(Decimal(7), State.ACCEPTED)],
+        "b": [(Decimal(7), State.ACCEPTED)],
+    }
+    await undone(journal, [one for one in await journal.in_effect(run) if one.key == "b"])
+    assert await seen(journal, new_item("a"), new_item("b")) == {"a": [], "b": []}
+
+
+async def test_no_row_of_an_approved_run_is_merged_or_refused(journal: Journal) -> None:
+    run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(7)) for key in "ab"))
+    first, second = await journal.shared_items(run)
+    await journal.approve(run)
+    await journal.merge(run, [Merged(second.item_id, (first.item_id,), "too late")])
+    await journal.refuse(run, [first.item_id], "too late")
+    assert (await journal.totals(run)).counts == {State.PENDING: 2}
+    assert (await journal.totals(run)).refused == 0

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from anyio.abc import Process
 
-from billing.database import Dsn
+from billing.database import Dsn, attach
 from billing.mockserver.server import MockBilling, running
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
@@ -177,8 +177,12 @@ class Place:
     file: Path
 
     def balances(self, rows: int, name: str = "balances.csv") -> "Balances":
-        """A file of balances by contract number, all good, one subscriber a row."""
-        query = "select first :rows contract_number from abonents where is_folder = 0 and deleted = 0 order by id"
+        """A file of balances by contract number, all good, each of an account of its own."""
+        query = (
+            "select first :rows a.contract_number from abonents a where a.id in (select min(b.id) from abonents b "
+            "where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null group by b.account_id) "
+            "order by a.id"
+        )
         numbers = [number for (number,) in self.billing.database.query(query, {"rows": rows})]
         amounts = [Decimal(1 + 7 * place) / 100 * (-1 if place % 9 == 0 else 1) for place in range(rows)]
         lines = [
@@ -186,6 +190,19 @@ class Place:
             *(f"{n};{a:.2f}".replace(".", ",") for n, a in zip(numbers, amounts, strict=True)),
         ]
         return Balances(self.write("\n".join(lines) + "\n", name), numbers, sum(amounts, Decimal(0)))
+
+    async def execute(self, sql: str, *values: object) -> None:
+        """What somebody does by hand, behind the billing's back."""
+
+        def work() -> None:
+            connection = attach(Dsn(str(self.file)))
+            try:
+                connection.cursor().execute(sql, values)
+                connection.commit()
+            finally:
+                connection.close()
+
+        await anyio.to_thread.run_sync(work)
 
     def write(self, text: str, name: str = "balances.csv", encoding: str = "utf-8") -> Path:
         path = self.cli.folder / name

@@ -34,6 +34,14 @@ async def test_verify_tells_expected_and_found(place: Place) -> None:
         "found": f"{balances.sum:.2f}",
         "applied": 50,
         "exit": 0,
+        "accounts": {
+            "compared": 50,
+            "expected": f"{balances.sum:.2f}",
+            "found": f"{balances.sum:.2f}",
+            "different": 0,
+            "with_later_operations": 0,
+            "not_compared": 0,
+        },
     }
     # Once more: what is applied is read back again.
     assert (await place.cli("verify", closing["run"], "--json")).closing == verified

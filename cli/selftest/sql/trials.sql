@@ -4,6 +4,13 @@
 -- name: subscribers
 select first :rows a.id, a.id, a.id from abonents a where a.is_folder = 0 and a.deleted = 0 order by a.id
 
+-- name: owners
+-- One of each account: of several balances that one account is set to, only the last would count.
+select first :rows a.id, a.id, a.id from abonents a where a.id in (
+    select min(b.id) from abonents b where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null
+    group by b.account_id)
+order by a.id
+
 -- name: accounts
 select first :rows a.id, a.account_id, a.id from abonents a
 where a.is_folder = 0 and a.deleted = 0

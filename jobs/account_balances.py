@@ -1,0 +1,116 @@
+"""The balances of accounts, held against what a run's operations of type 8 ask for.
+
+That each operation is in the billing says nothing of what became of the balance: where type 8 sets it, a second one
+on the same account replaces the first, and the sums of the operations agree all the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import groupby
+from typing import Final
+
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run
+from jobs.creatables import BALANCE
+from jobs.operations import newest, two_decimals
+from jobs.payloads import ACCOUNT, payload_of
+from jobs.profile import TypeEight
+from jobs.services import Services
+from jobs.things import OF_ABONENT, find
+from jobs.type_8 import enters_balance
+from jobs.undoing import UNDO
+
+PAGE: Final = 500
+"""Accounts that are asked for at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDifference:
+    """An account whose balance is not what its rows ask for."""
+
+    account: str
+    rows: tuple[Item, ...]
+    expected: Decimal
+    found: Decimal
+
+    def __str__(self) -> str:
+        numbers = ", ".join(str(item.line or item.number) for item in self.rows[:5])
+        which = ("line" if self.rows[0].line else "row") + ("s" if len(self.rows) > 1 else "")
+        more = f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else ""  # noqa: PLR2004
+        return (
+            f"account {self.account} ({which} {numbers}{more}): {two_decimals(self.expected)} expected, the balance "
+            f"is {two_decimals(self.found)}"
+        )
+
+
+@dataclass(slots=True)
+class Balances:
+    """What the accounts of a run came to; `moved` had later operations, `untold` cannot be held against anything."""
+
+    accounts: int = 0
+    expected: Decimal = field(default=Decimal(0))
+    found: Decimal = field(default=Decimal(0))
+    different: int = 0
+    moved: int = 0
+    untold: int = 0
+
+
+async def compare_balances(
+    run: Run, services: Services, journal: Journal, report: Callable[[AccountDifference], None]
+) -> Balances:
+    """Hold the balance of each account against the rows of the run that stand; `report` is told what differs.
+
+    Where an account had operations after the run's, its balance says nothing of the run. Raises `LookUpFailed`.
+    """
+    result, after = Balances(), ""
+    while run.job != UNDO and (page := await journal.standing_by_lane(run, after=after, size=PAGE)):
+        after = page[-1].lane
+        lanes = [list(items) for _, items in groupby(page, key=lambda item: item.lane)]
+        wanted = [rows for rows in lanes if any(enters_balance(payload_of(item)) for item in rows)]
+        await _compare(wanted, services, result, report)
+    return result
+
+
+async def _compare(
+    lanes: Sequence[Sequence[Item]],
+    services: Services,
+    result: Balances,
+    report: Callable[[AccountDifference], None],
+) -> None:
+    keys = [{OF_ABONENT: str(payload_of(rows[0]).abonent)} for rows in lanes]
+    found = await find(services, "AdminAccounts", keys, (BALANCE,)) if keys else []
+    latest = await newest(services, [payload_of(item).abonent for rows in lanes for item in rows])
+    for rows, accounts in zip(lanes, found, strict=True):
+        expected = _expected(rows, services)
+        if expected is None or len(accounts) != 1:
+            result.untold += 1
+            continue
+        balance = Decimal(accounts[0].values[BALANCE] or 0)
+        if balance != expected and _was_moved(rows, latest):
+            result.moved += 1
+            continue
+        result.accounts += 1
+        result.expected += expected
+        result.found += balance
+        if balance != expected:
+            result.different += 1
+            report(AccountDifference(rows[0].lane.removeprefix(ACCOUNT), tuple(rows), expected, balance))
+
+
+def _expected(rows: Sequence[Item], services: Services) -> Decimal | None:
+    """The balance that the rows of an account ask for together; None where they do not say it."""
+    payloads = [payload_of(item) for item in rows]
+    if not all(map(enters_balance, payloads)):
+        return None
+    total = sum((item.amount or Decimal(0) for item in rows), Decimal(0))
+    if services.profile.type_8.value is TypeEight.SETS:
+        return total
+    before = payloads[0].was.get(BALANCE)
+    return None if before is None else Decimal(before) + total
+
+
+def _was_moved(rows: Sequence[Item], latest: Mapping[int, int]) -> bool:
+    """Whether a subscriber of the account has an operation that is newer than the run's."""
+    own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
+    return bool(own) and any(latest.get(payload_of(item).abonent, 0) > max(own) for item in rows)

@@ -1,0 +1,149 @@
+"""Rows of one run that reach one account with operations of type 8, where each sets the balance anew.
+
+    9001;-459,90  ┐ one account: entered one after the other, the second would replace the first, and -459,90
+    9008;953,24   ┘ would be lost. Nobody here can tell whether 493,34 is meant, or 953,24.
+
+Before a run is approved all such rows are in the journal, and what is meant by them is said (`--shared-accounts`):
+their `sum` as one operation, the `last` of them, or neither (`refuse`). Where type 8 adds there is no question.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from billing.money import wire
+from billing.things import plain
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Merged, Run
+from jobs.operations import some_of, two_decimals
+from jobs.payloads import ACCOUNT, packed, payload_of, unpacked
+from jobs.profile import Profile, in_words
+from jobs.type_8 import replaces
+from jobs.undoing import UNDO
+
+LISTED: Final = 5
+"""Accounts that are shown; the rest is counted."""
+
+
+class Meant(StrEnum):
+    """What is meant by several opening balances of one account."""
+
+    SUM = "sum"
+    LAST = "last"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rows of one account, in their order."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def account(self) -> str:
+        """The account's id."""
+        return self.items[0].lane.removeprefix(ACCOUNT)
+
+    @property
+    def sum(self) -> Decimal:
+        """What they add up to."""
+        return sum((item.amount or Decimal(0) for item in self.items), Decimal(0))
+
+    def __str__(self) -> str:
+        named = [f"{_place(item)} ({item.label}) {two_decimals(item.amount or Decimal(0))}" for item in self.items]
+        return f"account {self.account}: {some_of(named)}"
+
+
+async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[Group]:
+    """Account by account, the rows of which each would replace the one before; none for a run that takes back."""
+    after = ""
+    while run.job != UNDO and (page := await journal.shared_items(run, after=after)):
+        after = page[-1].lane
+        for _, lane in groupby(page, key=lambda item: item.lane):
+            items = tuple(item for item in lane if replaces(payload_of(item), profile))
+            if len(items) > 1:
+                yield Group(items)
+
+
+async def settle(run: Run, journal: Journal, profile: Profile, meant: Meant) -> int:
+    """Make of the rows of each account what is meant, in a run that nobody has approved; of how many accounts."""
+    number = 0
+    async for group in groups(run, journal, profile):
+        number += 1
+        if meant is Meant.REFUSE:
+            await journal.refuse(run, [item.item_id for item in group.items], refusal(group))
+        else:
+            await journal.merge(run, [_merged(group, meant)])
+    return number
+
+
+def refusal(group: Group) -> str:
+    """Why the rows of an account are refused."""
+    return (
+        f"{len(group.items)} rows reach one account, and each sets its balance anew: {group}. Leave one of them "
+        "in, or say what is meant with --shared-accounts sum or last"
+    )
+
+
+@dataclass(slots=True)
+class Question:
+    """How many accounts are reached by how many such rows, and the first of them."""
+
+    accounts: int = 0
+    rows: int = 0
+    first: list[Group] = field(default_factory=list)
+
+
+async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
+    """The accounts of which nobody has said what their rows mean."""
+    found = Question()
+    async for group in groups(run, journal, profile):
+        found.accounts += 1
+        found.rows += len(group.items)
+        if len(found.first) < LISTED:
+            found.first.append(group)
+    return found
+
+
+def in_sentences(question: Question, profile: Profile) -> str:
+    """What has to be said before such rows are sent."""
+    accounts, rows = question.accounts, question.rows
+    fact = profile.type_8
+    known = "" if fact.known else f" ({fact.standing}: `carbon-migrate probe` finds out)"
+    one = "account is" if accounts == 1 else "accounts are"
+    return (
+        f"{accounts} {one} reached by {rows} rows with opening balances, and "
+        f"{in_words('type_8', fact.value)}{known}: of each account only the last row would count.\n"
+        f"Say what is meant: --shared-accounts {Meant.SUM} (one operation of their sum), --shared-accounts "
+        f"{Meant.LAST} (the last row, the others are skipped), or --shared-accounts {Meant.REFUSE} (these rows are "
+        "refused, with their lines)"
+    )
+
+
+def _merged(group: Group, meant: Meant) -> Merged:
+    *others, last = group.items
+    carried = tuple(item.item_id for item in others)
+    if meant is Meant.LAST:
+        return Merged(
+            last.item_id, carried, f"another row of its account counts (--shared-accounts last): {_place(last)}"
+        )
+    reason = f"part of the sum of its account (--shared-accounts sum): {_place(last)}, {two_decimals(group.sum)}"
+    return Merged(last.item_id, carried, reason, _with_sum(last, group.sum), group.sum)
+
+
+def _with_sum(item: Item, amount: Decimal) -> str:
+    """The payload of a row whose operation is of another sum."""
+    payload = unpacked(item.payload)
+    ((method, arguments),) = payload.steps
+    wanted = {**payload.wanted, "op_summa": plain("op_summa", wire(amount))}
+    steps = ((method, {**arguments, "op_summa": two_decimals(amount)}),)
+    return packed(msgspec.structs.replace(payload, steps=steps, wanted=wanted))
+
+
+def _place(item: Item) -> str:
+    return f"line {item.line}" if item.line else f"row {item.number}"
