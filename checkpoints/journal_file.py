@@ -13,20 +13,18 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalAliased, JournalUnreadable
+from checkpoints.mounts import is_mounted
 
 FIRST_BYTE: Final = 2**40
 """Locked while the journal is made or brought to a newer format; the byte of a run lies behind, by its id."""
 
 _FLOCK: Final = struct.Struct("@hhqqi0q")
 """`struct flock` of fcntl(2), on a 64-bit system: type, whence, start, length, process."""
-
-MOUNTS: Final = Path("/proc/self/mountinfo")
-"""What is mounted where (proc(5)); the fifth word of a line is the place."""
 
 _WAIT: Final = 0.005
 """Seconds between two tries: waiting inside the kernel could not be given up."""
@@ -107,9 +105,8 @@ def _other_names(path: Path, links: int) -> str:
     """By what other names a file can be reached, "" where there is none; symbolic links are no names of its own."""
     if links > 1:
         return f"has {links} names, as hard links (find -samefile shows them)"
-    with suppress(OSError):
-        if str(path) in (line.split()[4] for line in MOUNTS.read_text(encoding="utf-8").splitlines()):
-            return "is mounted by itself, and has another name where it comes from; mount its folder"
+    if is_mounted(path):
+        return "is mounted by itself, and has another name where it comes from; mount its folder"
     return ""
 
 

@@ -1,10 +1,13 @@
 """Opening a journal's file: its pragmas, its format, its exact sums."""
 
 import contextlib
+import fcntl
+import glob
 import sqlite3
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 from checkpoints.errors import JournalTooNew, JournalTooOld, JournalUnreadable
 from checkpoints.records import PAYLOADS
@@ -13,6 +16,9 @@ from checkpoints.states import TRANSITIONS
 
 APPLICATION_ID = 0x434D4A31
 """Marks the file as ours (`CMJ1`), so that another program's database is never written to."""
+
+LOCKED_ITSELF: Final = 3
+"""The format of the journal since which the locks of its runs are on its own file."""
 
 BUSY_SECONDS = 30
 """How long a write waits for another process's commit."""
@@ -70,6 +76,8 @@ def prepare(path: Path, scripts: Sequence[str] | None = None) -> None:
                 f"{path} was written by a newer carbon-migrate (format {found}; this one knows {len(steps)}): "
                 "install that version or name another journal"
             )
+        if 0 < found < LOCKED_ITSELF:
+            _refuse_held(path)
         if 0 < found < PAYLOADS:
             _refuse_unfinished(connection, path, found)
         for number, script in enumerate(steps[found:], found + 1):
@@ -87,6 +95,20 @@ def prepare(path: Path, scripts: Sequence[str] | None = None) -> None:
         raise JournalUnreadable(f"{path} cannot be used as a journal: {error}") from error
     finally:
         connection.close()
+
+
+def _refuse_held(path: Path) -> None:
+    """Until format 3 a runner locked a file of its own beside the journal: one that is held by nobody is removed."""
+    for place in sorted(path.parent.glob(f"{glob.escape(path.name)}-*.lock")):
+        with place.open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise JournalTooOld(
+                    f"an earlier carbon-migrate works on {path} at this moment ({place.name} is locked): wait until "
+                    "it has ended, or stop it, then this one goes on with the journal"
+                ) from None
+            place.unlink(missing_ok=True)
 
 
 def _refuse_unfinished(connection: sqlite3.Connection, path: Path, found: int) -> None:

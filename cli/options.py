@@ -85,6 +85,14 @@ class Flags:
             f"Or {names.JOURNAL_FILE}.",
         ),
     ] = None
+    journal_on_network: Annotated[
+        bool,
+        typer.Option(
+            "--journal-on-network",
+            rich_help_panel=_CONNECTION,
+            help="Take a journal on a network file system: you see to it that one machine at a time opens it.",
+        ),
+    ] = False
     timeout: Annotated[
         float | None,
         typer.Option(

@@ -11,6 +11,7 @@ from yarl import URL
 from billing.client import ClientSettings
 from billing.database import Dsn
 from billing.errors import SettingsError
+from checkpoints.mounts import network_of
 from cli.errors import SettingsRefused
 from cli.names import (
     API_URL,
@@ -135,6 +136,7 @@ class _Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal: str | None = None
+    journal_on_network: bool = False
     api: _Api = _Api()
     database: _Database = _Database()
 
@@ -182,7 +184,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
             found.database.charset,
             CHARSET,
         ),
-        journal=_journal(choose, flags, found, path, folder, api_url.value),
+        journal=_local(_journal(choose, flags, found, path, folder, api_url.value), flags, found),
         timeout=_timeout(choose, flags, found),
         file=path if text else None,
         state=state_folder(environment),
@@ -276,6 +278,20 @@ class _Chooser:
         """A place in the file."""
         number = line_of(self.text, key)
         return f"{self.path.name}, line {number}" if number else self.path.name
+
+
+def _local(journal: Setting[Path], flags: Flags, found: _File) -> Setting[Path]:
+    """A journal that lies on this machine. Raises `SettingsRefused` for one on a network file system."""
+    kind = network_of(journal.value)
+    if kind and not (flags.journal_on_network or found.journal_on_network):
+        raise SettingsRefused(
+            f"the journal {plain(journal.value)} ({journal.origin}) is on a network file system ({kind}). Two "
+            "machines that open it at a time damage it, its locks may not reach from one to the other, and what it "
+            "has acknowledged may be lost with the server. Name a local file with --journal; or give "
+            "--journal-on-network (journal_on_network = true in the settings file), and see to it that one machine "
+            "at a time uses it"
+        )
+    return journal
 
 
 def _journal(choose: _Chooser, flags: Flags, found: _File, path: Path, folder: Path, api_url: str) -> Setting[Path]:

@@ -1,4 +1,5 @@
 import asyncio
+import fcntl
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.errors import JournalTooNew, JournalUnreadable
+from checkpoints.errors import JournalTooNew, JournalTooOld, JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.statements import formats
 from checkpoints.states import State
@@ -134,6 +135,20 @@ async def test_an_older_format_is_migrated_and_keeps_its_rows(path: Path) -> Non
         connection.execute(f"pragma user_version = {len(formats())}")
     async with open_journal(path) as journal:
         assert await all_items(journal, run) == before
+
+
+def test_a_journal_that_an_earlier_version_works_on_is_not_taken_from_under_it(path: Path) -> None:
+    prepare(path, formats()[:2])
+    lock = path.with_name(f"{path.name}-k7m2q.lock")
+    with lock.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(JournalTooOld, match=r"works on .* at this moment \(journal\.db-k7m2q\.lock is locked\)"):
+            prepare(path)
+        assert pragma(path, "user_version") == 2
+    # What was left by a process that was killed is in nobody's way.
+    prepare(path)
+    assert pragma(path, "user_version") == len(formats())
+    assert not lock.exists()
 
 
 def test_only_the_missing_steps_are_made(path: Path) -> None:

@@ -148,10 +148,11 @@ async def test_what_is_written_to_one_run_leaves_the_other_whole(name: str, path
         before = await made(journal, approve=approved)
         run = await made(journal, approve=approved)
         behind = await made(journal, approve=approved)
+        if name == NEVER_PAUSED_ANEW:
+            for one in (before, run, behind):
+                await journal.unpause(one)
         others = [whole(path, other) for other in (before, behind)]
         own = whole(path, run)
-        if name == NEVER_PAUSED_ANEW:
-            await journal.unpause(run)
         await WRITES[name](journal, run)
         assert [whole(path, other) for other in (before, behind)] == others
         # A run that is approved is not approved again.
@@ -186,6 +187,45 @@ def test_each_write_of_the_journal_is_held_against_a_second_run() -> None:
     methods = re.split(r"\n    async def ", source)[1:]
     writing = {method.partition("(")[0] for method in methods if "self._writ" in method}
     assert writing - {"_write", "create_run", "discard"} == {name.partition(" ")[0] for name in WRITES}
+
+
+@pytest.mark.parametrize("approved", [False, True], ids=["not approved", "approved"])
+async def test_the_end_of_one_intake_judges_by_its_own_conflicts_and_its_own_approval(
+    path: Path, *, approved: bool
+) -> None:
+    async with open_journal(path) as journal:
+        sound = await frozen_run(journal, new_item("conflict"))
+        contradicting = await frozen_run(journal, new_item("conflict"))
+        await journal.freeze(contradicting, page(refusals=[CONFLICT]), keep)
+        if approved:
+            await journal.approve(contradicting)
+        else:
+            await journal.approve(sound)
+        before = whole(path, sound)
+        await journal.end_intake(contradicting)
+        assert whole(path, sound) == before
+        # What may have been sent stays; else both of the rows are refused.
+        assert len(await all_items(journal, contradicting)) == (1 if approved else 0)
+        assert len(await journal.refusals(contradicting)) == (1 if approved else 2)
+        items = whole(path, sound)["items"]
+        await journal.end_intake(sound)
+        assert whole(path, sound)["items"] == items
+        assert await journal.refusals(sound) == []
+
+
+async def test_a_refusal_of_another_run_is_not_mended(path: Path, journal: Journal) -> None:
+    one, other = [await frozen_run(journal) for _ in range(2)]
+    for run in (one, other):
+        await journal.freeze(run, page(refusals=[CONFLICT]), keep)
+    ((refusal_id, _),) = await journal.refusals(other)
+    before = whole(path, other)
+    await journal.correct(one, [Correction(new_item("a"), refusal_id=refusal_id)], keep)
+    assert whole(path, other) == before
+
+
+async def test_a_lane_that_two_runs_reach_once_each_is_shared_by_none(journal: Journal) -> None:
+    one, _ = [await frozen_run(journal, new_item("a", lane="account 1")) for _ in range(2)]
+    assert (await journal.shared_lanes(one)).items == 0
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Where a setting comes from, and what is refused of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,17 @@ def test_whatever_the_address_is_the_journal_is_one_file_of_the_folder(tmp_path:
     journal = of_url(tmp_path, url=url).value
     assert journal.parent == tmp_path / "state" / "carbon-migrate"
     assert journal.name.removesuffix(".journal").strip(".-")
+
+
+def test_a_journal_on_a_network_file_system_is_refused_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.settings.network_of", lambda path: "nfs4" if path.name == "shared.journal" else "")
+    flags = Flags(journal=Path("shared.journal"))
+    with pytest.raises(SettingsRefused, match=r"shared\.journal \(--journal\) is on a network file system \(nfs4\)"):
+        load(flags, {}, tmp_path)
+    assert load(Flags(journal=Path("mine.journal")), {}, tmp_path).journal.value == tmp_path / "mine.journal"
+    told = replace(flags, journal_on_network=True)
+    assert load(told, {}, tmp_path).journal.value == tmp_path / "shared.journal"
+    written(tmp_path, "journal = 'shared.journal'\njournal_on_network = true\n")
+    assert load(Flags(), {}, tmp_path).journal.value == tmp_path / "shared.journal"
