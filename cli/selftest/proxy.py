@@ -64,6 +64,12 @@ class Proxy:
         self._interference = interference
         self._calm = False
         self._requests = 0
+        self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many connections of the load there are."""
+        return len(self._connections)
 
     def calm(self) -> None:
         """From now on everything is passed on undisturbed."""
@@ -83,7 +89,7 @@ class Proxy:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Serve for as long as the context lasts; every connection is broken off at its end."""
-        connections: set[asyncio.Task[None]] = set()
+        connections = self._connections
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             connection = _Connection(_End(reader, writer), self._target, self, self._interference.delay)
@@ -161,8 +167,10 @@ class _End:
     def close(self, *, reset: bool = False) -> None:
         """Close it in good form, or break it off."""
         if reset:
-            with suppress(OSError):
-                self._writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
+            # A connection that is lost already may have no socket any more.
+            if (socket := self._writer.get_extra_info("socket")) is not None:
+                with suppress(OSError):
+                    socket.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
             self._writer.transport.abort()
         self._writer.close()
 
