@@ -1,9 +1,12 @@
 """The load of a round: what it is asked for, its processes, and how each of them ended."""
 
 import csv
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -235,6 +238,16 @@ class Running:
         """What it has said so far."""
         return self._said.read_text(encoding="utf-8", errors="replace")
 
+    async def kill_keepers(self) -> int:
+        """Kill what has the billing's file open for it, and wait until that has gone; tells how many there were."""
+        keepers = _keepers_of(self.pid)
+        for folder in keepers:
+            with suppress(ProcessLookupError):
+                os.kill(int(folder.name), signal.SIGKILL)
+        while any(_is_keeper(folder, self.pid) for folder in keepers):  # noqa: ASYNC110 - no child of ours
+            await anyio.sleep(_POLL)
+        return len(keepers)
+
     async def ended(self) -> Ended:
         """Wait for its end."""
         code = await self.process.wait()
@@ -245,3 +258,22 @@ class Running:
         """Kill it, and wait."""
         self.process.kill()
         return await self.ended()
+
+
+_POLL: Final = 0.005
+
+
+def _keepers_of(process: int) -> list[Path]:
+    """The folders in /proc of the live keepers that a process has started."""
+    return [folder for folder in Path("/proc").glob("[0-9]*") if _is_keeper(folder, process)]
+
+
+def _is_keeper(folder: Path, of: int) -> bool:
+    """Whether a process, by its folder in /proc, is a live keeper that the process `of` has started."""
+    try:
+        command = (folder / "cmdline").read_bytes()
+        parent = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
+    except OSError:
+        return False
+    # One that is dead and not yet waited for has no command line any more.
+    return b"billing.keeper" in command and int(parent) == of

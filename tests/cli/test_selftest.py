@@ -270,6 +270,18 @@ async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again
     assert "Объект уже удалён" not in resumed
 
 
+@pytest.mark.timeout(300)
+async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
+    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+) -> None:
+    """Otherwise all of them hang, now and then, on what the billing has left locked in the embedded engine."""
+    round_ = await Lab(tmp_path, Outfit(settings, environment)).play(
+        broken(11, rows=40, mischief=(Mischief(Act.CRASH, share=0.3),))
+    )
+    assert round_.problems == ()
+    assert [done.followed for done in round_.happened if done.act is Act.CRASH] == ["with 1 keepers"]
+
+
 def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
     assert (
         "the lab knows balances, payment, warning-threshold"
