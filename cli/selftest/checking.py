@@ -52,7 +52,8 @@ class Books:
     """All that is known of a round in the end.
 
     `once` says that a second effect is one too many, `marked` that effects bear the mark of their row, `may_ask` that
-    a row may be left to a person, `unreadable` that nothing can be read back. `asked` is the input: what is wanted
+    a row may be left to a person, `unreadable` that nothing can be read back, `other_balances` that the billing adds
+    where the load takes for granted that it sets, which `verify` has to see. `asked` is the input: what is wanted
     for each key. `frozen` and `sum` are the journal's own totals over all states; `entered` is how many operations
     the billing's table has got and what they add up to, None for a job that creates none. `ends` are the values that
     the billing has now, by key, for a job that sets them. `steps` counts every step of an item.
@@ -73,6 +74,7 @@ class Books:
     marked: bool = False
     may_ask: bool = False
     unreadable: bool = False
+    other_balances: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +274,7 @@ def _to_be_verified(books: Books) -> Exit:
     states = {row.state for row in books.rows}
     if State.MANUAL in states or states & OPEN or (books.unreadable and states & IN):
         return Exit.UNDECIDED
-    return Exit.REJECTED if State.REJECTED in states else Exit.DONE
+    return Exit.REJECTED if State.REJECTED in states or (books.other_balances and states & IN) else Exit.DONE
 
 
 def _sum(values: Iterable[Wanted]) -> Decimal:

@@ -48,6 +48,7 @@ async def books(plan: Plan, asked: Asked, watched: Watched, billing: Path, run: 
         marked=trial.by is By.MARK,
         may_ask=trial.may_ask,
         unreadable=trial.unreadable,
+        other_balances=plan.other_balances,
     )
 
 

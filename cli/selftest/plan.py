@@ -147,6 +147,11 @@ class Plan:
         return self.without_database or any(one.act is Act.FULL_DISK for one in self.mischief)
 
     @property
+    def other_balances(self) -> bool:
+        """Whether opening balances come out otherwise than the load takes for granted, and the database tells."""
+        return self.job == BALANCES and "type_8=adds" in self.quirks and not self.api_alone
+
+    @property
     def refused_for(self) -> str | None:
         """The column for which the load must be refused before anything is sent, None where none is."""
         required = REQUIRED.get(self.job)

@@ -130,6 +130,12 @@ def test_sums_are_held_to_the_kopeck() -> None:
     assert told == ["accepted 7.44, in the billing 7.43"]
 
 
+def test_balances_that_come_out_otherwise_have_to_be_seen_by_verify() -> None:
+    adds = replace(GOOD, other_balances=True)
+    assert [str(one) for one in judge(adds).problems] == ["verify ended with 0"]
+    assert judge(replace(adds, verified=1)).problems == ()
+
+
 def test_verify_and_the_way_there_are_looked_at() -> None:
     assert [str(one) for one in judge(replace(GOOD, verified=1)).problems] == ["verify ended with 1"]
     steps = {**STEPS, ("unknown", "sending"): 1}
