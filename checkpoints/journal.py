@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,9 +20,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from checkpoints import rows
+from checkpoints import freezing, rows
 from checkpoints.connections import Connections, connected
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld, RunTakenOver
+from checkpoints.freezing import Judge, now
 from checkpoints.records import (
     Change,
     Command,
@@ -42,15 +43,11 @@ from checkpoints.records import (
     Shared,
     Shift,
     Totals,
-    Twin,
 )
 from checkpoints.statements import statement
 from checkpoints.states import State
 
 Result = TypeVar("Result")
-
-Judge = Callable[[NewItem, Sequence[Twin]], NewItem | Refusal]
-"""Says what becomes of a row, given what the journal already has of the same key: kept, skipped, or refused."""
 
 ANOTHER_CALL: Final = "another call"
 """How two lists differ in a row that has the same amount and state in both."""
@@ -86,7 +83,7 @@ class Journal:
     async def create_run(self, new: NewRun) -> Run:
         """Enter a run; its name is short, new, and drawn at random so that two journals' marks never meet."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
-        await self._writer.do(lambda db: db.execute(statement("create_run"), rows.of_new_run(new, name, _now())))
+        await self._writer.do(lambda db: db.execute(statement("create_run"), rows.of_new_run(new, name, now())))
         return await self.run(name)
 
     async def run(self, name: str) -> Run:
@@ -104,7 +101,7 @@ class Journal:
 
     async def approve(self, run: Run) -> None:
         """From now on the run may send."""
-        await self._write(run, _run_statement("approve_run", run, now=_now()))
+        await self._write(run, _run_statement("approve_run", run, now=now()))
 
     async def end_intake(self, run: Run) -> None:
         """The list is complete. Rows that contradict each other become refusals, all of them."""
@@ -112,7 +109,7 @@ class Journal:
         def work(db: sqlite3.Connection) -> None:
             for name in ("refuse_conflicts", "withdraw_conflicts"):
                 db.execute(statement(name), {"run_id": run.run_id})
-            db.execute(statement("end_intake"), {"run_id": run.run_id, "now": _now()})
+            db.execute(statement("end_intake"), {"run_id": run.run_id, "now": now()})
 
         await self._write(run, work)
 
@@ -120,14 +117,14 @@ class Journal:
         """Give the run up; does nothing to one that was approved, for it may have sent."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute(statement("discard_run"), {"run_id": run.run_id, "now": _now()})
+            db.execute(statement("discard_run"), {"run_id": run.run_id, "now": now()})
             db.execute(statement("delete_items"), {"run_id": run.run_id})
 
         await self._write(run, work)
 
     async def pause(self, run: Run, who: str) -> None:
         """The run sends nothing from now on, whoever takes it up; one that is paused stays paused as it was."""
-        await self._writer.do(_run_statement("pause_run", run, who=who, now=_now()))
+        await self._writer.do(_run_statement("pause_run", run, who=who, now=now()))
 
     async def unpause(self, run: Run) -> None:
         """The run may send again."""
@@ -139,9 +136,7 @@ class Journal:
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
         """Keep what somebody told the run, and what came of it."""
-        await self._writer.do(
-            _run_statement("note_command", run, who=who, command=command, answer=answer, now=_now())
-        )
+        await self._writer.do(_run_statement("note_command", run, who=who, command=command, answer=answer, now=now()))
 
     async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
         """The last `size` of what people told the run, the oldest first."""
@@ -208,22 +203,7 @@ class Journal:
 
     async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
         """Freeze a page in one commit, together with where the source goes on; returns what each item became."""
-
-        def work(db: sqlite3.Connection) -> list[NewItem | Refusal]:
-            judged = _judge_page(db, run, page.items, judge)
-            items = [entry for entry in judged if isinstance(entry, NewItem)]
-            refusals = [*page.refusals, *(entry for entry in judged if isinstance(entry, Refusal))]
-            (last,) = db.execute(statement("last_number"), {"run_id": run.run_id}).fetchone()
-            db.execute(
-                statement("freeze_items"),
-                {"run_id": run.run_id, "now": _now(), "rows": rows.of_new_items(items, last + 1)},
-            )
-            db.execute(statement("freeze_refusals"), {"run_id": run.run_id, "rows": rows.of_refusals(refusals)})
-            _leave_out(db, run, page.left_out)
-            db.execute(statement("move_cursor"), {"run_id": run.run_id, "cursor": page.cursor})
-            return judged
-
-        return await self._write(run, work)
+        return await self._write(run, lambda db: freezing.freeze_page(db, run, page, judge))
 
     async def correct(self, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
         """Freeze corrected rows into a run that has their faulty ones, in one commit; returns what each became.
@@ -231,34 +211,20 @@ class Journal:
         The rejected item that a row corrects becomes replaced, the refused row mended, so that the run's counts and
         sums have each row once. A row that is refused again replaces nothing.
         """
-
-        def work(db: sqlite3.Connection) -> list[NewItem | Refusal]:
-            judged = _judge_page(db, run, [one.item for one in page], judge)
-            taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
-            items = [verdict for verdict in judged if isinstance(verdict, NewItem)]
-            numbers = [one.number for one in taken if one.number is not None]
-            ids = [one.refusal_id for one in taken if one.refusal_id is not None]
-            when = {"run_id": run.run_id, "now": _now()}
-            db.execute(statement("replace_items"), {**when, "numbers": msgspec.json.encode(numbers).decode()})
-            db.execute(statement("mend_refusals"), {**when, "ids": msgspec.json.encode(ids).decode()})
-            (last,) = db.execute(statement("last_number"), {"run_id": run.run_id}).fetchone()
-            db.execute(statement("freeze_items"), {**when, "rows": rows.of_new_items(items, last + 1)})
-            return judged
-
-        return await self._write(run, work)
+        return await self._write(run, lambda db: freezing.freeze_corrections(db, run, page, judge))
 
     async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
         """Make the intent to send these durable: pending → sending, one attempt more.
 
         Raises `ForbiddenTransition`, and claims none, when one of them is not pending, or not of this run.
         """
-        wanted = {"run_id": run.run_id, "ids": msgspec.json.encode(item_ids).decode(), "now": _now()}
+        wanted = {"run_id": run.run_id, "ids": msgspec.json.encode(item_ids).decode(), "now": now()}
         await self._write(run, lambda db: _each(len(set(item_ids)), db.execute(statement("claim"), wanted)))
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Give items that are not sent yet these payloads: what their calls overwrite is another than was kept."""
         kept = msgspec.json.encode(list(payloads.items())).decode()
-        wanted = {"run_id": run.run_id, "kept": kept, "now": _now()}
+        wanted = {"run_id": run.run_id, "kept": kept, "now": now()}
         await self._write(run, lambda db: db.execute(statement("keep"), wanted))
 
     async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
@@ -268,7 +234,7 @@ class Journal:
         `ForbiddenTransition`, and records none, when one of the steps is not in the table of states, or of an item
         that is not of this run.
         """
-        wanted = {"run_id": run.run_id, "changes": rows.of_changes(changes), "now": _now()}
+        wanted = {"run_id": run.run_id, "changes": rows.of_changes(changes), "now": now()}
         number = len({change.item_id for change in changes})
         created = [change.item_id for change in changes if change.created]
 
@@ -285,7 +251,7 @@ class Journal:
     async def doubt(self, run: Run) -> int:
         """At start: every `sending` becomes `unknown`, for whoever sent it is gone; returns how many."""
         return await self._write(
-            run, lambda db: db.execute(statement("doubt"), {"run_id": run.run_id, "now": _now()}).rowcount
+            run, lambda db: db.execute(statement("doubt"), {"run_id": run.run_id, "now": now()}).rowcount
         )
 
     async def decide(self, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
@@ -294,7 +260,7 @@ class Journal:
         Raises `ForbiddenTransition` when the item is not manual or the state not one that a person may choose.
         """
         change = rows.of_changes([Change(item.item_id, state, message=f"decided by {who}: {why}")])
-        when = {"run_id": run.run_id, "now": _now()}
+        when = {"run_id": run.run_id, "now": now()}
         decision = {**when, "item_id": item.item_id, "who": who, "state": state, "why": why}
 
         def work(db: sqlite3.Connection) -> None:
@@ -320,7 +286,7 @@ class Journal:
 
     async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
         """What would become of these items if they were frozen now; nothing is written."""
-        return await self._read(lambda db: _judge_page(db, run, items, judge))
+        return await self._read(lambda db: freezing.judge_items(db, run, items, judge))
 
     async def last_number(self, run: Run) -> int:
         """The number of the run's last item, 0 where it has none."""
@@ -402,7 +368,7 @@ class Journal:
             try:
                 states = db.execute(statement("totals"), {"run_id": run.run_id}).fetchall()
                 (refused,) = db.execute(statement("count_refusals"), {"run_id": run.run_id}).fetchone()
-                left_out = _left_out(db, run)
+                left_out = freezing.left_out(db, run)
             finally:
                 db.execute("rollback")
             return Totals(
@@ -455,28 +421,11 @@ class Journal:
 
     async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
         """Let one row of an account stand for the others; does nothing to a run that was approved."""
-
-        def work(db: sqlite3.Connection) -> None:
-            for one in merged:
-                items = msgspec.json.encode(one.carried).decode()
-                rest = {"carrier": one.carrier, "now": _now()}
-                summed = one.payload is not None
-                if summed:
-                    amount = None if one.amount is None else format(one.amount, "f")
-                    db.execute(statement("merge_carrier"), {**rest, "payload": one.payload, "amount": amount})
-                db.execute(statement("merge_rows"), {**rest, "items": items, "message": one.reason, "summed": summed})
-
-        await self._write(run, work)
+        await self._write(run, lambda db: freezing.merge_rows(db, merged))
 
     async def refuse(self, run: Run, item_ids: Collection[int], reason: str) -> None:
         """Make pending items refused rows; does nothing to a run that was approved."""
-        items = msgspec.json.encode(sorted(item_ids)).decode()
-
-        def work(db: sqlite3.Connection) -> None:
-            db.execute(statement("refuse_items"), {"items": items, "reason": reason})
-            db.execute(statement("withdraw_items"), {"items": items})
-
-        await self._write(run, work)
+        await self._write(run, lambda db: freezing.refuse_items(db, item_ids, reason))
 
     async def carried(self, run: Run, number: int) -> list[int]:
         """The numbers of the rows that an item stands for, beside its own."""
@@ -497,7 +446,7 @@ class Journal:
 
 def _doubt(db: sqlite3.Connection, name: str, item_ids: Collection[int], **more: str | int) -> list[Item]:
     """Items that a statement has made unknown."""
-    wanted = {"ids": _ids(item_ids), "now": _now(), **more}
+    wanted = {"ids": _ids(item_ids), "now": now(), **more}
     doubted = [row[0] for row in db.execute(statement(name), wanted).fetchall()]
     return _page(db, "items_by_id", ids=_ids(doubted)) if doubted else []
 
@@ -528,41 +477,8 @@ def _check_epoch(db: sqlite3.Connection, run: Run) -> None:
         )
 
 
-def _judge_page(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
-    """Let `judge` see each item beside all that the journal has of its key, earlier rows of the page included."""
-    keys = msgspec.json.encode(sorted({item.key for item in items})).decode()
-    twins: defaultdict[str, list[Twin]] = defaultdict(list)
-    for row in db.execute(statement("twins"), {"run_id": run.run_id, "keys": keys}):
-        twin = rows.to_twin(row)
-        twins[twin.key].append(twin)
-    judged: list[NewItem | Refusal] = []
-    for item in items:
-        verdict = judge(item, twins[item.key])
-        judged.append(verdict)
-        if isinstance(verdict, NewItem) and verdict.skip_reason is None:
-            twins[item.key].append(
-                Twin(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, _now(), run.target)
-            )
-    return judged
-
-
-def _left_out(db: sqlite3.Connection, run: Run) -> dict[str, int]:
-    found = db.execute(statement("left_out"), {"run_id": run.run_id}).fetchone()
-    return rows.to_counts(found[0]) if found else {}
-
-
-def _leave_out(db: sqlite3.Connection, run: Run, more: Mapping[str, int]) -> None:
-    if any(more.values()):
-        counts = Counter(_left_out(db, run)) + Counter(more)
-        db.execute(statement("leave_out"), {"run_id": run.run_id, "left_out": rows.of_counts(counts)})
-
-
 def _run_statement(name: str, run: Run, **values: str) -> Callable[[sqlite3.Connection], None]:
     def work(db: sqlite3.Connection) -> None:
         db.execute(statement(name), {"run_id": run.run_id, **values})
 
     return work
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -10,7 +10,8 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from checkpoints.journal import Journal, Judge
+from checkpoints.freezing import Judge
+from checkpoints.journal import Journal
 from checkpoints.records import NewItem, Page, Refusal, Run, Twin
 from checkpoints.states import OPEN, State
 from engine.errors import InputRefused

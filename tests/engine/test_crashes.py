@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.journal import Journal, Judge, open_journal
+from checkpoints.freezing import Judge
+from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Busy, NotSent

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from checkpoints.journal import Journal, Judge
+from checkpoints.freezing import Judge
+from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Page, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
