@@ -63,11 +63,11 @@ def judge_items(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judg
     return judged
 
 
-def merge_rows(db: sqlite3.Connection, merged: Sequence[Merged]) -> None:
+def merge_rows(db: sqlite3.Connection, run: Run, merged: Sequence[Merged]) -> None:
     """Let one row of an account stand for the others."""
     for one in merged:
         items = msgspec.json.encode(one.carried).decode()
-        rest = {"carrier": one.carrier, "now": now()}
+        rest = {"run_id": run.run_id, "carrier": one.carrier, "now": now()}
         summed = one.payload is not None
         if summed:
             amount = None if one.amount is None else format(one.amount, "f")
@@ -75,11 +75,11 @@ def merge_rows(db: sqlite3.Connection, merged: Sequence[Merged]) -> None:
         db.execute(statement("merge_rows"), {**rest, "items": items, "message": one.reason, "summed": summed})
 
 
-def refuse_items(db: sqlite3.Connection, item_ids: Collection[int], reason: str) -> None:
+def refuse_items(db: sqlite3.Connection, run: Run, item_ids: Collection[int], reason: str) -> None:
     """Make pending items refused rows."""
-    items = msgspec.json.encode(sorted(item_ids)).decode()
-    db.execute(statement("refuse_items"), {"items": items, "reason": reason})
-    db.execute(statement("withdraw_items"), {"items": items})
+    wanted = {"run_id": run.run_id, "items": msgspec.json.encode(sorted(item_ids)).decode()}
+    db.execute(statement("refuse_items"), {**wanted, "reason": reason})
+    db.execute(statement("withdraw_items"), wanted)
 
 
 def left_out(db: sqlite3.Connection, run: Run) -> dict[str, int]:

@@ -421,11 +421,11 @@ class Journal:
 
     async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
         """Let one row of an account stand for the others; does nothing to a run that was approved."""
-        await self._write(run, lambda db: freezing.merge_rows(db, merged))
+        await self._write(run, lambda db: freezing.merge_rows(db, run, merged))
 
     async def refuse(self, run: Run, item_ids: Collection[int], reason: str) -> None:
         """Make pending items refused rows; does nothing to a run that was approved."""
-        await self._write(run, lambda db: freezing.refuse_items(db, item_ids, reason))
+        await self._write(run, lambda db: freezing.refuse_items(db, run, item_ids, reason))
 
     async def carried(self, run: Run, number: int) -> list[int]:
         """The numbers of the rows that an item stands for, beside its own."""

@@ -9,13 +9,14 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Correction, Item, NewItem, NewRun, Refusal, Run
+from checkpoints.records import Change, Correction, Item, Merged, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
 from tests.checkpoints.samples import EVERY_STATE, NEW_RUN, all_items, frozen_run, keep, new_item, page
 
@@ -119,6 +120,16 @@ async def _share_an_id(journal: Journal, run: Run) -> None:
     await journal.record(run, [Change(sending.item_id, State.ACCEPTED, answer="5", created=True)])
 
 
+async def _merge(journal: Journal, run: Run) -> None:
+    carrier, carried = [await one_of(journal, run, key) for key in ("pending", "conflict")]
+    merged = Merged(carrier.item_id, (carried.item_id,), "its sum is in another row", "{}", Decimal(5))
+    await journal.merge(run, [merged])
+
+
+async def _refuse(journal: Journal, run: Run) -> None:
+    await journal.refuse(run, [(await one_of(journal, run, "pending")).item_id], "nobody can tell")
+
+
 WRITES: Final[Mapping[str, Write]] = {
     "approve": lambda journal, run: journal.approve(run),
     "end_intake": lambda journal, run: journal.end_intake(run),
@@ -136,7 +147,11 @@ WRITES: Final[Mapping[str, Write]] = {
     "doubt": lambda journal, run: journal.doubt(run),
     "doubt_answers": _doubt_answers,
     "decide": _decide,
+    "merge": _merge,
+    "refuse": _refuse,
 }
+BEFORE_APPROVAL: Final = frozenset({"approve", "merge", "refuse"})
+"""Change nothing of a run that is approved."""
 NEVER_PAUSED_ANEW: Final = "pause"
 """Changes nothing of a run that is paused already."""
 
@@ -155,8 +170,7 @@ async def test_what_is_written_to_one_run_leaves_the_other_whole(name: str, path
         own = whole(path, run)
         await WRITES[name](journal, run)
         assert [whole(path, other) for other in (before, behind)] == others
-        # A run that is approved is not approved again.
-        assert (whole(path, run) != own) is not (approved and name == "approve")
+        assert (whole(path, run) != own) is not (approved and name in BEFORE_APPROVAL)
 
 
 @pytest.mark.parametrize("approved", [False, True], ids=["not approved", "approved"])
