@@ -6,6 +6,7 @@ import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import pytest
 
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Correction, Item, Run
+from checkpoints.records import Change, Correction, Item, Merged, Run
 from checkpoints.states import State
 from tests.checkpoints.samples import all_items, frozen_run, keep, new_item, page
 
@@ -31,6 +32,8 @@ WRITES: Final[Mapping[str, Write]] = {
     "record": lambda journal, run, item: journal.record(run, [Change(item.item_id + 1, State.ACCEPTED)]),
     "doubt_answers": lambda journal, run, item: journal.doubt_answers(run, [item.item_id + 3], "why"),
     "doubt": lambda journal, run, _: journal.doubt(run),
+    "merge": lambda journal, run, item: journal.merge(run, [Merged(item.item_id, (), "sum", "{}", Decimal(5))]),
+    "refuse": lambda journal, run, item: journal.refuse(run, [item.item_id], "nobody can tell"),
 }
 """All that only the runner of a run writes, on a run whose items are pending, sending, rejected and accepted."""
 

@@ -97,7 +97,7 @@ async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -
     for words in (
         "refused 4 rows, 1 005.00 in the 2 whose amount can be read",
         "accounts 1 reached by several rows, one after the other: 2 rows, 3.30 in total",
-        "look alike 1 row, 40.00 in total, as if entered already",
+        "caution 1 row, 40.00 in total, looks as if entered already",
     ):
         assert words in ended.words
 
@@ -120,7 +120,7 @@ async def test_while_a_run_goes_on_its_journal_is_not_touched(place: Place) -> N
     del place.cli.environment["CARBON_MIGRATE_DATABASE"]
     balances = place.balances(20)
     async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "4") as going:
-        await place.traffic.reaches(4)
+        await going.said("approved")
         # It stands still for its bytes to be comparable; its journal is open, and its lock held.
         going.signal(signal.SIGSTOP)
         before = digests(place.cli.journal)

@@ -118,7 +118,7 @@ async def test_what_somebody_sets_while_a_killed_run_lies_is_what_an_undo_brings
     ids = subscribers(place)
     place.traffic.model = "AdminAccounts/"
     planning = 0 if database == "with a database" else ROWS
-    arguments = ("run", "warning-threshold", "subscribers.csv", "--set", "amount=-77", "--yes", "--rate", "1")
+    arguments = ("run", "warning-threshold", "subscribers.csv", "--set", "amount=-77", "--yes", "--rate", "3")
     async with place.cli.started(*arguments, "--no-canary") as going:
         await place.traffic.reaches(planning + 3)
         going.signal(signal.SIGKILL)

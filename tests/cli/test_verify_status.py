@@ -27,6 +27,7 @@ async def test_verify_tells_expected_and_found(place: Place) -> None:
         "states": {"applied": 50},
         "amounts": {"applied": f"{balances.sum:.2f}"},
         "refused": 0,
+        "left_out": {},
         "as_wanted": 50,
         "different": 0,
         "unreadable": 0,
