@@ -52,6 +52,10 @@ def is_auto(encoding: str) -> bool:
     return encoding.strip().casefold() == AUTO
 
 
+_BEGINNING: Final = 64
+"""Bytes by which an object of JSON is known."""
+
+
 def told(original: Original, encoding: str) -> Charset:
     """The encoding of a text: the one that is named, or for "auto" the one that its bytes tell.
 
@@ -102,8 +106,10 @@ def advice(verdict: Verdict) -> str:
 
 def _doubtful_utf_8(original: Original) -> Doubt | None:
     with original.open() as file:
-        if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
-            return None
+        head = file.read(_BEGINNING)
+    # JSON is UTF-8, as its standard says (RFC 8259, 8.1).
+    if head.startswith(codecs.BOM_UTF8) or head.lstrip().startswith(b"{"):
+        return None
     with original.open() as file:
         return cyrillic.by_chance_utf_8(cyrillic.distinct_words(file))
 

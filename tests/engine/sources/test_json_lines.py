@@ -151,6 +151,10 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     )
 
 
+def test_json_is_utf_8_however_few_its_letters(tmp_path: Path) -> None:
+    assert cells_of(opened(tmp_path, '{"a": "¡", "b": "0"}')) == [("¡", "0")]
+
+
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
