@@ -168,9 +168,9 @@ def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     effects: defaultdict[object, list[Effect]] = defaultdict(list)
     for effect in books.effects:
         # What was created carries the mark of its item; what was set is known by the object alone.
-        effects[effect.mark[1] if books.marked and effect.mark else effect.subject].append(effect)
+        effects[effect.mark if books.marked else effect.subject].append(effect)
     for row in books.rows:
-        own = effects[row.number if books.marked else row.subject]
+        own = effects[(books.run, row.number) if books.marked else row.subject]
         if row.state is State.MANUAL and books.may_ask and len(own) <= 1:
             tally["asked"] += 1
         elif row.state in OPEN or row.state is State.MANUAL:

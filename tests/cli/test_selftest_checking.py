@@ -80,7 +80,7 @@ def test_an_effect_that_is_lost_is_found() -> None:
 @pytest.mark.parametrize("stranger", [effect(7, request=9), effect(1, request=9, run="other")])
 def test_an_effect_of_no_row_is_found(stranger: Effect) -> None:
     verdict = judge(replace(GOOD, effects=[*GOOD.effects, stranger]))
-    assert verdict.foreign == 1
+    assert (verdict.foreign, verdict.twice) == (1, 0)
     assert any("is of no row of the frozen list" in problem.what for problem in verdict.problems)
 
 
