@@ -62,7 +62,7 @@ def as_json_lines(folder: Path, texts: Sequence[str]) -> Path:
 async def arrived(client: BillingClient, file: Path, run: Run, frozen: Frozen) -> list[str]:
     """The texts as the server has them, once it has taken their forms apart."""
     services = Services(client, None)
-    job = job_of(services, call_kind(CHAIN), Input(file=str(file)), **CHAIN)
+    job = job_of(services, call_kind(CHAIN), Input(file=str(file), encoding="utf-8"), **CHAIN)
     items = await planned(job, frozen)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
         await sent(job, run, items)

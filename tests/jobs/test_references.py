@@ -32,7 +32,7 @@ async def test_rows_are_refused_with_line_and_column(services: Services, tmp_pat
     assert [one.label for one in done.items] == ["00123"]
     assert told(done) == [
         (3, "Тариф", "the billing has no tariff 77, or it is deleted"),
-        (4, "Тариф", "the billing has no tariff 99999999999, or it is deleted"),
+        (4, "Тариф", "'99999999999' is no id: the largest that there can be is 2147483647"),
     ]
 
 

@@ -84,6 +84,8 @@ async def billing(file: Path, database: Database, type_8: Type8) -> AsyncIterato
 
 
 def begin_with(execute: Execute, balances: Sequence[Decimal]) -> None:
+    """Set the balances, and take the marks off what the example before has entered: its journal is another one."""
+    execute("update finance_operations set descr = 'before'")
     for account, balance in zip(ACCOUNTS, balances, strict=True):
         execute("update admin_accounts set ostatok = ? - debit + credit where id = ?", scaled(balance), account)
 
