@@ -108,9 +108,7 @@ class Reconciler:
     async def _wait_for_last_call(self, unknown: int) -> None:
         """Let the settle delay pass: a call whose answer was lost may still be on its way to its effect."""
         settled = self._last_loss + self._policy.settle
-        while (wait := settled - anyio.current_time()) > 0 and not self._stop.requested:
-            self._progress.hold(f"{unknown} in doubt: looking them up in {ceil(wait)} s")
-            await self._stop.sleep(min(wait, TICK))
+        await count_down(settled, self._progress, self._stop, f"{unknown} in doubt: looking them up")
 
     async def _settle_all(self) -> tuple[Counter[State], str | None]:
         """Look up all that is unknown, once; what could not be settled is told by the reason that stands in the way.
@@ -146,6 +144,13 @@ class Reconciler:
             await self._journal.record(self._run, changes)
             for change in changes:
                 self._progress.moved(source, change.state)
+
+
+async def count_down(ends: float, progress: Progress, stop: Stop, words: str) -> None:
+    """Hold the run until the moment `ends`, told as `words` and the seconds that are left; less when a stop comes."""
+    while (wait := ends - anyio.current_time()) > 0 and not stop.requested:
+        progress.hold(f"{words} in {ceil(wait)} s")
+        await stop.sleep(min(wait, TICK))
 
 
 def _settled(item: Item, sighting: Sighting) -> Change:

@@ -9,7 +9,6 @@ this process, and what is found is accepted with a note, in place of being sent 
 """
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 from typing import Final, assert_never
 
 import anyio
@@ -20,11 +19,10 @@ from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.holds import TICK
 from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, Recognising, Sighting
 from engine.policy import Policy
 from engine.progress import Progress
-from engine.reconciler import GAP
+from engine.reconciler import GAP, count_down
 from engine.stop import Stop, StopKind
 
 log = structlog.get_logger(__name__)
@@ -95,10 +93,8 @@ class Witness:
 
     async def _wait_for_earlier_calls(self) -> None:
         """Let the settle delay pass: a call of an earlier process may still be on its way to its effect."""
-        ends = self._began + self._policy.settle
-        while (wait := ends - anyio.current_time()) > 0 and not self._stop.requested:
-            self._progress.hold(f"a call of an earlier process may still be under way: going on in {ceil(wait)} s")
-            await self._stop.sleep(min(wait, TICK))
+        words = "a call of an earlier process may still be under way: going on"
+        await count_down(self._began + self._policy.settle, self._progress, self._stop, words)
 
     async def _drained(self, items: Sequence[Item]) -> Sequence[Item]:
         """These items, once the stacks have held nothing of each for a moment; none when a stop comes first."""

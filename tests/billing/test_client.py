@@ -198,7 +198,9 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
 async def test_an_answer_beyond_the_limit_is_lost() -> None:
     async def flood(peer: Peer) -> None:
         await peer.request()
-        peer.answer(body=gzip.compress(json.dumps({"result": "x" * 100_000}).encode()), Content_Encoding="gzip")
+        peer.answer(
+            body=gzip.compress(json.dumps({"result": "x" * 100_000}).encode(), mtime=0), Content_Encoding="gzip"
+        )
 
     seen, _ = await seen_by(flood, answer_limit=50_000)
     assert seen == Lost("HTTP 200 with an answer of more than 48 KiB, not read to its end")

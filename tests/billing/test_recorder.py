@@ -412,10 +412,10 @@ def test_what_is_no_recording(tmp_path: Path, content: bytes) -> None:
 def test_a_recording_of_a_later_format_and_one_with_a_strange_line(tmp_path: Path) -> None:
     path = tmp_path / "r.gz"
     header = {"recording": 2, "program": "9.0", "base_path": "", "started": ""}
-    path.write_bytes(gzip.compress(json.dumps(header).encode() + b"\n"))
+    path.write_bytes(gzip.compress(json.dumps(header).encode() + b"\n", mtime=0))
     with pytest.raises(NotARecording, match=r"format 2, made by version 9\.0"):
         Recording(path)
-    path.write_bytes(gzip.compress(json.dumps(header | {"recording": 1}).encode() + b"\n{}\n"))
+    path.write_bytes(gzip.compress(json.dumps(header | {"recording": 1}).encode() + b"\n{}\n", mtime=0))
     with Recording(path) as recording, pytest.raises(NotARecording, match="no exchange"):
         list(recording)
     with pytest.raises(RecordingError, match="No such file"):

@@ -51,7 +51,7 @@ def written(path: Path, exchanges: Sequence[dict[str, Any]], **header: Any) -> P
     for number, exchange in enumerate(exchanges, 1):
         frame = {"number": number, "at": 0.0, "path": "/rest_api/v2/Users/", "seconds": 0.0, "outcome": "answered"}
         lines.append(frame | exchange)
-    path.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode()))
+    path.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode(), mtime=0))
     return path
 
 
