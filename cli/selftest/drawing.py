@@ -13,10 +13,12 @@ from billing.mockserver.quirks import CHOICES
 from cli.errors import CommandRefused
 from cli.selftest.journals import Alias, Elsewhere
 from cli.selftest.plan import (
+    BALANCES,
     FROZEN,
     JOBS,
     MARKED_ONLY,
     MOST_IN_FLIGHT,
+    PAYMENT,
     REQUIRED,
     ROWS,
     SETTLE,
@@ -57,7 +59,7 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
         rows=rows,
         in_flight=_draw(seed, "load").choice((None, None, None, 4, 8, MOST_IN_FLIGHT)),
         traits=_traits(_draw(seed, "billing"), rows),
-        faults=_as_toml(seed, _faults(_draw(seed, "faults"), model)) if faults is None else faults,
+        faults=_as_toml(seed, _faults(_draw(seed, "faults"), chosen, model)) if faults is None else faults,
         mischief=mischief,
         proxy=_interference(_draw(seed, "proxy"), model) if faults is None else None,
         without_database=chosen != WARNING_THRESHOLD and _draw(seed, "database").random() < _WITHOUT_DATABASE,
@@ -182,7 +184,15 @@ _REJECTS: Final = 0.5
 _REFUSES: Final = 0.3
 
 
-def _faults(draw: Random, model: str) -> list[Fault]:
+_WRITES: Final = {BALANCES: "objects.create", WARNING_THRESHOLD: "save", PAYMENT: "add_payment"}
+
+
+def _writing(job: str) -> dict[str, Value]:
+    """Only the calls of a job that write: a filter that is refused says nothing of a row, and ends a process."""
+    return {"method": _WRITES[job]} if job in _WRITES else {}
+
+
+def _faults(draw: Random, job: str, model: str) -> list[Fault]:
     kinds = draw.sample(sorted(_KINDS), draw.randint(5, 9))
     faults: list[Fault] = []
     for kind in [_ALWAYS, *kinds]:
@@ -190,7 +200,7 @@ def _faults(draw: Random, model: str) -> list[Fault]:
         where: dict[str, Value] = {} if draw.random() < _OF_ANY_MODEL else {"model": model}
         faults.append({"kind": kind, **where, "share": _share(draw), **_KINDS.get(kind, _nothing)(draw)})
     if draw.random() < _REJECTS:
-        faults.append({"kind": "busy", "model": model, "share": 0.01, "text": _REJECTION})
+        faults.append({"kind": "busy", "model": model, **_writing(job), "share": 0.01, "text": _REJECTION})
     if draw.random() < _REFUSES:
         since = round(draw.uniform(1.0, 4.0), 1)
         faults.append({"kind": "refuse", "from": since, "to": round(since + draw.uniform(0.3, 1.5), 1)})

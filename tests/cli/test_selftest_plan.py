@@ -38,6 +38,8 @@ def test_a_drawn_plan_is_one_that_the_billing_takes_and_the_look_up_can_outlive(
     # What is lost must have had its effect before it is looked up.
     assert all(fault.seconds > TIMEOUT for fault in faults if fault.kind == "effect-then-silence")
     in_flight = plan.in_flight or MOST_IN_FLIGHT
+    # A look-up that is refused as a row is would be no fault of a billing, but of nobody.
+    assert all(fault.method for fault in faults if fault.text)
     held = 0.0 if plan.proxy is None else plan.proxy.delay
     assert plan.traits.latency_ms / 1000 * (1 + in_flight / plan.traits.slots) < SETTLE / 4
     assert held < SETTLE / 4
