@@ -29,6 +29,7 @@ from engine.claims import Claims
 from engine.doubts import UNASKED, Doubts, apart
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
 from engine.evidence import Evidence, NotSent
+from engine.foreign_entries import ForeignEntries
 from engine.gate import Gate
 from engine.intake import Enter, Intake
 from engine.job import Doubting, Job, ManyModels
@@ -79,7 +80,11 @@ class Pipeline:
         self._keeping = Keeping(run, job, journal)
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
-        self._witness = Witness(run, job, journal, policy, self._progress, stop, known=known, trusted=trust_journal)
+        again = job.repeatable or enter is Enter.AGAIN
+        foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
+        self._witness = Witness(
+            run, job, journal, policy, self._progress, stop, foreign=foreign, known=known, trusted=trust_journal
+        )
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)
         retries = RetryBudget(policy.retry_share, policy.retry_floor)

@@ -4,7 +4,8 @@ A journal can be lost, copied, restored and aliased; the billing cannot. A copy 
 was sent since, under the very same marks. So a row that must not be repeated is looked for before its first call in
 this process, and what is found is accepted with a note, in place of being sent again.
 
-    a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked for, a page at a time
+    a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked for, a page at a time,
+                             by their own marks, and by those of runs that this journal does not know
     every row that is sent:  looked for with its claim group (a database), or just before its call (the API alone)
 """
 
@@ -15,11 +16,13 @@ import anyio
 import structlog
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, Run
+from checkpoints.records import Change, Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.foreign_entries import ForeignEntries
 from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, Recognising, Sighting
+from engine.outcomes import decide
 from engine.policy import Policy
 from engine.progress import Progress
 from engine.reconciler import GAP, count_down
@@ -34,7 +37,8 @@ OLDER: Final = "found in the billing before it was sent: this journal is older t
 class Witness:
     """Asks the billing for what the journal may not know. Does nothing for a job whose effects cannot be recognised.
 
-    Items up to number `known` were in the journal before this process: another copy of it may have sent them.
+    Items up to number `known` were in the journal before this process: another copy of it may have sent them, and
+    another journal may have entered the same, which `foreign` judges.
     `trusted` leaves all of it out, for an operator who says that the journal is the only one.
     """
 
@@ -47,6 +51,7 @@ class Witness:
         progress: Progress,
         stop: Stop,
         *,
+        foreign: ForeignEntries,
         known: int = 0,
         trusted: bool = False,
     ) -> None:
@@ -57,6 +62,7 @@ class Witness:
         self._policy = policy
         self._progress = progress
         self._stop = stop
+        self._foreign = foreign
         self._known = known
         self._looked_for = LookedFor.NEVER if recognising is None else recognising.looked_for
         self._together = recognising is not None and recognising.looks_together
@@ -126,10 +132,8 @@ class Witness:
 
     async def _settle(self, items: Sequence[Item]) -> None:
         """Record what is there of these pending items; they are claimed first, as whatever was sent."""
-        sightings = await self._job.look_up(self._run, items) if items else {}
-        changes = [
-            change for item in items if (change := _change(item, sightings.get(item.item_id, Absent()))) is not None
-        ]
+        seen = await self._see(items)
+        changes = [change for item in items if (change := _change(item, seen.get(item.item_id))) is not None]
         if not changes:
             return
         # What is handed to the journal is written, cancelled or not: it has to be counted too.
@@ -138,7 +142,7 @@ class Witness:
             await self._journal.record(self._run, changes)
             for change in changes:
                 self._progress.moved(State.PENDING, change.state)
-        log.warning("this journal is older than the run", found=len(changes))
+        log.warning("another journal, or a newer copy of this one, has sent rows of the run", found=len(changes))
 
     # ---- before each call ----
 
@@ -154,29 +158,46 @@ class Witness:
 
     async def at_call(self, item: Item) -> Evidence | None:
         """What there is of `item`, whose call would leave now; None where it is to be sent. Raises `LookUpFailed`."""
-        seen = self._seen.pop(item.item_id, None)
-        if seen is None and self._must_look(item):
-            seen = (await self._look([item])).get(item.item_id)
-        return None if seen is None else _evidence(seen)
+        sighting = self._seen.pop(item.item_id, None)
+        if sighting is not None:
+            return _evidence(sighting)
+        if not self._must_look(item):
+            return None
+        if item.number <= self._known:
+            return (await self._see([item])).get(item.item_id)
+        return _evidence((await self._look([item]))[item.item_id])
 
     def _must_look(self, item: Item) -> bool:
         if self._looked_for is LookedFor.WHEN_TAKEN_UP:
             return not self._together and item.number <= self._known
         return self._looked_for is LookedFor.ALWAYS
 
+    async def _see(self, items: Sequence[Item]) -> dict[int, Evidence]:
+        """What there is of items that were in the journal before, by item_id; nothing of those to be sent."""
+        sightings = await self._look(items) if items else {}
+        seen: dict[int, Evidence] = {
+            item_id: evidence for item_id, sighting in sightings.items() if (evidence := _evidence(sighting))
+        }
+        rest = [item for item in items if item.item_id not in seen]
+        judged = await self._foreign.judge([_as_new(item) for item in rest])
+        refused = {item.item_id: one for item, one in zip(rest, judged, strict=True) if isinstance(one, Refusal)}
+        return seen | {item_id: RowRefused(one.reason) for item_id, one in refused.items()}
+
     async def _look(self, items: Sequence[Item]) -> Mapping[int, Sighting]:
         found = await self._job.look_up(self._run, items)
         return {item.item_id: found.get(item.item_id, Absent()) for item in items}
 
 
-def _change(item: Item, sighting: Sighting) -> Change | None:
-    match _evidence(sighting):
-        case Accepted(answer, note):
-            return Change(item.item_id, State.ACCEPTED, answer=answer, message=note)
-        case Lost(text):
-            return Change(item.item_id, State.UNKNOWN, message=text)
-        case _:
-            return None
+def _change(item: Item, seen: Evidence | None) -> Change | None:
+    if seen is None:
+        return None
+    # Whatever may be repeated is not looked for.
+    outcome = decide(seen, repeatable=False)
+    return Change(item.item_id, outcome.state, outcome.answer, outcome.message)
+
+
+def _as_new(item: Item) -> NewItem:
+    return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
 
 
 def _evidence(sighting: Sighting) -> Accepted | Lost | None:

@@ -155,6 +155,24 @@ async def test_a_restored_copy_of_the_journal_sends_nothing_twice(asked: Place) 
     assert (found.rows, found.sum, found.most_for_one) == (40, balances.sum, 1)
 
 
+async def test_rows_that_another_journal_has_entered_meanwhile_are_not_sent_by_a_run_that_is_taken_up(
+    asked: Place,
+) -> None:
+    balances = asked.balances(20)
+    run = ("run", "balances", balances.path, "--yes", "--json", "--limit-money", "1", "--settle", "0.3")
+    name = (await asked.cli(*run, may_end_with=(3,))).closing["run"]
+    left = 20 - (await asked.found()).rows
+    assert 0 < left < 20
+    elsewhere = ("run", "balances", balances.path, "--yes", "--json", "--skip-bad", "--journal", "elsewhere.journal")
+    other = (await asked.cli(*elsewhere, may_end_with=(1,))).closing
+    assert other["states"] == {"accepted": left}
+    ended = await asked.cli("resume", name, "--yes", "--json", "--limit-money", "none", may_end_with=(1,))
+    assert ended.closing["states"] == {"accepted": 20 - left, "rejected": left}
+    assert f"entered from another journal: run {other['run']}" in told(ended)
+    found = await asked.found()
+    assert (found.rows, found.sum, found.most_for_one) == (20, balances.sum, 1)
+
+
 async def test_whoever_trusts_the_journal_is_told_what_was_not_looked_at(place: Place) -> None:
     balances = place.balances(6)
     run = ("run", "balances", balances.path, "--yes", "--json", "--limit-money", "0.2")
