@@ -28,7 +28,9 @@ Record = Callable[[journal.Journal, Run, Sequence[Change]], Awaitable[list[Item]
 
 
 def claims_after_the_call() -> None:
-    """The intent is written with the outcome, not before the first byte leaves."""
+    """The intent is written with the outcome, not before the first byte leaves; nor is anything looked for."""
+    # The look before each call would find what the journal does not know.
+    sends_without_looking()
     claim: Claim = journal.Journal.claim
     record: Record = journal.Journal.record
     put_off: set[int] = set()
@@ -48,13 +50,16 @@ def claims_after_the_call() -> None:
 
 
 def sends_again_at_start() -> None:
-    """At start what was being sent becomes pending, not unknown."""
-
+    """At start what was being sent becomes pending, not unknown; nor is anything looked for."""
+    # The look before each call would find what the journal does not know.
+    sends_without_looking()
     _at_start_becomes("pending")
 
 
 def trusts_an_early_look() -> None:
-    """The look-up does not wait for the stacks."""
+    """The look-up does not wait for the stacks; nor is anything looked for just before the call."""
+    # That look would find what the stacks have worked off since the early one.
+    sends_without_looking()
 
     async def drained(_: Services, accounts: Collection[int], abonents: Collection[int]) -> str | None:
         assert accounts or abonents
