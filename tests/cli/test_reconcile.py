@@ -66,6 +66,11 @@ async def test_what_differs_is_shown_with_both_sides_and_the_command_to_decide(p
 async def test_a_row_that_was_put_right_by_hand_is_settled_by_looking_again(place: Place) -> None:
     name = await with_one_row_that_differs(place)
     execute(place, "update finance_operations set op_summa = 800000000 where op_id = 900001")
+    execute(
+        place,
+        "update admin_accounts set ostatok = 800000000, debit = 0, credit = 0 where id = (select a.account_id from "
+        "abonents a join finance_operations f on f.abonent_id = a.id where f.op_id = 900001)",
+    )
     ended = await place.cli("reconcile", name, "--settle", "0", "--json")
     assert ended.closing["states"] == {"accepted": 3}
     verified = await place.cli("verify", name, "--json")
