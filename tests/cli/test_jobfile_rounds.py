@@ -72,8 +72,8 @@ class Desk:
         item = NewItem("undo", "", "", "{}", undoes=first.item_id)
         await self.journal.freeze(undo, Page((item,), (), "1"), lambda item, _: item)
         (pending,) = await self.journal.items(undo, {State.PENDING})
-        await self.journal.claim(run, [pending.item_id])
-        await self.journal.record(run, [Change(pending.item_id, State.ACCEPTED)])
+        await self.journal.claim(undo, [pending.item_id])
+        await self.journal.record(undo, [Change(pending.item_id, State.ACCEPTED)])
 
     async def round(self, file: JobFile) -> Round:
         return await round_of(file, TARGET, self.journal)

@@ -77,7 +77,10 @@ BROKEN: Sequence[tuple[str, str]] = (
     ('[[step]]\njob = "balances"\nfile = "people.csv"\n', "has no column amount"),
     (f'{BALANCES}map = {{amount = "Долг"}}\n', "step 2 (balances): --map amount=Долг"),
     ('[[step]]\njob = "operator"\nsql = "select nothing from abonents"\nset = {operator = 5}\n', "step 2 (operator)"),
-    ('[[step]]\njob = "operator"\nset = {operator = 5}\n', "step 2 (operator): there is nothing to read rows from"),
+    (
+        '[[step]]\njob = "operator"\nset = {operator = 1444}\n',
+        "step 2 (operator): there is nothing to read rows from",
+    ),
     ('[[step]]\njob = "services-on-offer"\noutput = "no/x.csv"\n', "there is no folder"),
     ('[[step]]\njob = "administrators"\noutput = "people.csv"\n', "this file is there already"),
     (

@@ -23,8 +23,9 @@ async def test_a_recorded_load_has_the_same_result_when_it_is_replayed_twice(pla
     for number in (1, 2):
         async with place.cli.started("mock", "replay", recording, "--port", "0") as replay:
             url = await replay.first_line()
+            # The database is that of the load: its marks are there already.
             again = await place.cli(
-                "run", "balances", "balances.csv", "--yes", "--json", "--in-flight", "4",
+                "run", "balances", "balances.csv", "--yes", "--json", "--in-flight", "4", "--again",
                 "--api-url", url, "--journal", f"replayed-{number}.journal",
             )  # fmt: skip
             replay.signal(signal.SIGTERM)
@@ -42,7 +43,8 @@ async def test_what_was_not_recorded_is_refused_and_named(place: Place) -> None:
     async with place.cli.started("mock", "replay", recording, "--port", "0") as replay:
         url = await replay.first_line()
         stopped = await place.cli(
-            "run", "balances", "other.csv", "--yes", "--api-url", url, "--journal", "other.journal", "--settle", "0",
+            "run", "balances", "other.csv", "--yes", "--again", "--settle", "0",
+            "--api-url", url, "--journal", "other.journal",
             may_end_with=[Exit.STOPPED],
         )  # fmt: skip
         replay.signal(signal.SIGTERM)
