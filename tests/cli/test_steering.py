@@ -140,7 +140,7 @@ async def test_a_run_that_was_paused_at_rest_waits_when_it_is_taken_up(place: Pl
     await each_row_landed_once(place)
     run, commands = await told(place, name)
     assert run.paused_at is None
-    assert [one.command for one in commands] == ["pause", "resume --unpause"]
+    assert [one.command for one in commands] == ["pause", "taken up with --settle 0", "resume --unpause"]
 
 
 # ---- set and get -------------------------------------------------------------------------------------------------
