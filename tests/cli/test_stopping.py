@@ -62,8 +62,8 @@ async def test_a_signal_while_rows_in_doubt_wait_to_be_looked_up_leaves_them_in_
         run.signal(signal.SIGKILL)
         await run.ended()
     place.billing.latency = 0.0
-    async with place.cli.started("resume", "--settle", "0", "--json") as resumed:
-        await resumed.said("in doubt: looking them up in 30 s")
+    async with place.cli.started("resume", "--json") as resumed:
+        await resumed.said("a call of an earlier process may still be under way: going on in 30 s")
         resumed.signal(signal.SIGINT)
         ended = await resumed.ended()
     assert ended.exit == ended.closing["exit"] == 130
