@@ -76,12 +76,12 @@ class Pipeline:
         self._progress = steering.progress
         self._stop = stop = steering.stopping
         self._model_of = job.model_of if isinstance(job, ManyModels) else lambda _: job.name
-        self._intake = Intake(run, job, journal, self._progress, enter=enter)
+        again = job.repeatable or enter is Enter.AGAIN
+        foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
+        self._intake = Intake(run, job, journal, self._progress, enter=enter, foreign=foreign)
         self._keeping = Keeping(run, job, journal)
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
-        again = job.repeatable or enter is Enter.AGAIN
-        foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
         self._witness = Witness(
             run, job, journal, policy, self._progress, stop, foreign=foreign, known=known, trusted=trust_journal
         )
