@@ -96,6 +96,8 @@ class Proxy:
             task = asyncio.create_task(connection.serve())
             connections.add(task)
             task.add_done_callback(connections.discard)
+            # A task that is cancelled before its first step closes nothing itself.
+            task.add_done_callback(lambda _: connection.close())
 
         server = await asyncio.start_server(accept, _HOST, self.port, limit=_LONGEST_HEAD)
         try:
@@ -208,9 +210,13 @@ class _Connection:
         except _Broken as broken:
             self._client.close(reset=broken.reset)
         finally:
-            self._client.close()
-            if self._billing is not None:
-                self._billing.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._client.close()
+        if self._billing is not None:
+            self._billing.close()
 
     async def _next_request(self) -> bytes:
         """The next request of the load. A late answer waits for it, but not for ever."""

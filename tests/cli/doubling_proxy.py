@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from tests.connections import served_connections
+
 TIMED_OUT = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -101,7 +103,6 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
 async def doubling(upstream: str, model: str, place: int, fault: Fault) -> AsyncIterator[DoublingProxy]:
     """The proxy, before the billing at `upstream`."""
     proxy = DoublingProxy(upstream, model, place, fault)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    async with server:
-        proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with served_connections(proxy.serve) as port:
+        proxy.url = f"http://127.0.0.1:{port}"
         yield proxy

@@ -14,6 +14,7 @@ import uvloop
 
 from cli.selftest.proxy import Disturbance, Interference, Proxy
 from cli.selftest.serving import free_ports
+from tests.connections import served_connections
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 PATIENCE = 10.0
@@ -61,9 +62,7 @@ def reset(streams: Streams) -> None:
 @asynccontextmanager
 async def served() -> AsyncIterator[Server]:
     server = Server()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.port = listening.sockets[0].getsockname()[1]
-    async with listening:
+    async with served_connections(server.serve) as server.port:
         yield server
 
 
@@ -235,7 +234,7 @@ async def test_it_answers_502_while_the_billing_is_away_and_goes_on_when_it_is_b
         send(streams, "one")
         assert "502 Bad Gateway" in await message(streams[0])
         server = Server()
-        async with await asyncio.start_server(server.serve, "127.0.0.1", port):
+        async with served_connections(server.serve, port):
             send(streams, "two")
             assert await message(streams[0]) == "TWO"
             streams[1].close()

@@ -17,6 +17,7 @@ from engine.control.listener import Limits, Listener
 from engine.control.messages import Answer, Request
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
+from tests.connections import served_connections
 
 SIGNALS = {
     signal.SIGINT: "Ctrl-C",
@@ -43,8 +44,8 @@ class Silent:
 @asynccontextmanager
 async def silent_billing() -> AsyncIterator[Silent]:
     silent = Silent()
-    async with await asyncio.start_server(silent.attend, "127.0.0.1", 0) as server:
-        silent.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with served_connections(silent.attend) as port:
+        silent.url = f"http://127.0.0.1:{port}"
         yield silent
 
 

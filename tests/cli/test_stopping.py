@@ -9,6 +9,7 @@ import pytest
 
 from checkpoints.states import State
 from tests.cli.conftest import Place
+from tests.connections import served_connections
 
 ROWS = 150
 
@@ -85,8 +86,8 @@ async def test_a_signal_before_a_run_is_worked_on_closes_as_well(place: Place) -
         await reader.read()
         writer.close()
 
-    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with served_connections(never_answer) as port:
+        url = f"http://127.0.0.1:{port}"
         async with place.cli.started("run", "balances", balances.path, "--json", "--api-url", url) as run:
             await asked.wait()
             run.signal(signal.SIGINT)
