@@ -8,8 +8,8 @@ from typing import Final
 from benchmarks.entering import freeze, on_uvloop
 from benchmarks.figures import Part, Size, Spread, table
 from billing.database import Database, Dsn
-from billing.mockserver.population import create
 from jobs.queries import select_source
+from lab.mock.population import create
 
 ABONENTS: Final = Size(100_000, quick=20_000, smoke=500)
 RUNS: Final = Size(3, quick=2, smoke=1)

@@ -22,7 +22,7 @@ import msgspec
 
 from benchmarks.answering import BODY
 from billing.database import Database, Dsn
-from billing.mockserver.population import create
+from lab.mock.population import create
 
 HOST: Final = "127.0.0.1"
 SELECT: Final = "select id from abonents where is_folder = 0 and deleted = 0 order by id"

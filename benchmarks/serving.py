@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 
-from billing.mockserver.server import serve
+from lab.mock.server import serve
 
 
 async def _main(database: Path, slots: int, latency_ms: float) -> None:

@@ -26,7 +26,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from billing.database import Database, Dsn
-from billing.mockserver.ledger import Ledger
 from billing.money import roubles
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals
@@ -37,6 +36,7 @@ from cli.names import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, PROGRAM
 from cli.screen import Screen
 from cli.signals import heeding
 from cli.texts import count, duration, money
+from lab.mock.ledger import Ledger
 
 ABONENTS: Final = 10_000
 FOLDER: Final = Path(".demo")

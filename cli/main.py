@@ -30,6 +30,7 @@ from cli import (
     verifying,
     watching,
 )
+from cli import selftest_command as selftest
 from cli.asking_secrets import asked_for
 from cli.beginning import enter_of, input_of, order_of, said_of
 from cli.errors import OPERATOR_ERRORS, CommandRefused, code_of
@@ -43,7 +44,6 @@ from cli.places import IN_FOLDER
 from cli.plans import planned
 from cli.report import Closing, closing_object
 from cli.screen import Screen
-from cli.selftest import command as selftest
 from cli.settings import Settings, load
 from cli.signals import Interrupted, run_command
 from cli.texts import plain, shown

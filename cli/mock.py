@@ -9,16 +9,16 @@ import anyio
 import typer
 
 from billing.errors import SettingsError
-from billing.mockserver.capacity import read_schedule
-from billing.mockserver.faults import Plan
-from billing.mockserver.plan import combined, read_plan_file
-from billing.mockserver.population import create
-from billing.mockserver.quirks import Quirks, read_quirks
-from billing.mockserver.server import serve as serve_mock
 from cli.errors import CommandRefused
 from cli.names import PROGRAM
 from cli.screen import Screen
 from cli.texts import count, plain, shown
+from lab.mock.capacity import read_schedule
+from lab.mock.fault_plan import combined, read_plan_file
+from lab.mock.faults import Plan
+from lab.mock.population import create
+from lab.mock.quirks import Quirks, read_quirks
+from lab.mock.server import serve as serve_mock
 
 app: Final = typer.Typer(help="A billing to try things on, with made-up subscribers.", no_args_is_help=True)
 

@@ -9,8 +9,6 @@ import typer
 from rich.text import Text
 
 from billing.client import BillingClient
-from billing.mockserver.differ import diff
-from billing.mockserver.replay import Report, Speed, serve_replay
 from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.names import PROGRAM
@@ -19,6 +17,8 @@ from cli.screen import Screen
 from cli.settings import load
 from cli.signals import run_command
 from cli.texts import count, plain
+from lab.record.diff import diff
+from lab.record.replay import Report, Speed, serve_replay
 
 FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
 

@@ -14,8 +14,6 @@ from billing.database import Database
 from billing.kept_reader import kept_database
 from billing.listening import Listener
 from billing.money import SCALE
-from billing.recorder import open_recorder
-from billing.recording import RecordingBroken
 from billing.scale import check_scale
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
@@ -34,6 +32,8 @@ from jobs.shared_accounts import Meant
 from jobs.undoing import UNDO, undo_job
 from jobs.vault import BATCH, Vault, beside
 from jobs.work import build
+from lab.record.recorder import open_recorder
+from lab.record.recording import RecordingBroken
 
 log = structlog.get_logger(__name__)
 

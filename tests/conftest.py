@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from billing.database import Database, Dsn
-from billing.mockserver.population import create
-from billing.mockserver.server import MockBilling, running
+from lab.mock.population import create
+from lab.mock.server import MockBilling, running
 from tests import firebird_server as real_firebird
 from tests.firebird_server import FirebirdServer
 

@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 
 from billing.database import Dsn
-from billing.mockserver.population import create
+from lab.mock.population import create
 
 PACKAGE = "sudo apt-get update && sudo apt-get install -y firebird3.0-server"
 PROGRAM = Path("/usr/lib/firebird/3.0/bin/firebird")

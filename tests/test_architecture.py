@@ -15,7 +15,8 @@ MAY_KNOW = {
     "billing": {"billing"},
     "engine": {"engine", "checkpoints"},
     "jobs": {"jobs", "engine", "billing", "checkpoints"},
-    "cli": {"cli", "jobs", "engine", "billing", "checkpoints"},
+    "lab": {"lab", "cli", "jobs", "engine", "billing", "checkpoints"},
+    "cli": {"cli", "lab", "jobs", "engine", "billing", "checkpoints"},
 }
 LONGEST = 600
 

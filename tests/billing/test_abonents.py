@@ -7,8 +7,8 @@ import pytest
 from billing import abonents
 from billing.abonents import Abonent, Suggestion
 from billing.database import Database, Dsn
-from billing.mockserver.people import FOLDERS
-from billing.mockserver.session import Session
+from lab.mock.connection import Session
+from lab.mock.people import FOLDERS
 
 LIVE = "select id from abonents where is_folder = 0 and deleted = 0"
 

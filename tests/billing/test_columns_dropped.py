@@ -9,11 +9,11 @@ import pytest
 
 from billing.database import Database, Dsn, attach
 from billing.database_errors import ColumnsMissing
-from billing.mockserver.leaving_out import leave_out
-from billing.mockserver.population import create
 from billing.schema import DOCUMENTED, Column
 from billing.statements import Statement, Value, blocks
 from billing.things import MODELS, commented, from_database
+from lab.mock.leaving_out import leave_out
+from lab.mock.population import create
 
 LISTS = [[Column(table, name) for name in names] for table, names in DOCUMENTED.items()]
 TOGETHER = [[one for one in each if one is not None] for each in zip_longest(*LISTS)]

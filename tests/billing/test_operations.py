@@ -5,8 +5,8 @@ from pathlib import Path
 
 from billing import operations
 from billing.database import Database, Dsn
-from billing.mockserver.session import Session
 from billing.operations import Operation
+from lab.mock.connection import Session
 
 
 def test_operations_of_one_type_on_many_subscribers(either_database: Database) -> None:

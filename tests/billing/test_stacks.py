@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from billing.database import Database, Dsn
-from billing.mockserver.session import Session
 from billing.stacks import Stacks, depth, waiting_for
+from lab.mock.connection import Session
 
 
 def test_what_waits_is_counted_whole_and_by_whom_it_concerns(billing_file: Path) -> None:

@@ -19,10 +19,10 @@ from aiohttp.typedefs import Handler
 from anyio.abc import Process
 
 from billing.database import Dsn, attach
-from billing.mockserver.server import MockBilling, running
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.main import main
+from lab.mock.server import MockBilling, running
 
 MODEL = "FinanceOperations"
 PATIENCE = 30.0

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from billing.database import Dsn, attach
-from billing.mockserver.server import MockBilling, running
+from lab.mock.server import MockBilling, running
 from tests.cli.conftest import PATIENCE, Cli, Ended, clean_environment
 
 AT_ONE_TIME = 3

@@ -10,11 +10,11 @@ import pytest
 from yarl import URL
 
 from billing.database import Dsn, attach
-from billing.mockserver.faults import Fault, Kind, Plan
-from billing.mockserver.leaving_out import leave_out
-from billing.mockserver.server import running
 from checkpoints.journal import open_journal
 from checkpoints.states import State
+from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.leaving_out import leave_out
+from lab.mock.server import running
 from tests.cli.conftest import Cli, Place, clean_environment
 
 PACING = ("--in-flight", "2", "--settle", "0.1", "--no-canary")

@@ -12,17 +12,17 @@ import pytest
 
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.database import Database, Dsn
-from billing.mockserver.server import MockBilling
 from cli.beginning import input_of, order_of, said_of
 from cli.catalogue_page import PAGE, PROOFS, page, undone, whole_way
 from cli.jobs_list import as_object
 from cli.options import Calling, Rows
-from cli.selftest.trials import TRIALS
 from jobs.catalogue import JOBS
 from jobs.kinds import JobKind
 from jobs.services import Services
 from jobs.statements import own_select
 from jobs.work import build
+from lab.crash.trials import TRIALS
+from lab.mock.server import MockBilling
 from tests.cli import test_answers, test_passwords
 from tests.cli.conftest import Typed
 from tests.jobs.making import prepared

@@ -13,17 +13,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from billing.database import Database, Dsn
-from billing.mockserver.population import create
-from billing.mockserver.server import running
 from checkpoints.states import State
-from cli.selftest.checking import judge
-from cli.selftest.drawing import draw
-from cli.selftest.gathering import books
-from cli.selftest.loading import order
-from cli.selftest.plan import BALANCES, WARNING_THRESHOLD
-from cli.selftest.trials import TRIALS, Trial
-from cli.selftest.watching import Watched
 from jobs.catalogue import JOBS
+from lab.crash.books import books
+from lab.crash.drawing import draw
+from lab.crash.experiment_plan import BALANCES, WARNING_THRESHOLD
+from lab.crash.judge import judge
+from lab.crash.load import order
+from lab.crash.observer import Watched
+from lab.crash.trials import TRIALS, Trial
+from lab.mock.population import create
+from lab.mock.server import running
 from tests.cli.conftest import PATIENCE, Cli, clean_environment
 from tests.jobs.whole_database import Tables, changes, whole
 

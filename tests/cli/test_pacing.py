@@ -10,13 +10,13 @@ import anyio
 import pytest
 from aiohttp import web
 
-from billing.mockserver.worker import Answer
 from cli.errors import CommandRefused
 from cli.options import Pacing
 from engine.budget import Percent
 from engine.hours import hours_of
 from engine.policy import Policy
 from engine.settings import ALL, changed
+from lab.mock.worker import Answer
 from tests.cli.conftest import Ended, Place
 
 Typed = Callable[..., Ended]

@@ -11,9 +11,9 @@ import anyio.to_thread
 import pytest
 
 from billing.database import Dsn, attach
-from billing.mockserver.quirks import Quirks
-from billing.mockserver.server import running
 from billing.money import SCALE
+from lab.mock.quirks import Quirks
+from lab.mock.server import running
 from tests.cli.conftest import Cli, Ended, Place, Traffic, clean_environment
 
 Opened = Callable[..., AbstractAsyncContextManager[Place]]

@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 
 from billing.database import Dsn
-from billing.mockserver.session import Session
 from checkpoints.states import State
 from cli.exits import Exit
+from lab.mock.connection import Session
 from tests.cli.conftest import Place
 
 CRASH = "<html><title>500</title>crashed</html>"

@@ -18,10 +18,10 @@ import anyio.to_thread
 import pytest
 
 from billing.database import Database, Dsn, attach
-from billing.mockserver.server import MockBilling, running
 from cli.exits import Exit
 from cli.translate.faults import FaultKind
 from cli.translate.translation import translate
+from lab.mock.server import MockBilling, running
 from tests.cli.conftest import Cli, Place, Traffic, clean_environment
 from tests.cli.oneliners import PUBLISHED
 from tests.cli.test_prompt import at_a_terminal

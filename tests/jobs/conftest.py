@@ -8,11 +8,11 @@ import pytest
 
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.database import Database, Dsn, attach
-from billing.mockserver.server import MockBilling
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from checkpoints.states import State
 from jobs.services import Services
+from lab.mock.server import MockBilling
 
 Frozen = Callable[..., Item]
 Execute = Callable[..., None]

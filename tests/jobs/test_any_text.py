@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from billing.client import BillingClient
 from billing.database import Database
-from billing.mockserver import chain, server
-from billing.mockserver.server import MockBilling
 from billing.things import plain
 from checkpoints.records import Item, Run
 from jobs.call import call_kind, chain_text
@@ -22,6 +20,8 @@ from jobs.inputs import Input
 from jobs.recipes.attributes import ATTRIBUTE
 from jobs.recipes.money import BALANCES
 from jobs.services import Services
+from lab.mock import chain, server
+from lab.mock.server import MockBilling
 from tests.jobs.conftest import Frozen
 from tests.jobs.making import job_of, planned, readings, refused, rows_of, sent
 

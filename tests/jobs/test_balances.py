@@ -10,7 +10,6 @@ from billing import exchange as seen
 from billing.calls import describe
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.database import Database, Dsn
-from billing.mockserver.server import MockBilling
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed
@@ -23,6 +22,7 @@ from jobs.inputs import Input
 from jobs.payloads import packed, payload_of, unpacked
 from jobs.recipes.money import BALANCES
 from jobs.services import Services
+from lab.mock.server import MockBilling
 from tests.jobs import making
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import effect_of, kept_now, planned, prepared, refused, sent, sightings, undone

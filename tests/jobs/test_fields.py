@@ -10,7 +10,6 @@ from billing import exchange as seen
 from billing.calls import describe
 from billing.client import BillingClient
 from billing.database import Database, Dsn
-from billing.mockserver.server import MockBilling
 from billing.money import SCALE
 from checkpoints.records import Run
 from engine.errors import InputRefused, LookUpFailed
@@ -21,6 +20,7 @@ from jobs.inputs import Input
 from jobs.payloads import Payload, packed, payload_of, unpacked
 from jobs.recipes.accounts import WARNING_THRESHOLD
 from jobs.services import Services
+from lab.mock.server import MockBilling
 from tests.jobs.conftest import FOLDER, Execute, Frozen
 from tests.jobs.making import effect_of, job_of, prepared, rows_of, undone
 from tests.jobs.making import planned as planned_items

@@ -15,7 +15,6 @@ from billing.client import BillingClient, ClientSettings, Health, Patience
 from billing.database import Database
 from billing.errors import BillingAway
 from billing.exchange import Answered
-from billing.mockserver.server import MockBilling, running
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
@@ -28,6 +27,7 @@ from engine.stop import Stop
 from engine.throttle import Gauge, Measure
 from jobs.gauges import MEASURED_EVERY, STACKS, BillingClock, gauges_of
 from jobs.services import Services
+from lab.mock.server import MockBilling, running
 from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
 from tests.jobs.conftest import Execute
 

@@ -9,8 +9,6 @@ import msgspec
 import pytest
 
 from billing.client import BillingClient, ClientSettings, Patience
-from billing.mockserver.quirks import Quirks
-from billing.mockserver.server import running
 from checkpoints.records import Run
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Lost
@@ -19,6 +17,8 @@ from jobs.profile import UNKNOWN, Fact, Profile, TypeEight
 from jobs.recipes.money import BALANCES
 from jobs.services import Services
 from jobs.work import assumptions_of
+from lab.mock.quirks import Quirks
+from lab.mock.server import running
 from tests.jobs.conftest import Frozen
 from tests.jobs.making import job_of, planned, rows_of
 

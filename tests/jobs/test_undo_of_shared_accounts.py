@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.database import Database
-from billing.mockserver.population import create
-from billing.mockserver.quirks import Quirks
-from billing.mockserver.server import running
 from billing.money import scaled
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from engine.intake import Enter
 from jobs.services import Services
+from lab.mock.population import create
+from lab.mock.quirks import Quirks
+from lab.mock.server import running
 from tests.jobs.conftest import Execute
 from tests.jobs.making import rows_of
 from tests.jobs.test_undoing import counts, done, reasons, undone

@@ -16,8 +16,6 @@ import pytest
 from billing.calls import version
 from billing.client import BillingClient, ClientSettings
 from billing.database import Dsn
-from billing.mockserver.capacity import Slots
-from billing.mockserver.server import MockBilling, running
 from checkpoints.states import State
 from engine.breaker import Breaker
 from engine.gate import Gate
@@ -27,6 +25,8 @@ from engine.progress import Progress
 from engine.steering import Steering
 from engine.stop import Stop, StopKind
 from engine.throttle import Throttle
+from lab.mock.capacity import Slots
+from lab.mock.server import MockBilling, running
 
 SLOTS = 6
 LATENCY = 0.3
@@ -124,7 +124,7 @@ async def loaded(client: BillingClient, slots: Metered, policy: Policy) -> Async
 @asynccontextmanager
 async def metered(billing_file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[MockBilling, Metered]]:
     slots = Metered(SLOTS)
-    monkeypatch.setattr("billing.mockserver.server.Slots", lambda *_: slots)
+    monkeypatch.setattr("lab.mock.server.Slots", lambda *_: slots)
     async with running(Dsn(str(billing_file)), latency=LATENCY) as billing:
         yield billing, slots
 

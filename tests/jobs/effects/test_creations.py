@@ -10,7 +10,6 @@ import pytest
 from billing import exchange as seen
 from billing.client import BillingClient
 from billing.database import Database
-from billing.mockserver.server import MockBilling
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, Different, Entries, Found, Marked, Reading
@@ -20,6 +19,7 @@ from jobs.payloads import packed, payload_of
 from jobs.recipes.attributes import ATTRIBUTE
 from jobs.recipes.services import CONNECT_SERVICE
 from jobs.services import Services
+from lab.mock.server import MockBilling
 from tests.jobs.conftest import FOLDER, Execute, Frozen
 from tests.jobs.making import (
     effect_of,

@@ -8,8 +8,6 @@ import pytest
 
 from billing.client import BillingClient
 from billing.database import Database
-from billing.mockserver.faults import Fault, Kind, Plan
-from billing.mockserver.server import MockBilling
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost
 from engine.job import Absent, Found, Job
@@ -20,6 +18,8 @@ from jobs.recipes.deletions import DELETE_ACCOUNT, DELETE_SERVICES
 from jobs.recipes.money import BALANCES, PAYMENT
 from jobs.recipes.services import CONNECT_SERVICE
 from jobs.services import Services
+from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import effect_of, job_of, planned, rows_of, sent, sightings, undone
 from tests.jobs.whole_database import changes, whole

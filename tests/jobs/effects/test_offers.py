@@ -7,9 +7,6 @@ import pytest
 from aiohttp import web
 
 from billing.client import BillingClient, ClientSettings
-from billing.mockserver.server import MockBilling
-from billing.recorder import open_recorder
-from billing.recording import Recording
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused
 from jobs.effects.effect import NoWayBack
@@ -17,6 +14,9 @@ from jobs.effects.offers import Offers
 from jobs.payloads import Payload, packed
 from jobs.recipes.readings import SERVICES_ON_OFFER
 from jobs.services import Services
+from lab.mock.server import MockBilling
+from lab.record.recorder import open_recorder
+from lab.record.recording import Recording
 from tests.billing.scripted_server import answer, scripted
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import job_of, planned, prepared, rows_of

@@ -9,10 +9,6 @@ from aiohttp import web
 
 from billing.client import BillingClient, ClientSettings
 from billing.database import Database
-from billing.mockserver.faults import Fault, Kind, Plan
-from billing.mockserver.server import MockBilling
-from billing.recorder import open_recorder
-from billing.recording import Recording
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook
@@ -22,6 +18,10 @@ from jobs.payloads import Payload, packed, payload_of
 from jobs.recipes.passwords import PASSWORD, PASSWORD_RECOVERY, RANDOM_PASSWORD
 from jobs.services import Services
 from jobs.vault import Vault, is_token
+from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.server import MockBilling
+from lab.record.recorder import open_recorder
+from lab.record.recording import Recording
 from tests.billing.scripted_server import answer, scripted
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import job_of, planned, prepared, rows_of

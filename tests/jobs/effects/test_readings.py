@@ -7,8 +7,6 @@ import pytest
 
 from billing.client import BillingClient, ClientSettings
 from billing.database import Database
-from billing.mockserver.faults import Fault, Kind, Plan
-from billing.mockserver.server import MockBilling
 from checkpoints.records import Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import Absent, Reading
@@ -20,6 +18,8 @@ from jobs.parameters import Parameter
 from jobs.services import Services
 from jobs.templates import parse
 from jobs.vault import Vault
+from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import job_of, planned, rows_of
 from tests.jobs.whole_database import changes, whole

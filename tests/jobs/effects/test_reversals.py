@@ -12,8 +12,6 @@ import pytest
 from billing import exchange as seen
 from billing.client import BillingClient, ClientSettings, Patience
 from billing.database import Database, Dsn
-from billing.mockserver.quirks import Quirks
-from billing.mockserver.server import MockBilling, running
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
@@ -26,6 +24,8 @@ from jobs.parameters import check_parameters
 from jobs.payloads import Payload, packed, payload_of
 from jobs.recipes.money import BALANCES
 from jobs.services import Services
+from lab.mock.quirks import Quirks
+from lab.mock.server import MockBilling, running
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import (
     Undo,

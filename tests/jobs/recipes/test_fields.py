@@ -10,8 +10,6 @@ import pytest
 
 from billing.client import BillingClient
 from billing.database import Database
-from billing.mockserver.faults import Fault, Kind, Plan
-from billing.mockserver.server import MockBilling
 from billing.money import SCALE
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused
@@ -32,6 +30,8 @@ from jobs.recipes.subscribers import (
 )
 from jobs.recipes.users import IP_POOL, SNAT_POOL
 from jobs.services import Services
+from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import (
     effect_of,

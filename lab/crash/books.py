@@ -1,0 +1,115 @@
+"""What journal and billing have in the end, read for the verdict."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import anyio.to_thread
+import msgspec
+
+from billing.database import Database, Dsn
+from billing.money import from_answer, roubles
+from checkpoints.journal import open_journal
+from checkpoints.records import Item, Totals
+from checkpoints.states import State
+from jobs.marks import find
+from lab.crash.experiment_plan import Plan
+from lab.crash.judge import Books, Effect, Row
+from lab.crash.load import Asked
+from lab.crash.observer import Watched
+from lab.crash.statements import statement
+from lab.crash.trials import TRIALS, By, Trial, Wanted, sql
+
+MONEY = frozenset({"balances", "payment"})
+"""Jobs whose operations are counted and added up in the billing's own table."""
+
+
+async def books(plan: Plan, asked: Asked, watched: Watched, billing: Path, run: str, verified: int) -> Books:
+    """The books of a round that is over; nothing may be working on either side any more."""
+    trial = TRIALS[plan.job]
+    steps = watched.steps()
+    items, totals = await _journal(watched.path, run)
+    effects, entered, ends = await anyio.to_thread.run_sync(_ledger, trial, asked, billing)
+    made_up = await anyio.to_thread.run_sync(_made_up, billing.parent, trial)
+    return Books(
+        run=run,
+        model=trial.model,
+        once=trial.once,
+        asked=asked.wanted,
+        rows=[_row(item, asked, made_up) for item in items],
+        effects=effects,
+        frozen=totals.frozen,
+        sum=totals.amount,
+        steps=steps,
+        verified=verified,
+        entered=entered,
+        ends=ends,
+        marked=trial.by is By.MARK,
+        may_ask=trial.may_ask,
+        unreadable=trial.unreadable,
+        other_balances=plan.other_balances,
+    )
+
+
+async def _journal(path: Path, name: str) -> tuple[list[Item], Totals]:
+    async with open_journal(path) as journal:
+        run = await journal.run(name)
+        items = [item async for page in journal.each_page(run, frozenset(State)) for item in page]
+        return items, await journal.totals(run)
+
+
+def _row(item: Item, asked: Asked, made_up: Mapping[str, str]) -> Row:
+    wanted = asked.wanted.get(item.key, "") if item.amount is None else item.amount
+    return Row(
+        number=item.number,
+        key=item.key,
+        label=item.label,
+        subject=asked.objects.get(item.key, 0),
+        wanted=made_up.get(item.key, wanted),
+        state=item.state,
+        attempts=item.attempts,
+    )
+
+
+def _made_up(folder: Path, trial: Trial) -> dict[str, str]:
+    """By key, what the billing has made up, as the job's own file has it; the first column is the key."""
+    if not trial.file or not (path := folder / trial.file).exists():
+        return {}
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        return {trial.key(cells[0]): cells[-1] for cells in csv.reader(stream, delimiter=";")}
+
+
+def _ledger(
+    trial: Trial, asked: Asked, billing: Path
+) -> tuple[list[Effect], tuple[int, Decimal] | None, dict[str, Wanted | None]]:
+    with Database(Dsn(str(billing))) as database:
+        effects = list(_effects(database, trial))
+        entered = None
+        if trial.job in MONEY:
+            ((count, scaled),) = database.query(statement("operations"), {"before": asked.last})
+            entered = count, roubles(scaled)
+        found = database.query(sql(trial.ends)) if trial.ends else ()
+        ends = {trial.key(key): _end(trial, value) for key, value in found}
+        return effects, entered, ends
+
+
+def _end(trial: Trial, value: object) -> Wanted | None:
+    if value is None:
+        return None
+    return roubles(value) if trial.amount and isinstance(value, int) else str(value)
+
+
+def _effects(database: Database, trial: Trial) -> Iterator[Effect]:
+    for model, request, subject, key, what in database.query(statement("effects")):
+        written = msgspec.json.decode(what, type=dict[str, object])
+        text = str(written.get("descr") or written.get("comment") or "")
+        of = key if trial.by is By.OBJECT else subject
+        yield Effect(model, request, of, _value(trial, written), find(text))
+
+
+def _value(trial: Trial, written: Mapping[str, object]) -> Wanted | None:
+    value = written.get(trial.amount or trial.entered)
+    if not isinstance(value, str | int | float):
+        return None
+    return from_answer(value) if trial.amount else str(int(value) if isinstance(value, bool) else value)

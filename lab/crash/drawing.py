@@ -1,0 +1,298 @@
+"""The plan of a round, drawn from its seed.
+
+The same seed draws the same plan. When things happen in a round is tied to how far the load has come; what exactly is
+in flight at that moment is the machine's business, so a seed repeats a round closely, not to the microsecond.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from random import Random
+from typing import Final, TypeAlias
+
+from cli.errors import CommandRefused
+from cli.texts import plain
+from lab.crash.experiment_plan import (
+    BALANCES,
+    FROZEN,
+    JOBS,
+    MARKED_ONLY,
+    MOST_IN_FLIGHT,
+    PAYMENT,
+    REQUIRED,
+    ROWS,
+    SETTLE,
+    TIMEOUT,
+    WARNING_THRESHOLD,
+    Act,
+    Mischief,
+    Plan,
+    Traits,
+)
+from lab.crash.journals import Alias, Elsewhere
+from lab.crash.proxy import Disturbance, Interference
+from lab.crash.trials import TRIALS, By, Trial
+from lab.mock.quirks import CHOICES
+
+ALL: Final = "all"
+"""Stands for a job that is drawn from all that write."""
+
+Value: TypeAlias = str | float | int
+Fault: TypeAlias = Mapping[str, Value]
+"""A `[[fault]]` of the mock's plan, under the names of the file."""
+
+
+def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | None = None) -> Plan:
+    """The round of a seed; `job` and `faults` (TOML) take the place of what would be drawn.
+
+    Where faults are given there is no proxy: all that goes wrong on the way is what they say.
+    """
+    if job is not None and job != ALL and job not in TRIALS:
+        raise CommandRefused(f"--job {plain(job)}: the lab knows {', '.join(TRIALS)}, and {ALL} for one of them")
+    # Each part has a draw of its own: giving one of them by hand leaves the others as they were.
+    chosen = _job(seed, job)
+    trial = TRIALS[chosen]
+    mischief = _mischief(_draw(seed, "mischief"), _acts(trial))
+    model = trial.called or trial.model
+    plan = Plan(
+        seed=seed,
+        job=chosen,
+        rows=rows,
+        in_flight=_draw(seed, "load").choice((None, None, None, 4, 8, MOST_IN_FLIGHT)),
+        traits=_traits(_draw(seed, "billing"), rows),
+        faults=_as_toml(seed, _faults(_draw(seed, "faults"), chosen, model)) if faults is None else faults,
+        mischief=mischief,
+        proxy=_interference(_draw(seed, "proxy"), model) if faults is None else None,
+        without_database=chosen != WARNING_THRESHOLD and _draw(seed, "database").random() < _WITHOUT_DATABASE,
+        quirks=_quirks(_draw(seed, "quirks")),
+        lacking=_lacking(_draw(seed, "columns"), chosen) if chosen in JOBS else (),
+    )
+    if not plan.api_alone:
+        return plan
+    # Without the database nobody can see the stacks, nor which columns there are.
+    return replace(plan, traits=replace(plan.traits, stack_rate=None), lacking=())
+
+
+def _job(seed: int, job: str | None) -> str:
+    if job == ALL:
+        return _draw(seed, "job").choice(tuple(TRIALS))
+    return job or _draw(seed, "job").choices(JOBS, (4, 1, 1))[0]
+
+
+def _draw(seed: int, what: str) -> Random:
+    return Random(f"{seed}/{what}")
+
+
+def _traits(draw: Random, rows: int) -> Traits:
+    # So slow that after a kill, a start and the settle delay there is still something in it that has no effect yet.
+    rate = round(rows / draw.uniform(9.0, 13.0), 1) if draw.random() < _STACKED else None
+    return Traits(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
+
+
+_STACKED: Final = 0.75
+_WITHOUT_DATABASE: Final = 0.15
+
+
+_LACKING: Final = 0.35
+_REFUSED: Final = 0.06
+OPTIONAL: Final = (
+    "ABONENTS.EMAIL",
+    "ABONENTS.NEED_RECALC",
+    "ABONENTS.SMS",
+    "ABONENTS.TARIF_NEXT_DATE",
+    "ADMIN_ACCOUNTS.limit",
+    "FINANCE_OPERATIONS.CODE1C",
+    "FINANCE_OPERATIONS.SYNC1C",
+    "USERS.MAC",
+    "USERS_USLUGA.NEXT_DATE",
+)
+"""Columns that `JOBS` can do without."""
+
+
+def _lacking(draw: Random, job: str) -> tuple[str, ...]:
+    """Columns that the billing does not have: none in most rounds, and seldom one without which nothing goes."""
+    if draw.random() >= _LACKING:
+        return ()
+    lacking = draw.sample(OPTIONAL, draw.randint(1, 4))
+    return tuple(sorted(lacking)) if draw.random() >= _REFUSED / _LACKING else (REQUIRED[job],)
+
+
+_QUIRKY: Final = 0.5
+_WITHOUT_WEIGHT: Final = frozenset({"storno_call", "storno_type_8"})
+"""Quirks of what no round does."""
+
+
+def _quirks(draw: Random) -> tuple[str, ...]:
+    """How the billing is another than usual; a half of the rounds have it as usual."""
+    if draw.random() >= _QUIRKY:
+        return ()
+    names = draw.sample(sorted(CHOICES.keys() - _WITHOUT_WEIGHT), draw.randint(1, 3))
+    return tuple(f"{name}={_as_typed(draw.choice(CHOICES[name][1:]))}" for name in sorted(names))
+
+
+def _as_typed(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+# ---- faults -----------------------------------------------------------------------------------------------------
+
+
+def _share(draw: Random) -> float:
+    return round(draw.uniform(0.01, 0.04), 3)
+
+
+def _delayed(least: float, most: float) -> Callable[[Random], dict[str, Value]]:
+    return lambda draw: {"delay": round(draw.uniform(least, most), 2)}
+
+
+def _waits(draw: Random) -> dict[str, Value]:
+    ways: tuple[dict[str, Value], ...] = ({}, {"retry_after": 1}, {"retry_after": "date", "delay": 2})
+    return draw.choice(ways)
+
+
+def _nothing(_: Random) -> dict[str, Value]:
+    return {}
+
+
+_KINDS: Final[Mapping[str, Callable[[Random], dict[str, Value]]]] = {
+    "reset-before-effect": _nothing,
+    "reset-after-effect": _nothing,
+    "effect-then-silence": _delayed(1.5 * TIMEOUT, 2.5 * TIMEOUT),
+    "slow": _delayed(0.1, 0.6),
+    "trickle": _delayed(0.1, 0.6),
+    "half-answer": _nothing,
+    "500-before-effect": _nothing,
+    "500-after-effect": _nothing,
+    "502-after-effect": _nothing,
+    "504-after-effect": _nothing,
+    "503": _waits,
+    "429": _waits,
+    "busy": lambda draw: {"tries": draw.randint(1, 3)},
+    "stop": lambda draw: {"times": draw.randint(1, 2)},
+    "invalid-json-after-effect": _nothing,
+    "other-encoding": _nothing,
+    "foreign-answer": _nothing,
+    "redirect-before-effect": _nothing,
+}
+"""Kinds that are drawn, with what else is drawn for each; `cabinet-error` concerns neither job."""
+
+_ALWAYS: Final = "redirect-after-effect"
+"""In every round: whoever follows it sends twice, and no other fault would show that."""
+
+_REJECTION: Final = "нет счета для проведения финансовой операции"
+_OF_ANY_MODEL: Final = 0.2
+_REJECTS: Final = 0.5
+_REFUSES: Final = 0.3
+
+
+_WRITES: Final = {BALANCES: "objects.create", WARNING_THRESHOLD: "save", PAYMENT: "add_payment"}
+
+
+def _writing(job: str) -> dict[str, Value]:
+    """Only the calls of a job that write: a filter that is refused says nothing of a row, and ends a process."""
+    return {"method": _WRITES[job]} if job in _WRITES else {}
+
+
+def _faults(draw: Random, job: str, model: str) -> list[Fault]:
+    kinds = draw.sample(sorted(_KINDS), draw.randint(5, 9))
+    faults: list[Fault] = []
+    for kind in [_ALWAYS, *kinds]:
+        # Now and then the version and the look-ups are hit as well, and a process cannot even begin.
+        where: dict[str, Value] = {} if draw.random() < _OF_ANY_MODEL else {"model": model}
+        faults.append({"kind": kind, **where, "share": _share(draw), **_KINDS.get(kind, _nothing)(draw)})
+    if draw.random() < _REJECTS:
+        faults.append({"kind": "busy", "model": model, **_writing(job), "share": 0.01, "text": _REJECTION})
+    if draw.random() < _REFUSES:
+        since = round(draw.uniform(1.0, 4.0), 1)
+        faults.append({"kind": "refuse", "from": since, "to": round(since + draw.uniform(0.3, 1.5), 1)})
+    return faults
+
+
+def _as_toml(seed: int, faults: list[Fault]) -> str:
+    lines = [f"seed = {seed}"]
+    for fault in faults:
+        lines += ["", "[[fault]]", *(f"{name} = {_toml(value)}" for name, value in fault.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Value) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+# ---- the proxy --------------------------------------------------------------------------------------------------
+
+_PROXIED: Final = 0.5
+"""The share of rounds with a proxy. With one, no connection is ever refused: it is the proxy that accepts them."""
+LONGEST_DELAY: Final = 0.15
+"""Seconds. What a proxy holds must have had its effect within `SETTLE`, the time in the billing's slots included."""
+
+
+def _interference(draw: Random, model: str) -> Interference | None:
+    if draw.random() >= _PROXIED:
+        return None
+    kinds = draw.sample(sorted(Disturbance), draw.randint(2, 4))
+    return Interference(
+        seed=draw.randrange(1_000_000),
+        shares={kind: _share(draw) for kind in kinds},
+        model="" if draw.random() < _OF_ANY_MODEL else model,
+        delay=round(draw.uniform(0.02, LONGEST_DELAY), 3),
+    )
+
+
+# ---- mischief ---------------------------------------------------------------------------------------------------
+
+_EARLY: Final = 0.25
+_AT_THE_END: Final = 0.4
+_LONGEST_FREEZE: Final = 2 * TIMEOUT
+_DAY: Final = 86_400.0
+_RATES: Final = ("none", "15", "40", "200")
+_IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
+
+
+def _acts(trial: Trial) -> frozenset[Act]:
+    """The acts that a round of the job can have and still be judged."""
+    acts = set(Act)
+    if trial.job == WARNING_THRESHOLD:
+        acts.remove(Act.FULL_DISK)
+    if trial.by is not By.MARK:
+        acts -= MARKED_ONLY
+    if trial.once and trial.unreadable:
+        # Nothing tells what was done after the copy.
+        acts.remove(Act.RESTORE)
+    return frozenset(acts)
+
+
+def _mischief(draw: Random, possible: frozenset[Act]) -> tuple[Mischief, ...]:
+    """Two kills at least, four other acts, in the order of their moments."""
+    others = draw.sample([act for act in Act if act is not Act.KILL], 4)
+    acts = [Act.KILL] * 2 + [act if act in possible else Act.KILL for act in others]
+    return tuple(sorted((_one(draw, act) for act in acts), key=lambda one: one.share))
+
+
+def _one(draw: Random, act: Act) -> Mischief:
+    share, delay = round(draw.uniform(0.01, 0.9), 3), round(draw.uniform(0.0, 0.08), 3)
+    early = act is Act.KILL and draw.random() < _EARLY
+    if early:
+        # From the moment of taking up into the middle of looking up.
+        delay = round(draw.uniform(0.0, SETTLE + 0.4), 3)
+    seconds = 0.0
+    words: tuple[str, ...] = ()
+    more = 0.0
+    match act:
+        case Act.FREEZE:
+            seconds = round(draw.uniform(0.1, _LONGEST_FREEZE), 2)
+        case Act.CLOCK:
+            seconds = round(draw.uniform(60.0, 2 * _DAY))
+        case Act.PAUSE | Act.PAUSE_AND_KILL:
+            seconds = round(draw.uniform(0.1, 1.0), 2)
+        case Act.SET:
+            words = (f"rate={draw.choice(_RATES)}", f"in-flight={draw.choice(_IN_FLIGHT)}")
+        case Act.RESTORE:
+            more = round(draw.uniform(0.01, 0.3), 3)
+        case Act.ALIAS:
+            words = (draw.choice(tuple(Alias)), FROZEN)
+        case Act.SECOND_JOURNAL:
+            words = (Elsewhere.OTHER_FOLDER,)
+            share = 1.0 if draw.random() < _AT_THE_END else share
+        case Act.KILL_AND_SECOND_JOURNAL:
+            words = (draw.choice(tuple(Elsewhere)),)
+    return Mischief(act, share, delay, early, seconds, words, more)

@@ -1,0 +1,279 @@
+"""The load of a round: what it is asked for, its processes, and how each of them ended."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import anyio
+from anyio.abc import Process
+
+from billing.database import Database, Dsn, attach
+from billing.operations import OPENING_BALANCE
+from cli.names import JOURNAL, USER
+from jobs.keys import joined
+from lab.crash import clock
+from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, Plan
+from lab.crash.mock_process import Billing
+from lab.crash.observer import Glance
+from lab.crash.statements import statement
+from lab.crash.trials import CALLED, TRIALS, Trial, Wanted, sql
+from lab.mock.people import FOLDERS
+
+INPUT: Final = "rows.csv"
+FOLDER: Final = next(iter(FOLDERS))
+"""The folder whose subscribers get another threshold."""
+
+_OWED: Final = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a round's load is asked for: the job's arguments, and what is wanted for each key.
+
+    `objects` is what the ledger knows a key by, `last` the last finance operation that was there before.
+    """
+
+    arguments: tuple[str, ...]
+    wanted: Mapping[str, Wanted]
+    objects: Mapping[str, int]
+    last: int = 0
+
+
+def order(folder: Path, plan: Plan, billing: Path) -> Asked:
+    """What the load is asked for, by the plan's seed; a file it needs is written into `folder`."""
+    draw = Random(f"{plan.seed}/input")
+    trial = TRIALS[plan.job]
+    if trial.arranged:
+        _arrange(billing, trial, plan.rows)
+    with Database(Dsn(str(billing))) as database:
+        ((last,),) = database.query(statement("last_operation"))
+        if plan.job == BALANCES:
+            found = list(database.query(statement("subscribers"), {"rows": plan.rows}))
+            return _balances(folder, draw, found, last)
+        if plan.job == WARNING_THRESHOLD:
+            # The only one whose rows come out of the database, as the job's own select has them.
+            threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
+            members: dict[int, int] = dict(database.query(statement("members"), {"folder": FOLDER}))
+            arguments = ("warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
+            return Asked(
+                arguments, dict.fromkeys(map(str, members), threshold), {str(key): of for key, of in members.items()}
+            )
+        rows = list(database.query(sql(trial.rows), {"rows": plan.rows}))
+    return _rows(folder, draw, trial, rows, last)
+
+
+def _arrange(billing: Path, trial: Trial, rows: int) -> None:
+    """Put rows into the billing that a new one has too few of."""
+    connection = attach(Dsn(str(billing)))
+    try:
+        text, values = sql(trial.arranged).bind({"rows": rows})
+        connection.cursor().execute(text, values)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[object]], last: int) -> Asked:
+    wanted: dict[str, Wanted] = {}
+    objects: dict[str, int] = {}
+    with (folder / INPUT).open("w", encoding="utf-8", newline="") as stream:
+        sheet = csv.writer(stream, delimiter=";")
+        sheet.writerow(trial.header)
+        for own, of, *cells in rows:
+            key = trial.key(own)
+            line = [*map(str, cells), *(cell(draw) for cell in trial.drawn)]
+            sheet.writerow(line)
+            text = trial.constant or " ".join(line[place] for place in trial.wanted)
+            wanted[key] = Decimal(text) if trial.amount else text
+            objects[key] = int(str(of))
+    called = CALLED if trial.job == "call" else ()
+    return Asked((trial.job, INPUT, *called, *trial.arguments), wanted, objects, last)
+
+
+def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]], last: int) -> Asked:
+    by_id = draw.random() < 0.5  # noqa: PLR2004 - heads or tails
+    wanted: dict[str, Wanted] = {}
+    objects: dict[str, int] = {}
+    with (folder / INPUT).open("w", encoding="utf-8-sig", newline="") as stream:
+        sheet = csv.writer(stream, delimiter=";")
+        sheet.writerow(["abonent_id" if by_id else "contract_number", "amount"])
+        for abonent, number in subscribers:
+            amount = Decimal(draw.randrange(1, 300_000)) / 100
+            key = joined((str(abonent), str(OPENING_BALANCE)))
+            wanted[key] = amount = -amount if draw.random() < _OWED else amount
+            objects[key] = abonent
+            sheet.writerow([abonent if by_id else number, f"{amount:.2f}".replace(".", ",")])
+    return Asked(("balances", INPUT), wanted, objects, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process of the load: what was typed, what it ended with (a signal as its negative), and what it said."""
+
+    command: str
+    exit: int
+    said: str
+
+    @property
+    def broke(self) -> str | None:
+        """Why it is a fault of ours, None when it is none."""
+        # A signal that comes while uvloop already takes itself down leaves a traceback of its own, and nothing else.
+        if "Traceback" in self.said and "(_do_shutdown)" not in self.said:
+            return f"{self.command} showed a traceback"
+        return f"{self.command} ended with {self.exit}" if self.exit not in _SANE else None
+
+
+_SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
+"""Exit codes, and signals that the lab sends; 70 is a fault of ours, and so is every other signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outfit:
+    """What the load is started with: its file of settings, its environment, and what Python runs as the program.
+
+    A test of the lab itself puts a broken program there.
+    """
+
+    config: Path
+    environment: Mapping[str, str]
+    program: Sequence[str] = ("-m", "cli")
+
+
+class Load:
+    """Starts the processes of one round's load in `folder`."""
+
+    def __init__(self, folder: Path, plan: Plan, billing: Billing, asked: Asked, outfit: Outfit) -> None:
+        self.journal = folder / JOURNAL
+        self._folder = folder
+        self._plan = plan
+        self._asked = asked
+        self._outfit = outfit
+        self._started_ones: list[Running] = []
+        # What the settings say of URL, database and journal gives way: a lab never touches the real ones.
+        self._connection = ["--config", str(outfit.config), "--api-url", billing.url]
+        self._connection += ["--database", "" if plan.api_alone else str(billing.database)]
+        self._connection += ["--database-user", USER, "--database-password", "", "--database-charset", "UTF8"]
+        how_many = ("--max-in-flight", MOST_IN_FLIGHT) if plan.in_flight is None else ("--in-flight", plan.in_flight)
+        self._pacing = [str(word) for word in how_many]
+        self._pacing += ["--settle", str(plan.settle), "--stop-after-errors", "0", "--timeout", str(plan.timeout)]
+
+    async def started(self, glance: Glance) -> "Running":
+        """A process that begins the run, or takes it up where there is one."""
+        if glance.run is None:
+            return await self._started("run", *self._asked.arguments, "--skip-bad", "--yes", *self._pacing)
+        return await self._started("resume", glance.run, "--skip-bad", "--yes", *self._pacing)
+
+    async def second(self, run: str, journal: Path | None = None) -> "Ended":
+        """A second process on the same run, to its end; `journal` is another name of the journal."""
+        return await (await self._started("resume", run, "--yes", *self._pacing, journal=journal)).ended()
+
+    async def anew(self, journal: Path) -> "Ended":
+        """The same input, entered anew with another journal, to its end."""
+        started = await self._started("run", *self._asked.arguments, "--yes", *self._pacing, journal=journal)
+        return await started.ended()
+
+    async def steered(self, command: str, run: str, *words: str) -> "Ended":
+        """A command to the run from another terminal, to its end."""
+        return await (await self._started(command, run, *words)).ended()
+
+    async def verified(self, run: str) -> "Ended":
+        """`verify`, to its end."""
+        return await (await self._started("verify", run)).ended()
+
+    async def end(self) -> None:
+        """Kill whatever is still there."""
+        for running in self._started_ones:
+            if running.alive:
+                await running.killed()
+
+    async def _started(self, *arguments: str, journal: Path | None = None) -> "Running":
+        program = self._outfit.program
+        if self._plan.clock_back is not None:
+            program = ["-m", "lab.crash.clock", str(self._plan.clock_back)]
+        said = self._folder / f"{len(self._started_ones) + 1:02}-{arguments[0]}.log"
+        with said.open("wb") as stream:
+            process = await anyio.open_process(
+                [sys.executable, *program, *arguments, *self._connection, "--journal", str(journal or self.journal)],
+                cwd=self._folder,
+                env=self._outfit.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        running = Running(process, arguments[0], said)
+        self._started_ones.append(running)
+        return running
+
+
+class Running:
+    """A process that is under way."""
+
+    def __init__(self, process: Process, command: str, said: Path) -> None:
+        self.process = process
+        self._command = command
+        self._said = said
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.returncode is None
+
+    @property
+    def said(self) -> str:
+        """What it has said so far."""
+        return self._said.read_text(encoding="utf-8", errors="replace")
+
+    async def kill_keepers(self) -> int:
+        """Kill what has the billing's file open for it, and wait until that has gone; tells how many there were."""
+        keepers = _keepers_of(self.pid)
+        for folder in keepers:
+            with suppress(ProcessLookupError):
+                os.kill(int(folder.name), signal.SIGKILL)
+        while any(_is_keeper(folder, self.pid) for folder in keepers):  # noqa: ASYNC110 - no child of ours
+            await anyio.sleep(_POLL)
+        return len(keepers)
+
+    async def ended(self) -> Ended:
+        """Wait for its end."""
+        code = await self.process.wait()
+        await self.process.aclose()
+        return Ended(self._command, code, self.said)
+
+    async def killed(self) -> Ended:
+        """Kill it, and wait."""
+        self.process.kill()
+        return await self.ended()
+
+
+_POLL: Final = 0.005
+
+
+def _keepers_of(process: int) -> list[Path]:
+    """The folders in /proc of the live keepers that a process has started."""
+    return [folder for folder in Path("/proc").glob("[0-9]*") if _is_keeper(folder, process)]
+
+
+def _is_keeper(folder: Path, of: int) -> bool:
+    """Whether a process, by its folder in /proc, is a live keeper that the process `of` has started."""
+    try:
+        command = (folder / "cmdline").read_bytes()
+        parent = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
+    except OSError:
+        return False
+    # One that is dead and not yet waited for has no command line any more.
+    return b"billing.keeper" in command and int(parent) == of

@@ -1,0 +1,177 @@
+"""The mock billing of a round, in a process of its own, on ports that it keeps when it is started again."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+from signal import SIGTERM, Signals
+from socket import SO_REUSEADDR, SOL_SOCKET, socket
+from typing import Final
+
+import aiohttp
+import anyio
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+
+from cli.errors import CommandRefused
+from cli.exits import Exit
+from lab.crash.experiment_plan import Plan
+from lab.crash.proxy import Proxy
+
+BILLING: Final = "billing.fdb"
+PLAN: Final = "faults.toml"
+_HOST: Final = "127.0.0.1"
+_PORTS: Final = range(20_000, 32_000)
+"""Below those of outgoing connections, one of which could take ours while the server is away."""
+_PATIENCE: Final = 30.0
+_POLL: Final = 0.1
+
+
+class Billing:
+    """The server over the database in `folder`, and the proxy before it where the plan has one.
+
+    `url` is where the load reaches it.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, environment: Mapping[str, str]) -> None:
+        self.database = folder / BILLING
+        self._injected: Counter[str] = Counter()
+        self._folder = folder
+        self._plan = plan
+        self._environment = environment
+        self._process: Process | None = None
+        self._counted: Counter[str] = Counter()
+        port, control, before = free_ports(3)
+        self._proxy = None if plan.proxy is None else Proxy(before, port, plan.proxy)
+        self.url = f"http://{_HOST}:{port if self._proxy is None else self._proxy.port}"
+        self._control = f"http://{_HOST}:{control}"
+        traits = plan.traits
+        self._arguments = ["mock", "serve", BILLING, "--port", str(port), "--control-port", str(control)]
+        self._arguments += ["--latency-ms", str(traits.latency_ms), "--slots", str(traits.slots), "--faults", PLAN]
+        if traits.stack_rate is not None:
+            self._arguments += ["--stack-rate", str(traits.stack_rate)]
+        for quirk in plan.quirks:
+            self._arguments += ["--quirk", quirk]
+        (folder / PLAN).write_text(plan.faults, encoding="utf-8")
+
+    @property
+    def injected(self) -> Counter[str]:
+        """The faults of all its lives, and those of the proxy."""
+        return self._injected if self._proxy is None else self._injected + self._proxy.done
+
+    @asynccontextmanager
+    async def proxied(self) -> AsyncIterator[None]:
+        """The proxy serves, for as long as the context lasts; the billing behind it may come and go."""
+        async with AsyncExitStack() as stack:
+            if self._proxy is not None:
+                await stack.enter_async_context(self._proxy.serving())
+            yield
+
+    async def start(self) -> None:
+        """Start it and wait until it serves. Raises `CommandRefused` when it does not."""
+        self._counted.clear()
+        with (self._folder / "billing.log").open("ab") as log:
+            self._process = await anyio.open_process(
+                [sys.executable, "-m", "cli", *self._arguments],
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        if self._process.stdout is None:
+            raise RuntimeError("a process was started without its stdout")
+        said = ""
+        with anyio.move_on_after(_PATIENCE):
+            async for part in TextReceiveStream(self._process.stdout):
+                said += part
+                if "control:" in said and said.endswith("\n"):
+                    return
+        await self.end(Signals.SIGKILL)
+        why = (self._folder / "billing.log").read_text(encoding="utf-8", errors="replace").strip()
+        raise CommandRefused(f"the mock billing did not start: {why or said or 'it says nothing'}", Exit.STOPPED)
+
+    async def end(self, number: Signals = SIGTERM) -> None:
+        """End it by a signal, and count what it has injected."""
+        if self._process is None:
+            return
+        try:
+            await self._count()
+        finally:
+            if self._process.returncode is None:
+                self._process.send_signal(number)
+            await self._process.wait()
+            await self._process.aclose()
+            self._process = None
+
+    async def restart(self, number: Signals) -> None:
+        """End it by a signal, and start it again with the same plan."""
+        await self.end(number)
+        await self.start()
+
+    async def clear_faults(self) -> None:
+        """From now on it behaves, and so does the proxy."""
+        await self._count()
+        if self._proxy is not None:
+            self._proxy.calm()
+        await self._ask("PUT", "/faults")
+
+    async def effects(self) -> int:
+        """How many effects its ledger has by now."""
+        totals = (await self._ask("GET", "/ledger?limit=1")).get("totals")
+        return sum(total["effects"] for total in totals) if isinstance(totals, list) else 0
+
+    async def drained(self) -> None:
+        """Wait until nothing is left in its stacks. Raises `TimeoutError` when that does not come to pass."""
+        with anyio.fail_after(_PATIENCE):
+            while True:
+                state = await self._ask("GET", "/state")
+                stack = state.get("stack")
+                if not isinstance(stack, dict) or not any(stack.values()):
+                    return
+                await anyio.sleep(_POLL)
+
+    async def _count(self) -> None:
+        """Add up what it has injected since the last time; what a dead one has is lost."""
+        try:
+            report = await self._ask("GET", "/faults")
+        except (aiohttp.ClientError, TimeoutError):
+            return
+        injected = report.get("injected")
+        if isinstance(injected, dict):
+            self._of_this_life(injected)
+
+    def _of_this_life(self, injected: Mapping[str, int]) -> None:
+        """`injected` counts since the server began, and may be asked for more than once in a life."""
+        self._injected += Counter(injected) - self._counted
+        self._counted = Counter(injected)
+
+    async def _ask(self, method: str, path: str) -> Mapping[str, object]:
+        timeout = aiohttp.ClientTimeout(total=5.0)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.request(method, self._control + path) as response,
+        ):
+            found: Mapping[str, object] = await response.json()
+            return found
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of this machine that nobody listens on, and that no outgoing connection is given."""
+    draw = Random()
+    found: list[int] = []
+    while len(found) < number:
+        port = draw.choice(_PORTS)
+        with socket() as probe:
+            probe.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            try:
+                probe.bind((_HOST, port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found

@@ -1,0 +1,90 @@
+"""What the lab sees of a round's journal while the load works on it.
+
+Each look opens the file anew and for reading only: a connection of ours that stayed open would keep the journal's
+write-ahead log alive, and what a killed process leaves behind would never have to be recovered.
+"""
+
+import sqlite3
+from collections import Counter
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from checkpoints.journal_file import is_locked
+from checkpoints.states import State
+from checkpoints.store import prepare
+from lab.crash.statements import statement
+
+DONE = (State.ACCEPTED, State.APPLIED, State.REJECTED, State.MANUAL, State.SKIPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """Where the load stands: its run, None before there is one, and its items by state."""
+
+    run: str | None
+    counts: Counter[str]
+
+    @property
+    def done(self) -> int:
+        """Items that need no further call."""
+        return sum(self.counts[state] for state in DONE)
+
+    @property
+    def in_flight(self) -> int:
+        """Items that are being sent."""
+        return self.counts[State.SENDING]
+
+
+class Watched:
+    """The journal of a round, made by `prepared`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def prepared(self) -> "Watched":
+        """Make the journal, with the lab's own eye in it."""
+        prepare(self.path)
+        with closing(sqlite3.connect(self.path)) as journal:
+            journal.executescript(statement("watch"))
+        return self
+
+    def glance(self) -> Glance:
+        """Where the load stands at this moment."""
+        with suppress(sqlite3.Error), closing(self._opened()) as journal:
+            name = journal.execute(statement("run_name")).fetchone()
+            counts = Counter(dict(journal.execute(statement("counts")).fetchall()))
+            return Glance(name[0] if name else None, counts)
+        return Glance(None, Counter())
+
+    def steps(self) -> Counter[tuple[str, str]]:
+        """How often an item went from one state to another, in the whole round."""
+        with closing(self._opened()) as journal:
+            return Counter({(source, target): n for source, target, n in journal.execute(statement("steps"))})
+
+    def claims(self) -> int | None:
+        """How many intents to send there were, in the whole round; None when it cannot be read at this moment."""
+        with suppress(sqlite3.Error):
+            return self.steps()[State.PENDING, State.SENDING]
+        return None
+
+    def is_held(self, run: str, process: int) -> bool:
+        """Whether the process has the run's lock."""
+        run_id, holder = 0, None
+        with suppress(sqlite3.Error), closing(self._opened()) as journal:
+            run_id, holder = journal.execute(statement("holder"), {"run": run}).fetchone()
+        return holder == process and is_locked(self.path, run_id)
+
+    def is_writable(self) -> bool:
+        """Whether nobody is in the middle of a write, not even one who is frozen."""
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(self.path, timeout=0.0, isolation_level=None)) as journal,
+        ):
+            journal.execute("begin immediate")
+            journal.execute("rollback")
+            return True
+        return False
+
+    def _opened(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5.0)

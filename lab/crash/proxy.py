@@ -1,0 +1,287 @@
+"""A proxy between the load and the billing of a round, which treats some requests as a bad load balancer does.
+
+It is part of the lab's own process and has real sockets: it outlives kills of the load and restarts of the billing.
+Every connection of the load has one connection to the billing. What it does not disturb it passes on byte by byte,
+also how a connection ends: broken, closed, or silent.
+
+Which requests it disturbs depends on its seed and the number of the request, see `lab.mock.faults.chance`.
+"""
+
+import asyncio
+import re
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from socket import SO_LINGER, SOL_SOCKET
+from typing import Final
+
+from lab.mock.faults import chance
+
+
+class Disturbance(StrEnum):
+    """What is done to one request."""
+
+    REQUEST_HELD = "held-request"
+    """The request is passed on late, also when nobody waits for its answer any more."""
+    ANSWER_HELD = "delayed-answer"
+    """The answer is passed on late."""
+    ANSWER_TWICE = "doubled-answer"
+    """The answer is sent again, before that to the next request of the connection."""
+    NEXT_SWALLOWED = "swallowed-request"
+    """The answer is sent again in place of that to the next request of the connection, which never arrives."""
+    GATEWAY_TIMEOUT = "504-then-answer"
+    """HTTP 504 at once, and the real answer in place of that to the next request, which never arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interference:
+    """What a proxy does: the share of requests that each disturbance meets, and of which model ("" for any).
+
+    `delay` is in seconds, of what is held, and of how long a second answer waits for the next request of its
+    connection before it is sent unasked.
+    """
+
+    seed: int
+    shares: Mapping[Disturbance, float]
+    model: str = ""
+    delay: float = 0.1
+
+
+class Proxy:
+    """Listens on a port of 127.0.0.1, and passes on to the server at the port `target`.
+
+    `done` counts the disturbances that came to pass, `calm` ends them. A second answer comes to pass when it is sent:
+    not where the load has closed the connection before.
+    """
+
+    def __init__(self, port: int, target: int, interference: Interference) -> None:
+        self.port = port
+        self.done: Counter[str] = Counter()
+        self._target = target
+        self._interference = interference
+        self._calm = False
+        self._requests = 0
+        self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many connections of the load there are."""
+        return len(self._connections)
+
+    def calm(self) -> None:
+        """From now on everything is passed on undisturbed."""
+        self._calm = True
+
+    def drawn(self, path: bytes) -> Disturbance | None:
+        """What is done to the request that has just come."""
+        plan = self._interference
+        if self._calm or (plan.model and f"/{plan.model}/".encode() not in path):
+            return None
+        self._requests += 1
+        for index, (disturbance, share) in enumerate(sorted(plan.shares.items())):
+            if chance(plan.seed, index, self._requests) < share:
+                return disturbance
+        return None
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Serve for as long as the context lasts; every connection is broken off at its end."""
+        connections = self._connections
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = _Connection(_End(reader, writer), self._target, self, self._interference.delay)
+            task = asyncio.create_task(connection.serve())
+            connections.add(task)
+            task.add_done_callback(connections.discard)
+            # A task that is cancelled before its first step closes nothing itself.
+            task.add_done_callback(lambda _: connection.close())
+
+        server = await asyncio.start_server(accept, _HOST, self.port, limit=_LONGEST_HEAD)
+        try:
+            yield
+        finally:
+            server.close()
+            for task in tuple(connections):
+                task.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
+
+
+_SWALLOWING: Final = frozenset({Disturbance.NEXT_SWALLOWED, Disturbance.GATEWAY_TIMEOUT})
+"""The late answer takes the place of that to the next request, however long it has to wait for one."""
+_HOST: Final = "127.0.0.1"
+_LONGEST_HEAD: Final = 64 * 1024
+_PART: Final = 64 * 1024
+_LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)\s*$")
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+
+
+class _Broken(Exception):
+    """The other end has gone: `reset`, or closed in good form."""
+
+    def __init__(self, *, reset: bool) -> None:
+        super().__init__("reset" if reset else "closed")
+        self.reset = reset
+
+
+class _End:
+    """One end of a connection, on which whole messages are read."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the other side has closed it."""
+        return self._reader.at_eof() or self._reader.exception() is not None or self._writer.is_closing()
+
+    async def receive(self, copy: "_End | None" = None) -> tuple[bytes, bytes]:
+        """Head and body of the next message; each part of it is sent to `copy` as it comes. Raises `_Broken`."""
+        try:
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            if copy is not None:
+                copy.send(head)
+            found = _LENGTH.search(head)
+            left = int(found[1]) if found else 0
+            body = b""
+            while left:
+                part = await self._reader.read(min(left, _PART))
+                if not part:
+                    raise _Broken(reset=False)
+                if copy is not None:
+                    copy.send(part)
+                body += part
+                left -= len(part)
+        except asyncio.IncompleteReadError as error:
+            raise _Broken(reset=False) from error
+        except OSError as error:
+            raise _Broken(reset=True) from error
+        return head, body
+
+    def send(self, message: bytes) -> None:
+        """Send it, as far as the other side is still there."""
+        if not self._writer.is_closing():
+            self._writer.write(message)
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close it in good form, or break it off."""
+        if reset:
+            # A connection that is lost already may have no socket any more.
+            if (socket := self._writer.get_extra_info("socket")) is not None:
+                with suppress(OSError):
+                    socket.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
+            self._writer.transport.abort()
+        self._writer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """An answer that is sent once the next request is there, and the disturbance that made it late."""
+
+    answer: bytes
+    by: Disturbance | None
+
+
+_NOTHING_LATE: Final = _Late(b"", None)
+
+
+class _Connection:
+    """One connection of the load, and the one behind it to the billing."""
+
+    def __init__(self, client: _End, target: int, proxy: Proxy, delay: float) -> None:
+        self._client = client
+        self._target = target
+        self._proxy = proxy
+        self._delay = delay
+        self._billing: _End | None = None
+        self._late = _NOTHING_LATE
+
+    async def serve(self) -> None:
+        """Pass on one request after the other, until one of the ends has gone."""
+        try:
+            while True:
+                request = await self._next_request()
+                disturbance = self._proxy.drawn(request.partition(b"\r\n")[0])
+                if self._send_late() not in _SWALLOWING:
+                    await self._pass_on(request, disturbance)
+        except _Broken as broken:
+            self._client.close(reset=broken.reset)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._client.close()
+        if self._billing is not None:
+            self._billing.close()
+
+    async def _next_request(self) -> bytes:
+        """The next request of the load. A late answer waits for it, but not for ever."""
+        asked = asyncio.ensure_future(self._client.receive())
+        try:
+            if self._late.by is not None and self._late.by not in _SWALLOWING:
+                await asyncio.wait((asked,), timeout=self._delay)
+                if not asked.done():
+                    self._send_late()
+            head, body = await asked
+        finally:
+            asked.cancel()
+        return head + body
+
+    def _send_late(self) -> Disturbance | None:
+        """Send the late answer, where there is one; gives the disturbance that made it late."""
+        late, self._late = self._late, _NOTHING_LATE
+        if late.by is not None:
+            self._client.send(late.answer)
+            if late.by is not Disturbance.GATEWAY_TIMEOUT:
+                self._count(late.by)
+        return late.by
+
+    async def _pass_on(self, request: bytes, disturbance: Disturbance | None) -> None:
+        if disturbance is Disturbance.REQUEST_HELD:
+            self._count(disturbance)
+            await asyncio.sleep(self._delay)
+        billing = await self._connected()
+        if billing is None:
+            self._client.send(_page(502, "Bad Gateway"))
+            return
+        billing.send(request)
+        match disturbance:
+            case None | Disturbance.REQUEST_HELD:
+                await billing.receive(copy=self._client)
+            case Disturbance.ANSWER_HELD:
+                answer = b"".join(await billing.receive())
+                self._count(disturbance)
+                await asyncio.sleep(self._delay)
+                self._client.send(answer)
+            case Disturbance.ANSWER_TWICE | Disturbance.NEXT_SWALLOWED:
+                self._late = _Late(b"".join(await billing.receive(copy=self._client)), disturbance)
+            case Disturbance.GATEWAY_TIMEOUT:
+                self._client.send(_page(504, "Gateway Time-out"))
+                self._count(disturbance)
+                self._late = _Late(b"".join(await billing.receive()), disturbance)
+
+    def _count(self, disturbance: Disturbance) -> None:
+        self._proxy.done[disturbance] += 1
+
+    async def _connected(self) -> _End | None:
+        """The connection to the billing, made anew where it was closed; None where the billing is away."""
+        if self._billing is not None and self._billing.is_over:
+            self._billing.close()
+            self._billing = None
+        if self._billing is None:
+            try:
+                self._billing = _End(*await asyncio.open_connection(_HOST, self._target, limit=_LONGEST_HEAD))
+            except OSError:
+                return None
+        return self._billing
+
+
+def _page(status: int, phrase: str) -> bytes:
+    """A page that the proxy sends on its own account; the connection stays open."""
+    body = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
+    head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
+    return (head + body).encode()

@@ -1,0 +1,121 @@
+"""The cabinet of a subscriber, as the API opens it: sessions, services on offer, the recovery of a password.
+
+`web_cabinet.*` answers a list whose first element is a JSON string, and puts its errors in there as well [I]. What
+the string holds is taken from what integrators read of it [I], the rest is ours [?].
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from billing.statements import Statement, statement
+from lab.mock import refusals
+from lab.mock.objects import Arguments, Thing, Things
+from lab.mock.refusals import Refusal
+from lab.mock.rules import password_columns
+from lab.mock.values import Kind, shown
+
+_DIGITS: Final = 18
+"""Of the vendor's example of a `suid` [S]."""
+
+
+def _sql(name: str) -> Statement:
+    return statement("cabinet", name, "lab.mock")
+
+
+def open_session(things: Things, user: Thing) -> Thing:
+    """The session of an account, made if there is none: `get_or_create_dynamic_session`, `fields.suid` of it [I]."""
+    if user.values.get("deleted"):
+        raise refusals.already_deleted()
+    model = things.session.models["CabinetSessions"]
+    found = things.find(model, {"user_id": user.key}, first=1)
+    if found:
+        return found[0]
+    suid = str(10 ** (_DIGITS - 1) + secrets.randbelow(9 * 10 ** (_DIGITS - 1)))
+    return things.create(model, {"suid": suid, "user_id": user.key, "created": _now()})
+
+
+def user_of(things: Things, arguments: Arguments) -> Thing:
+    """The account whose session it is: `get_user_by_suid` [S]."""
+    suid = arguments.get("suid")
+    if not suid:
+        raise refusals.required("suid")
+    found = things.find(things.session.models["CabinetSessions"], {"suid": suid}, first=1)
+    if not found:
+        raise refusals.no_session()
+    return things.get(things.session.models["Users"], {"id": found[0].values["user_id"]})
+
+
+def set_password(things: Things, user: Thing, arguments: Arguments) -> None:
+    """A password at once, without `save`; `dontshow` keeps it out of the administrators' sight [S]."""
+    password = arguments.get("psw")
+    if not isinstance(password, str):
+        raise refusals.required("psw")
+    # What was assigned before and not saved stays assigned, and unsaved.
+    assigned, user.assigned = user.assigned, password_columns(password, hidden=bool(arguments.get("dontshow")))
+    things.write(user)
+    user.assigned = assigned
+
+
+def answer(things: Things, method: str, arguments: Arguments) -> list[str]:
+    """What a method of `web_cabinet` answers, a refusal included."""
+    try:
+        result = _METHODS[method](things, arguments)
+    except Refusal as refusal:
+        result = {"error": str(refusal)}
+    return [msgspec.json.encode(result).decode()]
+
+
+def _services(things: Things, arguments: Arguments) -> object:
+    """Two lists: the services on offer, and with `get_user_uslugas_all` those that are connected [S]."""
+    user = {"user": user_of(things, arguments).key}
+    offered = [
+        {"pk": key, "name": name, "summa": price, "__self": f"{name}: ({price} руб.)"}
+        for key, name, scaled in things.session.run(_sql("offered"), user)
+        for price in (shown(Kind.MONEY, scaled),)
+    ]
+    if not arguments.get("get_user_uslugas_all"):
+        return [offered, []]
+    connected = [
+        {
+            "pk": key,
+            "usluga_id": service,
+            "__usluga": f"{name}: ({shown(Kind.MONEY, scaled)} руб.)",
+            "next_date": shown(Kind.TIMESTAMP, due),
+        }
+        for key, service, name, scaled, due in things.session.run(_sql("connected"), user)
+    ]
+    return [offered, connected]
+
+
+def _recover(things: Things, arguments: Arguments) -> object:
+    """A letter to the subscriber with a link below `base_url`; the password stays until it is followed [?]."""
+    login = arguments.get("login")
+    if not isinstance(login, str) or not login:
+        raise refusals.required("login")
+    base_url = arguments.get("base_url")
+    if base_url is None:
+        raise refusals.required("base_url")
+    found = things.session.run(_sql("bearers_of_login"), {"login": login})
+    if not found:
+        raise refusals.none_found("Users")
+    if len(found) > 1:
+        raise refusals.several_found("Users", len(found))
+    ((user,),) = found
+    things.create(
+        things.session.models["PasswordRecoveries"], {"user_id": user, "base_url": base_url, "created": _now()}
+    )
+    return {"result": "ok", "uid": user}
+
+
+def _now() -> str:
+    return f"{datetime.now():%Y-%m-%d %H:%M:%S}"  # noqa: DTZ005 - the billing's dates have no zone
+
+
+_METHODS: Final[Mapping[str, Callable[[Things, Arguments], object]]] = {
+    "web_cabinet.get_usluga_list": _services,
+    "web_cabinet.reset_password": _recover,
+}

@@ -1,0 +1,281 @@
+"""A chain of methods, carried out in one transaction: `objects.get` → `set` → `save`.
+
+Each method is one of the model or of the object that the step before gave; the last one's result is the answer's
+[S, D]. Refusals come in the product's own words; Django's where Django itself would speak.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from billing.operations import RECEIPT
+from lab.mock import cabinet, refusals
+from lab.mock.connection import Session
+from lab.mock.models import Model
+from lab.mock.objects import Arguments, Thing, Things
+from lab.mock.quirks import Quirks
+from lab.mock.refusals import Refusal
+from lab.mock.values import BadValue, shown
+
+_Tree: TypeAlias = Mapping[str, "_Tree"]
+
+
+def shape(things: Things, thing: Thing, fields: Iterable[str] | None) -> dict[str, object]:
+    """An object with the `fields` wanted of it, or with all of its own but secrets; raises `Refusal` for others."""
+    return _shape(things, thing, None if fields is None else _tree(fields))
+
+
+def _tree(fields: Iterable[str]) -> _Tree:
+    tree: dict[str, list[str]] = {}
+    for path in fields:
+        name, _, rest = path.partition("__")
+        tree.setdefault(name, []).extend([rest] if rest else [])
+    return {name: _tree(rest) for name, rest in tree.items()}
+
+
+def _shape(things: Things, thing: Thing, tree: _Tree | None) -> dict[str, object]:
+    if tree is None:
+        tree = {name: {} for name, attribute in thing.model.fields.items() if not attribute.secret}
+    return {
+        "pk": thing.key,
+        "model": thing.model.name,
+        "fields": {name: _attribute(things, thing, name, rest) for name, rest in tree.items()},
+    }
+
+
+def _attribute(things: Things, thing: Thing, name: str, rest: _Tree) -> object:
+    model = thing.model
+    relation, reverse = model.relation(name), model.reverse.get(name)
+    if name == "pk" and not rest:
+        return thing.key
+    if name in model.fields and not rest:
+        return shown(model.fields[name].kind, thing.value(name))
+    if relation is not None and relation.refers in things.session.models:
+        other = things.session.models[relation.refers]
+        key = thing.value(relation.name)
+        found = things.find(other, {other.key.name: key}) if key is not None else []
+        return _shape(things, found[0], rest or None) if found else None
+    if reverse is not None and things.session.models[reverse.model].methods:
+        linked = things.find(things.session.models[reverse.model], {reverse.by: thing.key})
+        return [_shape(things, each, rest or None) for each in linked]
+    raise refusals.unknown_attribute(name)
+
+
+VERSION: Final = "5.24.06"
+_CREATE: Final = "objects.create"
+_STORNO: Final = "storno"
+_READING: Final = frozenset(
+    {"objects.get", "objects.filter", "get_version", "get_user_by_suid", "web_cabinet.get_usluga_list"}
+)
+
+Result: TypeAlias = object
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One request: the methods with their arguments, and the `fields` wanted of the last object."""
+
+    model: str
+    steps: tuple[tuple[str, Arguments], ...]
+    fields: tuple[str, ...] | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can change anything."""
+        return any(method not in _READING for method, _ in self.steps)
+
+    @property
+    def call(self) -> str:
+        """What the answer calls it."""
+        return ".".join(method for method, _ in self.steps)
+
+
+def parse(model: str, form: Mapping[str, str]) -> Chain:
+    """A request's form as a chain, as tolerant as the real one: a missing `argN` is `{}` [S].
+
+    Raises `Refusal` for JSON that cannot be read.
+    """
+    steps: list[tuple[str, Arguments]] = []
+    if form.get("get_version"):
+        steps.append(("get_version", {}))
+    while method := form.get(f"method{len(steps) + 1}"):
+        name = f"arg{len(steps) + 1}"
+        arguments = _json(name, form.get(name) or "{}")
+        if not isinstance(arguments, dict):
+            raise Refusal(f"{name}: нужен объект JSON")
+        steps.append((method, arguments))
+    wanted = _json("fields", form["fields"]) if form.get("fields") else None
+    if wanted is not None and not isinstance(wanted, list):
+        raise Refusal("fields: нужен список JSON")
+    return Chain(model, tuple(steps), None if wanted is None else tuple(map(str, wanted)))
+
+
+class Chains:
+    """Carries out chains in the transaction of a session; the caller commits, or goes back after a `Refusal`."""
+
+    def __init__(self, session: Session, quirks: Quirks | None = None) -> None:
+        self._session = session
+        self._quirks = quirks or Quirks()
+
+    def carry_out(self, chain: Chain, request: int = 0) -> Result:
+        """The answer's `result`; raises `Refusal`. `request` is the number that the ledger keeps."""
+        if chain.model == "Version":
+            if chain.call != "get_version":
+                raise refusals.unknown_method(chain.call)
+            return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
+        model = self._session.models.get(chain.model)
+        if model is None or not model.methods:
+            raise refusals.unknown_model(chain.model)
+        if not chain.steps:
+            raise refusals.unknown_method("")
+        things = Things(self._session, request, chain.call, self._quirks)
+        try:
+            return _Work(things, model, chain, self._quirks).carry_out()
+        except BadValue as error:
+            raise Refusal(str(error)) from error
+
+
+class _Work:
+    """One chain at work."""
+
+    def __init__(self, things: Things, model: Model, chain: Chain, quirks: Quirks) -> None:
+        self._things = things
+        self._model = model
+        self._chain = chain
+        self._quirks = quirks
+
+    def carry_out(self) -> Result:
+        thing: Thing | None = None
+        result: Result = None
+        for number, (named, arguments) in enumerate(self._chain.steps):
+            method = self._usual(named)
+            if method not in self._model.methods:
+                raise refusals.unknown_method(named)
+            if number == 0 and method in _OF_MODEL:
+                result = _OF_MODEL[method](self._things, self._model, arguments)
+                thing = result if isinstance(result, Thing) else None
+            elif thing is not None and method in _OF_OBJECT:
+                if thing.gone:
+                    raise refusals.already_deleted()
+                result = _OF_OBJECT[method](self._things, thing, arguments)
+            else:
+                raise refusals.unknown_method(named)
+        shown = self._shown(thing, result)
+        return self._created(shown) if self._chain.steps[-1][0] == _CREATE else shown
+
+    def _usual(self, method: str) -> str:
+        """A method by the name that it has here; the storno may have another one, or none, to the caller."""
+        called = self._quirks.storno_call
+        return method if called == _STORNO else {called: _STORNO, _STORNO: ""}.get(method, method)
+
+    def _created(self, shown: Result) -> Result:
+        """The answer to a creation, in the shape that the quirks say."""
+        if not isinstance(shown, dict):
+            return shown
+        fields = dict(shown["fields"])
+        if not self._quirks.descr_returned:
+            fields.pop("descr", None)
+        match self._quirks.create_answers:
+            case "object":
+                return {**shown, "fields": fields}
+            case "list":
+                return [{**shown, "fields": fields}]
+            case "fields":
+                return {self._model.key.name: shown["pk"], **fields}
+            case "id":
+                return shown["pk"]
+
+    def _shown(self, thing: Thing | None, result: Result) -> Result:
+        fields = self._chain.fields
+        if isinstance(result, list):
+            return [shape(self._things, each, fields) if isinstance(each, Thing) else each for each in result]
+        if isinstance(result, Thing):
+            return shape(self._things, result, _SHOWN.get(result.model.name) if fields is None else fields)
+        # `fields` after a `save` asks for the object as it now is [S, the recipe of pools].
+        if result is None and thing is not None and fields is not None and not thing.gone:
+            return shape(self._things, thing, fields)
+        return result
+
+
+def _set(things: Things, thing: Thing, arguments: Arguments) -> Result:
+    things.assign(thing, arguments)
+    return None
+
+
+def _save(things: Things, thing: Thing, arguments: Arguments) -> Result:
+    _only(arguments, "allow_set_none_manager")
+    things.save(thing, arguments)
+    return None
+
+
+def _delete(things: Things, thing: Thing, arguments: Arguments) -> Result:
+    _only(arguments, "clean_links")
+    things.delete(thing, clean_links=bool(arguments.get("clean_links")))
+    return None
+
+
+def _pay(things: Things, thing: Thing, arguments: Arguments) -> Result:
+    _only(arguments, "SUM_IN")
+    if arguments.get("SUM_IN") is None:
+        raise refusals.required("SUM_IN")
+    operation = {"abonent_id": thing.key, "op_type_id": RECEIPT, "op_summa": arguments["SUM_IN"]}
+    things.create(things.session.models["FinanceOperations"], operation)
+    return None
+
+
+def _reverse(things: Things, thing: Thing, arguments: Arguments) -> Result:
+    _only(arguments)
+    things.reverse(thing)
+    return None
+
+
+def _set_password(things: Things, thing: Thing, arguments: Arguments) -> Result:
+    _only(arguments, "psw", "dontshow")
+    cabinet.set_password(things, thing, arguments)
+    return None
+
+
+def _open_session(things: Things, thing: Thing, arguments: Arguments) -> Result:
+    _only(arguments)
+    return cabinet.open_session(things, thing)
+
+
+def _only(arguments: Arguments, *known: str) -> None:
+    """Refuse the arguments that a method does not have."""
+    for name in arguments:
+        if name not in known:
+            raise refusals.unknown_attribute(name)
+
+
+def _of_cabinet(method: str) -> Callable[[Things, Model, Arguments], Result]:
+    return lambda things, _, arguments: cabinet.answer(things, method, arguments)
+
+
+_OF_MODEL: Final[Mapping[str, Callable[[Things, Model, Arguments], Result]]] = {
+    "objects.get": lambda things, model, arguments: things.get(model, arguments),
+    "objects.filter": lambda things, model, arguments: things.find(model, arguments),
+    _CREATE: lambda things, model, arguments: things.create(model, arguments),
+    "get_user_by_suid": lambda things, _, arguments: cabinet.user_of(things, arguments),
+    "web_cabinet.get_usluga_list": _of_cabinet("web_cabinet.get_usluga_list"),
+    "web_cabinet.reset_password": _of_cabinet("web_cabinet.reset_password"),
+}
+_OF_OBJECT: Final[Mapping[str, Callable[[Things, Thing, Arguments], Result]]] = {
+    "set": _set,
+    "save": _save,
+    "delete": _delete,
+    "add_payment": _pay,
+    _STORNO: _reverse,
+    "set_password": _set_password,
+    "get_or_create_dynamic_session": _open_session,
+}
+_SHOWN: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
+"""What is shown of an object whose secret is what was asked for."""
+
+
+def _json(name: str, text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Refusal(f"{name}: {error}") from error

@@ -1,0 +1,319 @@
+"""A fault plan at work: what happens to a request in place of, or after, its effect.
+
+The plan may be replaced at any time; numbers of requests and spans of time then begin anew.
+"""
+
+import asyncio
+import hashlib
+import struct
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from socket import SO_LINGER, SOL_SOCKET
+from typing import Final, TypeAlias
+from urllib.parse import parse_qsl
+
+import anyio
+import msgspec
+from aiohttp import web
+
+from lab.mock.chain import Chain
+from lab.mock.faults import Asked, Fault, Kind, Plan, pick
+from lab.mock.worker import CRASH, Answer, refused
+
+CarryOut: TypeAlias = Callable[[], Awaitable[Answer]]
+
+_ABORT: Final = struct.pack("ii", 1, 0)
+_SMALLEST_GAP: Final = 0.001
+"""Seconds between the pieces of a trickle: the clock of an event loop is no finer."""
+
+
+@dataclass(slots=True)
+class _Count:
+    """What a fault has met: requests that its filter let through, and how often it was injected."""
+
+    matched: int = 0
+    injected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A fault that meets a request; `number` is the request's among those of the fault."""
+
+    index: int
+    number: int
+    fault: Fault
+    seed: int
+    text: str
+
+
+class Injector:
+    """The plan of one server, and what came of it so far; all of it in the server's event loop."""
+
+    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ended = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._injected: Counter[str] = Counter()
+        self._foreign: tuple[bytes, Answer] | None = None
+        self.set(plan)
+
+    def set(self, plan: Plan) -> None:
+        """Take another plan; what was injected so far stays in the totals."""
+        self.plan = plan
+        self._since = self._clock()
+        self._counts = [_Count() for _ in plan.faults]
+        self._busy: dict[tuple[int, bytes], int] = {}
+        self._changed.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing can happen to any request."""
+        return not self.plan.faults
+
+    def report(self) -> dict[str, object]:
+        """The plan, how often each of its faults was injected, and how often each kind since the server began."""
+        return {
+            "seed": self.plan.seed,
+            "elapsed": round(self._clock() - self._since, 3),
+            "faults": [
+                {**fault.described(), "matched": count.matched, "injected": count.injected}
+                for fault, count in zip(self.plan.faults, self._counts, strict=True)
+            ],
+            "injected": dict(sorted(self._injected.items())),
+        }
+
+    def end(self) -> None:
+        """Cut all waits short: the server ends."""
+        self._ended.set()
+
+    async def serve(self, request: web.Request, model: str, body: bytes, carry_out: CarryOut) -> web.StreamResponse:
+        """Answer a request, or fail it; `carry_out` has its effect and gives its answer."""
+        drawn = self._draw(_asked(model, body), body, model)
+        if drawn is None:
+            answer = await carry_out()
+            self._remember(body, answer)
+            return respond(answer)
+        self._count(drawn.index)
+        if drawn.fault.kind in _BEFORE:
+            return _BEFORE[drawn.fault.kind](request, drawn)
+        answer = await carry_out()
+        if drawn.fault.kind is Kind.FOREIGN:
+            return respond(self._others(body))
+        if drawn.fault.kind in _AFTER:
+            return _AFTER[drawn.fault.kind](request, drawn, answer)
+        return await self._slowly(request, drawn.fault, answer)
+
+    async def watch_port(self, opened: Callable[[], Awaitable[None]], closed: Callable[[], Awaitable[None]]) -> None:
+        """Close the port while the plan says so, and open it again, until cancelled."""
+        refusing: set[int] = set()
+        while True:
+            self._changed.clear()
+            elapsed = self._clock() - self._since
+            mine = [(index, fault) for index, fault in enumerate(self.plan.faults) if fault.kind is Kind.REFUSE]
+            now = {index for index, fault in mine if fault.open_at(elapsed)}
+            if now and not refusing:
+                await closed()
+            elif refusing and not now:
+                await opened()
+            for index in now:
+                # Another plan counts its own spans, even if the port stays closed all the while.
+                if not self._counts[index].injected:
+                    self._count(index)
+            refusing = now
+            ahead = [
+                moment - elapsed
+                for _, fault in mine
+                for moment in (fault.since, fault.until)
+                if moment is not None and moment > elapsed
+            ]
+            with anyio.move_on_after(min(ahead, default=float("inf"))):
+                await self._changed.wait()
+
+    def _count(self, index: int) -> None:
+        self._counts[index].injected += 1
+        self._injected[self.plan.faults[index].kind.value] += 1
+
+    def _draw(self, asked: Asked, body: bytes, model: str) -> _Drawn | None:
+        """The first fault that meets a request; the others count it all the same."""
+        elapsed = self._clock() - self._since
+        found: _Drawn | None = None
+        for index, fault in enumerate(self.plan.faults):
+            if not fault.matches(asked):
+                continue
+            count = self._counts[index]
+            count.matched += 1
+            if found is not None or not fault.open_at(elapsed):
+                continue
+            if fault.times is not None and count.injected >= fault.times:
+                continue
+            met = self.plan.meets(index, count.matched)
+            if fault.tries is not None:
+                met = self._busy_again(
+                    index, fault.tries, hashlib.blake2b(body, key=model.encode()).digest(), met=met
+                )
+            if met:
+                text = self.plan.text(index, count.matched) if fault.kind in _SAID else ""
+                found = _Drawn(index, count.matched, fault, self.plan.seed, text)
+        return found
+
+    def _busy_again(self, index: int, tries: int, row: bytes, *, met: bool) -> bool:
+        """Whether a row is still busy: what was drawn at its first request holds for those that follow."""
+        left = self._busy.setdefault((index, row), tries if met else 0)
+        if left:
+            self._busy[index, row] = left - 1
+        return left > 0
+
+    def _remember(self, body: bytes, answer: Answer) -> None:
+        # A failure that is someone else's would be believed by anybody: only what succeeded is handed on.
+        if not self.idle and answer.status == web.HTTPOk.status_code and not _failed(answer):
+            self._foreign = body, answer
+
+    def _others(self, body: bytes) -> Answer:
+        """The last answer that is not this request's; that of a health check where there was none yet."""
+        if self._foreign is not None and self._foreign[0] != body:
+            return self._foreign[1]
+        return Answer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
+
+    async def _slowly(self, request: web.Request, fault: Fault, answer: Answer) -> web.StreamResponse:
+        if fault.kind is Kind.TRICKLE:
+            return await self._trickle(request, fault, answer)
+        await self._wait(fault.seconds)
+        return _reset(request) if fault.kind is Kind.SILENCE else respond(answer)
+
+    async def _trickle(self, request: web.Request, fault: Fault, answer: Answer) -> web.StreamResponse:
+        response = await _begun(request, answer)
+        gap = fault.seconds / max(len(answer.body), 1)
+        step = max(1, round(_SMALLEST_GAP / gap))
+        for place in range(0, len(answer.body), step):
+            await self._wait(gap * step)
+            await response.write(answer.body[place : place + step])
+        await response.write_eof()
+        return response
+
+    async def _wait(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            await self._ended.wait()
+
+
+def respond(answer: Answer) -> web.Response:
+    """An answer as it goes over the wire."""
+    kind = "text/html" if answer.body.startswith(b"<") else "application/json"
+    return web.Response(body=answer.body, status=answer.status, content_type=kind, charset="utf-8")
+
+
+def page(status: int) -> Answer:
+    """The page that a server or a proxy sends on its own account."""
+    phrase = _PHRASES[status]
+    text = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
+    return Answer(status, text.encode())
+
+
+_PHRASES: Final = {
+    429: "Too Many Requests",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Time-out",
+}
+
+
+def _asked(model: str, body: bytes) -> Asked:
+    form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
+    methods: list[str] = ["get_version"] if form.get("get_version") else []
+    while method := form.get(f"method{len(methods) + 1}"):
+        methods.append(method)
+    return Asked(model, tuple(methods), Chain(model, tuple((method, {}) for method in methods)).writes)
+
+
+def _failed(answer: Answer) -> bool:
+    return b'"error"' in answer.body
+
+
+async def _begun(request: web.Request, answer: Answer) -> web.StreamResponse:
+    """An answer of which the head has gone."""
+    response = web.StreamResponse(status=answer.status, headers={"Content-Length": str(len(answer.body))})
+    response.content_type = "application/json"
+    await response.prepare(request)
+    return response
+
+
+def _reset(request: web.Request) -> web.Response:
+    """Break the connection with a RST; a FIN would tell the client that all is well."""
+    if request.transport is not None:
+        socket = request.transport.get_extra_info("socket")
+        if socket is not None:
+            socket.setsockopt(SOL_SOCKET, SO_LINGER, _ABORT)
+        request.transport.abort()
+    return web.Response()
+
+
+def _waiting(drawn: _Drawn) -> web.Response:
+    """503 or 429: come back later, says a page, and perhaps a header."""
+    response = respond(page(int(drawn.fault.kind.value)))
+    after = drawn.fault.retry_after
+    if after is not None:
+        moment = formatdate(time.time() + drawn.fault.seconds, usegmt=True)
+        response.headers["Retry-After"] = moment if after == "date" else after
+    return response
+
+
+def _said(drawn: _Drawn) -> web.Response:
+    return respond(refused("", drawn.text))
+
+
+def _cabinet_error(drawn: _Drawn) -> web.Response:
+    inner = msgspec.json.encode({"error": drawn.text}).decode()
+    return respond(Answer(200, msgspec.json.encode({"call": "", "result": [inner]})))
+
+
+def _redirected(request: web.Request) -> web.Response:
+    return web.Response(status=307, headers={"Location": str(request.url)})
+
+
+def _half(request: web.Request, answer: Answer) -> web.Response:
+    """The head promises all, half of it comes, the connection is closed."""
+    if request.transport is not None:
+        head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer.body)}"
+        request.transport.write(head.encode() + b"\r\n\r\n" + answer.body[: len(answer.body) // 2])
+        # What was written still goes.
+        request.transport.close()
+    return web.Response()
+
+
+def _torn(answer: Answer) -> web.Response:
+    return respond(Answer(200, answer.body[: max(1, len(answer.body) * 2 // 3)]))
+
+
+def _recoded(drawn: _Drawn, answer: Answer) -> web.Response:
+    said = pick(drawn.seed, drawn.index, drawn.number, ("application/json", "application/json; charset=utf-8"))
+    body = answer.body.decode("utf-8", "replace").encode("cp1251", "replace")
+    return web.Response(body=body, status=answer.status, headers={"Content-Type": said})
+
+
+_BEFORE: Final[dict[Kind, Callable[[web.Request, _Drawn], web.StreamResponse]]] = {
+    Kind.RESET_BEFORE: lambda request, _: _reset(request),
+    Kind.CRASH_BEFORE: lambda _request, _: respond(CRASH),
+    Kind.UNAVAILABLE: lambda _, drawn: _waiting(drawn),
+    Kind.TOO_MANY: lambda _, drawn: _waiting(drawn),
+    Kind.BUSY: lambda _, drawn: _said(drawn),
+    Kind.STOP: lambda _, drawn: _said(drawn),
+    Kind.CABINET_ERROR: lambda _, drawn: _cabinet_error(drawn),
+    Kind.REDIRECT_BEFORE: lambda request, _: _redirected(request),
+}
+"""In place of the effect."""
+
+_AFTER: Final[dict[Kind, Callable[[web.Request, _Drawn, Answer], web.StreamResponse]]] = {
+    Kind.RESET_AFTER: lambda request, _drawn, _answer: _reset(request),
+    Kind.CRASH_AFTER: lambda _request, _drawn, _answer: respond(CRASH),
+    Kind.BAD_GATEWAY: lambda _request, _drawn, _answer: respond(page(502)),
+    Kind.GATEWAY_TIMEOUT: lambda _request, _drawn, _answer: respond(page(504)),
+    Kind.HALF: lambda request, _drawn, answer: _half(request, answer),
+    Kind.INVALID_JSON: lambda _request, _drawn, answer: _torn(answer),
+    Kind.OTHER_ENCODING: lambda _request, drawn, answer: _recoded(drawn, answer),
+    Kind.REDIRECT_AFTER: lambda request, _drawn, _answer: _redirected(request),
+}
+"""In place of the answer; the others take their time over it."""
+
+_SAID: Final = frozenset({Kind.BUSY, Kind.STOP, Kind.CABINET_ERROR})

@@ -1,0 +1,287 @@
+"""Fault plans as people write them: TOML, or a flag a fault.
+
+    seed = 1
+
+    [[fault]]
+    kind = "reset-after-effect"
+    model = "FinanceOperations"   # only these requests; also method = "objects.create"
+    share = 0.05                  # of them, drawn from the seed and the request's number
+    requests = "10-20"            # and only these numbers, from 1: "10-20", "5,7", "100-"
+    from = 5.0                    # and only in this span, in seconds since the plan was set
+    to = 10.0
+    times = 3                     # at most so often
+
+| key | for |
+|---|---|
+| `delay`, seconds | slow, trickle, effect-then-silence; with a date also 503 and 429 |
+| `retry_after`, seconds or "date" | 503, 429; without it there is no such header |
+| `text` | busy, stop, cabinet-error; otherwise one of the catalogue |
+| `tries` | busy: a row drawn gets the text so many times, then none |
+| `from`, `to` only | refuse |
+
+A plan is checked before it is used: what would never have an effect is refused as well.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from billing.errors import SettingsError
+from lab.mock.faults import CABINET, SAYING, Fault, Kind, Plan, Span
+from lab.mock.models import MODELS
+
+Read: TypeAlias = Callable[[object], object]
+
+
+class PlanError(SettingsError):
+    """Raised when a fault plan cannot be used; its text names the file, the line if it is known, and the reason."""
+
+
+class _Wrong(ValueError):
+    """A reason, and the key that it is about."""
+
+    def __init__(self, reason: str, key: str = "") -> None:
+        super().__init__(reason)
+        self.key = key
+
+
+_TOP: Final = ("seed", "fault")
+_ANY: Final = frozenset({"kind", "model", "method", "share", "requests", "from", "to", "times"})
+_WAITS: Final = frozenset({Kind.UNAVAILABLE, Kind.TOO_MANY})
+_TAKES: Final[dict[str, frozenset[Kind]]] = {
+    "delay": frozenset({Kind.SLOW, Kind.TRICKLE, Kind.SILENCE}) | _WAITS,
+    "retry_after": _WAITS,
+    "text": SAYING,
+    "tries": frozenset({Kind.BUSY}),
+}
+"""Keys that only some kinds take."""
+
+_SPAN: Final = re.compile(r"(\d+)(?:\s*(-)\s*(\d*))?")
+_HEADER: Final = re.compile(r"\s*\[\[\s*[\"']?fault[\"']?\s*\]\]")
+_KEY: Final = re.compile(r"\s*[\"']?([A-Za-z_]+)[\"']?\s*=")
+
+
+def read_plan(text: str, name: str = "the plan") -> Plan:
+    """The plan of a TOML text; `name` stands in the messages. No text is a plan without faults.
+
+    Raises `PlanError`.
+    """
+    try:
+        whole = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        raise PlanError(f"{name}{f':{line[1]}' if line else ''}: this is not TOML: {error}") from error
+    lines = _Lines(text)
+    for key in whole:
+        if key not in _TOP:
+            raise PlanError(f"{name}{lines.of(-1, key)}: a plan has no {key!r}{nearest(key, _TOP)}")
+    seed = whole.get("seed", 1)
+    if not _is_whole(seed):
+        raise PlanError(f"{name}{lines.of(-1, 'seed')}: seed: {seed!r} is no whole number")
+    entries = whole.get("fault", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise PlanError(f"{name}{lines.of(-1, 'fault')}: write each fault under a heading [[fault]]")
+    faults: list[Fault] = []
+    for index, entry in enumerate(entries):
+        try:
+            faults.append(_fault(entry))
+        except _Wrong as error:
+            raise PlanError(f"{name}{lines.of(index, error.key)}: fault {index + 1}: {error}") from error
+    return Plan(tuple(faults), seed)
+
+
+def read_plan_file(path: Path) -> Plan:
+    """The plan of a file; raises `PlanError`, also when the file cannot be read."""
+    try:
+        return read_plan(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise PlanError(f"the plan {path} cannot be read: {reason}") from error
+
+
+def read_flag(text: str) -> Fault:
+    """A fault from `KIND` or `KIND:SHARE`; raises `PlanError`."""
+    kind, colon, share = text.partition(":")
+    entry: dict[str, object] = {"kind": kind}
+    try:
+        if colon:
+            entry["share"] = _number_of(share)
+        return _fault(entry)
+    except _Wrong as error:
+        raise PlanError(f"--fault {text}: {error}") from error
+
+
+def combined(plan: Plan, flags: Collection[str], seed: int | None) -> Plan:
+    """A plan with the faults of flags after its own, and another seed if one is given; raises `PlanError`."""
+    faults = (*plan.faults, *map(read_flag, flags))
+    return replace(plan, faults=faults, seed=plan.seed if seed is None else seed)
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """The nearest of the words that are known, as the end of a sentence; nothing where none is near."""
+    found = get_close_matches(word.casefold(), [each.casefold() for each in known], n=1, cutoff=0.4)
+    by_case = {each.casefold(): each for each in known}
+    return f"; did you mean {by_case[found[0]]!r}?" if found else f"; there are: {', '.join(known)}"
+
+
+def _fault(entry: Mapping[str, object]) -> Fault:
+    for key in entry:
+        if key not in _READ:
+            raise _Wrong(f"it has no {key!r}{nearest(key, _READ)}", key)
+    if "kind" not in entry:
+        raise _Wrong("it needs a kind")
+    kinds = [kind.value for kind in Kind]
+    if entry["kind"] not in kinds:
+        raise _Wrong(f"there is no kind {entry['kind']!r}{nearest(str(entry['kind']), kinds)}", "kind")
+    kind = Kind(str(entry["kind"]))
+    values: dict[str, Any] = {}  # each is of the kind that its own reader gives
+    for key, value in entry.items():
+        _check_taken(kind, key)
+        try:
+            values[_FIELDS.get(key, key)] = _READ[key](value)
+        except ValueError as error:
+            raise _Wrong(f"{key}: {error}", key) from error
+    fault = Fault(**values)
+    _check_whole(fault)
+    return fault
+
+
+def _check_taken(kind: Kind, key: str) -> None:
+    if kind is Kind.REFUSE and key not in {"kind", "from", "to"}:
+        raise _Wrong(f"a port is refused to everybody: {kind} takes `from` and `to`, and no {key!r}", key)
+    if key not in _ANY and kind not in _TAKES[key]:
+        raise _Wrong(f"{kind} takes no {key!r}; it is for {', '.join(sorted(_TAKES[key]))}", key)
+
+
+def _check_whole(fault: Fault) -> None:
+    if fault.until is not None and fault.until <= fault.since:
+        raise _Wrong("to: it lies before from: the span is empty", "to")
+    if fault.kind is Kind.CABINET_ERROR and fault.method and not fault.method.startswith(CABINET):
+        raise _Wrong(
+            f"method: only answers of {CABINET}* hold a JSON string, and {fault.method!r} is none of these", "method"
+        )
+    if fault.kind in _WAITS and fault.delay is not None and fault.retry_after != "date":
+        raise _Wrong(f'delay: {fault.kind} takes it with retry_after = "date" only', "delay")
+
+
+def _kind(value: object) -> Kind:
+    return Kind(str(value))
+
+
+def _model(value: object) -> str:
+    known = tuple({**MODELS, "Version": None})
+    text = _text(value)
+    if text not in known:
+        raise ValueError(f"there is no model {text!r}{nearest(text, known)}")
+    return text
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{value!r} is no text")
+    return value
+
+
+def _share(value: object) -> float:
+    share = _number_of(value)
+    if not 0 < share <= 1:
+        raise ValueError(f"{value!r} is no share: above 0, and at most 1")
+    return share
+
+
+def _spans(value: object) -> tuple[Span, ...]:
+    parts = [part.strip() for part in str(value).split(",")] if _is_whole(value) or isinstance(value, str) else []
+    spans: list[Span] = []
+    for part in parts or [""]:
+        found = _SPAN.fullmatch(part)
+        if found is None:
+            raise ValueError(f'{value!r} are no numbers of requests, as "10-20", "5,7" or "100-"')
+        first = int(found[1])
+        last = first if found[2] is None else int(found[3]) if found[3] else None
+        if first < 1 or (last is not None and last < first):
+            raise ValueError(f"{value!r}: numbers begin with 1 and go up")
+        spans.append((first, last))
+    return tuple(spans)
+
+
+def _moment(value: object) -> float:
+    seconds = _number_of(value)
+    if seconds < 0:
+        raise ValueError(f"{value!r} lies before the beginning")
+    return seconds
+
+
+def _seconds(value: object) -> float:
+    seconds = _number_of(value)
+    if seconds <= 0:
+        raise ValueError(f"{value!r} is no span of seconds above 0")
+    return seconds
+
+
+def _often(value: object) -> int:
+    if not isinstance(value, int) or not _is_whole(value) or value < 1:
+        raise ValueError(f"{value!r} is no whole number from 1")
+    return value
+
+
+def _retry_after(value: object) -> str:
+    text = str(value) if _is_whole(value) or isinstance(value, str) else ""
+    if text != "date" and not (text.isascii() and text.isdigit()):
+        raise ValueError(f'{value!r} is neither whole seconds nor "date"')
+    return text
+
+
+def _number_of(value: object) -> float:
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise TypeError  # noqa: TRY301 - the same sentence
+        number = float(value)
+        if not 0 <= abs(number) < float("inf"):
+            raise TypeError  # noqa: TRY301 - the same sentence
+    except (TypeError, ValueError):
+        raise _Wrong(f"{value!r} is no number") from None
+    return number
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_READ: Final[dict[str, Read]] = {
+    "kind": _kind,
+    "model": _model,
+    "method": _text,
+    "share": _share,
+    "requests": _spans,
+    "from": _moment,
+    "to": _seconds,
+    "times": _often,
+    "delay": _seconds,
+    "retry_after": _retry_after,
+    "text": _text,
+    "tries": _often,
+}
+_FIELDS: Final = {"from": "since", "to": "until"}
+
+
+class _Lines:
+    """Where the keys of a plan stand, as far as it is written a key a line."""
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[tuple[int, str], int] = {}
+        index = -1
+        for number, line in enumerate(text.splitlines(), 1):
+            if _HEADER.match(line):
+                index += 1
+                self._lines[index, ""] = number
+            elif found := _KEY.match(line):
+                self._lines.setdefault((index, found[1]), number)
+
+    def of(self, index: int, key: str) -> str:
+        """`:12`, of a key of the fault at `index`, or of its heading; nothing where that is not known."""
+        line = self._lines.get((index, key)) or self._lines.get((index, ""))
+        return f":{line}" if line else ""

@@ -1,0 +1,95 @@
+"""Django's filters as SQL: exact, `fk__field`, `__range`, reverse links.
+
+The SQL is put together from the names in `lab.mock.models`; values are always bound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lab.mock import refusals
+from lab.mock.models import Field, Model
+from lab.mock.quirks import Filters
+from lab.mock.values import Kind, Stored, stored
+
+_PAIR = 2
+_COMMENT = "descr"
+_PARTS = {"contains": "position(?, {}) > 0", "icontains": "{} containing ?", "startswith": "{} starting with ?"}
+"""Django's lookups of a part of a text, by name."""
+
+
+@dataclass(slots=True)
+class _Query:
+    models: Mapping[str, Model]
+    filters: Filters = "exact"
+    joins: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    values: list[Stored] = field(default_factory=list)
+
+    def join(self, model: Model, column: str, to: str) -> str:
+        alias = f"t{len(self.joins) + 1}"
+        self.joins.append(f"join {model.table} {alias} on {alias}.{column} = {to}")
+        return alias
+
+
+def select(
+    models: Mapping[str, Model],
+    model: Model,
+    lookups: Mapping[str, object],
+    first: int | None = None,
+    filters: Filters = "exact",
+) -> tuple[str, list[Stored]]:
+    """The statement that finds objects of one of the models, all columns in the order of its fields, and its values.
+
+    `first` is the most that are wanted, all of them without it, and `filters` what comments can be filtered by.
+    Raises `Refusal` for an attribute that is not there, `BadValue` for a value that is not of its kind.
+    """
+    query = _Query(models, filters)
+    for lookup, value in lookups.items():
+        _add(query, model, "t0", lookup, value)
+    columns = ", ".join(f"t0.{attribute.column}" for attribute in model.fields.values())
+    joins = "".join(f" {join}" for join in query.joins)
+    where = f" where {' and '.join(query.conditions)}" if query.conditions else ""
+    most = "" if first is None else f"first {first} "
+    sql = f"select {most}{columns} from {model.table} t0{joins}{where} order by t0.{model.key.column}"  # noqa: S608 - names of ours
+    return sql, query.values
+
+
+def _add(query: _Query, model: Model, alias: str, lookup: str, value: object) -> None:
+    name, _, rest = lookup.partition("__")
+    if name == "pk":
+        name = model.key.name
+    reverse = model.reverse.get(name)
+    attribute = model.fields.get(name)
+    relation = model.relation(name)
+    if reverse is not None and query.models[reverse.model].methods:
+        other = query.models[reverse.model]
+        joined = query.join(other, other.fields[reverse.by].column, f"{alias}.{model.key.column}")
+        _add(query, other, joined, rest or other.key.name, value)
+    elif attribute is not None and name == _COMMENT and query.filters == "none":
+        raise refusals.unknown_attribute(lookup)
+    elif attribute is not None and attribute.kind is Kind.TEXT and query.filters == "all" and rest in _PARTS:
+        query.conditions.append(_PARTS[rest].format(f"{alias}.{attribute.column}"))
+        query.values.append(str(value))
+    elif attribute is not None and rest in {"", "exact", "range"}:
+        _compare(query, attribute, alias, value, ranged=rest == "range")
+    elif relation is not None and relation.refers and relation.refers in query.models and rest:
+        other = query.models[relation.refers]
+        _add(query, other, query.join(other, other.key.column, f"{alias}.{relation.column}"), rest, value)
+    elif relation is not None:
+        _compare(query, relation, alias, value, ranged=False)
+    else:
+        raise refusals.unknown_attribute(lookup)
+
+
+def _compare(query: _Query, attribute: Field, alias: str, value: object, *, ranged: bool) -> None:
+    column = f"{alias}.{attribute.column}"
+    if ranged:
+        if not isinstance(value, list) or len(value) != _PAIR:
+            raise refusals.Refusal(f"Неверное значение {value!r}")
+        query.conditions.append(f"{column} between ? and ?")
+        query.values.extend(stored(attribute.kind, end) for end in value)
+    elif (wanted := stored(attribute.kind, value)) is None:
+        query.conditions.append(f"{column} is null")
+    else:
+        query.conditions.append(f"{column} = ?")
+        query.values.append(wanted)

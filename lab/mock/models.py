@@ -1,0 +1,276 @@
+"""The models of the REST API and the tables behind them, as data.
+
+A new model is a new entry of `MODELS`: its table, its key, a field for each attribute, and the methods that can be
+called. What a model does beyond storing its fields stands in `lab.mock.rules`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from lab.mock.values import Kind
+
+
+class Tie(Enum):
+    """What a row that points to an object means for deleting that object; which do what is not known [?]."""
+
+    STAYS = "nothing: it stays as it is, as history does"
+    GOES = "the object stays, unless links are cleaned: then the row goes first"
+    HOLDS = "the object stays, whether links are cleaned or not"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An attribute: its name in REST, its column, its kind; `refers` names the model that it is a key of."""
+
+    name: str
+    kind: Kind
+    column: str
+    refers: str | None = None
+    tie: Tie = Tie.STAYS
+    fixed: bool = False  # `set` refuses it
+    secret: bool = False  # answered only where `fields` names it, and never in the ledger
+
+    @property
+    def stored_as(self) -> str:
+        """The column as Firebird spells it."""
+        return self.column.strip('"') if self.column.startswith('"') else self.column.upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """A link from another model to this one: objects of this model by a key of the other's."""
+
+    model: str
+    by: str  # the other's field that holds our key
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model; `subject` is the field that tells on whom an effect lies.
+
+    `reverse` are the links of others to it, named as the billing names them: `abonent_id_users` [D]. One without
+    methods is a table of ours, and no model to the callers.
+    """
+
+    name: str
+    table: str
+    key: Field
+    fields: Mapping[str, Field]
+    reverse: Mapping[str, Reverse]
+    subject: str
+    methods: frozenset[str]
+
+    def relation(self, name: str) -> Field | None:
+        """The field that is followed as `name__…`: `tarif_id` as `tarif`."""
+        field = self.fields.get(f"{name}_id")
+        return field if field is not None and field.refers else None
+
+    @property
+    def marks_deleted(self) -> bool:
+        """Whether a row is only marked when it is deleted."""
+        return "deleted" in self.fields
+
+    @property
+    def generator(self) -> str:
+        """The generator of the table's keys."""
+        return f"gen_{self.table}_id"
+
+
+_READ: Final = frozenset({"objects.get", "objects.filter"})
+_WRITE: Final = _READ | {"objects.create", "set", "save", "delete"}
+_CABINET: Final = frozenset({"get_user_by_suid", "web_cabinet.get_usluga_list", "web_cabinet.reset_password"})
+
+
+def _field(  # noqa: PLR0913 - each is a trait of a column, all but the first two by name
+    name: str,
+    kind: Kind = Kind.INTEGER,
+    *,
+    column: str = "",
+    refers: str = "",
+    tie: Tie = Tie.STAYS,
+    fixed: bool = False,
+    secret: bool = False,
+) -> Field:
+    return Field(name, kind, column or name, refers or None, tie, fixed, secret)
+
+
+def _texts(*names: str) -> tuple[Field, ...]:
+    return tuple(_field(name, Kind.TEXT) for name in names)
+
+
+def _model(
+    name: str,
+    table: str,
+    *fields: Field,
+    key: str = "id",
+    subject: str = "",
+    methods: frozenset[str] = _WRITE,
+) -> Model:
+    own = _field(key, fixed=True)
+    return Model(name, table, own, {field.name: field for field in (own, *fields)}, {}, subject or key, methods)
+
+
+_ALL: Final = (
+    _model(
+        "Abonents",
+        "abonents",
+        _field("parent_id", refers="Abonents", tie=Tie.HOLDS),
+        _field("is_folder", Kind.FLAG, fixed=True),
+        *_texts("name", "contract_number", "sms", "email"),
+        _field("account_id", refers="AdminAccounts", tie=Tie.HOLDS),
+        _field("tarif_id", refers="Tarif", tie=Tie.HOLDS),
+        _field("tarif_next_id", refers="Tarif", tie=Tie.HOLDS),
+        _field("tarif_next_date", Kind.TIMESTAMP),
+        _field("operator_id"),
+        _field("create_date", Kind.TIMESTAMP),
+        _field("deleted", Kind.FLAG, fixed=True),
+        _field("need_recalc", Kind.DATE),
+        _field("own_disabled_start", Kind.DATE),
+        _field("own_disabled_end", Kind.DATE),
+        methods=_WRITE | {"add_payment"},
+    ),
+    _model(
+        "AdminAccounts",
+        "admin_accounts",
+        # The billing computes these; they change by finance operations alone. `balance` is theirs together [I].
+        _field("ostatok", Kind.MONEY, fixed=True),
+        _field("debit", Kind.MONEY, fixed=True),
+        _field("credit", Kind.MONEY, fixed=True),
+        _field("balance", Kind.MONEY, fixed=True),
+        _field("limit", Kind.MONEY, column='"limit"'),
+        _field("limit_warning", Kind.MONEY),
+    ),
+    _model(
+        "FinanceOperations",
+        "finance_operations",
+        # A sum that was changed afterwards would not be the one that the balance knows.
+        _field("abonent_id", refers="Abonents", fixed=True),
+        _field("op_type_id", column="op_type", fixed=True),
+        _field("op_summa", Kind.MONEY, fixed=True),
+        _field("op_date", Kind.TIMESTAMP),
+        _field("descr", Kind.TEXT),
+        _field("storno", Kind.FLAG, fixed=True),
+        _field("sync1c", Kind.FLAG),
+        _field("code1c", Kind.TEXT),
+        key="op_id",
+        subject="abonent_id",
+        # An operation is reversed, never deleted; what the API calls that is not known [?].
+        methods=_WRITE - {"delete"} | {"storno"},
+    ),
+    _model(
+        "Users",
+        "users",
+        _field("abonent_id", refers="Abonents", tie=Tie.GOES),
+        *_texts("login", "mac"),
+        _field("ip", Kind.ADDRESS),
+        _field("pull"),
+        _field("snatip", Kind.ADDRESS),
+        _field("snat_pull"),
+        _field("psw", Kind.TEXT, secret=True),
+        _field("psw_hash", Kind.TEXT, fixed=True, secret=True),
+        _field("enabled", Kind.FLAG),
+        _field("deleted", Kind.FLAG, fixed=True),
+        methods=_WRITE | _CABINET | {"set_password", "get_or_create_dynamic_session"},
+    ),
+    _model(
+        "UsersUsluga",
+        "users_usluga",
+        _field("abonent_id", refers="Abonents", tie=Tie.GOES),
+        _field("usluga_id", refers="Usluga", tie=Tie.HOLDS),
+        _field("manager_id", refers="DjangoUsersProfile", tie=Tie.HOLDS),
+        _field("comment", Kind.TEXT),
+        _field("next_date", Kind.TIMESTAMP),
+        _field("enabled", Kind.FLAG),
+        _field("deleted", Kind.FLAG, fixed=True),
+        subject="abonent_id",
+    ),
+    _model(
+        "Usluga", "usluga", _field("name", Kind.TEXT), _field("summa", Kind.MONEY), _field("operator_id")
+    ),
+    _model("Tarif", "tarif", _field("name", Kind.TEXT), _field("users_limit_warning", Kind.MONEY)),
+    _model(
+        "AbonentsBlockHistory",
+        "abonents_block_history",
+        _field("abonent_id", refers="Abonents"),
+        _field("time_changed", Kind.TIMESTAMP),
+        _field("time_del", Kind.TIMESTAMP),
+        subject="abonent_id",
+    ),
+    _model(
+        "AttributeValues",
+        "attribute_values",
+        _field("abonent_id", refers="Abonents"),
+        _field("attribute_id"),
+        _field("attribute_value", Kind.TEXT),
+        subject="abonent_id",
+    ),
+    # The administrators; which columns theirs has besides the key is not known [?].
+    _model(
+        "DjangoUsersProfile",
+        "django_users_profile",
+        *_texts("username", "name", "email"),
+        _field("is_active", Kind.FLAG),
+        methods=_READ,
+    ),
+    _model(
+        "ArchAccountStack",
+        "arch_account_stack",
+        _field("account_id", refers="AdminAccounts"),
+        _field("created", Kind.TIMESTAMP),
+        methods=_READ,
+    ),
+    _model(
+        "CabinetSessions",
+        "cabinet_sessions",
+        _field("suid", Kind.TEXT, secret=True),
+        _field("user_id", refers="Users", tie=Tie.GOES),
+        _field("created", Kind.TIMESTAMP),
+        subject="user_id",
+        methods=frozenset(),
+    ),
+    _model(
+        "PasswordRecoveries",
+        "password_recoveries",
+        _field("user_id", refers="Users", tie=Tie.GOES),
+        _field("base_url", Kind.TEXT),
+        _field("created", Kind.TIMESTAMP),
+        subject="user_id",
+        methods=frozenset(),
+    ),
+)  # fmt: skip
+
+
+def _links_to(name: str) -> dict[str, Reverse]:
+    return {
+        f"{field.name}_{model.table}": Reverse(model.name, field.name)
+        for model in _ALL
+        for field in model.fields.values()
+        if field.refers == name
+    }
+
+
+def models_with(has: Callable[[str, str], bool]) -> dict[str, Model]:
+    """The models of a billing that may lack tables and columns, by what `has` says of them, in capitals.
+
+    A field without its column is no attribute, and a table without its key no model.
+    """
+    found: dict[str, Model] = {}
+    for model in MODELS.values():
+        fields = {name: field for name, field in model.fields.items() if has(model.table.upper(), field.stored_as)}
+        if model.key.name in fields:
+            subject = model.subject if model.subject in fields else model.key.name
+            found[model.name] = replace(model, fields=fields, subject=subject)
+    return {name: replace(model, reverse=_reverse_within(model, found)) for name, model in found.items()}
+
+
+def _reverse_within(model: Model, models: Mapping[str, Model]) -> dict[str, Reverse]:
+    return {
+        name: link
+        for name, link in model.reverse.items()
+        if link.model in models and link.by in models[link.model].fields
+    }
+
+
+MODELS: Final[Mapping[str, Model]] = {model.name: replace(model, reverse=_links_to(model.name)) for model in _ALL}

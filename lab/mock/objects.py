@@ -1,0 +1,192 @@
+"""Objects of the billing in one chain: found, created, saved and deleted, each effect entered in the ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import msgspec
+
+from lab.mock import lookups, refusals
+from lab.mock.connection import Session
+from lab.mock.ledger import Entry, enter
+from lab.mock.models import Field, Model, Tie
+from lab.mock.quirks import Quirks
+from lab.mock.rules import Change, Columns, apply_rules, take_back
+from lab.mock.values import Stored, shown, stored
+
+Arguments: TypeAlias = Mapping[str, object]
+
+_HIDDEN = "•••"
+
+
+@dataclass(slots=True)
+class Thing:
+    """An object in the middle of a chain: what is stored, and what was assigned and is not yet saved."""
+
+    model: Model
+    values: Columns
+    assigned: Columns = field(default_factory=dict)
+    gone: bool = False
+
+    @property
+    def key(self) -> int:
+        """The value of its key."""
+        return _whole(self.values[self.model.key.name])
+
+    def value(self, name: str) -> Stored:
+        """What an attribute is now, assigned or stored."""
+        return self.assigned.get(name, self.values[name])
+
+
+class Things:
+    """What can be done with objects, in the transaction of a session and on behalf of one request.
+
+    `request` and `methods` are what the ledger keeps of it. All of it raises `Refusal`, and `BadValue` for a value
+    that is not of its column's kind.
+    """
+
+    def __init__(self, session: Session, request: int, methods: str, quirks: Quirks) -> None:
+        self.session = session
+        self._request = request
+        self._methods = methods
+        self._quirks = quirks
+
+    def find(self, model: Model, arguments: Arguments, first: int | None = None) -> list[Thing]:
+        """All objects that meet the criteria, or the `first` of them, in the order of their keys."""
+        rows = self.session.execute(
+            *lookups.select(self.session.models, model, arguments, first, self._quirks.descr_filters)
+        )
+        return [Thing(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
+
+    def get(self, model: Model, arguments: Arguments) -> Thing:
+        """The one object that meets the criteria."""
+        found = self.find(model, arguments)
+        if not found:
+            raise refusals.none_found(model.name)
+        if len(found) > 1:
+            raise refusals.several_found(model.name, len(found))
+        return found[0]
+
+    def create(self, model: Model, arguments: Arguments) -> Thing:
+        """A new object; it needs no `save` [S]."""
+        values = self._read(model, arguments, fixed=True)
+        apply_rules(model.name, self._change(None, {}, values, {}))
+        values = {name: value for name, value in values.items() if name in model.fields}
+        key = self.session.next_key(model.generator)
+        values[model.key.name] = key
+        columns = ", ".join(model.fields[name].column for name in values)
+        marks = ", ".join("?" * len(values))
+        self.session.execute(f"insert into {model.table} ({columns}) values ({marks})", tuple(values.values()))  # noqa: S608 - names of ours
+        # Read back, for the columns have defaults of their own.
+        (thing,) = self.find(model, {model.key.name: key})
+        self._enter(thing, {name: values[name] for name in values if name != model.key.name})
+        return thing
+
+    def assign(self, thing: Thing, arguments: Arguments) -> None:
+        """Assign values, which are not kept before `save` [S]."""
+        thing.assigned |= self._read(thing.model, arguments, fixed=False)
+
+    def save(self, thing: Thing, arguments: Arguments) -> None:
+        """Keep what was assigned, and do what the billing does on that occasion."""
+        apply_rules(thing.model.name, self._change(thing.key, thing.values, thing.assigned, arguments))
+        self.write(thing)
+
+    def write(self, thing: Thing) -> None:
+        """Keep what was assigned as it is."""
+        model = thing.model
+        # What the rules complete may have no column here.
+        thing.assigned = {name: value for name, value in thing.assigned.items() if name in model.fields}
+        if thing.assigned:
+            columns = ", ".join(f"{model.fields[name].column} = ?" for name in thing.assigned)
+            self.session.execute(
+                f"update {model.table} set {columns} where {model.key.column} = ?",  # noqa: S608 - names of ours
+                (*thing.assigned.values(), thing.key),
+            )
+        thing.values |= thing.assigned
+        self._enter(thing, thing.assigned)
+        thing.assigned = {}
+
+    def delete(self, thing: Thing, *, clean_links: bool) -> None:
+        """Delete an object, or mark it; `clean_links` deletes first what points to it and may go with it [S, ?]."""
+        model = thing.model
+        if thing.values.get("deleted"):
+            raise refusals.already_deleted()
+        for reverse in model.reverse.values():
+            other = self.session.models[reverse.model]
+            self._untie(thing, other, other.fields[reverse.by], clean_links=clean_links)
+        action = f"update {model.table} set deleted = 1" if model.marks_deleted else f"delete from {model.table}"  # noqa: S608 - names of ours
+        self.session.execute(f"{action} where {model.key.column} = ?", (thing.key,))
+        thing.gone = True
+        self._enter(thing, {"deleted": 1})
+
+    def reverse(self, operation: Thing) -> None:
+        """The storno of a finance operation: its sum is taken back, whichever way it came [?]."""
+        if "storno" not in operation.model.fields:
+            raise refusals.unknown_attribute("storno")
+        if operation.values["storno"]:
+            raise refusals.already_reversed()
+        take_back(self.session, operation.values, self._quirks.storno_type_8)
+        operation.assigned = {"storno": 1}
+        self.write(operation)
+
+    def _untie(self, thing: Thing, other: Model, link: Field, *, clean_links: bool) -> None:
+        if link.tie is Tie.STAYS:
+            return
+        criteria: dict[str, object] = {link.name: thing.key}
+        # To a row that is only marked, rows that are marked as well may go on pointing.
+        if thing.model.marks_deleted and other.marks_deleted:
+            criteria["deleted"] = 0
+        cleaned = clean_links and link.tie is Tie.GOES
+        for found in self.find(other, criteria, None if cleaned else 1):
+            if not cleaned:
+                raise refusals.referred_to(other.name)
+            self.delete(found, clean_links=True)
+
+    def _change(self, key: int | None, stored_now: Columns, written: Columns, arguments: Arguments) -> Change:
+        return Change(self.session, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
+
+    def _read(self, model: Model, arguments: Arguments, *, fixed: bool) -> Columns:
+        """The arguments as the columns hold them; what `set` may not assign is refused unless `fixed` is taken."""
+        values: Columns = {}
+        for name, value in arguments.items():
+            attribute = model.fields.get(name)
+            if attribute is None or attribute is model.key or (attribute.fixed and not fixed):
+                raise refusals.unknown_attribute(name)
+            values[name] = stored(attribute.kind, value)
+        return values
+
+    def _enter(self, thing: Thing, written: Columns) -> None:
+        model = thing.model
+        enter(
+            self.session,
+            Entry(
+                request=self._request,
+                happened=datetime.now(),  # noqa: DTZ005 - the database's dates have no zone
+                model=model.name,
+                methods=self._methods,
+                table=model.table,
+                key=thing.key,
+                subject=_whole(thing.values[model.subject]),
+                what=msgspec.json.encode({name: _written(model, name, written[name]) for name in written}).decode(),
+            ),
+        )
+
+
+def _written(model: Model, name: str, value: Stored) -> object:
+    """A value as the ledger keeps it; `deleted` is no attribute where rows are not only marked."""
+    attribute = model.fields.get(name)
+    if attribute is None:
+        return value
+    # That a password was cleared is no secret.
+    return _HIDDEN if attribute.secret and value else shown(attribute.kind, value)
+
+
+def _stripped(value: Any) -> Any:  # noqa: ANN401 - what a column gives
+    return value.rstrip(" ") if isinstance(value, str) else value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a key")
+    return value

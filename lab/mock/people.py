@@ -1,0 +1,296 @@
+"""Made-up subscribers, as a real billing has them; the same ones for the same seed."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address
+from random import Random
+from typing import Final
+
+from billing.money import SCALE
+
+Columns = tuple[str | int | datetime | None, ...]
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows to insert, a list a table, in an order that foreign keys allow."""
+
+    admin_accounts: list[Columns] = field(default_factory=list)
+    abonents: list[Columns] = field(default_factory=list)
+    users: list[Columns] = field(default_factory=list)
+    users_usluga: list[Columns] = field(default_factory=list)
+    finance_operations: list[Columns] = field(default_factory=list)
+    abonents_block_history: list[Columns] = field(default_factory=list)
+    attribute_values: list[Columns] = field(default_factory=list)
+
+
+def password_of(random: Random) -> str:
+    """A made-up password."""
+    return f"{random.getrandbits(40):010x}"
+
+
+def user_row(user: int, abonent: int, address: int, pull: int, password: str, *, deleted: bool = False) -> Columns:
+    """An account: its login and MAC address follow from its id."""
+    mac = f"02:00:{user >> 24 & 255:02x}:{user >> 16 & 255:02x}:{user >> 8 & 255:02x}:{user & 255:02x}"
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    return (user, abonent, f"user{user}", address, mac, pull, password, digest, int(not deleted), int(deleted))
+
+
+_CREATED: Final = datetime(2018, 3, 1)  # noqa: DTZ001 - the billing's dates have no zone
+_DUE: Final = datetime(2020, 8, 13)  # noqa: DTZ001 - the same
+_BLOCKED: Final = datetime(2019, 5, 20)  # noqa: DTZ001 - the same
+_UNBLOCKED: Final = datetime(2019, 6, 3)  # noqa: DTZ001 - the same
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A subscriber and what belongs to him.
+
+    `balance` in whole roubles; `users` as wanted id and address or 0; `services` as service, manager, comment and
+    next charge; `blocked` as wanted id, beginning and end; `attributes` as attribute and value.
+    """
+
+    abonent: int
+    folder: int
+    number: str
+    sms: str
+    balance: int
+    users: tuple[tuple[int, int], ...]
+    services: tuple[tuple[int, int | None, str | None, datetime], ...] = ()
+    blocked: tuple[tuple[int, datetime, datetime], ...] = ()
+    attributes: tuple[tuple[int, str], ...] = ()
+    created: datetime = _CREATED
+
+
+SUBSCRIBERS: Final = (
+    Example(
+        abonent=94,
+        folder=89,
+        number="Д94/2018",
+        sms="+79000000094",
+        balance=-12,
+        users=((4084, int(IPv4Address("127.1.2.3"))),),
+        # Connected by the billing itself: its next charge cannot be changed without `allow_set_none_manager`.
+        services=((127, None, None, _DUE),),
+        blocked=((118, _BLOCKED, _UNBLOCKED),),
+    ),
+    Example(
+        abonent=1111,
+        folder=1316,
+        number="test",
+        # No number that could be set today.
+        sms="+71234567899",
+        balance=0,
+        users=((6242, 0),),
+    ),
+    Example(
+        abonent=1392,
+        folder=1000,
+        number="Д1392/2018",
+        sms="+79000001392",
+        balance=300,
+        # Two accounts: no session of the cabinet can be opened by the subscriber's id.
+        users=((12345, 0), (12346, 0)),
+        services=((240, 33, "Автоматический обещанный платёж по предоплате до 2017-12-31", _DUE),),
+        attributes=((7, "пенсионер"),),
+    ),
+)
+"""In the order of the accounts that they want, for ids are given in rising order."""
+
+
+# The folders of the vendor's recipes [S] keep their ids; 1400 lies within 1000.
+FOLDERS: Final = {89: "Частный сектор", 1000: "Многоквартирные дома", 1316: "Перенесённые", 1400: "Новостройки"}
+NESTED: Final = {1400: 1000}
+FIRST_ABONENT: Final = 2_001
+OPERATORS: Final = {3: "Старый оператор", 1444: "Новый оператор"}
+TARIFFS: Final = {1: None, 2: -50, 3: -100, 4: -200, 5: 0, 6: 100}
+"""Tariffs and their thresholds in roubles; the first has none."""
+SERVICES: Final = {126: 250, 127: 450, 128: 700, 129: 99, 130: 1200, 240: 0}
+"""Services that subscribers have, and their prices in roubles."""
+OTHER_SERVICES: Final = {105: 300}
+"""Services that nobody has; 105 is the vendor's example of one with another operator [S]."""
+PROMISED: Final = 240
+"""The service that is the promised payment [S]."""
+MANAGERS: Final = {1: ("admin", "Администратор"), 33: ("migration", "Миграция"), 34: ("support", "Поддержка")}
+"""The administrators; 33 is the vendor's example of a `manager_id` [S]."""
+FIRST_ADDRESS: Final = 10 << 24
+"""Address n of this network is that of account n."""
+FEWEST: Final = 100
+"""Smaller billings have no subscribers of the vendor's examples: they would be too many among the others."""
+
+_BEGINNING: Final = datetime(2016, 1, 1)  # noqa: DTZ001 - the billing's dates have no zone
+_SURNAMES: Final = [
+    "Иванов",
+    "Смирнов",
+    "Кузнецов",
+    "Попов",
+    "Соколов",
+    "Лебедев",
+    "Козлов",
+    "Новиков",
+    "Морозов",
+    "Волков",
+    "Щербаков",
+    "Ёлкин",
+]
+_NAMES: Final = ["Александр", "Дмитрий", "Сергей", "Андрей", "Алексей", "Илья", "Фёдор", "Пётр", "Юрий", "Эдуард"]
+_FATHERS: Final = [
+    "Александрович",
+    "Дмитриевич",
+    "Сергеевич",
+    "Андреевич",
+    "Ильич",
+    "Фёдорович",
+    "Петрович",
+    "Юрьевич",
+]
+
+# Shares of all subscribers.
+_DELETED: Final = 0.03
+_SHARED_ACCOUNT: Final = 0.01
+_SECOND_USER: Final = 0.08
+_SERVICE: Final = 0.5
+_RECEIPT: Final = 0.3
+_ACT: Final = 0.15
+_SHARE_BLOCKED: Final = 0.02
+_ATTRIBUTE: Final = 0.05
+# Of the deleted ones.
+_REUSED: Final = 0.1
+
+
+class People:
+    """Makes subscribers one after the other; `last` holds the last id of each table, `made` how many there are."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+        # Another one, so that the rest of a subscriber does not depend on the passwords.
+        self._passwords = Random(seed)
+        self.last = dict.fromkeys(Rows.__slots__, 0) | {"abonents": FIRST_ABONENT - 1}
+        self.made = dict.fromkeys(Rows.__slots__, 0)
+        self._account = 0
+        self._number: str | None = None
+
+    def pages(self, alive: int, size: int = 5_000) -> Iterator[Rows]:
+        """Rows of `alive` subscribers that can receive a balance, and of the deleted ones among them.
+
+        The last few of them are those of the vendor's examples, unless they are fewer than `FEWEST`.
+        """
+        rows = Rows()
+        made = 0
+        examples = SUBSCRIBERS if alive >= FEWEST else ()
+        while made < alive - len(examples):
+            deleted = self._random.random() < _DELETED
+            made += not deleted
+            self._abonent(rows, deleted=deleted)
+            if len(rows.abonents) >= size:
+                yield rows
+                rows = Rows()
+        for example in examples:
+            self._example(rows, example)
+        yield rows
+
+    def _next(self, table: str, wanted: int = 0) -> int:
+        """The next id of a table, or the one that is wanted where it is free."""
+        self.made[table] += 1
+        key = wanted if wanted > self.last[table] else self.last[table] + 1
+        self.last[table] = key
+        return key
+
+    def _example(self, rows: Rows, example: Example) -> None:
+        self.made["abonents"] += 1
+        account = self._next("admin_accounts")
+        rows.admin_accounts.append((account, example.balance * SCALE, 0, 0, 0, -50 * SCALE))
+        name = f"{_SURNAMES[0]} {_NAMES[0]} {_FATHERS[0]}"
+        rows.abonents.append((
+            example.abonent, example.folder, 0, name, example.number, account, 2, 3, example.sms,
+            f"a{example.abonent}@example.org", example.created, 0,
+        ))  # fmt: skip
+        for wanted, address in example.users:
+            user = self._next("users", wanted)
+            password = password_of(self._passwords)
+            rows.users.append(user_row(user, example.abonent, address or FIRST_ADDRESS + user, 6, password))
+        for service, manager, comment, due in example.services:
+            key = self._next("users_usluga")
+            rows.users_usluga.append((key, example.abonent, service, manager, comment, due, 0))
+        for wanted, since, until in example.blocked:
+            key = self._next("abonents_block_history", wanted)
+            rows.abonents_block_history.append((key, example.abonent, since, until))
+        for attribute, value in example.attributes:
+            key = self._next("attribute_values")
+            rows.attribute_values.append((key, example.abonent, attribute, value))
+
+    def _abonent(self, rows: Rows, *, deleted: bool) -> None:
+        random = self._random
+        abonent = self._next("abonents")
+        tariff = random.choice(tuple(TARIFFS))
+        receipt = random.randrange(100, 2_000_00) * SCALE // 100 if random.random() < _RECEIPT else 0
+        act = random.randrange(100, 1_000_00) * SCALE // 100 if random.random() < _ACT else 0
+        # Two subscribers on one account: nothing forbids it, and a balance entered for both would be entered twice.
+        if not (self._account and not deleted and random.random() < _SHARED_ACCOUNT):
+            self._account_row(rows, tariff, receipt, act)
+        else:
+            receipt = act = 0
+        # One deleted subscriber in ten bears a number that was given to somebody else.
+        number = self._number if deleted and random.random() < _REUSED else self._contract(abonent)
+        if not deleted:
+            self._number = number
+        created = _BEGINNING + timedelta(minutes=random.randrange(4_000_000))
+        name = f"{random.choice(_SURNAMES)} {random.choice(_NAMES)} {random.choice(_FATHERS)}"
+        sms = f"+79{random.randrange(10**9):09d}"
+        rows.abonents.append((
+            abonent, random.choice(tuple(FOLDERS)), 0, name, number, self._account, tariff,
+            random.choice(tuple(OPERATORS)), sms, f"a{abonent}@example.org", created, int(deleted),
+        ))  # fmt: skip
+        self._belongings(rows, abonent, created, deleted=deleted)
+        for kind, summa, descr in ((1, receipt, "Оплата наличными"), (2, act, "Абонентская плата")):
+            if summa:
+                paid = created + timedelta(days=random.randrange(1, 300))
+                rows.finance_operations.append((self._next("finance_operations"), abonent, kind, summa, paid, descr))
+
+    def _account_row(self, rows: Rows, tariff: int, receipt: int, act: int) -> None:
+        random = self._random
+        threshold = TARIFFS[tariff]
+        drawn = random.random()
+        # Seven in ten as in the tariff, two in ten otherwise, one in ten not set.
+        if drawn < 0.2:  # noqa: PLR2004 - told in the line above
+            threshold = random.choice((-500, -300, 50))
+        elif drawn < 0.3:  # noqa: PLR2004 - the same
+            threshold = None
+        self._account = self._next("admin_accounts")
+        ostatok = random.randrange(-500_00, 3_000_00) * SCALE // 100
+        rows.admin_accounts.append((
+            self._account, ostatok, receipt, act, random.choice((0, -100, -300)) * SCALE,
+            None if threshold is None else threshold * SCALE,
+        ))  # fmt: skip
+
+    def _belongings(self, rows: Rows, abonent: int, created: datetime, *, deleted: bool) -> None:
+        random = self._random
+        for _ in range(1 + (random.random() < _SECOND_USER)):
+            user = self._next("users")
+            pull = random.choice((5, 6, 1030))
+            password = password_of(self._passwords)
+            rows.users.append(user_row(user, abonent, FIRST_ADDRESS + user, pull, password, deleted=deleted))
+        if random.random() < _SERVICE:
+            service = random.choice(tuple(SERVICES))
+            comment = "Автоматический обещанный платёж по предоплате до 2017-12-31" if service == PROMISED else None
+            due = created + timedelta(days=30)
+            rows.users_usluga.append((self._next("users_usluga"), abonent, service, 33, comment, due, int(deleted)))
+        if random.random() < _SHARE_BLOCKED:
+            since = created + timedelta(days=60)
+            rows.abonents_block_history.append(
+                (self._next("abonents_block_history"), abonent, since, since + timedelta(days=3))
+            )
+        if random.random() < _ATTRIBUTE:
+            rows.attribute_values.append((self._next("attribute_values"), abonent, 7, "пенсионер"))
+
+    def _contract(self, abonent: int) -> str:
+        # Unique: the serial number stands in each, and no two kinds look alike.
+        serial = abonent - FIRST_ABONENT + 1
+        kind = self._random.randrange(20)
+        if kind < 3:  # noqa: PLR2004 - three in twenty
+            return f"{serial}J{serial % 97}"
+        if kind < 6:  # noqa: PLR2004 - three more in twenty
+            return f"АБ-{serial:05d}"
+        return f"{serial:05d}"

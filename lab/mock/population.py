@@ -1,0 +1,143 @@
+"""A new mock billing: its tables, filled with made-up subscribers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from billing.database import Dsn, write_unforced
+from billing.database import create as create_database
+from billing.money import SCALE
+from billing.reader import Connection
+from billing.statements import statement
+from lab.mock.leaving_out import check_names, leave_out
+from lab.mock.people import (
+    FIRST_ADDRESS,
+    FOLDERS,
+    MANAGERS,
+    NESTED,
+    OPERATORS,
+    OTHER_SERVICES,
+    PROMISED,
+    SERVICES,
+    TARIFFS,
+    Columns,
+    People,
+    Rows,
+)
+
+_SQL = "lab.mock"
+_PAGES_A_COMMIT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What stands in the new billing; `abonents` counts those that can receive a balance."""
+
+    abonents: int
+    deleted: int
+    accounts: int
+    users: int
+    operations: int
+    folders: tuple[int, ...]
+
+
+def create(place: Dsn | Path | str, *, abonents: int, seed: int, without: Sequence[str] = ()) -> Population:
+    """Create the database at `place` with `abonents` subscribers that can receive a balance.
+
+    The same seed gives the same rows. Besides these: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
+    3 % deleted subscribers, 1 % who share an account with the one before, contract numbers with letters, Cyrillic
+    and leading zeros; from 100 subscribers on, some are those of `lab.mock.people`. It is one
+    `without` these tables and columns, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseAway` when
+    there is a database already, `SettingsError` for a name to leave out that it does not have.
+    """
+    dsn = place if isinstance(place, Dsn) else Dsn(str(place))
+    people = People(seed)
+    connection = create_database(dsn)
+    try:
+        _script(connection, "schema")
+        connection.commit()
+        check_names(connection, without)
+        _insert_fixed(connection)
+        for number, rows in enumerate(people.pages(abonents), 1):
+            _insert_rows(connection, rows)
+            if number % _PAGES_A_COMMIT == 0:
+                connection.commit()
+        connection.commit()
+        _script(connection, "indexes")
+        services = max(SERVICES | OTHER_SERVICES)
+        last = people.last | {"tarif": max(TARIFFS), "usluga": services}
+        _set_generators(connection, {f"{table}_id": key for table, key in last.items()})
+        _set_generators(connection, {"users_ip": FIRST_ADDRESS + people.last["users"]})
+        connection.commit()
+        for name in without:
+            leave_out(connection, name)
+    finally:
+        connection.close()
+    write_unforced(dsn)
+    return Population(
+        abonents=abonents,
+        deleted=people.made["abonents"] - abonents,
+        accounts=people.made["admin_accounts"],
+        users=people.made["users"],
+        operations=people.made["finance_operations"],
+        folders=tuple(FOLDERS),
+    )
+
+
+def _script(connection: Connection, name: str) -> None:
+    text = files(_SQL).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    plain = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    for part in plain.split(";"):
+        if part.strip():
+            connection.execute_immediate(part)
+
+
+def _insert_fixed(connection: Connection) -> None:
+    _insert(connection, "vpn_const", [(1, str(SCALE))])
+    _insert(connection, "operators", list(OPERATORS.items()))
+    _insert(
+        connection,
+        "tarif",
+        [(key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in TARIFFS.items()],
+    )
+    services = sorted((SERVICES | OTHER_SERVICES).items())
+    _insert(
+        connection,
+        "usluga",
+        [(key, f"Услуга {key}", price * SCALE, 3, int(key == PROMISED)) for key, price in services],
+    )
+    _insert(
+        connection,
+        "django_users_profile",
+        [(key, username, name, f"{username}@example.org") for key, (username, name) in MANAGERS.items()],
+    )
+    pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
+    _insert(connection, "tarif_users_usluga", [(number, *pair) for number, pair in enumerate(pairs, 1)])
+    _insert(
+        connection,
+        "abonents",
+        [
+            (key, NESTED.get(key), 1, name, None, None, None, None, None, None, None, 0)
+            for key, name in sorted(FOLDERS.items())
+        ],
+    )
+    connection.commit()
+
+
+def _insert_rows(connection: Connection, rows: Rows) -> None:
+    for table in Rows.__slots__:
+        _insert(connection, table, getattr(rows, table))
+
+
+def _insert(connection: Connection, table: str, rows: list[Columns]) -> None:
+    cursor = connection.cursor()
+    prepared = cursor.prep(statement("population", table, _SQL).text)
+    for row in rows:
+        cursor.execute(prepared, row)
+    cursor.close()
+
+
+def _set_generators(connection: Connection, last: dict[str, int]) -> None:
+    for name, value in last.items():
+        connection.execute_immediate(f"set generator gen_{name} to {value}")

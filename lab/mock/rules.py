@@ -1,0 +1,225 @@
+"""What the billing does beyond storing fields: money, issued addresses and passwords, and what it does not take.
+
+`_RULES` tells which rules an object of a model passes before it is created or saved, in their order.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, TypeAlias
+
+from billing.operations import ACT, OPENING_BALANCE, RECEIPT
+from billing.statements import Statement, statement
+from lab.mock import refusals
+from lab.mock.connection import Session
+from lab.mock.quirks import OpeningBalance, Quirks, StornoEffect
+from lab.mock.values import Stored
+
+Columns: TypeAlias = dict[str, Stored]
+
+MONTHS_BACK: Final = 6
+"""How long ago a recalculation may begin [V]."""
+_PHONE: Final = re.compile(r"\+79[0-9]{9}")
+_PASSWORD_LENGTH: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An object about to be created (`key` None, nothing `stored`) or saved; rules complete what is `written`."""
+
+    session: Session
+    key: int | None
+    stored: Columns
+    written: Columns
+    arguments: Mapping[str, object]
+    quirks: Quirks
+    now: datetime
+
+    @property
+    def creates(self) -> bool:
+        """Whether the object is new."""
+        return self.key is None
+
+    def value(self, name: str) -> Stored:
+        """What an attribute will be."""
+        return self.written.get(name, self.stored.get(name))
+
+
+def apply_rules(model: str, change: Change) -> None:
+    """Check what is about to be written, complete it, and do what it entails; raises `Refusal`."""
+    if change.stored.get("deleted"):
+        raise refusals.already_deleted()
+    for rule in _RULES.get(model, ()):
+        rule(change)
+
+
+def take_back(session: Session, operation: Mapping[str, Stored], opening_balance: StornoEffect) -> None:
+    """Take the sum of a finance operation from where it was entered; an opening balance counts as added [?]."""
+    summa = operation["op_summa"]
+    account = _account_of(session, operation["abonent_id"])
+    if account is None or not isinstance(summa, int):
+        raise refusals.no_account()
+    if operation["op_type_id"] == OPENING_BALANCE and opening_balance == "keeps":
+        return
+    session.run(_sql(_effect(operation["op_type_id"], "adds")), {"summa": -summa, "account": account})
+
+
+def set_scale(session: Session, scale: int) -> None:
+    """Let row 1 of `VPN_CONST` say how many of the database's units are one rouble."""
+    session.run(_sql("set_scale"), {"scale": str(scale)})
+
+
+def password_columns(password: str, *, hidden: bool) -> Columns:
+    """A password as it is kept: in clear text too unless `hidden`; an empty one is none."""
+    if not password:
+        return {"psw": None, "psw_hash": None}
+    return {"psw": None if hidden else password, "psw_hash": hashlib.sha256(password.encode()).hexdigest()}
+
+
+def _sql(name: str) -> Statement:
+    return statement("rules", name, "lab.mock")
+
+
+def _comment(change: Change) -> None:
+    """A column that is shorter than what was sent: the rest is gone without a word."""
+    longest, text = change.quirks.descr_length, change.written.get("descr")
+    if longest and isinstance(text, str):
+        change.written["descr"] = text[:longest]
+
+
+def _operation(change: Change) -> None:
+    if not change.creates:
+        return
+    values = change.written
+    for name in ("abonent_id", "op_type_id", "op_summa"):
+        if values.get(name) is None:
+            raise refusals.required(name)
+    account = _account_of(change.session, values["abonent_id"])
+    if account is None:
+        raise refusals.no_account()
+    effect = _effect(values["op_type_id"], change.quirks.type_8)
+    change.session.run(_sql(effect), {"summa": values["op_summa"], "account": account})
+    values.setdefault("op_date", change.now.replace(microsecond=0))
+
+
+def _effect(kind: Stored, opening_balance: OpeningBalance) -> str:
+    """The statement by which a kind of operation moves a balance."""
+    effect = _EFFECTS.get(kind) if isinstance(kind, int) else None
+    if effect is None:
+        raise refusals.none_found("FinanceOpTypes")
+    return effect(opening_balance)
+
+
+_EFFECTS: Final[dict[int, Callable[[OpeningBalance], str]]] = {
+    RECEIPT: lambda _: "add_receipt",
+    ACT: lambda _: "add_act",
+    OPENING_BALANCE: lambda mode: "set_balance" if mode == "sets" else "add_to_balance",
+}
+
+
+def _account_of(session: Session, abonent: Stored) -> int | None:
+    """The account of a subscriber on whom something may be entered."""
+    found = session.run(_sql("abonent"), {"id": abonent})
+    if not found:
+        raise refusals.none_found("Abonents")
+    is_folder, deleted, account = found[0]
+    if is_folder:
+        raise refusals.folder()
+    if deleted:
+        raise refusals.already_deleted()
+    return int(account) if account is not None else None
+
+
+def _subscriber(change: Change) -> None:
+    """What belongs to a subscriber belongs to one who is there."""
+    if change.creates or "abonent_id" in change.written:
+        if change.value("abonent_id") is None:
+            raise refusals.required("abonent_id")
+        _account_of(change.session, change.value("abonent_id"))
+
+
+def _number(change: Change) -> None:
+    number = change.written.get("contract_number")
+    if number is None:
+        return
+    ((bearers,),) = change.session.run(_sql("bearers_of_number"), {"number": number, "id": change.key or 0})
+    if bearers:
+        raise refusals.number_taken(str(number))
+
+
+def _phone(change: Change) -> None:
+    sms = change.written.get("sms")
+    if sms and not _PHONE.fullmatch(str(sms)):
+        raise refusals.no_phone(str(sms))
+
+
+def _recalculation(change: Change) -> None:
+    since = change.written.get("need_recalc")
+    if not isinstance(since, date):
+        return
+    if since.day != 1:
+        raise refusals.recalculation_within_a_month()
+    if (change.now.year - since.year) * 12 + change.now.month - since.month > MONTHS_BACK:
+        raise refusals.recalculation_too_long()
+
+
+def _account(change: Change) -> None:
+    """A new subscriber gets an account: integrators create them without one [I]."""
+    values = change.written
+    if not change.creates:
+        return
+    values.setdefault("create_date", change.now.replace(microsecond=0))
+    if values.get("account_id") is None and not values.get("is_folder"):
+        values["account_id"] = change.session.next_key("gen_admin_accounts_id")
+        change.session.run(_sql("new_account"), {"id": values["account_id"]})
+
+
+def _address(change: Change) -> None:
+    """An emptied address with a pool behind it means: issue a new one [S]."""
+    emptied = "ip" in change.written or change.creates
+    if not emptied or change.written.get("ip") is not None or not change.value("pull"):
+        return
+    while True:
+        address = change.session.next_key("gen_users_ip")
+        ((bearers,),) = change.session.run(_sql("bearers_of_address"), {"ip": address})
+        if not bearers:
+            change.written["ip"] = address
+            return
+
+
+def _password(change: Change) -> None:
+    """Clearing a password and generating one are two savings, as the vendor's recipe has two requests [S]."""
+    if "psw" in change.written:
+        change.written.update(password_columns(str(change.written["psw"] or ""), hidden=False))
+    elif not change.value("psw_hash"):
+        # From a key, for what is tried first and done later must come to the same; it guards nothing here.
+        number = change.session.next_key("gen_users_password")
+        made = hashlib.sha256(f"password {number}".encode()).hexdigest()[:_PASSWORD_LENGTH]
+        change.written.update(password_columns(made, hidden=False))
+
+
+def _manager(change: Change) -> None:
+    """A service without a manager is saved only where the call allows it [S]; the text is ours [?]."""
+    if change.value("manager_id") is None and not change.arguments.get("allow_set_none_manager"):
+        raise refusals.required("manager_id")
+
+
+def _promise(change: Change) -> None:
+    if not {"usluga_id", "abonent_id", "enabled"} & change.written.keys():
+        return
+    values = {"usluga": change.value("usluga_id"), "abonent": change.value("abonent_id"), "id": change.key or 0}
+    ((promises, connected),) = change.session.run(_sql("promised_payments"), values)
+    if promises and connected:
+        raise refusals.promised_already()
+
+
+_RULES: Final[Mapping[str, tuple[Callable[[Change], None], ...]]] = {
+    "Abonents": (_number, _phone, _recalculation, _account),
+    "FinanceOperations": (_comment, _operation),
+    "Users": (_subscriber, _address, _password),
+    "UsersUsluga": (_subscriber, _manager, _promise),
+    "AbonentsBlockHistory": (_subscriber,),
+    "AttributeValues": (_subscriber,),
+}

@@ -1,0 +1,315 @@
+"""The mock billing over HTTP.
+
+    POST /rest_api/v2/<Model>/    as the real one, or failing as the fault plan has it
+    GET  /mock/health             {"status": "ok"}
+    GET  /mock/ledger             the effects so far: [{"model": …, "effects": …, "subjects": …, "repeated": {…}}]
+
+What watches and changes it while it serves is on a port of its own, see `lab.mock.control_port`.
+
+A request waits for one of the slots, takes `latency` seconds, and then has its effect, whether or not anybody still
+waits for the answer: the real one does not notice either that a client has gone. That the effect comes last is the
+hardest case for whoever looks for it after a time-out.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl
+
+import anyio
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from billing.database import Database, Dsn
+from lab.mock import control_port as control
+from lab.mock.capacity import QueueFull, Schedule, Slots
+from lab.mock.chain import parse
+from lab.mock.fault_injector import Injector, page, respond
+from lab.mock.faults import Plan
+from lab.mock.ledger import Ledger
+from lab.mock.port import Port
+from lab.mock.quirks import Quirks, in_words
+from lab.mock.refusals import Refusal
+from lab.mock.worker import Answer, Worker, refused
+
+LOOPBACK: Final = "127.0.0.1"
+"""The control endpoint is for those on this machine."""
+
+_LARGEST_BODY: Final = 1024 * 1024
+
+
+class MockBilling:
+    """A running mock billing; what it is set to may be changed while it runs, all of it in its event loop.
+
+    `url` and `control_url` are where it is reached, the latter empty where there is no control endpoint. `latency` is
+    in seconds.
+    """
+
+    def __init__(
+        self, worker: Worker, database: Database, latency: float, slots: Slots, faults: Injector, quirks: Quirks
+    ) -> None:
+        self.url = ""
+        self.control_url = ""
+        self.database = database
+        self.ledger = Ledger(database)
+        self.latency = latency
+        self.faults = faults
+        self.quirks = quirks
+        self._worker = worker
+        self._slots = slots
+        self._tasks: set[asyncio.Task[Answer]] = set()
+        self._requests = 0
+        self._turned_away = 0
+
+    @property
+    def slots(self) -> int:
+        """How many requests are worked on at a time; the others wait."""
+        return self._slots.total
+
+    @slots.setter
+    def slots(self, slots: int) -> None:
+        self._slots.total = slots
+
+    @property
+    def queue(self) -> int | None:
+        """How many requests may wait for a slot; None for any number."""
+        return self._slots.queue
+
+    @queue.setter
+    def queue(self, queue: int | None) -> None:
+        self._slots.queue = queue
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a slot."""
+        return self._slots.waiting
+
+    @property
+    def stack_rate(self) -> float:
+        """How many entries of the stacks are applied a second; 0 where writes have their effect at once."""
+        return self._worker.stack_rate
+
+    @stack_rate.setter
+    def stack_rate(self, rate: float) -> None:
+        self._worker.stack_rate = rate
+
+    @property
+    def busy(self) -> bool:
+        """Whether writes to a subscriber or an account with an entry in a stack are refused as busy."""
+        return self._worker.busy
+
+    @busy.setter
+    def busy(self, busy: bool) -> None:
+        self._worker.busy = busy
+
+    def application(self, middlewares: Sequence[Middleware]) -> web.Application:
+        """The aiohttp application; middlewares can make it misbehave."""
+        application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
+        application.router.add_post("/rest_api/v2/{model}/", self._api)
+        application.router.add_get("/mock/health", self._health)
+        application.router.add_get("/mock/ledger", self._summary)
+        return application
+
+    def state(self) -> dict[str, object]:
+        """What it is doing now, and what it is set to."""
+        return {
+            "in_flight": self._slots.taken,
+            "waiting": self._slots.waiting,
+            "slots": self.slots,
+            "queue": self.queue,
+            "latency": self.latency,
+            "stack_rate": self.stack_rate,
+            "busy": self.busy,
+            "quirks": in_words(self.quirks),
+            "stack": asdict(self._worker.stacks),
+            "requests": self._requests,
+            "turned_away": self._turned_away,
+        }
+
+    def summary(self) -> list[dict[str, object]]:
+        """The effects so far, a model an entry; read from the database, so not to be called in an event loop."""
+        return [asdict(total) | {"repeated": self.ledger.repeated(total.model)} for total in self.ledger.totals()]
+
+    async def drained(self) -> None:
+        """Wait until the stacks are empty."""
+        await self._worker.drained()
+
+    async def settled(self) -> None:
+        """Wait until every request that arrived has had its effect."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    async def _api(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        model = request.match_info["model"]
+        self._requests += 1
+        if self.faults.idle:
+            return respond(await self._carry_out(model, body))
+        return await self.faults.serve(request, model, body, partial(self._carry_out, model, body))
+
+    async def _carry_out(self, model: str, body: bytes) -> Answer:
+        task = asyncio.create_task(self._process(model, body))
+        # Held here, for the loop itself keeps no task alive; shielded, for the client may go.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def _process(self, model: str, body: bytes) -> Answer:
+        try:
+            async with self._slots.one():
+                return await self._work(model, body)
+        except QueueFull:
+            self._turned_away += 1
+            return page(web.HTTPServiceUnavailable.status_code)
+
+    async def _work(self, model: str, body: bytes) -> Answer:
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        try:
+            # Tolerant as the real one: what is no pair is passed over, letters that are none are replaced.
+            chain = parse(
+                model, dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
+            )
+        except Refusal as refusal:
+            return refused("", str(refusal), self.quirks.error_status)
+        return await self._worker.do(chain)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return _json({"status": "ok"})
+
+    async def _summary(self, _: web.Request) -> web.Response:
+        return _json(await anyio.to_thread.run_sync(self.summary))
+
+
+@asynccontextmanager
+async def running(  # noqa: PLR0913 - each is a trait of a server, all but the first by name
+    place: Dsn | Path | str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    latency: float = 0.0,
+    slots: int = 64,
+    queue: int | None = None,
+    capacity: Schedule | None = None,
+    stack_rate: float = 0.0,
+    busy: bool = True,
+    faults: Plan | None = None,
+    control_port: int | None = None,
+    quirks: Quirks | None = None,
+    middlewares: Sequence[Middleware] = (),
+) -> AsyncIterator[MockBilling]:
+    """A mock billing over a database made by `population.create`, for as long as the context lasts.
+
+    `port` 0 takes a free one; with a `control_port` there is a control endpoint on 127.0.0.1, 0 as before. `latency`
+    is in seconds, `slots` as many requests as are worked on at a time, `queue` as many as may wait for that, and
+    `capacity` changes the slots over time. With a `stack_rate`, in entries a second, a write has its effect after it
+    was answered, and `busy` tells whether one that comes in between is refused. `quirks` is what it does
+    otherwise than usual. What arrived before the end is still answered; what waits in a stack waits there for the
+    next server. Raises what `billing.database` raises, and OSError for a port taken.
+    """
+    dsn = place if isinstance(place, Dsn) else Dsn(str(place))
+    quirks = quirks or Quirks()
+    worker = Worker(dsn, quirks, stack_rate=stack_rate, busy=busy)
+    database = Database(dsn)
+    injector = Injector(faults or Plan())
+    counter = Slots(slots, queue)
+    server = MockBilling(worker, database, latency, counter, injector, quirks)
+    async with AsyncExitStack() as stack:
+        await worker.start()
+        stack.push_async_callback(anyio.to_thread.run_sync, database.close)
+        stack.push_async_callback(worker.stop)
+        stack.push_async_callback(server.settled)
+        door = await _opened(stack, server.application(middlewares), host, port)
+        stack.callback(injector.end)
+        server.url = door.url
+        if control_port is not None:
+            beside = await _opened(stack, control.application(server), LOOPBACK, control_port)
+            server.control_url = beside.url
+        await _beside(stack, injector.watch_port(door.open, door.close))
+        if capacity is not None:
+            await _beside(stack, capacity.follow(counter))
+        yield server
+
+
+async def _opened(stack: AsyncExitStack, application: web.Application, host: str, port: int) -> Port:
+    """An application on a port, until the stack unwinds."""
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    door = Port(runner, host, port)
+    stack.callback(door.release)
+    await door.open()
+    return door
+
+
+async def _beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+    """Something that goes on beside the server, until the stack unwinds."""
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.wait((task,))
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+    stack.push_async_callback(end)
+
+
+async def serve(  # noqa: PLR0913 - as `running`
+    place: Dsn | Path | str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8082,
+    latency: float = 0.0,
+    slots: int = 64,
+    queue: int | None = None,
+    capacity: Schedule | None = None,
+    stack_rate: float = 0.0,
+    busy: bool = True,
+    faults: Plan | None = None,
+    control_port: int | None = None,
+    quirks: Quirks | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> None:
+    """Run a mock billing until SIGTERM or SIGINT.
+
+    `announce`, or stdout, gets a line with its URL, and one with `control: URL` if there is a control endpoint.
+    """
+    say = announce or _print
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with running(
+            place,
+            host=host,
+            port=port,
+            latency=latency,
+            slots=slots,
+            queue=queue,
+            capacity=capacity,
+            stack_rate=stack_rate,
+            busy=busy,
+            faults=faults,
+            control_port=control_port,
+            quirks=quirks,
+        ) as server:
+            say(server.url)
+            if server.control_url:
+                say(f"control: {server.control_url}")
+            async for _ in signals:
+                return
+
+
+def _print(line: str) -> None:
+    # Flushed, for whoever started it may read this from a pipe.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

@@ -1,0 +1,248 @@
+"""The stacks of a mock billing: accepted is not applied.
+
+A write is tried in its place behind a savepoint, so that it is refused or answered as it will be, with the key that a
+new object is going to have; then all of it is undone, and what remains is an entry in `ACCOUNT_STACK` (money) or
+`EVENTS_STACK_COMPACT` (all else), with the call itself beside it. Entries are carried out in their order, so many a
+second, each in the transaction that removes it. Both are committed before anybody hears of them: whatever happens to
+the server, an entry that was answered is carried out once.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import structlog
+
+from billing.database import Dsn
+from billing.reader import Row
+from billing.stacks import Stacks
+from billing.statements import Statement, statement
+from lab.mock.chain import Chain, Chains, Result
+from lab.mock.connection import Session
+from lab.mock.refusals import Refusal
+
+BUSY_TEXT: Final = "Абонент обрабатывается, попробуйте позже"
+AT_ONCE: Final = 256
+"""Entries that are carried out in one transaction."""
+
+_ACCOUNTS: Final = "account_stack"
+_EVENTS: Final = "events_stack_compact"
+_WHOSE: Final = {_ACCOUNTS: "ACCOUNT_ID", _EVENTS: "ABONENT_ID"}
+_MONEY: Final = frozenset({"FinanceOperations", "AdminAccounts"})
+_LONGEST_WAIT: Final = 3600.0
+_AFTER_A_FAILURE: Final = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class ReservingSession(Session):
+    """A session that can hand out keys a second time: those that were reserved for the objects of a call.
+
+    `given` are the generators and keys that were handed out since `reserve`.
+    """
+
+    def __init__(self, dsn: Dsn) -> None:
+        super().__init__(dsn)
+        self.given: list[tuple[str, int]] = []
+        self._reserved: dict[str, deque[int]] = {}
+
+    def reserve(self, keys: list[tuple[str, int]]) -> None:
+        """Hand out these keys first, each for its generator."""
+        self.given = []
+        self._reserved = {}
+        for generator, key in keys:
+            self._reserved.setdefault(generator, deque()).append(key)
+
+    def next_key(self, generator: str) -> int:
+        """The next key of a generator: a reserved one, or its next value."""
+        waiting = self._reserved.get(generator)
+        key = waiting.popleft() if waiting else super().next_key(generator)
+        self.given.append((generator, key))
+        return key
+
+
+class _Call(msgspec.Struct, frozen=True):
+    """What an entry holds: the call, and the keys that its objects have been promised."""
+
+    chain: Chain
+    keys: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Concerned:
+    """Whom a change concerns, as far as that is known, and the stack that it goes through."""
+
+    stack: str
+    account: int | None
+    abonent: int | None
+
+
+_CALL: Final = msgspec.json.Decoder(_Call)
+
+
+class Stack:
+    """The entries that wait, in the thread and on the session of the worker; the caller commits."""
+
+    def __init__(
+        self, session: ReservingSession, chains: Chains, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._session = session
+        self._chains = chains
+        self._clock = clock
+        self._depths: Counter[str] = Counter()
+        self._rate = 0.0
+        self._last = 0.0  # when the last entry was carried out, or the first one came
+        self._not_before = 0.0
+
+    def load(self) -> None:
+        """Look at the tables: at the beginning, and after a transaction was not kept."""
+        self._depths = Counter(dict(self._session.run(_sql("depths"), {})))
+        self._last = self._clock()
+
+    def failed(self) -> None:
+        """The database fails: wait a while with the next entry."""
+        self._not_before = self._clock() + _AFTER_A_FAILURE
+
+    @property
+    def depth(self) -> Stacks:
+        """How many entries wait."""
+        return Stacks(self._depths[_ACCOUNTS], self._depths[_EVENTS])
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is an entry."""
+        return self._depths.total() > 0
+
+    def last_request(self) -> int:
+        """The highest number of a request that waits; 0 when none does."""
+        ((number,),) = self._session.run(_sql("last_request"), {})
+        return int(number)
+
+    def wait(self, rate: float) -> float | None:
+        """Seconds until an entry is to be carried out at a rate, in entries a second, 0 for all at once.
+
+        None when no entry waits.
+        """
+        if not self.waits:
+            return None
+        now = self._clock()
+        if rate != self._rate:
+            # Time that went by at another rate does not count at the new one.
+            self._rate, self._last = rate, now
+        due = max(self._last + 1 / rate if rate else now, self._not_before)
+        return min(max(due - now, 0.0), _LONGEST_WAIT)
+
+    def apply_due(self, rate: float) -> None:
+        """Carry out the entries that are due, in their order; each has its effect and is removed, or neither."""
+        if self.wait(rate) != 0:
+            return
+        now = self._clock()
+        count = min(max(int((now - self._last) * rate), 1) if rate else AT_ONCE, AT_ONCE)
+        for row in self._session.run(_sql("first"), {"count": count}):
+            self._apply(row)
+        self._last = max(self._last + count / rate, now - 1 / rate) if rate else now
+
+    def accept(self, chain: Chain, request: int, *, busy: bool) -> Result:
+        """The answer to a write that will be carried out later; raises `Refusal`.
+
+        With `busy` it is refused while an entry concerns the same subscriber or account. What changes no object of
+        the API, as a session of the cabinet, is done at once. The caller has set a savepoint.
+        """
+        session = self._session
+        session.reserve([])
+        result = self._chains.carry_out(chain, request)
+        touched = session.run(_sql("touched"), {"request": request})
+        concerned = [self._concerned(model, table, key) for model, table, key in touched if self._is_object(model)]
+        if not concerned:
+            return result
+        keys = list(session.given)
+        session.go_back()
+        if busy and any(map(self._waits, concerned)):
+            raise Refusal(BUSY_TEXT)
+        self._push(concerned[0], _Call(chain, keys), request)
+        return result
+
+    def _push(self, concerned: _Concerned, call: _Call, request: int) -> None:
+        session, stack = self._session, concerned.stack
+        if not self.waits:
+            self._last = self._clock()
+        key = session.next_key(f"gen_{stack}_id")
+        asked = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - the database's dates have no zone
+        whose = concerned.account if stack == _ACCOUNTS else concerned.abonent
+        if pushing := self._pushing(stack):
+            session.run(_sql(pushing), {"id": key, "key": whose, "asked": asked})
+        session.run(
+            _sql("push"),
+            {
+                "request": request,
+                "asked": asked,
+                "stack": stack,
+                "id": key,
+                "account": concerned.account,
+                "abonent": concerned.abonent,
+                "call": msgspec.json.encode(call).decode(),
+            },
+        )
+        self._depths[stack] += 1
+
+    def _pushing(self, stack: str) -> str:
+        """How an entry is put into a stack's table, "" where this billing has none."""
+        if not self._session.schema.has(stack.upper()):
+            return ""
+        return f"push_{stack}" if self._session.schema.has(stack.upper(), _WHOSE[stack]) else f"push_{stack}_bare"
+
+    def _apply(self, row: Row) -> None:
+        entry, request, stack, key, text = row
+        session = self._session
+        session.run(_sql("pop"), {"entry": entry})
+        if session.schema.has(stack.upper()):
+            session.run(_sql(f"pop_{stack}"), {"id": key})
+        self._depths[stack] -= 1
+        call = _CALL.decode(text)
+        session.save_here()
+        session.reserve(call.keys)
+        try:
+            self._chains.carry_out(call.chain, request)
+        except Refusal as refusal:
+            # It held when it was answered; what came in between has made it impossible. So does the real one.
+            _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
+            session.go_back()
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # Kept in its stack it would come up again and again, and nothing after it ever would.
+            _log.exception("an accepted call fails when it is carried out", request=request)
+            session.go_back()
+        finally:
+            session.reserve([])
+
+    def _concerned(self, model: str, table: str, key: int) -> _Concerned:
+        """Whom a changed object belongs to."""
+        stack = _ACCOUNTS if model in _MONEY else _EVENTS
+        if model == "AdminAccounts":
+            return _Concerned(stack, key, None)
+        known = self._session.models.get(model)
+        abonent: int | None = None
+        if model == "Abonents":
+            abonent = key
+        elif known is not None and "abonent_id" in known.fields:
+            found = self._session.execute(
+                f"select abonent_id from {table} where {known.key.column} = ?",  # noqa: S608 - names of ours
+                (key,),
+            )
+            abonent = found[0][0] if found else None
+        rows = self._session.run(_sql("of_abonent"), {"key": abonent}) if abonent is not None else []
+        return _Concerned(stack, rows[0][1] if rows else None, abonent)
+
+    def _is_object(self, model: str) -> bool:
+        known = self._session.models.get(model)
+        return known is not None and bool(known.methods)
+
+    def _waits(self, concerned: _Concerned) -> bool:
+        ((count,),) = self._session.run(_sql("waiting"), {"abonent": concerned.abonent, "account": concerned.account})
+        return bool(count)
+
+
+def _sql(name: str) -> Statement:
+    return statement("stack", name, "lab.mock")

@@ -1,0 +1,223 @@
+"""The one thread that works on the mock billing's database.
+
+It takes all requests that wait, carries each out behind a savepoint of its own, commits once, and then answers all:
+under load the cost of a commit is shared by many, without anybody ever waiting for others to come. With a rate for
+the stacks, writes wait there, and it carries them out when their time comes.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import msgspec
+import structlog
+
+from billing.database import Dsn
+from billing.stacks import Stacks
+from lab.mock.chain import Chain, Chains
+from lab.mock.connection import Session
+from lab.mock.ledger import last_request
+from lab.mock.quirks import Quirks
+from lab.mock.refusals import Refusal
+from lab.mock.rules import set_scale
+from lab.mock.stack import ReservingSession, Stack
+
+_AT_ONCE: Final = 256
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer, JSON, or a page of a crash when `status` is 500."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    chain: Chain
+    future: asyncio.Future[Answer]
+
+
+class _Signal(Enum):
+    """What else the thread is told."""
+
+    LOOK = "something has been set anew"
+    END = "there will be no more"
+
+
+CRASH: Final = Answer(500, b"<html><head><title>Server Error (500)</title></head><body>Server Error</body></html>")
+
+
+class Worker:
+    """The thread, from `start` to `stop`; `do` may be awaited by any number of tasks of one event loop.
+
+    `stack_rate` is in entries a second, 0 for effects at once; `busy` tells whether a write to somebody whom an entry
+    concerns is refused.
+    """
+
+    def __init__(self, dsn: Dsn, quirks: Quirks, *, stack_rate: float = 0.0, busy: bool = True) -> None:
+        self.busy = busy
+        self.stacks = Stacks(0, 0)
+        self._stack_rate = stack_rate
+        self._dsn = dsn
+        self._quirks = quirks
+        self._jobs: SimpleQueue[_Job | _Signal] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._request = 0
+        self._empty = asyncio.Event()
+
+    @property
+    def stack_rate(self) -> float:
+        """Entries of the stacks that are carried out a second; when it is set to 0, all are at once."""
+        return self._stack_rate
+
+    @stack_rate.setter
+    def stack_rate(self, rate: float) -> None:
+        self._stack_rate = rate
+        self._jobs.put(_Signal.LOOK)
+
+    async def start(self) -> None:
+        """Open the database; raises what `billing.database.attach` raises."""
+        self._loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._work, args=(opened,), name="mock billing", daemon=True)
+        self._thread.start()
+        await opened
+
+    async def stop(self) -> None:
+        """Do what was asked for so far, and close the database."""
+        if self._thread is not None:
+            self._jobs.put(_Signal.END)
+            await asyncio.to_thread(self._thread.join)
+
+    async def drained(self) -> None:
+        """Wait until no entry is in the stacks."""
+        await self._empty.wait()
+
+    async def do(self, chain: Chain) -> Answer:
+        """Carry out a chain; the answer comes when its effect is committed."""
+        assert self._loop is not None  # noqa: S101 - started
+        job = _Job(chain, self._loop.create_future())
+        self._jobs.put(job)
+        return await job.future
+
+    def _work(self, opened: asyncio.Future[None]) -> None:
+        assert self._loop is not None  # noqa: S101 - started
+        try:
+            session = ReservingSession(self._dsn)
+            chains = Chains(session, self._quirks)
+            set_scale(session, self._quirks.money_scale)
+            stack = Stack(session, chains)
+            stack.load()
+            self._request = max(last_request(session), stack.last_request())
+            session.commit()
+        except Exception as error:  # noqa: BLE001 - whatever it is, `start` raises it
+            self._call(_fail, opened, error)
+            return
+        self._call(self._deep, stack.depth)
+        self._call(_succeed, opened, None)
+        try:
+            more = True
+            while more:
+                jobs, more = self._waiting(stack.wait(self._stack_rate))
+                answers = self._carry_out(session, chains, stack, jobs)
+                # Before anybody is answered: whoever asks after an answer finds his entry counted.
+                self._call(self._deep, stack.depth)
+                self._call(_answer, jobs, answers)
+        finally:
+            session.close()
+
+    def _deep(self, stacks: Stacks) -> None:
+        self.stacks = stacks
+        if stacks.accounts or stacks.events:
+            self._empty.clear()
+        else:
+            self._empty.set()
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        assert self._loop is not None  # noqa: S101 - started
+        # The loop may be gone: then nobody waits for the answers either.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _waiting(self, patience: float | None) -> tuple[list[_Job], bool]:
+        """All jobs that wait, and whether there may be more.
+
+        Waits for one, at most `patience` seconds, or for as long as it takes where that is None.
+        """
+        jobs: list[_Job] = []
+        with suppress(Empty):
+            job = self._jobs.get(timeout=patience)
+            while job is not _Signal.END:
+                if isinstance(job, _Job):
+                    jobs.append(job)
+                if len(jobs) == _AT_ONCE:
+                    return jobs, True
+                job = self._jobs.get_nowait()
+            return jobs, False
+        return jobs, True
+
+    def _carry_out(self, session: Session, chains: Chains, stack: Stack, jobs: list[_Job]) -> list[Answer]:
+        try:
+            stack.apply_due(self._stack_rate)
+            answers = [self._one(session, chains, stack, job.chain) for job in jobs]
+            session.commit()
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            # The database is gone or full: nothing of these is kept, and nobody is told otherwise.
+            _log.exception("the mock billing's database fails")
+            stack.failed()
+            with suppress(Exception):
+                session.abandon()
+                stack.load()
+            return [CRASH] * len(jobs)
+        return answers
+
+    def _one(self, session: Session, chains: Chains, stack: Stack, chain: Chain) -> Answer:
+        self._request += 1
+        if chain.writes:
+            session.save_here()
+        try:
+            # While entries wait, a write that had its effect at once would overtake them.
+            if chain.writes and (self._stack_rate or stack.waits):
+                result = stack.accept(chain, self._request, busy=self.busy)
+            else:
+                result = chains.carry_out(chain, self._request)
+            return Answer(200, msgspec.json.encode({"call": chain.call, "result": result}))
+        except Refusal as refusal:
+            if chain.writes:
+                session.go_back()
+            return refused(chain.call, str(refusal), self._quirks.error_status)
+        except Exception:  # noqa: BLE001 - the same
+            _log.exception("a call to the mock billing fails", model=chain.model, call=chain.call)
+            if chain.writes:
+                session.go_back()
+            return CRASH
+
+
+def refused(call: str, error: str, status: int = 200) -> Answer:
+    """The answer to a call that is refused: the error stands in the same object, with HTTP 200 [D, ?]."""
+    return Answer(status, msgspec.json.encode({"call": call, "error": error}))
+
+
+def _succeed(future: asyncio.Future[None], result: None) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _answer(jobs: list[_Job], answers: list[Answer]) -> None:
+    for job, answer in zip(jobs, answers, strict=True):
+        if not job.future.done():
+            job.future.set_result(answer)

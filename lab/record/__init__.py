@@ -1,0 +1,1 @@
+"""Exchanges with a billing, kept in a file, served again and compared."""

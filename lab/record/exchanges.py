@@ -1,0 +1,163 @@
+"""The exchanges of a recording, found by their requests.
+
+A recording can be gigabytes: it is unpacked into a temporary file, and memory holds 17 bytes an exchange, a digest of
+its request and where its line begins. `•••` within a request's texts, which stands for anything, is rare; the places
+where it occurs are known, and requests with it are found by what else they say.
+"""
+
+import tempfile
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from heapq import nsmallest
+from pathlib import Path
+from typing import BinaryIO, Final, Self
+
+from lab.record.matching import Request, request_of
+from lab.record.recording import Header, Recorded, Recording
+
+_DUE: Final = 0
+_SERVED: Final = 1
+_SPARE: Final = 2
+"""Never reached a billing, or given up by the client itself: nobody has to ask for it."""
+_LONG: Final = 16
+
+
+class UsedUp(LookupError):
+    """Raised when a request was recorded, and every one of its answers has been given already."""
+
+
+class Exchanges:
+    """What is to be replayed; a context manager, or `close` it. Not for several threads."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Unpack and index; raises NotARecording and RecordingError."""
+        self._spool: BinaryIO = tempfile.TemporaryFile("w+b")  # noqa: SIM115 — closed by `close`
+        self._digests = array("Q")
+        self._offsets = array("Q")
+        self._states = bytearray()
+        self._veils: list[frozenset[str]] = []
+        self._begins: dict[int, int] = {}
+        try:
+            with Recording(path) as recording:
+                self.header: Header = recording.header
+                self._take_in(recording)
+                self.whole: bool = recording.whole
+        except BaseException:
+            self._spool.close()
+            raise
+        self._recording = recording
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the index takes."""
+        arrays = (self._digests, self._offsets)
+        return sum(each.itemsize * len(each) for each in arrays) + len(self._states)
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        self._spool.close()
+
+    def request(self, path: str, form: list[tuple[str, str]]) -> Request:
+        """The request as the recorded ones are compared, its path as it came over HTTP."""
+        base = self.header.base_path
+        if base and path.startswith(f"{base}/"):
+            path = path[len(base) :]
+        return request_of(path, form, self.header.hidden_fields)
+
+    def take(self, request: Request) -> Recorded | None:
+        """The next recorded exchange of this request, None when there was never one.
+
+        What never reached the billing, and what the client itself gave up, is passed over as long as there is an
+        answer. Raises UsedUp.
+        """
+        known = False
+        for veil in (frozenset[str](), *self._veils):
+            if veil and not veil <= request.texts.keys():
+                continue
+            group = self._group(request.digest(veil))
+            place, met = self._next(group, request if veil else None)
+            known = known or met
+            if place is not None:
+                self._states[place] = _SERVED
+                return self._at(place)
+        if known:
+            raise UsedUp
+        return None
+
+    def never_made(self, most: int) -> Iterator[Recorded]:
+        """The first `most` exchanges whose requests nobody has made, in the order of the recording."""
+        offsets = (self._offsets[place] for place, state in enumerate(self._states) if state == _DUE)
+        yield from map(self._read, nsmallest(most, offsets))
+
+    def due(self) -> int:
+        """How many exchanges nobody has asked for."""
+        return self._states.count(_DUE)
+
+    def _take_in(self, recording: Recording) -> None:
+        digests, offsets, states = array("Q"), array("Q"), bytearray()
+        veils: set[frozenset[str]] = set()
+        offset = 0
+        for line in recording.lines():
+            recorded = recording.decode(line)
+            request = request_of(recorded.path, recorded.form, self.header.hidden_fields)
+            veiled = request.veiled
+            veils.add(veiled)
+            digests.append(request.digest(veiled))
+            offsets.append(offset)
+            states.append(_SPARE if _is_spare(recorded) else _DUE)
+            self._spool.write(line + b"\n")
+            offset += len(line) + 1
+        self._spool.flush()
+        # Stable: what one request was answered stays in its order.
+        order = sorted(range(len(digests)), key=digests.__getitem__)
+        self._digests = array("Q", (digests[place] for place in order))
+        self._offsets = array("Q", (offsets[place] for place in order))
+        self._states = bytearray(states[place] for place in order)
+        self._veils = sorted(veils - {frozenset()}, key=sorted)
+
+    def _group(self, digest: int) -> range:
+        first = bisect_left(self._digests, digest)
+        return range(first, bisect_right(self._digests, digest, lo=first))
+
+    def _next(self, group: range, request: Request | None) -> tuple[int | None, bool]:
+        """The place of a group's next exchange, and whether it has any for the request, given where it matters."""
+        spare: int | None = None
+        met = bool(group) and request is None
+        begin = self._begins.get(group.start, group.start)
+        while begin < group.stop and self._states[begin] == _SERVED:
+            begin += 1
+        if len(group) > _LONG:
+            self._begins[group.start] = begin
+        for place in range(begin if request is None else group.start, group.stop):
+            if request is not None:
+                recorded = self._at(place)
+                if not request.meets(request_of(recorded.path, recorded.form, self.header.hidden_fields)):
+                    continue
+                met = True
+            if self._states[place] == _DUE:
+                return place, True
+            if self._states[place] == _SPARE and spare is None:
+                spare = place
+        return spare, met
+
+    def _at(self, place: int) -> Recorded:
+        return self._read(self._offsets[place])
+
+    def _read(self, offset: int) -> Recorded:
+        self._spool.seek(offset)
+        return self._recording.decode(self._spool.readline())
+
+
+def _is_spare(recorded: Recorded) -> bool:
+    instead = recorded.instead
+    return instead is not None and (instead.what == "cancelled" or not instead.left)

@@ -1,0 +1,277 @@
+"""Writing a recording: a client's `Listener` that keeps every exchange in a file, without its secrets.
+
+Each line is flushed on its own: of a process that was killed, all is readable but what still waited to be written.
+The format is that of `lab.record.recording`.
+"""
+
+import asyncio
+import base64
+import contextlib
+import os
+import queue
+import threading
+import time
+import zlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import parse_qsl
+
+import anyio
+import msgspec
+from yarl import URL
+
+from billing.calls import secrets_of
+from billing.client import ClientSettings
+from billing.concealing import Concealer, credentials
+from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
+from billing.listening import Heard
+from lab.record.recording import (
+    FORMAT,
+    Answer,
+    Header,
+    Instead,
+    Outcome,
+    Recorded,
+    RecordingBroken,
+    RecordingError,
+    RecordingExists,
+)
+
+ROOM: Final = 16 * 1024 * 1024
+"""Bytes of exchanges that may wait to be written before calls are held back."""
+
+_OVERHEAD: Final = 1024
+_BATCH: Final = 256
+_LEVEL: Final = 5
+_GZIP: Final = 31
+"""What zlib calls a gzip header and trailer."""
+_KEPT: Final = ("Content-Type", "Retry-After", "Location")
+"""Headers of an answer that somebody reads."""
+_NO_SECRETS: Final = frozenset({"", "None"})
+"""What `secrets_of` says of a value that is being cleared."""
+
+
+class Recorder:
+    """A `Listener` that writes what it hears, in a thread of its own; made by `open_recorder`.
+
+    It never harms a run: when the file cannot be written any more it stops recording, and `failure` says why.
+    """
+
+    def __init__(self, descriptor: int, settings: ClientSettings, room: int = ROOM) -> None:
+        url = URL(settings.base_url)
+        self.failure: str | None = None
+        self.exchanges = 0
+        self._descriptor = descriptor
+        self._host = url.host or ""
+        header_secrets = [secret for value in settings.headers.values() for secret in credentials(value)]
+        self._concealer = Concealer(settings.extra, [*settings.extra.values(), *header_secrets])
+        self._header = Header(
+            FORMAT,
+            _program(),
+            self._concealer.text(url.path.rstrip("/")),
+            datetime.now(UTC).isoformat(timespec="milliseconds"),
+            tuple(settings.extra),
+        )
+        self._started = time.perf_counter()
+        self._limit = room
+        self._waiting = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[tuple[int, float, Heard] | None] = queue.SimpleQueue()
+        self._pack = zlib.compressobj(_LEVEL, wbits=_GZIP)
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+
+    async def start(self) -> None:
+        """Write the header. Raises RecordingError when even that cannot be written."""
+        fault = await anyio.to_thread.run_sync(self._write, [msgspec.json.encode(self._header)])
+        if fault is not None:
+            raise RecordingError(f"The recording cannot be written: {fault}.")
+        self._thread.start()
+
+    async def ready(self) -> None:
+        """Wait while more than the room's bytes are still to be written."""
+        # Whoever was woken by the same line may have filled the room again.
+        while not self._room.is_set():
+            await self._room.wait()
+
+    def heard(self, heard: Heard) -> None:
+        """Take one exchange; it is written later."""
+        if self.failure is not None:
+            return
+        self.exchanges += 1
+        at = max(time.perf_counter() - heard.seconds - self._started, 0.0)
+        self._waiting += _weight(heard)
+        if self._waiting >= self._limit:
+            self._room.clear()
+        self._queue.put((self.exchanges, at, heard))
+
+    async def close(self) -> None:
+        """Write what still waits, and end the file. Raises RecordingBroken when something could not be written."""
+        self._queue.put(None)
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._thread.join)
+        if self.failure is not None:
+            raise RecordingBroken(f"The recording lacks exchanges: {self.failure}.")
+
+    def _work(self) -> None:
+        """The thread: take all that waits, write it, tell the loop."""
+        ended = False
+        failure: str | None = None
+        while not ended:
+            taken = self._take()
+            ended = taken[-1] is None
+            batch = [each for each in taken if each is not None]
+            if failure is None:
+                failure = self._write((self._line(*each) for each in batch), end=ended)
+            # A loop that has gone needs to be told nothing.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._written, sum(_weight(each[2]) for each in batch), failure)
+        if failure is not None:
+            # The loop may end before it comes to what it was told.
+            self.failure = failure
+
+    def _take(self) -> list[tuple[int, float, Heard] | None]:
+        taken = [self._queue.get()]
+        with contextlib.suppress(queue.Empty):
+            while taken[-1] is not None and len(taken) < _BATCH:
+                taken.append(self._queue.get_nowait())
+        return taken
+
+    def _write(self, lines: Iterable[bytes], *, end: bool = False) -> str | None:
+        pack = self._pack
+        try:
+            packed = [pack.compress(line + b"\n") + pack.flush(zlib.Z_SYNC_FLUSH) for line in lines]
+            if end:
+                packed.append(pack.flush(zlib.Z_FINISH))
+            _write_all(self._descriptor, b"".join(packed))
+            if end:
+                os.fsync(self._descriptor)
+        except Exception as fault:  # noqa: BLE001 — a thread that died in silence would hold the run for ever
+            return str(fault) or type(fault).__name__
+        return None
+
+    def _written(self, weight: int, failure: str | None) -> None:
+        self._waiting -= weight
+        self.failure = failure
+        if failure is not None or self._waiting < self._limit:
+            self._room.set()
+
+    def _line(self, number: int, at: float, heard: Heard) -> bytes:
+        form = parse_qsl(heard.form.decode("ascii"), keep_blank_values=True, errors="replace")
+        concealer = self._concealer
+        concealer = concealer.knowing({*concealer.secrets_in(form), *secrets_of(heard.call)} - _NO_SECRETS)
+        recorded = Recorded(
+            number=number,
+            at=round(at, 6),
+            path=heard.call.path,
+            form=tuple(concealer.form(form)),
+            seconds=round(heard.seconds, 6),
+            outcome=_outcome(heard.exchange),
+            answer=_answer(heard, concealer),
+            instead=self._instead(heard, concealer),
+        )
+        return msgspec.json.encode(recorded)
+
+    def _instead(self, heard: Heard, concealer: Concealer) -> Instead | None:
+        exchange = heard.exchange
+        if exchange is None:
+            return Instead("cancelled", heard.left, heard.ending)
+        if heard.status is not None and heard.ending is None:
+            return None
+        text = concealer.text(exchange.text) if isinstance(exchange, Lost | NotSent) else ""
+        if self._host:
+            text = text.replace(self._host, "the billing")
+        what: Literal["not sent", "lost", "broke off"] = "lost" if heard.left else "not sent"
+        return Instead("broke off" if heard.status is not None else what, heard.left, heard.ending, text)
+
+
+@asynccontextmanager
+async def open_recorder(
+    path: Path | str, settings: ClientSettings, *, force: bool = False, room: int = ROOM
+) -> AsyncIterator[Recorder]:
+    """A recorder to be given to the client of these settings as its `listener`; open it before, close it after.
+
+    The file is for its owner's eyes only (0600); one that is there already is replaced only with `force`. `room` is
+    how many bytes may wait to be written. Raises RecordingExists, RecordingError when the file cannot be made, and
+    RecordingBroken at the end when exchanges are missing.
+    """
+    descriptor = await anyio.to_thread.run_sync(_create, Path(path), force)
+    try:
+        recorder = Recorder(descriptor, settings, room)
+        await recorder.start()
+        try:
+            yield recorder
+        except BaseException:
+            # What went wrong first is what is to be heard of.
+            with contextlib.suppress(RecordingBroken):
+                await recorder.close()
+            raise
+        await recorder.close()
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path, force: bool) -> int:  # noqa: FBT001 — called by way of a thread
+    try:
+        if force:
+            # Not written over in place: somebody may be reading it, or have it under another name.
+            path.unlink(missing_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise RecordingExists(
+            f"{path} is there already: name another file for the recording, or use force."
+        ) from None
+    except OSError as fault:
+        raise RecordingError(f"The recording {path} cannot be written: {fault.strerror}.") from None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _weight(heard: Heard) -> int:
+    return len(heard.form) + len(heard.answer) + _OVERHEAD
+
+
+def _outcome(exchange: Exchange | None) -> Outcome:  # noqa: PLR0911 — one a kind
+    match exchange:
+        case None:
+            return "cancelled"
+        case Answered():
+            return "answered"
+        case Refused():
+            return "refused"
+        case Busy():
+            return "busy"
+        case SystemRefused():
+            return "system refused"
+        case NotSent():
+            return "not sent"
+        case Lost():
+            return "lost"
+
+
+def _answer(heard: Heard, concealer: Concealer) -> Answer | None:
+    if heard.status is None:
+        return None
+    body = concealer.body(heard.headers, heard.answer, [step.method for step in heard.call.steps[-1:]])
+    headers = {name: concealer.text(heard.headers[name]) for name in _KEPT if name in heard.headers}
+    whole = heard.ending is None
+    try:
+        return Answer(heard.status, headers, text=body.decode(), whole=whole)
+    except UnicodeError:
+        return Answer(heard.status, headers, base64=base64.b64encode(body).decode(), whole=whole)
+
+
+def _program() -> str:
+    try:
+        return version("carbon-migrate")
+    except PackageNotFoundError:
+        return "unknown"

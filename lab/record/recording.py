@@ -1,0 +1,181 @@
+"""The format of a recording: every exchange with a billing, without its secrets. `lab.record.recorder` writes it.
+
+A recording is JSON lines under gzip. The first line is the header, each other line one exchange:
+
+    {"recording": 1, "program": "0.1.0", "base_path": "", "started": "2026-03-01T10:00:00.000+00:00", …}
+    {"number": 1, "at": 0.013, "path": "/rest_api/v2/Users/", "form": [["method1", "objects.get"], …],
+     "seconds": 0.021, "outcome": "answered", "answer": {"status": 200, "headers": {…}, "text": "{…}"}}
+
+Lines stand in the order in which the exchanges ended. Where no whole answer came, `instead` says what happened; a
+part of an answer has `"whole": false`. Secrets are replaced by `•••`, see `billing.concealing`.
+"""
+
+import base64
+import zlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Final, Literal, Self, TypeAlias
+
+import msgspec
+
+from billing.errors import BillingError
+from billing.listening import Ending
+
+FORMAT: Final = 1
+
+_CHUNK: Final = 64 * 1024
+_GZIP: Final = 31
+"""What zlib calls a gzip header and trailer."""
+
+Outcome: TypeAlias = Literal["answered", "refused", "busy", "system refused", "not sent", "lost", "cancelled"]
+
+
+class RecordingError(BillingError):
+    """Raised when a recording cannot be written or read."""
+
+
+class RecordingExists(RecordingError):
+    """Raised when there is a file already where a recording is to be written."""
+
+
+class NotARecording(RecordingError):
+    """Raised when a file is no recording, or one of a format that this program does not know."""
+
+
+class RecordingBroken(RecordingError):
+    """Raised at the end of a recording that lacks exchanges because its file could not be written."""
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The first line: `hidden_fields` are the names of form fields whose values were replaced."""
+
+    recording: int
+    program: str
+    base_path: str
+    started: str
+    hidden_fields: tuple[str, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An answer, or the part of it that came; its body as `text` when it is UTF-8, else as `base64`."""
+
+    status: int
+    headers: dict[str, str] = {}
+    text: str | None = None
+    base64: str | None = None
+    whole: bool = True
+
+    @property
+    def body(self) -> bytes:
+        """The body as it is to be sent."""
+        return (self.text or "").encode() if self.base64 is None else base64.b64decode(self.base64)
+
+
+class Instead(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What happened instead of a whole answer, and how the connection ended; `left`: the request may have arrived."""
+
+    what: Literal["not sent", "lost", "broke off", "cancelled"]
+    left: bool
+    how: Ending | None = None
+    text: str = ""
+
+
+class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One exchange: `at` is its start in seconds since the recording's, `form` the decoded fields in their order."""
+
+    number: int
+    at: float
+    path: str
+    form: tuple[tuple[str, str], ...]
+    seconds: float
+    outcome: Outcome
+    answer: Answer | None = None
+    instead: Instead | None = None
+
+
+class Recording:
+    """A recording as it is read: `header`, then the exchanges by iterating; a context manager.
+
+    `whole` is known at the end: False when the file stops in the middle, as that of a killed process does; what comes
+    before is read all the same. Raises NotARecording.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.whole = False
+        self._path = Path(path)
+        self._lines = self._read()
+        try:
+            self.header = msgspec.json.decode(next(self._lines), type=Header)
+        except StopIteration:
+            raise NotARecording(f"{self._path} is no recording, or one that was stopped at its first line.") from None
+        except msgspec.DecodeError as fault:
+            raise NotARecording(f"{self._path} is no recording: {fault}.") from None
+        if self.header.recording != FORMAT:
+            raise NotARecording(
+                f"{self._path} is a recording of format {self.header.recording}, made by version "
+                f"{self.header.program}; this version reads format {FORMAT}.",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+
+    def __iter__(self) -> Iterator[Recorded]:
+        for line in self.lines():
+            yield self.decode(line)
+
+    def lines(self) -> Iterator[bytes]:
+        """The exchanges as they are written, without the line's end."""
+        yield from self._lines
+
+    def decode(self, line: bytes) -> Recorded:
+        """The exchange of one line. Raises NotARecording."""
+        try:
+            return msgspec.json.decode(line, type=Recorded)
+        except msgspec.DecodeError as fault:
+            raise NotARecording(f"A line of {self._path} is no exchange: {fault}.") from None
+
+    def _read(self) -> Generator[bytes, None, None]:
+        begun: list[bytes] = []
+        try:
+            for part in self._unpacked():
+                head, *rest = part.split(b"\n")
+                begun.append(head)
+                for each in rest:
+                    line = b"".join(begun)
+                    if not _is_json(line):
+                        # Damaged bytes can still unpack to something, and in it may be ends of lines.
+                        return
+                    yield line
+                    begun = [each]
+        except zlib.error:
+            # As far as it is whole; a line that is not is no line.
+            return
+        except OSError as fault:
+            raise RecordingError(f"The recording {self._path} cannot be read: {fault.strerror}.") from None
+
+    def _unpacked(self) -> Iterator[bytes]:
+        """What the file holds, in pieces of a bounded size however well it was packed."""
+        with self._path.open("rb") as file:
+            unpack = zlib.decompressobj(wbits=_GZIP)
+            while not unpack.eof and (chunk := unpack.unconsumed_tail or file.read(_CHUNK)):
+                saved = unpack.copy()
+                try:
+                    piece = unpack.decompress(chunk, _CHUNK)
+                except zlib.error:
+                    # What came before the bad byte is good: it was not given, for it comes all or none.
+                    yield from (saved.decompress(chunk[place : place + 1]) for place in range(len(chunk)))
+                    raise
+                yield piece
+            yield unpack.flush()
+            self.whole = unpack.eof
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return True

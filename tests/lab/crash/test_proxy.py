@@ -1,0 +1,240 @@
+"""What the lab's proxy does to requests and answers, seen from both of its ends over real sockets."""
+
+import asyncio
+import gc
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from socket import SO_LINGER, SOL_SOCKET
+from typing import TypeAlias
+
+import pytest
+import uvloop
+
+from lab.crash.mock_process import free_ports
+from lab.crash.proxy import Disturbance, Interference, Proxy
+from tests.connections import served_connections
+
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+PATIENCE = 10.0
+
+
+@dataclass
+class Server:
+    """Answers each request by its body in capitals; one that says `reset` or `half` is failed so."""
+
+    port: int = 0
+    seen: list[str] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while body := await message(reader):
+            self.seen.append(body)
+            if body == "reset":
+                writer.transport.abort()
+                return
+            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write((head + body.upper()).encode() if body != "half" else head.encode() + b"HA")
+            if body == "half":
+                writer.close()
+                return
+        writer.close()
+
+
+async def message(reader: asyncio.StreamReader) -> str:
+    """The body of the next message; "" at the end of the connection."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return ""
+    length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+    return (await reader.readexactly(length)).decode()
+
+
+def reset(streams: Streams) -> None:
+    """Break a connection off as the kernel does it for a process that is killed."""
+    socket = streams[1].get_extra_info("socket")
+    if socket is not None:
+        socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    streams[1].transport.abort()
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[Server]:
+    server = Server()
+    async with served_connections(server.serve) as server.port:
+        yield server
+
+
+@asynccontextmanager
+async def proxied(
+    target: int, disturbance: Disturbance | None, *, times: int = 1, model: str = "", delay: float = 0.05
+) -> AsyncIterator[Proxy]:
+    """A proxy that disturbs the first `times` requests, and calms down then."""
+    shares = {} if disturbance is None else {disturbance: 1.0}
+    proxy = Proxy(free_ports(1)[0], target, Interference(1, shares, model, delay))
+    drawn, left = proxy.drawn, [times]
+
+    def first_ones(path: bytes) -> Disturbance | None:
+        found = drawn(path)
+        if found is not None:
+            left[0] -= 1
+        if not left[0]:
+            proxy.calm()
+        return found
+
+    proxy.drawn = first_ones  # type: ignore[method-assign]  # chance has tests of its own
+    async with asyncio.timeout(PATIENCE), proxy.serving():
+        yield proxy
+
+
+def connected(proxy: Proxy) -> "asyncio.Future[Streams]":
+    return asyncio.ensure_future(asyncio.open_connection("127.0.0.1", proxy.port))
+
+
+def send(streams: Streams, body: str, model: str = "Abonents") -> None:
+    head = f"POST /rest_api/v2/{model}/ HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    streams[1].write((head + body).encode())
+
+
+async def test_what_is_not_disturbed_is_passed_on() -> None:
+    async with served() as server, proxied(server.port, None) as proxy:
+        streams = await connected(proxy)
+        for body in ("one", "two"):
+            send(streams, body)
+            assert await message(streams[0]) == body.upper()
+        assert (server.seen, proxy.done.total()) == (["one", "two"], 0)
+        streams[1].close()
+
+
+@pytest.mark.parametrize("held", [Disturbance.REQUEST_HELD, Disturbance.ANSWER_HELD])
+async def test_what_is_held_comes_late(held: Disturbance) -> None:
+    async with served() as server, proxied(server.port, held, delay=0.2) as proxy:
+        streams = await connected(proxy)
+        began = asyncio.get_running_loop().time()
+        send(streams, "one")
+        assert await message(streams[0]) == "ONE"
+        assert asyncio.get_running_loop().time() - began >= 0.2
+        assert proxy.done == {held: 1}
+        streams[1].close()
+
+
+async def test_a_request_that_is_held_arrives_although_its_sender_has_gone() -> None:
+    async with served() as server, proxied(server.port, Disturbance.REQUEST_HELD, delay=0.2) as proxy:
+        streams = await connected(proxy)
+        send(streams, "one")
+        while not proxy.done:  # noqa: ASYNC110 - the proxy tells nobody
+            await asyncio.sleep(0.01)
+        streams[1].transport.abort()
+        while not server.seen:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.01)
+        assert server.seen == ["one"]
+
+
+async def test_an_answer_comes_twice_and_every_later_one_is_of_the_request_before() -> None:
+    async with served() as server, proxied(server.port, Disturbance.ANSWER_TWICE, delay=PATIENCE) as proxy:
+        streams = await connected(proxy)
+        heard = []
+        for body in ("one", "two", "three"):
+            send(streams, body)
+            heard.append(await message(streams[0]))
+        heard.append(await message(streams[0]))
+        assert heard == ["ONE", "ONE", "TWO", "THREE"]
+        assert (server.seen, proxy.done) == (["one", "two", "three"], {Disturbance.ANSWER_TWICE: 1})
+        streams[1].close()
+
+
+async def test_a_second_answer_that_no_request_follows_is_sent_unasked() -> None:
+    async with served() as server, proxied(server.port, Disturbance.ANSWER_TWICE) as proxy:
+        streams = await connected(proxy)
+        send(streams, "one")
+        assert [await message(streams[0]) for _ in range(2)] == ["ONE", "ONE"]
+        assert proxy.done == {Disturbance.ANSWER_TWICE: 1}
+        streams[1].close()
+
+
+async def test_a_request_is_swallowed_and_gets_the_answer_of_the_one_before() -> None:
+    async with served() as server, proxied(server.port, Disturbance.NEXT_SWALLOWED) as proxy:
+        streams = await connected(proxy)
+        heard = []
+        for body in ("one", "two", "three"):
+            send(streams, body)
+            heard.append(await message(streams[0]))
+        assert (heard, server.seen) == (["ONE", "ONE", "THREE"], ["one", "three"])
+        streams[1].close()
+
+
+async def test_after_a_504_the_real_answer_goes_to_the_next_request() -> None:
+    async with served() as server, proxied(server.port, Disturbance.GATEWAY_TIMEOUT) as proxy:
+        streams = await connected(proxy)
+        send(streams, "one")
+        assert "504 Gateway Time-out" in await message(streams[0])
+        send(streams, "two")
+        assert await message(streams[0]) == "ONE"
+        assert (server.seen, proxy.done) == (["one"], {Disturbance.GATEWAY_TIMEOUT: 1})
+        streams[1].close()
+
+
+async def test_a_second_answer_does_not_come_over_a_connection_that_was_closed() -> None:
+    async with served() as server, proxied(server.port, Disturbance.ANSWER_TWICE, times=2, delay=PATIENCE) as proxy:
+        for body in ("one", "two"):
+            streams = await connected(proxy)
+            send(streams, body)
+            assert await message(streams[0]) == body.upper()
+            streams[1].close()
+        assert (server.seen, proxy.done.total()) == (["one", "two"], 0)
+
+
+async def test_only_requests_of_its_model_are_disturbed() -> None:
+    async with served() as server, proxied(server.port, Disturbance.GATEWAY_TIMEOUT, model="Users") as proxy:
+        streams = await connected(proxy)
+        send(streams, "one", "Abonents")
+        assert await message(streams[0]) == "ONE"
+        send(streams, "two", "Users")
+        assert "504" in await message(streams[0])
+        streams[1].close()
+
+
+async def test_a_connection_that_breaks_behind_it_breaks_before_it() -> None:
+    async with served() as server, proxied(server.port, None) as proxy:
+        for body in ("reset", "half"):
+            streams = await connected(proxy)
+            send(streams, body)
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                await streams[0].readexactly(1000)
+            streams[1].close()
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_load_that_is_killed_leaves_nothing_behind(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """On either loop: uvloop takes the socket away from a connection that was reset."""
+    told: list[object] = []
+
+    async def kill() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        async with served() as server, proxied(server.port, None) as proxy:
+            for body in ("one", "reset"):
+                streams = await connected(proxy)
+                send(streams, body)
+                await message(streams[0])
+                reset(streams)
+            while proxy.connections:  # noqa: ASYNC110 - the proxy tells nobody
+                await asyncio.sleep(0.01)
+        gc.collect()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(kill())
+    assert told == []
+
+
+async def test_it_answers_502_while_the_billing_is_away_and_goes_on_when_it_is_back() -> None:
+    (port,) = free_ports(1)
+    async with proxied(port, None) as proxy:
+        streams = await connected(proxy)
+        send(streams, "one")
+        assert "502 Bad Gateway" in await message(streams[0])
+        server = Server()
+        async with served_connections(server.serve, port):
+            send(streams, "two")
+            assert await message(streams[0]) == "TWO"
+            streams[1].close()

@@ -1,0 +1,271 @@
+"""Accepted is not applied: the stacks, over real sockets and across the death of a server."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from billing.answers import created_id
+from billing.calls import Call, Step, create, filter_, get
+from billing.client import BillingClient, ClientSettings
+from billing.database import Database, Dsn
+from billing.exchange import Answered, Busy, Exchange, Refused
+from billing.stacks import Stacks, depth, waiting_for
+from lab.mock.ledger import Ledger
+from lab.mock.server import MockBilling, running
+from tests.billing.saving import get_set_save
+from tests.lab.mock.waiting import until
+
+MODEL = "FinanceOperations"
+NEVER = 0.0001
+"""Entries a second: within a test, none."""
+SOON = 1_000.0
+
+
+@asynccontextmanager
+async def _stacked(
+    file: Path, rate: float = NEVER, **traits: Any
+) -> AsyncIterator[tuple[MockBilling, BillingClient]]:
+    async with (
+        running(file, stack_rate=rate, **traits) as server,
+        BillingClient(ClientSettings(server.url)) as client,
+    ):
+        yield server, client
+
+
+def _write(abonent: int, summa: str = "50.5") -> Call:
+    return create(MODEL, abonent_id=abonent, op_summa=summa, op_type_id=8, descr=f"Миграция {abonent}")
+
+
+def _result(seen: Exchange) -> Any:
+    assert isinstance(seen, Answered), seen
+    return seen.result
+
+
+async def _depth(server: MockBilling) -> Stacks:
+    return await asyncio.to_thread(depth, server.database)
+
+
+async def test_a_look_up_finds_nothing_and_then_finds_it(billing_file: Path) -> None:
+    async with _stacked(billing_file) as (server, client):
+        created = created_id(_result(await client.send(_write(2001))))
+        look = filter_(MODEL, {"abonent_id": 2001, "op_type_id": 8}, "op_id", "descr")
+        assert _result(await client.send(look)) == []
+        assert isinstance(await client.send(get(MODEL, {"pk": created})), Refused)
+        assert await _depth(server) == Stacks(1, 0)
+        assert server.ledger.totals() == []
+        server.stack_rate = SOON
+        await server.drained()
+        (found,) = _result(await client.send(look))
+        assert (str(found["pk"]), found["fields"]["descr"]) == (created, "Миграция 2001")
+        assert await _depth(server) == Stacks(0, 0)
+        (entry,) = server.ledger.entries(MODEL, 2001)
+        assert (entry.request, entry.key) == (1, int(created or 0)), "the request that asked, not one of its own"
+
+
+async def test_money_and_all_else_wait_in_stacks_of_their_own(billing_file: Path) -> None:
+    async with _stacked(billing_file) as (server, client):
+        user = _result(await client.send(filter_("Users", {"abonent_id": 2003}, "id")))[0]["pk"]
+        calls = [
+            _write(2001),
+            get_set_save("Users", {"id": user}, {"pull": 5}),
+            get_set_save("AdminAccounts", {"account_id_abonents": 2004}, {"limit_warning": "-120"}),
+            get("Abonents", {"id": 2005}, Step("add_payment", {"SUM_IN": "10"})),
+            get_set_save("Usluga", {"id": 126}, {"operator_id": 1444}),
+        ]
+        for call in calls:
+            _result(await client.send(call))
+        assert await _depth(server) == Stacks(3, 2)
+        ((account,),) = server.database.query("select account_id from abonents where id = 2001")
+        assert waiting_for(server.database, accounts=[account], abonents=[]) == Stacks(1, 0)
+        assert waiting_for(server.database, accounts=[], abonents=[2003]) == Stacks(0, 1)
+        assert server.ledger.totals() == []
+        server.stack_rate = SOON
+        await server.drained()
+        assert {total.model: total.effects for total in server.ledger.totals()} == {
+            "AdminAccounts": 1,
+            MODEL: 2,
+            "Users": 1,
+            "Usluga": 1,
+        }
+
+
+async def test_a_write_is_busy_while_another_waits(billing_file: Path) -> None:
+    async with _stacked(billing_file) as (server, client):
+        _result(await client.send(_write(2001)))
+        account = get_set_save("AdminAccounts", {"account_id_abonents": 2001}, {"limit_warning": "1"})
+        operator = get_set_save("Abonents", {"id": 2001}, {"operator_id": 1444})
+        for call in (_write(2001), account, operator):
+            assert isinstance(await client.send(call), Busy)
+        _result(await client.send(_write(2003)))
+        server.stack_rate = SOON
+        await server.drained()
+        server.stack_rate = NEVER
+        _result(await client.send(operator))
+        assert isinstance(await client.send(_write(2001)), Busy)
+        assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1}
+
+
+async def test_without_that_they_are_carried_out_in_their_order(billing_file: Path) -> None:
+    async with _stacked(billing_file, busy=False) as (server, client):
+        for summa in ("1", "2", "3"):
+            _result(await client.send(_write(2001, summa)))
+        server.stack_rate = 0
+        await server.drained()
+        assert [re.findall(r'"op_summa":"([^"]+)"', entry.what) for entry in server.ledger.entries(MODEL, 2001)] == [
+            ["1.00"],
+            ["2.00"],
+            ["3.00"],
+        ]
+
+
+async def test_what_is_refused_is_refused_at_once(billing_file: Path) -> None:
+    async with _stacked(billing_file) as (server, client):
+        seen = await client.send(_write(89))
+        assert seen == Refused("Группе нельзя добавлять финансовую операцию", recognised=True)
+        assert await _depth(server) == Stacks(0, 0)
+
+
+async def test_what_has_become_impossible_has_no_effect(billing_file: Path) -> None:
+    async with _stacked(billing_file) as (server, client):
+        for abonent in (2001, 2003):
+            _result(await client.send(get_set_save("Abonents", {"id": abonent}, {"contract_number": "Я-1"})))
+        server.stack_rate = SOON
+        await server.drained()
+        assert server.ledger.effects("Abonents") == {2001: 1}
+        assert await _depth(server) == Stacks(0, 0)
+
+
+async def test_the_sessions_of_the_cabinet_are_there_at_once(billing_file: Path) -> None:
+    async with _stacked(billing_file) as (server, client):
+        opened = get("Users", {"id": 7}, Step("get_or_create_dynamic_session", {})).asking("suid")
+        suid = _result(await client.send(opened))["fields"]["suid"]
+        found = _result(await client.send(Call("Users", (Step("get_user_by_suid", {"suid": suid}),), ("id",))))
+        assert found["pk"] == 7
+        assert await _depth(server) == Stacks(0, 0)
+
+
+async def test_so_many_a_second(billing_file: Path) -> None:
+    async with _stacked(billing_file, rate=50.0) as (server, client):
+        abonents = [key for (key,) in server.database.query(LIVE)][:25]
+        began = asyncio.get_running_loop().time()
+        for abonent in abonents:
+            _result(await client.send(_write(abonent)))
+        await server.drained()
+        assert asyncio.get_running_loop().time() - began >= 25 / 50
+        assert server.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
+
+
+async def test_new_addresses_are_those_that_were_answered(billing_file: Path) -> None:
+    async with _stacked(billing_file) as (server, client):
+        move = {"ip": "", "pull": 5}
+        told = {}
+        for (user,) in list(server.database.query("select first 5 id from users where deleted = 0 order by id")):
+            call = get_set_save("Users", {"id": user}, move).asking("ip", "pull")
+            told[user] = _result(await client.send(call))["fields"]["ip"]
+        server.stack_rate = SOON
+        await server.drained()
+        for user, address in told.items():
+            assert _result(await client.send(get("Users", {"id": user}).asking("ip")))["fields"]["ip"] == address
+        assert len(set(told.values())) == 5
+
+
+LIVE = (
+    "select first 40 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null"
+    " group by account_id order by 1"
+)
+
+
+@asynccontextmanager
+async def _process(file: Path, *flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
+    """A server in a process of its own: its address, and that of its control endpoint."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", "mock", "serve", str(file), "--port", "0", "--control-port", "0", *flags),
+        stdout=-1,
+        env={name: value for name, value in os.environ.items() if not name.startswith("CARBON_MIGRATE_")},
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            url = (await process.stdout.readline()).decode().strip()
+            control = (await process.stdout.readline()).decode().strip()
+        assert control.startswith("control: http://127.0.0.1:")
+        yield process, url, control.removeprefix("control: ")
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _empty(control: str) -> None:
+    async with aiohttp.ClientSession() as session:
+
+        async def empty() -> bool:
+            async with session.get(f"{control}/state") as response:
+                state = await response.json()
+                return not any(state["stack"].values())
+
+        await until(empty)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_server_that_dies_loses_nothing_that_it_answered(billing_file: Path, number: signal.Signals) -> None:
+    with Database(Dsn(str(billing_file))) as database:
+        abonents = [key for (key,) in database.query(LIVE)]
+        async with _process(billing_file, "--stack-rate", "20") as (process, url, _):
+            async with BillingClient(ClientSettings(url)) as client:
+                answered = await asyncio.gather(*[client.send(_write(abonent)) for abonent in abonents])
+            promised = sorted(created_id(_result(each)) or "" for each in answered)
+            await until(lambda: bool(Ledger(database).totals()))
+            process.send_signal(number)
+            await process.wait()
+        done = Ledger(database).effects(MODEL)
+        assert 0 < len(done) < len(abonents)
+        assert depth(database) == Stacks(len(abonents) - len(done), 0)
+        async with _process(billing_file, "--stack-rate", "500") as (_, _, control):
+            await _empty(control)
+        assert Ledger(database).effects(MODEL) == dict.fromkeys(abonents, 1)
+        kept = database.query("select op_id from finance_operations where op_type = 8")
+        assert sorted(str(key) for (key,) in kept) == promised
+        requests = {entry.request for abonent in abonents for entry in Ledger(database).entries(MODEL, abonent)}
+        assert len(requests) == len(abonents)
+
+
+async def test_without_a_rate_what_is_left_is_carried_out_at_once(billing_file: Path) -> None:
+    async with _stacked(billing_file) as (_, client):
+        _result(await client.send(_write(2001)))
+    async with running(billing_file) as server, BillingClient(ClientSettings(server.url)) as client:
+        await server.drained()
+        _result(await client.send(_write(2003)))
+        assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1}
+        assert {entry.request for key in (2001, 2003) for entry in server.ledger.entries(MODEL, key)} == {1, 2}
+
+
+async def test_a_second_process_as_the_client(billing_file: Path) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from billing.calls import create\n"
+        "from billing.client import BillingClient, ClientSettings\n"
+        "async def main():\n"
+        "    async with BillingClient(ClientSettings(sys.argv[1])) as client:\n"
+        "        for abonent in sys.argv[2:]:\n"
+        "            print(type(await client.send(create('FinanceOperations', abonent_id=int(abonent),\n"
+        "                op_summa='1', op_type_id=8))).__name__)\n"
+        "asyncio.run(main())\n"
+    )
+    async with _stacked(billing_file) as (server, client):
+        _result(await client.send(_write(2001)))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, server.url, "2001", "2003", "2003", stdout=-1
+        )
+        out, _ = await process.communicate()
+        assert out.decode().split() == ["Busy", "Answered", "Busy"]
+        assert await _depth(server) == Stacks(2, 0)

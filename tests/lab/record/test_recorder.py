@@ -1,0 +1,428 @@
+"""Recording over real sockets: what is kept, what is never kept, and what is left of a killed recorder."""
+
+import asyncio
+import gzip
+import html
+import json
+import os
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from aiohttp import web
+
+from billing.calls import Call, Step, create, filter_, get
+from billing.client import BillingClient, ClientSettings
+from billing.exchange import Answered
+from billing.listening import Heard, Listener
+from lab.mock.server import MockBilling
+from lab.record.recorder import open_recorder
+from lab.record.recording import (
+    FORMAT,
+    NotARecording,
+    Recorded,
+    Recording,
+    RecordingBroken,
+    RecordingError,
+    RecordingExists,
+)
+from tests.billing.scripted_server import answer, close, half, reset, scripted
+
+READ = filter_("Users", {"id": 1}, "login")
+
+
+def settings_of(url: str, **more: Any) -> ClientSettings:
+    return ClientSettings(url, **({"connect": 5.0, "read": 5.0, "deadline": 5.0} | more))
+
+
+async def recorded(path: Path, settings: ClientSettings, calls: Sequence[Call]) -> list[Recorded]:
+    async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
+        for call in calls:
+            await client.send(call)
+    return read(path)
+
+
+def read(path: Path) -> list[Recorded]:
+    with Recording(path) as recording:
+        exchanges = list(recording)
+    assert recording.whole
+    assert [exchange.number for exchange in exchanges] == list(range(1, len(exchanges) + 1))
+    return exchanges
+
+
+async def test_an_exchange_as_it_was(tmp_path: Path) -> None:
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        await asyncio.sleep(0.02)
+        return answer("да", 503, Retry_After="7", Server="x", Set_Cookie="s=1")
+
+    async with scripted(script) as server:
+        settings = settings_of(f"{server.url}/prefix/")
+        (exchange,) = await recorded(tmp_path / "r.gz", settings, [create("Users", login="a+b")])
+    assert (exchange.path, exchange.outcome, exchange.instead) == ("/rest_api/v2/Users/", "busy", None)
+    assert exchange.form == (("method1", "objects.create"), ("arg1", '{"login":"a+b"}'))
+    assert 0.02 <= exchange.seconds < 5
+    assert 0 <= exchange.at < 5
+    assert exchange.answer is not None
+    assert exchange.answer.status == 503
+    assert exchange.answer.headers == {"Content-Type": "application/json; charset=utf-8", "Retry-After": "7"}
+    assert exchange.answer.text == '{"call": "x", "result": "да"}'
+    with Recording(tmp_path / "r.gz") as recording:
+        assert (recording.header.recording, recording.header.base_path) == (FORMAT, "/prefix")
+    assert b"127.0.0.1" not in gzip.decompress((tmp_path / "r.gz").read_bytes())
+    assert stat.S_IMODE((tmp_path / "r.gz").stat().st_mode) == 0o600
+
+
+async def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    body = "«Привет»".encode("cp1251")
+
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        return web.Response(body=body, headers={"Content-Type": "text/html; charset=cp1251"})
+
+    async with scripted(script) as server:
+        (exchange,) = await recorded(tmp_path / "r.gz", settings_of(server.url), [READ])
+    assert exchange.answer is not None
+    assert exchange.answer.text is None
+    assert exchange.answer.body == body
+
+
+async def test_what_happened_instead_of_an_answer(tmp_path: Path) -> None:
+    async def script(request: web.Request, form: dict[str, str]) -> web.StreamResponse:
+        match form["method1"]:
+            case "close":
+                return close(request)
+            case "reset":
+                return reset(request)
+            case "half":
+                return await half(request)
+            case "silence":
+                await asyncio.sleep(5)
+        return answer("x" * 4096)
+
+    async with scripted(script) as server:
+        settings = settings_of(server.url, read=0.2, answer_limit=1024)
+        calls = [Call("Users", (Step(name),)) for name in ("close", "reset", "half", "silence", "long")]
+        exchanges = await recorded(tmp_path / "r.gz", settings, calls)
+    seen = [(e.instead.what, e.instead.how, e.instead.left) for e in exchanges if e.instead is not None]
+    assert seen == [
+        ("lost", "closed", True),
+        ("lost", "reset", True),
+        ("broke off", "closed", True),
+        ("lost", "silence", True),
+        ("broke off", "closed", True),
+    ]
+    assert {exchange.outcome for exchange in exchanges} == {"lost"}
+    part = exchanges[2].answer
+    assert part is not None
+    assert not part.whole
+    assert b'{"result": ["a'.startswith(part.body)
+
+
+async def test_what_never_left(tmp_path: Path) -> None:
+    async with scripted(_nothing) as server:
+        pass
+    (exchange,) = await recorded(tmp_path / "r.gz", settings_of(server.url), [READ])
+    assert exchange.outcome == "not sent"
+    assert exchange.answer is None
+    assert exchange.instead is not None
+    assert (exchange.instead.what, exchange.instead.left) == ("not sent", False)
+    assert "no connection to the billing" in exchange.instead.text
+
+
+async def _nothing(_: web.Request, __: dict[str, str]) -> web.Response:
+    return answer(None)
+
+
+async def test_a_cancelled_call_is_recorded(tmp_path: Path) -> None:
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        await asyncio.sleep(5)
+        return answer(1)
+
+    path = tmp_path / "r.gz"
+    async with scripted(script) as server:
+        settings = settings_of(server.url)
+        async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await client.send(READ)
+    (exchange,) = read(path)
+    assert exchange.outcome == "cancelled"
+    assert exchange.instead is not None
+    assert (exchange.instead.what, exchange.instead.left) == ("cancelled", True)
+
+
+PASSWORD = 'Пароль "7"\\/+&'
+SECRETS = {
+    "key": "тайный ключ/1",
+    "bearer": "b3arer-t0ken",
+    "psw": PASSWORD,
+    "suid": "5u1d-from-a-cabinet",
+    "made": "made-by-the-billing",
+}
+
+
+async def test_secrets_never_reach_the_file(tmp_path: Path) -> None:
+    async def script(request: web.Request, form: dict[str, str]) -> web.Response:
+        said = f"{request.headers['Authorization']} {form}"
+        raw = "&".join(f"{name}={quote_plus(value)}" for name, value in form.items())
+        match form["method1"]:
+            case "objects.get":
+                return web.Response(text=f"<pre>{html.escape(said)} {raw} {said}</pre>", content_type="text/html")
+            case "objects.filter":
+                inner = json.dumps({"error": said, "suid": SECRETS["made"], "again": SECRETS["made"], "raw": raw})
+                return answer([inner, {"psw": SECRETS["made"]}])
+            case "broken":
+                return web.Response(body=f"{said} {raw}".encode("cp1251", "replace"), content_type="text/plain")
+            case "get_or_create_dynamic_session":
+                return answer(SECRETS["made"])
+        return web.Response(status=302, headers={"Location": f"/?{raw}"})
+
+    password = Step("set_password", {"psw": PASSWORD, "deep": {"password": SECRETS["suid"]}})
+    calls = [
+        get("Users", {"id": 1}, password),
+        Call("Users", (Step("objects.filter", {"suid": SECRETS["suid"], "descr": f"~{PASSWORD}~"}), password)),
+        Call("Users", (Step("broken", {"password": PASSWORD}), password)),
+        Call("Users", (Step("get_or_create_dynamic_session", {}),)),
+        Call("Users", (Step("elsewhere", {}), password)),
+    ]
+    path = tmp_path / "r.gz"
+    async with scripted(script) as server:
+        extra = {"api_key": SECRETS["key"]}
+        settings = settings_of(
+            server.url, extra=extra, headers={"Authorization": f"Bearer {SECRETS['bearer']}"}, answer_limit=10**6
+        )
+        exchanges = await recorded(path, settings, calls)
+    assert len(exchanges) == len(calls)
+    # With `•••` out of the way: each answer is still what it was, but for these.
+    raw = gzip.decompress(path.read_bytes())
+    for secret in SECRETS.values():
+        once = json.dumps(secret, ensure_ascii=False)[1:-1]
+        forms = {secret, once, json.dumps(secret)[1:-1], json.dumps(once)[1:-1], json.dumps(once, ensure_ascii=False)}
+        forms |= {quote_plus(each) for each in forms} | {html.escape(secret), repr(secret)[1:-1]}
+        for spelling in forms:
+            for encoding in ("utf-8", "cp1251", "utf-16-le"):
+                assert spelling.encode(encoding, "replace") not in raw, spelling
+    assert ("api_key", "•••") in exchanges[0].form
+    assert exchanges[1].form[1][1] == '{"suid":"•••","descr":"~•••~"}'
+    for exchange in exchanges:
+        assert exchange.answer is not None
+        assert "•••".encode() in exchange.answer.body + exchange.answer.headers.get("Location", "").encode()
+
+
+async def test_a_file_that_is_there_is_replaced_only_by_force(tmp_path: Path) -> None:
+    path, settings = tmp_path / "r.gz", ClientSettings("http://127.0.0.1:9")
+    path.write_text("mine")
+    path.chmod(0o644)
+    with pytest.raises(RecordingExists, match="is there already"):
+        async with open_recorder(path, settings):
+            pass
+    assert path.read_text() == "mine"
+    async with open_recorder(path, settings, force=True):
+        pass
+    assert read(path) == []
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(RecordingError, match="No such file"):
+        async with open_recorder(tmp_path / "none" / "r.gz", settings):
+            pass
+
+
+async def test_a_full_disk_ends_the_recording_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int, __: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "r.gz"
+    async with scripted(_nothing) as server:
+        settings = settings_of(server.url)
+
+        async def run() -> None:
+            async with (
+                # Room for one exchange: each call waits until the one before is written, or cannot be.
+                open_recorder(path, settings, room=1) as recorder,
+                BillingClient(settings, listener=recorder) as client,
+            ):
+                assert await client.send(READ) == Answered(None)
+                monkeypatch.setattr(os, "write", full)
+                for _ in range(100):
+                    assert await client.send(READ) == Answered(None)
+                assert "No space left" in (recorder.failure or "")
+
+        with pytest.raises(RecordingBroken, match="No space left"):
+            await run()
+    with Recording(path) as recording:
+        assert len(list(recording)) <= 2
+        assert not recording.whole
+    with pytest.raises(RecordingError, match="No space left"):
+        async with open_recorder(path, settings, force=True):
+            pass
+
+
+async def test_what_goes_wrong_in_the_run_is_what_is_heard_of(tmp_path: Path) -> None:
+    settings = ClientSettings("http://127.0.0.1:9")
+    with pytest.raises(ZeroDivisionError):
+        async with open_recorder(tmp_path / "r.gz", settings):
+            raise ZeroDivisionError
+    assert read(tmp_path / "r.gz") == []
+
+
+async def test_a_slow_disk_holds_calls_back_before_they_are_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    real = os.write
+
+    def slow(descriptor: int, data: bytes) -> int:
+        gate.wait(30)
+        return real(descriptor, data)
+
+    path = tmp_path / "r.gz"
+    async with scripted(_nothing) as server:
+        settings = settings_of(server.url)
+        async with (
+            open_recorder(path, settings, room=10_000) as recorder,
+            BillingClient(settings, listener=recorder) as client,
+        ):
+            monkeypatch.setattr(os, "write", slow)
+            calls = [asyncio.create_task(client.send(READ)) for _ in range(3)]
+            for _ in range(40):
+                calls.append(asyncio.create_task(client.send(READ)))
+                await asyncio.sleep(0.005)
+            done = len(server.forms)
+            # Some nine fit; what was in flight by then is taken all the same.
+            assert 8 <= done <= 15
+            calls[-1].cancel()
+            gate.set()
+            seen = await asyncio.gather(*calls, return_exceptions=True)
+            assert len(server.forms) == 42
+    assert sum(isinstance(each, Answered) for each in seen) == 42
+    assert len(read(path)) == 42
+
+
+async def test_a_listener_hears_without_a_recording() -> None:
+    class Ear:
+        def __init__(self) -> None:
+            self.all: list[Heard] = []
+
+        async def ready(self) -> None:
+            pass
+
+        def heard(self, heard: Heard) -> None:
+            self.all.append(heard)
+
+    ear = Ear()
+    listener: Listener = ear
+    async with scripted(_nothing) as server, BillingClient(settings_of(server.url), listener=listener) as client:
+        await client.ask(READ)
+    assert [(heard.call, heard.status, heard.exchange) for heard in ear.all] == [(READ, 200, Answered(None))]
+    assert "login" not in repr(ear.all[0])
+
+
+KILLED = """
+import asyncio, sys
+from billing.calls import filter_
+from billing.client import BillingClient, ClientSettings
+from billing.recorder import open_recorder
+
+async def main(path, url):
+    settings = ClientSettings(url)
+    recorder_of_little_room = open_recorder(path, settings, room=64 * 1024)
+    async with recorder_of_little_room as recorder, BillingClient(settings, listener=recorder) as client:
+        print("begun", flush=True)
+        async def work(n):
+            for number in range(1_000_000):
+                await client.send(filter_("Users", {"id": number, "worker": n}))
+        await asyncio.gather(*[work(n) for n in range(2)])
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_killed_recorder_leaves_a_readable_file(tmp_path: Path) -> None:
+    async with scripted(_nothing) as server:
+        for round_, patience in enumerate((0.2, 0.5)):
+            path = tmp_path / f"{round_}.gz"
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-W", "error", "-c", KILLED, str(path), server.url, stdout=asyncio.subprocess.PIPE
+            )
+            assert process.stdout is not None
+            await process.stdout.readline()
+            served = len(server.forms)
+            await asyncio.sleep(patience)
+            process.send_signal(signal.SIGKILL)
+            await process.communicate()
+            answered = len(server.forms) - served
+            with Recording(path) as recording:
+                exchanges = list(recording)
+            assert not recording.whole
+            assert len(exchanges) > 10
+            # What is lacking is what was in flight and in the queue: of its room no exchange takes less than a KiB.
+            assert answered - len(exchanges) < 100
+            assert all(exchange.outcome == "answered" for exchange in exchanges)
+
+
+async def test_a_recording_cut_anywhere_is_read_up_to_there(tmp_path: Path) -> None:
+    path, cut = tmp_path / "r.gz", tmp_path / "cut.gz"
+    async with scripted(_nothing) as server:
+        calls = [filter_("Users", {"id": number}) for number in range(20)]
+        whole = await recorded(path, settings_of(server.url), calls)
+    data = path.read_bytes()
+    counts = []
+    for length in range(0, len(data), 7):
+        cut.write_bytes(data[:length])
+        try:
+            with Recording(cut) as recording:
+                exchanges = list(recording)
+            assert not recording.whole
+            assert exchanges == whole[: len(exchanges)]
+            counts.append(len(exchanges))
+        except NotARecording:
+            assert not counts
+    assert counts == sorted(counts)
+    assert set(counts) == set(range(21))
+    cut.write_bytes(data[: len(data) // 2] + b"\0" * 4096)
+    with Recording(cut) as recording:
+        assert 1 < len(list(recording)) < 20
+        assert not recording.whole
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no gzip",
+        # mtime: the bytes are in the test's name, and a time stamp would give each collection other names.
+        gzip.compress(b"", mtime=0),
+        gzip.compress(b"no json\n", mtime=0),
+        gzip.compress(b'{"recording": 1}\n', mtime=0),
+    ],
+)
+def test_what_is_no_recording(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "r.gz"
+    path.write_bytes(content)
+    with pytest.raises(NotARecording):
+        Recording(path)
+
+
+def test_a_recording_of_a_later_format_and_one_with_a_strange_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.gz"
+    header = {"recording": 2, "program": "9.0", "base_path": "", "started": ""}
+    path.write_bytes(gzip.compress(json.dumps(header).encode() + b"\n", mtime=0))
+    with pytest.raises(NotARecording, match=r"format 2, made by version 9\.0"):
+        Recording(path)
+    path.write_bytes(gzip.compress(json.dumps(header | {"recording": 1}).encode() + b"\n{}\n", mtime=0))
+    with Recording(path) as recording, pytest.raises(NotARecording, match="no exchange"):
+        list(recording)
+    with pytest.raises(RecordingError, match="No such file"):
+        Recording(tmp_path / "none.gz")
+
+
+async def test_recording_the_mock_billing(tmp_path: Path, mock_billing: MockBilling) -> None:
+    calls = [create("FinanceOperations", abonent_id=key, op_summa="1", op_type_id=8) for key in (2001, 89)]
+    exchanges = await recorded(tmp_path / "r.gz", settings_of(mock_billing.url), calls)
+    assert [exchange.outcome for exchange in exchanges] == ["answered", "refused"]

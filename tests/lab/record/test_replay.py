@@ -1,0 +1,328 @@
+"""A recording served again, over real sockets."""
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from billing.calls import Call, Step, create, filter_, get, version
+from billing.client import BillingClient, ClientSettings, Patience
+from billing.exchange import Answered, Busy, Exchange, Lost, Refused, SystemRefused
+from lab.mock.server import MockBilling
+from lab.record.exchanges import Exchanges
+from lab.record.matching import request_of
+from lab.record.recorder import open_recorder
+from lab.record.recording import NotARecording, Recording
+from lab.record.replay import Replay, Report, replaying, serve_replay
+from tests.billing.saving import get_set_save
+from tests.billing.scripted_server import answer, close, half, reset, scripted
+
+READ = filter_("Users", {"id": 1}, "login")
+
+
+def client_of(url: str, **more: Any) -> BillingClient:
+    times: dict[str, Any] = {"connect": 10.0, "read": 10.0, "deadline": 10.0}
+    return BillingClient(ClientSettings(url, **(times | more)), patience=Patience(attempts=1))
+
+
+async def sent(url: str, calls: Sequence[Call], **more: Any) -> list[Exchange]:
+    async with client_of(url, **more) as client:
+        return [await client.send(call) for call in calls]
+
+
+async def record(path: Path, url: str, calls: Sequence[Call], **more: Any) -> list[Exchange]:
+    settings = ClientSettings(url, **more)
+    async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
+        return [await client.send(call) for call in calls]
+
+
+def written(path: Path, exchanges: Sequence[dict[str, Any]], **header: Any) -> Path:
+    """A recording made by hand."""
+    first = {"recording": 1, "program": "x", "base_path": "", "started": ""} | header
+    lines = [first]
+    for number, exchange in enumerate(exchanges, 1):
+        frame = {"number": number, "at": 0.0, "path": "/rest_api/v2/Users/", "seconds": 0.0, "outcome": "answered"}
+        lines.append(frame | exchange)
+    path.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode(), mtime=0))
+    return path
+
+
+def exchange_of(name: str, result: object = 1, **more: Any) -> dict[str, Any]:
+    text = json.dumps({"call": "x", "result": result})
+    return {
+        "form": [["method1", name], ["arg1", "{}"]],
+        "answer": {"status": 200, "headers": {}, "text": text},
+    } | more
+
+
+def ask(name: str) -> Call:
+    return Call("Users", (Step(name),))
+
+
+async def test_a_load_replayed_twice_on_other_ports(tmp_path: Path, mock_billing: MockBilling) -> None:
+    calls = [version(), filter_("Users", {"abonent_id": 2001})]
+    for key in (2001, 2002, 89, 2001):
+        calls.append(create("FinanceOperations", abonent_id=key, op_summa="1.50", op_type_id=8, descr="[cm one/1]"))
+        calls.append(filter_("FinanceOperations", {"abonent_id": key}))
+    calls.append(get_set_save("Abonents", {"id": 2001}, {"sms": "+79000000000"}))
+    path = tmp_path / "r.gz"
+    first = await record(path, f"{mock_billing.url}/", calls)
+    assert {type(exchange) for exchange in first} == {Answered, Refused}
+    ports = []
+    for _ in range(2):
+        async with replaying(path) as replay:
+            ports.append(replay.url)
+            assert await sent(replay.url, calls) == first
+            assert replay.report() == Report(len(calls), (), 0, (), 0)
+            assert replay.whole
+        assert replay.report().same
+    assert mock_billing.url not in ports
+    assert len(mock_billing.ledger.entries("FinanceOperations", 2001)) == 2
+
+
+async def test_repeated_requests_are_answered_in_their_order(tmp_path: Path) -> None:
+    names = ["a", "b"] * 30
+    path = written(tmp_path / "r.gz", [exchange_of(name, place) for place, name in enumerate(names)])
+    async with replaying(path) as replay:
+        in_turn = sorted(range(60), key=lambda place: names[place])
+        assert await sent(replay.url, [ask(names[place]) for place in in_turn]) == [
+            Answered(each) for each in in_turn
+        ]
+        (more,) = await sent(replay.url, [ask("a")])
+    assert isinstance(more, SystemRefused)
+    assert "asked more often than it was recorded" in more.text
+    assert replay.report() == Report(60, ("/rest_api/v2/Users/ method1=a arg1={}",), 1, (), 0)
+
+
+async def test_unknown_and_never_made_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "r.gz", [exchange_of("asked"), exchange_of("not asked"), exchange_of("not asked")])
+    secret = Call("Users", (Step("unknown", {"psw": "qwerty"}),))
+    async with replaying(path) as replay:
+        seen = await sent(replay.url, [ask("asked"), secret, secret], extra={"hash_key": "topsecret"})
+        async with aiohttp.ClientSession() as http:
+            async with http.post(f"{replay.url}/rest_api/v2/Users/", data=b"a=1") as response:
+                assert response.status == 404
+                assert await response.json() == {
+                    "error": "This request is not in the recording: /rest_api/v2/Users/ a=1"
+                }
+            async with http.get(f"{replay.url}/rest_api/v2/Users/") as response:
+                assert response.status == 404
+            async with http.get(f"{replay.url}/mock/health") as response:
+                assert await response.json() == {"status": "ok"}
+            async with http.get(f"{replay.url}/mock/report") as response:
+                assert (await response.json())["never_made_count"] == 2
+    assert isinstance(seen[1], SystemRefused)
+    report = replay.report()
+    assert not report.same
+    assert report == Report(
+        1,
+        (
+            '/rest_api/v2/Users/ method1=unknown arg1={"psw":"•••"} hash_key=•••',
+            "/rest_api/v2/Users/ a=1",
+            "GET /rest_api/v2/Users/",
+        ),
+        4,
+        ("/rest_api/v2/Users/ method1=not asked arg1={}",) * 2,
+        2,
+    )
+
+
+async def test_secrets_and_runs_may_be_others(tmp_path: Path) -> None:
+    async def script(_: web.Request, form: dict[str, str]) -> web.Response:
+        return answer({"descr": json.loads(form["arg1"])["descr"], "key": form.get("api_key")})
+
+    def calls(secret: str, run: str) -> list[Call]:
+        return [
+            create("Users", psw=secret, descr=f"Ключ «{secret}» [cm {run}/{number}]", number=number)
+            for number in (1, 2)
+        ]
+
+    path = tmp_path / "r.gz"
+    async with scripted(script) as server:
+        await record(path, f"{server.url}/there", calls("first-secret", "aaaaa"), extra={"api_key": "key-one"})
+    async with replaying(path) as replay:
+        other = calls("another", "bb")
+        # A prefix of the recorded address may be there or not, and so may the keys.
+        assert await sent(f"{replay.url}/there", other[1:], extra={"api_key": "key-two"}) == [
+            Answered({"descr": "Ключ «•••» [cm bb/2]", "key": "•••"})
+        ]
+        assert isinstance(
+            (await sent(replay.url, [create("Users", psw="x", descr="Ключ «x»", number=1)]))[0], SystemRefused
+        )
+        assert await sent(replay.url, other[:1]) == [Answered({"descr": "Ключ «•••» [cm bb/1]", "key": "•••"})]
+    assert (replay.report().served, replay.report().unknown_count, replay.report().never_made_count) == (2, 1, 0)
+
+
+async def test_what_came_instead_of_an_answer_comes_again(tmp_path: Path) -> None:
+    async def script(request: web.Request, form: dict[str, str]) -> web.StreamResponse:
+        match form["method1"]:
+            case "close":
+                return close(request)
+            case "reset":
+                return reset(request)
+            case "half":
+                return await half(request)
+            case "silence":
+                await asyncio.sleep(5)
+        return answer(1, 503, Retry_After="3")
+
+    path = tmp_path / "r.gz"
+    calls = [ask(name) for name in ("close", "reset", "half", "silence", "busy")]
+    async with scripted(script) as server:
+        first = await record(path, server.url, calls, read=0.2)
+    assert [type(exchange) for exchange in first] == [Lost] * 4 + [Busy]
+    async with replaying(path) as replay:
+        again = await sent(replay.url, calls)
+    assert [type(exchange) for exchange in again] == [Lost] * 4 + [Busy]
+    assert (again[0], again[1], again[4]) == (first[0], first[1], first[4])
+    assert isinstance(again[2], Lost)
+    assert "the answer broke off" in again[2].text
+    assert replay.report().same
+    # With its timing, the silence outlasts the client's patience as it did.
+    async with replaying(path, speed="recorded") as replay:
+        assert await sent(replay.url, [ask("silence")], read=0.2) == [
+            Lost("no answer in time (0.2 s of silence, 10 s in all)")
+        ]
+
+
+async def test_what_never_arrived_is_passed_over(tmp_path: Path) -> None:
+    instead = {"what": "not sent", "left": False, "how": "reset"}
+    unsent = exchange_of("a", answer=None, outcome="not sent", instead=instead)
+    stopped = exchange_of("c", answer=None, outcome="cancelled", instead={"what": "cancelled", "left": True})
+    alone = exchange_of("b", answer=None, outcome="not sent", instead=instead)
+    path = written(tmp_path / "r.gz", [unsent, exchange_of("a", 5), alone, stopped])
+    async with replaying(path) as replay:
+        assert await sent(replay.url, [ask("a")]) == [Answered(5)]
+        assert replay.report().same
+        (seen, cancelled) = await sent(replay.url, [ask("b"), ask("c")])
+    assert isinstance(seen, Lost)
+    assert isinstance(cancelled, Lost)
+    assert replay.report() == Report(3, (), 0, (), 0)
+
+
+@pytest.mark.parametrize(("speed", "least", "most"), [("recorded", 0.3, 5.0), ("at once", 0.0, 0.25)])
+async def test_the_recorded_timing(tmp_path: Path, speed: Any, least: float, most: float) -> None:
+    path = written(tmp_path / "r.gz", [exchange_of("a", seconds=0.3)])
+    async with replaying(path, speed=speed) as replay, client_of(replay.url) as client:
+        started = time.perf_counter()
+        assert await client.send(ask("a")) == Answered(1)
+        assert least <= time.perf_counter() - started < most
+
+
+async def test_served_until_told_to_stop(tmp_path: Path) -> None:
+    path = written(tmp_path / "r.gz", [exchange_of("a"), exchange_of("b")])
+    stop = asyncio.Event()
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve_replay(path, port=0, stop=stop.wait, announce=url.set_result))
+    assert await sent(await url, [ask("a")]) == [Answered(1)]
+    stop.set()
+    report = await serving
+    assert (report.served, report.never_made_count, report.same) == (1, 1, False)
+
+
+async def test_a_cut_recording_is_served_and_says_so(tmp_path: Path) -> None:
+    path = written(tmp_path / "r.gz", [exchange_of("a")])
+    path.write_bytes(path.read_bytes()[:-4])
+    async with replaying(path) as replay:
+        assert not replay.whole
+        assert await sent(replay.url, [ask("a")]) == [Answered(1)]
+    (tmp_path / "none.gz").write_bytes(b"none")
+    with pytest.raises(NotARecording):
+        async with replaying(tmp_path / "none.gz"):
+            pass
+
+
+async def test_a_body_that_is_no_text_and_its_charset(tmp_path: Path) -> None:
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        body = '{"result": "«Да»"}'.encode("cp1251")
+        return web.Response(body=body, headers={"Content-Type": "application/json; charset=cp1251"})
+
+    path = tmp_path / "r.gz"
+    async with scripted(script) as server:
+        assert await record(path, server.url, [READ]) == [Answered("«Да»")]
+    async with replaying(path) as replay:
+        assert await sent(replay.url, [READ]) == [Answered("«Да»")]
+
+
+def test_a_long_recording_is_indexed_in_little_memory(tmp_path: Path) -> None:
+    many = 20_000
+    path = tmp_path / "r.gz"
+    with gzip.open(path, "wt", compresslevel=1) as file:
+        file.write(json.dumps({"recording": 1, "program": "", "base_path": "", "started": ""}) + "\n")
+        frame = exchange_of("x", "a long answer " * 100) | {
+            "number": 1,
+            "at": 0.0,
+            "path": "/rest_api/v2/Users/",
+            "seconds": 0.1,
+            "outcome": "answered",
+        }
+        for number in range(many):
+            file.write(json.dumps(frame | {"form": [["method1", "x"], ["arg1", f'{{"id":{number}}}']]}) + "\n")
+    with Exchanges(path) as exchanges:
+        assert len(exchanges) == exchanges.due() == many
+        assert exchanges.held == 17 * many
+        spool = exchanges._spool.seek(0, 2)
+        assert spool > 1_400 * many
+        for number in (many - 1, 0, 12_345):
+            recorded = exchanges.take(
+                exchanges.request("/rest_api/v2/Users/", [("method1", "x"), ("arg1", f'{{"id": {number}}}')])
+            )
+            assert recorded is not None
+            assert recorded.form[1][1] == f'{{"id":{number}}}'
+        assert exchanges.due() == many - 3
+        assert next(exchanges.never_made(1)).form[1][1] == '{"id":1}'
+
+
+async def test_a_report_names_a_thousand_and_counts_all(tmp_path: Path) -> None:
+    path = written(tmp_path / "r.gz", [exchange_of(f"n{number}") for number in range(1_200)])
+    replay = Replay(Exchanges(path), "at once")
+    for number in range(1_100):
+        replay._refuse("/x", [("n", str(number))], "is not")
+    report = replay.report()
+    replay.end()
+    assert (len(report.unknown), report.unknown_count) == (1_000, 1_100)
+    assert (len(report.never_made), report.never_made_count) == (1_000, 1_200)
+
+
+def test_which_requests_are_the_same() -> None:
+    def same(one: list[tuple[str, str]], other: list[tuple[str, str]]) -> bool:
+        return request_of("/p", one).digest() == request_of("/p", other).digest()
+
+    arg = [("method1", "m"), ("arg1", '{"a": 1, "b": [1, {}]}')]
+    assert same(arg, [("arg1", '{"b":[1,{}],"a":1}'), ("method1", "m")])
+    assert not same(arg, [("method1", "m"), ("arg1", '{"a": "1", "b": [1, {}]}')])
+    assert not same(arg, [("method1", "m"), ("arg1", '{"a": 1, "b": [1, []]}')])
+    assert not same(arg, arg[:1])
+    assert same([("d", "x [cm a/7]")], [("d", "x [cm zz9/7]")])
+    assert not same([("d", "x [cm a/7]")], [("d", "x [cm a/8]")])
+    assert same([("arg1", '{"psw": "a"}')], [("arg1", '{"psw": "b"}')])
+    assert not same([("arg1", '{"psw": "a"}')], [("arg1", '{"psw": ""}')])
+    assert same([*arg, ("hash_key", "k")], arg)
+    assert not same([("a", "1"), ("a", "2")], [("a", "1")])
+    assert same([("arg1", "{broken")], [("arg1", "{broken")])
+    assert request_of("/p", arg).digest() != request_of("/q", arg).digest()
+
+
+async def test_an_unencoded_body_is_found_too(tmp_path: Path) -> None:
+    path = tmp_path / "r.gz"
+
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        return answer(1)
+
+    async with scripted(script) as server:
+        await record(path, server.url, [get("Users", {"name": "Миграция"})])
+    with Recording(path) as recording:
+        (exchange,) = recording
+    async with replaying(path) as replay, aiohttp.ClientSession() as http:
+        body = "&".join(f"{name}={value}" for name, value in exchange.form).encode()
+        assert body != urlencode(exchange.form).encode()
+        async with http.post(f"{replay.url}/rest_api/v2/Users/", data=body) as response:
+            assert response.status == 200
