@@ -19,8 +19,8 @@ import msgspec
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.records import Run
+from checkpoints.sqlite_store import BUSY_SECONDS
 from checkpoints.statements import statement
-from checkpoints.store import BUSY_SECONDS
 
 OVERWRITES: Final = "something else would be overwritten"
 _WAS: Final = ("was", "planned")

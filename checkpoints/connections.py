@@ -15,9 +15,9 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.journal_file import JournalFile
-from checkpoints.reader import Reader
-from checkpoints.store import BUSY_SECONDS, connect, prepare
-from checkpoints.writer import Writer
+from checkpoints.sqlite_reader import Reader
+from checkpoints.sqlite_store import BUSY_SECONDS, connect, prepare
+from checkpoints.sqlite_writer import Writer
 
 
 class Connections:

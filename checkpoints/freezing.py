@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from checkpoints import rows
+from checkpoints import sqlite_rows as rows
 from checkpoints.records import Correction, Merged, NewItem, Page, Refusal, Run, Twin
 from checkpoints.statements import statement
 from checkpoints.states import State

@@ -20,7 +20,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from checkpoints import freezing, rows
+from checkpoints import freezing
+from checkpoints import sqlite_rows as rows
 from checkpoints.connections import Connections, connected
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld, RunTakenOver
 from checkpoints.freezing import Judge, now

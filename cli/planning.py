@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from checkpoints.earlier import earlier_runs
+from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run
 from checkpoints.states import State

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from checkpoints.earlier import Earlier
+from checkpoints.earlier_runs import Earlier
 from checkpoints.records import NewItem, Twin
 from engine.foreign_entries import ForeignEntries
 from engine.intake import Enter, against_earlier

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from checkpoints.journal_file import is_locked
+from checkpoints.sqlite_store import prepare
 from checkpoints.states import State
-from checkpoints.store import prepare
 from lab.crash.statements import statement
 
 DONE = (State.ACCEPTED, State.APPLIED, State.REJECTED, State.MANUAL, State.SKIPPED)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.earlier import earlier_runs
+from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalTooOld
 from checkpoints.journal import open_journal
 from checkpoints.records import PAYLOADS

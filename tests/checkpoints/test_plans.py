@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints.sqlite_store import connect, prepare
 from checkpoints.statements import statement
-from checkpoints.store import connect, prepare
 
 
 def plan(path: Path, name: str) -> str:

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoints.earlier import earlier_runs
+from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import ForbiddenTransition, JournalTooNew, JournalUnreadable
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Correction, Item, Merged, NewItem, NewRun, Refusal, Run, Twin
+from checkpoints.sqlite_store import prepare
 from checkpoints.statements import formats
 from checkpoints.states import State
-from checkpoints.store import prepare
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page, states
 
 UNDO = NewRun("undo", {"run": "other"}, NEW_RUN.target, "run other")

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from checkpoints.earlier import earlier_runs
+from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.records import Item

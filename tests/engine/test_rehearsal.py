@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.earlier import earlier_runs
+from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun
 from checkpoints.states import State

@@ -15,9 +15,9 @@ import pytest
 
 from checkpoints.errors import JournalTooNew, JournalTooOld, JournalUnreadable
 from checkpoints.journal import open_journal
+from checkpoints.sqlite_store import APPLICATION_ID, connect, prepare
 from checkpoints.statements import formats
 from checkpoints.states import State
-from checkpoints.store import APPLICATION_ID, connect, prepare
 from tests.checkpoints.samples import all_items, frozen_run, new_item
 
 ADD_COLOUR = "-- Colours.\nalter table items add column colour text;\ncreate index by_colour\non items (colour);\n"

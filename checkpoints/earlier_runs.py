@@ -9,12 +9,12 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from checkpoints import rows
+from checkpoints import sqlite_rows as rows
 from checkpoints.errors import JournalTooNew, JournalUnreadable
-from checkpoints.reader import Reader
 from checkpoints.records import KnownMark, Twin
+from checkpoints.sqlite_reader import Reader
+from checkpoints.sqlite_store import BUSY_SECONDS, format_of
 from checkpoints.statements import formats, statement
-from checkpoints.store import BUSY_SECONDS, format_of
 
 
 class Earlier:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
-from checkpoints.writer import Writer
+from checkpoints.sqlite_writer import Writer
 
 PATIENCE = 10.0
 """Seconds after which a thread that was to be let go is given up."""
@@ -246,7 +246,7 @@ async def test_a_write_without_end_is_broken_off_by_the_close_and_told(path: Pat
 async def test_a_thread_that_does_not_end_is_told_by_the_close_and_hangs_nobody(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoints.writer.LAST_PATIENCE", 0.05)
+    monkeypatch.setattr("checkpoints.sqlite_writer.LAST_PATIENCE", 0.05)
     writer = Writer(connecting(path)(), asyncio.get_running_loop())
     barrier = Barrier()
     stuck = asyncio.create_task(writer.do(barrier))
