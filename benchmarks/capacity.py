@@ -21,8 +21,8 @@ from benchmarks.entering import Ids, on_uvloop, ready
 from benchmarks.figures import Part, Size, Spread, quantile, table
 from benchmarks.plots import Curve, curves
 from engine.evidence import Accepted, Evidence
-from engine.policy import Policy
-from engine.stop import Stop, StopKind
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.policy import Policy
 
 SLOTS: Final = 8
 LATENCY_MS: Final = 100

@@ -27,13 +27,14 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run, Totals
 from checkpoints.states import State
 from engine.evidence import Evidence
-from engine.intake import Intake
-from engine.job import Absent, CannotLook, Entries, Found, Prepared, Reading, Row, RowPage, Sighting, Source
-from engine.pipeline import Pipeline
-from engine.policy import Policy
-from engine.progress import Progress
-from engine.steering import Steering
-from engine.stop import Stop
+from engine.job import Absent, CannotLook, Entries, Found, Prepared, Reading, Sighting
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pipeline.intake import Intake
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
+from engine.rows import Row, RowPage, Source
 from jobs.evidence import evidence_of
 from jobs.marks import find, with_mark
 from jobs.services import Services

@@ -14,7 +14,7 @@ from benchmarks import rig
 from benchmarks.entering import MODEL, Ids, on_uvloop, ready
 from benchmarks.figures import Part, Size, Spread, table
 from checkpoints.states import State
-from engine.policy import Policy
+from engine.pacing.policy import Policy
 
 SLOTS: Final = 16
 LATENCY_MS: Final = 20

@@ -19,10 +19,9 @@ from cli.errors import CommandRefused
 from cli.names import PROGRAM
 from cli.options import Calling, Rows
 from cli.texts import plain, rows
-from engine.intake import Enter
 from engine.job import Job
-from engine.policy import Policy
-from engine.settings import ALL, changed, kept
+from engine.pacing.policy import ALL, Policy, changed, kept
+from engine.pipeline.intake import Enter
 from jobs.call import YES, chain_text
 from jobs.catalogue import kind
 from jobs.inputs import ENTER, SHARED_ACCOUNTS, STDIN, Input

@@ -28,10 +28,10 @@ from cli.screen import nobody_to_ask
 from cli.sessions import check_target, how_often
 from cli.settings import Settings
 from cli.texts import plain, rows, shown
-from engine.foreign_entries import ForeignEntries
-from engine.intake import Enter, Intake
 from engine.job import Job
-from engine.progress import Progress
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.intake import Enter, Intake
+from engine.pipeline.progress import Progress
 from jobs.catalogue import JOBS, kind_of
 from jobs.inputs import Input, of_recorded, own_parameters
 from jobs.kinds import parameters_of

@@ -17,8 +17,8 @@ from cli.errors import CommandRefused
 from cli.exporting import columns_of
 from cli.preview import LISTED, Plan
 from cli.texts import plain
-from engine.intake import DUPLICATE, Enter, judge_for
 from engine.job import Job, Replacing
+from engine.pipeline.intake import DUPLICATE, Enter, judge_for
 from engine.sources.exported import LINE, ROW
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")

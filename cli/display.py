@@ -15,8 +15,7 @@ from checkpoints.states import State
 from cli.screen import Screen
 from cli.signals import beside
 from cli.texts import count, duration, plain, shown
-from engine.progress import Progress
-from engine.status import Status
+from engine.pipeline.progress import Progress, Status
 
 LINE_EVERY: Final = 5.0
 """Seconds between two lines where there is no terminal."""

@@ -7,8 +7,7 @@ from checkpoints.records import Run
 from cli.asking import ourselves
 from cli.errors import CommandRefused
 from cli.texts import shown
-from engine.policy import Policy
-from engine.settings import ALL, changed, in_words, kept, told
+from engine.pacing.policy import ALL, Policy, changed, in_words, kept, told
 
 
 def kept_policy(run: Run) -> Policy:

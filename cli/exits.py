@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from checkpoints.records import Totals
 from checkpoints.states import OPEN, State
-from engine.stop import StopKind
+from engine.pacing.holds import StopKind
 
 
 class Exit(IntEnum):

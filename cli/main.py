@@ -48,7 +48,7 @@ from cli.settings import Settings, load
 from cli.signals import Interrupted, run_command
 from cli.texts import plain, shown
 from cli.translate import command as translate
-from engine.policy import Policy
+from engine.pacing.policy import Policy
 from jobs.shared_accounts import Meant
 from jobs.undoing import UNDO
 

@@ -11,10 +11,9 @@ import typer
 from cli import names
 from cli.errors import CommandRefused
 from cli.texts import plain
-from engine.budget import LAST, LEAST
-from engine.policy import Policy
-from engine.settings import ALL, NO, NONE, YES, changed
-from engine.sources.files import AUTO
+from engine.pacing.limits import LAST, LEAST
+from engine.pacing.policy import ALL, NO, NONE, YES, Policy, changed
+from engine.sources.text.delimited import AUTO
 
 _CONNECTION: Final = "Connection"
 _PACING: Final = "Pacing"

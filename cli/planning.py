@@ -26,11 +26,9 @@ from cli.screen import Screen
 from cli.sessions import open_billing
 from cli.settings import Settings
 from cli.texts import shown
-from engine.intake import Enter, Intake
-from engine.policy import Policy
-from engine.progress import Progress
-from engine.rehearsal import Rehearsal
-from engine.settings import ALL, changed
+from engine.pacing.policy import ALL, Policy, changed
+from engine.pipeline.intake import Enter, Intake, Rehearsal
+from engine.pipeline.progress import Progress
 from jobs.shared_accounts import question_of, settle
 from jobs.work import build, cautions_of, check_given
 

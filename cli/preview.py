@@ -18,12 +18,12 @@ from cli.report import accountants_list, refused_export
 from cli.screen import Screen
 from cli.sessions import Billing
 from cli.texts import count, money, plain, rows, shown
-from engine.intake import DUPLICATE
-from engine.job import Job, Source
-from engine.policy import Policy
-from engine.settings import in_words
+from engine.job import Job
+from engine.pacing.policy import Policy, in_words
+from engine.pipeline.intake import DUPLICATE
+from engine.rows import Source
+from engine.sources.detect import notes_of
 from engine.sources.exported import is_of_export
-from engine.sources.opening import notes_of
 from jobs.columns import Assigned
 from jobs.inputs import is_input
 from jobs.profile import Profile

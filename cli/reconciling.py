@@ -26,9 +26,9 @@ from cli.settings import Settings
 from cli.signals import Interrupts
 from cli.texts import plain, rows
 from engine.job import Absent, CannotLook, Different, Sighting
-from engine.progress import Progress
-from engine.reconciler import Reconciler
-from engine.stop import Stop
+from engine.pacing.holds import Stop
+from engine.pipeline.progress import Progress
+from engine.pipeline.reconciler import Reconciler
 
 log = structlog.get_logger(__name__)
 

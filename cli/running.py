@@ -42,14 +42,14 @@ from cli.signals import Interrupts
 from cli.steered import steerable
 from cli.texts import plain, rows, shown
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
-from engine.intake import Intake
 from engine.job import Job
-from engine.pipeline import Pipeline
-from engine.policy import Policy
-from engine.progress import Progress
-from engine.steering import Steering
-from engine.stop import Stop
-from engine.throttle import Gauge
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Gauge
+from engine.pipeline.intake import Intake
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
 from jobs.gauges import gauges_of
 from jobs.inputs import of_recorded
 from jobs.shared_accounts import Meant, Question, in_sentences, question_of, settle

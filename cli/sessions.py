@@ -22,8 +22,8 @@ from cli.places import journals_in
 from cli.profiles import profile_of
 from cli.settings import Settings
 from cli.texts import plain
-from engine.intake import Enter
 from engine.job import Job
+from engine.pipeline.intake import Enter
 from jobs.catalogue import kind_of
 from jobs.inputs import ENTER, SHARED_ACCOUNTS, of_recorded, own_parameters
 from jobs.kinds import parameters_of

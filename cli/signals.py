@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import anyio
 
 from cli.screen import Screen
-from engine.stop import Stop, StopKind
+from engine.pacing.holds import Stop, StopKind
 
 Result = TypeVar("Result")
 

@@ -35,8 +35,8 @@ from cli.sessions import open_existing
 from cli.settings import Settings
 from cli.texts import count, moment, plain
 from engine.control.messages import Request
-from engine.settings import in_words
-from engine.status import Status
+from engine.pacing.policy import in_words
+from engine.pipeline.progress import Status
 
 LISTED: Final = 10
 """Commands and decisions that are shown, the latest."""

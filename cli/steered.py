@@ -16,7 +16,7 @@ from cli.screen import Screen
 from cli.signals import beside
 from cli.texts import moment, shown
 from engine.control.address import listening, socket_path
-from engine.control.commands import Control, Steered
+from engine.control.handler import Control, Steered
 from engine.control.listener import Limits, Listener
 
 log = structlog.get_logger(__name__)

@@ -24,7 +24,7 @@ from cli.sessions import open_existing
 from cli.settings import Settings
 from cli.texts import moment, plain, shown
 from engine.control.messages import Answer, Request
-from engine.stop import StopKind
+from engine.pacing.holds import StopKind
 
 GLANCE: Final = 0.1
 """Seconds between two looks whether a run that was told to stop has ended."""

@@ -25,7 +25,7 @@ from cli.settings import Settings
 from cli.texts import count, money, plain, rows, shown
 from engine.errors import LookUpFailed
 from engine.job import Reading
-from engine.verifier import Verdict, verify
+from engine.pipeline.verifier import Verdict, verify
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 from jobs.services import Services
 

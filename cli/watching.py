@@ -19,7 +19,7 @@ from cli.sessions import open_existing
 from cli.settings import Settings
 from cli.status import Seen, detail, facts_object, run_object, see, stage_of
 from cli.texts import count, moment, plain
-from engine.status import Status
+from engine.pipeline.progress import Status
 
 EVERY: Final = 1.0
 """Seconds between two looks."""

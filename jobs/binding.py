@@ -13,7 +13,7 @@ from billing.money import AmountError
 from billing.things import Thing
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.job import Row
+from engine.rows import Row
 from jobs.abonents import Abonents, whole_id
 from jobs.columns import Assigned, Column, is_exact, is_written_exactly, locate
 from jobs.columns import find as find_column

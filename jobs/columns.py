@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.job import Row
+from engine.rows import Row
 
 MAP: Final = "--map"
 """How the operator says which column is which, as the messages name it."""

@@ -11,11 +11,10 @@ import structlog
 
 from billing.database import Database
 from billing.statements import Statement, statement
-from engine.disk import disk_gauge
 from engine.errors import InputRefused, LookUpFailed
-from engine.hours import hours_gauge
-from engine.policy import Policy
-from engine.throttle import Gauge, Measure
+from engine.pacing.gauges import disk_gauge, hours_gauge
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Gauge, Measure
 from jobs.services import Services, told_to_engine
 
 log = structlog.get_logger(__name__)

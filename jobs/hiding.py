@@ -10,8 +10,8 @@ from billing.calls import SECRET_ARGUMENTS, is_secret
 from billing.concealing import PLACEHOLDER, SHORTEST, Concealer
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Row, RowPage, Source
-from engine.sources.opening import notes_of
+from engine.rows import Row, RowPage, Source
+from engine.sources.detect import notes_of
 from jobs.columns import plain
 from jobs.templates import Hole, Template, Text, Tree
 

@@ -10,9 +10,9 @@ from billing.database import Database
 from billing.database_errors import ColumnsMissing
 from billing.statements import Statement
 from engine.errors import InputRefused
-from engine.job import Row, RowPage, Source
-from engine.sources.charset import AUTO
-from engine.sources.opening import Layout, open_input
+from engine.rows import Row, RowPage, Source
+from engine.sources.detect import Layout, open_input
+from engine.sources.raw.charset import AUTO
 from jobs.key_lists import KeyList
 from jobs.queries import select_source
 from jobs.services import Services, told_to_engine

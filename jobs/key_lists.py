@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.job import Source
-from engine.sources.opening import Layout, open_input
-from engine.sources.original import FileOnDisk
+from engine.rows import Source
+from engine.sources.detect import Layout, open_input
+from engine.sources.raw.original import FileOnDisk
 from jobs.columns import Column, locate
 
 MOST: Final = 100_000

@@ -14,7 +14,7 @@ from billing.select_rows import Reading, reading
 from billing.selects import Select, select_of
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.job import Row, RowPage
+from engine.rows import Row, RowPage
 from jobs.errors import ParameterRefused
 from jobs.services import told_to_engine
 

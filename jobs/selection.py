@@ -12,8 +12,8 @@ import anyio.from_thread
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.job import RowPage, Source
-from engine.sources.opening import notes_of
+from engine.rows import RowPage, Source
+from engine.sources.detect import notes_of
 from jobs.abonents import Abonents, whole_id
 from jobs.key_lists import KeyList, Keys, read_keys
 from jobs.services import Services

@@ -15,7 +15,7 @@ from billing.database_errors import DatabaseAway, DatabaseError, StatementRefuse
 from billing.errors import BillingAway, BillingBusy, BillingError, BillingRefused
 from billing.stacks import waiting_for
 from engine.errors import LookUpDelayed, LookUpFailed, LookUpRefused
-from engine.rate import Rate
+from engine.pacing.throttle import Rate
 from jobs.profile import UNKNOWN, Profile
 from jobs.vault import Vault
 

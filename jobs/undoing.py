@@ -15,8 +15,9 @@ import msgspec
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused
-from engine.foreign_entries import Finder
-from engine.job import Entries, Job, Prepared, Row, RowPage
+from engine.job import Entries, Job, Prepared
+from engine.pipeline.foreign_entries import Finder
+from engine.rows import Row, RowPage
 from jobs.catalogue import kind_of
 from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
 from jobs.inputs import own_parameters

@@ -12,19 +12,8 @@ from billing.references import REFERENCES
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
-from engine.job import (
-    AskMates,
-    CannotLook,
-    Entries,
-    Job,
-    Keeps,
-    LookedFor,
-    Prepared,
-    Reading,
-    Row,
-    Sighting,
-    Source,
-)
+from engine.job import AskMates, CannotLook, Entries, Job, Keeps, LookedFor, Prepared, Reading, Sighting
+from engine.rows import Row, Source
 from jobs.binding import Binding, Bound, Headed, is_given
 from jobs.columns import Assigned
 from jobs.effects.effect import Effect, Keeping, NoWayBack, Planned, Recognising, Resting, WayBack

@@ -21,11 +21,11 @@ from cli.running import Means
 from cli.sessions import rebuild, vault_of, with_vault
 from cli.signals import Interrupts
 from cli.steered import steerable
-from engine.barrier import Barrier, drained, settled
-from engine.progress import Progress
-from engine.steering import Steering
-from engine.stop import Stop, StopKind
-from engine.throttle import Gauge
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.throttle import Gauge
+from engine.pipeline.barrier import Barrier, drained, settled
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.progress import Progress
 
 log = structlog.get_logger(__name__)
 

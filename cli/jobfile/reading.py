@@ -14,7 +14,7 @@ from cli.jobfile.positions import Place, places
 from cli.options import Pacing, with_file
 from cli.texts import plain
 from cli.toml import parse_toml
-from engine.sources.charset import AUTO
+from engine.sources.raw.charset import AUTO
 from jobs.call import YES, chain_text
 from jobs.catalogue import JOBS
 from jobs.errors import ParameterRefused

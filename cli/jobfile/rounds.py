@@ -20,7 +20,7 @@ from cli.beginning import PLACE, identity, unfinished
 from cli.exits import Exit, outcome_of
 from cli.jobfile.reading import JobFile, Step
 from cli.texts import moment, plain
-from engine.sources.original import FileOnDisk
+from engine.sources.raw.original import FileOnDisk
 from jobs.inputs import STDIN
 
 FILE: Final = f"{PLACE}file"

@@ -11,8 +11,8 @@ from cli.beginning import Order
 from cli.errors import CommandRefused
 from cli.jobfile.reading import FORMAT, RUN, STEP, TOML
 from cli.texts import plain
-from engine.intake import Enter
-from engine.sources.charset import AUTO
+from engine.pipeline.intake import Enter
+from engine.sources.raw.charset import AUTO
 from jobs.call import CALL, OWN, YES
 from jobs.inputs import STDIN
 from jobs.key_lists import KeyList

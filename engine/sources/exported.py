@@ -11,7 +11,7 @@ from itertools import chain, count
 from typing import Final
 
 from checkpoints.records import Refusal
-from engine.job import Row, RowPage, Source
+from engine.rows import Row, RowPage, Source
 
 ROW: Final = "carbon_row"
 LINE: Final = "carbon_line"

@@ -13,9 +13,9 @@ from checkpoints.journal_file import JournalFile
 from checkpoints.records import Change, Item, NewItem, Run
 from checkpoints.statements import statement
 from cli.main import main
-from engine.foreign_entries import ForeignEntries
-from engine.steering import Steering
-from engine.witness import Witness
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.witness import Witness
 from jobs.services import Services
 
 MOVED = {307, 308}

@@ -17,7 +17,7 @@ from cli.ending import wind_up
 from cli.errors import CommandRefused
 from cli.exporting import Target
 from cli.tables import KINDS
-from engine.sources.opening import Layout, open_input
+from engine.sources.detect import Layout, open_input
 from jobs.answers import Flat, packed
 from jobs.recipes.readings import READINGS
 from tests.cli.conftest import Place, Typed

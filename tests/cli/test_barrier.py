@@ -20,8 +20,8 @@ from cli.report import Closing
 from cli.running import Means
 from cli.screen import Screen
 from cli.sessions import Billing
-from engine.control.commands import Steered
-from engine.stop import Stop, StopKind
+from engine.control.handler import Steered
+from engine.pacing.holds import Stop, StopKind
 from jobs.services import Services
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Started

@@ -8,8 +8,7 @@ from rich.console import Console
 
 from checkpoints.states import State
 from cli.display import line, screen_of
-from engine.progress import Progress
-from engine.status import Status
+from engine.pipeline.progress import Progress, Status
 
 COUNTS: Mapping[str, int] = {"pending": 86_420, "skipped": 10, "sending": 12, "accepted": 12_345, "rejected": 3}
 

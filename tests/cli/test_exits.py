@@ -7,7 +7,7 @@ import pytest
 from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.exits import Exit, exit_of
-from engine.stop import StopKind
+from engine.pacing.holds import StopKind
 
 GOOD = {State.ACCEPTED: 3, State.APPLIED: 1, State.SKIPPED: 2}
 

@@ -10,10 +10,9 @@ import pytest
 from checkpoints.states import State
 from cli.jobfile.reading import PACING, read
 from cli.options import Pacing, with_file
-from engine.budget import Percent
-from engine.hours import hours_of
-from engine.policy import Policy
-from engine.settings import ALL, changed
+from engine.pacing.gauges import hours_of
+from engine.pacing.limits import Percent
+from engine.pacing.policy import ALL, Policy, changed
 from tests.cli.conftest import Place, Typed
 
 STEPS = """\

@@ -11,7 +11,7 @@ from checkpoints.records import Change, NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.jobfile.reading import JobFile, read
 from cli.jobfile.rounds import How, Mark, Round, round_of
-from engine.sources.original import FileOnDisk
+from engine.sources.raw.original import FileOnDisk
 
 TARGET = "http://billing"
 STEPS = """

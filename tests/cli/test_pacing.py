@@ -12,10 +12,9 @@ from aiohttp import web
 
 from cli.errors import CommandRefused
 from cli.options import Pacing
-from engine.budget import Percent
-from engine.hours import hours_of
-from engine.policy import Policy
-from engine.settings import ALL, changed
+from engine.pacing.gauges import hours_of
+from engine.pacing.limits import Percent
+from engine.pacing.policy import ALL, Policy, changed
 from lab.mock.worker import Answer
 from tests.cli.conftest import Ended, Place
 

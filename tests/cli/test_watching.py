@@ -14,8 +14,7 @@ from cli import watching
 from cli.options import Voice
 from cli.screen import Screen
 from cli.status import Seen
-from engine.progress import Progress
-from engine.status import Status
+from engine.pipeline.progress import Progress, Status
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import PATIENCE, Place, Started
 from tests.cli.test_prompt import at_a_terminal

@@ -17,9 +17,10 @@ from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Tot
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, AskMates, CannotLook, Entries, Found, Keeps, Prepared, Reading, Row, RowPage, Sighting
-from engine.settings import changed
-from engine.steering import Steering
+from engine.job import Absent, AskMates, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting
+from engine.pacing.policy import changed
+from engine.pipeline.live_policy import Steering
+from engine.rows import Row, RowPage
 
 NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -8,12 +8,12 @@ from decimal import Decimal
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewRun, Run
 from checkpoints.states import State
-from engine.intake import Enter, Intake
-from engine.pipeline import Pipeline
-from engine.policy import Policy
-from engine.progress import Progress
-from engine.steering import Steering
-from engine.stop import Stop
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pipeline.intake import Enter, Intake
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
 from tests.engine.doubles import FakeJob
 
 EVERY_STATE = frozenset(State)

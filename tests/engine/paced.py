@@ -9,13 +9,12 @@ import anyio
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.evidence import RowRefused
-from engine.pipeline import Pipeline
-from engine.policy import Policy
-from engine.progress import Progress
-from engine.status import Status
-from engine.steering import Steering
-from engine.stop import Stop
-from engine.throttle import Gauge
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Gauge
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress, Status
 from tests.engine.doubles import A_RUN, Call, FakeJob, MemoryJournal, item
 from tests.virtual_clock import settle
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
-from engine.window import InFlight
+from engine.pacing.window import InFlight
 
 Scatter = Callable[[random.Random], float]
 """A service time, relative to their mean."""

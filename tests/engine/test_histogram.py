@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.histogram import BUCKETS, SHORTEST, Histogram
+from engine.statistics import BUCKETS, SHORTEST, Histogram
 
 
 def test_before_the_first_call_there_is_nothing_to_tell() -> None:

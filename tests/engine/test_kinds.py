@@ -1,6 +1,6 @@
 import pytest
 
-from engine.kinds import LONGEST, MOST, OTHER, Kinds, kind_of
+from engine.statistics import LONGEST, MOST, OTHER, Kinds, kind_of
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.pace import SPAN, Pace
+from engine.statistics import SPAN, Pace
 
 
 def test_the_pace_is_that_of_the_last_seconds() -> None:

@@ -18,13 +18,13 @@ from billing.exchange import Answered
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
-from engine.hours import hours_of
-from engine.pipeline import Pipeline
-from engine.policy import Policy
-from engine.progress import Progress
-from engine.steering import Steering
-from engine.stop import Stop
-from engine.throttle import Gauge, Measure
+from engine.pacing.gauges import hours_of
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Gauge, Measure
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
 from jobs.gauges import MEASURED_EVERY, STACKS, BillingClock, gauges_of
 from jobs.services import Services
 from lab.mock.server import MockBilling, running

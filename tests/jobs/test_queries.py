@@ -10,7 +10,7 @@ from billing.described import Kind
 from billing.selects import select_of
 from checkpoints.records import Refusal
 from engine.errors import InputRefused, LookUpFailed
-from engine.job import Row, RowPage, Source
+from engine.rows import Row, RowPage, Source
 from jobs.errors import ParameterRefused
 from jobs.queries import SelectSource, select_source
 from tests.jobs.conftest import FOLDER, Execute

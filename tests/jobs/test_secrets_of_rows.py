@@ -8,8 +8,8 @@ import pytest
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.job import Row, RowPage, Source
-from engine.sources.files import DelimitedFile
+from engine.rows import Row, RowPage, Source
+from engine.sources.text.delimited import DelimitedFile
 from jobs.binding import Binding, Bound
 from jobs.hiding import Guarded, guarded
 from jobs.parameters import Parameter, an_id, at_most

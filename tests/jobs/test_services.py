@@ -10,7 +10,7 @@ from billing.client import BillingClient
 from billing.database_errors import DatabaseAway, StatementRefused
 from billing.errors import BillingAway, BillingBusy, BillingError, BillingRefused, SystemRefusal, UnreadableAnswer
 from engine.errors import LookUpDelayed, LookUpFailed
-from engine.rate import Rate
+from engine.pacing.throttle import Rate
 from jobs.operations import of_type
 from jobs.services import Services
 from tests.virtual_clock import run

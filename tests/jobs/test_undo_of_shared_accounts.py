@@ -18,7 +18,7 @@ from billing.database import Database
 from billing.money import scaled
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
-from engine.intake import Enter
+from engine.pipeline.intake import Enter
 from jobs.services import Services
 from lab.mock.population import create
 from lab.mock.quirks import Quirks

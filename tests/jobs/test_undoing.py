@@ -13,10 +13,10 @@ from checkpoints.records import Change, NewRun, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Accepted
-from engine.intake import Enter, Intake
 from engine.job import Job
-from engine.keeping import Keeping
-from engine.progress import Progress
+from engine.pipeline.before_images import Keeping
+from engine.pipeline.intake import Enter, Intake
+from engine.pipeline.progress import Progress
 from jobs.catalogue import listed
 from jobs.inputs import Input
 from jobs.kept import FOUND_OWN

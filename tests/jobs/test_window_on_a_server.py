@@ -17,14 +17,14 @@ from billing.calls import version
 from billing.client import BillingClient, ClientSettings
 from billing.database import Dsn
 from checkpoints.states import State
-from engine.breaker import Breaker
-from engine.gate import Gate
 from engine.outcomes import Outcome
-from engine.policy import Policy
-from engine.progress import Progress
-from engine.steering import Steering
-from engine.stop import Stop, StopKind
-from engine.throttle import Throttle
+from engine.pacing.breaker import Breaker
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Throttle
+from engine.pipeline.gate import Gate
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.progress import Progress
 from lab.mock.capacity import Slots
 from lab.mock.server import MockBilling, running
 

@@ -12,8 +12,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.control.address import connect
 from engine.control.messages import LONGEST_ANSWER, Answer, Request, line_of, to_answer
-from engine.policy import Policy
-from engine.settings import in_words
+from engine.pacing.policy import Policy, in_words
 
 PATIENCE = 10
 

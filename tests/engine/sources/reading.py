@@ -8,8 +8,8 @@ import pytest
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.job import Row, Source
-from engine.sources.opening import Layout, open_input
+from engine.rows import Row, Source
+from engine.sources.detect import Layout, open_input
 
 MIB = 1024 * 1024
 FLAT = MIB // 2

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.job import Source
+from engine.rows import Source
+from engine.sources.detect import Layout, open_input
 from engine.sources.exported import COLUMNS, RUN, as_it_was, harmless
-from engine.sources.opening import Layout, open_input
 from tests.engine.sources.reading import cells_of, refusals_of
 
 

@@ -14,7 +14,8 @@ from billing.database import Database
 from checkpoints.records import NewItem, Run
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading, Row
+from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading
+from engine.rows import Row
 from jobs.binding import Bound
 from jobs.effects.deletions import Deletions, is_deletion
 from jobs.effects.effect import NoWayBack

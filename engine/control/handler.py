@@ -1,0 +1,150 @@
+"""What each command does to a run, and what is kept of it."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import anyio
+import structlog
+
+from checkpoints.errors import JournalError
+from checkpoints.journal import Journal
+from checkpoints.records import Run
+from engine.control.messages import Answer, Request
+from engine.pacing.policy import Policy, changed, kept, shown, told
+
+log = structlog.get_logger(__name__)
+
+COMMANDS: Final = ("status", "get", "set", "pause", "continue", "stop")
+
+_LONGEST_NOTE: Final = 500
+"""Characters of a command, and of its answer, that the journal keeps."""
+
+
+class Steered(Protocol):
+    """A run as it can be steered; each of these takes effect at once."""
+
+    @property
+    def policy(self) -> Policy:
+        """What it is driven by."""
+        ...
+
+    def take(self, policy: Policy) -> None:
+        """Drive it by this one."""
+        ...
+
+    def pause(self, who: str) -> None:
+        """Begin no call until `go_on`; what is in flight is finished."""
+        ...
+
+    def go_on(self) -> None:
+        """End the pause."""
+        ...
+
+    def stop(self, who: str) -> None:
+        """Begin nothing new and end the run, resumable, once what is in flight is finished."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Where the run stands, as plain values."""
+        ...
+
+
+class _Refused(Exception):
+    """Raised when a command cannot be carried out; the text says why."""
+
+
+class Control:
+    """Carries out what is asked of one run, one command after the other, and notes each in the journal.
+
+    Whoever has been told that a run is paused, or that something is set, can rely on it: by then the journal has it
+    as well, and whoever takes the run up finds it there.
+    """
+
+    def __init__(self, run: Run, journal: Journal, steered: Steered) -> None:
+        self._run = run
+        self._journal = journal
+        self._steered = steered
+        self._one_at_a_time = anyio.Lock()
+
+    async def take_up(self) -> Run:
+        """Pause the run when the journal has it as paused, and let it go on when not; returns it as it is now."""
+        async with self._one_at_a_time:
+            run = await self._journal.run(self._run.name)
+            if run.paused_at:
+                self._steered.pause(run.paused_by or "somebody")
+            else:
+                self._steered.go_on()
+            return run
+
+    async def obey(self, request: Request, who: str) -> Answer:
+        """Carry out a request of `who`; what only looks leaves no note."""
+        match request.command:
+            case "status":
+                return Answer(status=self._steered.status())
+            case "get":
+                return Answer(settings=shown(self._steered.policy))
+            case "set" | "pause" | "continue" | "stop":
+                async with self._one_at_a_time:
+                    return await self._noted(request, who)
+            case _:
+                return Answer(f"there is no command {request.command[:40]!r}: {', '.join(COMMANDS)}", refused=True)
+
+    async def _noted(self, request: Request, who: str) -> Answer:
+        try:
+            answer = Answer(await self._done(request, who))
+        except _Refused as error:
+            answer = Answer(str(error), refused=True)
+        except JournalError as error:
+            return Answer(f"{error}: it was not carried out, for the journal cannot keep it", refused=True)
+        log.info("commanded", command=request.typed[:_LONGEST_NOTE], who=who, answer=answer.said)
+        try:
+            await self._journal.note_command(
+                self._run, who, request.typed[:_LONGEST_NOTE], answer.said[:_LONGEST_NOTE]
+            )
+        except JournalError as error:
+            return Answer(f"{answer.said}; but the journal did not take it down: {error}", refused=True)
+        return answer
+
+    async def _done(self, request: Request, who: str) -> str:
+        match request.command:
+            case "set":
+                return await self._set(request.arguments)
+            case "pause":
+                return await self._pause(who)
+            case "continue":
+                return await self._go_on()
+            case _:
+                self._steered.stop(who)
+                return "the run stops once what is in flight is finished"
+
+    async def _set(self, changes: Mapping[str, str]) -> str:
+        """All of it or nothing, and nothing before the journal keeps it."""
+        if not changes:
+            raise _Refused("nothing is named that is to be set")
+        try:
+            policy = changed(self._steered.policy, changes)
+        except ValueError as error:
+            nothing = "; nothing was changed" if len(changes) > 1 else ""
+            raise _Refused(f"{error}{nothing}") from error
+        await self._journal.keep_policy(self._run, kept(policy))
+        self._steered.take(policy)
+        return told(policy, changes)
+
+    async def _pause(self, who: str) -> str:
+        """The calls end first: whoever asks for a pause wants it now. One that cannot be kept is none."""
+        run = await self._journal.run(self._run.name)
+        self._steered.pause(run.paused_by or who)
+        if run.paused_at:
+            return f"it was paused already, by {run.paused_by}, since {run.paused_at:%Y-%m-%d %H:%M:%S} UTC"
+        try:
+            await self._journal.pause(self._run, who)
+        except JournalError:
+            self._steered.go_on()
+            raise
+        return "paused; what is in flight is finished, and nothing new is sent"
+
+    async def _go_on(self) -> str:
+        run = await self._journal.run(self._run.name)
+        await self._journal.unpause(self._run)
+        self._steered.go_on()
+        return "it goes on" if run.paused_at else "it was not paused"

@@ -1,0 +1,1 @@
+"""How many calls, how fast, and when none."""

@@ -1,0 +1,99 @@
+"""Hours of the day in which a run may send."""
+
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, time
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from engine.errors import LookUpFailed
+from engine.pacing.throttle import Gauge, Measure
+
+DISK: Final = "disk"
+
+MARGIN: Final = 1.1
+"""Of the least that must be free, this much lets the run go on."""
+
+LAST_RESERVE: Final = 0.25
+"""Of the least that must be free, this little ends it."""
+
+_MEGABYTE: Final = 1_000_000
+
+
+def disk_gauge(place: Path, least: Callable[[], int]) -> Gauge:
+    """Holds the run while fewer than `least` bytes are free where `place` is; 0 never holds."""
+
+    async def measure() -> Measure | None:
+        wanted = least()
+        if not wanted:
+            return None
+        free = await anyio.to_thread.run_sync(_free, place)
+        text = f"disk: {free // _MEGABYTE:,} MB free for the journal, {wanted // _MEGABYTE:,} MB wanted"
+        # The less is free, the worse: hence the signs.
+        return Measure(-free, -wanted, -MARGIN * wanted, text=text, end=-LAST_RESERVE * wanted)
+
+    return Gauge(DISK, measure, every=5.0)
+
+
+def _free(place: Path) -> int:
+    try:
+        found = os.statvfs(place)
+    except OSError as error:
+        raise LookUpFailed(f"{place}: {error.strerror}") from error
+    return found.f_bavail * found.f_frsize
+
+
+HOURS: Final = "hours"
+
+_SPAN: Final = re.compile(r"\s*([0-9]{1,2}):([0-9]{2})\s*[-–]\s*([0-9]{1,2}):([0-9]{2})\s*")
+_MIDNIGHT: Final = (24, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """From `begin`, inclusive, to `end`, exclusive, each day; over midnight when the end is the earlier one."""
+
+    begin: time
+    end: time
+
+    def __str__(self) -> str:
+        return f"{self.begin:%H:%M}-{self.end:%H:%M}"
+
+    def __contains__(self, moment: datetime) -> bool:
+        now = moment.time()
+        if self.begin < self.end:
+            return self.begin <= now < self.end
+        return now >= self.begin or now < self.end
+
+
+def hours_of(text: str) -> Hours:
+    """The hours that a text like `01:00-06:00` means. Raises `ValueError` with a sentence."""
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} are no hours: write them as 01:00-06:00, or 22:00-05:30 over midnight")
+    begin, end = (int(found[1]), int(found[2])), (int(found[3]), int(found[4]))
+    try:
+        hours = Hours(time(*begin), time() if end == _MIDNIGHT else time(*end))
+    except ValueError:
+        raise ValueError(f"{text!r} are no hours of a day: they go from 00:00 to 24:00") from None
+    if hours.begin == hours.end:
+        raise ValueError(f"{text!r} begins and ends at the same time: leave the hours out for the whole day")
+    return hours
+
+
+def hours_gauge(hours: Callable[[], Hours | None], now: Callable[[], Awaitable[datetime]]) -> Gauge:
+    """Holds the run outside its `hours`, by the clock that `now` reads; None of them are all."""
+
+    async def measure() -> Measure | None:
+        wanted = hours()
+        if wanted is None:
+            return None
+        moment = await now()
+        outside = moment not in wanted
+        return Measure(float(outside), 0.0, 0.0, text=f"hours {wanted}: it is {moment:%H:%M} at the billing")
+
+    return Gauge(HOURS, measure, every=1.0)

@@ -1,0 +1,174 @@
+"""The error budget: how many rows may go wrong before a run stops and lets somebody look."""
+
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run
+from checkpoints.states import State
+
+COUNTED: Final = frozenset({State.SENDING, State.ACCEPTED, State.APPLIED, State.UNKNOWN, State.MANUAL})
+"""States in which an amount has been entered, or may have been."""
+
+# Two decimals at most: what is meant by 10,000 only a person can say.
+_AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,2})?")
+
+
+def money_limit(text: str) -> Decimal | None:
+    """The amount that `10000` or `10 000,50` means; None for `none`. Raises `ValueError` with a sentence."""
+    words = "".join(text.split())
+    if words == "none":
+        return None
+    if not _AMOUNT.fullmatch(words):
+        raise ValueError(f"{text!r} is no limit of money: write an amount as 10000 or 10000.50, or none")
+    return Decimal(words.replace(",", "."))
+
+
+class Spending:
+    """The sum of absolute amounts of all rows of a run that have been sent, also by earlier processes.
+
+    `limit` gives the amount that it may not pass, None for none; it may change. It is known with no limit as well, or
+    one that is set while rows are under way would come too late for them. A row that turns out to be refused, or
+    absent, is taken off again.
+    """
+
+    def __init__(self, limit: Callable[[], Decimal | None]) -> None:
+        self._limit = limit
+        self._sent = Decimal(0)
+        self.must_look = True
+        """Whether nobody knows how much has been sent."""
+
+    async def look(self, run: Run, journal: Journal) -> None:
+        """Add up what the journal has; nothing may be under way meanwhile."""
+        self._sent = await journal.absolute_sum(run, COUNTED)
+        self.must_look = False
+
+    def forget(self) -> None:
+        """What was in doubt has been settled: look again."""
+        self.must_look = True
+
+    def fitting(self, items: Sequence[Item]) -> int:
+        """How many of the first of `items` may be sent on top."""
+        limit = self._limit()
+        if limit is None:
+            return len(items)
+        sum_ = self._sent
+        for place, item in enumerate(items):
+            sum_ += _absolute(item)
+            if sum_ > limit:
+                return place
+        return len(items)
+
+    def sent(self, items: Sequence[Item]) -> None:
+        """These are being sent."""
+        self._sent += sum((_absolute(item) for item in items), Decimal(0))
+
+    def came_out(self, item: Item, state: State) -> None:
+        """What became of one of them."""
+        if state not in COUNTED:
+            self._sent -= _absolute(item)
+
+    def overdrawn(self, run: Run) -> str | None:
+        """Why nothing more may leave, and what to do: the limit is now below what is sent. None when it is not."""
+        limit = self._limit()
+        if limit is None or self.must_look or self._sent <= limit:
+            return None
+        return (
+            f"{in_roubles(self._sent)} has been sent or was about to be, and --limit-money is {in_roubles(limit)} "
+            f"now. {_goes_on(run)}"
+        )
+
+    def told(self, item: Item, run: Run) -> str:
+        """Why `item` cannot go, and what to do."""
+        limit, sent = self._limit() or Decimal(0), self._sent
+        return (
+            f"{in_roubles(sent)} has been sent, and row {item.number} ({item.label}) of "
+            f"{in_roubles(item.amount or Decimal(0))} would pass --limit-money {in_roubles(limit)}: "
+            f"{in_roubles(max(limit - sent, Decimal(0)))} is left. {_goes_on(run)}"
+        )
+
+
+def in_roubles(amount: Decimal) -> str:
+    """An amount with two decimals at least, and all that it has."""
+    return f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount:,f}"
+
+
+def _goes_on(run: Run) -> str:
+    return f"`carbon-migrate resume {run.name} --limit-money AMOUNT` goes on with a higher one"
+
+
+def _absolute(item: Item) -> Decimal:
+    return abs(item.amount or Decimal(0))
+
+
+LEAST: Final = 100
+"""Rows that must have an outcome before a share speaks."""
+
+LAST: Final = 1000
+"""A share is taken of all rows, and of so many last ones: a run that goes wrong late has long been right."""
+
+_HUNDRED: Final = Decimal(100)
+_PERCENT: Final = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,6})?)\s*%")
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Percent:
+    """A share of rows, in percent."""
+
+    value: Decimal
+
+    def __str__(self) -> str:
+        return f"{self.value.normalize():f}%"
+
+
+ErrorLimit: TypeAlias = int | Percent
+"""So many rows, or so large a share of them."""
+
+
+def error_limit(text: str) -> ErrorLimit | None:
+    """The limit that `50` or `1%` means; None for 0 or `never`. Raises `ValueError` with a sentence."""
+    words = text.strip()
+    if words in {"0", "never"}:
+        return None
+    if _NUMBER.fullmatch(words):
+        return int(words) or None
+    percent = _PERCENT.fullmatch(words)
+    if percent and (value := Decimal(percent[1].replace(",", "."))) < _HUNDRED:
+        return Percent(value)
+    raise ValueError(f"{text!r} is no limit of errors: write a number of rows as 50, a share as 1%, or never")
+
+
+class ErrorBudget:
+    """Counts rows that came out right and wrong, in this process."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._wrong = 0
+        self._last: deque[bool] = deque(maxlen=LAST)
+        self._wrong_of_last = 0
+
+    def add(self, *, wrong: bool) -> None:
+        """A row has come out."""
+        if len(self._last) == LAST:
+            self._wrong_of_last -= self._last[0]
+        self._last.append(wrong)
+        self._wrong_of_last += wrong
+        self._rows += 1
+        self._wrong += wrong
+
+    def spent(self, limit: ErrorLimit | None) -> str | None:
+        """What is too much, in words: as many errors as the limit, or a larger share; None while it is not."""
+        match limit:
+            case int() if self._wrong >= limit:
+                return "1 row went wrong" if self._wrong == 1 else f"{self._wrong:,} rows went wrong"
+            case Percent(value) if self._rows >= LEAST:
+                if self._wrong * _HUNDRED > value * self._rows:
+                    return f"{self._wrong:,} of {self._rows:,} rows went wrong"
+                if self._wrong_of_last * _HUNDRED > value * len(self._last):
+                    return f"{self._wrong_of_last:,} of the last {len(self._last):,} rows went wrong"
+        return None

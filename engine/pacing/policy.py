@@ -1,0 +1,347 @@
+"""The settings: each number of a policy that an operator may give, as text.
+
+The same texts are a flag of the command line, a `set` on a live run, and what the journal keeps with a run.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from math import isfinite
+from types import MappingProxyType
+from typing import Final
+
+from engine.pacing.canary import STEPS
+from engine.pacing.gauges import Hours, hours_of
+from engine.pacing.limits import ErrorLimit, error_limit, in_roubles, money_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits and patience of a run. Times are seconds."""
+
+    in_flight: int | None = None
+    """Calls at one time; None for a window that follows what the billing answers."""
+    max_in_flight: int = 64
+    """Calls at one time that such a window never passes."""
+    rate: float | None = None
+    """Calls a second at most; None for as fast as the window allows."""
+    hours: Hours | None = None
+    """Hours of the day, by the billing's clock, in which calls may leave; None for all."""
+    max_stack: int = 1000
+    """Entries in one of the billing's own queues above which the run is held; 0 for any number."""
+    max_latency: float | None = None
+    """Time that the billing may take for the smallest question before the run is held; None for any."""
+    throttle_sql: str | None = None
+    """A select of the operator's own whose one number holds the run above `throttle_above`."""
+    throttle_above: float = 0.0
+    min_disk: int = 200_000_000
+    """Bytes that must be free where the journal is; 0 for any number."""
+    canary: bool = True
+    """Whether a run begins with a few rows."""
+    stop_after_errors: ErrorLimit | None = 100
+    """Rejected rows and rows out of tries after which the run stops; None for never."""
+    limit_money: Decimal | None = None
+    """What the absolute amounts of all rows that were sent may add up to; None for any sum."""
+    tries: int = 10
+    """Calls for one row before it is left for the next `resume`."""
+    retry_share: float = 0.1
+    """Retries of the whole run for each success."""
+    retry_floor: float = 1.0
+    """Retries a second of the whole run that are made whatever succeeds."""
+    settle: float = 30.0
+    """After a lost answer: how long until a look-up is trusted to see what the call did."""
+    drain_patience: float = 1800.0
+    """How long to wait for the billing's own queues to empty before a look-up."""
+    away_after: int = 5
+    """Failed calls in a row, with none answered between, after which the billing counts as away."""
+    away_patience: float = 600.0
+    """How long to wait for a billing that is away, or for a gauge that cannot be read, before the run stops."""
+    page: int = 1000
+    """Rows read, frozen and looked up at one time."""
+
+
+AUTO: Final = "auto"
+NONE: Final = "none"
+ALWAYS: Final = "always"
+NEVER: Final = "never"
+YES: Final = "yes"
+NO: Final = "no"
+
+FASTEST: Final = 100_000
+"""Calls a second."""
+_MOST_DIGITS: Final = 12
+WIDEST: Final = 1000
+"""Calls in flight."""
+DEEPEST: Final = 1_000_000_000
+"""Entries of a stack."""
+SLOWEST: Final = 3600
+"""Seconds of an answer."""
+LARGEST_RESERVE: Final = 1_000_000
+"""Megabytes of disk."""
+LONGEST_SETTLE: Final = 86_400
+"""Seconds."""
+
+_MEGABYTE: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: how its text changes a policy, how it is written, and how it is told in words.
+
+    `changed` raises `ValueError` with a sentence.
+    """
+
+    changed: Callable[[Policy, str], Policy]
+    shown: Callable[[Policy], str]
+    told: Callable[[Policy], str]
+
+
+def changed(policy: Policy, changes: Mapping[str, str], known: Mapping[str, Setting] | None = None) -> Policy:
+    """The policy with all of `changes` in it, which are of `known` settings, by default of those of a live run.
+
+    Raises `ValueError` with a sentence that begins with the name.
+    """
+    settings = SETTINGS if known is None else known
+    for name, text in changes.items():
+        if name not in settings:
+            raise ValueError(f"there is no setting {name[:40]!r}: {', '.join(settings)}")
+        try:
+            policy = settings[name].changed(policy, text.strip())
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return policy
+
+
+def shown(policy: Policy) -> dict[str, str]:
+    """What can be set on a live run, with its value, as `changed` takes it."""
+    return {name: setting.shown(policy) for name, setting in SETTINGS.items()}
+
+
+def kept(policy: Policy) -> dict[str, str]:
+    """What is to be kept with a run: each setting that is not as it is by default."""
+    return {name: setting.shown(policy) for name, setting in ALL.items() if _is_set(policy, setting)}
+
+
+def told(policy: Policy, names: Iterable[str]) -> str:
+    """What these settings are, in words."""
+    return "; ".join(f"{name}: {ALL[name].told(policy)}" for name in names)
+
+
+def in_words(policy: Policy) -> str:
+    """How a policy drives the billing, in half a sentence: what is always told, and what is set."""
+    return "; ".join(
+        setting.told(policy)
+        for name, setting in ALL.items()
+        if name in _ALWAYS_TOLD or (name not in _TOLD_BY_ANOTHER and _is_set(policy, setting))
+    )
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """A whole number within bounds. Raises `ValueError` with a sentence."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= most):
+        raise ValueError(f"{text[:40]!r} is no whole number from {least:,} to {most:,}")
+    return int(text)
+
+
+def rate_of(text: str) -> float | None:
+    """Calls a second, None for `none`. Raises `ValueError` with a sentence."""
+    if text == NONE:
+        return None
+    rate = _number(text)
+    # Not a number compares false to everything, so it is asked for what is right, not for what is wrong.
+    if not 0 < rate <= FASTEST:
+        raise ValueError(f"{text[:40]!r} are no calls a second: above 0 and up to {FASTEST:,}, or {NONE}")
+    return rate
+
+
+def latency_of(text: str) -> float | None:
+    """Seconds of an answer, None for `none`. Raises `ValueError` with a sentence."""
+    if text == NONE:
+        return None
+    seconds = _number(text)
+    if not 0 < seconds <= SLOWEST:
+        raise ValueError(f"{text[:40]!r} are no seconds above 0 and up to {SLOWEST:,}, nor {NONE}")
+    return seconds
+
+
+def settle_of(text: str) -> float:
+    """Seconds of settling. Raises `ValueError` with a sentence."""
+    seconds = _number(text)
+    if not 0 <= seconds <= LONGEST_SETTLE:
+        raise ValueError(f"{text[:40]!r} are no seconds from 0 to {LONGEST_SETTLE:,}")
+    return seconds
+
+
+def number_of(text: str) -> float:
+    """Any number. Raises `ValueError` with a sentence."""
+    number = _number(text)
+    if not isfinite(number):
+        raise ValueError(f"{text[:40]!r} is no number")
+    return number
+
+
+def is_yes(text: str) -> bool:
+    """What `yes` or `no` means. Raises `ValueError` with a sentence."""
+    if text not in {YES, NO}:
+        raise ValueError(f"{text[:40]!r} is neither {YES} nor {NO}")
+    return text == YES
+
+
+def _number(text: str) -> float:
+    """What a text says, not a number where it says none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _written(number: float | None) -> str:
+    return NONE if number is None else f"{number:.12g}"
+
+
+def _in_flight_told(policy: Policy) -> str:
+    if policy.in_flight is not None:
+        return f"{policy.in_flight} in flight"
+    return f"as many in flight as the billing takes well, {policy.max_in_flight} at most"
+
+
+def _max_in_flight_told(policy: Policy) -> str:
+    fixed = f"; now in-flight is fixed at {policy.in_flight}" if policy.in_flight is not None else ""
+    return f"{policy.max_in_flight} in flight at most, while in-flight is {AUTO}{fixed}"
+
+
+def _rate_told(policy: Policy) -> str:
+    if policy.rate is None:
+        return "as many calls a second as the window lets through"
+    return f"at most {policy.rate:g} calls a second"
+
+
+def _hours_told(policy: Policy) -> str:
+    return "at all hours" if policy.hours is None else f"from {policy.hours.begin:%H:%M} to {policy.hours.end:%H:%M}"
+
+
+def _max_stack_told(policy: Policy) -> str:
+    return f"held above {policy.max_stack:,} entries in a stack" if policy.max_stack else "never held for the stacks"
+
+
+def _max_latency_told(policy: Policy) -> str:
+    if policy.max_latency is None:
+        return "never held for the latency"
+    return f"held while the billing takes longer than {policy.max_latency:g} s for its version"
+
+
+def _throttle_told(policy: Policy) -> str:
+    if policy.throttle_sql is None:
+        return "holds nothing: there is no --throttle-sql"
+    return f"held while --throttle-sql gives more than {policy.throttle_above:,.12g}"
+
+
+def _min_disk_told(policy: Policy) -> str:
+    if not policy.min_disk:
+        return "never held for the disk"
+    return f"held while less than {policy.min_disk // _MEGABYTE:,} MB are free for the journal"
+
+
+def _errors_told(policy: Policy) -> str:
+    limit = policy.stop_after_errors
+    if limit is None:
+        return "never stops for errors"
+    return f"stops after {limit:,} errors" if isinstance(limit, int) else f"stops when more than {limit} go wrong"
+
+
+def _money_told(policy: Policy) -> str:
+    return "any sum" if policy.limit_money is None else f"at most {in_roubles(policy.limit_money)} in this run"
+
+
+def _canary_told(policy: Policy) -> str:
+    first = ", ".join(map(str, STEPS))
+    return f"begins with {first} rows, then all" if policy.canary else "begins with all rows at once"
+
+
+SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
+    {
+        "in-flight": Setting(
+            lambda policy, text: replace(policy, in_flight=None if text == AUTO else whole(text, 1, WIDEST)),
+            lambda policy: AUTO if policy.in_flight is None else str(policy.in_flight),
+            _in_flight_told,
+        ),
+        "max-in-flight": Setting(
+            lambda policy, text: replace(policy, max_in_flight=whole(text, 1, WIDEST)),
+            lambda policy: str(policy.max_in_flight),
+            _max_in_flight_told,
+        ),
+        "rate": Setting(
+            lambda policy, text: replace(policy, rate=rate_of(text)),
+            lambda policy: _written(policy.rate),
+            _rate_told,
+        ),
+        "hours": Setting(
+            lambda policy, text: replace(policy, hours=None if text == ALWAYS else hours_of(text)),
+            lambda policy: ALWAYS if policy.hours is None else str(policy.hours),
+            _hours_told,
+        ),
+        "max-stack": Setting(
+            lambda policy, text: replace(policy, max_stack=0 if text == NEVER else whole(text, 0, DEEPEST)),
+            lambda policy: str(policy.max_stack),
+            _max_stack_told,
+        ),
+        "max-latency": Setting(
+            lambda policy, text: replace(policy, max_latency=latency_of(text)),
+            lambda policy: _written(policy.max_latency),
+            _max_latency_told,
+        ),
+        "throttle-above": Setting(
+            lambda policy, text: replace(policy, throttle_above=number_of(text)),
+            lambda policy: _written(policy.throttle_above),
+            _throttle_told,
+        ),
+        "min-disk": Setting(
+            lambda policy, text: replace(
+                policy, min_disk=0 if text == NEVER else whole(text, 0, LARGEST_RESERVE) * _MEGABYTE
+            ),
+            lambda policy: str(policy.min_disk // _MEGABYTE),
+            _min_disk_told,
+        ),
+        "stop-after-errors": Setting(
+            lambda policy, text: replace(policy, stop_after_errors=error_limit(text)),
+            lambda policy: NEVER if policy.stop_after_errors is None else str(policy.stop_after_errors),
+            _errors_told,
+        ),
+        "limit-money": Setting(
+            lambda policy, text: replace(policy, limit_money=money_limit(text)),
+            lambda policy: NONE if policy.limit_money is None else f"{policy.limit_money:f}",
+            _money_told,
+        ),
+    }
+)
+"""What can be set on a live run, by the names that an operator types; `min-disk` in megabytes, times in seconds."""
+
+ALL: Final[Mapping[str, Setting]] = MappingProxyType(
+    {
+        **SETTINGS,
+        "throttle-sql": Setting(
+            lambda policy, text: replace(policy, throttle_sql=None if text == NONE else text),
+            lambda policy: NONE if policy.throttle_sql is None else policy.throttle_sql,
+            _throttle_told,
+        ),
+        "canary": Setting(
+            lambda policy, text: replace(policy, canary=is_yes(text)),
+            lambda policy: YES if policy.canary else NO,
+            _canary_told,
+        ),
+        "settle": Setting(
+            lambda policy, text: replace(policy, settle=settle_of(text)),
+            lambda policy: _written(policy.settle),
+            lambda policy: f"looks lost answers up after {policy.settle:g} s",
+        ),
+    }
+)
+"""Those as well that are given when a run is begun or taken up, and stay as they are until it is taken up again."""
+
+_ALWAYS_TOLD: Final = frozenset({"in-flight", "stop-after-errors"})
+_TOLD_BY_ANOTHER: Final = frozenset({"max-in-flight", "throttle-above"})
+_DEFAULT: Final = Policy()
+
+
+def _is_set(policy: Policy, setting: Setting) -> bool:
+    return setting.shown(policy) != setting.shown(_DEFAULT)

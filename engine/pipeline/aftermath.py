@@ -1,0 +1,123 @@
+"""The aftermath: what follows from a recorded outcome, for the lane, for the row's next try, for the run."""
+
+from typing import Final
+
+import msgspec
+import structlog
+
+from checkpoints.records import Item, Run
+from checkpoints.states import State
+from engine.outcomes import Outcome
+from engine.pacing.canary import Canary
+from engine.pacing.holds import StopKind
+from engine.pacing.limits import ErrorBudget, Spending
+from engine.pacing.retries import Tries, backoff
+from engine.pipeline.backlog import Backlog
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.reconciler import Reconciler
+
+log = structlog.get_logger(__name__)
+
+NOT_SENT: Final = Outcome(State.PENDING, message="not sent: the run was stopped", unsent=True)
+"""Of what was claimed ahead when a stop was asked for: provably not sent."""
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """A call that has come back; `blameless` when its failure says nothing about the row."""
+
+    item: Item
+    outcome: Outcome
+    blameless: bool = False
+
+
+class Aftermath:
+    """Judges outcomes in the order of their recording. The `canary` is that of this taking up of the run."""
+
+    def __init__(
+        self,
+        run: Run,
+        steering: Steering,
+        backlog: Backlog,
+        reconciler: Reconciler,
+        tries: Tries,
+        spending: Spending,
+    ) -> None:
+        self.canary = Canary(wanted=False)
+        self._run = run
+        self._steering = steering
+        self._progress = steering.progress
+        self._stop = steering.stopping
+        self._backlog = backlog
+        self._reconciler = reconciler
+        self._tries = tries
+        self._spending = spending
+        self._errors = ErrorBudget()
+
+    def follow(self, landed: Landed) -> None:
+        """Draw the consequences of one outcome, which is on the disk."""
+        item, outcome = landed.item, landed.outcome
+        self._progress.moved(State.SENDING, outcome.state)
+        self._spending.came_out(item, outcome.state)
+        if outcome is NOT_SENT:
+            return
+        if outcome.message:
+            if outcome.state is not State.ACCEPTED:
+                self._progress.met(item.label, outcome.message)
+            if not outcome.own:
+                log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
+        if outcome.stop:
+            self._stop.request(StopKind.SYSTEM, f"the billing refuses all work: {outcome.message}")
+        match outcome.state:
+            case State.ACCEPTED:
+                self._errors.add(wrong=False)
+                self._backlog.retries.succeeded()
+                self._done(item)
+            case State.REJECTED:
+                self._done(item)
+                self._went_wrong(item, outcome)
+            case _:
+                self._failed(landed)
+
+    def _done(self, item: Item) -> None:
+        """The billing has answered what was asked: the row needs no further call."""
+        self.canary.answered()
+        if self._tries.has_failed(item):
+            self._backlog.retries.answered()
+        self._tries.forget(item)
+        self._backlog.finish(item)
+
+    def _failed(self, landed: Landed) -> None:
+        """The row goes again, or its fate has to be found out; either only while it has tries left."""
+        item, outcome = landed.item, landed.outcome
+        if landed.blameless:
+            self._tries.excuse(item)
+        has_tries_left = landed.blameless or self._tries.failed(item, outcome)
+        if outcome.state is State.UNKNOWN:
+            self._reconciler.lost()
+            self._backlog.shut(item)
+        elif has_tries_left:
+            self._progress.retries += 1
+            if outcome.halfway:
+                # The second half is no retry that may come to nothing.
+                self._backlog.retries.answered()
+            called = msgspec.structs.replace(item, attempts=item.attempts + 1)
+            self._backlog.again(called, backoff(max(self._tries.of(item), 1), outcome.retry_after))
+        else:
+            self._backlog.shut(item)
+        if not has_tries_left:
+            self._went_wrong(item, outcome, tries=self._tries.most)
+
+    def _went_wrong(self, item: Item, outcome: Outcome, *, tries: int | None = None) -> None:
+        """A row was refused, or is out of tries: that may be one too many."""
+        self._errors.add(wrong=True)
+        limit = self._steering.policy.stop_after_errors
+        if spent := self._errors.spent(limit):
+            # Rows out of tries are none that the billing has rejected.
+            where = State.REJECTED if self._progress.counts[State.REJECTED] else State.PENDING
+            self._stop.request(
+                StopKind.BUDGET,
+                f"{spent} (--stop-after-errors {limit}). Look at them with "
+                f"`carbon-migrate export {self._run.name} --state {where}`; `carbon-migrate resume` goes on",
+            )
+        if alarm := self.canary.alarm(item, outcome.message or "", self._run.name, tries=tries):
+            self._stop.request(StopKind.BUDGET, alarm)

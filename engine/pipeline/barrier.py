@@ -1,0 +1,90 @@
+"""The barrier behind a run: what comes after it waits until the billing has worked off what the run has sent.
+
+What is waited for is a gauge, read by the throttle and told as those of a run that sends are; a person's pause holds
+here as it does there.
+"""
+
+from math import ceil
+from typing import Final
+
+import anyio
+
+from checkpoints.journal import Journal
+from checkpoints.records import Run
+from checkpoints.states import State
+from engine.errors import cause_of
+from engine.job import Job
+from engine.pacing.holds import BARRIER
+from engine.pacing.throttle import Gauge, Measure, Throttle
+from engine.pipeline.live_policy import Steering
+
+ONCE_MORE: Final = "start the same command again"
+"""What there is to do after a stop: the run itself is at its end, and cannot be taken up."""
+
+
+class Barrier:
+    """Waits behind a run that is at its end, for what `gauge` reads and for whoever has paused the run."""
+
+    def __init__(self, gauge: Gauge, steering: Steering) -> None:
+        self._stop = steering.stopping
+        self._holds = steering.progress.holds
+        patience = steering.policy.away_patience
+        self._throttle = Throttle([gauge], self._holds, self._stop, lambda: 0, patience, ONCE_MORE)
+        self._bell = anyio.Event()
+        self._holds.listen(self._ring)
+        self._throttle.listen(self._ring)
+
+    async def wait(self) -> None:
+        """Wait until the gauge was read and nothing holds, or until a stop is asked for. Raises `JournalError`."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._throttle.watch)
+                tasks.start_soon(self._heed_stop)
+                while not self._stop.requested and (self._holds or not self._throttle.has_room):
+                    await self._bell.wait()
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise cause_of(group) from group
+
+    async def _heed_stop(self) -> None:
+        await self._stop.wait()
+        self._ring()
+
+    def _ring(self) -> None:
+        """Something has changed that is waited for."""
+        self._bell.set()
+        self._bell = anyio.Event()
+
+
+def drained(run: Run, job: Job, journal: Journal, patience: float) -> Gauge:
+    """Holds while the billing has not worked off what the run has sent; after `patience` seconds it is a stop."""
+    began = anyio.current_time()
+    after = 0
+
+    async def measure() -> Measure | None:
+        nonlocal after
+        while page := await journal.items(run, {State.ACCEPTED, State.APPLIED}, after=after):
+            if (left := await job.undrained(page)) is not None:
+                return _held(left)
+            # Nothing is sent any more: what was worked off once stays so, and nobody has to be asked again.
+            after = page[-1].number
+        return None
+
+    def _held(left: str) -> Measure:
+        if anyio.current_time() - began <= patience:
+            return Measure(1.0, 0.0, 0.0, text=f"the next step waits: {left}")
+        told = f"after {patience:,.0f} s the billing has not worked off what was sent: {left}"
+        return Measure(1.0, 0.0, 0.0, text=told, end=0.0)
+
+    return Gauge(BARRIER, measure)
+
+
+def settled(seconds: float, why: str) -> Gauge:
+    """Holds for so many seconds, where nobody can see what the billing has worked off: `why` that is so."""
+    ends = anyio.current_time() + seconds
+
+    async def measure() -> Measure | None:
+        left = ends - anyio.current_time()
+        return Measure(left, 0.0, 0.0, text=f"the next step waits {ceil(left)} s: {why}") if left > 0 else None
+
+    return Gauge(BARRIER, measure)

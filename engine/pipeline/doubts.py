@@ -1,0 +1,98 @@
+"""Answers that turn out to be doubtful after they were taken: whose they are, nobody can tell any more."""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import structlog
+
+from checkpoints.records import Item
+from checkpoints.states import State
+from engine.evidence import Lost
+from engine.outcomes import Outcome, decide
+from engine.pipeline.aftermath import Landed
+from engine.pipeline.backlog import Backlog
+from engine.pipeline.progress import Progress
+from engine.pipeline.reconciler import Reconciler
+
+log = structlog.get_logger(__name__)
+
+UNASKED: Final = (
+    "something came over the connection of its answer that nobody had asked for: the answer may be another row's"
+)
+
+
+class Doubts:
+    """Items whose answers are in doubt, from the moment on that this is heard until it is in the journal.
+
+    A row whose outcome is not recorded yet gets another one; one that was accepted becomes unknown, and is looked up
+    before the run ends.
+    """
+
+    def __init__(self, backlog: Backlog, reconciler: Reconciler, progress: Progress) -> None:
+        self._backlog = backlog
+        self._reconciler = reconciler
+        self._progress = progress
+        self._heard: set[int] = set()
+        self._new: list[int] = []
+        self._recorded = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was heard that the journal was not told yet."""
+        return bool(self._new)
+
+    def add(self, item_id: int) -> None:
+        """The answer to this item is in doubt."""
+        self._heard.add(item_id)
+        self._new.append(item_id)
+
+    def judge(self, group: Sequence[Landed], *, repeatable: bool) -> list[Landed]:
+        """The outcomes of a group that is about to be recorded, with those that are in doubt as what they are."""
+        if not self._heard:
+            return list(group)
+        outcome = decide(Lost(UNASKED), repeatable=repeatable)
+        return [self._judged(landed, outcome) for landed in group]
+
+    def take(self) -> list[int]:
+        """What was heard of since the last time: the items may have been recorded before, or be under way still."""
+        heard, self._new = self._new, []
+        return heard
+
+    def clear(self) -> None:
+        """Nothing is under way: what is in doubt was recorded as something else than accepted."""
+        self._heard.clear()
+
+    def follow(self, doubted: Sequence[Item]) -> None:
+        """Draw the consequences of accepted items that are unknown now, in the journal."""
+        for item in doubted:
+            self._heard.discard(item.item_id)
+            self._recorded = True
+            self._progress.moved(State.ACCEPTED, State.UNKNOWN)
+            self._progress.met(item.label, item.message or "")
+            self._reconciler.lost()
+            self._backlog.shut_lane(item.lane)
+            log.warning("accepted, and in doubt now", item=item.number, label=item.label, why=item.message)
+
+    def settled(self) -> bool:
+        """Whether nothing accepted has come into doubt since this was asked last."""
+        recorded, self._recorded = self._recorded, False
+        return not recorded
+
+    def _judged(self, landed: Landed, outcome: Outcome) -> Landed:
+        if landed.item.item_id not in self._heard:
+            return landed
+        self._heard.discard(landed.item.item_id)
+        return Landed(landed.item, outcome) if landed.outcome.state is State.ACCEPTED else landed
+
+
+def apart(group: Sequence[Landed], doubted: Collection[Item]) -> tuple[list[Landed], list[Item]]:
+    """A recorded group, with those outcomes that the journal has turned into unknown ones; and its earlier items."""
+    messages = {item.item_id: item.message for item in doubted}
+    ours = {landed.item.item_id for landed in group}
+    judged = [
+        Landed(landed.item, Outcome(State.UNKNOWN, message=messages[landed.item.item_id]))
+        if landed.item.item_id in messages
+        else landed
+        for landed in group
+    ]
+    return judged, [item for item in doubted if item.item_id not in ours]

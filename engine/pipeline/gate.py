@@ -1,0 +1,236 @@
+"""The gate: when one more call may leave.
+
+    claimed ──▶ a place in its model's window ──▶ turnstile ──▶ the call
+                (as many as it says)       (holds, room below the gauges' thresholds,
+                                                   a slow start, the rate; one at a time, in order)
+
+When nothing holds and there is no rate, a call passes both without waiting.
+"""
+
+import time
+from collections import deque
+from math import inf
+from typing import Final, TypeAlias
+
+import anyio
+
+from engine.outcomes import Outcome
+from engine.pacing.breaker import Breaker
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Rate, Throttle
+from engine.pacing.window import FixedWindow, InFlight, Ticket, Window
+from engine.pipeline.live_policy import Steering
+
+FIRST: Final = 2
+"""Calls in flight that a window begins with: a vendor's sample of the server runs 2 threads [V]."""
+
+
+READY: Final = 16
+"""Calls that are ready at least for a window that is to grow: if they had to be waited for, it would not."""
+
+
+def window_of(policy: Policy) -> InFlight:
+    """The window that a policy asks for."""
+    if policy.in_flight is not None:
+        return FixedWindow(policy.in_flight)
+    return Window(cap=policy.max_in_flight, start=min(FIRST, policy.max_in_flight))
+
+
+class _Places:
+    """The places of one model: `taken` by calls in flight and about to be, `held_up` of them at the turnstile."""
+
+    def __init__(self, window: InFlight) -> None:
+        self.window = window
+        self.taken = 0
+        self.held_up = 0
+        self._waiting: deque[anyio.Event] = deque()
+
+    @property
+    def are_free(self) -> bool:
+        """Whether one can be taken, with nobody waiting who asked before."""
+        return self.taken < self.window.size and not self._waiting
+
+    @property
+    def in_use(self) -> int:
+        """What the window bounds: answers that come together are followed by as many calls, one after the other."""
+        return self.taken - self.held_up
+
+    async def wait(self) -> None:
+        """Wait for a place, in the order of asking; it is taken then."""
+        turn = anyio.Event()
+        self._waiting.append(turn)
+        await turn.wait()
+
+    def give_back(self) -> None:
+        self.taken -= 1
+        self.hand_out()
+
+    def hand_out(self) -> None:
+        """Give free places to those that wait."""
+        while self._waiting and self.taken < self.window.size:
+            self.taken += 1
+            self._waiting.popleft().set()
+
+    def release(self) -> None:
+        """A stop is asked for: let nobody wait."""
+        while self._waiting:
+            self.taken += 1
+            self._waiting.popleft().set()
+
+
+Passed: TypeAlias = tuple[_Places, InFlight, Ticket]
+"""A call that was let through, to be given back when it has come back."""
+
+
+class Gate:
+    """Lets calls through, each in its turn.
+
+    Each model that is met has a window of its own. `in_flight` counts the calls that are on their way.
+    """
+
+    def __init__(self, steering: Steering, breaker: Breaker, throttle: Throttle) -> None:
+        self._steering = steering
+        self._policy = steering.policy
+        self._progress = steering.progress
+        self._holds = steering.progress.holds
+        self._stop = steering.stopping
+        self._breaker = breaker
+        self._throttle = throttle
+        self._rate = Rate(steering.policy.rate)
+        self._places: dict[str, _Places] = {}
+        self._turnstile = anyio.Lock()
+        self._bell = anyio.Event()
+        self._why = ""
+        self.in_flight = 0
+        self._holds.listen(self.ring)
+        throttle.listen(self.ring)
+
+    # ---- for the workers ----
+
+    async def enter(self, model: str) -> Passed | None:
+        """Wait until a call to `model` may leave; None when a stop is asked for, and it may not."""
+        if self._is_over():
+            return None
+        places = self._places.get(model) or self._open(model)
+        if places.are_free:
+            places.taken += 1
+        else:
+            await places.wait()
+        if self._rate.per_second is not None or self._turnstile.locked() or not self._is_clear:
+            places.held_up += 1
+            await self._pass(anyio.current_time())
+            places.held_up -= 1
+        if self._is_over():
+            return None
+        self.in_flight += 1
+        self._throttle.left()
+        return places, places.window, places.window.started(time.monotonic(), places.in_use)
+
+    def leave(self, passed: Passed, outcome: Outcome, *, again: bool = False) -> bool:
+        """Tell what came of a call, `again` when its row has failed before; whether it says something of the row."""
+        places, window, ticket = passed
+        now = time.monotonic()
+        self.in_flight -= 1
+        if outcome.answered:
+            window.delivered(now, ticket)
+        elif outcome.stop or self._breaker.blames_billing(outcome):
+            window.dismissed(now, ticket)
+        else:
+            window.troubled(now, ticket, _trouble(outcome))
+        self._progress.called(now - ticket.started)
+        says_something = not self._breaker.blames_billing(outcome)
+        self._breaker.seen(outcome, again=again)
+        places.give_back()
+        if self._breaker.most < inf:
+            self.ring()
+        return says_something
+
+    # ---- for whoever changes something ----
+
+    def ring(self) -> None:
+        """Something has changed that a waiting call may wait for."""
+        self._bell.set()
+        self._bell = anyio.Event()
+
+    def heed_change(self) -> None:
+        """A person has changed a setting: it counts at once, also for those that wait."""
+        before, now = self._policy, self._steering.policy
+        self._policy = now
+        self._rate.per_second = now.rate
+        for places in self._places.values():
+            if before.in_flight != now.in_flight:
+                # What calls in flight have still to tell goes to the window that let them out.
+                places.window = window_of(now)
+            elif isinstance(places.window, Window):
+                places.window.bound(now.max_in_flight)
+            places.hand_out()
+        self.ring()
+
+    def release(self) -> None:
+        """A stop is asked for: let nobody wait here any longer."""
+        for places in self._places.values():
+            places.release()
+        self.ring()
+
+    # ---- for whoever looks ----
+
+    @property
+    def size(self) -> int:
+        """Calls that may be in flight now, all models together."""
+        return sum(places.window.size for places in self._places.values()) or window_of(self._policy).size
+
+    @property
+    def ahead(self) -> int:
+        """Calls that are to be ready beside those in flight, so that no worker waits for a claim."""
+        return self.size if self._policy.in_flight is not None else max(self.size, READY)
+
+    @property
+    def why(self) -> str:
+        """What a call waits for here, "" when none does."""
+        if self._turnstile.locked():
+            return self._why
+        full = [places.window for places in self._places.values() if places.taken >= places.window.size]
+        return full[0].why if full else ""
+
+    # ---- the turnstile ----
+
+    def _is_over(self) -> bool:
+        """Whether a stop is asked for; to be asked again by whoever had to wait."""
+        return self._stop.requested
+
+    @property
+    def _is_clear(self) -> bool:
+        return not self._holds and self._throttle.has_room and self.in_flight < self._breaker.most
+
+    async def _pass(self, asked: float) -> None:
+        """Wait for all that holds, then for the rate. Whatever changes meanwhile counts at once."""
+        async with self._turnstile:
+            while not self._stop.requested:
+                wait = inf
+                if self._holds:
+                    self._why = ""
+                elif not self._throttle.has_room:
+                    self._why = self._throttle.why
+                elif self.in_flight >= self._breaker.most:
+                    self._why = "starting slowly"
+                else:
+                    self._why = "rate cap"
+                    now = anyio.current_time()
+                    moment = self._rate.moment(asked, now)
+                    wait = moment - now
+                    if wait <= 0:
+                        self._rate.left(moment)
+                        return
+                with anyio.move_on_after(wait):
+                    await self._bell.wait()
+
+    def _open(self, model: str) -> _Places:
+        places = self._places[model] = _Places(window_of(self._policy))
+        return places
+
+
+def _trouble(outcome: Outcome) -> str:
+    """What came in place of an answer, in a word or two."""
+    if outcome.unsent and outcome.away:
+        return "not reached"
+    return "no answer" if outcome.away else "busy"

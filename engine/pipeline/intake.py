@@ -1,0 +1,340 @@
+"""The intake: from the source's rows to the frozen list, a page a commit."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import Final, Protocol
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from checkpoints.earlier_runs import Earlier
+from checkpoints.freezing import Judge
+from checkpoints.journal import Journal
+from checkpoints.records import NewItem, Page, Refusal, Run, Twin
+from checkpoints.states import OPEN, State
+from engine.errors import InputRefused
+from engine.job import Entries, Job, Limited, Prepared, Replacing
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.progress import Progress
+from engine.rows import Row, RowPage, Source
+from engine.sources.raw.original import STANDARD_INPUT
+
+log = structlog.get_logger(__name__)
+
+
+DUPLICATE = "a duplicate in the input"
+"""The kind of a skipped row that says again what an earlier row of the same input has said."""
+
+LIMIT: Final = "--limit"
+"""By which rows are left out once as many as were wanted are to be sent."""
+
+
+class Enter(StrEnum):
+    """How often a row may be entered that must not be repeated, by what the journal has of it."""
+
+    ONCE = "once"
+    """Never where any run has entered it; at another address than this run's it is asked about."""
+    PER_BILLING = "per billing"
+    """Once here: the operator says that what was entered at other addresses is in other billings."""
+    AGAIN = "again"
+    """On top of whatever is there."""
+
+
+class Listener(Protocol):
+    """Who waits for what the intake has frozen."""
+
+    def more(self) -> None:
+        """Another page is frozen."""
+        ...
+
+    def end_intake(self) -> None:
+        """The list is complete."""
+        ...
+
+
+class Supplier(Protocol):
+    """What the intake asks of a job."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether its calls may be sent again."""
+        ...
+
+    @property
+    def source(self) -> Source:
+        """Where its rows come from. Raises `InputRefused`."""
+        ...
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Turn rows into items and refusals. Raises `LookUpFailed`."""
+        ...
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """By the item's key, what the billing has of the same entry. Raises `LookUpFailed`."""
+        ...
+
+
+class Intake:
+    """Freezes the rest of a run's rows, from where its last frozen page ended.
+
+    `foreign` judges what the billing has of them that no run of the journal has entered; by default the journal is
+    the one that the rows are frozen into.
+
+    Where the source is limited, rows behind the last one that is to be sent are counted and nothing else: neither
+    judged nor refused. Rows that are skipped or refused before it do not count.
+
+    Raises `InputRefused` when the input as a whole cannot be taken or is no longer the one that the run began with.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        job: Supplier,
+        journal: Journal,
+        progress: Progress,
+        *,
+        enter: Enter = Enter.ONCE,
+        foreign: ForeignEntries | None = None,
+    ) -> None:
+        self._run = run
+        self._job = job
+        self._journal = journal
+        self._progress = progress
+        self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
+        again = job.repeatable or enter is Enter.AGAIN
+        self._foreign = foreign or ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
+
+    async def freeze_all(self, listener: Listener | None = None) -> None:
+        """Read, prepare and freeze page after page; tell `listener` of each."""
+        source = self._job.source
+        if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
+            raise InputRefused(_other(source.name, self._run))
+        limit = source.limit if isinstance(source, Limited) else 0
+        room = limit - await self._to_send() if limit else None
+        pages = source.pages(self._run.cursor)
+        while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
+            sent = await self._freeze(page, room)
+            room = None if room is None else room - sent
+            if listener:
+                listener.more()
+        await self._journal.end_intake(self._run)
+        self._progress.intake_ended = True
+        log.info("the list is frozen")
+        if listener:
+            listener.end_intake()
+
+    async def _to_send(self) -> int:
+        """How many rows that are to be sent, or were, the run has already."""
+        totals = await self._journal.totals(self._run)
+        return totals.frozen - totals.count(State.SKIPPED)
+
+    async def _freeze(self, page: RowPage, room: int | None) -> int:
+        """Freeze a page; at most `room` of its rows are to be sent, and it is returned how many are."""
+        if room is None:
+            prepared, unreadable, left_out = await self._prepared(page.rows), page.refusals, page.left_out
+        else:
+            prepared, unreadable, left_out = await self._limited(page, room)
+        if self._run.approved_at is not None and isinstance(self._job, Replacing):
+            prepared = await self._without_replacing(prepared, self._job)
+        refusals = (*unreadable, *prepared.refusals)
+        # What is handed to the journal is written, cancelled or not: it has to be counted too.
+        with anyio.CancelScope(shield=True):
+            frozen = Page(prepared.items, refusals, page.cursor, left_out)
+            judged = await self._journal.freeze(self._run, frozen, self._judge)
+            items = [entry for entry in judged if isinstance(entry, NewItem)]
+            skipped = sum(item.skip_reason is not None for item in items)
+            self._progress.frozen(len(items) - skipped, skipped, len(judged) - len(items) + len(refusals))
+        return len(items) - skipped
+
+    async def _prepared(self, rows: Sequence[Row]) -> Prepared:
+        """Items and refusals, with what the billing has of them from elsewhere. Raises `LookUpFailed`."""
+        prepared = await self._job.prepare(rows)
+        sifted = Prepared.of(await self._foreign.judge(prepared.items))
+        return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
+
+    async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
+        """What the first rows of a page became, as many as fit, the refusals among them, and what is left out.
+
+        How many rows are to be sent is known only when they are judged: so they are taken a few at a time, twice as
+        many whenever there is room, and half as many where the last one is among them.
+        """
+        taken, done, sent, size = Prepared((), ()), 0, 0, max(room, 1)
+        while sent < room and done < len(page.rows):
+            batch = page.rows[done : done + size]
+            more = await self._prepared(batch)
+            together = Prepared((*taken.items, *more.items), (*taken.refusals, *more.refusals))
+            judged = await self._journal.judged(self._run, together.items, self._judge)
+            count = sum(isinstance(one, NewItem) and one.skip_reason is None for one in judged)
+            if count >= room and len(batch) > room - sent:
+                # Too many, or some behind the last one.
+                size = max(len(batch) // 2, room - sent)
+                continue
+            taken, done, sent, size = together, done + len(batch), count, 2 * size
+        behind = len(page.rows) - done
+        last = page.rows[done - 1].line if done else 0
+        unreadable = page.refusals if sent < room else _before(page.refusals, last)
+        behind += len(page.refusals) - len(unreadable)
+        left_out = Counter(page.left_out) + Counter({LIMIT: behind})
+        return taken, unreadable, left_out
+
+    async def _without_replacing(self, prepared: Prepared, job: Replacing) -> Prepared:
+        """Refuse what would replace an earlier row of its account: that one may be in the billing by now."""
+        replacing = {item.key for item in prepared.items if item.skip_reason is None and job.replaces(item)}
+        lanes = {item.lane for item in prepared.items if item.key in replacing}
+        first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
+        owners = {lane: (key, f"row {number}") for lane, (number, key) in first.items()}
+        entries: list[NewItem | Refusal] = []
+        for item in prepared.items:
+            if item.key not in replacing:
+                entries.append(item)
+                continue
+            here = "the row before it" if item.line is None else f"line {item.line}"
+            key, where = owners.setdefault(item.lane, (item.key, here))
+            # The same key again is judged as a duplicate.
+            entries.append(item if key == item.key else _refused(item, REPLACES.format(where=where)))
+        return Prepared.of([*entries, *prepared.refusals])
+
+
+REPLACES: Final = (
+    "its account has its balance from {where} of this run, and this row would replace it. Rows of a select "
+    "are sent while others are still read: give --shared-accounts sum or last, and all of them are read first"
+)
+
+
+def _other(name: str, run: Run) -> str:
+    """What to do about an input that is not the one that the run began with."""
+    if name == STANDARD_INPUT:
+        return (
+            f"{name} has other rows than those that run {run.name} began with and did not read to their end. "
+            "Pipe the same rows in again and resume, or start a new run with these"
+        )
+    return (
+        f"{name} is no longer the file that run {run.name} began with, and was not read to its end then. "
+        "Put the old file back and resume, or start a new run with the new one"
+    )
+
+
+def _before(refusals: Sequence[Refusal], line: int | None) -> tuple[Refusal, ...]:
+    """The refusals before a line of the input; none where nobody can tell which stand before it."""
+    return tuple(one for one in refusals if one.line and line and one.line < line)
+
+
+def _next(pages: Iterator[RowPage]) -> RowPage | None:
+    return next(pages, None)
+
+
+def judge_for(run: Run, *, repeatable: bool, enter: Enter) -> Judge:
+    """The judge of a run's rows: what must not be entered twice is held against all that the journal has."""
+    wanted = Enter.AGAIN if repeatable else enter
+    against_same = _against_same_input if run.approved_at is None else _against_what_stays
+
+    def judge(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
+        own = next((twin for twin in twins if twin.run == run.name), None)
+        return against_earlier(item, twins, run.target, wanted) if own is None else against_same(item, own)
+
+    return judge
+
+
+def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal:
+    where = f"line {twin.line}" if twin.line else "an earlier row"
+    if _asks_the_same(item, twin):
+        what = "key and amount" if item.amount is not None else "key and values" if item.wanted else "key"
+        return replace(item, skip_reason=f"{DUPLICATE}: the same {what} as {where}")
+    return Refusal(
+        item.line,
+        None,
+        item.label,
+        f"contradicts {where}: the same key with {_asked(twin)} there and {_asked(item)} here",
+        item.row,
+        conflict=item.key,
+    )
+
+
+def _against_what_stays(item: NewItem, twin: Twin) -> NewItem | Refusal:
+    """The same where sending has begun: the earlier row may be in the billing by now, so it alone counts."""
+    verdict = _against_same_input(item, twin)
+    if isinstance(verdict, NewItem):
+        return verdict
+    return replace(verdict, reason=f"{verdict.reason}; that one stays in the run, this one is left out")
+
+
+def against_earlier(item: NewItem, twins: Sequence[Twin], target: str, enter: Enter) -> NewItem | Refusal:
+    """What becomes of a row for `target` that must not be entered twice, beside what earlier runs have of it."""
+    if enter is Enter.AGAIN:
+        return item
+    here = [twin for twin in twins if twin.target == target]
+    for twin in here:
+        if twin.state in OPEN or twin.state is State.MANUAL:
+            return _refused(item, f"run {twin.run} has this row as {twin.state}: take that run to its end first")
+    for twin in here:
+        if _asks_the_same(item, twin):
+            return replace(item, skip_reason=f"entered by an earlier run: {twin.run}, {twin.changed_at[:16]} UTC")
+    if here:
+        twin = here[-1]
+        return _refused(
+            item,
+            f"run {twin.run} has entered {_asked(twin)} for this key on {twin.changed_at[:10]}; the input says "
+            f"{_asked(item)}: if it is meant to be entered on top, run with --again",
+        )
+    if twins and enter is Enter.ONCE:
+        twin = twins[-1]
+        return _refused(
+            item,
+            f"run {twin.run} has this row at {twin.target}, and this one is for {target}: if that is the same "
+            f"billing, give --api-url {twin.target}; if it is another one, run with --another-billing",
+        )
+    return item
+
+
+def _asks_the_same(item: NewItem, twin: Twin) -> bool:
+    return (item.amount, item.wanted) == (twin.amount, twin.wanted)
+
+
+def _asked(one: NewItem | Twin) -> str:
+    """What a row asks for, in words."""
+    return str(one.amount) if one.amount is not None else one.wanted or "nothing further"
+
+
+def _refused(item: NewItem, reason: str) -> Refusal:
+    return Refusal(item.line, None, item.label, reason, item.row)
+
+
+class Rehearsal:
+    """Supplies an intake with a job's rows, held against what the journal of the real runs has of them.
+
+    `enter` says what of it counts as new all the same, as it does for a run.
+    """
+
+    def __init__(self, job: Job, target: str, earlier: Earlier, *, enter: Enter = Enter.ONCE) -> None:
+        self._job = job
+        self._target = target
+        self._earlier = earlier
+        self._enter = Enter.AGAIN if job.repeatable else enter
+        self.repeatable = job.repeatable
+        self._foreign = ForeignEntries(job, earlier.known_marks, target, again=self._enter is Enter.AGAIN)
+
+    @property
+    def source(self) -> Source:
+        """The rows of the job. Raises `InputRefused`."""
+        return self._job.source
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """What a real run would make of them. Raises `LookUpFailed`."""
+        prepared = await self._job.prepare(rows)
+        known = Prepared.of(await self._foreign.judge(prepared.items))
+        refused = (*prepared.refusals, *known.refusals)
+        if self._enter is Enter.AGAIN:
+            return Prepared(known.items, refused)
+        twins: defaultdict[str, list[Twin]] = defaultdict(list)
+        for twin in await self._earlier.twins(self._job.name, {item.key for item in known.items}):
+            twins[twin.key].append(twin)
+        judged = [against_earlier(item, twins[item.key], self._target, self._enter) for item in known.items]
+        new = Prepared.of(judged)
+        return Prepared(new.items, (*refused, *new.refusals))
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - judged before
+        """Nothing: what the billing has was judged by what the real journal knows."""
+        return {}

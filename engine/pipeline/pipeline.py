@@ -1,0 +1,376 @@
+"""The pipeline: the way of every row, from the frozen list to its outcome.
+
+    intake ──▶ journal ──▶ backlog ──▶ claims ──▶ gate ──▶ workers ──▶ landed ──▶ journal
+    (frozen,   (pending)   (one a      (sending,  (may it  (one call   (outcomes in groups)
+    a page a               lane)       durable)   leave?)  each)
+    commit)
+
+Read it from `migrate` downwards. Between an item's claim and its call stands one durable commit; between a call's
+outcome and the journal another, made in groups. What a kill at any instant leaves in doubt is what was claimed and
+not recorded: at most twice the window of calls in flight and one group. A window that has been cut counts as it was
+until what was claimed for it has gone out; one that follows the billing has sixteen rows ready, however small it is.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from checkpoints.journal import Journal
+from checkpoints.records import Change, Item, Run
+from checkpoints.states import State
+from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
+from engine.evidence import Evidence, NotSent
+from engine.job import Doubting, Job, ManyModels
+from engine.outcomes import decide
+from engine.pacing.breaker import Breaker
+from engine.pacing.canary import canary_of
+from engine.pacing.holds import StopKind
+from engine.pacing.limits import Spending
+from engine.pacing.retries import RetryBudget, Tries
+from engine.pacing.throttle import Gauge, Throttle
+from engine.pipeline.aftermath import NOT_SENT, Aftermath, Landed
+from engine.pipeline.backlog import Backlog, Claims
+from engine.pipeline.before_images import Keeping
+from engine.pipeline.doubts import UNASKED, Doubts, apart
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.gate import Gate
+from engine.pipeline.intake import Enter, Intake
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.ownership import Ownership
+from engine.pipeline.progress import Sending
+from engine.pipeline.reconciler import Reconciler
+from engine.pipeline.witness import Witness
+
+log = structlog.get_logger(__name__)
+
+
+class Pipeline:
+    """Takes an approved run from wherever it stands to its end, or to a stop that leaves it resumable.
+
+    The caller has taken the run up: `run` is of our epoch. `gauges` are read beside it and hold it; `enter` may let
+    rows in that an earlier run has entered. Items up to number `known` were in the journal before this process;
+    `trust_journal` has nothing looked for that the journal does not know. Times are the event loop's.
+    """
+
+    def __init__(  # noqa: PLR0913 - a thing each
+        self,
+        run: Run,
+        job: Job,
+        journal: Journal,
+        steering: Steering,
+        *,
+        gauges: Sequence[Gauge] = (),
+        enter: Enter = Enter.ONCE,
+        known: int = 0,
+        trust_journal: bool = False,
+    ) -> None:
+        self._run = run
+        self._job = job
+        self._journal = journal
+        self._steering = steering
+        self._policy = policy = steering.policy
+        self._progress = steering.progress
+        self._stop = stop = steering.stopping
+        self._model_of = job.model_of if isinstance(job, ManyModels) else lambda _: job.name
+        again = job.repeatable or enter is Enter.AGAIN
+        foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
+        self._intake = Intake(run, job, journal, self._progress, enter=enter, foreign=foreign)
+        self._keeping = Keeping(run, job, journal)
+        self._ownership = Ownership(run, journal)
+        self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
+        self._witness = Witness(
+            run, job, journal, policy, self._progress, stop, foreign=foreign, known=known, trusted=trust_journal
+        )
+        self._spending = Spending(lambda: steering.policy.limit_money)
+        self._tries = Tries(policy.tries)
+        retries = RetryBudget(policy.retry_share, policy.retry_floor)
+        self._backlog = Backlog(
+            self._read_page, retries, intake_ended=run.frozen_at is not None, left_out=self._tries.out
+        )
+        self._aftermath = Aftermath(run, steering, self._backlog, self._reconciler, self._tries, self._spending)
+        self._doubts = Doubts(self._backlog, self._reconciler, self._progress)
+        holds = self._progress.holds
+        self._breaker = Breaker(job.probe, policy, holds, stop)
+        self._throttle = Throttle(gauges, holds, stop, lambda: self._gate.in_flight, policy.away_patience)
+        self._gate = Gate(steering, self._breaker, self._throttle)
+        self._claims = Claims(lambda: self._gate.ahead)
+        self._claiming = False
+        self._taken_in = anyio.Event()
+        self._looking = anyio.CancelScope()
+        self._workers = 0
+        self._under_way = 0
+        self._landed: list[Landed] = []
+        self._landing = anyio.Event()
+        self._recorded = anyio.Event()
+        self._progress.sending = self._sending
+        for heed in (self._heed_limit, self._gate.heed_change, self._throttle.look, self._claims.look):
+            steering.listen(heed)
+
+    async def migrate(self) -> None:
+        """Send all that is pending and settle all that is unknown, until nothing is left or a stop is asked for.
+
+        Raises `JournalError` when the journal fails and `CountsDiffer` when it does not add up; then what was in
+        flight is `sending` in the journal, and the next start looks it up. So it does when another process has taken
+        the run up meanwhile (`RunTakenOver`): of what was in flight, that one looks it up.
+        """
+        await self._journal.doubt(self._run)
+        is_frozen = self._run.frozen_at is not None
+        if is_frozen:
+            self._taken_in.set()
+        self._progress.take_up(await self._journal.totals(self._run), intake_ended=is_frozen)
+        try:
+            with self._hearing_doubts():
+                async with anyio.create_task_group() as tasks:
+                    if not is_frozen:
+                        tasks.start_soon(self._take_in)
+                    tasks.start_soon(self._record_outcomes)
+                    tasks.start_soon(self._breaker.keep)
+                    tasks.start_soon(self._throttle.watch)
+                    tasks.start_soon(self._heed_stop)
+                    await self._alternate(tasks)
+                    tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise cause_of(group) from group
+        await self._check_sums()
+
+    async def _alternate(self, tasks: TaskGroup) -> None:
+        """Settle what is unknown, send what is pending, and again while sending has left something unknown."""
+        await self._take_up()
+        canary = self._aftermath.canary = await canary_of(self._run, self._journal, wanted=self._policy.canary)
+        while not self._stop.requested:
+            try:
+                await self._settle()
+            except EngineError as error:
+                self._stop.request(StopKind.SYSTEM, f"rows in doubt could not be looked up: {error}")
+                return
+            if self._spending.must_look:
+                await self._spending.look(self._run, self._journal)
+            self._backlog.begin(canary.rows)
+            if not await self._send_pending(tasks) and self._doubts.settled():
+                break
+            canary.passed()
+        if left := self._backlog.passed_over:
+            rows, each = ("row is", "") if left == 1 else ("rows are", " each")
+            behind = self._backlog.behind
+            also = f", and {behind} more wait, each for an earlier row of its account" if behind else ""
+            self._stop.request(
+                StopKind.SYSTEM,
+                f"{left} {rows} left pending, having failed {self._tries.most} times{each}{also}; "
+                f"`carbon-migrate resume {self._run.name}` tries again, in the order of the list",
+            )
+
+    async def _take_up(self) -> None:
+        """Look for what another copy of the journal may have sent, once the whole list is there."""
+        if not self._witness.wants_whole_list:
+            return
+        await self._taken_in.wait()
+        try:
+            await self._once_the_billing_answers(self._witness.take_up)
+        except EngineError as error:
+            self._stop.request(StopKind.SYSTEM, f"whether rows are in the billing already cannot be seen: {error}")
+
+    async def _send_pending(self, tasks: TaskGroup) -> int:
+        """One pass over the list; returns how many items were claimed, once each of them has its outcome."""
+        sent = 0
+        while group := await self._backlog.take(await self._room()):
+            while affordable := await self._affordable(group):
+                claimed, group = await self._keeping.ahead(group[:affordable]), group[affordable:]
+                await self._witness.ahead(claimed)
+                # Before the claim, or a limit that is lowered meanwhile would let them go.
+                self._spending.sent(claimed)
+                self._claiming = True
+                began = anyio.current_time()
+                await self._journal.claim(self._run, [item.item_id for item in claimed])
+                self._ownership.told(began)
+                self._claiming = False
+                self._progress.moved(State.PENDING, State.SENDING, affordable)
+                self._under_way += affordable
+                sent += affordable
+                self._claims.put(claimed)
+                self._employ(tasks)
+        await self._all_recorded()
+        return sent
+
+    # ---- what runs beside it: intake, workers, recorder ----
+
+    async def _take_in(self) -> None:
+        """Freeze the rest of the list while its first pages are already being sent."""
+        try:
+            await self._intake.freeze_all(self._backlog)
+        except EngineError as error:
+            self._stop.request(StopKind.SYSTEM, f"the rows could not be read to their end: {error}")
+        self._taken_in.set()
+
+    async def _work(self) -> None:
+        """One call at a time, for ever."""
+        while True:
+            item = await self._claims.next()
+            passed = await self._gate.enter(self._model_of(item))
+            self._claims.passed()
+            if passed is None:
+                # Claimed ahead, and provably not sent.
+                self._land(Landed(item, NOT_SENT))
+                continue
+            item, evidence = await self._call(item)
+            outcome = decide(evidence, repeatable=self._job.repeatable)
+            says_something = self._gate.leave(passed, outcome, again=self._tries.has_failed(item))
+            self._land(Landed(item, outcome, blameless=not says_something))
+
+    async def _call(self, item: Item) -> tuple[Item, Evidence]:
+        """Send the item as it is kept in the end, unless it is in the billing already.
+
+        It must have been seen what it would overwrite, and that it is not there; and the run must be ours.
+        """
+        try:
+            item = await self._keeping.at_call(item)
+        except LookUpFailed as error:
+            return item, NotSent(f"what this would overwrite cannot be read: {error}")
+        try:
+            seen = await self._witness.at_call(item)
+        except LookUpFailed as error:
+            return item, NotSent(f"whether it is in the billing already cannot be seen: {error}")
+        if seen is not None:
+            return item, seen
+        await self._ownership.confirm()
+        return item, await self._job.send(self._run, item)
+
+    async def _record_outcomes(self) -> None:
+        """Make all that has landed durable, a group a commit; only then does anything follow from it."""
+        while True:
+            await self._landing.wait()
+            self._landing = anyio.Event()
+            group, self._landed = self._doubts.judge(self._landed, repeatable=self._job.repeatable), []
+            began = anyio.current_time()
+            shared = await self._journal.record(self._run, [_change(landed) for landed in group])
+            self._ownership.told(began)
+            group, earlier = apart(group, shared)
+            for landed in group:
+                self._aftermath.follow(landed)
+            self._doubts.follow(earlier)
+            if doubted := self._doubts.take():
+                self._doubts.follow(await self._journal.doubt_answers(self._run, doubted, UNASKED))
+            self._under_way -= len(group)
+            self._recorded.set()
+            self._recorded = anyio.Event()
+
+    def _hearing_doubts(self) -> AbstractContextManager[None]:
+        """Hear of answers that may be another row's, while calls may be under way."""
+        return self._job.doubts(self._doubt) if isinstance(self._job, Doubting) else nullcontext()
+
+    def _doubt(self, item_id: int) -> None:
+        self._doubts.add(item_id)
+        self._landing.set()
+
+    async def _heed_stop(self) -> None:
+        """When a stop is asked for, let nobody wait for work that will not come."""
+        await self._stop.wait()
+        log.info("stopping", why=self._stop.reason, in_flight=self._under_way)
+        self._taken_in.set()
+        self._backlog.close()
+        self._progress.holds.release()
+        self._looking.cancel()
+        self._gate.release()
+        self._claims.close()
+
+    def _heed_limit(self) -> None:
+        """A limit of money that was lowered holds for what is claimed already: a stop gives it back as not sent."""
+        if why := self._spending.overdrawn(self._run):
+            self._stop.request(StopKind.BUDGET, why)
+
+    # ---- the steps in between ----
+
+    async def _settle(self) -> None:
+        """Look up what is in doubt, once the billing is there; its amounts may be taken off what was sent.
+
+        A stop breaks the looking off: what was seen by then is settled, the rest stays unknown.
+        """
+        if self._progress.counts[State.UNKNOWN]:
+            self._spending.forget()
+        await self._once_the_billing_answers(self._reconciler.settle)
+
+    async def _once_the_billing_answers(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Look, again and again while nobody answers; a stop breaks it off."""
+        while not self._stop.requested:
+            try:
+                with anyio.CancelScope() as self._looking:
+                    await look()
+            except LookUpDelayed as error:
+                self._breaker.look_up_failed(str(error))
+                await self._breaker.let_through()
+                # What was frozen may go on with what it had begun, only now.
+                self._reconciler.lost()
+            else:
+                return
+
+    async def _room(self) -> int:
+        """Wait until nothing holds the run and more may be claimed; how many items."""
+        while True:
+            room = await self._claims.room()
+            if not self._progress.holds or self._stop.requested:
+                return room
+            await self._until_free()
+
+    async def _until_free(self) -> None:
+        """Wait until nothing holds the run, or it stops."""
+        while self._progress.holds and not self._stop.requested:
+            await self._progress.holds.lifted()
+
+    async def _affordable(self, group: Sequence[Item]) -> int:
+        """How many of the first of `group` the limit of money lets through; 0 when none is left or the run stops."""
+        if group:
+            # It may have been waited for, and the run be held since.
+            await self._until_free()
+        if not group or self._stop.requested:
+            return 0
+        if not self._spending.fitting(group):
+            # What was refused meanwhile makes room again.
+            await self._all_recorded()
+        fitting = self._spending.fitting(group)
+        if not fitting:
+            self._stop.request(StopKind.BUDGET, self._spending.told(group[0], self._run))
+        return fitting
+
+    async def _read_page(self, after: int) -> list[Item]:
+        return await self._journal.items(self._run, {State.PENDING}, after=after, size=self._policy.page)
+
+    async def _all_recorded(self) -> None:
+        while self._under_way or self._doubts.waiting:
+            await self._recorded.wait()
+        self._doubts.clear()
+
+    def _employ(self, tasks: TaskGroup) -> None:
+        """As many workers as may have something to do."""
+        while self._workers < min(self._gate.size, self._under_way):
+            tasks.start_soon(self._work)
+            self._workers += 1
+
+    def _land(self, landed: Landed) -> None:
+        self._landed.append(landed)
+        self._landing.set()
+
+    def _sending(self) -> Sending:
+        """What whoever shows the run wants to know of its calls."""
+        return Sending(self._gate.in_flight, self._gate.size, self._aftermath.canary.why or self._waits_for())
+
+    def _waits_for(self) -> str:
+        """What a further call waits for at this moment, "" when for nothing."""
+        if self._claims.full:
+            return self._gate.why
+        return self._backlog.why or self._gate.why or ("journal" if self._claiming else "")
+
+    async def _check_sums(self) -> None:
+        """The counts kept while running and those of the journal are two books; they must agree."""
+        totals = await self._journal.totals(self._run)
+        kept = {state: count for state, count in self._progress.counts.items() if count}
+        if kept != dict(totals.counts):
+            raise CountsDiffer(
+                f"the journal has {dict(totals.counts)}, what was done adds up to {kept}: please report"
+            )
+
+
+def _change(landed: Landed) -> Change:
+    outcome = landed.outcome
+    return Change(landed.item.item_id, outcome.state, outcome.answer, outcome.message, outcome.created)

@@ -1,0 +1,181 @@
+"""Where a run stands at this moment, for whoever shows it. Counts follow the journal, transition by transition."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from checkpoints.records import Totals
+from checkpoints.states import State
+from engine.pacing.holds import IN_DOUBT, PAUSED, Holds
+from engine.statistics import Histogram, Kinds, Pace
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A snapshot. Times are seconds, rates are rows a second; all of it can be written as JSON.
+
+    `why` is what keeps the run from being faster, "" when nothing does, and `held` the same when nothing moves at
+    all. `window` is how many calls may be in flight now. `eta` is None where nobody can tell: while it is held, or
+    while rows are still read.
+    """
+
+    counts: Mapping[str, int]
+    total: int
+    done: int
+    skipped: int
+    refused: int
+    intake_ended: bool
+    calls: int
+    retries: int
+    seconds: float
+    rate: float
+    average: float
+    eta: float | None
+    in_flight: int
+    window: int
+    p50: float | None
+    p95: float | None
+    why: str
+    held: str | None
+    held_seconds: Mapping[str, float]
+    paused: bool
+    errors: Mapping[str, int]
+    last_error: str | None
+
+    @property
+    def sent(self) -> int:
+        """Rows that need no further call, and needed one."""
+        return self.done - self.skipped
+
+    @property
+    def to_send(self) -> int:
+        """Rows that need a call, or needed one."""
+        return self.total - self.skipped
+
+    def as_dict(self) -> dict[str, object]:
+        """The same in plain values."""
+        return {
+            name: dict(value) if isinstance(value := getattr(self, name), Mapping) else value
+            for name in self.__slots__
+        }
+
+
+FINAL: Final = frozenset({State.SKIPPED, State.ACCEPTED, State.REJECTED, State.MANUAL, State.APPLIED, State.REPLACED})
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What the pipeline says of its calls: how many are in flight, how many may be, and why not more."""
+
+    in_flight: int = 0
+    window: int = 0
+    why: str = ""
+
+
+class Progress:
+    """Counts by state, calls, errors, pace, and why nothing moves when nothing moves."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[State] = Counter()
+        self.refused = 0
+        self.calls = 0
+        self.retries = 0
+        self.intake_ended = False
+        self.last_error: str | None = None
+        self.holds = Holds()
+        self.started = anyio.current_time()
+        self.sending: Callable[[], Sending] = Sending
+        self._times = Histogram()
+        self._errors = Kinds()
+        self._pace = Pace(time.monotonic())
+
+    def take_up(self, totals: Totals, *, intake_ended: bool) -> None:
+        """Begin from what the journal says."""
+        self.counts = Counter(totals.counts)
+        self.refused = totals.refused
+        self.intake_ended = intake_ended
+        self.started = anyio.current_time()
+        self._pace = Pace(time.monotonic())
+
+    def frozen(self, pending: int, skipped: int, refused: int) -> None:
+        """A page was frozen."""
+        self.counts[State.PENDING] += pending
+        self.counts[State.SKIPPED] += skipped
+        self.refused += refused
+
+    def moved(self, source: State, target: State, items: int = 1) -> None:
+        """Items went from one state to another."""
+        self.counts[source] -= items
+        self.counts[target] += items
+        if target in FINAL:
+            self._pace.add(time.monotonic(), items)
+
+    def called(self, seconds: float) -> None:
+        """A call has come back."""
+        self.calls += 1
+        self._times.add(seconds)
+
+    def met(self, label: str, error: str) -> None:
+        """A row met an error."""
+        self.last_error = f"{label}: {error}"
+        self._errors.add(error)
+
+    def hold(self, reason: str | None) -> None:
+        """Nothing moves while rows in doubt are looked up, because of `reason`; None when it moves again."""
+        if reason is None:
+            self.holds.lift(IN_DOUBT)
+        else:
+            self.holds.put(IN_DOUBT, reason)
+
+    @property
+    def held(self) -> str | None:
+        """Why nothing moves, None when it does."""
+        return self.holds.why
+
+    @property
+    def total(self) -> int:
+        """All items frozen so far."""
+        return self.counts.total()
+
+    @property
+    def done(self) -> int:
+        """Items that need no further call."""
+        return sum(self.counts[state] for state in FINAL)
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return anyio.current_time() - self.started
+
+    def status(self) -> Status:
+        """All of it at this moment."""
+        now = time.monotonic()
+        rate, sending, held = self._pace.recent(now), self.sending(), self.held
+        return Status(
+            counts={str(state): self.counts[state] for state in State if self.counts[state]},
+            total=self.total,
+            done=self.done,
+            skipped=self.counts[State.SKIPPED],
+            refused=self.refused,
+            intake_ended=self.intake_ended,
+            calls=self.calls,
+            retries=self.retries,
+            seconds=self.seconds,
+            rate=rate,
+            average=self._pace.average(now),
+            eta=(self.total - self.done) / rate if rate and self.intake_ended and not held else None,
+            in_flight=sending.in_flight,
+            window=sending.window,
+            p50=self._times.quantile(0.5),
+            p95=self._times.quantile(0.95),
+            why=held or sending.why,
+            held=held,
+            held_seconds=self.holds.seconds,
+            paused=PAUSED in self.holds,
+            errors=self._errors.counted(),
+            last_error=self.last_error,
+        )

@@ -1,0 +1,164 @@
+"""The reconciler: settles what is unknown, by looking instead of guessing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import assert_never
+
+import anyio
+import structlog
+
+from checkpoints.journal import Journal
+from checkpoints.records import Change, Item, Run
+from checkpoints.states import State
+from engine.job import Absent, CannotLook, Different, Found, Job, Sighting
+from engine.pacing.holds import TICK, Stop, StopKind
+from engine.pacing.policy import Policy
+from engine.pipeline.progress import Progress
+
+log = structlog.get_logger(__name__)
+
+GAP = 1.0
+"""Seconds between two look-ups of what a busy billing may still be about to do."""
+
+
+class Reconciler:
+    """Turns every unknown item of a run into accepted, pending or manual, as far as the billing lets it look.
+
+    What is found is believed at once. What is absent counts as absent only some time after the last call was lost,
+    and when the billing has worked off what it had taken: before that, what is not there yet may still come.
+    """
+
+    def __init__(self, run: Run, job: Job, journal: Journal, policy: Policy, progress: Progress, stop: Stop) -> None:
+        self._run = run
+        self._job = job
+        self._journal = journal
+        self._policy = policy
+        self._progress = progress
+        self._stop = stop
+        self._last_loss = anyio.current_time()
+
+    def lost(self) -> None:
+        """A call was lost just now."""
+        self._last_loss = anyio.current_time()
+
+    async def settle(self) -> None:
+        """Settle all that is unknown; leaves it unknown when a stop is asked for or the billing does not settle.
+
+        Raises `LookUpFailed` when the billing cannot be asked.
+        """
+        unknown = self._progress.counts[State.UNKNOWN]
+        if not unknown:
+            return
+        if self._job.repeatable:
+            await self._send_again()
+            return
+        met: Counter[State] = Counter()
+        try:
+            await self._wait_for_last_call(unknown)
+            await self._look_until_settled(met)
+        finally:
+            self._progress.hold(None)
+        if met:
+            log.info("settled what was unknown", **{str(state): count for state, count in met.items()})
+
+    async def _look_until_settled(self, met: Counter[State]) -> None:
+        """Look, and again while the billing has not worked off what it took; `met` counts what the items became."""
+        deadline = anyio.current_time() + self._policy.drain_patience
+        while not self._stop.requested:
+            met_now, undrained = await self._settle_all()
+            met.update(met_now)
+            if undrained is None:
+                break
+            left = self._progress.counts[State.UNKNOWN]
+            if anyio.current_time() > deadline:
+                self._stop.request(
+                    StopKind.SYSTEM,
+                    f"{left} rows are in doubt and cannot be settled: {undrained}, after "
+                    f"{self._policy.drain_patience:.0f} s of waiting. Resume the run when the billing has caught up",
+                )
+            self._progress.hold(f"{left} in doubt: waiting for the billing to catch up ({undrained})")
+            await self._stop.sleep(GAP)
+
+    async def look_again(self) -> dict[int, Sighting]:
+        """Look up what is manual once more: someone may have put it right in the billing since.
+
+        What is now found equal becomes accepted. All else stays for a person to decide: returns what was seen of
+        it, by item_id. Raises `LookUpFailed`.
+        """
+        left: dict[int, Sighting] = {}
+        async for page in self._journal.each_page(self._run, {State.MANUAL}, size=self._policy.page):
+            sightings = await self._job.look_up(self._run, page)
+            mended = [
+                Change(item_id, State.ACCEPTED, answer=sighting.answer, message=sighting.note)
+                for item_id, sighting in sightings.items()
+                if isinstance(sighting, Found)
+            ]
+            await self._record(State.MANUAL, mended)
+            left |= {key: sighting for key, sighting in sightings.items() if not isinstance(sighting, Found)}
+        return left
+
+    async def _send_again(self) -> None:
+        async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
+            await self._record(
+                State.UNKNOWN, [Change(item.item_id, State.PENDING, message=item.message) for item in page]
+            )
+
+    async def _wait_for_last_call(self, unknown: int) -> None:
+        """Let the settle delay pass: a call whose answer was lost may still be on its way to its effect."""
+        settled = self._last_loss + self._policy.settle
+        await count_down(settled, self._progress, self._stop, f"{unknown} in doubt: looking them up")
+
+    async def _settle_all(self) -> tuple[Counter[State], str | None]:
+        """Look up all that is unknown, once; what could not be settled is told by the reason that stands in the way.
+
+        Whether the billing is idle is asked *before* it is looked at: an entry that is worked off in between would
+        otherwise be missed by both questions.
+        """
+        met: Counter[State] = Counter()
+        undrained: str | None = None
+        async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
+            reason = await self._job.undrained(page)
+            sightings = await self._job.look_up(self._run, page)
+            if reason is not None:
+                absent = {key for key, sighting in sightings.items() if isinstance(sighting, Absent)}
+                sightings = {key: sighting for key, sighting in sightings.items() if key not in absent}
+                undrained = reason if absent else undrained
+            met += await self._settle_page(page, sightings)
+        return met, undrained
+
+    async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, Sighting]) -> Counter[State]:
+        changes = [_settled(item, sightings[item.item_id]) for item in page if item.item_id in sightings]
+        await self._record(State.UNKNOWN, changes)
+        for item, change in zip((one for one in page if one.item_id in sightings), changes, strict=True):
+            if change.state is State.MANUAL:
+                log.warning("a person has to decide", item=item.number, label=item.label, why=change.message)
+            elif change.state is State.PENDING:
+                log.warning("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
+        return Counter(change.state for change in changes)
+
+    async def _record(self, source: State, changes: Sequence[Change]) -> None:
+        # What is handed to the journal is written, cancelled or not: it has to be counted too.
+        with anyio.CancelScope(shield=True):
+            await self._journal.record(self._run, changes)
+            for change in changes:
+                self._progress.moved(source, change.state)
+
+
+async def count_down(ends: float, progress: Progress, stop: Stop, words: str) -> None:
+    """Hold the run until the moment `ends`, told as `words` and the seconds that are left; less when a stop comes."""
+    while (wait := ends - anyio.current_time()) > 0 and not stop.requested:
+        progress.hold(f"{words} in {ceil(wait)} s")
+        await stop.sleep(min(wait, TICK))
+
+
+def _settled(item: Item, sighting: Sighting) -> Change:
+    match sighting:
+        case Found(answer, note):
+            return Change(item.item_id, State.ACCEPTED, answer=answer, message=note)
+        case Absent():
+            return Change(item.item_id, State.PENDING, message=f"looked up and not there: {item.message}")
+        case Different(text) | CannotLook(text):
+            return Change(item.item_id, State.MANUAL, message=text)
+        case _:
+            assert_never(sighting)

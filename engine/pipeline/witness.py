@@ -1,0 +1,213 @@
+"""The witness: before a call leaves, the billing is asked whether the row's effect is there already.
+
+A journal can be lost, copied, restored and aliased; the billing cannot. A copy that was put back has as pending what
+was sent since, under the very same marks. So a row that must not be repeated is looked for before its first call in
+this process, and what is found is accepted with a note, in place of being sent again.
+
+    a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked for, a page at a time,
+                             by their own marks, and by those of runs that this journal does not know
+    every row that is sent:  looked for with its claim group (a database), or just before its call (the API alone)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, assert_never
+
+import anyio
+import structlog
+
+from checkpoints.journal import Journal
+from checkpoints.records import Change, Item, NewItem, Refusal, Run
+from checkpoints.states import State
+from engine.errors import LookUpFailed
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, Recognising, Sighting
+from engine.outcomes import decide
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.policy import Policy
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.progress import Progress
+from engine.pipeline.reconciler import GAP, count_down
+
+log = structlog.get_logger(__name__)
+
+OLDER: Final = "found in the billing before it was sent: this journal is older than the run"
+"""What is said of a row whose effect was there already."""
+
+
+class Witness:
+    """Asks the billing for what the journal may not know. Does nothing for a job whose effects cannot be recognised.
+
+    Items up to number `known` were in the journal before this process: another copy of it may have sent them, and
+    another journal may have entered the same, which `foreign` judges.
+    `trusted` leaves all of it out, for an operator who says that the journal is the only one.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the reconciler has as well
+        self,
+        run: Run,
+        job: Job,
+        journal: Journal,
+        policy: Policy,
+        progress: Progress,
+        stop: Stop,
+        *,
+        foreign: ForeignEntries,
+        known: int = 0,
+        trusted: bool = False,
+    ) -> None:
+        recognising = job if isinstance(job, Recognising) and not trusted else None
+        self._run = run
+        self._job = job
+        self._journal = journal
+        self._policy = policy
+        self._progress = progress
+        self._stop = stop
+        self._foreign = foreign
+        self._known = known
+        self._looked_for = LookedFor.NEVER if recognising is None else recognising.looked_for
+        self._together = recognising is not None and recognising.looks_together
+        self._began = anyio.current_time()
+        self._seen: dict[int, Sighting] = {}
+
+    @property
+    def wants_whole_list(self) -> bool:
+        """Whether all rows are to be frozen before the first is sent: a run is taken up, and each is looked for."""
+        return bool(self._known) and self._looked_for is not LookedFor.NEVER
+
+    # ---- at taking up ----
+
+    async def take_up(self) -> None:
+        """Look for what was pending before this process; what is there becomes accepted, what differs unknown.
+
+        Only when nothing of an earlier process can be under way any more: neither on the wire nor in the stacks.
+        Raises `LookUpFailed` when the billing cannot be asked.
+        """
+        if not self.wants_whole_list or not await self._pending(0):
+            return
+        try:
+            await self._wait_for_earlier_calls()
+            after = 0
+            while self._together and not self._stop.requested and (page := await self._pending(after)):
+                after = page[-1].number
+                await self._settle(await self._drained(page))
+        finally:
+            self._progress.hold(None)
+
+    async def _pending(self, after: int) -> list[Item]:
+        page = await self._journal.items(self._run, {State.PENDING}, after=after, size=self._policy.page)
+        return [item for item in page if item.number <= self._known]
+
+    async def _wait_for_earlier_calls(self) -> None:
+        """Let the settle delay pass: a call of an earlier process may still be on its way to its effect."""
+        words = "a call of an earlier process may still be under way: going on"
+        await count_down(self._began + self._policy.settle, self._progress, self._stop, words)
+
+    async def _drained(self, items: Sequence[Item]) -> Sequence[Item]:
+        """These items, once the stacks have held nothing of each for a moment; none when a stop comes first."""
+        deadline = anyio.current_time() + self._policy.drain_patience
+        waiting, why = await self._undrained(items)
+        while waiting and not self._stop.requested:
+            if anyio.current_time() > deadline:
+                self._stop.request(
+                    StopKind.SYSTEM,
+                    f"whether {len(waiting)} rows are in the billing already cannot be seen: {why}, after "
+                    f"{self._policy.drain_patience:.0f} s of waiting. Resume the run when the billing has caught up",
+                )
+            self._progress.hold(f"looking for rows that are in the billing already: {why}")
+            await self._stop.sleep(GAP)
+            waiting, why = await self._undrained(waiting)
+        return () if waiting else items
+
+    async def _undrained(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
+        """Those of the items that the stacks still hold something of, found by halving; and what the stacks hold."""
+        why = await self._job.undrained(items)
+        if why is None:
+            return (), ""
+        if len(items) == 1:
+            return items, why
+        half = len(items) // 2
+        first, _ = await self._undrained(items[:half])
+        second, _ = await self._undrained(items[half:])
+        return (*first, *second), why
+
+    async def _settle(self, items: Sequence[Item]) -> None:
+        """Record what is there of these pending items; they are claimed first, as whatever was sent."""
+        seen = await self._see(items)
+        changes = [change for item in items if (change := _change(item, seen.get(item.item_id))) is not None]
+        if not changes:
+            return
+        # What is handed to the journal is written, cancelled or not: it has to be counted too.
+        with anyio.CancelScope(shield=True):
+            await self._journal.claim(self._run, [change.item_id for change in changes])
+            await self._journal.record(self._run, changes)
+            for change in changes:
+                self._progress.moved(State.PENDING, change.state)
+        log.warning("another journal, or a newer copy of this one, has sent rows of the run", found=len(changes))
+
+    # ---- before each call ----
+
+    async def ahead(self, items: Sequence[Item]) -> None:
+        """Look for items that are about to be claimed, where one reading shows them all."""
+        if not self._together or self._looked_for is not LookedFor.ALWAYS:
+            return
+        try:
+            self._seen.update(await self._look(items))
+        except LookUpFailed as error:
+            # Before each call it is asked again, and told then.
+            log.info("cannot look ahead for what is in the billing already", why=str(error))
+
+    async def at_call(self, item: Item) -> Evidence | None:
+        """What there is of `item`, whose call would leave now; None where it is to be sent. Raises `LookUpFailed`."""
+        sighting = self._seen.pop(item.item_id, None)
+        if sighting is not None:
+            return _evidence(sighting)
+        if not self._must_look(item):
+            return None
+        if item.number <= self._known:
+            return (await self._see([item])).get(item.item_id)
+        return _evidence((await self._look([item]))[item.item_id])
+
+    def _must_look(self, item: Item) -> bool:
+        if self._looked_for is LookedFor.WHEN_TAKEN_UP:
+            return not self._together and item.number <= self._known
+        return self._looked_for is LookedFor.ALWAYS
+
+    async def _see(self, items: Sequence[Item]) -> dict[int, Evidence]:
+        """What there is of items that were in the journal before, by item_id; nothing of those to be sent."""
+        sightings = await self._look(items) if items else {}
+        seen: dict[int, Evidence] = {
+            item_id: evidence for item_id, sighting in sightings.items() if (evidence := _evidence(sighting))
+        }
+        rest = [item for item in items if item.item_id not in seen]
+        judged = await self._foreign.judge([_as_new(item) for item in rest])
+        refused = {item.item_id: one for item, one in zip(rest, judged, strict=True) if isinstance(one, Refusal)}
+        return seen | {item_id: RowRefused(one.reason) for item_id, one in refused.items()}
+
+    async def _look(self, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        found = await self._job.look_up(self._run, items)
+        return {item.item_id: found.get(item.item_id, Absent()) for item in items}
+
+
+def _change(item: Item, seen: Evidence | None) -> Change | None:
+    if seen is None:
+        return None
+    # Whatever may be repeated is not looked for.
+    outcome = decide(seen, repeatable=False)
+    return Change(item.item_id, outcome.state, outcome.answer, outcome.message)
+
+
+def _as_new(item: Item) -> NewItem:
+    return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
+
+
+def _evidence(sighting: Sighting) -> Accepted | Lost | None:
+    """What a sighting before the call says of the row; what differs is for the reconciler, and then for a person."""
+    match sighting:
+        case Found(answer, note):
+            return Accepted(answer, OLDER if note is None else f"{OLDER}; {note}")
+        case Different(text) | CannotLook(text):
+            return Lost(f"before it was sent: {text}")
+        case Absent():
+            return None
+        case _:
+            assert_never(sighting)

@@ -1,0 +1,63 @@
+"""TODO engine/rows.py."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from checkpoints.records import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a source. `line` counts from 1 in a file, the header being line 1; None where there are no lines.
+
+    `truths` are the places, counted from 0, of the cells that hold true or false and no text of these words.
+    """
+
+    line: int | None
+    cells: tuple[str, ...]
+    truths: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RowPage:
+    """Some rows, in order; `refusals` are those that could not even be read; `cursor` is where to go on.
+
+    `left_out` counts the rows that the input has and the run was told to leave out, by which flag.
+    """
+
+    rows: tuple[Row, ...]
+    refusals: tuple[Refusal, ...]
+    cursor: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Rows, page by page. Used from a worker thread, one call at a time, never from two at once."""
+
+    @property
+    def name(self) -> str:
+        """What the rows come from, as recorded and shown: a path, or the query in words."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of a file's bytes, '' where the rows may change between two readings."""
+        ...
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns, as the input has them."""
+        ...
+
+    @property
+    def checked_whole(self) -> bool:
+        """Whether all of it must have been read and found good before anything is sent (a file: yes)."""
+        ...
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`, from the start for None.
+
+        Raises `InputRefused` when the input as a whole cannot be taken.
+        """
+        ...

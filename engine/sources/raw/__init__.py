@@ -1,0 +1,1 @@
+"""Bytes, charsets and the places of faults, below every reader of files."""

@@ -1,0 +1,145 @@
+"""Rows in pages, whatever they come from."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import Row, RowPage
+from engine.sources.raw import options
+
+REST: Final = "..."
+"""At the end of the last name that is given: where values are parted by spaces, it takes the rest of the line."""
+_NUMBER: Final = re.compile(r"[-+]?\d[\d ]*([.,]\d+)?")
+
+
+def by_number(place: int) -> str:
+    """The name of a column in a text, by its place from 1."""
+    return f"column {place}"
+
+
+def check_names(
+    where: str, header: Sequence[str], called: Callable[[int], str] = by_number, *, line: str = "the first line"
+) -> None:
+    """Every column has a name, no two the same, and the names are not the first row's numbers.
+
+    `where` is the input and the place of the header in it; `called` says a column's place, counted from 1, and
+    `line` what the header stands in. Raises `InputRefused`.
+    """
+    seen: dict[str, int] = {}
+    for place, name in enumerate(header, 1):
+        plain = name.strip().casefold()
+        if not plain:
+            raise InputRefused(f"{where}: {called(place)} of the header has no name; {line} must name every column")
+        if plain in seen:
+            raise InputRefused(
+                f"{where}: {_both(called(seen[plain]), called(place))} of the header have the same name, "
+                f"{name.strip()!r}; rename one of them"
+            )
+        seen[plain] = place
+    if all(_NUMBER.fullmatch(name.strip()) for name in header):
+        raise InputRefused(
+            f"{where}: {line} holds numbers ({', '.join(header)[:60]}) where the names of the columns are expected. "
+            f"If the input has no header, name its columns with {options.COLUMNS} {example(len(header))}"
+        )
+
+
+def example(columns: int) -> str:
+    """So many names, as they are typed."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return ",".join(letters[:columns]) if columns <= len(letters) else "a,b,…"
+
+
+def bare_names(columns: Sequence[str]) -> tuple[str, ...]:
+    """The names that were given, without the mark at the end of the last one."""
+    return tuple(name.removesuffix(REST) for name in columns)
+
+
+def _both(first: str, second: str) -> str:
+    """Two places in one phrase: columns 1 and 3, cells A1 and C1."""
+    noun, _, one = first.partition(" ")
+    return f"{noun}s {one} and {second.rpartition(' ')[2]}"
+
+
+def check_given(columns: Sequence[str]) -> tuple[str, ...]:
+    """The names that were given for an input without a header, without the spaces around them.
+
+    Raises `InputRefused` when one is empty or there twice.
+    """
+    names = tuple(name.strip() for name in columns)
+    plain = [name.casefold() for name in names]
+    if "" in plain:
+        raise InputRefused(f"{options.COLUMNS} {','.join(columns)}: the name number {plain.index('') + 1} is empty")
+    for place, name in enumerate(plain):
+        if name in plain[:place]:
+            raise InputRefused(f"{options.COLUMNS} {','.join(columns)}: the name {names[place]!r} is there twice")
+    return names
+
+
+LONGEST_CELL: Final = 1_000_000
+"""Characters of one cell; what is longer is taken for a mistake of the file."""
+
+LARGEST_PAGE: Final = 4_000_000
+"""Characters of a page, beyond which it ends early: memory must not depend on how long the cells are."""
+
+LONGEST_LABEL: Final = 60
+
+
+def paged(name: str, entries: Iterable[Row | Refusal], after: str | None, page_rows: int) -> Iterator[RowPage]:
+    """The entries after the cursor, which is the line of the last entry before; lines only ever grow.
+
+    A page holds `page_rows` entries at most, and cells of `LARGEST_PAGE` characters or a little more.
+    Raises `InputRefused`, calling the input `name`, where there is no entry at all, and for a cell that is too long.
+    """
+    start = int(after) if after is not None else 0
+    rows: list[Row] = []
+    refusals: list[Refusal] = []
+    size = line = 0
+    for entry in entries:
+        line = entry.line or 0
+        if line <= start:
+            continue
+        if isinstance(entry, Row):
+            rows.append(entry)
+            length = sum(map(len, entry.cells))
+            if length > LONGEST_CELL:
+                _refuse_long_cells(name, entry)
+            size += length + len(entry.cells)
+        else:
+            refusals.append(entry)
+            size += sum(map(len, entry.row)) + len(entry.row)
+        if len(rows) + len(refusals) >= page_rows or size >= LARGEST_PAGE:
+            yield RowPage(tuple(rows), tuple(refusals), str(line))
+            rows, refusals, size = [], [], 0
+    if line == 0:
+        raise no_rows(name)
+    if rows or refusals:
+        yield RowPage(tuple(rows), tuple(refusals), str(line))
+
+
+def _refuse_long_cells(name: str, row: Row) -> None:
+    for column, cell in enumerate(row.cells, 1):
+        if len(cell) > LONGEST_CELL:
+            raise InputRefused(f"{name}, line {row.line}: column {column} is longer than {LONGEST_CELL} characters")
+
+
+def no_rows(name: str) -> InputRefused:
+    """The refusal of an input that has nothing but a header."""
+    return InputRefused(f"{name} has a header and no rows: there is nothing to do")
+
+
+def wrong_width(line: int, cells: list[str], width: int) -> Refusal:
+    """The refusal of a row that has more or fewer cells than the header."""
+    return Refusal(
+        line=line,
+        column=None,
+        label=label_of(cells),
+        reason=f"the header has {width} {'cell' if width == 1 else 'cells'}, this row {len(cells)}",
+        row=tuple(cells),
+    )
+
+
+def label_of(cells: Iterable[str]) -> str:
+    """What a row that is refused is called: its first cell."""
+    return next(iter(cells), "").strip()[:LONGEST_LABEL]

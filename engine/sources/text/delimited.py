@@ -1,0 +1,194 @@
+"""Delimited text files, read page by page.
+
+The quick way through a file is the standard library's `io` and `csv`; only when one of them stumbles is the file
+read a second time to say exactly where (`faults.py`).
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import Row, RowPage
+from engine.sources.raw import charset
+from engine.sources.raw import fault_places as faults
+from engine.sources.raw.charset import AUTO, LONGEST_LINE, Text
+from engine.sources.raw.original import FileOnDisk, Original, empty, proven
+from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL, check_names, no_rows, wrong_width
+
+__all__ = ["AUTO", "DELIMITERS", "LONGEST_CELL", "LONGEST_LINE", "DelimitedFile"]
+
+DELIMITERS: Final = (";", "\t", ",")
+"""In this order: a comma beside one of the others belongs to a name, as in "Сумма, руб;Договор"."""
+
+_ANNOUNCED: Final = re.compile(r'(?P<quote>"?)sep=(?P<delimiter>[^\w"\r\n])(?P=quote)[\r\n]*', re.IGNORECASE)
+
+# The module's own limit is lower, and there is but one for the whole process.
+csv.field_size_limit(LONGEST_CELL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The names, what divides the cells, and the last physical line before the rows: 0 where there is none."""
+
+    header: tuple[str, ...]
+    delimiter: str
+    last_line: int
+
+
+class DelimitedFile:
+    """A CSV file with `;`, `,` or tab as a `Source`: the whole of it is checked before anything is sent.
+
+    The header tells the delimiter, unless one is given, or the first line says `sep=;` as Excel has it; `columns` are
+    the names where there is no header. `encoding` is "auto" (UTF-8, strictly, with or without BOM) or the name of a
+    codec. Blank lines and rows of nothing but empty cells are skipped. A page holds `page_rows` rows at most; its
+    cursor is the number of the last physical line read. Every reading opens the file anew.
+    """
+
+    __slots__ = ("_columns", "_delimiter", "_layout", "_original", "_page_rows", "_text")
+
+    def __init__(
+        self,
+        file: Path | Original,
+        *,
+        encoding: str = AUTO,
+        delimiter: str = "",
+        columns: Sequence[str] = (),
+        page_rows: int = 1000,
+    ) -> None:
+        self._original: Original = FileOnDisk(file) if isinstance(file, Path) else file
+        self._text = Text(self._original, charset.UTF_8 if charset.is_auto(encoding) else charset.named(encoding))
+        self._delimiter = delimiter
+        self._columns = tuple(columns)
+        self._page_rows = page_rows
+        self._layout: _Layout | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, as it was given."""
+        return self._original.name
+
+    @property
+    def checked_whole(self) -> bool:
+        """A file is read to its end before its first row is sent."""
+        return True
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes in hexadecimal, computed when first asked for. Raises `InputRefused`."""
+        return self._original.digest
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns, as the file has them. Raises `InputRefused`."""
+        return self._read_layout().header
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`.
+
+        Raises `InputRefused`, naming line and column where there is one, also when the file changes meanwhile.
+        """
+        layout = self._read_layout()
+        start = int(after) if after is not None else layout.last_line
+        yield from proven(self._original, self._from(layout, start, may_be_empty=after is not None))
+
+    def _from(self, layout: _Layout, start: int, *, may_be_empty: bool) -> Iterator[RowPage]:
+        with self._text.open() as file:
+            for _ in range(start):
+                file.readline(LONGEST_LINE)
+            yield from self._pages(file, layout, start, may_be_empty=may_be_empty)
+
+    def _pages(self, file: TextIO, layout: _Layout, start: int, *, may_be_empty: bool) -> Iterator[RowPage]:
+        reader = csv.reader(self._text.lines(file, start), delimiter=layout.delimiter, strict=True)
+        width, page_rows = len(layout.header), self._page_rows
+        rows: list[Row] = []
+        refusals: list[Refusal] = []
+        nothing = not may_be_empty
+        size, begins = 0, start + 1
+        try:
+            for cells in reader:
+                line, begins = begins, start + reader.line_num + 1
+                written = "".join(cells)
+                if not written or written.isspace():
+                    continue
+                if len(cells) == width:
+                    rows.append(Row(line, tuple(cells)))
+                elif len(cells) > width and not any(cells[width:]):
+                    rows.append(Row(line, tuple(cells[:width])))
+                else:
+                    refusals.append(wrong_width(line, cells, width))
+                nothing = False
+                size += len(written) + len(cells)
+                if len(rows) + len(refusals) >= page_rows or size >= LARGEST_PAGE:
+                    yield RowPage(tuple(rows), tuple(refusals), str(begins - 1))
+                    rows, refusals, size = [], [], 0
+        except csv.Error as error:
+            raise self._quoting(begins, layout.delimiter) from error
+        if nothing:
+            raise no_rows(self.name)
+        if rows or refusals:
+            yield RowPage(tuple(rows), tuple(refusals), str(begins - 1))
+
+    def _read_layout(self) -> _Layout:
+        if self._layout is None:
+            self._refuse_what_is_no_text()
+            with self._text.open() as file:
+                self._layout = self._layout_of(file)
+        return self._layout
+
+    def _layout_of(self, file: TextIO) -> _Layout:
+        lines = self._text.lines(file)
+        filled = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+        first_line, text = next(filled, (0, ""))
+        before, announced = 0, announced_by(text)
+        if announced:
+            before = first_line
+            first_line, text = next(filled, (0, ""))
+        if not text:
+            raise empty(self.name)
+        last_line = first_line
+        while text.count('"') % 2 and len(text) <= LONGEST_CELL and (more := next(lines, "")):
+            # A name may have a line end between its quotes.
+            text += more
+            last_line += 1
+        if self._columns:
+            found = self._delimiter or announced or delimiter_of(text, len(self._columns))
+            return _Layout(self._columns, found, before)
+        delimiter = self._delimiter or announced or delimiter_of(text)
+        try:
+            header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            raise self._quoting(first_line, delimiter) from error
+        check_names(f"{self.name}, line {first_line}", header)
+        return _Layout(tuple(header), delimiter, last_line)
+
+    def _refuse_what_is_no_text(self) -> None:
+        with self._original.open() as file:
+            trouble = faults.no_text(file.read(faults.HEAD), wide=charset.is_wide(self._text.codec))
+        if trouble:
+            raise InputRefused(f"{self.name} {trouble}")
+
+    def _quoting(self, line: int, delimiter: str) -> InputRefused:
+        with self._text.open() as file:
+            for _ in range(line - 1):
+                file.readline(LONGEST_LINE)
+            return InputRefused(f"{self.name}, {faults.quoting(file, line, delimiter, LONGEST_CELL)}")
+
+
+def announced_by(line: str) -> str:
+    """What divides the cells by a first line as `sep=;`, which Excel writes and reads; "" for any other line."""
+    found = _ANNOUNCED.fullmatch(line)
+    return found["delimiter"] if found else ""
+
+
+def delimiter_of(text: str, columns: int = 0) -> str:
+    """What divides the cells of a line: the mark that makes as many as there are columns, else the first there is."""
+    outside = "".join(text.split('"')[::2])
+    there = [mark for mark in DELIMITERS if mark in outside]
+    fitting = [mark for mark in there if outside.count(mark) == columns - 1]
+    return next(iter(fitting or there), DELIMITERS[0])

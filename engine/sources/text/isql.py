@@ -1,0 +1,325 @@
+"""What isql prints, and `sqlexec` around it: lists of columns, tables under headings, bare values [S].
+
+Learned from isql of Firebird 3: `set list on` pads the name of a column to 31 characters and prints a blank line
+after each row; `set heading off` leaves padded values and blank lines; otherwise the headings come again every 20
+rows. NULL is `<null>` in all of them.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Final, Protocol
+
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import Row, RowPage
+from engine.sources.raw import options
+from engine.sources.raw.charset import Text
+from engine.sources.raw.original import proven
+from engine.sources.raw.source import REST, bare_names, check_names, example, label_of, paged
+from engine.sources.text.isql_table import Table, is_marks, table
+
+NULL: Final = "<null>"
+ID: Final = "id"
+"""What a single column of bare whole numbers is called."""
+
+_NAME_WIDTH: Final = 31
+_NAME: Final = re.compile(r"[^\W\d][^\t;,]*")
+_PLAIN_NAME: Final = re.compile(r"[A-Z][A-Z0-9_$]*")
+_NUMBER: Final = re.compile(r"[-+]?\d+(\.\d+)?")
+_APART: Final = re.compile(r"[ \t]+")
+_NOISE: Final = re.compile(r"Records affected: \d+")
+
+Lines = Iterable[tuple[int, str]]
+"""The lines that are not blank, each with its number."""
+_ListLine = tuple[int, tuple[str, str] | None]
+"""A line's number, and its name and value where it has them."""
+
+
+class Form(Protocol):
+    """One of the ways in which rows are printed."""
+
+    @property
+    def words(self) -> str:
+        """The form, for the note on how the input is read."""
+        ...
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        ...
+
+    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
+        """The rows; one that cannot be taken apart is a refusal."""
+        ...
+
+
+class PrintedRows:
+    """What isql has printed, as a `Source`."""
+
+    __slots__ = ("_form", "_page_rows", "_text")
+
+    checked_whole = True
+
+    def __init__(self, text: Text, form: Form, *, page_rows: int = 1000) -> None:
+        self._text = text
+        self._form = form
+        self._page_rows = page_rows
+
+    @property
+    def name(self) -> str:
+        """What the original is called."""
+        return self._text.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes. Raises `InputRefused`."""
+        return self._text.original.digest
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns, as they are printed, or as they were given."""
+        return self._form.header
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`. Raises `InputRefused`."""
+        lines = ((number, line) for number, line in self._text.numbered() if not _NOISE.fullmatch(line))
+        entries = self._form.entries(lines)
+        yield from proven(self._text.original, paged(self.name, entries, after, self._page_rows))
+
+
+# ---- telling the form ----------------------------------------------------------------------------------------------
+
+
+def form_of(text: Text, head: Sequence[str], columns: Sequence[str], *, may_be_bare: bool) -> Form | None:
+    """The form of a text whose first lines are `head`, without their ends; None where isql has not printed it.
+
+    Bare values are like the lines of many another thing: they are looked for where the input `may_be_bare`. Raises
+    `InputRefused` where the names of the columns are missing, and where they are given and printed as well.
+    """
+    filled = [(number, line) for number, line in enumerate(head, 1) if line.strip()]
+    if len(filled) > 1 and is_marks(filled[1][1]):
+        _refuse_names(text.name, columns, filled[0][0])
+        where = f"{text.name}, line {filled[0][0]}"
+        layout = table(where, filled[0][1], filled[1][1], text.codec)
+        check_names(where, layout.names, line="the line of headings")
+        return _UnderHeadings(layout)
+    names = _listed(filled, known=bool(columns))
+    if names:
+        _refuse_names(text.name, columns, filled[0][0])
+        _refuse_twins(text.name, head, filled[0][0], names[0])
+        return _List(names)
+    if not may_be_bare:
+        return None
+    number, line = filled[0]
+    where, padded = f"{text.name}, line {number}", _is_padded(head[0], line)
+    if columns:
+        return _Bare(tuple(columns)) if _is_bare(where, line, columns, padded=padded) else None
+    return _unnamed(where, line, padded=padded)
+
+
+def _refuse_names(name: str, columns: Sequence[str], line: int) -> None:
+    if columns:
+        raise InputRefused(
+            f"{name} names its columns itself, from line {line} on: leave {options.COLUMNS} {','.join(columns)} out"
+        )
+
+
+def _refuse_twins(name: str, head: Sequence[str], begins: int, column: str) -> None:
+    """Where blank lines part the rows, the first column comes once in each: twice it would be two columns."""
+    block = list(takewhile(str.strip, head[begins - 1 :]))
+    if begins - 1 + len(block) == len(head):
+        # No blank line: something has taken them out.
+        return
+    if sum(cut is not None and cut[0] == column for cut in map(_name_and_value, block)) > 1:
+        raise InputRefused(
+            f"{name}, line {begins}: two columns have the same name, {column!r}; give one of them another in the "
+            "select, with as"
+        )
+
+
+def _listed(filled: Sequence[tuple[int, str]], *, known: bool) -> tuple[str, ...]:
+    """The names of the columns where each line is a name and a value, else nothing.
+
+    That values of two columns look like names and values is possible: where the names are `known`, they must come
+    again in a second row.
+    """
+    names: list[str] = []
+    valued = False
+    for _, line in filled:
+        cut = _name_and_value(line)
+        if cut and names and cut[0] == names[0]:
+            return tuple(names)
+        if cut is None or cut[0] in names:
+            break
+        names.append(cut[0])
+        valued = valued or bool(cut[1])
+    return tuple(names) if valued and not known else ()
+
+
+def _name_and_value(line: str) -> tuple[str, str] | None:
+    """The two halves of a line of a list, None where it is none."""
+    if len(line) <= _NAME_WIDTH:
+        # Something has cut off the padding, with no value behind it.
+        return (line.rstrip(), "") if _PLAIN_NAME.fullmatch(line.rstrip()) else None
+    if line[_NAME_WIDTH] == " ":
+        name, value = line[:_NAME_WIDTH].rstrip(), line[_NAME_WIDTH + 1 :]
+    else:
+        # A name longer than its place is followed by one space.
+        name, _, value = line.partition(" ")
+        if len(name) <= _NAME_WIDTH:
+            return None
+    return (name, value.rstrip()) if _NAME.fullmatch(name) else None
+
+
+def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> bool:
+    """Whether a line whose columns are named holds words rather than delimited cells.
+
+    Raises `InputRefused` where it can be read in both ways.
+    """
+    if not {";", "\t", '"'}.isdisjoint(line):
+        return False
+    if padded or len(columns) == 1 or columns[-1].endswith(REST) or line.count(",") != len(columns) - 1:
+        return True
+    if len(_APART.split(line.strip(" "))) == len(columns):
+        raise InputRefused(
+            f"{where}: the line can be taken apart at its commas and at its spaces. For the commas give "
+            f"{options.DELIMITER} , and for the spaces print with set list on"
+        )
+    return False
+
+
+def _unnamed(where: str, line: str, *, padded: bool) -> Form | None:
+    """Bare values without names: one column of ids is taken, more columns must be named. Raises `InputRefused`."""
+    if not {";", "\t", '"'}.isdisjoint(line):
+        return None
+    words = _APART.split(line.strip(" "))
+    if "," in line and not _NUMBER.fullmatch(words[0]):
+        return None
+    if not padded and not all(_NUMBER.fullmatch(word) for word in words):
+        return None
+    if len(words) > 1:
+        raise InputRefused(
+            f"{where}: {len(words)} values and no names of columns. Name them with {options.COLUMNS} "
+            f"{example(len(words))}, or print with set list on"
+        )
+    return _Bare(())
+
+
+def _is_padded(first: str, line: str) -> bool:
+    """Whether isql has left its traces: a blank line before all, and spaces around the values."""
+    return not first.strip() and line != line.strip(" ")
+
+
+# ---- the forms -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """`set list on`: a line a column, name and value."""
+
+    header: tuple[str, ...]
+    words: str = "as isql prints it with set list on"
+
+    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
+        """A row begins where the first column comes; what stands before the next one is all of it, or its fault."""
+        block: list[_ListLine] = []
+        for number, line in lines:
+            cut = _name_and_value(line)
+            if block and cut and cut[0] == self.header[0]:
+                yield self._row(block)
+                block = []
+            if len(block) <= len(self.header):
+                block.append((number, cut))
+        if block:
+            yield self._row(block)
+
+    def _row(self, block: Sequence[_ListLine]) -> Row | Refusal:
+        cells: list[str] = []
+        for (number, cut), name in zip(block, (*self.header, None), strict=False):
+            if cut is None or cut[0] != name:
+                wanted = f"the column {name}" if name else "the beginning of a row"
+                return _broken(block, cells, name, f"line {number} is not {wanted}")
+            cells.append("" if cut[1] == NULL else cut[1])
+        if len(cells) < len(self.header):
+            return _broken(
+                block, cells, self.header[len(cells)], f"it ends before the column {self.header[len(cells)]}"
+            )
+        return Row(block[0][0], tuple(cells))
+
+
+def _broken(block: Sequence[_ListLine], cells: Sequence[str], column: str | None, reason: str) -> Refusal:
+    words = f"{reason}; a value that has a line end in it cannot be read from what isql prints"
+    return Refusal(block[0][0], column, label_of(cells), words, tuple(cells))
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderHeadings:
+    """A table under headings, which come again and again."""
+
+    table: Table
+    words: str = "as isql prints it, under headings"
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        return self.table.names
+
+    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
+        for number, line in lines:
+            if line in self.table.headings:
+                continue
+            cells = self.table.cells(line)
+            if isinstance(cells, str):
+                yield Refusal(number, None, line.strip()[:60], cells, (line,))
+            else:
+                yield Row(number, tuple("" if cell == NULL else cell for cell in cells))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bare:
+    """`set heading off`: the values of a row on a line; without names it is one column of ids."""
+
+    names: tuple[str, ...]
+    words: str = "as isql prints it with set heading off"
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        return bare_names(self.names) or (ID,)
+
+    def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
+        open_end = bool(self.names) and self.names[-1].endswith(REST)
+        cut = self._rest_to_the_last if open_end else self._words if len(self.names) > 1 else self._whole
+        for number, line in lines:
+            cells = cut(line.strip(" \t"))
+            if isinstance(cells, str):
+                yield Refusal(number, None, line.strip()[:60], cells, (line,))
+            else:
+                yield Row(number, tuple("" if cell == NULL else cell for cell in cells))
+
+    def _whole(self, line: str) -> list[str] | str:
+        if self.names:
+            if len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
+                return (
+                    f"several values in the one column {self.names[0]}; name all columns with {options.COLUMNS} a,b"
+                )
+            return [line]
+        if not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1):
+            return f"{line[:60]!r} is no id; say what the column holds with {options.COLUMNS} NAME"
+        return [line]
+
+    def _words(self, line: str) -> list[str] | str:
+        words = _APART.split(line)
+        if len(words) == len(self.names):
+            return words
+        named = ",".join(self.names)
+        return (
+            f"{len(words)} words for {len(self.names)} columns: a value has a space in it, or is empty. Print with "
+            f"set list on; or, where only the last column has spaces, write {options.COLUMNS} {named}{REST}"
+        )
+
+    def _rest_to_the_last(self, line: str) -> list[str] | str:
+        words = _APART.split(line, maxsplit=len(self.names) - 1)
+        if len(words) == len(self.names):
+            return words
+        return f"{len(words)} words for {len(self.names)} columns: a value is empty. Print with set list on"

@@ -1,0 +1,134 @@
+"""The table that isql prints under headings: where its columns begin, and the cells of a line.
+
+Each column is as wide as its type needs, its values padded, with a space after each. The line of `=` shows these
+widths, but never more than 79 of them: where a wider column ends, only the names of the next ones can tell.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from engine.errors import InputRefused
+from engine.sources.raw import charset
+
+_CAP: Final = 79
+_MARKS: Final = re.compile(r"=+( =+)* ?")
+_BYTES: Final = "latin-1"
+"""A letter a byte: in this disguise bytes are cut like text."""
+
+
+def is_marks(line: str) -> bool:
+    """Whether a line is the one of `=` under the headings."""
+    return _MARKS.fullmatch(line) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The layout: names, where the columns begin, how long a line is, and the two lines that said so.
+
+    `padded` is False where something has cut off the spaces at the ends of the lines: then less can be checked.
+    """
+
+    names: tuple[str, ...]
+    starts: tuple[int, ...]
+    length: int
+    padded: bool
+    headings: frozenset[str]
+    codec: str
+
+    def cells(self, line: str) -> list[str] | str:
+        """The cells of a line, or why it does not stand under the headings.
+
+        An old isql pads by bytes, a newer one by letters: a line is cut in the way in which it fits.
+        """
+        found = {tuple(cells) for cells in self._ways(line)}
+        if len(found) == 1:
+            return list(found.pop())
+        if found:
+            return "where its cells begin can be told in two ways; print with set list on"
+        return (
+            f"its {len(line)} characters do not stand under the headings, of {self.length}: a value may have a line "
+            "end in it; print with set list on"
+        )
+
+    def _ways(self, line: str) -> Iterator[list[str]]:
+        if self._stands(line):
+            yield _cut(line, self.starts)
+        if line.isascii() or charset.is_wide(self.codec):
+            return
+        try:
+            disguised = line.encode(self.codec).decode(_BYTES)
+            if self._stands(disguised):
+                yield [cell.encode(_BYTES).decode(self.codec) for cell in _cut(disguised, self.starts)]
+        except UnicodeError:
+            # A cut through the middle of a letter: it was not padded by bytes.
+            return
+
+    def _stands(self, line: str) -> bool:
+        if len(line) != self.length if self.padded else len(line) <= self.starts[-1]:
+            return False
+        return all(line[start - 1] == " " for start in self.starts[1:])
+
+
+def table(where: str, heading: str, marks: str, codec: str) -> Table:
+    """The layout that the two lines tell. Raises `InputRefused`, saying `where` they stand, when they do not."""
+    widths = [len(run) for run in marks.split()]
+    plain = codec.removesuffix("-sig")
+    layouts = list(_layouts(_names(heading), widths, heading))
+    whole = [starts for starts in layouts if starts[-1] == len(heading)]
+    cut_off = [starts for starts in layouts if starts[-1] > len(heading)]
+    for fitting, padded in ((whole, True), (cut_off, False)):
+        if len(fitting) == 1:
+            *starts, length = fitting[0]
+            names = tuple(_cut(heading, starts))
+            return Table(names, tuple(starts), length, padded, frozenset({heading, marks}), plain)
+        if fitting:
+            break
+    raise InputRefused(
+        f"{where}: it cannot be told from the headings where the columns begin; print with set list on"
+    )
+
+
+def _names(heading: str) -> list[tuple[int, int]]:
+    """Where each word of the headings begins and ends."""
+    return [match.span() for match in re.finditer(r"\S+", heading)]
+
+
+def _layouts(names: Sequence[tuple[int, int]], widths: Sequence[int], heading: str) -> Iterator[tuple[int, ...]]:
+    """The ways in which the columns can lie, each as the starts of the columns and the length of the line."""
+    if _CAP not in widths:
+        starts = [0]
+        for width in widths:
+            starts.append(starts[-1] + width + 1)
+        yield tuple(starts)
+        return
+    if len(names) != len(widths):
+        # A name of several words, and a column whose end only the names could tell.
+        return
+    ways: list[tuple[int, ...]] = [(0,)]
+    for place, (begins, ends) in enumerate(names):
+        ways = [
+            (*starts, starts[-1] + width + 1)
+            for starts in ways
+            for width in _widths(place, starts[-1], names, widths, len(heading))
+            if starts[-1] == begins or starts[-1] + width == ends
+        ]
+    yield from ways
+
+
+def _widths(place: int, start: int, names: Sequence[tuple[int, int]], widths: Sequence[int], length: int) -> set[int]:
+    """How wide the column of that place can be, where it begins at `start`."""
+    if widths[place] != _CAP:
+        return {widths[place]}
+    if place + 1 == len(widths):
+        return {max(length - 1 - start, _CAP)}
+    begins, ends = names[place + 1]
+    # Names stand above their column's left edge, or above its right one where it holds numbers or times.
+    left, right = begins - 1 - start, ends - widths[place + 1] - 1 - start
+    return {width for width in (left, right) if width >= _CAP}
+
+
+def _cut(line: str, starts: Sequence[int]) -> list[str]:
+    return [line[one:other].strip() for one, other in pairwise((*starts, len(line)))]

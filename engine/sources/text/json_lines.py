@@ -1,0 +1,194 @@
+"""JSON lines: one object a line, the keys of the first being the header.
+
+Numbers are text from the first to the last, as they were written: none of them passes through a float.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Final, NoReturn
+
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import Row, RowPage
+from engine.sources.raw.charset import Text
+from engine.sources.raw.original import empty, proven
+from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, check_names, paged
+
+_SHOWN: Final = 80
+_MOST_DIGITS: Final = 400
+
+
+class _LineFault(ValueError):
+    """Raised when a line is no flat object; `column` is where that shows, counted from 1, None for the line."""
+
+    def __init__(self, message: str, column: int | None = None) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+class JsonLines:
+    """A file of JSON lines as a `Source`.
+
+    A key that a later object lacks is an empty cell; one that the first has not refuses that row. null is an empty
+    cell. The cursor is the number of the last line read.
+    """
+
+    __slots__ = ("_header", "_page_rows", "_text")
+
+    checked_whole = True
+
+    def __init__(self, text: Text, *, page_rows: int = 1000) -> None:
+        self._text = text
+        self._page_rows = page_rows
+        self._header: tuple[str, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """What the original is called."""
+        return self._text.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bytes. Raises `InputRefused`."""
+        return self._text.original.digest
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The keys of the first object, in its order. Raises `InputRefused`."""
+        if self._header is None:
+            line, text = next(self._text.numbered(), (0, ""))
+            if not text:
+                raise empty(self.name)
+            try:
+                first = _cells(_object(text))
+            except _LineFault as fault:
+                place = f"line {line}, column {fault.column}" if fault.column else f"line {line}"
+                raise InputRefused(f"{self.name}, {place}: {fault}") from fault
+            if not first:
+                raise InputRefused(f"{self.name}, line {line}: the first object is empty; its keys name the columns")
+            check_names(f"{self.name}, line {line}", list(first), line="the first object")
+            self._header = tuple(first)
+        return self._header
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`. Raises `InputRefused`, naming line and column where there is one."""
+        entries = self._entries(self.header)
+        yield from proven(self._text.original, paged(self.name, entries, after, self._page_rows))
+
+    def _entries(self, header: Sequence[str]) -> Iterator[Row | Refusal]:
+        known = dict.fromkeys(header, "")
+        for line, text in self._text.numbered():
+            try:
+                values = _object(text)
+                cells = _row(_cells(values), known)
+            except _LineFault as fault:
+                reason = f"column {fault.column}: {fault}" if fault.column else str(fault)
+                yield Refusal(line, None, text.strip()[:LONGEST_LABEL], reason, (text.strip(),))
+            else:
+                yield Row(line, cells, _truths(values, header))
+
+
+def _object(text: str) -> dict[str, object]:
+    """The object of one line. Raises `_LineFault`."""
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise _LineFault(f"this is not JSON: {error.msg}", error.pos + 1) from error
+    except RecursionError as error:
+        raise _LineFault("the line holds brackets in brackets without end; a row is one flat object") from error
+    if not isinstance(value, dict):
+        raise _LineFault(f'an object is expected, as {{"id": 1}}, and there is {_what(value)}')
+    return value
+
+
+def _cells(values: dict[str, object]) -> dict[str, str]:
+    """The values as the text of cells. Raises `_LineFault`."""
+    return {key: _cell(key, one) for key, one in values.items()}
+
+
+def _cell(key: str, value: object) -> str:
+    match value:
+        case str():
+            return _checked(key, value)
+        case None:
+            return ""
+        case True:
+            return "true"
+        case False:
+            return "false"
+    raise _LineFault(f"{key!r} holds {_what(value)}; a cell is text, a number, true, false or null")
+
+
+def _checked(key: str, value: str) -> str:
+    if len(value) > LONGEST_CELL:
+        raise _LineFault(f"{key!r} is longer than {LONGEST_CELL} characters")
+    if "\0" in value:
+        raise _LineFault(f"{key!r} holds a NUL character, which no text has")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            half = f"U+{ord(value[error.start]):04X}"
+            raise _LineFault(f"{key!r} holds half of a character ({half}): it was cut in the middle") from error
+    return value
+
+
+def _what(value: object) -> str:
+    match value:
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case str():
+            return f"the text {value[:_SHOWN]!r}"
+        case None | True | False:
+            return json.dumps(value)
+    return "a value"
+
+
+def _truths(values: dict[str, object], header: Sequence[str]) -> frozenset[int]:
+    """The places of the values that are true or false."""
+    if not any(isinstance(one, bool) for one in values.values()):
+        return frozenset()
+    return frozenset(place for place, key in enumerate(header) if isinstance(values.get(key), bool))
+
+
+def _row(cells: dict[str, str], known: dict[str, str]) -> tuple[str, ...]:
+    """The cells in the order of the header, "" for a key that is not there. Raises `_LineFault` for one too many."""
+    row = known | cells
+    if len(row) > len(known):
+        names = ", ".join(repr(name) for name in cells if name not in known)
+        raise _LineFault(f"the first object has no {names}; its keys are: {', '.join(known)}")
+    return tuple(row.values())
+
+
+def _number(text: str) -> str:
+    """A number as it was written, without an exponent."""
+    if not {"e", "E"}.intersection(text):
+        return text
+    try:
+        number = Decimal(text)
+    except InvalidOperation as error:
+        raise _LineFault(f"{text[:_SHOWN]} is no number that can be written out") from error
+    if abs(number.adjusted()) > _MOST_DIGITS:
+        raise _LineFault(f"{text[:_SHOWN]} is no number that can be written out")
+    return format(number, "f")
+
+
+def _no_number(text: str) -> NoReturn:
+    raise _LineFault(f"{text} is no number of JSON")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _LineFault(f"the key {twice!r} is there twice; which is meant?")
+    return found
+
+
+_DECODER: Final = json.JSONDecoder(
+    parse_int=_number, parse_float=_number, parse_constant=_no_number, object_pairs_hook=_once
+)

@@ -1,0 +1,169 @@
+"""The ZIP archive that a workbook is, and the XML in it, read as streams.
+
+Nothing of it is trusted: a document type is refused, so there are no entities to expand; sizes are bounded, and so is
+what the parser has to hold in memory.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Final, Protocol, TypeVar
+from xml.parsers import expat
+
+from engine.errors import InputRefused
+from engine.sources.raw.original import Original
+
+_CHUNK: Final = 64 * 1024
+_LARGEST_PART: Final = 4 * 1024**3
+"""Bytes of one part, unpacked: a million rows of fifty columns take less."""
+_LARGE_PART: Final = 64 * 1024**2
+_BEST_PACKED: Final = 500
+"""Above this size, the ratio that rows of a table do not reach, and a part that is made to burst does."""
+_LARGEST_TAG: Final = 2 * 1024**2
+"""Bytes without an end of a tag or a text: the parser holds as much."""
+_ENCRYPTED: Final = 0x1
+_MOST_NAMES: Final = 1000
+
+Attributes = Mapping[str, str]
+"""The attributes of an element, as they are written."""
+T = TypeVar("T")
+
+
+class Elements(Protocol):
+    """What is done with the elements of a part; `done` ends the reading early."""
+
+    done: bool
+
+    def start(self, name: str, attributes: Attributes, /) -> None:
+        """An element begins."""
+        ...
+
+    @property
+    def end(self) -> Callable[[str], None] | None:
+        """Is called where an element ends; None spares the parser the calls."""
+        ...
+
+    @property
+    def text(self) -> Callable[[str], None] | None:
+        """Is called with the text between tags, piece by piece; None as above."""
+        ...
+
+
+class ByLocalName(dict[str, T]):
+    """What belongs to an element or attribute, whatever the prefix of its namespace."""
+
+    def __missing__(self, name: str) -> T:
+        """The value of the name without its prefix, remembered for the name with it."""
+        value = self[name.rpartition(":")[2]] if ":" in name else self[""]
+        if len(self) < _MOST_NAMES:
+            self[name] = value
+        return value
+
+
+def tags(*names: str) -> ByLocalName[str]:
+    """The names of elements that matter, whatever their prefix; all others are ""."""
+    return ByLocalName({name: name for name in (*names, "")})
+
+
+class Archive:
+    """The parts of a ZIP archive, listed when first asked for. Each reading opens the original anew."""
+
+    __slots__ = ("_original", "_parts")
+
+    def __init__(self, original: Original) -> None:
+        self._original = original
+        self._parts: frozenset[str] | None = None
+
+    @property
+    def name(self) -> str:
+        """What the original is called."""
+        return self._original.name
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The names of the parts. Raises `InputRefused`."""
+        if self._parts is None:
+            with self._opened() as archive:
+                self._parts = frozenset(archive.namelist())
+        return self._parts
+
+    @contextmanager
+    def open(self, part: str) -> Iterator[IO[bytes]]:
+        """The bytes of a part, unpacked as they are read. Raises `InputRefused`."""
+        if part not in self.parts:
+            raise InputRefused(f"{self.name} is no whole workbook: {part} is missing in it")
+        with self._opened() as archive:
+            info = archive.getinfo(part)
+            if info.flag_bits & _ENCRYPTED:
+                raise InputRefused(f"{self.name} is behind a password: save it without one")
+            self._check_size(info)
+            with archive.open(info) as stream:
+                yield stream
+
+    def parse(self, part: str, elements: Elements) -> Iterator[None]:
+        """Parse a part as XML, a step at a time: what `elements` has gathered can be taken between the steps.
+
+        Raises `InputRefused`, with line and column, for what is no XML, or none that a workbook has.
+        """
+        parser = _parser(elements)
+        with self.open(part) as stream:
+            try:
+                while chunk := stream.read(_CHUNK):
+                    parser.Parse(chunk)
+                    if stream.tell() - parser.CurrentByteIndex > _LARGEST_TAG:
+                        raise InputRefused(f"{self.name} is broken: {part} has a tag without an end")
+                    yield
+                    if elements.done:
+                        return
+                parser.Parse(b"", True)  # noqa: FBT003 - expat takes no names
+            except expat.ExpatError as error:
+                place = f"line {error.lineno}, column {error.offset + 1} of {part}"
+                raise InputRefused(f"{self.name} is broken: {place}: {expat.ErrorString(error.code)}") from error
+            except _DoctypeFound as error:
+                raise InputRefused(
+                    f"{self.name}: {part} declares a document type, which no spreadsheet program does"
+                ) from error
+            yield
+
+    def parse_whole(self, part: str, elements: Elements) -> None:
+        """Parse a part to its end, or until `elements` has what it needs. Raises `InputRefused`."""
+        for _ in self.parse(part, elements):
+            pass
+
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with self._original.open() as file, zipfile.ZipFile(file) as archive:
+                yield archive
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise InputRefused(
+                f"{self.name} is broken, as a file that was not copied whole: {str(error) or 'it ends too early'}. "
+                "Copy or save it anew"
+            ) from error
+
+    def _check_size(self, info: zipfile.ZipInfo) -> None:
+        packed_well = info.file_size > _BEST_PACKED * max(info.compress_size, 1)
+        if info.file_size > _LARGEST_PART or (info.file_size > _LARGE_PART and packed_well):
+            raise InputRefused(
+                f"{self.name}: {info.filename} in it unpacks from {info.compress_size} to {info.file_size} bytes, "
+                "which no table of rows does; save the rows as CSV UTF-8"
+            )
+
+
+class _DoctypeFound(Exception):
+    """Raised at a document type, before any of its entities is declared."""
+
+
+def _no_doctype(*_: object) -> None:
+    raise _DoctypeFound
+
+
+def _parser(elements: Elements) -> expat.XMLParserType:
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = _no_doctype
+    parser.StartElementHandler = elements.start
+    parser.EndElementHandler = elements.end
+    parser.CharacterDataHandler = elements.text
+    return parser

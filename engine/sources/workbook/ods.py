@@ -1,0 +1,99 @@
+"""OpenDocument spreadsheets (.ods), read as a stream: all sheets stand one after another in one part.
+
+Learned from LibreOffice 25: equal rows, and equal cells in a row, are written once, with their number, and so is what
+is empty down to the last row of the sheet; what a cell shows stands beside its value; what is an error has a kind of
+its own, of LibreOffice's making.
+"""
+
+from collections.abc import Iterator
+
+from engine.errors import InputRefused
+from engine.sources.workbook.archive import Archive, Attributes, tags
+from engine.sources.workbook.ods_rows import SheetReader, Survey
+from engine.sources.workbook.workbook import SheetRow
+
+_CONTENT = "content.xml"
+_KIND = "mimetype"
+_MANIFEST = "META-INF/manifest.xml"
+_ENCRYPTED = "encrypted-package"
+_SPREADSHEET = b"opendocument.spreadsheet"
+
+
+def is_ods(archive: Archive) -> bool:
+    """Whether an archive is an OpenDocument spreadsheet.
+
+    Raises `InputRefused` for another kind of document, and for one behind a password.
+    """
+    if not {_CONTENT, _ENCRYPTED} & archive.parts:
+        return False
+    if _MANIFEST in archive.parts:
+        manifest = _Manifest()
+        archive.parse_whole(_MANIFEST, manifest)
+        if manifest.encrypted:
+            raise InputRefused(f"{archive.name} is behind a password: save it without one")
+    if _KIND in archive.parts:
+        with archive.open(_KIND) as stream:
+            if _SPREADSHEET not in stream.read(200):
+                raise InputRefused(
+                    f"{archive.name} is a document, but no spreadsheet: save the table as .ods or CSV UTF-8"
+                )
+    return _CONTENT in archive.parts
+
+
+class OpenDocumentBook:
+    """An OpenDocument spreadsheet as a `Book`. Its sheets are surveyed once, which takes reading all of it."""
+
+    __slots__ = ("_archive", "_filled", "_sheets")
+
+    words = "an OpenDocument spreadsheet"
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._sheets: tuple[str, ...] | None = None
+        self._filled: tuple[str, ...] = ()
+
+    @property
+    def sheets(self) -> tuple[str, ...]:
+        """The names of the sheets, in their order. Raises `InputRefused`."""
+        if self._sheets is None:
+            survey = Survey()
+            self._archive.parse_whole(_CONTENT, survey)
+            self._sheets, self._filled = tuple(survey.sheets), tuple(survey.filled)
+        return self._sheets
+
+    def filled(self) -> tuple[str, ...]:
+        """The names of the sheets that hold something. Raises `InputRefused`."""
+        _ = self.sheets
+        return self._filled
+
+    def rows(self, sheet: str) -> Iterator[SheetRow]:
+        """The rows of a sheet that hold something, in their order, each as often as it is there."""
+        reader = SheetReader(self._archive.name, sheet)
+        for _ in self._archive.parse(_CONTENT, reader):
+            for row, times in reader.taken():
+                for further in range(times):
+                    yield SheetRow(row.number + further, row.cells)
+
+    def merged(self, sheet: str, row: int) -> str | None:
+        """Merged cells that begin in the row."""
+        reader = SheetReader(self._archive.name, sheet, watched=row)
+        self._archive.parse_whole(_CONTENT, reader)
+        return reader.merged
+
+
+class _Manifest:
+    """Looks for a part that is encrypted."""
+
+    __slots__ = ("_tags", "done", "encrypted")
+
+    end = None
+    text = None
+
+    def __init__(self) -> None:
+        self._tags = tags("encryption-data")
+        self.encrypted = self.done = False
+
+    def start(self, name: str, _: Attributes, /) -> None:
+        """One is enough."""
+        if self._tags[name]:
+            self.encrypted = self.done = True

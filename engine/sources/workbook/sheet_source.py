@@ -1,0 +1,167 @@
+"""A sheet of a workbook as a source of rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import Row, RowPage
+from engine.sources.raw import options
+from engine.sources.raw.original import Original, empty, proven
+from engine.sources.raw.source import check_names, label_of, paged, wrong_width
+from engine.sources.workbook.cells import CellFault, address
+from engine.sources.workbook.workbook import Book, SheetRow
+
+_MOST_NAMES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The sheet, the names of its columns, and the row of the header: 0 where there is none."""
+
+    sheet: str
+    header: tuple[str, ...]
+    row: int
+
+
+class SheetRows:
+    """A sheet as a `Source`: its first row that is not empty is the header, unless `columns` name the columns.
+
+    A row's line is its number in the sheet, and the cursor that of the last row read. Rows without a value are
+    skipped; a row with a cell that cannot be taken is refused, with the cell's address. Where `sheet` is "" it is the
+    only one that holds something.
+    """
+
+    __slots__ = ("_book", "_columns", "_layout", "_original", "_page_rows", "_sheet")
+
+    checked_whole = True
+
+    def __init__(
+        self, original: Original, book: Book, *, sheet: str = "", columns: Sequence[str] = (), page_rows: int = 1000
+    ) -> None:
+        self._original = original
+        self._book = book
+        self._sheet = sheet
+        self._columns = tuple(columns)
+        self._page_rows = page_rows
+        self._layout: _Layout | None = None
+
+    @property
+    def name(self) -> str:
+        """What the original is called."""
+        return self._original.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the workbook's bytes. Raises `InputRefused`."""
+        return self._original.digest
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns. Raises `InputRefused`."""
+        return self._read_layout().header
+
+    @property
+    def sheet(self) -> str:
+        """The name of the sheet. Raises `InputRefused`."""
+        return self._read_layout().sheet
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`. Raises `InputRefused`, naming the cell where there is one."""
+        entries = self._entries(self._read_layout())
+        yield from proven(self._original, paged(self.name, entries, after, self._page_rows))
+
+    def _entries(self, layout: _Layout) -> Iterator[Row | Refusal]:
+        width = len(layout.header)
+        blank = [""] * width
+        for row in self._book.rows(layout.sheet):
+            if row.number <= layout.row:
+                continue
+            cells = [cell for cell in row.cells if isinstance(cell, str)]
+            truths: frozenset[int] = frozenset()
+            if len(cells) < len(row.cells):
+                if any(isinstance(cell, CellFault) for cell in row.cells):
+                    yield _faulty(row, layout.header)
+                    continue
+                truths = frozenset(place for place, cell in enumerate(row.cells) if isinstance(cell, bool))
+                cells = _written(row)
+            if any(map(str.strip, cells[width:])):
+                yield wrong_width(row.number, cells, width)
+            elif any(map(str.strip, cells)):
+                yield Row(row.number, tuple(cells[:width] + blank[len(cells) :]), truths)
+
+    def _read_layout(self) -> _Layout:
+        if self._layout is None:
+            sheet = self._chosen()
+            if self._columns:
+                self._layout = _Layout(sheet, self._columns, 0)
+            else:
+                first = next((row for row in self._book.rows(sheet) if _says_something(row)), None)
+                if first is None:
+                    raise empty(f"{self.name}, sheet {sheet!r}")
+                self._layout = _Layout(sheet, self._names(sheet, first), first.number)
+        return self._layout
+
+    def _chosen(self) -> str:
+        names = self._book.sheets
+        if not self._sheet:
+            return self._only(self._book.filled())
+        plain = self._sheet.strip().casefold()
+        for name in names:
+            if name.strip().casefold() == plain:
+                return name
+        raise InputRefused(f"{self.name} has no sheet {self._sheet!r}; it has: {_listed(names)}")
+
+    def _only(self, filled: Sequence[str]) -> str:
+        if not filled:
+            raise empty(self.name)
+        if len(filled) > 1:
+            raise InputRefused(
+                f"{self.name} has {len(filled)} sheets that hold something: {_listed(filled)}. Name the one to read "
+                f"with {options.SHEET} NAME"
+            )
+        return filled[0]
+
+    def _names(self, sheet: str, row: SheetRow) -> tuple[str, ...]:
+        if merged := self._book.merged(sheet, row.number):
+            raise InputRefused(
+                f"{self.name}: the cells {merged} are merged, and row {row.number} is the header: which column has "
+                "which name cannot be told. Unmerge them and name every column"
+            )
+        for place, cell in enumerate(row.cells):
+            if isinstance(cell, CellFault):
+                raise InputRefused(f"{self.name}: the cell {address(place, row.number)} of the header {cell.reason}")
+        names = _written(row)
+        while not names[-1].strip():
+            names.pop()
+        check_names(
+            f"{self.name}, sheet {sheet!r}",
+            names,
+            lambda place: f"cell {address(place - 1, row.number)}",
+            line=f"row {row.number}, the first that is not empty,",
+        )
+        return tuple(names)
+
+
+def _says_something(row: SheetRow) -> bool:
+    return any(not isinstance(cell, str) or cell.strip() for cell in row.cells)
+
+
+def _written(row: SheetRow) -> list[str]:
+    """The cells of a row as texts, true and false as a sheet shows them; "" for one that cannot be taken."""
+    return [
+        cell if isinstance(cell, str) else str(cell).upper() if isinstance(cell, bool) else "" for cell in row.cells
+    ]
+
+
+def _faulty(row: SheetRow, header: Sequence[str]) -> Refusal:
+    place, fault = next((place, cell) for place, cell in enumerate(row.cells) if isinstance(cell, CellFault))
+    cells = _written(row)
+    column = header[place] if place < len(header) else None
+    reason = f"the cell {address(place, row.number)} {fault.reason}"
+    return Refusal(row.number, column, label_of(cells), reason, tuple(cells))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(repr(name) for name in names[:_MOST_NAMES]) + more

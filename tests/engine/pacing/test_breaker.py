@@ -1,0 +1,427 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from math import inf
+
+import anyio
+import pytest
+
+from checkpoints.states import State
+from engine.errors import LookUpFailed
+from engine.outcomes import Outcome
+from engine.pacing.breaker import LONGEST_GAP, SLOWLY, Breaker
+from engine.pacing.holds import Holds, Stop, StopKind
+from engine.pacing.policy import Policy
+from tests.virtual_clock import settle
+
+pytestmark = pytest.mark.virtual_clock
+
+WELL = Outcome(State.ACCEPTED)
+BUSY = Outcome(State.PENDING, message="busy")
+AWAY = Outcome(State.UNKNOWN, message="time-out", away=True)
+READ_ONLY = Outcome(State.PENDING, message="read-only", unsent=True, not_now=True)
+
+
+def asked_to_wait(seconds: float) -> Outcome:
+    return Outcome(State.PENDING, message="HTTP 503", retry_after=seconds, not_now=True)
+
+
+class Setting:
+    """A breaker over a billing that is away until `well_at`, and the moments at which it was asked."""
+
+    def __init__(self, well_at: float = 0.0, away_patience: float = 600.0) -> None:
+        self.stop = Stop()
+        self.holds = Holds()
+        policy = Policy(away_after=3, away_patience=away_patience)
+        self.breaker = Breaker(self.probe, policy, self.holds, self.stop)
+        self.began = anyio.current_time()
+        self.well_at = well_at
+        self.probed: list[float] = []
+        self.held: list[str | None] = []
+
+    @property
+    def now(self) -> float:
+        return round(anyio.current_time() - self.began, 6)
+
+    async def probe(self) -> None:
+        self.probed.append(self.now)
+        self.held.append(self.holds.why)
+        if self.now < self.well_at:
+            raise LookUpFailed("connection refused")
+
+    def seen(self, *outcomes: Outcome) -> None:
+        for outcome in outcomes:
+            self.breaker.seen(outcome)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.breaker.keep)
+            yield
+            tasks.cancel_scope.cancel()
+
+
+async def test_it_opens_after_enough_failures_in_a_row() -> None:
+    setting = Setting()
+    setting.seen(AWAY, AWAY)
+    assert not setting.holds
+    assert not setting.breaker.open
+    setting.seen(AWAY)
+    assert setting.holds.why == "the billing is away (time-out)"
+    assert setting.breaker.open
+
+
+HALFWAY = Outcome(State.PENDING, message="busy with the first half", halfway=True)
+
+
+@pytest.mark.parametrize("between", [WELL, Outcome(State.REJECTED, message="no"), HALFWAY])
+async def test_any_answer_between_begins_the_count_anew(between: Outcome) -> None:
+    setting = Setting()
+    setting.seen(AWAY, AWAY, between, AWAY, AWAY)
+    assert not setting.holds
+    setting.seen(AWAY)
+    assert setting.holds
+
+
+async def test_it_asks_at_ever_longer_gaps_and_closes_when_it_is_answered() -> None:
+    setting = Setting(well_at=70.0)
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        await setting.holds.lifted()
+        assert setting.probed == [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 61.0, 91.0]
+        assert max(b - a for a, b in pairwise(setting.probed)) == LONGEST_GAP
+        assert setting.held[1] == "the billing is away (connection refused): asking again in 1 s"
+        assert not setting.holds
+        assert not setting.stop.requested
+
+
+async def test_it_asks_nobody_while_all_is_well() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(AWAY, WELL, AWAY)
+        await anyio.sleep(1000)
+    assert setting.probed == []
+    assert setting.breaker.most == inf
+
+
+async def test_what_was_in_flight_when_it_opened_does_not_count_for_the_next_time() -> None:
+    setting = Setting(well_at=2.0)
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        await settle()
+        setting.seen(AWAY, WELL, AWAY, AWAY)
+        await setting.holds.lifted()
+        setting.seen(WELL, AWAY, AWAY)
+        assert not setting.holds
+
+
+# ---- half-open ---------------------------------------------------------------------------------------------------
+
+
+async def test_it_begins_with_one_call_and_doubles_with_each_round_of_answers() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        await setting.holds.lifted()
+        in_flight = []
+        while setting.breaker.most < 64:
+            in_flight.append(setting.breaker.most)
+            setting.seen(*[WELL] * int(setting.breaker.most))
+        assert in_flight == [1, 2, 4, 8, 16, 32]
+        setting.seen(*[WELL] * SLOWLY)
+        assert setting.breaker.most == inf
+
+
+async def test_a_billing_that_answers_the_probe_and_fails_the_call_is_asked_ever_more_rarely() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        for _ in range(5):
+            await setting.holds.lifted()
+            assert setting.breaker.most == 1
+            setting.seen(AWAY)
+            assert setting.breaker.open
+        assert setting.probed == [0.0, 1.0, 3.0, 7.0, 15.0]
+        await setting.holds.lifted()
+        setting.seen(WELL, AWAY, AWAY)
+        assert not setting.holds  # once a call is answered, it takes as many failures as ever
+        setting.seen(AWAY)
+        await setting.holds.lifted()
+        setting.seen(AWAY)
+        await setting.holds.lifted()
+        assert setting.now == 31.0 + 1.0  # and the gaps begin anew
+
+
+async def test_patience_lasts_until_a_call_is_answered_not_only_a_probe() -> None:
+    setting = Setting(away_patience=120.0)
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        while not setting.stop.requested:
+            await setting.holds.lifted()
+            setting.seen(AWAY)
+        assert setting.stop.reason.startswith(
+            "the billing has taken no call for 121 s: the billing is away (time-out). "
+        )
+
+
+# ---- "not now" ---------------------------------------------------------------------------------------------------
+
+
+async def test_it_waits_as_long_as_the_billing_asks_for() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(asked_to_wait(45.0))
+        assert setting.holds.why == "the billing says: not now (HTTP 503)"
+        await settle()
+        assert setting.holds.why == "the billing says: not now (HTTP 503): asking again in 45 s"
+        await setting.holds.lifted()
+        assert setting.now == 45.0
+        assert setting.probed == [45.0]
+        assert setting.breaker.most == 1
+
+
+async def test_of_several_that_ask_for_a_pause_the_longest_counts() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(asked_to_wait(10.0))
+        await settle()
+        setting.seen(asked_to_wait(30.0), asked_to_wait(5.0), WELL)
+        await setting.holds.lifted()
+        assert setting.now == 30.0
+
+
+async def test_an_absurd_pause_is_tried_again_after_five_minutes() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(asked_to_wait(1e9))
+        await setting.holds.lifted()
+        assert setting.now == 300.0
+        setting.seen(WELL)
+        setting.seen(WELL, AWAY, AWAY)
+        assert not setting.holds
+        assert not setting.stop.requested
+
+
+async def test_a_billing_that_asks_for_ever_is_tried_now_and_then_for_an_hour() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(asked_to_wait(1e9))
+        while not setting.stop.requested:
+            await setting.holds.lifted()
+            setting.seen(asked_to_wait(1e9))
+    assert setting.probed == [300.0 * turn for turn in range(1, 13)]
+    assert setting.stop.reason.startswith("the billing has taken no call for 3600 s: the billing says: not now")
+
+
+async def test_a_billing_that_asks_for_more_than_the_patience_gets_it_once() -> None:
+    setting = Setting(away_patience=100.0)
+    async with setting.kept():
+        setting.seen(asked_to_wait(250.0))
+        await setting.holds.lifted()
+        assert setting.now == 250.0
+        assert not setting.stop.requested
+        setting.seen(asked_to_wait(250.0))
+        assert setting.stop.requested
+
+
+async def test_while_it_waits_as_asked_a_probe_that_fails_is_no_reason_to_stop() -> None:
+    setting = Setting(well_at=1500.0, away_patience=100.0)
+    async with setting.kept():
+        setting.seen(asked_to_wait(2000.0))
+        await setting.holds.lifted()
+        assert not setting.stop.requested
+        assert setting.probed[:4] == [300.0, 301.0, 303.0, 307.0]
+        assert 1500.0 <= setting.now <= 1530.0
+
+
+async def test_a_longer_pause_that_is_asked_for_while_it_is_probing_counts() -> None:
+    setting = Setting(well_at=10.0)
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        await anyio.sleep(5.0)
+        setting.seen(asked_to_wait(60.0))
+        await anyio.sleep(3.5)
+        assert setting.holds.why == "the billing says: not now (HTTP 503): asking again in 57 s"
+        await setting.holds.lifted()
+    assert setting.probed == [0.0, 1.0, 3.0, 65.0]
+
+
+async def test_what_is_asked_for_while_the_probe_is_under_way_counts() -> None:
+    setting = Setting()
+
+    async def slow_probe() -> None:
+        setting.probed.append(setting.now)
+        await anyio.sleep(2.0)
+
+    setting.breaker._probe = slow_probe
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        await anyio.sleep(1.0)
+        setting.seen(asked_to_wait(30.0))
+        await setting.holds.lifted()
+    assert setting.probed == [0.0, 31.0]
+
+
+async def test_the_reason_counts_down() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(asked_to_wait(8.0))
+        told = []
+        for _ in range(8):
+            await settle()
+            told.append((setting.holds.why or "").rpartition(": ")[2])
+            await anyio.sleep(1.0)
+    assert told == [f"asking again in {seconds} s" for seconds in range(8, 0, -1)]
+
+
+async def test_a_billing_that_takes_nothing_for_now_is_tried_with_one_call_again_and_again() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(READ_ONLY)
+        for _ in range(4):
+            await setting.holds.lifted()
+            setting.seen(READ_ONLY)
+        await setting.holds.lifted()
+        setting.seen(WELL)
+        assert setting.probed == [1.0, 2.0, 4.0, 8.0, 16.0]
+        assert not setting.holds
+        assert not setting.stop.requested
+
+
+# ---- busy --------------------------------------------------------------------------------------------------------
+
+
+async def test_busy_answers_in_a_row_hold_all_calls_and_are_tried_again_at_growing_gaps() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.seen(BUSY, BUSY)
+        assert not setting.holds
+        setting.seen(BUSY)
+        assert setting.holds.why == "the billing is busy (busy)"
+        for _ in range(6):
+            await setting.holds.lifted()
+            assert setting.breaker.most == 1
+            setting.seen(BUSY)
+        assert setting.probed == [1.0, 2.0, 4.0, 8.0, 13.0, 18.0]
+        await setting.holds.lifted()
+        setting.seen(WELL)
+        assert not setting.holds
+
+
+async def test_one_account_that_is_busy_holds_nobody_else() -> None:
+    setting = Setting()
+    setting.seen(*[BUSY, BUSY, WELL] * 50)
+    assert not setting.holds
+
+
+async def test_a_row_that_is_busy_again_says_nothing_of_the_billing() -> None:
+    setting = Setting()
+    async with setting.kept():
+        for _ in range(50):
+            setting.breaker.seen(BUSY, again=True)
+        assert not setting.holds
+        setting.seen(BUSY, BUSY, BUSY)
+        await setting.holds.lifted()
+        setting.breaker.seen(BUSY, again=True)
+        assert not setting.holds
+        setting.seen(BUSY)
+        assert setting.holds
+
+
+async def test_when_only_such_rows_are_left_the_patience_ends_all_the_same() -> None:
+    setting = Setting(away_patience=120.0)
+    async with setting.kept():
+        setting.seen(BUSY, BUSY, BUSY)
+        while not setting.stop.requested:
+            await anyio.sleep(1.0)
+            setting.breaker.seen(BUSY, again=True)
+    assert setting.now == 121.0
+
+
+async def test_losses_and_busy_answers_count_together() -> None:
+    setting = Setting()
+    setting.seen(AWAY, BUSY, AWAY)
+    assert setting.holds.why == "the billing is away (time-out)"
+
+
+async def test_a_billing_that_stays_busy_stops_the_run_when_its_patience_is_over() -> None:
+    setting = Setting(away_patience=120.0)
+    async with setting.kept():
+        setting.seen(BUSY, BUSY, BUSY)
+        while not setting.stop.requested:
+            await setting.holds.lifted()
+            setting.seen(BUSY)
+    assert 120.0 < setting.now <= 126.0
+    assert "taken no call for" in setting.stop.reason
+    assert "the billing is busy (busy)" in setting.stop.reason
+
+
+async def test_who_is_to_blame_for_a_failure() -> None:
+    setting = Setting()
+    async with setting.kept():
+        assert not any(map(setting.breaker.blames_billing, (AWAY, BUSY, WELL)))
+        setting.seen(AWAY, AWAY, AWAY)
+        assert [setting.breaker.blames_billing(one) for one in (AWAY, BUSY, WELL)] == [True, True, False]
+        await setting.holds.lifted()
+        # The trial call: what is lost may be lost because of its row.
+        assert [setting.breaker.blames_billing(one) for one in (AWAY, BUSY, WELL)] == [False, True, False]
+
+
+# ---- look-ups ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_look_up_that_finds_nobody_holds_all_calls_until_the_probe_is_answered() -> None:
+    setting = Setting(well_at=5.0)
+    async with setting.kept():
+        setting.breaker.look_up_failed("connection refused")
+        assert setting.holds.why == "the billing is away (connection refused)"
+        await setting.breaker.let_through()
+        assert setting.now == 7.0
+        setting.breaker.look_up_failed("the database is away")
+        await setting.breaker.let_through()
+        assert setting.now == 7.0 + 8.0
+
+
+# ---- patience, and a stop ----------------------------------------------------------------------------------------
+
+
+async def test_it_opens_and_closes_again_and_again() -> None:
+    setting = Setting()
+    async with setting.kept():
+        for turn in range(1, 5):
+            setting.well_at = setting.now + 1.0
+            setting.seen(AWAY, AWAY, AWAY)
+            assert setting.holds
+            await setting.holds.lifted()
+            setting.seen(WELL)
+            assert len(setting.probed) == 2 * turn
+
+
+async def test_patience_ends_with_a_stop_that_tells_what_to_do() -> None:
+    setting = Setting(well_at=10_000.0, away_patience=120.0)
+    async with setting.kept():
+        setting.seen(AWAY, AWAY, AWAY)
+        await setting.stop.wait()
+        await settle()
+        assert setting.stop.kind is StopKind.SYSTEM
+        assert setting.stop.reason.startswith("the billing has taken no call for 121 s: connection refused. ")
+        assert "carbon-migrate resume" in setting.stop.reason
+        assert not setting.holds
+        assert setting.probed[-1] == 121.0
+
+
+@pytest.mark.parametrize("why", [AWAY, asked_to_wait(3000.0)], ids=["away", "asked to wait"])
+async def test_a_stop_ends_the_waiting_and_the_asking(why: Outcome) -> None:
+    setting = Setting(well_at=10_000.0)
+    async with setting.kept():
+        setting.seen(why, why, why)
+        await anyio.sleep(10)
+        assert setting.holds
+        setting.stop.request(StopKind.INTERRUPTED, "enough")
+        await settle()
+        assert not setting.holds
+        asked = len(setting.probed)
+        setting.seen(AWAY, AWAY, AWAY, AWAY, READ_ONLY)
+        assert not setting.holds
+        await anyio.sleep(1000)
+        assert len(setting.probed) == asked

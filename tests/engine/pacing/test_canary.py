@@ -1,0 +1,83 @@
+import msgspec
+
+from checkpoints.records import Item
+from checkpoints.states import State
+from engine.pacing.canary import Canary, canary_of
+from tests.engine.doubles import A_RUN, MemoryJournal, item
+
+
+def answered(canary: Canary, rows: int) -> None:
+    for _ in range(rows):
+        canary.answered()
+
+
+def test_the_steps_are_one_ten_a_hundred_and_all() -> None:
+    canary = Canary(wanted=True)
+    steps = []
+    while canary.rows is not None:
+        steps.append((canary.rows, canary.why))
+        answered(canary, canary.rows)
+        canary.passed()
+    assert steps == [(1, "canary: 1 first"), (10, "canary: 10 first"), (100, "canary: 100 first")]
+    assert canary.why == ""
+    canary.passed()
+    assert canary.rows is None
+
+
+def test_a_step_of_which_no_row_was_answered_is_made_again() -> None:
+    canary = Canary(wanted=True)
+    canary.passed()
+    assert canary.rows == 1
+    answered(canary, 1)
+    canary.passed()
+    canary.passed()
+    assert canary.rows == 10
+    answered(canary, 3)
+    canary.passed()
+    assert canary.rows == 100
+
+
+def alarm(canary: Canary, error: str, of: Item | None = None) -> str | None:
+    return canary.alarm(of or item(3), error, "k7m2q")
+
+
+def test_a_new_error_among_the_first_ten_is_an_alarm_that_says_what_where_and_how_to_go_on() -> None:
+    canary = Canary(wanted=True, known=["account 4 is locked"])
+    answered(canary, 10)
+    assert alarm(canary, "account 17 is locked") is None
+    assert alarm(canary, "no such tariff") == (
+        "one of the first 10 rows met an error that this run has not met before: row 3, line 4 (subscriber 3): "
+        "no such tariff. If it is only this row, `carbon-migrate resume k7m2q` goes on with the others; "
+        "with --no-canary it does not begin with a few rows"
+    )
+    assert "row 3 (subscriber 3)" in (
+        alarm(canary, "no such tariff", msgspec.structs.replace(item(3), line=None)) or ""
+    )
+
+
+def test_after_the_first_ten_an_error_is_one_among_others() -> None:
+    canary = Canary(wanted=True)
+    answered(canary, 11)
+    assert alarm(canary, "no such tariff") is None
+
+
+def test_one_that_is_not_wanted_lets_all_go_and_never_calls_out() -> None:
+    canary = Canary(wanted=False)
+    assert canary.rows is None
+    assert canary.why == ""
+    assert alarm(canary, "no such tariff") is None
+
+
+async def test_a_run_that_has_accepted_rows_needs_none() -> None:
+    for state in (State.ACCEPTED, State.APPLIED):
+        journal = MemoryJournal(item(1, state=state), item(2))
+        assert (await canary_of(A_RUN, journal, wanted=True)).rows is None
+
+
+async def test_one_that_has_only_been_refused_begins_again_and_knows_the_errors() -> None:
+    rejected = msgspec.structs.replace(item(1, state=State.REJECTED), message="no such tariff 7")
+    canary = await canary_of(A_RUN, MemoryJournal(rejected, item(2)), wanted=True)
+    assert canary.rows == 1
+    assert alarm(canary, "no such tariff 12") is None
+    assert alarm(canary, "no such folder 12") is not None
+    assert (await canary_of(A_RUN, MemoryJournal(rejected), wanted=False)).rows is None

@@ -1,0 +1,381 @@
+import random
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checkpoints.records import Item
+from engine.pacing.retries import RetryBudget
+from engine.pipeline.backlog import MOST_HELD, Backlog
+from tests import virtual_clock
+from tests.engine.doubles import item
+from tests.virtual_clock import settle
+
+pytestmark = pytest.mark.virtual_clock
+
+
+class Frozen:
+    """A frozen list that can grow, read `size` at a time."""
+
+    def __init__(self, *items: Item, size: int = 3) -> None:
+        self.items = list(items)
+        self.size = size
+        self.reads: list[int] = []
+
+    async def read(self, after: int) -> Sequence[Item]:
+        self.reads.append(after)
+        await checkpoint()
+        return [one for one in self.items if one.number > after][: self.size]
+
+
+def plenty() -> RetryBudget:
+    """A budget that is never in the way."""
+    return RetryBudget(share=1.0, floor=1e6)
+
+
+def backlog_of(*lanes: str, ended: bool = True, size: int = 3, left_out: frozenset[int] = frozenset()) -> Backlog:
+    """A backlog of items numbered from 1, each in the lane of its letter."""
+    frozen = Frozen(*(item(number, lane=lane) for number, lane in enumerate(lanes, 1)), size=size)
+    return Backlog(frozen.read, plenty(), intake_ended=ended, left_out=left_out)
+
+
+def numbers(items: Sequence[Item]) -> list[int]:
+    return [one.number for one in items]
+
+
+async def waits(backlog: Backlog) -> bool:
+    """Whether nothing can be taken now and the pass is not over either."""
+    with anyio.move_on_after(0.001) as scope:
+        await backlog.take(1)
+    return scope.cancelled_caught
+
+
+# ---- one thing at a time -----------------------------------------------------------------------------------------
+
+
+async def test_an_empty_list_is_over_at_once() -> None:
+    assert await backlog_of().take(5) == []
+
+
+async def test_items_come_in_order_over_pages_and_never_more_than_wanted() -> None:
+    backlog = backlog_of(*"abcdefgh")
+    taken = []
+    while group := await backlog.take(2):
+        assert 1 <= len(group) <= 2
+        taken += numbers(group)
+        for one in group:
+            backlog.finish(one)
+    assert taken == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert await backlog.take(2) == []
+
+
+async def test_a_busy_lane_is_overtaken_by_others_and_by_none_of_its_own() -> None:
+    backlog = backlog_of("a", "a", "b", "a", "c")
+    first = await backlog.take(5)
+    assert numbers(first) == [1, 3]
+    assert numbers(await backlog.take(5)) == [5]
+    assert await waits(backlog)
+    backlog.finish(first[0])
+    (second,) = await backlog.take(5)
+    assert second.number == 2
+    assert await waits(backlog)
+    backlog.finish(second)
+    assert numbers(await backlog.take(5)) == [4]
+
+
+async def test_the_pass_is_not_over_while_something_is_out() -> None:
+    backlog = backlog_of("a")
+    (one,) = await backlog.take(1)
+    assert await waits(backlog)
+    backlog.finish(one)
+    assert await backlog.take(1) == []
+
+
+async def test_an_item_goes_again_when_its_time_has_come_and_keeps_its_lane() -> None:
+    backlog = backlog_of("a", "a")
+    began = anyio.current_time()
+    (one,) = await backlog.take(2)
+    backlog.again(one, 60.0)
+    (again,) = await backlog.take(2)
+    assert again == one
+    assert anyio.current_time() - began == pytest.approx(60.0)
+    backlog.finish(again)
+    assert numbers(await backlog.take(2)) == [2]
+
+
+async def test_what_goes_again_waits_for_the_retry_budget_and_says_so() -> None:
+    retries = RetryBudget(share=0.1, floor=0.1)
+    while retries.take(anyio.current_time()):
+        pass
+    backlog = Backlog(Frozen(item(1)).read, retries, intake_ended=True)
+    (one,) = await backlog.take(1)
+    backlog.again(one, 0.0)
+    began = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(backlog.take, 1)
+        await anyio.sleep(5.0)
+        assert backlog.why == "retry budget"
+    assert anyio.current_time() - began == pytest.approx(10.0)
+
+
+async def test_the_sooner_goes_first_whoever_waited_first() -> None:
+    backlog = backlog_of(*"abc")
+    began = anyio.current_time()
+    for one, delay in zip(await backlog.take(3), (9.0, 1.0, 5.0), strict=True):
+        backlog.again(one, delay)
+    came = []
+    while group := await backlog.take(3):
+        for one in group:
+            came.append((one.number, round(anyio.current_time() - began)))
+            backlog.finish(one)
+    assert came == [(2, 1), (3, 5), (1, 9)]
+
+
+async def test_a_sooner_time_that_comes_later_wakes_the_waiting() -> None:
+    backlog = backlog_of(*"ab")
+    began = anyio.current_time()
+    one, two = await backlog.take(2)
+    backlog.again(one, 100.0)
+    came: list[tuple[int, int]] = []
+
+    async def wait() -> None:
+        came.extend((got.number, round(anyio.current_time() - began)) for got in await backlog.take(1))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.sleep(10)
+        backlog.again(two, 5.0)
+    assert came == [(2, 15)]
+
+
+async def test_behind_a_shut_lane_nothing_goes_in_this_pass() -> None:
+    backlog = backlog_of("a", "a", "b", "a", "b", "a")
+    one, three = [*await backlog.take(5)]
+    await settle()
+    backlog.shut(one)
+    backlog.finish(three)
+    (five,) = await backlog.take(5)
+    assert five.number == 5
+    backlog.finish(five)
+    assert await backlog.take(5) == []
+
+
+async def test_items_left_out_are_passed_over_and_what_is_behind_them_is_kept_back_in_every_pass() -> None:
+    backlog = backlog_of("a", "a", "b", "a", left_out=frozenset({1001}))
+    for _ in range(2):
+        (three,) = await backlog.take(5)
+        assert three.number == 3
+        backlog.finish(three)
+        assert await backlog.take(5) == []
+        assert (backlog.passed_over, backlog.behind) == (1, 2)
+        backlog.begin()
+
+
+async def test_closing_ends_the_pass_for_who_waits_and_for_who_asks() -> None:
+    backlog = backlog_of("a", "a", "b", ended=False)
+    one, _ = await backlog.take(2)
+    got: list[list[Item]] = []
+
+    async def wait() -> None:
+        got.append(await backlog.take(1))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await settle()
+        assert got == []
+        backlog.close()
+    assert got == [[]]
+    backlog.finish(one)
+    assert await backlog.take(5) == []
+
+
+async def test_it_waits_for_the_intake_and_sees_each_page_of_it() -> None:
+    frozen = Frozen()
+    backlog = Backlog(frozen.read, plenty(), intake_ended=False)
+    taken: list[int] = []
+
+    async def take_all() -> None:
+        while group := await backlog.take(2):
+            taken.extend(numbers(group))
+            for one in group:
+                backlog.finish(one)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take_all)
+        await settle()
+        assert taken == []
+        for start in (1, 3, 5):
+            frozen.items += [item(start), item(start + 1)]
+            backlog.more()
+            await settle()
+            assert taken == list(range(1, start + 2))
+        reads = len(frozen.reads)
+        await settle()
+        assert len(frozen.reads) == reads
+        backlog.end_intake()
+
+
+async def test_a_page_that_is_frozen_during_a_reading_is_read_too() -> None:
+    frozen = Frozen()
+    backlog: Backlog
+
+    async def read(after: int) -> Sequence[Item]:
+        page = await frozen.read(after)
+        if not frozen.items:
+            frozen.items.append(item(1))
+            backlog.end_intake()
+        return page
+
+    backlog = Backlog(read, plenty(), intake_ended=False)
+    assert numbers(await backlog.take(1)) == [1]
+
+
+# ---- long lists --------------------------------------------------------------------------------------------------
+
+LONG = 100_000
+PAGE = 1000
+
+
+class Endless:
+    """A list that is made as it is read, and counts what it has given."""
+
+    def __init__(self, *, lanes: int) -> None:
+        self.given = 0
+        self._lanes = lanes
+
+    async def read(self, after: int) -> Sequence[Item]:
+        page = [
+            item(number, lane=str(number % self._lanes)) for number in range(after + 1, min(after + PAGE, LONG) + 1)
+        ]
+        self.given += len(page)
+        return page
+
+
+async def test_a_hundred_thousand_items_of_one_lane_are_never_all_in_memory() -> None:
+    frozen = Endless(lanes=1)
+    backlog = Backlog(frozen.read, plenty(), intake_ended=True)
+    taken = 0
+    while group := await backlog.take(64):
+        (one,) = group
+        taken += 1
+        assert one.number == taken
+        if taken % 10_000 == 1:
+            assert await waits(backlog)  # it has looked for something else as far ahead as it may
+        assert frozen.given - taken <= MOST_HELD + PAGE
+        backlog.finish(one)
+    assert taken == LONG
+
+
+async def test_a_hundred_thousand_items_that_go_again_are_never_all_in_memory() -> None:
+    frozen = Endless(lanes=LONG)
+    backlog = Backlog(frozen.read, plenty(), intake_ended=True)
+    seen: Counter[int] = Counter()
+    finished = 0
+    while group := await backlog.take(64):
+        for one in group:
+            seen[one.number] += 1
+            if seen[one.number] == 1:
+                backlog.again(one, 1000.0)
+            else:
+                finished += 1
+                backlog.finish(one)
+        # Held are no more than `MOST_HELD`, the page that was being handed out, and the group itself.
+        assert frozen.given - finished <= MOST_HELD + PAGE + 64
+    assert len(seen) == LONG
+    assert set(seen.values()) == {2}
+
+
+# ---- any interleaving --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What happens to an item: how often it goes again, and whether its lane is shut behind it in the end."""
+
+    lane: str
+    agains: int
+    shut: bool
+
+
+FATES = st.lists(
+    st.builds(
+        Fate, st.sampled_from("abcde"), st.sampled_from([0, 0, 0, 1, 2]), st.sampled_from([False, False, False, True])
+    ),
+    max_size=40,
+)
+
+
+class Drive:
+    """A feeder, calls that take a random time, and an intake that freezes at random moments."""
+
+    def __init__(self, fates: list[Fate], seed: int, most: int, size: int) -> None:
+        self.fates = dict(enumerate(fates, 1))
+        self.draw = random.Random(seed)
+        self.most = most
+        self.unfrozen = deque(item(number, lane=fate.lane) for number, fate in self.fates.items())
+        self.frozen = Frozen(size=size)
+        self.backlog = Backlog(self.frozen.read, plenty(), intake_ended=False)
+        self.handed: Counter[int] = Counter()
+        self.out: set[str] = set()
+        self.order: defaultdict[str, list[int]] = defaultdict(list)
+
+    async def intake(self) -> None:
+        while self.unfrozen:
+            await anyio.sleep(self.draw.choice([0, 0, 1, 5]))
+            for _ in range(self.draw.randint(1, 10)):
+                if self.unfrozen:
+                    self.frozen.items.append(self.unfrozen.popleft())
+            self.backlog.more()
+        await anyio.sleep(self.draw.choice([0, 3]))
+        self.backlog.end_intake()
+
+    async def call(self, one: Item) -> None:
+        await anyio.sleep(self.draw.choice([0, 0, 1, 2, 7]))
+        self.out.discard(one.lane)
+        fate = self.fates[one.number]
+        if self.handed[one.number] <= fate.agains:
+            self.backlog.again(one, self.draw.choice([0.0, 0.5, 3.0]))
+        elif fate.shut:
+            self.backlog.shut(one)
+        else:
+            self.backlog.finish(one)
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.intake)
+            while group := await self.backlog.take(self.draw.randint(1, self.most)):
+                for one in group:
+                    assert one.lane not in self.out, "two of one lane at once"
+                    self.out.add(one.lane)
+                    self.handed[one.number] += 1
+                    self.order[one.lane].append(one.number)
+                    tasks.start_soon(self.call, one)
+            assert self.out == set(), "over before all were back"
+
+    def expected(self) -> Counter[int]:
+        wanted: Counter[int] = Counter()
+        shut: set[str] = set()
+        for number, fate in self.fates.items():
+            if fate.lane not in shut:
+                wanted[number] = fate.agains + 1
+            if fate.shut:
+                shut.add(fate.lane)
+        return wanted
+
+
+@settings(max_examples=150, deadline=None)
+@given(fates=FATES, seed=st.integers(0, 10**6), most=st.integers(1, 8), size=st.integers(1, 12))
+def test_every_item_is_handed_out_exactly_as_often_as_it_should_be(
+    fates: list[Fate], seed: int, most: int, size: int
+) -> None:
+    drive = Drive(fates, seed, most, size)
+    virtual_clock.run(drive.run())
+    assert drive.handed == drive.expected()
+    for order in drive.order.values():
+        assert order == sorted(order)
+    assert drive.backlog._held == drive.backlog._out == 0

@@ -1,0 +1,186 @@
+"""Killed at any moment, any number of times, under any mix of faults: each row's effect exactly once."""
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from checkpoints.freezing import Judge
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.states import State
+from engine.evidence import Busy, NotSent
+from engine.job import Keeps
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, rows
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+ROWS = 30
+LANES = 9
+SEEDS = 60
+MOST_LIVES = 60
+
+IN_FLIGHT = 4
+POLICY = Policy(in_flight=IN_FLIGHT, settle=0, tries=1000, retry_floor=1000.0, stop_after_errors=None, page=7)
+
+
+class Crash(BaseException):
+    """The process is gone; nothing tidies up behind it."""
+
+
+class Bomb:
+    """Ends the process at the `fuse`-th moment: by an error out of nowhere, or by cancelling all."""
+
+    def __init__(self, fuse: int, *, cancels: bool) -> None:
+        self._left = fuse
+        self._cancels = cancels
+        self.task: asyncio.Task[None] | None = None
+
+    async def tick(self) -> None:
+        self._left -= 1
+        if self._left > 0:
+            return
+        if not self._cancels:
+            raise Crash
+        if self.task is not None and self._left == 0:
+            self.task.cancel()
+        await asyncio.sleep(0)
+
+
+class FragileJournal(Journal):
+    """A journal whose process may end just before or just after each of its writes."""
+
+    def __init__(self, sound: Journal, bomb: Bomb) -> None:
+        super().__init__(sound.path, sound._connections)
+        self._bomb = bomb
+
+    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
+        await self._bomb.tick()
+        await super().claim(run, item_ids)
+        await self._bomb.tick()
+
+    async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
+        await self._bomb.tick()
+        await super().keep(run, payloads)
+        await self._bomb.tick()
+
+    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
+        await self._bomb.tick()
+        doubted = await super().record(run, changes)
+        await self._bomb.tick()
+        return doubted
+
+    async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
+        await self._bomb.tick()
+        judged = await super().freeze(run, page, judge)
+        await self._bomb.tick()
+        return judged
+
+    async def doubt(self, run: Run) -> int:
+        await self._bomb.tick()
+        doubted = await super().doubt(run)
+        await self._bomb.tick()
+        return doubted
+
+
+def faults(draw: random.Random) -> dict[str, list[Call]]:
+    kinds = [LOST_WITH_EFFECT, LOST_WITHOUT, Call(Busy("locked")), Call(NotSent("refused"))]
+    plan: dict[str, list[Call]] = {}
+    for key in range(ROWS):
+        troubles = draw.choices(kinds, k=draw.choice([0, 0, 1, 2, 3]))
+        # Nothing goes again behind an answer that was lost with its effect: so it stands last.
+        plan[str(key)] = sorted(troubles, key=lambda call: call.effect)
+        while plan[str(key)].count(LOST_WITH_EFFECT) > 1:
+            plan[str(key)].remove(LOST_WITH_EFFECT)
+    return plan
+
+
+async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
+    """One life of the process; whether it came to the end of the run."""
+
+    async def moment(_item: Item) -> None:
+        await asyncio.sleep(0)
+        await bomb.tick()
+
+    job.during = job.after = moment
+    async with open_journal(path) as sound:
+        journal = FragileJournal(sound, bomb)
+        run = await journal.run(name)
+        pipeline = Pipeline(run, job, journal, Steering(POLICY, Progress(), Stop()))
+        bomb.task = asyncio.create_task(pipeline.migrate())
+        with contextlib.suppress(Crash, asyncio.CancelledError):
+            await bomb.task
+            return True
+        return False
+
+
+async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable[[], None] = lambda: None) -> int:
+    """Live until the end of the run is reached, with `between` between two lives; returns how many it took."""
+    async with open_journal(path) as journal:
+        run = await journal.create_run(NewRun("fake", {}, "http://billing", "memory"))
+        await journal.approve(run)
+    for life in range(1, MOST_LIVES):
+        if await live(path, run.name, job, Bomb(draw.randint(1, 60), cancels=draw.random() < 0.5)):
+            return life
+        between()
+    assert await live(path, run.name, job, Bomb(10**9, cancels=False))
+    return MOST_LIVES
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_whatever_the_moments_of_the_crashes_each_effect_lands_exactly_once(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    path = tmp_path / "journal.db"
+    job = FakeJob(rows(ROWS, lanes=LANES, amount="0.10"), faults(draw), page=7)
+    died = await lives(path, draw, job) - 1
+    assert job.effects == Counter(str(key) for key in range(ROWS))
+    assert job.most_in_lane == 1
+    assert job.most_in_flight <= IN_FLIGHT
+    async with open_journal(path) as journal:
+        (run,) = await journal.runs()
+        totals = await journal.totals(run)
+    assert totals.counts == {State.ACCEPTED: ROWS}
+    assert totals.amounts == {State.ACCEPTED: Decimal("0.10") * ROWS}
+    assert died >= 1
+
+
+async def test_what_can_be_repeated_is_entered_at_least_once_whatever_happens(tmp_path: Path) -> None:
+    for seed in range(5):
+        draw = random.Random(seed)
+        job = FakeJob(rows(ROWS, lanes=LANES), faults(draw), repeatable=True, page=7)
+        await lives(tmp_path / f"{seed}.db", draw, job)
+        assert all(job.effects[str(key)] >= 1 for key in range(ROWS))
+        assert job.looked_up == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_killed_at_any_moment_each_row_keeps_what_it_has_overwritten(tmp_path: Path, seed: int) -> None:
+    """While the process is gone, people set what they like, also where a call of ours has had its effect."""
+    draw = random.Random(seed)
+    path = tmp_path / "journal.db"
+    new = [replace(one, payload="old") for one in rows(ROWS, lanes=LANES)]
+    job = OverwritingJob(new, faults(draw), keeps=draw.choice([Keeps.TOGETHER, Keeps.ONE_BY_ONE]), page=7)
+
+    def between() -> None:
+        for key in draw.sample(range(ROWS), 8):
+            job.there[str(key)] = f"somebody's {draw.random()}"
+
+    await lives(path, draw, job, between)
+    async with open_journal(path) as journal:
+        (run,) = await journal.runs()
+        kept = {one.key: one.payload for one in await journal.items(run, {State.ACCEPTED})}
+    assert kept.keys() == {str(key) for key in range(ROWS)}
+    for key, calls in job.overwritten.items():
+        *_, last = [there for there, _ in calls if there != job.SET]
+        assert kept[key] == last

@@ -1,0 +1,409 @@
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from checkpoints.states import State
+from engine.outcomes import Outcome
+from engine.pacing.breaker import Breaker
+from engine.pacing.holds import PAUSED, Stop, StopKind
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Gauge, Measure, Throttle
+from engine.pacing.window import Ticket, WindowView
+from engine.pipeline.gate import Gate, Passed
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.progress import Progress
+from tests.engine.doubles import change
+from tests.virtual_clock import settle
+
+pytestmark = pytest.mark.virtual_clock
+
+WELL = Outcome(State.ACCEPTED)
+BUSY = Outcome(State.PENDING, message="busy")
+AWAY = Outcome(State.PENDING, message="refused", unsent=True, away=True)
+LOST = Outcome(State.UNKNOWN, message="time-out", away=True)
+
+
+class Setting:
+    """A gate with all that may hold a call, and calls that leave and are answered when the test says so."""
+
+    def __init__(self, in_flight: int | None = 100, rate: float | None = None, gauges: Sequence[Gauge] = ()) -> None:
+        self.stop = Stop()
+        policy = Policy(in_flight=in_flight, rate=rate, away_after=2)
+        self.steering = Steering(policy, Progress(), self.stop)
+        self.holds = self.steering.progress.holds
+        self.breaker = Breaker(self.probe, policy, self.holds, self.stop)
+        self.throttle = Throttle(gauges, self.holds, self.stop, lambda: self.gate.in_flight, 600.0)
+        self.gate = Gate(self.steering, self.breaker, self.throttle)
+        self.steering.listen(self.gate.heed_change)
+        self.began = anyio.current_time()
+        self.left: list[float] = []
+        self.passed: list[Passed] = []
+        self.refused = 0
+
+    @property
+    def now(self) -> float:
+        return round(anyio.current_time() - self.began, 6)
+
+    async def probe(self) -> None:
+        """Always well."""
+
+    async def enter(self, model: str = "Users") -> None:
+        if passed := await self.gate.enter(model):
+            self.left.append(self.now)
+            self.passed.append(passed)
+        else:
+            self.refused += 1
+
+    async def call(self, seconds: float, model: str = "Users") -> None:
+        await self.enter(model)
+        passed = self.passed.pop()
+        await anyio.sleep(seconds)
+        self.gate.leave(passed, WELL)
+
+    def come_back(self, outcome: Outcome) -> bool:
+        """The call that left last comes back."""
+        return self.gate.leave(self.passed.pop(), outcome)
+
+
+async def test_when_nothing_holds_calls_leave_at_once_and_without_a_turn_of_the_loop() -> None:
+    setting = Setting(in_flight=5)
+    for _ in range(5):
+        with pytest.raises(StopIteration) as ended:
+            setting.gate.enter("Users").send(None)
+        assert ended.value.value is not None
+    assert setting.gate.in_flight == 5
+
+
+# ---- the window --------------------------------------------------------------------------------------------------
+
+
+async def test_there_are_never_more_calls_than_places_and_they_go_in_order() -> None:
+    setting = Setting(in_flight=3)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(9):
+            tasks.start_soon(setting.call, 1.0)
+        await settle()
+        assert setting.gate.in_flight == 3
+        assert setting.gate.why == "in flight 3 (fixed)"
+    assert setting.left == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
+    assert setting.gate.why == ""
+
+
+async def test_each_model_has_a_window_of_its_own() -> None:
+    setting = Setting(in_flight=2)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(setting.call, 10.0, "FinanceOperations")
+        for _ in range(4):
+            tasks.start_soon(setting.call, 1.0, "Users")
+        await settle()
+        assert setting.gate.in_flight == 4
+        assert setting.gate.size == 4
+        await anyio.sleep(2.5)
+        assert setting.left == [0.0] * 4 + [1.0] * 2
+    assert setting.left[6:] == [10.0] * 2
+
+
+class Noted:
+    """A window that notes what it is told."""
+
+    why = "a note"
+
+    def __init__(self) -> None:
+        self.size = 1
+        self.told: list[tuple[str, float]] = []
+        self.troubles: list[str] = []
+
+    def started(self, now: float, in_flight: int) -> Ticket:
+        self.told.append(("started", in_flight))
+        return Ticket(now, in_flight, measures=False)
+
+    def delivered(self, now: float, ticket: Ticket) -> None:
+        self.told.append(("delivered", now - ticket.started))
+        self.size += 1
+
+    def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
+        self.told.append(("troubled", now - ticket.started))
+        self.troubles.append(trouble)
+        self.size = 1
+
+    def dismissed(self, now: float, ticket: Ticket) -> None:
+        self.told.append(("dismissed", now - ticket.started))
+
+    def view(self) -> WindowView:
+        return WindowView(self.size, self.size, self.why)
+
+
+async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    window = Noted()
+    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+    setting = Setting()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(7):
+            tasks.start_soon(setting.call, 1.0)
+    assert setting.left == [0.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0]
+    assert window.told[:4] == [("started", 1), ("delivered", 1.0), ("started", 2), ("started", 2)]
+    assert [seconds for what, seconds in window.told if what == "delivered"] == [1.0] * 7
+    assert setting.steering.look().calls == 7
+    assert setting.steering.look().p95 == pytest.approx(1.0, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "trouble"), [(BUSY, "busy"), (AWAY, "not reached"), (LOST, "no answer")], ids=str
+)
+async def test_all_that_is_no_answer_is_trouble_for_the_window(
+    outcome: Outcome, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = Noted()
+    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+    setting = Setting()
+    refused_for_good = Outcome(State.PENDING, message="no licence", unsent=True, stop=True)
+    for result in (WELL, Outcome(State.REJECTED, message="no"), outcome, refused_for_good):
+        await setting.enter()
+        setting.come_back(result)
+    told = [what for what, _ in window.told if what != "started"]
+    assert told == ["delivered", "delivered", "troubled", "dismissed"]
+    assert window.troubles == [trouble]
+
+
+async def test_calls_that_follow_answers_which_came_together_fill_the_window_each() -> None:
+    setting = Setting(in_flight=None)
+    window = setting.gate._open("Users").window = Noted()
+    window.size = 4
+    async with anyio.create_task_group() as tasks:
+        for _ in range(12):
+            tasks.start_soon(setting.call, 1.0)
+    # The first come one after the other; then four are answered at one moment, and as many as fit begin.
+    assert [number for what, number in window.told if what == "started"] == [1, 2, 3, 4] + [8] * 8
+
+
+async def test_calls_that_a_rate_holds_up_do_not_fill_the_window() -> None:
+    setting = Setting(in_flight=None, rate=2.0)
+    window = setting.gate._open("Users").window = Noted()
+    window.size = 8
+    async with anyio.create_task_group() as tasks:
+        for _ in range(12):
+            tasks.start_soon(setting.call, 0.6)
+    assert max(number for what, number in window.told if what == "started") <= 2
+
+
+async def test_what_comes_back_busy_while_the_breaker_tries_the_billing_says_nothing_to_the_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    window = Noted()
+    window.size = 3
+    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+    setting = Setting()
+    for _ in range(3):
+        await setting.enter()
+    for _ in range(3):
+        setting.come_back(BUSY)
+    # The second has opened it.
+    assert [what for what, _ in window.told if what != "started"] == ["troubled", "troubled", "dismissed"]
+
+
+async def test_a_window_that_follows_the_billing_begins_with_two() -> None:
+    setting = Setting(in_flight=None)
+    assert setting.gate.size == 2
+    async with anyio.create_task_group() as tasks:
+        for _ in range(300):
+            tasks.start_soon(setting.call, 1.0)
+        await anyio.sleep(0.5)
+        assert setting.gate.in_flight == 2
+        await anyio.sleep(6.0)
+        # A billing that takes all of it well: more and more are in flight.
+        assert setting.gate.in_flight >= 8
+        assert setting.gate.size <= 64
+    assert len(setting.left) == 300
+
+
+async def test_another_cap_leaves_a_window_what_it_has_learned() -> None:
+    setting = Setting(in_flight=None)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2000):
+            tasks.start_soon(setting.call, 1.0)
+        await anyio.sleep(6.5)
+        grown = setting.gate.size
+        assert grown >= 8
+        change(setting.steering, "max-in-flight", "100")
+        assert setting.gate.size == grown
+        change(setting.steering, "rate", "1000")
+        assert setting.gate.size == grown
+        change(setting.steering, "max-in-flight", "5")
+        assert setting.gate.size == 5
+        await anyio.sleep(10.0)
+        assert setting.gate.in_flight <= 5
+        change(setting.steering, "max-in-flight", "64")
+        await anyio.sleep(20.0)
+        assert setting.gate.in_flight > 5
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("cap", "first"), [("64", 2), ("1", 1)])
+async def test_a_window_that_was_fixed_begins_with_two_when_it_is_to_follow_the_billing(cap: str, first: int) -> None:
+    setting = Setting(in_flight=50)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(60):
+            tasks.start_soon(setting.call, 1.0)
+        await anyio.sleep(0.5)
+        change(setting.steering, "max-in-flight", cap)
+        assert setting.gate.size == 50
+        change(setting.steering, "in-flight", "auto")
+        assert setting.gate.size == first
+
+
+async def test_a_wider_window_lets_those_that_wait_go_at_once_and_a_narrower_disturbs_nobody() -> None:
+    setting = Setting(in_flight=1)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(setting.call, 10.0)
+        await anyio.sleep(1.0)
+        change(setting.steering, "in-flight", "4")
+        await settle()
+        assert setting.left == [0.0, 1.0, 1.0, 1.0]
+        change(setting.steering, "in-flight", "1")
+        assert setting.gate.in_flight == 4
+        assert setting.gate.size == 1
+    assert setting.left[4:] == [11.0, 21.0]
+
+
+# ---- the rate ----------------------------------------------------------------------------------------------------
+
+
+async def test_many_workers_together_keep_the_rate() -> None:
+    setting = Setting(rate=4.0)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(6):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(0.1)
+        assert setting.gate.why == "rate cap"
+    assert setting.left == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
+
+
+async def test_another_rate_counts_at_once_for_those_that_wait() -> None:
+    setting = Setting(rate=0.001)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(10.0)
+        change(setting.steering, "rate", "0.1")
+        await settle()
+        assert setting.left == [0.0, 10.0]
+        await anyio.sleep(5.0)
+        change(setting.steering, "rate", "none")
+    assert setting.left == [0.0, 10.0, 15.0, 15.0, 15.0]
+
+
+# ---- what holds --------------------------------------------------------------------------------------------------
+
+
+async def test_nobody_passes_while_somebody_holds_and_all_go_when_it_is_over() -> None:
+    setting = Setting()
+    setting.holds.put(PAUSED, "paused by olga")
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(50)
+        assert setting.left == []
+        setting.holds.put("disk", "it is full")
+        setting.holds.lift(PAUSED)
+        await settle()
+        assert setting.left == []
+        setting.holds.lift("disk")
+    assert setting.left == [50.0] * 3
+
+
+async def test_after_an_hour_of_holding_the_rate_lets_no_burst_through() -> None:
+    setting = Setting(rate=10.0)
+    setting.holds.put(PAUSED, "paused by olga")
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(3600)
+        setting.holds.lift(PAUSED)
+    assert setting.left == pytest.approx([3600.0, 3600.1, 3600.2, 3600.3], abs=0.011)
+
+
+async def test_after_a_time_away_calls_come_back_one_by_one() -> None:
+    setting = Setting(in_flight=16)
+    for _ in range(2):
+        await setting.enter()
+        setting.come_back(AWAY)
+    setting.left.clear()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(15):
+            tasks.start_soon(setting.call, 1.0)
+        await anyio.sleep(50)
+        assert setting.left == []
+        tasks.start_soon(setting.breaker.keep)
+        await settle()
+        assert setting.left == [50.0]
+        assert setting.gate.why == "starting slowly"
+        await anyio.sleep(10)
+        assert setting.left == [50.0] + [51.0] * 2 + [52.0] * 4 + [53.0] * 8
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_fails_while_the_billing_is_away_says_nothing_of_its_row() -> None:
+    setting = Setting()
+    for _ in range(5):
+        await setting.enter()
+    says = [setting.come_back(outcome) for outcome in (LOST, LOST, LOST, WELL, AWAY)]
+    assert says == [True, True, False, True, False]
+
+
+async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
+    depth = 0.0
+
+    async def read() -> Measure:
+        await anyio.sleep(1.0)
+        return Measure(depth, 10.0, 8.0, grows=True)
+
+    setting = Setting(gauges=[Gauge("STACK", read)])
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(setting.throttle.watch)
+        for _ in range(30):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(0.5)
+        assert setting.left == []
+        assert setting.gate.why == "STACK is being read"
+        await anyio.sleep(60.0)
+        assert setting.left == [1.0] * 10
+        assert setting.holds.why == "STACK 0 of 10"
+        tasks.cancel_scope.cancel()
+
+
+# ---- a stop ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("waits_for", ["the window", "the rate", "a hold", "a reading", "a slow start"])
+async def test_nobody_waits_any_longer_when_a_stop_is_asked_for(waits_for: str) -> None:
+    async def never() -> Measure:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    setting = Setting(
+        in_flight=1 if waits_for == "the window" else 100,
+        rate=0.001 if waits_for == "the rate" else None,
+        gauges=[Gauge("STACK", never)] if waits_for == "a reading" else [],
+    )
+    if waits_for in {"the window", "the rate"}:
+        await setting.enter()
+    elif waits_for == "a hold":
+        setting.holds.put(PAUSED, "paused")
+    elif waits_for == "a slow start":
+        setting.breaker.most = 0
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(setting.enter)
+        await anyio.sleep(3)
+        assert setting.refused == 0
+        setting.stop.request(StopKind.INTERRUPTED, "enough")
+        setting.gate.release()
+    assert setting.refused == 3
+    await setting.enter()
+    assert setting.refused == 4
+    assert setting.gate.in_flight == len(setting.left) <= 1

@@ -1,0 +1,401 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import pytest
+
+from checkpoints.journal import Journal
+from checkpoints.records import Change, NewItem, NewRun, Refusal, Run, Twin
+from checkpoints.states import State
+from engine.errors import InputRefused
+from engine.pipeline.intake import Enter, Intake, judge_for
+from engine.pipeline.progress import Progress
+from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
+
+WHEN = "2025-11-20T09:30:00.000+00:00"
+EVERY_STATE = frozenset(State)
+
+
+def twin(
+    amount: str,
+    state: State = State.PENDING,
+    *,
+    run: str = A_RUN.name,
+    line: int | None = 2,
+    target: str = A_RUN.target,
+) -> Twin:
+    return Twin(run, "1", Decimal(amount), None, state, line, WHEN, target)
+
+
+def judged(
+    amount: str, *twins: Twin, repeatable: bool = False, enter: Enter = Enter.ONCE
+) -> tuple[NewItem, NewItem | Refusal]:
+    item = replace(row("1", amount), line=7)
+    unsent = replace(A_RUN, approved_at=None)
+    return item, judge_for(unsent, repeatable=repeatable, enter=enter)(item, twins)
+
+
+# ---- the judge, within one input ---------------------------------------------------------------------------------
+
+
+def test_a_key_that_is_new_is_kept_as_it_is() -> None:
+    item, verdict = judged("5.00")
+    assert verdict == item
+
+
+@pytest.mark.parametrize("amount", ["5.00", "5", "5.000"])
+def test_the_same_key_and_amount_twice_is_skipped_with_the_line_of_the_first(amount: str) -> None:
+    item, verdict = judged(amount, twin("5.00"))
+    assert verdict == replace(item, skip_reason="a duplicate in the input: the same key and amount as line 2")
+
+
+def test_the_same_key_with_another_amount_is_refused_as_a_conflict() -> None:
+    item, verdict = judged("6.00", twin("5.00"))
+    assert verdict == Refusal(
+        7, None, item.label, "contradicts line 2: the same key with 5.00 there and 6.00 here", item.row, conflict="1"
+    )
+
+
+def test_where_sending_has_begun_the_earlier_row_alone_counts() -> None:
+    assert A_RUN.approved_at is not None
+    item = replace(row("1", "6.00"), line=7)
+    verdict = judge_for(A_RUN, repeatable=False, enter=Enter.ONCE)(item, [twin("5.00")])
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason.endswith("6.00 here; that one stays in the run, this one is left out")
+    same = judge_for(A_RUN, repeatable=False, enter=Enter.ONCE)(item, [twin("6.00")])
+    assert isinstance(same, NewItem)
+    assert same.skip_reason == "a duplicate in the input: the same key and amount as line 2"
+
+
+def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
+    first = Twin(A_RUN.name, "1", None, "limit -100", State.PENDING, 2, WHEN, A_RUN.target)
+    judge = judge_for(replace(A_RUN, approved_at=None), repeatable=True, enter=Enter.ONCE)
+    same = judge(replace(row("1"), amount=None, wanted="limit -100"), [first])
+    assert isinstance(same, NewItem)
+    assert same.skip_reason == "a duplicate in the input: the same key and values as line 2"
+    other = judge(replace(row("1"), amount=None, wanted="limit -200"), [first])
+    assert isinstance(other, Refusal)
+    assert other.reason == "contradicts line 2: the same key with limit -100 there and limit -200 here"
+    assert other.conflict == "1"
+
+
+def test_where_there_are_no_lines_it_is_an_earlier_row() -> None:
+    _, verdict = judged("5.00", twin("5.00", line=None))
+    assert isinstance(verdict, NewItem)
+    assert verdict.skip_reason == "a duplicate in the input: the same key and amount as an earlier row"
+
+
+@pytest.mark.parametrize(("repeatable", "enter"), [(True, Enter.ONCE), (False, Enter.AGAIN)])
+def test_duplicates_of_one_input_are_told_whatever_the_job_and_the_wish(repeatable: bool, enter: Enter) -> None:
+    _, same = judged("5.00", twin("5.00"), repeatable=repeatable, enter=enter)
+    _, other = judged("6.00", twin("5.00"), repeatable=repeatable, enter=enter)
+    assert isinstance(same, NewItem)
+    assert same.skip_reason
+    assert isinstance(other, Refusal)
+
+
+# ---- the judge, against earlier runs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.APPLIED])
+def test_what_an_earlier_run_has_entered_is_skipped_with_its_name_and_time(state: State) -> None:
+    item, verdict = judged("5.00", twin("5.00", state, run="older"))
+    assert verdict == replace(item, skip_reason="entered by an earlier run: older, 2025-11-20T09:30 UTC")
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.APPLIED])
+def test_another_amount_than_an_earlier_run_entered_is_refused_and_no_conflict(state: State) -> None:
+    _, verdict = judged("6.00", twin("5.00", state, run="older"))
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason == (
+        "run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: "
+        "if it is meant to be entered on top, run with --again"
+    )
+    assert verdict.conflict is None
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL])
+@pytest.mark.parametrize("amount", ["5.00", "6.00"])
+def test_what_an_earlier_run_has_not_finished_is_refused_whatever_the_amount(state: State, amount: str) -> None:
+    _, verdict = judged(amount, twin("5.00", state, run="older"))
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason == f"run older has this row as {state}: take that run to its end first"
+    assert (verdict.line, verdict.conflict) == (7, None)
+
+
+@pytest.mark.parametrize(("repeatable", "enter"), [(True, Enter.ONCE), (False, Enter.AGAIN)])
+@pytest.mark.parametrize("state", [State.PENDING, State.UNKNOWN, State.ACCEPTED])
+def test_earlier_runs_do_not_matter_to_what_can_be_repeated_or_is_meant_twice(
+    repeatable: bool, enter: Enter, state: State
+) -> None:
+    item, verdict = judged("5.00", twin("5.00", state, run="older"), repeatable=repeatable, enter=enter)
+    assert verdict == item
+
+
+def test_of_several_entries_one_of_this_amount_is_enough_to_skip() -> None:
+    older, newer = twin("4.00", State.ACCEPTED, run="older"), twin("5.00", State.ACCEPTED, run="newer")
+    item, verdict = judged("5.00", older, newer)
+    assert verdict == replace(item, skip_reason="entered by an earlier run: newer, 2025-11-20T09:30 UTC")
+    _, another = judged("6.00", older, newer)
+    assert isinstance(another, Refusal)
+    assert "run newer has entered 5.00" in another.reason
+    _, unfinished = judged("5.00", older, newer, twin("5.00", State.UNKNOWN, run="newest"))
+    assert isinstance(unfinished, Refusal)
+    assert "run newest has this row as unknown" in unfinished.reason
+
+
+ELSEWHERE = "http://127.0.0.1:8082"
+
+
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.UNKNOWN])
+@pytest.mark.parametrize("amount", ["5.00", "6.00"])
+def test_what_was_entered_at_another_address_is_asked_about(state: State, amount: str) -> None:
+    _, verdict = judged(amount, twin("5.00", state, run="older", target=ELSEWHERE))
+    assert isinstance(verdict, Refusal)
+    assert verdict.reason == (
+        f"run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same billing, "
+        f"give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
+    )
+
+
+def test_in_another_billing_a_row_is_new_and_counts_once_here_all_the_same() -> None:
+    elsewhere = twin("5.00", State.ACCEPTED, run="older", target=ELSEWHERE)
+    item, verdict = judged("5.00", elsewhere, enter=Enter.PER_BILLING)
+    assert verdict == item
+    _, known = judged("5.00", elsewhere, twin("5.00", State.APPLIED, run="newer"), enter=Enter.PER_BILLING)
+    assert isinstance(known, NewItem)
+    assert known.skip_reason
+
+
+def test_an_earlier_run_and_this_input_are_both_looked_at() -> None:
+    item, verdict = judged("5.00", twin("5.00", State.ACCEPTED, run="older"), twin("6.00"), enter=Enter.AGAIN)
+    assert isinstance(verdict, Refusal)
+    assert verdict.conflict == item.key
+
+
+# ---- the whole of it, into a journal -----------------------------------------------------------------------------
+
+
+async def new_run(journal: Journal, *, target: str = "http://billing") -> Run:
+    return await journal.create_run(NewRun("fake", {}, target, "memory"))
+
+
+async def frozen(
+    journal: Journal, *new: NewItem, run: Run | None = None, page: int = 2, enter: Enter = Enter.ONCE
+) -> tuple[Run, Progress]:
+    run, progress = run or await new_run(journal), Progress()
+    await Intake(run, FakeJob(new, page=page), journal, progress, enter=enter).freeze_all()
+    return await journal.run(run.name), progress
+
+
+async def outcome(journal: Journal, run: Run) -> list[tuple[str, State]]:
+    return [(item.key, item.state) for item in await journal.items(run, EVERY_STATE)]
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def more(self) -> None:
+        self.heard.append("more")
+
+    def end_intake(self) -> None:
+        self.heard.append("end")
+
+
+async def test_all_rows_are_frozen_in_order_and_the_listener_hears_of_each_page(journal: Journal) -> None:
+    run, progress, listener = await new_run(journal), Progress(), Listener()
+    await Intake(run, FakeJob(rows(5), page=2), journal, progress).freeze_all(listener)
+    run = await journal.run(run.name)
+    assert await outcome(journal, run) == [(str(key), State.PENDING) for key in range(5)]
+    assert (run.cursor, run.frozen_at is not None) == ("5", True)
+    assert listener.heard == ["more", "more", "more", "end"]
+    assert +progress.counts == (await journal.totals(run)).counts
+    assert progress.intake_ended
+
+
+async def test_an_empty_input_is_a_frozen_run_without_items(journal: Journal) -> None:
+    run, progress = await frozen(journal)
+    assert run.frozen_at is not None
+    assert progress.total == 0
+
+
+async def test_duplicates_and_contradictions_are_counted_as_the_journal_has_them(journal: Journal) -> None:
+    run, progress = await frozen(
+        journal,
+        row("a", "5.00"),
+        row("b", "5.00"),
+        row("a", "5.00"),
+        row("b", "6.00"),
+        row("a", "5.0"),
+        row("b", "5.00"),
+        row("c", "1.00"),
+        page=3,
+    )
+    assert await outcome(journal, run) == [
+        ("a", State.PENDING),
+        ("a", State.SKIPPED),
+        ("a", State.SKIPPED),
+        ("c", State.PENDING),
+    ]
+    totals = await journal.totals(run)
+    assert totals.refused == 3
+    reasons = [refusal.reason for _, refusal in await journal.refusals(run)]
+    assert all("contradicts" in reason for reason in reasons)
+    assert progress.total + progress.refused == totals.frozen + totals.refused == 7
+
+
+async def test_a_third_row_of_a_skipped_and_a_contradicting_one_is_refused_with_them(journal: Journal) -> None:
+    run, _ = await frozen(journal, row("a", "5.00"), row("a", "5.00"), row("a", "6.00"), row("a", "6.00"))
+    assert await outcome(journal, run) == []
+    assert (await journal.totals(run)).refused == 4
+
+
+async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> None:
+    first, _ = await frozen(journal, row("entered"), row("open"), row("rejected"))
+    for item in await journal.items(first, EVERY_STATE):
+        if item.key != "open":
+            await journal.claim(first, [item.item_id])
+            state = State.ACCEPTED if item.key == "entered" else State.REJECTED
+            await journal.record(first, [Change(item.item_id, state)])
+    again = [row("entered"), row("open"), row("rejected"), row("new")]
+    second, _ = await frozen(journal, *again)
+    assert await outcome(journal, second) == [
+        ("entered", State.SKIPPED),
+        ("rejected", State.PENDING),
+        ("new", State.PENDING),
+    ]
+    ((_, refusal),) = await journal.refusals(second)
+    assert refusal.reason.startswith(f"run {first.name} has this row as pending")
+    asked, _ = await frozen(journal, *again, run=await new_run(journal, target="http://other"))
+    assert await outcome(journal, asked) == []
+    assert all("--another-billing" in refusal.reason for _, refusal in await journal.refusals(asked))
+    run = await new_run(journal, target="http://other")
+    other, _ = await frozen(journal, *again, run=run, enter=Enter.PER_BILLING)
+    assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
+
+
+async def test_with_the_wish_to_enter_again_only_this_input_counts(journal: Journal) -> None:
+    first, _ = await frozen(journal, row("a"))
+    (item,) = await journal.items(first, EVERY_STATE)
+    await journal.claim(first, [item.item_id])
+    await journal.record(first, [Change(item.item_id, State.ACCEPTED)])
+    second, _ = await frozen(journal, row("a"), row("a"), enter=Enter.AGAIN)
+    assert await outcome(journal, second) == [("a", State.PENDING), ("a", State.SKIPPED)]
+
+
+async def test_an_intake_that_broke_off_goes_on_from_its_last_frozen_page(journal: Journal) -> None:
+    run = await new_run(journal)
+    job = FakeJob(rows(10), page=3)
+
+    def fail(start: int) -> None:
+        if start == 6:
+            raise InputRefused("line 7 cannot be read")
+
+    job.source.before_page = fail
+    with pytest.raises(InputRefused, match="line 7"):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    run = await journal.run(run.name)
+    assert (run.cursor, run.frozen_at) == ("6", None)
+    started: list[int] = []
+    job.source.before_page = started.append
+    await Intake(run, job, journal, Progress()).freeze_all()
+    assert started == [6, 9]
+    assert await outcome(journal, run) == [(str(key), State.PENDING) for key in range(10)]
+
+
+async def test_a_file_that_has_changed_since_is_refused_before_anything_is_read(journal: Journal) -> None:
+    run = await journal.create_run(NewRun("fake", {}, "http://billing", "input.csv", source_digest="then"))
+    job = FakeJob(rows(3))
+    job.source.digest, job.source.name = "now", "input.csv"
+    with pytest.raises(InputRefused, match=f"input.csv is no longer the file that run {run.name} began with"):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    run = await journal.run(run.name)
+    assert (run.cursor, run.frozen_at) == (None, None)
+    job.source.digest = "then"
+    await Intake(run, job, journal, Progress()).freeze_all()
+    assert len(await outcome(journal, run)) == 3
+
+
+async def test_rows_that_could_not_be_read_stand_beside_those_that_were_refused(journal: Journal) -> None:
+    run, progress = await new_run(journal), Progress()
+    job = FakeJob([row("a"), row("a", "9.99")])
+    unread = Refusal(1, None, "?", "not text")
+    job.source.refusals = {0: unread}
+    await Intake(run, job, journal, progress).freeze_all()
+    refused = [refusal for _, refusal in await journal.refusals(run)]
+    assert refused[0] == unread
+    assert len(refused) == 3
+
+
+# ---- a limit ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class LimitedSource(MemorySource):
+    """Of whose rows so many are to be sent."""
+
+    limit: int = 0
+
+
+def limited(limit: int, new: Sequence[NewItem], *, page: int = 10) -> FakeJob:
+    job = FakeJob(new, page=page)
+    job.source = LimitedSource(len(new), page, limit=limit)
+    return job
+
+
+@pytest.mark.parametrize("page", [1, 3, 10, 100])
+@pytest.mark.parametrize("limit", [1, 2, 7, 11, 40, 60])
+async def test_as_many_rows_are_frozen_as_are_to_be_sent_and_the_rest_is_counted(
+    journal: Journal, limit: int, page: int
+) -> None:
+    """Every third row is skipped, for an earlier run has entered it: it does not count."""
+    entered, _ = await frozen(journal, *(row(str(key)) for key in range(0, 50, 3)))
+    for item in await journal.items(entered, EVERY_STATE):
+        await journal.claim(entered, [item.item_id])
+        await journal.record(entered, [Change(item.item_id, State.ACCEPTED)])
+    run = await new_run(journal)
+    await Intake(run, limited(limit, rows(50), page=page), journal, Progress()).freeze_all()
+    totals = await journal.totals(run)
+    assert totals.count(State.PENDING) == min(limit, 33)
+    assert totals.read == 50
+    keys = [int(key) for key, state in await outcome(journal, run) if state is State.PENDING]
+    assert keys == [key for key in range(50) if key % 3][:limit]
+    last = [int(key) for key, _ in await outcome(journal, run)][-1]
+    assert totals.left_out.get("--limit", 0) == 49 - last
+    assert last == keys[-1] or limit > 33
+
+
+async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(journal: Journal) -> None:
+    run, job = await new_run(journal), limited(7, rows(12), page=3)
+
+    def fail(start: int) -> None:
+        if start == 6:
+            raise InputRefused("line 7 cannot be read")
+
+    job.source.before_page = fail
+    with pytest.raises(InputRefused, match="line 7"):
+        await Intake(run, job, journal, Progress()).freeze_all()
+    job.source.before_page = lambda _start: None
+    # What was frozen may have been sent since: it counts all the same.
+    (first, *_) = await journal.items(run, EVERY_STATE)
+    await journal.claim(run, [first.item_id])
+    await Intake(await journal.run(run.name), job, journal, Progress()).freeze_all()
+    assert [key for key, _ in await outcome(journal, run)] == [str(key) for key in range(7)]
+    assert (await journal.totals(run)).left_out == {"--limit": 5}
+
+
+async def test_rows_left_out_of_one_run_are_none_of_another(journal: Journal) -> None:
+    one, other = await new_run(journal), await new_run(journal)
+    await Intake(one, limited(2, rows(5)), journal, Progress()).freeze_all()
+    await Intake(other, FakeJob(rows(5)), journal, Progress(), enter=Enter.AGAIN).freeze_all()
+    assert (await journal.totals(one)).left_out == {"--limit": 3}
+    assert (await journal.totals(other)).left_out == {}
+
+
+async def test_rows_behind_the_last_one_are_neither_judged_nor_refused(journal: Journal) -> None:
+    run, job = await new_run(journal), limited(1, [row("a"), row("a", "9.99"), row("b")])
+    job.source.refusals = {2: Refusal(3, None, "?", "not text")}
+    await Intake(run, job, journal, Progress()).freeze_all()
+    totals = await journal.totals(run)
+    assert (totals.frozen, totals.refused, totals.left_out) == (1, 0, {"--limit": 3})

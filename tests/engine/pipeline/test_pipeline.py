@@ -1,0 +1,292 @@
+"""The pipeline over a real journal, on a billing in memory that fails as it is told to."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from checkpoints.journal import Journal
+from checkpoints.records import Item
+from checkpoints.states import State
+from engine.errors import LookUpFailed
+from engine.evidence import Busy, Lost, NotSent, RowRefused, SystemRefused
+from engine.job import CannotLook, Different
+from engine.pacing.holds import StopKind
+from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, rows
+from tests.engine.migrations import EVERY_STATE, QUICK, approved, migrated, once_each, prepared
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+# ---- to the end --------------------------------------------------------------------------------------------------
+
+
+async def test_all_that_is_well_is_accepted_with_its_answer(journal: Journal) -> None:
+    job = FakeJob(rows(50))
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 50}
+    assert {item.key: item.answer for item in await migration.items()} == {str(key): f"id {key}" for key in range(50)}
+    assert {item.attempts for item in await migration.items()} == {1}
+    assert once_each(job)
+    assert len(job.calls) == migration.progress.calls == 50
+    assert not migration.stop.requested
+
+
+async def test_a_run_without_rows_is_at_its_end(journal: Journal) -> None:
+    migration = await migrated(journal, FakeJob())
+    assert await migration.counts() == {}
+    assert not migration.stop.requested
+
+
+async def test_a_run_that_is_at_its_end_makes_no_call_when_it_is_taken_up_again(journal: Journal) -> None:
+    job = FakeJob(rows(5), {"2": [Call(RowRefused("no"))]})
+    first = await migrated(journal, job)
+    calls = len(job.calls)
+    second = await migrated(journal, job, run=first.run)
+    assert len(job.calls) == calls
+    assert await second.counts() == {State.ACCEPTED: 4, State.REJECTED: 1}
+
+
+async def test_a_row_that_is_refused_is_rejected_with_what_the_billing_said(journal: Journal) -> None:
+    refused = {str(key): [Call(RowRefused(f"no account {key}", recognised=key % 2 == 0))] for key in range(0, 20, 3)}
+    job = FakeJob(rows(20), refused)
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 13, State.REJECTED: 7}
+    for item in await migration.items():
+        if item.key in refused:
+            assert (item.state, item.message) == (State.REJECTED, f"no account {item.key}")
+    assert job.calls.count("3") == 1
+
+
+async def test_a_row_that_finds_the_billing_busy_goes_again(journal: Journal) -> None:
+    job = FakeJob(rows(20), {"7": [Call(Busy("locked")), Call(Busy("429", 1.0))], "8": [Call(Busy("locked"))]})
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 20}
+    assert {item.key: item.attempts for item in await migration.items() if item.attempts > 1} == {"7": 3, "8": 2}
+    assert migration.progress.retries == 3
+    assert once_each(job)
+
+
+async def test_a_lost_answer_is_settled_by_a_look_and_never_by_a_guess(journal: Journal) -> None:
+    lost = {str(key): [LOST_WITH_EFFECT] for key in range(0, 30, 3)} | {
+        str(key): [LOST_WITHOUT] for key in range(1, 30, 3)
+    }
+    job = FakeJob(rows(30), lost)
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 30}
+    assert once_each(job)
+    calls = Counter(job.calls)
+    assert all(calls[str(key)] == (2 if key % 3 == 1 else 1) for key in range(30))
+    assert sorted(key for keys in job.looked_up for key in keys) == sorted(lost)
+    assert {item.key: item.answer for item in await migration.items()} == {str(key): f"id {key}" for key in range(30)}
+
+
+async def test_a_look_comes_when_nothing_is_in_flight(journal: Journal) -> None:
+    job = FakeJob(rows(30), {str(key): [LOST_WITHOUT] * (key % 3) for key in range(30)})
+    migration = await migrated(journal, job)  # the double itself refuses a look-up beside a call
+    assert await migration.counts() == {State.ACCEPTED: 30}
+    assert len(job.looked_up) >= 2
+
+
+async def test_what_can_be_repeated_is_sent_again_without_a_look(journal: Journal) -> None:
+    job = FakeJob(rows(10), {"3": [LOST_WITHOUT, LOST_WITH_EFFECT]}, repeatable=True)
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 10}
+    assert job.calls.count("3") == 3
+    assert job.asked == []
+
+
+async def test_what_was_not_sent_goes_again_and_costs_no_try(journal: Journal) -> None:
+    job = FakeJob(rows(4), {"2": [Call(NotSent("refused"))] * 4})
+    migration = await migrated(journal, job, replace(QUICK, tries=2))
+    assert await migration.counts() == {State.ACCEPTED: 4}
+    assert job.calls.count("2") == 5
+
+
+@pytest.mark.parametrize(
+    ("sighting", "left"),
+    [
+        (Different("sent 1.10, found 9.90"), State.MANUAL),
+        (CannotLook("no mark"), State.MANUAL),
+        (None, State.UNKNOWN),
+    ],
+)
+async def test_what_no_look_can_settle_is_never_sent_again(
+    journal: Journal, sighting: Different | CannotLook | None, left: State
+) -> None:
+    job = FakeJob(rows(10), {"4": [LOST_WITH_EFFECT]})
+    job.sightings["4"] = sighting
+    migration = await migrated(journal, job)
+    assert await migration.counts() == {State.ACCEPTED: 9, left: 1}
+    assert (await migration.states())["4"] is left
+    assert job.calls.count("4") == 1
+
+
+async def test_trouble_in_passing_is_shown_with_the_row_it_met(journal: Journal) -> None:
+    migration = await migrated(journal, FakeJob(rows(3), {"1": [Call(Lost("time-out after 30 s"))]}))
+    assert migration.progress.last_error == "subscriber 1: time-out after 30 s"
+
+
+# ---- lanes and places --------------------------------------------------------------------------------------------
+
+
+async def linger(item: Item) -> None:
+    """Be on the way for a few turns of the loop, each row for another while."""
+    for _ in range(1 + int(item.key) % 7):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 5, 16])
+async def test_there_are_never_more_calls_than_places_and_never_two_to_one_lane(
+    journal: Journal, in_flight: int
+) -> None:
+    plan = {str(key): [Call(Busy("locked"))] for key in range(0, 60, 7)}
+    job = FakeJob(rows(60, lanes=20), plan)
+    job.during = linger
+    migration = await migrated(journal, job, replace(QUICK, in_flight=in_flight, page=9))
+    assert await migration.counts() == {State.ACCEPTED: 60}
+    assert job.most_in_lane == 1
+    assert (in_flight + 1) // 2 <= job.most_in_flight <= in_flight
+    assert once_each(job)
+
+
+async def test_the_rows_of_a_lane_go_in_order_whatever_happens_to_them(journal: Journal) -> None:
+    troubles = [
+        Call(Busy("locked")),
+        LOST_WITH_EFFECT,
+        LOST_WITHOUT,
+        Call(NotSent("refused")),
+        Call(RowRefused("no")),
+    ]
+    job = FakeJob(rows(40, lanes=4), {str(key): [troubles[key % 5]] for key in range(0, 40, 3)})
+    job.during = linger
+    migration = await migrated(journal, job, replace(QUICK, in_flight=8))
+    assert job.most_in_lane == 1
+    for lane in job.by_lane.values():
+        assert [int(key) for key in lane] == sorted(int(key) for key in lane)
+    assert set(await migration.states()) == {str(key) for key in range(40)}
+    assert set((await migration.states()).values()) == {State.ACCEPTED, State.REJECTED}
+
+
+@pytest.mark.parametrize("page", [1, 2, 1000])
+async def test_behind_a_row_in_doubt_its_lane_waits_for_the_look(journal: Journal, page: int) -> None:
+    job = FakeJob(rows(6, lanes=2), {"0": [LOST_WITHOUT]})
+    migration = await migrated(journal, job, replace(QUICK, page=page, in_flight=1))
+    assert job.by_lane["account 0"] == ["0", "0", "2", "4"]
+    assert job.by_lane["account 1"] == ["1", "3", "5"]
+    assert await migration.counts() == {State.ACCEPTED: 6}
+
+
+# ---- stopping and going on ---------------------------------------------------------------------------------------
+
+
+async def test_a_billing_that_refuses_all_work_stops_the_run_and_a_later_one_ends_it(journal: Journal) -> None:
+    job = FakeJob(rows(40), {"9": [Call(SystemRefused("read-only"))]})
+    first = await migrated(journal, job)
+    assert (first.stop.kind, first.stop.reason) == (StopKind.SYSTEM, "the billing refuses all work: read-only")
+    counts = await first.counts()
+    assert set(counts) == {State.ACCEPTED, State.PENDING}
+    assert (await first.states())["9"] is State.PENDING
+    assert len(job.calls) < 40
+    second = await migrated(journal, job, run=first.run)
+    assert await second.counts() == {State.ACCEPTED: 40}
+    assert not second.stop.requested
+    assert once_each(job)
+
+
+async def test_a_stop_in_the_middle_lets_what_is_in_flight_finish_and_gives_the_rest_back(journal: Journal) -> None:
+    job = FakeJob(rows(40))
+    full, go_on = asyncio.Event(), asyncio.Event()
+
+    async def during(_item: Item) -> None:
+        if len(job.calls) < 10:
+            return
+        if job.in_flight.total() == 4:
+            full.set()
+        await go_on.wait()
+
+    job.during = during
+    migration = await prepared(journal, job, replace(QUICK, in_flight=4))
+    running = asyncio.create_task(migration.go())
+    await full.wait()
+    migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
+    go_on.set()
+    await running
+    assert await migration.counts() == {State.ACCEPTED: len(job.calls), State.PENDING: 40 - len(job.calls)}
+    assert len(job.calls) <= 13
+    assert (migration.stop.kind, migration.stop.reason) == (StopKind.INTERRUPTED, "Ctrl-C")
+    given_back = [item for item in await migration.items() if item.state is State.PENDING and item.attempts]
+    assert {item.message for item in given_back} <= {"not sent: the run was stopped"}
+    assert given_back
+    second = await migrated(journal, job, run=migration.run)
+    assert await second.counts() == {State.ACCEPTED: 40}
+    assert once_each(job)
+
+
+async def test_a_stop_before_the_beginning_sends_nothing(journal: Journal) -> None:
+    job = FakeJob(rows(5))
+    migration = await prepared(journal, job)
+    migration.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
+    await migration.go()
+    assert job.calls == []
+    assert await migration.counts() == {State.PENDING: 5}
+
+
+async def test_too_many_rows_gone_wrong_stop_the_run(journal: Journal) -> None:
+    job = FakeJob(rows(60), {str(key): [Call(RowRefused("no"))] for key in range(60)})
+    migration = await migrated(journal, job, replace(QUICK, stop_after_errors=10, in_flight=2))
+    assert migration.stop.kind is StopKind.BUDGET
+    assert "rows went wrong (--stop-after-errors 10)" in migration.stop.reason
+    counts = await migration.counts()
+    assert 10 <= counts[State.REJECTED] <= 14
+    assert counts[State.REJECTED] + counts[State.PENDING] == 60
+
+
+async def test_without_a_budget_any_number_may_go_wrong(journal: Journal) -> None:
+    job = FakeJob(rows(150), {str(key): [Call(RowRefused("no"))] for key in range(150)})
+    migration = await migrated(journal, job, replace(QUICK, stop_after_errors=None))
+    assert await migration.counts() == {State.REJECTED: 150}
+    assert not migration.stop.requested
+
+
+@pytest.mark.parametrize("trouble", [Call(Busy("locked")), LOST_WITHOUT], ids=["busy", "lost"])
+async def test_a_row_out_of_tries_is_left_pending_and_the_others_go_on(journal: Journal, trouble: Call) -> None:
+    job = FakeJob(rows(12), {"3": [trouble] * 3})
+    first = await migrated(journal, job, replace(QUICK, tries=3))
+    assert await first.counts() == {State.ACCEPTED: 11, State.PENDING: 1}
+    assert job.calls.count("3") == 3
+    assert first.stop.kind is StopKind.SYSTEM
+    assert first.stop.reason.startswith("1 row is left pending, having failed 3 times; ")
+    second = await migrated(journal, job, run=first.run)
+    assert await second.counts() == {State.ACCEPTED: 12}
+    assert once_each(job)
+
+
+async def test_a_look_that_fails_stops_the_run_with_the_doubt_kept(journal: Journal) -> None:
+    job = FakeJob(rows(10), {"4": [LOST_WITH_EFFECT]})
+    job.look_up_error = LookUpFailed("the database is away")
+    first = await migrated(journal, job)
+    assert first.stop.kind is StopKind.SYSTEM
+    assert first.stop.reason == "rows in doubt could not be looked up: the database is away"
+    assert await first.counts() == {State.ACCEPTED: 9, State.UNKNOWN: 1}
+    second = await migrated(journal, job, run=first.run)
+    assert await second.counts() == {State.ACCEPTED: 9, State.UNKNOWN: 1}
+    assert job.calls.count("4") == 1
+    job.look_up_error = None
+    third = await migrated(journal, job, run=first.run)
+    assert await third.counts() == {State.ACCEPTED: 10}
+    assert once_each(job)
+
+
+@pytest.mark.parametrize("effect", [True, False])
+async def test_at_the_start_all_that_was_being_sent_is_looked_up_first(journal: Journal, effect: bool) -> None:
+    job = FakeJob(rows(10))
+    run = await approved(journal, job)
+    sending = [item for item in await journal.items(run, EVERY_STATE) if item.key in {"2", "5"}]
+    await journal.claim(run, [item.item_id for item in sending])
+    job.effects.update({"2": effect, "5": effect})
+    migration = await migrated(journal, job, run=run)
+    assert job.looked_up == [["2", "5"]]
+    assert await migration.counts() == {State.ACCEPTED: 10}
+    assert ("2" in job.calls) == (not effect)
+    assert once_each(job)

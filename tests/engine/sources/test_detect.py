@@ -1,0 +1,108 @@
+"""The door: what an input is, is told by its first bytes, and by its name where they leave it open."""
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from engine.errors import InputRefused
+from engine.sources.detect import Layout, open_input
+from tests.engine.sources.reading import cells_of, why_refused
+
+CSV = "id;name\n1;a\n"
+JSON = '{"id": 1, "name": "a"}\n'
+
+
+def written(folder: Path, name: str, data: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a", "a.xlsx", "a.json.bak"])
+def test_the_bytes_say_more_than_the_name(tmp_path: Path, name: str) -> None:
+    for text in (CSV, JSON, f"\n\n{JSON}", codecs.BOM_UTF8.decode() + JSON, "[id];name\n1;a\n"):
+        source = open_input(written(tmp_path, name, text), Layout())
+        assert cells_of(source) == [("1", "a")]
+        assert source.notes == (("JSON lines",) if "{" in text else ())
+
+
+def test_the_name_says_the_rest(tmp_path: Path) -> None:
+    assert "column 1: this is not JSON" in why_refused(
+        written(tmp_path, "a.jsonl", "17\n18 x\n18;\n".replace("17", "x"))
+    )
+    assert cells_of(open_input(written(tmp_path, "a.txt", "17\n18\n"), Layout())) == [("17",), ("18",)]
+    told = why_refused(written(tmp_path, "a.csv", "17\n18\n"))
+    assert "the first line holds numbers (17) where the names of the columns are expected" in told
+    assert "--columns a" in told
+
+
+def test_other_kinds_are_named(tmp_path: Path) -> None:
+    for data, says in (
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "is an Excel workbook of the old kind (.xls)"),
+        (b"\x1f\x8b\x08\x00", "is compressed with gzip"),
+        (b"%PDF-1.7\n", "is a PDF document"),
+        (b"{\\rtf1 a}", "is a text document (RTF)"),
+        (b"\xef\xbb\xbf\r\n <HTML><table><tr><td>id", "is a page of HTML or XML, whatever its name says"),
+        (b'<?xml version="1.0"?><Workbook/>', "is a page of HTML or XML"),
+    ):
+        assert says in why_refused(written(tmp_path, "a.xls", data))
+
+
+def test_a_mark_of_a_password_that_lies_between_two_blocks(tmp_path: Path) -> None:
+    name = "EncryptedPackage".encode("utf-16-le")
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".ljust(1024 * 1024 - 10, b"\0") + name + bytes(600)
+    assert "is behind a password" in why_refused(written(tmp_path, "a.xlsx", data))
+
+
+def test_what_is_not_there_or_no_file(tmp_path: Path) -> None:
+    assert "there is no file" in why_refused(tmp_path / "missing")
+    assert "is a folder" in why_refused(tmp_path)
+    assert "is empty" in why_refused(written(tmp_path, "a", ""))
+    assert "is empty" in why_refused(written(tmp_path, "a", " \n\n"))
+    assert "line 1, column 2: a NUL byte" in why_refused(written(tmp_path, "a", "i\0d\n1\n"))
+
+
+def test_what_is_said_of_it_must_fit(tmp_path: Path) -> None:
+    path = written(tmp_path, "a", CSV)
+    assert "is no workbook and has no sheets: leave --sheet out" in why_refused(path, Layout(sheet="Лист1"))
+    told = why_refused(written(tmp_path, "b", JSON), Layout(columns=("id",)))
+    assert told.endswith("names its columns itself: leave --columns out")
+
+
+@pytest.mark.parametrize(
+    ("layout", "says"),
+    [
+        (Layout(delimiter=";;"), "--delimiter ;;: one character is expected"),
+        (Layout(delimiter='"'), "one character is expected"),
+        (Layout(encoding="cp12510"), "there is no encoding 'cp12510'"),
+        (Layout(columns=("a", " ", "b")), "--columns a, ,b: the name number 2 is empty"),
+        (Layout(columns=("a", "b", " A")), "--columns a,b, A: the name 'A' is there twice"),
+    ],
+)
+def test_a_layout_that_makes_no_sense_is_refused_at_once(layout: Layout, says: str) -> None:
+    with pytest.raises(InputRefused) as caught:
+        open_input(None, layout)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("spelled", ["\t", "\\t", "tab"])
+def test_ways_to_type_a_tab(tmp_path: Path, spelled: str) -> None:
+    path = written(tmp_path, "a", "id;x\tname\n1\ta\n")
+    assert cells_of(open_input(path, Layout(delimiter=spelled))) == [("1", "a")]
+
+
+def test_json_is_read_as_a_table_where_that_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "[1];[2]\n1;2\n")
+    assert open_input(path, Layout()).header == ("[1]", "[2]")
+
+
+def test_questions_may_come_in_any_order(tmp_path: Path) -> None:
+    path = written(tmp_path, "a", CSV)
+    source = open_input(path, Layout())
+    pages = source.pages(None)
+    assert [row.cells for row in next(pages).rows] == [("1", "a")]
+    assert source.header == ("id", "name")
+    assert len(source.digest) == 64
+    assert list(pages) == []
+    assert source.name == str(path)

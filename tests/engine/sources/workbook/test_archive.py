@@ -1,0 +1,169 @@
+"""What is broken, hostile or behind a password is refused before it does harm."""
+
+import shutil
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engine.sources.detect import Layout, open_input
+from tests.engine.sources.reading import cells_of, rows_of, why_refused
+from tests.engine.sources.workbook.writing import (
+    MAIN,
+    data,
+    excel,
+    excel_parts,
+    inline,
+    odf,
+    odf_row,
+    odf_text,
+    packed,
+)
+
+RECORDED = Path(__file__).parent / "recorded"
+GOOD = data(inline("id", "name"), inline("1", "a"))
+HIDES = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+
+
+@pytest.mark.parametrize("name", ["password.xlsx", "password-agile.xlsx", "password.ods"])
+def test_a_password(name: str) -> None:
+    """Of LibreOffice, and in the way that Excel has encrypted since 2010."""
+    assert why_refused(RECORDED / name).endswith("is behind a password: save it without one")
+
+
+def test_a_password_of_the_archive(tmp_path: Path) -> None:
+    path = excel(tmp_path / "a.xlsx", GOOD)
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("xl/workbook.xml")
+        central = path.read_bytes().index(b"PK\x01\x02")
+    raw = bytearray(path.read_bytes())
+    for place in (info.header_offset + 6, raw.index(b"xl/workbook.xml", central) - 46 + 8):
+        raw[place] |= 1
+    path.write_bytes(raw)
+    assert why_refused(path).endswith("is behind a password: save it without one")
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.99])
+def test_a_file_that_was_not_copied_whole(tmp_path: Path, kind: str, keep: float) -> None:
+    whole = (RECORDED / f"libreoffice.{kind}").read_bytes()
+    (tmp_path / "a").write_bytes(whole[: int(len(whole) * keep)])
+    assert "is broken, as a file that was not copied whole" in why_refused(tmp_path / "a")
+
+
+def test_bytes_that_were_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    shutil.copy(RECORDED / "libreoffice.xlsx", path)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("xl/worksheets/sheet1.xml").header_offset
+    raw = bytearray(path.read_bytes())
+    raw[start + 200 : start + 220] = bytes(20)
+    path.write_bytes(raw)
+    assert "is broken" in why_refused(path)
+
+
+def test_xml_that_is_broken_is_named_with_its_place(tmp_path: Path) -> None:
+    path = excel(tmp_path / "a.xlsx", "<sheetData>\n<row></sheetData>")
+    told = why_refused(path)
+    assert "is broken: line 2, column 8 of xl/worksheets/sheet1.xml: mismatched tag" in told
+
+
+@pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/sharedStrings.xml", "xl/worksheets/sheet1.xml"])
+def test_entities_are_not_even_declared(tmp_path: Path, part: str) -> None:
+    parts = excel_parts({"Лист1": GOOD})
+    parts[part] = HIDES + parts[part]
+    told = why_refused(packed(tmp_path / "a.xlsx", parts))
+    assert f"{part} declares a document type, which no spreadsheet program does" in told
+
+
+def test_entities_of_a_spreadsheet(tmp_path: Path) -> None:
+    path = odf(tmp_path / "a.ods", odf_row(odf_text("id")))
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read("content.xml").decode()
+    told = why_refused(packed(path, {"content.xml": HIDES + content}))
+    assert "content.xml declares a document type" in told
+
+
+def test_a_part_that_is_made_to_burst(tmp_path: Path) -> None:
+    parts = excel_parts({"Лист1": f"<sheetData>{' ' * 100 * 1024**2}</sheetData>"})
+    told = why_refused(packed(tmp_path / "a.xlsx", parts, level=9))
+    assert "xl/worksheets/sheet1.xml in it unpacks from " in told
+    assert "which no table of rows does" in told
+
+
+def test_a_part_that_lies_about_its_size(tmp_path: Path) -> None:
+    path = excel(tmp_path / "a.xlsx", GOOD)
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo("xl/worksheets/sheet1.xml").file_size
+    raw = path.read_bytes().replace(struct.pack("<L", size), struct.pack("<L", 5 * 1024**3 % 2**32))
+    path.write_bytes(raw)
+    assert why_refused(path)
+
+
+def test_a_tag_without_an_end_is_not_held(tmp_path: Path) -> None:
+    noise = bytes(range(0x30, 0x3A)) * 1024
+    parts = excel_parts({"Лист1": GOOD}) | {
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}" a="{(noise * 4096).decode()}"/>'
+    }
+    path = packed(tmp_path / "a.xlsx", parts)
+    del parts
+    tracemalloc.start()
+    try:
+        told = why_refused(path)
+        assert tracemalloc.get_traced_memory()[1] < 12 * 1024**2
+    finally:
+        tracemalloc.stop()
+    assert "has a tag without an end" in told
+
+
+def test_a_part_that_is_missing(tmp_path: Path) -> None:
+    for part in ("xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"):
+        parts = excel_parts({"Лист1": GOOD})
+        del parts[part]
+        assert f"is no whole workbook: {part} is missing in it" in why_refused(packed(tmp_path / "a.xlsx", parts))
+
+
+def test_other_archives(tmp_path: Path) -> None:
+    def told(**parts: str) -> str:
+        return why_refused(
+            packed(tmp_path / "a.xlsx", {name.replace("_", "/", 1): text for name, text in parts.items()})
+        )
+
+    assert told(readme="x").endswith("is a ZIP archive and no workbook: unpack it first")
+    assert "is a binary Excel workbook (.xlsb)" in told(**{"xl_workbook.bin": ""})
+    document = {"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": "<a/>"}
+    assert "is a document, but no spreadsheet" in why_refused(packed(tmp_path / "a.odt", document))
+    with zipfile.ZipFile(tmp_path / "empty.xlsx", "w"):
+        pass
+    assert "is a ZIP archive and no workbook" in why_refused(tmp_path / "empty.xlsx")
+
+
+def test_the_name_does_not_tell_what_it_is(tmp_path: Path) -> None:
+    for kind in ("xlsx", "ods"):
+        shutil.copy(RECORDED / f"libreoffice.{kind}", tmp_path / "table.csv")
+        assert cells_of(open_input(tmp_path / "table.csv", Layout()))[0][0] == "00123"
+    (tmp_path / "table.xls").write_text("id;name\n1;a\n")
+    assert cells_of(open_input(tmp_path / "table.xls", Layout())) == [("1", "a")]
+
+
+def test_a_workbook_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    for kind in ("xlsx", "ods"):
+        path = tmp_path / f"a.{kind}"
+        shutil.copy(RECORDED / f"libreoffice.{kind}", path)
+        source = open_input(path, Layout(), page_rows=1)
+        pages = source.pages(None)
+        next(pages)
+        path.write_bytes(path.read_bytes()[:-50])
+        with pytest.raises(Exception, match="the file changed while it was read"):
+            list(pages)
+
+
+def test_a_workbook_through_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("xlsx", "ods"):
+        with (RECORDED / f"libreoffice.{kind}").open(encoding="latin-1") as file:
+            monkeypatch.setattr("sys.stdin", file)
+            source = open_input(None, Layout())
+            assert len(rows_of(source)) == 6
+            assert source.name == "standard input"

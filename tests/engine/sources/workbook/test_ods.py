@@ -1,0 +1,264 @@
+"""OpenDocument spreadsheets: as LibreOffice writes them, and as nobody does but might."""
+
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engine.rows import Row
+from engine.sources.detect import Layout, open_input
+from engine.sources.raw.source import LONGEST_CELL
+from tests.engine.sources.reading import (
+    cells_of,
+    goes_on_after_every_page,
+    memory_is_flat,
+    refusals_of,
+    rows_of,
+    why_refused,
+)
+from tests.engine.sources.workbook.writing import odf, odf_cell, odf_parts, odf_row, odf_text, packed
+
+RECORDED = Path(__file__).parent / "recorded"
+HEAD = odf_row(odf_text("id"), odf_text("name"))
+EMPTY_END = odf_row(
+    '<table:table-cell table:number-columns-repeated="16384"/>', attributes='table:number-rows-repeated="1048570"'
+)
+
+
+def number(value: str, text: str = "", attributes: str = "") -> str:
+    return odf_cell(f'office:value-type="float" office:value="{value}" {attributes}', text or value)
+
+
+def first_row(path: Path) -> tuple[str, ...]:
+    (row,) = cells_of(open_input(path, Layout()))
+    return row
+
+
+# ---- as LibreOffice writes them ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["ods", "xlsx"])
+def test_the_same_book_of_libreoffice_in_both_kinds(ending: str) -> None:
+    source = open_input(RECORDED / f"libreoffice.{ending}", Layout())
+    assert source.header == ("№ договора", "Сумма", "Дата", "Время", "Да", "Номер", "Формула", "Текст")
+    first = ("00123", "50.5", "2019-06-01", "2019-06-01 00:00:00", "TRUE", "00123", "101", "два\nстроки  и   пробелы")
+    assert rows_of(source) == [
+        Row(2, first, frozenset({4})),
+        Row(4, ("15Ж", f"1{'0' * 21}", "", "36:00:00", "", "0.5", "", '<&>"😀')),
+        *(Row(line, ("равные", "7", "", "", "", "", "", "")) for line in (5, 6, 7)),
+        Row(10, ("далеко", "1234.56", "", "", "", "", "", "")),
+    ]
+    (refusal,) = refusals_of(source)
+    assert (refusal.line, refusal.reason) == (3, "the cell G3 holds the error #DIV/0!")
+    assert refusal.row == (
+        *("1E5", "0.3", "2019-06-01 13:45:12", "12:30:00", "FALSE", "-00123", "", " с пробелом и\tтабуляцией"),
+    )
+    kind = {"ods": "an OpenDocument spreadsheet", "xlsx": "an Excel workbook"}[ending]
+    assert source.notes == (f"{kind}, sheet 'Остатки'",)
+
+
+# ---- values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (number("1E+05"), "100000"),
+        (number("50.5", "50,50 р."), "50.5"),
+        (number("123", "00123"), "00123"),
+        (number("-123", "-00123"), "-00123"),
+        (number("124", "00123"), "124"),
+        (number("0.5", "00"), "0.5"),
+        (number("7", "7", 'table:formula="of:=A1"'), "7"),
+        (odf_cell('office:value-type="percentage" office:value="0.5"', "50%"), "0.5"),
+        (odf_cell('office:value-type="currency" office:value="1234.5"', "1 234,50 ₽"), "1234.5"),
+        (odf_cell('office:value-type="date" office:date-value="2019-06-01"', "01.06.19"), "2019-06-01"),
+        (odf_cell('office:value-type="date" office:date-value="2019-06-01"', "01.06.19 0:00"), "2019-06-01 00:00:00"),
+        (odf_cell('office:value-type="date" office:date-value="2019-06-01T13:45:12"', "x"), "2019-06-01 13:45:12"),
+        (odf_cell('office:value-type="time" office:time-value="PT12H30M00S"', "12:30"), "12:30:00"),
+        (odf_cell('office:value-type="boolean" office:boolean-value="true"', "ИСТИНА"), "TRUE"),
+        (odf_cell('office:value-type="boolean" office:boolean-value="false"', "ЛОЖЬ"), "FALSE"),
+        (odf_cell('office:value-type="string" office:string-value="00123"', "shown otherwise"), "00123"),
+        (odf_cell("", "text of no kind"), "text of no kind"),
+        (odf_cell('office:value-type="string"', "#REF!"), "#REF!"),
+        (odf_cell('office:value-type="string"', 'a<text:s text:c="3"/>b<text:s/>c<text:line-break/>d'), "a   b c\nd"),
+        (odf_cell('office:value-type="string"', "a<text:span>b<text:a>c</text:a></text:span>"), "abc"),
+        (odf_cell('office:value-type="string"', "a<office:annotation><text:p>b</text:p></office:annotation>c"), "ac"),
+    ],
+)
+def test_what_a_cell_holds(tmp_path: Path, cell: str, told: str) -> None:
+    assert first_row(odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1"), cell))) == ("1", told)
+
+
+def test_a_formula_that_gives_an_empty_text(tmp_path: Path) -> None:
+    cell = odf_cell('table:formula="of:=&quot;&quot;"')
+    assert first_row(odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1"), cell))) == ("1", "")
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ('<table:table-cell table:formula="of:=A1"/>', "holds a formula without its value"),
+        ('<table:table-cell table:formula="of:=A1" office:value-type="float"/>', "holds a formula without its value"),
+        (
+            odf_cell('table:formula="of:=A1" office:value-type="string" calcext:value-type="error"', "#REF!"),
+            "holds the error #REF!",
+        ),
+        (number("0", "#DIV/0!", 'table:formula="of:=1/0"'), "holds the error #DIV/0!"),
+        (number("0", "Err:502", 'table:formula="of:=1/0"'), "holds the error Err:502"),
+        (number("x"), "holds what its kind does not allow: 'x' is no number"),
+        (odf_cell('office:value-type="date"', "01.06.19"), "holds what its kind does not allow: '' is no date"),
+    ],
+)
+def test_a_cell_that_refuses_its_row(tmp_path: Path, cell: str, reason: str) -> None:
+    source = open_input(odf(tmp_path / "a.ods", HEAD, "<table:table-row/>", odf_row(odf_text("1"), cell)), Layout())
+    (refusal,) = refusals_of(source)
+    assert (refusal.line, refusal.column, refusal.label) == (3, "name", "1")
+    assert refusal.reason.startswith(f"the cell B3 {reason}")
+
+
+def test_notes_and_drawings_in_a_cell_are_not_its_text(tmp_path: Path) -> None:
+    inside = "<office:annotation><text:p>note</text:p></office:annotation>"
+    drawing = "<draw:frame><draw:text-box><text:p>box</text:p></draw:text-box></draw:frame>"
+    texts = f"{inside}<text:p>own</text:p>{drawing}<text:p>two</text:p>"
+    cell = f'<table:table-cell office:value-type="string">{texts}</table:table-cell>'
+    parts = odf_parts({"Лист1": [HEAD, odf_row(cell)]})
+    parts["content.xml"] = parts["content.xml"].replace("<office:body>", '<office:body xmlns:draw="urn:draw">')
+    assert first_row(packed(tmp_path / "a.ods", parts)) == ("own\ntwo", "")
+
+
+def test_what_merged_cells_hide_is_not_read(tmp_path: Path) -> None:
+    hidden = odf_text("hidden").replace("table:table-cell", "table:covered-table-cell")
+    path = odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1", 'table:number-columns-spanned="2"'), hidden))
+    assert first_row(path) == ("1", "")
+
+
+def test_a_cell_that_is_too_long(tmp_path: Path) -> None:
+    for text in ("x" * (LONGEST_CELL + 1), f'x<text:s text:c="{LONGEST_CELL}"/>', '<text:s text:c="999999999"/>'):
+        path = odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1"), odf_cell('office:value-type="string"', text)))
+        assert why_refused(path).endswith("cell B2 is longer than 1000000 characters")
+
+
+# ---- what is written once for many ---------------------------------------------------------------------------------
+
+
+def test_equal_rows_and_cells_are_written_once(tmp_path: Path) -> None:
+    same = odf_text("7", 'table:number-columns-repeated="2"')
+    path = odf(
+        tmp_path / "a.ods",
+        odf_row(odf_text("a"), odf_text("b"), odf_text("c")),
+        odf_row("<table:table-cell/>", attributes='table:number-rows-repeated="3"'),
+        odf_row(
+            '<table:table-cell table:number-columns-repeated="1"/>', same, attributes='table:number-rows-repeated="2"'
+        ),
+        EMPTY_END,
+    )
+    assert rows_of(open_input(path, Layout())) == [Row(5, ("", "7", "7")), Row(6, ("", "7", "7"))]
+
+
+def test_a_bad_cell_of_equal_rows_has_its_own_address_in_each(tmp_path: Path) -> None:
+    bad = odf_cell('calcext:value-type="error"', "#N/A")
+    path = odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1"), bad, attributes='table:number-rows-repeated="2"'))
+    assert [one.reason for one in refusals_of(open_input(path, Layout()))] == [
+        "the cell B2 holds the error #N/A",
+        "the cell B3 holds the error #N/A",
+    ]
+
+
+def test_rows_in_groups(tmp_path: Path) -> None:
+    groups = (
+        f"<table:table-header-rows>{HEAD}</table:table-header-rows>",
+        f"<table:table-row-group>{HEAD}</table:table-row-group>",
+    )
+    assert rows_of(open_input(odf(tmp_path / "a.ods", *groups), Layout())) == [Row(2, ("id", "name"))]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        odf_row(odf_text("x"), attributes='table:number-rows-repeated="1048577"'),
+        odf_row(odf_text("x", 'table:number-columns-repeated="16385"')),
+        odf_row('<table:table-cell table:number-columns-repeated="16384"/>', odf_text("x")),
+    ],
+)
+def test_more_than_any_sheet_has(tmp_path: Path, row: str) -> None:
+    assert "is out of its order, or beyond any sheet" in why_refused(odf(tmp_path / "a.ods", HEAD, row))
+
+
+def test_a_sheet_that_is_a_few_bytes_and_a_million_rows(tmp_path: Path) -> None:
+    wide = odf_text("x", 'table:number-columns-repeated="16384"')
+    path = odf(tmp_path / "a.ods", HEAD, odf_row(wide, attributes='table:number-rows-repeated="1000000"'))
+    source = open_input(path, Layout())
+    assert source.header == ("id", "name")
+    tracemalloc.start()
+    try:
+        pages = source.pages(None)
+        for _ in range(3):
+            assert {refusal.reason for refusal in next(pages).refusals} == {"the header has 2 cells, this row 16384"}
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024**2
+    finally:
+        tracemalloc.stop()
+
+
+def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
+    rows = [
+        odf_row(number(str(one)), odf_text("a"), attributes=f'table:number-rows-repeated="{one}"')
+        for one in range(1, 9)
+    ]
+    goes_on_after_every_page(open_input(odf(tmp_path / "a.ods", HEAD, *rows, EMPTY_END), Layout(), page_rows=5))
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    def write(rows: int) -> Path:
+        return odf(tmp_path / "a.ods", *(odf_row(odf_text(f"договор {one}")) for one in range(rows)))
+
+    memory_is_flat(write, 30_000)
+
+
+CELLS = st.text(
+    # XML has no other control characters, and no half of a character.
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff", include_characters="\t\n\r"),
+    max_size=20,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6))
+def test_what_is_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
+    told = [(f"k{number}", *row) for number, row in enumerate(rows)]
+    lines = [odf_row(*map(odf_text, row)) for row in [("key", "one", "two"), *told]]
+    assert cells_of(open_input(odf(tmp_path / "a.ods", *lines, EMPTY_END), Layout())) == told
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<text:ruby><text:ruby-base>a</text:ruby-base><text:ruby-text>zz</text:ruby-text></text:ruby>",
+        "a<text:note><text:note-body><text:p>zz</text:p></text:note-body></text:note>",
+        "a<office:annotation><text:p>zz</text:p></office:annotation>",
+        'a<d:frame xmlns:d="d"><d:text-box><text:p>zz</text:p></d:text-box></d:frame>',
+    ],
+)
+def test_what_stands_beside_a_text_is_no_part_of_it(tmp_path: Path, inside: str) -> None:
+    path = odf(tmp_path / "a.ods", odf_row(odf_text("id")), odf_row(odf_cell('office:value-type="string"', inside)))
+    assert cells_of(open_input(path, Layout())) == [("a",)]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ('office:value-type="boolean" office:boolean-value="yes"', "'yes' is neither true nor false"),
+        ('office:value-type="zz" office:value="5"', "'zz' is no kind of a value"),
+        (f'office:value-type="float" office:value="{"9" * 5000}"', "is no number that can be written out"),
+        ('office:value-type="float" office:value="1_0"', "'1_0' is no number"),
+        (f'office:value-type="time" office:time-value="PT{"9" * 5000}H"', "is no time"),
+        ('office:value-type="date" office:date-value="2026-02-30"', "'2026-02-30' is no date"),
+    ],
+)
+def test_values_that_are_none_of_their_kind(tmp_path: Path, attributes: str, told: str) -> None:
+    path = odf(tmp_path / "a.ods", odf_row(odf_text("id")), odf_row(odf_cell(attributes, "x")))
+    (refusal,) = refusals_of(open_input(path, Layout()))
+    assert told in refusal.reason
+    assert refusal.reason.startswith("the cell A2")

@@ -1,0 +1,125 @@
+"""Which sheet is read, and what its header must be like: the same for both kinds of workbook."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from engine.rows import Row
+from engine.sources.detect import Layout, open_input
+from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused
+from tests.engine.sources.workbook.writing import data, excel_parts, inline, odf_parts, odf_row, odf_text, packed
+
+Write = Callable[[Mapping[str, Sequence[Sequence[str]]]], Path]
+"""Writes a workbook of these sheets, each the rows of its texts."""
+
+
+@pytest.fixture(params=["xlsx", "ods"])
+def write(request: pytest.FixtureRequest, tmp_path: Path) -> Write:
+    def excel(sheets: Mapping[str, Sequence[Sequence[str]]]) -> Path:
+        contents = {name: data(*(inline(*row) for row in rows)) for name, rows in sheets.items()}
+        return packed(tmp_path / "a.xlsx", excel_parts(contents))
+
+    def ods(sheets: Mapping[str, Sequence[Sequence[str]]]) -> Path:
+        contents = {name: [odf_row(*map(odf_text, row)) for row in rows] for name, rows in sheets.items()}
+        return packed(tmp_path / "a.ods", odf_parts(contents))
+
+    return excel if request.param == "xlsx" else ods
+
+
+TABLE = [["id", "amount"], ["1", "5"]]
+
+
+def test_the_only_sheet_that_holds_something(write: Write) -> None:
+    source = open_input(write({"Пустой": [], "Лист": TABLE, "Ещё": [[]]}), Layout())
+    assert rows_of(source) == [Row(2, ("1", "5"))]
+    assert source.notes[0].endswith(", sheet 'Лист'")
+
+
+def test_two_sheets_that_hold_something_are_asked_about(write: Write) -> None:
+    path = write({"Январь": TABLE, "Пустой": [], "Февраль": TABLE})
+    assert why_refused(path).endswith(
+        "has 2 sheets that hold something: 'Январь', 'Февраль'. Name the one to read with --sheet NAME"
+    )
+
+
+def test_a_sheet_by_its_name(write: Write) -> None:
+    path = write({"Январь": TABLE, "Февраль": [["id"], ["2"]]})
+    assert cells_of(open_input(path, Layout(sheet="Февраль"))) == [("2",)]
+    assert cells_of(open_input(path, Layout(sheet=" февраль"))) == [("2",)]
+    assert why_refused(path, Layout(sheet="Март")).endswith("has no sheet 'Март'; it has: 'Январь', 'Февраль'")
+
+
+def test_nothing_to_read(write: Write) -> None:
+    assert "is empty" in why_refused(write({"Лист": []}))
+    assert "has a header and no rows" in why_refused(write({"Лист": TABLE[:1]}))
+    assert "sheet 'Пустой' is empty" in why_refused(write({"Лист": TABLE, "Пустой": []}), Layout(sheet="Пустой"))
+
+
+def test_the_header_is_the_first_row_that_says_something(write: Write) -> None:
+    source = open_input(write({"Лист": [[], [" "], *TABLE, [], [" ", ""], ["2", "6"]]}), Layout())
+    assert source.header == ("id", "amount")
+    assert rows_of(source) == [Row(4, ("1", "5")), Row(7, ("2", "6"))]
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (
+            ["id", "", "amount"],
+            "sheet 'Лист': cell B1 of the header has no name; row 1, the first that is not empty, must",
+        ),
+        (["", "id"], "cell A1 of the header has no name"),
+        (["id", "b", " ID "], "cells A1 and C1 of the header have the same name, 'ID'; rename one of them"),
+        (["17", "100,50"], "holds numbers (17, 100,50) where the names of the columns are expected"),
+    ],
+)
+def test_a_header_that_is_none(write: Write, header: list[str], says: str) -> None:
+    assert says in why_refused(write({"Лист": [header, ["1", "2", "3"]]}))
+
+
+def test_names_that_are_given_mean_that_there_is_no_header(write: Write) -> None:
+    source = open_input(write({"Лист": [[], ["17", "5"], ["18", "6"]]}), Layout(columns=("id", "amount")))
+    assert source.header == ("id", "amount")
+    assert rows_of(source) == [Row(2, ("17", "5")), Row(3, ("18", "6"))]
+
+
+def test_rows_of_the_wrong_width(write: Write) -> None:
+    source = open_input(
+        write({"Лист": [["id", "amount", " "], ["1"], ["2", "3", "", " "], ["4", "5", "6"]]}), Layout()
+    )
+    assert source.header == ("id", "amount")
+    assert rows_of(source) == [Row(2, ("1", "")), Row(3, ("2", "3"))]
+    assert [(one.line, one.reason) for one in refusals_of(source)] == [(4, "the header has 2 cells, this row 3")]
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_merged_cells_in_the_header(tmp_path: Path, kind: str) -> None:
+    if kind == "xlsx":
+        merges = '<mergeCells><mergeCell ref="A2:A9"/><mergeCell ref="B1:C1"/></mergeCells>'
+        content = data(inline("id", "amount"), inline("1", "5")) + merges
+        path = packed(tmp_path / "a.xlsx", excel_parts({"Лист": content}))
+    else:
+        head = odf_row(odf_text("id"), odf_text("amount", 'table:number-columns-spanned="2"'))
+        path = packed(tmp_path / "a.ods", odf_parts({"Лист": [head, odf_row(odf_text("1"))]}))
+    assert "the cells B1:C1 are merged, and row 1 is the header: which column has which name cannot be told" in (
+        why_refused(path)
+    )
+
+
+def test_merged_cells_below_the_header_are_of_no_account(tmp_path: Path) -> None:
+    content = data(inline("id"), inline("1")) + '<mergeCells><mergeCell ref="A2:A9"/></mergeCells>'
+    path = packed(tmp_path / "a.xlsx", excel_parts({"Лист": content}))
+    assert cells_of(open_input(path, Layout())) == [("1",)]
+
+
+def test_a_bad_cell_in_the_header(tmp_path: Path) -> None:
+    content = data(inline("id") + '<c t="e"><v>#N/A</v></c>', inline("1"))
+    path = packed(tmp_path / "a.xlsx", excel_parts({"Лист": content}))
+    assert why_refused(path).endswith("a.xlsx: the cell B1 of the header holds the error #N/A")
+
+
+def test_what_a_sheet_takes_from_another_file_is_no_sheet_of_it(tmp_path: Path) -> None:
+    rows = [odf_row(odf_text("id")), odf_row(odf_text("1"))]
+    parts = odf_parts({"Лист": rows, "'file:///home/admin/other.ods'#$Лист1": rows})
+    assert cells_of(open_input(packed(tmp_path / "a.ods", parts), Layout())) == [("1",)]
