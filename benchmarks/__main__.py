@@ -60,9 +60,9 @@ CHAPTERS: Final = (
         "body with its Content-Type, its answer decoded by msgspec; it keeps nothing. The engine makes each row's "
         "form, judges the answer at both levels, and makes every claim and every outcome durable (SQLite, "
         "`synchronous=FULL`). It can come near to a loop that does nothing of this only because it goes about HTTP "
-        "at less expense: `billing/wire.py` tells how. So this ratio does not show what durability and judgement "
-        'cost; the other one does. "The same wire, no journal" is the bare loop once more, over `billing/wire.py` in '
-        "place of a session.",
+        "at less expense: `billing/api/wire.py` tells how. So this ratio does not show what durability and judgement "
+        'cost; the other one does. "The same wire, no journal" is the bare loop once more, over '
+        "`billing/api/wire.py` in place of a session.",
         throughput.measure,
     ),
     Chapter(

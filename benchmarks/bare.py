@@ -13,8 +13,8 @@ import msgspec
 from yarl import URL
 
 from benchmarks.entering import IN_FLIGHT, MODEL, on_uvloop
-from billing.client import ClientSettings
-from billing.wire import Flight, Limits, Wire
+from billing.api.client import ClientSettings
+from billing.api.wire import Flight, Limits, Wire
 
 BODY: Final = (
     b"method1=objects.create&arg1=%7B%22abonent_id%22%3A1111%2C%22op_summa%22%3A%2250.50%22%2C%22op_type_id%22%3A8"
@@ -43,7 +43,7 @@ async def bare(url: str, rows: int) -> float:
 
 
 async def wired(url: str, rows: int) -> float:
-    """The same over `billing.wire`, by which the engine sends: what is left to it is a row's own work."""
+    """The same over `billing.api.wire`, by which the engine sends: what is left to it is a row's own work."""
     told = ClientSettings(url)
     wire = Wire(url, HEADERS, Limits(told.connect, told.read, told.deadline, told.answer_limit))
     numbers = iter(range(rows))

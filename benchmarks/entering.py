@@ -20,9 +20,9 @@ import msgspec
 import structlog
 
 from benchmarks.machine import peak_kib
-from billing.answers import created_id, objects
-from billing.calls import Call, Step, describe, filter_
-from billing.client import BillingClient, ClientSettings
+from billing.api.answers import created_id, objects
+from billing.api.calls import Call, Step, describe, filter_
+from billing.api.client import BillingClient, ClientSettings
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run, Totals
 from checkpoints.states import State

@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.entering import freeze, on_uvloop
 from benchmarks.figures import Part, Size, Spread, table
-from billing.database import Database, Dsn
+from billing.database.database import Database, Dsn
 from jobs.queries import select_source
 from lab.mock.population import create
 

@@ -8,7 +8,7 @@ from typing import Final
 import anyio.to_thread
 import structlog
 
-from billing.selects import select_of
+from billing.selects.select import select_of
 from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import NewRun, Run, Stage

@@ -8,8 +8,7 @@ from types import MappingProxyType
 import anyio.to_thread
 import structlog
 
-from billing.database_errors import DatabaseAway
-from billing.errors import BillingAway, BillingBusy
+from billing.errors import BillingAway, BillingBusy, DatabaseAway
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import OPEN

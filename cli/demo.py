@@ -25,7 +25,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from billing.database import Database, Dsn
+from billing.database.database import Database, Dsn
 from billing.money import roubles
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals

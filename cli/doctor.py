@@ -18,15 +18,14 @@ import anyio.to_thread
 from rich.markup import escape
 from rich.table import Table
 
-from billing import embedded
-from billing.client import BillingClient, Health
-from billing.database import TABLES, Database
-from billing.database_errors import ColumnsMissing
-from billing.errors import BillingError
-from billing.kept_reader import kept_database
+from billing.api.client import BillingClient, Health
+from billing.database import client_library as embedded
+from billing.database.database import TABLES, Database
+from billing.database.file_database import kept_database
+from billing.database.sql_blocks import statement
+from billing.directory.system import check_scale
+from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
-from billing.scale import check_scale
-from billing.statements import statement
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
 from cli.beginning import unfinished

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import anyio.to_thread
 
-from billing.client import BillingClient
-from billing.database import Database
-from billing.database_errors import ColumnsMissing
-from billing.schema import documented
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from billing.database.schema import documented
+from billing.errors import ColumnsMissing
 from engine.errors import EngineError
 from jobs.call import CALL
 from jobs.catalogue import JOBS

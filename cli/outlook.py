@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from billing.calls import version
+from billing.api.calls import version
 from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Comparison, Item, Run

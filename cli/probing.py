@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from billing.abonents import Abonent
+from billing.directory.subscribers import Abonent
 from checkpoints.journal import open_journal
 from cli.beginning import pairs
 from cli.errors import CommandRefused

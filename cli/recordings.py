@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from billing.client import BillingClient
+from billing.api.client import BillingClient
 from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.names import PROGRAM

@@ -9,12 +9,12 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from billing.client import BillingClient, Health
-from billing.database import Database
-from billing.kept_reader import kept_database
-from billing.listening import Listener
+from billing.api.client import BillingClient, Health
+from billing.api.wire import Listener
+from billing.database.database import Database
+from billing.database.file_database import kept_database
+from billing.directory.system import check_scale
 from billing.money import SCALE
-from billing.scale import check_scale
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.errors import CommandRefused

@@ -8,8 +8,8 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from yarl import URL
 
-from billing.client import ClientSettings
-from billing.database import Dsn
+from billing.api.client import ClientSettings
+from billing.database.database import Dsn
 from billing.errors import SettingsError
 from checkpoints.mounts import network_of
 from cli.errors import SettingsRefused

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from billing import abonents
-from billing.abonents import Abonent
-from billing.answers import objects
-from billing.calls import filter_
+from billing.api.answers import objects
+from billing.api.calls import filter_
+from billing.contract_numbers import Suggestion
+from billing.directory import subscribers as abonents
+from billing.directory.subscribers import Abonent
 from billing.errors import UnreadableAnswer
-from billing.numbers import Suggestion
 from jobs.parameters import LARGEST_ID
 from jobs.services import Services, told_to_engine
 

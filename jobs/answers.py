@@ -10,8 +10,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.calls import SECRET_ARGUMENTS
-from billing.concealing import PLACEHOLDER
+from billing.api.calls import SECRET_ARGUMENTS
+from billing.api.secrets import PLACEHOLDER
 
 Cell: TypeAlias = str | int | bool | None
 Flat: TypeAlias = dict[str, Cell]

@@ -7,10 +7,10 @@ from typing import Final, Protocol
 
 import anyio.to_thread
 
-from billing.abonents import Abonent
-from billing.concealing import PLACEHOLDER
+from billing.api.secrets import PLACEHOLDER
+from billing.directory.objects import Thing
+from billing.directory.subscribers import Abonent
 from billing.money import AmountError
-from billing.things import Thing
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from billing.selects import select_of
+from billing.selects.select import select_of
 from jobs.creatables import CREATABLES
 from jobs.effects.calls import AnyCall, Knowledge
 from jobs.effects.creations import CREATE, Creations, is_creation
@@ -55,7 +55,9 @@ REFERS_TO: Final[Mapping[str, str]] = MappingProxyType(
         "attribute_id": "Attribute",
     }
 )
-"""What placeholders of these names refer to, which are those of the billing's own fields (`billing.references`)."""
+"""What placeholders of these names refer to, which are those of the billing's own fields
+(`billing.directory.references`).
+"""
 
 
 def a_value(text: str) -> str:

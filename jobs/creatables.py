@@ -7,7 +7,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from billing.things import Key, Thing, commented, plain, same_value
+from billing.directory.objects import Key, Thing, commented, plain, same_value
 from checkpoints.records import Item
 from jobs import marks
 from jobs.abonents import flag

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias, assert_never
 
 from billing import exchange as seen
+from billing.directory.objects import plain, same_value
 from billing.exchange import Exchange, readable
-from billing.things import plain, same_value
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 
 Keep: TypeAlias = Callable[[object], str | None]

@@ -9,8 +9,8 @@ from typing import Final
 
 import structlog
 
-from billing.database import Database
-from billing.statements import Statement, statement
+from billing.database.database import Database
+from billing.database.sql_blocks import Statement, statement
 from engine.errors import InputRefused, LookUpFailed
 from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy

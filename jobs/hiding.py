@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from billing.calls import SECRET_ARGUMENTS, is_secret
-from billing.concealing import PLACEHOLDER, SHORTEST, Concealer
+from billing.api.calls import SECRET_ARGUMENTS, is_secret
+from billing.api.secrets import PLACEHOLDER, SHORTEST, Concealer
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
 from engine.rows import Row, RowPage, Source

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from billing.database import Database
-from billing.database_errors import ColumnsMissing
-from billing.statements import Statement
+from billing.database.database import Database
+from billing.database.sql_blocks import Statement
+from billing.errors import ColumnsMissing
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
 from engine.sources.detect import Layout, open_input

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from billing.directory.objects import Values, same_value, same_values
 from billing.money import wire
-from billing.things import Values, same_value, same_values
 from engine.evidence import Accepted
 from jobs.creatables import BALANCE
 from jobs.payloads import Payload

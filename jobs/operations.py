@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from billing import abonents
-from billing.answers import created_id, objects
-from billing.calls import filter_
+from billing.api.answers import created_id, objects
+from billing.api.calls import filter_
+from billing.directory import subscribers as abonents
+from billing.directory.subscribers import Operation, of_abonents
+from billing.directory.subscribers import newest as newest_in_database
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
-from billing.operations import Operation, of_abonents
-from billing.operations import newest as newest_in_database
 from engine.job import Entries, Marked
 from jobs import marks
 from jobs.abonents import flag

@@ -7,8 +7,8 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
+from billing.directory.objects import LONGEST_NAME
 from billing.money import parse_amount, wire
-from billing.things import LONGEST_NAME
 from jobs.errors import ParameterRefused
 from jobs.profile import Profile, in_words
 
@@ -31,9 +31,10 @@ class Parameter:
     are further names under which the rows may say it, None where they may not: it is the same for all rows then. A
     `secret` is kept in the vault, and nowhere else; one that `may_be_empty` has to be said by a column, but not in
     every row; `makes_file` names a file that the run makes, and that may not be there when it begins; of what is
-    `verbatim` the white space around it is a part. A value that `refers_to` something (`billing.references`) is an id
-    that has to be there. What stands `in_a_chain` that was typed may be anything: only its name tells. A `fact` of
-    the billing's profile takes the place of the default, where a probe has learned it.
+    `verbatim` the white space around it is a part. A value that `refers_to` something
+    (`billing.directory.references`) is an id that has to be there. What stands `in_a_chain` that was typed may be
+    anything: only its name tells. A `fact` of the billing's profile takes the place of the default, where a probe
+    has learned it.
     """
 
     name: str

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from billing.statements import statement
+from billing.database.sql_blocks import statement
 from jobs.errors import PasswordsUnwritten
 
 _BOM: Final = "\ufeff"

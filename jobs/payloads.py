@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from billing.calls import Call, Step
-from billing.things import plain
+from billing.api.calls import Call, Step
+from billing.directory.objects import plain
 from checkpoints.records import Item
 from jobs.services import Services
 
@@ -18,8 +18,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call, made when the row was frozen, so that a resumed run sends what was shown.
 
     `key` finds the object again, `wanted` are the fields as they shall be and `was` as they were before, each in its
-    one plain spelling (`billing.things.plain`). `planned` is what `was` said when the row was frozen, if it has
-    changed between then and the call. `after` is the number of the row of the same run that has set what `was`
+    one plain spelling (`billing.directory.objects.plain`). `planned` is what `was` said when the row was frozen, if
+    it has changed between then and the call. `after` is the number of the row of the same run that has set what `was`
     says, 0 where none has. `abonent` is the subscriber, 0 where there is none.
     """
 

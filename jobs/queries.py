@@ -6,12 +6,12 @@ from typing import Final
 
 import structlog
 
-from billing.database import Database
-from billing.database_errors import NotASelect, RowsChanged, StatementRefused
-from billing.described import Kind
-from billing.select_cells import Fault, SelectedRow
-from billing.select_rows import Reading, reading
-from billing.selects import Select, select_of
+from billing.database.columns import Kind
+from billing.database.database import Database
+from billing.errors import NotASelect, RowsChanged, StatementRefused
+from billing.selects.cells import Fault, SelectedRow
+from billing.selects.select import Select, select_of
+from billing.selects.select_reader import Reading, reading
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage

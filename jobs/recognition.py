@@ -1,8 +1,8 @@
 """Whether the answers of a billing say whose they are: learned from them, for nobody has documented it.
 
 A call whose answer names its row may be sent over a connection that other answers come over; any other needs one of
-its own (`billing.wire`). So the calls of an effect have connections of their own until an answer has named its row,
-and again once an answer that came over a shared connection names none. That one is `Lost`.
+its own (`billing.api.wire`). So the calls of an effect have connections of their own until an answer has named its
+row, and again once an answer that came over a shared connection names none. That one is `Lost`.
 """
 
 from enum import Enum, auto

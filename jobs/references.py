@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
 
-from billing.references import LARGEST_ID, REFERENCES, Reference, call_for, has_table, is_there, there_of
+from billing.directory.references import LARGEST_ID, REFERENCES, Reference, call_for, has_table, is_there, there_of
 from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.services import Services, told_to_engine
 

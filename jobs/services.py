@@ -8,12 +8,19 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from billing.calls import Call
-from billing.client import BillingClient
-from billing.database import Database
-from billing.database_errors import DatabaseAway, DatabaseError, StatementRefused
-from billing.errors import BillingAway, BillingBusy, BillingError, BillingRefused
-from billing.stacks import waiting_for
+from billing.api.calls import Call
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from billing.directory.system import waiting_for
+from billing.errors import (
+    BillingAway,
+    BillingBusy,
+    BillingError,
+    BillingRefused,
+    DatabaseAway,
+    DatabaseError,
+    StatementRefused,
+)
 from engine.errors import LookUpDelayed, LookUpFailed, LookUpRefused
 from engine.pacing.throttle import Rate
 from jobs.profile import UNKNOWN, Profile

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
+from billing.directory.objects import plain
 from billing.money import wire
-from billing.things import plain
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
 from jobs.operations import some_of, two_decimals

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from billing.schema import whole
-from billing.selects import select_of
-from billing.statements import Statement as Sql
-from billing.statements import statement
+from billing.database.schema import whole
+from billing.database.sql_blocks import Statement as Sql
+from billing.database.sql_blocks import statement
+from billing.selects.select import select_of
 from jobs.kinds import JobKind, Statement
 
 

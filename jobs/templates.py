@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
-from billing.calls import SECRET_ARGUMENTS, Call, Step
-from billing.things import AMOUNTS
+from billing.api.calls import SECRET_ARGUMENTS, Call, Step
+from billing.directory.objects import AMOUNTS
 from jobs.columns import KNOWN, plain
 from jobs.errors import ParameterRefused
 

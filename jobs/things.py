@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from billing.things import (
+from billing.directory.objects import (
     Key,
     Thing,
     call_for,

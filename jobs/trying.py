@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from billing.database_errors import ColumnsMissing
-from billing.things import known_to_database
+from billing.directory.objects import known_to_database
+from billing.errors import ColumnsMissing
 from engine.errors import InputRefused, LookUpRefused
 from jobs.parameters import LARGEST_ID
 from jobs.services import Services

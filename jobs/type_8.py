@@ -1,6 +1,6 @@
 """Operations of type 8, the entry of an initial balance [S]: whether one sets the balance or adds to it [?]."""
 
-from billing.operations import OPENING_BALANCE
+from billing.directory.subscribers import OPENING_BALANCE
 from jobs.payloads import Payload
 from jobs.profile import Profile, TypeEight
 

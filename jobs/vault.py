@@ -21,9 +21,9 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from billing.calls import Call
-from billing.concealing import PLACEHOLDER
-from billing.statements import statement
+from billing.api.calls import Call
+from billing.api.secrets import PLACEHOLDER
+from billing.database.sql_blocks import statement
 from engine.evidence import NotSent, RowRefused
 from jobs.errors import SecretGone, VaultFailed
 from jobs.parameters import Parameter

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
-from billing.database_errors import NotASelect
-from billing.references import REFERENCES
+from billing.directory.references import REFERENCES
+from billing.errors import NotASelect
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.database import Database, Dsn
+from billing.database.database import Database, Dsn
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from tests import firebird_server as real_firebird

@@ -1,5 +1,5 @@
 -- What the objects of a model are now. Each statement gives the subscriber, the account, what people call the object,
--- and then in the place of {columns} those fields of `billing.things.MODELS` that are there; `…_by_…` and
+-- and then in the place of {columns} those fields of `billing.directory.objects.MODELS` that are there; `…_by_…` and
 -- `…_commented` are the ends that find some of them. Money comes scaled by 10^10, addresses as integers, as they are
 -- stored.
 

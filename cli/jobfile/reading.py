@@ -6,7 +6,7 @@ from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Final
 
-from billing.database_errors import StatementRefused
+from billing.errors import StatementRefused
 from cli.beginning import Order, enter_of, order_of
 from cli.errors import CommandRefused
 from cli.jobfile.positions import Path as Way

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
-from billing.calls import is_secret
+from billing.api.calls import is_secret
 from cli.translate import faults
 from cli.translate.faults import Fault, Place, named, refused
 from cli.translate.shell import HOLE, Text, Variable

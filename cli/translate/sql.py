@@ -1,6 +1,6 @@
 """The SQL of a one-liner: how isql prints its rows, the select's columns, and table names that it never gives.
 
-What is a select, and what of isql's words in front of it may be left out, is `billing.selects`' to say.
+What is a select, and what of isql's words in front of it may be left out, is `billing.selects.select`' to say.
 """
 
 import re
@@ -10,9 +10,9 @@ from enum import Enum, auto
 from itertools import pairwise
 from typing import Final
 
-from billing.database_errors import NotASelect
-from billing.selects import select_of
-from billing.sql_tokens import Sort, Token, tokens_of
+from billing.errors import NotASelect
+from billing.selects.select import select_of
+from billing.selects.tokens import Sort, Token, tokens_of
 from cli.translate import faults
 from cli.translate.faults import Fault, Place, refused
 from cli.translate.shell import HOLE, Atom, Letter, Quote, Text, Variable

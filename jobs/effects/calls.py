@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from billing.answers import created_id
-from billing.calls import Call, describe
-from billing.concealing import SESSIONS
-from billing.database import Database
+from billing.api.answers import created_id
+from billing.api.calls import Call, describe
+from billing.api.secrets import SESSIONS
+from billing.database.database import Database
+from billing.database.sql_blocks import Statement
 from billing.exchange import Answered
-from billing.selects import select_of
-from billing.statements import Statement
+from billing.selects.select import select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting

@@ -10,13 +10,12 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.abonents import Abonent
-from billing.answers import created_id
-from billing.calls import NOTHING, Call, Step, describe
+from billing.api.answers import created_id
+from billing.api.calls import NOTHING, Call, Step, describe
+from billing.directory.objects import Thing, plain
+from billing.directory.subscribers import OPENING_BALANCE, Abonent
 from billing.exchange import Answered, Exchange, Refused
 from billing.money import wire
-from billing.operations import OPENING_BALANCE
-from billing.things import Thing, plain
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from billing.calls import describe
+from billing.api.calls import describe
+from billing.directory.objects import MODELS, Key, Thing
 from billing.exchange import Answered, Exchange, Refused
-from billing.things import MODELS, Key, Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, Prepared, Reading, Sighting

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from billing.operations import ACT, OPENING_BALANCE
-from billing.things import Thing
+from billing.directory.objects import Thing
+from billing.directory.subscribers import ACT, OPENING_BALANCE
 from checkpoints.records import NewItem, Refusal
 from jobs.abonents import flag
 from jobs.creatables import BALANCE

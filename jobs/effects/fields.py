@@ -10,11 +10,21 @@ from typing import Final
 
 import msgspec
 
-from billing.answers import objects
-from billing.calls import Call, describe, is_secret
+from billing.api.answers import objects
+from billing.api.calls import Call, describe, is_secret
+from billing.directory.objects import (
+    ADDRESSES,
+    MODELS,
+    Key,
+    Thing,
+    Values,
+    known_to_database,
+    plain,
+    same_value,
+    same_values,
+)
 from billing.errors import BillingError
 from billing.exchange import Answered, Exchange, readable
-from billing.things import ADDRESSES, MODELS, Key, Thing, Values, known_to_database, plain, same_value, same_values
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting

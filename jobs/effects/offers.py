@@ -7,11 +7,11 @@ That id opens somebody's cabinet: it goes from the one answer into the other req
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from billing.answers import objects
-from billing.calls import Call, Step, describe
+from billing.api.answers import objects
+from billing.api.calls import Call, Step, describe
+from billing.directory.objects import Thing
 from billing.errors import BillingError
 from billing.exchange import Answered
-from billing.things import Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Entries, Prepared, Reading, Sighting

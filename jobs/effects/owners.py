@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
-from billing.abonents import Abonent
+from billing.directory.subscribers import Abonent
 from billing.money import LARGEST, TOO_LARGE
 from checkpoints.records import Refusal
 from jobs.abonents import Abonents, Resolved, name_of, whole_id

@@ -11,11 +11,11 @@ import anyio.to_thread
 import msgspec
 
 from billing import exchange
-from billing.answers import objects
-from billing.calls import Call, Step, describe
+from billing.api.answers import objects
+from billing.api.calls import Call, Step, describe
+from billing.directory.objects import Thing
 from billing.errors import BillingError
 from billing.exchange import Answered
-from billing.things import Thing
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook, Entries, Prepared, Sighting

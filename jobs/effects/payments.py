@@ -14,11 +14,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from billing.abonents import Abonent
-from billing.calls import describe
+from billing.api.calls import describe
+from billing.directory.objects import Thing, plain
+from billing.directory.subscribers import RECEIPT, Abonent
 from billing.exchange import Answered, Exchange
-from billing.operations import RECEIPT
-from billing.things import Thing, plain
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting

@@ -6,7 +6,7 @@ They can be repeated, they change nothing, and there is nothing to take back.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from billing.calls import Call, describe
+from billing.api.calls import Call, describe
 from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence

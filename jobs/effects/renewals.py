@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from billing.things import Thing
+from billing.directory.objects import Thing
 from checkpoints.records import NewItem, Refusal
 from engine.job import Prepared
 from jobs import marks

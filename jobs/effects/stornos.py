@@ -6,10 +6,10 @@ Whether a storno of type 8 brings back the balance that was there before is not 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from billing.calls import describe
+from billing.api.calls import describe
+from billing.directory.objects import Thing
 from billing.exchange import Answered, Exchange, Refused
 from billing.money import wire
-from billing.things import Thing
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence, Lost
 from engine.job import Absent, CannotLook, Found, LookedFor, Prepared, Reading, Sighting

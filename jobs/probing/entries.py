@@ -8,12 +8,11 @@ from typing import Final, TypeVar
 
 import anyio
 
-from billing.abonents import Abonent
-from billing.answers import created_id, objects
-from billing.calls import Step, create, filter_, get
+from billing.api.answers import created_id, objects
+from billing.api.calls import Step, create, filter_, get
+from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT, Abonent, Operation
 from billing.exchange import Answered, Busy, Exchange, NotSent, Refused, SystemRefused
 from billing.money import from_answer
-from billing.operations import ACT, OPENING_BALANCE, RECEIPT, Operation
 from engine.errors import EngineError, LookUpFailed
 from jobs.operations import balances, of_type, two_decimals
 from jobs.probing import marks

@@ -9,11 +9,10 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from billing.abonents import Abonent
-from billing.answers import objects
-from billing.calls import Step, filter_, get
+from billing.api.answers import objects
+from billing.api.calls import Step, filter_, get
+from billing.directory.subscribers import OPENING_BALANCE, RECEIPT, Abonent
 from billing.exchange import Answered
-from billing.operations import OPENING_BALANCE, RECEIPT
 from engine.errors import InputRefused, LookUpFailed
 from jobs.abonents import Abonents, flag
 from jobs.operations import two_decimals

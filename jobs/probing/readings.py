@@ -8,13 +8,13 @@ from typing import Final
 import anyio
 import msgspec
 
-from billing.calls import Call, filter_, get, version
-from billing.database import Database
+from billing.api.calls import Call, filter_, get, version
+from billing.database.database import Database
+from billing.database.sql_blocks import statement
+from billing.directory.objects import plain
+from billing.directory.system import check_scale
 from billing.exchange import Answered, SystemRefused
 from billing.money import SCALE
-from billing.scale import check_scale
-from billing.statements import statement
-from billing.things import plain
 from jobs.profile import Shape
 from jobs.services import Services, told_to_engine
 

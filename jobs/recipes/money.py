@@ -3,8 +3,8 @@
 from decimal import Decimal
 from typing import Final
 
+from billing.directory.subscribers import OPENING_BALANCE
 from billing.money import parse_amount, wire
-from billing.operations import OPENING_BALANCE
 from jobs.effects.payments import ASK, DOCUMENT, SUM, payments
 from jobs.effects.reversals import HOW, OPERATION
 from jobs.effects.ways_back import creations

@@ -16,8 +16,8 @@ from typing import Final
 import anyio
 from anyio.abc import Process
 
-from billing.database import Database, Dsn, attach
-from billing.operations import OPENING_BALANCE
+from billing.database.database import Database, Dsn, attach
+from billing.directory.subscribers import OPENING_BALANCE
 from cli.names import JOURNAL, USER
 from jobs.keys import joined
 from lab.crash import clock
@@ -276,4 +276,4 @@ def _is_keeper(folder: Path, of: int) -> bool:
     except OSError:
         return False
     # One that is dead and not yet waited for has no command line any more.
-    return b"billing.keeper" in command and int(parent) == of
+    return b"billing.database.file_process" in command and int(parent) == of

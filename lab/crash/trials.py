@@ -13,7 +13,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from billing.statements import Statement, statement
+from billing.database.sql_blocks import Statement, statement
 from jobs.call import call_kind, chain_text
 from jobs.dates import MONTHS_BACK
 from jobs.keys import joined

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from billing.statements import Statement, statement
+from billing.database.sql_blocks import Statement, statement
 from lab.mock import refusals
 from lab.mock.objects import Arguments, Thing, Things
 from lab.mock.refusals import Refusal

@@ -5,11 +5,11 @@ from contextlib import suppress
 
 import fdb
 
-from billing.database import Dsn, attach
-from billing.database_errors import ColumnsMissing
-from billing.reader import Connection, Cursor, Row
-from billing.schema import Schema, fitted
-from billing.statements import Statement, Values, statement
+from billing.database.database import Dsn, attach
+from billing.database.reader import Connection, Cursor, Row
+from billing.database.schema import Schema, fitted
+from billing.database.sql_blocks import Statement, Values, statement
+from billing.errors import ColumnsMissing
 from lab.mock.models import Model, models_with
 from lab.mock.refusals import Refusal
 

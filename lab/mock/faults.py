@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias, TypeVar
 
-from billing.catalogue import CATALOGUE
-from billing.catalogue import Kind as Meaning
+from billing.api.error_catalogue import CATALOGUE
+from billing.api.error_catalogue import Kind as Meaning
 
 Choice = TypeVar("Choice")
 Span: TypeAlias = tuple[int, int | None]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
+from billing.database.reader import Connection, Row
+from billing.database.schema import Schema
+from billing.database.sql_blocks import Value, statement
 from billing.errors import SettingsError
-from billing.reader import Connection, Row
-from billing.schema import Schema
-from billing.statements import Value, statement
 
 _COMPUTED: Final = frozenset({"OSTATOK", "DEBIT", "CREDIT"})
 """What the column BALANCE of ADMIN_ACCOUNTS is computed from: it goes with any of them."""

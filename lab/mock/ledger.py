@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
 
-from billing.database import Database
-from billing.statements import Statement, statement
+from billing.database.database import Database
+from billing.database.sql_blocks import Statement, statement
 from lab.mock.connection import Session
 
 LONGEST_WHAT = 1000

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from billing.database import Dsn, write_unforced
-from billing.database import create as create_database
+from billing.database.database import Dsn, write_unforced
+from billing.database.database import create as create_database
+from billing.database.reader import Connection
+from billing.database.sql_blocks import statement
 from billing.money import SCALE
-from billing.reader import Connection
-from billing.statements import statement
 from lab.mock.leaving_out import check_names, leave_out
 from lab.mock.people import (
     FIRST_ADDRESS,

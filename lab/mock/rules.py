@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, TypeAlias
 
-from billing.operations import ACT, OPENING_BALANCE, RECEIPT
-from billing.statements import Statement, statement
+from billing.database.sql_blocks import Statement, statement
+from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT
 from lab.mock import refusals
 from lab.mock.connection import Session
 from lab.mock.quirks import OpeningBalance, Quirks, StornoEffect

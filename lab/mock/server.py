@@ -27,7 +27,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from billing.database import Database, Dsn
+from billing.database.database import Database, Dsn
 from lab.mock import control_port as control
 from lab.mock.capacity import QueueFull, Schedule, Slots
 from lab.mock.chain import parse
@@ -212,7 +212,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     `capacity` changes the slots over time. With a `stack_rate`, in entries a second, a write has its effect after it
     was answered, and `busy` tells whether one that comes in between is refused. `quirks` is what it does
     otherwise than usual. What arrived before the end is still answered; what waits in a stack waits there for the
-    next server. Raises what `billing.database` raises, and OSError for a port taken.
+    next server. Raises what `billing.database.database` raises, and OSError for a port taken.
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     quirks = quirks or Quirks()

@@ -17,10 +17,10 @@ from typing import Final
 import msgspec
 import structlog
 
-from billing.database import Dsn
-from billing.reader import Row
-from billing.stacks import Stacks
-from billing.statements import Statement, statement
+from billing.database.database import Dsn
+from billing.database.reader import Row
+from billing.database.sql_blocks import Statement, statement
+from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains, Result
 from lab.mock.connection import Session
 from lab.mock.refusals import Refusal

@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from billing.database import Dsn
-from billing.stacks import Stacks
+from billing.database.database import Dsn
+from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import Session
 from lab.mock.ledger import last_request
@@ -85,7 +85,7 @@ class Worker:
         self._jobs.put(_Signal.LOOK)
 
     async def start(self) -> None:
-        """Open the database; raises what `billing.database.attach` raises."""
+        """Open the database; raises what `billing.database.database.attach` raises."""
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, args=(opened,), name="mock billing", daemon=True)

@@ -17,12 +17,12 @@ from typing import Final
 import anyio
 import msgspec
 
-from billing.calls import SECRET_ARGUMENTS, Call, Step
-from billing.client import BillingClient
-from billing.concealing import PLACEHOLDER, charset_of
+from billing.api.calls import SECRET_ARGUMENTS, Call, Step
+from billing.api.client import BillingClient
+from billing.api.secrets import PLACEHOLDER, charset_of
+from billing.api.wire import Seen
 from billing.errors import BillingAway
 from billing.exchange import Lost, NotSent, readable
-from billing.listening import Seen
 from lab.record.matching import named, request_of
 from lab.record.recording import Recorded, Recording
 

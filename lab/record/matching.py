@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from billing.calls import SECRET_ARGUMENTS
-from billing.concealing import PLACEHOLDER
+from billing.api.calls import SECRET_ARGUMENTS
+from billing.api.secrets import PLACEHOLDER
 from billing.exchange import readable
 
 MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")

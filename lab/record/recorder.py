@@ -24,11 +24,11 @@ import anyio
 import msgspec
 from yarl import URL
 
-from billing.calls import secrets_of
-from billing.client import ClientSettings
-from billing.concealing import Concealer, credentials
+from billing.api.calls import secrets_of
+from billing.api.client import ClientSettings
+from billing.api.secrets import Concealer, credentials
+from billing.api.wire import Heard
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
-from billing.listening import Heard
 from lab.record.recording import (
     FORMAT,
     Answer,

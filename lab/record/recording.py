@@ -7,7 +7,7 @@ A recording is JSON lines under gzip. The first line is the header, each other l
      "seconds": 0.021, "outcome": "answered", "answer": {"status": 200, "headers": {…}, "text": "{…}"}}
 
 Lines stand in the order in which the exchanges ended. Where no whole answer came, `instead` says what happened; a
-part of an answer has `"whole": false`. Secrets are replaced by `•••`, see `billing.concealing`.
+part of an answer has `"whole": false`. Secrets are replaced by `•••`, see `billing.api.secrets`.
 """
 
 import base64
@@ -18,8 +18,8 @@ from typing import Final, Literal, Self, TypeAlias
 
 import msgspec
 
+from billing.api.wire import Ending
 from billing.errors import BillingError
-from billing.listening import Ending
 
 FORMAT: Final = 1
 

@@ -35,7 +35,7 @@ import anyio
 import msgspec
 from aiohttp import web
 
-from billing.concealing import Concealer
+from billing.api.secrets import Concealer
 from lab.record.exchanges import Exchanges, UsedUp
 from lab.record.matching import MARK, marks, named
 from lab.record.recording import Answer, Recorded

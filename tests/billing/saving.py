@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from billing.calls import NOTHING, Call, Step, get
+from billing.api.calls import NOTHING, Call, Step, get
 
 
 def get_set_save(

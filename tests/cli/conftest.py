@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from anyio.abc import Process
 
-from billing.database import Dsn, attach
+from billing.database.database import Dsn, attach
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.main import main

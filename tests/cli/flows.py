@@ -14,7 +14,7 @@ import anyio.to_thread
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from billing.database import Dsn, attach
+from billing.database.database import Dsn, attach
 from lab.mock.server import MockBilling, running
 from tests.cli.conftest import PATIENCE, Cli, Ended, clean_environment
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from yarl import URL
 
-from billing import wire
-from billing.wire import Flight, Wire
+from billing.api import wire
+from billing.api.wire import Flight, Wire
 from checkpoints import journal
 from checkpoints.journal_file import JournalFile
 from checkpoints.records import Change, Item, NewItem, Run

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from billing.client import BillingClient, Health
+from billing.api.client import BillingClient, Health
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.exits import Exit

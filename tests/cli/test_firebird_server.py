@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.abonents import in_folder
+from billing.directory.subscribers import in_folder
 from lab.mock.server import running
 from tests.cli.conftest import Cli, Place, Traffic, clean_environment
 from tests.firebird_server import FirebirdServer

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.client import BillingClient, ClientSettings, Patience
-from billing.database import Database, Dsn
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.database.database import Database, Dsn
 from cli.beginning import input_of, order_of, said_of
 from cli.catalogue_page import PAGE, PROOFS, page, undone, whole_way
 from cli.jobs_list import as_object

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from billing.database import Database, Dsn
+from billing.database.database import Database, Dsn
 from checkpoints.states import State
 from jobs.catalogue import JOBS
 from lab.crash.books import books

@@ -10,7 +10,7 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
-from billing.database import Dsn, attach
+from billing.database.database import Dsn, attach
 from billing.money import SCALE
 from lab.mock.quirks import Quirks
 from lab.mock.server import running

@@ -7,7 +7,7 @@ import anyio
 import anyio.to_thread
 from aiohttp import web
 
-from billing.database import Dsn, attach
+from billing.database.database import Dsn, attach
 from checkpoints.records import NewRun
 from tests.cli.conftest import Place
 

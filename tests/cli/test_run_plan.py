@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from billing.database import Dsn, attach
+from billing.database.database import Dsn, attach
 from billing.money import SCALE
 from tests.cli.conftest import Ended, Place
 from tests.cli.test_prompt import at_a_terminal

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from billing.database import Dsn, attach
+from billing.database.database import Dsn, attach
 from tests.cli.conftest import Place
 
 

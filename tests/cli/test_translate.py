@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from billing.calls import encode
-from billing.database import Database, Dsn
+from billing.api.calls import encode
+from billing.database.database import Database, Dsn
 from cli.beginning import order_of, said_of
 from cli.options import Calling
 from cli.translate.translation import quoted

@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from billing.database import Database, Dsn, attach
+from billing.database.database import Database, Dsn, attach
 from cli.exits import Exit
 from cli.translate.faults import FaultKind
 from cli.translate.translation import translate

@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from billing.database import Dsn, attach
+from billing.database.database import Dsn, attach
 from tests.cli.conftest import Place
 
 

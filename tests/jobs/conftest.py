@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.client import BillingClient, ClientSettings, Patience
-from billing.database import Database, Dsn, attach
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.database.database import Database, Dsn, attach
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from checkpoints.states import State

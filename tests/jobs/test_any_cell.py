@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from billing.money import LARGEST, AmountError, parse_amount, scaled
 from jobs.call import call_kind, chain_text
 from jobs.catalogue import JOBS

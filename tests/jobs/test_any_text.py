@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.client import BillingClient
-from billing.database import Database
-from billing.things import plain
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from billing.directory.objects import plain
 from checkpoints.records import Item, Run
 from jobs.call import call_kind, chain_text
 from jobs.inputs import Input

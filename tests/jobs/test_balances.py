@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from billing import exchange as seen
-from billing.calls import describe
-from billing.client import BillingClient, ClientSettings, Patience
-from billing.database import Database, Dsn
+from billing.api.calls import describe
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.database.database import Database, Dsn
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.database import Database
+from billing.database.database import Database
 from checkpoints.records import Run
 from engine.job import Absent, Found, Reading
 from jobs.call import call_kind, chain_text

@@ -7,9 +7,9 @@ from unittest.mock import AsyncMock
 import pytest
 
 from billing import exchange as seen
-from billing.calls import describe
-from billing.client import BillingClient
-from billing.database import Database, Dsn
+from billing.api.calls import describe
+from billing.api.client import BillingClient
+from billing.database.database import Database, Dsn
 from billing.money import SCALE
 from checkpoints.records import Run
 from engine.errors import InputRefused, LookUpFailed

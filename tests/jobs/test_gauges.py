@@ -10,9 +10,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from billing.calls import create
-from billing.client import BillingClient, ClientSettings, Health, Patience
-from billing.database import Database
+from billing.api.calls import create
+from billing.api.client import BillingClient, ClientSettings, Health, Patience
+from billing.database.database import Database
 from billing.errors import BillingAway
 from billing.exchange import Answered
 from checkpoints.records import Item

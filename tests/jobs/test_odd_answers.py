@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from billing.answers import read_answer
-from billing.client import BillingClient
+from billing.api.answers import read_answer
+from billing.api.client import BillingClient
 from billing.exchange import Answered
 from checkpoints.records import Item, Run
 from checkpoints.states import State

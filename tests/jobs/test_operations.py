@@ -5,9 +5,9 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from billing.client import BillingClient
+from billing.api.client import BillingClient
+from billing.directory.subscribers import Operation
 from billing.money import SCALE
-from billing.operations import Operation
 from engine.errors import LookUpFailed
 from jobs.operations import balances, newest, of_type, two_decimals
 from jobs.services import Services

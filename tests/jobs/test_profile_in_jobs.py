@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from billing.client import BillingClient, ClientSettings, Patience
+from billing.api.client import BillingClient, ClientSettings, Patience
 from checkpoints.records import Run
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Lost

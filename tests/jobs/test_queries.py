@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from billing.database import Database, Dsn
-from billing.described import Kind
-from billing.selects import select_of
+from billing.database.columns import Kind
+from billing.database.database import Database, Dsn
+from billing.selects.select import select_of
 from checkpoints.records import Refusal
 from engine.errors import InputRefused, LookUpFailed
 from engine.rows import Row, RowPage, Source

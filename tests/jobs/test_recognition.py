@@ -4,7 +4,7 @@ from decimal import Decimal
 from unittest.mock import AsyncMock
 
 from billing import exchange as seen
-from billing.client import BillingClient
+from billing.api.client import BillingClient
 from checkpoints.records import NewItem, Run
 from engine.evidence import Accepted, Lost
 from jobs import marks

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.client import BillingClient
-from billing.database import Database, Dsn
+from billing.api.client import BillingClient
+from billing.database.database import Database, Dsn
 from engine.job import Prepared
 from jobs.call import call_kind, chain_text
 from jobs.errors import ParameterRefused

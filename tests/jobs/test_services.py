@@ -5,10 +5,18 @@ from unittest.mock import AsyncMock
 import anyio
 import pytest
 
-from billing.calls import Call, version
-from billing.client import BillingClient
-from billing.database_errors import DatabaseAway, StatementRefused
-from billing.errors import BillingAway, BillingBusy, BillingError, BillingRefused, SystemRefusal, UnreadableAnswer
+from billing.api.calls import Call, version
+from billing.api.client import BillingClient
+from billing.errors import (
+    BillingAway,
+    BillingBusy,
+    BillingError,
+    BillingRefused,
+    DatabaseAway,
+    StatementRefused,
+    SystemRefusal,
+    UnreadableAnswer,
+)
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.pacing.throttle import Rate
 from jobs.operations import of_type

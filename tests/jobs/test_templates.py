@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.calls import encode
+from billing.api.calls import encode
 from jobs.errors import ParameterRefused
 from jobs.templates import parse, typed
 

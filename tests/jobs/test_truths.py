@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import xlsxwriter  # type: ignore[import-untyped]
 
-from billing.client import BillingClient
+from billing.api.client import BillingClient
 from checkpoints.records import Refusal
 from jobs.call import call_kind, chain_text
 from jobs.inputs import Input

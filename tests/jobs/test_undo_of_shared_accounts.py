@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from billing.client import BillingClient, ClientSettings, Patience
-from billing.database import Database
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.database.database import Database
 from billing.money import scaled
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from billing.calls import NOTHING
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.calls import NOTHING
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewRun, Run
 from checkpoints.states import State

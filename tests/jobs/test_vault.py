@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.calls import Call, Step
+from billing.api.calls import Call, Step
 from jobs.errors import SecretGone, VaultFailed
 from jobs.parameters import Parameter
 from jobs.vault import Vault, is_token, masked, unsealed, veiled

@@ -13,9 +13,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from billing.calls import version
-from billing.client import BillingClient, ClientSettings
-from billing.database import Dsn
+from billing.api.calls import version
+from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Dsn
 from checkpoints.states import State
 from engine.outcomes import Outcome
 from engine.pacing.breaker import Breaker

@@ -9,7 +9,7 @@ What only tells of work in hand is left out: the billing's stacks, the mock's ow
 
 from typing import Any, Final, TypeAlias
 
-from billing.database import Database
+from billing.database.database import Database
 
 Row: TypeAlias = dict[str, Any]
 Tables: TypeAlias = dict[str, dict[Any, Row]]

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 CONFTEST = 'pytest_plugins = ["lab.pytest_plugin"]\n'
 TESTS = """
 import json

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from billing import exchange as seen
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, Different, Entries, Found, Marked, Reading

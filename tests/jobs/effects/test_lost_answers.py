@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost
 from engine.job import Absent, Found, Job

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from billing.client import BillingClient, ClientSettings
+from billing.api.client import BillingClient, ClientSettings
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused
 from jobs.effects.effect import NoWayBack
@@ -17,7 +17,7 @@ from jobs.services import Services
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
-from tests.billing.scripted_server import answer, scripted
+from tests.billing.api.scripted_server import answer, scripted
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import job_of, planned, prepared, rows_of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from billing.client import BillingClient, ClientSettings
-from billing.database import Database
+from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Database
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook
@@ -22,7 +22,7 @@ from lab.mock.faults import Fault, Kind, Plan
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
-from tests.billing.scripted_server import answer, scripted
+from tests.billing.api.scripted_server import answer, scripted
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import job_of, planned, prepared, rows_of
 from tests.jobs.whole_database import changes, whole

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from billing import exchange as seen
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused

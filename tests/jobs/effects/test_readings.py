@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.client import BillingClient, ClientSettings
-from billing.database import Database
+from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Database
 from checkpoints.records import Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import Absent, Reading

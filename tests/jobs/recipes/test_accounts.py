@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from billing.money import SCALE
 from jobs.inputs import Input
 from jobs.payloads import unpacked

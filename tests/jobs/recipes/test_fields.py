@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from billing.money import SCALE
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused

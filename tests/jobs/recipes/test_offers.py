@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from billing.calls import Call, Step
+from billing.api.calls import Call, Step
 from billing.exchange import Refused
 from checkpoints.records import Run
 from jobs.payloads import payload_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from billing.money import SCALE
 from checkpoints.records import Run
 from engine.evidence import Accepted

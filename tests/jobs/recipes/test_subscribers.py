@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.client import BillingClient
-from billing.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database
 from checkpoints.records import Run
 from engine.errors import InputRefused
 from engine.job import Absent, Reading

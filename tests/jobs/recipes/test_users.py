@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.database import Database
+from billing.database.database import Database
 from checkpoints.records import Run
 from jobs.inputs import Input
 from jobs.payloads import payload_of

@@ -16,7 +16,7 @@ from lab.crash.proxy import Disturbance, Interference
 from tests.cli import saboteur
 from tests.cli.conftest import Typed, clean_environment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 SEEDS = (10739, 12288, 15889, 17581)
 """Between them they have every act, every job, a stack and none, a window that follows and a fixed one, everything

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from billing.calls import Call, Step, create, get
-from billing.client import BillingClient
+from billing.api.calls import Call, Step, create, get
+from billing.api.client import BillingClient
 from billing.exchange import Answered
 from lab.mock.server import MockBilling
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from billing.client import BillingClient, ClientSettings
+from billing.api.client import BillingClient, ClientSettings
 from lab.mock.server import MockBilling
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.calls import create
-from billing.client import BillingClient, ClientSettings
+from billing.api.calls import create
+from billing.api.client import BillingClient, ClientSettings
 from billing.errors import SettingsError
 from billing.exchange import Answered, Lost
 from lab.mock.capacity import QueueFull, Schedule, Slots, read_schedule

@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing.calls import Step, create, filter_, get
-from billing.client import BillingClient
+from billing.api.calls import Step, create, filter_, get
+from billing.api.client import BillingClient
 from billing.exchange import Answered, Refused
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save

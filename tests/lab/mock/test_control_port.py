@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from billing.calls import Call, create
-from billing.client import BillingClient, ClientSettings
+from billing.api.calls import Call, create
+from billing.api.client import BillingClient, ClientSettings
 from billing.exchange import Answered, Busy, Lost
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from billing.answers import created_id
-from billing.calls import Call, Step, create, encode, filter_, version
-from billing.client import BillingClient, ClientSettings
+from billing.api.answers import created_id
+from billing.api.calls import Call, Step, create, encode, filter_, version
+from billing.api.client import BillingClient, ClientSettings
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
 from lab.mock.fault_plan import read_plan
 from lab.mock.server import MockBilling, running

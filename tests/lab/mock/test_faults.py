@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.catalogue import Kind as Meaning
-from billing.catalogue import kind_of
+from billing.api.error_catalogue import Kind as Meaning
+from billing.api.error_catalogue import kind_of
 from lab.mock.fault_plan import PlanError, combined, read_flag, read_plan, read_plan_file
 from lab.mock.faults import Asked, Fault, Kind, Plan, within, written
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from billing.calls import Call, Step, filter_
-from billing.client import BillingClient, ClientSettings, Patience
-from billing.database import TABLES, Database, Dsn, attach
+from billing.api.calls import Call, Step, filter_
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.database.database import TABLES, Database, Dsn, attach
+from billing.database.reader import Connection
+from billing.database.schema import DOCUMENTED, Column
 from billing.errors import BillingRefused, SettingsError
 from billing.exchange import Answered, Refused
-from billing.reader import Connection
-from billing.schema import DOCUMENTED, Column
 from lab.mock.leaving_out import leave_out
 from lab.mock.population import create
 from lab.mock.server import running

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.database import Database, Dsn
+from billing.database.database import Database, Dsn
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import Session
 from lab.mock.ledger import Ledger, Total, last_request

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.database import Database, Dsn
-from billing.database_errors import DatabaseError
+from billing.database.database import Database, Dsn
+from billing.errors import DatabaseError
 from lab.mock.population import create
 from tests.conftest import ABONENTS
 

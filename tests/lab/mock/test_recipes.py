@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from billing.calls import Call, Step, create, filter_, get
-from billing.client import BillingClient
+from billing.api.calls import Call, Step, create, filter_, get
+from billing.api.client import BillingClient
 from billing.exchange import Answered
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from billing.calls import Call, Step, create, filter_, get
-from billing.client import BillingClient
+from billing.api.calls import Call, Step, create, filter_, get
+from billing.api.client import BillingClient
 from billing.exchange import Refused, SystemRefused
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save

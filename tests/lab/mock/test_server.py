@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from billing.database import Database, Dsn
-from billing.database_errors import DatabaseAway
-from billing.operations import of_abonents
+from billing.database.database import Database, Dsn
+from billing.directory.subscribers import of_abonents
+from billing.errors import DatabaseAway
 from lab.mock.ledger import Ledger
 from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running

@@ -13,12 +13,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from billing.answers import created_id
-from billing.calls import Call, Step, create, filter_, get
-from billing.client import BillingClient, ClientSettings
-from billing.database import Database, Dsn
+from billing.api.answers import created_id
+from billing.api.calls import Call, Step, create, filter_, get
+from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Database, Dsn
+from billing.directory.system import Stacks, depth, waiting_for
 from billing.exchange import Answered, Busy, Exchange, Refused
-from billing.stacks import Stacks, depth, waiting_for
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
@@ -252,8 +252,8 @@ async def test_without_a_rate_what_is_left_is_carried_out_at_once(billing_file: 
 async def test_a_second_process_as_the_client(billing_file: Path) -> None:
     script = (
         "import asyncio, sys\n"
-        "from billing.calls import create\n"
-        "from billing.client import BillingClient, ClientSettings\n"
+        "from billing.api.calls import create\n"
+        "from billing.api.client import BillingClient, ClientSettings\n"
         "async def main():\n"
         "    async with BillingClient(ClientSettings(sys.argv[1])) as client:\n"
         "        for abonent in sys.argv[2:]:\n"

@@ -12,15 +12,15 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.calls import Call, Step, create, filter_, get, version
-from billing.client import BillingClient, ClientSettings
+from billing.api.calls import Call, Step, create, filter_, get, version
+from billing.api.client import BillingClient, ClientSettings
 from billing.errors import BillingAway
 from lab.mock.server import MockBilling
 from lab.record.diff import Difference, Tally, diff, differences, read_only
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recorded
+from tests.billing.api.scripted_server import Scripted, answer, scripted
 from tests.billing.saving import get_set_save
-from tests.billing.scripted_server import Scripted, answer, scripted
 
 READS = (
     get("Users", {"id": 1}).asking("ip"),

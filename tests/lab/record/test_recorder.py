@@ -17,10 +17,10 @@ from urllib.parse import quote_plus
 import pytest
 from aiohttp import web
 
-from billing.calls import Call, Step, create, filter_, get
-from billing.client import BillingClient, ClientSettings
+from billing.api.calls import Call, Step, create, filter_, get
+from billing.api.client import BillingClient, ClientSettings
+from billing.api.wire import Heard, Listener
 from billing.exchange import Answered
-from billing.listening import Heard, Listener
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import (
@@ -32,7 +32,7 @@ from lab.record.recording import (
     RecordingError,
     RecordingExists,
 )
-from tests.billing.scripted_server import answer, close, half, reset, scripted
+from tests.billing.api.scripted_server import answer, close, half, reset, scripted
 
 READ = filter_("Users", {"id": 1}, "login")
 
@@ -325,8 +325,8 @@ async def test_a_listener_hears_without_a_recording() -> None:
 
 KILLED = """
 import asyncio, sys
-from billing.calls import filter_
-from billing.client import BillingClient, ClientSettings
+from billing.api.calls import filter_
+from billing.api.client import BillingClient, ClientSettings
 from billing.recorder import open_recorder
 
 async def main(path, url):

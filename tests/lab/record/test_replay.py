@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from billing.calls import Call, Step, create, filter_, get, version
-from billing.client import BillingClient, ClientSettings, Patience
+from billing.api.calls import Call, Step, create, filter_, get, version
+from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.exchange import Answered, Busy, Exchange, Lost, Refused, SystemRefused
 from lab.mock.server import MockBilling
 from lab.record.exchanges import Exchanges
@@ -22,8 +22,8 @@ from lab.record.matching import request_of
 from lab.record.recorder import open_recorder
 from lab.record.recording import NotARecording, Recording
 from lab.record.replay import Replay, Report, replaying, serve_replay
+from tests.billing.api.scripted_server import answer, close, half, reset, scripted
 from tests.billing.saving import get_set_save
-from tests.billing.scripted_server import answer, close, half, reset, scripted
 
 READ = filter_("Users", {"id": 1}, "login")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.database import Database, Dsn
+from billing.database.database import Database, Dsn
 from engine.rows import Row
 from engine.sources.detect import Input, Layout, open_input
 from engine.sources.raw.source import LONGEST_CELL

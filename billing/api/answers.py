@@ -1,0 +1,393 @@
+"""Answers of the REST API: from status, headers and body to what was seen.
+
+Success is `{"call": …, "result": …}`; failure has a non-empty `error` in the same object, most likely
+under HTTP 200 [D, ?]. `web_cabinet.*` answers a list whose first element is a JSON *string* that can
+hold an `error` of its own [I]. Crashes are 5xx with an HTML page [?].
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from billing.api.error_catalogue import Kind, kind_of
+from billing.errors import UnreadableAnswer
+from billing.exchange import (
+    LOOKED_AT,
+    Answered,
+    Busy,
+    Exchange,
+    Lost,
+    Refused,
+    SystemRefused,
+    page_text,
+    readable,
+)
+
+LONGEST_WAIT: Final = 3600.0
+"""Seconds: a longer Retry-After is taken for a mistake and cut to this."""
+
+_LONGEST_NUMBER: Final = 12
+_TWICE: Final = 2
+_BOM: Final = b"\xef\xbb\xbf"
+_OF_THE_WHOLE: Final = frozenset({401, 403, 404, 405, 407})
+"""Statuses that every row would meet: rights, a wrong address or model, a proxy in between."""
+_UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
+"""What decoding raises on bad bytes, unknown charsets, absurd numbers and nesting."""
+_LONGEST_KEY: Final = 18
+"""Digits of an id: as many as a 64-bit column of the database holds for certain."""
+_DEEPEST: Final = 64
+"""Objects and lists within each other: no answer of the billing's has as many, and what reads them has a limit."""
+_LARGEST_POWER: Final = 40
+"""Of ten: a number beyond it is none of money, and would take gigabytes to write out."""
+_LONGEST_FRACTION: Final = 60
+"""Characters of a number with a point or an exponent."""
+_KEYS: Final = ("id", "op_id")
+"""Names of the key among the fields: `op_id` is that of FinanceOperations [S]."""
+
+
+class _Outer(msgspec.Struct):
+    """The outer object; `call` and whatever else it holds are not looked at."""
+
+    result: object = msgspec.UNSET
+    error: object = None
+
+
+def _number(text: str) -> Decimal | str:
+    """A number with a point or an exponent; an absurd one stays a text, for whoever wants an amount to refuse."""
+    if len(text) > _LONGEST_FRACTION:
+        return text
+    number = Decimal(text)
+    return number if abs(number.adjusted()) <= _LARGEST_POWER else text
+
+
+_OUTER: Final[msgspec.json.Decoder[_Outer | list[object]]] = msgspec.json.Decoder(
+    _Outer | list[object], float_hook=_number
+)
+_INNER: Final = msgspec.json.Decoder(float_hook=_number)
+
+
+class _TwoThings(ValueError):
+    """Raised for an object that has its `error` or its `result` twice: the last of them is not the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The errors and results of a JSON object, each time that it names one; of all else nothing is kept."""
+
+    errors: list[object]
+    results: list[object]
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[str, object]]) -> "_Said":
+        named = list(pairs)
+        return cls(
+            [value for name, value in named if name == "error"], [value for name, value in named if name == "result"]
+        )
+
+
+def read_answer(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    cabinet: bool = False,
+    hidden: Sequence[str] = (),
+    now: float | None = None,
+) -> Exchange:
+    """What one HTTP answer means.
+
+    `headers` are to be case-insensitive, or written as "Content-Type"; `cabinet` tells that the call was
+    one of `web_cabinet.*`; `hidden` are texts that must not be shown; `now` is the wall clock in seconds
+    since the epoch, for a Retry-After that is a date.
+    """
+    if 200 <= status < 300:  # noqa: PLR2004 — the class of successes
+        return _read_success(status, headers, body, cabinet=cabinet, hidden=hidden)
+    return _read_failure(status, headers, body, hidden, now)
+
+
+def created_id(result: object) -> str | None:
+    """The key of a created object, from whichever shape the billing chose; None when there is none.
+
+    Shapes: `{"pk": 5}`, `{"fields": {"id": 5}}`, `{"id": 5}`, 5, "5", and a list of one of these [S, D, ?].
+    """
+    match result:
+        case [single]:
+            return created_id(single) if not isinstance(single, list) else None
+        case {"pk": int() | str() as key} if _is_key(key):
+            return str(key)
+        case {"fields": dict() as fields}:
+            return _key_among(fields)
+        case dict():
+            return _key_among(result)
+        case int() | str() if _is_key(result):
+            return str(result)
+    return None
+
+
+def objects(result: object) -> list[dict[str, object]]:
+    """The objects of a filter or a get: their fields, and their key as "pk" where the answer has it.
+
+    From `{"pk", "model", "fields"}` or a list of it [D]. Raises UnreadableAnswer for any other shape.
+    """
+    found = result if isinstance(result, list) else [result]
+    read: list[dict[str, object]] = []
+    for each in found:
+        match each:
+            case {"fields": dict() as fields, "pk": key}:
+                read.append({**fields, "pk": key})
+            case {"fields": dict() as fields}:
+                read.append(dict(fields))
+            case dict():
+                read.append(dict(each))
+            case _:
+                shown = readable(repr(each), limit=80)
+                raise UnreadableAnswer(f"The billing was asked for objects and answered with {shown}.")
+    return read
+
+
+def retry_after(value: str | None, now: float | None = None, sent: str | None = None) -> float | None:
+    """Seconds of a Retry-After header: a number, or an HTTP date; None when it says neither.
+
+    A date is held against `sent`, the Date header of the same answer, for the two clocks may differ by hours; only
+    where there is none, against ours. A date that has passed is 0; nothing is longer than LONGEST_WAIT.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        # So many digits are not worth an int.
+        return min(float(value), LONGEST_WAIT) if len(value) <= _LONGEST_NUMBER else LONGEST_WAIT
+    moment = _moment(value)
+    if moment is None:
+        return None
+    theirs = None if sent is None else _moment(sent)
+    ours = time.time() if now is None else now
+    return min(max(moment - (ours if theirs is None else theirs), 0.0), LONGEST_WAIT)
+
+
+def _moment(date: str) -> float | None:
+    """An HTTP date in seconds since the epoch."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _read_success(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    cabinet: bool,
+    hidden: Sequence[str],
+) -> Exchange:
+    try:
+        outer = _decode(headers, body)
+    except _UNDECODABLE as fault:
+        return _unreadable(status, headers, body, hidden, fault)
+    if isinstance(outer, _Outer):
+        result, error = outer.result, outer.error
+    else:
+        # Whether the cabinet's list stands alone or in a `result` is not known: both are read [?].
+        result, error = outer if cabinet else msgspec.UNSET, None
+    if not error and isinstance(result, dict):
+        error = result.get("error")
+    if error:
+        return _from_error(_error_text(error), headers, hidden)
+    if result is msgspec.UNSET:
+        return Lost(f"HTTP {status} with JSON that has neither result nor error")
+    return _read_cabinet(result, headers, hidden) if cabinet else Answered(result)
+
+
+def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
+    """The outer object; the charset is the Content-Type's, UTF-8 when it names none."""
+    charset = _charset(headers)
+    is_utf8 = charset in {"", "utf-8", "utf8"}
+    text = body.removeprefix(_BOM) if is_utf8 else body.decode(charset).encode()
+    outer = _OUTER.decode(text)
+    _check_deep(outer.result if isinstance(outer, _Outer) else outer)
+    _check_once(text)
+    return outer
+
+
+def _check_deep(value: object) -> None:
+    """Raise ValueError for what is nested too deeply to be looked at."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for one in level for inner in _inside(one) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise ValueError("objects within objects, without end")
+
+
+def _inside(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _check_once(text: bytes) -> None:
+    """Raise `_TwoThings` where an object, or its result, has an error or a result twice.
+
+    The fast decoder keeps the last of equal names. The careful one reads what may have two, which is next to nothing:
+    a name may be written with escapes.
+    """
+    if text.count(b'"error"') < _TWICE and text.count(b'"result"') < _TWICE and b"\\u00" not in text:
+        return
+    said = json.loads(text, object_pairs_hook=_Said.of, parse_float=str, parse_int=str)
+    for one in (said, *(said.results if isinstance(said, _Said) else ())):
+        if isinstance(one, _Said) and (len(one.errors) > 1 or (one is said and len(one.results) > 1)):
+            errors = [_error_text(error) for error in one.errors if error]
+            raise _TwoThings(f"its error or its result stands there twice: {', '.join(errors) or 'no error'}")
+
+
+def _charset(headers: Mapping[str, str]) -> str:
+    _, found, rest = headers.get("Content-Type", "").lower().partition("charset=")
+    return rest.partition(";")[0].strip(" \"'") if found else ""
+
+
+def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[str]) -> Exchange:
+    if not (isinstance(result, list) and result):
+        return Lost("the cabinet's answer is not a list that starts with JSON")
+    inner = result[0]
+    if isinstance(inner, str):
+        try:
+            decoded = _INNER.decode(inner)
+            _check_deep(decoded)
+            _check_once(inner.encode())
+        except _UNDECODABLE:
+            if kind_of(result[0]) is not Kind.UNRECOGNISED:
+                return _from_error(result[0], headers, hidden)
+            return Lost(f"the cabinet's answer starts with no JSON: {readable(result[0], hidden)}")
+        inner = decoded
+    if isinstance(inner, dict) and inner.get("error"):
+        return _from_error(_error_text(inner["error"]), headers, hidden)
+    return Answered([inner, *result[1:]])
+
+
+def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) -> Exchange:
+    """An error that the billing states itself, by the catalogue."""
+    kind = kind_of(text)
+    shown = readable(page_text(text), hidden) or "an error without a text"
+    match kind:
+        case Kind.BUSY:
+            return Busy(shown, retry_after(headers.get("Retry-After"), sent=headers.get("Date")))
+        case Kind.SYSTEM:
+            return SystemRefused(shown)
+    return Refused(shown, recognised=kind is Kind.ROW)
+
+
+def _error_text(error: object) -> str:
+    """The words of an `error`, which is a string, a list of strings, or an object by field [?]."""
+    match error:
+        case str():
+            return error
+        case [str() as single]:
+            return single
+        case list() | dict():
+            try:
+                return msgspec.json.encode(error).decode()
+            except _UNDECODABLE:
+                return "an error that is no text"
+    return str(error)
+
+
+def _unreadable(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    hidden: Sequence[str],
+    fault: Exception,
+) -> Exchange:
+    """A success that is not the documented JSON: a page that says why, or nothing to rely on."""
+    if not body.strip():
+        return Lost(f"HTTP {status} with an empty body")
+    text = page_text(_text(headers, body))
+    shown = readable(text, hidden, limit=200)
+    # Of a broken JSON nothing is believed: what it names may be somebody's data.
+    broken = body.lstrip().startswith((b"{", b"["))
+    if not broken and kind_of(text) is Kind.SYSTEM:
+        return SystemRefused(shown)
+    return Lost(f"HTTP {status}, but not the billing's JSON ({readable(str(fault), hidden, limit=80)}): {shown}")
+
+
+def _read_failure(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    hidden: Sequence[str],
+    now: float | None,
+) -> Exchange:
+    error = _stated_error(headers, body)
+    text = page_text(_text(headers, body) if error is None else error)
+    shown = _with_status(status, headers, text, hidden)
+    kind = kind_of(text)
+    wait = headers.get("Retry-After")
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.SERVICE_UNAVAILABLE and (wait is not None or (error is not None and kind is Kind.BUSY))
+    ):
+        return Busy(shown, retry_after(wait, now, headers.get("Date")))
+    # 408 is the server's time-out for a request: it may have got it whole and say so too late.
+    if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
+        return Lost(shown)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is Kind.SYSTEM:
+        return SystemRefused(shown)
+    if error is not None and kind is Kind.BUSY:
+        return Busy(shown, retry_after(wait, now, headers.get("Date")))
+    stated = error is not None and kind is Kind.ROW
+    # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
+    if status in _OF_THE_WHOLE and not stated:
+        return SystemRefused(shown)
+    return Refused(shown, recognised=stated)
+
+
+def _stated_error(headers: Mapping[str, str], body: bytes) -> str | None:
+    """The `error` of a body that is the billing's JSON, None for any other body."""
+    try:
+        outer = _decode(headers, body)
+    except _UNDECODABLE:
+        return None
+    return _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
+
+
+def _text(headers: Mapping[str, str], body: bytes) -> str:
+    """The head of a body as text, for people: what cannot be decoded shows as �."""
+    head = body[:LOOKED_AT]
+    try:
+        return head.decode(_charset(headers) or "utf-8", "replace")
+    except (LookupError, UnicodeError):
+        return head.decode("utf-8", "replace")
+
+
+def _with_status(status: int, headers: Mapping[str, str], text: str, hidden: Sequence[str]) -> str:
+    try:
+        named = f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        named = f"HTTP {status}"
+    if 300 <= status < 400:  # noqa: PLR2004 — redirects
+        target = readable(headers.get("Location", "nowhere"), hidden, limit=120)
+        return f"{named}, a redirect to {target}, not followed"
+    shown = readable(text, hidden, limit=200)
+    return f"{named}: {shown}" if shown else named
+
+
+def _is_key(value: int | str) -> bool:
+    """Whether a value can be an id: a whole number above zero, of a length that a column has."""
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int):
+        return 0 < value < 10**_LONGEST_KEY
+    return value.isascii() and value.isdigit() and len(value) <= _LONGEST_KEY and int(value) > 0
+
+
+def _key_among(fields: Mapping[str, object]) -> str | None:
+    for name in _KEYS:
+        value = fields.get(name)
+        if isinstance(value, int | str) and _is_key(value):
+            return str(value)
+    return None

@@ -1,0 +1,400 @@
+"""The client: one POST a call, also for reads, and an account of what became of it.
+
+What was sent arrives once or not at all, never twice: see `billing.api.wire`.
+"""
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+import aiohttp
+import structlog
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from billing.api.answers import read_answer
+from billing.api.calls import Call, describe, encode, secrets_of, version
+from billing.api.wire import Flight, Limits, Listener, Seen, StaleConnection, UnaskedAnswer, Wire, ending_of
+from billing.errors import (
+    BillingAway,
+    BillingBusy,
+    BillingRefused,
+    NotTheBilling,
+    SettingsError,
+    SystemRefusal,
+)
+from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused, readable
+
+log = structlog.get_logger(__name__)
+
+MEBIBYTE: Final = 1024 * 1024
+_OWN_FIELD: Final = re.compile(r"(method|arg)\d+|fields")
+_OWN_HEADERS: Final = frozenset({"content-type", "content-length", "transfer-encoding", "host", "connection"})
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What no header may hold: it would end the header, or could not be written."""
+_HALF: Final = re.compile(r"[\ud800-\udfff]")
+"""Halves of characters, as undecodable bytes of a command line become them: a form would lose them without a word."""
+_SERVER_ERROR: Final = 500
+_BEGINNING: Final = 80
+"""Bytes of an answer that nobody has asked for which the log shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How the billing is reached.
+
+    `base_url` as http://HOST:8082, a path prefix is kept. `extra` are form fields sent with each call
+    (`hash_key`, `psw` on older installations), `headers` likewise; neither is ever shown. Times are in
+    seconds: `connect` for TCP and TLS, `read` for each silence of the server, `deadline` for the whole.
+    Raises SettingsError when one of these cannot be used.
+    """
+
+    base_url: str
+    extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    connect: float = 10.0
+    read: float = 60.0
+    deadline: float = 120.0
+    answer_limit: int = 8 * MEBIBYTE
+
+    def __post_init__(self) -> None:
+        _check_url(self.base_url)
+        for name, value in self.extra.items():
+            if not name or _OWN_FIELD.fullmatch(name):
+                raise SettingsError(f"{name!r} cannot be an extra form field: calls use that name themselves.")
+            if _HALF.search(name) or _HALF.search(value):
+                raise SettingsError(f"The extra form field {readable(name)!r} is not UTF-8: type it anew.")
+        for name, value in self.headers.items():
+            if not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
+                raise SettingsError(f"{readable(name)!r} cannot be an extra header.")
+            if _FORBIDDEN.search(value):
+                raise SettingsError(f"The value of the extra header {name} holds a line break or another control.")
+        if min(self.connect, self.read, self.deadline, self.answer_limit) <= 0:
+            raise SettingsError("Time-outs and the limit of an answer must be above zero.")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a read is asked again, and how long it waits in between, in seconds.
+
+    Waits are full jitter: anything from nothing to `base`, doubled each time up to `longest`. A billing
+    that asks for more than `limit` is not waited for.
+    """
+
+    attempts: int = 4
+    base: float = 0.5
+    longest: float = 8.0
+    limit: float = 60.0
+
+    def wait(self, attempt: int, chance: float, asked: float | None) -> float:
+        """Seconds to wait after the attempt (from 0), at least what the billing `asked` for."""
+        return max(chance * min(self.longest, self.base * 2.0**attempt), asked or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A billing that works: its version, its own clock as it writes it, and how long it took to say so."""
+
+    version: str
+    server_time: str | None
+    seconds: float
+
+
+class BillingClient:
+    """The REST API of one billing; an async context manager.
+
+    How many calls are in flight is for the caller to bound. `listener` hears every call, secrets and all.
+    `sleep` and `chance` (a number from 0 to 1) serve the waits of `ask` and are there to be replaced in tests.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        patience: Patience | None = None,
+        listener: Listener | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._patience = patience or Patience()
+        self._listener = listener
+        self._sleep = sleep
+        self._chance = chance
+        self._base = settings.base_url.rstrip("/")
+        self._hidden = [*settings.extra.values(), *settings.headers.values()]
+        self._wire: Wire | None = None
+        self._report: Callable[[int], None] = lambda _: None
+
+    def __repr__(self) -> str:
+        return f"<BillingClient {self._base}>"
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        self._wire = Wire(
+            self._base,
+            {
+                "Accept": "application/json",
+                "User-Agent": "carbon-migrate",
+                **settings.headers,
+                "Content-Type": "application/x-www-form-urlencoded",
+            },
+            Limits(settings.connect, settings.read, settings.deadline, settings.answer_limit),
+            self._unasked,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._wire is not None:
+            await self._wire.close()
+
+    @contextmanager
+    def doubts(self, report: Callable[[int], None]) -> Iterator[None]:
+        """Report the rows whose answers are in doubt from now on; `report` is called in the event loop.
+
+        After the answer to a call that named a row, something came over its connection that nobody had asked for.
+        """
+        before, self._report = self._report, report
+        try:
+            yield
+        finally:
+            self._report = before
+
+    async def send(self, call: Call, *, row: int | None = None) -> Exchange:
+        """Send a call once, and tell what was seen. Trouble of the network is a value, never raised.
+
+        It has a connection of its own, unless it names the `row` that its answer can be told by: then it may be sent
+        over one that answers to other rows came over. Whoever names a row checks that the answer is the row's.
+        """
+        return (await self.observe(call, row=row))[1]
+
+    async def observe(self, call: Call, *, row: int | None = None) -> tuple[Seen, Exchange]:
+        """Send a call once, as `send`, and tell also what the answer looked like before it was judged."""
+        flight = Flight(encode(call, self._settings.extra), row)
+        listener = self._listener
+        if listener is None:
+            seen = await self._post(call, flight)
+            return seen, self._judge(call, flight, seen)
+        await listener.ready()
+        started = time.perf_counter()
+        try:
+            seen = await self._post(call, flight)
+        except asyncio.CancelledError:
+            listener.heard(flight.heard(call, time.perf_counter() - started))
+            raise
+        seconds = time.perf_counter() - started
+        exchange = self._judge(call, flight, seen)
+        listener.heard(flight.heard(call, seconds, seen, exchange))
+        return seen, exchange
+
+    async def ask(self, call: Call) -> object:
+        """The result of a call that only reads: it is asked again when it was lost or the billing is busy.
+
+        Raises BillingRefused, SystemRefusal, BillingBusy or BillingAway.
+        """
+        patience = self._patience
+        attempt = 0
+        while True:
+            exchange = await self.send(call)
+            asked: float | None = None
+            match exchange:
+                case Answered(result):
+                    return result
+                case Refused(text):
+                    raise BillingRefused(f"The billing refuses {describe(call)}: {text}")
+                case SystemRefused(text):
+                    raise _system_refusal(text)
+                case Busy(text, asked):
+                    pass
+                case NotSent(text) | Lost(text):
+                    pass
+            wait = patience.wait(attempt, self._chance(), asked)
+            attempt += 1
+            if attempt >= patience.attempts or wait > patience.limit:
+                raise self._given_up(exchange, attempt)
+            await self._sleep(wait)
+
+    async def health(self) -> Health:
+        """Ask the billing for its version and time, once.
+
+        Raises NotTheBilling when something else answers, BillingAway when nobody does, BillingBusy and
+        SystemRefusal when the billing says so; each sentence tells what to do next.
+        """
+        started = time.perf_counter()
+        call = version()
+        seen, exchange = await self.observe(call)
+        seconds = time.perf_counter() - started
+        match exchange:
+            case Answered(result):
+                return self._health(result, seconds)
+            case Busy(text, wait):
+                raise BillingBusy(f"The billing at {self._base} is busy: {text}. Try again later.", wait)
+            case Refused(text):
+                raise self._not_the_billing(text)
+            case SystemRefused(text):
+                if isinstance(seen, tuple) and seen[0] not in {401, 403}:
+                    raise self._not_the_billing(text)
+                raise _system_refusal(text)
+            case NotSent(text):
+                raise BillingAway(
+                    f"Nobody answers at {self._base}: {text}. Check host and port, and that the billing's REST "
+                    "API is up and open to this machine.",
+                )
+            case Lost(text):
+                if isinstance(seen, tuple) and seen[0] < _SERVER_ERROR:
+                    raise self._not_the_billing(text)
+                raise BillingAway(
+                    f"The server at {self._base} gives no answer of use: {text}. Look into the billing's own "
+                    "log, and try again once it answers.",
+                )
+
+    async def _post(self, call: Call, flight: Flight) -> Seen:
+        """Exactly one POST: the answer as it came, or why there is none."""
+        wire = self._wire
+        if wire is None or wire.closed:
+            state = "not open yet" if wire is None else "closed"
+            raise RuntimeError(f"this BillingClient is {state}: use it within its `async with`")
+        try:
+            answer = await wire.post(call.path, flight)
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
+            flight.ending = ending_of(fault)
+            text = readable(self._trouble(fault, left=flight.left), [*self._hidden, *secrets_of(call)])
+            return Lost(text) if flight.left else NotSent(text)
+        status = flight.status or 0
+        if answer is None:
+            limit = self._settings.answer_limit // 1024
+            return Lost(f"HTTP {status} with an answer of more than {limit} KiB, not read to its end")
+        return status, flight.headers, answer
+
+    def _judge(self, call: Call, flight: Flight, seen: Seen) -> Exchange:
+        """What was seen; its connection is used again where that was the documented answer without an error."""
+        clean = False
+        try:
+            exchange = self._read(call, seen)
+            clean = isinstance(exchange, Answered)
+        finally:
+            if self._wire is not None:
+                self._wire.finish(flight, clean=clean)
+        return exchange
+
+    def _unasked(self, row: int, data: bytes) -> None:
+        """Something came over a connection that rested after the answer to this row."""
+        beginning = data[:_BEGINNING].decode("ascii", "replace").partition("\r\n")[0]
+        log.warning(
+            "something came over a connection that nobody has asked for: the answer before it is in doubt",
+            row=row,
+            size=len(data),
+            beginning=readable(beginning, self._hidden),
+        )
+        self._report(row)
+
+    def _read(self, call: Call, seen: Seen) -> Exchange:
+        if not isinstance(seen, tuple):
+            return seen
+        status, headers, body = seen
+        return read_answer(
+            status,
+            headers,
+            body,
+            cabinet=call.of_cabinet,
+            hidden=[*self._hidden, *secrets_of(call)],
+        )
+
+    def _trouble(self, fault: Exception, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
+        """Say what happened to a request that got no answer."""
+        settings = self._settings
+        match fault:
+            case TimeoutError() if left:
+                return f"no answer in time ({settings.read:g} s of silence, {settings.deadline:g} s in all)"
+            case TimeoutError():
+                return f"no connection in time ({settings.connect:g} s to connect, {settings.deadline:g} s in all)"
+            case aiohttp.ClientConnectorDNSError():
+                return f"the name {fault.host} is not known"
+            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+                return f"no TLS with {fault.host}:{fault.port}: {fault.__cause__ or fault}"
+            case aiohttp.ClientConnectorError():
+                return f"no connection to {fault.host}:{fault.port}: {fault.strerror or fault.os_error}"
+            case aiohttp.ServerDisconnectedError():
+                return "the connection was closed before an answer came"
+            case aiohttp.ClientPayloadError():
+                return f"the answer broke off: {fault}"
+            case HttpProcessingError():
+                return f"what came back is not HTTP: {fault.message}"
+            case StaleConnection() | UnaskedAnswer():
+                return str(fault)
+        return f"the connection broke: {str(fault) or type(fault).__name__}"
+
+    def _given_up(self, exchange: Exchange, attempts: int) -> BillingBusy | BillingAway:
+        times = "once" if attempts == 1 else f"{attempts} times"
+        if isinstance(exchange, Busy):
+            return BillingBusy(
+                f"The billing at {self._base} is busy, asked {times}: {exchange.text}. Try again later.",
+                exchange.retry_after,
+            )
+        text = exchange.text if isinstance(exchange, NotSent | Lost) else ""
+        return BillingAway(
+            f"The billing at {self._base} gives no answer, asked {times}: {text}. Check that it is up and reachable.",
+        )
+
+    def _health(self, result: object, seconds: float) -> Health:
+        """Read the version's result; that `result` holds both is known, their names are not [V, ?]."""
+        if isinstance(result, list) and len(result) == 1:
+            result = result[0]
+        if isinstance(result, dict):
+            named = {str(name).casefold(): value for name, value in result.items()}
+            number = next((value for name, value in named.items() if "version" in name), None)
+            clock = next((value for name, value in named.items() if "time" in name or "date" in name), None)
+        else:
+            number, clock = result, None
+        if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
+            raise self._not_the_billing(f"its answer names no version: {readable(str(result), self._hidden, 80)}")
+        return Health(
+            readable(str(number), limit=80),
+            None if clock is None else readable(str(clock), limit=80),
+            seconds,
+        )
+
+    def _not_the_billing(self, text: str) -> NotTheBilling:
+        return NotTheBilling(
+            f"What answers at {self._base} is not the billing's REST API: {text}. Check address and port "
+            "(the REST API's is usually 8082, not that of the web pages).",
+        )
+
+
+def _system_refusal(text: str) -> SystemRefusal:
+    return SystemRefusal(
+        f"The billing refuses everything: {text}. Its administrator has to look into rights, licence and "
+        "read-only mode, and into the key or password configured here.",
+    )
+
+
+def _check_url(base_url: str) -> None:
+    """Refuse what is not an address of a billing. The address itself is shown only where it is harmless."""
+    try:
+        url = URL(base_url)
+        url.port  # noqa: B018 — reading it is what checks it
+    except ValueError:
+        raise SettingsError("The billing's address cannot be read; it looks like http://HOST:8082.") from None
+    if url.user is not None or url.password is not None or "@" in base_url:
+        raise SettingsError(
+            "The billing's address must not hold a user or password: logs and the process list would show it. "
+            "Configure an Authorization header instead.",
+        )
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise SettingsError(f"{readable(base_url)!r} is no address of a billing; it looks like http://HOST:8082.")
+    # In the text: an empty query or fragment is none to yarl, and the path would be written behind it.
+    if "?" in base_url or "#" in base_url:
+        plain = readable(str(url.with_query(None).with_fragment(None)))
+        raise SettingsError(f"The billing's address takes neither ? nor #: write {plain}")

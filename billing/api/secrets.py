@@ -1,0 +1,230 @@
+"""Secrets taken out of what is kept: each becomes `•••`, whatever way it is written.
+
+Some secrets are known beforehand (the configured form fields and headers), others by their name: the arguments
+`psw`, `password`, `hash_key` and `suid`, in a request or in an answer. What was found in one place of an exchange is
+replaced in all of it, for a crash page likes to print the request. A secret of fewer than SHORTEST characters is
+replaced only where it stands alone as a value: as a part of other words it could not be told from chance.
+"""
+
+import base64
+import binascii
+import html
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Final, TypeAlias
+from urllib.parse import quote, quote_plus
+
+import msgspec
+
+from billing.api.calls import SECRET_ARGUMENTS
+
+PLACEHOLDER: Final = "•••"
+SHORTEST: Final = 4
+"""Characters that a secret needs to be looked for within other texts."""
+
+SESSIONS: Final = frozenset({"get_or_create_dynamic_session"})
+"""Methods whose very result is a secret: the session of a cabinet [S]."""
+_CHARSETS: Final = ("utf-8", "cp1251", "koi8-r", "cp866", "utf-16-le", "utf-16-be")
+"""Encodings in which bytes that are no readable text are searched."""
+_UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
+_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+# For what cannot be parsed: half an answer, a page that prints a form.
+_NAMED: Final = (
+    rf"(?i)(\b(?:{'|'.join(sorted(SECRET_ARGUMENTS))})\b\\?[\"']?\s*(?:[:=]|%3d)\s*\\?)"
+    r"(?:\"[^\"]*|'[^']*|[^\"'&\\\s,;}<>]+)"
+)
+_NAMED_TEXT: Final = re.compile(_NAMED)
+_NAMED_BYTES: Final = re.compile(_NAMED.encode())
+_HEX: Final = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
+
+Pairs: TypeAlias = list[tuple[str, str]]
+
+
+class Concealer:
+    """Takes out the configured secrets: `fields` are names of form fields, `secrets` values from anywhere."""
+
+    def __init__(self, fields: Collection[str] = (), secrets: Iterable[str] = ()) -> None:
+        self._fields = {name.casefold() for name in fields} | SECRET_ARGUMENTS
+        self._secrets = frozenset(filter(None, secrets))
+        long = [secret for secret in self._secrets if len(secret) >= SHORTEST]
+        # The longest first: what holds another is to go whole.
+        self._spellings = sorted({each for secret in long for each in _spellings(secret)}, key=len, reverse=True)
+
+    def knowing(self, secrets: Iterable[str]) -> "Concealer":
+        """One that knows these as well."""
+        more = {secret for secret in secrets if secret} - self._secrets
+        if not more:
+            return self
+        another = Concealer(self._fields, more)
+        another._secrets |= self._secrets
+        another._spellings = sorted({*another._spellings, *self._spellings}, key=len, reverse=True)
+        return another
+
+    def secrets_in(self, form: Pairs) -> Iterator[str]:
+        """The values that this form carries under a secret's name."""
+        for name, value in form:
+            if name.casefold() in self._fields:
+                yield value
+            elif (parsed := _parsed(value)) is not None:
+                yield from _named(parsed)
+
+    def form(self, form: Pairs) -> Pairs:
+        """The form without secrets; an empty value stays, for it says that something is cleared."""
+        return [
+            (self.text(name), PLACEHOLDER if value and name.casefold() in self._fields else self.text(value))
+            for name, value in form
+        ]
+
+    def text(self, text: str) -> str:
+        """A text without secrets; where it is JSON it stays JSON, and stays as it is when there is nothing in it."""
+        parsed = _parsed(text)
+        # A secret may look like JSON itself.
+        if parsed is None or text in self._secrets:
+            return self._replaced(text)
+        concealed = self._value(parsed)
+        return text if concealed == parsed else _ENCODER.encode(concealed).decode()
+
+    def body(self, headers: Mapping[str, str], body: bytes, methods: Collection[str] = ()) -> bytes:
+        """The body of an answer without secrets, in its own encoding.
+
+        `methods` are those that were called, for the result of some is a secret. Bytes that are no text of the
+        charset that the answer names are searched in the usual ones.
+        """
+        charset = charset_of(headers)
+        try:
+            text = body.decode(charset)
+        except (LookupError, UnicodeError):
+            return self._bytes(body)
+        if "\0" in text:
+            # UTF-16 passes for UTF-8 in much of what it writes.
+            return self._bytes(body)
+        parsed = _parsed(text.removeprefix("\ufeff"))
+        if parsed is None:
+            concealed = _NAMED_TEXT.sub(rf"\1{PLACEHOLDER}", self._replaced(text))
+            return body if concealed == text else concealed.encode(charset, "replace")
+        found = list(_named(parsed))
+        if isinstance(parsed, dict) and not SESSIONS.isdisjoint(methods):
+            found += _strings(parsed.get("result"))
+        shown = self.knowing(found)._value(parsed)  # noqa: SLF001 — of the same class
+        return body if shown == parsed else _ENCODER.encode(shown).decode().encode(charset, "replace")
+
+    def _value(self, value: object) -> object:
+        match value:
+            case str():
+                return self.text(value)
+            case dict():
+                return {
+                    self._replaced(str(name)): PLACEHOLDER if _is_secret(name, item) else self._value(item)
+                    for name, item in value.items()
+                }
+            case list():
+                return [self._value(item) for item in value]
+            case int() | Decimal() if len(str(value)) >= SHORTEST and str(value) in self._secrets:
+                return PLACEHOLDER
+        return value
+
+    def _replaced(self, text: str) -> str:
+        if text in self._secrets:
+            return PLACEHOLDER
+        for spelling in self._spellings:
+            text = text.replace(spelling, PLACEHOLDER)
+        return text
+
+    def _bytes(self, body: bytes) -> bytes:
+        for charset in _CHARSETS:
+            mark = PLACEHOLDER.encode(charset, "replace")
+            for spelling in self._spellings:
+                try:
+                    body = body.replace(spelling.encode(charset), mark)
+                except UnicodeError:
+                    continue
+        return _NAMED_BYTES.sub(rb"\1" + PLACEHOLDER.encode(), body)
+
+
+def charset_of(headers: Mapping[str, str]) -> str:
+    """The charset that an answer names, UTF-8 where it names none."""
+    _, found, rest = headers.get("Content-Type", "").lower().partition("charset=")
+    return (rest.partition(";")[0].strip(" \"'") if found else "") or "utf-8"
+
+
+def credentials(header: str) -> list[str]:
+    """The secrets within the value of a header: itself, and what stands behind `Bearer` or within `Basic`."""
+    found = [header]
+    scheme, _, rest = header.partition(" ")
+    if rest and scheme.isalpha():
+        found.append(rest)
+        if scheme.casefold() == "basic":
+            try:
+                pair = base64.b64decode(rest, validate=True).decode()
+            except (binascii.Error, UnicodeError):
+                return found
+            found += [pair, pair.partition(":")[2]]
+    return found
+
+
+def _spellings(secret: str) -> set[str]:
+    """The ways in which a secret may be written: plain, form-encoded, escaped in JSON (also twice), in HTML."""
+    quoted = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    quoted |= {secret.encode("unicode_escape").decode("ascii"), repr(secret)[1:-1]}
+    written = {secret, *quoted, *(each.replace("/", "\\/") for each in quoted)}
+    written |= {json.dumps(each, ensure_ascii=False)[1:-1] for each in written}
+    written |= {html.escape(secret), html.escape(secret, quote=False)}
+    written |= {encode(each) for each in written for encode in (quote, quote_plus, _quoted_wholly)}
+    return written | {_HEX.sub(_other_case, each) for each in written}
+
+
+def _quoted_wholly(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _other_case(found: re.Match[str]) -> str:
+    text = found.group()
+    return text.lower() if text.startswith("%") else "\\u" + text[2:].upper()
+
+
+def _parsed(text: str) -> object:
+    """The object or list that a text holds as JSON; None for any other text."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return _DECODER.decode(text)
+    except _UNDECODABLE:
+        return None
+
+
+def _is_secret(name: object, value: object) -> bool:
+    if not (isinstance(name, str) and name.casefold() in SECRET_ARGUMENTS):
+        return False
+    return bool(value) and not isinstance(value, bool)
+
+
+def _named(value: object) -> Iterator[str]:
+    """The values that stand under a secret's name, at any depth, also within JSON in a string."""
+    match value:
+        case dict():
+            for name, item in value.items():
+                if _is_secret(name, item):
+                    yield from _strings(item)
+                else:
+                    yield from _named(item)
+        case list():
+            for item in value:
+                yield from _named(item)
+        case str() if (parsed := _parsed(value)) is not None:
+            yield from _named(parsed)
+
+
+def _strings(value: object) -> list[str]:
+    match value:
+        case dict():
+            return [text for item in value.values() for text in _strings(item)]
+        case list():
+            return [text for item in value for text in _strings(item)]
+        case str() | Decimal():
+            return [str(value)]
+        case int() if not isinstance(value, bool):
+            return [str(value)]
+    return []

@@ -1,0 +1,406 @@
+"""One POST at a time over each of aiohttp's kept-alive connections, and an exact account of how far it got.
+
+Names, TCP, TLS, the parser of answers and the time-out of silence are aiohttp's. This module stands where its
+`ClientSession` stands, between the connector and the parser, for two reasons. A session hands the request to a task
+and cannot say whether a byte of it has gone: here the whole request is one write, and `left` is set in the line
+before it. And a session builds anew for each call what is the same for all: it takes three times as long. So does the
+connector's pool, in its measure: connections, which all lead to one server, rest here between two calls.
+
+An answer is the answer to its request, or it is lost. HTTP/1.1 tells answers apart by their order alone, and a proxy
+may answer one request twice, or answer one late that it has already answered with 504. So a connection is used again
+only after a clean 2xx that was read to its end, and only for calls whose answers say whose they are: those that name
+a row. Any other call has a connection of its own. What comes over a connection that rests, nobody has asked for: it
+puts the row that was answered there last in doubt.
+
+Nothing is ever sent a second time, and no redirect is followed. (A session silently sends GET, PUT and DELETE again
+on a kept connection that has died, and follows a 307 by posting again.)
+
+And nothing is sent once its call is over. A connection that is closed in good form goes on sending what it was given,
+for minutes, even when its process is gone: a look-up would find nothing, and then the request would arrive. So a call
+that fails breaks its connection off, and the kernel drops what it has not sent yet.
+"""
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from yarl import URL
+
+from billing.api.calls import Call
+from billing.exchange import Exchange, Lost, NotSent
+
+Seen: TypeAlias = tuple[int, Mapping[str, str], bytes] | NotSent | Lost
+"""The status, headers and body of an answer as it came, or why there is none."""
+
+Ending: TypeAlias = Literal["closed", "reset", "silence"]
+"""How a connection ended before a whole answer had come: shut in good form, broken, or given up waiting."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Heard:
+    """One call as it went, with all its secrets: whoever keeps it has to take them out.
+
+    `form` is the request's body; `left` tells whether a byte of the request may have left; `seconds` is how long it
+    took. `status` is None where no head of an answer came; `answer` is the body, or what came of it before `ending`.
+    `exchange` is None for a call that was cancelled.
+    """
+
+    call: Call
+    form: bytes
+    left: bool
+    seconds: float
+    status: int | None
+    headers: Mapping[str, str]
+    answer: bytes
+    ending: Ending | None
+    exchange: Exchange | None
+
+
+class Listener(Protocol):
+    """Whoever hears the calls of a client; it must neither raise nor take long."""
+
+    async def ready(self) -> None:
+        """Wait until there is room for one call more. Asked before the call, when stopping still costs nothing."""
+
+    def heard(self, heard: Heard) -> None:
+        """Take one call that is over, at once: what is known of it must not hang on whoever listens."""
+
+
+def ending_of(fault: BaseException) -> Ending:
+    """How the connection ended, from what the HTTP client raised."""
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, TimeoutError):
+            return "silence"
+        if isinstance(cause, ConnectionResetError | BrokenPipeError):
+            return "reset"
+        cause = cause.__cause__
+    # aiohttp wraps an OSError into its own kind, which keeps the number alone.
+    return "reset" if isinstance(fault, OSError) else "closed"
+
+
+Result = TypeVar("Result")
+
+
+class Deadlines:
+    """Gives each piece of work `seconds`. Serves one event loop; a task has one piece of work at a time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds: Final = seconds
+        self._loop = asyncio.get_running_loop()
+        self._due: dict[asyncio.Task[object], float] = {}
+        self._cut: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def within(self, work: Awaitable[Result]) -> Result:
+        """What `work` comes to. Raises TimeoutError when it is not done in time; by then it has been cancelled."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        cancelling = task.cancelling()
+        self._due[task] = due = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(due, self._cut_short)
+        try:
+            return await work
+        except BaseException as fault:
+            # As in asyncio.timeout: if somebody else cancels this task as well, he is to have his way.
+            alone = task in self._cut and task.uncancel() <= cancelling
+            if alone and isinstance(fault, asyncio.CancelledError):
+                raise TimeoutError from fault
+            raise
+        finally:
+            self._due.pop(task, None)
+            self._cut.discard(task)
+
+    def close(self) -> None:
+        """Cut nothing short any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _cut_short(self) -> None:
+        """Cancel what is due, and come back when the next one is."""
+        self._timer = None
+        now = self._loop.time()
+        while self._due:
+            task, due = next(iter(self._due.items()))
+            if due > now:
+                self._timer = self._loop.call_at(due, self._cut_short)
+                return
+            del self._due[task]
+            self._cut.add(task)
+            task.cancel()
+
+
+_SWITCHING: Final = 101
+_CLEAN: Final = range(200, 300)
+_AT_ONCE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: whoever closes the socket, also the kernel of a process that is killed, resets the connection."""
+RESTING: Final = 15.0
+"""Seconds without a call after which a connection is not used any more: the server may be about to close it."""
+
+
+class StaleConnection(ConnectionError):
+    """Raised when nothing could be sent: what came over a connection before the request is no answer to it."""
+
+
+class UnaskedAnswer(ConnectionError):
+    """Raised when something stood behind the end of an answer: which of the two is ours, nobody can tell."""
+
+
+Unasked: TypeAlias = Callable[[int, bytes], None]
+"""Is told of bytes that came over a resting connection, and of the row that was answered there last."""
+
+
+class Flight:
+    """How far one request got. `left` is set just before its first byte goes, and never otherwise.
+
+    `row` is the row that the answer names, so that it can be told from every other answer; None where it names none,
+    and then the request has a connection of its own. `status` and `headers` are of the answer's head, None and empty
+    until it is there; `parts` are what came of a body that is not whole. `connection` is the one that may be used
+    again, from a clean answer until `Wire.finish`.
+    """
+
+    __slots__ = ("connection", "ending", "form", "headers", "left", "parts", "row", "status")
+
+    def __init__(self, form: bytes, row: int | None = None) -> None:
+        self.form = form
+        self.row = row
+        self.connection: Connection | None = None
+        self.left = False
+        self.status: int | None = None
+        self.headers: Mapping[str, str] = {}
+        self.parts: list[bytes] = []
+        self.ending: Ending | None = None
+
+    def heard(self, call: Call, seconds: float, seen: Seen | None = None, exchange: Exchange | None = None) -> Heard:
+        """The call for a listener; without `seen` it was cancelled."""
+        if isinstance(seen, tuple):
+            return Heard(call, self.form, self.left, seconds, *seen, None, exchange)
+        # An answer that is too long is left by this side: nothing was raised.
+        ending = self.ending or "closed"
+        part = b"".join(self.parts)
+        return Heard(call, self.form, self.left, seconds, self.status, self.headers, part, ending, exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class _Post:
+    """What is the same for all requests of one path: whom to connect to, and the head but for the length.
+
+    `last_head` is that of a request behind which the connection is closed.
+    """
+
+    target: aiohttp.ClientRequest
+    head: bytes
+    last_head: bytes
+
+
+class _Resting(asyncio.Protocol):
+    """Stands in the parser's place while a connection rests, and hears what nobody has asked for."""
+
+    def __init__(self, connection: Connection, row: int, since: float, unasked: Unasked) -> None:
+        self.connection = connection
+        self.since = since
+        self._parser, self._transport = _ends(connection)
+        self._row = row
+        self._unasked = unasked
+        self._transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Break the connection off. An empty line is none of an answer's, and some servers write one too many."""
+        if data.strip(b"\r\n"):
+            _break_off(self.connection)
+            self._unasked(self._row, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let aiohttp know, whose connection it is."""
+        self._parser.connection_lost(exc)
+
+    def end(self) -> Connection:
+        """The connection, in use again."""
+        if not self.connection.closed:
+            self._transport.set_protocol(self._parser)
+        return self.connection
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a call may take: seconds to `connect`, TLS included, of each silence of the server, and in all; and bytes.
+
+    Of an answer no more than `size` bytes are taken.
+    """
+
+    connect: float
+    read: float
+    deadline: float
+    size: int
+
+
+class Wire:
+    """Connections to one server; used within one event loop, and closed at the end.
+
+    `headers` go with each request. `unasked` is told, in the event loop, of what came over a connection that rested.
+    """
+
+    def __init__(
+        self, base: str, headers: Mapping[str, str], limits: Limits, unasked: Unasked = lambda _row, _data: None
+    ) -> None:
+        self._base = base
+        self._headers = headers
+        self._read = limits.read
+        self._limit = limits.size
+        # Whoever calls bounds what is in flight: waiting for a free connection would only hide it.
+        self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+        self._unasked = unasked
+        self._resting: deque[_Resting] = deque()
+        self._now = asyncio.get_running_loop().time
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect)
+        self._deadlines = Deadlines(limits.deadline)
+        self._posts: dict[str, _Post] = {}
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._connector.closed
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._deadlines.close()
+        while self._resting:
+            self._resting.popleft().end().release()
+        await self._connector.close()
+
+    async def post(self, path: str, flight: Flight) -> bytes | None:
+        """Send `flight.form` once; the body of the answer, or None when it is longer than the limit.
+
+        Whatever is raised, `flight` tells how far it got. Raises what aiohttp raises: ClientError,
+        HttpProcessingError, OSError, and TimeoutError among them. Once the answer is judged, `finish` is called.
+        """
+        return await self._deadlines.within(self._exchange(self._post(path), flight))
+
+    def finish(self, flight: Flight, *, clean: bool) -> None:
+        """Let the connection of a flight rest, or break it off where its answer was not `clean`."""
+        connection, flight.connection = flight.connection, None
+        if connection is None:
+            return
+        if clean and flight.row is not None:
+            self._resting.append(_Resting(connection, flight.row, self._now(), self._unasked))
+        else:
+            _break_off(connection)
+
+    async def _exchange(self, post: _Post, flight: Flight) -> bytes | None:
+        shared = flight.row is not None
+        connection = await self._connection(post, shared=shared)
+        try:
+            protocol, transport = _ends(connection)
+            head = post.head if shared else post.last_head
+            # Nothing is awaited between the look at the connection and the write: nobody can have closed it.
+            flight.left = True
+            transport.write(b"%b%d\r\n\r\n%b" % (head, len(flight.form), flight.form))
+            protocol.start_timeout()
+            message, content = await protocol.read()
+            while message.code < 200 and message.code != _SWITCHING:  # noqa: PLR2004 - 100 Continue and its like
+                message, content = await protocol.read()
+            flight.status, flight.headers = message.code, message.headers
+            body = await _whole(content, self._limit, flight)
+            _check_alone(protocol)
+        except BaseException:
+            _break_off(connection)
+            raise
+        unsent = transport.get_write_buffer_size()
+        if body is None or unsent or protocol.should_close or not (shared and message.code in _CLEAN):
+            # The answer may be there before the whole of the request has gone.
+            _break_off(connection)
+        else:
+            flight.connection = connection
+        return body
+
+    async def _connection(self, post: _Post, *, shared: bool) -> Connection:
+        """A connection on which the next thing that comes is the answer to what is sent.
+
+        A server may write unasked, as "408 Request Timeout" before it closes an idle connection: that must not be
+        taken for the answer to the next request.
+        """
+        rested = self._rested() if shared else None
+        connection = rested or await self._connector.connect(post.target, [], self._timeout)
+        protocol = connection.protocol
+        if protocol is None or not protocol.is_connected():
+            connection.close()
+            raise StaleConnection("the server closed the connection as soon as it was made")
+        if protocol.should_close:
+            _break_off(connection)
+            raise StaleConnection("the server writes to a connection before it is asked, which is not HTTP")
+        protocol.set_response_params(read_until_eof=True, read_timeout=self._read)
+        return connection
+
+    def _rested(self) -> Connection | None:
+        """A connection that an earlier call has left, and that the server has not closed since; None without one."""
+        while self._resting:
+            resting = self._resting.popleft()
+            connection = resting.end()
+            if not connection.closed and self._now() - resting.since < RESTING:
+                return connection
+            connection.close()
+        return None
+
+    def _post(self, path: str) -> _Post:
+        post = self._posts.get(path)
+        if post is None:
+            target = aiohttp.ClientRequest(
+                "POST", URL(self._base + path), headers=self._headers, loop=asyncio.get_running_loop()
+            )
+            lines = [f"POST {target.url.raw_path} HTTP/1.1"]
+            lines += [f"{name}: {value}" for name, value in target.headers.items() if name != "Content-Length"]
+            head, last_head = (
+                "\r\n".join([*lines, *more, "Content-Length: "]).encode() for more in ((), ("Connection: close",))
+            )
+            post = self._posts[path] = _Post(target, head, last_head)
+        return post
+
+
+def _ends(connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
+    protocol, transport = connection.protocol, connection.transport
+    assert protocol is not None and transport is not None  # noqa: S101, PT018 - of a connection that is in use
+    return protocol, transport
+
+
+def _check_alone(protocol: ResponseHandler) -> None:
+    """Raise `UnaskedAnswer` where something came behind the answer."""
+    if protocol._buffer:  # noqa: SLF001 - of a connection that was closed since, nothing else tells it
+        raise UnaskedAnswer("there was a second answer behind the first, and nobody can tell which is ours")
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    return made
+
+
+def _break_off(connection: Connection) -> None:
+    """Close, and drop what has not been sent; `close` alone would first send it."""
+    if connection.protocol is not None:
+        connection.protocol.abort()
+    connection.close()
+
+
+async def _whole(content: aiohttp.StreamReader, limit: int, flight: Flight) -> bytes | None:
+    """The body, or None when it is longer than the limit."""
+    body = await content.readany()
+    if len(body) <= limit and content.at_eof():
+        return body
+    flight.parts = parts = [body]
+    size = len(body)
+    while size <= limit:
+        part = await content.readany()
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+        size += len(part)
+    return None

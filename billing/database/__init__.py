@@ -1,0 +1,1 @@
+"""The Firebird database of a billing, read and never written."""

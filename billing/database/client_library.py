@@ -1,0 +1,203 @@
+"""Firebird's library in this process: the engine of an embedded database and the client of a remote one.
+
+What had to be learned by trying, with `firebird-embedded` 5.0.4.4:
+
+- its engine plugin finds `libtomcrypt` only when that and `libtommath` were loaded with `RTLD_GLOBAL` before;
+- it opens a database for one process alone, unless a `firebird.conf` says `ServerMode = Classic`. The package's own
+  folder is not ours to write to, so the engine gets a home of links with our `firebird.conf` beside them;
+- processes that share a database must share one folder for the lock table. Two tables on one file would corrupt it,
+  so the place is taken from the user's entry in the password file: the environment may differ between a shell and
+  cron, and then `$XDG_CACHE_HOME` or `$TMPDIR` would lead two processes to two places;
+- at its first connection it takes SIGINT and SIGTERM for itself, see `_signals_kept`.
+"""
+
+import ctypes
+import ctypes.util
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import fdb
+
+from billing.errors import RuntimeMissing
+
+CONFIGURATION = """\
+# Several processes open one database: the mock billing and a migration.
+ServerMode = Classic
+# Seconds until the locks of a process that was killed are given up; the default of 10 would be waited for each time.
+DeadlockTimeout = 1
+# The real billing is an old Firebird: it knows neither the newer passwords nor encryption on the wire.
+AuthClient = Srp256, Srp, Legacy_Auth
+WireCrypt = Enabled
+"""
+_TOMMATH = "libtommath.so.1"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LARGER_THAN_SIGACTION = 512
+# fdb keeps the loaded library in its own module, for good; the lock makes the first loading one thread's business.
+_loading = threading.Lock()
+
+
+def load(client_library: Path | None = None) -> None:
+    """Load the Firebird library, once a process; later calls return at once.
+
+    `client_library` is the path of another `libfbclient`, for a remote server only. A `FIREBIRD` or `FIREBIRD_LOCK`
+    that is already set is respected. Raises `RuntimeMissing`, also when another library than `client_library` is
+    already loaded: fdb holds one a process.
+    """
+    with _loading:
+        loaded = getattr(fdb.fbcore, "api", None)
+        if loaded is None:
+            _load(client_library)
+        elif client_library is not None and not _same(loaded.client_library_name, client_library):
+            raise RuntimeMissing(
+                f"this process already uses {loaded.client_library_name}; it cannot load {client_library} besides"
+            )
+
+
+def owner() -> int:
+    """The user whose lock table this process uses."""
+    return os.getuid()
+
+
+def lock_folder_is_shared() -> bool:
+    """Whether somebody chose the folder of the lock table: only then may databases of other users be opened."""
+    return Path(os.environ.get("FIREBIRD_LOCK", "")) != private_folder() / "lock"
+
+
+def private_folder() -> Path:
+    """The user's own folder for Firebird's homes and lock table: the same in all processes of the user.
+
+    Under the home folder of the password file; where that cannot be written, under /tmp. Raises `RuntimeMissing`
+    when the folder in /tmp belongs to somebody else.
+    """
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "carbon-migrate" / "firebird"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.access(home, os.W_OK):
+            return home
+    except OSError:
+        pass
+    folder = Path("/tmp") / f"carbon-migrate-{os.getuid()}"  # noqa: S108 - not $TMPDIR, see above; checked below
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise RuntimeMissing(f"{folder} is not a private folder of this user: remove it")
+    return folder
+
+
+def home(runtime: Path, folder: Path) -> Path:
+    """The home of links to `runtime` under `folder`, made if it is not there, safely against other processes.
+
+    Its name tells the runtime and the configuration, so that a home, once there, never changes.
+    """
+    mark = hashlib.sha256(f"{runtime}\n{CONFIGURATION}".encode()).hexdigest()[:12]
+    wanted = folder / f"home-{mark}"
+    if wanted.is_dir():
+        return wanted
+    made = Path(tempfile.mkdtemp(prefix="making-", dir=folder))
+    for file in runtime.iterdir():
+        # The log is written to: every home has its own.
+        if file.name not in {"firebird.conf", "firebird.log"}:
+            (made / file.name).symlink_to(file)
+    (made / "firebird.conf").write_text(CONFIGURATION, encoding="utf-8")
+    try:
+        made.rename(wanted)
+    except OSError:
+        shutil.rmtree(made)
+        if not wanted.is_dir():
+            raise
+    return wanted
+
+
+def _load(client_library: Path | None) -> None:
+    runtime = _runtime()
+    if runtime is None:
+        _load_client(client_library or _system_client())
+        return
+    for library in (_TOMMATH, str(runtime / "libtomcrypt.so.1")):
+        _preload(library)
+    folder = private_folder()
+    chosen = os.environ.get("FIREBIRD")
+    root = Path(chosen) if chosen else home(runtime, folder)
+    if not os.environ.get("FIREBIRD_LOCK"):
+        (folder / "lock").mkdir(mode=0o700, exist_ok=True)
+        os.environ["FIREBIRD_LOCK"] = str(folder / "lock")
+    os.environ["FIREBIRD"] = str(root)
+    own = root / "libfbclient.so.2"
+    _load_client(client_library or (own if own.exists() else runtime / "libfbclient.so.2"))
+
+
+def _runtime() -> Path | None:
+    """The runtime that the package firebird-embedded brought along, or None where there is no such package."""
+    try:
+        version("firebird-embedded")
+        spec = find_spec("firebird.embedded")
+    except (PackageNotFoundError, ModuleNotFoundError):
+        return None
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]).resolve() / "runtime" if places else None
+
+
+def _system_client() -> Path:
+    found = ctypes.util.find_library("fbclient")
+    if found is None:
+        raise RuntimeMissing(
+            f"there is no embedded Firebird for {sys.platform} on this processor, and no client library. "
+            "Type: sudo apt-get install -y libfbclient2"
+        )
+    return Path(found)
+
+
+def _preload(library: str) -> None:
+    try:
+        ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        raise RuntimeMissing(
+            f"Firebird needs the library {library}, which cannot be loaded ({error}). "
+            "Type: sudo apt-get install -y libtommath1"
+        ) from error
+
+
+def _load_client(library: Path) -> None:
+    try:
+        fdb.load_api(str(library))
+    except Exception as error:
+        # fdb raises bare Exceptions here, and the loader OSErrors.
+        raise RuntimeMissing(f"the Firebird library {library} cannot be loaded: {error}") from error
+    with _signals_kept(), suppress(fdb.Error):
+        fdb.connect(dsn="/dev/null/no database", user="sysdba", password="-")  # noqa: S106 - there is nothing to open
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Put back the handlers of SIGINT and SIGTERM that Firebird replaces at its first connection.
+
+    Its own shut the library down at once, in the middle of whatever the program still has to do with a database
+    before it stops; and they come to life beside Python's, not instead of them. Python's `signal` cannot see them.
+    """
+    libc = ctypes.CDLL(None)
+    handlers = {number: ctypes.create_string_buffer(_LARGER_THAN_SIGACTION) for number in _SIGNALS}
+    for number, handler in handlers.items():
+        libc.sigaction(number, None, handler)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            libc.sigaction(number, handler, None)
+
+
+def _same(loaded: str, wanted: Path) -> bool:
+    try:
+        return Path(loaded).samefile(wanted)
+    except OSError:
+        return Path(loaded) == wanted

@@ -1,0 +1,362 @@
+"""The one door to the billing's database: short read-only transactions over fdb.
+
+All of it is synchronous; callers in an event loop go through `anyio.to_thread.run_sync`. Statements have named
+parameters, see `billing.database.sql_blocks`.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import fdb
+
+from billing.database import client_library as embedded
+from billing.database.columns import Described
+from billing.database.reader import Connection, DirectReader, Reader, Row, Rows
+from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
+from billing.database.sql_blocks import Statement, Value, Values, statement
+from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, StatementRefused, WrongPassword
+
+T = TypeVar("T")
+
+TABLES: Final = frozenset({"ABONENTS", "ADMIN_ACCOUNTS", "FINANCE_OPERATIONS"})
+# Firebird 2.1 takes 1,499 values in one `in (…)`.
+KEYS_A_STATEMENT: Final = 500
+PATIENCE: Final = 5.0
+"""Seconds for which closing waits for a call that another thread is in."""
+
+_SERVER = re.compile(r"^(inet\d?://|(\[[^]]+\]|\w[^/\\:]*)(/\w+)?:)")
+# Firebird's own codes of errors, from its message file.
+_LOST: Final = frozenset({
+    335544323,  # bad database format
+    335544344,  # i/o error: no such file, or another process has it
+    335544375,  # unavailable database
+    335544379,  # made by another version
+    335544421,  # connection rejected
+    335544528,  # database shut down
+    335544648,  # connection lost to pipe server
+    335544721,  # network error
+    335544722,  # establishing a connection
+    335544723,  # the same, address
+    335544724,  # the same, waiting
+    335544725,  # the same, accepting
+    335544726,  # reading from the connection
+    335544727,  # writing to the connection
+    335544741,  # connection lost to database
+    335544856,  # connection shut down
+})  # fmt: skip
+_WRONG_PASSWORD: Final = frozenset({335544472, 335545106})
+
+
+@dataclass(frozen=True, slots=True)
+class Dsn:
+    """Where the billing's database is.
+
+    `database` is a path, opened by the embedded engine, or `host:path` or `host/port:path`, opened by that server.
+    `charset` is `UTF8`, or `WIN1251` for version 4 of the billing. `client_library` is a `libfbclient` to use in
+    place of the one that came along.
+    """
+
+    database: str
+    user: str = "sysdba"
+    password: str = field(default="", repr=False)
+    charset: str = "UTF8"
+    client_library: Path | None = None
+
+    @property
+    def on_server(self) -> bool:
+        """Whether a server opens the database, not this process."""
+        return _SERVER.match(self.database) is not None
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The server, empty for the embedded engine, and the path as it knows it."""
+        if not self.on_server:
+            return "", self.database
+        server, _, path = self.database.rpartition(":")
+        return server, path
+
+    @property
+    def encoding(self) -> str:
+        """The charset in Python's spelling."""
+        return {"WIN1251": "cp1251"}.get(self.charset, self.charset)
+
+    def __str__(self) -> str:
+        return self.database
+
+
+def attach(dsn: Dsn) -> Connection:
+    """A connection of its own, for one thread at a time, as the mock billing needs it; `Database` is for readers.
+
+    Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`.
+    """
+    embedded.load(dsn.client_library)
+    if not dsn.on_server:
+        _check_file(Path(dsn.database))
+    connection: Connection = _attempt(dsn, lambda: fdb.connect(**_arguments(dsn)))
+    return connection
+
+
+def create(dsn: Dsn) -> Connection:
+    """A new, empty database, with a connection to it; raises `DatabaseAway` where one is already."""
+    embedded.load(dsn.client_library)
+    connection: Connection = _attempt(dsn, lambda: fdb.create_database(**_arguments(dsn), page_size=8192))
+    return connection
+
+
+def write_unforced(dsn: Dsn) -> None:
+    """Let the system's cache keep what is written to a database: for the mock billing, whose loss is no loss."""
+    # The dialect's own door to this is the services manager, which needs the path as the server sees it.
+    host, path = dsn.parts
+    service = _attempt(dsn, lambda: fdb.services.connect(host=host, user=dsn.user, password=dsn.password or "-"))
+    try:
+        service.set_write_mode(path, fdb.services.WRITE_BUFFERED)
+    finally:
+        service.close()
+
+
+def direct(dsn: Dsn) -> Reader:
+    """A connection of this process to read through; raises what `attach` raises."""
+    return DirectReader(attach(dsn), dsn.encoding)
+
+
+class Database:
+    """A reader of the billing's database.
+
+    Connects at its first use, and anew after a connection was lost; `opened` says how. May be shared by threads: each
+    call to Firebird is one thread's at a time. No transaction lives longer than the iteration over one statement's
+    rows.
+    """
+
+    def __init__(self, dsn: Dsn, opened: Callable[[Dsn], Reader] = direct) -> None:
+        self.dsn = dsn
+        # Reentrant: the garbage collector may close an abandoned iterator while this thread is inside a call.
+        self._one_at_a_time = threading.RLock()
+        self._opened = opened
+        self._reader: Reader | None = None
+        self._lengths: dict[tuple[str, str], int] = {}
+        self._schema: Schema | None = None
+        self._fitted: dict[str, Statement] = {}
+
+    def connect(self) -> None:
+        """Connect, and see that it is a billing.
+
+        Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`, `NotTheBilling`.
+        """
+        self._connected()
+
+    def _connected(self) -> Reader:
+        with self._one_at_a_time:
+            if self._reader is not None:
+                return self._reader
+            self._reader = reader = self._opened(self.dsn)
+            try:
+                self._schema = self._discovered()
+            except BaseException:
+                self.close()
+                raise
+            return reader
+
+    @property
+    def schema(self) -> Schema:
+        """The documented tables and columns that are there, asked for once a connection.
+
+        Raises what `query` raises.
+        """
+        with self._one_at_a_time:
+            self._connected()
+            assert self._schema is not None  # noqa: S101 - connected
+            return self._schema
+
+    def _discovered(self) -> Schema:
+        schema = Schema.of(self.query(statement("billing", "columns"), {"tables": ASKED_FOR}))
+        if missing := sorted(table for table in TABLES if not schema.has(table)):
+            raise NotTheBilling(
+                f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(missing)}"
+            )
+        return schema
+
+    def fit(self, query: Statement) -> Statement:
+        """A statement of ours as this billing takes it. Raises `ColumnsMissing`, and what `query` raises."""
+        with self._one_at_a_time:
+            if query.text not in self._fitted:
+                self._fitted[query.text] = fitted(query, self.schema)
+            return self._fitted[query.text]
+
+    def query(self, query: Statement | str, values: Values | None = None) -> Iterator[Row]:
+        """The rows, a page fetched at a time, in a read-only read-committed transaction of their own.
+
+        Text comes as str without trailing blanks (which Firebird does not compare either), whole numbers as int
+        however they are declared. Raises `DatabaseAway`, `StatementRefused`, and of that `ColumnsMissing` where a
+        statement of ours names what is not there.
+        """
+        sql, parameters = self._bound(query, values)
+        rows: Rows | None = None
+        try:
+            with self._calling():
+                reader = self._connected()
+                rows = reader.select(sql, parameters)
+            while True:
+                with self._calling(reader):
+                    page = rows.page()
+                if not page:
+                    return
+                yield from page
+        finally:
+            if rows is not None:
+                with self._one_at_a_time:
+                    rows.close()
+
+    def describe(self, query: Statement | str, values: Values | None = None) -> Described:
+        """What a statement would give and how, told without running it. Raises `DatabaseAway`, `StatementRefused`."""
+        sql, _ = self._bound(query, values)
+        with self._calling():
+            return self._connected().describe(sql)
+
+    def _bound(self, query: Statement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
+        wanted = query if isinstance(query, Statement) else Statement("of the user", query)
+        # What names Firebird's own tables alone needs no fitting; it is also how a schema is found.
+        fits = wanted.ours and names_tables(wanted)
+        return (self.fit(wanted) if fits else wanted).bind(values or {})
+
+    def pages(
+        self, query: Statement | str, values: Values | None = None, *, after: int = 0, size: int = 5_000
+    ) -> Iterator[list[Row]]:
+        """The rows page by page along their key, an integer, which is the first column.
+
+        The statement has `first :size` and `where key > :after … order by key`. Each page is a transaction of its
+        own, over when the caller gets it: one may take minutes over a page, and go on in another process with the
+        last key as `after`.
+        """
+        while page := list(self.query(query, {**(values or {}), "size": size, "after": after})):
+            yield page
+            if len(page) < size:
+                return
+            after = page[-1][0]
+
+    def longest(self, table: str, column: str) -> int:
+        """How many characters a text column holds; 0 when there is no such column."""
+        with self._one_at_a_time:
+            if (table, column) not in self._lengths:
+                found = list(self.query(statement("billing", "length_of_column"), {"table": table, "column": column}))
+                self._lengths[table, column] = found[0][0] if found else 0
+            return self._lengths[table, column]
+
+    def writes(self, text: str) -> bool:
+        """Whether the connection's charset has all letters of a text."""
+        try:
+            text.encode(self.dsn.encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another. Another thread's call is broken off after `PATIENCE`."""
+        if not self._one_at_a_time.acquire(timeout=PATIENCE):
+            if (busy := self._reader) is not None:
+                busy.break_off()
+            self._one_at_a_time.acquire()
+        try:
+            reader, self._reader, self._schema = self._reader, None, None
+            self._fitted.clear()
+            if reader is not None:
+                reader.close()
+        finally:
+            self._one_at_a_time.release()
+
+    def __enter__(self) -> Self:
+        """Connect."""
+        self.connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def _calling(self, reader: Reader | None = None) -> "_Calling":
+        return _Calling(self, reader)
+
+
+class _Calling:
+    """One call to Firebird: alone on the connection, its errors told in our words.
+
+    `reader` is whose call it is, where that is known: what became of an earlier connection says nothing of this one.
+    """
+
+    def __init__(self, database: Database, reader: Reader | None) -> None:
+        self._database = database
+        self._reader = reader
+
+    def __enter__(self) -> None:
+        self._database._one_at_a_time.acquire()  # noqa: SLF001 - a part of Database
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            known = told(self._database.dsn, error) if isinstance(error, fdb.Error | ValueError) else error
+            if isinstance(known, DatabaseAway) and (self._reader or self._current) is self._current:
+                self._database.close()
+            if isinstance(known, DatabaseError) and known is not error:
+                raise known from error
+        finally:
+            self._database._one_at_a_time.release()  # noqa: SLF001 - a part of Database
+
+    @property
+    def _current(self) -> Reader | None:
+        return self._database._reader  # noqa: SLF001 - a part of Database
+
+
+def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T, ...]]:
+    """The keys, as many at a time as go into one `in (…)`."""
+    rest = iter(keys)
+    while chunk := tuple(islice(rest, size)):
+        yield chunk
+
+
+def _arguments(dsn: Dsn) -> dict[str, str]:
+    return {"dsn": dsn.database, "user": dsn.user, "password": dsn.password or "-", "charset": dsn.charset}
+
+
+def _attempt(dsn: Dsn, connect: Callable[[], T]) -> T:
+    try:
+        return connect()
+    except fdb.Error as error:
+        raise told(dsn, error) from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        owner = path.stat().st_uid
+    except OSError as error:
+        raise DatabaseAway(f"the database {path} cannot be opened: {error.strerror}") from error
+    if owner != embedded.owner() and not embedded.lock_folder_is_shared():
+        # Two lock tables on one file would corrupt it, and its owner's processes have their own.
+        raise DatabaseAway(
+            f"the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, "
+            "for all processes that open it, to one folder that both can write to"
+        )
+
+
+def told(dsn: Dsn, error: Exception) -> DatabaseError:
+    """What an error of fdb, or of its way with texts, is in our words."""
+    codes = {code for code in error.args[1:] if isinstance(code, int)}
+    # fdb's own first line says which of its functions failed, the second Firebird's SQLCODE.
+    lines = [line.removeprefix("- ") for line in str(error.args[0] if error.args else error).split("\n")]
+    text = "; ".join(line for line in lines if not line.startswith("SQLCODE")).strip()
+    if isinstance(error, UnicodeDecodeError):
+        return StatementRefused(f"the texts of {dsn} are not in {dsn.charset}: set its charset, WIN1251 perhaps")
+    if isinstance(error, UnicodeEncodeError):
+        return StatementRefused(f"{dsn.charset}, the charset of {dsn}, has no letters for {error.object!r}")
+    if codes & _WRONG_PASSWORD:
+        return WrongPassword(f"{dsn}: the server refuses the user {dsn.user} or the password")
+    if codes & _LOST:
+        return DatabaseAway(f"{dsn} cannot be reached: {text}")
+    return StatementRefused(text)

@@ -1,0 +1,246 @@
+"""A database file that is read through a process of its own, the keeper, and never by this one.
+
+Whoever is killed inside the embedded engine may leave a mutex of the shared lock table locked for ever, and in the
+end every process that opens the file hangs on it. A run may be killed at any instant. Its keeper
+(`billing.database.file_process`) is in a session of its own, where neither Ctrl-C nor a signal to the run's group
+reaches it; it ends by itself when the run has gone, and takes leave of the engine in good form.
+
+The two speak over a pair of sockets that nobody else has: a request, its answer, pickled. Nothing but our own two
+processes can write there, so that unpickling runs no stranger's code.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final, TypeVar
+
+from billing.database.columns import Described
+from billing.database.database import Database, Dsn
+from billing.database.reader import Row, Rows
+from billing.database.sql_blocks import Value
+from billing.errors import DatabaseAway
+
+T = TypeVar("T")
+
+LEAVING: Final = 10
+"""Seconds that a keeper takes at most to end, once nobody is there for whom it reads."""
+
+_ENDING: Final = LEAVING + 5.0
+"""Seconds after which one that has not ended is killed."""
+
+_OPENING: Final = 60.0
+"""Seconds after which a keeper that has not opened its file is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The first request: the file to read, answered by None."""
+
+    dsn: Dsn
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Execute a select; answered by its first `Page`."""
+
+    sql: str
+    values: Sequence[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The next `Page` of a select."""
+
+    select: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Close a select before its end, answered by None."""
+
+    select: int
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """What a statement would give, answered by `Described`."""
+
+    sql: str
+
+
+Request = Open | Select | Next | Leave | Describe
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of a select, by whose number the next are asked for; after the last ones it is closed already."""
+
+    select: int
+    rows: list[Row]
+    last: bool
+
+
+def kept_database(dsn: Dsn) -> Database:
+    """A reader for a process that may be killed: of a file through a keeper, of a server as any other."""
+    return Database(dsn) if dsn.on_server else Database(dsn, KeptReader)
+
+
+class KeptReader:
+    """Reads through a keeper that is started for it. One call at a time, but for `break_off`.
+
+    Raises `DatabaseAway`, also when the keeper has gone, and what a `Database` raises of a statement; to begin with
+    also `RuntimeMissing` and `WrongPassword`.
+    """
+
+    def __init__(self, dsn: Dsn) -> None:
+        self._dsn = dsn
+        self._asking = False
+        self._left: list[int] = []
+        self._line, far = socket.socketpair()
+        # A descriptor of its own: the socket stays ours, to be shut down by another thread.
+        self._pipe = Connection(os.dup(self._line.fileno()))
+        with far:
+            try:
+                self._process = _started(far.fileno())
+            except OSError as error:
+                self._hang_up()
+                raise DatabaseAway(
+                    f"{dsn} cannot be reached: no process to read it can be started: {error}"
+                ) from error
+        try:
+            self._ask(Open(dsn), type(None), _OPENING)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The keeper's process."""
+        return self._process.pid
+
+    def select(self, sql: str, values: Sequence[Value]) -> Rows:
+        """Execute a select and fetch its first page."""
+        return _KeptRows(self, self._ask(Select(sql, values), Page))
+
+    def describe(self, sql: str) -> Described:
+        """Prepare a statement and tell what it would give."""
+        return self._ask(Describe(sql), Described)
+
+    def next(self, select: int) -> Page:
+        """The next page of a select that is not at its end."""
+        return self._ask(Next(select), Page)
+
+    def leave(self, select: int) -> None:
+        """Close a select before its end."""
+        # The garbage collector may do so while this very thread waits for an answer: not to be mixed up with another.
+        self._left.append(select)
+        if not self._asking:
+            self._take_leave()
+
+    def break_off(self) -> None:
+        """Hang up: whoever waits for an answer finds the database away, and the keeper ends."""
+        with suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Hang up, and wait until the keeper has ended."""
+        self._hang_up()
+        try:
+            self._process.wait(_ENDING)
+        except subprocess.TimeoutExpired:
+            # It is stopped, or the kernel holds it.
+            self._process.kill()
+            self._process.wait()
+
+    def _ask(self, request: Request, answer: type[T], patience: float | None = None) -> T:
+        found = self._exchanged(request, patience)
+        self._take_leave()
+        if isinstance(found, BaseException):
+            raise found
+        assert isinstance(found, answer)  # noqa: S101 - the keeper is our own
+        return found
+
+    def _take_leave(self) -> None:
+        # A keeper that has gone has left all of them.
+        with suppress(DatabaseAway):
+            while self._left:
+                self._exchanged(Leave(self._left.pop()), None)
+
+    def _exchanged(self, request: Request, patience: float | None) -> object:
+        self._asking = True
+        try:
+            self._pipe.send(request)
+            if self._pipe.poll(patience):
+                return self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise DatabaseAway(f"{self._dsn} cannot be reached: the process that reads it {self._end()}") from error
+        except BaseException:
+            # A late answer would be taken for that of the next request.
+            self.break_off()
+            raise
+        finally:
+            self._asking = False
+        self.break_off()
+        raise DatabaseAway(f"{self._dsn} cannot be reached: it was not opened within {patience:.0f} s")
+
+    def _end(self) -> str:
+        self.break_off()
+        with suppress(subprocess.TimeoutExpired):
+            # It hangs up at the very end, or while it is being killed.
+            code = self._process.wait(1)
+            return f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+        return "has hung up"
+
+    def _hang_up(self) -> None:
+        self.break_off()
+        self._pipe.close()
+        self._line.close()
+
+
+class _KeptRows:
+    """The rows of a select that a keeper reads."""
+
+    def __init__(self, reader: KeptReader, first: Page) -> None:
+        self._reader = reader
+        self._waiting: list[Row] | None = first.rows
+        self._select = first.select
+        self._more = not first.last
+
+    def page(self) -> list[Row]:
+        """The next rows."""
+        if self._waiting is not None:
+            rows, self._waiting = self._waiting, None
+            return rows
+        if not self._more:
+            return []
+        page = self._reader.next(self._select)
+        self._more = not page.last
+        return page.rows
+
+    def close(self) -> None:
+        """Let the keeper end the transaction, where it has not yet."""
+        if self._more:
+            self._more = False
+            self._reader.leave(self._select)
+
+
+def _started(line: int) -> subprocess.Popen[bytes]:
+    # It is to run the very same code as this process, whatever lies in the folder that it is started in; and it must
+    # hold nothing of ours open: whoever reads what we say waits for the end of all who could.
+    folders = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
+    return subprocess.Popen(  # noqa: S603 - this program
+        [sys.executable, "-P", "-m", "billing.database.file_process", str(line)],
+        pass_fds=(line,),
+        env={**os.environ, "PYTHONPATH": folders},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -1,0 +1,136 @@
+"""The process that reads a database file for another one, see `billing.database.file_database`.
+
+`python -m billing.database.file_process DESCRIPTOR`, the descriptor of its end of the line between the two. It ends
+when the other end has gone, in good form: what it is in the middle of is cancelled; selects, transactions and
+connection are closed. Should the engine not let it go, an alarm of the kernel ends it.
+"""
+
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from itertools import count
+from multiprocessing.connection import Connection
+from typing import Final
+
+import fdb
+
+from billing.database.database import Dsn, direct, told
+from billing.database.file_database import LEAVING, Describe, Leave, Next, Open, Page, Request, Select
+from billing.database.reader import ROWS_A_PAGE, Reader, Rows
+from billing.errors import BillingError
+
+_FOR_THE_OTHER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a program to end: the other process heeds it, and when that has gone, this one goes."""
+
+_BETWEEN_CANCELS: Final = 0.05
+
+
+def main() -> None:
+    """Read what is asked for on the line that was given, until nobody is there to ask."""
+    for number in _FOR_THE_OTHER:
+        signal.signal(number, signal.SIG_IGN)
+    # Its default ends a process also where the engine holds it.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    Keeper(Connection(int(sys.argv[1]))).serve()
+
+
+class Keeper:
+    """Answers one request after another."""
+
+    def __init__(self, line: Connection) -> None:
+        self._line = line
+        self._dsn = Dsn("")
+        self._reader: Reader | None = None
+        self._rows: dict[int, Rows] = {}
+        self._numbers = count(1)
+        self._busy = False
+        self._alone = False
+
+    def serve(self) -> None:
+        """Answer until the line is hung up, and take leave of the engine."""
+        threading.Thread(target=self._watch, daemon=True).start()
+        try:
+            with suppress(EOFError, OSError):
+                self._converse()
+        finally:
+            self._busy = False
+            for rows in self._rows.values():
+                rows.close()
+            if self._reader is not None:
+                self._reader.close()
+
+    def _converse(self) -> None:
+        while True:
+            request = self._line.recv()
+            # In this order, as `_watch` has it the other way round: one of the two sees the other.
+            self._busy = True
+            if self._alone:
+                return
+            answer = self._answer(request)
+            self._busy = False
+            self._line.send(answer)
+
+    def _watch(self) -> None:
+        """Wait until the line is hung up, and see to it that this process ends soon after."""
+        line = select.poll()
+        # Nothing but the end, of which the kernel always tells: what is sent is for `serve` to read.
+        line.register(self._line.fileno(), 0)
+        line.poll()
+        signal.alarm(LEAVING)
+        self._alone = True
+        while self._busy:
+            # Again and again: the engine forgets a cancel that comes in just before its call.
+            if self._reader is not None:
+                self._reader.break_off()
+            time.sleep(_BETWEEN_CANCELS)
+
+    def _answer(self, request: Request) -> object:
+        """What was asked for, or the error that came instead."""
+        try:
+            return self._done(request)
+        except BillingError as error:
+            return error
+        except (fdb.Error, ValueError) as error:
+            return told(self._dsn, error)
+        except Exception:  # noqa: BLE001 - a fault of ours, and told as one where somebody sees it
+            return RuntimeError(f"the keeper failed:\n{traceback.format_exc()}")
+
+    def _done(self, request: Request) -> object:
+        if isinstance(request, Open):
+            self._dsn = request.dsn
+            self._reader = direct(request.dsn)
+            return None
+        assert self._reader is not None  # noqa: S101 - opening is the first request
+        match request:
+            case Select(sql, values):
+                return self._page(next(self._numbers), self._reader.select(sql, values))
+            case Next(number):
+                return self._page(number, self._rows[number])
+            case Leave(number):
+                # Not there where its last page has failed.
+                if (rows := self._rows.pop(number, None)) is not None:
+                    rows.close()
+                return None
+            case Describe(sql):
+                return self._reader.describe(sql)
+
+    def _page(self, number: int, rows: Rows) -> Page:
+        last = True
+        try:
+            page = rows.page()
+            last = len(page) < ROWS_A_PAGE
+            return Page(number, page, last)
+        finally:
+            if last:
+                self._rows.pop(number, None)
+                rows.close()
+            else:
+                self._rows[number] = rows
+
+
+if __name__ == "__main__":
+    main()

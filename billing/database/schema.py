@@ -1,0 +1,241 @@
+"""The tables and columns that a billing's database has, and statements that name only these.
+
+No two installations are alike: versions differ in columns, and a statement that names one which is not there is
+refused whole. So what is there is asked for when a connection opens, and each statement of ours is fitted to it:
+
+    select o.op_id, [o.descr|null] from finance_operations o [left join abonents a on a.id = o.abonent_id]
+
+In brackets stands what a statement can do without: the first of the alternatives whose tables and columns are all
+there, nothing where there is none. All other names are required, and one that is not there is named in the error.
+Statements of ours write each column with the alias of its table.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Final
+
+from billing.database.sql_blocks import Statement
+from billing.errors import ColumnsMissing
+from billing.selects.tokens import Sort, Token, tokens_of
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Column:
+    """A column of a table, as Firebird spells them; the table itself where `name` is ""."""
+
+    table: str
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.name}" if self.name else self.table
+
+
+def _documented(**tables: str) -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({table: tuple(columns.split()) for table, columns in tables.items()})
+
+
+DOCUMENTED: Final = _documented(
+    ABONENTS="ID PARENT_ID IS_FOLDER NAME CONTRACT_NUMBER ACCOUNT_ID TARIF_ID TARIF_NEXT_ID TARIF_NEXT_DATE "
+    "OPERATOR_ID SMS EMAIL DELETED NEED_RECALC OWN_DISABLED_START OWN_DISABLED_END",
+    ADMIN_ACCOUNTS="ID OSTATOK DEBIT CREDIT limit LIMIT_WARNING",
+    FINANCE_OPERATIONS="OP_ID ABONENT_ID OP_TYPE OP_SUMMA OP_DATE DESCR STORNO SYNC1C CODE1C",
+    USERS="ID ABONENT_ID LOGIN IP MAC PULL SNATIP SNAT_PULL ENABLED DELETED",
+    USERS_USLUGA="ID ABONENT_ID USLUGA_ID MANAGER_ID COMMENT NEXT_DATE ENABLED DELETED",
+    USLUGA="ID NAME SUMMA OPERATOR_ID",
+    TARIF="ID USERS_LIMIT_WARNING",
+    TARIF_USERS_USLUGA="TARIF_ID USLUGA_ID",
+    ABONENTS_BLOCK_HISTORY="ID ABONENT_ID TIME_CHANGED TIME_DEL",
+    ATTRIBUTE_VALUES="ID ABONENT_ID ATTRIBUTE_ID ATTRIBUTE_VALUE",
+    VPN_CONST="CONST_ID CONST_VALUE",
+    ACCOUNT_STACK="ACCOUNT_ID",
+    EVENTS_STACK_COMPACT="ABONENT_ID",
+    EVENTS_STACK="",
+)
+"""By table, the columns that statements of ours name [S, V, I]; those of the stacks are an inference [?]."""
+
+
+POSSIBLE: Final = _documented(
+    TARIF="DELETED",
+    USLUGA="DELETED",
+    OPERATORS="ID DELETED",
+    DJANGO_USERS_PROFILE="ID DELETED",
+)
+"""The same of what some billings may have, and no job needs [?]."""
+
+ASKED_FOR: Final = tuple({**DOCUMENTED, **POSSIBLE})
+"""All of them."""
+
+
+def documented() -> Iterator[Column]:
+    """Each documented table, and each of its columns."""
+    for table, names in DOCUMENTED.items():
+        yield Column(table)
+        yield from (Column(table, name) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What of the documented tables and columns is there; a table is a `Column` without a name."""
+
+    there: frozenset[Column]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, str]]) -> "Schema":
+        """The schema from pairs of table and column."""
+        return cls(frozenset(one for table, name in rows for one in (Column(table), Column(table, name))))
+
+    def has(self, table: str, name: str = "") -> bool:
+        """Whether a column is there; the table, without a name."""
+        return Column(table, name) in self.there
+
+    def missing(self, wanted: Iterable[Column]) -> tuple[Column, ...]:
+        """Those that are not there, in order; of a table that is not there the table alone."""
+        absent = {one if self.has(one.table) else Column(one.table) for one in wanted if one not in self.there}
+        return tuple(sorted(absent))
+
+
+def require(schema: Schema, wanted: Iterable[Column]) -> None:
+    """Raises `ColumnsMissing` where a table or column is not there, naming all of them."""
+    if missing := schema.missing(wanted):
+        raise ColumnsMissing(in_words(missing), tuple(map(str, missing)))
+
+
+def in_words(missing: Sequence[Column]) -> str:
+    """What is not there, as "the billing's FINANCE_OPERATIONS has no column DESCR"."""
+    tables = [one.table for one in missing if not one.name]
+    by_table: dict[str, list[str]] = {}
+    for one in missing:
+        if one.name:
+            by_table.setdefault(one.table, []).append(one.name)
+    parts = [f"the billing's database has no table {' and no table '.join(tables)}"] if tables else []
+    parts += [
+        f"the billing's {table} has no column {' and no column '.join(names)}" for table, names in by_table.items()
+    ]
+    return ", and ".join(parts)
+
+
+# ---- statements that are fitted ---------------------------------------------------------------------------------
+
+
+def fitted(statement: Statement, schema: Schema) -> Statement:
+    """The statement without what is not there. Raises `ColumnsMissing` for a required name that is not."""
+    parts = parts_of(statement.text)
+    require(schema, parts.required)
+    text = "".join(part if isinstance(part, str) else part.fitted(schema) for part in parts.parts)
+    return Statement(statement.name, text)
+
+
+def names_tables(statement: Statement) -> bool:
+    """Whether a statement of ours names documented tables, and not Firebird's own alone."""
+    return bool(parts_of(statement.text).aliases)
+
+
+@cache
+def columns_of(expression: str, statement: str) -> frozenset[Column]:
+    """The tables and columns that an expression names, in the aliases of the text of a statement."""
+    return names_in(tokens_of(expression), parts_of(statement).aliases)
+
+
+def whole(statement: Statement) -> Statement:
+    """The statement as it is where all is there."""
+    parts = parts_of(statement.text).parts
+    text = "".join(part if isinstance(part, str) else part.alternatives[0].text for part in parts)
+    return Statement(statement.name, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One way to say what stands in brackets, and the names that it needs."""
+
+    text: str
+    required: frozenset[Column]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalPart:
+    """What stands in brackets."""
+
+    alternatives: tuple[Alternative, ...]
+
+    def fitted(self, schema: Schema) -> str:
+        """The text of the first alternative that is there, "" having none."""
+        return next((one.text for one in self.alternatives if one.required <= schema.there), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A statement, cut where its brackets are; `aliases` tell which table an alias stands for."""
+
+    parts: tuple[str | OptionalPart, ...]
+    required: frozenset[Column]
+    aliases: Mapping[str, str]
+
+
+@cache
+def parts_of(text: str) -> Parts:
+    """The parts of a statement of ours, whose brackets are not nested."""
+    tokens = tokens_of(text)
+    aliases = dict(_aliases(tokens))
+    parts: list[str | OptionalPart] = []
+    required: set[Column] = set()
+    done = 0
+    outside: list[Token] = []
+    places = enumerate(tokens)
+    for place, token in places:
+        if not _is(token, "["):
+            outside.append(token)
+            continue
+        parts.append(text[done : token.start])
+        end = next(later for later in range(place, len(tokens)) if _is(tokens[later], "]"))
+        parts.append(_optional(text, tokens[place : end + 1], aliases))
+        done = tokens[end].end
+        # A mark between what stands before and behind, so that no name is read across the gap.
+        outside.append(token)
+        while next(places)[0] < end:
+            pass
+    parts.append(text[done:])
+    required |= names_in(outside, aliases)
+    return Parts(tuple(parts), frozenset(required), MappingProxyType(aliases))
+
+
+def names_in(tokens: Sequence[Token], aliases: Mapping[str, str]) -> frozenset[Column]:
+    """The tables and columns that tokens name."""
+    found = {Column(table) for table in dict(_aliases(tokens)).values()}
+    for owner, dot, column in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if _is(dot, ".") and owner.name in aliases and column.name:
+            found |= {Column(aliases[owner.name]), Column(aliases[owner.name], column.name)}
+    return frozenset(found)
+
+
+_AFTER_A_TABLE: Final = frozenset({"on", "where", "left", "join", "inner", "order", "group", "union", "having"})
+
+
+def _aliases(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
+    """By alias, the known tables behind each `from` and `join`: no others are looked for."""
+    for place, table in enumerate(tokens[1:], 1):
+        keyword = tokens[place - 1].word
+        # `is distinct from` compares.
+        names_a_table = keyword == "join" or (keyword == "from" and tokens[place - 2].word != "distinct")
+        if not names_a_table or table.name not in ASKED_FOR:
+            continue
+        after = tokens[place + 1] if place + 1 < len(tokens) else None
+        named = after is not None and after.sort is Sort.WORD and after.word not in _AFTER_A_TABLE
+        yield (after.name if named and after is not None else table.name), table.name
+
+
+def _optional(text: str, tokens: Sequence[Token], aliases: Mapping[str, str]) -> OptionalPart:
+    """What stands between two brackets, the first and last of the tokens."""
+    # Of two bars in a row, which join texts, neither parts alternatives.
+    bars = [token for token in tokens if _is(token, "|") and "||" not in text[token.start - 1 : token.end + 1]]
+    alternatives = []
+    for first, last in pairwise([tokens[0], *bars, tokens[-1]]):
+        inside = [token for token in tokens if first.end <= token.start < last.start]
+        alternatives.append(Alternative(text[first.end : last.start], names_in(inside, aliases)))
+    return OptionalPart(tuple(alternatives))
+
+
+def _is(token: Token, mark: str) -> bool:
+    return token.sort is Sort.MARK and token.text == mark

@@ -1,0 +1,1 @@
+"""The objects of a billing, and how they are found."""

@@ -1,0 +1,196 @@
+"""Subscribers, their accounts and thresholds, read from the billing's database.
+
+Money is Decimal roubles. What comes page by page comes in the order of the subscriber's id, and `after` is the id to
+go on behind; the rest comes in the order of the database.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from billing.contract_numbers import Search, Suggestion, nearest
+from billing.database.database import Database, chunks
+from billing.database.reader import Row
+from billing.database.sql_blocks import Values, statement
+from billing.money import stored_roubles
+
+_DAY: Final = len("2019-06-01")
+RECEIPT: Final = 1
+ACT: Final = 2
+OPENING_BALANCE: Final = 8
+"""Types of operations: a receipt and an act [I], the entry of an initial balance [S]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of `FINANCE_OPERATIONS`; `op_summa` in roubles, `storno` where it was reversed, `day` as 2019-06-01."""
+
+    op_id: int
+    abonent_id: int
+    op_type: int
+    op_summa: Decimal
+    descr: str
+    storno: bool
+    day: str = ""
+
+
+def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> Iterator[Operation]:
+    """All operations of one type on these subscribers, reversed ones too."""
+    for chunk in chunks(dict.fromkeys(ids)):
+        values: Values = {"ids": chunk, "type": op_type}
+        for op_id, abonent, kind, summa, descr, storno, happened in database.query(
+            statement("operations", "of_abonents"), values
+        ):
+            day = str(happened or "")[:_DAY]
+            roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
+            yield Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), day)
+
+
+def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Each of these subscribers who has operations, of any type, with the id of the last one."""
+    for chunk in chunks(dict.fromkeys(ids)):
+        for row in database.query(statement("operations", "newest"), {"ids": chunk}):
+            abonent, op_id = row
+            yield abonent, op_id
+
+
+__all__ = [
+    "Abonent",
+    "Balance",
+    "Difference",
+    "Suggestion",
+    "Threshold",
+    "balances",
+    "by_contract_numbers",
+    "by_ids",
+    "in_folder",
+    "nearest",
+    "suggestions",
+    "threshold_differences",
+    "thresholds",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Abonent:
+    """A row of `ABONENTS`: a subscriber, or a folder of them, on which no finance operation can be entered."""
+
+    id: int
+    contract_number: str | None
+    name: str | None
+    parent_id: int | None
+    is_folder: bool
+    deleted: bool
+    account_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A subscriber's warning threshold in roubles; None where it is not set, or where there is no account."""
+
+    abonent_id: int
+    account_id: int | None
+    limit_warning: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A subscriber whose account has another warning threshold than the tariff, in roubles; None is not set."""
+
+    abonent_id: int
+    account_id: int
+    of_tariff: Decimal | None
+    of_account: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A subscriber's balance in roubles: ostatok + debit − credit of the account."""
+
+    abonent_id: int
+    account_id: int
+    balance: Decimal
+
+
+def by_ids(database: Database, ids: Iterable[int]) -> Iterator[Abonent]:
+    """The subscribers, folders and deleted ones of these ids; an id that does not exist gives nothing."""
+    for chunk in chunks(dict.fromkeys(ids)):
+        yield from map(_abonent, database.query(statement("abonents", "by_ids"), {"ids": chunk}))
+
+
+def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[Abonent]:
+    """The subscribers, folders and deleted ones with these numbers; a number can be there twice, once deleted.
+
+    Numbers are compared as the database does: exactly, but for trailing spaces.
+    """
+    longest = database.longest("ABONENTS", "CONTRACT_NUMBER")
+    # A number that the column cannot hold cannot be in it; Firebird would refuse the whole statement for it.
+    possible = (number for number in dict.fromkeys(numbers) if len(number) <= longest and database.writes(number))
+    for chunk in chunks(possible):
+        yield from map(_abonent, database.query(statement("abonents", "by_contract_numbers"), {"numbers": chunk}))
+
+
+def in_folder(database: Database, folder: int, *, after: int = 0, size: int = 5_000) -> Iterator[list[Threshold]]:
+    """Pages of the live subscribers of a folder, without those of the folders within it."""
+    wanted = statement("abonents", "in_folder")
+    for page in database.pages(wanted, {"folder": folder}, after=after, size=size):
+        yield [_threshold(row) for row in page]
+
+
+def threshold_differences(
+    database: Database, folder: int | None = None, *, after: int = 0, size: int = 5_000
+) -> Iterator[list[Difference]]:
+    """Pages of the live subscribers, of a folder or of all, whose threshold is not their tariff's.
+
+    An unset threshold differs from a set one; the vendor's own statement [S] passes these over.
+    """
+    name = "threshold_differs" if folder is None else "threshold_differs_in_folder"
+    for page in database.pages(statement("abonents", name), {"folder": folder}, after=after, size=size):
+        yield [
+            Difference(abonent, account, _optional(of_tariff), _optional(of_account))
+            for abonent, account, of_tariff, of_account in page
+        ]
+
+
+def thresholds(database: Database, ids: Iterable[int]) -> Iterator[Threshold]:
+    """What the thresholds of these subscribers are now."""
+    for chunk in chunks(dict.fromkeys(ids)):
+        yield from map(_threshold, database.query(statement("abonents", "thresholds"), {"ids": chunk}))
+
+
+def balances(database: Database, ids: Iterable[int]) -> Iterator[Balance]:
+    """What the balances of these subscribers are now; one without an account gives nothing."""
+    for chunk in chunks(dict.fromkeys(ids)):
+        for abonent, account, scaled in database.query(statement("abonents", "balances"), {"ids": chunk}):
+            yield Balance(abonent, account, stored_roubles(scaled, "the balance"))
+
+
+def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dict[str, list[Suggestion]]:
+    """The at most `n` nearest contract numbers that live subscribers bear, for each unknown one.
+
+    Goes over all numbers once, page by page: some ten seconds for a million.
+    """
+    search = Search(unknown, n)
+    for page in database.pages(statement("abonents", "contract_numbers")):
+        search.offer(number for _, number in page)
+    return search.found()
+
+
+def _abonent(row: Row) -> Abonent:
+    key, number, name, parent, is_folder, deleted, account = row
+    return Abonent(key, _text(number), _text(name), parent, bool(is_folder), bool(deleted), account)
+
+
+def _text(value: object) -> str | None:
+    """A text, whatever the type of its column: a contract number may be kept as a whole one."""
+    return None if value is None else str(value)
+
+
+def _threshold(row: Row) -> Threshold:
+    abonent, account, limit_warning = row
+    return Threshold(abonent, account, _optional(limit_warning))
+
+
+def _optional(scaled: object) -> Decimal | None:
+    return None if scaled is None else stored_roubles(scaled, "the threshold")

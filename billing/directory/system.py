@@ -1,0 +1,81 @@
+"""The billing's stacks: what it has answered and not yet acted upon [D, V].
+
+A saved object passes through `ACCOUNT_STACK` (money) and `EVENTS_STACK_COMPACT` (devices) before it has its effect.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from billing.database.database import Database, chunks
+from billing.database.sql_blocks import statement
+from billing.errors import OtherScale, StatementRefused
+from billing.money import SCALE
+
+
+def check_scale(database: Database) -> bool:
+    """Whether the billing says that its scale is ours; False where it says nothing, for want of the row or its table.
+
+    Raises `OtherScale` where it says something else, and what `Database.query` raises when it cannot be asked.
+    """
+    try:
+        row = next(database.query(statement("billing", "scale")), None)
+    except StatementRefused:
+        return False
+    if row is None or row[0] is None:
+        return False
+    said = str(row[0]).strip()
+    try:
+        same = Decimal(said) == SCALE
+    except InvalidOperation:
+        same = False
+    if not same:
+        raise OtherScale(
+            f"{database.dsn}: by row 1 of its VPN_CONST a rouble is {said[:40]!r} in this billing's database, and "
+            f"this program reckons with {SCALE}: every sum of it would be read wrong. Look at the row; if it is "
+            "right, this program must not be used here"
+        )
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """Rows that wait in `ACCOUNT_STACK` and `EVENTS_STACK_COMPACT`."""
+
+    accounts: int
+    events: int
+
+    def __str__(self) -> str:
+        held = {"ACCOUNT_STACK": self.accounts, "EVENTS_STACK_COMPACT": self.events}
+        return ", ".join(
+            f"{name} holds {count} {'entry' if count == 1 else 'entries'}" for name, count in held.items() if count
+        )
+
+
+def depth(database: Database) -> Stacks:
+    """How deep the stacks are now."""
+    ((accounts, events),) = database.query(statement("billing", "stacks"))
+    return Stacks(accounts, events)
+
+
+def waiting_for(database: Database, *, accounts: Iterable[int], abonents: Iterable[int]) -> Stacks:
+    """How many entries wait that concern these accounts and subscribers.
+
+    Which columns the stacks of the real billing have is not known [?]: a stack without one that names its account or
+    subscriber is counted whole.
+    """
+    total = depth(database)
+    return Stacks(
+        _concerning(database, total.accounts, ("ACCOUNT_STACK", "ACCOUNT_ID"), "waits_for_accounts", accounts),
+        _concerning(database, total.events, ("EVENTS_STACK_COMPACT", "ABONENT_ID"), "waits_for_abonents", abonents),
+    )
+
+
+def _concerning(database: Database, total: int, column: tuple[str, str], name: str, keys: Iterable[int]) -> int:
+    if not total or not database.schema.has(*column):
+        return total
+    found = 0
+    for chunk in chunks(dict.fromkeys(keys)):
+        ((waiting,),) = database.query(statement("billing", name), {"keys": chunk})
+        found += waiting
+    return found

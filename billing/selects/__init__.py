@@ -1,0 +1,1 @@
+"""A select that somebody typed: checked, and read row by row."""

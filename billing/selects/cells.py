@@ -1,0 +1,123 @@
+"""The rows of a select as text: one way to write each value, and what cannot be written exactly is refused."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from billing.database.columns import Column, Kind
+from billing.database.reader import Row
+
+LONGEST_CELL: Final = 100_000
+"""Characters; what is longer is no value of a row but a document."""
+
+_MONEY_PLACES: Final = 2
+# So many digits of a decimal fraction survive in a double; one more may be the double's own.
+_DOUBLES_DIGITS: Final = 15
+_BROKEN: Final = "\ufffd"  # fdb's mark for bytes that are no letter
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True):
+    """Why a row cannot be taken: the column, and the reason as a sentence."""
+
+    column: str
+    reason: str
+
+
+class SelectedRow(msgspec.Struct, frozen=True, array_like=True):
+    """The cells of a row, "" where there is no value."""
+
+    cells: tuple[str, ...]
+    fault: Fault | None = None
+
+
+def as_cells(columns: Sequence[Column]) -> Callable[[Row], SelectedRow]:
+    """What turns the rows of these columns into cells.
+
+    Whole numbers are plain; decimals exact, with two places or more where they are needed and the column has them;
+    dates 2019-06-01, moments 2019-06-01 00:00:00 with a fraction where it is not zero. A floating-point number whose
+    digits may not be those that were entered, text that could not be decoded, and text of more than `LONGEST_CELL`
+    characters are the row's fault.
+    """
+    writers = [_writer(column) for column in columns]
+
+    def written(row: Row) -> SelectedRow:
+        try:
+            return SelectedRow(
+                tuple("" if value is None else write(value) for write, value in zip(writers, row, strict=True))
+            )
+        except _Unwritten:
+            return faulty(row)
+
+    def faulty(row: Row) -> SelectedRow:
+        cells: list[str] = []
+        faults: list[Fault] = []
+        for column, write, value in zip(columns, writers, row, strict=True):
+            try:
+                cells.append("" if value is None else write(value))
+            except _Unwritten as error:
+                cells.append(str(value)[:LONGEST_CELL])
+                faults.append(Fault(column.name, str(error)))
+        return SelectedRow(tuple(cells), faults[0])
+
+    return written
+
+
+class _Unwritten(Exception):
+    """Raised for a value that has no exact text."""
+
+
+def _writer(column: Column) -> Callable[[Any], str]:
+    if column.kind is Kind.DECIMAL:
+        return lambda value: _decimal(value, column.places)
+    return _WRITERS[column.kind]
+
+
+def _decimal(value: Decimal, places: int) -> str:
+    text = f"{value:.{places}f}"
+    surplus = places - _MONEY_PLACES
+    while surplus > 0 and text.endswith("0"):
+        text = text[:-1]
+        surplus -= 1
+    return text
+
+
+def _float(value: float) -> str:
+    number = Decimal(repr(value)).normalize()
+    digits = len(number.as_tuple().digits)
+    if not number.is_finite() or digits > _DOUBLES_DIGITS or abs(number.adjusted()) >= _DOUBLES_DIGITS:
+        raise _Unwritten(
+            f"{value!r} is a floating-point number, and perhaps not exactly what was entered: cast it in the select, "
+            "as in: cast(… as numeric(18,2))"
+        )
+    return format(number or abs(number), "f")
+
+
+def _text(value: str) -> str:
+    if _BROKEN in value:
+        raise _Unwritten("has bytes that are no letters of the database's charset: WIN1251 may be the right one")
+    if len(value) > LONGEST_CELL:
+        raise _Unwritten(f"is longer than {LONGEST_CELL} characters")
+    return value
+
+
+def _moment(value: datetime | time) -> str:
+    text = str(value)
+    return text.rstrip("0") if value.microsecond else text
+
+
+def _truth(value: object) -> str:
+    return "true" if value else "false"
+
+
+_WRITERS: Final[dict[Kind, Callable[[Any], str]]] = {
+    Kind.INTEGER: str,
+    Kind.FLOAT: _float,
+    Kind.DATE: date.isoformat,
+    Kind.TIMESTAMP: _moment,
+    Kind.TIME: _moment,
+    Kind.BOOLEAN: _truth,
+    Kind.TEXT: _text,
+}

@@ -1,0 +1,194 @@
+"""Whether a select can be read page by page along a key, each page for the price of its own rows.
+
+Only what can be proved simply is taken: the first column is an integer key of the first table, nothing that is joined
+can give a row twice, nothing is grouped or counted off, no other order is wanted, and by Firebird's plan a page walks
+along an index and sorts nothing. All else is read at once (`billing.selects.select_reader`), which is always right.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from billing.database.columns import Column
+from billing.database.database import Database
+from billing.database.sql_blocks import Statement, Values, statement
+from billing.errors import StatementRefused
+from billing.selects.select import Select, describe
+from billing.selects.tokens import Token, tokens_of
+
+SIZE: Final = "page_size"
+AFTER: Final = "page_after"
+
+_JOINS: Final = frozenset({"join", "inner", "left"})
+_NO_ALIASES: Final = _JOINS | {"cross", "full", "natural", "on", "order", "right", "where"}
+# At the select's own level, any of these makes it more than the rows of its tables, or what is no part of a page.
+_MORE: Final = frozenset({"fetch", "group", "having", "offset", "over", "plan", "rows", "union"})
+# With one of these in it, a condition may hold where a part of it, between two words `and`, does not.
+_UNSURE: Final = frozenset({"or", "case"})
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The statements of the first page and of every next one, with `:page_size` and `:page_after`.
+
+    `along_index` tells whether Firebird finds the rows of a page along the key; else it sorts all rows for each page.
+    """
+
+    first: Statement
+    next: Statement
+    along_index: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    name: str
+    alias: str
+    condition: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The select's parts at its own level: `end` is where its order begins, or its end."""
+
+    selected: tuple[Token, ...]
+    tables: tuple[_Table, ...]
+    order: tuple[Token, ...]
+    end: int
+
+
+def walk_of(
+    database: Database, select: Select, columns: Sequence[Column], values: Values | None = None
+) -> Walk | None:
+    """The way along the key of a select, None where there is none. Raises `DatabaseAway`."""
+    text = select.statement.text
+    shape = _shape([token for token in tokens_of(text) if not token.depth])
+    key = columns[0]
+    if shape is None or {SIZE, AFTER} & set(select.parameters):
+        return None
+    if not (_is_key(key, shape) and _is_its_order(key, shape) and _each_row_once(database, key, shape.tables)):
+        return None
+    names = ", ".join(f"c{number}" for number, _ in enumerate(columns, 1))
+    first, following = (_around(text[: shape.end], names, page) for page in ("first_page", "next_page"))
+    try:
+        plan = describe(database, following, {**(values or {}), SIZE: 1, AFTER: 0}).plan
+    except StatementRefused:
+        # Good alone, but not within another: `for update`, `with lock`, or what only newer Firebirds take there.
+        return None
+    along_index = bool(re.search(r"\bORDER\b", plan)) and not re.search(r"\bSORT\b", plan)
+    return Walk(first, following, along_index)
+
+
+def _around(select: str, names: str, page: str) -> Statement:
+    text = statement("selects", page).text
+    return Statement("of the operator, paged", text.replace("{names}", names).replace("{select}", select))
+
+
+# ---- what is proved ---------------------------------------------------------------------------------------------
+
+
+def _is_key(key: Column, shape: _Shape) -> bool:
+    """Whether the first column is written as one of the first table, and always has a value."""
+    table = shape.tables[0]
+    written = [token.name or token.text for token in shape.selected]
+    item = written[: written.index(",")] if "," in written else written
+    first_two = item[:2]
+    is_of_table = first_two == [table.alias, "."] if "." in first_two else item[:1] in ([key.field], ["*"])
+    return is_of_table and not key.nullable
+
+
+def _is_its_order(key: Column, shape: _Shape) -> bool:
+    """Whether the select wants no order, or that of its key, upwards."""
+    order = [token.name or token.text for token in shape.order]
+    if order[-1:] == ["ASC"]:
+        order.pop()
+    return order in ([], ["1"], [key.field], [shape.tables[0].alias, ".", key.field])
+
+
+def _each_row_once(database: Database, key: Column, tables: Sequence[_Table]) -> bool:
+    """Whether a key comes in one row at most: it is unique, and what is joined is joined by unique columns."""
+    if key.field not in _unique(database, tables[0].name):
+        return False
+    return all(_joined_once(table, _unique(database, table.name)) for table in tables[1:])
+
+
+def _joined_once(table: _Table, unique: frozenset[str]) -> bool:
+    if _UNSURE & {token.word for token in table.condition}:
+        return False
+    return any(
+        one == table.alias != other and field in unique
+        for part in _parts(table.condition)
+        for one, field, other in _equal(part)
+    )
+
+
+def _parts(condition: Sequence[Token]) -> Iterator[list[str]]:
+    """What a condition joins by `and`, as written."""
+    part: list[str] = []
+    for token in condition:
+        if token.word == "and":
+            yield part
+            part = []
+        else:
+            part.append(token.name or token.text)
+    yield part
+
+
+def _equal(part: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Alias, column and the other side's alias, both ways, where the part is `x.a = y.b`."""
+    match part:
+        case [one, ".", first, "=", other, ".", second]:
+            yield one, first, other
+            yield other, second, one
+
+
+def _unique(database: Database, table: str) -> frozenset[str]:
+    return frozenset(name for (name,) in database.query(statement("selects", "unique_integers"), {"table": table}))
+
+
+# ---- how it is read ---------------------------------------------------------------------------------------------
+
+
+def _shape(level: Sequence[Token]) -> _Shape | None:
+    """The parts of `select … from a [join b on …]… [where …] [order by …]`, None for every other form."""
+    words = [token.word for token in level]
+    if words[0] != "select" or "from" not in words or _MORE & set(words):
+        return None
+    begin = words.index("from")
+    rest = list(level[begin + 1 :])
+    tables = _tables(rest)
+    ends = rest[0].word if rest else "order"
+    if not tables or ends not in {"where", "order"}:
+        return None
+    ordered = next((place for place, token in enumerate(rest) if token.word == "order"), len(rest))
+    order = tuple(rest[ordered + 2 :])
+    end = rest[ordered].start if order else level[-1].end
+    return _Shape(tuple(level[1:begin]), tables, order, end)
+
+
+def _tables(rest: list[Token]) -> tuple[_Table, ...]:
+    """The tables, taken off the front of `rest`; what is written in another way stays there."""
+    tables: list[_Table] = []
+    if first := _table(rest):
+        tables.append(first)
+    while rest and rest[0].word in _JOINS:
+        del rest[: [token.word for token in rest].index("join") + 1]
+        if (joined := _table(rest)) is None:
+            break
+        # Behind `on` as far as the next part; what stands behind `using` proves nothing and ends the same way.
+        end = next((place for place, token in enumerate(rest) if place and token.word in _NO_ALIASES), len(rest))
+        tables.append(replace(joined, condition=tuple(rest[1:end])))
+        del rest[:end]
+    return tuple(tables)
+
+
+def _table(rest: list[Token]) -> _Table | None:
+    """A table and its alias, taken off the front of `rest`."""
+    if not rest or not rest[0].name:
+        return None
+    name = rest.pop(0).name
+    if rest and rest[0].word == "as":
+        rest.pop(0)
+    if rest and rest[0].name and rest[0].word not in _NO_ALIASES:
+        return _Table(name, rest.pop(0).name)
+    return _Table(name, name)

@@ -1,0 +1,236 @@
+"""A select that an administrator types: what is taken for one, and the columns that it gives.
+
+Its parameters are named, `:folder`, and bound, never pasted. What isql needs in front of a statement, as in the
+vendor's recipes [S], is left out. All else that is no single select is refused before the database sees it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Final
+
+from billing.database.columns import Column, Described, Kind
+from billing.database.database import Database
+from billing.database.sql_blocks import Statement, Values
+from billing.errors import NotASelect, StatementRefused
+from billing.selects.tokens import Sort, Token, spot, tokens_of
+
+EXAMPLE: Final = "select id from abonents where parent_id = :folder"
+
+_ISQL_SETTINGS: Final = frozenset({
+    "auto", "autoddl", "bail", "blob", "blobdisplay", "count", "echo", "head", "heading", "list", "names", "plan",
+    "stat", "stats", "time", "warning", "warnings", "width", "wng",
+})  # fmt: skip
+_FIREBIRDS_PLACE: Final = re.compile(r"(?i)(?:\s*-\s*|\bat )line (\d+), column (\d+)")
+# What stands before Firebird's own sentence; the last is fdb's, which says in which of its functions it happened.
+_NO_SENTENCE: Final = re.compile(r"(?i)dynamic sql error|sql error code = .*|.*:")
+_TOO_LONG: Final = re.compile(r"Value of parameter \((\d+)\) is too long, expected (\d+), found (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One select. `notes` tell what was left out of what was typed, each a sentence for the operator.
+
+    `text` stands where it stood in what was typed: its lines and columns are those that the administrator sees.
+    """
+
+    text: str
+    parameters: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def statement(self) -> Statement:
+        """The select to bind values to. Each mark is as wide as its parameter, so that Firebird's places are ours."""
+        parts: list[str] = []
+        done = 0
+        for token in tokens_of(self.text):
+            if token.sort is Sort.PARAMETER:
+                parts += [self.text[done : token.end], " " * (len(token.text) - len("?"))]
+                done = token.end
+        return Statement("of the operator", "".join([*parts, self.text[done:]]))
+
+    @property
+    def on_one_line(self) -> str:
+        """The select without its line ends, as it is recorded and shown."""
+        return " ".join(self.text.split())
+
+
+def select_of(text: str) -> Select:
+    """The select in a text. Raises `NotASelect`, naming line and column."""
+    pieces = [list(piece) for ends, piece in groupby(tokens_of(text), lambda token: token.text == ";") if not ends]
+    notes: list[str] = []
+    while pieces and pieces[0][0].word == "set":
+        notes.append(_note(pieces.pop(0), text))
+    if not pieces:
+        raise NotASelect(f"there is no select: nothing is there to be read. An example: {EXAMPLE}")
+    first, *others = pieces
+    _check_beginning(first[0], text)
+    if others:
+        place = spot(text, others[0][0].start)
+        raise NotASelect(f"{place}: a second statement begins here, {others[0][0].text!r}; only one select is taken")
+    for number, token in enumerate(first):
+        _check_token(token, first[number + 1 :], text)
+    start, end = first[0].start, first[-1].end
+    return Select(
+        text=re.sub(r"[^\n]", " ", text[:start]) + text[start:end],
+        parameters=tuple(dict.fromkeys(token.parameter for token in first if token.parameter)),
+        notes=tuple(notes),
+    )
+
+
+def columns(
+    database: Database, select: Select, values: Values | None = None, names: Sequence[str] = ()
+) -> tuple[Column, ...]:
+    """The columns of the select, their names in small letters, told without fetching a row.
+
+    `names` take the place of the select's own names, in their order. Raises `StatementRefused` with Firebird's
+    sentence and its line and column, for columns that cannot be told apart by their names or cannot be shown as
+    text, and when the count of `names` does not fit.
+    """
+    found = describe(database, select.statement, values)
+    if not found.reads:
+        raise NotASelect(f"this is no select: {select.on_one_line}")
+    named = _given(found.columns, names) if names else _own_names(found.columns, select)
+    _check_apart(named)
+    _check_kinds(named)
+    return named
+
+
+def describe(database: Database, statement: Statement, values: Values | None) -> Described:
+    """What Firebird tells of a select, or of one that was put around it. Raises `StatementRefused`, plainly."""
+    if not database.writes(statement.text):
+        place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))
+        raise StatementRefused(
+            f"{spot(statement.text, place)}: the database's charset {database.dsn.charset} has no letter "
+            f"{statement.text[place]!r}"
+        )
+    with told_plainly(database, statement):
+        return database.describe(statement, values)
+
+
+@contextmanager
+def told_plainly(database: Database, statement: Statement) -> Iterator[None]:
+    """What Firebird refuses becomes a sentence that names the line and column, or the parameter."""
+    try:
+        yield
+    except StatementRefused as error:
+        raise StatementRefused(_plainly(str(error), statement.text, database.dsn.encoding)) from error
+
+
+# ---- what is typed ----------------------------------------------------------------------------------------------
+
+
+def _note(setting: Sequence[Token], text: str) -> str:
+    whole = text[setting[0].start : setting[-1].end]
+    if len(setting) == 1 or setting[1].word not in _ISQL_SETTINGS:
+        raise NotASelect(
+            f"{spot(text, setting[0].start)}: {whole!r} is no select, and no setting of isql that could be left out"
+        )
+    return f"{whole!r} is a setting of isql, which has no part in this: it was left out"
+
+
+def _check_beginning(token: Token, text: str) -> None:
+    if token.word not in {"select", "with"}:
+        raise NotASelect(
+            f"{spot(text, token.start)}: {token.text!r} begins no select, and only a select is taken. "
+            f"An example: {EXAMPLE}"
+        )
+
+
+def _check_token(token: Token, after: Sequence[Token], text: str) -> None:
+    place = spot(text, token.start)
+    if token.text == "?":
+        raise NotASelect(f"{place}: a parameter needs a name, as :folder, and a value with --set folder=…")
+    if token.word == "next" and [one.word for one in after[:2]] == ["value", "for"]:
+        raise NotASelect(f"{place}: 'next value for' changes a generator, and a select here must change nothing")
+    # Generators are beyond transactions: not even a read-only one keeps them from moving on.
+    if token.word == "gen_id" and not _only_looks(after, token.depth):
+        raise NotASelect(
+            f"{place}: gen_id changes its generator unless its step is 0, and a select here must change nothing"
+        )
+
+
+def _only_looks(after: Sequence[Token], depth: int) -> bool:
+    """Whether the call whose arguments follow is `gen_id(…, 0)`."""
+    end = next((place for place, token in enumerate(after) if token.text == ")" and token.depth == depth), 0)
+    return [token.text for token in after[max(end - 2, 0) : end]] == [",", "0"]
+
+
+# ---- its columns ------------------------------------------------------------------------------------------------
+
+
+def _given(found: Sequence[Column], names: Sequence[str]) -> tuple[Column, ...]:
+    if len(found) != len(names):
+        raise StatementRefused(f"the select gives {len(found)} columns, and {len(names)} names were given for them")
+    return tuple(replace(column, name=name.strip()) for column, name in zip(found, names, strict=True))
+
+
+def _own_names(found: Sequence[Column], select: Select) -> tuple[Column, ...]:
+    written = {token.name for token in tokens_of(select.text)}
+    for number, column in enumerate(found, 1):
+        if not column.named:
+            raise StatementRefused(
+                f"column {number} has no name, Firebird only calls it {column.name or 'nothing'}. Name it with as, "
+                f"as in: … as amount; or name all columns in their order with {_listed(len(found))}"
+            )
+        if column.name != column.field and column.name not in written:
+            raise StatementRefused(
+                f"the name of column {number} is too long, Firebird tells only {column.name!r} of it: "
+                "choose a shorter one"
+            )
+    return tuple(replace(column, name=column.name.lower()) for column in found)
+
+
+def _check_apart(named: Sequence[Column]) -> None:
+    seen: dict[str, int] = {}
+    for number, column in enumerate(named, 1):
+        if not column.name:
+            raise StatementRefused(f"the name given for column {number} is empty")
+        first = seen.setdefault(column.name.casefold(), number)
+        if first != number:
+            raise StatementRefused(
+                f"columns {first} and {number} have the same name, {column.name}. Give one another with as, as in: "
+                f"… as other_{column.name}; or name all columns in their order with {_listed(len(named))}"
+            )
+
+
+def _check_kinds(named: Sequence[Column]) -> None:
+    for number, column in enumerate(named, 1):
+        if column.kind is Kind.BINARY:
+            raise StatementRefused(f"column {number}, {column.name}, holds bytes and no text: leave it out")
+        if column.kind is Kind.UNKNOWN:
+            raise StatementRefused(
+                f"column {number}, {column.name}, is of a type that is not known here: cast it, as in: "
+                f"cast(… as varchar(100)) as {column.name}"
+            )
+
+
+def _listed(count: int) -> str:
+    return "--columns " + ",".join("abcdefghijklmnopqrstuvwxyz"[:count])
+
+
+# ---- what Firebird says of it -----------------------------------------------------------------------------------
+
+
+def _plainly(told: str, text: str, encoding: str) -> str:
+    if found := _TOO_LONG.search(told):
+        number, room, length = map(int, found.groups())
+        name = [token.parameter for token in tokens_of(text) if token.parameter][number]
+        return f"the value of :{name} is too long: it has {length} bytes, and what it is compared with at most {room}"
+    parts = [_FIREBIRDS_PLACE.sub("", part).strip() for part in told.split("; ")]
+    said = ": ".join(part for part in parts if part and not _NO_SENTENCE.fullmatch(part))
+    if "Data type unknown" in said:
+        said += ", of a parameter: say what it is, as in: cast(:folder as integer)"
+    place = _FIREBIRDS_PLACE.search(told)
+    return f"{_in_letters(place, text, encoding)}: {said}" if place else said
+
+
+def _in_letters(place: re.Match[str], text: str, encoding: str) -> str:
+    """The place, its column counted in letters: Firebird counts bytes."""
+    line, column = int(place[1]), int(place[2])
+    lines = text.split("\n")
+    whole = lines[line - 1] if line <= len(lines) else ""
+    before = whole.encode(encoding, errors="replace")[: column - 1].decode(encoding, errors="ignore")
+    return f"line {line}, column {len(before) + 1 if whole else column}"

@@ -1,0 +1,136 @@
+"""A server on a bare socket, which does with a connection whatever a test tells it, and clients of it."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from socket import SO_LINGER, SOL_SOCKET, socket
+from typing import Any
+
+import pytest
+
+from billing.api.calls import create
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.api.wire import Heard
+from billing.exchange import Exchange
+
+WRITE = create("FinanceOperations", abonent_id=1, op_summa="50.50", descr="Миграция")
+TINY = 0.25
+AMPLE = 600.0
+"""Longer than a test may take: what waits for it in vain does not pass."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """One connection to the server of a test."""
+
+    server: "Server"
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def request(self) -> bytes:
+        """Read one whole request and count it; its head and body."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        self.server.paths.append(head.split(b" ", 2)[1].decode())
+        return head + await self.reader.readexactly(length)
+
+    def answer(self, status: int = 200, body: bytes = b'{"result": 1}', **headers: str) -> None:
+        lines = [f"HTTP/1.1 {status} X"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        if "Content_Length" not in headers:
+            lines.append(f"Content-Length: {len(body)}")
+        self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
+    def reset(self) -> None:
+        """Close with a RST instead of a FIN."""
+        raw: socket = self.writer.get_extra_info("socket")
+        raw.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+@dataclass(slots=True)
+class Server:
+    """A server on a port of its own; `script` is what it does with each connection."""
+
+    script: Callable[[Peer], Awaitable[Any]]
+    url: str = ""
+    connections: int = 0
+    paths: list[str] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await self.script(Peer(self, reader, writer))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+class Ear:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard_of: list[Heard] = []
+
+    async def ready(self) -> None:
+        """There is always room."""
+
+    def heard(self, heard: Heard) -> None:
+        self.heard_of.append(heard)
+
+    @property
+    def left(self) -> list[bool]:
+        return [heard.left for heard in self.heard_of]
+
+
+@asynccontextmanager
+async def served(script: Callable[[Peer], Awaitable[Any]]) -> AsyncIterator[Server]:
+    server = Server(script)
+    tasks: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.ensure_future(server.serve(reader, writer)))
+
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    try:
+        yield server
+    finally:
+        server.over.set()
+        listener.close()
+        await asyncio.gather(*tasks)
+        await listener.wait_closed()
+
+
+def client_of(url: str, **settings: Any) -> BillingClient:
+    times: dict[str, Any] = {"connect": AMPLE, "read": AMPLE, "deadline": AMPLE}
+    return BillingClient(ClientSettings(url, **(times | settings)), patience=Patience(attempts=2, base=0.0))
+
+
+def overheard(url: str, ear: Ear) -> BillingClient:
+    return BillingClient(ClientSettings(url, connect=AMPLE, read=AMPLE, deadline=AMPLE), listener=ear)
+
+
+async def seen_by(script: Callable[[Peer], Awaitable[Any]], **settings: Any) -> tuple[Exchange, Server]:
+    """What one call makes of a server, and the server."""
+    async with served(script) as server, client_of(server.url, **settings) as client:
+        return await client.send(WRITE), server
+
+
+async def give_up(client: BillingClient, arrived: asyncio.Event) -> None:
+    """Cancel a call once it has arrived; that goes through."""
+    task = asyncio.ensure_future(client.send(WRITE))
+    await arrived.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def settle() -> None:
+    """Let both ends of all connections read what has been written to them."""
+    for _ in range(50):
+        await asyncio.sleep(0)

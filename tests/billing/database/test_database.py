@@ -1,0 +1,233 @@
+"""The one door to the billing's database, against the embedded Firebird 5 and a Firebird 3 server."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from billing.database import database as databases
+from billing.database.database import Database, Dsn, attach, chunks, create
+from billing.database.sql_blocks import Values, blocks
+from billing.errors import DatabaseAway, NotTheBilling, StatementRefused, WrongPassword
+from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts
+from tests.firebird_server import FirebirdServer
+
+ALL = "select id from abonents where is_folder = 0 order by id"
+
+
+@pytest.mark.parametrize(
+    ("database", "on_server", "parts"),
+    [
+        ("/var/db/billing.gdb", False, ("", "/var/db/billing.gdb")),
+        ("billing.fdb", False, ("", "billing.fdb")),
+        ("./a:b/billing.fdb", False, ("", "./a:b/billing.fdb")),
+        ("127.0.0.1:/app/billing.gdb", True, ("127.0.0.1", "/app/billing.gdb")),
+        ("127.0.0.1/3050:/app/billing.gdb", True, ("127.0.0.1/3050", "/app/billing.gdb")),
+        ("billing.example.org:alias", True, ("billing.example.org", "alias")),
+        ("[::1]/3050:/app/billing.gdb", True, ("[::1]/3050", "/app/billing.gdb")),
+    ],
+)
+def test_what_is_a_server_and_what_a_file(database: str, on_server: bool, parts: tuple[str, str]) -> None:
+    dsn = Dsn(database)
+    assert dsn.on_server is on_server
+    assert dsn.parts == parts
+
+
+def test_the_password_is_never_shown() -> None:
+    dsn = Dsn("host:/x", password="hidden")
+    assert "hidden" not in f"{dsn!r} {dsn}"
+
+
+def test_rows_come_as_plain_values(either_database: Database) -> None:
+    (row,) = either_database.query(
+        "select cast('АБ' as char(10)), cast('x ' as varchar(5)), cast(5 as numeric(18, 0)), cast(null as char(3)),"
+        " cast(null as numeric(18, 0)), count(*) from abonents where id = :id",
+        {"id": 2001},
+    )
+    assert row == ("АБ", "x", 5, None, None, 1)
+    assert [type(value) for value in row if value is not None] == [str, str, int, int]
+
+
+def test_parameters_are_bound_not_pasted(either_database: Database) -> None:
+    assert list(either_database.query("select id from abonents where name = :name", {"name": "' or 1=1 --"})) == []
+
+
+def test_every_statement_is_accepted(either_database: Database) -> None:
+    # One value suits a list and a single parameter alike, and a 1 nearly all of them.
+    values: Values = defaultdict(lambda: (1,), {"numbers": ("1",), "table": "ABONENTS", "column": "ID"})
+    for file in ("abonents", "operations", "billing"):
+        for block in blocks(file).values():
+            list(either_database.query(block, values))
+
+
+def test_pages_follow_the_key_and_miss_nothing(either_database: Database) -> None:
+    wanted = [row[0] for row in either_database.query(ALL)]
+    paged = "select first :size id from abonents where id > :after and is_folder = 0 order by id"
+    pages = list(either_database.pages(paged, size=300))
+    assert [key for page in pages for (key,) in page] == wanted
+    assert {len(page) for page in pages[:-1]} == {300}
+    rest = either_database.pages(paged, size=300, after=pages[1][-1][0])
+    assert [page[0] for page in rest] == [page[0] for page in pages[2:]]
+
+
+def test_pages_that_end_at_a_full_one(either_database: Database) -> None:
+    paged = "select first :size id from tarif where id > :after order by id"
+    assert [len(page) for page in either_database.pages(paged, size=3)] == [3, 3]
+
+
+def test_no_transaction_is_open_between_pages(billing_file: Path) -> None:
+    paged = "select first :size id from abonents where id > :after order by id"
+    with Database(Dsn(str(billing_file))) as database, Database(Dsn(str(billing_file))) as other:
+        pages = database.pages(paged, size=100)
+        next(pages)
+        # The attachment of `other` and its own transaction are all that may be seen.
+        open_ones = list(other.query("select mon$attachment_id from mon$transactions where mon$state = 1"))
+        assert len(open_ones) == 1
+        del pages
+
+
+def test_nothing_can_be_written(either_database: Database) -> None:
+    with pytest.raises(StatementRefused, match="read-only"):
+        list(either_database.query("update abonents set name = 'x' where id = 2001"))
+    assert list(either_database.query("select count(*) from tarif")) == [(6,)]
+
+
+def test_a_refused_statement_leaves_the_connection_usable(either_database: Database) -> None:
+    for _ in range(3):
+        with pytest.raises(StatementRefused, match=r"(?i)column unknown"):
+            list(either_database.query("select nothing from abonents"))
+        with pytest.raises(StatementRefused, match=r"too long|truncation"):
+            list(either_database.query("select id from abonents where contract_number = :n", {"n": "x" * 100}))
+    assert list(either_database.query("select count(*) from tarif")) == [(6,)]
+
+
+def test_an_iterator_left_halfway_closes_its_transaction(either_database: Database) -> None:
+    rows = either_database.query(ALL)
+    next(rows)
+    del rows
+    assert list(either_database.query("select count(*) from tarif")) == [(6,)]
+
+
+def test_threads_share_one_connection(either_database: Database) -> None:
+    wanted = list(either_database.query(ALL))
+    together = threading.Barrier(6)
+
+    def read(_: int) -> list[tuple[int, ...]]:
+        together.wait()
+        return list(either_database.query(ALL))
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(rows == wanted for rows in pool.map(read, range(6)))
+
+
+def test_one_iterator_may_be_continued_by_another_thread(either_database: Database) -> None:
+    rows = either_database.query(ALL)
+    first = next(rows)
+    with ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(list, rows).result()
+    assert [first, *rest] == list(either_database.query(ALL))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseAway, match="No such file"):
+        Database(Dsn(str(tmp_path / "none.fdb"))).connect()
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "text.fdb"
+    path.write_bytes(b"not a database " * 1000)
+    with pytest.raises(DatabaseAway, match="cannot be reached"):
+        Database(Dsn(str(path))).connect()
+
+
+def test_a_database_that_is_no_billings(tmp_path: Path) -> None:
+    dsn = Dsn(str(tmp_path / "other.fdb"))
+    connection = create(dsn)
+    connection.execute_immediate("create table abonents (id integer)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(NotTheBilling, match="no table ADMIN_ACCOUNTS, FINANCE_OPERATIONS"):
+        Database(dsn).connect()
+
+
+def test_a_server_that_is_down() -> None:
+    with pytest.raises(DatabaseAway, match="cannot be reached"):
+        Database(Dsn("127.0.0.1/1:/x.fdb", password="x")).connect()
+
+
+def test_what_a_server_refuses(firebird_server: FirebirdServer, billing_on_server: Dsn) -> None:
+    path = billing_on_server.parts[1]
+    with pytest.raises(WrongPassword) as refused:
+        Database(firebird_server.dsn(path, password="wrong-one")).connect()
+    assert "wrong-one" not in str(refused.value)
+    with pytest.raises(DatabaseAway, match=r"(?i)no such file"):
+        Database(firebird_server.dsn("/nowhere/x.fdb")).connect()
+
+
+def test_a_lost_connection_is_told_and_the_next_use_connects_anew(either_dsn: Dsn) -> None:
+    with Database(either_dsn) as database:
+        list(database.query("select count(*) from tarif"))
+        # Somebody at the server throws us out.
+        killer = attach(either_dsn)
+        killer.execute_immediate("delete from mon$attachments where mon$attachment_id <> current_connection")
+        killer.commit()
+        killer.close()
+        with pytest.raises(DatabaseAway):
+            list(database.query("select count(*) from tarif"))
+        assert list(database.query("select count(*) from tarif")) == [(6,)]
+
+
+def test_closing_breaks_a_select_without_end_off(either_dsn: Dsn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "PATIENCE", 0.05)
+    database = Database(either_dsn)
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(list, database.query(ENDLESS))
+        wait_until_it_counts(either_dsn)
+        database.close()
+        with pytest.raises(StatementRefused, match="operation was cancelled"):
+            counting.result()
+    assert database._reader is None
+
+
+def test_cyrillic_in_a_billing_of_version_4(tmp_path: Path) -> None:
+    dsn = Dsn(str(tmp_path / "old.fdb"), charset="WIN1251")
+    connection = create(dsn)
+    for statement in (
+        "create table abonents (id integer, name varchar(20))",
+        "create table admin_accounts (id integer)",
+        "create table finance_operations (id integer)",
+    ):
+        connection.execute_immediate(statement)
+    connection.commit()
+    connection.cursor().execute("insert into abonents values (1, ?)", ("Ёлкин",))
+    connection.commit()
+    connection.close()
+    with Database(dsn) as database:
+        assert list(database.query("select name from abonents where name = :n", {"n": "Ёлкин"})) == [("Ёлкин",)]
+        assert database.writes("Ёлкин")
+        assert not database.writes("日本")
+        with pytest.raises(StatementRefused):
+            list(database.query("select name from abonents where name = :n", {"n": "日本"}))
+
+
+def test_chunks_take_any_iterable() -> None:
+    assert list(chunks(iter(range(5)), 2)) == [(0, 1), (2, 3), (4,)]
+    assert list(chunks([])) == []
+    assert [len(chunk) for chunk in chunks(range(1_001))] == [500, 500, 1]
+
+
+def test_the_longest_text_of_a_column(either_database: Database) -> None:
+    assert either_database.longest("ABONENTS", "CONTRACT_NUMBER") == 64
+    assert either_database.longest("ABONENTS", "NO_SUCH") == 0
+
+
+@pytest.mark.parametrize("use", [Database.connect, lambda d: list(d.query("select 1 from tarif"))])
+def test_it_can_be_used_again_after_it_was_closed(use: Callable[[Database], object], billing_file: Path) -> None:
+    database = Database(Dsn(str(billing_file)))
+    for _ in range(2):
+        use(database)
+        database.close()
+    database.close()

@@ -1,0 +1,354 @@
+"""A database file that is read through a keeper: real processes, a real engine, real signals."""
+
+import fcntl
+import gc
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from billing.database import database as databases
+from billing.database import file_database as kept_reader
+from billing.database.database import Database, Dsn, create
+from billing.database.file_database import KeptReader, kept_database
+from billing.database.sql_blocks import Values
+from billing.errors import BillingError, DatabaseAway, NotTheBilling, RuntimeMissing, StatementRefused, WrongPassword
+from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts
+from tests.firebird_server import FirebirdServer
+
+PATIENCE = 20_000
+"""Milliseconds."""
+
+PAGES = "select a.id, b.id, a.name from abonents a, tarif b order by a.id, b.id"
+OPEN_HERE = "select count(*) from mon$transactions where mon$attachment_id = current_connection"
+
+
+@pytest.fixture
+def reader(billing_file: Path) -> Iterator[Database]:
+    with kept_database(Dsn(str(billing_file))) as database:
+        yield database
+
+
+def keeper_of(database: Database) -> KeptReader:
+    assert isinstance(database._reader, KeptReader)
+    return database._reader
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[Callable[[], bool]]:
+    """Whether a process, which may be nobody's child here, has ended by now or soon."""
+    descriptor = os.pidfd_open(pid)
+    ended = select.poll()
+    ended.register(descriptor, select.POLLIN)
+    try:
+        yield lambda: bool(ended.poll(PATIENCE))
+    finally:
+        os.close(descriptor)
+
+
+def test_rows_come_as_they_do_without_a_keeper(billing_file: Path, reader: Database) -> None:
+    query = (
+        "select id, name, create_date, cast(1.25 as numeric(9, 2)), cast('2024-02-29' as date), current_role,"
+        " cast(null as varchar(3)), cast(1.5 as double precision), cast('текст' as blob sub_type text),"
+        " cast('x' as char(2) character set octets) from abonents order by id"
+    )
+    with Database(Dsn(str(billing_file))) as direct:
+        wanted = list(direct.query(query))
+    assert len(wanted) > 1_000
+    assert list(reader.query(query)) == wanted
+
+
+def test_all_pages_come_and_no_more(billing_file: Path, reader: Database) -> None:
+    with Database(Dsn(str(billing_file))) as direct:
+        for rows in (0, 1, 999, 1_000, 1_001, 3_000, 3_500):
+            query = PAGES.replace("select", f"select first {rows}", 1)
+            assert list(reader.query(query)) == list(direct.query(query))
+            assert list(reader.query(OPEN_HERE)) == [(1,)]
+
+
+def test_selects_may_be_read_side_by_side(reader: Database) -> None:
+    wanted = list(reader.query(PAGES))
+    assert list(zip(reader.query(PAGES), reader.query(PAGES), strict=True)) == list(zip(wanted, wanted, strict=True))
+    with ThreadPoolExecutor(4) as pool:
+        assert all(rows == wanted for rows in pool.map(lambda _: list(reader.query(PAGES)), range(4)))
+
+
+def test_a_select_that_is_left_halfway_is_closed(reader: Database) -> None:
+    rows = reader.query(PAGES)
+    next(rows)
+    assert list(reader.query(OPEN_HERE)) == [(2,)]
+    del rows
+    gc.collect()
+    assert list(reader.query(OPEN_HERE)) == [(1,)]
+
+
+def test_a_select_that_is_left_while_an_answer_is_waited_for_is_closed_after_it(reader: Database) -> None:
+    keeper = keeper_of(reader)
+    rows = keeper.select(PAGES, ())
+    keeper._asking = True
+    rows.close()
+    keeper._asking = False
+    assert list(reader.query(OPEN_HERE)) == [(2,)]
+    assert list(reader.query(OPEN_HERE)) == [(1,)]
+
+
+def test_a_statement_is_described_as_without_a_keeper(billing_file: Path, reader: Database) -> None:
+    query = "select a.id as number, name, 1 + 1 from abonents a where parent_id = :folder"
+    with Database(Dsn(str(billing_file))) as direct:
+        assert reader.describe(query, {"folder": 1}) == direct.describe(query, {"folder": 1})
+
+
+def other_than_a_billing(folder: Path) -> Dsn:
+    dsn = Dsn(str(folder / "other.fdb"))
+    create(dsn).close()
+    return dsn
+
+
+def text(folder: Path) -> Dsn:
+    path = folder / "text.fdb"
+    path.write_bytes(b"not a database " * 1000)
+    return Dsn(str(path))
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [
+        (lambda folder: Dsn(str(folder / "none.fdb")), DatabaseAway),
+        (text, DatabaseAway),
+        (other_than_a_billing, NotTheBilling),
+    ],
+)
+def test_what_cannot_be_opened_is_told_as_without_a_keeper(
+    made: Callable[[Path], Dsn], kind: type[BillingError], tmp_path: Path
+) -> None:
+    dsn = made(tmp_path)
+    with pytest.raises(kind) as directly:
+        Database(dsn).connect()
+    with pytest.raises(kind) as through_a_keeper:
+        kept_database(dsn).connect()
+    assert type(through_a_keeper.value) is type(directly.value) is kind
+    assert str(through_a_keeper.value) == str(directly.value)
+
+
+def test_what_a_statement_is_refused_for_is_told_as_without_a_keeper(billing_file: Path, reader: Database) -> None:
+    refused: tuple[tuple[str, Values], ...] = (
+        ("select nothing from abonents", {}),
+        ("select id from abonents where contract_number = :n", {"n": "x" * 100}),
+        ("select id / 0 from abonents", {}),
+        ("select case when id > 2500 then id / 0 else id end from abonents order by id", {}),
+    )
+    with Database(Dsn(str(billing_file))) as direct:
+        for query, values in refused:
+            with pytest.raises(StatementRefused) as directly:
+                list(direct.query(query, values))
+            with pytest.raises(StatementRefused) as through_a_keeper:
+                list(reader.query(query, values))
+            assert str(through_a_keeper.value) == str(directly.value)
+            assert list(reader.query(OPEN_HERE)) == [(1,)]
+    with pytest.raises(StatementRefused, match="Column unknown"):
+        reader.describe("select nothing from abonents")
+
+
+def test_letters_that_the_charset_lacks(billing_file: Path) -> None:
+    with (
+        kept_database(Dsn(str(billing_file), charset="WIN1251")) as reader,
+        pytest.raises(StatementRefused, match="has no letters for '日本'"),
+    ):
+        list(reader.query("select id from abonents where name = :n", {"n": "日本"}))
+
+
+def test_a_wrong_password(firebird_server: FirebirdServer, billing_on_server: Dsn) -> None:
+    dsn = firebird_server.dsn(billing_on_server.parts[1], password="wrong-one")
+    with pytest.raises(WrongPassword) as refused:
+        Database(dsn, KeptReader).connect()
+    assert "wrong-one" not in str(refused.value)
+
+
+def test_a_library_that_is_missing(billing_file: Path) -> None:
+    with pytest.raises(RuntimeMissing, match="cannot be loaded"):
+        kept_database(Dsn(str(billing_file), client_library=Path("/nowhere/libfbclient.so.2"))).connect()
+
+
+def test_a_fault_of_the_keepers_own_is_told_as_one(reader: Database) -> None:
+    with pytest.raises(RuntimeError, match=r"the keeper failed:\n(?s:.*)KeyError: 77"):
+        keeper_of(reader).next(77)
+    assert list(reader.query(OPEN_HERE)) == [(1,)]
+
+
+def test_a_server_needs_no_keeper(billing_on_server: Dsn) -> None:
+    with kept_database(billing_on_server) as database:
+        assert not isinstance(database._reader, KeptReader)
+
+
+def test_a_keeper_that_dies_is_a_database_that_is_away_and_the_next_use_starts_another(reader: Database) -> None:
+    first = keeper_of(reader)
+    rows = reader.query(PAGES)
+    next(rows)
+    os.kill(first.pid, signal.SIGKILL)
+    with pytest.raises(DatabaseAway, match="the process that reads it was ended by SIGKILL"):
+        list(reader.query(OPEN_HERE))
+    assert list(reader.query(OPEN_HERE)) == [(1,)]
+    second = keeper_of(reader)
+    assert second.pid != first.pid
+    # What was read through the first is lost, and does not take the second along.
+    with pytest.raises(DatabaseAway):
+        list(rows)
+    assert keeper_of(reader) is second
+
+
+def test_nothing_is_left_after_closing(reader: Database) -> None:
+    keeper = keeper_of(reader)
+    rows = reader.query(PAGES)
+    next(rows)
+    reader.close()
+    assert keeper._process.returncode == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(keeper.pid, 0)
+    assert list(reader.query(OPEN_HERE)) == [(1,)], "the next use opens another"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_keeper_is_not_asked_to_end_by_a_signal(number: signal.Signals, reader: Database) -> None:
+    keeper = keeper_of(reader)
+    os.kill(keeper.pid, number)
+    assert list(reader.query(OPEN_HERE)) == [(1,)]
+    assert keeper_of(reader) is keeper
+
+
+def test_closing_does_not_wait_for_a_select_without_end(
+    billing_file: Path, reader: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "PATIENCE", 0.05)
+    keeper = keeper_of(reader)
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(list, reader.query(ENDLESS))
+        wait_until_it_counts(Dsn(str(billing_file)))
+        reader.close()
+        with pytest.raises(DatabaseAway):
+            counting.result()
+    assert keeper._process.returncode == 0, "the engine was left in good form"
+
+
+def test_a_keeper_that_does_not_end_is_killed(reader: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_reader, "_ENDING", 0.05)
+    keeper = keeper_of(reader)
+    os.kill(keeper.pid, signal.SIGSTOP)
+    reader.close()
+    assert keeper._process.returncode == -signal.SIGKILL
+
+
+def test_a_keeper_that_does_not_open_its_file_is_given_up(
+    billing_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_reader, "_OPENING", 0.0)
+    with pytest.raises(DatabaseAway, match="it was not opened within 0 s"):
+        kept_database(Dsn(str(billing_file))).connect()
+
+
+def test_a_keeper_that_cannot_be_started(billing_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(DatabaseAway, match="no process to read it can be started"):
+        kept_database(Dsn(str(billing_file))).connect()
+
+
+def test_the_keeper_shares_the_lock_table_of_its_parent(billing_file: Path, reader: Database) -> None:
+    with Database(Dsn(str(billing_file))) as direct:
+        seen = {
+            pid for (pid,) in direct.query("select mon$server_pid from mon$attachments where mon$user = 'SYSDBA'")
+        }
+    assert seen == {os.getpid(), keeper_of(reader).pid}
+
+
+def test_the_code_of_the_keeper_is_its_parents_whatever_lies_in_the_folder(
+    billing_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    for name in ("fdb", "random", "billing"):
+        (strange / f"{name}.py").write_text("raise SystemExit('a stranger')")
+    monkeypatch.chdir(strange)
+    with kept_database(Dsn(str(billing_file))) as reader:
+        assert list(reader.query(OPEN_HERE)) == [(1,)]
+
+
+PARENT = """
+import signal, sys, threading
+from billing.database.database import Dsn
+from billing.database.file_database import kept_database
+
+heard = threading.Event()
+signal.signal(signal.SIGINT, lambda *_: heard.set())
+database = kept_database(Dsn(sys.argv[1]))
+rows = database.query(sys.argv[2])
+if "count" in sys.argv[2]:
+    database.connect()
+    threading.Thread(target=next, args=(rows,), daemon=True).start()
+else:
+    next(rows)
+print(database._reader.pid, flush=True)
+sys.stdin.readline()
+assert heard.wait(20)
+print(len(list(rows)), database._reader.pid, flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def parent(billing_file: Path, query: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process, in a group of its own, that reads a select through a keeper; and the keeper's number."""
+    with subprocess.Popen(  # noqa: S603 - this test's own program
+        [sys.executable, "-c", PARENT, str(billing_file), query],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def test_when_its_parent_is_killed_the_keeper_ends_and_the_file_is_free(billing_file: Path) -> None:
+    with parent(billing_file, PAGES) as (process, keeper), watched(keeper) as has_ended:
+        os.killpg(process.pid, signal.SIGKILL)
+        assert has_ended()
+        with billing_file.open("rb") as file:
+            # The engine has it locked for as long as a process has it open.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_when_its_parent_is_killed_the_keeper_leaves_even_a_select_without_end(billing_file: Path) -> None:
+    with parent(billing_file, ENDLESS) as (process, keeper), watched(keeper) as has_ended:
+        wait_until_it_counts(Dsn(str(billing_file)))
+        with pytest.raises(BlockingIOError), billing_file.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.kill()
+        assert has_ended()
+    with Database(Dsn(str(billing_file))) as direct:
+        left = direct.query("select count(*) from mon$attachments where mon$user = 'SYSDBA'")
+        assert list(left) == [(1,)]
+
+
+def test_ctrl_c_to_the_group_does_not_reach_the_keeper(billing_file: Path) -> None:
+    with parent(billing_file, PAGES) as (process, keeper), watched(keeper) as has_ended:
+        assert process.stdin
+        assert process.stdout
+        os.killpg(process.pid, signal.SIGINT)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        rows, still = map(int, process.stdout.readline().split())
+        assert rows > 1_000
+        assert still == keeper
+        assert os.getsid(keeper) == keeper
+        process.stdin.close()
+        assert has_ended()
