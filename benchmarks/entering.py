@@ -35,9 +35,9 @@ from engine.pipeline.live_policy import Steering
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from engine.rows import Row, RowPage, Source
+from jobs.access.gateway import Services
+from jobs.access.marks import find, with_mark
 from jobs.evidence import evidence_of
-from jobs.marks import find, with_mark
-from jobs.services import Services
 
 MODEL: Final = "FinanceOperations"
 TEXT: Final = "Миграция балансов"

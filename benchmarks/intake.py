@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.entering import freeze, on_uvloop
 from benchmarks.figures import Part, Size, Spread, table
 from billing.database.database import Database, Dsn
-from jobs.queries import select_source
+from jobs.rows.select_source import select_source
 from lab.mock.population import create
 
 ABONENTS: Final = Size(100_000, quick=20_000, smoke=500)

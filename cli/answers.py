@@ -31,11 +31,12 @@ from cli.settings import Settings
 from cli.tables import CsvTable, Row, as_text, is_defused, suffix_of, table_at
 from cli.texts import count, plain, rows, shown
 from engine.sources.exported import RUN, named
-from jobs.answers import Flat, unpacked
-from jobs.call import CALL, template_of
-from jobs.catalogue import JOBS
-from jobs.effects.readings import is_reading
-from jobs.inputs import own_parameters
+from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.typed_call import CALL
+from jobs.effects.answer_cells import Flat, unpacked
+from jobs.effects.read import is_reading
+from jobs.rows.input import own_parameters
+from jobs.spec.chain import template_of
 
 ANSWERS: Final = "answers"
 """What `export --state` calls them."""

@@ -22,13 +22,14 @@ from cli.texts import plain, rows
 from engine.job import Job
 from engine.pacing.policy import ALL, Policy, changed, kept
 from engine.pipeline.intake import Enter
-from jobs.call import YES, chain_text
-from jobs.catalogue import kind
-from jobs.inputs import ENTER, SHARED_ACCOUNTS, STDIN, Input
-from jobs.key_lists import KeyList, key_list
-from jobs.kinds import JobKind, parameters_of
+from jobs.access.vault import BATCH, masked, new_batch, veiled
+from jobs.catalogue.catalogue import kind
+from jobs.catalogue.typed_call import YES
+from jobs.rows.input import ENTER, SHARED_ACCOUNTS, STDIN, Input
+from jobs.rows.key_lists import KeyList, key_list
 from jobs.shared_accounts import Meant
-from jobs.vault import BATCH, masked, new_batch, veiled
+from jobs.spec.chain import chain_text
+from jobs.spec.spec import JobKind, parameters_of
 
 log = structlog.get_logger(__name__)
 

@@ -13,11 +13,11 @@ from typing import Final
 
 from cli.jobs_list import in_rows, needs, value
 from cli.names import PROGRAM
-from jobs.catalogue import JOBS
-from jobs.kinds import JobKind
-from jobs.parameters import Parameter
-from jobs.recipes.passwords import PASSWORDS
-from jobs.statements import own_select
+from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.passwords import PASSWORDS
+from jobs.spec.parameters import Parameter
+from jobs.spec.spec import JobKind
+from jobs.spec.statements import own_select
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "jobs.md"
 

@@ -28,9 +28,9 @@ from cli.settings import Settings
 from cli.steering import let_go_on
 from cli.texts import moment, plain, rows, shown
 from engine.job import Job
-from jobs.inputs import Input
-from jobs.vault import Vault, beside
-from jobs.work import build, check_given
+from jobs.access.vault import Vault, beside
+from jobs.job import build, check_given
+from jobs.rows.input import Input
 
 log = structlog.get_logger(__name__)
 

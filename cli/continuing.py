@@ -32,11 +32,11 @@ from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Enter, Intake
 from engine.pipeline.progress import Progress
-from jobs.catalogue import JOBS, kind_of
-from jobs.inputs import Input, of_recorded, own_parameters
-from jobs.kinds import parameters_of
-from jobs.statements import without_own
-from jobs.work import build
+from jobs.catalogue.catalogue import JOBS, kind_of
+from jobs.job import build
+from jobs.rows.input import Input, of_recorded, own_parameters
+from jobs.spec.spec import parameters_of
+from jobs.spec.statements import without_own
 
 
 async def go_on(name: str, file: Input, settings: Settings, means: Means) -> Closing:

@@ -26,6 +26,7 @@ from billing.database.sql_blocks import statement
 from billing.directory.system import check_scale
 from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
+from billing.profile import in_words
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
 from cli.beginning import unfinished
@@ -38,7 +39,6 @@ from cli.profiles import profile_of, profile_path
 from cli.screen import Screen
 from cli.settings import Setting, Settings, load
 from cli.texts import count, plain, shown
-from jobs.profile import in_words
 
 LEAST_FREE: Final = 256 * 1024 * 1024
 """Bytes that should be free where the journal grows: about half a kilobyte a row."""

@@ -24,9 +24,9 @@ from cli.names import PROGRAM
 from cli.sessions import vault_of
 from cli.texts import rows, shown
 from engine.errors import EngineError
-from jobs.catalogue import JOBS
-from jobs.errors import VaultFailed
-from jobs.vault import BATCH
+from jobs.access.vault import BATCH
+from jobs.catalogue.catalogue import JOBS
+from jobs.spec.errors import VaultFailed
 
 log = structlog.get_logger(__name__)
 

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from cli.names import PROGRAM
 from cli.screen import Screen
-from jobs.catalogue import JOBS, listed
-from jobs.kinds import JobKind
-from jobs.parameters import Parameter
-from jobs.statements import asked_for, own_select
+from jobs.catalogue.catalogue import JOBS, listed
+from jobs.spec.parameters import Parameter
+from jobs.spec.spec import JobKind
+from jobs.spec.statements import asked_for, own_select
 
 
 def show(name: str | None, screen: Screen) -> None:

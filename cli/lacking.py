@@ -10,13 +10,13 @@ from billing.database.database import Database
 from billing.database.schema import documented
 from billing.errors import ColumnsMissing
 from engine.errors import EngineError
-from jobs.call import CALL
-from jobs.catalogue import JOBS
-from jobs.inputs import Input
-from jobs.kinds import JobKind
-from jobs.services import Services
-from jobs.statements import statement_of
-from jobs.work import build
+from jobs.access.gateway import Services
+from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.typed_call import CALL
+from jobs.job import build
+from jobs.rows.input import Input
+from jobs.spec.spec import JobKind
+from jobs.spec.statements import statement_of
 
 
 async def missing_columns(database: Database) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ from cli.texts import plain, shown
 from cli.translate import command as translate
 from engine.pacing.policy import Policy
 from jobs.shared_accounts import Meant
-from jobs.undoing import UNDO
+from jobs.undo import UNDO
 
 Result = TypeVar("Result")
 

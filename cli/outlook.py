@@ -15,12 +15,12 @@ from checkpoints.records import Comparison, Item, Run
 from checkpoints.states import State
 from cli.preview import Plan, plan_of
 from engine.job import Job
-from jobs.effects.creations import CREATE
-from jobs.effects.deletions import DELETE
-from jobs.effects.fields import SET
-from jobs.payloads import in_one_spelling, payload_of
-from jobs.services import Services
-from jobs.vault import masked
+from jobs.access.gateway import Services
+from jobs.access.payload import in_one_spelling, payload_of
+from jobs.access.vault import masked
+from jobs.effects.create import CREATE
+from jobs.effects.delete import DELETE
+from jobs.effects.set_fields import SET
 
 SHOWN: Final = 3
 """Requests that are shown as they would be sent."""

@@ -29,8 +29,8 @@ from cli.texts import shown
 from engine.pacing.policy import ALL, Policy, changed
 from engine.pipeline.intake import Enter, Intake, Rehearsal
 from engine.pipeline.progress import Progress
+from jobs.job import build, cautions_of, check_given
 from jobs.shared_accounts import question_of, settle
-from jobs.work import build, cautions_of, check_given
 
 
 async def plan(

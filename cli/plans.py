@@ -20,10 +20,10 @@ from cli.names import PROGRAM
 from cli.sessions import Billing, how_often
 from cli.settings import Settings
 from cli.texts import count, moment, plain
-from jobs.catalogue import kind_of
-from jobs.inputs import is_input, of_recorded, own_parameters
-from jobs.kinds import parameters_of
-from jobs.vault import masked, new_batch
+from jobs.access.vault import masked, new_batch
+from jobs.catalogue.catalogue import kind_of
+from jobs.rows.input import is_input, of_recorded, own_parameters
+from jobs.spec.spec import parameters_of
 
 VERSION: Final = f"{PLAN}.version"
 DATABASE: Final = f"{PLAN}.database"

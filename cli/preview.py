@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
@@ -24,12 +25,11 @@ from engine.pipeline.intake import DUPLICATE
 from engine.rows import Source
 from engine.sources.detect import notes_of
 from engine.sources.exported import is_of_export
-from jobs.columns import Assigned
-from jobs.inputs import is_input
-from jobs.profile import Profile
+from jobs.access.vault import masked
+from jobs.job import assigned_of, assumptions_of
+from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
-from jobs.vault import masked
-from jobs.work import assigned_of, assumptions_of
+from jobs.spec.columns import Assigned
 
 LISTED = 20
 """Refused rows that are shown; the rest is counted."""

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from billing.directory.subscribers import Abonent
+from billing.profile import in_words
 from checkpoints.journal import open_journal
 from cli.beginning import pairs
 from cli.errors import CommandRefused
@@ -22,15 +23,14 @@ from cli.screen import Screen, nobody_to_ask
 from cli.sessions import Billing, open_billing
 from cli.settings import Settings
 from cli.texts import plain, shown
-from jobs.abonents import name_of
-from jobs.effects.reversals import HOW, STORNO_CALL
-from jobs.operations import two_decimals
-from jobs.parameters import check_parameters
-from jobs.probing.entries import Entered, Entries, Patience
-from jobs.probing.intent import Intents, open_intents
-from jobs.probing.probe import Findings, Probe, steps, test_subscriber
-from jobs.profile import in_words
-from jobs.vault import new_batch
+from jobs.access.operations import two_decimals
+from jobs.access.subscribers import name_of
+from jobs.access.vault import new_batch
+from jobs.effects.reverse import HOW, STORNO_CALL
+from jobs.probe.entries import Entered, Entries, Patience
+from jobs.probe.intent import Intents, open_intents
+from jobs.probe.probe import Findings, Probe, steps, test_subscriber
+from jobs.spec.parameters import check_parameters
 
 ENDING = ".probe"
 """Ends the name of the intent file, beside the profile."""

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 import tomli_w
 
+from billing.profile import UNKNOWN, Fact, Profile, in_words
 from cli.errors import SettingsRefused
 from cli.jobfile.positions import Path as Way
 from cli.jobfile.positions import places
@@ -17,7 +18,6 @@ from cli.places import name_of_billing
 from cli.settings import Settings
 from cli.texts import plain
 from cli.toml import parse_toml
-from jobs.profile import UNKNOWN, Fact, Profile, in_words
 
 ENDING: Final = ".profile.toml"
 _HEAD: Final = f"""\

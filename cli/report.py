@@ -16,9 +16,9 @@ from cli.display import STYLES
 from cli.exits import Exit
 from cli.names import PROGRAM
 from cli.texts import count, duration, money, plain, rows
-from jobs.catalogue import JOBS
-from jobs.effects.reversals import LIST, WAY
-from jobs.undoing import UNDO
+from jobs.catalogue.catalogue import JOBS
+from jobs.effects.reverse import LIST, WAY
+from jobs.undo import UNDO
 
 EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED, State.ACCEPTED, State.APPLIED)
 """States whose reasons are shown; of what went well that is what a person should know all the same."""

@@ -51,9 +51,9 @@ from engine.pipeline.live_policy import Steering
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from jobs.gauges import gauges_of
-from jobs.inputs import of_recorded
+from jobs.job import cautions_of
+from jobs.rows.input import of_recorded
 from jobs.shared_accounts import Meant, Question, in_sentences, question_of, settle
-from jobs.work import cautions_of
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 
 from cli.options import Voice
 from cli.texts import shown
-from jobs.inputs import STDIN
+from jobs.rows.input import STDIN
 
 WIDTH: Final = 400
 """Columns where there is no terminal: lines are left whole for whoever searches them."""

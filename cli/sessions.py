@@ -24,14 +24,14 @@ from cli.settings import Settings
 from cli.texts import plain
 from engine.job import Job
 from engine.pipeline.intake import Enter
-from jobs.catalogue import kind_of
-from jobs.inputs import ENTER, SHARED_ACCOUNTS, of_recorded, own_parameters
-from jobs.kinds import parameters_of
-from jobs.services import Services
+from jobs.access.gateway import Services
+from jobs.access.vault import BATCH, Vault, beside
+from jobs.catalogue.catalogue import kind_of
+from jobs.job import build
+from jobs.rows.input import ENTER, SHARED_ACCOUNTS, of_recorded, own_parameters
 from jobs.shared_accounts import Meant
-from jobs.undoing import UNDO, undo_job
-from jobs.vault import BATCH, Vault, beside
-from jobs.work import build
+from jobs.spec.spec import parameters_of
+from jobs.undo import UNDO, undo_job
 from lab.record.recorder import open_recorder
 from lab.record.recording import RecordingBroken
 

@@ -14,7 +14,7 @@ from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-unt
 from cli.errors import CommandRefused
 from cli.exporting import Sheet, Target, replacing
 from cli.texts import plain
-from jobs.answers import Cell
+from jobs.effects.answer_cells import Cell
 
 Row: TypeAlias = Sequence[Cell]
 

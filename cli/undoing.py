@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
@@ -16,11 +17,10 @@ from cli.screen import Screen
 from cli.sessions import check_target, open_billing, open_existing
 from cli.settings import Settings
 from cli.texts import rows, shown
-from jobs.catalogue import kind_of
-from jobs.kinds import JobKind
-from jobs.parameters import check_parameters, contradictions, with_facts
-from jobs.profile import Profile
-from jobs.undoing import RUN, UNDO, undo_job
+from jobs.catalogue.catalogue import kind_of
+from jobs.spec.parameters import check_parameters, contradictions, with_facts
+from jobs.spec.spec import JobKind
+from jobs.undo import RUN, UNDO, undo_job
 
 
 async def undo(

@@ -26,8 +26,8 @@ from cli.texts import count, money, plain, rows, shown
 from engine.errors import LookUpFailed
 from engine.job import Reading
 from engine.pipeline.verifier import Verdict, verify
+from jobs.access.gateway import Services
 from jobs.account_balances import AccountDifference, Balances, compare_balances
-from jobs.services import Services
 
 LISTED: Final = 50
 """Differences that are shown; the rest is counted, and all go into the file of `-o`."""

@@ -1,4 +1,4 @@
-"""TODO engine/rows.py."""
+"""Rows, pages of them, and where they come from."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

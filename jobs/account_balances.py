@@ -10,16 +10,16 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Final
 
+from billing.profile import TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
-from jobs.creatables import BALANCE
-from jobs.operations import newest, two_decimals
-from jobs.payloads import ACCOUNT, payload_of
-from jobs.profile import TypeEight
-from jobs.services import Services
-from jobs.things import OF_ABONENT, find
-from jobs.type_8 import enters_balance
-from jobs.undoing import UNDO
+from jobs.access.gateway import Services
+from jobs.access.objects import OF_ABONENT, find
+from jobs.access.operations import newest, two_decimals
+from jobs.access.payload import ACCOUNT, payload_of
+from jobs.access.type_8 import enters_balance
+from jobs.effects.creatable_models import BALANCE
+from jobs.undo import UNDO
 
 PAGE: Final = 500
 """Accounts that are asked for at a time."""

@@ -15,7 +15,7 @@ from engine.errors import InputRefused, LookUpFailed
 from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, Measure
-from jobs.services import Services, told_to_engine
+from jobs.access.gateway import Services, told_to_engine
 
 log = structlog.get_logger(__name__)
 

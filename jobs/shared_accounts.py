@@ -18,13 +18,13 @@ import msgspec
 
 from billing.directory.objects import plain
 from billing.money import wire
+from billing.profile import Profile, in_words
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
-from jobs.operations import some_of, two_decimals
-from jobs.payloads import ACCOUNT, packed, payload_of, unpacked
-from jobs.profile import Profile, in_words
-from jobs.type_8 import replaces
-from jobs.undoing import UNDO
+from jobs.access.operations import some_of, two_decimals
+from jobs.access.payload import ACCOUNT, packed, payload_of, unpacked
+from jobs.access.type_8 import replaces
+from jobs.undo import UNDO
 
 LISTED: Final = 5
 """Accounts that are shown; the rest is counted."""

@@ -14,8 +14,8 @@ from cli.running import NOTHING_SENT
 from cli.sessions import Billing
 from cli.texts import plain
 from engine.job import Job
-from jobs.inputs import STDIN
-from jobs.work import check_given
+from jobs.job import check_given
+from jobs.rows.input import STDIN
 
 
 async def check_all(moves: Sequence[Move], billing: Billing, journal: Journal) -> Mapping[int, Ready]:

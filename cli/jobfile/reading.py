@@ -15,13 +15,14 @@ from cli.options import Pacing, with_file
 from cli.texts import plain
 from cli.toml import parse_toml
 from engine.sources.raw.charset import AUTO
-from jobs.call import YES, chain_text
-from jobs.catalogue import JOBS
-from jobs.errors import ParameterRefused
-from jobs.inputs import STDIN, Input
-from jobs.key_lists import KeyList, key_list
-from jobs.parameters import nearest
+from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.typed_call import YES
+from jobs.rows.input import STDIN, Input
+from jobs.rows.key_lists import KeyList, key_list
 from jobs.shared_accounts import Meant
+from jobs.spec.chain import chain_text
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.parameters import nearest
 
 TOML: Final = ".toml"
 """Ends the name of a job file, and no job's."""

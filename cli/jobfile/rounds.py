@@ -21,7 +21,7 @@ from cli.exits import Exit, outcome_of
 from cli.jobfile.reading import JobFile, Step
 from cli.texts import moment, plain
 from engine.sources.raw.original import FileOnDisk
-from jobs.inputs import STDIN
+from jobs.rows.input import STDIN
 
 FILE: Final = f"{PLACE}file"
 ROUND: Final = f"{PLACE}round"

@@ -13,9 +13,9 @@ from cli.jobfile.reading import FORMAT, RUN, STEP, TOML
 from cli.texts import plain
 from engine.pipeline.intake import Enter
 from engine.sources.raw.charset import AUTO
-from jobs.call import CALL, OWN, YES
-from jobs.inputs import STDIN
-from jobs.key_lists import KeyList
+from jobs.catalogue.typed_call import CALL, OWN, YES
+from jobs.rows.input import STDIN
+from jobs.rows.key_lists import KeyList
 
 
 @dataclass(frozen=True, slots=True)

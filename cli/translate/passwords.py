@@ -5,9 +5,9 @@ from typing import Final
 
 from cli.translate.calling import Calling
 from cli.translate.table import Table
-from jobs.binding import USER
-from jobs.recipes.passwords import PASSWORD
-from jobs.templates import Hole, Text, Tree, parse
+from jobs.catalogue.passwords import PASSWORD
+from jobs.rows.binding import USER
+from jobs.spec.chain import Hole, Text, Tree, parse
 
 _PSW: Final = "psw"
 _DONTSHOW: Final = "dontshow"

@@ -8,8 +8,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence
 from engine.job import CannotLook, Entries, Keeps, LookedFor, Prepared, Reading, Sighting
-from jobs.binding import Bound
-from jobs.payloads import Payload
+from jobs.access.payload import Payload
+from jobs.rows.binding import Bound
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from billing.money import from_answer, roubles
 from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
 from checkpoints.states import State
-from jobs.marks import find
+from jobs.access.marks import find
 from lab.crash.experiment_plan import Plan
 from lab.crash.judge import Books, Effect, Row
 from lab.crash.load import Asked

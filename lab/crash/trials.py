@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from billing.database.sql_blocks import Statement, statement
-from jobs.call import call_kind, chain_text
-from jobs.dates import MONTHS_BACK
-from jobs.keys import joined
+from jobs.catalogue.typed_call import call_kind
+from jobs.spec.chain import chain_text
+from jobs.spec.parameters import MONTHS_BACK, joined
 from lab.mock.people import TARIFFS
 
 Wanted: TypeAlias = Decimal | str

@@ -11,7 +11,7 @@ import pytest
 from checkpoints.errors import JournalAliased, RunHeld
 from checkpoints.journal import open_journal
 from engine.control.address import socket_path
-from jobs.vault import beside
+from jobs.access.vault import beside
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 
 

@@ -16,7 +16,7 @@ from cli.main import main
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.live_policy import Steering
 from engine.pipeline.witness import Witness
-from jobs.services import Services
+from jobs.access.gateway import Services
 
 MOVED = {307, 308}
 GATEWAY_TIMEOUT = 504

@@ -18,8 +18,8 @@ from cli.errors import CommandRefused
 from cli.exporting import Target
 from cli.tables import KINDS
 from engine.sources.detect import Layout, open_input
-from jobs.answers import Flat, packed
-from jobs.recipes.readings import READINGS
+from jobs.catalogue.readings import READINGS
+from jobs.effects.answer_cells import Flat, packed
 from tests.cli.conftest import Place, Typed
 from tests.cli.flows import Flow, all_of, flow
 from tests.engine.sources.reading import cells_of

@@ -22,7 +22,7 @@ from cli.screen import Screen
 from cli.sessions import Billing
 from engine.control.handler import Steered
 from engine.pacing.holds import Stop, StopKind
-from jobs.services import Services
+from jobs.access.gateway import Services
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Started
 from tests.cli.test_jobfile_run import BALANCES, QUICK, THRESHOLDS, jobs, people

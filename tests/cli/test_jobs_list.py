@@ -16,17 +16,17 @@ from cli.beginning import input_of, order_of, said_of
 from cli.catalogue_page import PAGE, PROOFS, page, undone, whole_way
 from cli.jobs_list import as_object
 from cli.options import Calling, Rows
-from jobs.catalogue import JOBS
-from jobs.kinds import JobKind
-from jobs.services import Services
-from jobs.statements import own_select
-from jobs.work import build
+from jobs.access.gateway import Services
+from jobs.catalogue.catalogue import JOBS
+from jobs.job import build
+from jobs.spec.spec import JobKind
+from jobs.spec.statements import own_select
 from lab.crash.trials import TRIALS
 from lab.mock.server import MockBilling
 from tests.cli import test_answers, test_passwords
 from tests.cli.conftest import Typed
+from tests.jobs.catalogue.months import first_of
 from tests.jobs.making import prepared
-from tests.jobs.recipes.months import first_of
 
 TESTS = Path(__file__).parents[1]
 EACH = pytest.mark.parametrize("kind", JOBS.values(), ids=list(JOBS))

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from billing.database.database import Database, Dsn
 from checkpoints.states import State
-from jobs.catalogue import JOBS
+from jobs.catalogue.catalogue import JOBS
 from lab.crash.books import books
 from lab.crash.drawing import draw
 from lab.crash.experiment_plan import BALANCES, WARNING_THRESHOLD

@@ -14,10 +14,10 @@ from checkpoints.states import State
 from cli import beginning
 from cli.beginning import order_of
 from cli.ending import forget, wind_up
-from jobs.errors import SecretGone
-from jobs.inputs import Input
-from jobs.recipes.passwords import PASSWORDS
-from jobs.vault import BATCH, Vault, beside, is_token
+from jobs.access.vault import BATCH, Vault, beside, is_token
+from jobs.catalogue.passwords import PASSWORDS
+from jobs.rows.input import Input
+from jobs.spec.errors import SecretGone
 from tests.cli.conftest import Typed
 from tests.cli.flows import Flow, all_of, flow
 

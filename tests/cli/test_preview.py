@@ -3,7 +3,7 @@
 import pytest
 
 from cli.preview import columns_line
-from jobs.columns import Assigned, Column
+from jobs.spec.columns import Assigned, Column
 from tests.cli.conftest import Place
 from tests.cli.test_plan import planned
 from tests.cli.test_prompt import at_a_terminal

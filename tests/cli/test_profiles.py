@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from cli.errors import SettingsRefused
 from cli.options import Flags
 from cli.profiles import profile_of, profile_path, write_profile
 from cli.settings import Settings, load
-from jobs.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from tests.cli.conftest import Place
 
 URL = "http://billing.example:8082"

@@ -15,9 +15,9 @@ from cli.beginning import order_of, said_of
 from cli.options import Calling
 from cli.translate.translation import quoted
 from engine.errors import InputRefused
-from jobs.inputs import Input
-from jobs.queries import select_source
-from jobs.templates import parse
+from jobs.rows.input import Input
+from jobs.rows.select_source import select_source
+from jobs.spec.chain import parse
 from tests.cli.oneliners import PUBLISHED, Published, chains, option, translated
 
 ALL = pytest.mark.parametrize("one", PUBLISHED.values(), ids=PUBLISHED)

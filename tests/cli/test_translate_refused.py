@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cli.errors import CommandRefused
 from cli.exits import Exit
 from cli.translate.translation import translate
-from jobs.templates import parse
+from jobs.spec.chain import parse
 from tests.cli.oneliners import PUBLISHED, URL, chains, get, loop, option, post, translated
 from tests.cli.test_translate import pasted
 

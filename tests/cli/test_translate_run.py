@@ -26,7 +26,7 @@ from tests.cli.conftest import Cli, Place, Traffic, clean_environment
 from tests.cli.oneliners import PUBLISHED
 from tests.cli.test_prompt import at_a_terminal
 from tests.firebird_server import PROGRAM, FirebirdServer
-from tests.jobs.recipes.months import first_of
+from tests.jobs.catalogue.months import first_of
 from tests.jobs.whole_database import Changes, changes, whole
 
 VENDORS_HOST: Final = "http://169.254.80.82:8082"

@@ -11,7 +11,7 @@ from billing.database.database import Database, Dsn, attach
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from checkpoints.states import State
-from jobs.services import Services
+from jobs.access.gateway import Services
 from lab.mock.server import MockBilling
 
 Frozen = Callable[..., Item]

@@ -9,12 +9,12 @@ import msgspec
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted
 from engine.job import Job, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.payload import packed, payload_of
 from jobs.effects.effect import Effect, Keeping, NoWayBack, Reversal, Taken
-from jobs.inputs import Input
-from jobs.kinds import JobKind, parameters_of
-from jobs.payloads import packed, payload_of
-from jobs.services import Services
-from jobs.work import build
+from jobs.job import build
+from jobs.rows.input import Input
+from jobs.spec.spec import JobKind, parameters_of
 from tests.jobs.conftest import Frozen
 
 

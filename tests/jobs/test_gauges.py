@@ -25,8 +25,8 @@ from engine.pacing.throttle import Gauge, Measure
 from engine.pipeline.live_policy import Steering
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
+from jobs.access.gateway import Services
 from jobs.gauges import MEASURED_EVERY, STACKS, BillingClock, gauges_of
-from jobs.services import Services
 from lab.mock.server import MockBilling, running
 from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
 from tests.jobs.conftest import Execute

@@ -18,13 +18,13 @@ from billing.exchange import Answered
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from jobs.catalogue import listed
-from jobs.effects.calls import AnyCall, Knowledge
-from jobs.effects.creations import payload_for
+from jobs.access.gateway import Services
+from jobs.access.payload import Payload, packed, steps_of
+from jobs.catalogue.catalogue import listed
+from jobs.effects.any_call import AnyCall, Knowledge
+from jobs.effects.create import payload_for
 from jobs.effects.effect import Effect, Keeping
-from jobs.payloads import Payload, packed, steps_of
-from jobs.services import Services
-from jobs.templates import parse
+from jobs.spec.chain import parse
 from tests.jobs.making import effect_of
 
 NOW: Final = datetime(2025, 11, 24, tzinfo=UTC)

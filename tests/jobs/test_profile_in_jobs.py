@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.profile import UNKNOWN, Fact, Profile, TypeEight
 from checkpoints.records import Run
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Lost
 from engine.job import Found
-from jobs.profile import UNKNOWN, Fact, Profile, TypeEight
-from jobs.recipes.money import BALANCES
-from jobs.services import Services
-from jobs.work import assumptions_of
+from jobs.access.gateway import Services
+from jobs.catalogue.money import BALANCES
+from jobs.job import assumptions_of
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.jobs.conftest import Frozen

@@ -8,11 +8,12 @@ import xlsxwriter  # type: ignore[import-untyped]
 
 from billing.api.client import BillingClient
 from checkpoints.records import Refusal
-from jobs.call import call_kind, chain_text
-from jobs.inputs import Input
-from jobs.payloads import unpacked
-from jobs.recipes.money import BALANCES
-from jobs.services import Services
+from jobs.access.gateway import Services
+from jobs.access.payload import unpacked
+from jobs.catalogue.money import BALANCES
+from jobs.catalogue.typed_call import call_kind
+from jobs.rows.input import Input
+from jobs.spec.chain import chain_text
 from tests.jobs.making import job_of, prepared
 
 KINDS = ("rows.xlsx", "rows.jsonl")

@@ -19,13 +19,13 @@ from billing.money import scaled
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from engine.pipeline.intake import Enter
-from jobs.services import Services
+from jobs.access.gateway import Services
 from lab.mock.population import create
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.jobs.conftest import Execute
 from tests.jobs.making import rows_of
-from tests.jobs.test_undoing import counts, done, reasons, undone
+from tests.jobs.test_undo import counts, done, reasons, undone
 from tests.jobs.whole_database import Tables, changes, whole
 
 Type8: TypeAlias = Literal["sets", "adds"]

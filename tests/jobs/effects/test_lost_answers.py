@@ -11,13 +11,12 @@ from billing.database.database import Database
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost
 from engine.job import Absent, Found, Job
+from jobs.access.gateway import Services
+from jobs.catalogue.deletions import DELETE_ACCOUNT, DELETE_SERVICES
+from jobs.catalogue.money import BALANCES, PAYMENT
+from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
 from jobs.effects.effect import Effect
-from jobs.kinds import JobKind
-from jobs.recipes.attributes import ATTRIBUTE
-from jobs.recipes.deletions import DELETE_ACCOUNT, DELETE_SERVICES
-from jobs.recipes.money import BALANCES, PAYMENT
-from jobs.recipes.services import CONNECT_SERVICE
-from jobs.services import Services
+from jobs.spec.spec import JobKind
 from lab.mock.faults import Fault, Kind, Plan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen

@@ -1,0 +1,119 @@
+"""Objects of the billing as they are now: from the database in bulk, or through the API, a call a key."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from billing.directory.objects import (
+    Key,
+    Thing,
+    call_for,
+    can_be,
+    from_database,
+    known_to_database,
+    of_answer,
+    plain,
+    same_value,
+)
+from jobs.access.gateway import Services, told_to_engine
+from jobs.access.payload import ACCOUNT
+from jobs.access.subscribers import Abonents
+from jobs.spec.parameters import whole_id
+
+_KEYS: Final = frozenset({"id", "pk", "op_id", "login", "abonent_id", "account_id_abonents"})
+OF_ABONENT: Final = "account_id_abonents"
+"""The key by which the account of a subscriber is found [S]."""
+
+
+async def find(
+    services: Services, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
+) -> list[list[Thing]]:
+    """What each key finds, none to several objects, with these fields at least.
+
+    `besides` are fields that are taken along where the billing has them. Raises `LookUpFailed`.
+    """
+    asked = tuple(dict.fromkeys((*fields, *besides)))
+    if services.database is not None and known_to_database(model, keys, asked):
+        return await services.read(lambda database: from_database(database, model, keys, fields))
+    possible = [place for place, key in enumerate(keys) if _is_possible(key)]
+    answers = await services.ask([call_for(model, keys[place], asked) for place in possible])
+    found: list[list[Thing]] = [[] for _ in keys]
+    with told_to_engine():
+        for place, answer in zip(possible, answers, strict=True):
+            found[place] = of_answer(model, keys[place], fields, answer, besides)
+    return found
+
+
+def _is_possible(key: Key) -> bool:
+    """Whether there can be an object of this key; a call about one that there cannot be would be refused."""
+    return all(can_be(name, value) for name, value in key.items() if name in _KEYS)
+
+
+async def find_one(
+    services: Services, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
+) -> list[Thing | str]:
+    """What each key finds where it is one object, with fields as `find` has them; else why not.
+
+    Raises `LookUpFailed`.
+    """
+    found = await find(services, model, keys, fields, besides)
+    nobodys = [key[OF_ABONENT] for key, things in zip(keys, found, strict=True) if not things and OF_ABONENT in key]
+    why = await _without_account(services, nobodys)
+    return [
+        _readable(model, key, things[0], fields) if len(things) == 1 else _not_one(model, key, len(things), why)
+        for key, things in zip(keys, found, strict=True)
+    ]
+
+
+def _readable(model: str, key: Key, thing: Thing, fields: Collection[str]) -> Thing | str:
+    """The object, or what of the fields that were asked for cannot be read: nothing may be held against that."""
+    faults = [f"{name} {fault}" for name, fault in thing.faults.items() if name in fields]
+    return f"what {which(model, key)} has cannot be read: {', '.join(faults)}" if faults else thing
+
+
+async def _without_account(services: Services, subscribers: Sequence[str]) -> dict[str, str]:
+    """Why no account is found for these: a subscriber who is deleted has one, which nothing may change."""
+    ids = {text: whole_id(text) for text in subscribers}
+    resolved = await Abonents(services).by_ids([key for key in ids.values() if isinstance(key, int)]) if ids else {}
+    reasons: dict[str, str] = {}
+    for text, key in ids.items():
+        found = resolved.get(key, key)
+        reasons[text] = found if isinstance(found, str) else f"abonent {text} has no account"
+    return reasons
+
+
+def _not_one(model: str, key: Key, number: int, without_account: Mapping[str, str]) -> str:
+    if not number:
+        return without_account.get(key.get(OF_ABONENT, "")) or f"there is no {which(model, key)}"
+    said = ", ".join(f"{name} {value}" for name, value in key.items())
+    return f"{number} of {model} have {said}: name one by its id"
+
+
+def which(model: str, key: Key) -> str:
+    """An object by the key that finds it, in words."""
+    return f"{model} with {', '.join(f'{name} {value}' for name, value in key.items())}"
+
+
+def lane_of(model: str, key: Mapping[str, str], thing: Thing) -> str:
+    """What allows one write at a time: the account, or the object itself where nobody's account is behind it."""
+    if thing.account_id is not None:
+        return f"{ACCOUNT}{thing.account_id}"
+    return f"{model}:{'/'.join(key.values())}"
+
+
+def differences(wanted: Mapping[str, str | None], thing: Thing) -> dict[str, str | None]:
+    """The fields that are not as wanted, each with what it is now."""
+    return {
+        name: thing.values.get(name)
+        for name, value in wanted.items()
+        if not same_value(name, value, thing.values.get(name))
+    }
+
+
+def in_words(values: Mapping[str, str | None]) -> str:
+    """Values for a sentence, as `pull 6, ip nothing`."""
+    return ", ".join(f"{name} {'nothing' if value is None else value}" for name, value in values.items())
+
+
+def spelled(arguments: Mapping[str, object]) -> dict[str, str | None]:
+    """The arguments of a call, each in its one plain spelling. Raises ValueError for money that is no number."""
+    return {name: plain(name, value) for name, value in arguments.items()}

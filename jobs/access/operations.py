@@ -1,0 +1,138 @@
+"""Finance operations and balances as they are: from the database in bulk, or through the API, a call a subscriber."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from billing.api.answers import created_id, objects
+from billing.api.calls import filter_
+from billing.directory import subscribers as abonents
+from billing.directory.subscribers import Operation, of_abonents
+from billing.directory.subscribers import newest as newest_in_database
+from billing.errors import UnreadableAnswer
+from billing.money import from_answer, wire
+from engine.job import Entries, Marked
+from jobs.access import marks
+from jobs.access.gateway import Services, told_to_engine
+from jobs.access.subscribers import flag
+
+_FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
+_KOPECK: Final = Decimal("0.01")
+_DAY: Final = len("2019-06-01")
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A sum in roubles that is to be entered on a subscriber."""
+
+    abonent_id: int
+    op_type: int
+    amount: Decimal
+
+
+def two_decimals(amount: Decimal) -> str:
+    """Roubles as people write them, with two decimals, or more where there are more."""
+    exact = amount.quantize(_KOPECK)
+    return wire(exact if exact == amount else amount)
+
+
+async def of_type(services: Services, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
+    """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
+    by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
+    if services.database is not None:
+        found = await services.read(lambda database: list(of_abonents(database, ids, op_type)))
+    else:
+        each = list(dict.fromkeys(ids))
+        criteria = [{"abonent_id": abonent_id, "op_type_id": op_type} for abonent_id in each]
+        answers = await services.ask([filter_("FinanceOperations", wanted, *_FIELDS) for wanted in criteria])
+        with told_to_engine():
+            found = [
+                _operation(fields, abonent_id, op_type)
+                for abonent_id, answer in zip(each, answers, strict=True)
+                for fields in objects(answer)
+            ]
+    for operation in found:
+        by_abonent[operation.abonent_id].append(operation)
+    return by_abonent
+
+
+async def find_entries(services: Services, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
+    """By key, the operations of the same type that bear a mark, and those of the same sum that bear none.
+
+    What was reversed does not count. Raises `LookUpFailed`.
+    """
+    by_type: defaultdict[int, set[int]] = defaultdict(set)
+    for one in wanted.values():
+        by_type[one.op_type].add(one.abonent_id)
+    there = {op_type: await of_type(services, ids, op_type) for op_type, ids in by_type.items()}
+    found = {key: _entries(one, there[one.op_type].get(one.abonent_id, ())) for key, one in wanted.items()}
+    return {key: entries for key, entries in found.items() if entries != Entries()}
+
+
+def some_of(named: Sequence[str]) -> str:
+    """The first few of them, in a sentence."""
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return ", ".join(named[:_NAMED]) + more
+
+
+async def newest(services: Services, ids: Collection[int]) -> Mapping[int, int]:
+    """The id of each subscriber's last operation, of whatever type; 0 for one who has none. Raises `LookUpFailed`."""
+    none = dict.fromkeys(ids, 0)
+    if services.database is not None:
+        return none | await services.read(lambda database: dict(newest_in_database(database, ids)))
+    answers = await services.ask([filter_("FinanceOperations", {"abonent_id": one}, "op_id") for one in none])
+    with told_to_engine():
+        return {
+            abonent_id: max((_key(fields) for fields in objects(answer)), default=0)
+            for abonent_id, answer in zip(none, answers, strict=True)
+        }
+
+
+async def balances(services: Services, ids: Collection[int]) -> Mapping[int, Decimal]:
+    """The balances of these subscribers' accounts in roubles; nothing without a database. Raises `LookUpFailed`."""
+    if services.database is None or not ids:
+        return {}
+    found = await services.read(lambda database: list(abonents.balances(database, ids)))
+    return {one.abonent_id: one.balance for one in found}
+
+
+def _entries(wanted: Sum, there: Iterable[Operation]) -> Entries:
+    standing = [(one, marks.find(one.descr)) for one in there if not one.storno]
+    marked = tuple(Marked(*mark, _described(one), one.op_summa) for one, mark in standing if mark is not None)
+    alike = [_described(one) for one, mark in standing if mark is None and one.op_summa == wanted.amount]
+    return Entries(marked, some_of(alike) if alike else "")
+
+
+def _described(one: Operation) -> str:
+    return f"operation {one.op_id} of {two_decimals(one.op_summa)}, {one.day}"
+
+
+def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:
+    """An operation from the fields of an answer. Raises `UnreadableAnswer`: what is missing may not be guessed."""
+    summa, storno = fields.get("op_summa"), fields.get("storno")
+    if not isinstance(summa, int | str | Decimal) or "storno" not in fields:
+        raise UnreadableAnswer(
+            "The billing was asked for finance operations, and its answer has no op_summa or storno."
+        )
+    try:
+        return Operation(
+            op_id=_key(fields),
+            abonent_id=abonent_id,
+            op_type=op_type,
+            op_summa=from_answer(summa),
+            descr=str(fields.get("descr") or ""),
+            storno=flag(storno),
+            day=str(fields.get("op_date") or "")[:_DAY],
+        )
+    except ValueError as error:
+        raise UnreadableAnswer(f"A finance operation of the billing's answer cannot be read: {error}") from error
+
+
+def _key(fields: Mapping[str, object]) -> int:
+    key = fields.get("op_id", fields.get("pk"))
+    if not isinstance(key, int | str) or created_id(key) is None:
+        raise UnreadableAnswer("The billing was asked for finance operations, and its answer has no op_id.")
+    return int(key)

@@ -1,0 +1,71 @@
+"""Ids that a job's parameters refer by: those that are not in the billing are told before anything is sent."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Final
+
+from billing.directory.references import LARGEST_ID, REFERENCES, Reference, call_for, has_table, is_there, there_of
+from engine.errors import LookUpDelayed, LookUpFailed
+from jobs.access.gateway import Services, told_to_engine
+
+REMEMBERED: Final = 10_000
+"""Ids of a kind that are asked for once; a page of rows mostly has the same few."""
+
+
+class References:
+    """Tells which ids are not in the billing. Made once a job, for it remembers what it has asked for."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._there: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+        self._unchecked: dict[str, str] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be checked, a sentence for each kind."""
+        return tuple(self._unchecked.values())
+
+    async def missing(self, kind: str, ids: Collection[str]) -> set[str]:
+        """Those of the ids that are not there, or are deleted. Raises `LookUpFailed`."""
+        known = self._there[kind]
+        unknown = [key for key in dict.fromkeys(ids) if key.isascii() and key.isdigit() and key not in known]
+        if len(known) + len(unknown) > REMEMBERED:
+            known.clear()
+            unknown = [key for key in dict.fromkeys(ids) if key.isascii() and key.isdigit()]
+        if unknown:
+            known |= await self._asked(kind, unknown)
+        return {key for key in ids if known.get(key) is False}
+
+    async def _asked(self, kind: str, ids: Collection[str]) -> dict[str, bool]:
+        reference = REFERENCES[kind]
+        possible = {int(key) for key in ids if int(key[:19]) <= LARGEST_ID}
+        there, all_known = await self._find(reference, possible)
+        if not all_known and (doubtful := sorted(possible - there)):
+            self._unchecked.setdefault(
+                kind,
+                f"{reference.noun} {doubtful[0]} was not checked: nothing has it yet, and the billing's table of "
+                f"{reference.noun}s is not known",
+            )
+            there |= possible
+        return {key: int(key[:19]) in there for key in ids}
+
+    async def _find(self, reference: Reference, ids: Collection[int]) -> tuple[set[int], bool]:
+        """The ids that are there, and whether those that were not found are known not to be."""
+        there: set[int] = set()
+        if self._services.database is not None:
+            there = await self._services.read(lambda database: there_of(database, reference, ids))
+            if await self._services.read(lambda database: has_table(database, reference)):
+                return there, True
+        left = sorted(set(ids) - there)
+        if not reference.model:
+            return there, False
+        try:
+            answers = await self._services.ask([call_for(reference, key) for key in left])
+        except LookUpDelayed:
+            raise
+        except LookUpFailed:
+            # A billing that does not know the model tells nothing of its objects.
+            return there, False
+        with told_to_engine():
+            found = {key for key, answer in zip(left, answers, strict=True) if is_there(reference, answer)}
+        return there | found, True

@@ -1,0 +1,146 @@
+"""Subscribers by id or contract number, in bulk: from the database, or through the API where there is none."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from billing.api.answers import objects
+from billing.api.calls import filter_
+from billing.contract_numbers import Suggestion
+from billing.directory import subscribers as abonents
+from billing.directory.subscribers import Abonent
+from billing.errors import UnreadableAnswer
+from jobs.access.gateway import Services, told_to_engine
+from jobs.spec.parameters import LARGEST_ID, LONGEST_ID
+
+Resolved: TypeAlias = Abonent | str
+"""The subscriber, live and with an account; or the reason why there is none, as a sentence about the row."""
+
+SUGGESTED_FOR: Final = 200
+"""Unknown contract numbers of one run that the nearest existing ones are searched for."""
+
+_FIELDS: Final = ("id", "contract_number", "name", "parent_id", "is_folder", "deleted", "account_id")
+
+
+class Abonents:
+    """Resolves what a file says into subscribers. Made once a run, for it counts its suggestions.
+
+    Contract numbers are texts and compared exactly: 00123 is not 123, and a Cyrillic А is not a Latin A.
+    """
+
+    def __init__(self, services: Services, *, suggested_for: int = SUGGESTED_FOR) -> None:
+        self._services = services
+        self._suggestions_left = suggested_for
+
+    async def by_ids(self, ids: Collection[int]) -> Mapping[int | str, Resolved]:
+        """A subscriber or a reason for each id. Raises `LookUpFailed`."""
+        possible = [key for key in dict.fromkeys(ids) if 0 < key <= LARGEST_ID]
+        if self._services.database is not None:
+            rows = await self._services.read(lambda database: list(abonents.by_ids(database, possible)))
+        else:
+            rows = await self._asked("id", possible)
+        found = {row.id: row for row in rows}
+        return {key: _usable(found[key]) if key in found else f"there is no abonent {key}" for key in ids}
+
+    async def by_contract_numbers(self, numbers: Collection[str]) -> Mapping[int | str, Resolved]:
+        """A subscriber or a reason for each number; the nearest numbers are named where one is unknown.
+
+        Raises `LookUpFailed`.
+        """
+        wanted = dict.fromkeys(numbers)
+        if self._services.database is not None:
+            rows = await self._services.read(lambda database: list(abonents.by_contract_numbers(database, wanted)))
+        else:
+            rows = await self._asked("contract_number", list(wanted))
+        found: defaultdict[str, list[Abonent]] = defaultdict(list)
+        for row in rows:
+            # The database may compare without regard to case, should its collation say so.
+            if row.contract_number is not None and row.contract_number in wanted:
+                found[row.contract_number].append(row)
+        unknown = [number for number in wanted if number not in found]
+        return {
+            **{number: _the_one(number, bearers) for number, bearers in found.items()},
+            **await self._unknown(unknown),
+        }
+
+    async def _unknown(self, numbers: Sequence[str]) -> dict[int | str, Resolved]:
+        searched = numbers[: self._suggestions_left]
+        self._suggestions_left -= len(searched)
+        near: dict[str, list[Suggestion]] = {}
+        if searched and self._services.database is not None:
+            near = await self._services.read(lambda database: abonents.suggestions(database, searched))
+        return {number: f"there is no contract number {number!r}{self._hint(near.get(number))}" for number in numbers}
+
+    def _hint(self, near: Sequence[Suggestion] | None) -> str:
+        if near is None:
+            if self._services.database is None:
+                return " (similar ones are searched for in the database only)"
+            return " (similar ones are no longer searched for: too many numbers are unknown)"
+        if not near:
+            return ", nor one like it"
+        return "; there is " + ", ".join(f"{one.contract_number!r} ({one.reason})" for one in near)
+
+    async def _asked(self, attribute: str, values: Sequence[int | str]) -> list[Abonent]:
+        """What the API has for each value, a call each: it knows no `in` [D]."""
+        answers = await self._services.ask([filter_("Abonents", {attribute: value}, *_FIELDS) for value in values])
+        with told_to_engine():
+            return [_abonent(fields) for answer in answers for fields in objects(answer)]
+
+
+def name_of(abonent: Abonent) -> str:
+    """What people call the subscriber: the contract number, the id where there is none."""
+    return abonent.contract_number or f"abonent {abonent.id}"
+
+
+def _usable(abonent: Abonent) -> Resolved:
+    if abonent.is_folder:
+        return f"abonent {abonent.id} is a folder ({abonent.name}), no subscriber"
+    if abonent.deleted:
+        return f"abonent {abonent.id} is deleted"
+    if abonent.account_id is None:
+        return f"abonent {abonent.id} has no account"
+    return abonent
+
+
+def _the_one(number: str, bearers: Sequence[Abonent]) -> Resolved:
+    live = [one for one in bearers if not one.deleted and not one.is_folder]
+    if len(live) > 1:
+        return (
+            f"several subscribers have the contract number {number!r}: {_list(live)}; tell them apart by abonent_id"
+        )
+    # A deleted subscriber's number may have been given to another.
+    return _usable(live[0] if live else bearers[0])
+
+
+def _list(found: Iterable[Abonent]) -> str:
+    return ", ".join(f"abonent {one.id} ({one.name or 'no name'})" for one in found)
+
+
+def _abonent(fields: dict[str, object]) -> Abonent:
+    """A subscriber from the fields of an answer. Raises `UnreadableAnswer`: what is missing may not be guessed."""
+    missing = [name for name in ("is_folder", "deleted", "account_id") if name not in fields]
+    key = _number(fields.get("id", fields.get("pk")))
+    if key is None or missing:
+        raise UnreadableAnswer(
+            f"The billing was asked for a subscriber, and its answer has no {', '.join(missing) or 'id'}."
+        )
+    number, name = fields.get("contract_number"), fields.get("name")
+    return Abonent(
+        id=key,
+        contract_number=None if number is None else str(number),
+        name=None if name is None else str(name),
+        parent_id=_number(fields.get("parent_id")),
+        is_folder=flag(fields["is_folder"]),
+        deleted=flag(fields["deleted"]),
+        account_id=_number(fields["account_id"]),
+    )
+
+
+def _number(value: object) -> int | None:
+    text = str(value) if isinstance(value, int | str) else ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_ID else None
+
+
+def flag(value: object) -> bool:
+    """A flag of an answer, in whichever of the ways it may be written [?]."""
+    return str(value).casefold() not in {"", "0", "false", "none"}

@@ -1,0 +1,202 @@
+"""Secrets on their way: passwords and sessions are kept here, and in no journal, log or recording.
+
+    a row's psw ── seal ──▶ the vault, a file of its own       the item and the run keep a token, •••<batch>.<number>
+    the call    ◀─ open ──  the vault                          when it is sent, and only then
+    the run's end ─ forget ▶ nothing is left
+
+A run that is resumed needs them again, so they have to be on the disk meanwhile: beside the journal, in a file that
+is its owner's alone, and that deleted secrets are wiped out of.
+"""
+
+import os
+import re
+import secrets
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+import msgspec
+
+from billing.api.calls import Call
+from billing.api.secrets import PLACEHOLDER
+from billing.database.sql_blocks import statement
+from engine.evidence import NotSent, RowRefused
+from jobs.spec.errors import SecretGone, VaultFailed
+from jobs.spec.parameters import Parameter
+
+BATCH: Final = "input_secrets"
+"""The parameter by which a run remembers what its secrets are kept under."""
+
+_TOKEN: Final = re.compile(rf"{PLACEHOLDER}[0-9a-f]{{16}}\.[0-9a-f]{{16}}")
+_BUSY_SECONDS: Final = 30
+_UNCLAIMED: Final = 3600
+"""Seconds after which secrets that no run remembers are wiped."""
+
+
+def beside(journal: Path) -> Path:
+    """Where the secrets of a journal's runs are kept."""
+    return journal.with_name(f"{journal.name}-secrets")
+
+
+def new_batch() -> str:
+    """A new name for the secrets of one run."""
+    return secrets.token_hex(8)
+
+
+def is_token(text: str) -> bool:
+    """Whether a text stands for a secret, and is none."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def masked(text: str) -> str:
+    """A text with its tokens as plain dots, for people."""
+    return _TOKEN.sub(PLACEHOLDER, text)
+
+
+def veiled(
+    parameters: Iterable[Parameter], values: Mapping[str, str], batch: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The values of parameters with tokens for the secret ones, and the secrets by their tokens."""
+    tokens = {one.name: _minted(batch) for one in parameters if one.secret and values.get(one.name)}
+    return {**values, **tokens}, {token: values[name] for name, token in tokens.items()}
+
+
+class Vault:
+    """The secrets of one run, under its `batch`, in a file that the vaults of other runs share.
+
+    Without a `path` nothing is kept: the secrets of a plan are never sent. Works in threads; the file is made when
+    there is something to keep. All of it raises `VaultFailed` when the file cannot be used.
+    """
+
+    def __init__(self, path: Path | None = None, batch: str = "") -> None:
+        self._path = path
+        self._batch = batch or new_batch()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is sealed can be opened again."""
+        return self._path is not None
+
+    def seal(self, texts: Sequence[str]) -> list[str]:
+        """Tokens for these secrets, which are on the disk then."""
+        tokens = [_minted(self._batch) for _ in texts]
+        self.keep(dict(zip(tokens, texts, strict=True)))
+        return tokens
+
+    def keep(self, sealed: Mapping[str, str]) -> None:
+        """Put secrets on the disk under tokens that they have already."""
+        if self._path is None or not sealed:
+            return
+        now = int(time.time())
+        rows = [
+            {"token": token, "batch": self._batch, "secret": secret, "now": now} for token, secret in sealed.items()
+        ]
+        with self._opened(self._path) as database:
+            database.execute(_sql("create"))
+            database.executemany(_sql("seal"), rows)
+
+    def open(self, tokens: Collection[str]) -> dict[str, str]:
+        """The secrets by their tokens. Raises `SecretGone` for one that is kept no longer."""
+        if not tokens:
+            return {}
+        if self._path is None or not self._path.exists():
+            raise SecretGone
+        with self._opened(self._path) as database:
+            database.execute(_sql("create"))
+            found = {token: database.execute(_sql("open"), {"token": token}).fetchone() for token in tokens}
+        if None in found.values():
+            raise SecretGone
+        return {token: str(row[0]) for token, row in found.items()}
+
+    def forget(self, needed: Collection[str]) -> None:
+        """Wipe the run's secrets, and what was left behind by processes that were killed.
+
+        `needed` are the batches of the runs that are not at their end.
+        """
+        if self._path is None or not self._path.exists():
+            return
+        values = {
+            "batch": self._batch,
+            "before": int(time.time()) - _UNCLAIMED,
+            "needed": msgspec.json.encode(sorted(set(needed) - {self._batch})).decode(),
+        }
+        with self._opened(self._path) as database:
+            database.execute(_sql("create"))
+            database.execute(_sql("forget"), values)
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[sqlite3.Connection]:
+        """A connection in one transaction that is durable when it ends."""
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database:
+                database.execute("pragma secure_delete = on")
+                database.execute("pragma synchronous = full")
+                with database:
+                    yield database
+        except OSError as error:
+            raise VaultFailed(f"the secrets cannot be kept in {path}: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise VaultFailed(f"the secrets in {path} cannot be used: {error}") from error
+
+
+async def unsealed(vault: Vault | None, call: Call) -> Call:
+    """The call with its secrets in the place of their tokens. Raises `SecretGone` and `VaultFailed`."""
+    tokens = {token for step in call.steps for token in _tokens(step.arguments)}
+    if not tokens:
+        return call
+    if vault is None:
+        raise SecretGone
+    found = await anyio.to_thread.run_sync(vault.open, tokens)
+    steps = tuple(
+        msgspec.structs.replace(
+            step, arguments={name: _opened(value, found) for name, value in step.arguments.items()}
+        )
+        for step in call.steps
+    )
+    return msgspec.structs.replace(call, steps=steps)
+
+
+async def opened(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:
+    """The call as it is sent, or what becomes of a row whose secret cannot be had."""
+    try:
+        return await unsealed(vault, call)
+    except SecretGone as error:
+        return RowRefused(str(error))
+    except VaultFailed as error:
+        return NotSent(str(error))
+
+
+def _minted(batch: str) -> str:
+    return f"{PLACEHOLDER}{batch}.{secrets.token_hex(8)}"
+
+
+def _tokens(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield from _TOKEN.findall(value)
+        case list():
+            for one in value:
+                yield from _tokens(one)
+        case Mapping():
+            for one in value.values():
+                yield from _tokens(one)
+
+
+def _opened(value: object, found: Mapping[str, str]) -> object:
+    match value:
+        case str():
+            return _TOKEN.sub(lambda token: found[token[0]], value)
+        case list():
+            return [_opened(one, found) for one in value]
+        case Mapping():
+            return {name: _opened(one, found) for name, one in value.items()}
+    return value
+
+
+def _sql(name: str) -> str:
+    return statement("vault", name, "jobs").text

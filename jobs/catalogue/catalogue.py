@@ -1,0 +1,66 @@
+"""All jobs by their names."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from checkpoints.records import PAYLOADS, Run
+from jobs.catalogue.deletions import DELETIONS
+from jobs.catalogue.money import MONEY
+from jobs.catalogue.passwords import PASSWORDS
+from jobs.catalogue.readings import READINGS
+from jobs.catalogue.services import ATTRIBUTES, OFFERS, SERVICES
+from jobs.catalogue.subscribers import ACCOUNTS, SUBSCRIBERS, USERS
+from jobs.catalogue.typed_call import CALL, LISTED, call_kind
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.parameters import nearest
+from jobs.spec.spec import JobKind
+
+JOBS: Final[Mapping[str, JobKind]] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            *MONEY,
+            *ACCOUNTS,
+            *SUBSCRIBERS,
+            *USERS,
+            *OFFERS,
+            *SERVICES,
+            *ATTRIBUTES,
+            *DELETIONS,
+            *READINGS,
+            *PASSWORDS,
+            LISTED,
+        )
+    }
+)
+
+
+def kind(name: str, parameters: Mapping[str, str]) -> JobKind:
+    """The kind of job of that name; what `call` is, its chain among the parameters tells.
+
+    Raises `ParameterRefused`, naming the nearest and all, and for a chain that is none.
+    """
+    return call_kind(parameters) if name == CALL else listed(name)
+
+
+def kind_of(run: Run) -> JobKind:
+    """The kind of job of a run in the journal.
+
+    Raises `ParameterRefused` as `kind` does, and for a run of an earlier version: what it has entered is known, and
+    not entered twice, but its calls cannot be read.
+    """
+    if run.format < PAYLOADS:
+        raise ParameterRefused(
+            f"run {run.name} was made by an earlier carbon-migrate, whose calls this one cannot read. Its rows are "
+            "not entered a second time, and status and export show them; it can be neither read back nor corrected "
+            "nor taken back here"
+        )
+    return kind(run.job, run.parameters)
+
+
+def listed(name: str) -> JobKind:
+    """The kind of job of that name, as the list has it. Raises `ParameterRefused`, naming the nearest and all."""
+    if name not in JOBS:
+        raise ParameterRefused(f"there is no job {name!r}{nearest(name, JOBS)}; there are: {', '.join(JOBS)}")
+    return JOBS[name]

@@ -1,0 +1,96 @@
+"""Jobs on passwords of accounts: set one, have one generated, send a letter that lets people set their own."""
+
+from pathlib import Path
+from typing import Final
+
+from yarl import URL
+
+from jobs.effects.set_password import TO, given_passwords, hand_over, made_up_passwords, recovery_letters
+from jobs.spec.parameters import ACCOUNT, Parameter, at_most
+from jobs.spec.spec import JobKind
+
+_LONGEST: Final = 255
+
+
+def a_file(text: str) -> str:
+    """A path, as it is from wherever the run is resumed."""
+    path = Path(text).expanduser().absolute()
+    if not text.strip() or path.name in {"", ".", ".."}:
+        raise ValueError(f"{text!r} is no file")
+    return str(path)
+
+
+def an_address_of_pages(text: str) -> str:
+    """The address of a site, as http://lk.example.org/."""
+    try:
+        url = URL(text.strip())
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError(f"{text!r} is no address, as http://lk.example.org/ is one")
+    return text.strip()
+
+
+PASSWORD: Final = JobKind(
+    name="password",
+    recipes=(12,),
+    summary="set passwords of accounts",
+    parameters=(
+        *ACCOUNT,
+        Parameter(
+            "psw",
+            "the password, kept out of journal and logs. What is typed with --set others on this machine can see: "
+            "better --ask psw, or a column of the rows",
+            parse=at_most(_LONGEST),
+            columns=("password", "пароль", "новый пароль"),
+            secret=True,
+        ),
+        Parameter(
+            "dontshow", "yes keeps the password out of the administrators' sight, no shows it", "no", ("yes", "no")
+        ),
+    ),
+    effect=given_passwords,
+    call="Users: objects.get(id=…) → set_password(psw=•••, dontshow=false)",
+    example="carbon-migrate run password passwords.csv",
+    way_back="none: what the passwords were is kept nowhere; set new ones. Nor can they be read back: verify says so",
+)
+
+RANDOM_PASSWORD: Final = JobKind(
+    name="random-password",
+    recipes=(13,),
+    summary="have the billing generate passwords of accounts, and write them to a file",
+    parameters=(
+        *ACCOUNT,
+        Parameter(
+            TO,
+            "the file that is made for them, user_id;login;password: its owner's alone, and they go nowhere else",
+            parse=a_file,
+            makes_file=True,
+        ),
+    ),
+    effect=made_up_passwords,
+    call='Users: objects.get(id=…) → set(psw="") → save(); then Users: objects.get(id=…) → save() | id, login, psw',
+    example="carbon-migrate run random-password accounts.csv --set to=passwords.csv",
+    way_back="none: what the passwords were is kept nowhere; the job password sets others",
+    finish=hand_over,
+)
+
+PASSWORD_RECOVERY: Final = JobKind(
+    name="password-recovery",
+    recipes=(14,),
+    summary="send letters by which subscribers set their password; a lost one is left to a person, never sent again",
+    parameters=(
+        Parameter("login", "login of the account, or the subscriber's e-mail", columns=("email",)),
+        Parameter(
+            "base_url",
+            "address of the page that the link in the letter leads to, as http://lk.example.org/",
+            parse=an_address_of_pages,
+        ),
+    ),
+    effect=recovery_letters,
+    call='Users: web_cabinet.reset_password(login="…", base_url="http://lk.example.org/")',
+    example="carbon-migrate run password-recovery logins.csv --set base_url=http://lk.example.org/",
+    way_back="none: a letter that has left is not called back; a password stays until its link is followed",
+)
+
+PASSWORDS: Final = (PASSWORD, RANDOM_PASSWORD, PASSWORD_RECOVERY)

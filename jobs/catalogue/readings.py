@@ -1,0 +1,145 @@
+"""Jobs that only read: administrators, services on offer, cabinet sessions, who is blocked, who is at an address."""
+
+from collections.abc import Callable
+from ipaddress import AddressValueError, IPv4Address
+from typing import Final
+
+from jobs.effects.read import readings
+from jobs.effects.read_offers import offers
+from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, at_most
+from jobs.spec.spec import JobKind
+
+_WAY_BACK: Final = "none is needed: it changes nothing"
+_LONGEST: Final = 64
+_NATIONAL: Final = 10
+"""Digits of a Russian number behind its +7 or 8."""
+
+
+def an_address(text: str) -> str:
+    """An IPv4 address, dotted."""
+    try:
+        return str(IPv4Address(text.strip()))
+    except AddressValueError:
+        raise ValueError(f"{text!r} is no address, as 127.1.2.3 is one") from None
+
+
+def a_phone(text: str) -> str:
+    """A phone number as +79123456789; 8 912 345-67-89 and 912 345-67-89 are the same one."""
+    plain = "".join(letter for letter in text if letter not in " -–()\u00a0\u202f.\t")
+    digits = plain.removeprefix("+")
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"{text!r} is no phone number, as +79123456789 is one")
+    if len(digits) == _NATIONAL and plain[0] == "9":
+        return f"+7{digits}"
+    if len(digits) == _NATIONAL + 1 and plain.startswith(("7", "8", "+7")):
+        return f"+7{digits[1:]}"
+    if plain.startswith("+") and digits[0] != "7":
+        return plain
+    raise ValueError(f"{text!r} has {len(digits)} digits: a number is written as +79123456789 or 8 912 345-67-89")
+
+
+def a_session(text: str) -> str:
+    """The id of a cabinet session; what is wrong is told without it."""
+    return _short(text.strip())
+
+
+_short: Final[Callable[[str], str]] = at_most(_LONGEST)
+
+ADMINISTRATORS: Final = JobKind(
+    name="administrators",
+    recipes=(9,),
+    summary="list the administrators, whose ids are what connect-service takes as its manager",
+    effect=readings("DjangoUsersProfile", "objects.filter"),
+    call="DjangoUsersProfile: objects.filter()",
+    example="carbon-migrate run administrators -o administrators.csv",
+    writes=False,
+    way_back=_WAY_BACK,
+)
+
+SERVICES_ON_OFFER: Final = JobKind(
+    name="services-on-offer",
+    recipes=(10,),
+    summary="list what subscribers can connect in the cabinet, and what is connected; of one account only",
+    parameters=SUBSCRIBER,
+    effect=offers,
+    call="Users: objects.get(id=…) → get_or_create_dynamic_session(); then, with the session's suid, "
+    "Users: web_cabinet.get_usluga_list(suid=•••, get_user_uslugas_all=1)",
+    example="carbon-migrate run services-on-offer --set abonent_id=94 -o services.csv",
+    writes=False,
+    way_back=f"{_WAY_BACK}; a session of the cabinet is opened where there is none",
+)
+
+SESSION_ACCOUNT: Final = JobKind(
+    name="session-account",
+    recipes=(16,),
+    summary="find the accounts that sessions of the cabinet belong to",
+    parameters=(
+        Parameter(
+            "suid",
+            "id of the session; it opens a cabinet, so it is kept out of journal and logs. What is typed with --set "
+            "others on this machine can see: better a column of the rows",
+            parse=a_session,
+            columns=("session", "сессия"),
+            secret=True,
+        ),
+    ),
+    effect=readings(
+        "Users",
+        'get_user_by_suid {"suid": "{suid}"}',
+        fields=("id", "login", "ip", "abonent_id", "abonent__name", "abonent__contract_number"),
+    ),
+    call="Users: get_user_by_suid(suid=•••) | id, login, ip, abonent_id, abonent__name, abonent__contract_number",
+    example="carbon-migrate run session-account sessions.csv -o accounts.csv",
+    writes=False,
+    way_back=_WAY_BACK,
+)
+
+BLOCKED: Final = JobKind(
+    name="blocked",
+    recipes=(17,),
+    summary="list subscribers blocked for a negative balance, with login and address",
+    statement="blocked",
+    parameters=ACCOUNT,
+    effect=readings("Users", 'objects.get {"id": {user_id}}', fields=("login", "ip")),
+    call="Users: objects.get(id=…) | login, ip",
+    example="carbon-migrate run blocked -o blocked.xlsx",
+    writes=False,
+    way_back=_WAY_BACK,
+)
+
+AT_IP: Final = JobKind(
+    name="at-ip",
+    recipes=(18,),
+    summary="find the subscribers that have an account at an address",
+    parameters=(Parameter("ip", "the address, as 127.1.2.3", parse=an_address, columns=()),),
+    effect=readings(
+        "Users",
+        'objects.filter {"ip": "{ip}"}',
+        fields=("id", "login", "abonent__name", "abonent__contract_number"),
+    ),
+    call='Users: objects.filter(ip="127.1.2.3") | id, login, abonent__name, abonent__contract_number',
+    example="carbon-migrate run at-ip --set ip=127.1.2.3",
+    writes=False,
+    way_back=_WAY_BACK,
+)
+
+BY_SMS: Final = JobKind(
+    name="by-sms",
+    recipes=(21,),
+    summary="find subscribers by the phone number that their messages go to",
+    parameters=(
+        Parameter(
+            "sms",
+            "the number; 8 912 345-67-89 and 912 345-67-89 are read as +79123456789, and the row says so",
+            parse=a_phone,
+            columns=("phone",),
+        ),
+    ),
+    effect=readings("Abonents", 'objects.filter {"sms": "{sms}"}', fields=("id", "name", "contract_number", "sms")),
+    call='Abonents: objects.filter(sms="+79123456789") | id, name, contract_number, sms',
+    example="carbon-migrate run by-sms --set sms='+7 912 345-67-89'",
+    writes=False,
+    way_back=_WAY_BACK,
+)
+
+READINGS: Final = (ADMINISTRATORS, SERVICES_ON_OFFER, SESSION_ACCOUNT, BLOCKED, AT_IP, BY_SMS)

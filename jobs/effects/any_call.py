@@ -1,0 +1,199 @@
+"""Any other call: what it does is known to nobody here, so nothing is guessed.
+
+Unless it is said to be repeatable, it is never sent again on a guess: a select tells whether a lost call had its
+effect, and where there is none, a person has to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from billing.api.answers import created_id
+from billing.api.calls import Call, describe
+from billing.api.secrets import SESSIONS
+from billing.database.database import Database
+from billing.database.sql_blocks import Statement
+from billing.exchange import Answered
+from billing.selects.select import select_of
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Accepted, Evidence
+from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
+from jobs.access.vault import is_token, masked, opened
+from jobs.effects.create import CREATE
+from jobs.effects.effect import NoWayBack, WayBack
+from jobs.effects.trying import FOUND_AGAIN, needed
+from jobs.evidence import evidence_of
+from jobs.rows.binding import ABONENT, Bound, amount_fault
+from jobs.rows.secret_cells import without_words
+from jobs.spec.chain import Template
+from jobs.spec.parameters import joined
+
+NO_WAY_TO_LOOK = (
+    "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give "
+    "--look-up SELECT that finds it, or --repeatable if the call does no harm twice"
+)
+
+UNREADABLE = "cannot be read back: no look-up was given for this call"
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the operator says of the call: whether it can be repeated, and a select that finds its effect, or ""."""
+
+    repeatable: bool = False
+    look_up: str = ""
+
+
+_MONEY: Final = ("SUM_IN", "op_summa")
+"""Arguments that enter money [S, I], unless their method only finds something."""
+_FINDING: Final = frozenset({"objects.get", "objects.filter"})
+
+
+class AnyCall:
+    """A `Planned` effect. The business key of a row is all that the call takes from it, but for the sum it enters."""
+
+    def __init__(self, services: Services, template: Template, knowledge: Knowledge) -> None:
+        self.repeatable = knowledge.repeatable
+        self._services = services
+        self._template = template
+        self._creates = template.methods[-1] == CREATE
+        self._tells_secret = not SESSIONS.isdisjoint(template.methods)
+        self._telling = _telling(template)
+        self._look_up = Statement("look-up", knowledge.look_up) if knowledge.look_up else None
+
+    @property
+    def looked_for(self) -> LookedFor:
+        """Where a run is taken up, if a select tells."""
+        return LookedFor.WHEN_TAKEN_UP if self._look_up and not self.repeatable else LookedFor.NEVER
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of the chain."""
+        return self._template.names
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the operator should know before agreeing."""
+        if self.repeatable or self._look_up:
+            return ()
+        return (NO_WAY_TO_LOOK,)
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items; nothing is asked for."""
+        return Prepared.of([self._entry(one) for one in bound])
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
+        """Nothing: nobody knows what to look for."""
+        return {}
+
+    async def try_out(self) -> None:
+        """Have the database prepare the select that looks. Raises `InputRefused`, `LookUpFailed`."""
+        wanted = self._look_up
+        if wanted is None:
+            return
+        nothing = dict.fromkeys(select_of(wanted.text).parameters)
+        with needed(FOUND_AGAIN):
+            await self._services.read(lambda database: database.describe(wanted, nothing))
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Make the call. Of an answer that is itself a secret nothing is kept."""
+        call = await opened(self._services.vault, payload_of(item).call)
+        if not isinstance(call, Call):
+            return call
+        exchange = await self._services.client.send(call)
+        match exchange:
+            case Answered(result):
+                key = None if self._tells_secret else created_id(result)
+                # A bare number may be anything; an object with a key was created by this call and by no other.
+                return Accepted(key, created=self._creates and key is not None and isinstance(result, Mapping))
+        evidence = evidence_of(exchange)
+        return without_words(evidence) if self._tells_secret else evidence
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """What the select finds. Raises `LookUpFailed`."""
+        if self._look_up is None:
+            reason = CannotLook("no look-up was given for this call: look in the billing whether it is there")
+            return {item.item_id: reason for item in items}
+        found = await self._found(items)
+        return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:  # noqa: ARG002 - the door
+        """Whether the select finds it. Raises `LookUpFailed`."""
+        if self._look_up is None:
+            return {item.item_id: CannotLook(UNREADABLE) for item in items}
+        found = await self._found(items)
+        missing = "the look-up finds nothing"
+        return {item_id: Reading(None, missing if answer is None else None) for item_id, answer in found.items()}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return masked(describe(payload_of(item).call))
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+        """None: nobody knows what the call does."""
+        return NoWayBack(f"nobody knows what {' → '.join(self._template.methods)} does to {self._template.model}")
+
+    async def _found(self, items: Sequence[Item]) -> dict[int, str | None]:
+        """By item_id, the first column of the first row that the select finds, None where it finds none."""
+        wanted = self._look_up
+        if wanted is None:
+            return {}
+
+        def read(database: Database) -> dict[int, str | None]:
+            answers: dict[int, str | None] = {}
+            for item in items:
+                row = next(iter(database.query(wanted, payload_of(item).key)), None)
+                answers[item.item_id] = None if row is None else str(row[0])
+            return answers
+
+        return await self._services.read(read)
+
+    def _entry(self, one: Bound) -> NewItem | Refusal:
+        values = {name: one.values[name] for name in self.names}
+        steps = self._template.fill(values)
+        entering = [step.arguments for step in steps if step.method not in _FINDING]
+        sums = {name: arguments[name] for arguments in entering for name in _MONEY if name in arguments}
+        if fault := next((fault for name in sums if (fault := amount_fault(name, sums))), None):
+            return one.refused(fault)
+        told = [values[name] for name in self._telling]
+        # A token is another one each time: a row is known again by all else. White space around a value makes no
+        # other row of it.
+        telling = [value.strip() for value in told if not is_token(value)] or told
+        key = joined(telling) or "1"
+        abonent = one.abonent
+        payload = Payload(
+            model=self._template.model,
+            steps=steps_of(*((step.method, step.arguments) for step in steps)),
+            fields=self._template.fields,
+            abonent=abonent.id if abonent else 0,
+            key=values,
+        )
+        return NewItem(
+            key=key,
+            label=one.label or masked("/".join(telling)) or "one call",
+            lane=f"{ACCOUNT}{abonent.account_id}"
+            if abonent
+            else f"{self._template.model}:{values.get(ABONENT, key)}",
+            payload=packed(payload),
+            amount=sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None,
+            line=one.row.line,
+            row=one.row.cells,
+        )
+
+
+def _telling(template: Template) -> tuple[str, ...]:
+    """The placeholders that tell rows apart: all that stand anywhere but in the place of a sum that is entered."""
+    elsewhere = {
+        name
+        for link in template.links
+        for field, name in link.places
+        if field not in _MONEY or link.method in _FINDING
+    }
+    return tuple(name for name in template.names if name in elsewhere)

@@ -1,0 +1,214 @@
+"""The objects that jobs create: how a new one is found again, by its mark or by its fields."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+from billing.directory.objects import Key, Thing, commented, plain, same_value
+from checkpoints.records import Item
+from jobs.access import marks
+from jobs.access.gateway import Services
+from jobs.access.objects import differences, find, in_words
+from jobs.access.operations import two_decimals
+from jobs.access.payload import Payload, payload_of
+from jobs.access.subscribers import flag
+from jobs.effects.trying import NOBODY
+
+OPERATIONS: Final = "FinanceOperations"
+BALANCE: Final = "balance"
+"""Among the wanted fields of an operation: no field of its own, but what the account's balance shall be then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Creatable:
+    """What is known of a model whose objects are created; `noun` is what people call one.
+
+    `key` is the field of the id. `found_by` are the arguments by which a new object is looked for, `same` those that
+    make two rows the same entry. `comment` is the field that bears the mark, and `column` the table and column behind
+    it; "" where there is none: then `found_by` alone tells. `ended` is the field that says that an object counts no
+    longer, and `ended_in_words` how. `amount` is the field of money. `moving` are fields that the billing goes on to
+    change by itself: they are sent, and held against nothing.
+    """
+
+    noun: str
+    key: str
+    found_by: tuple[str, ...]
+    same: tuple[str, ...]
+    comment: str = ""
+    column: tuple[str, str] = ("", "")
+    ended: str = ""
+    ended_in_words: str = ""
+    amount: str = ""
+    moving: frozenset[str] = frozenset()
+
+    def fields(self, wanted: Collection[str]) -> tuple[str, ...]:
+        """What has to be known of an object to hold it against the wanted fields."""
+        own = (self.key, self.comment, self.ended, *wanted)
+        return tuple(dict.fromkeys(name for name in own if name and name != BALANCE))
+
+    def counts(self, thing: Thing) -> bool:
+        """Whether an object still has its effect."""
+        return not (self.ended and flag(thing.values.get(self.ended)))
+
+    def described(self, thing: Thing, wanted: Collection[str]) -> str:
+        """An object in a sentence, as `operation 5 of 50.50`."""
+        said = f"{self.noun} {thing.values.get(self.key)} {self._values(thing.values, wanted)}"
+        if unreadable := [
+            f"{name} {fault}" for name, fault in thing.faults.items() if name in (*wanted, self.amount)
+        ]:
+            said = f"{self.noun} {thing.values.get(self.key)}, of which cannot be read: {', '.join(unreadable)}"
+        return said if self.counts(thing) else f"{said} ({self.ended_in_words})"
+
+    def sent(self, wanted: Mapping[str, str | None]) -> str:
+        """What was sent, in a sentence."""
+        return self._values(wanted, wanted).removeprefix("of ").removeprefix("with ")
+
+    def _values(self, values: Mapping[str, str | None], wanted: Collection[str]) -> str:
+        if self.amount:
+            return f"of {two_decimals(Decimal(values.get(self.amount) or 0))}"
+        return f"with {in_words({name: values.get(name) for name in wanted})}"
+
+
+CREATABLES: Final[Mapping[str, Creatable]] = MappingProxyType(
+    {
+        "FinanceOperations": Creatable(
+            noun="operation",
+            key="op_id",
+            found_by=("abonent_id", "op_type_id"),
+            same=("abonent_id", "op_type_id"),
+            comment="descr",
+            column=("FINANCE_OPERATIONS", "DESCR"),
+            ended="storno",
+            ended_in_words="reversed by storno",
+            amount="op_summa",
+        ),
+        "UsersUsluga": Creatable(
+            noun="connected service",
+            key="id",
+            found_by=("abonent_id",),
+            same=("abonent_id", "usluga_id"),
+            comment="comment",
+            column=("USERS_USLUGA", "COMMENT"),
+            ended="deleted",
+            ended_in_words="deleted",
+            moving=frozenset({"next_date", "enabled"}),
+        ),
+        "AttributeValues": Creatable(
+            noun="attribute value",
+            key="id",
+            found_by=("abonent_id", "attribute_id"),
+            same=("abonent_id", "attribute_id"),
+        ),
+    }
+)
+"""The models whose objects the recipes create [S, I]."""
+
+
+async def created(services: Services, run_name: str, items: Sequence[Item]) -> dict[int, list[Thing]]:
+    """By item_id, the objects that are the item's, those that count no longer among them. Raises `LookUpFailed`."""
+    payloads = [payload_of(item) for item in items]
+    if not payloads:
+        return {}
+    model = payloads[0].model
+    kind = CREATABLES[model]
+    fields = fields_of(payloads)
+    if not kind.comment:
+        found = await find(services, model, [payload.key for payload in payloads], fields)
+        return {item.item_id: things for item, things in zip(items, found, strict=True)}
+    marked = await _marked(services, model, run_name, payloads, fields)
+    return {
+        item.item_id: [
+            thing for thing in marked.get((payload.abonent, item.number), []) if _found_by(payload.key, thing)
+        ]
+        for item, payload in zip(items, payloads, strict=True)
+    }
+
+
+async def try_finding_created(services: Services, model: str, arguments: Collection[str]) -> None:
+    """Look for an object that nobody has created from these arguments, as `created` does. Raises `LookUpFailed`."""
+    kind = CREATABLES[model]
+    apart = {*kind.found_by, *kind.moving, kind.comment}
+    fields = kind.fields([name for name in arguments if name not in apart])
+    if services.database is not None and kind.comment:
+        text = marks.beginning("0")
+        await services.read(lambda database: commented(database, model, [NOBODY], text, fields))
+    else:
+        await find(services, model, [dict.fromkeys(kind.found_by, str(NOBODY))], fields)
+
+
+def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
+    """What has to be known of the objects of these payloads, which are of one model."""
+    kind = CREATABLES[payloads[0].model]
+    return kind.fields([name for payload in payloads for name in payload.wanted])
+
+
+def difference(payload: Payload, found: Sequence[Thing]) -> str | None:
+    """How what is there differs from the one object that was sent, both sides named; None when it does not."""
+    kind = CREATABLES[payload.model]
+    wanted = {name: value for name, value in payload.wanted.items() if name != BALANCE}
+    if len(found) == 1 and kind.counts(found[0]) and not differences(wanted, found[0]):
+        return None
+    there = ", ".join(kind.described(thing, wanted) for thing in found)
+    none = f"no {kind.noun} with this mark" if kind.comment else f"no {kind.noun} like it"
+    return f"sent {kind.sent(wanted)}; the billing has {there or none}"
+
+
+async def room_for_text(services: Services, model: str) -> int | None:
+    """Characters of a comment beside its mark, None where nobody can tell. Raises `LookUpFailed`."""
+    table, column = CREATABLES[model].column
+    known = services.profile.descr_length
+    rooms = [known.value] if model == OPERATIONS and known.known else []
+    if services.database is not None and table:
+        rooms.append(await services.read(lambda database: database.longest(table, column)))
+    room = min((room for room in rooms if room), default=None)
+    return None if room is None else max(room - marks.ROOM, 0)
+
+
+def mark_fault(services: Services, model: str) -> str | None:
+    """Why objects of the model cannot be found again by their marks on this billing, None where they can."""
+    profile = services.profile
+    if model != OPERATIONS:
+        return None
+    if profile.descr_kept.known and not profile.descr_kept.value:
+        return (
+            f"this billing does not keep comments as they are sent (the probe of {profile.descr_kept.learned}): an "
+            "operation could not be found again by its mark, and a lost answer not be settled. Nothing can be entered"
+        )
+    if profile.descr_length.known and profile.descr_length.value < marks.ROOM:
+        return (
+            f"this billing keeps {profile.descr_length.value} characters of a comment (the probe of "
+            f"{profile.descr_length.learned}), and a mark needs {marks.ROOM}. Nothing can be entered"
+        )
+    return None
+
+
+async def _marked(
+    services: Services, model: str, run_name: str, payloads: Sequence[Payload], fields: Collection[str]
+) -> Mapping[tuple[int, int], list[Thing]]:
+    """By subscriber and number of the item, what bears a mark of the run."""
+    if services.database is not None:
+        abonents = [payload.abonent for payload in payloads]
+        text = marks.beginning(run_name)
+        found = await services.read(lambda database: commented(database, model, abonents, text, fields))
+    else:
+        keys = list({tuple(payload.key.items()): payload.key for payload in payloads}.values())
+        if model == OPERATIONS and "contains" in services.profile.descr_filters.value:
+            keys = [{**key, "descr__contains": marks.beginning(run_name)} for key in keys]
+        found = [thing for things in await find(services, model, keys, fields) for thing in things]
+    by_item: defaultdict[tuple[int, int], list[Thing]] = defaultdict(list)
+    for thing in found:
+        mark = marks.find(thing.values.get(CREATABLES[model].comment) or "")
+        if mark is not None and mark[0] == run_name and thing.abonent_id is not None:
+            by_item[thing.abonent_id, mark[1]].append(thing)
+    return by_item
+
+
+def _found_by(key: Key, thing: Thing) -> bool:
+    """Whether an object is one that the key finds, as far as it tells."""
+    return all(
+        name not in thing.values or same_value(name, thing.values[name], plain(name, value))
+        for name, value in key.items()
+    )

@@ -1,0 +1,473 @@
+"""New objects: `objects.create` [S]. It must not be repeated: a second one would be a second entry.
+
+A new object is known again by its mark, or by its fields where the model has no comment to put a mark in. The mark is
+put in when the call is sent, for the run's name and the item's number are known then.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+import msgspec
+
+from billing.api.answers import created_id
+from billing.api.calls import NOTHING, Call, Step, describe
+from billing.directory.objects import Thing, plain
+from billing.directory.subscribers import OPENING_BALANCE, Abonent
+from billing.exchange import Answered, Exchange, Refused
+from billing.money import wire
+from billing.profile import TypeEight
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.errors import InputRefused, LookUpFailed
+from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.job import (
+    Absent,
+    Different,
+    Entries,
+    Found,
+    Keeps,
+    LookedFor,
+    Marked,
+    Prepared,
+    Reading,
+    Sighting,
+)
+from jobs.access import marks
+from jobs.access.gateway import Services
+from jobs.access.objects import differences, find, in_words
+from jobs.access.operations import Sum, balances, find_entries, some_of, two_decimals
+from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
+from jobs.effects.before_image import kept_anew, note_of, with_note
+from jobs.effects.creatable_models import (
+    BALANCE,
+    CREATABLES,
+    OPERATIONS,
+    Creatable,
+    created,
+    difference,
+    fields_of,
+    mark_fault,
+    room_for_text,
+    try_finding_created,
+)
+from jobs.effects.effect import Taken, WayBack
+from jobs.effects.recognition import NAMELESS, Names, Recognition
+from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, KEPT, NOBODY, needed, try_finding
+from jobs.evidence import evidence_of, is_of_another, says
+from jobs.rows.binding import Bound, amount_fault, owned
+from jobs.spec.chain import Template
+from jobs.spec.parameters import joined
+
+CREATE: Final = "objects.create"
+"""The method; it enters the object by itself, and needs no `save` behind it [S]."""
+
+Back: TypeAlias = Callable[[Mapping[str, str]], WayBack]
+"""What takes an effect back, by the parameters of the undo."""
+
+TakeBack: TypeAlias = Callable[[Sequence[Taken]], Awaitable[Prepared]]
+"""What items of an earlier run become in the run that takes them back."""
+
+
+async def _nothing(taken: Sequence[Taken]) -> Prepared:  # noqa: ARG001 - the door
+    return Prepared((), ())
+
+
+class Creations:
+    """A `Planned` effect; with `taking_back` it is the `Reversal` of another one.
+
+    `comment` is what rows that say nothing get as theirs: one that leaves no room for the mark is the input's fault.
+    """
+
+    repeatable = False
+    cautions: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        services: Services,
+        template: Template,
+        back: Back,
+        *,
+        comment: str = "",
+        taking_back: TakeBack = _nothing,
+        type_8: TypeEight | None = None,
+    ) -> None:
+        self._services = services
+        self._template = template
+        self._kind = CREATABLES[template.model]
+        self._back = back
+        self._comment = comment
+        self._taking_back = taking_back
+        self._type_8 = type_8 or services.profile.type_8.value
+        self._recognition = Recognition()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of the call."""
+        return self._template.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items, with what is there already. Raises `LookUpFailed`, `InputRefused`."""
+        model, services = self._template.model, self._services
+        if fault := mark_fault(services, model):
+            raise InputRefused(fault)
+        room = await room_for_text(services, model)
+        if fault := _too_long(self._comment, room):
+            raise InputRefused(fault)
+        rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
+        faults = [(one, amount_fault(self._kind.amount, arguments)) for one, arguments in rows]
+        readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
+        whose, unowned = await owned(services, readable)
+        payloads = [payload_for(model, arguments, who.id) for _, arguments, who in whose]
+        there = await self._there(payloads)
+        before = await balances(services, [payload.abonent for payload in payloads if _may_set_balance(payload)])
+        entries = [
+            self._entry(one, who, _with_balance(payload, before), things, room)
+            for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
+        ]
+        unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
+        return Prepared.of([*entries, *unowned, *unreadable])
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """Entries of the same kind on the same subscribers. Raises `LookUpFailed`.
+
+        Operations of the same type, unless they were reversed; connected services of the same id.
+        """
+        payloads = {item.key: unpacked(item.payload) for item in items}
+        if self._template.model == "FinanceOperations":
+            sums = {key: _sum_of(payload) for key, payload in payloads.items()}
+            return await find_entries(self._services, sums)
+        if self._template.model == "UsersUsluga":
+            return await self._same_services(payloads)
+        return {}
+
+    async def try_out(self) -> None:
+        """Look for an object that nobody has, in each way that will be needed.
+
+        Raises `InputRefused`, `LookUpFailed`.
+        """
+        services, model = self._services, self._template.model
+        with needed("the subscribers of new objects are found"):
+            await find(services, "Abonents", [{"id": str(NOBODY)}], ("id", "deleted"))
+        with needed(FOUND_AGAIN):
+            await try_finding_created(services, model, self._template.links[0].arguments)
+        with needed(FROM_NEW):
+            await self._try_entries()
+        if self.keeps is not Keeps.NOTHING:
+            with needed(KEPT):
+                await balances(services, [NOBODY])
+
+    async def _try_entries(self) -> None:
+        if self._template.model == "FinanceOperations":
+            await find_entries(self._services, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0))})
+        elif self._template.model == "UsersUsluga":
+            await try_finding(self._services, "UsersUsluga", self._kind.same, self._kind.fields(("usluga_id",)))
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Create the object, its comment marked with run and item."""
+        payload = payload_of(item)
+        if _overwrites(payload) and (moved := await self._moved(payload)):
+            return moved
+        row = self._recognition.row(item)
+        exchange = await self._services.client.send(self._call(payload, run.name, item.number), row=row)
+        evidence = self._evidence(exchange, payload, (run.name, item.number), row)
+        return with_note(evidence, payload) if isinstance(evidence, Accepted) else evidence
+
+    @property
+    def looked_for(self) -> LookedFor:
+        """Before each call where the mark tells; equal fields may be somebody else's."""
+        return LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
+
+    @property
+    def keeps(self) -> Keeps:
+        """The balance, which an entry of type 8 may set; only the database tells it."""
+        may_set = self._template.model == "FinanceOperations" and self._services.database is not None
+        return Keeps.TOGETHER if may_set else Keeps.NOTHING
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """The balance as it is now, where it is another than is kept. Raises `LookUpFailed`.
+
+        What sets a balance back yields to whoever has changed it, so it is held against what was planned.
+        """
+        payloads = {item.item_id: payload_of(item) for item in items}
+        keeping = {key: one for key, one in payloads.items() if BALANCE in one.was and not _overwrites(one)}
+        now = await balances(self._services, [one.abonent for one in keeping.values()])
+        anew = {
+            key: kept_anew(one, {**one.was, BALANCE: wire(now[one.abonent])})
+            for key, one in keeping.items()
+            if one.abonent in now
+        }
+        return {key: one for key, one in anew.items() if one is not None}
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off, None where nobody can tell. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        """Whether the objects are there, as they were sent. Raises `LookUpFailed`."""
+        found = await created(self._services, run.name, items)
+        return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
+        """What the objects are now. Raises `LookUpFailed`.
+
+        Where an entry was to bring a balance back, the balance is read as well: what a type of operation does to it
+        is the billing's to know.
+        """
+        found = await created(self._services, run.name, items)
+        payloads = {item.item_id: payload_of(item) for item in items}
+        wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
+        now = await balances(self._services, wanted)
+        return {key: _reading(payload, found[key], now.get(payload.abonent)) for key, payload in payloads.items()}
+
+    def shown(self, run_name: str, item: Item) -> str:
+        """The call, with its mark."""
+        return describe(self._call(payload_of(item), run_name, item.number))
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:
+        """What takes back what was created."""
+        return self._back(how)
+
+    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+        """What items of an earlier run become. Raises `LookUpFailed`."""
+        return await self._taking_back(taken)
+
+    def _evidence(self, exchange: Exchange, payload: Payload, own: tuple[str, int], row: int | None) -> Evidence:
+        match exchange:
+            case Refused(text) if _blames_fields(text, self._kind, payload):
+                # The attributes of the call are the recipe's own, so it is `fields` that is at fault; whether the
+                # billing reads that before or after it creates is not known [?], hence the look-up decides.
+                return Lost(f"refused, but perhaps only after it was entered: {text}")
+            case Answered(result):
+                named = _named(result, payload, own, tells=self._tells_comment)
+                if named is not Names.ANOTHER and not self._recognition.believe(named, row):
+                    return NAMELESS
+                evidence = evidence_of(exchange, lambda _: None if named is Names.ANOTHER else created_id(result))
+                return msgspec.structs.replace(evidence, created=True) if isinstance(evidence, Accepted) else evidence
+        return evidence_of(exchange)
+
+    async def _moved(self, payload: Payload) -> Evidence | None:
+        """Why a balance is not to be set back now: a payment that came after the plan would be lost."""
+        try:
+            now = (await balances(self._services, [payload.abonent])).get(payload.abonent)
+        except LookUpFailed as error:
+            return NotSent(f"what the balance is now cannot be read: {error}")
+        then = Decimal(payload.was[BALANCE] or 0)
+        if now == then:
+            return None
+        said = "not known" if now is None else two_decimals(now)
+        return RowRefused(f"changed since the plan: the balance was {two_decimals(then)}, and now it is {said}")
+
+    def _call(self, payload: Payload, run_name: str, number: int) -> Call:
+        ((method, arguments),) = payload.steps
+        if self._kind.comment:
+            text = str(arguments.get(self._kind.comment) or "")
+            arguments = {
+                **arguments,
+                self._kind.comment: marks.with_mark(text, run_name, number, longest=self._longest),
+            }
+        # What tells the object from others comes back with its key: an answer that bears another mark is of another
+        # request.
+        return Call(payload.model, (Step(method, arguments),), _telling(self._kind, payload))
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """That the mark is kept, and what type 8 does to the balance."""
+        if self._template.model != OPERATIONS:
+            return {}
+        kept: dict[str, object] = {"descr_kept": True}
+        if self._services.database is None:
+            kept["descr_length"] = self._services.profile.descr_length.value
+        return kept | ({"type_8": self._type_8} if any(map(_may_set_balance, payloads)) else {})
+
+    @property
+    def _tells_comment(self) -> bool:
+        """Whether this billing is known to answer a creation with its comment."""
+        fact = self._services.profile.descr_returned
+        return self._template.model == OPERATIONS and fact.known and fact.value
+
+    @property
+    def _longest(self) -> int:
+        """Characters of a comment with its mark."""
+        return self._services.profile.descr_length.value if self._template.model == OPERATIONS else marks.LONGEST
+
+    async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[Thing]]:
+        """What each new object would stand beside, where it bears no mark."""
+        if self._kind.comment or not payloads:
+            return [()] * len(payloads)
+        keys = [payload.key for payload in payloads]
+        return await find(self._services, self._template.model, keys, fields_of(payloads))
+
+    def _entry(
+        self, one: Bound, abonent: Abonent, payload: Payload, there: Sequence[Thing], room: int | None
+    ) -> NewItem | Refusal:
+        arguments = payload.steps[0][1]
+        if fault := _too_long(str(arguments.get(self._kind.comment) or ""), room):
+            return one.refused(fault, self._kind.comment)
+        equal = [thing for thing in there if not differences(payload.wanted, thing)]
+        if there and not equal:
+            return one.refused(_taken(self._kind, payload, there))
+        amount = arguments.get(self._kind.amount) if self._kind.amount else None
+        return NewItem(
+            key=joined(str(arguments.get(name)) for name in self._kind.same),
+            label=one.label,
+            lane=f"{ACCOUNT}{abonent.account_id}",
+            payload=packed(payload),
+            amount=None if amount is None else Decimal(str(amount)),
+            line=one.row.line,
+            row=one.row.cells,
+            skip_reason=f"already as wanted: {self._kind.described(equal[0], payload.wanted)}" if equal else None,
+            # Of what bears a mark the comment differs, and whatever else is said with it is not what makes an entry.
+            wanted=None if self._kind.comment else self._kind.sent(payload.wanted),
+        )
+
+    async def _same_services(self, payloads: Mapping[str, Payload]) -> dict[str, Entries]:
+        keys = [{**payload.key, "usluga_id": str(payload.wanted["usluga_id"])} for payload in payloads.values()]
+        found = await find(self._services, "UsersUsluga", keys, self._kind.fields(("usluga_id",)))
+        entries: dict[str, Entries] = {}
+        for key, things in zip(payloads, found, strict=True):
+            told = [
+                (marks.find(thing.values.get("comment") or ""), self._kind.described(thing, ("usluga_id",)))
+                for thing in things
+                if self._kind.counts(thing)
+            ]
+            marked = tuple(Marked(*mark, text) for mark, text in told if mark is not None)
+            alike = [text for mark, text in told if mark is None]
+            if told:
+                entries[key] = Entries(marked, some_of(alike) if alike else "")
+        return entries
+
+
+def is_creation(template: Template) -> bool:
+    """Whether a chain creates an object of a model that is known."""
+    return template.methods[0] == CREATE and template.model in CREATABLES
+
+
+def payload_for(
+    model: str,
+    arguments: Mapping[str, object],
+    abonent: int,
+    *,
+    was: Mapping[str, str | None] = NOTHING,
+    balance: str | None = None,
+) -> Payload:
+    """The payload of a new object for a subscriber; `balance` is what the account shall have in the end, if known."""
+    kind = CREATABLES[model]
+    spelled = {name: plain(name, value) for name, value in arguments.items()}
+    apart = {*kind.found_by, *kind.moving, kind.comment}
+    wanted: dict[str, str | None] = {
+        name: value for name, value in spelled.items() if name not in apart and value is not None
+    }
+    return Payload(
+        model=model,
+        steps=steps_of((CREATE, arguments)),
+        abonent=abonent,
+        key={name: spelled.get(name) or "" for name in kind.found_by},
+        wanted=wanted if balance is None else {**wanted, BALANCE: balance},
+        was=dict(was),
+    )
+
+
+def _overwrites(payload: Payload) -> bool:
+    """Whether an entry sets a balance back, in place of adding to what there is."""
+    wanted = payload.wanted.get(BALANCE)
+    return (
+        wanted is not None and BALANCE in payload.was and Decimal(wanted) == Decimal(payload.wanted["op_summa"] or 0)
+    )
+
+
+def _sum_of(payload: Payload) -> Sum:
+    return Sum(payload.abonent, int(payload.key["op_type_id"]), Decimal(payload.wanted["op_summa"] or 0))
+
+
+def _may_set_balance(payload: Payload) -> bool:
+    return payload.key.get("op_type_id") == str(OPENING_BALANCE)
+
+
+def _with_balance(payload: Payload, before: Mapping[int, Decimal]) -> Payload:
+    """Keep what the balance was: an entry of type 8 sets it, and what it set can be brought back only with this."""
+    if payload.abonent not in before:
+        return payload
+    return msgspec.structs.replace(payload, was={BALANCE: wire(before[payload.abonent])})
+
+
+def _too_long(text: str, room: int | None) -> str | None:
+    """A comment that the database cuts off would lose its mark, and with it the way to look."""
+    if room is None or len(text) <= room:
+        return None
+    return (
+        f"the billing keeps {room + marks.ROOM} characters of a comment, and {marks.ROOM} of them are for the mark: "
+        f"shorten this one to {room} characters"
+    )
+
+
+def _taken(kind: Creatable, payload: Payload, there: Sequence[Thing]) -> str:
+    which = in_words(payload.key).replace("_id ", " ")
+    found = ", ".join(kind.described(thing, payload.wanted) for thing in there)
+    return (
+        f"{which} has another value already: {found}, and the row says {kind.sent(payload.wanted)}. This job adds "
+        f"and never changes: change it with the job `call`, {payload.model}: objects.get by its id → set → save"
+    )
+
+
+def _telling(kind: Creatable, payload: Payload) -> tuple[str, ...]:
+    """The fields that tell a new object from those of other requests."""
+    if kind.comment:
+        return (kind.key, kind.comment)
+    return (kind.key, *kind.found_by, *payload.wanted)
+
+
+def _blames_fields(text: str, kind: Creatable, payload: Payload) -> bool:
+    said = text.casefold()
+    # A model of custom attributes may well refuse the attribute that a row names.
+    named = any(name in said for name in _telling(kind, payload))
+    return "атрибут" in said and (named or bool(kind.comment))
+
+
+def _named(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> Names:
+    """Whether an answer is that to our request: by its mark, or where there is none by all that was sent."""
+    kind, fields = CREATABLES[payload.model], _fields_of(result)
+    if is_of_another(result, payload.model):
+        return Names.ANOTHER
+    if kind.comment:
+        comment = fields.get(kind.comment)
+        if not comment:
+            # A billing that is known to tell the comment has answered somebody else.
+            return Names.ANOTHER if tells else Names.NOBODY
+        return Names.OURS if marks.find(str(comment)) == own else Names.ANOTHER
+    sent = {**payload.key, **payload.wanted}
+    if any(not says(fields, name, value) for name, value in sent.items() if name in fields):
+        return Names.ANOTHER
+    return Names.OURS if sent.keys() <= fields.keys() else Names.NOBODY
+
+
+def _fields_of(result: object) -> Mapping[str, object]:
+    """The fields in the answer to a create, from whichever shape the billing chose."""
+    match result:
+        case [{"fields": dict() as fields}] | {"fields": dict() as fields}:
+            return fields
+        case [dict() as fields] | (dict() as fields):
+            return fields
+    return {}
+
+
+def _sighting(payload: Payload, found: Sequence[Thing]) -> Sighting:
+    if not found:
+        return Absent()
+    differs = difference(payload, found)
+    if differs:
+        return Different(differs)
+    return Found(found[0].values.get(CREATABLES[payload.model].key), note_of(payload))
+
+
+def _reading(payload: Payload, found: Sequence[Thing], balance: Decimal | None) -> Reading:
+    kind, differs = CREATABLES[payload.model], difference(payload, found)
+    there = None
+    if kind.amount and len(found) == 1 and kind.counts(found[0]):
+        there = Decimal(found[0].values[kind.amount] or 0)
+    wanted = payload.wanted.get(BALANCE)
+    if differs is None and wanted is not None and balance is not None and balance != Decimal(wanted):
+        differs = (
+            f"{kind.described(found[0], ())} is entered, but the balance is {two_decimals(balance)} and not "
+            f"{two_decimals(Decimal(wanted))}: either there were operations after it, or the billing does something "
+            "else with this type"
+        )
+    return Reading(there, differs)

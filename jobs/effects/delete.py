@@ -1,0 +1,260 @@
+"""Objects that are deleted: `objects.get → delete` [S], recognised by being gone.
+
+It is never sent again on a guess. A second call would find nothing to delete, for the object is named by its id, and
+ids are not given twice [?]; but its error would say that a row was refused which was deleted. So a look-up decides.
+All fields of the object are kept with the item. They are its answer as well: `export` shows them to whoever has to
+make it anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from billing.api.calls import describe
+from billing.directory.objects import MODELS, Key, Thing
+from billing.exchange import Answered, Exchange, Refused
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Accepted, Evidence, Lost
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.objects import find, lane_of
+from jobs.access.payload import Payload, packed, payload_of, steps_of, undrained
+from jobs.access.subscribers import flag
+from jobs.effects.before_image import kept_anew, note_of, with_note
+from jobs.effects.creatable_models import CREATABLES, difference
+from jobs.effects.create import Back
+from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.effects.entered_operations import has_id, left_alone, refused
+from jobs.effects.trying import FOUND_AGAIN, KEPT, needed, try_finding
+from jobs.evidence import evidence_of
+from jobs.rows.binding import Bound
+from jobs.spec.chain import Template
+
+GET: Final = "objects.get"
+DELETE: Final = "delete"
+DELETED: Final = "deleted"
+
+_SAYS_GONE: Final = ("удалён", "удален", "does not exist")
+
+
+def is_deletion(template: Template) -> bool:
+    """Whether a chain deletes one object, and does nothing else."""
+    return template.methods == (GET, DELETE) and bool(template.links[0].arguments)
+
+
+def _no_way_back(how: Mapping[str, str]) -> WayBack:  # noqa: ARG001 - the door
+    return NoWayBack("what was deleted is left to a person: its fields are in the column carbon_answer of an export")
+
+
+class Deletions:
+    """A `Planned` effect, and the `Reversal` of what jobs have created."""
+
+    repeatable = False
+    looked_for = LookedFor.WHEN_TAKEN_UP
+    cautions: tuple[str, ...] = ()
+
+    def __init__(self, services: Services, template: Template, back: Back = _no_way_back) -> None:
+        self._services = services
+        self._template = template
+        self._back = back
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of the chain."""
+        return self._template.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items, all fields kept. Raises `LookUpFailed`."""
+        model = self._template.model
+        steps = [self._template.fill(one.values) for one in bound]
+        keys = [_texts(get.arguments) for get, _ in steps]
+        found = await find(self._services, model, keys, _telling(model), _fields(model))
+        return Prepared.of(
+            [
+                self._entry(one, key, things, delete.arguments)
+                for one, key, things, (_, delete) in zip(bound, keys, found, steps, strict=True)
+            ]
+        )
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
+        """Nothing: what is gone already is skipped."""
+        return {}
+
+    async def try_out(self) -> None:
+        """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        model, get = self._template.model, self._template.links[0].arguments
+        with needed(f"{FOUND_AGAIN}, and {KEPT}"):
+            await try_finding(self._services, model, get, _telling(model), _fields(model))
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Delete the object."""
+        payload = payload_of(item)
+        return _evidence(await self._services.client.send(payload.call), payload)
+
+    @property
+    def keeps(self) -> Keeps:
+        """All fields of what goes; in one go where the database has them."""
+        known = self._services.database is not None and self._template.model in MODELS
+        return Keeps.TOGETHER if known else Keeps.ONE_BY_ONE
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """What the objects are now, where it is something else than is kept. Raises `LookUpFailed`."""
+        payloads = [payload_of(item) for item in items]
+        model = self._template.model
+        keys = [payload.key for payload in payloads]
+        found = await find(self._services, model, keys, _telling(model), _fields(model))
+        anew = {
+            item.item_id: kept_anew(payload, things[0].values)
+            for item, payload, things in zip(items, payloads, found, strict=True)
+            if len(things) == 1 and not _gone(things)
+        }
+        return {item_id: payload for item_id, payload in anew.items() if payload is not None}
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """Whether the objects are gone. Raises `LookUpFailed`."""
+        return {item.item_id: _sighting(payload_of(item), things) for item, things in await self._now(items)}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """Whether the objects are gone. Raises `LookUpFailed`."""
+        return {
+            item.item_id: Reading(None, None if _gone(things) else f"{_named(payload_of(item))} is still there")
+            for item, things in await self._now(items)
+        }
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return describe(payload_of(item).call)
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:
+        """What makes the objects anew, if anything does."""
+        return self._back(how)
+
+    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+        """Delete what an earlier run has created, unless somebody has changed it since. Raises `LookUpFailed`."""
+        model = self._template.model
+        known = [one for one in taken if has_id(one)]
+        keys = [{"id": one.answer or ""} for one in known]
+        found = await find(self._services, model, keys, _telling(model), _fields(model))
+        there = {one.item_id: things for one, things in zip(known, found, strict=True)}
+        return Prepared.of([self._back_again(one, there.get(one.item_id)) for one in taken])
+
+    def _entry(
+        self, one: Bound, key: Key, things: Sequence[Thing], arguments: Mapping[str, object]
+    ) -> NewItem | Refusal:
+        model = self._template.model
+        if not things:
+            return one.refused(f"there is no {model} with {_in_words(key)}")
+        if len(things) > 1:
+            return one.refused(f"{len(things)} of {model} have {_in_words(key)}: name one by its id")
+        (thing,) = things
+        named = thing.values[_id(model)] or ""
+        return NewItem(
+            key=named,
+            label=thing.label or one.label,
+            lane=lane_of(model, key, thing),
+            payload=packed(_payload(model, thing, arguments)),
+            line=one.row.line,
+            row=one.row.cells,
+            skip_reason=f"already as wanted: {model} {named} is deleted" if _gone(things) else None,
+        )
+
+    def _back_again(self, one: Taken, things: Sequence[Thing] | None) -> NewItem | Refusal:
+        model = self._template.model
+        if things is None or one.answer is None:
+            return refused(one, f"the id of what was created is not known: delete the {model} by hand")
+        if _gone(things):
+            return left_alone(one, f"already as it was: {CREATABLES[model].noun} {one.answer} is gone")
+        if differs := difference(one.payload, things):
+            return left_alone(one, f"changed since: {differs}")
+        (thing,) = things
+        return NewItem(
+            key=one.key,
+            label=one.label,
+            lane=lane_of(model, {"id": one.answer}, thing),
+            payload=packed(_payload(model, thing, self._template.fill({"id": one.answer})[1].arguments)),
+            row=one.cells,
+            undoes=one.item_id,
+        )
+
+    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
+        model = self._template.model
+        found = await find(self._services, model, [payload_of(item).key for item in items], _telling(model))
+        return list(zip(items, found, strict=True))
+
+
+def _fields(model: str) -> tuple[str, ...]:
+    """All that is known of a model's objects, so that it can be kept."""
+    return MODELS[model].fields if model in MODELS else ("id",)
+
+
+def _telling(model: str) -> tuple[str, ...]:
+    """The fields that tell whether an object is gone."""
+    return tuple(name for name in (_id(model), DELETED) if name in _fields(model))
+
+
+def _id(model: str) -> str:
+    return CREATABLES[model].key if model in CREATABLES else "id"
+
+
+def _payload(model: str, thing: Thing, arguments: Mapping[str, object]) -> Payload:
+    name = _id(model)
+    key = str(thing.values[name])
+    return Payload(
+        model=model,
+        # By the id, whichever way the object was found: the call can reach no other one.
+        steps=steps_of((GET, {name: int(key)}), (DELETE, arguments)),
+        abonent=thing.abonent_id or 0,
+        key={name: key},
+        wanted={DELETED: "1"},
+        was=dict(thing.values),
+    )
+
+
+def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
+    match exchange:
+        # Perhaps by an earlier call of ours whose effect came late.
+        case Refused(text) if any(word in text.casefold() for word in _SAYS_GONE):
+            return Lost(f"refused, and whether it is gone has to be looked up: {text}")
+        case Answered({"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, _key(payload)):
+            return Lost(f"an answer about {model} {pk}, and {_named(payload)} was to go")
+        case Answered({"pk": pk}) if str(pk) != _key(payload):
+            return Lost(f"an answer about {pk}, and {_named(payload)} was to go")
+        case Answered():
+            return with_note(Accepted(_kept(payload)), payload)
+    return evidence_of(exchange)
+
+
+def _sighting(payload: Payload, things: Sequence[Thing]) -> Sighting:
+    if len(things) > 1:
+        return CannotLook(f"the billing has {len(things)} of {_named(payload)}")
+    return Found(_kept(payload), note_of(payload)) if _gone(things) else Absent()
+
+
+def _gone(things: Sequence[Thing]) -> bool:
+    return all(flag(thing.values.get(DELETED)) for thing in things)
+
+
+def _kept(payload: Payload) -> str:
+    """What the object was, as JSON: the answer to a deletion has nothing else to keep."""
+    return msgspec.json.encode({name: value for name, value in payload.was.items() if value is not None}).decode()
+
+
+def _key(payload: Payload) -> str:
+    return payload.key[_id(payload.model)]
+
+
+def _named(payload: Payload) -> str:
+    return f"{payload.model} {_key(payload)}"
+
+
+def _in_words(key: Key) -> str:
+    return ", ".join(f"{name} {value}" for name, value in key.items())
+
+
+def _texts(arguments: Mapping[str, object]) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in arguments.items()}

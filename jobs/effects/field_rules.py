@@ -1,0 +1,96 @@
+"""What is peculiar to some fields of the billing, whichever job sets them.
+
+An address is issued anew where it is emptied, a recalculation begins with the first of a month, a block ends after it
+has begun.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from billing.directory.objects import Values
+from jobs.spec.parameters import first_of_a_month, today
+
+Check: TypeAlias = Callable[[Values], str | None]
+"""A precondition of the vendor's on the fields as they shall be: says why a row cannot be taken, None when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is peculiar to some fields.
+
+    Those that are `renewed` the billing issues anew when they are emptied, as an address from a pool: any other value
+    than the old one is as wanted then. `cleared` ones may be emptied by the billing once it has acted. `checks` are
+    preconditions. `no_way_back` says why the effect cannot be taken back, "" where it can.
+    """
+
+    renewed: frozenset[str] = frozenset()
+    cleared: frozenset[str] = frozenset()
+    checks: tuple[Check, ...] = ()
+    no_way_back: str = ""
+
+    def emptied(self, wanted: Values) -> frozenset[str]:
+        """Of the fields as they shall be, those that the billing issues anew."""
+        return frozenset(name for name in self.renewed if name in wanted and wanted[name] is None)
+
+    def fault(self, wanted: Values) -> str | None:
+        """Why these fields cannot be set so, None where they can."""
+        return next((fault for check in self.checks if (fault := check(wanted))), None)
+
+
+def traits_of(model: str, fields: Collection[str]) -> Traits:
+    """What is peculiar to these fields of a model, all together."""
+    known = [traits for name, traits in _KNOWN.get(model, {}).items() if name in fields]
+    return Traits(
+        renewed=frozenset().union(*(one.renewed for one in known)),
+        cleared=frozenset().union(*(one.cleared for one in known)),
+        checks=tuple(check for one in known for check in one.checks),
+        no_way_back=next((one.no_way_back for one in known if one.no_way_back), ""),
+    )
+
+
+def in_order(first: str, last: str) -> Check:
+    """Refuses a row whose `last` day or moment is before its `first`."""
+
+    def check(wanted: Values) -> str | None:
+        begins, ends = wanted.get(first), wanted.get(last)
+        if begins is None or ends is None:
+            return None
+        try:
+            wrong = dt.datetime.fromisoformat(ends) < dt.datetime.fromisoformat(begins)
+        except (ValueError, TypeError):
+            return f"{first} {begins!r}, {last} {ends!r}: dates are written as 2019-06-01 or 2019-06-01 00:00:00 here"
+        return f"it would end at {ends}, before it begins at {begins}" if wrong else None
+
+    return check
+
+
+def _recalculable(wanted: Values) -> str | None:
+    text = wanted.get("need_recalc")
+    if text is None:
+        return None
+    try:
+        day = first_of_a_month(today)(text)
+    except ValueError as error:
+        return f"need_recalc: {error}"
+    return None if day == text else f"need_recalc {text!r}: the billing takes it as {day}"
+
+
+_KNOWN: Final[Mapping[str, Mapping[str, Traits]]] = MappingProxyType(
+    {
+        "Users": {name: Traits(renewed=frozenset({name})) for name in ("ip", "snatip")},
+        "Abonents": {
+            "need_recalc": Traits(
+                cleared=frozenset({"need_recalc"}),
+                checks=(_recalculable,),
+                no_way_back="a recalculation cannot be taken back: recalculate from the same month once what was "
+                "wrong is put right",
+            ),
+            "own_disabled_end": Traits(checks=(in_order("own_disabled_start", "own_disabled_end"),)),
+        },
+        "AbonentsBlockHistory": {"time_del": Traits(checks=(in_order("time_changed", "time_del"),))},
+    }
+)
+"""By model and field [S, V]."""

@@ -1,0 +1,193 @@
+"""Payments: `Abonents: objects.get → add_payment {SUM_IN}` [I].
+
+One carries no mark, so it is recognised by its sum alone. It must not be repeated. At planning the subscriber's last
+operation is kept: what is newer and of the same sum may be ours, or somebody's payment of the same time. So nothing
+newer of that sum, of whatever type but an act, means absent; and what is there is left to a person, unless the
+parameter `recognise` says that the sum tells.
+
+A subscriber has one payment in a file, unless the number of its document tells it from others. The billing is not
+told of that number, so of such a payment the sum tells nothing: another row of the file may have entered it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from billing.api.calls import describe
+from billing.directory.objects import Thing, plain
+from billing.directory.subscribers import RECEIPT, Abonent
+from billing.exchange import Answered, Exchange
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted, Evidence, Lost
+from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.objects import find
+from jobs.access.operations import Sum, find_entries, newest, two_decimals
+from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
+from jobs.access.subscribers import flag
+from jobs.effects import reverse as reversals
+from jobs.effects.effect import WayBack
+from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, listed, since
+from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, NOBODY, needed, try_finding
+from jobs.evidence import evidence_of
+from jobs.rows.binding import Bound
+from jobs.spec.chain import parse
+from jobs.spec.parameters import joined
+
+ASK: Final = "ask"
+SUM: Final = "sum"
+DOCUMENT: Final = "document"
+"""The parameter with the number of a payment's document."""
+
+TOLD_APART: Final = (
+    "several payments of one subscriber in a file are told apart by the numbers of their documents alone: without a "
+    f"column {DOCUMENT} (--map {DOCUMENT}=COLUMN) equal ones count as one, and different ones are refused. Give it "
+    "from the first run on: what was entered without one is not known again with one"
+)
+
+_TEMPLATE: Final = parse("Abonents", ('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'))
+
+
+class Payments:
+    """A `Planned` effect; `recognise` is `ask` or `sum`."""
+
+    repeatable = False
+    looked_for = LookedFor.WHEN_TAKEN_UP
+    cautions = (TOLD_APART,)
+
+    def __init__(self, services: Services, recognise: str = ASK) -> None:
+        self._services = services
+        self._recognise = recognise
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subscriber, the amount, and the document where there is one."""
+        return (*_TEMPLATE.names, DOCUMENT)
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items, each with the subscriber's last operation. Raises `LookUpFailed`."""
+        whose = [(one, one.abonent) for one in bound if one.abonent is not None]
+        last = await newest(self._services, [abonent.id for _, abonent in whose])
+        return Prepared(tuple(_item(one, abonent, last[abonent.id]) for one, abonent in whose), ())
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """Receipts of the same sum that bear no mark: a payment bears none itself. Raises `LookUpFailed`."""
+        sums = {item.key: Sum(unpacked(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items}
+        found = await find_entries(self._services, sums)
+        return {key: Entries(unmarked=entries.unmarked) for key, entries in found.items() if entries.unmarked}
+
+    async def try_out(self) -> None:
+        """Look for the operations of nobody, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        with needed(FOUND_AGAIN):
+            await newest(self._services, [NOBODY])
+            await try_finding(self._services, MODEL, ("abonent_id",), FIELDS, BESIDES)
+        with needed(FROM_NEW):
+            await find_entries(self._services, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Enter the payment."""
+        payload = payload_of(item)
+        return _evidence(await self._services.client.send(payload.call), payload)
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """What is newer and of the same sum. Raises `LookUpFailed`."""
+        by_sum = self._recognise == SUM
+        return {
+            item.item_id: _sighting(things, by_sum=by_sum and DOCUMENT not in payload_of(item).key)
+            for item, things in await self._newer(items)
+        }
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """What is newer and of the same sum, as many as these items have entered. Raises `LookUpFailed`."""
+        newer = await self._newer(items)
+        alike = Counter(map(_entered, items))
+        return {item.item_id: _reading(item, things, alike[_entered(item)]) for item, things in newer}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return describe(payload_of(item).call)
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:
+        """As for all operations, where it can be told which one is the payment's."""
+        return reversals.way_back(self._services, how)
+
+    async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
+        payloads = [payload_of(item) for item in items]
+        keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
+        found = await find(self._services, MODEL, keys, FIELDS, BESIDES)
+        return [
+            (item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things))
+            for item, payload, things in zip(items, payloads, found, strict=True)
+        ]
+
+
+def payments(services: Services, parameters: Mapping[str, str]) -> Payments:
+    """How the recipe says it."""
+    return Payments(services, parameters["recognise"])
+
+
+def _item(one: Bound, abonent: Abonent, last: int) -> NewItem:
+    document = one.values[DOCUMENT]
+    return NewItem(
+        key=joined((str(abonent.id), document)) if document else str(abonent.id),
+        label=f"{one.label}, {document}" if document else one.label,
+        lane=f"{ACCOUNT}{abonent.account_id}",
+        payload=packed(_payload(one.values, abonent.id, last)),
+        amount=Decimal(one.values["amount"]),
+        line=one.row.line,
+        row=one.row.cells,
+    )
+
+
+def _payload(values: Mapping[str, str], abonent: int, last: int) -> Payload:
+    document = {DOCUMENT: values[DOCUMENT]} if values[DOCUMENT] else {}
+    return Payload(
+        model=_TEMPLATE.model,
+        steps=steps_of(*((step.method, step.arguments) for step in _TEMPLATE.fill(values))),
+        abonent=abonent,
+        key={"id": str(abonent), **document},
+        wanted={SUM_IN: plain(SUM_IN, values["amount"])},
+        was={LAST: str(last)},
+    )
+
+
+def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
+    match exchange:
+        # What the billing answers here is not documented [?]: an object tells whose answer it is, all else does not.
+        case Answered({"pk": int() | str() as pk, "model": str() as model}) if model == MODEL:
+            return Accepted(str(pk), created=True)
+        case Answered({"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
+            return Lost(f"an answer about {model} {pk}, and it was asked for a payment of abonent {payload.abonent}")
+    return evidence_of(exchange)
+
+
+def _sighting(newer: Sequence[Thing], *, by_sum: bool) -> Sighting:
+    if not newer:
+        return Absent()
+    if by_sum and len(newer) == 1 and not newer[0].faults and not flag(newer[0].values["storno"]):
+        return Found(newer[0].values["op_id"])
+    return CannotLook(
+        f"a payment bears no mark, and since the plan there is {listed(newer)}: it may be this row's, or somebody "
+        "else's. Look in the billing which it is"
+    )
+
+
+def _entered(item: Item) -> tuple[int, Decimal]:
+    """Whose a payment is, and its sum: of its operation nothing else is known."""
+    payload = payload_of(item)
+    return payload.abonent, Decimal(payload.wanted[SUM_IN] or 0)
+
+
+def _reading(item: Item, newer: Sequence[Thing], entered: int) -> Reading:
+    """`entered` payments of this sum are to be there."""
+    amount = item.amount or Decimal(0)
+    sent = f"sent {two_decimals(amount)}; since the plan the billing has"
+    live = [thing for thing in newer if not flag(thing.values["storno"])]
+    if len(newer) == len(live) == entered:
+        return Reading(amount)
+    return Reading(amount if live else None, f"{sent} {listed(newer) or 'no operation of that sum'}")

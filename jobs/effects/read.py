@@ -1,0 +1,141 @@
+"""Calls that only read: `objects.get`, `objects.filter` and their like. What they are answered is what they are for.
+
+They can be repeated, they change nothing, and there is nothing to take back.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from billing.api.calls import Call, describe
+from billing.exchange import Answered
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted, Evidence
+from engine.job import Absent, Entries, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.payload import Payload, payload_of, steps_of
+from jobs.access.payload import packed as packed_payload
+from jobs.access.vault import is_token, masked, opened
+from jobs.effects.answer_cells import flat, only, packed
+from jobs.effects.effect import NoWayBack, WayBack
+from jobs.evidence import evidence_of
+from jobs.rows.binding import ABONENT, USER, Bound
+from jobs.spec.chain import Template, parse
+from jobs.spec.parameters import joined
+
+NOTHING_CHANGED: Final = NoWayBack("it changed nothing")
+
+_READING: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid"})
+_OF_CABINET: Final = "web_cabinet.get_"
+
+
+class Readings:
+    """A `Planned` effect. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
+
+    repeatable = True
+    cautions: tuple[str, ...] = ()
+
+    def __init__(self, services: Services, template: Template) -> None:
+        self._services = services
+        self._template = template
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of the call."""
+        return self._template.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items; nothing is asked for."""
+        return Prepared(tuple(self._item(one) for one in bound), ())
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
+        """Nothing: nothing is entered."""
+        return {}
+
+    async def try_out(self) -> None:
+        """Nothing is looked up: an answer that was lost is asked for again."""
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Ask."""
+        call = await opened(self._services.vault, payload_of(item).call)
+        if not isinstance(call, Call):
+            return call
+        exchange = await self._services.client.send(call)
+        match exchange:
+            case Answered(result):
+                said = flat(_said(result) if call.of_cabinet else result)
+                return Accepted(packed(only(call.fields, said)))
+        return evidence_of(exchange)
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:  # noqa: ARG002 - the door
+        """Nothing: a reading waits in no stack."""
+        return None
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """Absent: an answer that was lost is asked for again."""
+        return {item.item_id: Absent() for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """As wanted: what was read needs no verifying."""
+        return {item.item_id: Reading(None) for item in items}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return masked(describe(payload_of(item).call))
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - the door
+        """None is needed."""
+        return NOTHING_CHANGED
+
+    def _item(self, one: Bound) -> NewItem:
+        values = {name: one.values[name] for name in self.names}
+        payload = Payload(
+            model=self._template.model,
+            steps=steps_of(*((step.method, step.arguments) for step in self._template.fill(values))),
+            fields=self._template.fields,
+            abonent=one.abonent.id if one.abonent else 0,
+            key=values,
+        )
+        return new_item(one, values, payload)
+
+
+def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem:
+    """The item of a row: its key is all that the call takes from it, and no other row waits for it."""
+    key = joined(values.values()) or "1"
+    return NewItem(
+        key=key,
+        label=_label(one, values),
+        lane=f"reading:{key}",
+        payload=packed_payload(payload),
+        line=one.row.line,
+        row=one.row.cells,
+    )
+
+
+def is_reading(template: Template) -> bool:
+    """Whether a chain only reads. Of a method that is not known this is never assumed."""
+    return all(method in _READING or method.startswith(_OF_CABINET) for method in template.methods)
+
+
+def readings(
+    model: str, *chain: str, fields: Sequence[str] = ()
+) -> Callable[[Services, Mapping[str, str]], Readings]:
+    """How a recipe says it: `readings("Users", 'objects.filter {"ip": "{ip}"}', fields=("id", "login"))`."""
+    template = parse(model, chain, fields)
+    return lambda services, _: Readings(services, template)
+
+
+def _said(result: object) -> object:
+    """What the cabinet says: the JSON that comes first in its list [I], and whatever follows."""
+    if isinstance(result, list) and len(result) == 1:
+        return result[0]
+    return result
+
+
+def _label(one: Bound, values: Mapping[str, str]) -> str:
+    """What people call the row; a value that is asked for in another spelling than theirs is named as well."""
+    said = [value for value in values.values() if not is_token(value)]
+    if not one.label:
+        return "/".join(said) or (f"line {one.row.line}" if one.row.line else "one row")
+    if len(values) == 1 and said and values.keys().isdisjoint({ABONENT, USER}) and one.label != said[0]:
+        return f"{one.label}, read as {said[0]}"
+    return one.label

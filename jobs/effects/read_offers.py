@@ -1,0 +1,170 @@
+"""What a subscriber may connect in the cabinet, and what is connected: a session is opened, and asked [S].
+
+Two requests: `objects.get → get_or_create_dynamic_session`, and `web_cabinet.get_usluga_list` with the session's id.
+That id opens somebody's cabinet: it goes from the one answer into the other request, and nowhere else.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from billing.api.answers import objects
+from billing.api.calls import Call, Step, describe
+from billing.directory.objects import Thing
+from billing.errors import BillingError
+from billing.exchange import Answered
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Accepted, Evidence, Lost
+from engine.job import Entries, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.objects import find
+from jobs.access.payload import Payload, payload_of, steps_of
+from jobs.access.payload import packed as packed_payload
+from jobs.effects.answer_cells import Flat, flat, packed
+from jobs.effects.effect import WayBack
+from jobs.effects.read import Readings
+from jobs.effects.trying import needed, try_finding
+from jobs.evidence import evidence_of
+from jobs.rows.binding import ABONENT, Bound
+from jobs.rows.secret_cells import without_words
+from jobs.spec.chain import parse
+
+MODEL: Final = "Users"
+
+_OPEN: Final = "get_or_create_dynamic_session"
+_LIST: Final = "web_cabinet.get_usluga_list"
+_WHICH: Final = ("offered", "connected")
+"""The two lists of the answer, in their order [S]."""
+
+_TEMPLATE: Final = parse(MODEL, ('objects.get {"abonent_id": {abonent_id}}', _OPEN))
+
+
+class Offers:
+    """A `Planned` effect: a reading whose answer takes two requests. Both can be repeated."""
+
+    repeatable = True
+    cautions: tuple[str, ...] = ()
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._reading = Readings(services, _TEMPLATE)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The subscriber."""
+        return self._reading.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items: subscribers with exactly one account, for whose the session would be is told by nobody [S].
+
+        Raises `LookUpFailed`.
+        """
+        keys = [{ABONENT: one.values[ABONENT]} for one in bound]
+        found = await find(self._services, MODEL, keys, ("id", "deleted"), ("login",))
+        plain = (await self._reading.plan(bound)).items
+        entries = [_entry(*one) for one in zip(bound, plain, found, strict=True)]
+        return Prepared.of(entries)
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """Nothing."""
+        return await self._reading.find_entries(items)
+
+    async def try_out(self) -> None:
+        """Look for the account of nobody. Raises `InputRefused`, `LookUpFailed`."""
+        with needed("the subscriber's account is found"):
+            await try_finding(self._services, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Open the session and ask. The second request is not made where the first was not answered."""
+        opened = await self._services.client.send(payload_of(item).call)
+        if not isinstance(opened, Answered):
+            return without_words(evidence_of(opened))
+        suid = _suid(opened.result)
+        if suid is None:
+            # What it answered instead is not shown: a session may be somewhere in it.
+            return Lost("the billing was asked for a session, and its answer has no suid")
+        exchange = await self._services.client.send(_list_of(suid))
+        match exchange:
+            case Answered(result):
+                return Accepted(packed(_rows(result)))
+        return evidence_of(exchange)
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """Nothing."""
+        return await self._reading.undrained(items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+        """Absent: an answer that was lost is asked for again."""
+        return await self._reading.look_up(run, items)
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
+        """As wanted."""
+        return await self._reading.read_back(run, items)
+
+    def shown(self, run_name: str, item: Item) -> str:
+        """Both calls."""
+        return f"{self._reading.shown(run_name, item)}; {describe(_list_of('the session'))}"
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:
+        """None is needed."""
+        return self._reading.way_back(how)
+
+
+def offers(services: Services, _: Mapping[str, str]) -> Offers:
+    """How a recipe says it."""
+    return Offers(services)
+
+
+def _entry(one: Bound, item: NewItem, things: Sequence[Thing]) -> NewItem | Refusal:
+    accounts = [thing for thing in things if thing.values["deleted"] == "0"]
+    if not accounts:
+        return one.refused("the subscriber has no account, and so no cabinet")
+    if len(accounts) > 1:
+        named = ", ".join(f"{thing.values['id']} ({thing.values.get('login') or 'no login'})" for thing in accounts)
+        return one.refused(
+            f"the subscriber has {len(accounts)} accounts: {named}. A session is opened for a subscriber's only one; "
+            "take this row out"
+        )
+    (account,) = accounts
+    # By the account's own id: the subscriber may be given a second one meanwhile.
+    key = int(account.values["id"] or 0)
+    payload = Payload(
+        model=MODEL,
+        steps=steps_of(("objects.get", {"id": key}), (_OPEN, {})),
+        abonent=one.abonent.id if one.abonent else 0,
+        key={ABONENT: one.values[ABONENT]},
+    )
+    return NewItem(
+        key=item.key,
+        label=item.label,
+        lane=item.lane,
+        payload=packed_payload(payload),
+        line=item.line,
+        row=item.row,
+    )
+
+
+def _list_of(suid: str) -> Call:
+    return Call(MODEL, (Step(_LIST, {"suid": suid, "get_user_uslugas_all": 1}),))
+
+
+def _suid(result: object) -> str | None:
+    """The session's id: `fields.suid` [I], or the bare text [?]."""
+    if isinstance(result, str | int) and not isinstance(result, bool):
+        return str(result) or None
+    try:
+        (session,) = objects(result)
+    except (BillingError, ValueError):
+        return None
+    suid = session.get("suid")
+    return str(suid) if isinstance(suid, str | int) and suid else None
+
+
+def _rows(result: object) -> list[Flat]:
+    """The services of both lists, each saying in `service` which it is from; of another shape, whatever there is."""
+    match result:
+        case [[list() as offered, list() as connected]]:
+            lists = zip(_WHICH, (offered, connected), strict=True)
+            return [{"service": which, **one} for which, each in lists for one in flat(each)]
+        case [inner]:
+            return flat(inner)
+    return flat(result)

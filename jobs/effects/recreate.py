@@ -1,0 +1,74 @@
+"""Objects made anew after they were deleted: with the fields that were kept, and with new ids."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from billing.directory.objects import Thing
+from checkpoints.records import NewItem, Refusal
+from engine.job import Prepared
+from jobs.access import marks
+from jobs.access.gateway import Services
+from jobs.access.objects import find, lane_of
+from jobs.access.payload import packed
+from jobs.effects.creatable_models import CREATABLES, room_for_text
+from jobs.effects.create import payload_for
+from jobs.effects.effect import Taken
+from jobs.effects.entered_operations import left_alone, refused
+
+_OWN: Final = frozenset({"id", "deleted"})
+"""Fields that the billing gives a new object itself."""
+_NUMBERS: Final = frozenset({"abonent_id", "usluga_id", "manager_id", "attribute_id", "enabled"})
+_MOMENTS: Final = frozenset({"next_date"})
+_DAY: Final = len("2019-06-01")
+
+
+async def renew(services: Services, model: str, taken: Sequence[Taken]) -> Prepared:
+    """A new object for each that was deleted, unless there is one like it again. Raises `LookUpFailed`."""
+    kind = CREATABLES[model]
+    same = [{name: one.payload.was.get(name) or "" for name in kind.same} for one in taken]
+    alike = await find(services, model, same, kind.fields(kind.same))
+    owners = await find(services, "Abonents", [{"id": str(one.payload.abonent)} for one in taken], ("id", "deleted"))
+    room = await room_for_text(services, model)
+    return Prepared.of(
+        [_renewed(model, *each, room) for each in zip(taken, alike, owners, strict=True)],
+    )
+
+
+def _renewed(
+    model: str, one: Taken, alike: Sequence[Thing], owners: Sequence[Thing], room: int | None
+) -> NewItem | Refusal:
+    kind = CREATABLES[model]
+    there = [thing for thing in alike if kind.counts(thing)]
+    if there:
+        found = ", ".join(kind.described(thing, kind.same) for thing in there)
+        return left_alone(one, f"changed since: the run deleted it, and now there is {found}")
+    if len(owners) != 1 or owners[0].values.get("deleted") != "0":
+        return refused(one, f"abonent {one.payload.abonent} is deleted since: nothing can be given to it")
+    old = str(one.payload.was.get("id"))
+    arguments = _arguments(one, kind.comment, room)
+    return NewItem(
+        key=one.key,
+        label=one.label,
+        lane=lane_of(model, {"id": old}, owners[0]),
+        payload=packed(payload_for(model, arguments, one.payload.abonent)),
+        row=one.cells,
+        undoes=one.item_id,
+    )
+
+
+def _arguments(one: Taken, comment: str, room: int | None) -> dict[str, object]:
+    """What was kept, as a call takes it; a comment gives way to the new mark."""
+    kept = {name: value for name, value in one.payload.was.items() if value is not None and name not in _OWN}
+    arguments: dict[str, object] = {name: _argument(name, value) for name, value in kept.items()}
+    if comment and comment in kept:
+        text = marks.without_marks(kept[comment])
+        longest = marks.LONGEST - marks.ROOM if room is None else room
+        arguments[comment] = text if len(text) <= longest else text[: max(longest - 1, 0)].rstrip() + "…"
+    return arguments
+
+
+def _argument(name: str, value: str) -> object:
+    if name in _NUMBERS:
+        return int(value)
+    # A moment that is a midnight has lost its time in the plain spelling.
+    return f"{value} 00:00:00" if name in _MOMENTS and len(value) == _DAY else value

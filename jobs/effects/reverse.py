@@ -1,0 +1,219 @@
+"""The ways back from a finance operation: storno, an opposite entry, or a list for the accountant.
+
+Neither what the API's method for storno is called is known [?], nor whether an entry of type 8 sets the balance or
+adds to it [?]: the parameters of the undo say so, and without them nothing is sent.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+from typing import Final
+
+from billing.money import wire
+from billing.profile import TypeEight
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Evidence, RowRefused
+from engine.job import CannotLook, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.operations import balances, two_decimals
+from jobs.effects.creatable_models import BALANCE
+from jobs.effects.create import CREATE, Back, Creations, payload_for
+from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.effects.entered_operations import (
+    MODEL,
+    Entry,
+    left_alone,
+    refused,
+    replaced_in_run,
+    standing,
+    taking_back,
+    try_standing,
+)
+from jobs.effects.storno import Stornos
+from jobs.spec.chain import parse
+from jobs.spec.parameters import Parameter, at_most
+
+WAY: Final = "way"
+"""The parameter of an undo that names the way back."""
+LIST: Final = "list"
+STORNO: Final = "storno"
+OPPOSITE: Final = "opposite"
+STORNO_CALL: Final = "storno_call"
+TYPE_8: Final = "type_8"
+SETS: Final = "sets"
+ADDS: Final = "adds"
+
+
+def _a_method(text: str) -> str:
+    if not (text.isascii() and text.isidentifier()):
+        raise ValueError(f"{text!r} is no name of a method")
+    return text
+
+
+HOW: Final = (
+    Parameter(
+        WAY,
+        "list: nothing is sent, the rows are listed for the accountant; storno: each operation is reversed; "
+        "opposite: the opposite sum is entered",
+        LIST,
+        (LIST, STORNO, OPPOSITE),
+    ),
+    Parameter(
+        STORNO_CALL,
+        "the method of an operation that reverses it; what the billing calls it is not documented: ask the vendor, "
+        "and try it on one operation first",
+        STORNO,
+        parse=_a_method,
+        fact="storno_call",
+    ),
+    Parameter(
+        TYPE_8,
+        "what an entry of type 8 does to the balance, for way=opposite: sets it to its sum, or adds its sum; try it "
+        "on one subscriber first",
+        SETS,
+        (SETS, ADDS),
+        fact="type_8",
+    ),
+    Parameter(
+        "descr", "comment of opposite entries, before the operation's id", "Отмена операции", parse=at_most(150)
+    ),
+)
+"""What an undo of operations may be told."""
+
+_DEFAULTS: Final = {parameter.name: parameter.default or "" for parameter in HOW}
+OPERATION: Final = '{"abonent_id": {abonent_id}, "op_summa": "{amount}", "op_type_id": {op_type}, "descr": "{descr}"}'
+"""What an operation is created from."""
+
+_ENTRY: Final = parse(MODEL, (f"{CREATE} {OPERATION}",))
+
+
+def way_back(services: Services, how: Mapping[str, str]) -> WayBack:
+    """What takes operations back, by the parameters of the undo."""
+    said = {**_DEFAULTS, **how}
+    if said[WAY] == STORNO:
+        return Stornos(services, said["storno_call"])
+    if said[WAY] == OPPOSITE:
+        back: Back = partial(way_back, services)
+        takes_back = partial(_opposites, services, said)
+        return Creations(services, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(said[TYPE_8]))
+    return ForTheAccountant(services)
+
+
+# ---- the opposite entry -----------------------------------------------------------------------------------------
+
+
+async def _opposites(services: Services, said: Mapping[str, str], taken: Sequence[Taken]) -> Prepared:
+    """An opposite entry for each operation that is as it was entered. Raises `LookUpFailed`."""
+    found = await standing(services, taken)
+    entries = [one for one in found if isinstance(one, Entry)]
+    now = await balances(services, [one.taken.payload.abonent for one in entries if one.sets_balance])
+    return Prepared.of([_opposite(one, said, now) if isinstance(one, Entry) else one for one in found])
+
+
+def _opposite(entry: Entry, said: Mapping[str, str], now: Mapping[int, Decimal]) -> NewItem | Refusal:
+    abonent = entry.taken.payload.abonent
+    if not entry.sets_balance:
+        return _entered(entry, said, -entry.amount)
+    sets, balance = said["type_8"] == SETS, now.get(abonent)
+    if entry.before is None or balance is None:
+        return refused(
+            entry.taken,
+            f"{entry} is of type 8, and what the balance was before it is not known: the database has to be set, for "
+            "the run and for its undo. Take it back by hand",
+        )
+    if sets and entry.taken.later is not None:
+        return left_alone(entry.taken, replaced_in_run(entry.taken.later))
+    left = entry.amount if sets else entry.left_by_adding
+    if balance != left:
+        return left_alone(
+            entry.taken,
+            f"changed since: {entry} left the balance at {two_decimals(left)}, if type 8 {said['type_8']}, and now "
+            f"it is {two_decimals(balance)}",
+        )
+    if sets:
+        return _entered(entry, said, entry.before, before=entry.before, balance=balance)
+    # What is added leaves to the others of its account what is theirs: no balance is brought back.
+    return _entered(entry, said, -entry.amount, balance=balance)
+
+
+def _entered(
+    entry: Entry,
+    said: Mapping[str, str],
+    amount: Decimal,
+    *,
+    before: Decimal | None = None,
+    balance: Decimal | None = None,
+) -> NewItem:
+    """The new entry; `before` is the balance that it is to bring back, `balance` the one that there is."""
+    abonent = entry.taken.payload.abonent
+    values = {
+        "abonent_id": str(abonent),
+        "amount": two_decimals(amount),
+        "op_type": str(entry.op_type),
+        "descr": f"{said['descr']} {entry.op_id}",
+    }
+    arguments = _ENTRY.fill(values)[0].arguments
+    payload = payload_for(
+        MODEL,
+        arguments,
+        abonent,
+        was={} if balance is None else {BALANCE: wire(balance)},
+        balance=None if before is None else wire(before),
+    )
+    return taking_back(entry, payload, amount)
+
+
+# ---- the list ---------------------------------------------------------------------------------------------------
+
+
+class ForTheAccountant:
+    """A `Reversal` that sends nothing: each operation is skipped with what has to be done by hand, for `export`."""
+
+    repeatable = False
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def try_out(self) -> None:
+        """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        await try_standing(self._services)
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door
+        """Never asked for: all items are skipped."""
+        return RowRefused("this undo is a list for the accountant: nothing is sent")
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:  # noqa: ARG002 - the door
+        """Nothing."""
+        return None
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """Nothing was sent."""
+        return {item.item_id: CannotLook("nothing was sent: it is on the accountant's list") for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """Nothing was sent."""
+        return {}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """That nothing is sent."""
+        return "nothing is sent"
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is nothing to take back
+        """None: nothing was done."""
+        return NoWayBack("a list for the accountant has changed nothing")
+
+    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+        """The list. Raises `LookUpFailed`."""
+        found = await standing(self._services, taken)
+        return Prepared.of([_on_the_list(one) if isinstance(one, Entry) else one for one in found])
+
+
+def _on_the_list(entry: Entry) -> NewItem:
+    when = str(entry.thing.values.get("op_date") or "")[:10]
+    return taking_back(
+        entry,
+        entry.taken.payload,
+        -entry.amount,
+        f"for the accountant: reverse {entry} of {when} on {entry.taken.label}; nothing was sent (--set way=storno "
+        "or way=opposite would send)",
+    )

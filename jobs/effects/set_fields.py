@@ -1,0 +1,460 @@
+"""Fields of an object that is there already: `objects.get → set → save`, one request [S].
+
+It can be repeated: setting a field twice sets it once. What is as wanted already is never sent. What was there before
+is kept with the item, and taking it back is the same effect the other way round.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from billing.api.answers import objects
+from billing.api.calls import Call, describe, is_secret
+from billing.directory.objects import (
+    ADDRESSES,
+    MODELS,
+    Key,
+    Thing,
+    Values,
+    known_to_database,
+    plain,
+    same_value,
+    same_values,
+)
+from billing.errors import BillingError
+from billing.exchange import Answered, Exchange, readable
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.objects import OF_ABONENT, differences, find_one, in_words, lane_of, spelled, which
+from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
+from jobs.access.subscribers import Abonents
+from jobs.effects.before_image import changed_meanwhile, kept_anew, with_note
+from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.effects.entered_operations import replaced_in_run
+from jobs.effects.field_rules import traits_of
+from jobs.effects.recognition import NAMELESS, Names, Recognition
+from jobs.effects.trying import FOUND_AGAIN, KEPT, NOBODY, needed, try_finding
+from jobs.evidence import evidence_of, is_of_another, says
+from jobs.rows.binding import Bound
+from jobs.spec.chain import Template, parse
+from jobs.spec.parameters import joined
+
+GET: Final = "objects.get"
+SET: Final = "set"
+SAVE: Final = "save"
+
+
+class Fields:
+    """A `Planned` effect and its own `Reversal`. An item has no amount: fields are no money that adds up.
+
+    One that `yields` leaves alone what somebody has changed since it was planned; all else overwrites that, and keeps
+    it.
+    """
+
+    repeatable = True
+    cautions: tuple[str, ...] = ()
+
+    def __init__(self, services: Services, template: Template, *, yields: bool = False) -> None:
+        self._services = services
+        self._template = template
+        self._yields = yields
+        self._traits = traits_of(template.model, template.links[1].arguments)
+        self._recognition = Recognition()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders of the chain."""
+        return self._template.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items: the objects read in bulk, what is as wanted already skipped. Raises `LookUpFailed`."""
+        bound, unreadable = self._readable(bound)
+        steps = [self._template.fill(one.values) for one in bound]
+        keys = [_key(get.arguments) for get, *_ in steps]
+        wanted = [spelled(assigned.arguments) for _, assigned, *_ in steps]
+        fields = dict.fromkeys(name for fields in wanted for name in fields)
+        known = MODELS.get(self._template.model)
+        marked = ("deleted",) if known and "deleted" in known.fields else ()
+        found = await find_one(self._services, self._template.model, keys, tuple(fields), marked)
+        entries: list[NewItem | Refusal] = [
+            self._entry(one, key, thing, shall, [(step.method, step.arguments) for step in call])
+            for one, key, thing, shall, call in zip(bound, keys, found, wanted, steps, strict=True)
+        ]
+        return Prepared.of([*entries, *unreadable])
+
+    def _readable(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
+        """The rows that can be sent, and those whose money is none to the billing either."""
+        good: list[Bound] = []
+        bad: list[Refusal] = []
+        for one in bound:
+            try:
+                spelled(self._template.fill(one.values)[1].arguments)
+            except ValueError as error:
+                bad.append(one.refused(f"{error}: money is written as -1234.50 here"))
+            else:
+                good.append(one)
+        return good, bad
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
+        """Nothing: a field that is as wanted is skipped."""
+        return {}
+
+    async def try_out(self) -> None:
+        """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        get, assigned = (link.arguments for link in self._template.links[:2])
+        with needed(f"{FOUND_AGAIN}, and {KEPT}"):
+            await try_finding(self._services, self._template.model, get, assigned)
+            if OF_ABONENT in get:
+                await Abonents(self._services).by_ids([NOBODY])
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Set the fields."""
+        payload = payload_of(item)
+        if self._yields and (changed := changed_meanwhile(payload)):
+            return RowRefused(f"changed since the plan: {changed}")
+        issued = self._traits.emptied(payload.wanted)
+        row = self._recognition.row(item)
+        exchange = await self._services.client.send(_asking(payload, issued), row=row)
+        if not isinstance(exchange, Answered):
+            return evidence_of(exchange)
+        if other := _another(exchange.result, item, payload):
+            return Lost(other)
+        if not self._recognition.believe(_named(exchange.result, item, payload, issued), row):
+            return NAMELESS
+        return with_note(Accepted(_renewed(exchange, issued)), payload)
+
+    @property
+    def keeps(self) -> Keeps:
+        """The old values; in one go where the database has them."""
+        get, assigned = (link.arguments for link in self._template.links[:2])
+        known = known_to_database(self._template.model, [dict.fromkeys(get, "")], assigned)
+        return Keeps.TOGETHER if self._services.database is not None and known else Keeps.ONE_BY_ONE
+
+    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """What is there now, where it is something else than is kept. Raises `LookUpFailed`."""
+        payloads = [payload_of(item) for item in items]
+        found = await self._found(payloads)
+        anew = {
+            item.item_id: kept_anew(payload, self._overwritten(item, payload, thing))
+            for item, payload, thing in zip(items, payloads, found, strict=True)
+            if not isinstance(thing, str)
+        }
+        return {item_id: payload for item_id, payload in anew.items() if payload is not None}
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """Whether the fields are as wanted. Raises `LookUpFailed`.
+
+        Another value is `Absent`: the call may be repeated, and whoever set that value did it before ours.
+        """
+        now = await self._now(items)
+        return {item.item_id: self._sighting(one) for item, one in zip(items, now, strict=True)}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """What the fields are now. Raises `LookUpFailed`.
+
+        One that the billing clears once it has acted is as wanted when it is empty: the call was answered.
+        """
+        now = await self._now(items)
+        return {item.item_id: self._reading(one) for item, one in zip(items, now, strict=True)}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return describe(payload_of(item).call)
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is one way only
+        """The same, the other way round."""
+        if self._traits.no_way_back:
+            return NoWayBack(self._traits.no_way_back)
+        return Fields(self._services, self._template, yields=True)
+
+    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+        """Set the fields to what they were, unless somebody has changed them since. Raises `LookUpFailed`."""
+        if not taken:
+            return Prepared((), ())
+        model = taken[0].payload.model
+        fields = dict.fromkeys(name for one in taken for name in one.payload.wanted)
+        found = await find_one(self._services, model, [one.payload.key for one in taken], tuple(fields))
+        return Prepared.of([_back(one, thing) for one, thing in zip(taken, found, strict=True)])
+
+    def _entry(
+        self,
+        one: Bound,
+        key: Key,
+        thing: Thing | str,
+        wanted: Mapping[str, str | None],
+        steps: Sequence[tuple[str, Mapping[str, object]]],
+    ) -> NewItem | Refusal:
+        if not all(key.values()):
+            return one.refused(
+                f"{' and '.join(name for name in key if not key[name])} is empty: which object is meant?"
+            )
+        if isinstance(thing, str):
+            return one.refused(thing)
+        if thing.values.get("deleted") == "1":
+            return one.refused(f"{which(self._template.model, key)} is deleted")
+        if fault := self._traits.fault(wanted):
+            return one.refused(fault)
+        if thing.abonent_id is not None and thing.account_id is None:
+            return one.refused(f"abonent {thing.abonent_id} has no account")
+        was = {name: thing.values.get(name) for name in wanted}
+        payload = Payload(
+            model=self._template.model,
+            steps=steps_of(*steps),
+            abonent=thing.abonent_id or 0,
+            key=dict(key),
+            wanted=dict(wanted),
+            was=was,
+        )
+        return NewItem(
+            key=joined(key.values()),
+            # What people call it says more than the id that the row has.
+            label=thing.label if one.label in {"", *key.values()} else one.label,
+            lane=lane_of(self._template.model, key, thing),
+            payload=packed(payload),
+            line=one.row.line,
+            row=one.row.cells,
+            skip_reason=f"already as wanted: {in_words(was)}" if self._is_there(payload, thing) else None,
+            wanted=in_words(wanted),
+        )
+
+    async def _now(self, items: Sequence[Item]) -> list["_Now"]:
+        payloads = [payload_of(item) for item in items]
+        found = await self._found(payloads)
+        return [self._stands(payload, thing) for payload, thing in zip(payloads, found, strict=True)]
+
+    async def _found(self, payloads: Sequence[Payload]) -> Sequence[Thing | str]:
+        fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
+        model = payloads[0].model if payloads else self._template.model
+        return await find_one(self._services, model, [payload.key for payload in payloads], tuple(fields))
+
+    def _overwritten(self, item: Item, payload: Payload, thing: Thing) -> Values:
+        """What the call would overwrite. What is as wanted may be the effect of an earlier call of the same item."""
+        now = {name: thing.values.get(name) for name in payload.wanted}
+        differs = self._different(payload, thing) if item.attempts else now
+        return {name: now[name] if name in differs else payload.was.get(name) for name in payload.wanted}
+
+    def _stands(self, payload: Payload, thing: Thing | str) -> "_Now":
+        if isinstance(thing, str):
+            return _Now(gone=thing)
+        renewed = {name: thing.values.get(name) for name in sorted(self._traits.emptied(payload.wanted))}
+        return _Now(payload.wanted, self._different(payload, thing), issued=renewed)
+
+    def _sighting(self, now: "_Now") -> Sighting:
+        if now.gone is not None:
+            return CannotLook(now.gone)
+        return Absent() if now.differs else Found(_as_answer(now.issued))
+
+    def _reading(self, now: "_Now") -> Reading:
+        differs = {name: there for name, there in now.differs.items() if there or name not in self._traits.cleared}
+        if now.gone is not None or not differs:
+            return Reading(None, now.gone)
+        wanted = {name: now.wanted[name] for name in differs}
+        return Reading(None, f"wanted {in_words(wanted)}; there is {in_words(differs)}")
+
+    def _different(self, payload: Payload, thing: Thing) -> dict[str, str | None]:
+        """The fields that are not as wanted; what was to be issued is as wanted when it is another than before.
+
+        One that is empty, and that the billing may have cleared, is not: whether it has is for `read_back` to say,
+        and not for a look-up, which would take a call that never arrived for one that is done.
+        """
+        differs = differences(payload.wanted, thing)
+        for name in self._traits.emptied(payload.wanted) & differs.keys():
+            if differs[name] is not None and not same_value(name, differs[name], payload.was.get(name)):
+                del differs[name]
+        return differs
+
+    def _is_there(self, payload: Payload, thing: Thing) -> bool:
+        """Whether nothing is to be done.
+
+        An address is issued anew only where the other fields that are set change as well: the same plan a second
+        time would give everybody another address.
+        """
+        issued = self._traits.emptied(payload.wanted)
+        return issued != payload.wanted.keys() and differences(payload.wanted, thing).keys() <= issued
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """An object held against what was wanted of it, and the fields that differ, each with what it is.
+
+    `gone` says why nothing can be told of it; `issued` are the fields that the billing issues, as they are.
+    """
+
+    wanted: Values = field(default_factory=dict)
+    differs: Values = field(default_factory=dict)
+    gone: str | None = None
+    issued: Values = field(default_factory=dict)
+
+
+def fields(model: str, get: str, assign: str, save: str = SAVE) -> Callable[[Services, Mapping[str, str]], Fields]:
+    """How a recipe says it: `fields("Abonents", '{"id": {abonent_id}}', '{"operator_id": {operator}}')`."""
+    template = parse(model, (f"{GET} {get}", f"{SET} {assign}", save))
+    return lambda services, _: Fields(services, template)
+
+
+def is_fields(template: Template) -> bool:
+    """Whether a chain sets fields of one object and saves it, and nothing else."""
+    return (
+        template.methods == (GET, SET, SAVE)
+        and bool(template.links[0].arguments)
+        and bool(template.links[1].arguments)
+    )
+
+
+def _key(arguments: Mapping[str, object]) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in arguments.items()}
+
+
+_TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})
+"""Fields of a key that the answer is asked for, to tell whose it is."""
+
+
+def _own_key(model: str) -> str:
+    return "op_id" if model == "FinanceOperations" else "id"
+
+
+def _asking(payload: Payload, issued: Collection[str]) -> Call:
+    """The call, asking for what tells whose its answer is, and for what the billing issues.
+
+    Back come the fields that were set as well, for two rows may set them of one object. Only fields that are known to
+    be there are asked for: one that is not might be refused when the object is already saved [?].
+    """
+    known = MODELS[payload.model].fields if payload.model in MODELS else ()
+    telling = (name for name in payload.key if name in _TELLING)
+    back = (name for name in payload.wanted if name in known and not is_secret(name))
+    return payload.call.asking(*dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued))))
+
+
+def _asked_for(item: Item, payload: Payload) -> dict[str, str]:
+    """What the call finds its object by, as fields of the object."""
+    own = _own_key(payload.model)
+    asked = {own if name == "pk" else name: value for name, value in payload.key.items()}
+    if payload.model == "AdminAccounts" and item.lane.startswith(ACCOUNT):
+        # Asked for by its subscriber, and answered by its own id.
+        asked.setdefault(own, item.lane.removeprefix(ACCOUNT))
+        asked.pop(OF_ABONENT, None)
+    return asked
+
+
+def _fields_of(result: object, payload: Payload) -> dict[str, object]:
+    """The fields of the one object that an answer is about, its key among them by its own name."""
+    match result:
+        case [dict() as single] | (dict() as single):
+            fields = single.get("fields")
+            found = dict(fields) if isinstance(fields, dict) else dict(single)
+            if "pk" in single:
+                found.setdefault(_own_key(payload.model), single["pk"])
+            return found
+    return {}
+
+
+def _another(result: object, item: Item, payload: Payload) -> str | None:
+    """An answer to another request says nothing about ours, however well it looks."""
+    if is_of_another(result, payload.model):
+        return f"an answer about another model than {payload.model}, which was asked for"
+    fields = _fields_of(result, payload)
+    for name, value in _asked_for(item, payload).items():
+        if name in fields and not says(fields, name, plain(name, value)):
+            named = readable(str(fields[name]), limit=40)
+            return f"an answer about {payload.model} {named}, and {value} was asked for"
+    return None
+
+
+def _named(result: object, item: Item, payload: Payload, issued: Collection[str]) -> Names:
+    """Whether an answer that is not about another object names ours, with all that was set.
+
+    A value in another spelling than ours names nobody: whether the billing spells it so, or another row has set it,
+    is not to be told from here.
+    """
+    fields = _fields_of(result, payload)
+    wanted = {name: value for name, value in payload.wanted.items() if name not in issued}
+    if not wanted or not _asked_for(item, payload).keys() <= fields.keys():
+        return Names.NOBODY
+    is_told = all(name in fields and says(fields, name, value) for name, value in wanted.items())
+    return Names.OURS if is_told else Names.NOBODY
+
+
+def _back(one: Taken, thing: Thing | str) -> NewItem | Refusal:
+    payload = one.payload
+    if isinstance(thing, str):
+        return Refusal(None, None, one.label, thing, one.cells)
+    was, now = payload.was, {name: thing.values.get(name) for name in payload.wanted}
+    sent = {**payload.wanted, **_issued(one.answer)}
+    reason = None
+    if one.later is not None:
+        reason = replaced_in_run(one.later)
+    elif same_values(now, was):
+        reason = f"already as it was: {in_words(was)}"
+    elif not same_values(now, sent):
+        reason = f"changed since: the run set {in_words(sent)}, and now it is {in_words(now)}"
+    get, (_, assigned), save = payload.steps
+    reversed_ = Payload(
+        model=payload.model,
+        steps=(get, (SET, {name: _as_sent(name, value, assigned) for name, value in was.items()}), save),
+        abonent=payload.abonent,
+        key=payload.key,
+        wanted=was,
+        was=now,
+    )
+    return NewItem(
+        key=one.key,
+        label=one.label,
+        lane=lane_of(payload.model, payload.key, thing),
+        payload=packed(reversed_),
+        row=one.cells,
+        skip_reason=reason,
+        undoes=one.item_id,
+    )
+
+
+def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> object:
+    """An old value as a call takes it, in the form of the new one.
+
+    No address is written as an empty text [S], all else that is not there as null [?].
+    """
+    if value is None:
+        return "" if name in ADDRESSES else None
+    new = assigned.get(name)
+    if isinstance(new, int) and value.isascii() and value.removeprefix("-").isdigit():
+        return int(value)
+    if isinstance(new, str) and len(new) == len(_MOMENT) and len(value) == len(_DAY):
+        # The plain spelling leaves a midnight out; the recipe says it [S].
+        return f"{value}{_MOMENT.removeprefix(_DAY)}"
+    return value
+
+
+_DAY: Final = "2019-06-01"
+_MOMENT: Final = "2019-06-01 00:00:00"
+
+
+def _renewed(exchange: Exchange, issued: Collection[str]) -> str | None:
+    """What the billing issued, as JSON, to be known again when it is taken back."""
+    match exchange:
+        case Answered(dict() as result) if issued:
+            try:
+                (found,) = objects(result)
+            except (BillingError, ValueError):
+                return None
+            return _as_answer({name: found[name] for name in sorted(issued) if name in found})
+    return None
+
+
+def _as_answer(issued: Mapping[str, object]) -> str | None:
+    """What the billing issued, as an item keeps it."""
+    return msgspec.json.encode(issued).decode() if issued else None
+
+
+def _issued(answer: str | None) -> dict[str, str | None]:
+    """What the billing issued in place of what was emptied, as `send` has kept it."""
+    if not answer or not answer.startswith("{"):
+        return {}
+    issued: dict[str, object] = msgspec.json.decode(answer, type=dict[str, object])
+    return spelled(issued)

@@ -1,0 +1,330 @@
+"""Passwords of accounts: one that is given, one that the billing makes up, or a letter to set one by.
+
+What a password was before is told by nobody, so none of it can be taken back; what it is now cannot be read back.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+import msgspec
+
+from billing import exchange
+from billing.api.answers import objects
+from billing.api.calls import Call, Step, describe
+from billing.directory.objects import Thing
+from billing.errors import BillingError
+from billing.exchange import Answered
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
+from engine.job import Absent, CannotLook, Entries, Prepared, Sighting
+from jobs.access.gateway import Services
+from jobs.access.objects import find, lane_of
+from jobs.access.payload import Payload, packed, payload_of, steps_of, undrained
+from jobs.access.vault import masked, opened
+from jobs.effects.any_call import AnyCall, Knowledge
+from jobs.effects.effect import NoWayBack, WayBack
+from jobs.effects.password_file import PasswordFile
+from jobs.effects.trying import needed, try_finding
+from jobs.evidence import evidence_of
+from jobs.rows.binding import USER, Bound
+from jobs.rows.secret_cells import without_words
+from jobs.spec.chain import Template, parse
+from jobs.spec.errors import PasswordsUnwritten
+
+MODEL: Final = "Users"
+TO: Final = "to"
+"""The parameter that names the file of generated passwords."""
+
+LETTER_LOST: Final = (
+    "nobody can find out whether a letter has left whose answer was lost: its row is left for a person, who "
+    "may ask the subscriber, or send a second one"
+)
+LETTER_UNREADABLE: Final = "that a letter has left cannot be read back: nobody but the subscriber can tell"
+UNREADABLE: Final = "a password cannot be read back: nobody but who logs in with it can tell"
+
+_GET: Final = 'objects.get {"id": {user_id}}'
+_FIELDS: Final = ("id", "deleted")
+_BESIDES: Final = ("login",)
+_CLEARED: Final = "the password is cleared, and no new one is known"
+
+
+class GivenPasswords:
+    """A `Planned` effect: `objects.get → set_password`, one request [S]. Setting it twice sets it once."""
+
+    repeatable = True
+    cautions = (UNREADABLE,)
+
+    def __init__(self, services: Services, template: Template) -> None:
+        self._services = services
+        self._template = template
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The account and its password."""
+        return self._template.names
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items, each with a token in the place of the password. Raises `LookUpFailed`."""
+        return await _planned(self._services, bound, self._steps)
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
+        """Nothing: nothing is entered."""
+        return {}
+
+    async def try_out(self) -> None:
+        """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        await _try_accounts(self._services)
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Set the password."""
+        call = await opened(self._services.vault, payload_of(item).call)
+        if not isinstance(call, Call):
+            return call
+        return evidence_of(await self._services.client.send(call))
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """Absent: a password that may not have been set is set again."""
+        return {item.item_id: Absent() for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
+        """Nothing that could be held against what was sent."""
+        return {item.item_id: CannotLook(UNREADABLE) for item in items}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call, without the password."""
+        return masked(describe(payload_of(item).call))
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+        """None."""
+        return NoWayBack(
+            "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
+            "`random-password` do it, and with `password-recovery` subscribers set their own"
+        )
+
+    def _steps(self, one: Bound) -> Sequence[Step]:
+        return self._template.fill(one.values)
+
+
+class MadeUpPasswords:
+    """A `Planned` effect: the password is cleared, and saving the account makes the billing generate one [S].
+
+    Two requests. They can be repeated, and have to be when the answer to the second is lost: another password is
+    generated then. Each goes into the file `to` before its item counts as accepted, and nowhere else.
+
+    A billing that has not yet worked off the first of them may refuse the second as busy. Then the second alone goes
+    again: clearing once more would only keep the billing busy. Who is cleared is remembered by this process alone;
+    after a restart clearing again does no harm.
+    """
+
+    repeatable = True
+    cautions = (
+        "between the two requests an account has no password: a run that is stopped there should be resumed soon",
+        UNREADABLE,
+    )
+    names = (USER,)
+
+    def __init__(self, services: Services, to: Path) -> None:
+        self._services = services
+        self._to = to
+        self._file: PasswordFile | None = None
+        self._cleared: set[int] = set()
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Rows to items. Raises `LookUpFailed`."""
+        return await _planned(self._services, bound, lambda one: _clearing(int(one.values[USER])).steps)
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
+        """Nothing: nothing is entered."""
+        return {}
+
+    async def try_out(self) -> None:
+        """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        await _try_accounts(self._services)
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Clear the password, let the billing generate one, and put it on the disk."""
+        user = int(payload_of(item).key["id"])
+        is_cleared = user in self._cleared
+        if not is_cleared and (trouble := await self._clear(user)) is not None:
+            return trouble
+        made = await self._services.client.send(_generating(user))
+        if isinstance(made, exchange.Busy | exchange.NotSent):
+            self._cleared.add(user)
+        else:
+            self._cleared.discard(user)
+        if not isinstance(made, Answered):
+            evidence = _after_clearing(without_words(evidence_of(made)))
+            return (
+                msgspec.structs.replace(evidence, halfway=not is_cleared) if isinstance(evidence, Busy) else evidence
+            )
+        account = _account(made, user)
+        if account is None:
+            # Not shown: a password may be somewhere in it.
+            return Lost(f"the password is cleared, and there is an answer that is not about account {user}")
+        return await self._kept(run, item, user, account)
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """Absent: another password is generated."""
+        return {item.item_id: Absent() for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
+        """Nothing that could be held against the file."""
+        return {item.item_id: CannotLook(UNREADABLE) for item in items}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """Both calls."""
+        user = int(payload_of(item).key["id"])
+        return f"{describe(_clearing(user))}; {describe(_generating(user))}"
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+        """None."""
+        return NoWayBack(
+            f"what the passwords were is kept nowhere. The generated ones are in {self._to}; the job `password` sets "
+            "others"
+        )
+
+    async def _clear(self, user: int) -> Evidence | None:
+        """Take the password away; None when it is gone."""
+        cleared = await self._services.client.send(_clearing(user))
+        if not isinstance(cleared, Answered):
+            return evidence_of(cleared)
+        return None if _account(cleared, user) else Lost(f"an answer that is not about account {user}")
+
+    async def _kept(self, run: Run, item: Item, user: int, account: Mapping[str, object]) -> Evidence:
+        password = account.get("psw")
+        if not isinstance(password, str) or not password:
+            return RowRefused(
+                "its password is cleared, and the billing has generated none that it shows: set one with the job "
+                "`password`"
+            )
+        if not password.isprintable():
+            return RowRefused("the billing has generated a password that no line can hold: set one with `password`")
+        login = str(account.get("login") or item.label)
+        file = self._file = self._file or PasswordFile(self._to, run.name)
+        try:
+            await anyio.to_thread.run_sync(file.add, user, login, password)
+        except PasswordsUnwritten as error:
+            # The billing is well, but every row would meet this.
+            return SystemRefused(f"not its own doing: {error}")
+        return Accepted()
+
+
+class RecoveryLetters(AnyCall):
+    """A `Planned` effect: any call, one that must not be repeated and that leaves nothing to be looked up [?]."""
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the operator should know before agreeing."""
+        return (LETTER_LOST,)
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
+        """Nothing that could be held against what was sent."""
+        return {item.item_id: CannotLook(LETTER_UNREADABLE) for item in items}
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+        """None."""
+        return NoWayBack(
+            "a letter that has left is not called back; a password stays as it is until its link is followed"
+        )
+
+
+def given_passwords(services: Services, parameters: Mapping[str, str]) -> GivenPasswords:
+    """How a recipe says it; `dontshow` is one of its parameters."""
+    hidden = "true" if parameters["dontshow"] == "yes" else "false"
+    template = parse(MODEL, (_GET, f'set_password {{"psw": "{{psw}}", "dontshow": {hidden}}}'))
+    return GivenPasswords(services, template)
+
+
+def made_up_passwords(services: Services, parameters: Mapping[str, str]) -> MadeUpPasswords:
+    """How a recipe says it; `to` is one of its parameters."""
+    return MadeUpPasswords(services, Path(parameters[TO]))
+
+
+def recovery_letters(services: Services, _: Mapping[str, str]) -> RecoveryLetters:
+    """How a recipe says it."""
+    template = parse(MODEL, ('web_cabinet.reset_password {"login": "{login}", "base_url": "{base_url}"}',))
+    return RecoveryLetters(services, template, Knowledge(repeatable=False))
+
+
+def hand_over(run: Run) -> str:
+    """Leave one password an account in the run's file, and say where they are. Raises `PasswordsUnwritten`."""
+    path = Path(run.parameters[TO])
+    accounts = PasswordFile(path, run.name).finish()
+    return f"{accounts} {'password is' if accounts == 1 else 'passwords are'} in {path}" if accounts else ""
+
+
+# ---- the rows ---------------------------------------------------------------------------------------------------
+
+
+async def _planned(services: Services, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[Step]]) -> Prepared:
+    """Items for the accounts that are there; a password waits for what else is done to the same subscriber."""
+    found = await find(services, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
+    entries = [_entry(one, things, steps(one)) for one, things in zip(bound, found, strict=True)]
+    return Prepared.of(entries)
+
+
+async def _try_accounts(services: Services) -> None:
+    with needed("the accounts of the rows are found"):
+        await try_finding(services, MODEL, ("id",), _FIELDS, _BESIDES)
+
+
+def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[Step]) -> NewItem | Refusal:
+    user = one.values[USER]
+    if not things:
+        return one.refused(f"there is no account {user}")
+    thing = things[0]
+    if thing.values["deleted"] not in {"0", None}:
+        return one.refused(f"account {user} ({thing.values.get('login') or 'no login'}) is deleted")
+    key = {"id": user}
+    payload = Payload(
+        model=MODEL,
+        steps=steps_of(*((step.method, step.arguments) for step in steps)),
+        abonent=thing.abonent_id or 0,
+        key=key,
+    )
+    return NewItem(
+        key=user,
+        label=thing.values.get("login") or f"account {user}",
+        lane=lane_of(MODEL, key, thing),
+        payload=packed(payload),
+        line=one.row.line,
+        row=one.row.cells,
+    )
+
+
+# ---- the two requests -------------------------------------------------------------------------------------------
+
+
+def _clearing(user: int) -> Call:
+    steps = (Step("objects.get", {"id": user}), Step("set", {"psw": ""}), Step("save"))
+    return Call(MODEL, steps, ("id",))
+
+
+def _generating(user: int) -> Call:
+    return Call(MODEL, (Step("objects.get", {"id": user}), Step("save")), ("id", "login", "psw"))
+
+
+def _account(answered: Answered, user: int) -> Mapping[str, object] | None:
+    """The account that an answer is about, None where it is about another: it says nothing of ours then."""
+    try:
+        (found,) = objects(answered.result)
+    except (BillingError, ValueError):
+        return None
+    return found if str(found.get("pk", found.get("id"))) == str(user) else None
+
+
+def _after_clearing(evidence: Evidence) -> Evidence:
+    """What was seen of the second request: it leaves an account without a password, and that is to be known."""
+    if isinstance(evidence, Accepted):
+        return evidence
+    return msgspec.structs.replace(evidence, text=f"{_CLEARED}: {evidence.text}")

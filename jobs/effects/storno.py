@@ -1,0 +1,143 @@
+"""The storno of a finance operation: `objects.get {op_id}` → a method whose name is not documented [?].
+
+Whether a storno of type 8 brings back the balance that was there before is not known either [?]: it is read back.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from billing.api.calls import describe
+from billing.directory.objects import Thing
+from billing.exchange import Answered, Exchange, Refused
+from billing.money import wire
+from billing.profile import StornoEffect
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Evidence, Lost
+from engine.job import Absent, CannotLook, Found, LookedFor, Prepared, Reading, Sighting
+from jobs.access.gateway import Services
+from jobs.access.objects import find
+from jobs.access.operations import balances, two_decimals
+from jobs.access.payload import Payload, payload_of, steps_of, undrained
+from jobs.access.subscribers import flag
+from jobs.effects.creatable_models import BALANCE
+from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.effects.entered_operations import BESIDES, FIELDS, MODEL, Entry, standing, taking_back, try_standing
+from jobs.effects.trying import FOUND_AGAIN, NOBODY, needed
+from jobs.evidence import evidence_of, is_of_another
+
+
+class Stornos:
+    """A `Reversal`: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
+
+    repeatable = False
+    looked_for = LookedFor.WHEN_TAKEN_UP
+
+    def __init__(self, services: Services, method: str) -> None:
+        self._services = services
+        self._method = method
+
+    async def try_out(self) -> None:
+        """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        await try_standing(self._services)
+        with needed(FOUND_AGAIN):
+            await balances(self._services, [NOBODY])
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """That the method is there and reverses, and where type 8 is reversed that it brings the balance back."""
+        works: dict[str, object] = {"storno_call": self._method, "storno_works": True}
+        if any(BALANCE in one.wanted for one in payloads):
+            works["storno_type_8"] = StornoEffect.RESTORES
+        return works
+
+    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+        """Reverse the operation."""
+        payload = payload_of(item)
+        return _evidence(await self._services.client.send(payload.call), payload)
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
+        return await undrained(self._services, items)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+        """Whether the operations are reversed. Raises `LookUpFailed`."""
+        return {item.item_id: _sighting(item, things) for item, things in await self._now(items)}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+        """What the operations are now, and for type 8 the balance as well. Raises `LookUpFailed`."""
+        payloads = [payload_of(item) for item in items]
+        now = await balances(self._services, [one.abonent for one in payloads if BALANCE in one.wanted])
+        return {item.item_id: _reading(item, things, now) for item, things in await self._now(items)}
+
+    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+        """The call."""
+        return describe(payload_of(item).call)
+
+    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+        """None: a storno is final."""
+        return NoWayBack(
+            "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run its "
+            "job on that file: what was taken back counts as never entered"
+        )
+
+    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+        """A storno for each operation that is as it was entered. Raises `LookUpFailed`."""
+        found = await standing(self._services, taken)
+        return Prepared.of([self._storno(one) if isinstance(one, Entry) else one for one in found])
+
+    def _storno(self, entry: Entry) -> NewItem:
+        wanted = {"storno": "1"}
+        if entry.sets_balance and entry.before is not None:
+            wanted[BALANCE] = wire(entry.before)
+        key = {"op_id": entry.op_id}
+        payload = Payload(
+            model=MODEL,
+            steps=steps_of(("objects.get", {"op_id": int(entry.op_id)}), (self._method, {})),
+            fields=("op_id", "storno"),
+            abonent=entry.taken.payload.abonent,
+            key=key,
+            wanted=dict(wanted),
+            was={"storno": "0", "op_summa": entry.thing.values["op_summa"]},
+        )
+        return taking_back(entry, payload, -entry.amount)
+
+    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
+        found = await find(self._services, MODEL, [payload_of(item).key for item in items], FIELDS, BESIDES)
+        return list(zip(items, found, strict=True))
+
+
+def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
+    match exchange:
+        # Perhaps by an earlier call of ours whose effect came late.
+        case Refused(text) if "сторнирован" in text.casefold() or "атрибут" in text.casefold():
+            return Lost(f"refused, and whether it is reversed has to be looked up: {text}")
+        case Answered(result) if is_of_another(result, MODEL):
+            return Lost(f"an answer about something else than operation {payload.key['op_id']}")
+        case Answered({"fields": {"op_id": op_id}}) if str(op_id) != payload.key["op_id"]:
+            return Lost(f"an answer about operation {op_id}, and {payload.key['op_id']} was asked for")
+        case Answered({"fields": {"storno": storno}}) if not flag(storno):
+            return Lost(f"an answer without an error, and operation {payload.key['op_id']} is not reversed")
+    return evidence_of(exchange)
+
+
+def _sighting(item: Item, things: Sequence[Thing]) -> Sighting:
+    if len(things) != 1:
+        return CannotLook(f"there is no operation {payload_of(item).key['op_id']} any more")
+    return Found(things[0].values["op_id"]) if flag(things[0].values["storno"]) else Absent()
+
+
+def _reading(item: Item, things: Sequence[Thing], now: Mapping[int, Decimal]) -> Reading:
+    payload = payload_of(item)
+    op_id = payload.key["op_id"]
+    if len(things) != 1:
+        return Reading(None, f"there is no operation {op_id} any more")
+    if not flag(things[0].values["storno"]):
+        return Reading(None, f"operation {op_id} is not reversed")
+    before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
+    if before is None or balance is None or balance == Decimal(before):
+        return Reading(item.amount)
+    return Reading(
+        item.amount,
+        f"operation {op_id} is reversed, but the balance is {two_decimals(balance)}, and was "
+        f"{two_decimals(Decimal(before))} before the run: either there were operations after it, or a storno of "
+        "type 8 does not bring the balance back",
+    )

@@ -1,0 +1,335 @@
+"""The operations that a probe enters on its test subscriber, found again by their marks, and taken back."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final, TypeVar
+
+import anyio
+
+from billing.api.answers import created_id, objects
+from billing.api.calls import Step, create, filter_, get
+from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT, Abonent, Operation
+from billing.exchange import Answered, Busy, Exchange, NotSent, Refused, SystemRefused
+from billing.money import from_answer
+from engine.errors import EngineError, LookUpFailed
+from jobs.access.gateway import Services, told_to_engine
+from jobs.access.operations import balances, of_type, two_decimals
+from jobs.probe import marks
+from jobs.probe.intent import Intended, Intents
+from jobs.probe.marks import Mark
+
+MODEL: Final = "FinanceOperations"
+TYPES: Final = (RECEIPT, ACT, OPENING_BALANCE)
+"""The types that a probe enters."""
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+
+Found = TypeVar("Found")
+
+
+class ProbeStopped(EngineError):
+    """Raised when a probe cannot go on; what it has entered is named by its intent file and by its marks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """An operation of a probe that is in the billing; `seconds` is how long its effect took after the answer.
+
+    `result` is what its creation answered, None where the answer was lost, and `sent` the comment as it was sent.
+    """
+
+    operation: Operation
+    mark: Mark
+    sent: str = ""
+    result: object = None
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        one = self.operation
+        return f"operation {one.op_id} of {two_decimals(one.op_summa)}, type {one.op_type} ({self.mark})"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a probe waits, in seconds: for an effect, and until an absent operation counts as not entered."""
+
+    effect: float = 300.0
+    settle: float = 30.0
+
+
+@dataclass(slots=True)
+class Entries:
+    """Enters, finds and takes back operations on one subscriber, one at a time.
+
+    `storno_call` is the method that reverses an operation, once it is known to work.
+    """
+
+    services: Services
+    intents: Intents
+    abonent: Abonent
+    probe: str
+    patience: Patience = field(default_factory=Patience)
+    storno_call: str | None = None
+    numbers: int = 0
+    entered: list[Entered] = field(default_factory=list)
+
+    async def balance(self) -> Decimal | None:
+        """The balance in roubles, None where nobody tells it. Raises `LookUpFailed`."""
+        if self.services.database is not None:
+            return (await balances(self.services, [self.abonent.id])).get(self.abonent.id)
+        call = get("AdminAccounts", {"account_id_abonents": self.abonent.id}).asking("balance")
+        exchange = await self.services.client.send(call)
+        match exchange:
+            case Answered(result):
+                with told_to_engine():
+                    value = objects(result)[0].get("balance")
+                return from_answer(value) if isinstance(value, int | str | Decimal) else None
+            case Refused():
+                return None
+        raise LookUpFailed(f"the balance of abonent {self.abonent.id} cannot be read: {exchange.text}")
+
+    async def enter(
+        self,
+        op_type: int,
+        amount: Decimal,
+        text: str,
+        *,
+        undoes: int | None = None,
+        before: Decimal | None = None,
+    ) -> Entered | str:
+        """Enter an operation and wait for its effect; a refusal comes back as its text.
+
+        Raises `ProbeStopped` where nobody can tell what became of it, `IntentFailed`, `LookUpFailed`.
+        """
+        self.numbers += 1
+        mark = Mark(self.probe, self.numbers, undoes, before)
+        # In front, where a column that is too short cuts it off last.
+        descr = f"{mark} {text}"
+        earlier = await self.balance()
+        assert self.abonent.account_id is not None  # noqa: S101 - looked at before the probe began
+        self.intents.keep(
+            Intended(
+                probe=self.probe,
+                number=mark.number,
+                abonent=self.abonent.id,
+                account=self.abonent.account_id,
+                op_type=op_type,
+                amount=amount,
+                at=datetime.now(UTC),
+                undoes=undoes,
+                before=before,
+            )
+        )
+        call = create(MODEL, abonent_id=self.abonent.id, op_summa=amount, op_type_id=op_type, descr=descr)
+        exchange = await self._sent(lambda: self.services.client.send(call.asking("op_id", "descr")))
+        begun = anyio.current_time()
+        match exchange:
+            case Answered(result):
+                found = await self._seen(op_type, mark, created_id(result), self.patience.effect)
+                if found is None:
+                    raise ProbeStopped(
+                        f"the billing has answered an operation of {two_decimals(amount)} ({mark}), and it is not "
+                        f"there {self.patience.effect:g} s later"
+                    )
+                await self._settled(earlier)
+                return self._keep(Entered(found, mark, descr, result, round(anyio.current_time() - begun, 1)))
+            case Refused(refusal) | SystemRefused(refusal):
+                # Whether it refuses before or after it enters is not documented [?].
+                found = await self._seen(op_type, mark, None, 0.0)
+                return refusal if found is None else self._keep(Entered(found, mark, descr))
+        found = await self._seen(op_type, mark, None, self.patience.settle)
+        if found is None:
+            raise ProbeStopped(
+                f"the answer to an operation of {two_decimals(amount)} ({mark}) was lost: {_why(exchange)}"
+            )
+        await self._settled(earlier)
+        return self._keep(Entered(found, mark, descr))
+
+    async def storno(self, operation: Operation, method: str) -> str | None:
+        """Reverse an operation by a method and wait; None when it is reversed, else why not."""
+        call = get(MODEL, {"op_id": operation.op_id}, Step(method)).asking("op_id", "storno")
+        earlier = await self.balance()
+        exchange = await self._sent(lambda: self.services.client.send(call))
+
+        async def reversed_() -> bool | None:
+            now = await self.operation(operation.op_id)
+            return True if now is not None and now.storno else None
+
+        wait = 0.0 if isinstance(exchange, Refused | SystemRefused) else self.patience.settle
+        if await self._until(reversed_, wait):
+            await self._settled(earlier)
+            return None
+        return _why(exchange) or "it was answered without an error, and the operation is not reversed"
+
+    async def take_back(self, entered: Entered) -> str | None:
+        """Take an operation back, by storno where that works, else by an opposite entry; else why not.
+
+        Of type 8 the balance is brought back to what it was before. Raises as `enter`.
+        """
+        operation, before = entered.operation, entered.mark.before
+        if operation.op_type == OPENING_BALANCE:
+            return await self._bring_back(operation, before)
+        if self.storno_call is not None:
+            return await self.storno(operation, self.storno_call)
+        sign = -1 if operation.op_type == ACT else 1
+        return await self._move(-sign * operation.op_summa, operation.op_id)
+
+    async def left(self) -> list[Entered]:
+        """The operations of this and earlier probes on the subscriber that are not taken back, the newest first.
+
+        Raises `LookUpFailed`.
+        """
+        found = await self.marked()
+        taken = {one.mark.undoes for one in found if not one.operation.storno}
+        open_probes = {one.probe for one in self.intents.earlier} | {self.probe}
+        left = [
+            one
+            for one in found
+            if one.mark.undoes is None
+            and one.operation.op_id not in taken
+            and (not one.operation.storno or (one.mark.before is not None and one.mark.probe in open_probes))
+        ]
+        return sorted(left, key=lambda one: one.operation.op_id, reverse=True)
+
+    async def marked(self) -> list[Entered]:
+        """The operations of this and earlier probes on the subscriber. Raises `LookUpFailed`."""
+        own = {one.operation.op_id: one.mark for one in self.entered}
+        there = await self.operations()
+        return [Entered(one, mark) for one in there if (mark := own.get(one.op_id) or self._mark_of(one)) is not None]
+
+    async def not_found(self) -> list[Intended]:
+        """What an earlier probe was about to enter, and is not there. Raises `LookUpFailed`.
+
+        Its call never arrived, or the billing keeps no comments.
+        """
+        there = {(one.mark.probe, one.mark.number) for one in await self.marked()}
+        return [one for one in self.intents.earlier if (one.probe, one.number) not in there]
+
+    async def operations(self) -> list[Operation]:
+        """The subscriber's operations of the types that a probe enters. Raises `LookUpFailed`."""
+        ids = [self.abonent.id]
+        found = [(await of_type(self.services, ids, op_type)).get(self.abonent.id, []) for op_type in TYPES]
+        return [one for of_one_type in found for one in of_one_type]
+
+    async def operation(self, op_id: int) -> Operation | None:
+        """One of them by its id. Raises `LookUpFailed`."""
+        return next((one for one in await self.operations() if one.op_id == op_id), None)
+
+    async def drained(self) -> None:
+        """Wait until nothing of the subscriber waits in the stacks. Raises `ProbeStopped`, `LookUpFailed`."""
+
+        async def nothing() -> bool | None:
+            accounts = [] if self.abonent.account_id is None else [self.abonent.account_id]
+            return None if await self.services.undrained(accounts, [self.abonent.id]) else True
+
+        if not await self._until(nothing, self.patience.effect):
+            raise ProbeStopped(f"the billing's stacks hold entries of abonent {self.abonent.id} for too long")
+
+    async def filtered(self, criteria: dict[str, object]) -> list[int] | None:
+        """The ids of the subscriber's operations that a filter finds, None where it is refused."""
+        exchange = await self.services.client.send(
+            filter_(MODEL, {"abonent_id": self.abonent.id, **criteria}, "op_id", "storno")
+        )
+        if not isinstance(exchange, Answered):
+            return None
+        with told_to_engine():
+            return [int(str(one.get("op_id", one.get("pk")))) for one in objects(exchange.result)]
+
+    async def _bring_back(self, operation: Operation, before: Decimal | None) -> str | None:
+        now = await self.balance()
+        if before is None or now is None:
+            return "what the balance was before is not known"
+        if now == before:
+            return None
+        explained = {operation.op_summa, before + operation.op_summa}
+        if operation.storno:
+            # What it had set, less its sum.
+            explained.add(Decimal(0))
+        if now not in explained:
+            return (
+                f"the balance was {two_decimals(before)} before it and is {two_decimals(now)} now: somebody else has "
+                "moved it since"
+            )
+        return await self._move(before - now, operation.op_id)
+
+    async def _move(self, amount: Decimal, undoes: int) -> str | None:
+        """Move the balance by a receipt, or by an act where a negative receipt is refused."""
+        refused = await self.enter(RECEIPT, amount, "Проба, отмена", undoes=undoes)
+        if isinstance(refused, Entered):
+            return None
+        if amount < 0:
+            act = await self.enter(ACT, -amount, "Проба, отмена", undoes=undoes)
+            if isinstance(act, Entered):
+                return None
+        return f"an opposite entry is refused: {refused}"
+
+    async def _seen(self, op_type: int, mark: Mark, op_id: str | None, patience: float) -> Operation | None:
+        """The operation, when it is there and nothing of it waits in the stacks; None when the patience is over."""
+
+        async def there() -> Operation | None:
+            found = (await of_type(self.services, [self.abonent.id], op_type)).get(self.abonent.id, [])
+            return next((one for one in found if marks.find(one.descr) == mark or str(one.op_id) == op_id), None)
+
+        if (found := await self._until(there, patience)) is not None:
+            await self.drained()
+        return found
+
+    async def _settled(self, earlier: Decimal | None) -> None:
+        """Wait until the balance can be believed: with a database the stacks tell, else it has to move."""
+        if self.services.database is not None:
+            await self.drained()
+            return
+
+        async def moved() -> bool | None:
+            return None if await self.balance() == earlier else True
+
+        if earlier is not None:
+            await self._until(moved, self.patience.settle)
+
+    def _keep(self, entered: Entered) -> Entered:
+        self.entered.append(entered)
+        return entered
+
+    def _mark_of(self, operation: Operation) -> Mark | None:
+        """The mark of a probe's operation; one that a short column has cut off is told by sum and type."""
+        if (mark := marks.find(operation.descr)) is not None:
+            return mark
+        for one in self.intents.earlier:
+            mark = Mark(one.probe, one.number, one.undoes, one.before)
+            same = (one.op_type, one.amount) == (operation.op_type, operation.op_summa)
+            if same and operation.descr and str(mark).startswith(operation.descr):
+                return mark
+        return None
+
+    async def _sent(self, send: Callable[[], Awaitable[Exchange]]) -> Exchange:
+        """What became of a call that is sent again as long as it provably was not carried out."""
+
+        async def once() -> Exchange | None:
+            exchange = await send()
+            return None if isinstance(exchange, Busy | NotSent) else exchange
+
+        exchange: Exchange | None = await self._until(once, self.patience.effect)
+        if exchange is None:
+            raise ProbeStopped("the billing is busy or away for too long: nothing more was entered")
+        return exchange
+
+    async def _until(self, look: Callable[[], Awaitable[Found | None]], patience: float) -> Found | None:
+        """What a look finds, looked for again until the patience, in seconds, is over."""
+        end, pause = anyio.current_time() + patience, _FIRST_PAUSE
+        while True:
+            found = await look()
+            if found is not None or anyio.current_time() >= end:
+                return found
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def named(entered: Sequence[Entered]) -> str:
+    """Operations in a sentence."""
+    return ", ".join(map(str, entered))
+
+
+def _why(exchange: Exchange) -> str:
+    return "" if isinstance(exchange, Answered) else str(exchange.text)

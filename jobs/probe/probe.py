@@ -1,0 +1,353 @@
+"""The order of a probe: read, enter, look, take back, and hold the balance against that at the beginning."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+import anyio.to_thread
+import msgspec
+
+from billing.api.answers import objects
+from billing.api.calls import Step, filter_, get
+from billing.directory.subscribers import OPENING_BALANCE, RECEIPT, Abonent
+from billing.exchange import Answered
+from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
+from engine.errors import InputRefused, LookUpFailed
+from jobs.access.gateway import Services, told_to_engine
+from jobs.access.operations import two_decimals
+from jobs.access.subscribers import Abonents, flag
+from jobs.probe import marks, readings
+from jobs.probe.entries import Entered, Entries, ProbeStopped
+
+KOPECK: Final = Decimal("0.01")
+LENGTHS: Final = (300, 255, 128, 64)
+"""Characters of the comments by which its length is found, the longest first; a refused one leads to the next."""
+TEXT: Final = "Проба «ёЁ№»"
+"""Letters that a wrong charset garbles."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a probe has learned, by fact; of what it could not learn, why; and what it could not take back.
+
+    `before` and `after` are the balance in roubles at the beginning and at the end, None where nobody tells it.
+    """
+
+    learned: dict[str, object] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    left: dict[Entered, str] = field(default_factory=dict)
+    before: Decimal | None = None
+    after: Decimal | None = None
+    stopped: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the subscriber is as before."""
+        return not self.left and self.before == self.after and self.stopped is None
+
+    def profile(self, earlier: Profile, billing: str, version: str, today: date) -> Profile:
+        """The profile with what was learned; facts of another version count no longer."""
+        kept = earlier if earlier.version == version else UNKNOWN
+        facts = {name: Fact(value, today) for name, value in self.learned.items()}
+        return msgspec.structs.replace(kept, billing=billing, version=version, **facts)
+
+
+async def test_subscriber(services: Services, abonent_id: int) -> Abonent:
+    """The subscriber that is probed. Raises `InputRefused` where it is none, or its account is another's too."""
+    found = (await Abonents(services).by_ids([abonent_id]))[abonent_id]
+    if isinstance(found, str):
+        raise InputRefused(f"{found}: a probe needs a live test subscriber with an account of its own")
+    (answer,) = await services.ask([filter_("Abonents", {"account_id": found.account_id}, "id", "deleted")])
+    with told_to_engine():
+        others = [str(one.get("id", one.get("pk"))) for one in objects(answer) if not flag(one.get("deleted"))]
+    others = [one for one in others if one != str(abonent_id)]
+    if others:
+        raise InputRefused(
+            f"abonent {abonent_id} shares its account with abonent {', '.join(others[:5])}: a probe would move their "
+            "balance as well. Name a test subscriber with an account of its own"
+        )
+    return found
+
+
+def steps(balance: Decimal | None, storno_call: str | None) -> list[str]:
+    """What a probe does, a sentence a step, with each sum."""
+    reads = readings.READS * len(readings.AT_ONCE)
+    lines = [
+        f"{reads} reading calls, 1 to 8 at once; one read of {len(readings.MODELS)} models each; one call that fails",
+        f"enter a receipt of {KOPECK} with a short comment, read it back, filter by its comment",
+    ]
+    if storno_call:
+        lines.append(f"reverse it by objects.get → {storno_call}, and read it back")
+    lines.append(
+        f"enter a receipt of {KOPECK} with a comment of {LENGTHS[0]} characters (shorter where that is refused)"
+    )
+    if balance is None:
+        lines.append("nothing of type 8: without a database this billing does not tell the balance")
+    else:
+        sum_ = two_decimals(balance + KOPECK)
+        lines.append(
+            f"enter an operation of type 8 of about {sum_}, one kopeck above the balance: it is that then where type "
+            f"8 sets, and {two_decimals(2 * balance + KOPECK)} where it adds"
+        )
+        if storno_call:
+            lines.append(f"reverse that by {storno_call}, and look at the balance")
+    lines.append("set the account's warning threshold to what it is, and save")
+    lines.append("take all of it back by opposite receipts, and hold the balance against that at the beginning")
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An operation of type 8, and the balance before and after it, in roubles."""
+
+    entered: Entered
+    before: Decimal
+    after: Decimal
+
+
+class Probe:
+    """One probe of one subscriber; `say` hears what it does, a line at a time."""
+
+    def __init__(self, entries: Entries, storno_call: str | None, say: Say) -> None:
+        self._entries = entries
+        self._services = entries.services
+        self._storno_call = storno_call
+        self._say = say
+        self._findings = Findings()
+
+    async def run(self) -> Findings:
+        """Ask, learn, and take back. What stops it is in the findings, not raised. Raises `IntentFailed`."""
+        findings, entries = self._findings, self._entries
+        findings.missing["delete_answers"] = "an operation is reversed, never deleted: a probe deletes nothing"
+        try:
+            findings.before = await entries.balance()
+            for step in (self._read, self._comments, self._opening_balance, self._save):
+                await step()
+        except (LookUpFailed, ProbeStopped) as error:
+            findings.stopped = str(error)
+        await self._take_back()
+        return findings
+
+    async def take_back_earlier(self) -> Mapping[Entered, str]:
+        """Take back what earlier probes have left; what could not be, and why.
+
+        Raises `LookUpFailed`, `ProbeStopped`, `IntentFailed`.
+        """
+        kept: dict[Entered, str] = {}
+        for one in await self._entries.left():
+            if (why := await self._entries.take_back(one)) is not None:
+                kept[one] = why
+            else:
+                self._say(f"taken back: {one}")
+        return kept
+
+    # ---- reading ----
+
+    async def _read(self) -> None:
+        services, learned = self._services, self._findings.learned
+        self._say("reading: errors, models, latencies")
+        self._learn("error_status", await readings.error_status(services), "no call failed as expected")
+        self._learn("models", await readings.models(services), "")
+        self._learn("read_latency", await readings.latencies(services), "")
+        database = services.database
+        if database is None:
+            for name in ("columns", "charset", "money_scale"):
+                self._findings.missing[name] = "only the database tells it, and none is set"
+            return
+        with told_to_engine():
+            learned["columns"] = await anyio.to_thread.run_sync(readings.columns, database)
+            charset = await anyio.to_thread.run_sync(readings.charset, database)
+            scale = await anyio.to_thread.run_sync(readings.scale, database)
+        self._learn("charset", charset, "the database does not say")
+        self._learn("money_scale", scale, "the database does not say")
+
+    # ---- comments, shapes, storno ----
+
+    async def _comments(self) -> None:
+        entries, findings = self._entries, self._findings
+        self._say(f"entering a receipt of {KOPECK}")
+        first = await entries.enter(RECEIPT, KOPECK, TEXT)
+        if isinstance(first, str):
+            raise ProbeStopped(f"a receipt of {KOPECK} is refused: {first}")
+        kept = first.operation.descr
+        self._learn("stack_seconds", max(first.seconds, 0.1), "")
+        self._learn("descr_kept", kept == first.sent, "")
+        if first.result is not None:
+            findings.learned["create_answers"] = readings.shape_of(first.result)
+            findings.learned["descr_returned"] = _returned(first.result, kept)
+        if kept != first.sent:
+            if first.sent.startswith(kept) and kept:
+                findings.learned["descr_length"] = len(kept)
+            raise ProbeStopped(
+                f"the comment was sent as {first.sent!r} and is kept as {kept!r}: an operation could not be found "
+                "again by its mark, so nothing more is entered"
+            )
+        await self._filters(first)
+        if self._storno_call is not None:
+            await self._try_storno(first, self._storno_call)
+        else:
+            findings.missing["storno_call"] = "it is tried only where --set storno_call=NAME names it"
+        await self._length()
+
+    async def _filters(self, entered: Entered) -> None:
+        text = entered.sent
+        looks = {
+            "exact": ("descr", text),
+            "contains": ("descr__contains", str(entered.mark)),
+            "icontains": ("descr__icontains", str(entered.mark)),
+            "startswith": ("descr__startswith", text),
+        }
+        works: list[str] = []
+        for name, (field_, wanted) in looks.items():
+            found = await self._entries.filtered({field_: wanted})
+            # A filter that is passed over finds everything.
+            other = await self._entries.filtered({field_: f"{wanted} nothing has this"})
+            if found == [entered.operation.op_id] and other == []:
+                works.append(name)
+        self._findings.learned["descr_filters"] = tuple(works)
+
+    async def _try_storno(self, entered: Entered, method: str) -> None:
+        self._say(f"reversing it by {method}")
+        before = await self._entries.balance()
+        refused = await self._entries.storno(entered.operation, method)
+        after = await self._entries.balance()
+        findings = self._findings
+        if refused is not None:
+            findings.missing["storno_call"] = f"{method} does not reverse an operation: {refused}"
+            return
+        findings.learned["storno_call"] = method
+        findings.learned["storno_works"] = before is None or after == before - KOPECK
+        if findings.learned["storno_works"]:
+            self._entries.storno_call = method
+        else:
+            findings.left[entered] = "its storno has not moved the balance"
+
+    async def _length(self) -> None:
+        for length in LENGTHS:
+            self._say(f"entering a receipt of {KOPECK} with a comment of {length} characters")
+            entries = self._entries
+            mark = marks.Mark(entries.probe, entries.numbers + 1)
+            entered = await entries.enter(RECEIPT, KOPECK, _filling(length - len(str(mark)) - 1))
+            if isinstance(entered, Entered):
+                kept = entered.operation.descr
+                if entered.sent == kept:
+                    self._findings.learned["descr_length"] = max(len(kept), await self._column())
+                elif entered.sent.startswith(kept):
+                    self._findings.learned["descr_length"] = len(kept)
+                else:
+                    self._findings.missing["descr_length"] = f"a comment of {length} characters is kept as {kept!r}"
+                return
+        self._findings.missing["descr_length"] = f"a comment of {LENGTHS[-1]} characters is refused"
+
+    async def _column(self) -> int:
+        """Characters of the comment's column, 0 where nobody tells."""
+        if self._services.database is None:
+            return 0
+        return await self._services.read(lambda database: database.longest("FINANCE_OPERATIONS", "DESCR"))
+
+    # ---- type 8 ----
+
+    async def _opening_balance(self) -> None:
+        findings, entries = self._findings, self._entries
+        if findings.before is None:
+            findings.missing["type_8"] = "the balance cannot be read: set the database"
+            return
+        seen = await self._of_type_8(findings.before)
+        if seen is not None and seen.before == 0:
+            # Set and added come to the same from nothing: a second entry tells.
+            seen = await self._of_type_8(seen.after)
+        if seen is None:
+            return
+        amount = seen.entered.operation.op_summa
+        effects = {amount: TypeEight.SETS, seen.before + amount: TypeEight.ADDS}
+        if seen.after not in effects:
+            findings.missing["type_8"] = (
+                f"the balance was {two_decimals(seen.before)} before an operation of {two_decimals(amount)}, and "
+                f"{two_decimals(seen.after)} after it: somebody else has moved it"
+            )
+            return
+        findings.learned["type_8"] = effects[seen.after]
+        if entries.storno_call is not None:
+            await self._storno_of_type_8(seen, entries.storno_call)
+
+    async def _of_type_8(self, expected: Decimal) -> _Seen | None:
+        """Enter one operation of type 8; None, with the reason among what is missing, where it is refused."""
+        before = await self._entries.balance()
+        before = expected if before is None else before
+        amount = before.quantize(KOPECK) + KOPECK
+        self._say(f"entering an operation of type 8 of {two_decimals(amount)}")
+        entered = await self._entries.enter(OPENING_BALANCE, amount, "Проба", before=before)
+        if isinstance(entered, str):
+            self._findings.missing["type_8"] = f"it is refused: {entered}"
+            return None
+        after = await self._entries.balance()
+        if after is None:
+            raise LookUpFailed("the balance cannot be read any more")
+        return _Seen(entered, before, after)
+
+    async def _storno_of_type_8(self, seen: _Seen, method: str) -> None:
+        self._say(f"reversing it by {method}")
+        refused = await self._entries.storno(seen.entered.operation, method)
+        now = await self._entries.balance()
+        effects = {
+            seen.after: StornoEffect.KEEPS,
+            seen.after - seen.entered.operation.op_summa: StornoEffect.SUBTRACTS,
+            seen.before: StornoEffect.RESTORES,
+        }
+        if refused is None and now in effects:
+            self._findings.learned["storno_type_8"] = effects[now]
+        else:
+            self._findings.missing["storno_type_8"] = refused or f"the balance is {now} after it"
+
+    # ---- save ----
+
+    async def _save(self) -> None:
+        client, abonent = self._services.client, self._entries.abonent.id
+        exchange = await client.send(readings.call_of_threshold(abonent))
+        threshold = readings.threshold_of(exchange.result) if isinstance(exchange, Answered) else None
+        if threshold is None:
+            self._findings.missing["save_answers"] = "the account has no warning threshold to save again"
+            return
+        self._say("saving the account's warning threshold as it is")
+        key = {"account_id_abonents": abonent}
+        saved = await client.send(get("AdminAccounts", key, Step("set", {"limit_warning": threshold}), Step("save")))
+        if isinstance(saved, Answered):
+            self._findings.learned["save_answers"] = readings.shape_of(saved.result)
+        else:
+            self._findings.missing["save_answers"] = saved.text
+
+    # ---- the end ----
+
+    async def _take_back(self) -> None:
+        findings = self._findings
+        self._say("taking back what was entered")
+        try:
+            for one in await self._entries.left():
+                if (why := await self._entries.take_back(one)) is not None:
+                    findings.left[one] = why
+            findings.after = await self._entries.balance()
+        except (LookUpFailed, ProbeStopped) as error:
+            findings.stopped = findings.stopped or str(error)
+            return
+        if not findings.left:
+            self._entries.intents.forget()
+
+    def _learn(self, name: str, value: object | None, why_not: str) -> None:
+        if value is None:
+            self._findings.missing[name] = why_not
+        else:
+            self._findings.learned[name] = value
+
+
+def _returned(result: object, comment: str) -> bool:
+    found = result[0] if isinstance(result, list) and result else result
+    fields = found.get("fields", found) if isinstance(found, dict) else {}
+    return isinstance(fields, dict) and fields.get("descr") == comment
+
+
+def _filling(length: int) -> str:
+    return "".join("абвгд"[place % 5] for place in range(max(length, 0)))

@@ -1,0 +1,137 @@
+"""What a probe learns from reading alone: errors, models, latencies, columns, charset, scale."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import anyio
+import msgspec
+
+from billing.api.calls import Call, filter_, get, version
+from billing.database.database import Database
+from billing.database.sql_blocks import statement
+from billing.directory.objects import plain
+from billing.directory.system import check_scale
+from billing.exchange import Answered, SystemRefused
+from billing.money import SCALE
+from billing.profile import Shape
+from jobs.access.gateway import Services, told_to_engine
+
+MODELS: Final = (
+    "Abonents",
+    "AbonentsBlock",
+    "AbonentsBlockHistory",
+    "AdminAccounts",
+    "ArchAccountStack",
+    "AttributeValues",
+    "Counters",
+    "DjangoUsersProfile",
+    "FinanceOperations",
+    "Tarif",
+    "Users",
+    "UsersCache",
+    "UsersUsluga",
+    "Usluga",
+)
+"""Models that the recipes and integrators name [S, I]."""
+AT_ONCE: Final = (1, 2, 4, 8)
+READS: Final = 8
+"""Reading calls for each number at once."""
+_NO_MODEL: Final = "не найдена модель"
+
+
+async def error_status(services: Services) -> int | None:
+    """The HTTP status of an error of the billing's own, None where it made none."""
+    seen, _ = await services.client.observe(get("FinanceOperations", {"op_id": 0}).asking("op_id"))
+    return seen[0] if isinstance(seen, tuple) and _states_error(seen[2]) else None
+
+
+async def models(services: Services) -> tuple[str, ...]:
+    """The models that answer, of those that are named anywhere."""
+    found: list[str] = []
+    for model in MODELS:
+        exchange = await services.client.send(filter_(model, {"pk": 0}, "pk"))
+        if isinstance(exchange, Answered):
+            found.append(model)
+        elif isinstance(exchange, SystemRefused) and _NO_MODEL not in exchange.text.casefold():
+            continue
+    return tuple(found)
+
+
+async def latencies(services: Services) -> Mapping[str, float]:
+    """The median time of a reading call in milliseconds, by how many are in flight. Raises `LookUpFailed`."""
+    return {str(number): await _latency(services, number) for number in AT_ONCE}
+
+
+async def _latency(services: Services, at_once: int) -> float:
+    times: list[float] = []
+
+    async def one() -> None:
+        begun = time.perf_counter()
+        with told_to_engine():
+            await services.client.ask(version())
+        times.append(time.perf_counter() - begun)
+
+    for _ in range(READS // at_once):
+        async with anyio.create_task_group() as group:
+            for _ in range(at_once):
+                group.start_soon(one)
+    return round(1000 * statistics.median(times), 1)
+
+
+def columns(database: Database) -> Mapping[str, tuple[str, ...]]:
+    """The documented columns that are there, by table, in small letters."""
+    by_table: dict[str, list[str]] = {}
+    for one in sorted(database.schema.there):
+        names = by_table.setdefault(one.table.lower(), [])
+        names += [one.name.lower()] if one.name else []
+    return {table: tuple(names) for table, names in by_table.items()}
+
+
+def charset(database: Database) -> str | None:
+    """The charset that the database says it has, None where it says nothing."""
+    row = next(database.query(statement("billing", "charset")), None)
+    return str(row[0]).strip() if row and row[0] else None
+
+
+def scale(database: Database) -> int | None:
+    """The integers of the database that are one rouble, None where it does not say."""
+    return SCALE if check_scale(database) else None
+
+
+def shape_of(result: object) -> Shape:
+    """The shape of an answer's result."""
+    match result:
+        case None | "" | True:
+            return Shape.NOTHING
+        case [dict()]:
+            return Shape.LIST
+        case {"pk": _, "fields": dict()}:
+            return Shape.OBJECT
+        case dict() if result:
+            return Shape.FIELDS
+        case int() | str() if str(result).isdecimal():
+            return Shape.ID
+    return Shape.OTHER
+
+
+def call_of_threshold(abonent: int) -> Call:
+    """The call that reads the warning threshold of a subscriber's account."""
+    return get("AdminAccounts", {"account_id_abonents": abonent}).asking("limit_warning")
+
+
+def threshold_of(result: object) -> str | None:
+    """The threshold in that answer, None where none is set."""
+    match result:
+        case {"fields": {"limit_warning": int() | str() as value}} if value != "":
+            return plain("limit_warning", value)
+    return None
+
+
+def _states_error(body: bytes) -> bool:
+    try:
+        outer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(outer, dict) and bool(outer.get("error"))

@@ -1,0 +1,1 @@
+"""Rows of an input, and the values that they bind."""

@@ -1,0 +1,431 @@
+"""From the cells of a row to the values of a call: by the columns of the input, or by what was given for all rows."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final, Protocol
+
+import anyio.to_thread
+
+from billing.api.secrets import PLACEHOLDER
+from billing.directory.objects import Thing
+from billing.directory.subscribers import Abonent
+from billing.money import LARGEST, TOO_LARGE, AmountError
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import Row
+from jobs.access.gateway import Services
+from jobs.access.objects import find
+from jobs.access.subscribers import Abonents, Resolved, name_of
+from jobs.access.vault import Vault, is_token
+from jobs.rows.secret_cells import secret_places, without_secrets
+from jobs.rows.selection import KeyColumns
+from jobs.spec.columns import Assigned, Column, is_exact, is_written_exactly, locate
+from jobs.spec.columns import find as find_column
+from jobs.spec.errors import SecretGone
+from jobs.spec.parameters import Parameter, a_name, as_typed, whole_id
+
+ABONENT: str = "abonent_id"
+NUMBER: str = "contract_number"
+USER: str = "user_id"
+LOGIN: str = "login"
+
+OTHER_KEY: Final[Mapping[str, str]] = MappingProxyType({ABONENT: NUMBER, USER: LOGIN})
+"""What people have instead of an id: the number on the contract, the name of an account."""
+
+_DOTS = "these dots stand for a secret that was not kept: write it anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A row whose values are known, each in its plain spelling. `abonent` is there when the row names one."""
+
+    row: Row
+    label: str
+    values: Mapping[str, str]
+    abonent: Abonent | None = None
+
+    def refused(self, reason: str, column: str | None = None) -> Refusal:
+        """This row, refused."""
+        return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)
+
+
+class Headed(Protocol):
+    """What has named columns: a source, or a run that remembers those of its source."""
+
+    @property
+    def name(self) -> str:
+        """What the messages call it."""
+        ...
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        ...
+
+
+class Binding:
+    """Finds the columns of an input for what a call needs, and the values of its rows.
+
+    `names` are the values that a call needs; `parameters` tell how some of them are read, under which names a column
+    of theirs is found, and what `given` says for rows that say nothing. A row may name its subscriber by contract
+    number where the call needs `abonent_id`, and its account by login where it needs `user_id`; so may `given`, for
+    rows that have no column for either. What is secret goes into the vault: the values have tokens, the rows dots.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        source: Headed,
+        names: Sequence[str],
+        parameters: Sequence[Parameter],
+        given: Mapping[str, str],
+        mapping: Mapping[str, str],
+    ) -> None:
+        self._services = services
+        self._abonents = Abonents(services)
+        self._source = source
+        self._names = tuple(names)
+        self._parameters = {parameter.name: parameter for parameter in parameters}
+        self._given = given
+        self._mapping = mapping
+        self._others = {
+            name: other for name, other in OTHER_KEY.items() if name in self._names and other not in self._names
+        }
+        self._columns: dict[str, Column] | None = None
+        self._second_number: Column | None = None
+        self._vault = services.vault or Vault()
+        self._secret = {name for name in self._names if name in self._parameters and self._parameters[name].secret}
+        self._secret_places: frozenset[int] = frozenset()
+        self._flags: frozenset[int] = frozenset()
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The column of each value that the rows say. Raises `InputRefused` for one that nobody says."""
+        if self._columns is None:
+            self._columns = self._find()
+            self._secret_places = self._hidden(self._columns)
+            self._flags = self._numbered(self._columns)
+        return self._columns
+
+    @property
+    def assigned(self) -> Assigned:
+        """Which column is taken for what, in the order of the input. Raises `InputRefused`."""
+        found = dict(self.columns)
+        if self._second_number is not None:
+            # It is held against the id: a row where the two name different subscribers is refused.
+            found[NUMBER] = self._second_number
+        taken = sorted(found.items(), key=lambda one: one[1].place)
+        places = {column.place for column in found.values()}
+        header = self._source.header
+        return Assigned(
+            dict(taken),
+            tuple(title.strip() for place, title in enumerate(header) if place not in places),
+        )
+
+    @property
+    def key_columns(self) -> KeyColumns:
+        """By which columns a row tells what it is of. Raises `InputRefused`.
+
+        Those of the subscriber or the account; where a call is of neither, the first of its values that is in a
+        column, and a column of contract numbers where the rows have one.
+        """
+        columns, secret = self.columns, self.secret_places
+        other = self._second_number or find_column(self._source.header, NUMBER)
+        for name in (ABONENT, USER):
+            if name in self._names:
+                own = columns.get(name)
+                known = columns.get(self._others.get(name, ""), other if name == ABONENT else None)
+                return KeyColumns(_place(own), _place(known), of_subscribers=name == ABONENT)
+        first = next((columns[name] for name in self._names if name in columns), None)
+        key = None if first is None or first.place in secret else first
+        return KeyColumns(_place(key), _place(other))
+
+    @property
+    def secret_places(self) -> frozenset[int]:
+        """The columns that hold secrets, counted from 0. Raises `InputRefused`."""
+        _ = self.columns
+        return self._secret_places
+
+    async def bind(self, rows: Sequence[Row]) -> tuple[list[Bound], list[Refusal]]:
+        """The rows with their values, and those that cannot be taken. Raises `LookUpFailed`."""
+        columns = self.columns
+        read = [self._read(_with_flags(row, self._flags), columns) for row in rows]
+        bound = [one for one in read if isinstance(one, Bound)]
+        refused = [one for one in read if isinstance(one, Refusal)]
+        if self._secret:
+            bound = await anyio.to_thread.run_sync(self._sealed, bound)
+        if ABONENT in self._names:
+            bound, unknown = await self._with_abonents(bound)
+            refused += unknown
+        if self._is_by_other(USER):
+            bound, unknown = await self._with_users(bound)
+            refused += unknown
+        return bound, refused
+
+    def _find(self) -> dict[str, Column]:
+        wanted = {name: self._aliases(name) for name in self._names if self._of_rows(name)}
+        others = dict.fromkeys(self._others.values(), ())
+        found = locate(self._source.name, self._source.header, wanted | others, self._mapping)
+        columns = {name: column for name, column in found.items() if column is not None}
+        for name, other in self._others.items():
+            self._check_named_once(name, other, columns)
+            # An id says more than a number or a login: where both are there, the id is used.
+            second = columns.pop(other, None) if name in columns else None
+            if other == NUMBER:
+                self._second_number = second
+        missing = [name for name in self._names if not self._is_said(name, columns)]
+        if missing:
+            there = ", ".join(title.strip() for title in self._source.header)
+            name = missing[0]
+            besides = f" or {self._others[name]}" if name in self._others else ""
+            raise InputRefused(
+                f"{self._source.name} has no column {name}{besides}; it has: {there}. Say which column it is with "
+                f"--map {name}=COLUMN, or give one value for all rows with --set {name}=…"
+            )
+        return columns
+
+    def _check_named_once(self, name: str, other: str, columns: Mapping[str, Column]) -> None:
+        """Refuse one subscriber or account for all rows where each row names its own: one of them would not count."""
+        given = next((one for one in (other, name) if self._given.get(one)), None)
+        column = next((columns[one] for one in (name, other) if one in columns), None)
+        if given and column:
+            raise InputRefused(
+                f"--set {given}=… names one for all rows, and each row of {self._source.name} names its own in the "
+                f"column {column.name}: leave out --set {given}=…, or the other rows"
+            )
+
+    def _is_by_other(self, name: str) -> bool:
+        """Whether the rows are known by contract number or login, and not by id."""
+        other = self._others.get(name)
+        if other is None or name in self.columns or self._given.get(name):
+            return False
+        return other in self.columns or bool(self._given.get(other))
+
+    def _of_rows(self, name: str) -> bool:
+        parameter = self._parameters.get(name)
+        return parameter is None or parameter.columns is not None
+
+    def _aliases(self, name: str) -> tuple[str, ...]:
+        parameter = self._parameters.get(name)
+        return (parameter.columns or ()) if parameter else ()
+
+    def _is_said(self, name: str, columns: Mapping[str, Column]) -> bool:
+        if name in columns or self._others.get(name, "") in columns:
+            return True
+        parameter = self._parameters.get(name)
+        return is_given(name, self._given) or (parameter is not None and parameter.optional)
+
+    def _hidden(self, columns: Mapping[str, Column]) -> frozenset[int]:
+        called = [word for name in self._secret for word in (name, *self._aliases(name))]
+        found = {columns[name].place for name in self._secret if name in columns}
+        return secret_places(self._source.header, called) | found
+
+    def _read(self, row: Row, columns: Mapping[str, Column]) -> Bound | Refusal:
+        kept = without_secrets(row, self._secret_places)
+        values: dict[str, str] = {}
+        label = next((columns[name].of(row) for name in self._telling() if name in columns), "")
+        others = (other for other in self._others.values() if other in columns or self._given.get(other))
+        for name in (*self._names, *others):
+            column = columns.get(name)
+            text = self._cell(name, column, row) if column else ""
+            if not text:
+                values[name] = self._given.get(name, "")
+                if column and not values[name] and not self._may_be_empty(name):
+                    return Refusal(row.line, column.name, label[:64], "the cell is empty", kept.cells)
+                continue
+            if name in self._secret and text.startswith(PLACEHOLDER):
+                return Refusal(row.line, name, label[:64], _DOTS, kept.cells)
+            parameter = self._parameters.get(name)
+            try:
+                values[name] = (parameter.parse if parameter else _NAMES.get(name, as_typed))(text)
+            except ValueError as error:
+                where = column.name if column else name
+                return Refusal(row.line, where, label[:64], _fault(error, row, column), kept.cells)
+        return Bound(kept, label, values)
+
+    def _cell(self, name: str, column: Column, row: Row) -> str:
+        """What a row says of a value: free text as it is, all else without the white space around it.
+
+        A cell of nothing but white space is an empty one.
+        """
+        text, parameter = column.of(row), self._parameters.get(name)
+        if parameter is None or parameter.secret or not text:
+            return text
+        free = parameter.verbatim or (self._may_be_anything(name) and not is_written_exactly(text))
+        return column.whole(row) if free else text
+
+    def _may_be_anything(self, name: str) -> bool:
+        """Whether nobody knows what a value is to be: it stands for a placeholder of a chain that was typed."""
+        parameter = self._parameters.get(name)
+        return parameter is not None and parameter.in_a_chain and not is_exact(name)
+
+    def _numbered(self, columns: Mapping[str, Column]) -> frozenset[int]:
+        """The columns whose true and false become 1 and 0, as the billing writes its flags.
+
+        Where an amount or an id is expected, TRUE is none: it stays what it is, and is refused.
+        """
+        of_others = {column.place for name, column in columns.items() if not self._may_be_anything(name)}
+        return frozenset(column.place for column in columns.values()) - of_others
+
+    def _telling(self) -> Iterator[str]:
+        """The values that a row may be called by, the best first."""
+        yield from (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
+
+    def _sealed(self, bound: Sequence[Bound]) -> list[Bound]:
+        """The rows with tokens for their secrets, which are in the vault then; done in a thread."""
+        self._require_given()
+        open_ones = [
+            (place, name, value)
+            for place, one in enumerate(bound)
+            for name in self._secret
+            if (value := one.values[name]) and not is_token(value)
+        ]
+        tokens = self._vault.seal([value for _, _, value in open_ones])
+        values = [dict(one.values) for one in bound]
+        for (place, name, _), token in zip(open_ones, tokens, strict=True):
+            values[place][name] = token
+        return [replace(one, values=veiled) for one, veiled in zip(bound, values, strict=True)]
+
+    def _require_given(self) -> None:
+        """Refuse rows that would be sent with what was given for all of them once, and is wiped by now."""
+        if not self._vault.keeps:
+            return
+        for name in sorted(self._secret):
+            if is_token(given := self._given.get(name, "")):
+                try:
+                    self._vault.open([given])
+                except SecretGone as error:
+                    raise InputRefused(
+                        f"what --set {name}=… gave for all rows is kept no longer, for it is wiped when a run is at "
+                        f"its end: give the rows a column {name}, or begin a new run"
+                    ) from error
+
+    def _may_be_empty(self, name: str) -> bool:
+        if name in self._others.values():
+            return False
+        parameter = self._parameters.get(name)
+        if parameter is None:
+            return name not in OTHER_KEY
+        return parameter.optional or parameter.may_be_empty
+
+    async def _with_abonents(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
+        by_number = self._is_by_other(ABONENT)
+        column = self.columns.get(NUMBER if by_number else ABONENT)
+        keys = {one.values[NUMBER] if by_number else whole_id(one.values[ABONENT]) for one in bound}
+        if by_number:
+            found = dict(await self._abonents.by_contract_numbers({str(key) for key in keys}))
+        else:
+            found = dict(await self._abonents.by_ids({key for key in keys if isinstance(key, int)}))
+        known: list[Bound] = []
+        refused: list[Refusal] = []
+        for one in bound:
+            key = one.values[NUMBER] if by_number else whole_id(one.values[ABONENT])
+            abonent = found.get(key, str(key))
+            if isinstance(abonent, str):
+                refused.append(one.refused(abonent, column.name if column else None))
+                continue
+            if contradiction := self._contradiction(one, abonent):
+                refused.append(contradiction)
+                continue
+            label = abonent.contract_number or f"abonent {abonent.id}"
+            known.append(Bound(one.row, label, {**one.values, ABONENT: str(abonent.id)}, abonent))
+        return known, refused
+
+    def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:
+        """A number that names another subscriber than the id: whose row it is, only a person can say."""
+        column = self._second_number
+        said = column.of(one.row) if column else one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
+        if said in {"", abonent.contract_number}:
+            return None
+        is_named = f"abonent {abonent.id} has the contract number {abonent.contract_number!r}"
+        who = "this column" if column else f"--set {NUMBER}=…"
+        return one.refused(f"{is_named}, {who} says {said!r}", column.name if column else None)
+
+    async def _with_users(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
+        found = await find(self._services, "Users", [{LOGIN: one.values[LOGIN]} for one in bound], ("id", LOGIN))
+        known: list[Bound] = []
+        refused: list[Refusal] = []
+        for one, things in zip(bound, found, strict=True):
+            if len(things) != 1:
+                column = self.columns.get(LOGIN)
+                refused.append(one.refused(_not_one(one.values[LOGIN], things), column.name if column else None))
+                continue
+            known.append(Bound(one.row, one.label, {**one.values, USER: things[0].values["id"] or ""}))
+        return known, refused
+
+
+def _place(column: Column | None) -> int | None:
+    return None if column is None else column.place
+
+
+def is_given(name: str, given: Mapping[str, str]) -> bool:
+    """Whether a value is given for all rows, by its own name or by what people have instead of it."""
+    return bool(given.get(name) or given.get(OTHER_KEY.get(name, "")))
+
+
+_NAMES: Final[Mapping[str, Callable[[str], str]]] = {NUMBER: a_name, LOGIN: a_name}
+
+
+def _with_flags(row: Row, places: frozenset[int]) -> Row:
+    """The row with 1 and 0 for what is true and false in these places."""
+    flags = row.truths & places
+    if not flags:
+        return row
+    cells = [str(int(cell.casefold() == "true")) if place in flags else cell for place, cell in enumerate(row.cells)]
+    return replace(row, cells=tuple(cells))
+
+
+def _fault(error: ValueError, row: Row, column: Column | None) -> str:
+    """What is wrong with a cell; of an amount the place as well, counted in the cell as it is."""
+    if column is None or not isinstance(error, AmountError):
+        return str(error)
+    cell = row.cells[column.place]
+    before = len(cell) - len(cell.lstrip())
+    return f"column {column.place + 1}, character {before + error.position}: {error}"
+
+
+def _not_one(login: str, things: Sequence[Thing]) -> str:
+    if not things:
+        return f"there is no account with the login {login!r}"
+    ids = ", ".join(str(thing.values["id"]) for thing in things)
+    return f"several accounts have the login {login!r}: {ids}; name the one that is meant by its user_id"
+
+
+Arguments = Mapping[str, object]
+
+_AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,10})?")
+
+
+async def owned(
+    services: Services, rows: Sequence[tuple[Bound, Arguments]]
+) -> tuple[list[tuple[Bound, Arguments, Abonent]], list[Refusal]]:
+    """The rows whose call names a usable subscriber, and the others, refused. Raises `LookUpFailed`.
+
+    Mostly the binding has found it already. A chain that somebody has typed may name it outright, or by a column of
+    another name than `abonent_id`.
+    """
+    named = [whole_id(str(arguments.get(ABONENT) or "")) for _, arguments in rows]
+    found: dict[int | str, Resolved] = {one.abonent.id: one.abonent for one, _ in rows if one.abonent is not None}
+    found |= await Abonents(services).by_ids([key for key in named if isinstance(key, int) and key not in found])
+    known: list[tuple[Bound, Arguments, Abonent]] = []
+    refused: list[Refusal] = []
+    for (one, arguments), key in zip(rows, named, strict=True):
+        abonent = found.get(key, str(key))
+        if isinstance(abonent, str):
+            refused.append(one.refused(abonent))
+        else:
+            known.append((replace(one, label=name_of(abonent), abonent=abonent), arguments, abonent))
+    return known, refused
+
+
+def amount_fault(name: str, arguments: Arguments) -> str | None:
+    """Why an argument is no amount of money as the billing takes it, None where it is one, or where there is none."""
+    text = str(arguments.get(name, "0"))
+    if not _AMOUNT.fullmatch(text):
+        return f"{text[:40]!r} is no amount: money is written as -1234.50 here"
+    if abs(Decimal(text)) > LARGEST:
+        return f"{text} is {TOO_LARGE}"
+    return None

@@ -1,0 +1,167 @@
+"""Where the rows of a job come from, as typed or as a job file says: a file, standard input, or a select."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from billing.database.database import Database
+from billing.database.sql_blocks import Statement
+from billing.errors import ColumnsMissing
+from engine.errors import InputRefused
+from engine.rows import Row, RowPage, Source
+from engine.sources.detect import Layout, open_input
+from engine.sources.raw.charset import AUTO
+from jobs.access.gateway import Services, told_to_engine
+from jobs.rows.key_lists import KeyList
+from jobs.rows.select_source import select_source
+
+STDIN: Final = "-"
+ENTER: Final = "enter"
+"""What a run remembers besides the parameters of its job and its input: how often its rows may be entered."""
+SHARED_ACCOUNTS: Final = "shared_accounts"
+"""And what several of its rows mean that set the balance of one account."""
+_PREFIX: Final = "input_"
+_MAP: Final = "input_map."
+_VALUE: Final = "input_value."
+_APART: Final = ","
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What is said of the rows: `file` is a path or `-`, `sql` a select; neither means the job's own statement.
+
+    `columns` names the columns where the rows do not; `mapping` says which column holds what, by the job's names;
+    encoding, delimiter and sheet tell how a file is read; `values` are bound to the `:names` of the select. Of the
+    rows only those of `only` are taken, without those of `exclude`; `limit` of them at most are sent, 0 for all.
+    """
+
+    file: str = ""
+    sql: str = ""
+    columns: tuple[str, ...] = ()
+    mapping: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    encoding: str = AUTO
+    delimiter: str = ""
+    sheet: str = ""
+    values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    limit: int = 0
+    only: KeyList | None = None
+    exclude: KeyList | None = None
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """What a run remembers of it, enough to open the rows again."""
+        said = {
+            "input_file": self.file,
+            "input_sql": self.sql,
+            "input_columns": _APART.join(self.columns),
+            "input_encoding": "" if self.encoding == AUTO else self.encoding,
+            "input_delimiter": self.delimiter,
+            "input_sheet": self.sheet,
+            "input_limit": str(self.limit or ""),
+            **_of_keys("only", self.only),
+            **_of_keys("exclude", self.exclude),
+            **{f"{_MAP}{name}": column for name, column in self.mapping.items()},
+            **{f"{_VALUE}{name}": value for name, value in self.values.items()},
+        }
+        return {name: value for name, value in said.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class OneRow:
+    """A `Source` of one row without cells: the parameters say all of it."""
+
+    name: str = "one row, as given"
+    digest: str = ""
+    header: tuple[str, ...] = ()
+    checked_whole: bool = True
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The row, once."""
+        if after is None:
+            yield RowPage((Row(None, ()),), (), "1")
+
+
+def is_input(name: str) -> bool:
+    """Whether a parameter that a run remembers is one of its input, and none of its job."""
+    return name.startswith(_PREFIX)
+
+
+def own_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a run's job, without those that tell of its input or of how it was begun."""
+    return {
+        name: value
+        for name, value in remembered.items()
+        if name not in {ENTER, SHARED_ACCOUNTS} and not is_input(name)
+    }
+
+
+def of_recorded(parameters: Mapping[str, str]) -> Input:
+    """The input of a run, from the parameters that it remembers."""
+    columns = parameters.get("input_columns", "")
+    return Input(
+        file=parameters.get("input_file", ""),
+        sql=parameters.get("input_sql", ""),
+        columns=tuple(columns.split(_APART)) if columns else (),
+        mapping={name.removeprefix(_MAP): value for name, value in parameters.items() if name.startswith(_MAP)},
+        encoding=parameters.get("input_encoding", AUTO),
+        delimiter=parameters.get("input_delimiter", ""),
+        sheet=parameters.get("input_sheet", ""),
+        limit=int(parameters.get("input_limit") or 0),
+        only=_keys_of("only", parameters),
+        exclude=_keys_of("exclude", parameters),
+        values={name.removeprefix(_VALUE): value for name, value in parameters.items() if name.startswith(_VALUE)},
+    )
+
+
+def _of_keys(name: str, keys: KeyList | None) -> dict[str, str]:
+    if keys is None:
+        return {}
+    return {
+        f"{_PREFIX}{name}": keys.text,
+        f"{_PREFIX}{name}_file": keys.file,
+        f"{_PREFIX}{name}_digest": keys.digest,
+    }
+
+
+def _keys_of(name: str, parameters: Mapping[str, str]) -> KeyList | None:
+    parts = [parameters.get(f"{_PREFIX}{name}{end}", "") for end in ("", "_file", "_digest")]
+    return KeyList(*parts) if any(parts) else None
+
+
+def open_rows(
+    services: Services, rows: Input, parameters: Mapping[str, str], *, own: Statement | None, says_all: bool
+) -> Source:
+    """The source of the rows. Where the input names none: one row if the parameters say all of it, else `own`'s.
+
+    `parameters` are bound to a select's `:names`. Raises `InputRefused` for a select where no database is set or
+    where this billing lacks what the job's own one needs, and where there is nothing to read rows from.
+    """
+    if rows.file:
+        path = None if rows.file == STDIN else Path(rows.file)
+        return open_input(path, Layout(rows.encoding, rows.delimiter, rows.sheet, rows.columns))
+    if says_all and not rows.sql:
+        return OneRow()
+    if not rows.sql and own is None:
+        raise InputRefused("there is nothing to read rows from: name a file, - for standard input, or give --sql")
+    if services.database is None:
+        raise InputRefused(
+            "the rows come from a select, and no database is set. Give it with --database HOST:PATH, with "
+            "CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml; or name a file of rows"
+        )
+    text = rows.sql or _fitted(services.database, own)
+    return select_source(services.database, text, {**parameters, **rows.values}, rows.columns)
+
+
+def _fitted(database: Database, own: Statement | None) -> str:
+    """The job's own select as this billing takes it. Raises `InputRefused` and `LookUpFailed`."""
+    if own is None:
+        return ""
+    with told_to_engine():
+        try:
+            return database.fit(own).text
+        except ColumnsMissing as error:
+            raise InputRefused(
+                f"{error}, which the job's own select reads its rows from: name a file of rows, or give --sql"
+            ) from error

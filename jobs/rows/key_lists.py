@@ -1,0 +1,128 @@
+"""Lists of keys, as `--only` and `--exclude` take them: typed with commas, or a file of them.
+
+A file has one key a line; or it is a table, of whichever kind an input may be, with a column of contract numbers,
+ids, logins or ids of accounts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from engine.errors import InputRefused
+from engine.rows import Source
+from engine.sources.detect import Layout, open_input
+from engine.sources.raw.original import FileOnDisk
+from jobs.spec.columns import Column, locate
+
+MOST: Final = 100_000
+"""Keys of one list; all of them are in memory while the rows are read."""
+
+_IDS: Final = ("abonent_id", "user_id")
+_OTHERS: Final = ("contract_number", "login")
+_BARE: Final = "key"
+_NO_ALIASES: Final[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyList:
+    """A list of keys as a run remembers it: the `text` that was typed, or a `file` with its SHA-256."""
+
+    text: str = ""
+    file: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of a list, in their order: `ids`, `others` (contract numbers, logins), or `either` of the two."""
+
+    all: tuple[str, ...]
+    ids: frozenset[str] = field(default_factory=frozenset)
+    others: frozenset[str] = field(default_factory=frozenset)
+    either: frozenset[str] = field(default_factory=frozenset)
+
+
+def key_list(typed: str, folder: Path) -> KeyList:
+    """What was typed: a file where there is one of that name in `folder`, else keys. Raises `InputRefused`."""
+    path = folder / typed
+    if typed and path.is_file():
+        return KeyList(file=str(path), digest=FileOnDisk(path).digest)
+    return KeyList(text=typed)
+
+
+def read_keys(given: KeyList, flag: str) -> Keys:
+    """The keys of a list; `flag` is how the messages name it.
+
+    Raises `InputRefused` for a list without keys or with too many, and for a file that cannot be read or has changed.
+    """
+    if given.file:
+        keys = _of_file(Path(given.file), given.digest, flag)
+    else:
+        typed = _distinct((part.strip() for part in given.text.split(",")), flag)
+        keys = Keys(typed, either=frozenset(typed))
+    if not keys.all:
+        raise InputRefused(f"{flag}: there is no key in {given.file or repr(given.text)}")
+    return keys
+
+
+def _of_file(path: Path, digest: str, flag: str) -> Keys:
+    if FileOnDisk(path).digest != digest:
+        raise InputRefused(
+            f"{flag}: {path} has changed since the run began with it. Put the old file back and resume, or start a "
+            "new run"
+        )
+    bare = _bare(path, flag)
+    if bare is not None:
+        return Keys(bare, either=frozenset(bare))
+    source = open_input(path, Layout())
+    names = dict.fromkeys((*_OTHERS, *_IDS), _NO_ALIASES)
+    found = {name: column for name, column in _located(source, names).items() if column is not None}
+    if not found:
+        raise InputRefused(
+            f"{flag}: {path} has no column of keys, as {' or '.join(names)}; it has: {', '.join(source.header)}"
+        )
+    # A contract number says more to people than an id: where both are there, it is the key.
+    name = next(name for name in names if name in found)
+    keys = _distinct(_column(source, found[name]), flag)
+    return Keys(keys, **{"ids" if name in _IDS else "others": frozenset(keys)})
+
+
+def _bare(path: Path, flag: str) -> tuple[str, ...] | None:
+    """One key a line; None for a table."""
+    source = open_input(path, Layout(columns=(_BARE,)))
+    try:
+        pages = source.pages(None)
+        first = next(pages, None)
+    except InputRefused:
+        # JSON lines name their columns themselves; of all else the table says what is wrong.
+        return None
+    if first is None or first.refusals or not first.rows or _is_title(first.rows[0].cells[0]):
+        return None
+    return _distinct(_column(source, Column(_BARE, 0)), flag)
+
+
+def _is_title(cell: str) -> bool:
+    found = locate("", (cell,), dict.fromkeys((*_OTHERS, *_IDS), _NO_ALIASES), {})
+    return any(column is not None for column in found.values())
+
+
+def _located(source: Source, names: dict[str, tuple[str, ...]]) -> dict[str, Column | None]:
+    return locate(source.name, source.header, names, {})
+
+
+def _column(source: Source, column: Column) -> Iterator[str]:
+    for page in source.pages(None):
+        for refusal in page.refusals:
+            raise InputRefused(f"{source.name}, line {refusal.line}: {refusal.reason}")
+        yield from map(column.of, page.rows)
+
+
+def _distinct(keys: Iterator[str], flag: str) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for key in keys:
+        if key:
+            found[key] = None
+        if len(found) > MOST:
+            raise InputRefused(f"{flag}: there are more than {MOST:,} keys, and so many are not taken")
+    return tuple(found)

@@ -1,0 +1,123 @@
+"""Rows of any select that an administrator types, as a source."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+from billing.database.columns import Kind
+from billing.database.database import Database
+from billing.errors import NotASelect, RowsChanged, StatementRefused
+from billing.selects.cells import Fault, SelectedRow
+from billing.selects.select import Select, select_of
+from billing.selects.select_reader import Reading, reading
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import Row, RowPage
+from jobs.access.gateway import told_to_engine
+from jobs.spec.errors import ParameterRefused
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_NAME: Final = 200
+_LONGEST_LABEL: Final = 60
+
+
+def select_source(
+    database: Database, text: str, parameters: Mapping[str, str | int], names: Sequence[str] = ()
+) -> "SelectSource":
+    """The source of the rows of a select as it was typed; `names` name its columns, where it is given any.
+
+    `parameters` may have more than the select asks for. Nothing is asked of the database yet. Raises `InputRefused`
+    for what is no select, `ParameterRefused` for a parameter without a value.
+    """
+    try:
+        select = select_of(text)
+    except NotASelect as error:
+        raise InputRefused(f"the select, {error}") from error
+    for note in select.notes:
+        log.info(note)
+    return SelectSource(database, select, parameters, names)
+
+
+class SelectSource:
+    """A `Source` over a select: page by page along its key where it has one, else read at once and checked whole.
+
+    Values of parameters may be texts: Firebird turns one into what it is compared with, and refuses one that cannot
+    be. What it is to read is asked of the database once, by the first of `header`, `kinds`, `checked_whole` and
+    `pages` that is used; they raise `InputRefused` for what Firebird refuses, `LookUpFailed` when it is away.
+    """
+
+    __slots__ = ("_database", "_names", "_reading", "_select", "_values")
+
+    digest = ""
+
+    def __init__(
+        self, database: Database, select: Select, parameters: Mapping[str, str | int], names: Sequence[str] = ()
+    ) -> None:
+        self._database = database
+        self._select = select
+        self._values = _values(select, parameters)
+        self._names = tuple(names)
+        self._reading: Reading | None = None
+
+    @property
+    def name(self) -> str:
+        """The select on one line, shortened."""
+        line = "".join(letter if letter.isprintable() else " " for letter in self._select.on_one_line)
+        return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns: those that were given, else the select's own in small letters."""
+        return tuple(column.name for column in self._ready().columns)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What the values of the columns are, in the order of the header."""
+        return tuple(column.kind for column in self._ready().columns)
+
+    @property
+    def checked_whole(self) -> bool:
+        """Whether all rows are read at once: then all are frozen before anything is sent."""
+        return self._ready().at_once
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`; a row with a value that has no exact text is a refusal."""
+        with _told():
+            for page in self._ready().pages(after):
+                rows = tuple(Row(None, row.cells) for row in page.rows if row.fault is None)
+                refusals = tuple(_refusal(row, row.fault) for row in page.rows if row.fault is not None)
+                yield RowPage(rows, refusals, page.cursor)
+
+    def _ready(self) -> Reading:
+        if self._reading is None:
+            with _told():
+                self._reading = reading(self._database, self._select, self._values, self._names)
+        return self._reading
+
+
+def _values(select: Select, parameters: Mapping[str, str | int]) -> dict[str, str | int]:
+    missing = [name for name in select.parameters if name not in parameters]
+    if missing:
+        raise ParameterRefused(
+            "\n".join(f"the select asks for :{name}, which has no value: give --set {name}=…" for name in missing)
+        )
+    return {name: parameters[name] for name in select.parameters}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the statement is to blame for becomes `InputRefused`, all else of the database `LookUpFailed`."""
+    with told_to_engine():
+        try:
+            yield
+        except StatementRefused as error:
+            raise InputRefused(f"the select is refused: {error}") from error
+        except RowsChanged as error:
+            raise InputRefused(str(error)) from error
+
+
+def _refusal(row: SelectedRow, fault: Fault) -> Refusal:
+    return Refusal(None, fault.column, row.cells[0][:_LONGEST_LABEL], fault.reason, row.cells)

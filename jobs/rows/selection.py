@@ -1,0 +1,269 @@
+"""Which rows of an input a run is told to take: `--only` and `--exclude` with keys, `--limit` with a number.
+
+A key is what the rows name their subscriber or object by, compared as text: a contract number or an id. Before the
+first row is worked on, the input is read once for its keys alone: a mistyped one is refused with nothing sent.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import anyio.from_thread
+
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import RowPage, Source
+from engine.sources.detect import notes_of
+from jobs.access.gateway import Services
+from jobs.access.subscribers import Abonents
+from jobs.rows.key_lists import KeyList, Keys, read_keys
+from jobs.spec.parameters import whole_id
+
+ONLY: Final = "--only"
+EXCLUDE: Final = "--exclude"
+
+_NAMED: Final = 20
+"""Keys that a sentence names; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumns:
+    """Where rows have their keys, as places counted from 0: an id, and what people have instead of it.
+
+    `of_subscribers` tells that a key of one kind can be turned into the other by asking the billing.
+    """
+
+    id: int | None
+    other: int | None
+    of_subscribers: bool = False
+
+    def of(self, cells: Sequence[str]) -> tuple[str, str]:
+        """Both keys of a row, "" for one that it has not."""
+        return (
+            "" if self.id is None else cells[self.id].strip(),
+            "" if self.other is None else cells[self.other].strip(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Keys as the rows spell them."""
+
+    ids: frozenset[str]
+    others: frozenset[str]
+    missing: tuple[str, ...] = ()
+    """Those that no row has."""
+
+    def has(self, key: tuple[str, str]) -> bool:
+        """Whether a row is meant."""
+        return key[0] in self.ids or key[1] in self.others
+
+
+class Selected:
+    """A `Source` of some rows of another one: those of `only`, without those of `exclude`, `limit` of them at most.
+
+    The limit is kept by whoever knows which rows are sent. A row that cannot be read has no key: with `only` it is
+    left out. Raises `InputRefused` for keys that no row has, when the pages are asked for.
+    """
+
+    def __init__(
+        self,
+        inner: Source,
+        columns: KeyColumns,
+        services: Services,
+        *,
+        limit: int = 0,
+        only: KeyList | None = None,
+        exclude: KeyList | None = None,
+    ) -> None:
+        self._inner = inner
+        self._columns = columns
+        self._services = services
+        self._only = only
+        self._exclude = exclude
+        self._wanted: tuple[Wanted | None, Wanted | None] | None = None
+        self.limit = limit
+
+    @property
+    def name(self) -> str:
+        """What the rows come from."""
+        return self._inner.name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of a file's bytes."""
+        return self._inner.digest
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return self._inner.header
+
+    @property
+    def checked_whole(self) -> bool:
+        """With `only` and `exclude` too: nothing is sent before each key has been found in a row."""
+        return self._inner.checked_whole or self._only is not None or self._exclude is not None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the rows are read, and which keys to be left out are in no row. Raises `InputRefused`."""
+        _, exclude = self._ready()
+        missing = exclude.missing if exclude else ()
+        told = (f"{EXCLUDE}: {_counted(missing)} in no row: {_listed(missing)}",) if missing else ()
+        return (*notes_of(self._inner), *told)
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`, with the rows that are meant. Used in a worker thread."""
+        only, exclude = self._ready()
+        for page in self._inner.pages(after):
+            yield self._chosen(page, only, exclude)
+
+    def _chosen(self, page: RowPage, only: Wanted | None, exclude: Wanted | None) -> RowPage:
+        if only is None and exclude is None:
+            return page
+        left_out = {ONLY: 0, EXCLUDE: 0}
+
+        def is_meant(key: tuple[str, str] | None) -> bool:
+            if only is not None and (key is None or not only.has(key)):
+                left_out[ONLY] += 1
+                return False
+            if exclude is not None and key is not None and exclude.has(key):
+                left_out[EXCLUDE] += 1
+                return False
+            return True
+
+        rows = tuple(row for row in page.rows if is_meant(self._columns.of(row.cells)))
+        refusals = tuple(one for one in page.refusals if is_meant(self._key_of(one)))
+        return replace(page, rows=rows, refusals=refusals, left_out={k: n for k, n in left_out.items() if n})
+
+    def _key_of(self, refusal: Refusal) -> tuple[str, str] | None:
+        # Which cell is which is not known of a row with too few or too many of them.
+        return self._columns.of(refusal.row) if len(refusal.row) == len(self.header) else None
+
+    # ---- the keys, before the first row is worked on ----
+
+    def _ready(self) -> tuple[Wanted | None, Wanted | None]:
+        if self._wanted is None:
+            lists = [(ONLY, self._only), (EXCLUDE, self._exclude)]
+            self._wanted = (self._found(*lists[0]), self._found(*lists[1]))
+        return self._wanted
+
+    def _found(self, flag: str, given: KeyList | None) -> Wanted | None:
+        """The keys as the rows spell them. Raises `InputRefused` for ambiguous ones, and those that no row has."""
+        if given is None:
+            return None
+        if self._columns.id is None and self._columns.other is None:
+            raise InputRefused(
+                f"{flag}: {self._inner.name} has no column that says which row is whose: leave {flag} out"
+            )
+        keys = read_keys(given, flag)
+        direct = Wanted(keys.ids | keys.either, keys.others | keys.either)
+        seen = self._seen(direct)
+        self._refuse_ambiguous(flag, keys, seen)
+        missing = [key for key in keys.all if key not in seen.ids and key not in seen.others]
+        turned = self._turned(keys, missing)
+        also = self._seen(Wanted(frozenset(turned), frozenset(turned))) if turned else _NOBODY
+        missing = [key for key in missing if not _is_found(key, turned, also)]
+        if missing and (flag == ONLY or not given.file):
+            raise InputRefused(
+                f"{flag}: {_counted(missing)} in no row of {self._inner.name}: {_listed(missing)}"
+                + (". There is no file of that name either" if given.text and len(keys.all) == 1 else "")
+            )
+        return Wanted(seen.ids | also.ids, seen.others | also.others, tuple(missing))
+
+    def _seen(self, wanted: Wanted) -> "Seen":
+        """Which of these keys rows have; all of the input is read."""
+        ids: set[str] = set()
+        others: set[str] = set()
+        apart: tuple[set[str], set[str]] = (set(), set())
+        for page in self._inner.pages(None):
+            for one, other in map(self._key, _cells(page)):
+                if one and one in wanted.ids:
+                    ids.add(one)
+                    if other != one:
+                        apart[0].add(one)
+                if other and other in wanted.others:
+                    others.add(other)
+                    if one != other:
+                        apart[1].add(other)
+        return Seen(frozenset(ids), frozenset(others), frozenset(apart[0] & apart[1]))
+
+    def _key(self, cells: Sequence[str]) -> tuple[str, str]:
+        return self._columns.of(cells) if len(cells) == len(self.header) else ("", "")
+
+    def _refuse_ambiguous(self, flag: str, keys: Keys, seen: "Seen") -> None:
+        """Refuse a key that names one row by its id and another by its contract number.
+
+        Where the rows have ids alone, that is asked of the billing: people mostly mean the contract number.
+        """
+        ambiguous = dict.fromkeys(keys.either & seen.both, "one row by its id and another by its number or login")
+        if self._columns.of_subscribers and self._columns.other is None:
+            for key, abonent in self._by_number(keys.either & seen.ids).items():
+                if abonent != key:
+                    ambiguous[key] = f"a row by its id, and is the contract number of abonent {abonent}"
+        for key, why in sorted(ambiguous.items()):
+            raise InputRefused(
+                f"{flag}: {key!r} names {why}. Write it into a CSV file with a column abonent_id or contract_number, "
+                f"and name that file with {flag}"
+            )
+
+    def _turned(self, keys: Keys, missing: Iterable[str]) -> dict[str, str]:
+        """What rows would have for keys that none has: the id of a contract number, or the other way round."""
+        if not self._columns.of_subscribers:
+            return {}
+        left = frozenset(missing)
+        if self._columns.other is None:
+            return {abonent: key for key, abonent in self._by_number(left - keys.ids).items()}
+        if self._columns.id is None:
+            return {number: key for key, number in self._by_id(left - keys.others).items()}
+        return {}
+
+    def _by_number(self, numbers: Collection[str]) -> dict[str, str]:
+        """The id of each contract number that somebody bears. Raises `LookUpFailed`."""
+        if not numbers:
+            return {}
+        abonents = Abonents(self._services, suggested_for=0)
+        found = anyio.from_thread.run(abonents.by_contract_numbers, numbers)
+        return {str(key): str(one.id) for key, one in found.items() if not isinstance(one, str)}
+
+    def _by_id(self, ids: Collection[str]) -> dict[str, str]:
+        """The contract number of each id that there is. Raises `LookUpFailed`."""
+        whole = [key for text in ids if isinstance(key := whole_id(text), int)]
+        if not whole:
+            return {}
+        found = anyio.from_thread.run(Abonents(self._services).by_ids, whole)
+        return {
+            str(key): one.contract_number
+            for key, one in found.items()
+            if not isinstance(one, str) and one.contract_number
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Keys that rows have as ids, and as what people have instead; `both` are of two rows, one in each way."""
+
+    ids: frozenset[str]
+    others: frozenset[str]
+    both: frozenset[str] = frozenset()
+
+
+_NOBODY: Final = Seen(frozenset(), frozenset())
+
+
+def _cells(page: RowPage) -> Iterator[Sequence[str]]:
+    yield from (row.cells for row in page.rows)
+    yield from (one.row for one in page.refusals)
+
+
+def _is_found(key: str, turned: Mapping[str, str], also: Seen) -> bool:
+    return any(of_key == key and (there in also.ids or there in also.others) for there, of_key in turned.items())
+
+
+def _counted(keys: Sequence[str]) -> str:
+    return f"{len(keys):,} {'key is' if len(keys) == 1 else 'keys are'}"
+
+
+def _listed(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - _NAMED:,} more" if len(keys) > _NAMED else ""
+    return ", ".join(f"{key[:60]!r}" for key in keys[:_NAMED]) + more

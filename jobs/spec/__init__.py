@@ -1,0 +1,1 @@
+"""What a job says of itself: its chain, its parameters, its columns."""

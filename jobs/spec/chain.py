@@ -1,0 +1,366 @@
+"""Chains with placeholders, as people write them: `objects.get {"id": {id}}`, `set {"limit_warning": "{sum}"}`.
+
+`{name}` takes the row's value of that name, which may be any that a column can have: `{№ договора}`. Within a JSON
+string it becomes a part of the text; where it stands alone it becomes a value: a whole number where the text is one,
+null where it is empty, text otherwise. What is never a number, as a phone or the number of a contract, stays a text.
+`{{` and `}}` within a string are the braces themselves, and any other brace there is refused: it would be sent as it
+is. All encoding is left to the libraries, so a value can break neither JSON nor form.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+import msgspec
+
+from billing.api.calls import SECRET_ARGUMENTS, Call, Step
+from billing.directory.objects import AMOUNTS
+from jobs.spec.columns import KNOWN, plain
+from jobs.spec.errors import ParameterRefused
+
+_METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
+_WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_HOLE: Final = re.compile(r'\{(?P<name>[^{}":]+)\}')
+"""A placeholder, where something of its name is left when it is compared; outside of quotes no object begins so."""
+_MARK: Final = re.compile(rf"\{{\{{|\}}\}}|{_HOLE.pattern}")
+"""Within a string, from left to right: a brace that is meant, or a placeholder."""
+
+_TEXTS: Final = frozenset(
+    plain(alias)
+    for name in (
+        *("contract_number", "sms", "phone", "login", "psw", "password", "suid", "email", "mac", "name"),
+        *("comment", "descr", "attribute_value", "code1c"),
+    )
+    for alias in (name, *KNOWN.get(name, ()))
+)
+"""Names of fields and columns, as they are compared, whose values are texts even where they have digits alone."""
+_SET: Final = "set"
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A placeholder that stands alone."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string with placeholders in it: the texts and, between them, the names."""
+
+    parts: tuple[str | Hole, ...]
+
+
+Tree: TypeAlias = "bool | int | str | Hole | Text | list[Tree] | dict[str, Tree] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One method of a chain and the shape of its arguments."""
+
+    method: str
+    arguments: Mapping[str, Tree]
+
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Each placeholder with the name of the field that it stands in, in their order."""
+        return tuple(_places(dict(self.arguments), ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A call whose values are still to come; `text` is how it was written, a link an entry."""
+
+    model: str
+    links: tuple[Link, ...]
+    fields: tuple[str, ...]
+    text: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The placeholders, each once, in their order."""
+        return tuple(dict.fromkeys(name for link in self.links for _, name in link.places))
+
+    @property
+    def emptying(self) -> frozenset[str]:
+        """The placeholders whose value may be nothing: of fields that are set, and that are no money and no secret.
+
+        What finds an object is never nothing, for it would find another one.
+        """
+        of_set = {name for link in self.links if link.method == _SET for name in _harmless(link)}
+        others = {name for link in self.links if link.method != _SET for _, name in link.places}
+        return frozenset(of_set - others)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, in their order."""
+        return tuple(link.method for link in self.links)
+
+    def fill(self, values: Mapping[str, str]) -> tuple[Step, ...]:
+        """The steps with the values of a row in them. Raises KeyError for a placeholder without a value."""
+        return tuple(Step(link.method, _filled_object(link.arguments, values)) for link in self.links)
+
+    @property
+    def digest(self) -> str:
+        """What the call does whatever its rows say, in ten hexadecimal digits: model, methods, and what is constant.
+
+        Of a placeholder the place counts and not the name; nor does it matter in which order arguments were written.
+        """
+        places = {name: f"{_BARE}{place}" for place, name in enumerate(self.names)}
+        does = [self.model, [[step.method, dict(step.arguments)] for step in self.fill(places)]]
+        return blake2b(json.dumps(does, sort_keys=True).encode(), digest_size=5).hexdigest()
+
+    def call(self, values: Mapping[str, str]) -> Call:
+        """The whole call."""
+        return Call(self.model, self.fill(values), self.fields)
+
+    def __str__(self) -> str:
+        return f"{self.model}: {' → '.join(self.text)}"
+
+
+def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Template:
+    """A template from its links as typed.
+
+    Raises `ParameterRefused`, naming the link and the place in it, for what is no method with a JSON object.
+    """
+    if not (model.isidentifier() and model.isascii()):
+        raise ParameterRefused(f"--model {model}: this is not the name of a model, as AdminAccounts is one")
+    if not chain:
+        raise ParameterRefused(f"a call of {model} needs a method: give --chain 'objects.get {{\"id\": {{id}}}}'")
+    links = tuple(_link(number, text) for number, text in enumerate(chain, 1))
+    return Template(model, links, tuple(fields), tuple(text.strip() for text in chain))
+
+
+def _link(number: int, text: str) -> Link:
+    written = text.strip()
+    shown = written if len(written) <= _LONGEST_LINK else f"{written[:_LONGEST_LINK]}…"
+    where = f"chain, link {number} ({shown!r})"
+    found = _METHOD.match(text)
+    if found is None:
+        raise ParameterRefused(f"{where}: a method is expected first, as objects.get, set, or save")
+    rest = text[found.end() :]
+    if not rest.strip():
+        return Link(found["method"], {})
+    return Link(found["method"], _arguments(where, rest, found.end()))
+
+
+def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
+    try:
+        marked, places = _marked(text)
+    except _NoPlaceholder as error:
+        raise ParameterRefused(f"{where}, column {offset + error.place + 1}: {error}") from error
+    try:
+        read = json.loads(marked, parse_int=_whole, parse_float=_no_float, object_pairs_hook=_no_twins)
+    except json.JSONDecodeError as error:
+        column = offset + places(error.pos) + 1
+        raise ParameterRefused(
+            f"{where}, column {column}: this is not JSON: {error.msg}. Names and texts stand in double quotes, a "
+            'placeholder as {name} or within a text as "{name}"'
+        ) from error
+    except ValueError as error:
+        raise ParameterRefused(f"{where}: {error}") from error
+    except RecursionError as error:
+        raise ParameterRefused(f"{where}: it holds brackets in brackets without end") from error
+    if not isinstance(read, dict):
+        raise ParameterRefused(f'{where}: the arguments are an object in braces, as {{"id": {{id}}}}')
+    return _branches(where, read)
+
+
+class _Places:
+    """From a place in the marked text back to the one in the text as typed."""
+
+    def __init__(self, shifts: Sequence[tuple[int, int]]) -> None:
+        self._shifts = shifts
+
+    def __call__(self, place: int) -> int:
+        before = [shift for start, shift in self._shifts if start <= place]
+        return place - (before[-1] if before else 0)
+
+
+_BARE: Final = "\ue002"
+"""Begins a JSON string that stands for a placeholder outside of quotes."""
+
+
+class _NoPlaceholder(ValueError):
+    """Raised for a brace within a string that begins or ends no placeholder; `place` counts from 0."""
+
+    def __init__(self, text: str, place: int) -> None:
+        end = text.find("}", place) + 1
+        said = text[place:end][:_SHOWN] or text[place]
+        super().__init__(
+            f"{said} is no placeholder: one is written with the name of its column, {{name}}. For braces that are "
+            "meant write {{ and }}"
+        )
+        self.place = place
+
+
+_SHOWN: Final = 40
+_LONGEST_LINK: Final = 200
+_LONGEST_NUMBER: Final = 19
+
+
+def _marked(text: str) -> tuple[str, _Places]:
+    """The text with each bare placeholder as a JSON string that is marked as one. Raises `_NoPlaceholder`."""
+    out: list[str] = []
+    shifts: list[tuple[int, int]] = []
+    length = place = shift = 0
+    quoted = False
+    while place < len(text):
+        character = text[place]
+        hole = _hole(text, place)
+        if hole is not None and not quoted:
+            piece, step = json.dumps(f"{_BARE}{hole['name'].strip()}", ensure_ascii=False), len(hole[0])
+            shift += len(piece) - step
+        elif quoted and text[place : place + 2] in _BRACES:
+            piece, step = text[place : place + 2], 2
+        elif quoted and character in "{}":
+            if hole is None:
+                raise _NoPlaceholder(text, place)
+            piece, step = hole[0], len(hole[0])
+        elif character == "\\" and quoted:
+            piece, step = text[place : place + 2], 2
+        else:
+            quoted ^= character == '"'
+            piece, step = character, 1
+        out.append(piece)
+        length += len(piece)
+        place += step
+        shifts.append((length, shift))
+    return "".join(out), _Places([one for one in shifts if one[1]])
+
+
+_BRACES: Final = ("{{", "}}")
+
+
+def _hole(text: str, place: int) -> re.Match[str] | None:
+    """The placeholder that begins there."""
+    found = _HOLE.match(text, place)
+    return found if found and plain(found["name"]) else None
+
+
+def _whole(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError(
+            f"{text[:_SHOWN]}… has {len(text)} digits, more than any number of the billing: write a text"
+        )
+    return int(text)
+
+
+def _no_float(text: str) -> object:
+    raise ValueError(f'{text[:_SHOWN]} is a number with a point: write money as a text, "{text}"')
+
+
+def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} is given twice")
+    return dict(pairs)
+
+
+def _branches(where: str, read: Mapping[str, object]) -> dict[str, Tree]:
+    """The arguments of an object. Raises `ParameterRefused` for a name that rows would give."""
+    tree: dict[str, Tree] = {}
+    for name, value in read.items():
+        text = _text(name)
+        if name.startswith(_BARE) or isinstance(text, Text):
+            raise ParameterRefused(f"{where}: a placeholder cannot be the name of an argument")
+        tree[text] = _tree(where, value)
+    return tree
+
+
+def _tree(where: str, value: object) -> Tree:
+    match value:
+        case str() if value.startswith(_BARE):
+            return Hole(value.removeprefix(_BARE))
+        case str():
+            return _text(value)
+        case list():
+            return [_tree(where, one) for one in value]
+        case dict():
+            return _branches(where, value)
+        case None | bool() | int():
+            return value
+    raise TypeError(f"{value!r} is no JSON value")
+
+
+def _text(value: str) -> str | Text:
+    parts: list[str | Hole] = []
+    said = ""
+    done = 0
+    for mark in _MARK.finditer(value):
+        said += value[done : mark.start()]
+        done = mark.end()
+        if mark["name"]:
+            parts += [said, Hole(mark["name"].strip())]
+            said = ""
+        else:
+            said += mark[0][0]
+    said += value[done:]
+    return Text((*parts, said)) if parts else said
+
+
+def _places(tree: Tree, field: str) -> Iterator[tuple[str, str]]:
+    match tree:
+        case Hole(name):
+            yield field, name
+        case Text(parts):
+            yield from ((field, part.name) for part in parts if isinstance(part, Hole))
+        case list():
+            for one in tree:
+                yield from _places(one, field)
+        case dict():
+            for name, one in tree.items():
+                yield from _places(one, name)
+
+
+def _harmless(link: Link) -> set[str]:
+    """The placeholders of fields that can be emptied, wherever they stand."""
+    guarded = {name for field, name in link.places if field in AMOUNTS or field.casefold() in SECRET_ARGUMENTS}
+    return {name for _, name in link.places} - guarded
+
+
+def _filled_object(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:
+    return {name: _filled(one, values, name) for name, one in tree.items()}
+
+
+def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
+    match tree:
+        case Hole(name):
+            return typed(values[name], field, name)
+        case Text(parts):
+            return "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
+        case list():
+            return [_filled(one, values, field) for one in tree]
+        case dict():
+            return _filled_object(tree, values)
+    return tree
+
+
+def typed(text: str, *names: str) -> int | str | None:
+    """A text as a value of JSON: null when empty, a whole number when it is written as one, else the text.
+
+    `names` are those of its field and of its column: one that says that it is a text has digits alone stay one.
+    """
+    if not text:
+        return None
+    is_text = any(plain(name.rpartition("__")[2]) in _TEXTS for name in names)
+    return int(text) if _WHOLE.fullmatch(text) and not is_text else text
+
+
+def chain_text(links: Sequence[str]) -> str:
+    """The links of a chain as the one text that a run remembers."""
+    return msgspec.json.encode([link.strip() for link in links]).decode()
+
+
+def template_of(parameters: Mapping[str, str]) -> Template:
+    """The chain of a call. Raises `ParameterRefused` for what is none."""
+    try:
+        links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
+    except msgspec.MsgspecError as error:
+        raise ParameterRefused(f"chain: this is no JSON list of texts: {error}") from error
+    fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
+    return parse(parameters.get("model", ""), links, fields)

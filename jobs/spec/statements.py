@@ -1,0 +1,33 @@
+"""The statements of the catalogue's jobs, by their names: `jobs/sql/recipes.sql`."""
+
+from collections.abc import Mapping
+
+from billing.database.schema import whole
+from billing.database.sql_blocks import Statement as Sql
+from billing.database.sql_blocks import statement
+from billing.selects.select import select_of
+from jobs.spec.spec import JobKind, Statement
+
+
+def statement_of(wanted: Statement, parameters: Mapping[str, str]) -> Sql | None:
+    """A job's own statement, to be fitted to the billing; None where its rows come from a file."""
+    name = wanted if isinstance(wanted, str) else wanted(parameters)
+    return statement("recipes", name, "jobs") if name else None
+
+
+def own_select(kind: JobKind) -> str:
+    """The select that a job's rows come from where no others are given, "" where there is none."""
+    # A statement that the parameters choose is the one that is chosen where all of them are given.
+    found = statement_of(kind.statement, {one.name: one.name for one in kind.parameters})
+    return whole(found).text.strip() if found else ""
+
+
+def asked_for(text: str) -> tuple[str, ...]:
+    """The `:names` of a select, "" having none. Raises `NotASelect`."""
+    return select_of(text).parameters if text else ()
+
+
+def without_own(kind: JobKind, parameters: Mapping[str, str]) -> dict[str, str]:
+    """The parameters, those emptied that only the job's own select asks for: its rows come from elsewhere."""
+    own = asked_for(own_select(kind))
+    return {name: "" if name in own else value for name, value in parameters.items()}

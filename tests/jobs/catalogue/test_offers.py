@@ -1,0 +1,31 @@
+"""Connected services: what `allow_set_none_manager` is for."""
+
+from pathlib import Path
+
+from billing.api.calls import Call, Step
+from billing.exchange import Refused
+from checkpoints.records import Run
+from jobs.access.gateway import Services
+from jobs.access.payload import payload_of
+from jobs.catalogue.services import NEXT_CHARGE
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import job_of, planned, rows_of, sent
+
+
+async def test_a_service_without_a_manager(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    execute("insert into users_usluga (id, abonent_id, usluga_id) values (90001, 9001, 126)")
+    rows = rows_of(tmp_path, "contract_number;usluga_id;next_date\n00123;126;2020-09-13\n")
+    job = job_of(services, NEXT_CHARGE, rows)
+    items = await planned(job, frozen)
+    assert payload_of(items[0]).steps == (
+        ("objects.get", {"abonent_id": 9001, "usluga_id": 126}),
+        ("set", {"next_date": "2020-09-13 00:00:00"}),
+        ("save", {"allow_set_none_manager": True}),
+    )
+    # The billing refuses the same without the word.
+    bare = payload_of(items[0]).call.steps[:2]
+    evidence = await services.client.send(Call("UsersUsluga", (*bare, Step("save", {}))))
+    assert isinstance(evidence, Refused), evidence
+    await sent(job, run, items)

@@ -1,0 +1,110 @@
+"""Jobs on subscribers: whom the own select chooses, and what the billing does with a recalculation."""
+
+from pathlib import Path
+
+import pytest
+
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from checkpoints.records import Run
+from engine.errors import InputRefused
+from engine.job import Absent, Reading
+from jobs.access.gateway import Services
+from jobs.catalogue.subscribers import BLOCK_HISTORY, OPERATOR, RECALCULATE, VOLUNTARY_BLOCK
+from jobs.effects.effect import NoWayBack
+from jobs.rows.input import Input
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.spec import parameters_of
+from tests.jobs.catalogue.months import first_of
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import effect_of, job_of, planned, prepared, readings, refused, rows_of, sent, sightings
+
+OTHER = 5
+
+
+@pytest.mark.usefixtures("odd_ones")
+async def test_all_of_an_operator(
+    client: BillingClient, database: Database, execute: Execute, run: Run, frozen: Frozen
+) -> None:
+    execute("insert into operators (id, name) values (?, 'Третий')", OTHER)
+    execute("update abonents set operator_id = ? where id in (9001, 9003, 9006)", OTHER)
+    services = Services(client, database)
+    job = job_of(services, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
+    items = await planned(job, frozen)
+    # 9006 is deleted.
+    assert [one.key for one in items] == ["9001", "9003"]
+    await sent(job, run, items)
+    query = "select id from abonents where operator_id = 1444 and id > 9000 order by id"
+    assert [key for (key,) in database.query(query)] == [9001, 9003]
+    assert (await prepared(job_of(services, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
+
+
+async def test_an_operator_is_named_or_rows_are_given(
+    client: BillingClient, database: Database, tmp_path: Path
+) -> None:
+    services = Services(client, database)
+    with pytest.raises(InputRefused, match="give --set from=… for the job's own select, or name a file"):
+        _ = job_of(services, OPERATOR, Input(), operator="3").source
+    rows = rows_of(tmp_path, "abonent_id\n2001\n")
+    for rows_elsewhere in (rows, Input(sql="select id as abonent_id from abonents")):
+        with pytest.raises(InputRefused, match="--set from=… chooses rows for the job's own select"):
+            _ = job_of(services, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
+    # A select that asks for it makes it count.
+    asking = Input(sql="select id as abonent_id from abonents where operator_id = :from and id < 2010")
+    assert job_of(services, OPERATOR, asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
+
+
+async def test_a_recalculation_that_is_done_already_is_as_wanted(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    job = job_of(services, RECALCULATE, rows_of(tmp_path, "abonent_id\n9001\n"), since=first_of(-2))
+    items = await planned(job, frozen)
+    done = await sent(job, run, items)
+    execute("update abonents set need_recalc = null where id = 9001")
+    # Answered and cleared: done. Never answered and empty: it may not have arrived, and may be sent again.
+    assert await readings(job, run, done) == [Reading(None)]
+    assert await sightings(job, run, done) == [Absent()]
+    execute("update abonents set need_recalc = '2001-01-01' where id = 9001")
+    (reading,) = await readings(job, run, done)
+    assert reading.difference == f"wanted need_recalc {first_of(-2)}; there is need_recalc 2001-01-01"
+    way_back = effect_of(services, RECALCULATE, since=first_of(-2)).way_back({})
+    assert isinstance(way_back, NoWayBack)
+    assert "recalculate from the same month" in way_back.text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (first_of(-7), "7 months back: the billing recalculates 6 at most"),
+        (first_of(0)[:-2] + "15", "is not the first of a month: a recalculation begins with one, as"),
+        (first_of(1), "is still to come"),
+        ("June", "'June' is no date: write it as 2019-06-01 or 01.06.2019"),
+    ],
+)
+def test_when_a_recalculation_may_begin(text: str, why: str) -> None:
+    with pytest.raises(ParameterRefused, match=why):
+        parameters_of(RECALCULATE, {"since": text})
+
+
+@pytest.mark.parametrize("months", [0, -6])
+def test_the_first_and_the_last_month(months: int) -> None:
+    day = first_of(months)
+    assert parameters_of(RECALCULATE, {"since": ".".join(reversed(day.split("-")))})["since"] == day
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "first", "last"),
+    [
+        (VOLUNTARY_BLOCK, "abonent_id;start;end", "2020-07-31", "01.07.2020"),
+        (BLOCK_HISTORY, "id;time_changed;time_del", "2020-07-01 00:00:01", "01.07.2020"),
+    ],
+    ids=lambda one: getattr(one, "name", None),
+)
+async def test_a_block_ends_after_it_begins(
+    services: Services, tmp_path: Path, kind: object, header: str, first: str, last: str, execute: Execute
+) -> None:
+    execute("insert into abonents_block_history (id, abonent_id) values (9001, 9001)")
+    assert kind in (VOLUNTARY_BLOCK, BLOCK_HISTORY)
+    chosen = VOLUNTARY_BLOCK if kind is VOLUNTARY_BLOCK else BLOCK_HISTORY
+    (told,) = await refused(job_of(services, chosen, rows_of(tmp_path, f"{header}\n9001;{first};{last}\n")))
+    assert "before it begins at 2020-07-" in told

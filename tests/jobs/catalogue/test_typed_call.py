@@ -1,0 +1,134 @@
+"""What the job `call` knows of the fields that a chain sets: as much as the recipes do."""
+
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from billing.database.database import Database
+from checkpoints.records import Run
+from engine.job import Absent, Found, Reading
+from jobs.access.gateway import Services
+from jobs.catalogue.typed_call import call_kind
+from jobs.effects.effect import NoWayBack
+from jobs.job import Work, build
+from jobs.rows.input import Input
+from jobs.spec.chain import chain_text
+from jobs.spec.spec import JobKind, parameters_of
+from tests.jobs.catalogue.months import first_of
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import effect_of, planned, prepared, readings, refused, rows_of, sent, sightings, undone
+
+OLD = 167900000
+
+
+@pytest.fixture(autouse=True)
+def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+    """Two accounts with an address each."""
+    for key, abonent in [(90001, 9001), (90002, 9002)]:
+        execute(
+            "insert into users (id, abonent_id, login, ip, pull, deleted, psw_hash) values (?, ?, ?, ?, 5, 0, 'x')",
+            *(key, abonent, f"user{key}", OLD + key),
+        )
+
+
+class Called:
+    """A `call` of a model with a chain, and what it is told."""
+
+    def __init__(self, services: Services, model: str, *chain: str) -> None:
+        self.services = services
+        self.said = {"model": model, "chain": chain_text(chain)}
+
+    @property
+    def kind(self) -> JobKind:
+        return call_kind(self.said)
+
+    def job(self, rows: Input) -> Work:
+        job = build(self.kind, self.services, parameters_of(self.kind, self.said), rows)
+        assert isinstance(job, Work)
+        return job
+
+
+def address(database: Database, key: int = 90001) -> IPv4Address:
+    ((number,),) = database.query("select ip from users where id = :key", {"key": key})
+    return IPv4Address(number)
+
+
+async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+) -> None:
+    call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": "", "pull": "6"}', "save")
+    job = call.job(rows_of(tmp_path, "id\n90001\n"))
+    old = address(database)
+    done = await sent(job, run, await planned(job, frozen))
+    assert address(database) != old
+    assert await readings(job, run, done) == [Reading(None)]
+    assert await sightings(job, run, done) == [Found(done[0].answer)]
+    assert [one.skip_reason is None for one in (await prepared(job)).items] == [False], "a second time nothing is new"
+    back = await undone(effect_of(services, call.kind, **call.said), done)
+    backs = await sent(back.effect, run, back.items(frozen))
+    assert await readings(back.effect, run, backs) == [Reading(None)]
+    assert address(database) == old
+
+
+async def test_an_address_alone_that_is_emptied_is_issued_anew(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+) -> None:
+    call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": ""}', "save")
+    job = call.job(rows_of(tmp_path, "id\n90001\n"))
+    items = await planned(job, frozen)
+    assert [one.state for one in items] == ["sending"]
+    assert await sightings(job, run, items) == [Absent()], "a call that never arrived is not done"
+    done = await sent(job, run, items)
+    assert address(database) != IPv4Address(OLD + 90001)
+    assert await sightings(job, run, done) == [Found(done[0].answer)]
+
+
+async def test_an_address_that_is_named_is_that_one_and_no_other(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": "{ip}"}', "save")
+    job = call.job(rows_of(tmp_path, "id;ip\n90001;10.0.0.7\n"))
+    items = await planned(job, frozen)
+    execute("update users set ip = 167772999 where id = 90001")
+    assert await sightings(job, run, items) == [Absent()]
+    assert await readings(job, run, items) == [Reading(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
+
+
+@pytest.mark.parametrize(
+    ("model", "chain", "row", "told"),
+    [
+        ("Abonents", 'set {"need_recalc": "{x}"}', first_of(-7), "need_recalc: '{x}' is 7 months back"),
+        ("Abonents", 'set {"need_recalc": "{x}"}', f"{first_of(0)[:-2]}02", "is not the first of a month"),
+        ("Abonents", 'set {"need_recalc": "2019-06-01"}', "1", "the billing recalculates 6 at most"),
+        (
+            "Abonents",
+            'set {"own_disabled_start": "2030-07-02", "own_disabled_end": "{x}"}',
+            "2030-07-01",
+            "it would end at 2030-07-01, before it begins at 2030-07-02",
+        ),
+        (
+            "Abonents",
+            'set {"own_disabled_start": "2030-07-02", "own_disabled_end": "{x}"}',
+            "03.07.2030",
+            "own_disabled_end '03.07.2030': dates are written as 2019-06-01",
+        ),
+    ],
+)
+async def test_what_the_vendor_forbids_is_refused(
+    services: Services, tmp_path: Path, model: str, chain: str, row: str, told: str
+) -> None:
+    call = Called(services, model, 'objects.get {"id": {id}}', chain, "save")
+    (reason,) = await refused(call.job(rows_of(tmp_path, f"id;x\n9001;{row}\n")))
+    assert told.format(x=row) in reason
+
+
+async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_taken_back(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    call = Called(services, "Abonents", 'objects.get {"id": {id}}', f'set {{"need_recalc": "{first_of(0)}"}}', "save")
+    job = call.job(rows_of(tmp_path, "id\n9001\n"))
+    done = await sent(job, run, await planned(job, frozen))
+    execute("update abonents set need_recalc = null where id = 9001")
+    assert await readings(job, run, done) == [Reading(None)]
+    assert isinstance(job.way_back({}), NoWayBack)

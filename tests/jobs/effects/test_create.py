@@ -1,0 +1,395 @@
+"""Services that are connected and attributes that are given: created, found again, deleted again, and made anew."""
+
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import msgspec
+import pytest
+
+from billing import exchange as seen
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.job import Absent, Different, Entries, Found, Marked, Reading
+from jobs.access.gateway import Services
+from jobs.access.payload import packed, payload_of
+from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
+from jobs.effects.create import payload_for
+from jobs.rows.input import Input
+from lab.mock.server import MockBilling
+from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.jobs.making import (
+    effect_of,
+    job_of,
+    planned,
+    prepared,
+    readings,
+    refused,
+    rows_of,
+    sent,
+    sightings,
+    undone,
+)
+from tests.jobs.whole_database import THERE, Tables, changes, new_rows, whole
+
+TO_CONNECT = "abonent_id\n9001\n9002\n"
+TO_GIVE = "contract_number;attribute_id;value\n00123;1012;телеграм\nA15;7;0015\n"
+CONNECTED = "USERS_USLUGA"
+VALUES = "ATTRIBUTE_VALUES"
+
+
+@pytest.fixture
+def second(run: Run) -> Run:
+    return replace(run, run_id=2, name="u7u7u", job="undo")
+
+
+@pytest.fixture
+def third(run: Run) -> Run:
+    return replace(run, run_id=3, name="v8v8v", job="undo")
+
+
+async def connecting(
+    services: Services, folder: Path, frozen: Frozen, *, text: str = TO_CONNECT, **given: str
+) -> list[Item]:
+    rows = rows_of(folder, text)
+    return await planned(job_of(services, CONNECT_SERVICE, rows, usluga="240", manager="33", **given), frozen)
+
+
+async def giving(services: Services, folder: Path, frozen: Frozen, *, text: str = TO_GIVE) -> list[Item]:
+    return await planned(job_of(services, ATTRIBUTE, rows_of(folder, text)), frozen)
+
+
+# ---- services ----------------------------------------------------------------------------------------------------
+
+
+async def test_services_are_connected_once_and_found_again(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+) -> None:
+    job = effect_of(services, CONNECT_SERVICE, usluga="240", manager="33")
+    items = await connecting(services, tmp_path, frozen, comment="Обещанный платёж")
+    assert [(item.key, item.label, item.lane, item.amount) for item in items] == [
+        ("9001/240", "00123", "account:9001", None),
+        ("9002/240", "123", "account:9002", None),
+    ]
+    assert await sightings(job, run, items) == [Absent(), Absent()]
+    assert (
+        await readings(job, run, items)
+        == [Reading(None, "sent usluga_id 240, manager_id 33; the billing has no connected service with this mark")]
+        * 2
+    )
+    before = whole(database)
+
+    done = await sent(job, run, items)
+
+    rows = new_rows(changes(before, whole(database)), CONNECTED)
+    assert [(row["ABONENT_ID"], row["USLUGA_ID"], row["MANAGER_ID"], row["COMMENT"]) for row in rows] == [
+        (9001, 240, 33, "Обещанный платёж [cm k7m2q/1]"),
+        (9002, 240, 33, "Обещанный платёж [cm k7m2q/2]"),
+    ]
+    assert [str(row["ID"]) for row in rows] == [one.answer for one in done]
+    assert await sightings(job, run, items) == [Found(one.answer) for one in done]
+    assert await readings(job, run, items) == [Reading(None)] * 2
+
+
+async def test_a_folder_is_connected_by_the_jobs_own_select(
+    client: BillingClient,
+    database: Database,
+    frozen: Frozen,
+    odd_ones: None,  # noqa: ARG001
+) -> None:
+    given = {"folder": str(FOLDER), "usluga": "126", "manager": "33"}
+    done = await prepared(job_of(Services(client, database), CONNECT_SERVICE, Input(), **given))
+    assert [one.label for one in done.items] == ["00123", "123", "A15", "ДУБЛЬ", "ДУБЛЬ", "ВТОРОЙ", "77/2"]
+    assert [one.reason for one in done.refusals] == ["abonent 9007 has no account"]
+    assert [frozen(one).lane for one in done.items[:1]] == ["account:9001"]
+
+
+async def test_one_subscriber_as_given(services: Services, frozen: Frozen) -> None:
+    given = {"abonent_id": "9001", "usluga": "240", "manager": "33"}
+    (item,) = await planned(job_of(services, CONNECT_SERVICE, Input(), **given), frozen)
+    assert (item.key, item.label) == ("9001/240", "00123")
+
+
+async def test_a_service_that_is_no_longer_as_it_was_connected(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    job = effect_of(services, CONNECT_SERVICE)
+    items = await connecting(services, tmp_path, frozen)
+    first, second = [one.answer for one in await sent(job, run, items)]
+    execute("update users_usluga set usluga_id = 126 where id = ?", first)
+    # Deleted by somebody before anybody has looked: it is no reason to connect it once more.
+    execute("update users_usluga set deleted = 1 where id = ?", second)
+    sent_text = "sent usluga_id 240, manager_id 33; the billing has connected service"
+    texts = [
+        f"{sent_text} {first} with usluga_id 126, manager_id 33",
+        f"{sent_text} {second} with usluga_id 240, manager_id 33 (deleted)",
+    ]
+    assert await sightings(job, run, items) == [Different(text) for text in texts]
+    assert await readings(job, run, items) == [Reading(None, text) for text in texts]
+
+
+async def test_a_service_that_looks_the_same_is_named(services: Services, tmp_path: Path, execute: Execute) -> None:
+    for key, abonent, usluga, comment, deleted in [
+        (90001, 9001, 240, "по звонку", 0),
+        (90002, 9001, 126, None, 0),
+        (90003, 9002, 240, None, 1),
+        (90004, 9003, 240, "[cm aaaaa/1]", 0),
+    ]:
+        execute(
+            "insert into users_usluga (id, abonent_id, usluga_id, comment, deleted) values (?, ?, ?, ?, ?)",
+            *(key, abonent, usluga, comment, deleted),
+        )
+    rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n")
+    job = job_of(services, CONNECT_SERVICE, rows, usluga="240", manager="33")
+    assert await job.find_entries((await prepared(job)).items) == {
+        "9001/240": Entries(unmarked="connected service 90001 with usluga_id 240"),
+        "9003/240": Entries((Marked("aaaaa", 1, "connected service 90004 with usluga_id 240"),)),
+    }
+
+
+async def test_connected_services_are_deleted_and_connected_again(
+    services: Services, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
+) -> None:
+    job = effect_of(services, CONNECT_SERVICE)
+    before = whole(database)
+    done = await sent(job, run, await connecting(services, tmp_path, frozen, comment="Обещанный"))
+
+    undo = await undone(job, done)
+    assert [(one.lane, one.undoes) for one in undo.done.items] == [("account:9001", 101), ("account:9002", 102)]
+    backs = undo.items(frozen)
+    assert undo.effect.shown("u7u7u", backs[0]) == f"UsersUsluga: objects.get(id={done[0].answer}) → delete()"
+    assert await sightings(undo.effect, second, backs) == [Absent(), Absent()]
+    backs = await sent(undo.effect, second, backs)
+    assert await sightings(undo.effect, second, backs) == [Found(one.answer) for one in backs]
+    assert await readings(undo.effect, second, backs) == [Reading(None)] * 2
+
+    found = changes(before, whole(database))
+    assert found.keys() == {CONNECTED}
+    rows = new_rows(found, CONNECTED)
+    assert [(str(row["ID"]), row["DELETED"]) for row in rows] == [(one.answer, 1) for one in done]
+
+    again = await undone(undo.effect, backs)
+    agains = await sent(again.effect, third, again.items(frozen))
+    rows = new_rows(changes(before, whole(database)), CONNECTED)[2:]
+    assert [(row["ABONENT_ID"], row["USLUGA_ID"], row["MANAGER_ID"], row["COMMENT"]) for row in rows] == [
+        (9001, 240, 33, "Обещанный [cm v8v8v/1]"),
+        (9002, 240, 33, "Обещанный [cm v8v8v/2]"),
+    ]
+    assert await readings(again.effect, third, agains) == [Reading(None)] * 2
+    # And once more the other way.
+    last = await undone(again.effect, agains)
+    await sent(last.effect, second, last.items(frozen))
+    rows = new_rows(changes(before, whole(database)), CONNECTED)
+    assert [row["DELETED"] for row in rows] == [1, 1, 1, 1]
+
+
+async def test_a_service_that_somebody_has_changed_is_left_alone(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    job = effect_of(services, CONNECT_SERVICE)
+    done = await sent(job, run, await connecting(services, tmp_path, frozen))
+    execute("update users_usluga set manager_id = 34 where id = ?", done[0].answer)
+    execute("update users_usluga set deleted = 1 where id = ?", done[1].answer)
+    undo = await undone(job, done)
+    there = f"connected service {done[0].answer} with usluga_id 240, manager_id 34"
+    assert undo.left_alone == [
+        f"changed since: sent usluga_id 240, manager_id 33; the billing has {there}",
+        f"already as it was: connected service {done[1].answer} is gone",
+    ]
+
+
+async def test_a_service_whose_id_nobody_knows(services: Services, tmp_path: Path, frozen: Frozen) -> None:
+    items = await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n")
+    assert (await undone(effect_of(services, CONNECT_SERVICE), items)).refused == [
+        "the id of what was created is not known: delete the UsersUsluga by hand"
+    ]
+
+
+# ---- attributes --------------------------------------------------------------------------------------------------
+
+
+async def test_attributes_are_given_and_taken_back(
+    services: Services, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
+) -> None:
+    job = effect_of(services, ATTRIBUTE)
+    before = whole(database)
+    items = await giving(services, tmp_path, frozen)
+    assert [(item.key, item.label) for item in items] == [("9001/1012", "00123"), ("9003/7", "A15")]
+    assert await sightings(job, run, items) == [Absent(), Absent()]
+    assert await readings(job, run, items[:1]) == [
+        Reading(None, "sent attribute_value телеграм; the billing has no attribute value like it")
+    ]
+    done = await sent(job, run, items)
+    given = changes(before, whole(database))
+    assert [(row["ABONENT_ID"], row["ATTRIBUTE_ID"], row["ATTRIBUTE_VALUE"]) for row in new_rows(given, VALUES)] == [
+        (9001, 1012, "телеграм"),
+        (9003, 7, "0015"),
+    ]
+    assert await sightings(job, run, items) == [Found(one.answer) for one in done]
+    assert await readings(job, run, items) == [Reading(None)] * 2
+
+    undo = await undone(job, done)
+    backs = await sent(undo.effect, second, undo.items(frozen))
+    assert changes(before, whole(database)) == {}
+    assert await readings(undo.effect, second, backs) == [Reading(None)] * 2
+
+    again = await undone(undo.effect, backs)
+    await sent(again.effect, third, again.items(frozen))
+    anew = new_rows(changes(before, whole(database)), VALUES)
+    assert [(row["ABONENT_ID"], row["ATTRIBUTE_ID"], row["ATTRIBUTE_VALUE"]) for row in anew] == [
+        (9001, 1012, "телеграм"),
+        (9003, 7, "0015"),
+    ]
+
+
+async def test_a_value_that_is_there_already(services: Services, tmp_path: Path, execute: Execute) -> None:
+    execute("insert into attribute_values values (90001, 9001, 1012, 'телеграм')")
+    execute("insert into attribute_values values (90002, 9003, 7, '15')")
+    done = await prepared(job_of(services, ATTRIBUTE, rows_of(tmp_path, TO_GIVE)))
+    assert [(one.key, one.skip_reason) for one in done.items] == [
+        ("9001/1012", "already as wanted: attribute value 90001 with attribute_value телеграм")
+    ]
+    (refusal,) = done.refusals
+    assert refusal.reason == (
+        "abonent 9003, attribute 7 has another value already: attribute value 90002 with attribute_value 15, and the "
+        "row says attribute_value 0015. This job adds and never changes: change it with the job `call`, "
+        "AttributeValues: objects.get by its id → set → save"
+    )
+
+
+async def test_a_value_that_differs_when_it_is_looked_for(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    job = effect_of(services, ATTRIBUTE)
+    items = await giving(services, tmp_path, frozen, text="abonent_id;attribute_id;value\n9001;7;да\n")
+    execute("insert into attribute_values values (90001, 9001, 7, 'нет')")
+    text = "sent attribute_value да; the billing has attribute value 90001 with attribute_value нет"
+    assert await sightings(job, run, items) == [Different(text)]
+    assert await readings(job, run, items) == [Reading(None, text)]
+    changed = [msgspec.structs.replace(item, answer="90001") for item in items]
+    assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
+
+
+async def test_ids_with_leading_zeros_are_contract_numbers(services: Services, tmp_path: Path) -> None:
+    text = "id;attribute_id;value\n00123;7;да\n"
+    assert await refused(job_of(services, ATTRIBUTE, rows_of(tmp_path, text))) == [
+        "2 id: '00123' is no id, for it starts with a zero; is it a contract number?"
+    ]
+
+
+# ---- what was made anew ------------------------------------------------------------------------------------------
+
+
+async def test_what_is_there_again_is_not_made_anew(
+    services: Services, tmp_path: Path, run: Run, second: Run, frozen: Frozen, execute: Execute
+) -> None:
+    job = effect_of(services, ATTRIBUTE)
+    undo = await undone(job, await sent(job, run, await giving(services, tmp_path, frozen)))
+    backs = await sent(undo.effect, second, undo.items(frozen))
+    execute("insert into attribute_values values (90001, 9001, 1012, 'вайбер')")
+    execute("update abonents set deleted = 1 where id = 9003")
+    again = await undone(undo.effect, backs)
+    (left,) = again.done.items
+    assert left.skip_reason == (
+        "changed since: the run deleted it, and now there is attribute value 90001 with abonent_id 9001, "
+        "attribute_id 1012"
+    )
+    assert [one.reason for one in again.done.refusals] == [
+        "abonent 9003 is deleted since: nothing can be given to it"
+    ]
+
+
+async def test_a_comment_gives_way_to_the_new_mark(
+    client: BillingClient,
+    database: Database,
+    tmp_path: Path,
+    run: Run,
+    second: Run,
+    third: Run,
+    frozen: Frozen,
+    execute: Execute,
+    odd_ones: None,  # noqa: ARG001
+) -> None:
+    services = Services(client, database)
+    job = effect_of(services, CONNECT_SERVICE)
+    done = await sent(job, run, await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n"))
+    execute("update users_usluga set comment = ?, next_date = '2026-05-01' where id = ?", "я" * 255, done[0].answer)
+    undo = await undone(job, done)
+    backs = await sent(undo.effect, second, undo.items(frozen))
+    again = await undone(undo.effect, backs)
+    ((_, arguments),) = payload_of(again.items(frozen)[0]).steps
+    assert arguments["next_date"] == "2026-05-01 00:00:00"
+    assert arguments["comment"] == "я" * 222 + "…"
+    (anew,) = await sent(again.effect, third, again.items(frozen))
+    ((comment, due),) = database.query(
+        "select comment, next_date from users_usluga where id = :id", {"id": anew.answer}
+    )
+    assert comment.endswith("я… [cm v8v8v/1]")
+    assert f"{due:%Y-%m-%d %H:%M}" == "2026-05-01 00:00"
+    # The billing has charged for it since: it is still what was connected.
+    execute("update users_usluga set next_date = '2026-06-01', enabled = 0 where id = ?", anew.answer)
+    assert await sightings(again.effect, third, again.items(frozen)) == [Found(anew.answer)]
+
+
+# ---- whose answer it is ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("exchange", "evidence"),
+    [
+        (
+            seen.Answered({"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "0015"}}),
+            Accepted("5", created=True),
+        ),
+        (seen.Answered({"pk": 5}), Accepted("5", created=True)),
+        *(
+            (seen.Answered(other), Lost(f"an answer of an unexpected shape: {other!r}"))
+            for other in (
+                {"pk": 5, "fields": {"id": 5, "abonent_id": 95}},
+                {"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "15"}},
+            )
+        ),
+        (
+            seen.Refused("Не найден атрибут attribute_id", recognised=True),
+            Lost("refused, but perhaps only after it was entered: Не найден атрибут attribute_id"),
+        ),
+        # It may be the row's own attribute that is not there.
+        (seen.Refused("Не найден атрибут 7", recognised=True), RowRefused("Не найден атрибут 7")),
+    ],
+)
+async def test_evidence_of_an_attribute(
+    exchange: seen.Exchange, evidence: Evidence, run: Run, frozen: Frozen
+) -> None:
+    client = AsyncMock(spec=BillingClient)
+    client.send.return_value = exchange
+    arguments = {"abonent_id": 94, "attribute_id": 7, "attribute_value": "0015"}
+    new = NewItem("94/7", "94", "account:1", packed(payload_for("AttributeValues", arguments, 94)))
+    assert await effect_of(Services(client), ATTRIBUTE).send(run, frozen(new)) == evidence
+
+
+async def test_what_the_billing_refuses_is_of_the_row(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+) -> None:
+    job = effect_of(services, CONNECT_SERVICE)
+    first, second = await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n9002\n")
+    await sent(job, run, [first])
+    twice = msgspec.structs.replace(first, number=7)
+    assert await job.send(run, twice) == RowRefused("Обещанный платеж уже подключен")
+    await sent(job, run, [second])
+    assert mock_billing.ledger.effects("UsersUsluga") == {9001: 1, 9002: 1}
+
+
+def test_new_rows_of_a_comparison_are_told() -> None:
+    before: Tables = {"T": {1: {"ID": 1, "A": 2}, 3: {"ID": 3, "A": 0}}}
+    after: Tables = {"T": {1: {"ID": 1, "A": 5}, 2: {"ID": 2, "A": None}}}
+    found = changes(before, after)
+    assert found == {
+        "T": {
+            1: {"A": (2, 5)},
+            2: {THERE: (False, True), "ID": (None, 2)},
+            3: {THERE: (True, False), "ID": (3, None), "A": (0, None)},
+        }
+    }
+    assert new_rows(found, "T") == [{"ID": 2}]

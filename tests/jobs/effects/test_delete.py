@@ -1,0 +1,316 @@
+"""Connected services and accounts that are deleted, and what makes them anew."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import msgspec
+import pytest
+
+from billing import exchange as seen
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from checkpoints.records import NewItem, Run
+from engine.errors import InputRefused
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading
+from engine.rows import Row
+from jobs.access.gateway import Services
+from jobs.access.payload import Payload, packed, payload_of
+from jobs.catalogue.deletions import DELETE_ACCOUNT, DELETE_SERVICES
+from jobs.effects.delete import Deletions, is_deletion
+from jobs.effects.effect import NoWayBack
+from jobs.rows.binding import Bound
+from jobs.rows.input import Input
+from jobs.spec.chain import parse
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import (
+    effect_of,
+    job_of,
+    kept_now,
+    planned,
+    prepared,
+    readings,
+    rows_of,
+    sent,
+    sightings,
+    undone,
+)
+from tests.jobs.whole_database import changes, new_rows, whole
+
+CONNECTED = "USERS_USLUGA"
+COMMENT = "Автоматический%предоплате%2017-12-31%"
+
+
+@pytest.fixture
+def connected(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+    """Three services, one of them deleted."""
+    for key, abonent, comment, deleted in [
+        (90001, 9001, "Автоматический по предоплате 2017-12-31 (1)", 0),
+        (90002, 9002, "Автоматический по предоплате 2017-12-31", 0),
+        (90003, 9003, "Автоматический по предоплате 2017-12-31", 1),
+    ]:
+        execute(
+            "insert into users_usluga (id, abonent_id, usluga_id, manager_id, comment, next_date, deleted) "
+            "values (?, ?, 126, 33, ?, '2026-05-01 00:00:00', ?)",
+            *(key, abonent, comment, deleted),
+        )
+
+
+@pytest.fixture
+def account(execute: Execute, odd_ones: None) -> int:  # noqa: ARG001
+    """An account of subscriber 9001, with an open session of the cabinet."""
+    execute(
+        "insert into users (id, abonent_id, login, ip, pull, enabled) values (90001, 9001, 'ivanov', 167772170, 6, 1)"
+    )
+    execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
+    return 90001
+
+
+@pytest.fixture
+def undo_run(run: Run) -> Run:
+    return replace(run, run_id=2, name="u7u7u", job="undo")
+
+
+# ---- services ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("connected")
+async def test_services_found_by_their_comment(client: BillingClient, database: Database) -> None:
+    services = Services(client, database)
+    done = await prepared(job_of(services, DELETE_SERVICES, Input(), comment=COMMENT))
+    assert done.refusals == ()
+    ours = [one for one in done.items if int(one.key) > 90000]
+    assert [(one.key, one.label, one.lane, one.skip_reason) for one in ours] == [
+        ("90001", "00123", "account:9001", None),
+        ("90002", "123", "account:9002", None),
+    ]
+    assert len(done.items) > len(ours), "the billing has some of its own"
+
+
+@pytest.mark.usefixtures("connected")
+async def test_services_by_their_ids(services: Services, tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "users_usluga_id\n90001\n90003\n80000\n")
+    done = await prepared(job_of(services, DELETE_SERVICES, rows))
+    assert [(one.key, one.skip_reason) for one in done.items] == [
+        ("90001", None),
+        ("90003", "already as wanted: UsersUsluga 90003 is deleted"),
+    ]
+    assert [(one.line, one.reason) for one in done.refusals] == [(4, "there is no UsersUsluga with id 80000")]
+
+
+async def test_without_comment_and_rows_there_is_nothing_to_delete(services: Services) -> None:
+    with pytest.raises(InputRefused, match="nothing to read rows from"):
+        _ = job_of(services, DELETE_SERVICES, Input()).source
+
+
+@pytest.mark.usefixtures("connected")
+async def test_services_are_deleted_and_connected_anew(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+) -> None:
+    before = whole(database)
+    job = effect_of(services, DELETE_SERVICES)
+    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
+    assert job.shown(run.name, items[0]) == "UsersUsluga: objects.get(id=90001) → delete()"
+    assert await sightings(job, run, items) == [Absent(), Absent()]
+    assert await readings(job, run, items) == [
+        Reading(None, f"UsersUsluga {key} is still there") for key in (90001, 90002)
+    ]
+
+    done = await sent(job, run, items)
+
+    assert changes(before, whole(database)) == {CONNECTED: {key: {"DELETED": (0, 1)} for key in (90001, 90002)}}
+    assert await sightings(job, run, items) == [Found(one.answer) for one in done]
+    assert await readings(job, run, items) == [Reading(None)] * 2
+    assert json.loads(done[0].answer or "") == {
+        "id": "90001",
+        "abonent_id": "9001",
+        "usluga_id": "126",
+        "manager_id": "33",
+        "comment": "Автоматический по предоплате 2017-12-31 (1)",
+        "next_date": "2026-05-01",
+        "enabled": "1",
+        "deleted": "0",
+    }
+
+    undo = await undone(job, done)
+    assert [(one.undoes, one.lane) for one in undo.done.items] == [(101, "account:9001"), (102, "account:9002")]
+    backs = undo.items(frozen)
+    assert await sightings(undo.effect, undo_run, backs) == [Absent(), Absent()]
+    anew = await sent(undo.effect, undo_run, backs)
+    rows = new_rows(changes(before, whole(database)), CONNECTED)
+    assert [str(row["ID"]) for row in rows] == [one.answer for one in anew]
+    for row, old in zip(rows, (90001, 90002), strict=True):
+        marked = before[CONNECTED][old] | {
+            "ID": row["ID"],
+            "COMMENT": f"{before[CONNECTED][old]['COMMENT']} [cm u7u7u/{old - 90000}]",
+        }
+        assert row == marked
+    assert await readings(undo.effect, undo_run, backs) == [Reading(None)] * 2
+
+
+@pytest.mark.usefixtures("connected")
+async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+) -> None:
+    effect = effect_of(services, DELETE_SERVICES)
+    assert isinstance(effect, Deletions)
+    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
+    assert await effect.kept_now(items) == {}
+    execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
+    before = whole(database)
+    items = await kept_now(effect, items)
+    evidence = await effect.send(run, items[0])
+    assert isinstance(evidence, Accepted)
+    assert evidence.note == (
+        "changed between plan and call: it was next_date 2026-05-01, and then next_date 2031-02-03; an undo brings "
+        "the latter back"
+    )
+    # What is gone is not what was there.
+    assert await effect.kept_now(items) == {}
+    undo = await undone(effect, [msgspec.structs.replace(items[0], answer=evidence.answer)])
+    await sent(undo.effect, undo_run, undo.items(frozen))
+    (anew,) = new_rows(changes(before, whole(database)), CONNECTED)
+    assert str(anew["NEXT_DATE"]) == "2031-02-03 00:00:00"
+
+
+@pytest.mark.usefixtures("connected")
+async def test_a_deletion_whose_effect_came_late_is_looked_up(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen
+) -> None:
+    job = effect_of(services, DELETE_SERVICES)
+    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n")), frozen)
+    (first,) = await sent(job, run, items)
+    assert await job.send(run, items[0]) == Lost(
+        "refused, and whether it is gone has to be looked up: Объект уже удалён"
+    )
+    assert await sightings(job, run, items) == [Found(first.answer)]
+    assert not job.repeatable
+
+
+@pytest.mark.usefixtures("connected")
+async def test_a_service_that_was_connected_again_is_left_alone(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    job = effect_of(services, DELETE_SERVICES)
+    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
+    done = await sent(job, run, items)
+    execute("insert into users_usluga (id, abonent_id, usluga_id) values (90009, 9001, 126)")
+    execute("update users_usluga set deleted = 0 where id = 90002")
+    assert (await undone(job, done)).left_alone == [
+        f"changed since: the run deleted it, and now there is connected service {key} with abonent_id {abonent}, "
+        "usluga_id 126"
+        for key, abonent in ((90009, 9001), (90002, 9002))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "evidence"),
+    [
+        (seen.Answered(None), Accepted('{"id":"5"}')),
+        (seen.Answered({"pk": 5, "model": "UsersUsluga"}), Accepted('{"id":"5"}')),
+        (
+            seen.Answered({"pk": 6, "model": "UsersUsluga"}),
+            Lost("an answer about UsersUsluga 6, and UsersUsluga 5 was to go"),
+        ),
+        (seen.Answered({"pk": 6}), Lost("an answer about 6, and UsersUsluga 5 was to go")),
+        (seen.Answered({"pk": 5, "model": "Users"}), Lost("an answer about Users 5, and UsersUsluga 5 was to go")),
+        (
+            seen.Refused("UsersUsluga matching query does not exist.", recognised=True),
+            Lost("refused, and whether it is gone has to be looked up: UsersUsluga matching query does not exist."),
+        ),
+        (seen.Refused("На объект ссылаются: X", recognised=True), RowRefused("На объект ссылаются: X")),
+        (seen.Lost("reset"), Lost("reset")),
+    ],
+)
+async def test_evidence(exchange: seen.Exchange, evidence: Evidence, run: Run, frozen: Frozen) -> None:
+    client = AsyncMock(spec=BillingClient)
+    client.send.return_value = exchange
+    steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"id": 5}), ("delete", {}))
+    payload = Payload(
+        "UsersUsluga", steps, key={"id": "5"}, wanted={"deleted": "1"}, was={"id": "5", "comment": None}
+    )
+    item = frozen(NewItem("5", "00123", "account:9001", packed(payload)))
+    assert await effect_of(Services(client), DELETE_SERVICES).send(run, item) == evidence
+
+
+# ---- accounts ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_account_goes_with_what_points_to_it(
+    services: Services, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+) -> None:
+    job = effect_of(services, DELETE_ACCOUNT)
+    items = await planned(job_of(services, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")), frozen)
+    assert [(one.key, one.lane) for one in items] == [(str(account), "account:9001")]
+    assert job.shown(run.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
+    before = whole(database)
+    (done,) = await sent(job, run, items)
+    found = changes(before, whole(database))
+    assert found.keys() == {"USERS", "CABINET_SESSIONS"}
+    assert found["USERS"] == {account: {"DELETED": (0, 1)}}
+    assert await readings(job, run, items) == [Reading(None)]
+    # What it was is kept, for a person; passwords were never read.
+    kept = json.loads(done.answer or "")
+    assert (kept["login"], kept["ip"], kept["pull"]) == ("ivanov", "10.0.0.10", "6")
+    assert not [name for name in payload_of(items[0]).was if "psw" in name]
+    way = job.way_back({})
+    assert isinstance(way, NoWayBack)
+    assert "carbon_answer" in way.text
+
+
+async def test_an_account_that_is_pointed_to_stays_without_clean_links(
+    services: Services, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+) -> None:
+    rows = rows_of(tmp_path, f"user_id\n{account}\n")
+    job = job_of(services, DELETE_ACCOUNT, rows, clean_links="no")
+    items = await planned(job, frozen)
+    before = whole(database)
+    assert await job.send(run, items[0]) == RowRefused("На объект ссылаются: CabinetSessions")
+    assert changes(before, whole(database)) == {}
+
+
+# ---- any other chain that deletes --------------------------------------------------------------------------------
+
+
+def test_which_chains_delete() -> None:
+    get, delete = 'objects.get {"id": {id}}', 'delete {"clean_links": true}'
+    assert is_deletion(parse("Users", (get, delete)))
+    assert not is_deletion(parse("Users", ("objects.get", delete)))
+    assert not is_deletion(parse("Users", (get, "save", delete)))
+
+
+@pytest.mark.parametrize(("model", "known"), [("Users", True), ("Tarif", False)])
+@pytest.mark.parametrize("with_database", [False, True])
+def test_all_fields_are_kept_in_one_go_only_where_the_database_has_them(
+    database: Database, model: str, *, known: bool, with_database: bool
+) -> None:
+    services = Services(AsyncMock(spec=BillingClient), database if with_database else None)
+    effect = Deletions(services, parse(model, ('objects.get {"id": {id}}', "delete")))
+    assert effect.keeps is (Keeps.TOGETHER if known and with_database else Keeps.ONE_BY_ONE)
+
+
+async def test_a_model_that_nobody_here_knows(
+    services: Services, run: Run, frozen: Frozen, database: Database
+) -> None:
+    effect = Deletions(services, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+    done = await effect.plan([Bound(Row(2, (key,)), key, {"id": key}) for key in ("6", "60")])
+    assert [(one.key, one.lane) for one in done.items] == [("6", "Tarif:6")]
+    assert [one.reason for one in done.refusals] == ["there is no Tarif with id 60"]
+    assert isinstance(effect.way_back({}), NoWayBack)
+    item = frozen(done.items[0])
+    before = whole(database)
+    evidence = await effect.send(run, item)
+    assert evidence == RowRefused("На объект ссылаются: Abonents")
+    assert changes(before, whole(database)) == {}
+
+
+async def test_what_cannot_be_told(run: Run, frozen: Frozen) -> None:
+    client = AsyncMock(spec=BillingClient)
+    client.ask.return_value = [{"pk": 5, "fields": {"id": 5}}, {"pk": 6, "fields": {"id": 5}}]
+    payload = Payload("Tarif", (("objects.get", {"id": 5}), ("delete", {})), key={"id": "5"})
+    item = frozen(NewItem("5", "5", "Tarif:5", packed(payload)))
+    effect = Deletions(Services(client), parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+    assert await sightings(effect, run, [item]) == [CannotLook("the billing has 2 of Tarif 5")]
+    assert await effect.take_back([]) == Prepared((), ())

@@ -1,0 +1,282 @@
+"""Payments, which carry no mark: what a look-up can tell of them, and what it leaves to a person."""
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import msgspec
+import pytest
+
+from billing import exchange as seen
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from billing.money import SCALE
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.job import Absent, CannotLook, Entries, Found, Reading
+from jobs.access.gateway import Services
+from jobs.access.payload import Payload, packed, payload_of
+from jobs.catalogue.money import PAYMENT
+from jobs.job import cautions_of
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import (
+    effect_of,
+    job_of,
+    planned,
+    prepared,
+    readings,
+    refused,
+    rows_of,
+    sent,
+    sightings,
+    undone,
+)
+from tests.jobs.whole_database import changes, new_rows, whole
+
+TWO = "contract_number;amount\n00123;50,50\n123;7\n"
+OPERATIONS = "FINANCE_OPERATIONS"
+
+
+@pytest.fixture
+def undo_run(run: Run) -> Run:
+    return replace(run, run_id=2, name="u7u7u", job="undo")
+
+
+@pytest.fixture
+def earlier(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+    """Subscriber 9001 has paid the same before, and 9002 something else."""
+    execute("set generator gen_finance_operations_id to 90000")
+    for key, abonent, kopecks in [(80001, 9001, 5050), (80002, 9002, 100)]:
+        operation(execute, key, abonent, kopecks)
+
+
+def operation(execute: Execute, key: int, abonent: int, kopecks: int, kind: int = 1, storno: int = 0) -> None:
+    execute(
+        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, storno) "
+        "values (?, ?, ?, ?, '2026-02-03', ?)",
+        *(key, abonent, kind, kopecks * SCALE // 100, storno),
+    )
+
+
+async def paying(services: Services, folder: Path, frozen: Frozen, text: str = TWO) -> list[Item]:
+    return await planned(job_of(services, PAYMENT, rows_of(folder, text)), frozen)
+
+
+@pytest.mark.usefixtures("earlier")
+async def test_payments_are_planned_with_the_last_operation(
+    services: Services,
+    tmp_path: Path,
+    frozen: Frozen,
+) -> None:
+    items = await paying(services, tmp_path, frozen, TWO + "A15;1\n")
+    assert [(one.key, one.label, one.lane, one.amount) for one in items] == [
+        ("9001", "00123", "account:9001", Decimal("50.50")),
+        ("9002", "123", "account:9002", Decimal(7)),
+        ("9003", "A15", "account:9003", Decimal(1)),
+    ]
+    assert [payload_of(one).was for one in items] == [{"op_id": "80001"}, {"op_id": "80002"}, {"op_id": "0"}]
+    job = effect_of(services, PAYMENT)
+    assert job.shown("k7m2q", items[0]) == 'Abonents: objects.get(id=9001) → add_payment(SUM_IN="50.50")'
+    assert not job.repeatable
+
+
+@pytest.mark.usefixtures("earlier")
+async def test_a_payment_that_was_made_before_is_named(
+    services: Services,
+    tmp_path: Path,
+) -> None:
+    job = job_of(services, PAYMENT, rows_of(tmp_path, TWO))
+    found = await job.find_entries((await prepared(job)).items)
+    assert found == {"9001": Entries(unmarked="operation 80001 of 50.50, 2026-02-03")}
+
+
+@pytest.mark.usefixtures("earlier")
+async def test_payments_are_entered_once_and_read_back(
+    services: Services,
+    tmp_path: Path,
+    run: Run,
+    frozen: Frozen,
+    database: Database,
+) -> None:
+    job = effect_of(services, PAYMENT)
+    items = await paying(services, tmp_path, frozen)
+    assert await sightings(job, run, items) == [Absent(), Absent()]
+    none = "since the plan the billing has no operation of that sum"
+    assert await readings(job, run, items) == [
+        Reading(None, f"sent 50.50; {none}"),
+        Reading(None, f"sent 7.00; {none}"),
+    ]
+    before = whole(database)
+    await sent(job, run, items)
+    assert await readings(job, run, items) == [Reading(Decimal("50.50")), Reading(Decimal(7))]
+    found = changes(before, whole(database))
+    rows = new_rows(found, OPERATIONS)
+    assert [(row["ABONENT_ID"], row["OP_TYPE"], row["OP_SUMMA"]) for row in rows] == [
+        (9001, 1, 5050 * SCALE // 100),
+        (9002, 1, 7 * SCALE),
+    ]
+
+
+TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\n"
+
+
+async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen
+) -> None:
+    job = effect_of(services, PAYMENT, recognise="sum")
+    items = await paying(services, tmp_path, frozen, TWICE)
+    assert [(one.key, one.label, one.amount) for one in items] == [
+        ("9001/17", "00123, 17", Decimal(5)),
+        ("9001/18", "00123, 18", Decimal(5)),
+        ("9001/17/a", "00123, 17/a", Decimal(6)),
+        ("9002", "123", Decimal(7)),
+    ]
+    assert await sightings(job, run, items) == [Absent()] * 4
+    await sent(job, run, items[:1])
+    # What the first has entered is not the second's, whatever `recognise` says.
+    one, other, *rest = await sightings(job, run, items)
+    assert isinstance(one, CannotLook)
+    assert isinstance(other, CannotLook)
+    assert rest == [Absent(), Absent()]
+    first, second, *_ = await readings(job, run, items)
+    assert (first.difference, second.difference) != (None, None), "of two payments one is there"
+    await sent(job, run, items[1:])
+    assert await readings(job, run, items) == [Reading(Decimal(amount)) for amount in (5, 5, 6, 7)]
+
+
+async def test_the_column_of_the_documents_is_named_by_the_operator(services: Services, tmp_path: Path) -> None:
+    text = "abonent_id;amount;№ документа\n9001;5;17\n"
+    plain = job_of(services, PAYMENT, rows_of(tmp_path, text))
+    assert [one.key for one in (await prepared(plain)).items] == ["9001"]
+    named = job_of(services, PAYMENT, rows_of(tmp_path, text, document="№ документа"))
+    assert [one.key for one in (await prepared(named)).items] == ["9001/17"]
+    assert any("--map document=COLUMN" in caution for caution in cautions_of(plain))
+
+
+async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    ask, by_sum = effect_of(services, PAYMENT), effect_of(services, PAYMENT, recognise="sum")
+    items = await paying(services, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
+    operation(execute, 80005, 9001, 500)
+    operation(execute, 80006, 9001, 600)
+    operation(execute, 80007, 9002, 500)
+    maybe = (
+        "a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03{}: it may be this "
+        "row's, or somebody else's. Look in the billing which it is"
+    )
+    assert await sightings(ask, run, items) == [CannotLook(maybe.format(""))]
+    assert await sightings(by_sum, run, items) == [Found("80005")]
+    operation(execute, 80008, 9001, 500)
+    both = CannotLook(maybe.format(", operation 80008 of 5.00, 2026-02-03"))
+    assert await sightings(ask, run, items) == [both]
+    assert await sightings(by_sum, run, items) == [both]
+    (reading,) = await readings(ask, run, items)
+    assert reading == Reading(
+        Decimal(5),
+        "sent 5.00; since the plan the billing has operation 80005 of 5.00, 2026-02-03, "
+        "operation 80008 of 5.00, 2026-02-03",
+    )
+
+
+@pytest.mark.parametrize(("kind", "storno"), [(5, 0), (1, 1)])
+async def test_nothing_newer_of_that_sum_is_the_only_absence(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, kind: int, storno: int
+) -> None:
+    """Of which type a payment is, and whether somebody has reversed it by now, nobody knows for certain."""
+    items = await paying(services, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
+    operation(execute, 80004, 9001, 500, kind=2)
+    assert await sightings(effect_of(services, PAYMENT), run, items) == [Absent()], "what the month costs"
+    operation(execute, 80005, 9001, 500, kind, storno)
+    (sighting,) = await sightings(effect_of(services, PAYMENT), run, items)
+    assert isinstance(sighting, CannotLook)
+    (by_sum,) = await sightings(effect_of(services, PAYMENT, recognise="sum"), run, items)
+    assert by_sum == (Found("80005") if not storno else sighting)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "evidence"),
+    [
+        (seen.Answered(None), Accepted()),
+        (seen.Answered({"pk": 94, "model": "Abonents", "fields": {}}), Accepted()),
+        (seen.Answered({"pk": 7, "model": "FinanceOperations", "fields": {}}), Accepted("7", created=True)),
+        (
+            seen.Answered({"pk": 95, "model": "Abonents"}),
+            Lost("an answer about Abonents 95, and it was asked for a payment of abonent 94"),
+        ),
+        (seen.Refused("Объект уже удалён", recognised=True), RowRefused("Объект уже удалён")),
+        (seen.Lost("reset"), Lost("reset")),
+    ],
+)
+async def test_evidence(exchange: seen.Exchange, evidence: Evidence, run: Run, frozen: Frozen) -> None:
+    client = AsyncMock(spec=BillingClient)
+    client.send.return_value = exchange
+    steps: tuple[tuple[str, dict[str, object]], ...] = (
+        ("objects.get", {"id": 94}),
+        ("add_payment", {"SUM_IN": "5.00"}),
+    )
+    payload = Payload("Abonents", steps, abonent=94, key={"id": "94"}, wanted={"SUM_IN": "5"}, was={"op_id": "0"})
+    item = frozen(NewItem("94", "94", "account:1", packed(payload)))
+    assert await effect_of(Services(client), PAYMENT).send(run, item) == evidence
+
+
+@pytest.mark.parametrize(
+    ("amount", "reason"),
+    [
+        ("5.5555", "column 2, character 5: 5.5555 has 4 decimals"),
+        ("0", "0 is no payment: an amount above zero is expected"),
+        ("-5", "-5 is no payment: an amount above zero is expected"),
+    ],
+)
+async def test_bad_amounts(services: Services, tmp_path: Path, amount: str, reason: str) -> None:
+    rows = rows_of(tmp_path, f"abonent_id;sum_in\n9001;{amount}\n")
+    (told,) = await refused(job_of(services, PAYMENT, rows))
+    assert told.startswith(f"2 sum_in: {reason}")
+
+
+# ---- the way back ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("earlier")
+@pytest.mark.parametrize("way", ["storno", "opposite"])
+async def test_payments_are_taken_back(
+    services: Services,
+    tmp_path: Path,
+    run: Run,
+    undo_run: Run,
+    frozen: Frozen,
+    database: Database,
+    way: str,
+) -> None:
+    job = effect_of(services, PAYMENT)
+    before = whole(database)
+    done = await sent(job, run, await paying(services, tmp_path, frozen))
+    assert [one.answer for one in done] == [None, None]
+    undo = await undone(job, done, way=way)
+    assert [one.amount for one in undo.done.items] == [Decimal("-50.50"), Decimal(-7)]
+    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    assert await readings(undo.effect, undo_run, backs) == [Reading(Decimal("-50.50")), Reading(Decimal(-7))]
+    found = changes(before, whole(database))
+    assert found.keys() == {OPERATIONS}
+    if way == "storno":
+        assert [row["STORNO"] for row in new_rows(found, OPERATIONS)] == [1, 1]
+
+
+async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    job = effect_of(services, PAYMENT)
+    done = await sent(job, run, await paying(services, tmp_path, frozen))
+    execute("update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001")
+    operation(execute, 80002, 9001, 5050)
+    execute("delete from finance_operations where abonent_id = 9002")
+    undo = await undone(job, done, way="storno")
+    both = "operation 80001 of 50.50, 2026-02-03, operation 80002 of 50.50, 2026-02-03"
+    assert undo.left_alone == [
+        f"which operation is its own cannot be told: {both}. Take the right one back by hand",
+        "changed since: an operation of 7.00 is no longer there",
+    ]
+    # One whose id a look-up has found is known.
+    known = [msgspec.structs.replace(one, answer="80001") for one in done[:1]]
+    assert [one.skip_reason for one in (await undone(job, known, way="storno")).done.items] == [None]

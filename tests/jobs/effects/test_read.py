@@ -1,0 +1,172 @@
+"""Calls that only read: what is answered is kept with the item, and nothing else happens."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Database
+from checkpoints.records import Run
+from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.job import Absent, Reading
+from jobs.access.gateway import Services
+from jobs.access.vault import Vault
+from jobs.effects.effect import NoWayBack
+from jobs.effects.read import Readings, is_reading
+from jobs.rows.input import Input
+from jobs.spec.chain import parse
+from jobs.spec.parameters import Parameter
+from jobs.spec.spec import JobKind
+from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.server import MockBilling
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import job_of, planned, rows_of
+from tests.jobs.whole_database import changes, whole
+
+LOGIN_OF = ('objects.get {"id": {id}}',)
+
+
+def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), secret: str = "") -> JobKind:
+    template = parse(model, chain, fields)
+    parameters = tuple(Parameter(name, "", columns=(), secret=name == secret) for name in template.names)
+    return JobKind("reading", (), "", lambda services, _: Readings(services, template), "", "", parameters)
+
+
+@pytest.fixture
+def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+    execute("insert into users (id, abonent_id, login, ip) values (90001, 9001, 'ivanov', 167772170)")
+    execute("insert into users (id, abonent_id, login, ip) values (90002, 9001, 'petrov', 167772170)")
+    execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
+
+
+async def asked(services: Services, kind: JobKind, rows: Input, run: Run, frozen: Frozen) -> list[Evidence]:
+    job = job_of(services, kind, rows)
+    return [await job.send(run, item) for item in await planned(job, frozen)]
+
+
+def told(evidence: Evidence) -> object:
+    assert isinstance(evidence, Accepted), evidence
+    assert evidence.answer is not None
+    return json.loads(evidence.answer)
+
+
+@pytest.mark.parametrize(
+    ("chain", "reads"),
+    [
+        (('objects.get {"id": {id}}',), True),
+        (("objects.filter",), True),
+        (('get_user_by_suid {"suid": "{suid}"}',), True),
+        (('web_cabinet.get_usluga_list {"suid": "{suid}"}',), True),
+        (('web_cabinet.reset_password {"login": "a"}',), False),
+        (('objects.get {"id": {id}}', "get_or_create_dynamic_session"), False),
+        (('objects.get {"id": {id}}', "delete"), False),
+        (('objects.create {"a": 1}',), False),
+        (("objects.get_or_create",), False),
+    ],
+)
+def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it(chain: tuple[str, ...], reads: bool) -> None:
+    assert is_reading(parse("Users", chain)) is reads
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_one_object_or_none(services: Services, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+    kind = reading(*LOGIN_OF, fields=("login", "abonent__name"))
+    found, none = await asked(services, kind, rows_of(tmp_path, "id\n90001\n77777777\n"), run, frozen)
+    assert told(found) == [{"login": "ivanov", "abonent__name": "Иванов"}]
+    assert none == RowRefused("Users matching query does not exist.", recognised=True)
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_several_objects_or_none(services: Services, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+    kind = reading('objects.filter {"ip": "{ip}"}', fields=("id", "login"))
+    found, none = await asked(services, kind, rows_of(tmp_path, "ip\n10.0.0.10\n10.99.99.99\n"), run, frozen)
+    ids = [one["id"] for one in told(found) if one["id"] > 90000]  # type: ignore[attr-defined]
+    assert ids == [90001, 90002]
+    assert told(none) == []
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_nothing_of_it_changes_anything(
+    client: BillingClient, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    before = whole(database)
+    job = job_of(Services(client, database), reading(*LOGIN_OF), rows_of(tmp_path, "id\n90001\n90002\n"))
+    items = await planned(job, frozen)
+    assert [await job.send(run, item) for item in items] == [await job.send(run, item) for item in items]
+    assert changes(before, whole(database)) == {}
+    assert job.repeatable
+    assert len({item.lane for item in items}) == 2
+    assert [item.amount for item in items] == [None, None]
+    assert await job.undrained(items) is None
+    assert await job.look_up(run, items) == {item.item_id: Absent() for item in items}
+    assert await job.read_back(run, items) == {item.item_id: Reading(None) for item in items}
+    back = job.way_back({})  # type: ignore[attr-defined]
+    assert back == NoWayBack("it changed nothing")
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_what_is_lost_may_be_asked_again(
+    mock_billing: MockBilling, services: Services, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    mock_billing.faults.set(Plan((Fault(Kind.CRASH_BEFORE, times=1),)))
+    kind = reading(*LOGIN_OF, fields=("login",))
+    job = job_of(services, kind, rows_of(tmp_path, "id\n90001\n"))
+    (item,) = await planned(job, frozen)
+    assert isinstance(await job.send(run, item), Lost)
+    assert told(await job.send(run, item)) == [{"login": "ivanov"}]
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_a_secret_key_is_in_the_call_and_nowhere_else(
+    client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    kind = reading('get_user_by_suid {"suid": "{suid}"}', fields=("login",), secret="suid")
+    services = Services(client, None, vault=Vault(tmp_path / "secrets"))
+    job = job_of(services, kind, rows_of(tmp_path, "suid;note\n12345;a\n12345;b\n99999;c\n"))
+    items = await planned(job, frozen)
+    assert "12345" not in repr(items)
+    assert [item.label for item in items] == ["line 2", "line 3", "line 4"]
+    assert len({item.key for item in items}) == 3
+    assert job.shown("k7m2q", items[0]) == "Users: get_user_by_suid(suid=•••) | login"
+    first, second, unknown = [await job.send(run, item) for item in items]
+    assert told(first) == told(second) == [{"login": "ivanov"}]
+    assert unknown == RowRefused("Сессия не найдена", recognised=False)
+
+
+async def test_without_its_secret_a_row_is_not_sent(
+    client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    kind = reading('get_user_by_suid {"suid": "{suid}"}', secret="suid")
+    vault = Vault(tmp_path / "secrets")
+    rows = rows_of(tmp_path, "suid\n12345\n")
+    job = job_of(Services(client, None, vault=vault), kind, rows)
+    (item,) = await planned(job, frozen)
+    vault.forget([])
+    gone = await job.send(run, item)
+    assert isinstance(gone, RowRefused)
+    assert "kept no longer" in gone.text
+    (tmp_path / "secrets").write_text("broken" * 500, encoding="utf-8")
+    assert isinstance(await job.send(run, item), NotSent)
+
+
+async def test_a_billing_that_is_not_there(run: Run, frozen: Frozen, tmp_path: Path) -> None:
+    async with BillingClient(ClientSettings("http://127.0.0.1:9")) as nobody:
+        (evidence,) = await asked(Services(nobody), reading(*LOGIN_OF), rows_of(tmp_path, "id\n5\n"), run, frozen)
+    assert isinstance(evidence, NotSent)
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_the_cabinet_s_own_lists(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+    kind = reading('web_cabinet.get_usluga_list {"suid": "{suid}", "get_user_uslugas_all": 1}', secret="suid")
+    services = Services(client, None, vault=Vault(tmp_path / "secrets"))
+    (evidence,) = await asked(services, kind, rows_of(tmp_path, "suid\n12345\n"), run, frozen)
+    rows = told(evidence)
+    assert {one["list"] for one in rows} == {1}  # type: ignore[attr-defined]
+    assert {"pk", "name", "summa"} <= rows[0].keys()  # type: ignore[index]
+
+
+async def test_a_call_without_placeholders_is_one_row(services: Services, run: Run, frozen: Frozen) -> None:
+    kind = reading("objects.filter", model="DjangoUsersProfile", fields=("username",))
+    (evidence,) = await asked(services, kind, Input(), run, frozen)
+    assert told(evidence) == [{"username": "admin"}, {"username": "migration"}, {"username": "support"}]

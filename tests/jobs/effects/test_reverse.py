@@ -1,0 +1,472 @@
+"""The ways back from finance operations: storno, the opposite entry, the list for the accountant."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import msgspec
+import pytest
+
+from billing import exchange as seen
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.database.database import Database, Dsn
+from billing.money import SCALE
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.job import Absent, CannotLook, Different, Found, Reading
+from jobs.access.gateway import Services
+from jobs.access.payload import Payload, packed, payload_of
+from jobs.catalogue.money import BALANCES
+from jobs.effects.effect import NoWayBack
+from jobs.effects.reverse import HOW, way_back
+from jobs.effects.storno import Stornos
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.parameters import check_parameters
+from lab.mock.quirks import Quirks
+from lab.mock.server import MockBilling, running
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import (
+    Undo,
+    effect_of,
+    job_of,
+    planned,
+    readings,
+    rows_of,
+    sent,
+    sightings,
+    undone,
+)
+from tests.jobs.whole_database import THERE, changes, new_rows, whole
+
+THREE = "abonent_id;amount\n9001;50,50\n9002;-7\n9003;0\n"
+OPERATIONS = "FINANCE_OPERATIONS"
+
+UNDO_RUN = "u7u7u"
+
+
+@pytest.fixture
+def undo_run(run: Run) -> Run:
+    return replace(run, run_id=2, name=UNDO_RUN, job="undo")
+
+
+@pytest.fixture
+def with_database(client: BillingClient, database: Database, odd_ones: None) -> Services:  # noqa: ARG001
+    return Services(client, database)
+
+
+@pytest.fixture
+async def adding(billing_file: Path, database: Database, odd_ones: None) -> AsyncIterator[Services]:  # noqa: ARG001
+    """A billing whose entries of type 8 add to the balance."""
+    async with (
+        running(billing_file, quirks=Quirks(type_8="adds")) as server,
+        BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
+    ):
+        yield Services(client, database)
+
+
+async def entered(
+    services: Services, folder: Path, run: Run, frozen: Frozen, *, text: str = THREE, **given: str
+) -> list[Item]:
+    """The operations of a run of balances."""
+    job = job_of(services, BALANCES, rows_of(folder, text), **given)
+    return await sent(job, run, await planned(job, frozen))
+
+
+async def taking_back(services: Services, items: list[Item], **how: str) -> Undo:
+    return await undone(effect_of(services, BALANCES), items, **how)
+
+
+def balance_of(database: Database, account: int) -> Decimal:
+    ((scaled,),) = database.query("select balance from admin_accounts where id = :id", {"id": account})
+    return Decimal(scaled) / SCALE
+
+
+# ---- storno ------------------------------------------------------------------------------------------------------
+
+
+async def test_after_storno_only_the_reversed_operations_are_left(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+) -> None:
+    before = whole(database)
+    items = await entered(services, tmp_path, run, frozen)
+    undo = await taking_back(services, items, way="storno")
+    assert [(one.label, one.amount, one.undoes, one.lane) for one in undo.done.items] == [
+        ("00123", Decimal("-50.50"), 101, "account:9001"),
+        ("123", Decimal(7), 102, "account:9002"),
+        ("A15", Decimal(0), 103, "account:9003"),
+    ]
+    backs = undo.items(frozen)
+    assert await sightings(undo.effect, undo_run, backs) == [Absent()] * 3
+
+    await sent(undo.effect, undo_run, backs)
+
+    assert await sightings(undo.effect, undo_run, backs) == [Found(item.answer) for item in items]
+    assert await readings(undo.effect, undo_run, backs) == [Reading(one.amount) for one in backs]
+    found = changes(before, whole(database))
+    assert found.keys() == {OPERATIONS}
+    assert [str(row["OP_ID"]) for row in new_rows(found, OPERATIONS)] == [item.answer for item in items]
+    assert [row["STORNO"] for row in new_rows(found, OPERATIONS)] == [1, 1, 1]
+    assert all(one[THERE] == (False, True) for one in found[OPERATIONS].values())
+
+
+async def test_the_call_is_shown(services: Services, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+    undo = await taking_back(services, items, way="storno", storno_call="reverse")
+    (back,) = undo.items(frozen)
+    assert undo.effect.shown(UNDO_RUN, back) == (
+        f"FinanceOperations: objects.get(op_id={items[0].answer}) → reverse() | op_id, storno"
+    )
+
+
+async def test_a_billing_that_knows_no_such_method(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+) -> None:
+    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+    undo = await taking_back(services, items, way="storno", storno_call="reverse")
+    assert await undo.effect.send(undo_run, undo.items(frozen)[0]) == RowRefused("Метод reverse нельзя вызвать")
+
+
+async def test_a_storno_that_had_its_effect_already_is_looked_up(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+) -> None:
+    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+    undo = await taking_back(services, items, way="storno")
+    (back,) = undo.items(frozen)
+    await sent(undo.effect, undo_run, [back])
+    assert await undo.effect.send(undo_run, back) == Lost(
+        "refused, and whether it is reversed has to be looked up: Операция уже сторнирована"
+    )
+    assert await sightings(undo.effect, undo_run, [back]) == [Found(items[0].answer)]
+    assert not undo.effect.repeatable
+
+
+async def test_a_balance_that_a_storno_does_not_bring_back(
+    with_database: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
+    items = await entered(with_database, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    undo = await taking_back(with_database, items, way="storno")
+    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    (reading,) = await readings(undo.effect, undo_run, backs)
+    assert reading.difference is not None
+    assert f"operation {items[0].answer} is reversed, but the balance is 0.00, and was 7.00" in reading.difference
+
+
+async def test_a_storno_where_type_8_adds(
+    adding: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+) -> None:
+    execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
+    items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    assert balance_of(database, 9002) == 57
+    undo = await taking_back(adding, items, way="storno")
+    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    assert balance_of(database, 9002) == 7
+    assert await readings(undo.effect, undo_run, backs) == [Reading(Decimal(-50))]
+
+
+async def test_what_is_read_back_of_a_storno(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+    undo = await taking_back(services, items, way="storno")
+    backs = undo.items(frozen)
+    assert await readings(undo.effect, undo_run, backs) == [
+        Reading(None, f"operation {items[0].answer} is not reversed")
+    ]
+    execute("delete from finance_operations where op_id = ?", items[0].answer)
+    gone = f"there is no operation {items[0].answer} any more"
+    assert await readings(undo.effect, undo_run, backs) == [Reading(None, gone)]
+    assert await sightings(undo.effect, undo_run, backs) == [CannotLook(gone)]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "evidence"),
+    [
+        (seen.Answered({"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5, "storno": 1}}), Accepted()),
+        (seen.Answered(None), Accepted()),
+        (
+            seen.Answered({"pk": 5, "model": "UsersUsluga", "fields": {"id": 5}}),
+            Lost("an answer about something else than operation 5"),
+        ),
+        (
+            seen.Answered({"fields": {"op_id": 6, "storno": 1}}),
+            Lost("an answer about operation 6, and 5 was asked for"),
+        ),
+        (
+            seen.Answered({"fields": {"op_id": 5, "storno": 0}}),
+            Lost("an answer without an error, and operation 5 is not reversed"),
+        ),
+        (
+            seen.Refused("Не найден атрибут storno", recognised=True),
+            Lost("refused, and whether it is reversed has to be looked up: Не найден атрибут storno"),
+        ),
+        (seen.Refused("нет прав", recognised=False), RowRefused("нет прав", recognised=False)),
+        (seen.Lost("reset"), Lost("reset")),
+    ],
+)
+async def test_evidence_of_a_storno(
+    exchange: seen.Exchange, evidence: Evidence, undo_run: Run, frozen: Frozen
+) -> None:
+    client = AsyncMock(spec=BillingClient)
+    client.send.return_value = exchange
+    steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"op_id": 5}), ("storno", {}))
+    payload = Payload("FinanceOperations", steps, ("op_id", "storno"), 9001, {"op_id": "5"}, {"storno": "1"})
+    item = frozen(NewItem("5", "00123", "account:9001", packed(payload)))
+    assert await Stornos(Services(client), "storno").send(undo_run, item) == evidence
+
+
+async def test_a_storno_is_final(services: Services) -> None:
+    back = way_back(services, {"way": "storno"})
+    assert isinstance(back, Stornos)
+    assert isinstance(back.way_back({}), NoWayBack)
+
+
+# ---- the opposite entry ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["1", "2"])
+async def test_opposite_sums_bring_everything_back_but_the_operations(
+    services: Services,
+    tmp_path: Path,
+    run: Run,
+    undo_run: Run,
+    frozen: Frozen,
+    database: Database,
+    kind: str,
+) -> None:
+    before = whole(database)
+    items = await entered(services, tmp_path, run, frozen, op_type=kind)
+    undo = await taking_back(services, items, way="opposite")
+    backs = undo.items(frozen)
+    assert await sightings(undo.effect, undo_run, backs) == [Absent()] * 3
+
+    done = await sent(undo.effect, undo_run, backs)
+
+    assert await sightings(undo.effect, undo_run, backs) == [Found(one.answer) for one in done]
+    amounts = [Decimal("-50.50"), Decimal(7), Decimal(0)]
+    assert await readings(undo.effect, undo_run, backs) == [Reading(amount) for amount in amounts]
+    found = changes(before, whole(database))
+    assert found.keys() == {OPERATIONS}
+    opposite = new_rows(found, OPERATIONS)[3:]
+    assert [Decimal(row["OP_SUMMA"]) / SCALE for row in opposite] == amounts
+    assert [row["DESCR"] for row in opposite] == [
+        f"Отмена операции {item.answer} [cm {UNDO_RUN}/{item.number}]" for item in items
+    ]
+
+
+async def test_the_undo_of_an_undo_enters_the_sums_again(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+) -> None:
+    items = await entered(services, tmp_path, run, frozen, op_type="1")
+    after = {key: balance_of(database, key) for key in (9001, 9002, 9003)}
+    undo = await taking_back(services, items, way="opposite")
+    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    again = await undone(undo.effect, backs, way="opposite")
+    third = replace(undo_run, run_id=3, name="aaaaa")
+    agains = await sent(again.effect, third, again.items(frozen))
+    assert [one.amount for one in agains] == [Decimal("50.50"), Decimal(-7), Decimal(0)]
+    assert {key: balance_of(database, key) for key in after} == after
+    # And once more, by storno.
+    last = await undone(again.effect, agains, way="storno")
+    await sent(last.effect, replace(undo_run, name="bbbbb"), last.items(frozen))
+    assert {balance_of(database, key) for key in after} == {Decimal(0)}
+
+
+async def test_a_balance_that_was_set_is_set_back(
+    with_database: Services,
+    tmp_path: Path,
+    run: Run,
+    undo_run: Run,
+    frozen: Frozen,
+    execute: Execute,
+    database: Database,
+) -> None:
+    execute("update admin_accounts set ostatok = ?, debit = ? where id = 9002", 5 * SCALE, 2 * SCALE)
+    before = whole(database)
+    text = "abonent_id;amount\n9002;50\n9003;-1,25\n"
+    items = await entered(with_database, tmp_path, run, frozen, text=text)
+    assert balance_of(database, 9002) == 50
+    undo = await taking_back(with_database, items, way="opposite")
+    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    assert [one.amount for one in backs] == [Decimal(7), Decimal(0)]
+    assert await readings(undo.effect, undo_run, backs) == [Reading(Decimal(7)), Reading(Decimal(0))]
+    assert changes(before, whole(database)).keys() == {OPERATIONS}
+    # The way there once more.
+    again = await undone(undo.effect, backs, way="opposite")
+    await sent(again.effect, replace(undo_run, name="aaaaa"), again.items(frozen))
+    assert [balance_of(database, key) for key in (9002, 9003)] == [Decimal(50), Decimal("-1.25")]
+
+
+async def test_a_balance_that_was_added_to(
+    adding: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+) -> None:
+    execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
+    items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    (left,) = (await taking_back(adding, items, way="opposite", type_8="sets")).left_alone
+    assert left == (
+        f"changed since: operation {items[0].answer} of 50.00 left the balance at 50.00, if type 8 sets, and now "
+        "it is 57.00"
+    )
+    undo = await taking_back(adding, items, way="opposite", type_8="adds")
+    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    assert balance_of(database, 9002) == 7
+    assert await readings(undo.effect, undo_run, backs) == [Reading(Decimal(-50))]
+
+
+async def test_a_wrong_belief_about_type_8_is_told(
+    adding: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+) -> None:
+    """From a balance of nothing, setting and adding come to the same: only reading back tells."""
+    items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    undo = await taking_back(adding, items, way="opposite", type_8="sets")
+    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    assert balance_of(database, 9002) == 50
+    (reading,) = await readings(undo.effect, undo_run, backs)
+    assert reading.difference is not None
+    assert "is entered, but the balance is 50.00 and not 0.00" in reading.difference
+
+
+async def test_type_8_needs_to_know_what_the_balance_was(
+    client: BillingClient, with_database: Services, tmp_path: Path, run: Run, frozen: Frozen
+) -> None:
+    items = await entered(Services(client), tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    (reason,) = (await taking_back(with_database, items, way="opposite")).refused
+    assert "is of type 8, and what the balance was before it is not known" in reason
+
+
+async def test_opposite_entries_of_one_run_are_told_from_those_of_another(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+) -> None:
+    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
+    undo = await taking_back(services, items, way="opposite")
+    backs = undo.items(frozen)
+    await sent(undo.effect, undo_run, backs)
+    assert await sightings(undo.effect, replace(undo_run, name="other"), backs) == [Absent()]
+    await sent(undo.effect, undo_run, backs)
+    (twice,) = await sightings(undo.effect, undo_run, backs)
+    assert isinstance(twice, Different)
+
+
+# ---- the list ----------------------------------------------------------------------------------------------------
+
+
+async def test_without_a_word_nothing_is_sent(
+    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+) -> None:
+    items = await entered(services, tmp_path, run, frozen)
+    before = whole(database)
+    undo = await taking_back(services, items)
+    for item, one, reason in zip(items, undo.done.items, undo.left_alone, strict=True):
+        assert reason is not None
+        assert reason.startswith(f"for the accountant: reverse operation {item.answer} of {item.amount} of 20")
+        assert f" on {item.label}; nothing was sent" in reason
+        assert (one.amount, one.undoes, one.row) == (-(item.amount or 0), item.item_id, _cells(item))
+    backs = [frozen(new, number) for number, new in enumerate(undo.done.items, 1)]
+    assert await undo.effect.send(undo_run, backs[0]) == RowRefused(
+        "this undo is a list for the accountant: nothing is sent"
+    )
+    assert [type(one) for one in await sightings(undo.effect, undo_run, backs)] == [CannotLook] * 3
+    assert isinstance(undo.effect.way_back({}), NoWayBack)
+    assert changes(before, whole(database)) == {}
+
+
+def _cells(item: Item) -> tuple[str, ...]:
+    return ("k7m2q", str(item.number), item.key, item.label, str(item.amount or ""), item.answer or "")
+
+
+# ---- what somebody has changed since -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["list", "storno", "opposite"])
+async def test_what_was_changed_since_is_left_alone(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, way: str
+) -> None:
+    text = "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9010;4\n"
+    items = await entered(services, tmp_path, run, frozen, text=text, op_type="1")
+    first, second, third, fourth = (item.answer for item in items)
+    execute("update finance_operations set storno = 1, op_date = '2026-01-05' where op_id = ?", first)
+    execute("update finance_operations set op_summa = ?, op_date = '2026-01-05' where op_id = ?", 5 * SCALE, second)
+    execute("delete from finance_operations where op_id = ?", third)
+    execute("update finance_operations set abonent_id = 9001, op_date = '2026-01-05' where op_id = ?", fourth)
+    undo = await taking_back(services, items, way=way)
+    assert undo.left_alone == [
+        f"already taken back: operation {first} of 1.00, 2026-01-05 (reversed by storno)",
+        f"changed since: the run entered 2.00, and now there is operation {second} of 5.00, 2026-01-05",
+        f"changed since: operation {third} is no longer there",
+        f"operation {fourth} of 4.00, 2026-01-05 is one of abonent 9001, and not of 77/2",
+    ]
+    assert [one.undoes for one in undo.done.items] == [item.item_id for item in items]
+
+
+async def test_a_balance_with_later_operations_is_left_alone(
+    with_database: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    items = await entered(with_database, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
+    (reason,) = (await taking_back(with_database, items, way="opposite")).left_alone
+    assert reason == (
+        f"changed since: operation {items[0].answer} of 50.00 left the balance at 50.00, if type 8 sets, and now "
+        "it is 60.00"
+    )
+
+
+async def test_a_payment_that_comes_after_the_plan_is_not_overwritten(
+    with_database: Services,
+    tmp_path: Path,
+    run: Run,
+    undo_run: Run,
+    frozen: Frozen,
+    execute: Execute,
+    database: Database,
+) -> None:
+    items = await entered(with_database, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    undo = await taking_back(with_database, items, way="opposite")
+    backs = undo.items(frozen)
+    execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
+    assert await undo.effect.send(undo_run, backs[0]) == RowRefused(
+        "changed since the plan: the balance was 50.00, and now it is 60.00"
+    )
+    assert balance_of(database, 9002) == 60
+    reversal = way_back(replace(with_database, database=Database(Dsn("/nowhere.fdb"))), {"way": "opposite"})
+    assert not isinstance(reversal, NoWayBack)
+    evidence = await reversal.send(undo_run, backs[0])
+    assert isinstance(evidence, NotSent)
+    assert "nowhere.fdb" in evidence.text
+
+
+async def test_an_operation_whose_id_nobody_knows(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen
+) -> None:
+    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    decided = [msgspec.structs.replace(item, answer=None) for item in items]
+    assert (await taking_back(services, decided, way="storno")).refused == [
+        "the id of its operation of 50.00 is not known: take it back by hand"
+    ]
+
+
+# ---- how ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_parameters_of_an_undo() -> None:
+    assert check_parameters("undo", HOW, {}) == {
+        "way": "list",
+        "storno_call": "storno",
+        "type_8": "sets",
+        "descr": "Отмена операции",
+    }
+    for wrong in ({"way": "strono"}, {"storno_call": "a b"}, {"type_8": "8"}):
+        with pytest.raises(ParameterRefused):
+            check_parameters("undo", HOW, wrong)
+
+
+async def test_the_comment_of_opposite_entries(
+    services: Services, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+) -> None:
+    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
+    undo = await taking_back(services, items, way="opposite", descr="Ошибка ввода")
+    (back,) = undo.items(frozen)
+    assert payload_of(back).steps[0][1]["descr"] == f"Ошибка ввода {items[0].answer}"
+    assert f"[cm {UNDO_RUN}/1]" in undo.effect.shown(UNDO_RUN, back)
+    assert mock_billing.ledger.effects("FinanceOperations") == {9002: 1}

@@ -1,0 +1,210 @@
+"""The effect `get → set → save`, shown by the warning threshold: what it plans, sends, finds and says."""
+
+from decimal import Decimal
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import pytest
+
+from billing import exchange as seen
+from billing.api.calls import describe
+from billing.api.client import BillingClient
+from billing.database.database import Database, Dsn
+from billing.money import SCALE
+from checkpoints.records import Run
+from engine.errors import InputRefused, LookUpFailed
+from engine.evidence import Accepted, Lost
+from engine.job import Absent, CannotLook, Found, Job, Reading
+from jobs.access.gateway import Services
+from jobs.access.payload import Payload, packed, payload_of, unpacked
+from jobs.catalogue.subscribers import WARNING_THRESHOLD
+from jobs.catalogue.typed_call import call_kind
+from jobs.rows.input import Input
+from jobs.spec.chain import chain_text
+from lab.mock.server import MockBilling
+from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.jobs.making import effect_of, job_of, prepared, rows_of, undone
+from tests.jobs.making import planned as planned_items
+
+pytestmark = pytest.mark.usefixtures("odd_ones")
+
+BY_SUBSCRIBER: dict[str, object] = {"account_id_abonents": 9002}
+GET = ("objects.get", BY_SUBSCRIBER)
+NOTHING: dict[str, object] = {}
+SAVE = ("save", NOTHING)
+
+
+@pytest.fixture
+def with_database(client: BillingClient, database: Database) -> Services:
+    return Services(client, database)
+
+
+def threshold(services: Services, amount: str, rows: Input | None = None) -> Job:
+    if rows is None:
+        return job_of(services, WARNING_THRESHOLD, Input(), folder=str(FOLDER), amount=amount)
+    return job_of(services, WARNING_THRESHOLD, rows, amount=amount)
+
+
+# ---- rows to items ---------------------------------------------------------------------------------------------
+
+
+async def test_all_live_subscribers_of_a_folder(with_database: Services) -> None:
+    job = threshold(with_database, "-120,00")
+    assert job.source.name.startswith("select a.id as abonent_id, a.contract_number from abonents a where")
+    done = await prepared(job)
+    assert [(item.key, item.label, item.lane, item.skip_reason) for item in done.items] == [
+        ("9001", "00123", "account:9001", "already as wanted: limit_warning -120"),
+        ("9002", "123", "account:9002", None),
+        ("9003", "A15", "account:9003", None),
+        ("9004", "ДУБЛЬ", "account:9004", None),
+        ("9005", "ДУБЛЬ", "account:9005", None),
+        ("9008", "ВТОРОЙ", "account:9001", "already as wanted: limit_warning -120"),
+        ("9010", "77/2", "account:9010", None),
+    ]
+    second = done.items[1]
+    assert second.row == ("9002", "123")
+    assert second.amount is None
+    assert second.payload == packed(
+        Payload(
+            "AdminAccounts",
+            (GET, ("set", {"limit_warning": "-120"}), SAVE),
+            abonent=9002,
+            key={"account_id_abonents": "9002"},
+            wanted={"limit_warning": "-120"},
+            was={"limit_warning": None},
+        )
+    )
+    assert [(one.label, one.reason) for one in done.refusals] == [("9007", "abonent 9007 has no account")]
+
+
+async def test_one_subscriber_as_given(services: Services) -> None:
+    job = job_of(services, WARNING_THRESHOLD, Input(), abonent_id="9002", amount="0")
+    done = await prepared(job)
+    assert [(one.key, unpacked(one.payload).wanted) for one in done.items] == [("9002", {"limit_warning": "0"})]
+
+
+async def test_a_folder_without_subscribers_has_no_rows(with_database: Services) -> None:
+    for folder in ("9001", "99999"):
+        done = await prepared(job_of(with_database, WARNING_THRESHOLD, Input(), folder=folder, amount="1"))
+        assert (done.items, done.refusals) == ((), ())
+
+
+async def test_what_chooses_the_rows_is_said_once(
+    with_database: Services, client: BillingClient, tmp_path: Path
+) -> None:
+    with pytest.raises(InputRefused, match="there is nothing to read rows from: give --set folder=…"):
+        _ = job_of(with_database, WARNING_THRESHOLD, Input(), amount="1").source
+    rows = rows_of(tmp_path, "abonent_id\n9002\n")
+    with pytest.raises(InputRefused, match=r"nothing would look at it\. Leave out --set folder=…, or the other rows"):
+        _ = job_of(with_database, WARNING_THRESHOLD, rows, folder="89", amount="1").source
+    with pytest.raises(InputRefused, match="--set folder=…"):
+        _ = job_of(with_database, WARNING_THRESHOLD, Input(), folder="89", amount="1", abonent_id="9002").source
+    with pytest.raises(InputRefused, match="no database is set"):
+        _ = threshold(Services(client), "1").source
+    with pytest.raises(InputRefused, match="has no column amount"):
+        _ = job_of(with_database, WARNING_THRESHOLD, Input(), folder="89").source
+
+
+# ---- sending and looking ---------------------------------------------------------------------------------------
+
+
+async def test_a_threshold_is_set_and_read_back(
+    services: Services, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database, tmp_path: Path
+) -> None:
+    job = threshold(services, "-12000.5", rows_of(tmp_path, "abonent_id\n9002\n"))
+    (item,) = await planned_items(job, frozen)
+    assert job.repeatable
+    assert await job.look_up(run, [item]) == {item.item_id: Absent()}
+    assert await job.read_back(run, [item]) == {
+        item.item_id: Reading(None, "wanted limit_warning -12000.5; there is limit_warning nothing")
+    }
+
+    assert await job.send(run, item) == Accepted()
+    assert await job.send(run, item) == Accepted()
+
+    # Roubles in the call, ten-thousand-millionths of them in the database.
+    ((limit,),) = database.query("select limit_warning from admin_accounts where id = 9002")
+    assert limit == int(Decimal("-12000.5") * SCALE)
+    assert mock_billing.ledger.effects("AdminAccounts") == {9002: 2}
+    assert await job.look_up(run, [item]) == {item.item_id: Found()}
+    assert await job.read_back(run, [item]) == {item.item_id: Reading(None)}
+    assert job.shown(run.name, item) == (
+        'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-12000.5") → save()'
+    )
+
+
+async def test_another_value_is_absent_and_told(
+    services: Services, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
+) -> None:
+    job = threshold(services, "7", rows_of(tmp_path, "abonent_id\n9001\n"))
+    (item,) = await planned_items(job, frozen)
+    assert await job.look_up(run, [item]) == {item.item_id: Absent()}
+    assert await job.read_back(run, [item]) == {
+        item.item_id: Reading(None, "wanted limit_warning 7; there is limit_warning -120")
+    }
+    execute("update abonents set account_id = null where id = 9001")
+    gone = "abonent 9001 has no account"
+    assert await job.look_up(run, [item]) == {item.item_id: CannotLook(gone)}
+    assert await job.read_back(run, [item]) == {item.item_id: Reading(None, gone)}
+
+
+async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_deleted(
+    with_database: Services, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
+) -> None:
+    chain = ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "5"}', "save")
+    kind = call_kind({"model": "AdminAccounts", "chain": chain_text(chain)})
+    rows = rows_of(tmp_path, "id\n9006\n9007\n99999\n9100\n007\n9002\n")
+    job = job_of(with_database, kind, rows, model="AdminAccounts", chain=chain_text(chain))
+    done = await prepared(job)
+    assert [(one.line, one.reason) for one in done.refusals] == [
+        (2, "abonent 9006 is deleted"),
+        (3, "abonent 9007 has no account"),
+        (4, "there is no abonent 99999"),
+        (5, "abonent 9100 is a folder (Странные), no subscriber"),
+        (6, "'007' is no id, for it starts with a zero; is it a contract number?"),
+    ]
+    (item,) = [frozen(new) for new in done.items]
+    execute("update abonents set deleted = 1 where id = 9002")
+    assert await job.look_up(run, [item]) == {item.item_id: CannotLook("abonent 9002 is deleted")}
+    assert await job.read_back(run, [item]) == {item.item_id: Reading(None, "abonent 9002 is deleted")}
+    effect = effect_of(with_database, kind, model="AdminAccounts", chain=chain_text(chain))
+    assert (await undone(effect, [item])).refused == ["abonent 9002 is deleted"]
+
+
+async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: Frozen) -> None:
+    client = AsyncMock(spec=BillingClient)
+    job = threshold(Services(client, database), "-120")
+    item = frozen((await prepared(job)).items[1])
+    assert payload_of(item).key == {"account_id_abonents": "9002"}
+    client.send.return_value = seen.Lost("reset")
+    assert await job.send(run, item) == Lost("reset")
+    assert describe(client.send.await_args.args[0]) == (
+        'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-120") → save() | '
+        "id, limit_warning"
+    )
+    for result in (
+        {"pk": 9002, "fields": {"id": 9002}},
+        {"pk": 9002, "fields": {"id": "9002"}},
+        None,
+        True,
+        {"pk": 9002, "model": "AdminAccounts", "fields": {}},
+    ):
+        client.send.return_value = seen.Answered(result)
+        assert await job.send(run, item) == Accepted()
+    assert client.send.await_args.kwargs == {"row": None}
+    client.send.return_value = seen.Answered({"pk": 5})
+    assert isinstance(await job.send(run, item), Lost)
+    client.send.return_value = seen.Answered({"pk": 78, "fields": {"id": 78}})
+    assert await job.send(run, item) == Lost("an answer about AdminAccounts 78, and 9002 was asked for")
+    client.send.return_value = seen.Answered({"pk": 9002, "model": "Users", "fields": {"id": 9002}})
+    assert isinstance(await job.send(run, item), Lost)
+
+
+async def test_a_database_that_is_away(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+    services = Services(client, Database(Dsn(str(tmp_path / "none.fdb"))))
+    job = threshold(services, "1", rows_of(tmp_path, "abonent_id\n9002\n"))
+    good = threshold(Services(client), "1", rows_of(tmp_path, "abonent_id\n9002\n"))
+    (item,) = await planned_items(good, frozen)
+    for asking in (job.look_up(run, [item]), job.read_back(run, [item]), job.undrained([item]), prepared(job)):
+        with pytest.raises(LookUpFailed, match=r"none\.fdb"):
+            await asking

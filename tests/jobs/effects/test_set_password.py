@@ -1,0 +1,316 @@
+"""Passwords that are given, made up by the billing, or asked for by letter."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Database
+from checkpoints.records import Item, NewItem, Run
+from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
+from engine.job import Absent, CannotLook
+from jobs.access.gateway import Services
+from jobs.access.payload import Payload, packed, payload_of
+from jobs.access.vault import Vault, is_token
+from jobs.catalogue.passwords import PASSWORD, PASSWORD_RECOVERY, RANDOM_PASSWORD
+from jobs.effects.effect import NoWayBack
+from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, MadeUpPasswords
+from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.server import MockBilling
+from lab.record.recorder import open_recorder
+from lab.record.recording import Recording
+from tests.billing.api.scripted_server import answer, scripted
+from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.making import job_of, planned, prepared, rows_of
+from tests.jobs.whole_database import changes, whole
+
+WORD = "Sekret-7"
+HASHED = "select psw, psw_hash from users where id = 90001"
+
+
+@pytest.fixture(autouse=True)
+def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+    for user, abonent, deleted in [(90001, 9001, 0), (90002, 9002, 0), (90003, 9002, 1)]:
+        execute(
+            "insert into users (id, abonent_id, login, psw, psw_hash, deleted) values (?, ?, ?, 'alt', 'x', ?)",
+            *(user, abonent, f"u{user}", deleted),
+        )
+
+
+@pytest.fixture
+def services(services: Services, tmp_path: Path) -> Services:
+    return Services(services.client, services.database, vault=Vault(tmp_path / "secrets"))
+
+
+# ---- given ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dontshow", "shown"), [("no", WORD), ("yes", None)])
+async def test_a_password_is_set_and_is_shown_as_wanted(
+    services: Services, database: Database, run: Run, frozen: Frozen, tmp_path: Path, dontshow: str, shown: str | None
+) -> None:
+    rows = rows_of(tmp_path, f"login;psw\nu90001;{WORD}\n")
+    job = job_of(services, PASSWORD, rows, dontshow=dontshow)
+    (item,) = await planned(job, frozen)
+    before = whole(database)
+    assert (item.key, item.label, item.lane, item.row) == ("90001", "u90001", "account:9001", ("u90001", "•••"))
+    assert is_token(str(payload_of(item).steps[1][1]["psw"]))
+    # Twice: it can be repeated.
+    assert [await job.send(run, item) for _ in range(2)] == [Accepted(), Accepted()]
+    assert WORD not in repr(item)
+    assert changes(before, whole(database)).keys() == {"USERS"}
+    ((psw, hashed),) = database.query(HASHED)
+    assert psw == shown
+    assert len(hashed) == 64
+    assert job.repeatable
+
+
+async def test_accounts_that_are_not_there_are_refused(services: Services, tmp_path: Path) -> None:
+    text = f"user_id;psw\n90003;{WORD}\n77777777;{WORD}\n90002;{WORD}\n"
+    done = await prepared(job_of(services, PASSWORD, rows_of(tmp_path, text)))
+    assert [item.key for item in done.items] == ["90002"]
+    assert [(one.line, one.reason, one.row) for one in done.refusals] == [
+        (2, "account 90003 (u90003) is deleted", ("90003", "•••")),
+        (3, "there is no account 77777777", ("77777777", "•••")),
+    ]
+
+
+async def test_a_row_with_too_many_cells_is_refused_without_its_words(services: Services, tmp_path: Path) -> None:
+    done = await prepared(job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;x;{WORD}\n")))
+    assert [(one.line, one.row) for one in done.refusals] == [(2, ("•••", "•••", "•••"))]
+
+
+async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(
+    services: Services, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    for kind, text, given in [
+        (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
+        (RANDOM_PASSWORD, "user_id\n90001\n", {"to": str(tmp_path / "out.csv")}),
+    ]:
+        job = job_of(services, kind, rows_of(tmp_path, text), **given)
+        (item,) = await planned(job, frozen)
+        assert await job.look_up(run, [item]) == {item.item_id: Absent()}
+        assert await job.read_back(run, [item]) == {item.item_id: CannotLook(UNREADABLE)}
+        back = job.way_back({})  # type: ignore[attr-defined]
+        assert isinstance(back, NoWayBack)
+        assert "what the passwords were is kept nowhere" in back.text
+
+
+async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
+    mock_billing: MockBilling, services: Services, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    job = job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
+    (item,) = await planned(job, frozen)
+    shown = "Users: objects.get(id=90001) → set_password(psw=•••, dontshow=false)"
+    assert job.shown("k7m2q", item) == shown
+    mock_billing.faults.set(Plan((Fault(Kind.CRASH_BEFORE, times=1),)))
+    evidence = await job.send(run, item)
+    assert isinstance(evidence, Lost)
+    assert WORD not in evidence.text
+
+
+async def test_a_page_that_prints_the_request_is_told_without_the_password(
+    run: Run, frozen: Frozen, services: Services, tmp_path: Path
+) -> None:
+    job = job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
+    (item,) = await planned(job, frozen)
+
+    async def script(_: web.Request, form: dict[str, str]) -> web.Response:
+        return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
+
+    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
+        evidence = await job_of(Services(client, vault=services.vault), PASSWORD, rows_of(tmp_path, "")).send(
+            run, item
+        )
+        assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
+    assert isinstance(evidence, Lost)
+    assert "•••" in evidence.text
+    assert WORD not in evidence.text
+
+
+# ---- made up by the billing -------------------------------------------------------------------------------------
+
+
+async def test_a_password_is_made_up_and_goes_into_the_file_alone(
+    mock_billing: MockBilling, services: Services, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    out, recording = tmp_path / "out.csv", tmp_path / "recording.gz"
+    settings = ClientSettings(mock_billing.url)
+    async with open_recorder(recording, settings) as recorder, BillingClient(settings, listener=recorder) as client:
+        job = job_of(
+            Services(client, services.database),
+            RANDOM_PASSWORD,
+            rows_of(tmp_path, "login\nu90001\nu90002\n"),
+            to=str(out),
+        )
+        items = await planned(job, frozen)
+        assert not out.exists()
+        assert [await job.send(run, item) for item in items] == [Accepted(), Accepted()]
+    ((one, hashed),) = database.query(HASHED)
+    ((two,),) = database.query("select psw from users where id = 90002")
+    assert len({"alt", one, two}) == 3
+    assert len(hashed) == 64
+    assert out.read_text("utf-8-sig").splitlines() == [
+        "user_id;login;password;run k7m2q",
+        f"90001;u90001;{one}",
+        f"90002;u90002;{two}",
+    ]
+    with Recording(recording) as exchanges:
+        kept = repr(list(exchanges))
+    assert kept.count('"psw":"•••"') == 2
+    assert one not in kept
+    assert two not in kept
+    assert job.shown("k7m2q", items[0]) == (
+        'Users: objects.get(id=90001) → set(psw="") → save() | id; '
+        "Users: objects.get(id=90001) → save() | id, login, psw"
+    )
+
+
+async def test_an_answer_that_is_lost_costs_another_password(
+    mock_billing: MockBilling, client: BillingClient, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    job = job_of(Services(client, database), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=str(out))
+    (item,) = await planned(job, frozen)
+    mock_billing.faults.set(Plan((Fault(Kind.RESET_AFTER, times=1),)))
+    assert isinstance(await job.send(run, item), Lost)
+    ((cleared,),) = database.query("select psw from users where id = 90001")
+    assert cleared is None
+    assert await job.send(run, item) == Accepted()
+    assert await job.send(run, item) == Accepted()
+    ((last,),) = database.query("select psw from users where id = 90001")
+    assert out.read_text("utf-8-sig").count("90001;u90001;") == 2
+    assert RANDOM_PASSWORD.finish is not None
+    told = RANDOM_PASSWORD.finish(replace(run, parameters={"to": str(out)}))
+    assert told == f"1 password is in {out}"
+    assert out.read_text("utf-8-sig").splitlines()[1:] == [f"90001;u90001;{last}"]
+
+
+def account(**fields: object) -> object:
+    return {"pk": 5, "model": "Users", "fields": {"id": 5, **fields}}
+
+
+def refusal(text: str) -> web.Response:
+    return web.json_response({"call": "x", "error": text})
+
+
+CLEARED = "the password is cleared, and no new one is known: "
+HALF = "HTTP 200, but not the billing's JSON; what it says is not shown, for a secret may be in it"
+ANOTHER = Lost("the password is cleared, and there is an answer that is not about account 5")
+NONE_SHOWN = RowRefused(
+    "its password is cleared, and the billing has generated none that it shows: set one with the job `password`"
+)
+NO_LINE = RowRefused("the billing has generated a password that no line can hold: set one with `password`")
+
+
+@pytest.mark.parametrize(
+    ("made", "evidence"),
+    [
+        (answer(account(login="ivanov", psw="neu-1")), Accepted()),
+        (web.Response(text='{"result": {"fields": {"psw": "neu-1'), Lost(f"{CLEARED}{HALF}")),
+        (web.Response(status=502, text='psw="neu-1" !'), Lost(f'{CLEARED}HTTP 502 Bad Gateway: psw=•••" !')),
+        (refusal("Объект уже удалён, psw: neu-1"), RowRefused(f"{CLEARED}Объект уже удалён, psw: •••")),
+        (refusal("Превышена лицензия"), SystemRefused(f"{CLEARED}Превышена лицензия")),
+        (refusal("Слишком частые запросы"), Busy(f"{CLEARED}Слишком частые запросы", halfway=True)),
+        (answer({"pk": 6, "fields": {"id": 6, "psw": "neu-1"}}), ANOTHER),
+        (answer(["neu-1"]), ANOTHER),
+        (answer(account(login="ivanov", psw=None)), NONE_SHOWN),
+        (answer(account(login="ivanov", psw="neu-1\nx")), NO_LINE),
+    ],
+)  # fmt: skip
+async def test_what_comes_of_the_second_request(
+    made: web.Response, evidence: Evidence, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    async def script(_: web.Request, form: dict[str, str]) -> web.Response:
+        return answer(account()) if form["method2"] == "set" else made
+
+    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
+        effect = MadeUpPasswords(Services(client), tmp_path / "out.csv")
+        assert await effect.send(run, item_of(frozen)) == evidence
+        assert len(server.forms) == 2
+    assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
+
+
+async def test_without_an_answer_to_the_first_request_the_second_is_not_made(
+    run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    answers = [web.json_response({"error": "Слишком частые запросы"}), answer({"pk": 6, "fields": {}})]
+
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        return answers.pop(0)
+
+    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
+        effect = MadeUpPasswords(Services(client), tmp_path / "out.csv")
+        assert await effect.send(run, item_of(frozen)) == Busy("Слишком частые запросы")
+        assert await effect.send(run, item_of(frozen)) == Lost("an answer that is not about account 5")
+        assert len(server.forms) == 2
+
+
+async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_request_goes_again(
+    run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    def busy() -> web.Response:
+        return refusal("Абонент обрабатывается, попробуйте позже")
+
+    seconds = [busy(), busy(), web.Response(status=502), busy(), answer(account(login="ivanov", psw="neu-1"))]
+
+    async def script(_: web.Request, form: dict[str, str]) -> web.Response:
+        return answer(account()) if form["method2"] == "set" else seconds.pop(0)
+
+    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
+        effect = MadeUpPasswords(Services(client), tmp_path / "out.csv")
+        seen = [await effect.send(run, item_of(frozen)) for _ in range(5)]
+        # Once an answer was lost, nobody knows whether there is a password: it is cleared once more.
+        assert [form["method2"] for form in server.forms] == ["set", "save", "save", "save", "set", "save", "save"]
+    assert [type(one) for one in seen] == [Busy, Busy, Lost, Busy, Accepted]
+    # What keeps the billing busy is our own clearing, once for each.
+    assert [one.halfway for one in seen if isinstance(one, Busy)] == [True, False, True]
+
+
+async def test_a_file_that_cannot_be_written_stops_the_run(
+    client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
+    job = job_of(Services(client), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=f"{tmp_path}/out.csv")
+    (item,) = await planned(job, frozen)
+    evidence = await job.send(run, item)
+    assert isinstance(evidence, SystemRefused)
+    assert "is not the file of this run" in evidence.text
+    assert (tmp_path / "out.csv").read_text("utf-8") == "mine"
+
+
+def item_of(frozen: Frozen) -> Item:
+    steps: tuple[tuple[str, dict[str, object]], ...] = (
+        ("objects.get", {"id": 5}),
+        ("set", {"psw": ""}),
+        ("save", {}),
+    )
+    return frozen(NewItem("5", "ivanov", "account:7", packed(Payload("Users", steps, key={"id": "5"}))))
+
+
+# ---- asked for by letter ----------------------------------------------------------------------------------------
+
+
+async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
+    mock_billing: MockBilling, services: Services, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+) -> None:
+    rows = rows_of(tmp_path, "login\nu90001\nnobody\n")
+    job = job_of(services, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
+    item, nobody = await planned(job, frozen)
+    assert not job.repeatable
+    mock_billing.faults.set(Plan((Fault(Kind.RESET_AFTER, times=1),)))
+    assert isinstance(await job.send(run, item), Lost)
+    (sighting,) = (await job.look_up(run, [item])).values()
+    assert isinstance(sighting, CannotLook)
+    assert await job.read_back(run, [item]) == {item.item_id: CannotLook(LETTER_UNREADABLE)}
+    assert await job.send(run, item) == Accepted()
+    assert await job.send(run, nobody) == RowRefused("Users matching query does not exist.")
+    found = list(database.query("select user_id, base_url from password_recoveries order by id"))
+    assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
+    back = job.way_back({})  # type: ignore[attr-defined]
+    assert isinstance(back, NoWayBack)
+    effect = PASSWORD_RECOVERY.effect(services, {})
+    assert "left for a person" in effect.cautions[0]

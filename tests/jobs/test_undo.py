@@ -1,0 +1,327 @@
+"""Runs that take runs back: through the journal, whatever the kind, however long the chain."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from billing.api.calls import NOTHING
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, NewRun, Run
+from checkpoints.states import State
+from engine.errors import InputRefused
+from engine.evidence import Accepted
+from engine.job import Job
+from engine.pipeline.before_images import Keeping
+from engine.pipeline.intake import Enter, Intake
+from engine.pipeline.progress import Progress
+from jobs.access.gateway import Services
+from jobs.access.payload import payload_of
+from jobs.catalogue.catalogue import listed
+from jobs.effects.before_image import FOUND_OWN
+from jobs.job import build
+from jobs.rows.input import Input
+from jobs.spec.spec import parameters_of
+from jobs.undo import RUN, UNDO, undo_job
+from tests.jobs.conftest import Execute
+from tests.jobs.making import rows_of
+from tests.jobs.whole_database import Tables, changes, whole
+
+TARGET = "http://billing"
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path / "journal") as opened:
+        yield opened
+
+
+@pytest.fixture
+def both(client: BillingClient, database: Database, odd_ones: None) -> Services:  # noqa: ARG001
+    return Services(client, database)
+
+
+async def carried_out(
+    job: Job,
+    parameters: Mapping[str, str],
+    journal: Journal,
+    *,
+    most: int = 1000,
+    meanwhile: Callable[[], None] = lambda: None,
+    enter: Enter = Enter.ONCE,
+) -> Run:
+    """A run of the job, `most` of its rows sent, each of them accepted; `meanwhile` runs between plan and calls."""
+    source = job.source
+    run = await journal.create_run(NewRun(job.name, parameters, TARGET, source.name, source.digest, source.header))
+    await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
+    await journal.approve(run)
+    meanwhile()
+    keeping = Keeping(run, job, journal)
+    for pending in await journal.items(run, {State.PENDING}, size=most):
+        await journal.claim(run, [pending.item_id])
+        item = await keeping.at_call(pending)
+        evidence = await job.send(run, item)
+        assert isinstance(evidence, Accepted), evidence
+        await journal.record(
+            run, [Change(item.item_id, State.ACCEPTED, answer=evidence.answer, message=evidence.note)]
+        )
+    return await journal.run(run.name)
+
+
+async def done(
+    services: Services,
+    journal: Journal,
+    name: str,
+    rows: Input,
+    given: Mapping[str, str] = NOTHING,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    enter: Enter = Enter.ONCE,
+) -> Run:
+    parameters = parameters_of(listed(name), given)
+    job = build(listed(name), services, parameters, rows)
+    return await carried_out(job, parameters, journal, meanwhile=meanwhile, enter=enter)
+
+
+async def undone(services: Services, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
+    parameters = {RUN: run.name, **how}
+    return await carried_out(await undo_job(services, journal, parameters), parameters, journal, most=most)
+
+
+async def counts(journal: Journal, run: Run) -> dict[str, int]:
+    totals = await journal.totals(run)
+    return {**{str(state): number for state, number in totals.counts.items()}, "refused": totals.refused}
+
+
+async def reasons(journal: Journal, run: Run) -> list[str | None]:
+    return [item.message for item in await journal.items(run, {State.SKIPPED})]
+
+
+KINDS = [
+    ("warning-threshold", "abonent_id\n9001\n9002\n9003\n", {"amount": "-77"}),
+    ("operator", "abonent_id\n9001\n9002\n9003\n", {"operator": "1444"}),
+    ("snat-pool", "user_id\n{0}\n{1}\n{2}\n", {"pool": "1030"}),
+    ("ip-pool", "user_id\n{0}\n{1}\n{2}\n", {"pool": "6"}),
+]
+
+
+def users(database: Database) -> list[str]:
+    query = "select first 3 id from users where deleted = 0 and ip is not null order by id"
+    return [str(number) for (number,) in database.query(query)]
+
+
+@pytest.mark.parametrize(("name", "text", "given"), KINDS)
+async def test_every_second_undo_gives_the_first_state_the_others_the_second(
+    both: Services,
+    database: Database,
+    journal: Journal,
+    tmp_path: Path,
+    name: str,
+    text: str,
+    given: dict[str, str],
+) -> None:
+    rows = rows_of(tmp_path, text.format(*users(database)))
+    first = whole(database)
+    run = await done(both, journal, name, rows, given)
+    second = whole(database)
+    assert changes(first, second)
+    for turn in range(4):
+        run = await undone(both, journal, run)
+        assert await counts(journal, run) == {"accepted": 3, "refused": 0}
+        assert changes(second if turn % 2 else first, whole(database)) == {}, turn
+
+
+CHANGED = [
+    "update admin_accounts set limit_warning = -5550000000000 where id in (9001, 9003)",
+    "update abonents set operator_id = 5 where id in (9001, 9003)",
+    "update users set snat_pull = 77 where id in ({0}, {2})",
+    "update users set pull = 77, ip = 167900001 where id = {0}",
+]
+"""What somebody does to rows of each of the kinds."""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "given", "change"),
+    [(*kind, change) for kind, change in zip(KINDS, CHANGED, strict=True)],
+)
+async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan_was_made(
+    both: Services,
+    database: Database,
+    journal: Journal,
+    tmp_path: Path,
+    execute: Execute,
+    name: str,
+    text: str,
+    given: dict[str, str],
+    change: str,
+) -> None:
+    rows = rows_of(tmp_path, text.format(*users(database)))
+    planned = whole(database)
+    first: Tables = {}
+
+    def meanwhile() -> None:
+        if name == "operator":
+            execute("insert into operators (id, name) values (5, 'Третий')")
+        execute(change.format(*users(database)))
+        first.update(whole(database))
+
+    run = await done(both, journal, name, rows, given, meanwhile=meanwhile)
+    assert changes(planned, first)
+    second = whole(database)
+    for turn in range(4):
+        run = await undone(both, journal, run)
+        assert await counts(journal, run) == {"accepted": 3, "refused": 0}
+        assert changes(second if turn % 2 else first, whole(database)) == {}, turn
+
+
+def changed(then: str) -> str:
+    return (
+        f"changed between plan and call: it was limit_warning -120, and then limit_warning {then}; an undo brings "
+        "the latter back"
+    )
+
+
+@pytest.mark.parametrize("meant", ["", "update admin_accounts set limit_warning = -5550000000000 where id = 9001"])
+async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_first(
+    both: Services, database: Database, journal: Journal, tmp_path: Path, execute: Execute, meant: str
+) -> None:
+    """9001 and 9008 have one account: what the second row finds there is what the first has set."""
+    rows = rows_of(tmp_path, "abonent_id;limit_warning\n9001;-5\n9002;-6\n9008;-7\n")
+    first: Tables = {}
+
+    def meanwhile() -> None:
+        if meant:
+            execute(meant)
+        first.update(whole(database))
+
+    run = await done(both, journal, "tariff-threshold", rows, meanwhile=meanwhile)
+    sent = {item.key: item for item in await journal.items(run, {State.ACCEPTED})}
+    assert payload_of(sent["9008"]).was == {"limit_warning": "-5"}
+    # What somebody meant is told and brought back; what the first row has set is the run's own.
+    notes = {key: item.message for key, item in sent.items()}
+    assert notes == {
+        "9001": changed("-555") if meant else None,
+        "9002": None,
+        "9008": f"{FOUND_OWN}: row 1; an undo brings back what was there before the run",
+    }
+    back = await undone(both, journal, run)
+    assert changes(first, whole(database)) == {}
+    assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
+
+
+async def test_two_entries_on_one_account_are_taken_back_to_the_balance_before_the_first(
+    both: Services, database: Database, journal: Journal, tmp_path: Path
+) -> None:
+    rows = rows_of(tmp_path, "abonent_id;amount\n9001;10\n9008;20\n")
+    query = "select balance from admin_accounts where id = 9001"
+    ((before,),) = database.query(query)
+    run = await done(both, journal, "balances", rows)
+    assert list(database.query(query)) != [(before,)]
+    await undone(both, journal, run, way="opposite")
+    assert list(database.query(query)) == [(before,)]
+
+
+async def test_a_half_done_undo_leaves_the_rest_to_another_one(
+    both: Services, database: Database, journal: Journal, tmp_path: Path
+) -> None:
+    first = whole(database)
+    run = await done(
+        both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"}
+    )
+    await undone(both, journal, run, most=1)
+    assert [item.label for item in await journal.in_effect(run)] == ["123", "A15"]
+    rest = await undone(both, journal, run)
+    assert await counts(journal, rest) == {"accepted": 2, "refused": 0}
+    assert changes(first, whole(database)) == {}
+
+
+async def test_what_was_changed_since_is_left_alone_and_both_values_named(
+    both: Services, database: Database, journal: Journal, tmp_path: Path, execute: Execute
+) -> None:
+    run = await done(
+        both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"}
+    )
+    execute("update admin_accounts set limit_warning = -550000000000 where id = 9002")
+    before = whole(database)
+    back = await undone(both, journal, run)
+    assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
+    (reason,) = await reasons(journal, back)
+    assert reason is not None
+    assert reason.startswith("changed since")
+    assert "-77" in reason
+    assert "-55" in reason
+    assert set(changes(before, whole(database))["ADMIN_ACCOUNTS"]) == {9001, 9003}
+    # It is not taken back, so a later undo still has it.
+    assert [item.label for item in await journal.in_effect(run)] == ["123"]
+
+
+async def test_created_objects_are_deleted_and_made_anew_and_deleted(
+    both: Services, database: Database, journal: Journal, tmp_path: Path
+) -> None:
+    rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n")
+    run = await done(both, journal, "connect-service", rows, {"usluga": "240", "manager": "33"})
+    services = {row["ID"] for row in _of(database, "9001") + _of(database, "9002")}
+    assert len(services) == 2
+    back = await undone(both, journal, run)
+    assert _of(database, "9001") == []
+    forth = await undone(both, journal, back)
+    assert await counts(journal, forth) == {"accepted": 2, "refused": 0}
+    assert len(_of(database, "9001")) == 1
+    # The first run's objects stand again, by other ids: what takes them back is the undo of what has made them.
+    assert len(await journal.in_effect(run)) == 2
+    again = await undone(both, journal, forth)
+    assert await counts(journal, again) == {"accepted": 2, "refused": 0}
+    assert _of(database, "9001") + _of(database, "9002") == []
+
+
+def _of(database: Database, abonent: str) -> list[dict[str, object]]:
+    tables = whole(database)["USERS_USLUGA"]
+    return [row for row in tables.values() if str(row["ABONENT_ID"]) == abonent and not row.get("DELETED")]
+
+
+async def test_what_was_entered_anew_is_not_restored_on_top(
+    both: Services, database: Database, journal: Journal, tmp_path: Path
+) -> None:
+    text = "abonent_id;amount\n9001;5\n9002;7\n"
+    run = await done(both, journal, "balances", rows_of(tmp_path, text))
+    opposite = await undone(both, journal, run, way="opposite")
+    anew = await done(both, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9002;7\n"))
+    before = whole(database)
+    back = await undone(both, journal, opposite, way="storno")
+    assert await counts(journal, back) == {"accepted": 1, "skipped": 1, "refused": 0}
+    assert await reasons(journal, back) == [f"entered anew since: run {anew.name} has this row again"]
+    assert len(changes(before, whole(database))["FINANCE_OPERATIONS"]) == 1
+
+
+async def test_the_same_row_is_one_by_id_and_by_contract_number(
+    both: Services, journal: Journal, tmp_path: Path
+) -> None:
+    await done(both, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;5\n9002;7\n"))
+    by_number = await done(both, journal, "balances", rows_of(tmp_path, "Договор;Сумма\n00123;5,00\n123;8\nA15;1\n"))
+    assert await counts(journal, by_number) == {"skipped": 1, "accepted": 1, "refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "given", "why"),
+    [
+        ("recalculate", "abonent_id;since\n9001;2026-01-01\n", {}, "a recalculation cannot be taken back"),
+        ("administrators", None, {}, ""),
+    ],
+)
+async def test_what_cannot_be_taken_back_says_why(
+    both: Services, journal: Journal, tmp_path: Path, name: str, text: str | None, given: dict[str, str], why: str
+) -> None:
+    rows = Input() if text is None else rows_of(tmp_path, text)
+    run = await journal.create_run(NewRun(name, parameters_of(listed(name), given), TARGET, rows.file))
+    with pytest.raises(InputRefused, match=f"run {run.name} .{name}. cannot be taken back: {why}"):
+        await undo_job(both, journal, {RUN: run.name})
+
+
+async def test_a_storno_is_final(both: Services, journal: Journal, tmp_path: Path) -> None:
+    run = await done(both, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;5\n"))
+    storno = await undone(both, journal, run, way="storno")
+    assert storno.job == UNDO
+    with pytest.raises(InputRefused, match="a storno is final"):
+        await undo_job(both, journal, {RUN: storno.name})
