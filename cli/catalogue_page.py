@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from cli.jobs_list import in_rows, needs, value
-from cli.names import PROGRAM
+from cli.commands.jobs import in_rows, needs, value
+from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.spec.parameters import Parameter

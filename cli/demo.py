@@ -30,12 +30,10 @@ from billing.money import roubles
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.errors import CommandRefused
-from cli.exits import Exit
-from cli.names import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, PROGRAM
-from cli.screen import Screen
-from cli.signals import heeding
-from cli.texts import count, duration, money
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from cli.terminal.signals import heeding
+from cli.terminal.texts import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, PROGRAM, count, duration, money
 from lab.mock.ledger import Ledger
 
 ABONENTS: Final = 10_000

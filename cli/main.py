@@ -12,42 +12,33 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from cli import (
-    answers,
-    commands,
-    demo,
-    doctor,
-    exporting,
-    jobs_list,
-    mock,
-    planning,
-    probing,
-    reconciling,
-    recordings,
-    status,
-    steering,
-    undoing,
-    verifying,
-    watching,
-)
-from cli import selftest_command as selftest
-from cli.asking_secrets import asked_for
-from cli.beginning import enter_of, input_of, order_of, said_of
-from cli.errors import OPERATOR_ERRORS, CommandRefused, code_of
-from cli.exits import Exit
-from cli.jobfile import command as jobfile
-from cli.jobfile.reading import TOML
-from cli.logs import logging_to
-from cli.names import PROGRAM
-from cli.options import Calling, Consent, Flags, Pacing, Rows, Voice, grouped, names_of, typed
-from cli.places import IN_FOLDER
-from cli.plans import planned
-from cli.report import Closing, closing_object
-from cli.screen import Screen
-from cli.settings import Settings, load
-from cli.signals import Interrupted, run_command
-from cli.texts import plain, shown
-from cli.translate import command as translate
+from cli import demo
+from cli.commands import control as steering
+from cli.commands import doctor, mock, selftest, status, translate
+from cli.commands import jobs as jobs_list
+from cli.commands import plan as planning
+from cli.commands import probe as probing
+from cli.commands import reconcile as reconciling
+from cli.commands import replay as recordings
+from cli.commands import undo as undoing
+from cli.commands import verify as verifying
+from cli.commands import watch as watching
+from cli.jobfile import run_file as jobfile
+from cli.jobfile.job_file import TOML
+from cli.output import answer_files as answers
+from cli.output import item_files as exporting
+from cli.session import start as commands
+from cli.session.order import enter_of, input_of, order_of, said_of
+from cli.session.plans import planned
+from cli.settings.flags import Calling, Consent, Flags, Pacing, Rows, Voice, grouped, names_of, typed
+from cli.settings.places import IN_FOLDER
+from cli.settings.settings import Settings, load
+from cli.show.closing import Closing, closing_object
+from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
+from cli.terminal.logs import logging_to
+from cli.terminal.screen import Screen, asked_for
+from cli.terminal.signals import Interrupted, run_command
+from cli.terminal.texts import PROGRAM, plain, shown
 from engine.pacing.policy import Policy
 from jobs.shared_accounts import Meant
 from jobs.undo import UNDO

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.jobfile.reading import FORMAT, KEYS, PACING, RUN, STEP, read
+from cli.jobfile.job_file import FORMAT, KEYS, PACING, RUN, STEP, read
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

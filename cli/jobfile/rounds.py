@@ -16,10 +16,10 @@ import anyio.to_thread
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
-from cli.beginning import PLACE, identity, unfinished
-from cli.exits import Exit, outcome_of
-from cli.jobfile.reading import JobFile, Step
-from cli.texts import moment, plain
+from cli.jobfile.job_file import JobFile, Step
+from cli.session.order import PLACE, identity, unfinished
+from cli.terminal.exits import Exit, outcome_of
+from cli.terminal.texts import moment, plain
 from engine.sources.raw.original import FileOnDisk
 from jobs.rows.input import STDIN
 

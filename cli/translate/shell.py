@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from cli.errors import CommandRefused
-from cli.translate import faults
-from cli.translate.faults import Fault, Place, refused
+from cli.terminal.exits import CommandRefused
+from cli.translate import findings as faults
+from cli.translate.findings import Fault, Place, refused
 
 HOLE: Final = "\0"
 """Stands for a variable where a text is seen as a string; no letter of a line is one."""

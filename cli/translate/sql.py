@@ -13,8 +13,8 @@ from typing import Final
 from billing.errors import NotASelect
 from billing.selects.select import select_of
 from billing.selects.tokens import Sort, Token, tokens_of
-from cli.translate import faults
-from cli.translate.faults import Fault, Place, refused
+from cli.translate import findings as faults
+from cli.translate.findings import Fault, Place, refused
 from cli.translate.shell import HOLE, Atom, Letter, Quote, Text, Variable
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)

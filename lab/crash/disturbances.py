@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.states import OPEN
-from cli.exits import Exit
+from cli.terminal.exits import Exit
 from lab.crash import clock
 from lab.crash.experiment_plan import ENDING, FROZEN, Act, Mischief
 from lab.crash.journals import Alias, Elsewhere, aliased, back_up, put_back, set_aside

@@ -9,8 +9,8 @@ from dataclasses import replace
 from random import Random
 from typing import Final, TypeAlias
 
-from cli.errors import CommandRefused
-from cli.texts import plain
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import plain
 from lab.crash.experiment_plan import (
     BALANCES,
     FROZEN,

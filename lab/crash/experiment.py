@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.states import OPEN
-from cli.exits import Exit
-from cli.names import JOURNAL
+from cli.terminal.exits import Exit
+from cli.terminal.texts import JOURNAL
 from lab.crash.books import books
 from lab.crash.disturbances import Done, Scene
 from lab.crash.experiment_plan import AT_REST, ENDING, Mischief, Plan

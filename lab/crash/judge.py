@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Final
 
 from checkpoints.states import OPEN, State, may_follow
-from cli.exits import Exit
-from cli.texts import money
+from cli.terminal.exits import Exit
+from cli.terminal.texts import money
 from lab.crash.trials import Wanted
 
 IN: Final = frozenset({State.ACCEPTED, State.APPLIED})

@@ -18,7 +18,7 @@ from anyio.abc import Process
 
 from billing.database.database import Database, Dsn, attach
 from billing.directory.subscribers import OPENING_BALANCE
-from cli.names import JOURNAL, USER
+from cli.terminal.texts import JOURNAL, USER
 from jobs.spec.parameters import joined
 from lab.crash import clock
 from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, Plan

@@ -16,8 +16,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from cli.errors import CommandRefused
-from cli.exits import Exit
+from cli.terminal.exits import CommandRefused, Exit
 from lab.crash.experiment_plan import Plan
 from lab.crash.proxy import Proxy
 

@@ -6,7 +6,7 @@ from shlex import quote
 
 import msgspec
 
-from cli.names import PROGRAM
+from cli.terminal.texts import PROGRAM
 from lab.crash.experiment import Round
 from lab.crash.experiment_plan import ENDING
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from checkpoints.states import State
-from cli.exporting import columns_of
+from cli.output.item_files import columns_of
 from tests.cli.conftest import Place
 
 REJECTION = "Объект уже удалён"

@@ -5,8 +5,8 @@ import signal
 
 import anyio
 
+from tests.cli.commands.test_control import a_load, told
 from tests.cli.conftest import PATIENCE, Place
-from tests.cli.test_steering import a_load, told
 
 SUM_OF_15 = "7.50"
 """What the first fifteen amounts of a file of balances add up to, signs left out."""

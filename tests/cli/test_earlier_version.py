@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from cli.exits import Exit
+from cli.terminal.exits import Exit
 from tests.checkpoints.test_format_1 import ADD_ONE, DUMP, TARGET
 from tests.cli.conftest import Place
 

@@ -6,9 +6,8 @@ import pytest
 
 from billing.errors import BillingAway
 from checkpoints.errors import ForbiddenTransition, RunHeld
-from cli import commands
-from cli.errors import CommandRefused, SettingsRefused, code_of
-from cli.exits import Exit
+from cli.session import start as commands
+from cli.terminal.exits import CommandRefused, Exit, SettingsRefused, code_of
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
 from tests.cli.conftest import Typed
 

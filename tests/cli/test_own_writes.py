@@ -2,8 +2,8 @@
 
 import signal
 
+from tests.cli.commands.test_undo import SETTLE, set_thresholds
 from tests.cli.conftest import Place
-from tests.cli.test_undo import SETTLE, set_thresholds
 
 OWN = "found what an earlier row of this run had set"
 CHANGED = "changed between plan and call"

@@ -11,9 +11,9 @@ import pytest
 from checkpoints.journal import open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page
 from checkpoints.states import State
-from cli import beginning
-from cli.beginning import order_of
-from cli.ending import forget, wind_up
+from cli.session import order as beginning
+from cli.session.cleanup import forget, wind_up
+from cli.session.order import order_of
 from jobs.access.vault import BATCH, Vault, beside, is_token
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.rows.input import Input

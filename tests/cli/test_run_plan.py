@@ -10,7 +10,7 @@ import anyio.to_thread
 from billing.database.database import Dsn, attach
 from billing.money import SCALE
 from tests.cli.conftest import Ended, Place
-from tests.cli.test_prompt import at_a_terminal
+from tests.cli.terminal.test_prompt import at_a_terminal
 
 
 def name_of(ended: Ended) -> str:

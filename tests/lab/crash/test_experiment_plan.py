@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import CommandRefused
+from cli.terminal.exits import CommandRefused
 from lab.crash.drawing import ALL, draw
 from lab.crash.experiment_plan import ENDING, JOBS, MARKED_ONLY, MOST_IN_FLIGHT, SETTLE, TIMEOUT, Act
 from lab.crash.journals import Alias, Elsewhere

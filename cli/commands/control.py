@@ -1,0 +1,306 @@
+"""`pause`, `continue`, `set`, `get`, `stop`: a run is steered from another terminal while it runs."""
+
+import socket
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Annotated, Any, Final, Protocol
+
+import anyio
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from checkpoints.journal import Journal
+from checkpoints.records import Run
+from cli.jobfile.rounds import holds_its_file, is_followed, mark_of
+from cli.session.control_client import ask, claim, ourselves
+from cli.session.order import unfinished
+from cli.session.session import open_existing
+from cli.settings.flags import Flags, Voice, grouped
+from cli.settings.settings import Settings
+from cli.show.closing import next_steps, states_object, states_table, steps_list
+from cli.terminal.exits import CommandRefused, Exit, exit_of
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, moment, plain, shown
+from engine.control.messages import Answer, Request
+from engine.pacing.holds import StopKind
+
+GLANCE: Final = 0.1
+"""Seconds between two looks whether a run that was told to stop has ended."""
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
+
+
+class Ending(Protocol):
+    """Runs a command's work with the settings in force, and exits with its code."""
+
+    def __call__(
+        self,
+        flags: Flags,
+        voice: Voice,
+        work: Callable[[Settings, Screen], Coroutine[Any, Any, Exit]],
+        *,
+        logged: bool = True,
+    ) -> None:
+        """Run `work`; one that only looks is not `logged`."""
+        ...
+
+
+def register(app: typer.Typer, end: Ending) -> None:
+    """Add the commands to the program."""
+
+    @app.command("pause")
+    @grouped
+    def _pause(name: RunName, *, flags: Flags, voice: Voice) -> None:
+        """Send nothing more until `continue`, also after a restart; what is in flight is finished."""
+        end(flags, voice, lambda settings, screen: pause(name, settings, screen))
+
+    @app.command("continue")
+    @grouped
+    def _continue(name: RunName, *, flags: Flags, voice: Voice) -> None:
+        """Let a paused run go on."""
+        end(flags, voice, lambda settings, screen: go_on(name, settings, screen))
+
+    @app.command("set")
+    @grouped
+    def _set(
+        name: RunName,
+        changes: Annotated[
+            list[str], typer.Argument(metavar="NAME=VALUE…", help=f"As `{PROGRAM} get` lists them: rate=20.")
+        ],
+        *,
+        flags: Flags,
+        voice: Voice,
+    ) -> None:
+        """Change how hard a run drives the billing, while it runs: all of it, or nothing where one is wrong."""
+        end(flags, voice, lambda settings, screen: change(name, changes, settings, screen))
+
+    @app.command("get")
+    @grouped
+    def _get(name: RunName, *, flags: Flags, voice: Voice) -> None:
+        """Show what can be set on a run that works, and what it is now."""
+        end(flags, voice, lambda settings, screen: show(name, settings, screen), logged=False)
+
+    @app.command("stop")
+    @grouped
+    def _stop(
+        name: RunName,
+        *,
+        no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until it has ended.")] = False,
+        flags: Flags,
+        voice: Voice,
+    ) -> None:
+        """Stop a run as Ctrl-C would: what is in flight is finished, its process ends with 130, `resume` goes on."""
+        end(flags, voice, lambda settings, screen: stop(name, settings, screen, wait=not no_wait))
+
+
+# ---- pause and continue -----------------------------------------------------------------------------------------
+
+
+async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
+    """Pause a run, in its journal alone where nobody works on it. Raises `CommandRefused` and `JournalError`."""
+    async with open_existing(settings.journal.value) as journal:
+        run = await _not_at_its_end(name, journal)
+        answer = await ask(run, journal, Request("pause", who=claim()))
+        if answer is None:
+            await _refuse_elsewhere(run, journal)
+            await journal.pause(run, ourselves())
+            said = await _paused_at_rest(await journal.run(name), journal)
+            answer = await _noted_at_rest(run, journal, "pause", said)
+        return _tell(run, "pause", answer, screen)
+
+
+async def _paused_at_rest(run: Run, journal: Journal) -> str:
+    waits = f"it sends nothing until {PROGRAM} continue {run.name}"
+    if holder := await journal.holder(run):
+        return f"paused; {holder} does not listen at this moment and finds it in the journal: {waits}"
+    return f"paused; nobody works on it, and when {await _way_on(run, journal)} takes it up, {waits}"
+
+
+async def go_on(name: str, settings: Settings, screen: Screen) -> Exit:
+    """Let a run go on, in its journal alone where nobody works on it. Raises `CommandRefused` and `JournalError`."""
+    async with open_existing(settings.journal.value) as journal:
+        run = await _not_at_its_end(name, journal)
+        answer = await ask(run, journal, Request("continue", who=claim()))
+        if answer is None:
+            await _refuse_elsewhere(run, journal)
+            run = await journal.run(name)
+            await journal.unpause(run)
+            answer = await _noted_at_rest(run, journal, "continue", await _unpaused_at_rest(run, journal))
+        return _tell(run, "continue", answer, screen)
+
+
+async def _unpaused_at_rest(run: Run, journal: Journal) -> str:
+    was = "it is not paused any more" if run.paused_at else "it was not paused"
+    if holder := await journal.holder(run):
+        return f"{was}; {holder} does not listen at this moment and finds it in the journal"
+    return f"{was}; nobody works on it: {await _way_on(run, journal)} goes on with it"
+
+
+async def _way_on(run: Run, journal: Journal) -> str:
+    """What takes a run up that nobody works on; one that is at its end is waited behind by its job file."""
+    mark = mark_of(run)
+    if mark is None or await unfinished(run, journal):
+        return f"{PROGRAM} resume {run.name}"
+    return f"{PROGRAM} run {plain(mark.file)}"
+
+
+async def let_go_on(run: Run, journal: Journal) -> None:
+    """End the pause of a run that is about to be taken up (`resume --unpause`)."""
+    await journal.unpause(run)
+    await journal.note_command(run, ourselves(), "resume --unpause", "it goes on")
+
+
+async def _noted_at_rest(run: Run, journal: Journal, command: str, said: str) -> Answer:
+    """Note what was done in the journal alone; somebody who took the run up meanwhile is told as well."""
+    await journal.note_command(run, ourselves(), command, said)
+    return await ask(run, journal, Request(command, who=claim())) or Answer(said)
+
+
+async def _not_at_its_end(name: str, journal: Journal) -> Run:
+    """The run of that name, where it is any use to pause it or to let it go on. Raises `CommandRefused`."""
+    run = await journal.run(name)
+    if await journal.holder(run) or holds_its_file(run) or await unfinished(run, journal):
+        return run
+    raise CommandRefused(_ended(run))
+
+
+def _ended(run: Run) -> str:
+    how = "was given up before anything was sent" if run.discarded_at else "is at its end: nothing is left to send"
+    return f"run {run.name} {how}. {PROGRAM} status {run.name} shows how it came out"
+
+
+# ---- set and get ------------------------------------------------------------------------------------------------
+
+
+async def change(name: str, changes: Sequence[str], settings: Settings, screen: Screen) -> Exit:
+    """Set something on a run that works. Raises `CommandRefused` and `JournalError`; nothing is changed then."""
+    wanted = pairs(changes)
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        answer = await ask(run, journal, Request("set", wanted, claim()))
+        if answer is None:
+            raise await _nobody(run, journal, "there is nothing to set", _by_flag(run))
+        return _tell(run, "set", answer, screen)
+
+
+def pairs(changes: Sequence[str]) -> dict[str, str]:
+    """What is to be set, by name. Raises `CommandRefused` for a word that is none, or a name that comes twice."""
+    wanted: dict[str, str] = {}
+    for word in changes:
+        name, equals, value = word.partition("=")
+        if not equals or not name.strip():
+            raise CommandRefused(f"{plain(word)} sets nothing: write it as rate=20")
+        if name.strip() in wanted:
+            raise CommandRefused(f"{plain(name)} is set twice: which is meant?")
+        wanted[name.strip()] = value.strip()
+    return wanted
+
+
+async def show(name: str, settings: Settings, screen: Screen) -> Exit:
+    """Show what can be set on a run that works. Raises `CommandRefused` and `JournalError`."""
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        answer = await ask(run, journal, Request("get", who=claim()))
+        if answer is None:
+            raise await _nobody(run, journal, "there is nothing to get", _by_flag(run))
+        if screen.voice.as_json:
+            return _tell(run, "get", answer, screen)
+        for setting, value in answer.settings.items():
+            screen.out.print(Text(f"{plain(setting)}=", "dim").append(plain(value), "bold"))
+        return Exit.DONE
+
+
+def _by_flag(run: Run) -> str:
+    kept = " ".join(f"{name}={text}" for name, text in run.policy.items()) or "nothing but the defaults"
+    return f"it keeps {plain(kept)}, which a flag changes: {PROGRAM} resume {run.name} --rate 20 --in-flight 8"
+
+
+# ---- stop -------------------------------------------------------------------------------------------------------
+
+
+async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> Exit:
+    """Stop a run, and wait until it has ended. Raises `CommandRefused` and `JournalError`."""
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        answer = await ask(run, journal, Request("stop", who=claim()))
+        if answer is None:
+            raise await _nobody(run, journal, "there is nothing to stop", "")
+        if answer.refused or not wait:
+            return _tell(run, "stop", answer, screen)
+        screen.say(
+            f"run {run.name}: {shown(answer.said)}; its process ends with {int(Exit.INTERRUPTED)} "
+            "[dim](Ctrl-C here ends the waiting, not the stop)[/]"
+        )
+        while await journal.holder(run):  # noqa: ASYNC110 - the end of another process is no event of ours
+            await anyio.sleep(GLANCE)
+        return await _stopped(name, journal, screen)
+
+
+async def _stopped(name: str, journal: Journal, screen: Screen) -> Exit:
+    """How a run stands that was told to stop."""
+    run = await journal.run(name)
+    totals = await journal.totals(run)
+    intake_ended = run.frozen_at is not None
+    code = exit_of(totals, StopKind.INTERRUPTED, intake_ended=intake_ended)
+    if screen.voice.as_json:
+        screen.emit({"run": run.name, "command": "stop", **states_object(totals), "exit": int(Exit.DONE)})
+    stays_paused = run.paused_at is not None and (code is Exit.INTERRUPTED or holds_its_file(run))
+    title = Text(f"■ run {run.name} {_how_it_stopped(run, code)}", "bold")
+    parts: list[RenderableType] = [title, states_table(totals)]
+    if stays_paused:
+        parts.append(
+            Text(f"It stays paused, as {plain(run.paused_by)} wanted it at {moment(run.paused_at)}.", "yellow")
+        )
+    goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if stays_paused else []
+    if code is not Exit.INTERRUPTED and is_followed(run):
+        goes_on.append((await _way_on(run, journal), "go on with its next step"))
+    if steps := goes_on + next_steps(run, totals, intake_ended=intake_ended):
+        parts.append(steps_list(steps))
+    screen.result(Group(*parts))
+    return Exit.DONE
+
+
+def _how_it_stopped(run: Run, code: Exit) -> str:
+    """What came of the wish to stop; one that finds nothing left to stop of a step ends its job file there."""
+    if code is Exit.INTERRUPTED:
+        return "has stopped"
+    if is_followed(run):
+        return "is at its end, and no further step of its job file begins"
+    return "came to its end before it could be stopped"
+
+
+# ---- what all of them say ---------------------------------------------------------------------------------------
+
+
+def _tell(run: Run, command: str, answer: Answer, screen: Screen) -> Exit:
+    """Show what came of a command. Raises `CommandRefused` where it was refused."""
+    if answer.refused:
+        raise CommandRefused(f"run {run.name}: {answer.said}")
+    if screen.voice.as_json:
+        found: Mapping[str, object] = {"settings": answer.settings} if answer.settings else {}
+        screen.emit({"run": run.name, "command": command, "said": answer.said, **found, "exit": int(Exit.DONE)})
+    elif answer.said:
+        screen.result(Text(f"run {run.name}: {plain(answer.said, 600)}"))
+    return Exit.DONE
+
+
+async def _refuse_elsewhere(run: Run, journal: Journal) -> None:
+    """A socket does not reach from one machine to another."""
+    holder = await journal.holder(run)
+    if holder and holder.host != socket.gethostname():
+        raise CommandRefused(f"run {run.name} is worked on by {holder}: type the command on {plain(holder.host)}")
+
+
+async def _nobody(run: Run, journal: Journal, what: str, instead: str) -> CommandRefused:
+    """Why a command finds nobody who could carry it out, and what to do."""
+    await _refuse_elsewhere(run, journal)
+    if holder := await journal.holder(run):
+        return CommandRefused(
+            f"run {run.name} does not listen at this moment, and {what}: {holder} reads its rows, waits for an "
+            "answer to a question, looks something up, or could not open its socket, which it said when it began.\n"
+            f"Try again when it sends, or end it with kill -INT {holder.process}"
+        )
+    if not await unfinished(run, journal):
+        return CommandRefused(_ended(run))
+    then = instead or f"{PROGRAM} status {run.name} shows where it stands, {PROGRAM} resume {run.name} takes it up"
+    return CommandRefused(f"nobody works on run {run.name} at this moment, and {what}: {then}")

@@ -1,0 +1,334 @@
+"""`doctor`: everything that a run rests on, looked at in turn, and what to do where something is wrong."""
+
+import os
+import platform
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from rich.markup import escape
+from rich.table import Table
+
+from billing.api.client import BillingClient, Health
+from billing.database import client_library as embedded
+from billing.database.database import TABLES, Database
+from billing.database.file_database import kept_database
+from billing.database.schema import documented
+from billing.database.sql_blocks import statement
+from billing.directory.system import check_scale
+from billing.errors import BillingError, ColumnsMissing
+from billing.money import SCALE
+from billing.profile import in_words
+from checkpoints.errors import JournalError
+from checkpoints.journal import open_journal
+from cli.session.order import unfinished
+from cli.settings.flags import Flags
+from cli.settings.profiles import profile_of, profile_path
+from cli.settings.settings import Setting, Settings, load
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from cli.terminal.texts import FILE, PROGRAM, count, plain, shown
+from engine.errors import EngineError
+from jobs.access.gateway import Services
+from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.typed_call import CALL
+from jobs.job import build
+from jobs.rows.input import Input
+from jobs.spec.spec import JobKind
+from jobs.spec.statements import statement_of
+
+
+async def missing_columns(database: Database) -> tuple[str, ...]:
+    """The documented tables and columns that are not there, as `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseError`."""
+    schema = await anyio.to_thread.run_sync(lambda: database.schema)
+    return tuple(map(str, schema.missing(documented())))
+
+
+async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str, list[str]]:
+    """By the reason, the jobs that are refused before their first call, and those without their own select."""
+    services = Services(client, database)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name, kind in JOBS.items():
+        if name == CALL:
+            continue
+        parameters = {one.name: one.default or one.name for one in kind.parameters}
+        try:
+            await build(kind, services, parameters, Input()).try_out()
+        except EngineError as error:
+            found[str(error)].append(name)
+        if reason := await anyio.to_thread.run_sync(_without_own_select, database, kind):
+            found[reason].append(name)
+    return found
+
+
+def _without_own_select(database: Database, kind: JobKind) -> str:
+    own = statement_of(kind.statement, {one.name: one.name for one in kind.parameters})
+    try:
+        if own is not None:
+            database.fit(own)
+    except ColumnsMissing as error:
+        return f"{error}, which the job's own select needs: its rows have to come from a file or from --sql"  # noqa: S608 - a sentence
+    return ""
+
+
+LEAST_FREE: Final = 256 * 1024 * 1024
+"""Bytes that should be free where the journal grows: about half a kilobyte a row."""
+
+MOST_SKEW: Final = 60.0
+"""Seconds that the two clocks may differ before it is worth a word."""
+
+_OTHERS_MAY_READ: Final = 0o044
+
+
+@dataclass(slots=True)
+class Checklist:
+    """Shows each finding as it comes, and remembers whether one was bad; `version` is what the billing says it is."""
+
+    screen: Screen
+    version: str = ""
+    bad: int = 0
+    advice: list[str] = field(default_factory=list)
+
+    def good(self, what: str, finding: str) -> None:
+        """As it should be."""
+        self.screen.out.print(f"[green]✓[/] {what:<12} {finding}")
+
+    def note(self, what: str, finding: str) -> None:
+        """Worth knowing, and no obstacle."""
+        self.screen.out.print(f"[yellow]![/] {what:<12} {finding}")
+
+    def wrong(self, what: str, finding: str) -> None:
+        """An obstacle; `finding` says what to do."""
+        self.bad += 1
+        head, *rest = finding.splitlines() or [""]
+        self.screen.out.print(f"[bold red]✗[/] {what:<12} {shown(head)}")
+        for line in rest:
+            self.screen.out.print(f"{'':<15}{shown(line)}")
+
+    @contextmanager
+    def trying(self, what: str) -> Iterator[None]:
+        """What an operator can mend is told on the list, and the next thing is looked at."""
+        try:
+            yield
+        except (BillingError, JournalError, CommandRefused) as error:
+            self.wrong(what, str(error))
+
+
+async def examine(flags: Flags, screen: Screen) -> Exit:
+    """Look at everything; 0 when nothing is in the way of a run, 2 when something is."""
+    checklist = Checklist(screen)
+    _machine(checklist)
+    await _runtime(checklist)
+    with checklist.trying("settings"):
+        settings = load(flags, os.environ, Path.cwd())
+        _settings(settings, checklist)
+        looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [_journal, _api, _database, _profile]
+        for look in looks:
+            await look(settings, checklist)
+    if checklist.bad:
+        screen.out.print(f"\n[bold red]{checklist.bad} in the way of a run[/]: see the lines with ✗")
+        return Exit.REFUSED
+    screen.out.print(f"\n[bold green]nothing is in the way of a run[/]  [dim]next:[/] {PROGRAM} jobs")
+    return Exit.DONE
+
+
+def _machine(checklist: Checklist) -> None:
+    checklist.good("program", f"{PROGRAM} {version(PROGRAM)}, Python {platform.python_version()} on {sys.platform}")
+    if find_spec("uvloop"):
+        checklist.good("event loop", f"uvloop {version('uvloop')}")
+    else:
+        checklist.note("event loop", "without uvloop all works, at about half the speed: pip install uvloop")
+
+
+async def _runtime(checklist: Checklist) -> None:
+    with checklist.trying("firebird"):
+        await anyio.to_thread.run_sync(embedded.load)
+        own = version("firebird-embedded") if find_spec("firebird.embedded") else "of the system"
+        checklist.good("firebird", f"the client library loads ({own})")
+
+
+def _settings(settings: Settings, checklist: Checklist) -> None:
+    table = Table.grid(padding=(0, 2))
+    secret = {"password": settings.database_password, "form": settings.form, "headers": settings.headers}
+    open_settings: dict[str, Setting[str | None] | Setting[str] | Setting[Path]] = {
+        "api url": settings.api_url,
+        "database": settings.database,
+        "user": settings.database_user,
+        "charset": settings.database_charset,
+        "journal": settings.journal,
+    }
+    for name, setting in open_settings.items():
+        table.add_row("", name, shown(setting.value or "not set"), f"[dim]{shown(setting.origin)}[/]")
+    for name, hidden in secret.items():
+        table.add_row("", name, "set" if hidden.value else "not set", f"[dim]{shown(hidden.origin)}[/]")
+    file = shown(settings.file) if settings.file else f"no {FILE}: flags and environment alone"
+    checklist.good("settings", file)
+    checklist.screen.out.print(table)
+    if settings.file and any(setting.of_file and setting.value for setting in secret.values()):
+        mode = settings.file.stat().st_mode
+        if mode & _OTHERS_MAY_READ:
+            checklist.note("settings", f"others can read the secrets in it: chmod 600 {shown(settings.file)}")
+
+
+async def _journal(settings: Settings, checklist: Checklist) -> None:
+    path = anyio.Path(settings.journal.value)
+    with checklist.trying("journal"):
+        if await path.exists():
+            async with open_journal(settings.journal.value) as journal:
+                runs = await journal.runs()
+                left = [run.name for run in runs if await unfinished(run, journal)]
+            told = f"; not at their end: {', '.join(left)}" if left else ""
+            checklist.good("journal", f"{shown(path)}: {count(len(runs))} runs{told}")
+        elif os.access(_nearest_folder(settings.journal.value), os.W_OK):
+            checklist.good("journal", f"{shown(path)} will be made by the first run")
+        else:
+            checklist.wrong(
+                "journal", f"{path} cannot be made: its folder cannot be written. Name another: --journal"
+            )
+    free = shutil.disk_usage(_nearest_folder(settings.journal.value)).free
+    told = f"{count(free // 1024 // 1024)} MiB free beside the journal"
+    if free < LEAST_FREE:
+        checklist.wrong("disk", f"{told}: a run of 100,000 rows wants about {LEAST_FREE // 1024 // 1024}")
+    else:
+        checklist.good("disk", told)
+
+
+def _nearest_folder(path: Path) -> Path:
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
+
+
+async def _api(settings: Settings, checklist: Checklist) -> None:
+    with checklist.trying("api"):
+        async with BillingClient(settings.client) as client:
+            health = await client.health()
+        checklist.version = health.version
+        version_of = shown(health.version)
+        checklist.good("api", f"{shown(settings.target)}, version {version_of}, in {1000 * health.seconds:.0f} ms")
+        _clock(health, checklist)
+
+
+async def _profile(settings: Settings, checklist: Checklist) -> None:
+    """The facts that jobs rest on, each with its standing."""
+    with checklist.trying("profile"):
+        path = profile_path(settings)
+        profile = profile_of(settings)
+        facts = dict(profile.facts())
+        known = sum(fact.known for fact in facts.values())
+        ask = f"{PROGRAM} probe --abonent ID asks the billing, on a test subscriber"
+        if not known:
+            checklist.note("profile", f"no probe has asked this billing: {ask}")
+        elif checklist.version and profile.version != checklist.version:
+            checklist.note(
+                "profile",
+                f"learned from version {shown(profile.version)}, and the billing is of version "
+                f"{shown(checklist.version)} now: probe it again ({ask})",
+            )
+        else:
+            checklist.good("profile", f"{shown(path)}, of version {shown(profile.version)}: {known} facts known")
+        table = Table.grid(padding=(0, 2))
+        for name, fact in facts.items():
+            when = f" {fact.learned}" if fact.learned else ""
+            table.add_row("", f"[dim]{fact.standing}{when}[/]", shown(in_words(name, fact.value)))
+        checklist.screen.out.print(table)
+
+
+def _clock(health: Health, checklist: Checklist) -> None:
+    """The billing writes its time without a zone: it is held against this machine's, and against UTC."""
+    if health.server_time is None:
+        checklist.note("clock", "the billing does not tell its time")
+        return
+    there = _read_time(health.server_time)
+    if there is None:
+        checklist.note("clock", f"the billing's time cannot be read: {shown(health.server_time)}")
+        return
+    now = datetime.now(UTC)
+    here = [now.replace(tzinfo=None), now.astimezone().replace(tzinfo=None)]
+    skew = min((abs((there - clock).total_seconds()) for clock in here), default=0.0)
+    if skew > MOST_SKEW:
+        checklist.note("clock", f"the billing's clock is {skew:.0f} s away from this machine's: times will not match")
+    else:
+        checklist.good("clock", f"{skew:.0f} s between the billing's clock and this one")
+
+
+def _read_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+async def _database(settings: Settings, checklist: Checklist) -> None:
+    dsn = settings.dsn
+    if dsn is None:
+        checklist.note(
+            "database", "none is set: all is asked through the API, a call a row, and some jobs cannot work"
+        )
+        return
+    with checklist.trying("database"):
+        database = kept_database(dsn)
+        try:
+            await anyio.to_thread.run_sync(_look_into, database, checklist)
+            await _columns(settings, database, checklist)
+        finally:
+            await anyio.to_thread.run_sync(database.close)
+
+
+async def _columns(settings: Settings, database: Database, checklist: Checklist) -> None:
+    """What is documented and not there: versions differ."""
+    missing = await missing_columns(database)
+    if not missing:
+        checklist.good("columns", "all that are documented are there")
+        return
+    refused = await refused_jobs(BillingClient(settings.client), database)
+    rest = [name for name in missing if not any(_names(reason, name) for reason in refused)]
+    if rest:
+        checklist.note("columns", f"not there, and left out of what is read and shown: {shown(', '.join(rest))}")
+    for reason, jobs in refused.items():
+        checklist.note("columns", f"{shown(', '.join(jobs))}: {shown(reason)}")
+
+
+def _names(reason: str, missing: str) -> bool:
+    table, _, column = missing.partition(".")
+    return table in reason and column in reason
+
+
+def _look_into(database: Database, checklist: Checklist) -> None:
+    database.connect()
+    with checklist.trying("database"):
+        counts = [
+            f"{count(next(database.query(f'select count(*) from {table}'))[0])} {table.lower()}"  # noqa: S608 - names of ours
+            for table in sorted(TABLES)
+        ]
+        checklist.good("database", f"{shown(database.dsn)}: {', '.join(counts)}")
+        try:
+            sample = next(database.query(statement("abonents", "a_name")), None)
+        except ColumnsMissing:
+            sample = None
+        if sample is not None:
+            # Garbled letters here mean a wrong charset: only a person can tell.
+            checklist.good(
+                "charset", f"{shown(database.dsn.charset)}; can you read this name? {escape(plain(sample[0]))}"
+            )
+        with checklist.trying("money"):
+            _scale(database, checklist)
+
+
+def _scale(database: Database, checklist: Checklist) -> None:
+    if check_scale(database):
+        checklist.good("money", f"{count(SCALE)} in the database are one rouble, as row 1 of VPN_CONST says")
+    else:
+        checklist.note(
+            "money",
+            f"row 1 of VPN_CONST cannot be read; {count(SCALE)} in the database are taken for one rouble: compare a "
+            "balance with what the billing shows before you rely on it",
+        )

@@ -1,0 +1,125 @@
+"""`jobs`: what there is to do, and with which parameters."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import RenderableType
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM
+from jobs.catalogue.catalogue import JOBS, listed
+from jobs.spec.parameters import Parameter
+from jobs.spec.spec import JobKind
+from jobs.spec.statements import asked_for, own_select
+
+
+def show(name: str | None, screen: Screen) -> None:
+    """All jobs, a line each, or one in detail. Raises `ParameterRefused` for a name that is none."""
+    chosen = list(JOBS.values()) if name is None else [listed(name)]
+    if screen.voice.as_json:
+        found = [as_object(job) for job in chosen]
+        screen.emit(found if name is None else found[0])
+    elif name is None:
+        _show_all(chosen, screen)
+    else:
+        _show_one(chosen[0], screen)
+
+
+def as_object(job: JobKind) -> dict[str, object]:
+    """All that is known of a job, for a machine."""
+    return {
+        "name": job.name,
+        "recipes": list(job.recipes),
+        "summary": job.summary,
+        "writes": job.writes,
+        "parameters": [_parameter(one) for one in job.parameters],
+        "sql": own_select(job),
+        "call": job.call,
+        "way_back": job.way_back,
+        "undo_parameters": [_parameter(one) for one in job.undo_parameters],
+        "example": job.example,
+    }
+
+
+def needs(job: JobKind) -> str:
+    """Where the job's rows can come from, in words."""
+    select = own_select(job)
+    own = ["the job's own select, below"] if select else []
+    asked = [f"--set {name}=…" for name in asked_for(select)]
+    of_rows = [one.name for one in job.parameters if one.columns is not None and one.default is None]
+    one_row = [f"one row of {', '.join(f'--set {name}=…' for name in of_rows)}"] if of_rows else []
+    ways = [f"{own[0]}, with {' and '.join(asked)}" if asked else own[0]] if own else []
+    return "; or ".join([*ways, "a file", "standard input", "--sql", *one_row])
+
+
+def value(parameter: Parameter) -> str:
+    """What a parameter may be, and what it is where nothing is said."""
+    choices = " | ".join(parameter.choices)
+    if parameter.default is None:
+        return f"{choices} (required)".strip()
+    if choices:
+        return f"{choices} ({parameter.default or 'may be left out'})"
+    return parameter.default or "(may be left out)"
+
+
+def in_rows(parameter: Parameter) -> str:
+    """Under which names the rows may have a column of it, "" where they may not."""
+    if parameter.columns is None:
+        return ""
+    return ", ".join((parameter.name, *parameter.columns))
+
+
+def _parameter(one: Parameter) -> Mapping[str, object]:
+    return {
+        "name": one.name,
+        "help": one.help,
+        "default": one.default,
+        "choices": list(one.choices),
+        "columns": None if one.columns is None else [one.name, *one.columns],
+        "secret": one.secret,
+    }
+
+
+def _show_all(jobs: Sequence[JobKind], screen: Screen) -> None:
+    table = Table.grid(padding=(0, 2))
+    for job in jobs:
+        table.add_row(Text(job.name, "bold"), Text("" if job.writes else "reads", "cyan"), Text(job.summary))
+    screen.result(table)
+    screen.result(f"\n[dim]Parameters, select, call, way back and an example:[/] {PROGRAM} jobs NAME")
+
+
+def _show_one(job: JobKind, screen: Screen) -> None:
+    screen.result(Text(job.name, "bold").append(f"  {job.summary}", "not bold"))
+    facts = {
+        "kind": "writes" if job.writes else "reads; its answers become a file",
+        "rows": needs(job),
+        "call": job.call,
+        "undo": job.way_back,
+        "example": job.example,
+    }
+    for name, text in facts.items():
+        style = "bold not dim" if name == "example" else "not dim"
+        screen.result(Text(f"{name:<9}", "dim").append(text, style))
+    _show_parameters("--set", job.parameters, screen)
+    _show_parameters("undo --set", job.undo_parameters, screen)
+    if select := own_select(job):
+        screen.result("")
+        screen.result(_select(select))
+
+
+def _show_parameters(title: str, parameters: Sequence[Parameter], screen: Screen) -> None:
+    if not parameters:
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    for column in (title, "value", "column of the rows", "what for"):
+        table.add_column(column, overflow="fold")
+    for one in parameters:
+        table.add_row(Text(one.name, "bold"), Text(value(one)), Text(in_rows(one)), Text(one.help))
+    screen.result("")
+    screen.result(table)
+
+
+def _select(text: str) -> RenderableType:
+    return Syntax(text, "sql", theme="ansi_dark", background_color="default")

@@ -1,0 +1,151 @@
+"""`mock`: a billing to try things on, with made-up subscribers."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import anyio
+import typer
+
+from billing.errors import SettingsError
+from cli.terminal.exits import CommandRefused
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, count, plain, shown
+from lab.mock.capacity import read_schedule
+from lab.mock.fault_plan import combined, read_plan_file
+from lab.mock.faults import Plan
+from lab.mock.population import create
+from lab.mock.quirks import Quirks, read_quirks
+from lab.mock.server import serve as serve_mock
+
+app: Final = typer.Typer(help="A billing to try things on, with made-up subscribers.", no_args_is_help=True)
+
+PORT: Final = 8082
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The database to make; it must not be there yet.")],
+    abonents: Annotated[int, typer.Option("--abonents", min=1, max=2_000_000, metavar="N", help="Subscribers.")],
+    seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same subscribers.")] = 1,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without", metavar="TABLE[.COLUMN]", help="A column or table that it lacks, as versions do; repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Make the database of a mock billing."""
+    if file.exists():
+        raise CommandRefused(f"{plain(file)} is there already: name another file, or remove it")
+    try:
+        made = create(file, abonents=abonents, seed=seed, without=without or ())
+    except SettingsError:
+        # What was begun is of no use, and the command is typed again.
+        file.unlink(missing_ok=True)
+        raise
+    screen = Screen()
+    screen.say(
+        f"{shown(file)}: {count(made.abonents)} subscribers, {count(made.deleted)} deleted ones, "
+        f"folders {', '.join(map(str, made.folders))}"
+    )
+    screen.say(f"[dim]next:[/] {PROGRAM} mock serve {shown(file)}")
+
+
+@app.command()
+def serve(  # noqa: PLR0913 - each is a flag
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A database made by `mock init`.")],
+    *,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="P", help="0 takes a free one.")] = PORT,
+    latency_ms: Annotated[
+        float, typer.Option("--latency-ms", min=0, metavar="MS", help="How long each answer takes.")
+    ] = 0.0,
+    slots: Annotated[
+        int, typer.Option("--slots", min=1, metavar="N", help="Requests that are worked on at one time.")
+    ] = 64,
+    queue: Annotated[
+        int | None,
+        typer.Option(
+            "--queue", min=0, metavar="N", help="Requests that may wait; others get 503. Default: any number."
+        ),
+    ] = None,
+    capacity: Annotated[
+        str | None,
+        typer.Option("--capacity", metavar="SECONDS:SLOTS,…", help="Slots that change over time, as 0:8,30:4."),
+    ] = None,
+    stack_rate: Annotated[
+        float,
+        typer.Option("--stack-rate", min=0, metavar="N", help="Writes that have their effect a second; 0: at once."),
+    ] = 0.0,
+    busy: Annotated[
+        bool, typer.Option("--busy/--no-busy", help="Refuse writes to whom an entry in a stack concerns.")
+    ] = True,
+    faults: Annotated[
+        Path | None, typer.Option("--faults", metavar="PLAN.toml", help="How it fails, and when: a fault plan.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="KIND[:SHARE]", help="A fault for a share of the requests; repeatable."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="The same seed draws the same faults.")
+    ] = None,
+    control_port: Annotated[
+        int | None,
+        typer.Option(
+            "--control-port",
+            min=0,
+            max=65535,
+            metavar="P",
+            help="Where faults, state and ledger are reached; 0: a free one.",
+        ),
+    ] = None,
+    quirk: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quirk",
+            metavar="NAME=VALUE",
+            help=f"What it does otherwise than usual; repeatable. Names: {', '.join(asdict(Quirks()))}.",
+        ),
+    ] = None,
+) -> None:
+    """Serve the REST API of a mock billing until Ctrl-C; its address is the first line on stdout.
+
+    With --control-port the second line is `control: URL`.
+    """
+    if not file.exists():
+        raise CommandRefused(
+            f"there is no {plain(file)}: make it with {PROGRAM} mock init {plain(file)} --abonents 1000"
+        )
+    plan = combined(read_plan_file(faults) if faults is not None else Plan(), fault or [], seed)
+    schedule = read_schedule(capacity) if capacity is not None else None
+    quirks = read_quirks(quirk or [])
+
+    async def work() -> None:
+        await serve_mock(
+            file,
+            port=port,
+            latency=latency_ms / 1000,
+            slots=slots,
+            queue=queue,
+            capacity=schedule,
+            stack_rate=stack_rate,
+            busy=busy,
+            faults=plan,
+            control_port=control_port,
+            quirks=quirks,
+            announce=_announce,
+        )
+
+    try:
+        anyio.run(work)
+    except OSError as error:
+        ports = f"port {port}" if control_port is None else f"port {port} or {control_port}"
+        raise CommandRefused(f"{ports} cannot be served: {error.strerror or error}") from error
+
+
+def _announce(line: str) -> None:
+    # Flushed, for whoever started it may read this from a pipe.
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

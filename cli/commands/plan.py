@@ -1,0 +1,140 @@
+"""`plan`: what a run would do, from reading the billing; nothing is sent, and no real run is touched.
+
+The rows are frozen into a journal of plans beside the real one, which is opened for reading only. The plan before of
+the same input is kept there, so that a second one can say what has changed.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import anyio.to_thread
+
+from checkpoints.earlier_runs import earlier_runs
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import NewRun, Run
+from checkpoints.states import State
+from cli.output.item_files import Target, columns_of, of_item, refused_pages, written_to
+from cli.session.order import Order
+from cli.session.plan_facts import Outlook, outlook_of
+from cli.session.plans import plans_beside, remembered_by_plan
+from cli.session.session import open_billing
+from cli.settings.settings import Settings
+from cli.show.plan import next_step, plan_object, plan_screen
+from cli.show.preview import look_alikes, shared_accounts, tell_notes
+from cli.show.progress import intake_shown
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from cli.terminal.texts import shown
+from engine.pacing.policy import ALL, Policy, changed
+from engine.pipeline.intake import Enter, Intake, Rehearsal
+from engine.pipeline.progress import Progress
+from jobs.job import build, cautions_of, check_given
+from jobs.shared_accounts import question_of, settle
+
+
+async def plan(
+    order: Order,
+    out: Path | None,
+    settings: Settings,
+    said: Mapping[str, str],
+    screen: Screen,
+    *,
+    step: str = "",
+) -> Exit:
+    """Say what `run` would do with this order; with `out`, save the rows into that folder.
+
+    It reads at the rate that is `said`; `step` names the step of a job file that the order is of. The plan is kept by
+    its name until the next one of the same input: `run --plan` sends it.
+
+    1 is the exit code where rows are refused, say again what others say, or set the balance of one account and nobody
+    has said what is meant: `run` would send nothing then.
+    Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
+    """
+    real = settings.journal.value
+    async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
+        billing.services.rate.per_second = changed(Policy(), said, ALL).rate
+        job = build(order.kind, billing.services, order.parameters, order.rows)
+        await check_given(job)
+        await job.try_out()
+        async with earlier_runs(real) as earlier:
+            rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
+            recorded = {**order.recorded, **remembered_by_plan(billing, step)}
+            new = (order.kind.name, recorded, settings.target)
+            run = await _rehearsed(new, rehearsal, journal, screen)
+        profile = billing.services.profile
+        if order.shared_accounts is not None:
+            await settle(run, journal, profile, order.shared_accounts)
+        question = await question_of(run, journal, profile)
+        outlook = await outlook_of(run, job, billing.services, journal)
+        bad = outlook.plan.totals.refused or outlook.plan.duplicates or question.accounts
+        code = Exit.REJECTED if bad else Exit.DONE
+        if screen.voice.as_json:
+            screen.emit({**plan_object(outlook, code), "shared_accounts_to_be_said": question.accounts})
+        screen.result(plan_screen(outlook, billing, real))
+        if question.accounts:
+            screen.result(shared_accounts(question, profile), good=False)
+        for caution in cautions_of(job):
+            screen.result(f"[yellow]caution:[/] {shown(caution)}")
+        if out is not None:
+            await _save(out, run, journal)
+            screen.say(f"The rows are saved in {shown(out)}")
+        if not step:
+            screen.result(next_step(run, skips_bad=bool(bad)))
+        await _forget_the_one_before(outlook, journal)
+    return code
+
+
+async def _rehearsed(
+    new: tuple[str, Mapping[str, str], str], rehearsal: Rehearsal, journal: Journal, screen: Screen
+) -> Run:
+    """The frozen list of a run that will never be sent; what cannot be frozen to its end is given up."""
+    source = await anyio.to_thread.run_sync(lambda: rehearsal.source)
+    digest, header = await anyio.to_thread.run_sync(lambda: (source.digest, source.header))
+    run = await journal.create_run(NewRun(*new, source.name, digest, header))
+    progress = Progress()
+    try:
+        async with intake_shown(progress, screen, run.source):
+            # Plans before this one have entered nothing: only the real journal, behind the rehearsal, counts.
+            await Intake(run, rehearsal, journal, progress, enter=Enter.AGAIN).freeze_all()
+        await tell_notes(source, screen)
+    except BaseException:
+        await journal.discard(run)
+        raise
+    return await journal.run(run.name)
+
+
+async def _forget_the_one_before(outlook: Outlook, journal: Journal) -> None:
+    """Two plans of an input are enough: this one is what the next is held against."""
+    if outlook.before is not None:
+        await journal.discard(outlook.before)
+
+
+# ---- the rows as files ------------------------------------------------------------------------------------------
+
+
+async def _save(folder: Path, run: Run, journal: Journal) -> None:
+    try:
+        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandRefused(f"{folder} cannot be made: {error.strerror}") from error
+    for name, state in (("to-send", State.PENDING), ("skipped", State.SKIPPED)):
+        await _write(folder / f"{name}.csv", run, _items(run, state, journal))
+    await _write(folder / "refused.csv", run, refused_pages(run, journal))
+    await _write(folder / "look-alikes.csv", run, _look_alikes(run, journal))
+
+
+async def _write(path: Path, run: Run, pages: AsyncIterator[list[list[str]]]) -> None:
+    async with written_to(Target(path, force=True)) as sheet:
+        sheet.row([*run.header, *columns_of(run)])
+        async for page in pages:
+            await anyio.to_thread.run_sync(sheet.all, page)
+
+
+async def _items(run: Run, state: State, journal: Journal) -> AsyncIterator[list[list[str]]]:
+    async for page in journal.each_page(run, {state}):
+        yield [of_item(item, run) for item in page]
+
+
+async def _look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[list[str]]]:
+    async for page in look_alikes(run, journal):
+        yield [of_item(item, run) for item in page]

@@ -1,0 +1,231 @@
+"""`probe`: a live billing is asked, on one test subscriber, what nobody documents of it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from billing.directory.subscribers import Abonent
+from billing.profile import in_words
+from checkpoints.journal import open_journal
+from cli.session.order import pairs
+from cli.session.session import Billing, open_billing
+from cli.settings.profiles import profile_path, write_profile
+from cli.settings.settings import Settings
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen, nobody_to_ask
+from cli.terminal.texts import PROGRAM, plain, shown
+from jobs.access.operations import two_decimals
+from jobs.access.subscribers import name_of
+from jobs.access.vault import new_batch
+from jobs.effects.reverse import HOW, STORNO_CALL
+from jobs.probe.entries import Entered, Entries, Patience
+from jobs.probe.intent import Intents, open_intents
+from jobs.probe.probe import Findings, Probe, steps, test_subscriber
+from jobs.spec.parameters import check_parameters
+
+ENDING = ".probe"
+"""Ends the name of the intent file, beside the profile."""
+_NAME = 5
+"""Characters of a probe's name."""
+
+
+async def probe(
+    abonent_id: int, storno_call: str | None, settle: float, settings: Settings, screen: Screen, *, yes: bool
+) -> Exit:
+    """Show what is done, ask, do it, and write the profile.
+
+    Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `ProbeHeld`, `IntentFailed` and `BillingError`.
+    """
+    await _check_runs(settings)
+    async with open_billing(settings) as billing:
+        with open_intents(_intent_path(settings)) as intents:
+            if intents.earlier and intents.earlier[0].abonent != abonent_id:
+                raise CommandRefused(
+                    f"a probe of abonent {intents.earlier[0].abonent} was killed before it had taken back what it "
+                    f"entered: first {PROGRAM} probe --abonent {intents.earlier[0].abonent}"
+                )
+            abonent = await test_subscriber(billing.services, abonent_id)
+            entries = Entries(
+                billing.services, intents, abonent, new_batch()[:_NAME], Patience(settle=settle), storno_call=None
+            )
+            probing = Probe(entries, storno_call, lambda line: screen.say(f"[dim]·[/] {shown(line)}"))
+            if not await _earlier(probing, entries, intents, settle, screen, yes=yes):
+                return _refused(screen)
+            balance = await entries.balance()
+            screen.say(_plan(abonent, balance, storno_call, settings))
+            if not await _agreed("Probe this subscriber?", screen, yes=yes):
+                return _refused(screen)
+            findings = await probing.run()
+        return _close(findings, abonent, billing, settings, screen)
+
+
+def storno_of(said: Sequence[str]) -> str | None:
+    """The method for storno that is to be tried, None where none is named.
+
+    Raises `CommandRefused`, `ParameterRefused`.
+    """
+    known = tuple(parameter for parameter in HOW if parameter.name == STORNO_CALL)
+    given = pairs(said, "--set")
+    values = check_parameters("a probe", known, given)
+    return values[STORNO_CALL] if STORNO_CALL in given else None
+
+
+def _intent_path(settings: Settings) -> Path:
+    path = profile_path(settings)
+    return path.with_name(path.name.replace(".profile.toml", ENDING))
+
+
+async def _check_runs(settings: Settings) -> None:
+    """Refuse beside a run: what it enters would be taken for an effect of the probe."""
+    path = settings.journal.value
+    if not await anyio.Path(path).exists():
+        return
+    async with open_journal(path) as journal:
+        for run in await journal.runs():
+            if run.target == settings.target and (holder := await journal.holder(run)):
+                raise CommandRefused(
+                    f"{holder} works on run {run.name} of this billing now: wait for its end, or stop it, "
+                    f"{PROGRAM} stop {run.name}"
+                )
+
+
+async def _earlier(
+    probing: Probe, entries: Entries, intents: Intents, settle: float, screen: Screen, *, yes: bool
+) -> bool:
+    """Take back what a probe that was killed has left; whether the new one may begin.
+
+    What it was about to enter may still be on its way: it counts as absent when the settle delay is over and nothing
+    waits in the stacks.
+    """
+    if intents.earlier and (wait := settle - intents.earlier[-1].seconds_ago) > 0:
+        screen.say(
+            f"[dim]an earlier probe was killed {settle - wait:.0f} s ago: waiting {wait:.0f} s for its calls[/]"
+        )
+        await anyio.sleep(wait)
+    await entries.drained()
+    left = await entries.left()
+    if left:
+        screen.insist(_leftovers(left))
+        if not await _agreed("Take them back?", screen, yes=yes):
+            return False
+        kept = await probing.take_back_earlier()
+        if kept:
+            lines = [f"{one}: {why}" for one, why in kept.items()]
+            raise CommandRefused(
+                "\n".join(["these cannot be taken back: do it by hand, and remove " + str(intents.path), *lines]),
+                Exit.UNDECIDED,
+            )
+    for one in await entries.not_found():
+        screen.insist(
+            f"[yellow]note:[/] an operation of {two_decimals(one.amount)}, type {one.op_type}, that an earlier probe "
+            f"was about to enter ({one.probe}/{one.number}) is not there: its call never arrived"
+        )
+    if intents.earlier:
+        intents.restart()
+    return True
+
+
+async def _agreed(question: str, screen: Screen, *, yes: bool) -> bool:
+    if yes:
+        return True
+    with screen.keyboard("") as keyboard:
+        if keyboard is None:
+            raise CommandRefused(nobody_to_ask(question, ""))
+        return await screen.agrees(question, keyboard)
+
+
+def _refused(screen: Screen) -> Exit:
+    screen.result("Nothing was entered.", good=False)
+    return Exit.REFUSED
+
+
+# ---- the screen -------------------------------------------------------------------------------------------------
+
+
+def _plan(abonent: Abonent, balance: Decimal | None, storno_call: str | None, settings: Settings) -> RenderableType:
+    head = Text("\nOn abonent ").append(f"{abonent.id} ({plain(name_of(abonent))})", "bold")
+    head.append(f" of {plain(settings.target)}, balance {_roubles(balance)}, the probe will:")
+    lines = [Text(f"  {number}. {line}") for number, line in enumerate(steps(balance, storno_call), 1)]
+    return Group(head, *lines)
+
+
+def _leftovers(left: Sequence[Entered]) -> RenderableType:
+    return Group(
+        Text("An earlier probe has left, and they can be taken back:", "yellow"), *(Text(f"  {one}") for one in left)
+    )
+
+
+def _close(findings: Findings, abonent: Abonent, billing: Billing, settings: Settings, screen: Screen) -> Exit:
+    profile = findings.profile(
+        billing.services.profile, settings.target, billing.health.version, datetime.now(UTC).date()
+    )
+    path = write_profile(settings, profile)
+    code = _code(findings)
+    if screen.voice.as_json:
+        screen.emit(_object(findings, abonent, path, code))
+    table = Table.grid(padding=(0, 2))
+    for name, fact in profile.facts():
+        why = findings.missing.get(name)
+        told = in_words(name, fact.value) + (f" (not learned: {plain(why)})" if why else "")
+        table.add_row("", f"[dim]{fact.standing}[/]", shown(told, 600))
+    screen.result(Group(Text(""), table, *_ending(findings, path)), good=code is Exit.DONE)
+    return code
+
+
+def _ending(findings: Findings, path: Path) -> list[Text]:
+    lines = [Text(f"\nThe profile is in {plain(path)}.")]
+    if findings.stopped:
+        lines.append(Text(f"The probe stopped: {plain(findings.stopped, 600)}", "bold red"))
+    for one, why in findings.left.items():
+        lines.append(Text(f"Not taken back: {one}: {plain(why)}", "bold red"))
+    if findings.left or (findings.stopped and findings.after is None):
+        lines.append(Text("Type the same command again: it takes back what it can, or names what it cannot."))
+    balances = f"the balance was {_roubles(findings.before)} and is {_roubles(findings.after)}"
+    if findings.before == findings.after and not findings.left:
+        lines.append(Text(f"All is taken back; {balances}.", "green"))
+    else:
+        lines.append(Text(f"Look at the subscriber: {balances}.", "bold red"))
+    return lines
+
+
+def _code(findings: Findings) -> Exit:
+    if findings.left or findings.before != findings.after:
+        return Exit.UNDECIDED
+    return Exit.STOPPED if findings.stopped else Exit.DONE
+
+
+def _object(findings: Findings, abonent: Abonent, path: Path, code: Exit) -> dict[str, object]:
+    return {
+        "abonent": abonent.id,
+        "learned": {name: msgspec.to_builtins(value) for name, value in findings.learned.items()},
+        "not_learned": dict(findings.missing),
+        "left": [
+            {
+                "op_id": one.operation.op_id,
+                "op_type": one.operation.op_type,
+                "amount": two_decimals(one.operation.op_summa),
+                "why": why,
+            }
+            for one, why in findings.left.items()
+        ],
+        "balance_before": _text(findings.before),
+        "balance_after": _text(findings.after),
+        "profile": str(path),
+        "exit": int(code),
+        "error": findings.stopped,
+    }
+
+
+def _roubles(balance: Decimal | None) -> str:
+    return "not known" if balance is None else two_decimals(balance)
+
+
+def _text(balance: Decimal | None) -> str | None:
+    return None if balance is None else two_decimals(balance)

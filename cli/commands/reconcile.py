@@ -1,0 +1,169 @@
+"""`reconcile` and `decide`: what is in doubt is looked up again; what no look-up can tell, a person decides."""
+
+import getpass
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from checkpoints.errors import ForbiddenTransition, RunHeld
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run, Stage
+from checkpoints.states import State
+from cli.session.order import held
+from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
+from cli.settings.settings import Settings
+from cli.show.closing import next_steps, states_object, states_table, steps_list
+from cli.show.progress import sending_shown
+from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.screen import Screen
+from cli.terminal.signals import Interrupts
+from cli.terminal.texts import PROGRAM, plain, rows
+from engine.job import Absent, CannotLook, Different, Sighting
+from engine.pacing.holds import Stop
+from engine.pipeline.progress import Progress
+from engine.pipeline.reconciler import Reconciler
+
+log = structlog.get_logger(__name__)
+
+LISTED: Final = 50
+"""Rows for a person that are shown; the rest is counted, and `export --state manual` has them all."""
+
+CHOICES: Final = (State.ACCEPTED, State.PENDING)
+"""What a person may decide: it is in the billing, or it is not and goes again."""
+
+
+async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], screen: Screen) -> Exit:
+    """Settle what is unknown and look again at what is manual; sends nothing.
+
+    It waits as the run does, but for what is `said` now, which the run does not keep.
+
+    Raises `CommandRefused`, `LookUpFailed`, `BillingError`, `JournalError`; what was settled until then is kept.
+    """
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        if run.stage is not Stage.APPROVED:
+            raise CommandRefused(f"run {run.name} has sent nothing: there is nothing to look up")
+        check_target(run, settings)
+        async with open_billing(settings) as billing:
+            policy = policy_of(run, said)
+            billing.services.rate.per_second = policy.rate
+            job = await rebuild(run, billing.services, journal)
+            stop, progress = Stop(), Progress()
+            interrupts = Interrupts(stop, screen)
+            left: Mapping[int, Sighting] = {}
+            try:
+                async with journal.taken_up(run) as run:
+                    reconciler = Reconciler(run, job, journal, policy, progress, stop)
+                    await journal.doubt(run)
+                    progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
+                    async with interrupts.heeded():
+                        with interrupts.while_sending():
+                            async with sending_shown(progress, screen):
+                                await reconciler.settle()
+                            left = await reconciler.look_again()
+            except RunHeld as error:
+                raise await held(run, journal, error) from error
+        return await _close(run, journal, left, stop, screen)
+
+
+async def _close(run: Run, journal: Journal, left: Mapping[int, Sighting], stop: Stop, screen: Screen) -> Exit:
+    totals = await journal.totals(run)
+    code = outcome_of(totals)
+    if stop.requested and totals.count(State.UNKNOWN):
+        code = Exit.INTERRUPTED
+    log.info("reconciled", exit=int(code), unknown=totals.count(State.UNKNOWN), manual=totals.count(State.MANUAL))
+    if screen.voice.as_json:
+        screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(code)})
+    parts: list[RenderableType] = [states_table(totals)]
+    if totals.count(State.MANUAL):
+        parts.append(_for_a_person(run, await journal.items(run, {State.MANUAL}, size=LISTED), left))
+        parts.append(Text(f"{rows(totals.count(State.MANUAL))} for a person to decide on", "bold yellow"))
+    elif not totals.count(State.UNKNOWN):
+        parts.insert(0, Text(f"✓ run {run.name}: nothing is in doubt", "bold green"))
+    if stop.requested:
+        parts.append(Text(plain(stop.reason, 600), "yellow"))
+    if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
+        parts.append(steps_list(steps))
+    screen.result(Group(*parts), good=code is Exit.DONE)
+    return code
+
+
+def _for_a_person(run: Run, items: Sequence[Item], left: Mapping[int, Sighting]) -> RenderableType:
+    """Each row with both sides, and the command that records a decision."""
+    lines: list[Text] = []
+    for item in items:
+        where = f"line {item.line}" if item.line else f"row {item.number}"
+        lines.append(Text("? ", "yellow").append(where, "bold").append(f" ({plain(item.label, 60)})", "dim"))
+        lines.append(Text(f"    sent:  {plain(item.payload, 200)}"))
+        lines.append(Text(f"    found: {plain(_seen(item, left), 300)}"))
+        command = f"{PROGRAM} decide {run.name} {item.number} accepted --why '…'"
+        lines.append(Text("    ", "dim").append(command, "bold").append("  (or pending: send it again)", "dim"))
+    return Group(*lines)
+
+
+def _seen(item: Item, left: Mapping[int, Sighting]) -> str:
+    match left.get(item.item_id):
+        case Different(text) | CannotLook(text):
+            return text
+        case Absent():
+            return f"no longer there; before: {item.message}"
+        case _:
+            return item.message or "nothing"
+
+
+async def decide_row(name: str, key: str, choice: str, why: str, settings: Settings, screen: Screen) -> Exit:
+    """Record what a person decided of one manual row, with name and reason; `resume` sends what is pending.
+
+    Raises `CommandRefused` when the row is not there, not the only one, or not for a person to decide.
+    """
+    if choice not in CHOICES:
+        raise CommandRefused(
+            f"{plain(choice)} is no decision: accepted (it is in the billing) or pending (it is not, send it again)"
+        )
+    if not why.strip():
+        raise CommandRefused("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'")
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        item = await _the_one(run, key, journal)
+        try:
+            async with journal.taken_up(run) as ours:
+                await journal.decide(ours, item, State(choice), who=_who(), why=why.strip())
+        except RunHeld as error:
+            raise await held(run, journal, error) from error
+        except ForbiddenTransition:
+            raise CommandRefused(
+                f"row {item.number} of run {run.name} is {item.state}: a person decides only on what is manual. "
+                f"{PROGRAM} reconcile {run.name} looks up what is unknown"
+            ) from None
+        log.info("decided", run=run.name, item=item.number, state=choice, who=_who(), why=why.strip())
+        totals = await journal.totals(run)
+        if screen.voice.as_json:
+            screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
+        parts: list[RenderableType] = [Text(f"✓ row {item.number} ({plain(item.label, 60)}) is {choice}", "green")]
+        if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
+            parts.append(steps_list(steps))
+        screen.result(Group(*parts), good=True)
+        return Exit.DONE
+
+
+async def _the_one(run: Run, key: str, journal: Journal) -> Item:
+    found = await journal.find(run, key)
+    manual = [item for item in found if item.state is State.MANUAL]
+    if len(manual) == 1:
+        return manual[0]
+    if not found:
+        raise CommandRefused(
+            f"run {run.name} has no row {plain(key)}: give its key, its contract number or its number in the run"
+        )
+    if len(found) == 1:
+        return found[0]
+    numbers = ", ".join(str(item.number) for item in manual or found)
+    raise CommandRefused(f"{plain(key)} may be any of the rows {numbers} of run {run.name}: give its number")
+
+
+def _who() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,106 @@
+"""`mock replay` and `mock diff`: a recording served again, and held against a live server."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.text import Text
+
+from billing.api.client import BillingClient
+from cli.settings.flags import Flags, grouped
+from cli.settings.settings import load
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from cli.terminal.signals import run_command
+from cli.terminal.texts import PROGRAM, count, plain
+from lab.record.diff import diff
+from lab.record.replay import Report, Speed, serve_replay
+
+FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
+
+LISTED: Final = 20
+"""Requests of a kind that are named; the rest is counted."""
+
+
+def replay(
+    file: FileOfRecording,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="P", help="0 takes a free one.")] = 8082,
+    *,
+    recorded_timing: Annotated[
+        bool, typer.Option("--recorded-timing", help="Let each answer take as long as it did then.")
+    ] = False,
+) -> None:
+    """Serve a recording until Ctrl-C or SIGTERM: the same request gets the same answer.
+
+    Ends with 1 when a request was unknown or one of the recording was never made, and names them.
+    """
+    speed: Speed = "recorded" if recorded_timing else "at once"
+
+    async def work() -> Report:
+        return await serve_replay(file, port=port, speed=speed, announce=announce)
+
+    try:
+        report = run_command(work)
+    except OSError as error:
+        raise CommandRefused(f"port {port} cannot be served: {error.strerror or error}") from error
+    screen = Screen()
+    screen.result(told(report), good=report.same)
+    raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
+
+
+def told(report: Report) -> Text:
+    """What a replay saw, in words."""
+    text = Text(f"{count(report.served)} requests were answered as recorded\n")
+    for mark, what, named, number in (
+        ("✗", "unknown to the recording", report.unknown, report.unknown_count),
+        ("–", "never made", report.never_made, report.never_made_count),
+    ):
+        if number:
+            text.append(f"{mark} {count(number)} {what}:\n", "yellow")
+            text.append("".join(f"    {plain(one, 160)}\n" for one in named[:LISTED]))
+            text.append(f"    … and {count(number - LISTED)} more\n" if number > LISTED else "", "dim")
+    if report.same:
+        text.append("✓ all of the recording, and nothing else", "bold green")
+    return text
+
+
+@grouped
+def compare(file: FileOfRecording, *, flags: Flags) -> None:
+    """Ask a live server the recorded reads again, and show what it answers differently; nothing is written.
+
+    Ends with 1 where an answer differs.
+    """
+    settings = load(flags, os.environ, Path.cwd())
+
+    async def work() -> int:
+        screen, different = Screen(), 0
+        async with BillingClient(settings.client) as client:
+            differences = diff(file, client)
+            async for difference in differences:
+                different += 1
+                screen.result(Text(plain(str(difference), 400)), good=False)
+        tally = differences.tally
+        screen.say(
+            f"{count(tally.asked)} reads asked again of {plain(settings.target)}, {count(different)} answered "
+            f"differently; not asked: {count(tally.writes)} writes, {count(tally.secret)} with a secret, "
+            f"{count(tally.repeated)} asked before, {count(tally.unanswered)} without a recorded answer"
+        )
+        return different
+
+    raise typer.Exit(Exit.REJECTED if run_command(work) else Exit.DONE)
+
+
+def announce(url: str) -> None:
+    """The address on stdout, flushed, for whoever started it may read this from a pipe."""
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the commands under `mock`."""
+    app.command("replay")(replay)
+    app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")(
+        compare
+    )

@@ -1,0 +1,229 @@
+"""`status`: where all runs stand, or one of them in detail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from checkpoints.journal import Journal
+from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
+from checkpoints.states import OPEN, State
+from cli.jobfile.rounds import holds_its_file
+from cli.session.control_client import ask, claim
+from cli.session.session import kept_policy, open_existing
+from cli.settings.settings import Settings
+from cli.show.closing import (
+    EXPLAINED,
+    next_steps,
+    reasons_list,
+    refused_export,
+    states_object,
+    states_table,
+    steps_list,
+)
+from cli.show.preview import first_refusals, refused_rows
+from cli.show.progress import STYLES, screen_of
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, count, moment, plain
+from engine.control.messages import Request
+from engine.pacing.policy import in_words
+from engine.pipeline.progress import Status
+
+LISTED: Final = 10
+"""Commands and decisions that are shown, the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A run as it was seen: `live` is what whoever works on it says, None when nobody said anything."""
+
+    run: Run
+    holder: Holder | None
+    live: Status | None = None
+    silent: str = ""
+    """Why whoever works on it said nothing, where that is known."""
+
+
+async def see(name: str, journal: Journal) -> Seen:
+    """Look at a run. Raises `NoSuchRun`."""
+    run = await journal.run(name)
+    holder = await journal.holder(run)
+    if holder is None:
+        return Seen(run, None)
+    try:
+        answer = await ask(run, journal, Request("status", who=claim()))
+        return Seen(run, holder, msgspec.convert(answer.status, Status) if answer else None)
+    except (CommandRefused, msgspec.ValidationError) as error:
+        return Seen(run, holder, silent=str(error))
+
+
+async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
+    """Show the runs, or the one of that name. Raises `CommandRefused` and `JournalError`."""
+    async with open_existing(settings.journal.value) as journal:
+        if name is not None:
+            seen = await see(name, journal)
+            if screen.voice.as_json:
+                screen.emit(await run_object(seen, journal))
+            else:
+                screen.out.print(await detail(seen, journal))
+            return Exit.DONE
+        runs = await journal.runs()
+        if screen.voice.as_json:
+            objects = [await run_object(await see(run.name, journal), journal) for run in runs]
+            screen.emit({"journal": str(journal.path), "runs": objects})
+        elif runs:
+            screen.out.print(await _table(runs, journal))
+        else:
+            screen.out.print(f"{plain(journal.path)} has no runs yet", markup=False)
+    return Exit.DONE
+
+
+def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
+    """Where a run stands, in a word or two."""
+    if is_held:
+        return "running, paused" if run.paused_at else "running"
+    match run.stage:
+        case Stage.DISCARDED:
+            return "given up"
+        case Stage.INTAKE:
+            return "reading, stopped"
+        case Stage.FROZEN:
+            return "not approved"
+        case Stage.APPROVED if totals.count(*OPEN) or run.frozen_at is None:
+            return "stopped, paused" if run.paused_at else "stopped"
+        case _:
+            return "done, paused" if holds_its_file(run) else "done"
+
+
+async def _table(runs: list[Run], journal: Journal) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("run", "job", "rows from", "stage", "rows", "begun", "held by"):
+        table.add_column(column, overflow="fold", no_wrap=column in {"run", "begun"})
+    for run in runs:
+        totals = await journal.totals(run)
+        holder = await journal.holder(run)
+        table.add_row(
+            Text(run.name, "bold"),
+            run.job,
+            Text(plain(run.source, 60)),
+            stage_of(run, totals, is_held=holder is not None),
+            _states(totals),
+            moment(run.created_at),
+            Text(f"process {holder.process} on {plain(holder.host)}" if holder else "–"),
+        )
+    return table
+
+
+def _states(totals: Totals) -> Text:
+    words = Text()
+    for state in State:
+        if number := totals.counts.get(state):
+            words.append(f"{count(number)} {state}  ", STYLES[state])
+    if totals.refused:
+        words.append(f"{count(totals.refused)} refused", "red")
+    return words
+
+
+async def detail(seen: Seen, journal: Journal) -> RenderableType:
+    """All that there is to say of a run."""
+    run, holder = seen.run, seen.holder
+    totals = await journal.totals(run)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", justify="right")
+    facts.add_column(overflow="fold")
+    parameters = ", ".join(f"{name}={value}" for name, value in run.parameters.items() if value)
+    for what, value in (
+        ("run", f"{run.name}, {stage_of(run, totals, is_held=holder is not None)}"),
+        ("job", f"{run.job} {parameters}"),
+        ("rows from", run.source),
+        ("billing", run.target),
+        ("begun", moment(run.created_at)),
+        ("list complete", moment(run.frozen_at)),
+        ("approved", moment(run.approved_at)),
+        ("given up", moment(run.discarded_at)),
+        ("pacing", in_words(kept_policy(run))),
+        ("paused", f"{moment(run.paused_at)}, by {run.paused_by}" if run.paused_at else "–"),
+        ("held by", holder or "nobody"),
+    ):
+        if str(value) != "–":
+            facts.add_row(what, Text(plain(value)))
+    parts: list[RenderableType] = [facts, Text(""), states_table(totals)]
+    if seen.live:
+        parts += [Text(""), screen_of(seen.live)]
+    parts += [reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
+    if totals.refused:
+        parts.append(refused_rows(await first_refusals(run, journal), totals.refused, refused_export(run)))
+    parts += _told(await journal.commands(run, size=LISTED + 1), await journal.decisions(run))
+    if seen.silent:
+        parts.append(Text(plain(seen.silent, 600), "yellow"))
+    if steps := _steps(seen, totals):
+        parts += [Text(""), steps_list(steps)]
+    return Group(*parts)
+
+
+def _steps(seen: Seen, totals: Totals) -> list[tuple[str, str]]:
+    """What to type next, and what for."""
+    run = seen.run
+    unfinished = run.frozen_at is None or totals.count(*OPEN) > 0
+    holds = run.paused_at and (unfinished or seen.holder or holds_its_file(run))
+    goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if holds else []
+    if seen.holder:
+        return [*goes_on, (f"{PROGRAM} status {run.name} --watch", "see it work")]
+    if run.stage is Stage.DISCARDED:
+        return []
+    return goes_on + next_steps(run, totals, intake_ended=run.frozen_at is not None)
+
+
+def _told(commands: Sequence[Command], decisions: Sequence[Decision]) -> list[RenderableType]:
+    """What people told the run and decided of its rows, the latest of each."""
+    lines = [_line(one.given_at, one.command, one.answer, one.who) for one in commands[-LISTED:]]
+    lines += [
+        _line(datetime.fromisoformat(one.decided_at), f"row {one.number} is {one.state}", one.why, one.who)
+        for one in decisions[-LISTED:]
+    ]
+    if not lines:
+        return []
+    earlier = [Text("earlier ones are in the journal", "dim")] if max(len(commands), len(decisions)) > LISTED else []
+    return [Text(""), *earlier, *lines]
+
+
+def _line(when: datetime, what: str, why: str, who: str) -> Text:
+    line = Text(f"{moment(when)} ", "dim")
+    return line.append(plain(what, 100), "bold").append(f": {plain(why, 200)}").append(f" ({plain(who, 200)})", "dim")
+
+
+async def run_object(seen: Seen, journal: Journal) -> dict[str, object]:
+    """The same for scripts; `live` is what whoever works on it says, null when nobody said anything."""
+    return {
+        **facts_object(seen),
+        **states_object(await journal.totals(seen.run)),
+        "live": seen.live,
+        "commands": await journal.commands(seen.run, size=LISTED),
+        "decisions": (await journal.decisions(seen.run))[-LISTED:],
+    }
+
+
+def facts_object(seen: Seen) -> dict[str, object]:
+    """What is known of a run without counting anything; of its settings those that are not as by default."""
+    run, holder = seen.run, seen.holder
+    return {
+        "run": run.name,
+        "job": run.job,
+        "parameters": dict(run.parameters),
+        "source": run.source,
+        "target": run.target,
+        "stage": str(run.stage),
+        "settings": dict(run.policy),
+        "created": run.created_at,
+        "frozen": run.frozen_at,
+        "approved": run.approved_at,
+        "discarded": run.discarded_at,
+        "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
+        "holder": None if holder is None else {"host": holder.host, "process": holder.process, "since": holder.since},
+    }

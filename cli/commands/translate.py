@@ -1,0 +1,140 @@
+"""`translate`: reads a one-liner, prints the command on stdout and its faults on stderr."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.text import Text
+
+from cli.settings.flags import Voice
+from cli.terminal.exits import CommandRefused
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, plain
+from cli.translate.findings import Fault
+from cli.translate.translation import Translation, translate
+
+LONGEST: Final = 20_000
+"""Bytes of a line that are read; the longest of the vendor's has some 600."""
+
+_HOW: Final = (
+    f"give it in a file ({PROGRAM} translate -f FILE), on standard input, or as one argument in quotes of its own"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("translate")(_translate)
+
+
+def _translate(
+    line: Annotated[
+        str | None, typer.Argument(metavar="ONE-LINER", help="The line, as one word; or -f, or standard input.")
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", metavar="FILE", help="The file that holds the line; - for stdin.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A shell variable that the line leaves open; repeatable."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on stdout: command, faults, notes.")
+    ] = False,
+) -> None:
+    """Read a shell one-liner (sqlexec, a loop, curl) and print the command that does it here, and its faults.
+
+    Nothing of the line is run.
+    """
+    screen = Screen(Voice(as_json=as_json))
+    try:
+        found = translate(_line(line, file), _given(set_ or []))
+    except CommandRefused as error:
+        if as_json:
+            screen.emit({"command": None, "faults": [], "notes": [], "error": str(error)})
+        raise
+    if as_json:
+        screen.emit(as_object(found))
+        return
+    _show(found, screen)
+
+
+def as_object(found: Translation) -> Mapping[str, object]:
+    """A translation as `--json` has it."""
+    return {
+        "command": list(found.command),
+        "faults": [
+            {
+                "fault": fault.kind.value,
+                "line": fault.place.line,
+                "column": fault.place.column,
+                "what": fault.what,
+                "today": fault.today,
+                "instead": fault.instead,
+            }
+            for fault in found.faults
+        ],
+        "notes": list(found.notes),
+    }
+
+
+def _show(found: Translation, screen: Screen) -> None:
+    for fault in found.faults:
+        screen.say(_told(fault))
+    for note in found.notes:
+        screen.say(Text("note  ", "dim").append(plain(note), "not dim"))
+    if found.faults or found.notes:
+        screen.say()
+    # Not by the console: it would break the lines where the screen ends.
+    sys.stdout.write(f"{found.pretty}\n")
+    sys.stdout.flush()
+
+
+def _told(fault: Fault) -> Text:
+    told = Text("✗ ", "red").append(str(fault.place), "bold").append(f": {plain(fault.what)}")
+    told.append("\n    today    ", "dim").append(plain(fault.today))
+    return told.append("\n    instead  ", "dim").append(plain(fault.instead))
+
+
+def _line(line: str | None, file: Path | None) -> str:
+    """The line from wherever it is given. Raises `CommandRefused` where it is given nowhere, or twice."""
+    if line is not None and file is not None:
+        raise CommandRefused(f"the line is given twice, as an argument and with -f {plain(file)}")
+    if line is not None:
+        return line
+    if file is not None and str(file) != "-":
+        return _text(_content(file), plain(file))
+    if sys.stdin.isatty():
+        raise CommandRefused(f"there is no line to translate: {_HOW}")
+    return _text(sys.stdin.buffer.read(LONGEST + 1), "standard input")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(LONGEST + 1)
+    except OSError as error:
+        raise CommandRefused(f"{plain(file)} cannot be read: {error.strerror}") from error
+
+
+def _text(content: bytes, name: str) -> str:
+    if len(content) > LONGEST:
+        raise CommandRefused(f"{name} is longer than {LONGEST:,} bytes; a one-liner is not")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise CommandRefused(f"{name} is not UTF-8 text, at byte {error.start + 1}") from error
+
+
+def _given(words: Sequence[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise CommandRefused(f"--set {plain(name)}: a variable is given as NAME=VALUE")
+        if not all(char.isprintable() for char in value):
+            raise CommandRefused(f"--set {plain(name)}: the value has a character that cannot be seen")
+        given[name.removeprefix("$")] = value
+    return given

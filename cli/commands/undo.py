@@ -1,0 +1,94 @@
+"""`undo`: a run that takes an earlier one back."""
+
+from collections.abc import Mapping, Sequence
+
+from billing.profile import Profile
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Stage
+from checkpoints.states import State
+from cli.session.order import begin, pairs, unfinished
+from cli.session.run_session import Going, Means
+from cli.session.session import check_target, open_billing, open_existing
+from cli.settings.flags import Consent
+from cli.settings.profiles import profile_of
+from cli.settings.settings import Settings
+from cli.show.closing import Closing
+from cli.terminal.exits import CommandRefused
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, rows, shown
+from jobs.catalogue.catalogue import kind_of
+from jobs.spec.parameters import check_parameters, contradictions, with_facts
+from jobs.spec.spec import JobKind
+from jobs.undo import RUN, UNDO, undo_job
+
+
+async def undo(
+    name: str, how: Sequence[str], settings: Settings, said: Mapping[str, str], consent: Consent, screen: Screen
+) -> Closing:
+    """Take run `name` back, as far as it can be; `how` are NAME=VALUE that tell in which way, `said` the pace.
+
+    Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
+    then.
+    """
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        await _check(run, journal)
+        if undecided := (await journal.totals(run)).count(State.MANUAL):
+            _note_undecided(run, undecided, screen)
+        check_target(run, settings)
+        way = _way(await _kind_of(run, journal), pairs(how, "--set"), profile_of(settings), screen)
+        parameters = {RUN: run.name, **way}
+        async with open_billing(settings) as billing:
+            job = await undo_job(billing.services, journal, parameters)
+            begun = await begin(job, parameters, settings.target, journal, said)
+            return await Going(begun, job, Means(billing, journal, said, consent, screen), fresh=True).go()
+
+
+async def _check(run: Run, journal: Journal) -> None:
+    """Refuse what is still moving: what is taken back must stand still meanwhile."""
+    if run.stage is Stage.DISCARDED:
+        raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to take back")
+    if holder := await journal.holder(run):
+        raise CommandRefused(f"{holder} works on run {run.name} now: stop it first, {PROGRAM} stop {run.name}")
+    if other := await _other_undo(run, journal):
+        raise CommandRefused(
+            f"run {other.name} takes run {run.name} back and is not at its end: go on with it, "
+            f"{PROGRAM} resume {other.name}"
+        )
+    doubtful = (await journal.totals(run)).count(State.SENDING, State.UNKNOWN)
+    if doubtful:
+        raise CommandRefused(
+            f"{rows(doubtful)} of run {run.name} are in doubt: settle them first, {PROGRAM} reconcile {run.name}"
+        )
+
+
+async def _other_undo(run: Run, journal: Journal) -> Run | None:
+    """One that has begun to take the same run back, in whatever way; two of them would do it twice."""
+    for other in await journal.runs():
+        if other.job != UNDO or other.parameters[RUN] != run.name or not await unfinished(other, journal):
+            continue
+        if other.approved_at or await journal.holder(other):
+            return other
+    return None
+
+
+def _note_undecided(run: Run, number: int, screen: Screen) -> None:
+    screen.insist(
+        f"[yellow]note:[/] {rows(number)} of run {run.name} nobody has decided on: they are not taken back. Decide "
+        f"({PROGRAM} reconcile {run.name}), and undo it once more"
+    )
+
+
+async def _kind_of(run: Run, journal: Journal) -> JobKind:
+    """The kind of job whose effect is taken back in the end, through undo of undo."""
+    while run.job == UNDO:
+        run = await journal.run(run.parameters[RUN])
+    return kind_of(run)
+
+
+def _way(wanted: JobKind, said: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
+    """How it is taken back: as said, else as a probe has learned."""
+    own = wanted.undo_parameters
+    for contradiction in contradictions(own, said, profile):
+        screen.insist(f"[yellow]note:[/] {shown(contradiction)}")
+    return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, said, profile))

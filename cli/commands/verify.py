@@ -1,0 +1,203 @@
+"""`verify`: what the billing now says of each row, held against what was sent."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from checkpoints.errors import RunHeld
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run, Stage, Totals
+from checkpoints.states import State
+from cli.output.item_files import Sheet, Target, columns_of, of_item, written_to
+from cli.session.order import held
+from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
+from cli.settings.settings import Settings
+from cli.show.closing import next_steps, states_object, states_table, steps_list
+from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, count, money, plain, rows, shown
+from engine.errors import LookUpFailed
+from engine.job import Reading
+from engine.pipeline.verifier import Verdict, verify
+from jobs.access.gateway import Services
+from jobs.account_balances import AccountDifference, Balances, compare_balances
+
+LISTED: Final = 50
+"""Differences that are shown; the rest is counted, and all go into the file of `-o`."""
+
+
+@dataclass(slots=True)
+class Differences:
+    """Takes the rows that are not as wanted: the first are kept to be shown, all go to the sheet."""
+
+    run: Run
+    sheet: Sheet | None = None
+    first: list[Text] = field(default_factory=list)
+    accounts: list[Text] = field(default_factory=list)
+
+    def add(self, item: Item, reading: Reading) -> None:
+        """One row that is not as wanted."""
+        if len(self.first) < LISTED:
+            where = f"line {item.line}" if item.line else f"row {item.number}"
+            line = Text("✗ ", "red").append(where, "bold").append(f" ({plain(item.label, 60)})", "dim")
+            self.first.append(line.append(f": {plain(reading.difference)}"))
+        if self.sheet is not None:
+            self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
+
+    def add_account(self, difference: AccountDifference) -> None:
+        """One account whose balance is not what its rows ask for."""
+        if len(self.accounts) < LISTED:
+            self.accounts.append(Text("✗ ", "red").append(plain(str(difference), 400)))
+
+
+async def _balances(run: Run, services: Services, journal: Journal, differences: Differences) -> Balances | str:
+    """What the accounts of the run came to, or why that cannot be read."""
+    try:
+        return await compare_balances(run, services, journal, differences.add_account)
+    except LookUpFailed as error:
+        return str(error)
+
+
+async def verify_run(
+    name: str, target: Target | None, settings: Settings, said: Mapping[str, str], screen: Screen
+) -> Exit:
+    """Read back all that was accepted, at the run's rate, but for what is `said` now, which the run does not keep.
+
+    Raises `CommandRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
+    """
+    async with open_existing(settings.journal.value) as journal, AsyncExitStack() as stack:
+        run = await journal.run(name)
+        if run.stage is Stage.DISCARDED:
+            raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to verify")
+        check_target(run, settings)
+        billing = await stack.enter_async_context(open_billing(settings))
+        billing.services.rate.per_second = policy_of(run, said).rate
+        job = await rebuild(run, billing.services, journal)
+        differences = Differences(run)
+        if target is not None:
+            differences.sheet = await stack.enter_async_context(written_to(target))
+            differences.sheet.row([*run.header, *columns_of(run)])
+        try:
+            # What is verified changes its state: nobody else may work on the run meanwhile.
+            async with journal.taken_up(run) as ours:
+                verdict = await verify(ours, job, journal, differences.add)
+            balances = await _balances(run, billing.services, journal, differences)
+        except RunHeld as error:
+            raise await held(run, journal, error) from error
+        totals = await journal.totals(run)
+        code = exit_of(verdict, totals)
+        if code is Exit.DONE and isinstance(balances, Balances) and balances.different:
+            code = Exit.REJECTED
+        if screen.voice.as_json:
+            screen.emit({**_object(run, verdict, totals, code), **_balances_object(balances)})
+        screen.result(_screen(run, verdict, totals, differences), good=code is Exit.DONE)
+        if (line := _balances_line(balances)) is not None:
+            screen.result(Group(*differences.accounts, line), good=code is Exit.DONE)
+        if target is not None:
+            screen.say(f"{rows(verdict.different)} with differences, written to {shown(target.path)}")
+        return code
+
+
+def _balances_line(balances: Balances | str) -> Text | None:
+    """What the accounts came to, as one line; None where the run has entered no opening balances."""
+    if isinstance(balances, str):
+        return Text(f"? the balances of the accounts cannot be read: {plain(balances)}", "yellow")
+    if not balances.accounts + balances.moved + balances.untold:
+        return None
+    gap = balances.found - balances.expected
+    sums = f"expected {money(balances.expected)}, found {money(balances.found)}, difference {money(gap)}"
+    told = [f"balances of {count(balances.accounts)} accounts: {sums}", f"{count(balances.different)} different"]
+    if balances.moved:
+        told.append(f"{count(balances.moved)} with later operations, whose balances say nothing of this run")
+    if balances.untold:
+        told.append(f"{count(balances.untold)} that cannot be compared")
+    return Text("; ".join(told), "bold yellow" if balances.different else "")
+
+
+def _balances_object(balances: Balances | str) -> Mapping[str, object]:
+    if isinstance(balances, str):
+        return {"accounts": None}
+    return {
+        "accounts": {
+            "compared": balances.accounts,
+            "expected": format(balances.expected, "f"),
+            "found": format(balances.found, "f"),
+            "different": balances.different,
+            "with_later_operations": balances.moved,
+            "not_compared": balances.untold,
+        }
+    }
+
+
+def exit_of(verdict: Verdict, totals: Totals) -> Exit:
+    """0 only when every row that was to be sent is applied; refused rows were never part of the run.
+
+    What cannot be read back is neither applied nor different: whether it is there, a person has to find out.
+    """
+    code = outcome_of(Totals(totals.counts, totals.amounts))
+    if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
+        return Exit.UNDECIDED
+    return Exit.REJECTED if code is Exit.DONE and verdict.different else code
+
+
+def _screen(run: Run, verdict: Verdict, totals: Totals, differences: Differences) -> RenderableType:
+    all_well = exit_of(verdict, totals) is Exit.DONE
+    unreadable = verdict.unreadable.total()
+    parts: list[RenderableType] = [*differences.first]
+    if verdict.different > len(differences.first):
+        more = count(verdict.different - len(differences.first))
+        parts.append(
+            Text(f"… and {more} more; all of them: ", "dim").append(f"{PROGRAM} verify {run.name} -o FILE", "bold")
+        )
+    if all_well:
+        parts.append(Text(f"✓ run {run.name} is applied: {rows(verdict.as_wanted)} read back as sent", "bold green"))
+    else:
+        told = [f"{rows(verdict.as_wanted)} as sent"]
+        if verdict.different or not unreadable:
+            told.append(f"{count(verdict.different)} different")
+        if unreadable:
+            told.append(f"{count(unreadable)} that cannot be read back")
+        parts.append(Text(f"! run {run.name}: {', '.join(told)}", "bold yellow"))
+    parts += [
+        Text("? ", "yellow").append(rows(number), "bold").append(f": {plain(reason)}")
+        for reason, number in verdict.unreadable.items()
+    ]
+    if verdict.expected or verdict.found:
+        gap = verdict.found - verdict.expected
+        parts.append(
+            Text(f"sum expected {money(verdict.expected)}, found {money(verdict.found)}, difference {money(gap)}")
+        )
+    parts.append(states_table(totals))
+    if not all_well and (steps := _next_steps(run, verdict, totals)):
+        parts.append(steps_list(steps))
+    return Group(*parts)
+
+
+def _next_steps(run: Run, verdict: Verdict, totals: Totals) -> list[tuple[str, str]]:
+    """What to type next. Where nothing more can be read back, verifying once more would tell nothing."""
+    steps = next_steps(run, totals, intake_ended=run.frozen_at is not None)
+    if not verdict.unreadable:
+        return steps
+    again = f"{PROGRAM} verify {run.name}"
+    accepted = f"{PROGRAM} export {run.name} --state {State.ACCEPTED} -o {run.name}-{State.ACCEPTED}.csv"
+    look = (accepted, "look in the billing for these: it has accepted them, and do not send them again on a guess")
+    return [*(step for step in steps if step[0] != again), look]
+
+
+def _object(run: Run, verdict: Verdict, totals: Totals, code: Exit) -> Mapping[str, object]:
+    return {
+        "run": run.name,
+        "job": run.job,
+        **states_object(totals),
+        "as_wanted": verdict.as_wanted,
+        "different": verdict.different,
+        "unreadable": verdict.unreadable.total(),
+        "expected": format(verdict.expected, "f"),
+        "found": format(verdict.found, "f"),
+        "applied": totals.count(State.APPLIED),
+        "exit": int(code),
+    }

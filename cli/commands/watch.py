@@ -1,0 +1,127 @@
+"""`status --watch`: a run that is looked at again every second, until nobody works on it any more."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Final
+
+import anyio
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from checkpoints.journal import Journal
+from cli.commands.status import Seen, detail, facts_object, run_object, see, stage_of
+from cli.session.session import open_existing
+from cli.settings.settings import Settings
+from cli.show.progress import line, screen_of
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, count, moment, plain
+from engine.pipeline.progress import Status
+
+EVERY: Final = 1.0
+"""Seconds between two looks."""
+
+PAUSE: Final = 4
+"""So many times what a look took is waited at least before the next."""
+
+
+async def watch(name: str | None, settings: Settings, screen: Screen) -> Exit:
+    """Watch a run until it ends, the only one that works where none is named.
+
+    On a terminal it is drawn anew; elsewhere it is a line whenever something has changed, with `--json` an object.
+    Raises `CommandRefused` and `JournalError`.
+    """
+    async with open_existing(settings.journal.value) as journal:
+        name = name or await _the_one_that_works(journal)
+        if screen.voice.as_json:
+            await _objects(name, journal, screen)
+        elif screen.out.is_terminal:
+            await _drawn(name, journal, screen)
+        else:
+            await _lines(name, journal, screen)
+    return Exit.DONE
+
+
+async def _the_one_that_works(journal: Journal) -> str:
+    working = [run.name for run in await journal.runs() if await journal.holder(run)]
+    if len(working) == 1:
+        return working[0]
+    if not working:
+        raise CommandRefused(f"nobody works on any run of {plain(journal.path)}: {PROGRAM} status shows them")
+    lines = [f"  {PROGRAM} status {run} --watch" for run in working]
+    raise CommandRefused("\n".join(["several runs are being worked on; which?", *lines]))
+
+
+async def _each_look(name: str, journal: Journal) -> AsyncIterator[Seen]:
+    """A look a second; the last is of a run that nobody works on."""
+    while True:
+        began = anyio.current_time()
+        seen = await see(name, journal)
+        yield seen
+        if seen.holder is None:
+            return
+        # Where the journal has to be counted a look may be dear, and the run's own work goes first.
+        took = anyio.current_time() - began
+        await anyio.sleep(max(EVERY - took, PAUSE * took))
+
+
+async def _drawn(name: str, journal: Journal, screen: Screen) -> None:
+    with Live(console=screen.out, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+        async for seen in _each_look(name, journal):
+            if seen.holder:
+                live.update(await _picture(seen, journal), refresh=True)
+    screen.out.print(await detail(await see(name, journal), journal))
+
+
+async def _picture(seen: Seen, journal: Journal) -> RenderableType:
+    """What fits on a screen and needs no counting while the run itself says how it stands."""
+    return Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
+
+
+async def _lines(name: str, journal: Journal, screen: Screen) -> None:
+    before = "", ""
+    async for seen in _each_look(name, journal):
+        words = line(seen.live).plain if seen.live else await _at_rest(seen, journal)
+        now = line(_timeless(seen.live)).plain if seen.live else words
+        title = _title(seen).plain
+        if (title, now) != before:
+            screen.out.print(f"{title}: {words}", markup=False, soft_wrap=True)
+        before = title, now
+
+
+async def _objects(name: str, journal: Journal, screen: Screen) -> None:
+    before: dict[str, object] = {}
+    async for seen in _each_look(name, journal):
+        found = _beat(seen, seen.live) if seen.live else await run_object(seen, journal)
+        now = found | {"live": seen.live and _timeless(seen.live)}
+        if now != before:
+            screen.emit(found)
+        before = now
+
+
+def _timeless(live: Status) -> Status:
+    """The same without what changes with every second, whether anything happens or not."""
+    return replace(live, seconds=0.0, average=0.0, held_seconds={})
+
+
+def _beat(seen: Seen, live: Status) -> dict[str, object]:
+    """What the run says of itself, for scripts; sums are not part of it, for they would have to be counted anew."""
+    return {**facts_object(seen), "states": live.counts, "refused": live.refused, "live": live}
+
+
+async def _at_rest(seen: Seen, journal: Journal) -> str:
+    """A run that says nothing of itself, from its journal."""
+    totals = await journal.totals(seen.run)
+    states = ", ".join(f"{count(number)} {state}" for state, number in totals.counts.items() if number)
+    where = stage_of(seen.run, totals, is_held=seen.holder is not None)
+    silent = f" ({plain(seen.silent, 600)})" if seen.silent else ""
+    return f"{where}, {states or 'no rows yet'}{silent}"
+
+
+def _title(seen: Seen) -> Text:
+    run = seen.run
+    title = Text(f"run {run.name}", "bold")
+    if run.paused_at:
+        return title.append(f" paused, by {plain(run.paused_by)}, since {moment(run.paused_at)}", "bold yellow")
+    return title

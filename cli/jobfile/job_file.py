@@ -1,0 +1,293 @@
+"""Reading a job file: its schema, every fault with line and column, and each step as an order."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from pathlib import Path
+from typing import Final
+
+from billing.errors import StatementRefused
+from cli.session.order import Order, enter_of, order_of
+from cli.settings.flags import Pacing, with_file
+from cli.settings.toml_places import Path as Way
+from cli.settings.toml_places import Place, parse_toml, places
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import plain
+from engine.sources.raw.charset import AUTO
+from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.typed_call import YES
+from jobs.rows.input import STDIN, Input
+from jobs.rows.key_lists import KeyList, key_list
+from jobs.shared_accounts import Meant
+from jobs.spec.chain import chain_text
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.parameters import nearest
+
+TOML: Final = ".toml"
+"""Ends the name of a job file, and no job's."""
+
+FORMAT: Final = 1
+STEP: Final = "step"
+RUN: Final = "run"
+
+TEXT: Final = "a text"
+TEXTS: Final = "a list of texts"
+TABLE: Final = "a table of texts"
+SWITCH: Final = "true or false"
+NUMBER: Final = "a whole number above zero"
+
+KEYS: Final[Mapping[str, str]] = {
+    "job": TEXT,
+    "file": TEXT,
+    "sql": TEXT,
+    "columns": TEXTS,
+    "map": TABLE,
+    "encoding": TEXT,
+    "delimiter": TEXT,
+    "sheet": TEXT,
+    "limit": NUMBER,
+    "only": TEXT,
+    "exclude": TEXT,
+    "set": TABLE,
+    "model": TEXT,
+    "chain": TEXTS,
+    "fields": TEXTS,
+    "repeatable": SWITCH,
+    "look_up": TEXT,
+    "output": TEXT,
+    "again": SWITCH,
+    "another_billing": SWITCH,
+    "shared_accounts": TEXT,
+    "skip_bad": SWITCH,
+    "go_on": SWITCH,
+}
+"""The keys of a step, each with what it takes."""
+
+PACING: Final = frozenset(field.name for field in fields_of(Pacing))
+"""The keys of `[run]`: the flags of the command line, with `_` for `-`."""
+
+
+class JobFileRefused(CommandRefused):
+    """Raised for a job file that cannot be used; the text names the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One job of the file. With `go_on` rejected rows do not keep the next step from beginning."""
+
+    number: int
+    order: Order
+    output: Path | None
+    skip_bad: bool
+    go_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A job file whose every step could begin; `pacing` is what its `[run]` says.
+
+    Its runs know it again by its `path`.
+    """
+
+    path: Path
+    pacing: Mapping[str, object]
+    steps: tuple[Step, ...]
+
+
+def read(path: Path) -> JobFile:
+    """The job file at `path`, checked whole: nothing is sent before all of it is found good.
+
+    Raises `JobFileRefused` with file, line and column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error.reason}"
+        raise JobFileRefused(f"{plain(path)} cannot be read: {why}") from error
+    try:
+        content = parse_toml(text)
+    except ValueError as error:
+        raise JobFileRefused(f"{plain(path)} is not TOML: {error}") from error
+    return _Reader(path, places(text)).file(content)
+
+
+class _Reader:
+    """Checks what the file says, and knows where it says it."""
+
+    def __init__(self, path: Path, where: Mapping[Way, Place]) -> None:
+        self._path = path
+        self._where = where
+
+    def file(self, content: Mapping[str, object]) -> JobFile:
+        version = content.get("format", FORMAT)
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise self._refused(("format",), f"format: {version!r} is none; this version writes format = {FORMAT}")
+        if version > FORMAT:
+            raise self._refused(
+                ("format",),
+                f"the file is of format {version}, made by a newer carbon-migrate; this one knows {FORMAT}: "
+                "install that version",
+            )
+        self._known((), content, ("format", RUN, STEP), "a job file")
+        pacing = content.get(RUN, {})
+        if not isinstance(pacing, dict):
+            raise self._refused((RUN,), f"{RUN}: a table is expected, as [{RUN}]")
+        self._known((RUN,), pacing, PACING, f"[{RUN}]")
+        self._check_pacing(pacing)
+        steps = content.get(STEP, [])
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
+            raise self._refused((STEP,), f"there is no step: begin one with [[{STEP}]] and name its job")
+        self._check_standard_input(steps)
+        read_steps = tuple(self._step(number, step) for number, step in enumerate(steps))
+        return JobFile(self._path, pacing, read_steps)
+
+    def _check_pacing(self, pacing: Mapping[str, object]) -> None:
+        for name, value in pacing.items():
+            try:
+                with_file(Pacing(), {name: value})
+            except CommandRefused as error:
+                raise self._refused((RUN, name), str(error)) from error
+        try:
+            _ = with_file(Pacing(), pacing).said
+        except CommandRefused as error:
+            # The engine's words begin with the flag: `--stop-after-errors: …`.
+            flag = str(error).partition(":")[0].partition(" ")[0]
+            raise self._refused((RUN, flag.removeprefix("--").replace("-", "_")), str(error)) from error
+
+    def _check_standard_input(self, steps: Sequence[Mapping[str, object]]) -> None:
+        piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
+        if len(piped) > 1:
+            raise self._refused(
+                (STEP, piped[1], "file"),
+                f"step {piped[0] + 1} reads standard input, and it can be read but once: let step {piped[1] + 1} "
+                "read a file",
+            )
+
+    def _shared_accounts(self, way: Way, step: Mapping[str, object]) -> Meant | None:
+        said = step.get("shared_accounts")
+        if said is None:
+            return None
+        try:
+            return Meant(str(said))
+        except ValueError:
+            raise self._refused(
+                (*way, "shared_accounts"), f"shared_accounts: one of {', '.join(Meant)} is expected, not {said!r}"
+            ) from None
+
+    def _step(self, index: int, step: Mapping[str, object]) -> Step:
+        way: Way = (STEP, index)
+        self._known(way, step, KEYS, "a step")
+        for name, value in step.items():
+            if not _fits(KEYS[name], value):
+                raise self._refused((*way, name), f"{name}: {KEYS[name]} is expected, not {value!r}"[:300])
+        job = step.get("job")
+        if job is None:
+            raise self._refused(way, f"step {index + 1} names no job; `carbon-migrate jobs` lists all")
+        try:
+            switches = {name: step.get(name) is True for name in ("again", "another_billing")}
+            enter, shared = enter_of(**switches), self._shared_accounts(way, step)
+            order = order_of(str(job), self._input(step), self._said(way, step), enter, shared)
+        except StatementRefused as error:
+            raise self._refused(
+                (*way, "sql" if "sql" in step else "look_up"), f"step {index + 1}: {error}"
+            ) from error
+        except (CommandRefused, ParameterRefused) as error:
+            raise self._refused(self._meant(way, step, str(error)), f"step {index + 1}: {error}") from error
+        output = step.get("output")
+        return Step(
+            number=index + 1,
+            order=order,
+            output=self._path.parent / str(output) if output else None,
+            skip_bad=step.get("skip_bad") is True,
+            go_on=step.get("go_on") is True,
+        )
+
+    def _input(self, step: Mapping[str, object]) -> Input:
+        file = str(step.get("file", ""))
+        return Input(
+            # What the file names is sought beside it, wherever the command is typed.
+            file=file if file in {"", STDIN} else str((self._path.parent / file).absolute()),
+            sql=str(step.get("sql", "")),
+            columns=tuple(_texts(step.get("columns"))),
+            mapping=_table(step.get("map")),
+            encoding=str(step.get("encoding", AUTO)),
+            delimiter=str(step.get("delimiter", "")),
+            sheet=str(step.get("sheet", "")),
+            limit=limit if isinstance(limit := step.get("limit"), int) else 0,
+            only=self._keys(step.get("only")),
+            exclude=self._keys(step.get("exclude")),
+        )
+
+    def _keys(self, typed: object) -> KeyList | None:
+        # A file of keys is sought beside the job file, as one of rows is.
+        return None if typed is None else key_list(str(typed), self._path.parent.absolute())
+
+    def _said(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
+        said = self._beside(str(step.get("job", "")), _table(step.get("set")))
+        of_call = {
+            "model": str(step.get("model", "")),
+            "chain": chain_text(_texts(step.get("chain"))) if "chain" in step else "",
+            "fields": ",".join(_texts(step.get("fields"))),
+            "repeatable": YES if step.get("repeatable") is True else "",
+            "look_up": str(step.get("look_up", "")),
+        }
+        twice = next((name for name, value in of_call.items() if value and name in said), None)
+        if twice is not None:
+            raise self._refused((*way, "set", twice), f"{twice} is given twice: in the step, and in its set")
+        return {**said, **{name: value for name, value in of_call.items() if value}}
+
+    def _beside(self, job: str, said: Mapping[str, str]) -> dict[str, str]:
+        """The parameters, with the files that a job makes sought beside the job file, as its inputs are."""
+        made = {one.name for one in (JOBS[job].parameters if job in JOBS else ()) if one.makes_file}
+        return {
+            name: str(self._path.parent.absolute() / Path(value).expanduser()) if name in made and value else value
+            for name, value in said.items()
+        }
+
+    def _meant(self, way: Way, step: Mapping[str, object], error: str) -> Way:
+        """The key that an error is about: it begins with the name of a parameter, or names a flag."""
+        name = error.partition(":")[0].partition(",")[0].strip()
+        unknown = error.partition("no parameter '")[2].partition("'")[0]
+        name = unknown or name
+        if name in _table(step.get("set")):
+            return (*way, "set", name)
+        if name in step:
+            return (*way, name)
+        return (*way, "job") if "there is no job" in error else way
+
+    def _known(self, way: Way, there: Mapping[str, object], known: Collection[str], what: str) -> None:
+        for name in there:
+            if name not in known:
+                hint = nearest(name, known)
+                raise self._refused(
+                    (*way, name), f"there is no key {plain(name)!r}{hint}; {what} has: {', '.join(sorted(known))}"
+                )
+
+    def _refused(self, way: Way, text: str) -> JobFileRefused:
+        place = self._where.get(way)
+        while place is None:
+            way = way[:-1]
+            place = self._where.get(way)
+        return JobFileRefused(f"{plain(self._path)}, {place}: {text}")
+
+
+def _fits(kind: str, value: object) -> bool:
+    match kind, value:
+        case ("a text", str()) | ("true or false", bool()):
+            return True
+        case ("a whole number above zero", int()):
+            return value > 0 and not isinstance(value, bool)
+        case ("a list of texts", list()):
+            return all(isinstance(one, str) for one in value)
+        case ("a table of texts", dict()):
+            # Ids are often written as numbers; money never is one here, for 0.1 is none in binary.
+            return all(isinstance(one, str | int) and not isinstance(one, bool) for one in value.values())
+    return False
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def _table(value: object) -> dict[str, str]:
+    return {str(name): str(one) for name, one in value.items()} if isinstance(value, dict) else {}

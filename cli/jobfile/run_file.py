@@ -1,0 +1,121 @@
+"""The commands on job files: `run FILE.toml`, `plan FILE.toml`, and `run … --save FILE.toml`."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from cli.commands import plan as planning
+from cli.jobfile.job_file import PACING, TOML, JobFile, Step, read
+from cli.jobfile.save import Wish, save
+from cli.jobfile.steps import Manner, files_made, is_to_be_made, run_file
+from cli.session.order import Order
+from cli.settings.flags import Calling, Consent, Flags, Pacing, Rows, Voice, names_of, with_file
+from cli.settings.settings import Settings
+from cli.show.closing import Closing
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, plain, shown
+
+BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, Flags, Voice)
+"""What may be typed beside a job file, by parameter: it holds for all steps, or is no business of the file."""
+
+SAVED: Final = frozenset(
+    {"job", "file", "set_", "again", "another_billing", "shared_accounts", "output", "skip_bad"}
+) | names_of(Rows, Calling, Pacing)
+"""What a job file has a place for."""
+
+SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
+"""What tells how a job file is saved."""
+
+
+async def run(  # noqa: PLR0913 - what the command line says, a thing each
+    name: str,
+    settings: Settings,
+    pacing: Pacing,
+    consent: Consent,
+    screen: Screen,
+    *,
+    typed: Mapping[str, str],
+    record: Path | None,
+) -> Closing:
+    """Take the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
+
+    `typed` is what the command line says, by parameter; what would be ignored of it is refused.
+    """
+    _refuse_ignored(name, typed)
+    file = await _read(name)
+    manner = Manner(with_file(pacing, file.pacing).said, pacing.said, consent, record)
+    return await run_file(file, settings, manner, screen)
+
+
+async def plan(
+    name: str, out: Path | None, settings: Settings, pacing: Pacing, screen: Screen, *, typed: Mapping[str, str]
+) -> Exit:
+    """Say what each step of a new round would do; a later one is planned as if those before it had done nothing yet.
+
+    `typed` is what the command line says, by parameter; what would be ignored of it is refused.
+    """
+    _refuse_ignored(name, typed)
+    file = await _read(name)
+    said = with_file(pacing, file.pacing).said
+    worst = Exit.DONE
+    makers: dict[Path, Step] = {}
+    for step in file.steps:
+        screen.result(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {shown(step.order.kind.name)}")
+        if await anyio.to_thread.run_sync(is_to_be_made, step, makers):
+            screen.result(f"Its rows are what an earlier step will write: {shown(step.order.rows.file)}")
+        else:
+            folder = out / f"step-{step.number}" if out else None
+            place = f"step {step.number} of {file.path}"
+            worst = max(worst, await planning.plan(step.order, folder, settings, said, screen, step=place))
+        makers |= dict.fromkeys(files_made(step), step)
+    return worst
+
+
+def wish_of(order: Order, output: Path | None, consent: Consent, pacing: Pacing, typed: Mapping[str, str]) -> Wish:
+    """All of a command line that is to be saved. Raises `CommandRefused` for what a job file has no place for."""
+    if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
+        raise CommandRefused(
+            f"a job file has no place for {', '.join(names)}: leave {_them(names)} out here, and type {_them(names)} "
+            f"with {PROGRAM} run FILE{TOML}"
+        )
+    said = {name: _as_written(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
+    return Wish(order, output, consent.skip_bad, said)
+
+
+def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the switch among the texts
+    """A number where the text of a flag is one, as people write it into a job file; money stays a text."""
+    if isinstance(value, bool) or name == "limit_money":
+        return value
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(value)
+    return value
+
+
+def saved(wish: Wish, path: Path, screen: Screen, *, force: bool) -> Closing:
+    """Write it as a job file. Raises `CommandRefused`."""
+    save(wish, path, force=force)
+    screen.result(f"Saved as {shown(path)}; nothing was sent. Run it with: carbon-migrate run {shown(path)}")
+    return Closing(Exit.DONE, job=wish.order.kind.name)
+
+
+def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
+    """Refuse what would change nothing: whoever typed it believes that it does."""
+    if names := [words for name, words in typed.items() if name not in BESIDE]:
+        raise CommandRefused(
+            f"{plain(file)} says itself what is done, and {', '.join(names)} would be ignored: nothing was sent.\n"
+            f"Leave {_them(names)} out, or let a step say it: docs/job-files.md has all keys"
+        )
+
+
+def _them(names: Sequence[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+async def _read(name: str) -> JobFile:
+    # However its path is typed it is the same file, and so are the files beside it.
+    return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve()))

@@ -1,0 +1,102 @@
+"""`run … --save FILE.toml`: a job file from what was typed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import tomli_w
+
+from cli.jobfile.job_file import FORMAT, RUN, STEP, TOML
+from cli.session.order import Order
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import plain
+from engine.pipeline.intake import Enter
+from engine.sources.raw.charset import AUTO
+from jobs.catalogue.typed_call import CALL, OWN, YES
+from jobs.rows.input import STDIN
+from jobs.rows.key_lists import KeyList
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """All of a command line that a job file has a place for; `pacing` has what was typed, by the keys of `[run]`."""
+
+    order: Order
+    output: Path | None
+    skip_bad: bool
+    pacing: Mapping[str, object]
+
+
+def save(wish: Wish, path: Path, *, force: bool) -> None:
+    """Write it as a job file of one step; nothing is run.
+
+    Raises `CommandRefused` for a file that is there, one that cannot be written, and for secrets.
+    """
+    order = wish.order
+    if path.suffix != TOML:
+        raise CommandRefused(
+            f"{plain(path)}: the name of a job file ends in {TOML}, or `run` would take it for a job"
+        )
+    secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
+    if secret is not None:
+        raise CommandRefused(f"{secret} is a secret: no job file keeps one. Let a column of the rows say it")
+    text = _text(wish.pacing, _step(wish, path.absolute().parent))
+    try:
+        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise CommandRefused(f"{plain(path)} is there already: name another file, or give --force") from error
+    except OSError as error:
+        raise CommandRefused(f"{plain(path)} cannot be written: {error.strerror}") from error
+
+
+def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
+    """A step as people write one: its tables behind it, each under a head of its own."""
+    plain_keys = {name: value for name, value in step.items() if not isinstance(value, dict)}
+    parts = [tomli_w.dumps({"format": FORMAT, **({RUN: pacing} if pacing else {})})]
+    parts += [f"[[{STEP}]]\n{tomli_w.dumps(plain_keys, multiline_strings=True)}"]
+    parts += [f"[{STEP}.{name}]\n{tomli_w.dumps(table)}" for name, table in step.items() if isinstance(table, dict)]
+    return "\n".join(parts)
+
+
+def _step(wish: Wish, folder: Path) -> dict[str, object]:
+    order, rows, own = wish.order, wish.order.rows, {one.name: one for one in OWN}
+    step: dict[str, object] = {"job": order.kind.name, "file": _beside(rows.file, folder), "sql": rows.sql}
+    step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
+    step |= {"limit": rows.limit, "only": _keys(rows.only, folder), "exclude": _keys(rows.exclude, folder)}
+    step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
+    made = {one.name for one in order.kind.parameters if one.makes_file}
+    said = {
+        name: _beside(value, folder) if name in made else value
+        for name, value in {**order.parameters, **rows.values}.items()
+    }
+    if order.kind.name == CALL:
+        step |= {
+            "model": said["model"],
+            "chain": msgspec.json.decode(said["chain"], type=list[str]),
+            "fields": [name for name in said["fields"].split(",") if name],
+            "repeatable": said["repeatable"] == YES,
+            "look_up": said["look_up"],
+        }
+        said = {name: value for name, value in said.items() if name not in own}
+    step["output"] = _beside(str(wish.output.absolute()), folder) if wish.output else ""
+    step |= {"again": order.enter is Enter.AGAIN, "another_billing": order.enter is Enter.PER_BILLING}
+    step["skip_bad"] = wish.skip_bad
+    step["shared_accounts"] = order.shared_accounts.value if order.shared_accounts else ""
+    defaults = {one.name: one.default for one in order.kind.parameters}
+    step["map"] = dict(rows.mapping)
+    step["set"] = {name: value for name, value in said.items() if value != (defaults.get(name) or "")}
+    return {name: value for name, value in step.items() if value}
+
+
+def _keys(keys: KeyList | None, folder: Path) -> str:
+    return "" if keys is None else keys.text or _beside(keys.file, folder)
+
+
+def _beside(file: str, folder: Path) -> str:
+    """A path as the job file says it: from its own folder, where it lies below that."""
+    if file in {"", STDIN}:
+        return file
+    path = Path(file)
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else file

@@ -1,0 +1,111 @@
+"""Between two steps of a job file: the run of the one before is worked on until the next may begin.
+
+It sends nothing any more, and is locked, steered, interrupted and shown as a run that does: whoever looks at it sees
+what the file waits for, and whoever pauses it keeps the next step from beginning, also through a kill and a restart.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import structlog
+
+from checkpoints.errors import RunHeld
+from checkpoints.records import Run
+from cli.session.control_server import steerable
+from cli.session.order import held
+from cli.session.run_session import Means
+from cli.session.session import policy_of, rebuild, vault_of, with_vault
+from cli.show.closing import Closing
+from cli.show.progress import sending_shown
+from cli.terminal.exits import Exit
+from cli.terminal.signals import Interrupts
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.throttle import Gauge
+from engine.pipeline.barrier import Barrier, drained, settled
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.progress import Progress
+
+log = structlog.get_logger(__name__)
+
+BLIND: Final = "without a database nobody can see what the billing has still to do"
+"""Why a time is waited, and not for the billing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What waiting between steps came to: for how long, how much of that by what, and the stop that has ended it."""
+
+    seconds: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
+    stop: Stop = field(default_factory=Stop)
+
+    def and_then(self, later: "Waited") -> "Waited":
+        """Both, one after the other."""
+        return Waited(self.seconds + later.seconds, _sum(self.held, later.held), later.stop)
+
+    def counted_in(self, closing: Closing) -> Closing:
+        """The closing of a file that has waited so: that of its last step, with the waiting in it."""
+        whole = replace(closing, seconds=closing.seconds + self.seconds, held=_sum(self.held, closing.held))
+        if not self.stop.requested:
+            return whole
+        code = Exit.INTERRUPTED if self.stop.kind is StopKind.INTERRUPTED else Exit.STOPPED
+        return replace(whole, exit=code, stopped=self.stop.reason)
+
+
+async def wait(run: Run, means: Means) -> Waited:
+    """Wait behind a run that is at its end until the next step may begin, or a stop is asked for.
+
+    Raises `CommandRefused` when somebody else works on the run, `JournalError`, and what `rebuild` raises.
+    """
+    structlog.contextvars.bind_contextvars(run=run.name)
+    return await _Waiting(run, means).go()
+
+
+class _Waiting:
+    """One waiting behind one run."""
+
+    def __init__(self, run: Run, means: Means) -> None:
+        self._run = run
+        self._means = means
+        self._journal = means.journal
+        # Whoever has stopped the step when nothing of it was left to stop means the file; any other stop is over.
+        self._stop = means.stop if means.stop.kind is StopKind.INTERRUPTED else Stop()
+        self._steering = Steering(policy_of(run, means.said), Progress(), self._stop)
+        self._interrupts = Interrupts(self._stop, means.screen)
+
+    async def go(self) -> Waited:
+        progress = self._steering.progress
+        try:
+            async with self._journal.taken_up(self._run) as self._run, self._interrupts.heeded():
+                progress.take_up(await self._journal.totals(self._run), intake_ended=True)
+                with self._interrupts.before_sending():
+                    await self._until_open(Barrier(await self._gauge(), self._steering))
+        except RunHeld as error:
+            raise await held(self._run, self._journal, error) from error
+        if self._stop.requested:
+            log.info("the next step does not begin", why=self._stop.reason)
+        return Waited(progress.seconds, progress.holds.seconds, self._stop)
+
+    async def _until_open(self, barrier: Barrier) -> None:
+        paused = True
+        while paused and not self._stop.requested:
+            async with (
+                steerable(self._run, self._journal, self._steering, self._means.screen),
+                sending_shown(self._steering.progress, self._means.screen),
+            ):
+                await barrier.wait()
+            # A pause may have been asked for as the waiting ended, and whoever was told that it holds relies on it.
+            paused = (await self._journal.run(self._run.name)).paused_at is not None
+
+    async def _gauge(self) -> Gauge:
+        billing, policy = self._means.billing, self._steering.policy
+        if billing.services.database is None:
+            return settled(policy.settle, BLIND)
+        with_secrets = with_vault(billing, vault_of(self._run, self._journal))
+        job = await rebuild(self._run, with_secrets.services, self._journal)
+        return drained(self._run, job, self._journal, policy.drain_patience)
+
+
+def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> Mapping[str, float]:
+    return {who: one.get(who, 0.0) + other.get(who, 0.0) for who in {**one, **other}}

@@ -1,0 +1,186 @@
+"""The answers of a run that reads, as a file or, the first of them, on the screen.
+
+A row of the input becomes as many rows as objects were answered to it, one where none were. The columns are the
+input's own, and then the fields of all answers: they are found by reading the answers once before. Where cells are
+defused, the run's name stands behind them, for the file to be known when it comes back as an input.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run
+from checkpoints.states import State
+from cli.output.item_files import STDOUT, Target, written_to
+from cli.output.tables import CsvTable, Row, as_text, is_defused, suffix_of, table_at
+from cli.session.session import open_existing
+from cli.settings.settings import Settings
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, count, plain, rows, shown
+from engine.sources.exported import RUN, named
+from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.typed_call import CALL
+from jobs.effects.answer_cells import Flat, unpacked
+from jobs.effects.read import is_reading
+from jobs.rows.input import own_parameters
+from jobs.spec.chain import template_of
+
+ANSWERS: Final = "answers"
+"""What `export --state` calls them."""
+
+FILE: Final = "input_answers"
+"""The parameter by which a run remembers where its answers go."""
+
+LISTED: Final = 20
+"""Rows that are shown where no file was named."""
+
+_ANSWERED: Final = frozenset({State.ACCEPTED, State.APPLIED})
+_PAGE: Final = 200
+_AGAIN: Final = "answer_"
+
+
+def reads(job: str, parameters: Mapping[str, str]) -> bool:
+    """Whether a job with these parameters has answers that are worth a file."""
+    if job == CALL:
+        return is_reading(template_of(own_parameters(parameters)))
+    return job in JOBS and not JOBS[job].writes
+
+
+def checked(job: str, parameters: Mapping[str, str], path: Path) -> dict[str, str]:
+    """What a run is to remember of the file for its answers, before anything is sent.
+
+    Raises `CommandRefused` for a job without answers, and for a file that cannot be written in the end.
+    """
+    if not reads(job, parameters):
+        raise CommandRefused(
+            f"-o {path}: {job} writes, and there are no answers to be kept; `{PROGRAM} export` has its rows"
+        )
+    suffix_of(path)
+    path = Path.cwd() / path
+    if not path.parent.is_dir():
+        raise CommandRefused(f"-o {path}: there is no folder {path.parent}")
+    if path.exists():
+        raise CommandRefused(f"-o {path}: this file is there already; name another one, or take it away")
+    return {FILE: str(path)}
+
+
+async def export(name: str, target: Target, settings: Settings, screen: Screen) -> Exit:
+    """Write the answers of a run. Raises `CommandRefused` and `JournalError`."""
+    if target.path != STDOUT:
+        suffix_of(target.path)
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        if not reads(run.job, run.parameters):
+            raise CommandRefused(f"run {run.name} is one of {run.job}: it writes, and has no answers")
+        written = await write(run, journal, target)
+    where = "to stdout" if target.path == STDOUT else f"to {shown(target.path)}"
+    screen.say(f"{rows(written)} of answers of run {run.name}, written {where}")
+    return Exit.DONE
+
+
+async def write(run: Run, journal: Journal, target: Target) -> int:
+    """Write what has been answered until now; how many rows. Raises `CommandRefused` and `JournalError`."""
+    layout = await _layout(run, journal)
+    if target.path == STDOUT or is_defused(target.path):
+        layout = replace(layout, names=(*layout.names, named(RUN, layout.names)), mark=(run.name,))
+    pages = _pages(run, journal, layout)
+    if target.path == STDOUT:
+        async with written_to(target) as sheet:
+            table = CsvTable(sheet, layout.names)
+            async for page in pages:
+                await anyio.to_thread.run_sync(table.write, page)
+    else:
+        await anyio.to_thread.run_sync(_write, target, layout, pages)
+    return layout.rows
+
+
+async def first_rows(run: Run, journal: Journal) -> RenderableType:
+    """The first rows of the answers, and the command that writes all of them."""
+    layout = await _layout(run, journal)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in layout.names:
+        table.add_column(Text(plain(name, 60)), overflow="fold")
+    async for page in _pages(run, journal, layout):
+        for row in page[: LISTED - table.row_count]:
+            table.add_row(*(Text(plain(as_text(cell), 120)) for cell in row))
+        if table.row_count >= LISTED:
+            break
+    more = layout.rows - table.row_count
+    command = Text(f"{PROGRAM} export {run.name} --state {ANSWERS} -o {run.name}.csv", "bold")
+    told = f"… and {rows(more)} more: " if more > 0 else f"{count(layout.rows)} in all; as a file: "
+    return Group(Text(""), table, Text(told, "dim").append_text(command))
+
+
+# ---- from items to rows -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The columns of the file: how many are the input's, the fields behind them, their names; and how many rows.
+
+    `mark` is what each row has behind them.
+    """
+
+    width: int
+    fields: tuple[str, ...]
+    names: tuple[str, ...]
+    rows: int
+    mark: tuple[str, ...] = ()
+
+
+async def _layout(run: Run, journal: Journal) -> _Layout:
+    fields: dict[str, None] = {}
+    number = 0
+    async for page in journal.each_page(run, _ANSWERED, size=_PAGE):
+        for item in page:
+            found = _objects(item)
+            number += len(found)
+            for one in found:
+                fields.update(dict.fromkeys(one))
+    return _Layout(len(run.header), tuple(fields), tuple(_named(run.header, fields)), number)
+
+
+def _named(header: Sequence[str], fields: Mapping[str, None]) -> Iterator[str]:
+    """The names of all columns; a field that is called as a column of the input says that it is an answer."""
+    taken = {name.strip().casefold() for name in header}
+    yield from header
+    for field in fields:
+        name = field
+        while name.casefold() in taken:
+            name = f"{_AGAIN}{name}"
+        taken.add(name.casefold())
+        yield name
+
+
+async def _pages(run: Run, journal: Journal, layout: _Layout) -> AsyncIterator[list[Row]]:
+    async for page in journal.each_page(run, _ANSWERED, size=_PAGE):
+        yield [row for item in page for row in _rows(item, layout)]
+
+
+def _rows(item: Item, layout: _Layout) -> Iterator[Row]:
+    cells = [*item.row[: layout.width], *[""] * (layout.width - len(item.row))]
+    for one in _objects(item):
+        yield [*cells, *(one.get(field) for field in layout.fields), *layout.mark]
+
+
+def _objects(item: Item) -> list[Flat]:
+    """What was answered to a row; nothing, in one row, keeps the row from being lost."""
+    return unpacked(item.answer) or [{}]
+
+
+def _write(target: Target, layout: _Layout, pages: AsyncIterator[list[Row]]) -> None:
+    """Write a file in a worker thread; the journal is read in the event loop, page by page."""
+    with table_at(target, layout.names, layout.rows) as table:
+        while page := anyio.from_thread.run(partial(anext, pages, [])):
+            table.write(page)

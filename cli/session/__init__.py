@@ -1,0 +1,1 @@
+"""One session: journal and billing open, a run started, driven and finished."""

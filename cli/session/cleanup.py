@@ -1,0 +1,105 @@
+"""What is left to do when nothing of a run is left to send: files are completed, secrets are wiped.
+
+Done when the run comes to its end, and again when it is taken up there: a kill may have come in between.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import structlog
+from rich.console import RenderableType
+
+from checkpoints.journal import Journal
+from checkpoints.records import Run
+from checkpoints.states import OPEN, State
+from cli.output import answer_files as answers
+from cli.output.answer_files import ANSWERS
+from cli.output.item_files import Target
+from cli.session.session import vault_of
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import PROGRAM, rows, shown
+from engine.errors import EngineError
+from jobs.access.vault import BATCH
+from jobs.catalogue.catalogue import JOBS
+from jobs.spec.errors import VaultFailed
+
+log = structlog.get_logger(__name__)
+
+_UNSETTLED: Final = (*OPEN, State.MANUAL)
+"""What may be sent yet; a manual row is, when a person decides so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What there is to be shown, and what could not be done."""
+
+    shown: RenderableType | None = None
+    trouble: str | None = None
+
+
+async def wind_up(run: Run, journal: Journal, *, anew: bool) -> Ending:
+    """Do what a run at its end leaves to do; `anew` writes its file of answers also where there is one already.
+
+    Raises `JournalError`.
+    """
+    ending = await _finished(run) if _finish_of(run) else await _answered(run, journal, anew=anew)
+    if not (await journal.totals(run)).count(*_UNSETTLED):
+        await forget(run, journal)
+    return ending
+
+
+async def forget(run: Run, journal: Journal) -> None:
+    """Wipe the secrets of a run that will send nothing more; that it cannot be done is told in the log."""
+    if BATCH not in run.parameters:
+        return
+    vault = vault_of(run, journal)
+    needed = [other.parameters[BATCH] for other in await journal.runs() if await _may_need(other, run, journal)]
+    try:
+        await anyio.to_thread.run_sync(vault.forget, needed)
+    except VaultFailed as error:
+        log.error("the secrets of the run are not wiped: delete the file", why=str(error))  # noqa: TRY400 - it says all
+
+
+async def _may_need(other: Run, run: Run, journal: Journal) -> bool:
+    if BATCH not in other.parameters or other.run_id == run.run_id or other.discarded_at:
+        return False
+    unfinished = other.frozen_at is None or other.approved_at is None
+    return unfinished or (await journal.totals(other)).count(*_UNSETTLED) > 0
+
+
+def _finish_of(run: Run) -> Callable[[Run], str] | None:
+    return JOBS[run.job].finish if run.job in JOBS else None
+
+
+async def _finished(run: Run) -> Ending:
+    """What the kind of job has to do in the end."""
+    finish = _finish_of(run)
+    if finish is None:
+        return Ending()
+    try:
+        told = await anyio.to_thread.run_sync(finish, run)
+    except EngineError as error:
+        return Ending(trouble=f"{error}. All rows are done; {PROGRAM} resume {run.name} completes the file")
+    return Ending(shown(told)) if told else Ending()
+
+
+async def _answered(run: Run, journal: Journal, *, anew: bool) -> Ending:
+    """The answers: in the file that was named, else the first of them on the screen."""
+    if not answers.reads(run.job, run.parameters):
+        return Ending()
+    named = run.parameters.get(answers.FILE)
+    if named is None:
+        return Ending(await answers.first_rows(run, journal))
+    if not anew and await anyio.Path(named).exists():
+        return Ending(f"The answers are in {shown(named)}")
+    try:
+        # There was no such file when the run began: it is the run's own, should it be there.
+        written = await answers.write(run, journal, Target(Path(named), force=True))
+    except CommandRefused as error:
+        command = f"{PROGRAM} export {run.name} --state {ANSWERS} -o FILE"
+        return Ending(trouble=f"{error}. The answers are in the journal: {command} writes them elsewhere")
+    return Ending(f"{rows(written)} of answers: {shown(named)}")

@@ -1,0 +1,82 @@
+"""Our end of a run's socket: ask whoever works on the run, and know when nobody does."""
+
+import getpass
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from anyio.abc import UNIXSocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from checkpoints.journal import Journal
+from checkpoints.records import Holder, Run
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.texts import plain
+from engine.control.address import connect, peer_of, socket_path
+from engine.control.listener import sender, user_name
+from engine.control.messages import LONGEST_ANSWER, Answer, NotAMessage, Request, line_of, to_answer
+
+PATIENCE: Final = 10
+"""Seconds for an answer: a run that works gives one at once."""
+
+
+async def ask(run: Run, journal: Journal, request: Request) -> Answer | None:
+    """What whoever works on the run answers; None when nobody listens, or it has ended meanwhile.
+
+    Raises `CommandRefused` when the run is not ours to steer, or does not answer.
+    """
+    path = socket_path(journal, run)
+    try:
+        connection = await anyio.to_thread.run_sync(connect, path, PATIENCE)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except PermissionError as error:
+        raise CommandRefused(f"only {_owner_of(path)} may steer run {run.name}, who works on it") from error
+    except (OSError, TimeoutError) as error:
+        raise _no_answer(run, await journal.holder(run), str(error)) from error
+    if peer_of(connection).user not in {os.geteuid(), journal.path.stat().st_uid}:
+        connection.close()
+        raise CommandRefused(f"{plain(path)} is not a socket of run {run.name}: somebody else has put it there")
+    async with await UNIXSocketStream.from_socket(connection) as stream:
+        return await _answer_to(request, stream, run, journal)
+
+
+async def _answer_to(request: Request, stream: UNIXSocketStream, run: Run, journal: Journal) -> Answer | None:
+    try:
+        with anyio.fail_after(PATIENCE):
+            await stream.send(line_of(request))
+            return to_answer(await BufferedByteReceiveStream(stream).receive_until(b"\n", LONGEST_ANSWER))
+    except (anyio.IncompleteRead, anyio.BrokenResourceError):
+        return None
+    except (TimeoutError, NotAMessage, anyio.DelimiterNotFound) as error:
+        raise _no_answer(run, await journal.holder(run), str(error) or f"nothing within {PATIENCE} s") from error
+
+
+def _no_answer(run: Run, holder: Holder | None, why: str) -> CommandRefused:
+    return CommandRefused(
+        f"run {run.name} ({holder or 'nobody works on it'}) does not answer: {plain(why)}.\n"
+        "Whether it took the command is not known. Is its process stopped, or the machine out of breath?",
+        Exit.STOPPED,
+    )
+
+
+def _owner_of(path: Path) -> str:
+    with suppress(OSError):
+        return user_name(path.stat().st_uid)
+    return "its owner"
+
+
+def claim() -> str:
+    """Who types here, as far as this process can say: behind sudo, whoever called it."""
+    with suppress(OSError, KeyError):
+        return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+    return ""
+
+
+def ourselves() -> str:
+    """Who types here, in the words in which a run would note it."""
+    return sender(user_name(os.geteuid()), os.getpid(), claim())

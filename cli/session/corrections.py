@@ -1,0 +1,238 @@
+"""Which row of a run each row of a corrected file stands for.
+
+An exported file says so itself, by its first column behind the input's own. Without that column it is told by line or
+by business key. What the run has already is left out, so a file that a kill has cut short can be given once more.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from checkpoints.journal import Journal
+from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Totals
+from checkpoints.states import State
+from cli.output.item_files import columns_of
+from cli.show.preview import LISTED, Plan
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import plain
+from engine.job import Job, Replacing
+from engine.pipeline.intake import DUPLICATE, Enter, judge_for
+from engine.sources.exported import LINE, ROW
+
+_PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
+_LINE: Final = re.compile(r"[0-9]{1,9}")
+_GONE: Final = frozenset({State.REJECTED, State.REPLACED})
+THERE: Final = "in the run already"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What will become of the rows of a file: counts and sums, the first that are left out, and why.
+
+    `corrected` rows take the place of others, whether they are sent then or skipped.
+    """
+
+    to_send: int = 0
+    sum: Decimal = Decimal(0)
+    skipped: int = 0
+    skipped_sum: Decimal = Decimal(0)
+    corrected: int = 0
+    refused: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+    reasons: dict[str, Reason] = field(default_factory=dict)
+
+    def add(self, verdict: NewItem | Refusal) -> None:
+        """Count one row that was judged."""
+        if isinstance(verdict, Refusal):
+            self.refused += 1
+            self.refusals += [verdict][: max(LISTED - len(self.refusals), 0)]
+            return
+        self.corrected += 1
+        if verdict.skip_reason is not None:
+            self.skip(verdict, verdict.skip_reason)
+            return
+        self.to_send += 1
+        self.sum += verdict.amount or 0
+
+    def skip(self, row: NewItem | Item, why: str) -> None:
+        """Count one row that is not sent."""
+        self.skipped += 1
+        self.skipped_sum += row.amount or 0
+        kind = why.partition(":")[0]
+        known = self.reasons.get(kind) or Reason(kind, 0, Decimal(0), row.line, row.label, why)
+        amount = known.amount + (row.amount or 0)
+        self.reasons[kind] = Reason(kind, known.items + 1, amount, known.line, known.label, known.example)
+
+    def plan(self, rehearsed: Plan, run: Run) -> Plan:
+        """The plan of the rehearsed file, as what it means for the run that it goes into."""
+        return Plan(
+            run=run,
+            totals=Totals(
+                {State.PENDING: self.to_send, State.SKIPPED: self.skipped},
+                {State.PENDING: self.sum, State.SKIPPED: self.skipped_sum},
+                rehearsed.totals.refused + self.refused,
+            ),
+            has_amounts=rehearsed.has_amounts,
+            skipped=list(self.reasons.values()),
+            refusals=[*rehearsed.refusals, *self.refusals][:LISTED],
+            repeated=rehearsed.repeated,
+            shared=rehearsed.shared,
+            columns=rehearsed.columns,
+            look_alikes=rehearsed.look_alikes,
+            first_look_alikes=rehearsed.first_look_alikes,
+        )
+
+
+class Corrections:
+    """Takes the rows of a rehearsed file into a run: each stands for a rejected or a refused row of it, once."""
+
+    def __init__(self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, enter: Enter) -> None:
+        self._run = run
+        self._rehearsed = rehearsed
+        self._journal = journal
+        self._plans = plans
+        self._job = job
+        self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
+        self._places = _places(rehearsed.header)
+        own = columns_of(run)
+        self._row, self._line = self._places.get(own[0]), self._places.get(own[1])
+
+    async def look(self) -> Outcome:
+        """Match all rows, and judge them against all that was entered; nothing is written.
+
+        Raises `CommandRefused` when one stands for no row that can be corrected, or two for the same.
+        """
+        outcome, lines = Outcome(), dict[tuple[int | None, int | None], int | None]()
+        async for page in self._pages(outcome):
+            for one, item in page:
+                place = (one.number, one.refusal_id)
+                if place in lines:
+                    raise CommandRefused(
+                        f"lines {lines[place]} and {item.line} are both corrections of one row of run "
+                        f"{self._run.name}: leave one in"
+                    )
+                lines[place] = item.line
+            for verdict in await self._journal.judged(self._run, [one.item for one, _ in page], self._judge):
+                outcome.add(verdict)
+        return outcome
+
+    async def take_in(self) -> None:
+        """Freeze them into the run, page by page; what a kill leaves out, the same file brings in later."""
+        async for page in self._pages(Outcome()):
+            await self._journal.correct(self._run, [one for one, _ in page], self._judge)
+
+    async def _pages(self, outcome: Outcome) -> AsyncIterator[list[tuple[Correction, Item]]]:
+        """The corrections, each with its row of the file; what the run has already is counted in `outcome`.
+
+        Raises `CommandRefused` for a row that corrects nothing.
+        """
+        async for page in self._plans.each_page(self._rehearsed, {State.PENDING, State.SKIPPED}):
+            corrections: list[tuple[Correction, Item]] = []
+            for item in page:
+                if item.message and item.message.startswith(DUPLICATE):
+                    outcome.skip(item, item.message)
+                elif (one := await self._correction(item)) is None:
+                    outcome.skip(item, THERE)
+                else:
+                    corrections.append((one, item))
+            yield corrections
+
+    async def _refuse_shared(self, item: Item, number: int | None) -> None:
+        """Raise for a row that carries others of its account, or would replace what one of them has set."""
+        where = f"line {item.line} ({plain(item.label, 60)})"
+        if number is not None and (carried := await self._journal.carried(self._run, number)):
+            raise CommandRefused(
+                f"{where}: row {number} of run {self._run.name} stood for rows {', '.join(map(str, carried))} of its "
+                "account as well (--shared-accounts). Put all of them into a file and run that as a run of its own"
+            )
+        if not self._replaces(item):
+            return
+        first = (await self._journal.first_in_lanes(self._run, {item.lane})).get(item.lane)
+        if first is not None and first[1] != item.key:
+            raise CommandRefused(
+                f"{where}: its account has its balance from row {first[0]} of run {self._run.name}, and this row "
+                "would replace it. Leave it out, or put both into a file and run that as a run of its own, with "
+                "--shared-accounts sum or last"
+            )
+
+    def _replaces(self, item: Item) -> bool:
+        new = NewItem(item.key, item.label, item.lane, item.payload, item.amount)
+        return isinstance(self._job, Replacing) and self._job.replaces(new)
+
+    async def _correction(self, item: Item) -> Correction | None:
+        """What a row corrects; None when the run has the row already."""
+        line = self._line_of(item)
+        new = self._new(item, line)
+        number, refusal_id = self._named(item)
+        await self._refuse_shared(item, number)
+        if number is not None and await self._is_rejected(number):
+            return Correction(new, number=number)
+        if number is None and (refusal_id or line):
+            refused = await self._journal.find_refusal(self._run, refusal_id=refusal_id, line=line)
+            if refused and not refused[1]:
+                return Correction(new, refusal_id=refused[0])
+        same = [one for one in await self._journal.find(self._run, item.key) if one.key == item.key]
+        standing = [one for one in same if one.state not in _GONE]
+        if any(one.amount == item.amount for one in standing):
+            return None
+        rejected = [one for one in same if one.state is State.REJECTED]
+        if rejected and not standing:
+            return Correction(new, number=rejected[-1].number)
+        raise CommandRefused(
+            f"line {item.line} ({plain(item.label, 60)}) corrects no row of run {self._run.name}: there is no "
+            "rejected or refused row like it, or it was corrected before by another one. New rows go into a run of "
+            "their own"
+        )
+
+    def _new(self, item: Item, line: int | None) -> NewItem:
+        cells = tuple(item.row[self._places[name.strip()]] for name in self._run.header)
+        return NewItem(
+            key=item.key,
+            label=item.label,
+            lane=item.lane,
+            payload=item.payload,
+            amount=item.amount,
+            line=line,
+            row=cells,
+            skip_reason=item.message if item.state is State.SKIPPED else None,
+            note=item.message if item.state is State.PENDING else None,
+        )
+
+    def _named(self, item: Item) -> tuple[int | None, int | None]:
+        """The number, or the id of the refused row, that the file says. Raises `CommandRefused` for another run's."""
+        text = "" if self._row is None else item.row[self._row].strip()
+        if not text:
+            return None, None
+        found = _PLACE.fullmatch(text)
+        if found is None:
+            raise CommandRefused(
+                f"line {item.line}, column {ROW}: {plain(text, 40)!r} was {self._run.name}/ and a number when it was "
+                "exported; put it back, or empty the cell"
+            )
+        name, is_refused, number = found.groups()
+        if name != self._run.name:
+            raise CommandRefused(
+                f"line {item.line}: this is a row of run {name}, not of run {self._run.name}: continue that one"
+            )
+        return (None, int(number)) if is_refused else (int(number), None)
+
+    def _line_of(self, item: Item) -> int | None:
+        """The line that the file says. Raises `CommandRefused` for what is none."""
+        text = "" if self._line is None else item.row[self._line].strip()
+        if text and not _LINE.fullmatch(text):
+            raise CommandRefused(
+                f"line {item.line}, column {LINE}: {plain(text, 40)!r} was the number of a line when it was "
+                "exported; put it back, or empty the cell"
+            )
+        return int(text) if text else None
+
+    async def _is_rejected(self, number: int) -> bool:
+        found = await self._journal.items(self._run, {State.REJECTED}, after=number - 1, size=1)
+        return bool(found) and found[0].number == number
+
+
+def _places(header: Sequence[str]) -> Mapping[str, int]:
+    """Where each column stands; of two of the same name, the first."""
+    return {name.strip(): place for place, name in reversed(list(enumerate(header)))}

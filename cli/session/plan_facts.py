@@ -1,0 +1,155 @@
+"""What a plan says of a run that was only rehearsed: collected from the list, the billing and the plan before."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from billing.api.calls import version
+from billing.money import AmountError, parse_amount
+from checkpoints.journal import Journal
+from checkpoints.records import Comparison, Item, Run
+from checkpoints.states import State
+from cli.show.preview import Plan, plan_of
+from engine.job import Job
+from jobs.access.gateway import Services
+from jobs.access.payload import in_one_spelling, payload_of
+from jobs.access.vault import masked
+from jobs.effects.create import CREATE
+from jobs.effects.delete import DELETE
+from jobs.effects.set_fields import SET
+
+SHOWN: Final = 3
+"""Requests that are shown as they would be sent."""
+
+LISTED: Final = 20
+"""Rows of a kind that are shown; the rest is counted."""
+
+AMOUNT: Final = "amount"
+"""What the jobs call the money of a row."""
+
+_DONE: Final = {CREATE: "new", SET: "to be changed", DELETE: "to be deleted"}
+"""What a call with a step of that method does."""
+
+_ASKED: Final = 16
+"""Reading calls by which the pace of the billing is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the billing answered reading calls: so many a second, with `at_once` in flight."""
+
+    per_second: float
+    at_once: int
+
+    def seconds_for(self, rows: int) -> float:
+        """How long so many calls would take."""
+        return rows / self.per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is done to some of the rows to be sent, in a word or two: how many they are, and what they add up to."""
+
+    word: str
+    rows: int
+    sum: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """So many refused rows have an amount that can be read, and these add up to `sum`."""
+
+    rows: int
+    sum: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """All that a plan says. `before` is the plan before of the same input, and `changes` what differs since."""
+
+    plan: Plan
+    kinds: Sequence[Kind]
+    refused: Known
+    requests: Sequence[str]
+    pace: Pace
+    before: Run | None
+    refused_before: int
+    changes: Comparison | None
+
+
+async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -> Outlook:
+    """Look at a frozen list from all sides. Raises `LookUpFailed`."""
+    plan = await plan_of(run, job, journal)
+    first = await journal.items(run, {State.PENDING}, size=SHOWN)
+    before = await _plan_before(run, journal)
+    return Outlook(
+        plan=plan,
+        kinds=await _kinds(run, journal),
+        refused=await _refused(plan, journal),
+        requests=[job.shown(run.name, item) for item in first],
+        pace=await _pace(services),
+        before=before,
+        refused_before=(await journal.totals(before)).refused if before else 0,
+        changes=await journal.compare(before, run, size=LISTED, plain=_plain) if before else None,
+    )
+
+
+def _plain(payload: str) -> str:
+    """A payload as it is held against another: no secret's token, and each value in its one spelling."""
+    return in_one_spelling(masked(payload))
+
+
+async def _kinds(run: Run, journal: Journal) -> list[Kind]:
+    found: dict[str, Kind] = {}
+    async for page in journal.each_page(run, {State.PENDING}):
+        for item in page:
+            word = _kind_of(item)
+            known = found.get(word, Kind(word, 0, Decimal(0)))
+            found[word] = Kind(word, known.rows + 1, known.sum + (item.amount or 0))
+    return list(found.values())
+
+
+async def _refused(plan: Plan, journal: Journal) -> Known:
+    """What the refused rows add up to, as far as it is known: the journal has their cells only."""
+    column = plan.columns.taken.get(AMOUNT) if plan.has_amounts else None
+    number, total, after = 0, Decimal(0), 0
+    while column and (page := await journal.refusals(plan.run, after=after)):
+        for _, refusal in page:
+            # Which cell is which is not known of a row with too few or too many of them.
+            cells = refusal.row if len(refusal.row) == len(plan.run.header) else ()
+            with suppress(AmountError):
+                total += parse_amount(cells[column.place] if cells else "")
+                number += 1
+        after = page[-1][0]
+    return Known(number, total)
+
+
+def _kind_of(item: Item) -> str:
+    methods = {method for method, _ in payload_of(item).steps}
+    return next((word for method, word in _DONE.items() if method in methods), "to be called")
+
+
+async def _plan_before(run: Run, journal: Journal) -> Run | None:
+    same = [one for one in await journal.runs() if _same_input(one, run) and one.run_id < run.run_id]
+    return same[-1] if same else None
+
+
+def _same_input(one: Run, other: Run) -> bool:
+    """Whether two plans are of the same job and input; the file may have been edited between them."""
+    frozen = one.frozen_at is not None and one.discarded_at is None
+    return frozen and (one.job, one.target, one.source) == (other.job, other.target, other.source)
+
+
+async def _pace(services: Services) -> Pace:
+    """The pace of calls that change nothing; the middle of several rounds, for one slow answer is none."""
+    rounds: list[float] = []
+    at_once = services.asked_at_once
+    for _ in range(_ASKED // at_once):
+        begun = time.monotonic()
+        await services.ask([version()] * at_once)
+        rounds.append(time.monotonic() - begun)
+    return Pace(at_once / max(statistics.median(rounds), 1e-6), at_once)

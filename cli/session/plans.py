@@ -1,0 +1,176 @@
+"""Plans that are kept: by its name a run sends what one of them has planned, and nothing else.
+
+The run reads its input and the billing anew, and freezes a list of its own. Before anybody is asked, that list is
+held against the plan's; it is sent as it was compared, for nothing is read between the two. A run remembers its plan,
+so that one which is taken up before it was approved is held against it as well.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from checkpoints.comparing import Differences, list_differences
+from checkpoints.errors import NoSuchRun
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run
+from cli.session.order import PLAN, Order
+from cli.session.session import Billing, how_often
+from cli.settings.settings import Settings
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import PROGRAM, count, moment, plain
+from jobs.access.vault import masked, new_batch
+from jobs.catalogue.catalogue import kind_of
+from jobs.rows.input import is_input, of_recorded, own_parameters
+from jobs.spec.spec import parameters_of
+
+VERSION: Final = f"{PLAN}.version"
+DATABASE: Final = f"{PLAN}.database"
+STEP: Final = f"{PLAN}.step"
+"""What a plan remembers besides: the billing's version, its database, and the step of a job file that it is of."""
+
+LISTED: Final = 20
+"""Rows that are named where a run differs from its plan; the rest is counted."""
+
+
+def plans_beside(journal: Path) -> Path:
+    """Where plans are kept: a journal of their own beside the real one's file, whose runs are never approved."""
+    own = journal.resolve()
+    return own.with_name(f"{own.name}-plans")
+
+
+def remembered_by_plan(billing: Billing, step: str = "") -> dict[str, str]:
+    """What a plan keeps of the billing that it was made with, and the `step` of a job file that it is of."""
+    database = billing.services.database
+    said = {VERSION: billing.health.version, DATABASE: "" if database is None else str(database.dsn), STEP: step}
+    return {name: value for name, value in said.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and the order that it was made by."""
+
+    plan: Run
+    order: Order
+
+
+async def planned(name: str, settings: Settings) -> Planned:
+    """The plan of that name, as an order for a run. Raises `CommandRefused` where it cannot be run, and says why."""
+    path = plans_beside(settings.journal.value)
+    if not path.exists():
+        raise CommandRefused(f"there is no plan {plain(name)}: none was made beside {plain(settings.journal.value)}")
+    async with open_journal(path) as plans:
+        plan = await kept_plan(name, plans)
+    if plan.target != settings.target:
+        raise CommandRefused(
+            f"plan {plan.name} is for {plain(plan.target)}, and the settings name {plain(settings.target)} "
+            f"(from {settings.api_url.origin}): plan again for this billing, or give --api-url {plain(plan.target)}"
+        )
+    if step := plan.parameters.get(STEP):
+        raise CommandRefused(
+            f"plan {plan.name} is of {plain(step)}, whose steps are run together and not by their plans: "
+            f"{PROGRAM} run FILE.toml"
+        )
+    wanted = kind_of(plan)
+    parameters = parameters_of(wanted, own_parameters(plan.parameters))
+    secrets = [one.name for one in wanted.parameters if one.secret]
+    if given := next((one for one in secrets if parameters.get(one)), None):
+        raise CommandRefused(
+            f"plan {plan.name} was made with a {given} for all rows, and a plan keeps no secret: type the run "
+            f"itself, with --ask {given}"
+        )
+    order = Order(wanted, parameters, of_recorded(plan.parameters), how_often(plan), new_batch())
+    return Planned(plan, order)
+
+
+async def kept_plan(name: str, plans: Journal) -> Run:
+    """The plan of that name, with its list. Raises `CommandRefused` for one that is there no more."""
+    try:
+        plan = await plans.run(name)
+    except NoSuchRun as error:
+        raise CommandRefused(f"there is no such plan: {error}") from error
+    if plan.discarded_at is None and plan.frozen_at is not None:
+        return plan
+    later = [
+        one
+        for one in await plans.runs()
+        if (one.job, one.target, one.source) == (plan.job, plan.target, plan.source)
+        and one.discarded_at is None
+        and one.frozen_at is not None
+    ]
+    if later:
+        raise CommandRefused(
+            f"plan {plan.name} was replaced by plan {later[-1].name} of {moment(later[-1].created_at)}: look at that "
+            f"one, and type {PROGRAM} run --plan {later[-1].name}"
+        )
+    raise CommandRefused(f"plan {plan.name} was given up before it was complete: plan again")
+
+
+async def departures(run: Run, journal: Journal, billing: Billing) -> str | None:
+    """How a frozen run departs from the plan that it remembers, as sentences; None where it does not, or has none.
+
+    Raises `CommandRefused` where the plan is there no more.
+    """
+    name = run.parameters.get(PLAN)
+    if name is None:
+        return None
+    path = plans_beside(journal.path)
+    async with open_journal(path) as plans:
+        plan = await kept_plan(name, plans)
+        facts = _facts(plan, run, remembered_by_plan(billing))
+        then, now = (await plans.totals(plan)).left_out, (await journal.totals(run)).left_out
+        if then != now:
+            facts.append(f"rows that are left out: {_counted(then)} then, {_counted(now)} now")
+        found = await list_differences(journal.path, run, path, plan, size=LISTED, plain=masked)
+    if not facts and not found.counts:
+        return None
+    lines = [*facts, *_lines(found)]
+    return (
+        f"this is not what plan {plan.name} of {moment(plan.created_at)} has planned:\n"
+        + "\n".join(f"  {line}" for line in lines)
+        + f"\nPlan again ({PROGRAM} plan …), look at it, and run that plan"
+    )
+
+
+def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[str]:
+    """What differs of the run as a whole."""
+    facts: list[str] = []
+    if plan.source != run.source or plan.header != run.header:
+        facts.append(f"other rows: {plain(plan.source)} then, {plain(run.source)} now")
+    if plan.source_digest != run.source_digest:
+        facts.append(f"{plain(run.source)} has been changed since: its bytes are others")
+    if plan.target != run.target:
+        facts.append(f"another billing: {plain(plan.target)} then, {plain(run.target)} now")
+    for name, what in ((VERSION, "version of the billing"), (DATABASE, "database")):
+        before, after = plan.parameters.get(name, "none"), now.get(name, "none")
+        if before != after:
+            facts.append(f"another {what}: {plain(before)} then, {plain(after)} now")
+    then, said = _said(plan), _said(run)
+    facts += [
+        f"{name}: {plain(then.get(name, 'nothing'))} then, {plain(said.get(name, 'nothing'))} now"
+        for name in sorted(then.keys() | said.keys())
+        if then.get(name) != said.get(name)
+    ]
+    return facts
+
+
+def _said(run: Run) -> dict[str, str]:
+    """The job's own parameters, without those that say nothing."""
+    return {name: masked(value) for name, value in run.parameters.items() if value and not is_input(name)}
+
+
+def _counted(left_out: Mapping[str, int]) -> str:
+    return ", ".join(f"{count(number)} by {flag}" for flag, number in left_out.items()) or "none"
+
+
+def _lines(found: Differences) -> list[str]:
+    if not found.counts:
+        return []
+    lines = [", ".join(f"{count(number)} × {kind}" for kind, number in found.counts.items())]
+    for one in found.examples:
+        where = f"line {one.line} " if one.line else ""
+        sides = [f"{plain(text, 160)} {when}" for text, when in ((one.then, "then"), (one.now, "now")) if text]
+        lines.append(f"{where}({plain(one.label, 60)}): {one.kind}" + (f": {', '.join(sides)}" if sides else ""))
+    if (left := sum(found.counts.values()) - len(found.examples)) > 0:
+        lines.append(f"… and {count(left)} more")
+    return lines

@@ -1,0 +1,381 @@
+"""The way of one run, as `run` and `resume` both go it: read, shown, agreed to, sent, told.
+
+not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ "Send these …?" ──▶ approved ──▶ pipeline ──▶ closing
+                  │                        │                  │
+                  └── input refused ───────┴── no ────────────┴──▶ discarded: nothing was sent
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio.to_thread
+import structlog
+
+from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Totals
+from checkpoints.states import OPEN, State
+from cli.session.cleanup import Ending, forget, wind_up
+from cli.session.control_server import steerable
+from cli.session.order import PLAN, held
+from cli.session.plans import departures
+from cli.session.session import Billing, how_often, in_force, keep, policy_of, shared_accounts_of
+from cli.settings.flags import Consent
+from cli.show.closing import Closing, closing_screen, refused_export
+from cli.show.preview import (
+    Plan,
+    bad_rows,
+    first_refusals,
+    plan_of,
+    preview,
+    refused_rows,
+    shared_accounts,
+    tell_notes,
+)
+from cli.show.progress import intake_shown, sending_shown
+from cli.terminal.exits import CommandRefused, Exit, exit_of
+from cli.terminal.screen import Screen, nobody_to_ask
+from cli.terminal.signals import Interrupts
+from cli.terminal.texts import PROGRAM, plain, rows, shown
+from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
+from engine.job import Job
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pacing.throttle import Gauge
+from engine.pipeline.intake import Intake
+from engine.pipeline.live_policy import Steering
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
+from jobs.gauges import gauges_of
+from jobs.job import cautions_of
+from jobs.rows.input import of_recorded
+from jobs.shared_accounts import Meant, Question, in_sentences, question_of, settle
+
+log = structlog.get_logger(__name__)
+
+NOTHING_SENT: Final = "Nothing was sent."
+"""Ends the refusal of a run that was given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a run is worked on with."""
+
+    billing: Billing
+    journal: Journal
+    said: Mapping[str, str]
+    """What is said of the pace, as `Pacing.said` has it."""
+    consent: Consent
+    screen: Screen
+    stop: Stop = field(default_factory=Stop)
+    """The wish to stop of whoever watches the run. One that comes when nothing is left to stop outlives the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the sending of this process came to."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+class Going:
+    """Takes one run, from wherever it stands, as far as it goes.
+
+    `fresh` tells a run that was begun just now: when its rows cannot be read, it is given up, for the same command
+    begins it again. One that is taken up is kept. Its items up to number `known`, by default all that there are, were
+    in the journal before this process.
+    """
+
+    def __init__(self, run: Run, job: Job, means: Means, *, fresh: bool, known: int | None = None) -> None:
+        self._run = run
+        self._job = job
+        self._means = means
+        self._fresh = fresh
+        self._known = 0 if fresh else known
+        self._journal = means.journal
+        self._screen = means.screen
+        self._stop = means.stop
+        self._interrupts = Interrupts(self._stop, means.screen)
+        self._steering = Steering(Policy(), Progress(), self._stop)
+        self._steering.listen(self._heed_rate)
+        self._heed_rate()
+        self._gauges: Sequence[Gauge] = ()
+
+    async def go(self) -> Closing:
+        """Work on the run until it ends, is refused, or is stopped; the closing screen is shown.
+
+        Raises `CommandRefused` when nothing is sent and the run is given up, or somebody else works on it.
+        """
+        structlog.contextvars.bind_contextvars(run=self._run.name)
+        try:
+            async with self._journal.taken_up(self._run) as self._run, self._interrupts.heeded():
+                await self._drive()
+                sent = await self._send() if await self._may_send() else Sent()
+                return await self._close(sent)
+        except RunHeld as error:
+            raise await held(self._run, self._journal, error) from error
+
+    # ---- before anything is sent ----
+
+    async def _drive(self) -> None:
+        """Find out how the run is driven: nobody else may change that now that it is ours."""
+        await self._refresh()
+        policy = policy_of(self._run, self._means.said)
+        self._steering.take(policy)
+        self._gauges = await self._watched()
+        if not self._fresh:
+            self._screen.say(in_force(self._run, policy))
+        await keep(self._run, policy, self._journal)
+
+    async def _watched(self) -> Sequence[Gauge]:
+        """What the run is watched by while it sends. Raises `CommandRefused` when that cannot be read."""
+        services = self._means.billing.services
+        try:
+            return await gauges_of(services, lambda: self._steering.policy, self._journal.path)
+        except InputRefused as error:
+            raise (await self._given_up(str(error)) if self._fresh else CommandRefused(str(error))) from error
+
+    async def _may_send(self) -> bool:
+        """Whether there is something to send and the operator agrees; False as well when it was interrupted."""
+        with self._interrupts.before_sending():
+            await self._try_out()
+            if self._run.approved_at is not None:
+                return True
+            if await self._may_stream():
+                self._caution(self._screen.insist)
+                await self._approve()
+                return True
+            if self._run.frozen_at is None:
+                await self._take_in()
+            return await self._agreed()
+        return False
+
+    async def _try_out(self) -> None:
+        """Have the job ask what it will have to ask. Raises `CommandRefused` where that cannot be asked here."""
+        try:
+            await self._job.try_out()
+        except LookUpDelayed as error:
+            if self._fresh:
+                raise await self._unreadable(error) from error
+            # What is in doubt is looked up first, and that waits for the billing.
+            log.warning("what the run will ask could not be tried", why=str(error))
+        except (InputRefused, LookUpFailed) as error:
+            raise (await self._given_up(str(error)) if self._fresh else CommandRefused(str(error))) from error
+
+    async def _may_stream(self) -> bool:
+        """Whether sending may begin with the first frozen page: rows of a query, and nobody wants to see them.
+
+        Raises `CommandRefused` when the rows cannot be read at all.
+        """
+        if self._run.frozen_at is not None or not self._means.consent.yes or PLAN in self._run.parameters:
+            return False
+        if shared_accounts_of(self._run) is not None:
+            # What several rows of an account mean can be done when all of them are there.
+            return False
+        try:
+            return not await anyio.to_thread.run_sync(lambda: self._job.source.checked_whole)
+        except (InputRefused, LookUpFailed) as error:
+            raise await self._unreadable(error) from error
+
+    def _heed_rate(self) -> None:
+        """What a run reads keeps its rate as well, also one that is changed while it goes."""
+        self._means.billing.services.rate.per_second = self._steering.policy.rate
+
+    async def _take_in(self) -> None:
+        """Freeze the whole list. Raises `CommandRefused` when the input cannot be taken."""
+        progress = Progress()
+        progress.take_up(await self._journal.totals(self._run), intake_ended=False)
+        intake = Intake(self._run, self._job, self._journal, progress, enter=how_often(self._run))
+        try:
+            async with intake_shown(progress, self._screen, self._run.source):
+                await intake.freeze_all()
+        except (InputRefused, LookUpFailed) as error:
+            raise await self._unreadable(error) from error
+        await tell_notes(self._job.source, self._screen)
+        await self._refresh()
+
+    async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
+        """Why the rows cannot be read to their end; a run that was taken up stays, unless it is the input's fault."""
+        if isinstance(error, InputRefused):
+            return await self._given_up(str(error))
+        if self._fresh:
+            return await self._given_up(f"the rows could not be read to their end: {error}")
+        return CommandRefused(
+            f"the rows could not be read to their end: {error}\nThe run stays as it is: "
+            f"{PROGRAM} resume {self._run.name} goes on reading",
+            Exit.STOPPED,
+        )
+
+    async def _agreed(self) -> bool:
+        """Show what will be done, and ask. Raises `CommandRefused` when it is not to be done."""
+        question = await self._shared_accounts()
+        # Nothing is read anew between this and the sending: what is compared is the list that is sent.
+        if departs := await departures(self._run, self._journal, self._means.billing):
+            raise await self._given_up(departs)
+        plan = await plan_of(self._run, self._job, self._journal)
+        consent = self._means.consent
+        # Whoever is asked must see what about, quiet or not.
+        show = self._screen.say if consent.yes else self._screen.insist
+        show(preview(plan, self._means.billing, self._journal, self._steering.policy))
+        self._caution(show)
+        if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
+            raise await self._refused(plan)
+        if question.accounts:
+            show(shared_accounts(question, self._means.billing.services.profile))
+            plan = await self._meant(question)
+        if not plan.to_send:
+            await self._approve()
+            self._screen.say("[bold]There is nothing to send.[/]")
+            return False
+        if not consent.yes:
+            await self._ask(plan)
+        await self._approve()
+        return True
+
+    def _caution(self, show: Callable[[str], None]) -> None:
+        for caution in cautions_of(self._job):
+            show(f"[yellow]caution:[/] {shown(caution)}")
+
+    async def _shared_accounts(self) -> Question:
+        """Do with several opening balances of one account what is said; what is still to be said."""
+        profile = self._means.billing.services.profile
+        if (meant := shared_accounts_of(self._run)) is not None:
+            await settle(self._run, self._journal, profile, meant)
+        return await question_of(self._run, self._journal, profile)
+
+    async def _meant(self, question: Question) -> Plan:
+        """Ask what such rows mean, and do that. Raises `CommandRefused` where nobody says it."""
+        profile = self._means.billing.services.profile
+        with self._screen.keyboard(of_recorded(self._run.parameters).file) as keyboard:
+            if keyboard is None or self._means.consent.yes:
+                raise await self._given_up(in_sentences(question, profile))
+            answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
+        if answer not in {Meant.SUM, Meant.LAST}:
+            raise await self._given_up(f"the answer was {plain(answer) or 'nothing'}: these rows are refused")
+        await settle(self._run, self._journal, profile, Meant(answer))
+        return await plan_of(self._run, self._job, self._journal)
+
+    async def _ask(self, plan: Plan) -> None:
+        file = of_recorded(self._run.parameters).file
+        with self._screen.keyboard(file) as keyboard:
+            if keyboard is None:
+                raise await self._given_up(nobody_to_ask(plan.question, file))
+            if not await self._screen.agrees(f"\n[bold]{shown(plan.question)}[/]", keyboard):
+                raise await self._given_up("the answer was no")
+
+    async def _refused(self, plan: Plan) -> CommandRefused:
+        """Why rows of the input keep all of it from being sent, and the ways out."""
+        if self._screen.voice.quiet and self._means.consent.yes:
+            self._screen.insist(bad_rows(plan, refused_export(self._run)))
+        good = (
+            "Mend the input and run it again, or leave the refused rows out: "
+            f"--skip-bad sends the good ones, {rows(plan.to_send)}"
+            if plan.to_send
+            else "Mend the input and run it again"
+        )
+        faults = [f"{rows(plan.totals.refused)} of the input cannot be taken"] if plan.totals.refused else []
+        if plan.duplicates:
+            faults.append(f"{rows(plan.duplicates)} of the input say again what an earlier row says")
+        as_file = f"\nThe refused rows as a file: {refused_export(self._run)}" if plan.totals.refused else ""
+        return await self._given_up(f"{'; '.join(faults)}.\n{good}.{as_file}")
+
+    async def _given_up(self, why: str) -> CommandRefused:
+        await self._journal.discard(self._run)
+        await forget(self._run, self._journal)
+        return CommandRefused(f"{why}\n{NOTHING_SENT}")
+
+    async def _approve(self) -> None:
+        await self._journal.approve(self._run)
+        await self._refresh()
+        log.info("approved", rows=(await self._journal.totals(self._run)).count(State.PENDING))
+
+    async def _refresh(self) -> None:
+        self._run = await self._journal.again(self._run)
+
+    # ---- sending, and after ----
+
+    async def _send(self) -> Sent:
+        """Let the pipeline run; a journal that fails stops it, and leaves it resumable."""
+        steering, progress = self._steering, self._steering.progress
+        known = await self._journal.last_number(self._run) if self._known is None else self._known
+        pipeline = Pipeline(
+            self._run,
+            self._job,
+            self._journal,
+            steering,
+            gauges=self._gauges,
+            enter=how_often(self._run),
+            known=known,
+            trust_journal=self._means.consent.trust_journal,
+        )
+        self._interrupts.in_flight = lambda: progress.counts[State.SENDING]
+        error: str | None = None
+        with self._interrupts.while_sending():
+            try:
+                async with (
+                    steerable(self._run, self._journal, steering, self._screen),
+                    sending_shown(progress, self._screen),
+                ):
+                    await pipeline.migrate()
+            except ForbiddenTransition:
+                # A fault of ours, not of the journal's file.
+                raise
+            except JournalError as failed:
+                error = str(failed)
+                log.error("the journal failed", why=error)  # noqa: TRY400 - its own sentence says it all
+        return Sent(progress.calls, progress.seconds, progress.holds.seconds, error)
+
+    async def _close(self, sent: Sent) -> Closing:
+        """Tell how it came out, from the journal."""
+        # To be shown, and not to be written to: it may be another process's by now.
+        self._run = await self._journal.run(self._run.name)
+        totals = await self._journal.totals(self._run)
+        code = exit_of(totals, self._stop.kind, intake_ended=self._run.frozen_at is not None)
+        if self._run.approved_at is None:
+            # Only a signal leads here without an approval; all else gives the run up.
+            code = Exit.INTERRUPTED
+        elif sent.error and code is not Exit.INTERRUPTED:
+            code = Exit.STOPPED
+        ending = Ending() if sent.error else await self._wound_up(totals)
+        if ending.trouble and code is not Exit.INTERRUPTED:
+            code = Exit.STOPPED
+        error = sent.error or ending.trouble
+        stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
+        closing = Closing(
+            exit=code,
+            run=self._run.name,
+            job=self._run.job,
+            totals=totals,
+            calls=sent.calls,
+            seconds=sent.seconds,
+            held=sent.held,
+            stopped=error or stopped or None,
+            error=error,
+            trusted_journal=self._means.consent.trust_journal,
+        )
+        if totals.refused and self._was_streamed:
+            # Nobody has seen them: there was no preview.
+            first = await first_refusals(self._run, self._journal)
+            self._screen.result(refused_rows(first, totals.refused, refused_export(self._run)), good=False)
+        log.info("ended", exit=int(code), calls=sent.calls, why=plain(closing.stopped or "nothing is left to send"))
+        screen = await closing_screen(closing, self._run, self._journal)
+        self._screen.result(screen, good=code is Exit.DONE)
+        if ending.shown is not None:
+            self._screen.result(ending.shown)
+        return closing
+
+    @property
+    def _was_streamed(self) -> bool:
+        """Whether sending began before the list was complete."""
+        approved, frozen = self._run.approved_at, self._run.frozen_at
+        return approved is not None and (frozen is None or approved < frozen)
+
+    async def _wound_up(self, totals: Totals) -> Ending:
+        """What is left to do when nothing is left to send."""
+        if self._run.approved_at is None or self._run.frozen_at is None or totals.count(*OPEN):
+            return Ending()
+        return await wind_up(self._run, self._journal, anew=True)

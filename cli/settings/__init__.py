@@ -1,0 +1,1 @@
+"""What is set: flags, environment, carbon-migrate.toml, the profile."""

@@ -1,0 +1,111 @@
+"""The file of a billing's profile: `HOST-PORT.profile.toml`, beside the settings file or in the state folder."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import tomli_w
+
+from billing.profile import UNKNOWN, Fact, Profile, in_words
+from cli.settings.places import name_of_billing
+from cli.settings.settings import Settings
+from cli.settings.toml_places import Path as Way
+from cli.settings.toml_places import parse_toml, places
+from cli.terminal.exits import SettingsRefused
+from cli.terminal.texts import PROGRAM, plain
+
+ENDING: Final = ".profile.toml"
+_HEAD: Final = f"""\
+# What is known of this billing: written by `{PROGRAM} probe`, read by all jobs.
+# Facts that are not here are documented or assumed; `{PROGRAM} doctor` lists all of them.
+"""
+
+
+def profile_path(settings: Settings) -> Path:
+    """Where the profile of the settings' billing is kept, whether it is there or not. Raises `SettingsRefused`."""
+    folder = settings.file.absolute().parent if settings.file else settings.state
+    return folder / f"{name_of_billing(settings.target)}{ENDING}"
+
+
+def profile_of(settings: Settings) -> Profile:
+    """What is known of the settings' billing; nothing where no probe has asked it.
+
+    Raises `SettingsRefused`, naming file, line and column, for a profile that cannot be used: a fact that was misread
+    would move money the wrong way.
+    """
+    path = profile_path(settings)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return UNKNOWN
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsRefused(f"the profile {plain(path)} cannot be read: {why}") from error
+    profile = _parsed(path, text)
+    if profile.billing != settings.target:
+        raise SettingsRefused(
+            f"the profile {plain(path)} is of the billing {plain(profile.billing) or 'nobody knows which'}, and the "
+            f"settings name {plain(settings.target)}: remove it, and probe this one ({PROGRAM} probe --abonent ID)"
+        )
+    return profile
+
+
+def write_profile(settings: Settings, profile: Profile) -> Path:
+    """Write the known facts, whole or not at all; the path. Raises `SettingsRefused` where that cannot be done."""
+    path = profile_path(settings)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                file.write(_text(profile))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SettingsRefused(f"the profile {plain(path)} cannot be written: {error.strerror}") from error
+    return path
+
+
+def _text(profile: Profile) -> str:
+    parts = [_HEAD, tomli_w.dumps({"billing": profile.billing, "version": profile.version})]
+    for name, fact in profile.facts():
+        if fact.known:
+            parts.append(f"# {in_words(name, fact.value)}\n{tomli_w.dumps({name: _plain(fact)})}")
+    return "\n".join(parts)
+
+
+def _plain(fact: Fact[object]) -> Mapping[str, object]:
+    built: dict[str, object] = msgspec.to_builtins(fact, builtin_types=(type(fact.learned),))
+    return built
+
+
+def _parsed(path: Path, text: str) -> Profile:
+    try:
+        content = parse_toml(text)
+    except ValueError as error:
+        raise SettingsRefused(f"the profile {plain(path)} is not TOML: {error}") from error
+    where = places(text)
+    for name in content:
+        if name not in Profile.__struct_fields__:
+            there = ", ".join(Profile.__struct_fields__)
+            raise SettingsRefused(
+                f"the profile {plain(path)}, {where.get((name,), '')}: there is no fact {plain(name)!r}; a profile "
+                f"has: {there}"
+            )
+    try:
+        return msgspec.convert(content, Profile)
+    except msgspec.ValidationError as error:
+        # msgspec says "… - at `$.type_8.value`".
+        what, _, at = str(error).partition(" - at `$.")
+        way: Way = tuple(part for part in at.rstrip("`").replace("[...]", "").split(".") if part)
+        named = ".".join(map(str, way))
+        while way and way not in where:
+            way = way[:-1]
+        raise SettingsRefused(f"the profile {plain(path)}, {where.get(way, '')}: {named}: {what}") from error

@@ -1,0 +1,329 @@
+"""The settings: by flag, then environment, then `carbon-migrate.toml`; each value knows where it came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import msgspec
+from yarl import URL
+
+from billing.api.client import ClientSettings
+from billing.database.database import Dsn
+from billing.errors import SettingsError
+from checkpoints.mounts import network_of
+from cli.settings.flags import Flags
+from cli.settings.places import default_journal, state_folder
+from cli.settings.toml_places import parse_toml
+from cli.terminal.exits import SettingsRefused
+from cli.terminal.texts import (
+    API_URL,
+    CHARSET,
+    DATABASE,
+    DATABASE_CHARSET,
+    DATABASE_PASSWORD,
+    DATABASE_USER,
+    FILE,
+    JOURNAL_FILE,
+    TIMEOUT,
+    USER,
+    plain,
+)
+
+Value_co = TypeVar("Value_co", covariant=True)
+
+BUILT_IN: Final = "built in"
+_LONGEST_TIMEOUT: Final = 3600
+"""Seconds, as of the flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[Value_co]):
+    """A value and where it came from: a flag, a variable, a line of the file, or built in."""
+
+    value: Value_co
+    origin: str
+    of_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the billing and the journal are reached. `file` is the configuration file that was read, if any.
+
+    An `api_url` of None is not set; a `database` of None is none. Secrets never stand in a repr.
+    """
+
+    api_url: Setting[str | None]
+    form: Setting[Mapping[str, str]] = field(repr=False)
+    headers: Setting[Mapping[str, str]] = field(repr=False)
+    database: Setting[str | None]
+    database_user: Setting[str]
+    database_password: Setting[str] = field(repr=False)
+    database_charset: Setting[str]
+    journal: Setting[Path]
+    timeout: Setting[float] = Setting(TIMEOUT, BUILT_IN)
+    file: Path | None = None
+    state: Path = Path()
+    """Where this program keeps what belongs to a billing, when there is no settings file to put it beside."""
+
+    @property
+    def log(self) -> Path:
+        """The log file, beside the journal's own file, whatever link leads to it."""
+        journal = self.journal.value.resolve()
+        return journal.with_name(f"{journal.name}.log")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """All values that may not be shown anywhere."""
+        return (self.database_password.value, *self.form.value.values(), *self.headers.value.values())
+
+    @property
+    def target(self) -> str:
+        """The REST API's address in its one plain spelling, as runs record it. Raises `SettingsRefused`."""
+        return str(URL(self.client.base_url)).rstrip("/")
+
+    @property
+    def client(self) -> ClientSettings:
+        """How the REST API is reached. Raises `SettingsRefused` when it is not set or cannot be used."""
+        if not self.api_url.value:
+            raise SettingsRefused(
+                "the address of the billing's REST API is not set. Give it in one of three ways:\n"
+                "  --api-url http://HOST:8082\n"
+                f"  export {API_URL}=http://HOST:8082\n"
+                f'  in {self.file or FILE}:  [api]  url = "http://HOST:8082"'
+            )
+        try:
+            return ClientSettings(
+                self.api_url.value,
+                extra=self.form.value,
+                headers=self.headers.value,
+                read=self.timeout.value,
+                # An answer that trickles is never silent; this ends it.
+                deadline=2 * self.timeout.value,
+            )
+        except SettingsError as error:
+            raise SettingsRefused(f"{error} (from {self.api_url.origin})") from error
+
+    @property
+    def dsn(self) -> Dsn | None:
+        """Where the database is, None where none is set."""
+        if not self.database.value:
+            return None
+        return Dsn(
+            self.database.value,
+            self.database_user.value,
+            self.database_password.value,
+            self.database_charset.value,
+        )
+
+
+# ---- the file ---------------------------------------------------------------------------------------------------
+
+
+class _Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str | None = None
+    form: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    timeout: float | None = None
+
+
+class _Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    address: str | None = None
+    user: str | None = None
+    password: str | None = None
+    charset: str | None = None
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    journal: str | None = None
+    journal_on_network: bool = False
+    api: _Api = _Api()
+    database: _Database = _Database()
+
+
+KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "": _File.__struct_fields__,
+    "api": _Api.__struct_fields__,
+    "database": _Database.__struct_fields__,
+}
+"""The keys of the file, by their table."""
+
+
+def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings:
+    """The settings in force in `folder`.
+
+    Raises `SettingsRefused`, naming file and line, for a file that cannot be used; an unknown key is no trifle: a
+    mistyped one would leave what it was meant to set at its default.
+    """
+    path = flags.config or folder / FILE
+    found, text = _read(path, required=flags.config is not None)
+    choose = _Chooser(environment, path, text)
+    database = choose("--database", flags.database, DATABASE, "database.address", found.database.address, "")
+    api_url = choose("--api-url", flags.api_url, API_URL, "api.url", found.api.url, "")
+    return Settings(
+        api_url=_none_if_empty(api_url),
+        form=choose.of_file("api.form", found.api.form),
+        headers=choose.of_file("api.headers", found.api.headers),
+        database=_none_if_empty(_beside(database, path)),
+        database_user=choose(
+            "--database-user", flags.database_user, DATABASE_USER, "database.user", found.database.user, USER
+        ),
+        database_password=choose(
+            "--database-password",
+            flags.database_password,
+            DATABASE_PASSWORD,
+            "database.password",
+            found.database.password,
+            "",
+        ),
+        database_charset=choose(
+            "--database-charset",
+            flags.database_charset,
+            DATABASE_CHARSET,
+            "database.charset",
+            found.database.charset,
+            CHARSET,
+        ),
+        journal=_local(_journal(choose, flags, found, path, folder, api_url.value), flags, found),
+        timeout=_timeout(choose, flags, found),
+        file=path if text else None,
+        state=state_folder(environment),
+    )
+
+
+def _read(path: Path, *, required: bool) -> tuple[_File, str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if required:
+            raise SettingsRefused(f"there is no file {path} (from --config)") from error
+        return _File(), ""
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsRefused(f"{path} cannot be read: {why}") from error
+    try:
+        content = parse_toml(text)
+    except ValueError as error:
+        raise SettingsRefused(f"{path} is not TOML: {error}") from error
+    _refuse_unknown(path, text, content)
+    try:
+        return msgspec.convert(content, _File), text
+    except msgspec.ValidationError as error:
+        # msgspec says "… - at `$.api.url`"; what stands there may be a secret and is not told.
+        what, _, where = str(error).partition(" - at `$.")
+        key = where.rstrip("`").removesuffix("[...]")
+        raise SettingsRefused(f"{path}, {_place(text, key)}{key}: {what}") from error
+
+
+def _refuse_unknown(path: Path, text: str, content: Mapping[str, object]) -> None:
+    for table, known in KNOWN.items():
+        inside = content.get(table) if table else content
+        for key in inside if isinstance(inside, Mapping) else ():
+            if key not in known:
+                name = f"{table}.{key}" if table else key
+                there = ", ".join(known)
+                where = f"[{table}]" if table else "the file"
+                raise SettingsRefused(
+                    f"{path}, {_place(text, name)}there is no setting {plain(name)!r}; {where} has: {there}"
+                )
+
+
+def _place(text: str, key: str) -> str:
+    """The line on which a key is set, as "line 7: "; nothing where it cannot be told."""
+    number = line_of(text, key)
+    return f"line {number}: " if number else ""
+
+
+def line_of(text: str, key: str) -> int | None:
+    """The line, from 1, of a TOML text on which the dotted `key` is set or its table begins."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.strip()
+        if words.startswith("[") and "]" in words:
+            table = words.strip("[").partition("]")[0].strip().replace('"', "")
+            if table == key:
+                return number
+        name, equals, _ = words.partition("=")
+        bare = name.strip().strip("\"'")
+        if equals and (f"{table}.{bare}" if table else bare) in {key, key.rpartition(".")[0]}:
+            return number
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chooser:
+    """Takes the first of flag, environment, file and default that is there."""
+
+    environment: Mapping[str, str]
+    path: Path
+    text: str
+
+    def __call__(
+        self, flag: str, given: str | None, variable: str, key: str, of_file: str | None, default: str
+    ) -> Setting[str]:
+        """The value and its origin. An empty variable counts as not set."""
+        if given is not None:
+            return Setting(given, flag)
+        if self.environment.get(variable):
+            return Setting(self.environment[variable], variable)
+        if of_file is not None:
+            return Setting(of_file, self.origin(key), of_file=True)
+        return Setting(default, BUILT_IN)
+
+    def of_file(self, key: str, values: Mapping[str, str]) -> Setting[Mapping[str, str]]:
+        """What only the file can set."""
+        return Setting(values, self.origin(key) if values else BUILT_IN)
+
+    def origin(self, key: str) -> str:
+        """A place in the file."""
+        number = line_of(self.text, key)
+        return f"{self.path.name}, line {number}" if number else self.path.name
+
+
+def _local(journal: Setting[Path], flags: Flags, found: _File) -> Setting[Path]:
+    """A journal that lies on this machine. Raises `SettingsRefused` for one on a network file system."""
+    kind = network_of(journal.value)
+    if kind and not (flags.journal_on_network or found.journal_on_network):
+        raise SettingsRefused(
+            f"the journal {plain(journal.value)} ({journal.origin}) is on a network file system ({kind}). Two "
+            "machines that open it at a time damage it, its locks may not reach from one to the other, and what it "
+            "has acknowledged may be lost with the server. Name a local file with --journal; or give "
+            "--journal-on-network (journal_on_network = true in the settings file), and see to it that one machine "
+            "at a time uses it"
+        )
+    return journal
+
+
+def _journal(choose: _Chooser, flags: Flags, found: _File, path: Path, folder: Path, api_url: str) -> Setting[Path]:
+    given = None if flags.journal is None else str(flags.journal)
+    chosen = choose("--journal", given, JOURNAL_FILE, "journal", found.journal, "")
+    if not chosen.value:
+        place = default_journal(choose.environment, folder, api_url)
+        return Setting(place.path, place.origin)
+    # What the file names is sought beside the file, wherever the command is typed.
+    beside = path.parent if chosen.of_file else folder
+    return Setting(beside / Path(chosen.value).expanduser(), chosen.origin)
+
+
+def _timeout(choose: _Chooser, flags: Flags, found: _File) -> Setting[float]:
+    if flags.timeout is not None:
+        return Setting(flags.timeout, "--timeout")
+    if found.api.timeout is not None:
+        # Not a number compares false to everything.
+        if not 0 < found.api.timeout <= _LONGEST_TIMEOUT:
+            raise SettingsRefused(
+                f"{choose.path}, {_place(choose.text, 'api.timeout')}api.timeout: "
+                f"{found.api.timeout:g} are not seconds above 0 and up to {_LONGEST_TIMEOUT:,}"
+            )
+        return Setting(found.api.timeout, choose.origin("api.timeout"), of_file=True)
+    return Setting(TIMEOUT, BUILT_IN)
+
+
+def _beside(database: Setting[str], path: Path) -> Setting[str]:
+    if not database.value or not database.of_file or Dsn(database.value).on_server:
+        return database
+    return Setting(str(path.parent / database.value), database.origin)
+
+
+def _none_if_empty(setting: Setting[str]) -> Setting[str | None]:
+    return Setting(setting.value or None, setting.origin)

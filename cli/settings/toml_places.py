@@ -1,0 +1,139 @@
+"""Where the keys of a TOML text stand: the standard library's reader tells what is set, and not where."""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+_LARGEST: Final = 2**63 - 1
+_BEYOND_PYTHON: Final = re.compile(r"[0-9_]{4300,}")
+"""Python reads no whole number of more digits; what stands there may be a secret, and is not told."""
+
+
+def parse_toml(text: str) -> dict[str, object]:
+    """What a text in TOML says. Raises ValueError with what is wrong in it, and where."""
+    try:
+        content = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("it holds brackets in brackets without end") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:
+        found = _BEYOND_PYTHON.search(text)
+        line = text.count("\n", 0, found.start()) + 1 if found else 1
+        raise ValueError(f"a number has too many digits (at line {line})") from None
+    too_large = next((path for path, number in _whole_numbers("", content) if abs(number) > _LARGEST), None)
+    if too_large is not None:
+        raise ValueError(f"{too_large}: the number has too many digits")
+    return content
+
+
+def _whole_numbers(path: str, value: object) -> Iterator[tuple[str, int]]:
+    """Each whole number, and the names that lead to it."""
+    match value:
+        case int():
+            yield path, value
+        case dict():
+            for name, inner in value.items():
+                yield from _whole_numbers(f"{path}.{name}" if path else str(name), inner)
+        case list():
+            for inner in value:
+                yield from _whole_numbers(path, inner)
+
+
+Path: TypeAlias = tuple[str | int, ...]
+"""The way to a key: `("step", 0, "set", "amount")`; the tables of an array count from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Line and column, both from 1."""
+
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}"
+
+
+_HEADER: Final = re.compile(r"\s*(?P<array>\[)?\[(?P<name>[^\]]+)\]")
+_KEY: Final = re.compile(r"\s*(?P<key>[A-Za-z0-9_.\-]+|\"[^\"]*\"|'[^']*')\s*=")
+_INLINE: Final = re.compile(r"[{,]\s*(?P<key>[A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')\s*=")
+_LONG: Final = ('"""', "'''")
+
+
+def places(text: str) -> dict[Path, Place]:
+    """The place of each table and key of a text that is known to be TOML; keys of inline tables too.
+
+    A value that spans several lines is passed over as a whole, so nothing within it is taken for a key.
+    """
+    found: dict[Path, Place] = {(): Place(1, 1)}
+    tables: Counter[str] = Counter()
+    table: Path = ()
+    open_until = ""
+    depth = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if open_until:
+            if open_until in line:
+                open_until = ""
+            continue
+        if depth > 0:
+            depth += _depth(line)
+            continue
+        header = _HEADER.match(line)
+        if header is not None:
+            table = _table(header, tables)
+            found[table] = Place(number, header.start("name") + 1)
+            continue
+        key = _KEY.match(line)
+        if key is None:
+            continue
+        path = (*table, *_names(key["key"]))
+        found[path] = Place(number, key.start("key") + 1)
+        value = line[key.end() :]
+        open_until = _opened(value)
+        depth = 0 if open_until else _depth(value)
+        for inner in _INLINE.finditer(_without_strings(line), key.end()):
+            found[(*path, *_names(line[inner.start("key") : inner.end("key")]))] = Place(
+                number, inner.start("key") + 1
+            )
+    return found
+
+
+def _table(header: re.Match[str], tables: Counter[str]) -> Path:
+    names = _names(header["name"].strip())
+    if header["array"]:
+        tables[header["name"].strip()] += 1
+        return (*names, tables[header["name"].strip()] - 1)
+    # `[step.set]` belongs to the last `[[step]]`.
+    first = str(names[0])
+    if tables[first]:
+        return (first, tables[first] - 1, *names[1:])
+    return names
+
+
+def _names(text: str) -> Path:
+    if text[:1] in {'"', "'"}:
+        return (text[1:-1],)
+    return tuple(part.strip().strip("\"'") for part in text.split("."))
+
+
+def _opened(value: str) -> str:
+    """The end of a long text that begins in this value and does not end there, "" where none does."""
+    for quotes in _LONG:
+        if value.count(quotes) % 2:
+            return quotes
+    return ""
+
+
+def _depth(text: str) -> int:
+    bare = _without_strings(text)
+    return sum(bare.count(bracket) for bracket in "[{") - sum(bare.count(bracket) for bracket in "]}")
+
+
+def _without_strings(text: str) -> str:
+    """The text with its strings and its comment as spaces, as long as before."""
+    blanked = re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*'", lambda found: '"' * len(found[0]), text)
+    return re.sub(r"#.*$", lambda found: " " * len(found[0]), blanked)

@@ -1,0 +1,1 @@
+"""What is rendered: the preview, the plan, progress, the closing."""

@@ -1,0 +1,211 @@
+"""How a run came out: the closing screen for people, the closing object for scripts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from checkpoints.journal import Journal
+from checkpoints.records import Reason, Run, Totals
+from checkpoints.states import OPEN, State
+from cli.show.progress import STYLES
+from cli.terminal.exits import Exit
+from cli.terminal.texts import PROGRAM, count, duration, money, plain, rows
+from jobs.catalogue.catalogue import JOBS
+from jobs.effects.reverse import LIST, WAY
+from jobs.undo import UNDO
+
+EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED, State.ACCEPTED, State.APPLIED)
+"""States whose reasons are shown; of what went well that is what a person should know all the same."""
+
+
+TRUSTED: Final = (
+    "the billing was not asked for rows that another copy of this journal may have sent (--trust-journal)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What a command has to say at its end. `seconds` and `calls` are of this process alone.
+
+    `held` is for how many of these seconds nothing could be sent, by what held; two at one time count both. Of a job
+    file they are those of its last step, and of what was waited between its steps.
+    `run` is None when none was begun. `stopped` is why it went no further, `error` why it was refused or failed.
+    """
+
+    exit: Exit
+    run: str | None = None
+    job: str | None = None
+    totals: Totals = field(default_factory=Totals)
+    calls: int = 0
+    seconds: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
+    stopped: str | None = None
+    error: str | None = None
+    trusted_journal: bool = False
+    """Whether nothing was looked for that another copy of the journal may have sent."""
+
+
+def closing_object(closing: Closing) -> Mapping[str, object]:
+    """The object of `--json`."""
+    return {
+        "run": closing.run,
+        "job": closing.job,
+        **states_object(closing.totals),
+        "calls": closing.calls,
+        "seconds": round(closing.seconds, 3),
+        "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
+        "trusted_journal": closing.trusted_journal,
+        "exit": int(closing.exit),
+        "stopped": closing.stopped,
+        "error": closing.error,
+    }
+
+
+def states_object(totals: Totals) -> Mapping[str, object]:
+    """Counts and sums as scripts read them: the states that have items, sums as plain decimals."""
+    return {
+        "states": {str(state): totals.counts[state] for state in State if totals.counts.get(state)},
+        "amounts": {
+            str(state): format(totals.amounts.get(state, Decimal(0)), "f")
+            for state in State
+            if totals.counts.get(state)
+        },
+        "refused": totals.refused,
+        "left_out": dict(totals.left_out),
+    }
+
+
+def states_table(totals: Totals) -> Table:
+    """Counts and sums by state, and what they add up to."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    with_money = any(totals.amounts.values())
+    for state in State:
+        if number := totals.counts.get(state):
+            amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
+            table.add_row(Text(str(state), STYLES[state]), count(number), amount)
+    if len(totals.counts) != 1:
+        # What was replaced counts with the row that has taken its place.
+        frozen = totals.frozen - totals.count(State.REPLACED)
+        sums = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
+        table.add_row("[dim]all[/]", f"[dim]{count(frozen)}[/]", f"[dim]{money(sums)}[/]" if with_money else "")
+    if totals.refused:
+        table.add_row("[red]refused[/]", count(totals.refused), "[dim]not part of the run[/]")
+    for flag, number in totals.left_out.items():
+        table.add_row("[dim]left out[/]", count(number), f"[dim]by {flag}[/]")
+    return table
+
+
+async def closing_screen(closing: Closing, run: Run, journal: Journal) -> RenderableType:
+    """How the run came out, why, and what to do next."""
+    parts: list[RenderableType] = [headline(closing), states_table(closing.totals)]
+    if closing.calls:
+        parts.append(Text(_pace(closing.calls, closing.seconds), "dim"))
+    if any(round(seconds) for seconds in closing.held.values()):
+        parts.append(Text(_held(closing.held), "dim"))
+    if closing.trusted_journal:
+        parts.append(Text(TRUSTED, "yellow"))
+    parts += [
+        reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if closing.totals.count(state)
+    ]
+    if steps := next_steps(run, closing.totals, intake_ended=run.frozen_at is not None):
+        parts.append(steps_list(steps))
+    return Group(*parts)
+
+
+def _pace(calls: int, seconds: float) -> str:
+    told = f"{count(calls)} {'call' if calls == 1 else 'calls'} in {duration(seconds)}"
+    # Below a second a rate says nothing.
+    return f"{told}, {calls / seconds:.0f} a second" if seconds > 1 else told
+
+
+def _held(held: Mapping[str, float]) -> str:
+    longest_first = sorted(held.items(), key=lambda one: -one[1])
+    return "held: " + ", ".join(
+        f"{plain(who)} {duration(seconds)}" for who, seconds in longest_first if round(seconds)
+    )
+
+
+def headline(closing: Closing) -> Text:
+    """The outcome, in one sentence."""
+    name = f"run {closing.run}"
+    match closing.exit:
+        case Exit.DONE:
+            return Text(f"✓ {name} is done", "bold green")
+        case Exit.REJECTED:
+            return Text(f"! {name} is done; some rows did not go in", "bold yellow")
+        case Exit.UNDECIDED:
+            return Text(f"! {name}: rows are left that a look-up or a person has to decide on", "bold yellow")
+        case Exit.INTERRUPTED | Exit.STOPPED:
+            why = plain(closing.stopped or closing.error or "it has not come to its end", 600)
+            return Text(f"■ {name} stopped: {why}", "bold yellow")
+        case _:
+            return Text(f"✗ {name}: {plain(closing.error or 'refused', 600)}", "bold red")
+
+
+def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
+    """Why items are in a state: the kinds, the commonest first, each with its first row."""
+    lines: list[Text] = []
+    for reason in reasons:
+        where = f"line {reason.line}, " if reason.line else ""
+        line = Text(f"{state} ", STYLES[state])
+        line.append(f"{count(reason.items)} × ", "bold").append(plain(reason.kind or "no reason given", 200))
+        if reason.example != reason.kind or reason.items > 1:
+            line.append(f" (first: {where}{plain(reason.label, 60)}: {plain(reason.example, 160)})", "dim")
+        else:
+            line.append(f" ({where}{plain(reason.label, 60)})", "dim")
+        lines.append(line)
+    return Group(*lines)
+
+
+def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[str, str]]:
+    """What to type next, and what for."""
+    unfinished = totals.count(*OPEN) or not intake_ended
+    steps = [(f"{PROGRAM} resume {run.name}", "go on where it stopped")] if unfinished else []
+    steps += [
+        (f"{PROGRAM} export {run.name} --state {state} -o {run.name}-{state}.csv", f"{what} the {rows(number)}")
+        for state, what in ((State.REJECTED, "look at"), (State.MANUAL, "decide on"))
+        if (number := totals.count(state))
+    ]
+    if totals.count(State.MANUAL):
+        steps.append((f"{PROGRAM} reconcile {run.name}", "see both sides of what a person has to decide"))
+    if totals.refused:
+        steps.append((refused_export(run), f"mend the {rows(totals.refused)} that were left out"))
+    if intake_ended and run.job in JOBS and (totals.count(State.REJECTED) or totals.refused):
+        word = State.REJECTED if totals.count(State.REJECTED) else "refused"
+        back = f"{PROGRAM} run {run.job} {run.name}-{word}.csv --continue {run.name}"
+        steps.append((back, "take that file in again, once it is corrected"))
+    if list_ := accountants_list(run, totals):
+        steps.append((list_, "write the accountant's list: operation, sum, subscriber, and what is to be done"))
+    if totals.count(State.ACCEPTED) and not totals.count(*OPEN):
+        steps.append((f"{PROGRAM} verify {run.name}", "read back what the billing now says"))
+    return steps
+
+
+def refused_export(run: Run) -> str:
+    """The command that writes the refused rows to a file."""
+    return f"{PROGRAM} export {run.name} --state refused -o {run.name}-refused.csv"
+
+
+def accountants_list(run: Run, totals: Totals) -> str | None:
+    """The command that writes what an undo leaves to the accountant; None where it leaves nothing."""
+    if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
+        return None
+    return f"{PROGRAM} export {run.name} --state {State.SKIPPED} -o {run.name}-for-the-accountant.csv"
+
+
+def steps_list(steps: Sequence[tuple[str, str]]) -> Table:
+    """Commands to type, each with what it is for."""
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold")
+    table.add_column(style="dim")
+    for number, (command, purpose) in enumerate(steps):
+        table.add_row(Text("next: " if not number else "      ", "dim").append(command, "bold"), purpose)
+    return table

@@ -1,0 +1,166 @@
+"""How a plan is shown: counts and sums of each kind, how long it would take, and the first requests."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from checkpoints.records import Run, Shift
+from cli.session.plan_facts import Outlook
+from cli.session.session import Billing
+from cli.show.closing import states_object, steps_list
+from cli.show.preview import (
+    assumed_line,
+    bad_rows,
+    columns_line,
+    left_out_lines,
+    look_alike_line,
+    look_alike_rows,
+    parameters_of,
+    skipped_lines,
+)
+from cli.terminal.exits import Exit
+from cli.terminal.texts import PROGRAM, count, duration, moment, money, plain, rows, shown
+
+WORKER = 5.5
+"""Records a second that the billing's own worker takes from its stacks [D]."""
+
+
+def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> RenderableType:
+    """The screen of a plan."""
+    plan, run = outlook.plan, outlook.plan.run
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", justify="right")
+    table.add_column(overflow="fold")
+    table.add_row("plan", run.name)
+    table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
+    table.add_row("rows from", shown(run.source))
+    if columns := columns_line(plan.columns):
+        table.add_row("columns", columns)
+    table.add_row("read", rows(plan.totals.read))
+    table.add_row("would send", Text(_to_send(outlook), "bold"))
+    for kind in outlook.kinds:
+        total = f", {money(kind.sum)} in total" if plan.has_amounts else ""
+        table.add_row("", f"{count(kind.rows)} {kind.word}{total}")
+    for line in skipped_lines(plan):
+        table.add_row("skipped", line)
+    for line in left_out_lines(plan.totals):
+        table.add_row("left out", line)
+    if plan.totals.refused:
+        table.add_row("refused", Text(_refused(outlook), "bold red"))
+    if plan.shared.lanes:
+        table.add_row("accounts", _shared(outlook))
+    if plan.look_alike_rows:
+        table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
+    table.add_row("takes", _time(outlook, with_stacks=billing.services.database is not None))
+    table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
+    if plan.assumptions:
+        table.add_row("assumed", assumed_line(plan))
+    parts: list[RenderableType] = [Text(""), table]
+    if outlook.requests:
+        parts += [Text("\nThe first requests:", "dim"), *(Text(f"  {plain(line, 400)}") for line in outlook.requests)]
+    parts += [
+        look_alike_rows(plan, "--out DIR saves all of them"),
+        bad_rows(plan, "--out DIR saves all of them"),
+        _changes(outlook),
+    ]
+    parts.append(Text(f"\nNothing was sent; the journal {plain(journal)} was only read.", "dim"))
+    return Group(*parts)
+
+
+def next_step(run: Run, *, skips_bad: bool) -> RenderableType:
+    """What to type for the plan to be sent as it is."""
+    command = f"{PROGRAM} run --plan {run.name}" + (" --skip-bad" if skips_bad else "")
+    return steps_list([(command, "send this, or nothing if it has changed")])
+
+
+def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
+    """The object of `--json`."""
+    plan = outlook.plan
+    return {
+        "job": plan.run.job,
+        "plan": plan.run.name,
+        "columns": {name: column.name for name, column in plan.columns.taken.items()},
+        "columns_not_used": list(plan.columns.unused),
+        **states_object(plan.totals),
+        "refused_with_amount": outlook.refused.rows,
+        "refused_amount": format(outlook.refused.sum, "f"),
+        "skipped": {reason.kind: reason.items for reason in plan.skipped},
+        "skipped_amounts": {reason.kind: format(reason.amount, "f") for reason in plan.skipped},
+        "kinds": {kind.word: kind.rows for kind in outlook.kinds},
+        "kind_amounts": {kind.word: format(kind.sum, "f") for kind in outlook.kinds},
+        "duplicates": plan.duplicates,
+        "duplicates_amount": format(plan.duplicates_sum, "f"),
+        "shared_accounts": plan.shared.lanes,
+        "shared_accounts_rows": plan.shared.items,
+        "shared_accounts_amount": format(plan.shared.amount, "f"),
+        "look_alikes": plan.look_alike_rows,
+        "look_alikes_amount": format(plan.look_alike_sum, "f"),
+        "seconds": round(outlook.pace.seconds_for(plan.to_send), 1),
+        "requests": list(outlook.requests),
+        "assumptions": list(plan.assumptions),
+        "changes": None if outlook.changes is None else dict(outlook.changes.counts),
+        "exit": int(code),
+        "error": None,
+    }
+
+
+def _to_send(outlook: Outlook) -> str:
+    plan = outlook.plan
+    return rows(plan.to_send) + (f", {money(plan.sum)} in total" if plan.has_amounts and plan.to_send else "")
+
+
+def _refused(outlook: Outlook) -> str:
+    number, known = outlook.plan.totals.refused, outlook.refused
+    if not known.rows:
+        return rows(number)
+    whose = "in total" if known.rows == number else f"in the {count(known.rows)} whose amount can be read"
+    return f"{rows(number)}, {money(known.sum)} {whose}"
+
+
+def _shared(outlook: Outlook) -> str:
+    shared = outlook.plan.shared
+    total = f", {money(shared.amount)} in total" if outlook.plan.has_amounts else ""
+    return f"{count(shared.lanes)} reached by several rows, one after the other: {rows(shared.items)}{total}"
+
+
+def _time(outlook: Outlook, *, with_stacks: bool) -> str:
+    number, pace = outlook.plan.to_send, outlook.pace
+    if not number:
+        return "no time: there is nothing to send"
+    told = (
+        f"about {duration(pace.seconds_for(number))} at {pace.per_second:.0f} a second, the pace of reading calls, "
+        f"{pace.at_once} at once"
+    )
+    if with_stacks and number > WORKER * pace.seconds_for(number):
+        told += f"; its own worker may need {duration(number / WORKER)} until all has its effect"
+    return told
+
+
+def _amounts(shift: Shift) -> str:
+    """What a row comes to in both lists, or in the one that has it."""
+    if shift.before is None or shift.now is None or shift.before == shift.now:
+        only = shift.now if shift.before is None else shift.before
+        return "" if only is None else f", {money(only)}"
+    return f", {money(shift.before)} before, {money(shift.now)} now"
+
+
+def _changes(outlook: Outlook) -> RenderableType:
+    before, changes = outlook.before, outlook.changes
+    if before is None or changes is None:
+        return Group()
+    since = f"\nSince the plan of {moment(before.created_at)}: "
+    refused = outlook.plan.totals.refused
+    if not changes.counts and refused == outlook.refused_before:
+        return Text(f"{since}nothing has changed.", "dim")
+    kinds = [f"{count(number)} × {kind}" for kind, number in changes.counts.items()]
+    if refused != outlook.refused_before:
+        kinds.append(f"{count(outlook.refused_before)} refused before, {count(refused)} now")
+    told = ", ".join(kinds)
+    lines = [
+        Text("  ").append(plain(shift.label or shift.key, 60), "bold").append(f": {shift.kind}{_amounts(shift)}")
+        for shift in changes.examples
+    ]
+    return Group(Text(f"{since}{told}", "yellow"), *lines)

@@ -1,0 +1,322 @@
+"""What a run will do, shown before anything is sent."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import anyio.to_thread
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from billing.profile import Profile
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
+from checkpoints.states import State
+from cli.session.session import Billing
+from cli.show.closing import accountants_list, refused_export
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, count, money, plain, rows, shown
+from engine.job import Job
+from engine.pacing.policy import Policy, in_words
+from engine.pipeline.intake import DUPLICATE
+from engine.rows import Source
+from engine.sources.detect import notes_of
+from engine.sources.exported import is_of_export
+from jobs.access.vault import masked
+from jobs.job import assigned_of, assumptions_of
+from jobs.rows.input import is_input
+from jobs.shared_accounts import Question, in_sentences
+from jobs.spec.columns import Assigned
+
+LISTED = 20
+"""Refused rows that are shown; the rest is counted."""
+
+LOOKED_AT = 200
+"""Rows to be sent that are looked at for what they rest on: the rows of a job are of a kind."""
+
+_NAME = 40
+"""Characters of a column's name that are shown."""
+
+_NAMES = 12
+"""Columns that are named; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of a run before its first call."""
+
+    run: Run
+    totals: Totals
+    has_amounts: bool
+    skipped: Sequence[Reason]
+    refusals: Sequence[Refusal]
+    repeated: Sequence[Item]
+    shared: Shared
+    columns: Assigned
+    look_alikes: Sequence[Reason] = ()
+    """What the billing has already that looks like rows to be sent, by its kind."""
+    first_look_alikes: Sequence[Item] = ()
+    assumptions: Sequence[str] = ()
+    """What its money rests on, and no probe has confirmed, each a sentence."""
+
+    @property
+    def look_alike_rows(self) -> int:
+        """Rows to be sent that look as if somebody had entered them already."""
+        return sum(reason.items for reason in self.look_alikes)
+
+    @property
+    def look_alike_sum(self) -> Decimal:
+        """What these add up to."""
+        return sum((reason.amount for reason in self.look_alikes), Decimal(0))
+
+    @property
+    def to_send(self) -> int:
+        """Rows that will be sent."""
+        return self.totals.count(State.PENDING)
+
+    @property
+    def sum(self) -> Decimal:
+        """What they add up to."""
+        return self.totals.amounts.get(State.PENDING, Decimal(0))
+
+    @property
+    def duplicates(self) -> int:
+        """Rows that say again what an earlier row of the input has said; they are never sent."""
+        return sum(reason.items for reason in self.skipped if reason.kind == DUPLICATE)
+
+    @property
+    def duplicates_sum(self) -> Decimal:
+        """What these add up to."""
+        return sum((reason.amount for reason in self.skipped if reason.kind == DUPLICATE), Decimal(0))
+
+    @property
+    def question(self) -> str:
+        """What the operator is asked, as markup-free text."""
+        total = f", {money(self.sum)} in total," if self.has_amounts else ""
+        one = "this" if self.to_send == 1 else "these"
+        return f"Send {one} {rows(self.to_send)}{total} to {plain(self.run.target)}?"
+
+
+async def plan_of(run: Run, job: Job, journal: Journal) -> Plan:
+    """What the journal says of a run of `job` whose list is frozen. Raises `InputRefused`."""
+    first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
+    to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
+    skipped = await journal.reasons(run, State.SKIPPED)
+    noted = await journal.reasons(run, State.PENDING) if run.approved_at is None else []
+    alike = [reason for reason in noted if reason.kind]
+    return Plan(
+        run=run,
+        totals=await journal.totals(run),
+        has_amounts=bool(first) and first[0].amount is not None,
+        skipped=skipped,
+        refusals=await first_refusals(run, journal),
+        repeated=await _first_duplicates(run, skipped, journal),
+        shared=await journal.shared_lanes(run),
+        columns=assigned_of(job, run.header),
+        assumptions=assumptions_of(job, to_send) if to_send else (),
+        look_alikes=alike,
+        first_look_alikes=await _first_look_alikes(run, journal) if alike else (),
+    )
+
+
+async def look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[Item]]:
+    """Page by page, the rows to be sent that look as if somebody had entered them already, each with its message."""
+    async for page in journal.each_page(run, {State.PENDING}):
+        yield [item for item in page if item.message]
+
+
+async def _first_look_alikes(run: Run, journal: Journal) -> list[Item]:
+    found: list[Item] = []
+    async for page in look_alikes(run, journal):
+        found += page
+        if len(found) >= LISTED:
+            break
+    return found[:LISTED]
+
+
+async def tell_notes(source: Source, screen: Screen) -> None:
+    """Say how the rows are read, as far as nobody has said so. Raises `InputRefused`."""
+    for note in await anyio.to_thread.run_sync(notes_of, source):
+        screen.say(f"[dim]note:[/] {shown(note)}")
+
+
+async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
+    found: list[Item] = []
+    if any(reason.kind == DUPLICATE for reason in skipped):
+        async for page in journal.each_page(run, {State.SKIPPED}):
+            found += [item for item in page if (item.message or "").startswith(DUPLICATE)]
+            if len(found) >= LISTED:
+                break
+    return found[:LISTED]
+
+
+async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
+    """The first refused rows, by line: those that contradict each other were refused last and stand anywhere."""
+    found = [refusal for _, refusal in await journal.refusals(run, size=LISTED)]
+    return sorted(found, key=lambda refusal: refusal.line or 0)
+
+
+def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> RenderableType:
+    """The screen."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", justify="right")
+    table.add_column(overflow="fold")
+    run, totals = plan.run, plan.totals
+    table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
+    table.add_row("rows from", shown(run.source))
+    if columns := columns_line(plan.columns):
+        table.add_row("columns", columns)
+    table.add_row("read", rows(totals.read))
+    table.add_row(
+        "to send",
+        Text("").append(_amount(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None), "bold"),
+    )
+    for line in skipped_lines(plan):
+        table.add_row("skipped", line)
+    for line in left_out_lines(totals):
+        table.add_row("left out", line)
+    if list_ := accountants_list(run, totals):
+        table.add_row("list", f"for the accountant, nothing is sent: {list_}")
+    if totals.refused:
+        table.add_row("refused", Text(rows(totals.refused), "bold red"))
+    if plan.shared.lanes:
+        table.add_row("note", _shared(plan.shared.lanes))
+    if plan.look_alike_rows:
+        table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
+    table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
+    dsn = billing.services.database.dsn if billing.services.database else None
+    table.add_row("database", shown(dsn) if dsn else "none: all is asked through the API, a call a row")
+    table.add_row("journal", f"{shown(journal.path)}, run {run.name}")
+    table.add_row("pacing", in_words(policy))
+    if plan.assumptions:
+        table.add_row("assumed", assumed_line(plan))
+    return Group(
+        Text(""), table, look_alike_rows(plan, f"{PROGRAM} plan lists them"), bad_rows(plan, refused_export(run))
+    )
+
+
+def look_alike_line(plan: Plan) -> str:
+    """How many rows look as if somebody had entered them already, and what they add up to."""
+    total = f", {money(plan.look_alike_sum)} in total," if plan.has_amounts else ""
+    verb = "looks" if plan.look_alike_rows == 1 else "look"
+    return f"{rows(plan.look_alike_rows)}{total} {verb} as if entered already"
+
+
+def look_alike_rows(plan: Plan, all_of_them: str) -> RenderableType:
+    """The first of these rows, each with what there is; `all_of_them` says how to see the others."""
+    lines = [
+        Text("? ", "yellow")
+        .append(f"line {item.line}" if item.line else f"row {item.number}", "bold")
+        .append(f" ({plain(item.label, 60)})", "dim")
+        .append(f": {plain(item.message)}")
+        for item in plan.first_look_alikes
+    ]
+    if plan.look_alike_rows > len(lines):
+        lines.append(Text(f"… and {count(plan.look_alike_rows - len(lines))} more; {all_of_them}", "dim"))
+    return Group(*([Text(""), *lines] if lines else []))
+
+
+def assumed_line(plan: Plan) -> Text:
+    """What the run's money rests on and no probe has confirmed, and the command that would."""
+    ask = f"{PROGRAM} probe --abonent ID"
+    if any("storno" in one for one in plan.assumptions):
+        ask += " --set storno_call=NAME"
+    return Text("; ".join(map(plain, plan.assumptions)), "yellow").append(
+        f" (no probe has confirmed it: {ask})", "dim"
+    )
+
+
+def shared_accounts(question: Question, profile: Profile) -> RenderableType:
+    """What has to be said of accounts that several opening balances reach, and the first of them."""
+    lines = [Text("? ", "yellow").append(plain(str(group), 400)) for group in question.first]
+    if question.accounts > len(lines):
+        lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
+    return Group(Text(""), *lines, Text(in_sentences(question, profile), "bold yellow"))
+
+
+def columns_line(columns: Assigned) -> str:
+    """Which column is taken for what, and which for nothing, as markup; "" where the rows have no columns.
+
+    Those that an export has put behind the input's own are not worth a word.
+    """
+    taken = [
+        plain(name, _NAME) if name == column.name else f"{plain(name, _NAME)} = {plain(column.name, _NAME)}"
+        for name, column in columns.taken.items()
+    ]
+    unused = [plain(title, _NAME) for title in columns.unused if not is_of_export(title)]
+    told = [some_of(taken)] if taken else []
+    told += [f"not used: {some_of(unused)}"] if unused else []
+    return escape("; ".join(told))
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {count(len(names) - _NAMES)} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more
+
+
+def parameters_of(run: Run) -> str:
+    """The parameters of the run's job, as typed."""
+    said = {name: masked(value) for name, value in run.parameters.items() if value and not is_input(name)}
+    return " ".join(f"{name}={value}" for name, value in said.items())
+
+
+def skipped_lines(plan: Plan) -> list[str]:
+    """Why rows are skipped, a line a reason, as markup."""
+    return [
+        f"{count(reason.items)} × {shown(reason.kind)}"
+        + (f", {money(reason.amount)} in total" if plan.has_amounts else "")
+        + (f"; first: line {reason.line} ({shown(plain(reason.label, 60))})" if reason.line else "")
+        for reason in plan.skipped
+    ]
+
+
+def left_out_lines(totals: Totals) -> list[str]:
+    """How many rows are left out by which flag, a line a flag."""
+    return [f"{rows(number)} by {flag}" for flag, number in totals.left_out.items()]
+
+
+def bad_rows(plan: Plan, all_of_them: str) -> RenderableType:
+    """The first rows that are refused and the first that are duplicates, each with its line; nothing without any.
+
+    `all_of_them` says how to see the others.
+    """
+    parts: list[RenderableType] = []
+    if plan.totals.refused:
+        parts.append(refused_rows(plan.refusals, plan.totals.refused, all_of_them))
+    for item in plan.repeated:
+        line = Text("= ", "yellow").append(f"line {item.line}", "bold").append(f" ({plain(item.label, 60)})", "dim")
+        parts.append(line.append(f": {plain(item.message)}"))
+    if plan.duplicates > len(plan.repeated):
+        parts.append(Text(f"… and {count(plan.duplicates - len(plan.repeated))} more duplicates", "dim"))
+    return Group(*parts)
+
+
+def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
+    """The first refused rows, each with its line, its column and the reason; `all_of_them` says how to see all."""
+    lines = [refusal_line(refusal) for refusal in refusals]
+    if total > len(refusals):
+        lines.append(Text(f"… and {count(total - len(refusals))} more: ", "dim").append(all_of_them, "bold"))
+    return Group(Text(""), *lines)
+
+
+def refusal_line(refusal: Refusal) -> Text:
+    """One refused row, in words."""
+    line = Text("✗ ", "red")
+    place = [f"line {refusal.line}"] if refusal.line else []
+    place += [f"column {plain(refusal.column, 60)}"] if refusal.column else []
+    line.append(", ".join(place) or "a row", "bold")
+    if refusal.label:
+        line.append(f" ({plain(refusal.label, 60)})", "dim")
+    return line.append(f": {plain(refusal.reason)}")
+
+
+def _amount(number: int, amount: Decimal | None) -> str:
+    return rows(number) if amount is None else f"{rows(number)}, {money(amount)} in total"
+
+
+def _shared(number: int) -> str:
+    one = "account is" if number == 1 else "accounts are"
+    return f"{count(number)} {one} reached by several rows; their calls go one after the other"

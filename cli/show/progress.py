@@ -1,0 +1,195 @@
+"""What is seen while a run works: a bar on a terminal, a line every few seconds elsewhere."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from checkpoints.states import State
+from cli.terminal.screen import Screen
+from cli.terminal.signals import beside
+from cli.terminal.texts import count, duration, plain, shown
+from engine.pipeline.progress import Progress, Status
+
+LINE_EVERY: Final = 5.0
+"""Seconds between two lines where there is no terminal."""
+
+DRAWN_EVERY: Final = 0.2
+"""Seconds between two drawings of the bar."""
+
+SLOW: Final = 10
+"""Rows a second below which a tenth of one is worth telling."""
+
+KINDS: Final = 3
+"""Kinds of error that are shown while a run goes."""
+
+LINE: Final = 200
+"""Columns of a line."""
+
+SHORT: Final = 25
+"""Columns that errors have of it at least."""
+
+TROUBLES: Final = (State.REJECTED, State.UNKNOWN, State.MANUAL)
+"""States that somebody has to look at; the others follow from how many rows are done of how many."""
+
+STYLES: Final = {
+    State.PENDING: "dim",
+    State.SKIPPED: "dim",
+    State.SENDING: "cyan",
+    State.ACCEPTED: "green",
+    State.REJECTED: "red",
+    State.UNKNOWN: "yellow",
+    State.MANUAL: "bold yellow",
+    State.APPLIED: "bold green",
+    State.REPLACED: "dim",
+}
+
+
+@asynccontextmanager
+async def intake_shown(progress: Progress, screen: Screen, source: str) -> AsyncIterator[None]:
+    """A counter while rows are read and frozen; on a terminal only."""
+    if screen.voice.quiet or not screen.err.is_terminal:
+        yield
+        return
+    with screen.err.status("") as status:
+
+        async def tick() -> None:
+            while True:
+                refused = f", [red]{count(progress.refused)} refused[/]" if progress.refused else ""
+                status.update(f"reading {shown(source)}: {count(progress.total)} rows{refused}")
+                await anyio.sleep(0.2)
+
+        async with beside(tick):
+            yield
+
+
+@asynccontextmanager
+async def sending_shown(progress: Progress, screen: Screen) -> AsyncIterator[None]:
+    """The bar, or the lines, while a run sends; nothing with `--quiet`."""
+    if screen.voice.quiet:
+        yield
+    elif screen.err.is_terminal:
+        live = Live(
+            console=screen.err,
+            transient=True,
+            # Drawn from the event loop: a thread of its own would read counts that are being changed.
+            auto_refresh=False,
+            # What is printed meanwhile goes above the bar by the console itself; stdout is for results.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+        async def draw() -> None:
+            while True:
+                live.update(screen_of(progress.status()), refresh=True)
+                await anyio.sleep(DRAWN_EVERY)
+
+        with live:
+            async with beside(draw):
+                yield
+    else:
+        async with beside(lambda: _lines(progress, screen)):
+            yield
+
+
+async def _lines(progress: Progress, screen: Screen) -> None:
+    while True:
+        await anyio.sleep(LINE_EVERY)
+        screen.err.print(line(progress.status()), soft_wrap=True)
+
+
+def line(status: Status) -> Text:
+    """Where the run stands, in one line: what matters most within its first 80 columns, errors in what is left."""
+    said = Text(
+        ", ".join(
+            [_place(status), *_pace(status), *_why(status), *_average(status), *_latency(status), *_troubles(status)]
+        )
+    )
+    if not status.errors:
+        return said
+    width = max(LINE, said.cell_len + SHORT)
+    said.append(f", errors: {', '.join(_kinds(status))}")
+    said.truncate(width, overflow="ellipsis")
+    return said
+
+
+def screen_of(status: Status) -> Group:
+    """Where the run stands, in a few lines of 80 columns, a thought a line; what is longer wraps."""
+    head = Table.grid(padding=(0, 2))
+    total = status.to_send if status.intake_ended else None
+    head.add_row(
+        ProgressBar(total=total or None, completed=status.sent, width=36, pulse=total is None),
+        Text(_place(status), "bold"),
+    )
+    parts: list[Table | Text] = [head, Text(", ".join([*_pace(status), *_average(status)]))]
+    parts += [Text(text) for text in _latency(status)]
+    states = Text()
+    for state in State:
+        if number := status.counts.get(state):
+            states.append(f"{state} ", "dim").append(f"{count(number)}   ", STYLES[state])
+    if status.retries:
+        states.append("sent again ", "dim").append(count(status.retries))
+    parts.append(states)
+    if status.held:
+        parts.append(Text("held ", "yellow").append(plain(status.held)))
+    elif status.why:
+        parts.append(Text("not faster for ", "dim").append(plain(status.why)))
+    parts += [Text("error ", "dim").append(kind) for kind in _kinds(status)]
+    if status.last_error:
+        parts.append(Text("last error ", "dim", no_wrap=True, overflow="ellipsis").append(plain(status.last_error)))
+    return Group(*parts)
+
+
+def _place(status: Status) -> str:
+    sent, total = status.sent, status.to_send
+    if not status.intake_ended:
+        return f"{count(sent)} of {count(total)} rows so far"
+    return f"{count(sent)} of {count(total)} rows ({100 * sent // total if total else 100} %)"
+
+
+def _pace(status: Status) -> list[str]:
+    left = [] if status.eta is None or status.sent == status.to_send else [f"{duration(status.eta)} left"]
+    window = [f"{status.in_flight}/{status.window} in flight"] if status.window else []
+    return [f"{_rate(status.rate)} rows/s", *left, *window]
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.1f}" if 0 < rate < SLOW else f"{rate:.0f}"
+
+
+def _why(status: Status) -> list[str]:
+    if status.held:
+        return [f"held: {plain(status.held)}"]
+    return [plain(status.why)] if status.why else []
+
+
+def _average(status: Status) -> list[str]:
+    return [f"{_rate(status.average)}/s on average"] if status.average else []
+
+
+def _latency(status: Status) -> list[str]:
+    if status.p50 is None or status.p95 is None:
+        return []
+    return [f"latency p50 {_seconds(status.p50)}, p95 {_seconds(status.p95)}"]
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
+def _troubles(status: Status) -> list[str]:
+    """What went wrong: rows that did not go in or are in doubt, and calls that were made again."""
+    states = [f"{count(number)} {state}" for state in TROUBLES if (number := status.counts.get(state))]
+    again = [f"{count(status.retries)} sent again"] if status.retries else []
+    return states + again
+
+
+def _kinds(status: Status) -> list[str]:
+    """The commonest kinds of error, each with its number."""
+    return [f"{count(number)} × {plain(kind, 160)}" for kind, number in list(status.errors.items())[:KINDS]]

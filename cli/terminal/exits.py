@@ -1,0 +1,86 @@
+"""What the program ends with: one number that a script or cron can act upon."""
+
+from enum import IntEnum
+from typing import Final
+
+from billing.errors import BillingError
+from checkpoints.errors import ForbiddenTransition, JournalError, JournalNotClosed, RunTakenOver
+from checkpoints.records import Totals
+from checkpoints.states import OPEN, State
+from engine.errors import CountsDiffer, EngineError, LookUpFailed
+from engine.pacing.holds import StopKind
+
+
+class Exit(IntEnum):
+    """What became of the command."""
+
+    DONE = 0
+    """All rows were accepted, or there was nothing to do."""
+    REJECTED = 1
+    """Some rows did not go in: the billing rejected them, or they were refused and left out."""
+    REFUSED = 2
+    """Usage, settings or input refused: nothing was sent."""
+    STOPPED = 3
+    """Stopped by the system or by the error budget; `resume` goes on."""
+    UNDECIDED = 4
+    """Rows are left unknown, a person has to decide on them, or `verify` has no way to read them back."""
+    FAULT = 70
+    """A fault of this program; where the details are is said on the screen."""
+    INTERRUPTED = 130
+    """Interrupted by a person or a signal; `resume` goes on."""
+
+
+def exit_of(totals: Totals, stopped: StopKind | None = None, *, intake_ended: bool = True) -> Exit:
+    """The exit code of a run: 130 before 3 before 4 before 1 before 0.
+
+    A stop that came when nothing was left to do has stopped nothing, and does not count.
+    """
+    unfinished = not intake_ended or totals.count(*OPEN) > 0
+    if unfinished and stopped is StopKind.INTERRUPTED:
+        return Exit.INTERRUPTED
+    if unfinished and stopped is not None:
+        return Exit.STOPPED
+    return outcome_of(totals, intake_ended=intake_ended)
+
+
+def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
+    """The exit code that the states alone give, whoever stopped the run or not."""
+    if not intake_ended or totals.count(State.PENDING, State.SENDING):
+        return Exit.STOPPED
+    if totals.count(State.UNKNOWN, State.MANUAL):
+        return Exit.UNDECIDED
+    if totals.count(State.REJECTED) or totals.refused:
+        return Exit.REJECTED
+    return Exit.DONE
+
+
+class CommandRefused(Exception):
+    """Raised when a command cannot be carried out as it was given; the text says what happened and what to do.
+
+    `code` is what the program ends with.
+    """
+
+    def __init__(self, message: str, code: Exit = Exit.REFUSED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SettingsRefused(CommandRefused):
+    """Raised when the settings cannot be used: a missing one, an unknown key, a value of the wrong kind."""
+
+
+OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
+"""What an operator can cause or mend: told in a sentence, never as a traceback."""
+
+
+def code_of(error: Exception) -> Exit:
+    """The exit code of an error that is known."""
+    match error:
+        case CommandRefused():
+            return error.code
+        case CountsDiffer() | ForbiddenTransition():
+            return Exit.FAULT
+        case LookUpFailed() | JournalNotClosed() | RunTakenOver():
+            return Exit.STOPPED
+        case _:
+            return Exit.REFUSED

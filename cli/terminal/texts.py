@@ -1,0 +1,76 @@
+"""Numbers, times and foreign texts as they are shown to people."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from rich.markup import escape
+
+PROGRAM: Final = "carbon-migrate"
+FILE: Final = "carbon-migrate.toml"
+JOURNAL: Final = "carbon-migrate.journal"
+USER: Final = "sysdba"
+CHARSET: Final = "UTF8"
+TIMEOUT: Final = 60.0
+"""Seconds."""
+
+API_URL: Final = "CARBON_MIGRATE_API_URL"
+DATABASE: Final = "CARBON_MIGRATE_DATABASE"
+DATABASE_USER: Final = "CARBON_MIGRATE_DATABASE_USER"
+DATABASE_PASSWORD: Final = "CARBON_MIGRATE_DATABASE_PASSWORD"  # noqa: S105 - the name of the variable
+DATABASE_CHARSET: Final = "CARBON_MIGRATE_DATABASE_CHARSET"
+JOURNAL_FILE: Final = "CARBON_MIGRATE_JOURNAL"
+
+
+THIN = "\u202f"
+"""Between thousands: narrow, and never broken at the end of a line."""
+
+LONGEST = 300
+"""Characters of a foreign text that are shown."""
+
+
+def plain(text: object, limit: int = LONGEST) -> str:
+    """A text from a file or an answer, safe on a terminal: one line, invisible characters as escapes."""
+    words = " ".join(str(text)[: limit * 4].split())
+    shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def shown(text: object, limit: int = LONGEST) -> str:
+    """The same, as rich markup that says no more than the text itself."""
+    return escape(plain(text, limit))
+
+
+def _spelled(letter: str) -> str:
+    # Foreign spaces are shown as one; all else that cannot be seen is spelled out.
+    return " " if letter.isspace() else letter.encode("unicode_escape").decode("ascii")
+
+
+def count(number: int) -> str:
+    """A whole number with its thousands apart."""
+    return f"{number:,}".replace(",", THIN)
+
+
+def money(amount: Decimal) -> str:
+    """An amount with its thousands apart and two decimals at least, all decimals that it has."""
+    whole, _, decimals = format(amount, "f").partition(".")
+    sign, digits = ("−", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(digits):,}".replace(",", THIN) + f".{decimals:0<2}"
+
+
+def rows(number: int) -> str:
+    """So many rows, in words."""
+    return f"{count(number)} {'row' if number == 1 else 'rows'}"
+
+
+def duration(seconds: float) -> str:
+    """A time span as 0:07, 12:30 or 3:05:00."""
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def moment(when: datetime | None) -> str:
+    """A time of the journal, in the clock of whoever looks."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M:%S}" if when else "–"

@@ -1,0 +1,231 @@
+"""What becomes of a line of isql on its way to the loop: which column of the select each variable has in the end."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cli.translate import findings as faults
+from cli.translate.findings import Fault, Place, named, refused
+from cli.translate.script import Command, Rows, Scope, undefined
+from cli.translate.shell import Variable
+from cli.translate.sql import Form, Select, read_select, with_parameters
+
+TEXTS: Final = frozenset(
+    {"name", "contract_number", "sms", "email", "login", "comment", "descr", "attribute_value", "op_descr", "address"}
+)
+"""Columns of the billing that hold texts, which may have spaces, or digits that are no number."""
+
+_LABEL: Final = -1
+"""In the place of a column's number: the column's name, which `set list on` prints before each value."""
+
+_AWK: Final = re.compile(
+    r"\s*(?P<guard>NF|\$[0-9]{1,3}|/\./|!/\^\$/)?\s*"
+    r"\{\s*print\s+(?P<fields>\$[0-9]{1,3}(?:(?:\s*,\s*|\s*\"\s+\"\s*)\$[0-9]{1,3})*)\s*;?\s*\}\s*"
+)
+_NO_BLANK: Final = re.compile(r"/\^(\\s\*|\[\[:space:\]\]\*|\[ \\t\]\*| \*)?\$/d")
+_NO_SPACES: Final = re.compile(r"s/( |\\s|\[\[:space:\]\])[*+]?//g|s/  \*//g")
+_NO_PADDING: Final = re.compile(r"s/(\^( |\\s|\[\[:space:\]\])[*+]?|( |\\s|\[\[:space:\]\])[*+]?\$)//")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The column (from 0) of each variable that has one; of the others, why they have none."""
+
+    columns: Mapping[str, int]
+    missing: Mapping[str, str]
+    faults: tuple[Fault, ...]
+
+    def column(self, name: str, place: Place) -> int:
+        """The column of a variable. Raises `CommandRefused` where it has no single one."""
+        if name not in self.columns:
+            raise refused(place, self.missing[name])
+        return self.columns[name]
+
+
+def splits(rows: Rows) -> bool:
+    """Whether a line is taken apart into several fields on its way."""
+    return len(rows.variables) > 1 or any(one.program == "awk" for one in rows.filters)
+
+
+def bind(rows: Rows, select: Select) -> Bound:
+    """Follow a line of the select through the filters into the variables of the loop.
+
+    Raises `CommandRefused` for a filter that is not known, and where it cannot be told which column is meant.
+    """
+    if select.form is Form.LIST and len(select.columns) > 1:
+        raise refused(
+            rows.sql.place,
+            f"with set list on each of the {len(select.columns)} columns is a line of its own, and the loop takes "
+            "each for a row; select the one that is meant",
+        )
+    line = _Line(select, [_LABEL, 0] if select.form is Form.LIST else list(range(len(select.columns))))
+    for one in rows.filters:
+        line.pass_through(one)
+    if select.form is Form.HEADED:
+        line.faults.append(faults.headings_are_rows(rows.sql.place))
+    if not line.is_dense:
+        line.faults.append(faults.blank_lines(rows.loop))
+    return _read_into(rows, line)
+
+
+@dataclass(slots=True)
+class _Line:
+    """A line on its way: the columns that its fields are, and what was found wrong."""
+
+    select: Select
+    fields: list[int]
+    faults: list[Fault] = field(default_factory=list)
+    is_dense: bool = False
+    """Whether blank lines were taken out."""
+    noted: set[str] = field(default_factory=set)
+
+    def pass_through(self, command: Command) -> None:
+        """Raises `CommandRefused` for a filter that is not known."""
+        if command.redirects:
+            raise refused(command.redirects[0][0].place, "a redirection of a filter is not translated")
+        arguments = [word.plain for word in command.words[1:]]
+        match command.program, arguments:
+            case "awk" | "gawk" | "mawk", [program] if found := _AWK.fullmatch(program):
+                self.is_dense |= found["guard"] is not None
+                self._pick(command, [int(number) for number in re.findall(r"\d+", found["fields"])])
+            case "sed", [*options, script] if set(options) <= {"-e", "-r", "-E"}:
+                self._sed(command, script)
+            case ("grep", ["-v", "^$"] | ["."]):
+                self.is_dense = True
+            case "tr", ["-d", " " | "[:blank:]"]:
+                self._glue(command)
+            case "tr", ["-s", " " | "[:blank:]"] | ["-d", "\\r"]:
+                pass
+            case _:
+                whole = " ".join((command.program, *arguments))
+                raise refused(
+                    command.place,
+                    f"{named(whole)}: what it does to the rows is not known here; put it into the select",
+                )
+
+    def _sed(self, command: Command, script: str) -> None:
+        for one in script.split(";"):
+            if _NO_BLANK.fullmatch(one.strip()):
+                self.is_dense = True
+            elif _NO_SPACES.fullmatch(one.strip()):
+                self._glue(command)
+            elif not _NO_PADDING.fullmatch(one.strip()):
+                raise refused(
+                    command.place,
+                    f"sed {named(script)}: what it does to the rows is not known here; put it into the select",
+                )
+
+    def _pick(self, command: Command, numbers: Sequence[int]) -> None:
+        if numbers == [0]:
+            return
+        self.note_spaces(command.place, self.fields)
+        before = self.fields
+        self.fields = [self._picked(command, before, number) for number in numbers]
+
+    def _picked(self, command: Command, before: Sequence[int], number: int) -> int:
+        if 0 < number <= len(before):
+            return before[number - 1]
+        if len(before) > 1:
+            raise refused(command.place, f"awk picks ${number}, and the lines have {len(before)} fields")
+        self.faults.append(faults.field_not_there(command.place, number))
+        return before[0]
+
+    def _glue(self, command: Command) -> None:
+        self.note_spaces(command.place, self.fields)
+        if len(self.fields) > 1:
+            self.faults.append(faults.columns_glued(command.place))
+
+    def note_spaces(self, place: Place, fields: Sequence[int]) -> None:
+        """Texts among these fields are taken apart at their spaces."""
+        names = [self.select.columns[one] for one in fields if one != _LABEL]
+        for name in names:
+            if name is not None and name in TEXTS - self.noted:
+                self.noted.add(name)
+                self.faults.append(faults.spaces(place, name))
+
+
+def _read_into(rows: Rows, line: _Line) -> Bound:
+    """`read` gives each variable a field, and the last one all that is left."""
+    fields = line.fields
+    # The last variable takes all that is left of the line, its spaces too.
+    line.note_spaces(rows.loop, fields[: len(rows.variables) - 1])
+    if line.select.form is Form.LIST and fields == [_LABEL, 0] and len(rows.variables) == 1:
+        line.faults.append(faults.label_for_value(rows.loop))
+        fields = [0]
+    if fields == [_LABEL]:
+        line.faults.append(faults.label_for_value(rows.loop))
+        fields = [0]
+    columns: dict[str, int] = {}
+    missing: dict[str, str] = {}
+    for number, name in enumerate(rows.variables):
+        left = fields[number:] if number == len(rows.variables) - 1 else fields[number : number + 1]
+        if len(left) == 1 and left[0] != _LABEL:
+            columns[name] = left[0]
+        else:
+            missing[name] = _why(name, left, len(fields))
+    return Bound(columns, missing, tuple(line.faults))
+
+
+def _why(name: str, left: Sequence[int], fields: int) -> str:
+    if not left:
+        return f"${name} gets nothing: the loop reads lines of {fields} {'field' if fields == 1 else 'fields'}"
+    if len(left) == 1:
+        return f"${name} is the name of the column, which set list on prints before the value"
+    return f"${name} gets {len(left)} values at once; give the loop a variable for each column of the select"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A select with a name for each of its columns."""
+
+    select: Select
+    bound: Bound
+    names: tuple[str, ...]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What the command says of it; `--columns` only where the select's own names do not serve."""
+        named = () if self.names == self.select.columns else ("--columns", ",".join(self.names))
+        return ("--sql", self.select.sql, *named)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What was found wrong with it."""
+        return (*self.select.faults, *self.bound.faults)
+
+    def name_of(self, variable: Variable) -> str:
+        """The column that a variable of the loop has. Raises `CommandRefused` where it has no single one."""
+        return self.names[self.bound.column(variable.name, variable.place)]
+
+    def title_of(self, variable: Variable) -> str | None:
+        """That column's name in the select itself."""
+        return self.select.columns[self.bound.column(variable.name, variable.place)]
+
+
+def table_of(rows: Rows, scope: Scope) -> Table:
+    """The table that feeds a loop. Raises `CommandRefused` for what cannot be translated."""
+    sql, bound_later = with_parameters(scope.resolve(rows.sql.text))
+    for variable in sql.variables:
+        raise undefined(variable)
+    scope.faults += [faults.parameter(one.place, one.name) for one in bound_later]
+    select = read_select(sql, rows.sql.place, apart=splits(rows))
+    bound = bind(rows, select)
+    return Table(select, bound, _names(select, bound))
+
+
+def _names(select: Select, bound: Bound) -> tuple[str, ...]:
+    """The select's own names; where one is missing or stands twice, those of the variables as far as they reach."""
+    own = tuple(name for name in select.columns if name is not None)
+    if len(set(own)) == len(select.columns):
+        return own
+    of_variables = {column: name for name, column in bound.columns.items()}
+    taken = set(of_variables.values())
+    names: list[str] = []
+    for at, column in enumerate(select.columns):
+        name = of_variables.get(at) or column or f"column_{at + 1}"
+        while at not in of_variables and name in taken:
+            name = f"{name}_{at + 1}"
+        taken.add(name)
+        names.append(name)
+    return tuple(names)

@@ -1,0 +1,264 @@
+"""Commands to a run that nobody works on, or that does not answer: what they do, and what they say instead."""
+
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, Command, Run
+from checkpoints.states import State
+from cli.commands import control as steering
+from cli.jobfile.rounds import Mark
+from cli.session import control_client as asking
+from cli.terminal.exits import CommandRefused
+from engine.control.address import listening, socket_path
+from engine.control.messages import Request
+from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, new_item
+from tests.cli.conftest import Typed
+
+Result = TypeVar("Result")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "carbon-migrate.journal"
+
+
+def within(path: Path, work: Callable[[Journal], Awaitable[Result]]) -> Result:
+    async def opened() -> Result:
+        async with open_journal(path) as journal:
+            return await work(journal)
+
+    return anyio.run(opened)
+
+
+@pytest.fixture
+def name(path: Path) -> str:
+    """A run of two rows, one accepted, that somebody has stopped."""
+
+    async def make(journal: Journal) -> str:
+        run = await frozen_run(journal, new_item("1"), new_item("2"))
+        await journal.end_intake(run)
+        await journal.approve(run)
+        await enter(journal, run, "1")
+        return run.name
+
+    return within(path, make)
+
+
+@contextmanager
+def worked_on(path: Path, run: Run) -> Iterator[None]:
+    """Somebody works on the run and does not listen."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_journal(path)) as journal,
+        portal.wrap_async_context_manager(journal.taken_up(run)),
+    ):
+        yield
+
+
+async def enter(journal: Journal, run: Run, key: str) -> None:
+    item = (await ids(journal, run))[key]
+    await journal.claim(run, [item])
+    await journal.record(run, [Change(item, State.ACCEPTED)])
+
+
+def told(path: Path, name: str) -> tuple[Run, list[Command]]:
+    async def look(journal: Journal) -> tuple[Run, list[Command]]:
+        run = await journal.run(name)
+        return run, await journal.commands(run)
+
+    return within(path, look)
+
+
+def test_a_pause_goes_through_the_journal_alone(name: str, path: Path, typed: Typed) -> None:
+    said = typed("pause", name).out
+    assert f"run {name}: paused; nobody works on it" in said
+    assert f"carbon-migrate continue {name}" in said
+    run, (command,) = told(path, name)
+    assert run.paused_at is not None
+    assert run.paused_by == command.who
+    assert command.who.endswith(f", process {os.getpid()}")
+    assert "stopped, paused" in typed("status").out
+    shown = typed("status", name).out
+    assert command.who in shown
+    assert f"carbon-migrate continue {name}" in shown
+    assert json.loads(typed("status", name, "--json").out)["paused"]["by"] == command.who
+
+
+def test_continue_as_well_and_as_often_as_one_likes(name: str, path: Path, typed: Typed) -> None:
+    typed("pause", name)
+    said = json.loads(typed("continue", name, "--json").out)
+    assert (said["exit"], said["said"].startswith("it is not paused any more; nobody works on it")) == (0, True)
+    assert "it was not paused" in typed("continue", name).out
+    run, commands = told(path, name)
+    assert run.paused_at is None
+    assert [one.command for one in commands] == ["pause", "continue", "continue"]
+
+
+@pytest.mark.parametrize("words", [("get",), ("set", "rate=5"), ("stop",)])
+def test_what_needs_somebody_who_works_says_that_nobody_does(
+    words: tuple[str, ...], name: str, path: Path, typed: Typed
+) -> None:
+    ended = typed(words[0], name, *words[1:])
+    assert ended.exit == 2
+    assert f"nobody works on run {name} at this moment" in ended.words
+    assert f"carbon-migrate resume {name}" in ended.words
+    assert told(path, name)[1] == []
+
+
+@pytest.mark.parametrize("words", [("get",), ("set", "rate=5"), ("stop",), ("pause",), ("continue",)])
+def test_a_run_at_its_end_says_so(words: tuple[str, ...], name: str, path: Path, typed: Typed) -> None:
+    async def end(journal: Journal) -> None:
+        await enter(journal, await journal.run(name), "2")
+
+    within(path, end)
+    ended = typed(words[0], name, *words[1:])
+    assert ended.exit == 2
+    assert f"run {name} is at its end" in ended.words
+
+
+def step_at_its_end(path: Path, number: int) -> str:
+    """A run that is step `number` of a job file of two, and that was paused before it came to its end."""
+
+    async def make(journal: Journal) -> str:
+        mark = Mark("/etc/night.toml", 1, number, 2)
+        run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, parameters=mark.recorded))
+        await journal.end_intake(run)
+        await journal.approve(run)
+        await journal.pause(run, "olga")
+        await enter(journal, run, "1")
+        return run.name
+
+    return within(path, make)
+
+
+def test_a_job_file_waits_behind_a_paused_step_also_when_that_is_at_its_end(path: Path, typed: Typed) -> None:
+    name = step_at_its_end(path, 1)
+    assert "done, paused" in typed("status").out
+    assert f"carbon-migrate continue {name}" in typed("status", name).out
+    waits = (
+        f"when carbon-migrate run /etc/night.toml takes it up, it sends nothing until carbon-migrate continue {name}"
+    )
+    assert waits in typed("pause", name).out
+    said = typed("continue", name).out
+    assert "it is not paused any more; nobody works on it: carbon-migrate run /etc/night.toml goes on with it" in said
+    assert told(path, name)[0].paused_at is None
+    for words in ("pause", "continue"):
+        ended = typed(words, name)
+        assert (ended.exit, f"run {name} is at its end" in ended.words) == (2, True)
+
+
+def test_behind_the_last_step_nothing_waits(path: Path, typed: Typed) -> None:
+    name = step_at_its_end(path, 2)
+    assert "done, paused" not in typed("status").out
+    assert f"carbon-migrate continue {name}" not in typed("status", name).out
+    ended = typed("continue", name)
+    assert (ended.exit, f"run {name} is at its end" in ended.words) == (2, True)
+
+
+def test_a_run_that_was_given_up_says_so(path: Path, typed: Typed) -> None:
+    async def make(journal: Journal) -> str:
+        run = await frozen_run(journal, new_item("1"))
+        await journal.discard(run)
+        return run.name
+
+    ended = typed("pause", within(path, make))
+    assert (ended.exit, "was given up" in ended.words) == (2, True)
+
+
+def test_a_run_that_reads_or_looks_up_can_be_paused_and_nothing_else(name: str, path: Path, typed: Typed) -> None:
+    run, _ = told(path, name)
+    with worked_on(path, run):
+        for words in (("get", name), ("set", name, "rate=5"), ("stop", name)):
+            ended = typed(*words)
+            assert ended.exit == 2
+            assert "does not listen at this moment" in ended.words
+            assert f"kill -INT {os.getpid()}" in ended.words
+        assert "does not listen at this moment and finds it in the journal" in typed("pause", name).out
+        assert told(path, name)[0].paused_at is not None
+        assert "finds it in the journal" in typed("continue", name).out
+
+
+def test_what_a_run_on_another_machine_was_told_here_it_would_never_hear(
+    name: str, path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = told(path, name)
+    with worked_on(path, run):
+        monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+        for words in (("pause", name), ("continue", name), ("set", name, "rate=5"), ("stop", name)):
+            ended = typed(*words)
+            assert (ended.exit, "type the command on " in ended.words) == (2, True)
+    assert told(path, name)[0].paused_at is None
+
+
+@pytest.mark.parametrize("words", [("rate",), ("=5",), ("rate=5", "rate=6")])
+def test_a_word_that_sets_nothing_is_refused_before_anybody_is_asked(words: tuple[str, ...]) -> None:
+    with pytest.raises(CommandRefused):
+        steering.pairs(words)
+
+
+def test_words_that_set_are_taken_by_their_names() -> None:
+    assert steering.pairs(["rate=20", " hours = 01:00-06:00", "x="]) == {
+        "rate": "20",
+        "hours": "01:00-06:00",
+        "x": "",
+    }
+
+
+async def test_one_that_does_not_answer_is_told_from_one_that_is_not_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "PATIENCE", 1)
+    async with open_journal(path) as journal:
+        run = await frozen_run(journal, new_item("1"))
+        assert await asking.ask(run, journal, Request("get")) is None
+        async with journal.taken_up(run), listening(socket_path(journal, run)):
+            with pytest.raises(CommandRefused, match=rf"process {os.getpid()} .*does not answer") as refused:
+                await asking.ask(run, journal, Request("get"))
+    assert refused.value.code == 3
+
+
+async def test_one_that_ends_before_it_answers_is_nobody(path: Path) -> None:
+    async with open_journal(path) as journal:
+        run = await frozen_run(journal, new_item("1"))
+        async with listening(socket_path(journal, run)) as door, anyio.create_task_group() as tasks:
+
+            async def let_in_and_close() -> None:
+                await anyio.wait_readable(door)
+                door.accept()[0].close()
+
+            tasks.start_soon(let_in_and_close)
+            assert await asking.ask(run, journal, Request("get")) is None
+
+
+def test_status_tells_what_people_decided_and_why(name: str, path: Path, typed: Typed) -> None:
+    async def decide(journal: Journal) -> None:
+        run = await journal.run(name)
+        number = (await ids(journal, run))["2"]
+        await journal.claim(run, [number])
+        for state in (State.UNKNOWN, State.MANUAL):
+            await journal.record(run, [Change(number, state)])
+        (item,) = await journal.items(run, {State.MANUAL})
+        await journal.decide(run, item, State.PENDING, who="olga@ops", why="\x1b[31mlooked; not there")
+
+    within(path, decide)
+    shown = typed("status", name).out
+    assert "row 2 is pending: \\x1b[31mlooked; not there (olga@ops)" in shown
+    (decision,) = json.loads(typed("status", name, "--json").out)["decisions"]
+    assert (decision["who"], decision["state"]) == ("olga@ops", "pending")
+
+
+def test_behind_sudo_it_is_told_who_has_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "olga")
+    assert asking.claim().startswith("olga@")
+    assert "(says it is olga@" in asking.ourselves()

@@ -1,0 +1,146 @@
+"""Cells that a spreadsheet would run, and files that are whole or not there."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from cli.output.item_files import Target, written_to
+from cli.terminal.exits import CommandRefused
+from tests.cli.conftest import Place
+
+
+async def write(target: Target, *, fails: bool = False) -> None:
+    async with written_to(target) as sheet:
+        sheet.row(["число", '=a;"b"'])
+        if fails:
+            raise RuntimeError
+
+
+def names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()]
+
+
+async def test_a_file_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with pytest.raises(RuntimeError):
+        await write(Target(path), fails=True)
+    assert names(tmp_path) == []
+    await write(Target(path))
+    assert path.read_bytes() == '\ufeffчисло;"\'=a;""b"""\r\n'.encode()
+    assert names(tmp_path) == ["out.csv"]
+
+
+async def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(CommandRefused, match="--force"):
+        await write(Target(path))
+    assert path.read_text(encoding="utf-8") == "mine"
+    await write(Target(path, force=True))
+    assert "число" in path.read_text(encoding="utf-8")
+
+
+async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CommandRefused, match="cannot be written"):
+        await write(Target(tmp_path / "nowhere" / "out.csv"))
+
+
+async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) -> None:
+    place.write("note;contract_number;amount\n=1;00000;5\nx;00003;1,234;9;8\nшорт\n")
+    await place.cli("run", "balances", "balances.csv", "--yes", "--quiet", may_end_with=(2,))
+    (run,) = await place.runs()
+    ended = await place.cli("export", run.name, "--state", "refused", "-o", "bad.csv")
+    assert "3 rows" in ended.words
+    with (place.cli.folder / "bad.csv").open(encoding="utf-8-sig", newline="") as stream:
+        header, *rows = csv.reader(stream, delimiter=";")
+    assert header == [
+        "note",
+        "contract_number",
+        "amount",
+        "carbon_row",
+        "carbon_line",
+        "carbon_state",
+        "carbon_answer",
+        "carbon_message",
+    ]
+    by_line = {row[4]: row for row in rows}
+    assert [row[3] for row in rows] == [f"{run.name}/r{number}" for number in (1, 2, 3)]
+    assert by_line["2"][:3] == ["'=1", "00000", "5"]
+    assert by_line["2"][5] == "refused"
+    assert "contract_number: there is no contract number '00000'" in by_line["2"][7]
+    assert by_line["3"][:3] == ["x", "00003", "1,234"]
+    assert "surplus cells: 9 | 8" in by_line["3"][7]
+    assert by_line["4"][:3] == ["шорт", "", ""]
+
+
+async def described(place: Place) -> list[str]:
+    """The comments of the opening balances, without their marks."""
+    query = "select descr from finance_operations where op_type = 8 order by op_id"
+    return [descr.partition(" [cm ")[0] for (descr,) in place.billing.database.query(query)]
+
+
+async def test_the_refused_rows_mended_are_the_next_input_as_they_are(place: Place) -> None:
+    place.write("contract_number;amount;descr\n00001;пять;-тире\n00003;шесть;'=1\n")
+    await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
+    (run,) = await place.runs()
+    await place.cli("export", run.name, "-o", ".")
+    refused = place.cli.folder / f"{run.name}-rejected.csv"
+    text = refused.read_text(encoding="utf-8-sig")
+    assert "'-тире" in text
+    refused.write_text(text.replace(";пять;", ";5;").replace(";шесть;", ";6;"), encoding="utf-8-sig")
+    await place.cli("run", "balances", refused, "--yes")
+    assert await described(place) == ["-тире", "'=1"]
+
+
+async def test_the_rows_of_a_plan_are_an_input_as_they_are(place: Place) -> None:
+    place.write("contract_number;amount;descr\n00003;5;-тире\n")
+    await place.cli("plan", "balances", "balances.csv", "--out", "plan")
+    saved = place.cli.folder / "plan" / "to-send.csv"
+    assert "'-тире" in saved.read_text(encoding="utf-8-sig")
+    await place.cli("run", "balances", saved, "--yes")
+    assert await described(place) == ["-тире"]
+
+
+async def test_accepted_rows_carry_the_billing_s_answer_also_on_stdout(place: Place) -> None:
+    balances = place.balances(3)
+    closing = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    ended = await place.cli("export", closing["run"], "--state", "accepted", "-o", "-")
+    assert ended.out.startswith("\ufeffcontract_number;amount;carbon_row;carbon_line;")
+    lines = ended.out.splitlines()[1:]
+    assert [line.split(";")[0] for line in lines] == balances.numbers
+    assert [line.split(";")[2:5] for line in lines] == [
+        [f"{closing['run']}/{number}", str(number + 1), "accepted"] for number in (1, 2, 3)
+    ]
+    assert all(line.split(";")[5].isdigit() for line in lines)
+
+
+async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: Place) -> None:
+    balances = place.balances(4)
+    with balances.path.open("a", encoding="utf-8") as file:
+        file.write("nobody;5\n")
+    place.traffic.answer = lambda number: rejection() if number == 2 else None
+    arguments = ("--yes", "--skip-bad", "--json", "--no-canary", "--in-flight", "1")
+    name = (await place.cli("run", "balances", balances.path, *arguments, may_end_with=(1,))).closing["run"]
+    (place.cli.folder / "out").mkdir()
+    ended = await place.cli("export", name, "-o", "out")
+    assert sorted(names(place.cli.folder / "out")) == [f"{name}-accepted.csv", f"{name}-rejected.csv"]
+    assert f"3 rows accepted: out/{name}-accepted.csv" in ended.words
+    with (place.cli.folder / "out" / f"{name}-rejected.csv").open(encoding="utf-8-sig", newline="") as stream:
+        _, rejected, refused = csv.reader(stream, delimiter=";")
+    assert rejected[:1] + rejected[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]
+    assert rejected[6] == "Объект уже удалён"
+    assert refused[:5] == ["nobody", "5", f"{name}/r1", "6", "refused"]
+    again = await place.cli("export", name, "-o", "out", may_end_with=(2,))
+    assert "--force" in again.words
+    await place.cli("export", name, "-o", "out", "--force")
+
+
+def rejection() -> web.Response:
+    return web.json_response({"call": "FinanceOperations", "error": "Объект уже удалён"})
+
+
+async def test_an_unknown_state_names_the_nearest(place: Place) -> None:
+    ended = await place.cli("export", "xxxxx", "--state", "acepted", "-o", "-", may_end_with=(2,))
+    assert "did you mean accepted?" in ended.words

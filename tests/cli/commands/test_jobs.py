@@ -1,0 +1,200 @@
+"""The catalogue as it is shown, and the page that is written from it."""
+
+import ast
+import json
+import shlex
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.database.database import Database, Dsn
+from cli.catalogue_page import PAGE, PROOFS, page, undone, whole_way
+from cli.commands.jobs import as_object
+from cli.session.order import input_of, order_of, said_of
+from cli.settings.flags import Calling, Rows
+from jobs.access.gateway import Services
+from jobs.catalogue.catalogue import JOBS
+from jobs.job import build
+from jobs.spec.spec import JobKind
+from jobs.spec.statements import own_select
+from lab.crash.trials import TRIALS
+from lab.mock.server import MockBilling
+from tests.cli import test_passwords
+from tests.cli.conftest import Typed
+from tests.cli.output import test_answer_files as test_answers
+from tests.jobs.catalogue.months import first_of
+from tests.jobs.making import prepared
+
+TESTS = Path(__file__).parents[2]
+EACH = pytest.mark.parametrize("kind", JOBS.values(), ids=list(JOBS))
+
+
+def test_all_jobs_have_a_line_and_those_that_read_are_marked(typed: Typed) -> None:
+    lines = typed("jobs").out.splitlines()
+    for name, kind in JOBS.items():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert kind.summary in line
+        assert (line.split()[1] == "reads") is not kind.writes
+
+
+@EACH
+def test_one_job_is_shown_with_all_that_is_known_of_it(typed: Typed, kind: JobKind) -> None:
+    shown = " ".join(typed("jobs", kind.name).out.split())
+    for text in (kind.summary, kind.call, kind.way_back, kind.example, *own_select(kind).splitlines()):
+        assert " ".join(text.split()) in shown
+    for one in (*kind.parameters, *kind.undo_parameters):
+        assert f" {one.name} " in shown
+        assert one.help in shown
+        for column in one.columns or ():
+            assert column in shown
+
+
+@EACH
+def test_a_machine_is_told_the_same(typed: Typed, kind: JobKind) -> None:
+    told = json.loads(typed("jobs", kind.name, "--json").out)
+    assert told == as_object(kind)
+    assert told["name"] == kind.name
+    assert [one["name"] for one in told["parameters"]] == [one.name for one in kind.parameters]
+
+
+def test_all_of_them_are_told(typed: Typed) -> None:
+    assert [one["name"] for one in json.loads(typed("jobs", "--json").out)] == list(JOBS)
+    refused = typed("jobs", "operater")
+    assert refused.exit == 2
+    assert "did you mean 'operator'?" in refused.words
+
+
+# ---- the page ---------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_what_would_be_written() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "write it anew: make docs"
+
+
+def test_the_page_has_thirty_recipes_and_each_job() -> None:
+    lines = page().splitlines()
+    for number in range(1, 31):
+        assert sum(line.startswith(f"| {number} | [") for line in lines) == 1
+    assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == list(JOBS)
+    widths = {line.replace(r"\|", "").count("|") for line in lines if line.startswith("| ") and "tests/" in line}
+    assert widths == {11}
+
+
+def test_the_tests_that_it_names_are_there() -> None:
+    assert set(PROOFS) == set(JOBS)
+    named = {test for _, tests in PROOFS.values() for test in tests}
+    named |= {test for kind in JOBS.values() for test in (*whole_way(kind), *undone(kind))}
+    assert sorted(test for test in named if not _is_there(test)) == []
+    assert all(tests for _, tests in PROOFS.values())
+
+
+@EACH
+def test_what_takes_a_job_the_whole_way_takes_this_one(kind: JobKind) -> None:
+    """Each of these tests goes through a table of jobs."""
+    tables: dict[str, Collection[str]] = {
+        "cli/test_killed_jobs.py": TRIALS,
+        "cli/test_answers.py": test_answers.CASES,
+        "cli/test_passwords.py": test_passwords.CASES,
+    }
+    named = [test.partition("::")[0] for test in whole_way(kind)]
+    assert named
+    assert [path for path in named if kind.name not in tables[path]] == []
+    assert bool(undone(kind)) is kind.writes
+
+
+def _is_there(test: str) -> bool:
+    path, _, name = test.partition("::")
+    return (TESTS / path).exists() and name in _functions(TESTS / path)
+
+
+@cache
+def _functions(path: Path) -> frozenset[str]:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return frozenset(one.name for one in body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@EACH
+async def test_what_it_says_of_a_second_call_is_what_the_effect_says(kind: JobKind, client: BillingClient) -> None:
+    if kind.name == "call":
+        return
+    effect = kind.effect(Services(client), {one.name: one.default or "1" for one in kind.parameters})
+    twice, *_ = PROOFS[kind.name][0].twice.split(":")
+    assert twice == ("yes" if effect.repeatable else "no")
+
+
+# ---- the examples -----------------------------------------------------------------------------------------------
+
+CELLS = {
+    "abonent_id": "2001",
+    "user_id": "324",
+    "login": "user324",
+    "amount": "50,50",
+    "since": first_of(-1),
+    "value": "да",
+    "suid": "12345",
+    "psw": "geheim",
+    "op_id": "1",
+    "code1c": "00-0001",
+}
+"""What the file of an example has, by the columns that the job needs of it."""
+
+
+@pytest.fixture
+async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
+    async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:
+        yield client
+
+
+@EACH
+async def test_an_example_works(
+    kind: JobKind, client: BillingClient, billing_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planned on the mock billing, it has rows, and none that is refused."""
+    monkeypatch.chdir(tmp_path)
+    typed = read(kind.example)
+    order = order_of(typed.job, input_of(typed.file, Rows(sql=typed.sql)), said_of(typed.settings, typed.calling))
+    assert order.kind.name == kind.name
+    with Database(Dsn(str(billing_file))) as database:
+        services = Services(client, database)
+        if typed.file:
+            needed = order.kind.effect(services, order.parameters).names
+            optional = {one.name for one in kind.parameters if one.optional}
+            header = [name for name in needed if not order.parameters.get(name) and name not in optional]
+            rows = [header, [CELLS[name] for name in header]]
+            write(Path(typed.file), rows)
+        done = await prepared(build(order.kind, services, order.parameters, order.rows))
+    # The vendor's own select, which `call` shows, has the deleted subscribers of the folder too.
+    unusable = {one.reason for one in done.refusals if not (kind.name == "call" and "is deleted" in one.reason)}
+    assert unusable == set()
+    assert done.items
+
+
+def write(path: Path, rows: list[list[str]]) -> None:
+    path.write_text("\n".join(";".join(cells) for cells in rows) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command line of an example, as the program reads it."""
+
+    job: str
+    file: str | None
+    settings: list[str]
+    sql: str | None
+    calling: Calling
+
+
+def read(example: str) -> Line:
+    program, command, job, *words = shlex.split(example)
+    assert (program, command) == ("carbon-migrate", "run")
+    flags: dict[str, list[str]] = {}
+    file = words.pop(0) if words and not words[0].startswith("-") else None
+    for flag, value in zip(words[::2], words[1::2], strict=True):
+        flags.setdefault(flag, []).append(value)
+    assert flags.keys() <= {"--set", "--sql", "--model", "--chain", "-o"}
+    sql, model = (next(iter(flags.get(name, [])), None) for name in ("--sql", "--model"))
+    return Line(job, file, flags.get("--set", []), sql, Calling(model=model, chain=flags.get("--chain")))

@@ -1,0 +1,84 @@
+"""A load is recorded, and replayed on another port with the same result."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from cli.terminal.exits import Exit
+from tests.cli.conftest import Place
+
+
+async def recorded(place: Place) -> tuple[Path, dict[str, object]]:
+    recording = place.cli.folder / "night.rec"
+    ended = await place.cli(
+        "run", "balances", place.balances(40).path, "--yes", "--json", "--in-flight", "4", "--record", recording
+    )
+    return recording, ended.closing
+
+
+async def test_a_recorded_load_has_the_same_result_when_it_is_replayed_twice(place: Place) -> None:
+    recording, closing = await recorded(place)
+    calls = place.traffic.arrived
+    for number in (1, 2):
+        async with place.cli.started("mock", "replay", recording, "--port", "0") as replay:
+            url = await replay.first_line()
+            # The database is that of the load: its marks are there already.
+            again = await place.cli(
+                "run", "balances", "balances.csv", "--yes", "--json", "--in-flight", "4", "--again",
+                "--api-url", url, "--journal", f"replayed-{number}.journal",
+            )  # fmt: skip
+            replay.signal(signal.SIGTERM)
+            ended = await replay.ended()
+        assert ended.exit == Exit.DONE, ended
+        assert "✓ all of the recording, and nothing else" in ended.out
+        for name in ("states", "amounts", "calls", "exit"):
+            assert again.closing[name] == closing[name]
+    assert place.traffic.arrived == calls, "nothing reached the billing itself"
+
+
+async def test_what_was_not_recorded_is_refused_and_named(place: Place) -> None:
+    recording, _ = await recorded(place)
+    place.write("contract_number;amount\n" + f"{place.balances(1, 'x.csv').numbers[0]};7,77\n", "other.csv")
+    async with place.cli.started("mock", "replay", recording, "--port", "0") as replay:
+        url = await replay.first_line()
+        stopped = await place.cli(
+            "run", "balances", "other.csv", "--yes", "--again", "--settle", "0",
+            "--api-url", url, "--journal", "other.journal",
+            may_end_with=[Exit.STOPPED],
+        )  # fmt: skip
+        replay.signal(signal.SIGTERM)
+        ended = await replay.ended()
+    assert "the billing refuses all work: HTTP 404" in stopped.words
+    assert ended.exit == Exit.REJECTED
+    assert "unknown to the recording" in ended.out
+    assert "never made" in ended.out
+
+
+async def test_a_live_server_that_answers_alike_shows_no_difference(place: Place) -> None:
+    recording, _ = await recorded(place)
+    ended = await place.cli("mock", "diff", recording)
+    assert "0 answered differently" in ended.words
+    assert "40 writes" in ended.words
+
+
+async def test_a_recording_is_not_overwritten(place: Place) -> None:
+    recording, _ = await recorded(place)
+    before = recording.read_bytes()
+    ended = await place.cli(
+        "run",
+        "balances",
+        place.balances(2, "b.csv").path,
+        "--yes",
+        "--record",
+        recording,
+        may_end_with=[Exit.REFUSED],
+    )
+    assert "night.rec" in ended.words
+    assert recording.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["replay", "diff"])
+async def test_a_file_that_is_no_recording_is_refused(place: Place, command: str) -> None:
+    ended = await place.cli("mock", command, place.balances(1).path, may_end_with=[Exit.REFUSED])
+    assert "balances.csv" in ended.words

@@ -1,0 +1,328 @@
+"""Job files: checked with line and column, planned, written, and what may be typed beside one."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from checkpoints.states import State
+from cli.jobfile.job_file import PACING, read
+from cli.settings.flags import Pacing, with_file
+from engine.pacing.gauges import hours_of
+from engine.pacing.limits import Percent
+from engine.pacing.policy import ALL, Policy, changed
+from tests.cli.conftest import Place, Typed
+
+STEPS = """\
+# Kept in git.
+format = 1
+
+[run]
+rate = 200
+
+[[step]]
+job = "warning-threshold"
+[step.set]
+folder = 89
+amount = "-77"
+
+[[step]]
+job = "balances"
+file = "data/balances.csv"
+map = {amount = "К зачислению"}
+"""
+
+
+TWICE_PIPED = '[[step]]\njob = "balances"\nfile = "-"\n[[step]]\njob = "payments"\nfile = "-"\n'
+
+
+def job_file(place: Place, text: str = STEPS, name: str = "night.toml") -> Path:
+    return place.write(text, name)
+
+
+def data(place: Place, text: str = "Договор;К зачислению\n00003;1,50\n00004;2,50\n") -> None:
+    (place.cli.folder / "data").mkdir(exist_ok=True)
+    place.write(text, "data/balances.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[[step]]\njob = "operator\n', ["is not TOML", "line 2"]),
+        (
+            'format = 2\n[[step]]\njob = "balances"\n',
+            ["line 1, column 1", "made by a newer carbon-migrate", "knows 1"],
+        ),
+        ('format = "1"\n', ["line 1, column 1", "format: '1' is none"]),
+        ("format = 1\n", ["there is no step"]),
+        (f"[run]\nin_flight = {'9' * 5000}\n", ["a number has too many digits (at line 2)"]),
+        (f"format = 0x{'f' * 9000}\n", ["format: the number has too many digits"]),
+        (f"[run]\nrate = {'[' * 3000}\n", ["brackets in brackets without end"]),
+        ('[[step]]\nfile = "x.csv"\n', ["line 1, column 3", "step 1 names no job"]),
+        ('[[step]]\n  jobb = "balances"\n', ["line 2, column 3", "no key 'jobb'", "did you mean 'job'?"]),
+        ('[[step]]\njob = "balancs"\n', ["line 2, column 1", "step 1", "did you mean 'balances'?"]),
+        ('[[step]]\njob = "balances"\nfile = 5\n', ["line 3, column 1", "file: a text is expected, not 5"]),
+        (
+            '[[step]]\njob = "operator"\n[[step]]\njob = "balances"\nfile = "x.csv"\nset = {amonut = "5"}\n',
+            ["line 6, column 8", "step 2", "no parameter 'amonut'; did you mean 'amount'?"],
+        ),
+        (
+            '[[step]]\njob = "warning-threshold"\n[step.set]\nfolder = "89"\namount = "12O"\n',
+            ["line 5, column 1", "the Latin letter 'O'"],
+        ),
+        ('[[step]]\njob = "operator"\nset = {operator = 1.5}\n', ["line 3, column 1", "a table of texts"]),
+        (
+            '[run]\nrate = "fast"\n[[step]]\njob = "operator"\n',
+            ["line 2, column 1", "rate: 'fast' are no calls a second"],
+        ),
+        (
+            '[run]\nrate = -1\n[[step]]\njob = "operator"\n',
+            ["line 2, column 1", "rate: '-1' are no calls a second: above 0"],
+        ),
+        ('[run]\nhours = "night"\n', ["line 2, column 1", "'night' are no hours"]),
+        ("[run]\nin_flight = 0\n", ["line 2, column 1", "in-flight: '0' is no whole number from 1 to 1,000"]),
+        ("[run]\nsettle = -1\n", ["line 2, column 1", "settle: '-1' are no seconds from 0 to 86,400"]),
+        (TWICE_PIPED, ["line 6, column 1", "step 1 reads standard input, and it can be read but once"]),
+        ("[run]\nrates = 5\n", ["line 2, column 1", "no key 'rates'", "did you mean 'rate'?"]),
+        (
+            '[[step]]\njob = "call"\nmodel = "Users"\nchain = ["set {a: 1}"]\n',
+            ["line 4, column 1", "link 1", "this is not JSON"],
+        ),
+        (
+            '[[step]]\njob = "operator"\nsql = """\nupdate a\n  job = "no key"\n"""\nset = {operator = 5}\n',
+            ["line 3, column 1", "begins no select"],
+        ),
+    ],
+)
+def test_every_fault_is_told_with_line_and_column(
+    text: str, told: Sequence[str], typed: Typed, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.toml").write_text(text, encoding="utf-8")
+    ended = typed("run", "bad.toml", "--api-url", "http://127.0.0.1:9")
+    assert ended.exit == 2
+    assert "bad.toml" in ended.words
+    for words in told:
+        assert words in ended.words, ended.err
+
+
+async def test_a_bad_step_is_refused_before_the_first_is_begun(place: Place) -> None:
+    job_file(place, STEPS.replace('job = "balances"', 'job = "balancs"'))
+    ended = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
+    assert "line 14, column 1" in ended.words
+    assert not place.cli.journal.exists()
+
+
+async def test_a_plan_of_the_file_sends_nothing(place: Place) -> None:
+    data(place)
+    job_file(place)
+    told = await place.cli("plan", "night.toml")
+    assert "Step 2 of 2" in told.out
+    assert "2 rows, 4.00 in total" in told.out
+    assert (await place.found()).rows == 0
+    assert not place.cli.journal.exists()
+
+
+OF_THE_FOLDER = "select id from abonents where parent_id = :folder"
+CALLS = (
+    *("--model", "AdminAccounts", "--chain", 'objects.get {"account_id_abonents": {id}}'),
+    *("--chain", 'set {"limit_warning": "{sum}"}', "--chain", "save", "--set", "sum=-5", "--set", "folder=89"),
+    *("--sql", f"{OF_THE_FOLDER} and is_folder = 0 and deleted = 0 and account_id is not null"),
+)
+
+
+async def test_what_was_typed_is_saved_and_does_the_same(place: Place) -> None:
+    saved = await place.cli("run", "call", *CALLS, "--save", "call.toml")
+    assert "nothing was sent" in saved.out
+    assert not place.cli.journal.exists()
+    again = await place.cli("run", "call", *CALLS, "--save", "call.toml", may_end_with=(2,))
+    assert "is there already" in again.words
+    await place.cli("run", "call.toml", "--yes")
+    async with place.journal() as journal:
+        (run,) = await journal.runs()
+        by_file = {item.key: item.payload for item in await journal.items(run, {State.ACCEPTED})}
+    assert by_file
+    typed = (await place.cli("run", "call", *CALLS, "--yes", "--json")).closing
+    assert typed["states"] == {"skipped": len(by_file)}
+
+
+async def test_a_saved_file_names_its_rows_from_its_own_folder(place: Place) -> None:
+    data(place)
+    arguments = ("run", "balances", "data/balances.csv", "--map", "amount=К зачислению", "--set", "descr=Перенос")
+    await place.cli(*arguments, "--save", "saved.toml")
+    content = tomllib.loads((place.cli.folder / "saved.toml").read_text())
+    assert content == {
+        "format": 1,
+        "step": [
+            {
+                "job": "balances",
+                "file": "data/balances.csv",
+                "map": {"amount": "К зачислению"},
+                "set": {"descr": "Перенос"},
+            }
+        ],
+    }
+
+
+PACED: Mapping[str, tuple[str, object]] = {
+    "in_flight": ("3", 3),
+    "max_in_flight": ("64", 64),
+    "rate": ("2.5", 2.5),
+    "hours": ("01:00-06:00", "01:00-06:00"),
+    "max_stack": ("7", 7),
+    "max_latency": ("1.5", 1.5),
+    "throttle_sql": ("select 1 from rdb$database", "select 1 from rdb$database"),
+    "throttle_above": ("5", 5.0),
+    "min_disk": ("9", 9),
+    "stop_after_errors": ("1%", "1%"),
+    "limit_money": ("1000", "1000"),
+    "settle": ("30", 30.0),
+}
+
+
+def test_all_that_was_typed_and_has_a_place_is_saved(typed: Typed, tmp_path: Path) -> None:
+    assert {*PACED, "no_canary"} == PACING
+    flags = [word for name, (text, _) in PACED.items() for word in (f"--{name.replace('_', '-')}", text)]
+    how = ("--again", "--skip-bad", "--no-canary", "--encoding", "cp1251", "--columns", "id,ip", "--delimiter", "tab")
+    typed("run", "at-ip", "sub/rows.csv", "-o", "out.csv", "--sheet", "x", *how, *flags, "--save", "saved.toml")
+    content = tomllib.loads((tmp_path / "saved.toml").read_text())
+    assert content["run"] == {**{name: value for name, (_, value) in PACED.items()}, "no_canary": True}
+    assert content["step"] == [
+        {
+            "job": "at-ip",
+            "file": "sub/rows.csv",
+            "columns": ["id", "ip"],
+            "delimiter": "tab",
+            "sheet": "x",
+            "encoding": "cp1251",
+            "output": "out.csv",
+            "again": True,
+            "skip_bad": True,
+        }
+    ]
+    file = read(tmp_path / "saved.toml")
+    assert file.steps[0].output == tmp_path / "out.csv"
+    assert changed(Policy(), with_file(Pacing(), file.pacing).said, ALL) == Policy(
+        in_flight=3,
+        rate=2.5,
+        hours=hours_of("01:00-06:00"),
+        max_stack=7,
+        max_latency=1.5,
+        throttle_sql="select 1 from rdb$database",
+        throttle_above=5.0,
+        min_disk=9_000_000,
+        canary=False,
+        stop_after_errors=Percent(Decimal(1)),
+        limit_money=Decimal(1000),
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (("--yes",), "--yes"),
+        (("--record", "x.gz"), "--record"),
+        (("--api-url", "http://127.0.0.1:9"), "--api-url"),
+        (("--journal", "x.journal", "--config", "carbon-migrate.toml"), "--journal, --config"),
+    ],
+)
+def test_what_a_job_file_has_no_place_for_is_not_dropped(
+    typed: Typed, tmp_path: Path, more: Sequence[str], named: str
+) -> None:
+    (tmp_path / "carbon-migrate.toml").write_text("", encoding="utf-8")
+    ended = typed("run", "at-ip", "--set", "ip=127.1.2.3", *more, "--save", "saved.toml")
+    assert (ended.exit, f"a job file has no place for {named}: leave" in ended.words) == (2, True), ended.err
+    assert not (tmp_path / "saved.toml").exists()
+
+
+def test_a_file_that_a_job_makes_is_sought_beside_the_job_file(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed("run", "random-password", "--set", "user_id=1", "--set", "to=out/new.csv", "--save", "saved.toml")
+    assert tomllib.loads((tmp_path / "saved.toml").read_text())["step"][0]["set"]["to"] == "out/new.csv"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (step,) = read(tmp_path / "saved.toml").steps
+    assert step.order.parameters["to"] == str(tmp_path / "out" / "new.csv")
+
+
+@pytest.mark.parametrize(("name", "why"), [("saved", "ends in .toml"), ("balances", "ends in .toml")])
+def test_a_job_file_is_saved_under_a_name_that_run_takes_for_one(typed: Typed, name: str, why: str) -> None:
+    ended = typed("run", "at-ip", "--set", "ip=127.1.2.3", "--save", name)
+    assert (ended.exit, why in ended.words) == (2, True), ended.err
+
+
+def test_no_job_file_keeps_a_secret(typed: Typed, tmp_path: Path) -> None:
+    ended = typed("run", "password", "--set", "user_id=1", "--set", "psw=Tiger7", "--save", "x.toml")
+    assert ended.exit == 2
+    assert "psw is a secret" in ended.words
+    assert not (tmp_path / "x.toml").exists()
+
+
+IGNORED: Sequence[tuple[Sequence[str], str]] = (
+    (("other.csv",), "FILE (other.csv)"),
+    (("--set", "amount=1"), "--set"),
+    (("--sql", "select 1 from rdb$database"), "--sql"),
+    (("--columns", "a,b"), "--columns"),
+    (("--map", "amount=x"), "--map"),
+    (("--encoding", "auto"), "--encoding"),
+    (("--delimiter", ";"), "--delimiter"),
+    (("--sheet", "x"), "--sheet"),
+    (("--again",), "--again"),
+    (("--model", "Users"), "--model"),
+    (("--chain", "save"), "--chain"),
+    (("--fields", "id"), "--fields"),
+    (("--repeatable",), "--repeatable"),
+    (("--look-up", "select 1 from rdb$database"), "--look-up"),
+    (("other.csv", "--again", "--set", "x=1"), "FILE (other.csv), --set, --again"),
+)
+OF_RUN: Sequence[tuple[Sequence[str], str]] = (
+    (("-o", "out.csv"), "--output"),
+    (("--save", "copy.toml"), "--save"),
+    (("--force",), "--force"),
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "more", "named"),
+    [("run", *one) for one in (*IGNORED, *OF_RUN)] + [("plan", *one) for one in IGNORED],
+)
+def test_what_would_be_ignored_beside_a_job_file_is_refused(
+    typed: Typed, tmp_path: Path, command: str, more: Sequence[str], named: str
+) -> None:
+    (tmp_path / "night.toml").write_text('[[step]]\njob = "services-on-offer"\n', encoding="utf-8")
+    ended = typed(command, "night.toml", *more, "--api-url", "http://127.0.0.1:9")
+    assert (ended.exit, f"and {named} would be ignored: nothing was sent" in ended.words) == (2, True), ended.err
+    assert not (tmp_path / "copy.toml").exists()
+
+
+def test_what_a_continued_run_remembers_is_not_typed_again(typed: Typed) -> None:
+    for more, named in (
+        (("--save", "x.toml"), "--save"),
+        (("-o", "x.csv"), "--output"),
+        (("--model", "A"), "--model"),
+    ):
+        ended = typed("run", "balances", "x.csv", "--continue", "abcde", *more)
+        assert (ended.exit, f"{named}: run abcde remembers what it was told" in ended.words) == (2, True), ended.err
+
+
+def test_force_without_a_file_to_save_is_refused(typed: Typed) -> None:
+    ended = typed("run", "at-ip", "--set", "ip=127.1.2.3", "--force", "--api-url", "http://127.0.0.1:9")
+    assert (ended.exit, "--force overwrites the file of --save" in ended.words) == (2, True), ended.err
+
+
+def test_what_is_typed_of_the_pacing_goes_before_the_file_also_where_it_is_the_default() -> None:
+    said = {"settle": 5, "rate": 10, "in_flight": 2}
+    assert with_file(Pacing(), said) == Pacing(settle="5", rate="10", in_flight="2")
+    assert with_file(Pacing(settle="30"), said) == Pacing(settle="30", rate="10", in_flight="2")
+    # A bound that is typed bounds something.
+    assert with_file(Pacing(max_in_flight="3"), said) == Pacing(settle="5", rate="10", max_in_flight="3")
+
+
+async def test_pacing_that_is_typed_takes_effect_beside_a_job_file(place: Place) -> None:
+    data(place)
+    job_file(place, STEPS.replace("rate = 200", "max_in_flight = 5"))
+    told = (await place.cli("run", "night.toml", may_end_with=(2,))).words
+    assert "5 at most" in told
+    assert "5 at most" not in (await place.cli("run", "night.toml", "--max-in-flight", "64", may_end_with=(2,))).words

@@ -1,0 +1,209 @@
+"""Job files run, killed, started again and refused, in real processes against a mock billing."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from checkpoints.states import State
+from tests.cli.conftest import Place
+
+ROWS = 40
+THRESHOLDS = '[[step]]\njob = "warning-threshold"\nfile = "people.csv"\nset = {amount = "-77"}\n'
+BALANCES = '[[step]]\njob = "balances"\nfile = "balances.csv"\n'
+QUICK = ("--yes", "--no-canary", "--settle", "0.1")
+
+
+def people(place: Place, number: int = 3) -> list[str]:
+    """A file of subscribers; each has an account of its own."""
+    query = (
+        "select first 12 min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null "
+        "group by account_id order by 1"
+    )
+    ids = [str(found) for (found,) in place.billing.database.query(query)][:number]
+    place.write("\n".join(["abonent_id", *ids]) + "\n", "people.csv")
+    return ids
+
+
+async def jobs(place: Place) -> list[str]:
+    return [run.job for run in await place.runs()]
+
+
+async def test_a_file_that_was_killed_in_its_second_step_goes_on_there(place: Place) -> None:
+    people(place)
+    balances = place.balances(ROWS)
+    place.write(THRESHOLDS + BALANCES, "night.toml")
+    async with place.cli.started("run", "night.toml", "--in-flight", "2", *QUICK) as started:
+        await place.traffic.reaches(10)
+        started.signal(signal.SIGKILL)
+        await started.ended()
+    ended = await place.cli("run", f"../{place.cli.folder.name}/night.toml", *QUICK)
+    assert "Going on with round 1, which is not at its end" in ended.words
+    assert "done before in this round: run" in ended.words
+    assert "taking up run" in ended.words
+    assert await jobs(place) == ["warning-threshold", "balances"]
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (ROWS, balances.sum, 1)
+
+
+async def test_a_file_that_is_done_is_a_new_round_the_next_time_and_nothing_is_entered_twice(place: Place) -> None:
+    people(place)
+    balances = place.balances(3)
+    place.write(THRESHOLDS + BALANCES, "night.toml")
+    first = await place.cli("run", "night.toml", *QUICK)
+    assert "Step 1 of 2" in first.words
+    assert "Step 2 of 2" in first.words
+    assert "Round" not in first.words
+    # A row more is entered, those that are there are not.
+    more = place.balances(4)
+    second = await place.cli("run", "night.toml", *QUICK)
+    assert "Round 1 is at its end, with run" in second.words
+    assert "this is round 2, from step 1" in second.words
+    assert await jobs(place) == ["warning-threshold", "balances"] * 2
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (4, more.sum, 1)
+    assert more.sum != balances.sum
+    async with place.journal() as journal:
+        totals = [await journal.totals(run) for run in await journal.runs()]
+    assert totals[3].count(State.SKIPPED) == 3
+    assert totals[3].count(State.ACCEPTED) == 1
+
+
+BROKEN: Sequence[tuple[str, str]] = (
+    ('[[step]]\njob = "balances"\nfile = "none.csv"\n', "step 2 (balances): there is no file"),
+    ('[[step]]\njob = "balances"\nfile = "people.csv"\n', "has no column amount"),
+    (f'{BALANCES}map = {{amount = "Долг"}}\n', "step 2 (balances): --map amount=Долг"),
+    ('[[step]]\njob = "operator"\nsql = "select nothing from abonents"\nset = {operator = 5}\n', "step 2 (operator)"),
+    (
+        '[[step]]\njob = "operator"\nset = {operator = 1444}\n',
+        "step 2 (operator): there is nothing to read rows from",
+    ),
+    ('[[step]]\njob = "services-on-offer"\noutput = "no/x.csv"\n', "there is no folder"),
+    ('[[step]]\njob = "administrators"\noutput = "people.csv"\n', "this file is there already"),
+    (
+        '[[step]]\njob = "administrators"\noutput = "x.csv"\n[[step]]\njob = "administrators"\noutput = "./x.csv"\n',
+        "step 3 (administrators) and step 2 (administrators) both make",
+    ),
+)
+
+
+async def test_what_is_wrong_with_a_later_step_is_told_before_the_first_sends(place: Place) -> None:
+    people(place)
+    place.balances(3)
+    for second, told in BROKEN:
+        place.write(THRESHOLDS + second, "night.toml")
+        ended = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
+        assert told in ended.words, ended.err
+        assert ended.words.endswith("Nothing was sent.")
+        assert await place.runs() == []
+
+
+async def test_what_can_be_seen_only_after_a_step_was_sent_stops_the_file_there(place: Place) -> None:
+    people(place)
+    place.write("Договор;Сумма\n00003;1O\n", "balances.csv")
+    place.write(THRESHOLDS + BALANCES, "night.toml")
+    ended = await place.cli("run", "night.toml", "--yes", may_end_with=(3,))
+    one, given_up = await place.runs()
+    assert "step 2 (balances): 1 row of the input cannot be taken" in ended.words
+    assert f"done before that: step 1 (run {one.name})" in ended.words
+    assert f"then go on with: carbon-migrate run {place.cli.folder}/night.toml" in ended.words
+    assert "Nothing was sent" not in ended.words
+    # Nothing is sent by the second start: it is refused, and that is what its code says.
+    again = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
+    assert f"done before in this round: run {one.name}" in again.words
+    place.write("Договор;Сумма\n00003;10\n", "balances.csv")
+    await place.cli("run", "night.toml", "--yes")
+    assert (await jobs(place)).count("warning-threshold") == 1
+    assert (await place.found()).rows == 1
+    assert given_up.discarded_at
+
+
+async def test_a_step_that_was_taken_back_is_done_again_in_its_round(place: Place) -> None:
+    ids = people(place)
+    place.write("Договор;Сумма\n00003;1O\n", "balances.csv")
+    place.write(THRESHOLDS + BALANCES, "night.toml")
+    await place.cli("run", "night.toml", "--yes", may_end_with=(3,))
+    first = (await place.runs())[0]
+    await place.cli("undo", first.name, *QUICK)
+    place.write("Договор;Сумма\n00003;10\n", "balances.csv")
+    ended = await place.cli("run", "night.toml", "--yes")
+    assert f"run {first.name} was taken back: the step is begun anew" in ended.words
+    async with place.journal() as journal:
+        anew = [run for run in await journal.runs() if run.job == "warning-threshold"][-1]
+        assert (await journal.totals(anew)).count(State.ACCEPTED) == len(ids)
+
+
+async def test_rows_may_be_what_an_earlier_step_writes(place: Place) -> None:
+    ids = people(place)
+    reading = (
+        '[[step]]\njob = "call"\nfile = "people.csv"\noutput = "read.csv"\nmodel = "Abonents"\n'
+        'chain = [\'objects.filter {"id": {abonent_id}}\']\nfields = ["contract_number"]\n'
+    )
+    place.write(reading + THRESHOLDS.replace("people", "read"), "night.toml")
+    planned = await place.cli("plan", "night.toml")
+    assert f"Its rows are what an earlier step will write: {place.cli.folder}/read.csv" in " ".join(
+        planned.out.split()
+    )
+    await place.cli("run", "night.toml", "--yes")
+    async with place.journal() as journal:
+        written = (await journal.runs())[1]
+        assert (await journal.totals(written)).count(State.ACCEPTED) == len(ids)
+
+
+async def test_the_example_of_the_page_is_planned(place: Place) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "job-files.md").read_text(encoding="utf-8")
+    place.write(page.partition("```toml\n")[2].partition("```")[0], "night.toml")
+    (place.cli.folder / "data").mkdir()
+    place.write("Договор;К зачислению\n00003;1,50\n00004;2,50\n", "data/balances.csv")
+    told = await place.cli("plan", "night.toml")
+    assert "Step 4 of 4" in told.out
+    assert "2 rows, 4.00 in total" in told.out
+    assert (await place.found()).rows == 0
+
+
+async def test_answers_that_a_kill_kept_from_being_written_are_there_for_the_next_step(place: Place) -> None:
+    place.write("Договор;Сумма\n00003;1O\n", "balances.csv")
+    place.write('[[step]]\njob = "administrators"\noutput = "all.csv"\n' + BALANCES, "night.toml")
+    await place.cli("run", "night.toml", "--yes", may_end_with=(3,))
+    (place.cli.folder / "all.csv").rename(place.cli.folder / "first.csv")
+    place.write("Договор;Сумма\n00003;10\n", "balances.csv")
+    await place.cli("run", "night.toml", "--yes")
+    assert (place.cli.folder / "all.csv").read_bytes() == (place.cli.folder / "first.csv").read_bytes()
+
+
+async def test_rejected_rows_that_were_let_pass_are_told_by_the_exit_code(place: Place) -> None:
+    people(place)
+    place.write("Договор;Сумма\n00003;1,50\nнет такого;2,50\n", "balances.csv")
+    place.write(f"{BALANCES}skip_bad = true\n{THRESHOLDS}", "night.toml")
+    ended = await place.cli("run", "night.toml", "--yes", may_end_with=(1,))
+    assert "Step 1 ended with exit code 1: the 1 after it was not begun" in ended.words
+    assert await jobs(place) == ["balances"]
+    place.write(f"{BALANCES}skip_bad = true\ngo_on = true\n{THRESHOLDS}", "night.toml")
+    await place.cli("run", "night.toml", "--yes", may_end_with=(1,))
+    assert await jobs(place) == ["balances", "warning-threshold"]
+    assert (await place.found()).rows == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_step_enters_on_top_when_it_says_so(place: Place, again: bool) -> None:
+    place.balances(3)
+    place.write(BALANCES, "night.toml")
+    await place.cli("run", "night.toml", "--yes")
+    place.write(f"{BALANCES}again = true\n" if again else BALANCES, "night.toml")
+    await place.cli("run", "night.toml", "--yes")
+    assert (await place.found()).rows == (6 if again else 3)
+
+
+async def test_a_step_may_read_what_is_piped_in(place: Place) -> None:
+    place.balances(3)
+    place.write(BALANCES.replace("balances.csv", "-"), "night.toml")
+    await anyio.run_process(
+        [sys.executable, "-m", "cli", "run", "night.toml", "--yes"],
+        cwd=place.cli.folder,
+        env=place.cli.environment,
+        input=(place.cli.folder / "balances.csv").read_bytes(),
+    )
+    assert (await place.found()).rows == 3

@@ -1,0 +1,255 @@
+"""Between two steps of a job file: the run of the first is seen, paused, stopped, killed while the second waits."""
+
+import json
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from billing.api.client import BillingClient, Health
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run
+from cli.jobfile import wait as barrier
+from cli.jobfile.wait import Waited, wait
+from cli.session.run_session import Means
+from cli.session.session import Billing
+from cli.settings.flags import Consent, Voice
+from cli.show.closing import Closing
+from cli.terminal.exits import Exit
+from cli.terminal.screen import Screen
+from engine.control.handler import Steered
+from engine.pacing.holds import Stop, StopKind
+from jobs.access.gateway import Services
+from tests.checkpoints.samples import frozen_run, new_item
+from tests.cli.commands.test_watch import Heard
+from tests.cli.conftest import Place, Started
+from tests.cli.jobfile.test_run_file import BALANCES, QUICK, THRESHOLDS, jobs, people
+
+ROWS = 5
+NEVER = 0.001
+"""Entries of the billing's stacks that are worked off a second: they are there for as long as a test wants."""
+
+AT_ONCE = 0.0
+WAITS = "the next step waits: ACCOUNT_STACK holds"
+
+
+@asynccontextmanager
+async def at_the_barrier(place: Place, *flags: str) -> AsyncIterator[tuple[Started, str]]:
+    """A file that waits between its steps, and the name of the run that it waits behind."""
+    async with place.cli.started("run", "night.toml", "--json", *QUICK, *flags) as file:
+        await file.said("held by=barrier")
+        yield file, (await place.runs())[-1].name
+
+
+@pytest.fixture
+def waiting(place: Place) -> Place:
+    """A job file of two steps, of which the billing does not work off the first."""
+    people(place)
+    place.balances(ROWS)
+    place.write(BALANCES + THRESHOLDS, "night.toml")
+    place.billing.stack_rate = NEVER
+    return place
+
+
+async def each_row_landed_once(place: Place) -> None:
+    found = await place.found()
+    assert (found.rows, found.most_for_one) == (ROWS, 1)
+
+
+# ---- seen --------------------------------------------------------------------------------------------------------
+
+
+async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_says_for_how_long(
+    waiting: Place,
+) -> None:
+    async with (
+        at_the_barrier(waiting) as (file, name),
+        waiting.cli.started("status", name, "--watch") as watcher,
+    ):
+        heard = Heard(watcher)
+        await heard.until(f"{ROWS} of {ROWS} rows (100 %), 0 rows/s, held: {WAITS} {ROWS} entries")
+        seen = json.loads((await waiting.cli("status", name, "--json")).out)
+        assert seen["holder"]["process"] == file.process.pid
+        assert seen["live"]["held"] == f"{WAITS} {ROWS} entries"
+        assert WAITS in (await waiting.cli("status", name)).out
+        waiting.billing.stack_rate = AT_ONCE
+        ended = await file.ended()
+        assert await heard.ended() == 0
+    assert heard.lines[-1] == f"run {name}: done, {ROWS} accepted"
+    assert (ended.exit, ended.closing["job"]) == (0, "warning-threshold")
+    assert 0 < ended.closing["held"]["barrier"] <= ended.closing["seconds"]
+    assert "held no longer by=barrier seconds=" in ended.words
+    await each_row_landed_once(waiting)
+
+
+async def test_what_was_waited_at_all_barriers_of_a_file_is_added_up(place: Place) -> None:
+    place.balances(ROWS)
+    place.write(BALANCES + 2 * '[[step]]\njob = "administrators"\n', "night.toml")
+    ended = await place.cli("run", "night.toml", "--json", "--database", "", "--settle", "0.6", *QUICK[:2])
+    assert ended.closing["held"].keys() == {"barrier"}
+    assert 1.2 <= ended.closing["held"]["barrier"] <= ended.closing["seconds"]
+
+
+async def test_while_a_file_waits_nobody_else_works_on_its_run(waiting: Place) -> None:
+    async with at_the_barrier(waiting) as (file, name):
+        for words in (("run", "night.toml", "--yes"), ("verify", name), ("undo", name, "--yes")):
+            refused = await waiting.cli(*words, may_end_with=(2,))
+            assert f"process {file.process.pid} on " in refused.words
+        assert await jobs(waiting) == ["balances"]
+
+
+# ---- paused ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_pause_keeps_the_next_step_from_beginning_when_nothing_is_waited_for_any_more(waiting: Place) -> None:
+    async with at_the_barrier(waiting) as (file, name):
+        assert f"run {name}: paused" in (await waiting.cli("pause", name)).out
+        waiting.billing.stack_rate = AT_ONCE
+        await file.said("held no longer by=barrier")
+        shown = (await waiting.cli("status", name)).out
+        assert "running, paused" in shown
+        assert f"carbon-migrate continue {name}" in shown
+        assert await jobs(waiting) == ["balances"]
+        assert "it goes on" in (await waiting.cli("continue", name)).out
+        ended = await file.ended()
+    assert ended.exit == 0
+    assert ended.closing["held"].keys() == {"barrier", "paused"}
+    assert await jobs(waiting) == ["balances", "warning-threshold"]
+
+
+async def paused_and_killed(place: Place) -> str:
+    """The name of a run behind which a file was paused and killed; the billing has worked it off since."""
+    async with at_the_barrier(place) as (file, name):
+        await place.cli("pause", name)
+        file.signal(signal.SIGKILL)
+        await file.ended()
+    place.billing.stack_rate = AT_ONCE
+    return name
+
+
+async def test_a_file_that_was_paused_and_killed_waits_there_when_it_is_started_again(waiting: Place) -> None:
+    name = await paused_and_killed(waiting)
+    assert "done, paused" in (await waiting.cli("status")).out
+    async with waiting.cli.started("run", "night.toml", "--json", *QUICK) as file:
+        heard = await file.said(f"carbon-migrate continue {name}")
+        assert f"done before in this round: run {name}" in heard
+        seen = json.loads((await waiting.cli("status", name, "--json")).out)
+        assert seen["live"]["paused"]
+        assert await jobs(waiting) == ["balances"]
+        await waiting.cli("continue", name)
+        assert (await file.ended()).exit == 0
+    assert await jobs(waiting) == ["balances", "warning-threshold"]
+    await each_row_landed_once(waiting)
+
+
+async def test_such_a_pause_can_be_ended_while_nobody_works_on_the_run(waiting: Place) -> None:
+    name = await paused_and_killed(waiting)
+    assert f"carbon-migrate continue {name}" in (await waiting.cli("status", name)).out
+    said = (await waiting.cli("continue", name)).out
+    again = f"carbon-migrate run {waiting.cli.folder}/night.toml"
+    assert f"it is not paused any more; nobody works on it: {again} goes on with it" in said
+    assert (await waiting.cli("run", "night.toml", "--json", *QUICK)).closing["job"] == "warning-threshold"
+    refused = await waiting.cli("continue", name, may_end_with=(2,))
+    assert f"run {name} is at its end" in refused.words
+
+
+# ---- stopped -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_file_with_a_closing_object_and_it_goes_on_later(
+    number: signal.Signals, waiting: Place
+) -> None:
+    async with at_the_barrier(waiting) as (file, name):
+        file.signal(number)
+        ended = await file.ended()
+    assert (ended.exit, ended.closing["exit"], ended.closing["run"]) == (130, 130, name)
+    assert ended.closing["stopped"].startswith("interrupted (")
+    assert ended.closing["states"] == {"accepted": ROWS}
+    assert ended.closing["held"]["barrier"] > 0
+    assert f"carbon-migrate run {waiting.cli.folder}/night.toml" in ended.words
+    assert await jobs(waiting) == ["balances"]
+    waiting.billing.stack_rate = AT_ONCE
+    assert (await waiting.cli("run", "night.toml", *QUICK)).exit == 0
+    await each_row_landed_once(waiting)
+
+
+async def test_stop_ends_the_file_and_says_so_and_a_pause_stays(waiting: Place) -> None:
+    async with at_the_barrier(waiting) as (file, name):
+        await waiting.cli("pause", name)
+        stopped = (await waiting.cli("stop", name)).out
+        assert f"run {name} is at its end, and no further step of its job file begins" in stopped
+        assert "It stays paused" in stopped
+        for command in (f"continue {name}", f"run {waiting.cli.folder}/night.toml"):
+            assert f"carbon-migrate {command}" in stopped
+        ended = await file.ended()
+    assert ended.exit == ended.closing["exit"] == 130
+    assert ended.closing["stopped"].startswith("stopped by ")
+    assert ended.closing["held"].keys() == {"barrier", "paused"}
+    assert f"carbon-migrate continue {name}" in ended.words
+
+
+async def test_a_stop_that_finds_nothing_left_of_a_step_ends_the_file_behind_it(waiting: Place) -> None:
+    waiting.billing.latency = 1.0
+    async with waiting.cli.started("run", "night.toml", "--json", "--in-flight", "8", *QUICK) as file:
+        await waiting.traffic.reaches(ROWS)
+        file.signal(signal.SIGINT)
+        ended = await file.ended()
+    assert (ended.exit, ended.closing["states"]) == (130, {"accepted": ROWS})
+    assert "press again to stop at once" in ended.words
+    assert "stopped after step 1: interrupted (Ctrl-C)" in ended.words
+    assert await jobs(waiting) == ["balances"]
+
+
+# ---- the parts ---------------------------------------------------------------------------------------------------
+
+
+def test_a_billing_that_does_not_catch_up_is_exit_code_3_and_the_closing_says_so() -> None:
+    stop = Stop()
+    stop.request(StopKind.SYSTEM, "after 1,800 s it is not worked off")
+    waited = Waited(2.0, {"barrier": 2.0}).and_then(Waited(3.0, {"barrier": 2.5, "paused": 1.0}, stop))
+    closing = waited.counted_in(Closing(Exit.DONE, "k7m2q", seconds=10.0, held={"paused": 4.0, "hours": 1.0}))
+    assert (closing.exit, closing.stopped, closing.error) == (3, "after 1,800 s it is not worked off", None)
+    assert closing.seconds == 15.0
+    assert closing.held == {"barrier": 4.5, "paused": 5.0, "hours": 1.0}
+
+
+def means_of(journal: Journal) -> Means:
+    """A billing without a database, for which no time is waited."""
+    billing = Billing(Services(cast("BillingClient", None)), cast("Health", None))
+    return Means(billing, journal, {"settle": "0"}, Consent(), Screen(Voice(quiet=True)))
+
+
+async def test_a_pause_that_is_answered_as_the_waiting_ends_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    @asynccontextmanager
+    async def steerable(run: Run, journal: Journal, steered: Steered, screen: Screen) -> AsyncIterator[None]:  # noqa: ARG001 - as the real one
+        if heard:
+            heard.append(f"waited for, {(await journal.run(run.name)).paused_by}")
+            await journal.unpause(run)
+        yield
+        if not heard:
+            heard.append("paused")
+            await journal.pause(run, "olga")
+
+    monkeypatch.setattr(barrier, "steerable", steerable)
+    async with open_journal(tmp_path / "a.journal") as journal:
+        waited = await wait(await frozen_run(journal, new_item("1")), means_of(journal))
+    assert heard == ["paused", "waited for, olga"]
+    assert not waited.stop.requested
+
+
+async def test_of_the_stops_of_the_step_only_a_persons_ends_the_file(tmp_path: Path) -> None:
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run = await frozen_run(journal, new_item("1"))
+        for kind in StopKind:
+            means = means_of(journal)
+            means.stop.request(kind, "enough")
+            waited = await wait(run, means)
+            assert waited.stop.requested is (kind is StopKind.INTERRUPTED)

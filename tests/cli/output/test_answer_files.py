@@ -1,0 +1,303 @@
+"""What reading jobs were answered, as a file or on the screen."""
+
+import csv
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, NewItem, NewRun, Page, Run
+from checkpoints.states import State
+from cli.output import answer_files as answers
+from cli.output.item_files import Target
+from cli.output.tables import KINDS
+from cli.session.cleanup import wind_up
+from cli.terminal.exits import CommandRefused
+from engine.sources.detect import Layout, open_input
+from jobs.catalogue.readings import READINGS
+from jobs.effects.answer_cells import Flat, packed
+from tests.cli.conftest import Place, Typed
+from tests.cli.flows import Flow, all_of, flow
+from tests.engine.sources.reading import cells_of
+
+
+async def run_of(
+    journal: Journal, header: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], list[Flat]]]
+) -> Run:
+    """A run of at-ip with these rows and their answers; one more row was rejected."""
+    new = NewRun("at-ip", {"ip": ""}, "billing", "file", header=header)
+    run = await journal.create_run(new)
+    items = [NewItem(str(n), str(n), str(n), "{}", row=cells) for n, (cells, _) in enumerate([*rows, ((), [])], 1)]
+    await journal.freeze(run, Page(tuple(items), (), "1"), lambda item, _: item)
+    await journal.end_intake(run)
+    await journal.approve(run)
+    frozen = await journal.items(run, {State.PENDING})
+    await journal.claim(run, [item.item_id for item in frozen])
+    *accepted, last = frozen
+    changes = [
+        Change(item.item_id, State.ACCEPTED, packed(found)) for item, (_, found) in zip(accepted, rows, strict=True)
+    ]
+    await journal.record(run, [*changes, Change(last.item_id, State.REJECTED, message="no")])
+    return run
+
+
+async def written(
+    path: Path, header: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], list[Flat]]]
+) -> tuple[int, str]:
+    """How many rows, and of which run."""
+    async with open_journal(path.with_name("journal")) as journal:
+        run = await run_of(journal, header, rows)
+        return await answers.write(run, journal, Target(path)), run.name
+
+
+def lines(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.reader(stream, delimiter=";"))
+
+
+async def test_columns_are_the_input_s_and_all_fields_of_the_answers(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    rows: list[tuple[tuple[str, ...], list[Flat]]] = [
+        (("10.0.0.1", "=x"), [{"login": "a"}, {"login": "b", "abonent__name": "Иванов"}]),
+        (("10.0.0.2",), []),
+        (("10.0.0.3", "z"), [{"IP": "10.0.0.3", "answer_ip": 1}]),
+    ]
+    number, run = await written(path, ("ip", "note"), rows)
+    assert number == 4
+    assert lines(path) == [
+        ["ip", "note", "login", "abonent__name", "answer_IP", "answer_answer_ip", "carbon_run"],
+        ["10.0.0.1", "'=x", "a", "", "", "", run],
+        ["10.0.0.1", "'=x", "b", "Иванов", "", "", run],
+        ["10.0.0.2", "", "", "", "", "", run],
+        ["10.0.0.3", "z", "", "", "10.0.0.3", "1", run],
+    ]
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+async def test_answers_come_back_as_they_were(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    rows: list[tuple[tuple[str, ...], list[Flat]]] = [
+        (("1", "=x"), [{"login": "-тире", "name": "'=1"}]),
+        (("2", "'=y"), [{"login": "@a", "name": "'a"}]),
+    ]
+    await written(path, ("id", "carbon", "note"), [((key, "", note), found) for (key, note), found in rows])
+    source = open_input(path, Layout())
+    assert source.header[:5] == ("id", "carbon", "note", "login", "name")
+    assert [cells[2:5] for cells in cells_of(source)] == [("=x", "-тире", "'=1"), ("'=y", "@a", "'a")]
+
+
+async def test_a_column_of_the_input_that_is_called_as_ours_stays_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    _, run = await written(path, ("id", "Carbon_Run"), [(("1", "x"), [{"login": "a"}])])
+    assert lines(path) == [["id", "Carbon_Run", "login", "carbon_run_2"], ["1", "x", "a", run]]
+
+
+async def test_more_rows_than_a_page(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    rows: list[tuple[tuple[str, ...], list[Flat]]] = [((str(n),), [{"n": n}, {f"f{n % 3}": n}]) for n in range(450)]
+    assert (await written(path, ("row",), rows))[0] == 900
+    found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert found[0] == {"row": "0", "n": 0, "f0": None, "f1": None, "f2": None}
+    assert [one["n"] for one in found[::2]] == list(range(450))
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "why"),
+    [
+        ("balances", "out.csv", "balances writes"),
+        ("at-ip", "out.txt", r"\.csv, \.xlsx, \.jsonl"),
+        ("at-ip", "nowhere/out.csv", "there is no folder"),
+        ("at-ip", "there.csv", "is there already"),
+    ],
+)
+def test_what_cannot_be_written_in_the_end_is_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, name: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.csv").touch()
+    with pytest.raises(CommandRefused, match=why):
+        answers.checked(job, {}, Path(name))
+    assert answers.checked("at-ip", {}, Path("out.csv")) == {"input_answers": str(tmp_path / "out.csv")}
+
+
+def test_a_call_of_any_chain_has_answers_where_it_only_reads() -> None:
+    def chain(method: str) -> dict[str, str]:
+        return {"model": "Users", "chain": json.dumps([method]), "input_answers": "x"}
+
+    assert answers.reads("call", chain("objects.filter"))
+    assert not answers.reads("call", chain("objects.create"))
+    assert not answers.reads("undo", {})
+
+
+def test_a_wrong_name_is_refused_by_the_command_with_2_and_nothing_is_begun(typed: Typed, tmp_path: Path) -> None:
+    arguments = ("--set", "ip=10.0.0.1", "--yes", "--api-url", "http://127.0.0.1:9")
+    for job, name in (("at-ip", "out.doc"), ("operator", "out.csv")):
+        ended = typed("run", job, *arguments[2 * (job == "operator") :], "-o", name)
+        assert ended.exit == 2, ended.err
+        assert f"-o {name}: operator writes" in ended.words or "says what it is to be" in ended.words
+    assert not (tmp_path / "carbon-migrate.journal").exists()
+
+
+async def test_a_run_at_its_end_leaves_its_file_alone_and_makes_it_where_it_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    async with open_journal(tmp_path / "journal") as journal:
+        run = await run_of(journal, ("ip",), [(("10.0.0.1",), [{"login": "a"}])])
+        run = replace(run, parameters={"input_answers": str(path)})
+        assert (await wind_up(run, journal, anew=False)).trouble is None
+        assert lines(path) == [["ip", "login", "carbon_run"], ["10.0.0.1", "a", run.name]]
+        # Somebody works with it.
+        path.write_text("mine", encoding="utf-8")
+        assert "answers are in" in str((await wind_up(run, journal, anew=False)).shown)
+        assert path.read_text("utf-8") == "mine"
+        # Corrected rows have come into the run, and been sent.
+        await wind_up(run, journal, anew=True)
+        assert len(lines(path)) == 2
+        gone = replace(run, parameters={"input_answers": str(tmp_path / "gone" / "out.csv")})
+        trouble = (await wind_up(gone, journal, anew=True)).trouble or ""
+    assert "gone/out.csv cannot be written" in trouble
+    assert f"carbon-migrate export {run.name} --state answers -o FILE" in trouble
+
+
+async def test_answers_go_into_the_file_at_the_end_and_are_exported_later(place: Place) -> None:
+    place.write("ip;note\n127.1.2.3;=x\n10.99.0.1;y\n", "addresses.csv")
+    ended = await place.cli("run", "at-ip", "addresses.csv", "-o", "out.csv", "--yes")
+    assert f"2 rows of answers: {place.cli.folder / 'out.csv'}" in " ".join(ended.out.split())
+    (run,) = await place.runs()
+    assert lines(place.cli.folder / "out.csv") == [
+        ["ip", "note", "id", "login", "abonent__name", "abonent__contract_number", "carbon_run"],
+        ["127.1.2.3", "'=x", "4084", "user4084", "Иванов Александр Александрович", "Д94/2018", run.name],
+        ["10.99.0.1", "y", "", "", "", "", run.name],
+    ]
+    on_stdout = await place.cli("export", run.name, "--state", "answers")
+    assert on_stdout.out.splitlines()[1].startswith("127.1.2.3;'=x;4084;")
+
+
+async def test_without_a_file_the_first_rows_are_shown_and_the_command_is_named(place: Place) -> None:
+    ended = await place.cli("run", "blocked", "--yes")
+    (run,) = await place.runs()
+    assert f"more: carbon-migrate export {run.name} --state answers -o {run.name}.csv" in ended.out
+    assert len([line for line in ended.out.splitlines() if " 10.0." in line]) == 20
+
+
+async def test_a_file_that_cannot_be_written_in_the_end_is_told_with_3(place: Place) -> None:
+    folder = place.cli.folder / "sub"
+    folder.mkdir()
+    place.billing.latency = 0.5
+    async with place.cli.started("run", "at-ip", "--set", "ip=127.1.2.3", "-o", "sub/out.csv", "--yes") as run:
+        await run.said("approved")
+        folder.rmdir()
+        ended = await run.ended()
+    assert ended.exit == 3
+    assert "sub/out.csv cannot be written" in " ".join((ended.out + ended.err).split())
+
+
+# ---- killed and resumed -----------------------------------------------------------------------------------------
+
+ROWS = 40
+
+Case = Callable[[Flow], Awaitable[None]]
+
+
+def session(user: int) -> str:
+    return f"9{user:017d}"
+
+
+SESSIONS = [
+    ("insert into cabinet_sessions (id, suid, user_id, created) values (?, ?, ?, '2026-05-01')", (n, session(n), n))
+    for n in range(1, ROWS + 1)
+]
+
+
+async def answered(flow: Flow, job: str, column: str, keys: Sequence[object], kill_at: int = 15) -> list[list[str]]:
+    """The rows of the file: each key of the input is in it, whether it was asked before the kill or after."""
+    file = flow.write("\n".join([column, *map(str, keys)]) + "\n")
+    closing = await flow.go(job, file, kill_at=kill_at, run_only=("-o", "out.csv"))
+    assert closing["states"] == {"accepted": len(keys)}
+    assert 0 < closing["calls"] < len(keys)
+    _, *rows = lines(flow.folder / "out.csv")
+    assert list(dict.fromkeys(row[0] for row in rows)) == [str(key) for key in keys]
+    return rows
+
+
+async def administrators(flow: Flow) -> None:
+    closing = await flow.go("administrators", kill_at=1, run_only=("-o", "out.csv"))
+    assert closing["states"] == {"accepted": 1}
+    assert [row[1] for row in lines(flow.folder / "out.csv")] == ["username", "admin", "migration", "support"]
+
+
+async def at_ip(flow: Flow) -> None:
+    rows = await answered(flow, "at-ip", "ip", [f"10.0.0.{n}" for n in range(1, ROWS + 1)])
+    wanted = flow.query(f"select id, login from users where id <= {ROWS} order by id")  # noqa: S608 - a number
+    assert [(int(row[1]), row[2]) for row in rows] == wanted
+
+
+async def by_sms(flow: Flow) -> None:
+    query = f"select first {ROWS} sms, contract_number from abonents where sms is not null order by id"  # noqa: S608
+    wanted = flow.query(query)
+    rows = await answered(flow, "by-sms", "телефон", [f"8{sms[2:]}" for sms, _ in wanted])
+    assert [(row[4], row[3]) for row in rows] == wanted
+
+
+async def blocked(flow: Flow) -> None:
+    closing = await flow.go("blocked", kill_at=15, run_only=("-o", "out.csv"))
+    rows = lines(flow.folder / "out.csv")[1:]
+    assert closing["states"] == {"accepted": len(rows)}
+    assert [row[0] for row in rows] == list(dict.fromkeys(row[0] for row in rows))
+    assert [row[1] for row in rows] == [row[4] for row in rows]
+
+
+async def session_account(flow: Flow) -> None:
+    def killed() -> None:
+        assert flow.files_with([session(n) for n in range(1, ROWS + 1)]) == {
+            "rows.csv",
+            "carbon-migrate.journal-secrets",
+        }
+
+    file = flow.write("\n".join(["number;suid", *(f"{n};{session(n)}" for n in range(1, ROWS + 1))]) + "\n")
+    closing = await flow.go("session-account", file, kill_at=15, killed=killed, run_only=("-o", "out.csv"))
+    assert closing["states"] == {"accepted": ROWS}
+    rows = lines(flow.folder / "out.csv")[1:]
+    assert [row[:3] for row in rows] == [[str(n), "•••", str(n)] for n in range(1, ROWS + 1)]
+    assert flow.files_with([session(n) for n in range(1, ROWS + 1)]) == {"rows.csv"}
+
+
+async def services_on_offer(flow: Flow) -> None:
+    query = (
+        f"select first {ROWS} a.id from abonents a where a.deleted = 0 and a.is_folder = 0 and "  # noqa: S608 - a number
+        "(select count(*) from users u where u.abonent_id = a.id and u.deleted = 0) = 1 order by a.id"
+    )
+    abonents = [key for (key,) in flow.query(query)]
+    # Two calls a row.
+    rows = await answered(flow, "services-on-offer", "abonent_id", abonents, kill_at=25)
+    assert {row[1] for row in rows} == {"offered", "connected"}
+    assert flow.files_with([suid for (suid,) in flow.query("select suid from cabinet_sessions")]) == set()
+
+
+CASES: dict[str, Case] = {
+    "administrators": administrators,
+    "at-ip": at_ip,
+    "by-sms": by_sms,
+    "blocked": blocked,
+    "session-account": session_account,
+    "services-on-offer": services_on_offer,
+}
+
+
+def test_every_job_that_reads_is_killed_below() -> None:
+    assert CASES.keys() == {kind.name for kind in READINGS}
+
+
+@pytest.mark.timeout(240)
+async def test_every_job_that_reads_is_planned_killed_resumed_and_verified(
+    billing_template: Path, tmp_path: Path
+) -> None:
+    async def taken(name: str) -> None:
+        statements = SESSIONS if name == "session-account" else []
+        async with flow(billing_template, tmp_path / name, statements) as one:
+            await CASES[name](one)
+
+    await all_of([partial(taken, name) for name in CASES])

@@ -1,0 +1,79 @@
+"""Lines for people on the screen, JSON in the file, secrets in neither."""
+
+import json
+import logging
+import stat
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import structlog
+from rich.console import Console
+
+from cli.settings.flags import Voice
+from cli.terminal.exits import SettingsRefused
+from cli.terminal.logs import logging_to
+from cli.terminal.screen import Screen
+
+
+def screen(*, quiet: bool = False) -> tuple[Screen, StringIO]:
+    heard = StringIO()
+    return Screen(Voice(quiet=quiet), err=Console(file=heard, width=200)), heard
+
+
+def test_a_line_goes_to_the_screen_and_as_json_to_a_private_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "run.log"
+    shown, heard = screen()
+    with logging_to(path, shown, ()):
+        structlog.contextvars.bind_contextvars(run="k7m2q")
+        structlog.get_logger("engine").info("the list is frozen", rows=5)
+        structlog.get_logger("engine").debug("too much")
+    (entry,) = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    assert entry.items() >= {"event": "the list is frozen", "rows": 5, "run": "k7m2q", "level": "info"}.items()
+    assert "the list is frozen rows=5" in heard.getvalue()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_secrets_are_in_neither(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    shown, heard = screen()
+    with logging_to(path, shown, ("masterkey", "", "x")):
+        structlog.get_logger().warning("login with masterkey failed", url="http://x/?key=masterkey")
+        structlog.get_logger().error("bad", exc_info=ValueError("masterkey"))
+    for text in (path.read_text(encoding="utf-8"), heard.getvalue()):
+        assert "masterkey" not in text
+        assert "login with ••• failed" in text
+
+
+def test_quiet_keeps_information_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    shown, heard = screen(quiet=True)
+    with logging_to(path, shown, ()):
+        structlog.get_logger().info("all well")
+        structlog.get_logger().warning("rejected", label="[red]\x1b[2J")
+    assert "all well" not in heard.getvalue()
+    assert "rejected label=[red]\\x1b[2J" in heard.getvalue()
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_what_libraries_log_comes_to_the_same_place(tmp_path: Path) -> None:
+    path = tmp_path / "run.log"
+    shown, _ = screen(quiet=True)
+    with logging_to(path, shown, ()):
+        logging.getLogger("asyncio").warning("slow %s", "callback")
+    assert json.loads(path.read_text(encoding="utf-8"))["event"] == "slow callback"
+    assert not any("_Bridge" in repr(handler) for handler in logging.getLogger().handlers)
+
+
+def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    shown, _ = screen()
+    with pytest.raises(SettingsRefused, match="cannot be written"), logging_to(tmp_path / "file" / "log", shown, ()):
+        pass
+
+
+def test_a_full_disk_ends_the_log_alone() -> None:
+    shown, heard = screen()
+    with logging_to(Path("/dev/full"), shown, ()):
+        structlog.get_logger().warning("the journal failed")
+    assert "the journal failed" in heard.getvalue()

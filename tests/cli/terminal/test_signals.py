@@ -1,0 +1,99 @@
+"""Every command hears SIGINT, SIGTERM and SIGHUP: it closes what it has open, says so, and ends with 130."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from checkpoints.journal import open_journal
+from cli.terminal.signals import beside
+from engine.control.address import listening, socket_path
+from engine.control.listener import Limits, Listener
+from engine.control.messages import Answer, Request
+from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
+from tests.cli.conftest import Place
+from tests.connections import served_connections
+
+SIGNALS = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "the terminal has gone",
+}
+
+
+class Silent:
+    """A billing that takes a request and never answers."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.url = ""
+
+    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        self.asked.set()
+        with suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+
+
+@asynccontextmanager
+async def silent_billing() -> AsyncIterator[Silent]:
+    silent = Silent()
+    async with served_connections(silent.attend) as port:
+        silent.url = f"http://127.0.0.1:{port}"
+        yield silent
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("command", ["run", "plan", "undo", "resume", "verify", "reconcile", "doctor"])
+async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
+    command: str, number: signal.Signals, place: Place
+) -> None:
+    balances = place.balances(3)
+    async with silent_billing() as silent:
+        async with open_journal(place.cli.journal) as journal:
+            run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, target=silent.url))
+            await journal.end_intake(run)
+            await journal.approve(run)
+        words: tuple[str, ...] = {
+            "run": ("balances", str(balances.path), "--yes"),
+            "plan": ("balances", str(balances.path)),
+            "doctor": (),
+        }.get(command, (run.name,))
+        async with place.cli.started(command, *words, "--api-url", silent.url) as started:
+            await asyncio.wait_for(silent.asked.wait(), 30)
+            started.signal(number)
+            ended = await started.ended()
+    assert ended.exit == 130
+    assert f"interrupted ({SIGNALS[number]})" in ended.words
+    assert "Traceback" not in ended.err
+    # It was closed: nothing is left to be recovered.
+    assert not await anyio.Path(f"{place.cli.journal}-wal").exists()
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("command", [("status", "--watch"), ("stop",)], ids=" ".join)
+async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
+    command: tuple[str, ...], number: signal.Signals, place: Place
+) -> None:
+    """This process has the run, and does not stop it when it is told to."""
+
+    async def obey(_request: Request, _who: str) -> Answer:
+        return Answer("the run stops once what is in flight is finished")
+
+    async with open_journal(place.cli.journal) as journal:
+        run = await frozen_run(journal, new_item("1"))
+        await journal.approve(run)
+        async with journal.taken_up(run), listening(socket_path(journal, run)) as door:
+            listener = Listener(door, obey, frozenset({os.geteuid()}), Limits())
+            async with beside(listener.serve), place.cli.started(command[0], run.name, *command[1:]) as started:
+                await (started.first_line() if "--watch" in command else started.said("Ctrl-C here ends"))
+                started.signal(number)
+                ended = await started.ended()
+    assert ended.exit == 130
+    assert f"interrupted ({SIGNALS[number]})" in ended.words

@@ -1,0 +1,121 @@
+"""The command `translate`: where the line comes from, what is printed where, and how it ends."""
+
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from cli.commands.translate import LONGEST, register
+from cli.terminal.exits import CommandRefused
+from tests.cli.oneliners import PUBLISHED, post
+
+ONE = PUBLISHED["delete-services"]
+
+Say = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Types `translate …` with something on standard input; what came out on stdout and stderr."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.callback()(lambda: None)
+    register(app)
+
+    def run(*arguments: str, stdin: bytes = b"") -> tuple[str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        app(["translate", *arguments], standalone_mode=False)
+        said = capsys.readouterr()
+        return said.out, said.err
+
+    return run
+
+
+def test_as_an_argument(say: Say) -> None:
+    out, err = say(ONE.line)
+    assert out.startswith("carbon-migrate run call \\\n  --model UsersUsluga \\\n")
+    assert "✗ line 1, column 242: $uusligaid stands within single quotes" in err
+    assert "today    the shell never puts a value there" in err
+    assert "instead  the value is put there" in err
+    assert "note  the catalogue has a job for this: carbon-migrate run delete-services" in err
+
+
+@pytest.mark.parametrize("before", [b"", "\ufeff".encode()])
+def test_as_a_file_and_on_standard_input(say: Say, tmp_path: Path, before: bytes) -> None:
+    file = tmp_path / "line.sh"
+    file.write_bytes(before + ONE.line.replace("\n", "\r\n").encode())
+    expected, _ = say(ONE.line)
+    assert say("-f", str(file))[0] == expected
+    assert say("--file", "-", stdin=file.read_bytes())[0] == expected
+    assert say(stdin=file.read_bytes())[0] == expected
+
+
+def test_as_json(say: Say) -> None:
+    out, err = say("--json", ONE.line)
+    (line,) = out.splitlines()
+    found: dict[str, Any] = json.loads(line)
+    assert err == ""
+    assert found.keys() == {"command", "faults", "notes"}
+    assert found["command"] == ONE.command
+    assert found["faults"][0] == {
+        "fault": "never-expands",
+        "line": 1,
+        "column": 242,
+        "what": "$uusligaid stands within single quotes",
+        "today": "the shell never puts a value there: each call carries the letters $uusligaid",
+        "instead": "the value is put there",
+    }
+    assert found["notes"][0].startswith("the catalogue has a job for this")
+
+
+def test_a_refusal_as_json(say: Say, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandRefused):
+        say("--json", "wget x")
+    found = json.loads(capsys.readouterr().out)
+    assert found["command"] is None
+    assert found["error"].startswith("line 1, column 1: wget cannot be translated")
+
+
+def test_values_of_variables(say: Say) -> None:
+    line = post("'method1=objects.get&arg1={\"id\":'$id'}'")
+    out, _ = say("--set", "id=5", line)
+    assert "'objects.get {\"id\": 5}'" in out
+    assert say("--set", "$id=5", line)[0] == out
+
+
+def test_words_of_the_line_are_no_markup(say: Say) -> None:
+    _, err = say(post("'method1=save&arg1={}&[red]x=1'").replace("[red]x", "r"))
+    assert "the field r is left out" in err
+    _, err = say(post("'method1=objects.get&arg1={\"[red]\":1.5}'"))
+    assert "the amount [red] is sent" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "match"),
+    [
+        (["-f", "nowhere.sh"], b"", "nowhere.sh cannot be read: No such file"),
+        (["-f", "nowhere.sh", "curl"], b"", "the line is given twice"),
+        (["--set", "x", "curl"], b"", "--set x: a variable is given as NAME=VALUE"),
+        (["--set", "x=\x1b", "curl"], b"", "--set x: the value has a character that cannot be seen"),
+        ([], b"\xff", "standard input is not UTF-8 text, at byte 1"),
+        ([], b"x" * (LONGEST + 1), "standard input is longer than"),
+        ([], b"", "there is no curl and no sqlexec here"),
+    ],
+)
+def test_what_is_no_line(say: Say, arguments: Sequence[str], stdin: bytes, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match):
+        say(*arguments, stdin=stdin)
+
+
+def test_at_a_terminal_without_a_line(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(io, "TextIOWrapper", lambda _: Terminal())
+    with pytest.raises(CommandRefused, match="give it in a file"):
+        say()

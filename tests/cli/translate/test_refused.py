@@ -1,0 +1,279 @@
+"""What cannot be translated is refused in one sentence that names the part; nothing makes the program stumble."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cli.terminal.exits import CommandRefused, Exit
+from cli.translate.translation import translate
+from jobs.spec.chain import parse
+from tests.cli.oneliners import PUBLISHED, URL, chains, get, loop, option, post, translated
+from tests.cli.translate.test_translation import pasted
+
+LIST = "set list on; select id from abonents"
+AWK = "awk '{print $2}' | sed '/^$/d'"
+GOOD = loop(LIST, get(), filters=AWK)
+SAVE = "'method1=save&arg1={}'"
+
+
+def refusal(line: str, given: dict[str, str] | None = None) -> str:
+    with pytest.raises(CommandRefused) as error:
+        translate(line, given or {})
+    assert error.value.code is Exit.REFUSED
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_the_line_that_the_others_are_made_of_is_good() -> None:
+    assert translated(GOOD).faults == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ("", "there is no curl and no sqlexec"),
+        ("# curl", "there is no curl and no sqlexec"),
+        ("echo hello", "there is no curl and no sqlexec"),
+        (GOOD.replace("sed", "xargs -n1"), "column 69: xargs -n1 /\\^\\$/d: what it does to the rows is not known"),
+        (GOOD.replace("/^$/d", "s/a/b/"), "sed s/a/b/: what it does"),
+        (GOOD.replace("{print $2}", "{s+=$2}END{print s}"), "awk .*: what it does"),
+        (GOOD.replace("sqlexec", "cat"), "column 1: cat cannot be translated"),
+        (GOOD.replace("| while", "| tee x | while"), "tee x: what it does"),
+        (GOOD.replace("; done", f"; {post(SAVE)}; done"), "a second command in the loop"),
+        (
+            GOOD.replace("do curl", "do if true; then curl").replace("; done", "; fi; done"),
+            "`if` cannot be translated",
+        ),
+        (
+            GOOD.replace("do curl", "do while read x; do curl").replace("; done", "; done; done"),
+            "a loop within a loop",
+        ),
+        (GOOD.replace("do curl", "do x=1; curl"), "a variable is set within the loop"),
+        (GOOD.replace("do curl", "do rm -rf; curl"), "a second command in the loop"),
+        (GOOD.replace("do curl", "do wget"), "wget cannot be translated"),
+        (GOOD.replace("-D -", "-D - | jq ."), "jq works on what curl answers"),
+        (GOOD.replace("; done", ""), "the loop of line 1, column 83 lacks its `done`"),
+        (GOOD.replace("do curl", "curl"), "lacks its `do`"),
+        (GOOD + " < file", "`<` is not translated"),
+        (GOOD.replace("while read line", "while true"), "a loop is read as `while read NAME …`"),
+        (GOOD.replace("while read line", "while IFS=';' read a"), "a loop is read as `while read NAME …`"),
+        (GOOD.replace("read line", "read -d x"), "-d is no name of a variable"),
+        (GOOD.replace("while read line", "for line in 1 2"), "`for` cannot be translated"),
+        ("while read x; do " + post(SAVE) + "; done", "nothing is piped into this loop"),
+        (f'sqlexec "{LIST}"', "the rows of this sqlexec go into no loop"),
+        (f'sqlexec -x "{LIST}" | while read x; do {post(SAVE)}; done', "sqlexec is read with one text behind it"),
+        (post(SAVE) + " && echo", "`&&` is not translated"),
+        (f"({post(SAVE)})", r"`\(` is not translated"),
+        (post(SAVE) + "; " + post(SAVE), "another command begins here"),
+        ("|" + post(SAVE), "a command is missing here"),
+        (post(SAVE) + " >", "`>` names no file"),
+    ],
+)
+def test_a_shape_that_is_not_known(line: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match):
+        translated(line)
+    refusal(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        (f"curl -d {SAVE}", "this curl has no address"),
+        (f"curl {URL}/Users/", "this curl posts nothing"),
+        (f"curl -d {SAVE} {URL}/Users/ {URL}/Users/", "a second address stands here"),
+        (f"curl -d {SAVE} http://h/rest_api/v1/Users/", "is no address of the REST API"),
+        (f"curl -d {SAVE} {URL}/Users/?a=b", "is no address of the REST API"),
+        (f"curl -d {SAVE} $URL/Users/", "is no address of the REST API"),
+        (f"curl -X GET -d {SAVE} {URL}/Users/", "the request is a GET"),
+        (f"curl -G -d {SAVE} {URL}/Users/", "curl's -G is not translated"),
+        (f"curl -F a=b {URL}/Users/", "curl's -F is not translated"),
+        (f"curl --json {SAVE} {URL}/Users/", "curl's --json is not translated"),
+        (f"curl -d @file {URL}/Users/", "stands in a file"),
+        (f"curl --data-urlencode method1 {URL}/Users/", "read as name=content"),
+        (f"curl {URL}/Users/ -d", "curl's --data has no value"),
+        (f"curl -H 'Content-Type: application/json' -d {SAVE} {URL}/Users/", "sent as application/json"),
+        (post("'{\"id\":5}'"), "is no field of a call"),
+        (post("'arg1={}'"), "the data names no method1"),
+        (post("'x=1'"), "the data names no method1"),
+        (post("'method1=a&method1=b'"), "method1 stands in the data twice"),
+        (post("'method1=a b&arg1={}'"), "method1 is a b, which is no method"),
+        (post("'method1='$m'&arg1={}'"), "which is no method"),
+        (post("'method1=a&arg1={}&arg2={\"x\":1}'"), "arg2 has no method2; whose arguments"),
+        (post("'method1=a&arg1={\"id\":5'"), "arg1 is no JSON when the shell is done with it"),
+        (post("'method1=a&arg1={\"id\":NaN}'"), "arg1 is no JSON"),
+        (post('\'method1=a&arg1={"id":1,"id":2}\''), "id stands twice in arg1"),
+        (post("'method1=a&arg1=[5]'"), "arg1 is no object in braces"),
+        (post("'method1=a&arg1={\"{x}\":5}'"), "cannot be the name of an argument"),
+        (post("'method1=a&arg1={'$x':5}'"), "cannot be the name of an argument"),
+        (post("'method1=a&arg1={\"id\":1'$x'}'"), "id is put together of a variable and more"),
+        (post("'method1=a&arg1={\"limit\":1e5}'"), "limit is 1e5, which is no plain number"),
+        (post('\'method1=a&arg1={"id":"\\u0000"}\''), "a character that cannot be seen"),
+        (post('\'method1=a&arg1={"id":"%00"}\''), "a character that cannot be seen"),
+        (post('\'method1=a&arg1={"id":"%FF"}\''), "no character in UTF-8"),
+        (post('\'method1=a&arg1={"id":' + "[" * 9000 + "}'"), "nested too deep"),
+        (post("'method1=a&arg1={}&fields={}'"), "fields is no list of names"),
+        (post("'method1=a&arg1={}&fields=[1]'"), "fields is no list of names"),
+    ],
+)
+def test_a_call_that_is_none_of_the_api(line: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match):
+        translated(line)
+    refusal(line)
+
+
+@pytest.mark.parametrize(
+    ("sql", "match"),
+    [
+        ("", "there is no select"),
+        ("delete from t", "begins no select"),
+        ("set list on; select id from t; select 1 from t", "a second statement begins here"),
+        ("set term ^; select id from t", "no setting of isql"),
+        ("select 'x from t", "never closed"),
+        ("select * from t", r"select \* does not say which columns"),
+        ("select a.* from t a", r"select \* does not say which columns"),
+        ("select id, from t", "a column of the select is missing"),
+        ("with x as (select 1 from t)", "a with, and no select behind it"),
+        ("set list on; select id, x from t", "each of the 2 columns is a line of its own"),
+        (
+            "select id from t where id in ($ids)",
+            r"\$ids is not defined in the line; say what it is: .* --set ids=VALUE",
+        ),
+        ("select id from $table", "table is not defined"),
+        ("select id from t where name like '%$x%'", "x is not defined"),
+        ("select id from t where x=$1", "1 is not defined"),
+    ],
+)
+def test_sql_that_no_run_takes(sql: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match):
+        translated(loop(sql, get()))
+    refusal(loop(sql, get()))
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        (loop("set heading off; select id from t", get("b"), variables="a b"), r"\$b gets nothing: .* 1 field"),
+        (loop("set heading off; select id, x from t", get()), r"\$line gets 2 values at once"),
+        (
+            loop("set heading off; select id||' '||x+1 from t", get("b"), variables="a b"),
+            r"\$b gets nothing: .* 1 field",
+        ),
+        (
+            loop("set heading off; select a||' '||b from t union select c from t", get("b"), variables="a b"),
+            r"\$b gets",
+        ),
+        (loop("set list on; select id from t", get("a"), variables="a b"), r"\$a is the name of the column"),
+        (
+            loop("set heading off; select id, x from t", get(), filters="awk '{print $3}'"),
+            r"awk picks \$3, .* 2 fields",
+        ),
+        (loop("set heading off; select id from t", get("id")), r"\$id is not defined in the line"),
+    ],
+)
+def test_a_variable_that_gets_no_value_of_its_own(line: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match):
+        translated(line)
+
+
+def test_a_value_for_a_variable_that_the_line_does_not_leave_open() -> None:
+    assert "there is no $x in the line" in refusal(GOOD, {"x": "1"})
+    assert "there is no $line in the line" in refusal(GOOD, {"line": "1"})
+
+
+def test_a_refusal_that_comes_of_an_open_quote_says_so() -> None:
+    said = refusal(post(SAVE.removesuffix("'")))
+    assert said.startswith("line 1, column 1: this curl has no address")
+    assert said.endswith("this may come of another place, line 1, column 16: the ' that stands here is never closed")
+
+
+def test_what_a_password_is_put_into_is_not_told() -> None:
+    secret = "s3cret"
+    assert secret not in refusal(post(f'\'method1=set_password&arg1={{"psw":"{secret}"\''))
+    assert secret not in refusal(f"curl -d {SAVE} http://me:{secret}@h/{'x' * 60}")
+
+
+# ---- anything ----------------------------------------------------------------------------------------------------
+
+SNIPPETS = st.sampled_from(
+    [
+        "'",
+        '"',
+        "$",
+        "\\",
+        "`",
+        "|",
+        ";",
+        "&",
+        "{",
+        "}",
+        "[",
+        "=",
+        "%",
+        "+",
+        "$line",
+        "arg2",
+        "\n",
+        " ",
+        "||' '||",
+        "(",
+        ",",
+        "select",
+        "set list on;",
+        "-d",
+        "done",
+        "",
+    ]
+)
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_a_line_with_a_slip_is_translated_into_a_good_command_or_refused(data: st.DataObject) -> None:
+    line = data.draw(st.sampled_from([one.line for one in PUBLISHED.values()]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(line)))
+        end = min(len(line), start + data.draw(st.integers(0, 6)))
+        line = line[:start] + data.draw(SNIPPETS) + line[end:]
+    try:
+        found = translated(line)
+    except CommandRefused:
+        return
+    assert found.command[:2] == ("carbon-migrate", "run")
+    if found.command[2] == "password":
+        # A password is not printed: it is asked for, or said by a column.
+        assert not option(found, "--model")
+        assert not [said for said in option(found, "--set") if said.startswith("psw=")]
+        return
+    (model,) = option(found, "--model")
+    assert parse(model, chains(found)).methods
+    assert found.command[2] == "call"
+
+
+def test_a_brace_in_the_name_of_an_argument_is_a_brace() -> None:
+    line = next(one.line for one in PUBLISHED.values() if "get_or_create_dynamic_session" in one.line)
+    found = translated(line.replace('{"abonent_id"', '{"{abonent_id"'))
+    (model,) = option(found, "--model")
+    assert parse(model, chains(found)).links[0].arguments == {"{abonent_id": "12230"}
+
+
+def test_a_password_with_a_slip_in_its_address_is_the_job_all_the_same() -> None:
+    line = next(one.line for one in PUBLISHED.values() if "set_password" in one.line)
+    found = translated(line[:20] + '"' + line[20:])
+    assert found.command[2] == "password"
+    assert "1234" not in " ".join(found.command)
+
+
+@settings(max_examples=50)
+@given(st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), max_size=20))
+def test_any_value_reaches_the_call_as_it_is(value: str) -> None:
+    found = (
+        translated(post("'method1=objects.filter&arg1={\"name\":\"'$x'\"}'"), x=value)
+        if '"' not in value and "\\" not in value
+        else None
+    )
+    if found is None:
+        return
+    (model,) = option(found, "--model")
+    assert pasted(found.pretty) == list(found.command)
+    (step,) = parse(model, chains(found)).fill({})
+    assert step.arguments == {"name": value}

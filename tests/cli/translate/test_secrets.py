@@ -1,0 +1,77 @@
+"""Secrets that a line tells: none of them is printed, and what sets passwords becomes the job that does."""
+
+import pytest
+
+from cli.terminal.exits import CommandRefused
+from tests.cli.oneliners import chains, loop, option, post, translated
+
+SELECT = "set heading off; select id, login from users"
+
+
+def password(user: str, psw: str, more: str = ',"dontshow":true') -> str:
+    """The data of a call that sets a password, with its quotes."""
+    return f"""'method1=objects.get&arg1={{"id":{user}}}&method2=set_password&arg2={{"psw":{psw}{more}}}'"""
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        (
+            post(password("4084", '"geheim"')),
+            ["password", "--set", "user_id=4084", "--set", "dontshow=yes", "--ask", "psw"],
+        ),
+        (
+            loop(SELECT, password("'$a'", '"geheim"'), variables="a b", model="Users"),
+            ["password", "--map", "user_id=id", "--set", "dontshow=yes"],
+        ),
+        (
+            loop(SELECT, password("'$a'", "\"'$b'\""), variables="a b", model="Users"),
+            ["password", "--map", "user_id=id", "--map", "psw=login", "--set", "dontshow=yes"],
+        ),
+        # What the job would do otherwise stays a call.
+        (post(password("4084", '"geheim"', "")), ["call", "--model", "Users"]),
+        (post(password("4084", '""')), ["call", "--model", "Users"]),
+        (post(password("'$user'", '"geheim"')), ["call", "--model", "Users"]),
+        (post(password("4084", '"geheim"', ',"dontshow":"yes"')), ["call", "--model", "Users"]),
+    ],
+)
+def test_a_call_that_sets_a_password(line: str, command: list[str]) -> None:
+    found = translated(line)
+    assert "geheim" not in " ".join(found.command)
+    assert list(found.command[2 : 2 + len(command)]) == command
+
+
+@pytest.mark.parametrize("told", ['"geheim"', "4711"])
+@pytest.mark.parametrize("name", ["psw", "password", "suid", "hash_key", "PSW"])
+def test_what_stands_under_the_name_of_a_secret_is_asked_for(name: str, told: str) -> None:
+    found = translated(post(f'\'method1=x.y&arg1={{"id":5,"{name}":{told}}}\''))
+    assert chains(found) == [f'x.y {{"id": 5, "{name}": "{{{name}}}"}}']
+    assert option(found, "--ask") == [name]
+
+
+def test_a_secret_out_of_a_variable_is_asked_for_as_well() -> None:
+    line = "P=geheim; " + post("'method1=x.y&arg1={\"psw\":\"'$P'\"}'")
+    assert chains(translated(line)) == ['x.y {"psw": "{psw}"}']
+    assert chains(translated(line.removeprefix("P=geheim; "), P="geheim")) == ['x.y {"psw": "{psw}"}']
+
+
+def test_a_secret_that_is_cleared_is_none() -> None:
+    found = translated(post('\'method1=set&arg1={"psw":"","dontshow":true}\''))
+    assert chains(found) == ['set {"psw": "", "dontshow": true}']
+    assert option(found, "--ask") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        (loop(SELECT, password("'$a'", "\"geheim'$b'\""), variables="a b"), "psw is put together of a secret and"),
+        (
+            loop("set heading off; select id, psw from users", password("'$a'", '"geheim"'), variables="a b"),
+            "psw is told in the data, and is a column of the select",
+        ),
+    ],
+)
+def test_what_would_take_another_word_for_the_secret_is_refused(line: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match) as refused:
+        translated(line)
+    assert "geheim" not in str(refused.value)

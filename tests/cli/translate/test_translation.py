@@ -1,0 +1,156 @@
+"""Every one-liner that the vendor has published becomes one command, and each of its faults is named."""
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from billing.api.calls import encode
+from billing.database.database import Database, Dsn
+from cli.session.order import order_of, said_of
+from cli.settings.flags import Calling
+from cli.translate.translation import quoted
+from engine.errors import InputRefused
+from jobs.rows.input import Input
+from jobs.rows.select_source import select_source
+from jobs.spec.chain import parse
+from tests.cli.oneliners import PUBLISHED, Published, chains, option, translated
+
+ALL = pytest.mark.parametrize("one", PUBLISHED.values(), ids=PUBLISHED)
+LOOPS = [one for one in PUBLISHED.values() if "sqlexec" in one.line]
+FAULTLESS_CALLS = [
+    one for one in PUBLISHED.values() if one not in LOOPS and not one.faults and one.command[2] == "call"
+]
+SECRET = re.compile(r'"(?:psw|suid)": ?"([^"]+)"')
+SECRETIVE = [one for one in PUBLISHED.values() if SECRET.search(one.line)]
+# Prints each argument with a NUL behind it, in the place of the program.
+FAKE = "carbon-migrate() { printf '%s\\0' carbon-migrate \"$@\"; }\n"
+
+
+def pasted(text: str) -> list[str]:
+    """The arguments that a program gets when a text is pasted into bash."""
+    done = subprocess.run(["bash", "-c", FAKE + text], check=True, capture_output=True)  # noqa: S603, S607 - a function alone is called
+    return done.stdout.decode().split("\0")[:-1]
+
+
+def test_there_are_as_many_as_on_the_page() -> None:
+    assert len(PUBLISHED) == 21
+    assert len(LOOPS) == 7
+    assert [one.name for one in SECRETIVE] == ["password", "services-on-offer", "session-account"]
+
+
+@ALL
+def test_its_command_and_its_faults(one: Published) -> None:
+    found = translated(one.line)
+    assert list(found.command) == one.command
+    assert [f"{fault.kind.value} at {fault.place}" for fault in found.faults] == one.faults
+
+
+@ALL
+def test_the_catalogue_has_a_job_for_it(one: Published) -> None:
+    notes = [note for note in translated(one.line).notes if "catalogue" in note]
+    if one.command[2] != "call":
+        assert (one.command[2], notes) == (one.job, [])
+        return
+    (note,) = notes
+    assert note.endswith(f"carbon-migrate run {one.job}; carbon-migrate jobs {one.job} says how")
+
+
+@ALL
+def test_what_is_printed_can_be_pasted(one: Published) -> None:
+    found = translated(one.line)
+    assert pasted(found.pretty) == one.command
+    first, *options = found.pretty.split("\n")
+    assert first == " ".join([*one.command[:3], "\\"])
+    assert all(re.match(r"  --[a-z]+ ", line) for line in options)
+
+
+@pytest.mark.parametrize(
+    "word", ["", "it's", "it's $x", 'it\'s "x"', "it's `x`", "it's \\", "wait!", "it's!", "a\nb", "-"]
+)
+def test_any_word_can_be_pasted(word: str) -> None:
+    assert pasted(f"carbon-migrate {quoted(word)}") == ["carbon-migrate", word]
+
+
+def test_single_quotes_stay_readable() -> None:
+    assert quoted("comment like 'x%'") == "\"comment like 'x%'\""
+
+
+@ALL
+def test_a_run_takes_it(one: Published) -> None:
+    """As a command line, checked to the point where rows would be read."""
+    _, _, job, *_ = one.command
+    found = translated(one.line)
+    flags = {name: option(found, name) for name in ("--model", "--chain", "--fields", "--set", "--ask", "--sql")}
+    said = said_of(
+        [*flags["--set"], *(f"{name}=x" for name in flags["--ask"])],
+        Calling(
+            model=next(iter(flags["--model"]), None),
+            chain=flags["--chain"],
+            fields=next(iter(flags["--fields"]), None),
+        ),
+    )
+    order = order_of(job, Input(sql="".join(flags["--sql"])), said)
+    assert len(order.secrets) == len(flags["--ask"])
+    if job == "call":
+        names = set(parse(flags["--model"][0], flags["--chain"]).names)
+        assert bool(names - set(flags["--ask"])) == (one in LOOPS)
+
+
+@pytest.mark.parametrize("one", SECRETIVE, ids=lambda one: one.name)
+def test_no_secret_of_a_line_is_printed(one: Published) -> None:
+    found = translated(one.line)
+    (told,) = SECRET.findall(one.line)
+    said = [*found.command, *found.notes, *(fault.what + fault.today + fault.instead for fault in found.faults)]
+    assert told not in " ".join(said)
+    assert any("is a secret and is not printed" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("one", FAULTLESS_CALLS, ids=lambda one: one.name)
+def test_a_call_without_faults_says_what_curl_has_said(one: Published) -> None:
+    found = translated(one.line)
+    (model,) = option(found, "--model")
+    told = dict(zip(option(found, "--ask"), SECRET.findall(one.line), strict=True))
+    call = parse(model, chains(found)).call(told)
+    words = shlex.split(one.line)
+    posted = {key: value for key, (value,) in parse_qs(words[words.index("-d") + 1]).items()}
+    sent = {key: value for key, (value,) in parse_qs(encode(call).decode()).items()}
+    assert call.path in one.line
+    assert sent.keys() == posted.keys()
+    for key, value in posted.items():
+        assert sent[key] == value or json.loads(sent[key]) == json.loads(value)
+
+
+@pytest.mark.parametrize("one", LOOPS, ids=lambda one: one.name)
+def test_the_database_gives_the_columns_that_the_chain_asks_for(one: Published, billing_file: Path) -> None:
+    found = translated(one.line)
+    (sql,) = option(found, "--sql")
+    names = [name for names in option(found, "--columns") for name in names.split(",")]
+    template = parse(option(found, "--model")[0], chains(found))
+    with Database(Dsn(str(billing_file))) as database:
+        source = select_source(database, sql, {}, names)
+        if "no-such-alias" in " ".join(one.faults):
+            with pytest.raises(InputRefused, match="the select is refused"):
+                assert source.header
+            return
+        assert set(template.names) <= set(source.header)
+
+
+@ALL
+def test_what_is_wrong_with_all_of_them_is_said_once(one: Published) -> None:
+    notes = translated(one.line).notes
+    assert len([note for note in notes if "nobody reads an error" in note]) == 1
+    assert len([note for note in notes if "encodes nothing" in note]) == 1
+    assert any("--api-url http://169.254.80.82:8082" in note for note in notes)
+    assert len(set(notes)) == len(notes)
+
+
+def test_two_lines_of_the_page_pasted_together() -> None:
+    # They stand so on the page: the quote too many of the first would take in the start of the second.
+    both = PUBLISHED["delete-account"].line + PUBLISHED["service-operator"].line
+    with pytest.raises(Exception, match="line 2, column 1: another command begins here"):
+        translated(both)
