@@ -21,13 +21,13 @@ import structlog
 
 from benchmarks.machine import peak_kib
 from billing.api.answers import created_id, objects
-from billing.api.calls import Call, Step, describe, filter_
+from billing.api.calls import Call, ChainStep, describe, filter_
 from billing.api.client import BillingClient, ClientSettings
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run, Totals
 from checkpoints.states import State
 from engine.evidence import Evidence
-from engine.job import Absent, CannotLook, Entries, Found, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, Prepared, ReadBack, Sighting
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake
@@ -103,7 +103,7 @@ class Entering:
         answers = await Services(self._client).ask([filter_(MODEL, one, "op_id", "descr") for one in wanted])
         return {item.item_id: _sighting(run, item, answer) for item, answer in zip(items, answers, strict=True)}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
         """Not measured."""
         return {}
 
@@ -136,7 +136,7 @@ def _item(row: Row) -> NewItem:
 def _call(run_name: str, item: Item) -> Call:
     payload = msgspec.json.decode(item.payload)
     arguments = {**payload, "op_type_id": OPENING, "descr": with_mark(TEXT, run_name, item.number)}
-    return Call(MODEL, (Step("objects.create", arguments),), ("op_id",))
+    return Call(MODEL, (ChainStep("objects.create", arguments),), ("op_id",))
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,9 +119,9 @@ def _of_refusals(db: sqlite3.Connection, wanted: Mapping[str, int]) -> Iterator[
 def _difference(old: Side, new: Side, plain: Callable[[str], str]) -> Difference | None:
     line, label = new.line or old.line, new.label or old.label or ""
     if old.key is None:
-        return Difference("new", line, label, now=_told(new))
+        return Difference("new", line, label, now=_as_journal_error(new))
     if new.key is None:
-        return Difference("gone", line, label, then=_told(old))
+        return Difference("gone", line, label, then=_as_journal_error(old))
     kind, then, now = _kind(old, new, plain)
     return Difference(kind, line, label, then, now) if kind else None
 
@@ -160,7 +160,7 @@ def _values(was: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items()) if isinstance(values, dict) else "nothing"
 
 
-def _told(side: Side) -> str:
+def _as_journal_error(side: Side) -> str:
     return f"{side.state} {_amount(side)}".strip()
 
 

@@ -112,18 +112,18 @@ def _commit(connection: sqlite3.Connection, group: list[_Order]) -> None:
             try:
                 order.result = order.work(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is belongs to the waiter, not to this thread
-                order.error = _told(error)
+                order.error = _as_journal_error(error)
                 connection.execute("rollback to piece")
             connection.execute("release piece")
         connection.execute("commit")
     except sqlite3.Error as error:
         for order in group:
-            order.error = order.error or _told(error)
+            order.error = order.error or _as_journal_error(error)
         with contextlib.suppress(sqlite3.Error):
             connection.execute("rollback")
 
 
-def _told(error: Exception) -> Exception:
+def _as_journal_error(error: Exception) -> Exception:
     if isinstance(error, sqlite3.IntegrityError) and str(error).startswith("forbidden transition"):
         return ForbiddenTransition(str(error))
     if isinstance(error, sqlite3.Error):

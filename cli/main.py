@@ -30,7 +30,7 @@ from cli.output import item_files as exporting
 from cli.session import start as commands
 from cli.session.order import enter_of, input_of, order_of, said_of
 from cli.session.plans import planned
-from cli.settings.flags import Calling, Consent, Flags, Pacing, Rows, Voice, grouped, names_of, typed
+from cli.settings.flags import Calling, Consent, Flags, Pacing, RowFlags, Voice, grouped, names_of, typed
 from cli.settings.places import IN_FOLDER
 from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
@@ -38,7 +38,7 @@ from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
 from cli.terminal.logs import logging_to
 from cli.terminal.screen import Screen, asked_for
 from cli.terminal.signals import Interrupted, run_command
-from cli.terminal.texts import PROGRAM, plain, shown
+from cli.terminal.texts import PROGRAM, markup_safe, printable
 from engine.pacing.policy import Policy
 from jobs.shared_accounts import Meant
 from jobs.undo import UNDO
@@ -61,7 +61,7 @@ selftest.register(app)
 translate.register(app)
 
 CONTINUING: Final = (
-    frozenset({"job", "file", "corrects", "record"}) | names_of(Rows, Consent, Pacing, Flags, Voice)
+    frozenset({"job", "file", "corrects", "record"}) | names_of(RowFlags, Consent, Pacing, Flags, Voice)
 ) - {"limit", "only", "exclude"}
 """What `--continue` heeds, by parameter; all else the run remembers."""
 
@@ -178,7 +178,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
     record: RecordFile = None,
     output: AnswersFile = None,
-    rows: Rows,
+    rows: RowFlags,
     calling: Calling,
     consent: Consent,
     pacing: Pacing,
@@ -192,7 +192,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
         if plan_ is not None:
             if ignored := [words for name, words in said.items() if name not in PLANNED]:
                 raise CommandRefused(
-                    f"{', '.join(ignored)}: plan {plain(plan_)} says itself what is done; leave it out, or run "
+                    f"{', '.join(ignored)}: plan {printable(plan_)} says itself what is done; leave it out, or run "
                     "without --plan"
                 )
             order = (await planned(plan_, settings)).order
@@ -242,7 +242,7 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
         Path | None, typer.Option("--out", metavar="DIR", help="Save the rows of each kind into this folder.")
     ] = None,
     rate: ReadingRate = None,
-    rows: Rows,
+    rows: RowFlags,
     calling: Calling,
     flags: Flags,
     voice: Voice,
@@ -504,7 +504,7 @@ def _end(
             screen.emit(closing_object(Closing(error.code, error=str(error))))
         raise
     if settings.journal.origin == IN_FOLDER:
-        screen.say(f"[dim]note:[/] the journal is {shown(settings.journal.value)}, {IN_FOLDER}")
+        screen.say(f"[dim]note:[/] the journal is {markup_safe(settings.journal.value)}, {IN_FOLDER}")
     # A command that only reads the journal leaves no trace.
     with logging_to(settings.log if logged else None, screen, settings.secrets):
         try:

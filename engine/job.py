@@ -96,7 +96,7 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadBack:
     """What the billing says of an item now. `difference` is None when it is as wanted."""
 
     amount: Decimal | None
@@ -150,7 +150,7 @@ class Job(Protocol):
         """
         ...
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """What the billing now says of `items`, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
         ...
 

@@ -16,7 +16,7 @@ OTHER: Final = "other errors"
 _DIGITS: Final = re.compile(r"\d+")
 
 
-def kind_of(text: str) -> str:
+def error_group(text: str) -> str:
     """What `text` says, without its numbers: "account 17 is locked" and "account 4 is locked" are one kind."""
     return " ".join(_DIGITS.sub("", text[: 4 * LONGEST]).split())[:LONGEST]
 
@@ -29,7 +29,7 @@ class Kinds:
 
     def add(self, text: str) -> None:
         """One more."""
-        kind = kind_of(text)
+        kind = error_group(text)
         self._counts[kind if kind in self._counts or len(self._counts) < MOST else OTHER] += 1
 
     def counted(self) -> dict[str, int]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias, assert_never
 
 from billing import exchange as seen
-from billing.directory.objects import plain, same_value
+from billing.directory.objects import plain_value, same_value
 from billing.exchange import Exchange, readable
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 
@@ -51,6 +51,6 @@ def is_of_another(result: object, model: str) -> bool:
 def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
     """Whether a field of an answer has this value; one that cannot be read has another."""
     try:
-        return same_value(name, plain(name, fields[name]), value)
+        return same_value(name, plain_value(name, fields[name]), value)
     except ValueError:
         return False

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from billing.database.database import Database
-from billing.database.sql_blocks import Statement, statement
+from billing.database.sql_blocks import SqlStatement, sql_block
 from engine.errors import InputRefused, LookUpFailed
 from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy
@@ -96,7 +96,7 @@ async def _stack_gauges(services: Services, threshold: Callable[[], int]) -> lis
 
 
 def _stack_gauge(services: Services, name: str, threshold: Callable[[], int]) -> Gauge:
-    depth = statement("stacks", name)
+    depth = sql_block("stacks", name)
 
     async def measure() -> Measure | None:
         most = threshold()
@@ -127,7 +127,7 @@ async def _select_gauge(services: Services, select: str, threshold: Callable[[],
 
     async def measure() -> Measure:
         above = threshold()
-        found = await _number(services, Statement("of --throttle-sql", select))
+        found = await _number(services, SqlStatement("of --throttle-sql", select))
         bound = f"> {_written(above)}" if found > above else f"goes on at {_written(_low(above))}"
         return Measure(found, above, _low(above), text=f"--throttle-sql {_written(found)} {bound}")
 
@@ -147,7 +147,7 @@ def _written(number: float) -> str:
     return f"{number:,.12g}"
 
 
-async def _number(services: Services, query: Statement) -> float:
+async def _number(services: Services, query: SqlStatement) -> float:
     """The one number that a select gives. Raises `LookUpFailed`, also when it gives something else."""
 
     def read(database: Database) -> float:

@@ -13,7 +13,7 @@ from billing.profile import unconfirmed
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
-from engine.job import AskMates, CannotLook, Entries, Job, Keeps, LookedFor, Prepared, Reading, Sighting
+from engine.job import AskMates, CannotLook, Entries, Job, Keeps, LookedFor, Prepared, ReadBack, Sighting
 from engine.rows import Row, Source
 from jobs.access.gateway import Services
 from jobs.access.payload import packed, payload_of, unpacked
@@ -142,7 +142,7 @@ class Work:
         """What became of the items. Raises `LookUpFailed`."""
         return await self._effect.look_up(run, items)
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """What the billing now says of the items, or why it cannot be asked. Raises `LookUpFailed`."""
         return await self._effect.read_back(run, items)
 

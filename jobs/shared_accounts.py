@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.objects import plain
+from billing.directory.objects import plain_value
 from billing.money import wire
 from billing.profile import Profile, in_words
 from checkpoints.journal import Journal
@@ -26,7 +26,7 @@ from jobs.access.payload import ACCOUNT, packed, payload_of, unpacked
 from jobs.access.type_8 import replaces
 from jobs.undo import UNDO
 
-LISTED: Final = 5
+MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts that are shown; the rest is counted."""
 
 
@@ -105,7 +105,7 @@ async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
     async for group in groups(run, journal, profile):
         found.accounts += 1
         found.rows += len(group.items)
-        if len(found.first) < LISTED:
+        if len(found.first) < MAX_ACCOUNTS_SHOWN:
             found.first.append(group)
     return found
 
@@ -140,7 +140,7 @@ def _with_sum(item: Item, amount: Decimal) -> str:
     """The payload of a row whose operation is of another sum."""
     payload = unpacked(item.payload)
     ((method, arguments),) = payload.steps
-    wanted = {**payload.wanted, "op_summa": plain("op_summa", wire(amount))}
+    wanted = {**payload.wanted, "op_summa": plain_value("op_summa", wire(amount))}
     steps = ((method, {**arguments, "op_summa": two_decimals(amount)}),)
     return packed(msgspec.structs.replace(payload, steps=steps, wanted=wanted))
 

@@ -20,7 +20,7 @@ from engine.pipeline.foreign_entries import Finder
 from engine.rows import Row, RowPage
 from jobs.access.gateway import Services
 from jobs.access.payload import payload_of, unpacked
-from jobs.catalogue.catalogue import kind_of
+from jobs.catalogue.catalogue import job_of
 from jobs.effects.before_image import Mate, before_the_run, left_by_adding, replaced_by, shares_place
 from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
 from jobs.job import Work
@@ -133,7 +133,7 @@ async def undo_job(services: Services, journal: Journal, parameters: Mapping[str
 async def effect_of(services: Services, journal: Journal, run: Run) -> Effect:
     """What the items of a run do; of an undo, what takes the other run's items back."""
     if run.job != UNDO:
-        wanted = kind_of(run)
+        wanted = job_of(run)
         return wanted.effect(services, parameters_of(wanted, own_parameters(run.parameters)))
     other = await journal.run(run.parameters[RUN])
     reversal = (await effect_of(services, journal, other)).way_back(own_parameters(run.parameters))

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from billing.api.error_catalogue import Kind, kind_of
+from billing.api.error_catalogue import ErrorKind, find_error
 from billing.errors import UnreadableAnswer
 from billing.exchange import (
     LOOKED_AT,
@@ -261,7 +261,7 @@ def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[s
             _check_deep(decoded)
             _check_once(inner.encode())
         except _UNDECODABLE:
-            if kind_of(result[0]) is not Kind.UNRECOGNISED:
+            if find_error(result[0]) is not ErrorKind.UNRECOGNISED:
                 return _from_error(result[0], headers, hidden)
             return Lost(f"the cabinet's answer starts with no JSON: {readable(result[0], hidden)}")
         inner = decoded
@@ -272,14 +272,14 @@ def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[s
 
 def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) -> Exchange:
     """An error that the billing states itself, by the catalogue."""
-    kind = kind_of(text)
+    kind = find_error(text)
     shown = readable(page_text(text), hidden) or "an error without a text"
     match kind:
-        case Kind.BUSY:
+        case ErrorKind.BUSY:
             return Busy(shown, retry_after(headers.get("Retry-After"), sent=headers.get("Date")))
-        case Kind.SYSTEM:
+        case ErrorKind.SYSTEM:
             return SystemRefused(shown)
-    return Refused(shown, recognised=kind is Kind.ROW)
+    return Refused(shown, recognised=kind is ErrorKind.ROW)
 
 
 def _error_text(error: object) -> str:
@@ -311,7 +311,7 @@ def _unreadable(
     shown = readable(text, hidden, limit=200)
     # Of a broken JSON nothing is believed: what it names may be somebody's data.
     broken = body.lstrip().startswith((b"{", b"["))
-    if not broken and kind_of(text) is Kind.SYSTEM:
+    if not broken and find_error(text) is ErrorKind.SYSTEM:
         return SystemRefused(shown)
     return Lost(f"HTTP {status}, but not the billing's JSON ({readable(str(fault), hidden, limit=80)}): {shown}")
 
@@ -326,20 +326,21 @@ def _read_failure(
     error = _stated_error(headers, body)
     text = page_text(_text(headers, body) if error is None else error)
     shown = _with_status(status, headers, text, hidden)
-    kind = kind_of(text)
+    kind = find_error(text)
     wait = headers.get("Retry-After")
     if status == HTTPStatus.TOO_MANY_REQUESTS or (
-        status == HTTPStatus.SERVICE_UNAVAILABLE and (wait is not None or (error is not None and kind is Kind.BUSY))
+        status == HTTPStatus.SERVICE_UNAVAILABLE
+        and (wait is not None or (error is not None and kind is ErrorKind.BUSY))
     ):
         return Busy(shown, retry_after(wait, now, headers.get("Date")))
     # 408 is the server's time-out for a request: it may have got it whole and say so too late.
     if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
         return Lost(shown)
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is Kind.SYSTEM:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is ErrorKind.SYSTEM:
         return SystemRefused(shown)
-    if error is not None and kind is Kind.BUSY:
+    if error is not None and kind is ErrorKind.BUSY:
         return Busy(shown, retry_after(wait, now, headers.get("Date")))
-    stated = error is not None and kind is Kind.ROW
+    stated = error is not None and kind is ErrorKind.ROW
     # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
     if status in _OF_THE_WHOLE and not stated:
         return SystemRefused(shown)

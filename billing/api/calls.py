@@ -30,7 +30,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 _NO_ADDRESS: Final = URL()
 
 
-class Step(msgspec.Struct, frozen=True):
+class ChainStep(msgspec.Struct, frozen=True):
     """One method and its keyword arguments.
 
     Values are str, int, bool, None, Decimal for money, date and datetime, and lists or mappings of these.
@@ -52,7 +52,7 @@ class Call(msgspec.Struct, frozen=True):
     """
 
     model: str
-    steps: tuple[Step, ...]
+    steps: tuple[ChainStep, ...]
     fields: tuple[str, ...] = ()
     form: tuple[tuple[str, str], ...] = ()
 
@@ -82,20 +82,20 @@ class Call(msgspec.Struct, frozen=True):
 
 def create(model: str, /, **values: object) -> Call:
     """A new object of the model; it needs no `save` [S]. Must not be repeated."""
-    return Call(model, (Step("objects.create", values),))
+    return Call(model, (ChainStep("objects.create", values),))
 
 
-def get(model: str, key: Mapping[str, object], /, *steps: Step) -> Call:
+def get(model: str, key: Mapping[str, object], /, *steps: ChainStep) -> Call:
     """The one object that the key finds, and what is to be done with it: nothing, or `steps` in order.
 
     None or several is an error of the billing's [I, S].
     """
-    return Call(model, (Step("objects.get", key), *steps))
+    return Call(model, (ChainStep("objects.get", key), *steps))
 
 
 def filter_(model: str, criteria: Mapping[str, object] = NOTHING, /, *fields: str) -> Call:
     """All objects that meet the criteria, which are Django's: exact, `a__b`, `__range` [D]."""
-    return Call(model, (Step("objects.filter", criteria),), fields)
+    return Call(model, (ChainStep("objects.filter", criteria),), fields)
 
 
 def version() -> Call:
@@ -172,7 +172,7 @@ def describe(call: Call) -> str:
     return readable(line, limit=_PREVIEW)
 
 
-def _describe_step(step: Step) -> str:
+def _describe_step(step: ChainStep) -> str:
     return f"{step.method}({', '.join(_describe_arguments(step.arguments.items()))})"
 
 

@@ -20,7 +20,7 @@ from yarl import URL
 
 from billing.api.answers import read_answer
 from billing.api.calls import Call, describe, encode, secrets_of, version
-from billing.api.wire import Flight, Limits, Listener, Seen, StaleConnection, UnaskedAnswer, Wire, ending_of
+from billing.api.wire import CallObserver, Flight, Limits, Seen, StaleConnection, UnaskedAnswer, Wire, ending_of
 from billing.errors import (
     BillingAway,
     BillingBusy,
@@ -119,7 +119,7 @@ class BillingClient:
         settings: ClientSettings,
         *,
         patience: Patience | None = None,
-        listener: Listener | None = None,
+        listener: CallObserver | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Kind(StrEnum):
+class ErrorKind(StrEnum):
     """What an error text means."""
 
     BUSY = "busy"
@@ -22,46 +22,46 @@ class Kind(StrEnum):
     """Not in the catalogue: the row fails, is kept with its text, and counts towards the error budget."""
 
 
-CATALOGUE: Final[tuple[tuple[str, Kind], ...]] = (
+CATALOGUE: Final[tuple[tuple[str, ErrorKind], ...]] = (
     # The whole system. First, for a text that holds two of these must rather stop a run than fail rows.
-    ("Сохранение отключено", Kind.SYSTEM),  # the server is in read-only mode
-    ("regreadonly", Kind.SYSTEM),  # the same, by the name of its flag
-    ("Превышена лицензия", Kind.SYSTEM),  # no further subscriber can be created
-    ("Недостаточно прав", Kind.SYSTEM),
-    ("Доступ запрещен", Kind.SYSTEM),
-    ("Не найдена модель", Kind.SYSTEM),  # the job's model is unknown to this version
+    ("Сохранение отключено", ErrorKind.SYSTEM),  # the server is in read-only mode
+    ("regreadonly", ErrorKind.SYSTEM),  # the same, by the name of its flag
+    ("Превышена лицензия", ErrorKind.SYSTEM),  # no further subscriber can be created
+    ("Недостаточно прав", ErrorKind.SYSTEM),
+    ("Доступ запрещен", ErrorKind.SYSTEM),
+    ("Не найдена модель", ErrorKind.SYSTEM),  # the job's model is unknown to this version
     # Busy. The object or its account has work of its own under way.
-    ("абонент обрабатывается, попробуйте позже", Kind.BUSY),
-    ("необработанные данные в Account_Stack", Kind.BUSY),
-    ("с проводками в стеке", Kind.BUSY),
-    ("идёт другая обработка", Kind.BUSY),
-    ("Слишком частые запросы", Kind.BUSY),
+    ("абонент обрабатывается, попробуйте позже", ErrorKind.BUSY),
+    ("необработанные данные в Account_Stack", ErrorKind.BUSY),
+    ("с проводками в стеке", ErrorKind.BUSY),
+    ("идёт другая обработка", ErrorKind.BUSY),
+    ("Слишком частые запросы", ErrorKind.BUSY),
     # This row.
-    ("Группе нельзя добавлять финансовую операцию", Kind.ROW),  # the id is a folder's
-    ("нет счета для проведения финансовой операции", Kind.ROW),
-    ("номер договора уже закреплен", Kind.ROW),
-    ("Операция уже сторнирована", Kind.ROW),
-    ("Перерасчет поддерживает не более 6 месяцев", Kind.ROW),
-    ("Объект уже удалён", Kind.ROW),
-    ("Обещанный платеж уже подключен", Kind.ROW),
-    ("Правильный формат: +79…", Kind.ROW),  # a phone number
-    ("На объект ссылаются", Kind.ROW),  # a delete without clean_links
-    ("Не найден атрибут", Kind.ROW),
-    ("Метод … нельзя вызвать", Kind.ROW),
+    ("Группе нельзя добавлять финансовую операцию", ErrorKind.ROW),  # the id is a folder's
+    ("нет счета для проведения финансовой операции", ErrorKind.ROW),
+    ("номер договора уже закреплен", ErrorKind.ROW),
+    ("Операция уже сторнирована", ErrorKind.ROW),
+    ("Перерасчет поддерживает не более 6 месяцев", ErrorKind.ROW),
+    ("Объект уже удалён", ErrorKind.ROW),
+    ("Обещанный платеж уже подключен", ErrorKind.ROW),
+    ("Правильный формат: +79…", ErrorKind.ROW),  # a phone number
+    ("На объект ссылаются", ErrorKind.ROW),  # a delete without clean_links
+    ("Не найден атрибут", ErrorKind.ROW),
+    ("Метод … нельзя вызвать", ErrorKind.ROW),
     # Django's own words for objects.get of none and of several: the API's objects are Django's [I, V].
-    ("matching query does not exist", Kind.ROW),
-    ("get() returned more than one", Kind.ROW),
+    ("matching query does not exist", ErrorKind.ROW),
+    ("get() returned more than one", ErrorKind.ROW),
 )
 """Text stem and kind; "…" stands for anything in between. The first that is found decides."""
 
 
-def kind_of(text: str) -> Kind:
+def find_error(text: str) -> ErrorKind:
     """The kind of an error text: case, ё, typographic and doubled spaces make no difference."""
     plain = _plain(text)
     for pattern, kind in _PATTERNS:
         if pattern.search(plain):
             return kind
-    return Kind.UNRECOGNISED
+    return ErrorKind.UNRECOGNISED
 
 
 def _plain(text: str) -> str:

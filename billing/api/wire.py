@@ -39,7 +39,7 @@ from billing.exchange import Exchange, Lost, NotSent
 Seen: TypeAlias = tuple[int, Mapping[str, str], bytes] | NotSent | Lost
 """The status, headers and body of an answer as it came, or why there is none."""
 
-Ending: TypeAlias = Literal["closed", "reset", "silence"]
+ConnectionEnd: TypeAlias = Literal["closed", "reset", "silence"]
 """How a connection ended before a whole answer had come: shut in good form, broken, or given up waiting."""
 
 
@@ -59,11 +59,11 @@ class Heard:
     status: int | None
     headers: Mapping[str, str]
     answer: bytes
-    ending: Ending | None
+    ending: ConnectionEnd | None
     exchange: Exchange | None
 
 
-class Listener(Protocol):
+class CallObserver(Protocol):
     """Whoever hears the calls of a client; it must neither raise nor take long."""
 
     async def ready(self) -> None:
@@ -73,7 +73,7 @@ class Listener(Protocol):
         """Take one call that is over, at once: what is known of it must not hang on whoever listens."""
 
 
-def ending_of(fault: BaseException) -> Ending:
+def ending_of(fault: BaseException) -> ConnectionEnd:
     """How the connection ended, from what the HTTP client raised."""
     cause: BaseException | None = fault
     while cause is not None:
@@ -177,7 +177,7 @@ class Flight:
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
         self.parts: list[bytes] = []
-        self.ending: Ending | None = None
+        self.ending: ConnectionEnd | None = None
 
     def heard(self, call: Call, seconds: float, seen: Seen | None = None, exchange: Exchange | None = None) -> Heard:
         """The call for a listener; without `seen` it was cancelled."""

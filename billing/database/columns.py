@@ -7,7 +7,7 @@ from typing import Any, Final
 from fdb import ibase
 
 
-class Kind(StrEnum):
+class ColumnType(StrEnum):
     """What the values of a column are."""
 
     INTEGER = "integer"
@@ -28,11 +28,11 @@ class Column:
 
     `name` is the alias, else the column's own name, as Firebird spells it. `table` and `field` tell where the values
     are from; of an expression `table` is "", and `field` what Firebird calls it: CONSTANT, CAST, COALESCE. `places`
-    counts the decimals of a `Kind.DECIMAL`.
+    counts the decimals of a `ColumnType.DECIMAL`.
     """
 
     name: str
-    kind: Kind
+    kind: ColumnType
     table: str = ""
     field: str = ""
     places: int = 0
@@ -58,10 +58,10 @@ _INTEGERS: Final = frozenset({ibase.SQL_SHORT, ibase.SQL_LONG, ibase.SQL_INT64})
 _TEXTS: Final = frozenset({ibase.SQL_TEXT, ibase.SQL_VARYING})
 _FLOATS: Final = frozenset({ibase.SQL_FLOAT, ibase.SQL_DOUBLE, ibase.SQL_D_FLOAT})
 _OTHERS: Final = {
-    ibase.SQL_TIMESTAMP: Kind.TIMESTAMP,
-    ibase.SQL_TYPE_DATE: Kind.DATE,
-    ibase.SQL_TYPE_TIME: Kind.TIME,
-    ibase.SQL_BOOLEAN: Kind.BOOLEAN,
+    ibase.SQL_TIMESTAMP: ColumnType.TIMESTAMP,
+    ibase.SQL_TYPE_DATE: ColumnType.DATE,
+    ibase.SQL_TYPE_TIME: ColumnType.TIME,
+    ibase.SQL_BOOLEAN: ColumnType.BOOLEAN,
 }
 _OCTETS: Final = 1  # the number of this character set
 _TEXT_BLOB: Final = 1  # the number of this subtype of blobs
@@ -93,13 +93,13 @@ def _column(variable: Any, encoding: str) -> Column:  # noqa: ANN401 - a structu
     )
 
 
-def _kind(code: int, subtype: int, scale: int) -> Kind:
+def _kind(code: int, subtype: int, scale: int) -> ColumnType:
     if code in _INTEGERS:
-        return Kind.DECIMAL if scale else Kind.INTEGER
+        return ColumnType.DECIMAL if scale else ColumnType.INTEGER
     if code in _TEXTS:
-        return Kind.BINARY if subtype == _OCTETS else Kind.TEXT
+        return ColumnType.BINARY if subtype == _OCTETS else ColumnType.TEXT
     if code in _FLOATS:
-        return Kind.FLOAT
+        return ColumnType.FLOAT
     if code == ibase.SQL_BLOB:
-        return Kind.TEXT if subtype == _TEXT_BLOB else Kind.BINARY
-    return _OTHERS.get(code, Kind.UNKNOWN)
+        return ColumnType.TEXT if subtype == _TEXT_BLOB else ColumnType.BINARY
+    return _OTHERS.get(code, ColumnType.UNKNOWN)

@@ -17,9 +17,9 @@ import fdb
 
 from billing.database import client_library as embedded
 from billing.database.columns import Described
-from billing.database.reader import Connection, DirectReader, Reader, Row, Rows
+from billing.database.reader import Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
-from billing.database.sql_blocks import Statement, Value, Values, statement
+from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, StatementRefused, WrongPassword
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ class Database:
         self._reader: Reader | None = None
         self._lengths: dict[tuple[str, str], int] = {}
         self._schema: Schema | None = None
-        self._fitted: dict[str, Statement] = {}
+        self._fitted: dict[str, SqlStatement] = {}
 
     def connect(self) -> None:
         """Connect, and see that it is a billing.
@@ -174,21 +174,21 @@ class Database:
             return self._schema
 
     def _discovered(self) -> Schema:
-        schema = Schema.of(self.query(statement("billing", "columns"), {"tables": ASKED_FOR}))
+        schema = Schema.of(self.query(sql_block("billing", "columns"), {"tables": ASKED_FOR}))
         if missing := sorted(table for table in TABLES if not schema.has(table)):
             raise NotTheBilling(
                 f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(missing)}"
             )
         return schema
 
-    def fit(self, query: Statement) -> Statement:
+    def fit(self, query: SqlStatement) -> SqlStatement:
         """A statement of ours as this billing takes it. Raises `ColumnsMissing`, and what `query` raises."""
         with self._one_at_a_time:
             if query.text not in self._fitted:
                 self._fitted[query.text] = fitted(query, self.schema)
             return self._fitted[query.text]
 
-    def query(self, query: Statement | str, values: Values | None = None) -> Iterator[Row]:
+    def query(self, query: SqlStatement | str, values: Values | None = None) -> Iterator[DatabaseRow]:
         """The rows, a page fetched at a time, in a read-only read-committed transaction of their own.
 
         Text comes as str without trailing blanks (which Firebird does not compare either), whole numbers as int
@@ -196,7 +196,7 @@ class Database:
         statement of ours names what is not there.
         """
         sql, parameters = self._bound(query, values)
-        rows: Rows | None = None
+        rows: DatabaseRows | None = None
         try:
             with self._calling():
                 reader = self._connected()
@@ -212,21 +212,21 @@ class Database:
                 with self._one_at_a_time:
                     rows.close()
 
-    def describe(self, query: Statement | str, values: Values | None = None) -> Described:
+    def describe(self, query: SqlStatement | str, values: Values | None = None) -> Described:
         """What a statement would give and how, told without running it. Raises `DatabaseAway`, `StatementRefused`."""
         sql, _ = self._bound(query, values)
         with self._calling():
             return self._connected().describe(sql)
 
-    def _bound(self, query: Statement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
-        wanted = query if isinstance(query, Statement) else Statement("of the user", query)
+    def _bound(self, query: SqlStatement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
+        wanted = query if isinstance(query, SqlStatement) else SqlStatement("of the user", query)
         # What names Firebird's own tables alone needs no fitting; it is also how a schema is found.
         fits = wanted.ours and names_tables(wanted)
         return (self.fit(wanted) if fits else wanted).bind(values or {})
 
     def pages(
-        self, query: Statement | str, values: Values | None = None, *, after: int = 0, size: int = 5_000
-    ) -> Iterator[list[Row]]:
+        self, query: SqlStatement | str, values: Values | None = None, *, after: int = 0, size: int = 5_000
+    ) -> Iterator[list[DatabaseRow]]:
         """The rows page by page along their key, an integer, which is the first column.
 
         The statement has `first :size` and `where key > :after … order by key`. Each page is a transaction of its
@@ -243,7 +243,7 @@ class Database:
         """How many characters a text column holds; 0 when there is no such column."""
         with self._one_at_a_time:
             if (table, column) not in self._lengths:
-                found = list(self.query(statement("billing", "length_of_column"), {"table": table, "column": column}))
+                found = list(self.query(sql_block("billing", "length_of_column"), {"table": table, "column": column}))
                 self._lengths[table, column] = found[0][0] if found else 0
             return self._lengths[table, column]
 
@@ -301,7 +301,9 @@ class _Calling:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            known = told(self._database.dsn, error) if isinstance(error, fdb.Error | ValueError) else error
+            known = (
+                as_database_error(self._database.dsn, error) if isinstance(error, fdb.Error | ValueError) else error
+            )
             if isinstance(known, DatabaseAway) and (self._reader or self._current) is self._current:
                 self._database.close()
             if isinstance(known, DatabaseError) and known is not error:
@@ -329,7 +331,7 @@ def _attempt(dsn: Dsn, connect: Callable[[], T]) -> T:
     try:
         return connect()
     except fdb.Error as error:
-        raise told(dsn, error) from error
+        raise as_database_error(dsn, error) from error
 
 
 def _check_file(path: Path) -> None:
@@ -345,7 +347,7 @@ def _check_file(path: Path) -> None:
         )
 
 
-def told(dsn: Dsn, error: Exception) -> DatabaseError:
+def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:
     """What an error of fdb, or of its way with texts, is in our words."""
     codes = {code for code in error.args[1:] if isinstance(code, int)}
     # fdb's own first line says which of its functions failed, the second Firebird's SQLCODE.

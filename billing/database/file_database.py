@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 
 from billing.database.columns import Described
 from billing.database.database import Database, Dsn
-from billing.database.reader import Row, Rows
+from billing.database.reader import DatabaseRow, DatabaseRows
 from billing.database.sql_blocks import Value
 from billing.errors import DatabaseAway
 
@@ -47,7 +47,7 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
-class Select:
+class SelectMessage:
     """Execute a select; answered by its first `Page`."""
 
     sql: str
@@ -75,7 +75,7 @@ class Describe:
     sql: str
 
 
-Request = Open | Select | Next | Leave | Describe
+FileRequest = Open | SelectMessage | Next | Leave | Describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Page:
     """Rows of a select, by whose number the next are asked for; after the last ones it is closed already."""
 
     select: int
-    rows: list[Row]
+    rows: list[DatabaseRow]
     last: bool
 
 
@@ -125,9 +125,9 @@ class KeptReader:
         """The keeper's process."""
         return self._process.pid
 
-    def select(self, sql: str, values: Sequence[Value]) -> Rows:
+    def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
         """Execute a select and fetch its first page."""
-        return _KeptRows(self, self._ask(Select(sql, values), Page))
+        return _KeptRows(self, self._ask(SelectMessage(sql, values), Page))
 
     def describe(self, sql: str) -> Described:
         """Prepare a statement and tell what it would give."""
@@ -159,7 +159,7 @@ class KeptReader:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, request: Request, answer: type[T], patience: float | None = None) -> T:
+    def _ask(self, request: FileRequest, answer: type[T], patience: float | None = None) -> T:
         found = self._exchanged(request, patience)
         self._take_leave()
         if isinstance(found, BaseException):
@@ -173,7 +173,7 @@ class KeptReader:
             while self._left:
                 self._exchanged(Leave(self._left.pop()), None)
 
-    def _exchanged(self, request: Request, patience: float | None) -> object:
+    def _exchanged(self, request: FileRequest, patience: float | None) -> object:
         self._asking = True
         try:
             self._pipe.send(request)
@@ -209,11 +209,11 @@ class _KeptRows:
 
     def __init__(self, reader: KeptReader, first: Page) -> None:
         self._reader = reader
-        self._waiting: list[Row] | None = first.rows
+        self._waiting: list[DatabaseRow] | None = first.rows
         self._select = first.select
         self._more = not first.last
 
-    def page(self) -> list[Row]:
+    def page(self) -> list[DatabaseRow]:
         """The next rows."""
         if self._waiting is not None:
             rows, self._waiting = self._waiting, None

@@ -18,9 +18,9 @@ from typing import Final
 
 import fdb
 
-from billing.database.database import Dsn, direct, told
-from billing.database.file_database import LEAVING, Describe, Leave, Next, Open, Page, Request, Select
-from billing.database.reader import ROWS_A_PAGE, Reader, Rows
+from billing.database.database import Dsn, as_database_error, direct
+from billing.database.file_database import LEAVING, Describe, FileRequest, Leave, Next, Open, Page, SelectMessage
+from billing.database.reader import ROWS_A_PAGE, DatabaseRows, Reader
 from billing.errors import BillingError
 
 _FOR_THE_OTHER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,7 +45,7 @@ class Keeper:
         self._line = line
         self._dsn = Dsn("")
         self._reader: Reader | None = None
-        self._rows: dict[int, Rows] = {}
+        self._rows: dict[int, DatabaseRows] = {}
         self._numbers = count(1)
         self._busy = False
         self._alone = False
@@ -88,25 +88,25 @@ class Keeper:
                 self._reader.break_off()
             time.sleep(_BETWEEN_CANCELS)
 
-    def _answer(self, request: Request) -> object:
+    def _answer(self, request: FileRequest) -> object:
         """What was asked for, or the error that came instead."""
         try:
             return self._done(request)
         except BillingError as error:
             return error
         except (fdb.Error, ValueError) as error:
-            return told(self._dsn, error)
+            return as_database_error(self._dsn, error)
         except Exception:  # noqa: BLE001 - a fault of ours, and told as one where somebody sees it
             return RuntimeError(f"the keeper failed:\n{traceback.format_exc()}")
 
-    def _done(self, request: Request) -> object:
+    def _done(self, request: FileRequest) -> object:
         if isinstance(request, Open):
             self._dsn = request.dsn
             self._reader = direct(request.dsn)
             return None
         assert self._reader is not None  # noqa: S101 - opening is the first request
         match request:
-            case Select(sql, values):
+            case SelectMessage(sql, values):
                 return self._page(next(self._numbers), self._reader.select(sql, values))
             case Next(number):
                 return self._page(number, self._rows[number])
@@ -118,7 +118,7 @@ class Keeper:
             case Describe(sql):
                 return self._reader.describe(sql)
 
-    def _page(self, number: int, rows: Rows) -> Page:
+    def _page(self, number: int, rows: DatabaseRows) -> Page:
         last = True
         try:
             page = rows.page()

@@ -11,15 +11,15 @@ import fdb
 from billing.database.columns import Described, described
 from billing.database.sql_blocks import Value, blocks
 
-Row = tuple[Any, ...]  # what the columns of a statement give is known to the caller only
+DatabaseRow = tuple[Any, ...]  # what the columns of a statement give is known to the caller only
 
 ROWS_A_PAGE: Final = 1_000
 
 
-class Rows(Protocol):
+class DatabaseRows(Protocol):
     """What a select gives, page by page, in a read-only read-committed transaction of its own."""
 
-    def page(self) -> list[Row]:
+    def page(self) -> list[DatabaseRow]:
         """The next rows, `ROWS_A_PAGE` at most and plain; none when there are no more."""
 
     def close(self) -> None:
@@ -29,7 +29,7 @@ class Rows(Protocol):
 class Reader(Protocol):
     """A connection for one call at a time, but for `break_off`. Raises what its maker says."""
 
-    def select(self, sql: str, values: Sequence[Value]) -> Rows:
+    def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
         """Execute a select with `?` for its values."""
 
     def describe(self, sql: str) -> Described:
@@ -49,9 +49,9 @@ class Cursor(Protocol):
     def description(self) -> Sequence[Sequence[Any]]: ...  # noqa: D102 - PEP 249
     def prep(self, sql: str) -> object: ...  # noqa: D102 - a prepared statement, to give to execute
     def execute(self, operation: object, parameters: Sequence[object] = ...) -> object: ...  # noqa: D102 - PEP 249
-    def fetchone(self) -> Row | None: ...  # noqa: D102 - PEP 249
-    def fetchmany(self, size: int) -> list[Row]: ...  # noqa: D102 - PEP 249
-    def fetchall(self) -> list[Row]: ...  # noqa: D102 - PEP 249
+    def fetchone(self) -> DatabaseRow | None: ...  # noqa: D102 - PEP 249
+    def fetchmany(self, size: int) -> list[DatabaseRow]: ...  # noqa: D102 - PEP 249
+    def fetchall(self) -> list[DatabaseRow]: ...  # noqa: D102 - PEP 249
     def close(self) -> None: ...  # noqa: D102 - PEP 249
 
 
@@ -135,7 +135,7 @@ class DirectRows:
         self._transaction = transaction
         self._plain = _plain(cursor.description)
 
-    def page(self) -> list[Row]:
+    def page(self) -> list[DatabaseRow]:
         """The next rows."""
         return list(map(self._plain, self._cursor.fetchmany(ROWS_A_PAGE)))
 
@@ -172,7 +172,7 @@ def _read_only() -> object:
     return tpb
 
 
-def _plain(description: Sequence[Sequence[Any]]) -> Callable[[Row], Row]:
+def _plain(description: Sequence[Sequence[Any]]) -> Callable[[DatabaseRow], DatabaseRow]:
     """What makes a row of plain values: only the columns that need it are touched."""
     texts = [number for number, column in enumerate(description) if column[1] is str]
     # A numeric(18, 0) is a whole number, which fdb gives as a Decimal.
@@ -180,7 +180,7 @@ def _plain(description: Sequence[Sequence[Any]]) -> Callable[[Row], Row]:
     if not texts and not wholes:
         return lambda row: row
 
-    def plain(row: Row) -> Row:
+    def plain(row: DatabaseRow) -> DatabaseRow:
         values = list(row)
         for number in texts:
             if values[number] is not None:

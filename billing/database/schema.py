@@ -17,7 +17,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
 
-from billing.database.sql_blocks import Statement
+from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing
 from billing.selects.tokens import Sort, Token, tokens_of
 
@@ -120,15 +120,15 @@ def in_words(missing: Sequence[Column]) -> str:
 # ---- statements that are fitted ---------------------------------------------------------------------------------
 
 
-def fitted(statement: Statement, schema: Schema) -> Statement:
+def fitted(statement: SqlStatement, schema: Schema) -> SqlStatement:
     """The statement without what is not there. Raises `ColumnsMissing` for a required name that is not."""
     parts = parts_of(statement.text)
     require(schema, parts.required)
     text = "".join(part if isinstance(part, str) else part.fitted(schema) for part in parts.parts)
-    return Statement(statement.name, text)
+    return SqlStatement(statement.name, text)
 
 
-def names_tables(statement: Statement) -> bool:
+def names_tables(statement: SqlStatement) -> bool:
     """Whether a statement of ours names documented tables, and not Firebird's own alone."""
     return bool(parts_of(statement.text).aliases)
 
@@ -139,11 +139,11 @@ def columns_of(expression: str, statement: str) -> frozenset[Column]:
     return names_in(tokens_of(expression), parts_of(statement).aliases)
 
 
-def whole(statement: Statement) -> Statement:
+def whole(statement: SqlStatement) -> SqlStatement:
     """The statement as it is where all is there."""
     parts = parts_of(statement.text).parts
     text = "".join(part if isinstance(part, str) else part.alternatives[0].text for part in parts)
-    return Statement(statement.name, text)
+    return SqlStatement(statement.name, text)
 
 
 @dataclass(frozen=True, slots=True)

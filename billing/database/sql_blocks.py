@@ -25,7 +25,7 @@ _BLOCK = re.compile(r"^-- name: *(?P<name>\w+) *$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class SqlStatement:
     """A statement with named parameters.
 
     One that is `ours` is fitted to the tables and columns of the billing before it is run, see
@@ -55,14 +55,14 @@ class Statement:
 
 
 @cache
-def blocks(file: str, package: str = "billing") -> Mapping[str, Statement]:
+def blocks(file: str, package: str = "billing") -> Mapping[str, SqlStatement]:
     """The blocks of `<package>/sql/<file>.sql` by their names."""
     text = files(package).joinpath("sql", f"{file}.sql").read_text(encoding="utf-8")
     _, *parts = _BLOCK.split(text)
     bodies = (_COMMENT_LINE.sub("", body).strip() for body in parts[1::2])
-    return {name: Statement(name, body, ours=True) for name, body in zip(parts[::2], bodies, strict=True)}
+    return {name: SqlStatement(name, body, ours=True) for name, body in zip(parts[::2], bodies, strict=True)}
 
 
-def statement(file: str, name: str, package: str = "billing") -> Statement:
+def sql_block(file: str, name: str, package: str = "billing") -> SqlStatement:
     """The block `name` of `<package>/sql/<file>.sql`."""
     return blocks(file, package)[name]

@@ -17,9 +17,9 @@ from typing import Final, TypeAlias
 from billing.api.answers import objects
 from billing.api.calls import Call, filter_
 from billing.database.database import Database, chunks
-from billing.database.reader import Row
+from billing.database.reader import DatabaseRow
 from billing.database.schema import Column, Schema, columns_of, require
-from billing.database.sql_blocks import Statement, statement
+from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, roubles, wire
 
@@ -64,17 +64,17 @@ class Model:
 
     def needs(self, field: str) -> frozenset[Column]:
         """The tables and columns that a field is read from."""
-        return columns_of(self.columns[field], statement("things", self.statement).text)
+        return columns_of(self.columns[field], sql_block("things", self.statement).text)
 
     def there(self, schema: Schema) -> tuple[str, ...]:
         """The fields that this billing has."""
         return tuple(field for field in self.columns if self.needs(field) <= schema.there)
 
-    def selecting(self, fields: Sequence[str], end: str) -> Statement:
+    def selecting(self, fields: Sequence[str], end: str) -> SqlStatement:
         """The statement that gives these fields of the objects that one of its ends finds."""
         columns = ", ".join(self.columns[field] for field in fields)
-        head = statement("things", self.statement).text.replace("{columns}", columns)
-        return Statement(end, f"{head}\n{statement('things', end).text}", ours=True)
+        head = sql_block("things", self.statement).text.replace("{columns}", columns)
+        return SqlStatement(end, f"{head}\n{sql_block('things', end).text}", ours=True)
 
 
 def _model(name: str, alias: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:
@@ -82,7 +82,7 @@ def _model(name: str, alias: str, fields: str, owner: str = "", commented: str =
     pairs = [field.partition(":") for field in fields.split()]
     columns = {field: expression or f"{alias}.{field}" for field, _, expression in pairs}
     if "balance" in columns:
-        columns["balance"] = statement("things", "balance").text
+        columns["balance"] = sql_block("things", "balance").text
     return Model(name, MappingProxyType(columns), MappingProxyType(keys), owner, commented)
 
 
@@ -198,7 +198,7 @@ _MOMENTS: Final = frozenset(
 )
 
 
-def plain(field: str, value: object) -> str | None:
+def plain_value(field: str, value: object) -> str | None:
     """A value of a call, or of an answer, in its one spelling, so that two of them can be held against each other.
 
     A date and its midnight are the same; blanks at the end, which Firebird does not compare, make no difference; "",
@@ -272,7 +272,7 @@ def _stored(field: str, value: object) -> str | None:
         return _address(value + 2**32)
     if isinstance(value, dt.datetime):
         return _moment(value.strftime("%Y-%m-%d %H:%M:%S"))
-    return plain(field, value.isoformat() if isinstance(value, dt.date) else value)
+    return plain_value(field, value.isoformat() if isinstance(value, dt.date) else value)
 
 
 # ---- from the database, in bulk ---------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def _read(database: Database, model: Model, way: str, values: Collection[str]) -
     yield from by_value.items()
 
 
-def _thing(fields: Sequence[str], row: Row) -> Thing:
+def _thing(fields: Sequence[str], row: DatabaseRow) -> Thing:
     abonent, account, label, *values = row
     return Thing(abonent, account, str(label or ""), *read_values(zip(fields, values, strict=True), _stored))
 
@@ -371,7 +371,7 @@ def can_be(name: str, value: str) -> bool:
 def _matching(things: Sequence[Thing], key: Key) -> list[Thing]:
     def meets(thing: Thing) -> bool:
         return all(
-            name not in thing.values or same_value(name, thing.values[name], plain(name, value))
+            name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
             for name, value in key.items()
         )
 
@@ -417,8 +417,8 @@ def _answered(model: str, key: Key, fields: Collection[str], found: Mapping[str,
 
 
 def _of_answer(name: str, value: object) -> str | None:
-    """A value of an answer, in its one spelling. Raises ValueError as `plain` does, and for an id that is none."""
-    text = plain(name, value)
+    """A value of an answer, in its one spelling. Raises ValueError as `plain_value` does, and for a wrong id."""
+    text = plain_value(name, value)
     if name in _IDS and text is not None and _whole(text) is None:
         raise ValueError(f"{text[:20]!r} is not an id")
     return text

@@ -12,7 +12,7 @@ from typing import Final
 from billing.api.answers import objects
 from billing.api.calls import Call, filter_
 from billing.database.database import Database, chunks
-from billing.database.sql_blocks import statement
+from billing.database.sql_blocks import sql_block
 from billing.errors import ColumnsMissing
 
 LARGEST_ID: Final = 2**31 - 1
@@ -23,7 +23,7 @@ LARGEST_ID: Final = 2**31 - 1
 class Reference:
     """How the ids of something are known; `noun` is what people call one.
 
-    `table` and `statement` are its own, `in_use` finds what refers to it, `model` is that of the API; "" for what is
+    `table` and `sql_block` are its own, `in_use` finds what refers to it, `model` is that of the API; "" for what is
     not known. `flags` are the fields that an object of the model must have set or not, to be one.
     """
 
@@ -99,5 +99,5 @@ _SET: Final = frozenset({"1", "true"})
 
 
 def _found(database: Database, name: str, ids: Collection[int]) -> set[int]:
-    wanted = statement("references", name)
+    wanted = sql_block("references", name)
     return {key for chunk in chunks(sorted(ids)) for (key,) in database.query(wanted, {"keys": chunk})}

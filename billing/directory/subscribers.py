@@ -11,8 +11,8 @@ from typing import Final
 
 from billing.contract_numbers import Search, Suggestion, nearest
 from billing.database.database import Database, chunks
-from billing.database.reader import Row
-from billing.database.sql_blocks import Values, statement
+from billing.database.reader import DatabaseRow
+from billing.database.sql_blocks import Values, sql_block
 from billing.money import stored_roubles
 
 _DAY: Final = len("2019-06-01")
@@ -40,7 +40,7 @@ def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_B
     for chunk in chunks(dict.fromkeys(ids)):
         values: Values = {"ids": chunk, "type": op_type}
         for op_id, abonent, kind, summa, descr, storno, happened in database.query(
-            statement("operations", "of_abonents"), values
+            sql_block("operations", "of_abonents"), values
         ):
             day = str(happened or "")[:_DAY]
             roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
@@ -50,7 +50,7 @@ def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_B
 def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Each of these subscribers who has operations, of any type, with the id of the last one."""
     for chunk in chunks(dict.fromkeys(ids)):
-        for row in database.query(statement("operations", "newest"), {"ids": chunk}):
+        for row in database.query(sql_block("operations", "newest"), {"ids": chunk}):
             abonent, op_id = row
             yield abonent, op_id
 
@@ -116,7 +116,7 @@ class Balance:
 def by_ids(database: Database, ids: Iterable[int]) -> Iterator[Abonent]:
     """The subscribers, folders and deleted ones of these ids; an id that does not exist gives nothing."""
     for chunk in chunks(dict.fromkeys(ids)):
-        yield from map(_abonent, database.query(statement("abonents", "by_ids"), {"ids": chunk}))
+        yield from map(_abonent, database.query(sql_block("abonents", "by_ids"), {"ids": chunk}))
 
 
 def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[Abonent]:
@@ -128,12 +128,12 @@ def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[
     # A number that the column cannot hold cannot be in it; Firebird would refuse the whole statement for it.
     possible = (number for number in dict.fromkeys(numbers) if len(number) <= longest and database.writes(number))
     for chunk in chunks(possible):
-        yield from map(_abonent, database.query(statement("abonents", "by_contract_numbers"), {"numbers": chunk}))
+        yield from map(_abonent, database.query(sql_block("abonents", "by_contract_numbers"), {"numbers": chunk}))
 
 
 def in_folder(database: Database, folder: int, *, after: int = 0, size: int = 5_000) -> Iterator[list[Threshold]]:
     """Pages of the live subscribers of a folder, without those of the folders within it."""
-    wanted = statement("abonents", "in_folder")
+    wanted = sql_block("abonents", "in_folder")
     for page in database.pages(wanted, {"folder": folder}, after=after, size=size):
         yield [_threshold(row) for row in page]
 
@@ -146,7 +146,7 @@ def threshold_differences(
     An unset threshold differs from a set one; the vendor's own statement [S] passes these over.
     """
     name = "threshold_differs" if folder is None else "threshold_differs_in_folder"
-    for page in database.pages(statement("abonents", name), {"folder": folder}, after=after, size=size):
+    for page in database.pages(sql_block("abonents", name), {"folder": folder}, after=after, size=size):
         yield [
             Difference(abonent, account, _optional(of_tariff), _optional(of_account))
             for abonent, account, of_tariff, of_account in page
@@ -156,13 +156,13 @@ def threshold_differences(
 def thresholds(database: Database, ids: Iterable[int]) -> Iterator[Threshold]:
     """What the thresholds of these subscribers are now."""
     for chunk in chunks(dict.fromkeys(ids)):
-        yield from map(_threshold, database.query(statement("abonents", "thresholds"), {"ids": chunk}))
+        yield from map(_threshold, database.query(sql_block("abonents", "thresholds"), {"ids": chunk}))
 
 
 def balances(database: Database, ids: Iterable[int]) -> Iterator[Balance]:
     """What the balances of these subscribers are now; one without an account gives nothing."""
     for chunk in chunks(dict.fromkeys(ids)):
-        for abonent, account, scaled in database.query(statement("abonents", "balances"), {"ids": chunk}):
+        for abonent, account, scaled in database.query(sql_block("abonents", "balances"), {"ids": chunk}):
             yield Balance(abonent, account, stored_roubles(scaled, "the balance"))
 
 
@@ -172,12 +172,12 @@ def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dic
     Goes over all numbers once, page by page: some ten seconds for a million.
     """
     search = Search(unknown, n)
-    for page in database.pages(statement("abonents", "contract_numbers")):
+    for page in database.pages(sql_block("abonents", "contract_numbers")):
         search.offer(number for _, number in page)
     return search.found()
 
 
-def _abonent(row: Row) -> Abonent:
+def _abonent(row: DatabaseRow) -> Abonent:
     key, number, name, parent, is_folder, deleted, account = row
     return Abonent(key, _text(number), _text(name), parent, bool(is_folder), bool(deleted), account)
 
@@ -187,7 +187,7 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _threshold(row: Row) -> Threshold:
+def _threshold(row: DatabaseRow) -> Threshold:
     abonent, account, limit_warning = row
     return Threshold(abonent, account, _optional(limit_warning))
 

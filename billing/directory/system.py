@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from billing.database.database import Database, chunks
-from billing.database.sql_blocks import statement
+from billing.database.sql_blocks import sql_block
 from billing.errors import OtherScale, StatementRefused
 from billing.money import SCALE
 
@@ -19,7 +19,7 @@ def check_scale(database: Database) -> bool:
     Raises `OtherScale` where it says something else, and what `Database.query` raises when it cannot be asked.
     """
     try:
-        row = next(database.query(statement("billing", "scale")), None)
+        row = next(database.query(sql_block("billing", "scale")), None)
     except StatementRefused:
         return False
     if row is None or row[0] is None:
@@ -54,7 +54,7 @@ class Stacks:
 
 def depth(database: Database) -> Stacks:
     """How deep the stacks are now."""
-    ((accounts, events),) = database.query(statement("billing", "stacks"))
+    ((accounts, events),) = database.query(sql_block("billing", "stacks"))
     return Stacks(accounts, events)
 
 
@@ -76,6 +76,6 @@ def _concerning(database: Database, total: int, column: tuple[str, str], name: s
         return total
     found = 0
     for chunk in chunks(dict.fromkeys(keys)):
-        ((waiting,),) = database.query(statement("billing", name), {"keys": chunk})
+        ((waiting,),) = database.query(sql_block("billing", name), {"keys": chunk})
         found += waiting
     return found

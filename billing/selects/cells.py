@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from billing.database.columns import Column, Kind
-from billing.database.reader import Row
+from billing.database.columns import Column, ColumnType
+from billing.database.reader import DatabaseRow
 
 LONGEST_CELL: Final = 100_000
 """Characters; what is longer is no value of a row but a document."""
@@ -19,7 +19,7 @@ _DOUBLES_DIGITS: Final = 15
 _BROKEN: Final = "\ufffd"  # fdb's mark for bytes that are no letter
 
 
-class Fault(msgspec.Struct, frozen=True, array_like=True):
+class CellFault(msgspec.Struct, frozen=True, array_like=True):
     """Why a row cannot be taken: the column, and the reason as a sentence."""
 
     column: str
@@ -30,10 +30,10 @@ class SelectedRow(msgspec.Struct, frozen=True, array_like=True):
     """The cells of a row, "" where there is no value."""
 
     cells: tuple[str, ...]
-    fault: Fault | None = None
+    fault: CellFault | None = None
 
 
-def as_cells(columns: Sequence[Column]) -> Callable[[Row], SelectedRow]:
+def as_cells(columns: Sequence[Column]) -> Callable[[DatabaseRow], SelectedRow]:
     """What turns the rows of these columns into cells.
 
     Whole numbers are plain; decimals exact, with two places or more where they are needed and the column has them;
@@ -43,7 +43,7 @@ def as_cells(columns: Sequence[Column]) -> Callable[[Row], SelectedRow]:
     """
     writers = [_writer(column) for column in columns]
 
-    def written(row: Row) -> SelectedRow:
+    def written(row: DatabaseRow) -> SelectedRow:
         try:
             return SelectedRow(
                 tuple("" if value is None else write(value) for write, value in zip(writers, row, strict=True))
@@ -51,15 +51,15 @@ def as_cells(columns: Sequence[Column]) -> Callable[[Row], SelectedRow]:
         except _Unwritten:
             return faulty(row)
 
-    def faulty(row: Row) -> SelectedRow:
+    def faulty(row: DatabaseRow) -> SelectedRow:
         cells: list[str] = []
-        faults: list[Fault] = []
+        faults: list[CellFault] = []
         for column, write, value in zip(columns, writers, row, strict=True):
             try:
                 cells.append("" if value is None else write(value))
             except _Unwritten as error:
                 cells.append(str(value)[:LONGEST_CELL])
-                faults.append(Fault(column.name, str(error)))
+                faults.append(CellFault(column.name, str(error)))
         return SelectedRow(tuple(cells), faults[0])
 
     return written
@@ -70,7 +70,7 @@ class _Unwritten(Exception):
 
 
 def _writer(column: Column) -> Callable[[Any], str]:
-    if column.kind is Kind.DECIMAL:
+    if column.kind is ColumnType.DECIMAL:
         return lambda value: _decimal(value, column.places)
     return _WRITERS[column.kind]
 
@@ -112,12 +112,12 @@ def _truth(value: object) -> str:
     return "true" if value else "false"
 
 
-_WRITERS: Final[dict[Kind, Callable[[Any], str]]] = {
-    Kind.INTEGER: str,
-    Kind.FLOAT: _float,
-    Kind.DATE: date.isoformat,
-    Kind.TIMESTAMP: _moment,
-    Kind.TIME: _moment,
-    Kind.BOOLEAN: _truth,
-    Kind.TEXT: _text,
+_WRITERS: Final[dict[ColumnType, Callable[[Any], str]]] = {
+    ColumnType.INTEGER: str,
+    ColumnType.FLOAT: _float,
+    ColumnType.DATE: date.isoformat,
+    ColumnType.TIMESTAMP: _moment,
+    ColumnType.TIME: _moment,
+    ColumnType.BOOLEAN: _truth,
+    ColumnType.TEXT: _text,
 }

@@ -12,7 +12,7 @@ from typing import Final
 
 from billing.database.columns import Column
 from billing.database.database import Database
-from billing.database.sql_blocks import Statement, Values, statement
+from billing.database.sql_blocks import SqlStatement, Values, sql_block
 from billing.errors import StatementRefused
 from billing.selects.select import Select, describe
 from billing.selects.tokens import Token, tokens_of
@@ -35,8 +35,8 @@ class Walk:
     `along_index` tells whether Firebird finds the rows of a page along the key; else it sorts all rows for each page.
     """
 
-    first: Statement
-    next: Statement
+    first: SqlStatement
+    next: SqlStatement
     along_index: bool
 
 
@@ -79,9 +79,9 @@ def walk_of(
     return Walk(first, following, along_index)
 
 
-def _around(select: str, names: str, page: str) -> Statement:
-    text = statement("selects", page).text
-    return Statement("of the operator, paged", text.replace("{names}", names).replace("{select}", select))
+def _around(select: str, names: str, page: str) -> SqlStatement:
+    text = sql_block("selects", page).text
+    return SqlStatement("of the operator, paged", text.replace("{names}", names).replace("{select}", select))
 
 
 # ---- what is proved ---------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def _equal(part: Sequence[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _unique(database: Database, table: str) -> frozenset[str]:
-    return frozenset(name for (name,) in database.query(statement("selects", "unique_integers"), {"table": table}))
+    return frozenset(name for (name,) in database.query(sql_block("selects", "unique_integers"), {"table": table}))
 
 
 # ---- how it is read ---------------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from billing.database.columns import Column, Described, Kind
+from billing.database.columns import Column, ColumnType, Described
 from billing.database.database import Database
-from billing.database.sql_blocks import Statement, Values
+from billing.database.sql_blocks import SqlStatement, Values
 from billing.errors import NotASelect, StatementRefused
 from billing.selects.tokens import Sort, Token, spot, tokens_of
 
@@ -41,7 +41,7 @@ class Select:
     notes: tuple[str, ...] = ()
 
     @property
-    def statement(self) -> Statement:
+    def statement(self) -> SqlStatement:
         """The select to bind values to. Each mark is as wide as its parameter, so that Firebird's places are ours."""
         parts: list[str] = []
         done = 0
@@ -49,7 +49,7 @@ class Select:
             if token.sort is Sort.PARAMETER:
                 parts += [self.text[done : token.end], " " * (len(token.text) - len("?"))]
                 done = token.end
-        return Statement("of the operator", "".join([*parts, self.text[done:]]))
+        return SqlStatement("of the operator", "".join([*parts, self.text[done:]]))
 
     @property
     def on_one_line(self) -> str:
@@ -98,7 +98,7 @@ def columns(
     return named
 
 
-def describe(database: Database, statement: Statement, values: Values | None) -> Described:
+def describe(database: Database, statement: SqlStatement, values: Values | None) -> Described:
     """What Firebird tells of a select, or of one that was put around it. Raises `StatementRefused`, plainly."""
     if not database.writes(statement.text):
         place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))
@@ -111,7 +111,7 @@ def describe(database: Database, statement: Statement, values: Values | None) ->
 
 
 @contextmanager
-def told_plainly(database: Database, statement: Statement) -> Iterator[None]:
+def told_plainly(database: Database, statement: SqlStatement) -> Iterator[None]:
     """What Firebird refuses becomes a sentence that names the line and column, or the parameter."""
     try:
         yield
@@ -198,9 +198,9 @@ def _check_apart(named: Sequence[Column]) -> None:
 
 def _check_kinds(named: Sequence[Column]) -> None:
     for number, column in enumerate(named, 1):
-        if column.kind is Kind.BINARY:
+        if column.kind is ColumnType.BINARY:
             raise StatementRefused(f"column {number}, {column.name}, holds bytes and no text: leave it out")
-        if column.kind is Kind.UNKNOWN:
+        if column.kind is ColumnType.UNKNOWN:
             raise StatementRefused(
                 f"column {number}, {column.name}, is of a type that is not known here: cast it, as in: "
                 f"cast(… as varchar(100)) as {column.name}"

@@ -39,7 +39,7 @@ class SelectedPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SelectReader:
     """A select that the database knows, with the values of its parameters; nothing is read yet."""
 
     database: Database
@@ -108,14 +108,14 @@ class Reading:
 
 def reading(
     database: Database, select: Select, values: Mapping[str, Value] | None = None, names: Sequence[str] = ()
-) -> Reading:
+) -> SelectReader:
     """What it takes to read a select; `names` replace those of its columns.
 
     Raises `DatabaseAway`, `StatementRefused`.
     """
     values = values or {}
     found = columns(database, select, values, names)
-    return Reading(database, select, values, found, walk_of(database, select, found, values))
+    return SelectReader(database, select, values, found, walk_of(database, select, found, values))
 
 
 def _skip(file: IO[bytes], after: str | None, digest: "hashlib.blake2b") -> int:

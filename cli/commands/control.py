@@ -20,8 +20,8 @@ from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, moment, plain, shown
-from engine.control.messages import Answer, Request
+from cli.terminal.texts import PROGRAM, markup_safe, moment, printable
+from engine.control.messages import ControlAnswer, ControlRequest
 from engine.pacing.holds import StopKind
 
 GLANCE: Final = 0.1
@@ -30,7 +30,7 @@ GLANCE: Final = 0.1
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
 
 
-class Ending(Protocol):
+class StoppedRun(Protocol):
     """Runs a command's work with the settings in force, and exits with its code."""
 
     def __call__(
@@ -45,7 +45,7 @@ class Ending(Protocol):
         ...
 
 
-def register(app: typer.Typer, end: Ending) -> None:
+def register(app: typer.Typer, end: StoppedRun) -> None:
     """Add the commands to the program."""
 
     @app.command("pause")
@@ -100,7 +100,7 @@ async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
     """Pause a run, in its journal alone where nobody works on it. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await _not_at_its_end(name, journal)
-        answer = await ask(run, journal, Request("pause", who=claim()))
+        answer = await ask(run, journal, ControlRequest("pause", who=claim()))
         if answer is None:
             await _refuse_elsewhere(run, journal)
             await journal.pause(run, ourselves())
@@ -120,7 +120,7 @@ async def go_on(name: str, settings: Settings, screen: Screen) -> Exit:
     """Let a run go on, in its journal alone where nobody works on it. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await _not_at_its_end(name, journal)
-        answer = await ask(run, journal, Request("continue", who=claim()))
+        answer = await ask(run, journal, ControlRequest("continue", who=claim()))
         if answer is None:
             await _refuse_elsewhere(run, journal)
             run = await journal.run(name)
@@ -141,7 +141,7 @@ async def _way_on(run: Run, journal: Journal) -> str:
     mark = mark_of(run)
     if mark is None or await unfinished(run, journal):
         return f"{PROGRAM} resume {run.name}"
-    return f"{PROGRAM} run {plain(mark.file)}"
+    return f"{PROGRAM} run {printable(mark.file)}"
 
 
 async def let_go_on(run: Run, journal: Journal) -> None:
@@ -150,10 +150,10 @@ async def let_go_on(run: Run, journal: Journal) -> None:
     await journal.note_command(run, ourselves(), "resume --unpause", "it goes on")
 
 
-async def _noted_at_rest(run: Run, journal: Journal, command: str, said: str) -> Answer:
+async def _noted_at_rest(run: Run, journal: Journal, command: str, said: str) -> ControlAnswer:
     """Note what was done in the journal alone; somebody who took the run up meanwhile is told as well."""
     await journal.note_command(run, ourselves(), command, said)
-    return await ask(run, journal, Request(command, who=claim())) or Answer(said)
+    return await ask(run, journal, ControlRequest(command, who=claim())) or ControlAnswer(said)
 
 
 async def _not_at_its_end(name: str, journal: Journal) -> Run:
@@ -177,7 +177,7 @@ async def change(name: str, changes: Sequence[str], settings: Settings, screen: 
     wanted = pairs(changes)
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        answer = await ask(run, journal, Request("set", wanted, claim()))
+        answer = await ask(run, journal, ControlRequest("set", wanted, claim()))
         if answer is None:
             raise await _nobody(run, journal, "there is nothing to set", _by_flag(run))
         return _tell(run, "set", answer, screen)
@@ -189,9 +189,9 @@ def pairs(changes: Sequence[str]) -> dict[str, str]:
     for word in changes:
         name, equals, value = word.partition("=")
         if not equals or not name.strip():
-            raise CommandRefused(f"{plain(word)} sets nothing: write it as rate=20")
+            raise CommandRefused(f"{printable(word)} sets nothing: write it as rate=20")
         if name.strip() in wanted:
-            raise CommandRefused(f"{plain(name)} is set twice: which is meant?")
+            raise CommandRefused(f"{printable(name)} is set twice: which is meant?")
         wanted[name.strip()] = value.strip()
     return wanted
 
@@ -200,19 +200,19 @@ async def show(name: str, settings: Settings, screen: Screen) -> Exit:
     """Show what can be set on a run that works. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        answer = await ask(run, journal, Request("get", who=claim()))
+        answer = await ask(run, journal, ControlRequest("get", who=claim()))
         if answer is None:
             raise await _nobody(run, journal, "there is nothing to get", _by_flag(run))
         if screen.voice.as_json:
             return _tell(run, "get", answer, screen)
         for setting, value in answer.settings.items():
-            screen.out.print(Text(f"{plain(setting)}=", "dim").append(plain(value), "bold"))
+            screen.out.print(Text(f"{printable(setting)}=", "dim").append(printable(value), "bold"))
         return Exit.DONE
 
 
 def _by_flag(run: Run) -> str:
     kept = " ".join(f"{name}={text}" for name, text in run.policy.items()) or "nothing but the defaults"
-    return f"it keeps {plain(kept)}, which a flag changes: {PROGRAM} resume {run.name} --rate 20 --in-flight 8"
+    return f"it keeps {printable(kept)}, which a flag changes: {PROGRAM} resume {run.name} --rate 20 --in-flight 8"
 
 
 # ---- stop -------------------------------------------------------------------------------------------------------
@@ -222,13 +222,13 @@ async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> 
     """Stop a run, and wait until it has ended. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        answer = await ask(run, journal, Request("stop", who=claim()))
+        answer = await ask(run, journal, ControlRequest("stop", who=claim()))
         if answer is None:
             raise await _nobody(run, journal, "there is nothing to stop", "")
         if answer.refused or not wait:
             return _tell(run, "stop", answer, screen)
         screen.say(
-            f"run {run.name}: {shown(answer.said)}; its process ends with {int(Exit.INTERRUPTED)} "
+            f"run {run.name}: {markup_safe(answer.said)}; its process ends with {int(Exit.INTERRUPTED)} "
             "[dim](Ctrl-C here ends the waiting, not the stop)[/]"
         )
         while await journal.holder(run):  # noqa: ASYNC110 - the end of another process is no event of ours
@@ -249,7 +249,7 @@ async def _stopped(name: str, journal: Journal, screen: Screen) -> Exit:
     parts: list[RenderableType] = [title, states_table(totals)]
     if stays_paused:
         parts.append(
-            Text(f"It stays paused, as {plain(run.paused_by)} wanted it at {moment(run.paused_at)}.", "yellow")
+            Text(f"It stays paused, as {printable(run.paused_by)} wanted it at {moment(run.paused_at)}.", "yellow")
         )
     goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if stays_paused else []
     if code is not Exit.INTERRUPTED and is_followed(run):
@@ -272,7 +272,7 @@ def _how_it_stopped(run: Run, code: Exit) -> str:
 # ---- what all of them say ---------------------------------------------------------------------------------------
 
 
-def _tell(run: Run, command: str, answer: Answer, screen: Screen) -> Exit:
+def _tell(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
     """Show what came of a command. Raises `CommandRefused` where it was refused."""
     if answer.refused:
         raise CommandRefused(f"run {run.name}: {answer.said}")
@@ -280,7 +280,7 @@ def _tell(run: Run, command: str, answer: Answer, screen: Screen) -> Exit:
         found: Mapping[str, object] = {"settings": answer.settings} if answer.settings else {}
         screen.emit({"run": run.name, "command": command, "said": answer.said, **found, "exit": int(Exit.DONE)})
     elif answer.said:
-        screen.result(Text(f"run {run.name}: {plain(answer.said, 600)}"))
+        screen.result(Text(f"run {run.name}: {printable(answer.said, 600)}"))
     return Exit.DONE
 
 
@@ -288,7 +288,7 @@ async def _refuse_elsewhere(run: Run, journal: Journal) -> None:
     """A socket does not reach from one machine to another."""
     holder = await journal.holder(run)
     if holder and holder.host != socket.gethostname():
-        raise CommandRefused(f"run {run.name} is worked on by {holder}: type the command on {plain(holder.host)}")
+        raise CommandRefused(f"run {run.name} is worked on by {holder}: type the command on {printable(holder.host)}")
 
 
 async def _nobody(run: Run, journal: Journal, what: str, instead: str) -> CommandRefused:

@@ -14,23 +14,23 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run, Stage
 from checkpoints.states import OPEN, State
 from cli.session.cleanup import forget
-from cli.session.corrections import Corrections, Outcome
+from cli.session.corrections import CorrectionResult, Corrections
 from cli.session.order import held
 from cli.session.plans import plans_beside
 from cli.session.run_session import Going, Means
 from cli.session.session import check_target, how_often, policy_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.show.preview import Plan, plan_of, preview, tell_notes
+from cli.show.preview import PreviewFacts, plan_of, preview, tell_notes
 from cli.show.progress import intake_shown
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import nobody_to_ask
-from cli.terminal.texts import PROGRAM, plain, rows, shown
+from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Enter, Intake
 from engine.pipeline.progress import Progress
-from jobs.catalogue.catalogue import JOBS, kind_of
+from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
 from jobs.rows.input import Input, of_recorded, own_parameters
 from jobs.spec.spec import parameters_of
@@ -80,7 +80,7 @@ def _check(run: Run, settings: Settings) -> None:
 
 def _job_of(run: Run, file: Input, means: Means) -> Job:
     """The run's own job, with the file as its rows; what the run's input was mapped to holds for the file too."""
-    wanted = kind_of(run)
+    wanted = job_of(run)
     parameters = without_own(wanted, parameters_of(wanted, own_parameters(run.parameters)))
     mapping = {**of_recorded(run.parameters).mapping, **file.mapping}
     return build(wanted, means.billing.services, parameters, replace(file, mapping=mapping))
@@ -103,10 +103,10 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: Means) 
         await plans.discard(rehearsed)
 
 
-def _require_something(plan: Plan, outcome: Outcome, means: Means) -> None:
+def _require_something(plan: PreviewFacts, outcome: CorrectionResult, means: Means) -> None:
     """Refuse a file with rows that cannot be taken, and one that has nothing new."""
     bad = plan.totals.refused + plan.duplicates
-    file, run = plain(plan.run.source), plan.run.name
+    file, run = printable(plan.run.source), plan.run.name
     if bad and not means.consent.skip_bad:
         raise CommandRefused(
             f"{rows(bad)} of {file} cannot be taken: mend them, or leave them out with --skip-bad.\nNothing was sent."
@@ -122,7 +122,9 @@ async def _ask(question: str, run: Run, file: str, means: Means) -> None:
     with means.screen.keyboard(file) as keyboard:
         if keyboard is None:
             raise CommandRefused(f"{nobody_to_ask(question, file)}.\nNothing was sent.")
-        if not await means.screen.agrees(f"\n[bold]{shown(question)} They go into run {run.name}.[/]", keyboard):
+        if not await means.screen.agrees(
+            f"\n[bold]{markup_safe(question)} They go into run {run.name}.[/]", keyboard
+        ):
             raise CommandRefused("the answer was no\nNothing was sent.")
 
 
@@ -133,7 +135,8 @@ async def _rehearsed(run: Run, job: Job, plans: Journal, means: Means) -> Run:
     missing = [name for name in run.header if name.strip() not in there]
     if missing:
         raise CommandRefused(
-            f"{plain(source.name)} is no export of run {run.name}: it lacks the column {plain(missing[0])!r}. "
+            f"{printable(source.name)} is no export of run {run.name}: it lacks the column "
+            f"{printable(missing[0])!r}. "
             f"Begin with {PROGRAM} export {run.name}"
         )
     rehearsed = await plans.create_run(NewRun(run.job, run.parameters, run.target, source.name, digest, header))

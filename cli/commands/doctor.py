@@ -24,7 +24,7 @@ from billing.database import client_library as embedded
 from billing.database.database import TABLES, Database
 from billing.database.file_database import kept_database
 from billing.database.schema import documented
-from billing.database.sql_blocks import statement
+from billing.database.sql_blocks import sql_block
 from billing.directory.system import check_scale
 from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
@@ -37,7 +37,7 @@ from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Setting, Settings, load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import FILE, PROGRAM, count, plain, shown
+from cli.terminal.texts import PROGRAM, SETTINGS_FILE, count, markup_safe, printable
 from engine.errors import EngineError
 from jobs.access.gateway import Services
 from jobs.catalogue.catalogue import JOBS
@@ -111,9 +111,9 @@ class Checklist:
         """An obstacle; `finding` says what to do."""
         self.bad += 1
         head, *rest = finding.splitlines() or [""]
-        self.screen.out.print(f"[bold red]✗[/] {what:<12} {shown(head)}")
+        self.screen.out.print(f"[bold red]✗[/] {what:<12} {markup_safe(head)}")
         for line in rest:
-            self.screen.out.print(f"{'':<15}{shown(line)}")
+            self.screen.out.print(f"{'':<15}{markup_safe(line)}")
 
     @contextmanager
     def trying(self, what: str) -> Iterator[None]:
@@ -168,16 +168,16 @@ def _settings(settings: Settings, checklist: Checklist) -> None:
         "journal": settings.journal,
     }
     for name, setting in open_settings.items():
-        table.add_row("", name, shown(setting.value or "not set"), f"[dim]{shown(setting.origin)}[/]")
+        table.add_row("", name, markup_safe(setting.value or "not set"), f"[dim]{markup_safe(setting.origin)}[/]")
     for name, hidden in secret.items():
-        table.add_row("", name, "set" if hidden.value else "not set", f"[dim]{shown(hidden.origin)}[/]")
-    file = shown(settings.file) if settings.file else f"no {FILE}: flags and environment alone"
+        table.add_row("", name, "set" if hidden.value else "not set", f"[dim]{markup_safe(hidden.origin)}[/]")
+    file = markup_safe(settings.file) if settings.file else f"no {SETTINGS_FILE}: flags and environment alone"
     checklist.good("settings", file)
     checklist.screen.out.print(table)
     if settings.file and any(setting.of_file and setting.value for setting in secret.values()):
         mode = settings.file.stat().st_mode
         if mode & _OTHERS_MAY_READ:
-            checklist.note("settings", f"others can read the secrets in it: chmod 600 {shown(settings.file)}")
+            checklist.note("settings", f"others can read the secrets in it: chmod 600 {markup_safe(settings.file)}")
 
 
 async def _journal(settings: Settings, checklist: Checklist) -> None:
@@ -188,9 +188,9 @@ async def _journal(settings: Settings, checklist: Checklist) -> None:
                 runs = await journal.runs()
                 left = [run.name for run in runs if await unfinished(run, journal)]
             told = f"; not at their end: {', '.join(left)}" if left else ""
-            checklist.good("journal", f"{shown(path)}: {count(len(runs))} runs{told}")
+            checklist.good("journal", f"{markup_safe(path)}: {count(len(runs))} runs{told}")
         elif os.access(_nearest_folder(settings.journal.value), os.W_OK):
-            checklist.good("journal", f"{shown(path)} will be made by the first run")
+            checklist.good("journal", f"{markup_safe(path)} will be made by the first run")
         else:
             checklist.wrong(
                 "journal", f"{path} cannot be made: its folder cannot be written. Name another: --journal"
@@ -212,8 +212,10 @@ async def _api(settings: Settings, checklist: Checklist) -> None:
         async with BillingClient(settings.client) as client:
             health = await client.health()
         checklist.version = health.version
-        version_of = shown(health.version)
-        checklist.good("api", f"{shown(settings.target)}, version {version_of}, in {1000 * health.seconds:.0f} ms")
+        version_of = markup_safe(health.version)
+        checklist.good(
+            "api", f"{markup_safe(settings.target)}, version {version_of}, in {1000 * health.seconds:.0f} ms"
+        )
         _clock(health, checklist)
 
 
@@ -230,15 +232,17 @@ async def _profile(settings: Settings, checklist: Checklist) -> None:
         elif checklist.version and profile.version != checklist.version:
             checklist.note(
                 "profile",
-                f"learned from version {shown(profile.version)}, and the billing is of version "
-                f"{shown(checklist.version)} now: probe it again ({ask})",
+                f"learned from version {markup_safe(profile.version)}, and the billing is of version "
+                f"{markup_safe(checklist.version)} now: probe it again ({ask})",
             )
         else:
-            checklist.good("profile", f"{shown(path)}, of version {shown(profile.version)}: {known} facts known")
+            checklist.good(
+                "profile", f"{markup_safe(path)}, of version {markup_safe(profile.version)}: {known} facts known"
+            )
         table = Table.grid(padding=(0, 2))
         for name, fact in facts.items():
             when = f" {fact.learned}" if fact.learned else ""
-            table.add_row("", f"[dim]{fact.standing}{when}[/]", shown(in_words(name, fact.value)))
+            table.add_row("", f"[dim]{fact.standing}{when}[/]", markup_safe(in_words(name, fact.value)))
         checklist.screen.out.print(table)
 
 
@@ -249,7 +253,7 @@ def _clock(health: Health, checklist: Checklist) -> None:
         return
     there = _read_time(health.server_time)
     if there is None:
-        checklist.note("clock", f"the billing's time cannot be read: {shown(health.server_time)}")
+        checklist.note("clock", f"the billing's time cannot be read: {markup_safe(health.server_time)}")
         return
     now = datetime.now(UTC)
     here = [now.replace(tzinfo=None), now.astimezone().replace(tzinfo=None)]
@@ -292,9 +296,11 @@ async def _columns(settings: Settings, database: Database, checklist: Checklist)
     refused = await refused_jobs(BillingClient(settings.client), database)
     rest = [name for name in missing if not any(_names(reason, name) for reason in refused)]
     if rest:
-        checklist.note("columns", f"not there, and left out of what is read and shown: {shown(', '.join(rest))}")
+        checklist.note(
+            "columns", f"not there, and left out of what is read and shown: {markup_safe(', '.join(rest))}"
+        )
     for reason, jobs in refused.items():
-        checklist.note("columns", f"{shown(', '.join(jobs))}: {shown(reason)}")
+        checklist.note("columns", f"{markup_safe(', '.join(jobs))}: {markup_safe(reason)}")
 
 
 def _names(reason: str, missing: str) -> bool:
@@ -309,15 +315,16 @@ def _look_into(database: Database, checklist: Checklist) -> None:
             f"{count(next(database.query(f'select count(*) from {table}'))[0])} {table.lower()}"  # noqa: S608 - names of ours
             for table in sorted(TABLES)
         ]
-        checklist.good("database", f"{shown(database.dsn)}: {', '.join(counts)}")
+        checklist.good("database", f"{markup_safe(database.dsn)}: {', '.join(counts)}")
         try:
-            sample = next(database.query(statement("abonents", "a_name")), None)
+            sample = next(database.query(sql_block("abonents", "a_name")), None)
         except ColumnsMissing:
             sample = None
         if sample is not None:
             # Garbled letters here mean a wrong charset: only a person can tell.
             checklist.good(
-                "charset", f"{shown(database.dsn.charset)}; can you read this name? {escape(plain(sample[0]))}"
+                "charset",
+                f"{markup_safe(database.dsn.charset)}; can you read this name? {escape(printable(sample[0]))}",
             )
         with checklist.trying("money"):
             _scale(database, checklist)

@@ -11,10 +11,10 @@ import typer
 from billing.errors import SettingsError
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, plain, shown
+from cli.terminal.texts import PROGRAM, count, markup_safe, printable
 from lab.mock.capacity import read_schedule
 from lab.mock.fault_plan import combined, read_plan_file
-from lab.mock.faults import Plan
+from lab.mock.faults import FaultPlan
 from lab.mock.population import create
 from lab.mock.quirks import Quirks, read_quirks
 from lab.mock.server import serve as serve_mock
@@ -38,7 +38,7 @@ def init(
 ) -> None:
     """Make the database of a mock billing."""
     if file.exists():
-        raise CommandRefused(f"{plain(file)} is there already: name another file, or remove it")
+        raise CommandRefused(f"{printable(file)} is there already: name another file, or remove it")
     try:
         made = create(file, abonents=abonents, seed=seed, without=without or ())
     except SettingsError:
@@ -47,10 +47,10 @@ def init(
         raise
     screen = Screen()
     screen.say(
-        f"{shown(file)}: {count(made.abonents)} subscribers, {count(made.deleted)} deleted ones, "
+        f"{markup_safe(file)}: {count(made.abonents)} subscribers, {count(made.deleted)} deleted ones, "
         f"folders {', '.join(map(str, made.folders))}"
     )
-    screen.say(f"[dim]next:[/] {PROGRAM} mock serve {shown(file)}")
+    screen.say(f"[dim]next:[/] {PROGRAM} mock serve {markup_safe(file)}")
 
 
 @app.command()
@@ -116,9 +116,9 @@ def serve(  # noqa: PLR0913 - each is a flag
     """
     if not file.exists():
         raise CommandRefused(
-            f"there is no {plain(file)}: make it with {PROGRAM} mock init {plain(file)} --abonents 1000"
+            f"there is no {printable(file)}: make it with {PROGRAM} mock init {printable(file)} --abonents 1000"
         )
-    plan = combined(read_plan_file(faults) if faults is not None else Plan(), fault or [], seed)
+    plan = combined(read_plan_file(faults) if faults is not None else FaultPlan(), fault or [], seed)
     schedule = read_schedule(capacity) if capacity is not None else None
     quirks = read_quirks(quirk or [])
 

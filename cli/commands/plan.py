@@ -24,8 +24,8 @@ from cli.show.preview import look_alikes, shared_accounts, tell_notes
 from cli.show.progress import intake_shown
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import shown
-from engine.pacing.policy import ALL, Policy, changed
+from cli.terminal.texts import markup_safe
+from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Enter, Intake, Rehearsal
 from engine.pipeline.progress import Progress
 from jobs.job import build, cautions_of, check_given
@@ -52,7 +52,7 @@ async def plan(
     """
     real = settings.journal.value
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
-        billing.services.rate.per_second = changed(Policy(), said, ALL).rate
+        billing.services.rate.per_second = policy_with(Policy(), said, ALL).rate
         job = build(order.kind, billing.services, order.parameters, order.rows)
         await check_given(job)
         await job.try_out()
@@ -74,10 +74,10 @@ async def plan(
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in cautions_of(job):
-            screen.result(f"[yellow]caution:[/] {shown(caution)}")
+            screen.result(f"[yellow]caution:[/] {markup_safe(caution)}")
         if out is not None:
             await _save(out, run, journal)
-            screen.say(f"The rows are saved in {shown(out)}")
+            screen.say(f"The rows are saved in {markup_safe(out)}")
         if not step:
             screen.result(next_step(run, skips_bad=bool(bad)))
         await _forget_the_one_before(outlook, journal)

@@ -15,12 +15,12 @@ from billing.directory.subscribers import Abonent
 from billing.profile import in_words
 from checkpoints.journal import open_journal
 from cli.session.order import pairs
-from cli.session.session import Billing, open_billing
+from cli.session.session import BillingConnection, open_billing
 from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, nobody_to_ask
-from cli.terminal.texts import PROGRAM, plain, shown
+from cli.terminal.texts import PROGRAM, markup_safe, printable
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
@@ -55,7 +55,7 @@ async def probe(
             entries = Entries(
                 billing.services, intents, abonent, new_batch()[:_NAME], Patience(settle=settle), storno_call=None
             )
-            probing = Probe(entries, storno_call, lambda line: screen.say(f"[dim]·[/] {shown(line)}"))
+            probing = Probe(entries, storno_call, lambda line: screen.say(f"[dim]·[/] {markup_safe(line)}"))
             if not await _earlier(probing, entries, intents, settle, screen, yes=yes):
                 return _refused(screen)
             balance = await entries.balance()
@@ -150,8 +150,8 @@ def _refused(screen: Screen) -> Exit:
 
 
 def _plan(abonent: Abonent, balance: Decimal | None, storno_call: str | None, settings: Settings) -> RenderableType:
-    head = Text("\nOn abonent ").append(f"{abonent.id} ({plain(name_of(abonent))})", "bold")
-    head.append(f" of {plain(settings.target)}, balance {_roubles(balance)}, the probe will:")
+    head = Text("\nOn abonent ").append(f"{abonent.id} ({printable(name_of(abonent))})", "bold")
+    head.append(f" of {printable(settings.target)}, balance {_roubles(balance)}, the probe will:")
     lines = [Text(f"  {number}. {line}") for number, line in enumerate(steps(balance, storno_call), 1)]
     return Group(head, *lines)
 
@@ -162,7 +162,9 @@ def _leftovers(left: Sequence[Entered]) -> RenderableType:
     )
 
 
-def _close(findings: Findings, abonent: Abonent, billing: Billing, settings: Settings, screen: Screen) -> Exit:
+def _close(
+    findings: Findings, abonent: Abonent, billing: BillingConnection, settings: Settings, screen: Screen
+) -> Exit:
     profile = findings.profile(
         billing.services.profile, settings.target, billing.health.version, datetime.now(UTC).date()
     )
@@ -173,18 +175,18 @@ def _close(findings: Findings, abonent: Abonent, billing: Billing, settings: Set
     table = Table.grid(padding=(0, 2))
     for name, fact in profile.facts():
         why = findings.missing.get(name)
-        told = in_words(name, fact.value) + (f" (not learned: {plain(why)})" if why else "")
-        table.add_row("", f"[dim]{fact.standing}[/]", shown(told, 600))
+        told = in_words(name, fact.value) + (f" (not learned: {printable(why)})" if why else "")
+        table.add_row("", f"[dim]{fact.standing}[/]", markup_safe(told, 600))
     screen.result(Group(Text(""), table, *_ending(findings, path)), good=code is Exit.DONE)
     return code
 
 
 def _ending(findings: Findings, path: Path) -> list[Text]:
-    lines = [Text(f"\nThe profile is in {plain(path)}.")]
+    lines = [Text(f"\nThe profile is in {printable(path)}.")]
     if findings.stopped:
-        lines.append(Text(f"The probe stopped: {plain(findings.stopped, 600)}", "bold red"))
+        lines.append(Text(f"The probe stopped: {printable(findings.stopped, 600)}", "bold red"))
     for one, why in findings.left.items():
-        lines.append(Text(f"Not taken back: {one}: {plain(why)}", "bold red"))
+        lines.append(Text(f"Not taken back: {one}: {printable(why)}", "bold red"))
     if findings.left or (findings.stopped and findings.after is None):
         lines.append(Text("Type the same command again: it takes back what it can, or names what it cannot."))
     balances = f"the balance was {_roubles(findings.before)} and is {_roubles(findings.after)}"

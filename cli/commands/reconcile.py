@@ -21,7 +21,7 @@ from cli.show.progress import sending_shown
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.screen import Screen
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import PROGRAM, plain, rows
+from cli.terminal.texts import PROGRAM, printable, rows
 from engine.job import Absent, CannotLook, Different, Sighting
 from engine.pacing.holds import Stop
 from engine.pipeline.progress import Progress
@@ -29,7 +29,7 @@ from engine.pipeline.reconciler import Reconciler
 
 log = structlog.get_logger(__name__)
 
-LISTED: Final = 50
+MAX_MANUAL_SHOWN: Final = 50
 """Rows for a person that are shown; the rest is counted, and `export --state manual` has them all."""
 
 CHOICES: Final = (State.ACCEPTED, State.PENDING)
@@ -80,12 +80,12 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, Sighting], stop:
         screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(code)})
     parts: list[RenderableType] = [states_table(totals)]
     if totals.count(State.MANUAL):
-        parts.append(_for_a_person(run, await journal.items(run, {State.MANUAL}, size=LISTED), left))
+        parts.append(_for_a_person(run, await journal.items(run, {State.MANUAL}, size=MAX_MANUAL_SHOWN), left))
         parts.append(Text(f"{rows(totals.count(State.MANUAL))} for a person to decide on", "bold yellow"))
     elif not totals.count(State.UNKNOWN):
         parts.insert(0, Text(f"✓ run {run.name}: nothing is in doubt", "bold green"))
     if stop.requested:
-        parts.append(Text(plain(stop.reason, 600), "yellow"))
+        parts.append(Text(printable(stop.reason, 600), "yellow"))
     if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
         parts.append(steps_list(steps))
     screen.result(Group(*parts), good=code is Exit.DONE)
@@ -97,9 +97,9 @@ def _for_a_person(run: Run, items: Sequence[Item], left: Mapping[int, Sighting])
     lines: list[Text] = []
     for item in items:
         where = f"line {item.line}" if item.line else f"row {item.number}"
-        lines.append(Text("? ", "yellow").append(where, "bold").append(f" ({plain(item.label, 60)})", "dim"))
-        lines.append(Text(f"    sent:  {plain(item.payload, 200)}"))
-        lines.append(Text(f"    found: {plain(_seen(item, left), 300)}"))
+        lines.append(Text("? ", "yellow").append(where, "bold").append(f" ({printable(item.label, 60)})", "dim"))
+        lines.append(Text(f"    sent:  {printable(item.payload, 200)}"))
+        lines.append(Text(f"    found: {printable(_seen(item, left), 300)}"))
         command = f"{PROGRAM} decide {run.name} {item.number} accepted --why '…'"
         lines.append(Text("    ", "dim").append(command, "bold").append("  (or pending: send it again)", "dim"))
     return Group(*lines)
@@ -122,7 +122,8 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
     """
     if choice not in CHOICES:
         raise CommandRefused(
-            f"{plain(choice)} is no decision: accepted (it is in the billing) or pending (it is not, send it again)"
+            f"{printable(choice)} is no decision: accepted (it is in the billing) or pending (it is not, send it "
+            "again)"
         )
     if not why.strip():
         raise CommandRefused("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'")
@@ -143,7 +144,9 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
         totals = await journal.totals(run)
         if screen.voice.as_json:
             screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
-        parts: list[RenderableType] = [Text(f"✓ row {item.number} ({plain(item.label, 60)}) is {choice}", "green")]
+        parts: list[RenderableType] = [
+            Text(f"✓ row {item.number} ({printable(item.label, 60)}) is {choice}", "green")
+        ]
         if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
             parts.append(steps_list(steps))
         screen.result(Group(*parts), good=True)
@@ -157,12 +160,12 @@ async def _the_one(run: Run, key: str, journal: Journal) -> Item:
         return manual[0]
     if not found:
         raise CommandRefused(
-            f"run {run.name} has no row {plain(key)}: give its key, its contract number or its number in the run"
+            f"run {run.name} has no row {printable(key)}: give its key, its contract number or its number in the run"
         )
     if len(found) == 1:
         return found[0]
     numbers = ", ".join(str(item.number) for item in manual or found)
-    raise CommandRefused(f"{plain(key)} may be any of the rows {numbers} of run {run.name}: give its number")
+    raise CommandRefused(f"{printable(key)} may be any of the rows {numbers} of run {run.name}: give its number")
 
 
 def _who() -> str:

@@ -14,13 +14,13 @@ from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import PROGRAM, count, plain
+from cli.terminal.texts import PROGRAM, count, printable
 from lab.record.diff import diff
 from lab.record.replay import Report, Speed, serve_replay
 
 FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
 
-LISTED: Final = 20
+MAX_NOTES_SHOWN: Final = 20
 """Requests of a kind that are named; the rest is counted."""
 
 
@@ -46,11 +46,11 @@ def replay(
     except OSError as error:
         raise CommandRefused(f"port {port} cannot be served: {error.strerror or error}") from error
     screen = Screen()
-    screen.result(told(report), good=report.same)
+    screen.result(format_replay_report(report), good=report.same)
     raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
 
 
-def told(report: Report) -> Text:
+def format_replay_report(report: Report) -> Text:
     """What a replay saw, in words."""
     text = Text(f"{count(report.served)} requests were answered as recorded\n")
     for mark, what, named, number in (
@@ -59,8 +59,10 @@ def told(report: Report) -> Text:
     ):
         if number:
             text.append(f"{mark} {count(number)} {what}:\n", "yellow")
-            text.append("".join(f"    {plain(one, 160)}\n" for one in named[:LISTED]))
-            text.append(f"    … and {count(number - LISTED)} more\n" if number > LISTED else "", "dim")
+            text.append("".join(f"    {printable(one, 160)}\n" for one in named[:MAX_NOTES_SHOWN]))
+            text.append(
+                f"    … and {count(number - MAX_NOTES_SHOWN)} more\n" if number > MAX_NOTES_SHOWN else "", "dim"
+            )
     if report.same:
         text.append("✓ all of the recording, and nothing else", "bold green")
     return text
@@ -80,10 +82,10 @@ def compare(file: FileOfRecording, *, flags: Flags) -> None:
             differences = diff(file, client)
             async for difference in differences:
                 different += 1
-                screen.result(Text(plain(str(difference), 400)), good=False)
+                screen.result(Text(printable(str(difference), 400)), good=False)
         tally = differences.tally
         screen.say(
-            f"{count(tally.asked)} reads asked again of {plain(settings.target)}, {count(different)} answered "
+            f"{count(tally.asked)} reads asked again of {printable(settings.target)}, {count(different)} answered "
             f"differently; not asked: {count(tally.writes)} writes, {count(tally.secret)} with a secret, "
             f"{count(tally.repeated)} asked before, {count(tally.unanswered)} without a recorded answer"
         )

@@ -18,10 +18,10 @@ from cli.settings.flags import Voice
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import FILE, PROGRAM, duration, plain
+from cli.terminal.texts import PROGRAM, SETTINGS_FILE, duration, printable
 from lab.crash.drawing import ALL, draw
 from lab.crash.experiment import Lab, Round
-from lab.crash.experiment_plan import JOBS, ROWS, Plan
+from lab.crash.experiment_plan import JOBS, ROWS, ExperimentPlan
 from lab.crash.load import Outfit
 from lab.crash.summary import Repeat, as_json, heading, line_of, total
 from lab.mock.fault_plan import read_plan_file
@@ -49,7 +49,7 @@ class Series:
     config: Path | None
     repeat: Repeat
 
-    def plan(self, number: int) -> Plan:
+    def plan(self, number: int) -> ExperimentPlan:
         """The plan of a round, from 0."""
         seed = self.seed + number if self.count_on or not number else secrets.randbelow(_SEEDS)
         return draw(seed, job=self.job, rows=self.rows, faults=self.faults)
@@ -84,7 +84,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     rows: Annotated[int, typer.Option("--rows", min=20, max=20_000, metavar="N", help="Rows of a round.")] = ROWS,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help=f"Settings of the real job, {FILE} by default."),
+        typer.Option("--config", metavar="FILE", help=f"Settings of the real job, {SETTINGS_FILE} by default."),
     ] = None,
     as_json_: Annotated[bool, typer.Option("--json", help="The result on stdout, as JSON.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folders of all rounds.")] = False,
@@ -120,9 +120,9 @@ def _text_of(faults: Path | None) -> str | None:
 def _settings(config: Path | None) -> Path | None:
     """The settings of the real job: those that were named, or those of the folder where there are any."""
     if config is None:
-        return Path.cwd() / FILE if Path(FILE).exists() else None
+        return Path.cwd() / SETTINGS_FILE if Path(SETTINGS_FILE).exists() else None
     if not config.exists():
-        raise CommandRefused(f"there is no file {plain(config)} (from --config)")
+        raise CommandRefused(f"there is no file {printable(config)} (from --config)")
     return config.absolute()
 
 
@@ -183,7 +183,7 @@ def _show(played: Round, lab: Lab, series: Series, screen: Screen) -> None:
     if played.holds:
         return
     for problem in played.problems[:_SHOWN]:
-        screen.insist(f"  [red]✗[/] {escape(plain(problem))}")
+        screen.insist(f"  [red]✗[/] {escape(printable(problem))}")
     if len(played.problems) > _SHOWN:
         screen.insist(f"    … and {len(played.problems) - _SHOWN} more")
     screen.insist(f"    all of it: {escape(str(lab.folder_of(played.plan)))}")

@@ -30,12 +30,12 @@ from cli.show.preview import first_refusals, refused_rows
 from cli.show.progress import STYLES, screen_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, moment, plain
-from engine.control.messages import Request
+from cli.terminal.texts import PROGRAM, count, moment, printable
+from engine.control.messages import ControlRequest
 from engine.pacing.policy import in_words
 from engine.pipeline.progress import Status
 
-LISTED: Final = 10
+MAX_STATUS_SHOWN: Final = 10
 """Commands and decisions that are shown, the latest."""
 
 
@@ -57,7 +57,7 @@ async def see(name: str, journal: Journal) -> Seen:
     if holder is None:
         return Seen(run, None)
     try:
-        answer = await ask(run, journal, Request("status", who=claim()))
+        answer = await ask(run, journal, ControlRequest("status", who=claim()))
         return Seen(run, holder, msgspec.convert(answer.status, Status) if answer else None)
     except (CommandRefused, msgspec.ValidationError) as error:
         return Seen(run, holder, silent=str(error))
@@ -80,7 +80,7 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
         elif runs:
             screen.out.print(await _table(runs, journal))
         else:
-            screen.out.print(f"{plain(journal.path)} has no runs yet", markup=False)
+            screen.out.print(f"{printable(journal.path)} has no runs yet", markup=False)
     return Exit.DONE
 
 
@@ -111,11 +111,11 @@ async def _table(runs: list[Run], journal: Journal) -> Table:
         table.add_row(
             Text(run.name, "bold"),
             run.job,
-            Text(plain(run.source, 60)),
+            Text(printable(run.source, 60)),
             stage_of(run, totals, is_held=holder is not None),
             _states(totals),
             moment(run.created_at),
-            Text(f"process {holder.process} on {plain(holder.host)}" if holder else "–"),
+            Text(f"process {holder.process} on {printable(holder.host)}" if holder else "–"),
         )
     return table
 
@@ -152,16 +152,16 @@ async def detail(seen: Seen, journal: Journal) -> RenderableType:
         ("held by", holder or "nobody"),
     ):
         if str(value) != "–":
-            facts.add_row(what, Text(plain(value)))
+            facts.add_row(what, Text(printable(value)))
     parts: list[RenderableType] = [facts, Text(""), states_table(totals)]
     if seen.live:
         parts += [Text(""), screen_of(seen.live)]
     parts += [reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
     if totals.refused:
         parts.append(refused_rows(await first_refusals(run, journal), totals.refused, refused_export(run)))
-    parts += _told(await journal.commands(run, size=LISTED + 1), await journal.decisions(run))
+    parts += _format_history(await journal.commands(run, size=MAX_STATUS_SHOWN + 1), await journal.decisions(run))
     if seen.silent:
-        parts.append(Text(plain(seen.silent, 600), "yellow"))
+        parts.append(Text(printable(seen.silent, 600), "yellow"))
     if steps := _steps(seen, totals):
         parts += [Text(""), steps_list(steps)]
     return Group(*parts)
@@ -180,22 +180,30 @@ def _steps(seen: Seen, totals: Totals) -> list[tuple[str, str]]:
     return goes_on + next_steps(run, totals, intake_ended=run.frozen_at is not None)
 
 
-def _told(commands: Sequence[Command], decisions: Sequence[Decision]) -> list[RenderableType]:
+def _format_history(commands: Sequence[Command], decisions: Sequence[Decision]) -> list[RenderableType]:
     """What people told the run and decided of its rows, the latest of each."""
-    lines = [_line(one.given_at, one.command, one.answer, one.who) for one in commands[-LISTED:]]
+    lines = [_line(one.given_at, one.command, one.answer, one.who) for one in commands[-MAX_STATUS_SHOWN:]]
     lines += [
         _line(datetime.fromisoformat(one.decided_at), f"row {one.number} is {one.state}", one.why, one.who)
-        for one in decisions[-LISTED:]
+        for one in decisions[-MAX_STATUS_SHOWN:]
     ]
     if not lines:
         return []
-    earlier = [Text("earlier ones are in the journal", "dim")] if max(len(commands), len(decisions)) > LISTED else []
+    earlier = (
+        [Text("earlier ones are in the journal", "dim")]
+        if max(len(commands), len(decisions)) > MAX_STATUS_SHOWN
+        else []
+    )
     return [Text(""), *earlier, *lines]
 
 
 def _line(when: datetime, what: str, why: str, who: str) -> Text:
     line = Text(f"{moment(when)} ", "dim")
-    return line.append(plain(what, 100), "bold").append(f": {plain(why, 200)}").append(f" ({plain(who, 200)})", "dim")
+    return (
+        line.append(printable(what, 100), "bold")
+        .append(f": {printable(why, 200)}")
+        .append(f" ({printable(who, 200)})", "dim")
+    )
 
 
 async def run_object(seen: Seen, journal: Journal) -> dict[str, object]:
@@ -204,8 +212,8 @@ async def run_object(seen: Seen, journal: Journal) -> dict[str, object]:
         **facts_object(seen),
         **states_object(await journal.totals(seen.run)),
         "live": seen.live,
-        "commands": await journal.commands(seen.run, size=LISTED),
-        "decisions": (await journal.decisions(seen.run))[-LISTED:],
+        "commands": await journal.commands(seen.run, size=MAX_STATUS_SHOWN),
+        "decisions": (await journal.decisions(seen.run))[-MAX_STATUS_SHOWN:],
     }
 
 

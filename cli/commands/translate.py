@@ -11,8 +11,8 @@ from rich.text import Text
 from cli.settings.flags import Voice
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, plain
-from cli.translate.findings import Fault
+from cli.terminal.texts import PROGRAM, printable
+from cli.translate.findings import Finding
 from cli.translate.translation import Translation, translate
 
 LONGEST: Final = 20_000
@@ -82,9 +82,9 @@ def as_object(found: Translation) -> Mapping[str, object]:
 
 def _show(found: Translation, screen: Screen) -> None:
     for fault in found.faults:
-        screen.say(_told(fault))
+        screen.say(_format_finding(fault))
     for note in found.notes:
-        screen.say(Text("note  ", "dim").append(plain(note), "not dim"))
+        screen.say(Text("note  ", "dim").append(printable(note), "not dim"))
     if found.faults or found.notes:
         screen.say()
     # Not by the console: it would break the lines where the screen ends.
@@ -92,20 +92,20 @@ def _show(found: Translation, screen: Screen) -> None:
     sys.stdout.flush()
 
 
-def _told(fault: Fault) -> Text:
-    told = Text("✗ ", "red").append(str(fault.place), "bold").append(f": {plain(fault.what)}")
-    told.append("\n    today    ", "dim").append(plain(fault.today))
-    return told.append("\n    instead  ", "dim").append(plain(fault.instead))
+def _format_finding(fault: Finding) -> Text:
+    told = Text("✗ ", "red").append(str(fault.place), "bold").append(f": {printable(fault.what)}")
+    told.append("\n    today    ", "dim").append(printable(fault.today))
+    return told.append("\n    instead  ", "dim").append(printable(fault.instead))
 
 
 def _line(line: str | None, file: Path | None) -> str:
     """The line from wherever it is given. Raises `CommandRefused` where it is given nowhere, or twice."""
     if line is not None and file is not None:
-        raise CommandRefused(f"the line is given twice, as an argument and with -f {plain(file)}")
+        raise CommandRefused(f"the line is given twice, as an argument and with -f {printable(file)}")
     if line is not None:
         return line
     if file is not None and str(file) != "-":
-        return _text(_content(file), plain(file))
+        return _text(_content(file), printable(file))
     if sys.stdin.isatty():
         raise CommandRefused(f"there is no line to translate: {_HOW}")
     return _text(sys.stdin.buffer.read(LONGEST + 1), "standard input")
@@ -116,7 +116,7 @@ def _content(file: Path) -> bytes:
         with file.open("rb") as opened:
             return opened.read(LONGEST + 1)
     except OSError as error:
-        raise CommandRefused(f"{plain(file)} cannot be read: {error.strerror}") from error
+        raise CommandRefused(f"{printable(file)} cannot be read: {error.strerror}") from error
 
 
 def _text(content: bytes, name: str) -> str:
@@ -133,8 +133,8 @@ def _given(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         name, equals, value = word.partition("=")
         if not (name and equals):
-            raise CommandRefused(f"--set {plain(name)}: a variable is given as NAME=VALUE")
+            raise CommandRefused(f"--set {printable(name)}: a variable is given as NAME=VALUE")
         if not all(char.isprintable() for char in value):
-            raise CommandRefused(f"--set {plain(name)}: the value has a character that cannot be seen")
+            raise CommandRefused(f"--set {printable(name)}: the value has a character that cannot be seen")
         given[name.removeprefix("$")] = value
     return given

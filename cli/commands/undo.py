@@ -15,8 +15,8 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, rows, shown
-from jobs.catalogue.catalogue import kind_of
+from cli.terminal.texts import PROGRAM, markup_safe, rows
+from jobs.catalogue.catalogue import job_of
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.spec import JobKind
 from jobs.undo import RUN, UNDO, undo_job
@@ -83,12 +83,12 @@ async def _kind_of(run: Run, journal: Journal) -> JobKind:
     """The kind of job whose effect is taken back in the end, through undo of undo."""
     while run.job == UNDO:
         run = await journal.run(run.parameters[RUN])
-    return kind_of(run)
+    return job_of(run)
 
 
 def _way(wanted: JobKind, said: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
     """How it is taken back: as said, else as a probe has learned."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, said, profile):
-        screen.insist(f"[yellow]note:[/] {shown(contradiction)}")
+        screen.insist(f"[yellow]note:[/] {markup_safe(contradiction)}")
     return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, said, profile))

@@ -19,14 +19,14 @@ from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, money, plain, rows, shown
+from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
 from engine.errors import LookUpFailed
-from engine.job import Reading
+from engine.job import ReadBack
 from engine.pipeline.verifier import Verdict, verify
 from jobs.access.gateway import Services
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 
-LISTED: Final = 50
+MAX_MISMATCHES_SHOWN: Final = 50
 """Differences that are shown; the rest is counted, and all go into the file of `-o`."""
 
 
@@ -39,19 +39,19 @@ class Differences:
     first: list[Text] = field(default_factory=list)
     accounts: list[Text] = field(default_factory=list)
 
-    def add(self, item: Item, reading: Reading) -> None:
+    def add(self, item: Item, reading: ReadBack) -> None:
         """One row that is not as wanted."""
-        if len(self.first) < LISTED:
+        if len(self.first) < MAX_MISMATCHES_SHOWN:
             where = f"line {item.line}" if item.line else f"row {item.number}"
-            line = Text("✗ ", "red").append(where, "bold").append(f" ({plain(item.label, 60)})", "dim")
-            self.first.append(line.append(f": {plain(reading.difference)}"))
+            line = Text("✗ ", "red").append(where, "bold").append(f" ({printable(item.label, 60)})", "dim")
+            self.first.append(line.append(f": {printable(reading.difference)}"))
         if self.sheet is not None:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
 
     def add_account(self, difference: AccountDifference) -> None:
         """One account whose balance is not what its rows ask for."""
-        if len(self.accounts) < LISTED:
-            self.accounts.append(Text("✗ ", "red").append(plain(str(difference), 400)))
+        if len(self.accounts) < MAX_MISMATCHES_SHOWN:
+            self.accounts.append(Text("✗ ", "red").append(printable(str(difference), 400)))
 
 
 async def _balances(run: Run, services: Services, journal: Journal, differences: Differences) -> Balances | str:
@@ -98,14 +98,14 @@ async def verify_run(
         if (line := _balances_line(balances)) is not None:
             screen.result(Group(*differences.accounts, line), good=code is Exit.DONE)
         if target is not None:
-            screen.say(f"{rows(verdict.different)} with differences, written to {shown(target.path)}")
+            screen.say(f"{rows(verdict.different)} with differences, written to {markup_safe(target.path)}")
         return code
 
 
 def _balances_line(balances: Balances | str) -> Text | None:
     """What the accounts came to, as one line; None where the run has entered no opening balances."""
     if isinstance(balances, str):
-        return Text(f"? the balances of the accounts cannot be read: {plain(balances)}", "yellow")
+        return Text(f"? the balances of the accounts cannot be read: {printable(balances)}", "yellow")
     if not balances.accounts + balances.moved + balances.untold:
         return None
     gap = balances.found - balances.expected
@@ -163,7 +163,7 @@ def _screen(run: Run, verdict: Verdict, totals: Totals, differences: Differences
             told.append(f"{count(unreadable)} that cannot be read back")
         parts.append(Text(f"! run {run.name}: {', '.join(told)}", "bold yellow"))
     parts += [
-        Text("? ", "yellow").append(rows(number), "bold").append(f": {plain(reason)}")
+        Text("? ", "yellow").append(rows(number), "bold").append(f": {printable(reason)}")
         for reason, number in verdict.unreadable.items()
     ]
     if verdict.expected or verdict.found:

@@ -16,7 +16,7 @@ from cli.settings.settings import Settings
 from cli.show.progress import line, screen_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, moment, plain
+from cli.terminal.texts import PROGRAM, count, moment, printable
 from engine.pipeline.progress import Status
 
 EVERY: Final = 1.0
@@ -48,7 +48,7 @@ async def _the_one_that_works(journal: Journal) -> str:
     if len(working) == 1:
         return working[0]
     if not working:
-        raise CommandRefused(f"nobody works on any run of {plain(journal.path)}: {PROGRAM} status shows them")
+        raise CommandRefused(f"nobody works on any run of {printable(journal.path)}: {PROGRAM} status shows them")
     lines = [f"  {PROGRAM} status {run} --watch" for run in working]
     raise CommandRefused("\n".join(["several runs are being worked on; which?", *lines]))
 
@@ -115,7 +115,7 @@ async def _at_rest(seen: Seen, journal: Journal) -> str:
     totals = await journal.totals(seen.run)
     states = ", ".join(f"{count(number)} {state}" for state, number in totals.counts.items() if number)
     where = stage_of(seen.run, totals, is_held=seen.holder is not None)
-    silent = f" ({plain(seen.silent, 600)})" if seen.silent else ""
+    silent = f" ({printable(seen.silent, 600)})" if seen.silent else ""
     return f"{where}, {states or 'no rows yet'}{silent}"
 
 
@@ -123,5 +123,5 @@ def _title(seen: Seen) -> Text:
     run = seen.run
     title = Text(f"run {run.name}", "bold")
     if run.paused_at:
-        return title.append(f" paused, by {plain(run.paused_by)}, since {moment(run.paused_at)}", "bold yellow")
+        return title.append(f" paused, by {printable(run.paused_by)}, since {moment(run.paused_at)}", "bold yellow")
     return title

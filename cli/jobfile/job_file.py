@@ -10,9 +10,9 @@ from billing.errors import StatementRefused
 from cli.session.order import Order, enter_of, order_of
 from cli.settings.flags import Pacing, with_file
 from cli.settings.toml_places import Path as Way
-from cli.settings.toml_places import Place, parse_toml, places
+from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 from engine.sources.raw.charset import AUTO
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import YES
@@ -72,7 +72,7 @@ class JobFileRefused(CommandRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class JobFileStep:
     """One job of the file. With `go_on` rejected rows do not keep the next step from beginning."""
 
     number: int
@@ -91,7 +91,7 @@ class JobFile:
 
     path: Path
     pacing: Mapping[str, object]
-    steps: tuple[Step, ...]
+    steps: tuple[JobFileStep, ...]
 
 
 def read(path: Path) -> JobFile:
@@ -103,18 +103,18 @@ def read(path: Path) -> JobFile:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error.reason}"
-        raise JobFileRefused(f"{plain(path)} cannot be read: {why}") from error
+        raise JobFileRefused(f"{printable(path)} cannot be read: {why}") from error
     try:
         content = parse_toml(text)
     except ValueError as error:
-        raise JobFileRefused(f"{plain(path)} is not TOML: {error}") from error
+        raise JobFileRefused(f"{printable(path)} is not TOML: {error}") from error
     return _Reader(path, places(text)).file(content)
 
 
 class _Reader:
     """Checks what the file says, and knows where it says it."""
 
-    def __init__(self, path: Path, where: Mapping[Way, Place]) -> None:
+    def __init__(self, path: Path, where: Mapping[Way, TomlPlace]) -> None:
         self._path = path
         self._where = where
 
@@ -174,7 +174,7 @@ class _Reader:
                 (*way, "shared_accounts"), f"shared_accounts: one of {', '.join(Meant)} is expected, not {said!r}"
             ) from None
 
-    def _step(self, index: int, step: Mapping[str, object]) -> Step:
+    def _step(self, index: int, step: Mapping[str, object]) -> JobFileStep:
         way: Way = (STEP, index)
         self._known(way, step, KEYS, "a step")
         for name, value in step.items():
@@ -194,7 +194,7 @@ class _Reader:
         except (CommandRefused, ParameterRefused) as error:
             raise self._refused(self._meant(way, step, str(error)), f"step {index + 1}: {error}") from error
         output = step.get("output")
-        return Step(
+        return JobFileStep(
             number=index + 1,
             order=order,
             output=self._path.parent / str(output) if output else None,
@@ -260,7 +260,7 @@ class _Reader:
             if name not in known:
                 hint = nearest(name, known)
                 raise self._refused(
-                    (*way, name), f"there is no key {plain(name)!r}{hint}; {what} has: {', '.join(sorted(known))}"
+                    (*way, name), f"there is no key {printable(name)!r}{hint}; {what} has: {', '.join(sorted(known))}"
                 )
 
     def _refused(self, way: Way, text: str) -> JobFileRefused:
@@ -268,7 +268,7 @@ class _Reader:
         while place is None:
             way = way[:-1]
             place = self._where.get(way)
-        return JobFileRefused(f"{plain(self._path)}, {place}: {text}")
+        return JobFileRefused(f"{printable(self._path)}, {place}: {text}")
 
 
 def _fits(kind: str, value: object) -> bool:

@@ -16,14 +16,14 @@ import anyio.to_thread
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
-from cli.jobfile.job_file import JobFile, Step
+from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.session.order import PLACE, identity, unfinished
 from cli.terminal.exits import Exit, outcome_of
-from cli.terminal.texts import moment, plain
+from cli.terminal.texts import moment, printable
 from engine.sources.raw.original import FileOnDisk
 from jobs.rows.input import STDIN
 
-FILE: Final = f"{PLACE}file"
+JOB_FILE_PARAMETER: Final = f"{PLACE}file"
 ROUND: Final = f"{PLACE}round"
 NUMBER: Final = f"{PLACE}step"
 STEPS: Final = f"{PLACE}steps"
@@ -41,7 +41,12 @@ class Mark:
     @property
     def recorded(self) -> dict[str, str]:
         """As parameters of a run."""
-        return {FILE: self.file, ROUND: str(self.round), NUMBER: str(self.number), STEPS: str(self.steps)}
+        return {
+            JOB_FILE_PARAMETER: self.file,
+            ROUND: str(self.round),
+            NUMBER: str(self.number),
+            STEPS: str(self.steps),
+        }
 
     @property
     def is_last(self) -> bool:
@@ -64,7 +69,7 @@ class How(Enum):
 class Move:
     """One thing to do. `run` is the one that the step has in this round, `why` tells why it does not suffice."""
 
-    step: Step
+    step: JobFileStep
     how: How
     run: Run | None = None
     why: str = ""
@@ -86,9 +91,9 @@ class Round:
 def mark_of(run: Run) -> Mark | None:
     """Which step of which job file a run is, None for one that was typed."""
     said = run.parameters
-    if not {FILE, ROUND, NUMBER, STEPS} <= said.keys():
+    if not {JOB_FILE_PARAMETER, ROUND, NUMBER, STEPS} <= said.keys():
         return None
-    return Mark(said[FILE], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
+    return Mark(said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
 
 
 def is_followed(run: Run) -> bool:
@@ -102,7 +107,7 @@ def holds_its_file(run: Run) -> bool:
     return run.paused_at is not None and is_followed(run)
 
 
-def passes(step: Step, outcome: Exit) -> bool:
+def passes(step: JobFileStep, outcome: Exit) -> bool:
     """Whether the next step may begin when this one has come out so."""
     return outcome is Exit.DONE or (step.go_on and outcome is Exit.REJECTED)
 
@@ -138,11 +143,11 @@ def _mark_here(run: Run, file: JobFile, target: str) -> Mark | None:
     return mark if here and run.stage is not Stage.DISCARDED else None
 
 
-def _all_of(steps: Sequence[Step]) -> tuple[Move, ...]:
+def _all_of(steps: Sequence[JobFileStep]) -> tuple[Move, ...]:
     return tuple(Move(step, How.BEGUN) for step in steps)
 
 
-def _runs_of(steps: Sequence[Step], latest: Sequence[tuple[Mark, Run]]) -> dict[int, Run]:
+def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[Mark, Run]]) -> dict[int, Run]:
     """The newest run of each step: one of its own number first, for two steps may be alike; else one that is left."""
     found: dict[int, Run] = {}
     for only_its_own in (True, False):
@@ -154,7 +159,7 @@ def _runs_of(steps: Sequence[Step], latest: Sequence[tuple[Mark, Run]]) -> dict[
     return found
 
 
-def _same(step: Step, run: Run) -> bool:
+def _same(step: JobFileStep, run: Run) -> bool:
     return run.job == step.order.kind.name and identity(run.parameters) == identity(step.order.recorded)
 
 
@@ -168,7 +173,7 @@ async def _ended(latest: Sequence[tuple[Mark, Run]], last: Run | None, journal: 
     return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
 
 
-async def _moves(step: Step, run: Run | None, journal: Journal) -> list[Move]:
+async def _moves(step: JobFileStep, run: Run | None, journal: Journal) -> list[Move]:
     """What is left to do of a step of the round that is gone on with."""
     if run is None:
         return [Move(step, How.BEGUN)]
@@ -184,12 +189,12 @@ async def _moves(step: Step, run: Run | None, journal: Journal) -> list[Move]:
     return [*first, Move(step, How.BEGUN, run, why)] if why else first or [Move(step, How.PASSED_OVER, run)]
 
 
-async def _why_anew(step: Step, run: Run, journal: Journal) -> str:
+async def _why_anew(step: JobFileStep, run: Run, journal: Journal) -> str:
     if await journal.taken_back(run):
         return f"run {run.name} was taken back"
     file = step.order.rows.file
     if file not in {"", STDIN} and await anyio.to_thread.run_sync(_has_changed, Path(file), run.source_digest):
-        return f"{plain(file)} has changed since run {run.name} began with it"
+        return f"{printable(file)} has changed since run {run.name} began with it"
     return ""
 
 

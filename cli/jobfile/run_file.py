@@ -8,23 +8,23 @@ from typing import Final
 import anyio.to_thread
 
 from cli.commands import plan as planning
-from cli.jobfile.job_file import PACING, TOML, JobFile, Step, read
+from cli.jobfile.job_file import PACING, TOML, JobFile, JobFileStep, read
 from cli.jobfile.save import Wish, save
 from cli.jobfile.steps import Manner, files_made, is_to_be_made, run_file
 from cli.session.order import Order
-from cli.settings.flags import Calling, Consent, Flags, Pacing, Rows, Voice, names_of, with_file
+from cli.settings.flags import Calling, Consent, Flags, Pacing, RowFlags, Voice, names_of, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, plain, shown
+from cli.terminal.texts import PROGRAM, markup_safe, printable
 
 BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, Flags, Voice)
 """What may be typed beside a job file, by parameter: it holds for all steps, or is no business of the file."""
 
 SAVED: Final = frozenset(
     {"job", "file", "set_", "again", "another_billing", "shared_accounts", "output", "skip_bad"}
-) | names_of(Rows, Calling, Pacing)
+) | names_of(RowFlags, Calling, Pacing)
 """What a job file has a place for."""
 
 SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
@@ -62,11 +62,11 @@ async def plan(
     file = await _read(name)
     said = with_file(pacing, file.pacing).said
     worst = Exit.DONE
-    makers: dict[Path, Step] = {}
+    makers: dict[Path, JobFileStep] = {}
     for step in file.steps:
-        screen.result(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {shown(step.order.kind.name)}")
+        screen.result(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
         if await anyio.to_thread.run_sync(is_to_be_made, step, makers):
-            screen.result(f"Its rows are what an earlier step will write: {shown(step.order.rows.file)}")
+            screen.result(f"Its rows are what an earlier step will write: {markup_safe(step.order.rows.file)}")
         else:
             folder = out / f"step-{step.number}" if out else None
             place = f"step {step.number} of {file.path}"
@@ -99,7 +99,9 @@ def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the s
 def saved(wish: Wish, path: Path, screen: Screen, *, force: bool) -> Closing:
     """Write it as a job file. Raises `CommandRefused`."""
     save(wish, path, force=force)
-    screen.result(f"Saved as {shown(path)}; nothing was sent. Run it with: carbon-migrate run {shown(path)}")
+    screen.result(
+        f"Saved as {markup_safe(path)}; nothing was sent. Run it with: carbon-migrate run {markup_safe(path)}"
+    )
     return Closing(Exit.DONE, job=wish.order.kind.name)
 
 
@@ -107,7 +109,8 @@ def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
     """Refuse what would change nothing: whoever typed it believes that it does."""
     if names := [words for name, words in typed.items() if name not in BESIDE]:
         raise CommandRefused(
-            f"{plain(file)} says itself what is done, and {', '.join(names)} would be ignored: nothing was sent.\n"
+            f"{printable(file)} says itself what is done, and {', '.join(names)} would be ignored: nothing was "
+            "sent.\n"
             f"Leave {_them(names)} out, or let a step say it: docs/job-files.md has all keys"
         )
 

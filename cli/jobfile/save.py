@@ -10,7 +10,7 @@ import tomli_w
 from cli.jobfile.job_file import FORMAT, RUN, STEP, TOML
 from cli.session.order import Order
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 from engine.pipeline.intake import Enter
 from engine.sources.raw.charset import AUTO
 from jobs.catalogue.typed_call import CALL, OWN, YES
@@ -36,7 +36,7 @@ def save(wish: Wish, path: Path, *, force: bool) -> None:
     order = wish.order
     if path.suffix != TOML:
         raise CommandRefused(
-            f"{plain(path)}: the name of a job file ends in {TOML}, or `run` would take it for a job"
+            f"{printable(path)}: the name of a job file ends in {TOML}, or `run` would take it for a job"
         )
     secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
     if secret is not None:
@@ -46,9 +46,9 @@ def save(wish: Wish, path: Path, *, force: bool) -> None:
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError as error:
-        raise CommandRefused(f"{plain(path)} is there already: name another file, or give --force") from error
+        raise CommandRefused(f"{printable(path)} is there already: name another file, or give --force") from error
     except OSError as error:
-        raise CommandRefused(f"{plain(path)} cannot be written: {error.strerror}") from error
+        raise CommandRefused(f"{printable(path)} cannot be written: {error.strerror}") from error
 
 
 def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:

@@ -11,33 +11,33 @@ from rich.text import Text
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from checkpoints.states import OPEN
-from cli.jobfile.job_file import JobFile, Step
+from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.jobfile.rounds import How, Mark, Move, Round, passes, round_of
 from cli.jobfile.wait import Waited, wait
 from cli.session.cleanup import wind_up
 from cli.session.order import held
 from cli.session.run_session import NOTHING_SENT, Going, Means
-from cli.session.session import Billing, open_billing, rebuild, vault_of, with_vault
+from cli.session.session import BillingConnection, open_billing, rebuild, vault_of, with_vault
 from cli.session.start import Ready, begun_run, ready
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, steps_list
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of, outcome_of
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, plain, rows, shown
+from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
 from jobs.job import check_given
 from jobs.rows.input import STDIN
 
 
-async def check_all(moves: Sequence[Move], billing: Billing, journal: Journal) -> Mapping[int, Ready]:
+async def check_all(moves: Sequence[Move], billing: BillingConnection, journal: Journal) -> Mapping[int, Ready]:
     """Open the rows of each step that is to begin: a file that is not there is told before anything is sent.
 
     Returns the steps whose rows come through standard input, by number, for it can be read but once. Rows that an
     earlier step is yet to write are left for their time. Raises `CommandRefused`, naming the step.
     """
     piped: dict[int, Ready] = {}
-    makers: dict[Path, Step] = {}
+    makers: dict[Path, JobFileStep] = {}
     for move in moves:
         step = move.step
         if move.how is How.BEGUN:
@@ -53,19 +53,20 @@ async def check_all(moves: Sequence[Move], billing: Billing, journal: Journal) -
         for path in files_made(step):
             if (other := makers.setdefault(path, step)).number != step.number:
                 raise CommandRefused(
-                    f"{named(step)} and {named(other)} both make {plain(path)}: name another file in one of them\n"
+                    f"{named(step)} and {named(other)} both make {printable(path)}: name another file in one of "
+                    "them\n"
                     f"{NOTHING_SENT}"
                 )
     return piped
 
 
-def is_to_be_made(step: Step, makers: Mapping[Path, Step]) -> bool:
+def is_to_be_made(step: JobFileStep, makers: Mapping[Path, JobFileStep]) -> bool:
     """Whether the rows of the step are what an earlier one is yet to write."""
     file = Path(step.order.rows.file)
     return file.resolve() in makers and not file.exists()
 
 
-def files_made(step: Step) -> tuple[Path, ...]:
+def files_made(step: JobFileStep) -> tuple[Path, ...]:
     """The files that the step makes: of answers, and of what its job hands over."""
     named_by = [one.name for one in step.order.kind.parameters if one.makes_file]
     return tuple(
@@ -75,7 +76,7 @@ def files_made(step: Step) -> tuple[Path, ...]:
     )
 
 
-def named(step: Step) -> str:
+def named(step: JobFileStep) -> str:
     """The step, as people call it."""
     return f"step {step.number} ({step.order.kind.name})"
 
@@ -117,7 +118,7 @@ async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Sc
             step = move.step
             consent = replace(manner.consent, skip_bad=manner.consent.skip_bad or step.skip_bad)
             means = Means(billing, journal, manner.said, consent, screen)
-            screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {shown(step.order.kind.name)}")
+            screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
             try:
                 mark = Mark(str(file.path), now.number, step.number, len(file.steps))
                 closing = await _worked(move, mark, piped.get(step.number), settings, means, manner.said_now)
@@ -142,11 +143,12 @@ async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Sc
 async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
     """Say which round it is, and what of it is left lying."""
     if now.note:
-        screen.say(shown(now.note))
+        screen.say(markup_safe(now.note))
     for run in now.strays:
         left = rows((await journal.totals(run)).count(*OPEN))
         screen.insist(
-            f"[yellow]note:[/] no step of the file is like run {run.name} ({shown(run.job)}) any more, and it is not "
+            f"[yellow]note:[/] no step of the file is like run {run.name} ({markup_safe(run.job)}) any more, and "
+            "it is not "
             f"at its end: {left} left. {PROGRAM} resume {run.name} takes it there"
         )
 
@@ -166,7 +168,7 @@ async def _worked(
         case Move(how=How.TAKEN_UP, run=Run() as run):
             return await _taken_up(run, replace(means, said=said_now))
     if move.why:
-        means.screen.say(f"{shown(move.why)}: the step is begun anew")
+        means.screen.say(f"{markup_safe(move.why)}: the step is begun anew")
     # What was opened to be checked may be hours old; what came through standard input comes but once.
     step = move.step
     one = piped or ready(step.order, means.billing, means.journal, step.output)
@@ -200,37 +202,37 @@ async def _require_unheld(run: Run, journal: Journal) -> None:
 
 
 def _in_the_middle(
-    file: JobFile, step: Step, done: Sequence[tuple[Move, Closing]], error: Exception
+    file: JobFile, step: JobFileStep, done: Sequence[tuple[Move, Closing]], error: Exception
 ) -> CommandRefused:
     """What keeps a file from going on when some of it was sent: what is wrong, what is done, and what to type."""
     sent = ", ".join(f"step {move.step.number} (run {closing.run})" for move, closing in done)
     code = code_of(error)
     return CommandRefused(
         f"{named(step)}: {str(error).removesuffix(NOTHING_SENT).rstrip()}\n"
-        f"Stopped in the middle of {plain(file.path)}; done before that: {sent}.\n"
+        f"Stopped in the middle of {printable(file.path)}; done before that: {sent}.\n"
         f"Put right what is wrong, then go on with: {_again(file)} (it passes over what is done)",
         Exit.STOPPED if code is Exit.REFUSED else code,
     )
 
 
-def _tell_the_stop(file: JobFile, step: Step, run: Run, why: str, screen: Screen) -> None:
+def _tell_the_stop(file: JobFile, step: JobFileStep, run: Run, why: str, screen: Screen) -> None:
     """Say that the file was stopped behind a step that is done, and how to go on."""
     end_of_pause = [(f"{PROGRAM} continue {run.name}", "end the pause")] if run.paused_at else []
-    headline = Text(f"■ stopped after step {step.number}: {plain(why, 600)}", "bold yellow")
+    headline = Text(f"■ stopped after step {step.number}: {printable(why, 600)}", "bold yellow")
     again = (_again(file), "go on with the next step")
     screen.result(Group(headline, steps_list([*end_of_pause, again])), good=False)
 
 
 def _again(file: JobFile) -> str:
-    return f"{PROGRAM} run {plain(file.path)}"
+    return f"{PROGRAM} run {printable(file.path)}"
 
 
-def _tell_the_end(file: JobFile, step: Step, closing: Closing, screen: Screen) -> None:
+def _tell_the_end(file: JobFile, step: JobFileStep, closing: Closing, screen: Screen) -> None:
     left = len(file.steps) - step.number
     if left:
         hint = " or give the step go_on = true" if closing.exit is Exit.REJECTED else ""
         screen.insist(
             f"[yellow]Step {step.number} ended with exit code {int(closing.exit)}: the {left} after it "
             f"{'was' if left == 1 else 'were'} not begun.[/] Put right what is wrong{hint}, then: "
-            f"{shown(_again(file))}"
+            f"{markup_safe(_again(file))}"
         )

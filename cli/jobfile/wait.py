@@ -12,7 +12,7 @@ import structlog
 
 from checkpoints.errors import RunHeld
 from checkpoints.records import Run
-from cli.session.control_server import steerable
+from cli.session.control_server import serve_control
 from cli.session.order import held
 from cli.session.run_session import Means
 from cli.session.session import policy_of, rebuild, vault_of, with_vault
@@ -91,7 +91,7 @@ class _Waiting:
         paused = True
         while paused and not self._stop.requested:
             async with (
-                steerable(self._run, self._journal, self._steering, self._means.screen),
+                serve_control(self._run, self._journal, self._steering, self._means.screen),
                 sending_shown(self._steering.progress, self._means.screen),
             ):
                 await barrier.wait()

@@ -22,12 +22,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.output.item_files import STDOUT, Target, written_to
-from cli.output.tables import CsvTable, Row, as_text, is_defused, suffix_of, table_at
+from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, table_at
 from cli.session.session import open_existing
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, plain, rows, shown
+from cli.terminal.texts import PROGRAM, count, markup_safe, printable, rows
 from engine.sources.exported import RUN, named
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
@@ -39,10 +39,10 @@ from jobs.spec.chain import template_of
 ANSWERS: Final = "answers"
 """What `export --state` calls them."""
 
-FILE: Final = "input_answers"
+ANSWER_FILE_PARAMETER: Final = "input_answers"
 """The parameter by which a run remembers where its answers go."""
 
-LISTED: Final = 20
+MAX_ANSWERS_SHOWN: Final = 20
 """Rows that are shown where no file was named."""
 
 _ANSWERED: Final = frozenset({State.ACCEPTED, State.APPLIED})
@@ -72,7 +72,7 @@ def checked(job: str, parameters: Mapping[str, str], path: Path) -> dict[str, st
         raise CommandRefused(f"-o {path}: there is no folder {path.parent}")
     if path.exists():
         raise CommandRefused(f"-o {path}: this file is there already; name another one, or take it away")
-    return {FILE: str(path)}
+    return {ANSWER_FILE_PARAMETER: str(path)}
 
 
 async def export(name: str, target: Target, settings: Settings, screen: Screen) -> Exit:
@@ -84,7 +84,7 @@ async def export(name: str, target: Target, settings: Settings, screen: Screen) 
         if not reads(run.job, run.parameters):
             raise CommandRefused(f"run {run.name} is one of {run.job}: it writes, and has no answers")
         written = await write(run, journal, target)
-    where = "to stdout" if target.path == STDOUT else f"to {shown(target.path)}"
+    where = "to stdout" if target.path == STDOUT else f"to {markup_safe(target.path)}"
     screen.say(f"{rows(written)} of answers of run {run.name}, written {where}")
     return Exit.DONE
 
@@ -110,11 +110,11 @@ async def first_rows(run: Run, journal: Journal) -> RenderableType:
     layout = await _layout(run, journal)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for name in layout.names:
-        table.add_column(Text(plain(name, 60)), overflow="fold")
+        table.add_column(Text(printable(name, 60)), overflow="fold")
     async for page in _pages(run, journal, layout):
-        for row in page[: LISTED - table.row_count]:
-            table.add_row(*(Text(plain(as_text(cell), 120)) for cell in row))
-        if table.row_count >= LISTED:
+        for row in page[: MAX_ANSWERS_SHOWN - table.row_count]:
+            table.add_row(*(Text(printable(as_text(cell), 120)) for cell in row))
+        if table.row_count >= MAX_ANSWERS_SHOWN:
             break
     more = layout.rows - table.row_count
     command = Text(f"{PROGRAM} export {run.name} --state {ANSWERS} -o {run.name}.csv", "bold")
@@ -163,12 +163,12 @@ def _named(header: Sequence[str], fields: Mapping[str, None]) -> Iterator[str]:
         yield name
 
 
-async def _pages(run: Run, journal: Journal, layout: _Layout) -> AsyncIterator[list[Row]]:
+async def _pages(run: Run, journal: Journal, layout: _Layout) -> AsyncIterator[list[TableRow]]:
     async for page in journal.each_page(run, _ANSWERED, size=_PAGE):
         yield [row for item in page for row in _rows(item, layout)]
 
 
-def _rows(item: Item, layout: _Layout) -> Iterator[Row]:
+def _rows(item: Item, layout: _Layout) -> Iterator[TableRow]:
     cells = [*item.row[: layout.width], *[""] * (layout.width - len(item.row))]
     for one in _objects(item):
         yield [*cells, *(one.get(field) for field in layout.fields), *layout.mark]
@@ -179,7 +179,7 @@ def _objects(item: Item) -> list[Flat]:
     return unpacked(item.answer) or [{}]
 
 
-def _write(target: Target, layout: _Layout, pages: AsyncIterator[list[Row]]) -> None:
+def _write(target: Target, layout: _Layout, pages: AsyncIterator[list[TableRow]]) -> None:
     """Write a file in a worker thread; the journal is read in the event loop, page by page."""
     with table_at(target, layout.names, layout.rows) as table:
         while page := anyio.from_thread.run(partial(anext, pages, [])):

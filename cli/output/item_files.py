@@ -22,7 +22,7 @@ from cli.session.session import open_existing
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import plain, rows, shown
+from cli.terminal.texts import markup_safe, printable, rows
 from engine.sources.exported import COLUMNS, harmless, named
 
 REFUSED: Final = "refused"
@@ -63,7 +63,7 @@ async def export_all(name: str, folder: Path, settings: Settings, screen: Screen
             path = folder / f"{run.name}-{word}.csv"
             async with written_to(Target(path, force=force)) as out:
                 number = await _write(out, run, states, journal)
-            screen.say(f"{rows(number)} {word}: {shown(path)}")
+            screen.say(f"{rows(number)} {word}: {markup_safe(path)}")
             written += 1
         if not written:
             screen.say(f"Run {run.name} has no rows that are {', '.join(FILES)}: no file is written.")
@@ -87,7 +87,7 @@ async def export(name: str, state: str, target: Target, settings: Settings, scre
         run = await journal.run(name)
         async with written_to(target) as out:
             written = await _write(out, run, (wanted,), journal)
-    where = "to stdout" if target.path == STDOUT else f"to {shown(target.path)}"
+    where = "to stdout" if target.path == STDOUT else f"to {markup_safe(target.path)}"
     screen.say(f"{rows(written)} of run {run.name} that {'is' if written == 1 else 'are'} {state}, written {where}")
     if not written and run.stage is Stage.DISCARDED and wanted is not None:
         screen.say("The run was given up before anything was sent: only its refused rows are kept.")
@@ -103,7 +103,7 @@ def _state(word: str) -> State | None:
         return State(plain_word)
     near = get_close_matches(plain_word, [*State, REFUSED], n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise CommandRefused(f"there is no state {plain(word)!r}{hint} There are: {CHOICES}")
+    raise CommandRefused(f"there is no state {printable(word)!r}{hint} There are: {CHOICES}")
 
 
 async def _pages(run: Run, state: State | None, journal: Journal) -> AsyncIterator[list[list[str]]]:
@@ -194,18 +194,20 @@ def replacing(target: Target) -> Iterator[Path]:
     """
     path = target.path
     if path.exists() and not target.force:
-        raise CommandRefused(f"{plain(path)} is there already: name another file, or give --force to overwrite it")
+        raise CommandRefused(
+            f"{printable(path)} is there already: name another file, or give --force to overwrite it"
+        )
     try:
         # Beside its place, for a rename to be one step; its owner's alone, as the journal is.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
     except OSError as error:
-        raise CommandRefused(f"{plain(path)} cannot be written: {error.strerror}") from error
+        raise CommandRefused(f"{printable(path)} cannot be written: {error.strerror}") from error
     made = Path(name)
     try:
         yield made
         made.replace(path)
     except OSError as error:
-        raise CommandRefused(f"{plain(path)} cannot be written: {error.strerror}") from error
+        raise CommandRefused(f"{printable(path)} cannot be written: {error.strerror}") from error
     finally:
         made.unlink(missing_ok=True)

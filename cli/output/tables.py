@@ -13,10 +13,10 @@ from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-unt
 
 from cli.output.item_files import Sheet, Target, replacing
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 from jobs.effects.answer_cells import Cell
 
-Row: TypeAlias = Sequence[Cell]
+TableRow: TypeAlias = Sequence[Cell]
 
 SHEET_ROWS: Final = 1_048_576
 """Rows that a sheet of a workbook has, its header among them."""
@@ -25,10 +25,10 @@ _LARGEST_NUMBER: Final = 2**53
 """A spreadsheet's numbers are exact up to here."""
 
 
-class Table(Protocol):
+class OutputTable(Protocol):
     """A file that takes rows in their order. Works in threads."""
 
-    def write(self, page: Sequence[Row]) -> None:
+    def write(self, page: Sequence[TableRow]) -> None:
         """Write a page of rows. Raises `CommandRefused` for a cell that the file cannot hold."""
         ...
 
@@ -40,7 +40,7 @@ class CsvTable:
         self._sheet = sheet
         sheet.row(names)
 
-    def write(self, page: Sequence[Row]) -> None:
+    def write(self, page: Sequence[TableRow]) -> None:
         """Write a page of rows."""
         self._sheet.all([[as_text(cell) for cell in row] for row in page])
 
@@ -53,7 +53,7 @@ class JsonLines:
         self._names = tuple(names)
         self._encode = msgspec.json.Encoder().encode
 
-    def write(self, page: Sequence[Row]) -> None:
+    def write(self, page: Sequence[TableRow]) -> None:
         """Write a page of rows."""
         lines = [self._encode(dict(zip(self._names, row, strict=True))).decode() + "\n" for row in page]
         self._stream.writelines(lines)
@@ -72,7 +72,7 @@ class Workbook:
         self._next = 0
         self.write([names])
 
-    def write(self, page: Sequence[Row]) -> None:
+    def write(self, page: Sequence[TableRow]) -> None:
         """Write a page of rows. Raises `CommandRefused` for a text that is too long for a cell."""
         for row in page:
             for place, cell in enumerate(row):
@@ -96,7 +96,7 @@ class Workbook:
 
 
 @contextmanager
-def table_at(target: Target, names: Sequence[str], rows: int) -> Iterator[Table]:
+def table_at(target: Target, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
     """A table of so many rows that stands at its place when the context ends well, and not at all when it does not.
 
     Raises `CommandRefused` when the file is there already, cannot be written, or cannot hold so much.
@@ -109,7 +109,7 @@ def suffix_of(path: Path) -> str:
     """The end of a name that says what the file is to be. Raises `CommandRefused` for any other."""
     suffix = path.suffix.casefold()
     if suffix not in KINDS:
-        raise CommandRefused(f"{plain(path)}: the name of the file says what it is to be: {', '.join(KINDS)}")
+        raise CommandRefused(f"{printable(path)}: the name of the file says what it is to be: {', '.join(KINDS)}")
     return suffix
 
 
@@ -129,19 +129,19 @@ def as_text(cell: Cell) -> str:
 
 
 @contextmanager
-def _csv(path: Path, names: Sequence[str], _: int) -> Iterator[Table]:
+def _csv(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTable]:
     with path.open("w", encoding="utf-8-sig", newline="") as stream:
         yield CsvTable(Sheet(stream), names)
 
 
 @contextmanager
-def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[Table]:
+def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTable]:
     with path.open("w", encoding="utf-8") as stream:
         yield JsonLines(stream, names)
 
 
 @contextmanager
-def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[Table]:
+def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
     if rows >= SHEET_ROWS:
         raise CommandRefused(f"a sheet holds {SHEET_ROWS - 1:,} rows, and there are {rows:,}: write a .csv file")
     # Beside its place, its owner's alone: what is written there is the same.
@@ -160,7 +160,7 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[Table]:
             raise CommandRefused(f"the workbook cannot be written: {error}") from error
 
 
-KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[Table]]]] = MappingProxyType(
-    {".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines}
+KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[OutputTable]]]] = (
+    MappingProxyType({".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines})
 )
 """What can be written, by the end of the name."""

@@ -21,7 +21,7 @@ from cli.output.answer_files import ANSWERS
 from cli.output.item_files import Target
 from cli.session.session import vault_of
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM, rows, shown
+from cli.terminal.texts import PROGRAM, markup_safe, rows
 from engine.errors import EngineError
 from jobs.access.vault import BATCH
 from jobs.catalogue.catalogue import JOBS
@@ -34,14 +34,14 @@ _UNSETTLED: Final = (*OPEN, State.MANUAL)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class FinishedRun:
     """What there is to be shown, and what could not be done."""
 
     shown: RenderableType | None = None
     trouble: str | None = None
 
 
-async def wind_up(run: Run, journal: Journal, *, anew: bool) -> Ending:
+async def wind_up(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
     """Do what a run at its end leaves to do; `anew` writes its file of answers also where there is one already.
 
     Raises `JournalError`.
@@ -75,31 +75,31 @@ def _finish_of(run: Run) -> Callable[[Run], str] | None:
     return JOBS[run.job].finish if run.job in JOBS else None
 
 
-async def _finished(run: Run) -> Ending:
+async def _finished(run: Run) -> FinishedRun:
     """What the kind of job has to do in the end."""
     finish = _finish_of(run)
     if finish is None:
-        return Ending()
+        return FinishedRun()
     try:
         told = await anyio.to_thread.run_sync(finish, run)
     except EngineError as error:
-        return Ending(trouble=f"{error}. All rows are done; {PROGRAM} resume {run.name} completes the file")
-    return Ending(shown(told)) if told else Ending()
+        return FinishedRun(trouble=f"{error}. All rows are done; {PROGRAM} resume {run.name} completes the file")
+    return FinishedRun(markup_safe(told)) if told else FinishedRun()
 
 
-async def _answered(run: Run, journal: Journal, *, anew: bool) -> Ending:
+async def _answered(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
     """The answers: in the file that was named, else the first of them on the screen."""
     if not answers.reads(run.job, run.parameters):
-        return Ending()
-    named = run.parameters.get(answers.FILE)
+        return FinishedRun()
+    named = run.parameters.get(answers.ANSWER_FILE_PARAMETER)
     if named is None:
-        return Ending(await answers.first_rows(run, journal))
+        return FinishedRun(await answers.first_rows(run, journal))
     if not anew and await anyio.Path(named).exists():
-        return Ending(f"The answers are in {shown(named)}")
+        return FinishedRun(f"The answers are in {markup_safe(named)}")
     try:
         # There was no such file when the run began: it is the run's own, should it be there.
         written = await answers.write(run, journal, Target(Path(named), force=True))
     except CommandRefused as error:
         command = f"{PROGRAM} export {run.name} --state {ANSWERS} -o FILE"
-        return Ending(trouble=f"{error}. The answers are in the journal: {command} writes them elsewhere")
-    return Ending(f"{rows(written)} of answers: {shown(named)}")
+        return FinishedRun(trouble=f"{error}. The answers are in the journal: {command} writes them elsewhere")
+    return FinishedRun(f"{rows(written)} of answers: {markup_safe(named)}")

@@ -15,16 +15,16 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 from engine.control.address import connect, peer_of, socket_path
 from engine.control.listener import sender, user_name
-from engine.control.messages import LONGEST_ANSWER, Answer, NotAMessage, Request, line_of, to_answer
+from engine.control.messages import LONGEST_ANSWER, ControlAnswer, ControlRequest, NotAMessage, line_of, to_answer
 
 PATIENCE: Final = 10
 """Seconds for an answer: a run that works gives one at once."""
 
 
-async def ask(run: Run, journal: Journal, request: Request) -> Answer | None:
+async def ask(run: Run, journal: Journal, request: ControlRequest) -> ControlAnswer | None:
     """What whoever works on the run answers; None when nobody listens, or it has ended meanwhile.
 
     Raises `CommandRefused` when the run is not ours to steer, or does not answer.
@@ -40,12 +40,14 @@ async def ask(run: Run, journal: Journal, request: Request) -> Answer | None:
         raise _no_answer(run, await journal.holder(run), str(error)) from error
     if peer_of(connection).user not in {os.geteuid(), journal.path.stat().st_uid}:
         connection.close()
-        raise CommandRefused(f"{plain(path)} is not a socket of run {run.name}: somebody else has put it there")
+        raise CommandRefused(f"{printable(path)} is not a socket of run {run.name}: somebody else has put it there")
     async with await UNIXSocketStream.from_socket(connection) as stream:
         return await _answer_to(request, stream, run, journal)
 
 
-async def _answer_to(request: Request, stream: UNIXSocketStream, run: Run, journal: Journal) -> Answer | None:
+async def _answer_to(
+    request: ControlRequest, stream: UNIXSocketStream, run: Run, journal: Journal
+) -> ControlAnswer | None:
     try:
         with anyio.fail_after(PATIENCE):
             await stream.send(line_of(request))
@@ -58,7 +60,7 @@ async def _answer_to(request: Request, stream: UNIXSocketStream, run: Run, journ
 
 def _no_answer(run: Run, holder: Holder | None, why: str) -> CommandRefused:
     return CommandRefused(
-        f"run {run.name} ({holder or 'nobody works on it'}) does not answer: {plain(why)}.\n"
+        f"run {run.name} ({holder or 'nobody works on it'}) does not answer: {printable(why)}.\n"
         "Whether it took the command is not known. Is its process stopped, or the machine out of breath?",
         Exit.STOPPED,
     )

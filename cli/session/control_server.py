@@ -13,10 +13,10 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.terminal.screen import Screen
 from cli.terminal.signals import beside
-from cli.terminal.texts import PROGRAM, moment, shown
+from cli.terminal.texts import PROGRAM, markup_safe, moment
 from engine.control.address import listening, socket_path
 from engine.control.handler import Control, Steered
-from engine.control.listener import Limits, Listener
+from engine.control.listener import ControlListener, Limits
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ _ROOT: Final = 0
 
 
 @asynccontextmanager
-async def steerable(run: Run, journal: Journal, steered: Steered, screen: Screen) -> AsyncIterator[None]:
+async def serve_control(run: Run, journal: Journal, steered: Steered, screen: Screen) -> AsyncIterator[None]:
     """Let the run be steered while the body runs; it is paused before the body begins where the journal says so.
 
     Where the folder cannot hold a socket, a pause and its end are found in the journal, and nothing else is heard.
@@ -44,7 +44,7 @@ async def steerable(run: Run, journal: Journal, steered: Steered, screen: Screen
             )
             heed = partial(_follow, control)
         else:
-            heed = Listener(door, control.obey, frozenset({os.geteuid(), _ROOT}), Limits()).serve
+            heed = ControlListener(door, control.obey, frozenset({os.geteuid(), _ROOT}), Limits()).serve
         await open_.enter_async_context(beside(partial(_unharmed, heed)))
         # Only now, so that a pause is either read here or given to the listener.
         _tell(await control.take_up(), screen)
@@ -69,7 +69,7 @@ def _tell(run: Run, screen: Screen) -> None:
         return
     log.info("paused", by=run.paused_by, since=run.paused_at.isoformat())
     screen.insist(
-        f"[bold yellow]Run {run.name} is paused[/], by {shown(run.paused_by)}, since {moment(run.paused_at)}: "
+        f"[bold yellow]Run {run.name} is paused[/], by {markup_safe(run.paused_by)}, since {moment(run.paused_at)}: "
         f"nothing is sent until [bold]{PROGRAM} continue {run.name}[/] is typed in another terminal.\n"
         f"Ctrl-C ends the waiting, and the run stays paused."
     )

@@ -14,9 +14,9 @@ from checkpoints.journal import Journal
 from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.output.item_files import columns_of
-from cli.show.preview import LISTED, Plan
+from cli.show.preview import MAX_REFUSALS_SHOWN, PreviewFacts
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 from engine.job import Job, Replacing
 from engine.pipeline.intake import DUPLICATE, Enter, judge_for
 from engine.sources.exported import LINE, ROW
@@ -28,7 +28,7 @@ THERE: Final = "in the run already"
 
 
 @dataclass(slots=True)
-class Outcome:
+class CorrectionResult:
     """What will become of the rows of a file: counts and sums, the first that are left out, and why.
 
     `corrected` rows take the place of others, whether they are sent then or skipped.
@@ -47,7 +47,7 @@ class Outcome:
         """Count one row that was judged."""
         if isinstance(verdict, Refusal):
             self.refused += 1
-            self.refusals += [verdict][: max(LISTED - len(self.refusals), 0)]
+            self.refusals += [verdict][: max(MAX_REFUSALS_SHOWN - len(self.refusals), 0)]
             return
         self.corrected += 1
         if verdict.skip_reason is not None:
@@ -65,9 +65,9 @@ class Outcome:
         amount = known.amount + (row.amount or 0)
         self.reasons[kind] = Reason(kind, known.items + 1, amount, known.line, known.label, known.example)
 
-    def plan(self, rehearsed: Plan, run: Run) -> Plan:
+    def plan(self, rehearsed: PreviewFacts, run: Run) -> PreviewFacts:
         """The plan of the rehearsed file, as what it means for the run that it goes into."""
-        return Plan(
+        return PreviewFacts(
             run=run,
             totals=Totals(
                 {State.PENDING: self.to_send, State.SKIPPED: self.skipped},
@@ -76,7 +76,7 @@ class Outcome:
             ),
             has_amounts=rehearsed.has_amounts,
             skipped=list(self.reasons.values()),
-            refusals=[*rehearsed.refusals, *self.refusals][:LISTED],
+            refusals=[*rehearsed.refusals, *self.refusals][:MAX_REFUSALS_SHOWN],
             repeated=rehearsed.repeated,
             shared=rehearsed.shared,
             columns=rehearsed.columns,
@@ -99,12 +99,12 @@ class Corrections:
         own = columns_of(run)
         self._row, self._line = self._places.get(own[0]), self._places.get(own[1])
 
-    async def look(self) -> Outcome:
+    async def look(self) -> CorrectionResult:
         """Match all rows, and judge them against all that was entered; nothing is written.
 
         Raises `CommandRefused` when one stands for no row that can be corrected, or two for the same.
         """
-        outcome, lines = Outcome(), dict[tuple[int | None, int | None], int | None]()
+        outcome, lines = CorrectionResult(), dict[tuple[int | None, int | None], int | None]()
         async for page in self._pages(outcome):
             for one, item in page:
                 place = (one.number, one.refusal_id)
@@ -120,10 +120,10 @@ class Corrections:
 
     async def take_in(self) -> None:
         """Freeze them into the run, page by page; what a kill leaves out, the same file brings in later."""
-        async for page in self._pages(Outcome()):
+        async for page in self._pages(CorrectionResult()):
             await self._journal.correct(self._run, [one for one, _ in page], self._judge)
 
-    async def _pages(self, outcome: Outcome) -> AsyncIterator[list[tuple[Correction, Item]]]:
+    async def _pages(self, outcome: CorrectionResult) -> AsyncIterator[list[tuple[Correction, Item]]]:
         """The corrections, each with its row of the file; what the run has already is counted in `outcome`.
 
         Raises `CommandRefused` for a row that corrects nothing.
@@ -141,7 +141,7 @@ class Corrections:
 
     async def _refuse_shared(self, item: Item, number: int | None) -> None:
         """Raise for a row that carries others of its account, or would replace what one of them has set."""
-        where = f"line {item.line} ({plain(item.label, 60)})"
+        where = f"line {item.line} ({printable(item.label, 60)})"
         if number is not None and (carried := await self._journal.carried(self._run, number)):
             raise CommandRefused(
                 f"{where}: row {number} of run {self._run.name} stood for rows {', '.join(map(str, carried))} of its "
@@ -181,7 +181,7 @@ class Corrections:
         if rejected and not standing:
             return Correction(new, number=rejected[-1].number)
         raise CommandRefused(
-            f"line {item.line} ({plain(item.label, 60)}) corrects no row of run {self._run.name}: there is no "
+            f"line {item.line} ({printable(item.label, 60)}) corrects no row of run {self._run.name}: there is no "
             "rejected or refused row like it, or it was corrected before by another one. New rows go into a run of "
             "their own"
         )
@@ -208,7 +208,8 @@ class Corrections:
         found = _PLACE.fullmatch(text)
         if found is None:
             raise CommandRefused(
-                f"line {item.line}, column {ROW}: {plain(text, 40)!r} was {self._run.name}/ and a number when it was "
+                f"line {item.line}, column {ROW}: {printable(text, 40)!r} was {self._run.name}/ and a number when "
+                "it was "
                 "exported; put it back, or empty the cell"
             )
         name, is_refused, number = found.groups()
@@ -223,7 +224,7 @@ class Corrections:
         text = "" if self._line is None else item.row[self._line].strip()
         if text and not _LINE.fullmatch(text):
             raise CommandRefused(
-                f"line {item.line}, column {LINE}: {plain(text, 40)!r} was the number of a line when it was "
+                f"line {item.line}, column {LINE}: {printable(text, 40)!r} was the number of a line when it was "
                 "exported; put it back, or empty the cell"
             )
         return int(text) if text else None

@@ -13,13 +13,13 @@ from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import NewRun, Run, Stage
 from checkpoints.states import OPEN, State
-from cli.output.answer_files import FILE
+from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.cleanup import forget
-from cli.settings.flags import Calling, Rows
+from cli.settings.flags import Calling, RowFlags
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM, plain, rows
+from cli.terminal.texts import PROGRAM, printable, rows
 from engine.job import Job
-from engine.pacing.policy import ALL, Policy, changed, kept
+from engine.pacing.policy import ALL, Policy, policy_with, to_settings
 from engine.pipeline.intake import Enter
 from jobs.access.vault import BATCH, masked, new_batch, veiled
 from jobs.catalogue.catalogue import kind
@@ -111,7 +111,7 @@ def said_of(settings: Sequence[str], calling: Calling) -> dict[str, str]:
     return {**said, **{name: value for name, value in flags.items() if value}}
 
 
-def input_of(file: str | None, rows: Rows) -> Input:
+def input_of(file: str | None, rows: RowFlags) -> Input:
     """The rows as a command line names them; a path is taken from the working folder."""
     columns = tuple(name.strip() for name in (rows.columns or "").split(",") if name.strip())
     return Input(
@@ -139,7 +139,7 @@ def pairs(settings: Sequence[str], flag: str) -> dict[str, str]:
         name, equals, value = setting.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise CommandRefused(f"{flag} {plain(setting)}: write it as {flag} name=value")
+            raise CommandRefused(f"{flag} {printable(setting)}: write it as {flag} name=value")
         if name in pairs:
             raise CommandRefused(f"{flag} {name}=… is given twice: which is meant?")
         pairs[name] = value
@@ -168,7 +168,7 @@ def _new_run(job: Job, recorded: Mapping[str, str], target: str, said: Mapping[s
         source=source.name,
         source_digest=source.digest,
         header=source.header,
-        policy=kept(changed(Policy(), said, ALL)),
+        policy=to_settings(policy_with(Policy(), said, ALL)),
     )
 
 
@@ -194,7 +194,9 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
     return {
         name: masked(value)
         for name, value in parameters.items()
-        if value and name not in {ENTER, SHARED_ACCOUNTS, BATCH, FILE} and not name.startswith((PLACE, PLAN))
+        if value
+        and name not in {ENTER, SHARED_ACCOUNTS, BATCH, ANSWER_FILE_PARAMETER}
+        and not name.startswith((PLACE, PLAN))
     }
 
 

@@ -13,7 +13,7 @@ from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.records import Comparison, Item, Run
 from checkpoints.states import State
-from cli.show.preview import Plan, plan_of
+from cli.show.preview import PreviewFacts, plan_of
 from engine.job import Job
 from jobs.access.gateway import Services
 from jobs.access.payload import in_one_spelling, payload_of
@@ -25,7 +25,7 @@ from jobs.effects.set_fields import SET
 SHOWN: Final = 3
 """Requests that are shown as they would be sent."""
 
-LISTED: Final = 20
+MAX_GROUPS_SHOWN: Final = 20
 """Rows of a kind that are shown; the rest is counted."""
 
 AMOUNT: Final = "amount"
@@ -51,7 +51,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PlannedGroup:
     """What is done to some of the rows to be sent, in a word or two: how many they are, and what they add up to."""
 
     word: str
@@ -71,8 +71,8 @@ class Known:
 class Outlook:
     """All that a plan says. `before` is the plan before of the same input, and `changes` what differs since."""
 
-    plan: Plan
-    kinds: Sequence[Kind]
+    plan: PreviewFacts
+    kinds: Sequence[PlannedGroup]
     refused: Known
     requests: Sequence[str]
     pace: Pace
@@ -94,7 +94,7 @@ async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -
         pace=await _pace(services),
         before=before,
         refused_before=(await journal.totals(before)).refused if before else 0,
-        changes=await journal.compare(before, run, size=LISTED, plain=_plain) if before else None,
+        changes=await journal.compare(before, run, size=MAX_GROUPS_SHOWN, plain=_plain) if before else None,
     )
 
 
@@ -103,17 +103,17 @@ def _plain(payload: str) -> str:
     return in_one_spelling(masked(payload))
 
 
-async def _kinds(run: Run, journal: Journal) -> list[Kind]:
-    found: dict[str, Kind] = {}
+async def _kinds(run: Run, journal: Journal) -> list[PlannedGroup]:
+    found: dict[str, PlannedGroup] = {}
     async for page in journal.each_page(run, {State.PENDING}):
         for item in page:
             word = _kind_of(item)
-            known = found.get(word, Kind(word, 0, Decimal(0)))
-            found[word] = Kind(word, known.rows + 1, known.sum + (item.amount or 0))
+            known = found.get(word, PlannedGroup(word, 0, Decimal(0)))
+            found[word] = PlannedGroup(word, known.rows + 1, known.sum + (item.amount or 0))
     return list(found.values())
 
 
-async def _refused(plan: Plan, journal: Journal) -> Known:
+async def _refused(plan: PreviewFacts, journal: Journal) -> Known:
     """What the refused rows add up to, as far as it is known: the journal has their cells only."""
     column = plan.columns.taken.get(AMOUNT) if plan.has_amounts else None
     number, total, after = 0, Decimal(0), 0

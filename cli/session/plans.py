@@ -15,12 +15,12 @@ from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order
-from cli.session.session import Billing, how_often
+from cli.session.session import BillingConnection, how_often
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM, count, moment, plain
+from cli.terminal.texts import PROGRAM, count, moment, printable
 from jobs.access.vault import masked, new_batch
-from jobs.catalogue.catalogue import kind_of
+from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import is_input, of_recorded, own_parameters
 from jobs.spec.spec import parameters_of
 
@@ -29,7 +29,7 @@ DATABASE: Final = f"{PLAN}.database"
 STEP: Final = f"{PLAN}.step"
 """What a plan remembers besides: the billing's version, its database, and the step of a job file that it is of."""
 
-LISTED: Final = 20
+MAX_DIFFERENCES_SHOWN: Final = 20
 """Rows that are named where a run differs from its plan; the rest is counted."""
 
 
@@ -39,7 +39,7 @@ def plans_beside(journal: Path) -> Path:
     return own.with_name(f"{own.name}-plans")
 
 
-def remembered_by_plan(billing: Billing, step: str = "") -> dict[str, str]:
+def remembered_by_plan(billing: BillingConnection, step: str = "") -> dict[str, str]:
     """What a plan keeps of the billing that it was made with, and the `step` of a job file that it is of."""
     database = billing.services.database
     said = {VERSION: billing.health.version, DATABASE: "" if database is None else str(database.dsn), STEP: step}
@@ -58,20 +58,23 @@ async def planned(name: str, settings: Settings) -> Planned:
     """The plan of that name, as an order for a run. Raises `CommandRefused` where it cannot be run, and says why."""
     path = plans_beside(settings.journal.value)
     if not path.exists():
-        raise CommandRefused(f"there is no plan {plain(name)}: none was made beside {plain(settings.journal.value)}")
+        raise CommandRefused(
+            f"there is no plan {printable(name)}: none was made beside {printable(settings.journal.value)}"
+        )
     async with open_journal(path) as plans:
         plan = await kept_plan(name, plans)
     if plan.target != settings.target:
         raise CommandRefused(
-            f"plan {plan.name} is for {plain(plan.target)}, and the settings name {plain(settings.target)} "
-            f"(from {settings.api_url.origin}): plan again for this billing, or give --api-url {plain(plan.target)}"
+            f"plan {plan.name} is for {printable(plan.target)}, and the settings name {printable(settings.target)} "
+            f"(from {settings.api_url.origin}): plan again for this billing, or give --api-url "
+            f"{printable(plan.target)}"
         )
     if step := plan.parameters.get(STEP):
         raise CommandRefused(
-            f"plan {plan.name} is of {plain(step)}, whose steps are run together and not by their plans: "
+            f"plan {plan.name} is of {printable(step)}, whose steps are run together and not by their plans: "
             f"{PROGRAM} run FILE.toml"
         )
-    wanted = kind_of(plan)
+    wanted = job_of(plan)
     parameters = parameters_of(wanted, own_parameters(plan.parameters))
     secrets = [one.name for one in wanted.parameters if one.secret]
     if given := next((one for one in secrets if parameters.get(one)), None):
@@ -106,7 +109,7 @@ async def kept_plan(name: str, plans: Journal) -> Run:
     raise CommandRefused(f"plan {plan.name} was given up before it was complete: plan again")
 
 
-async def departures(run: Run, journal: Journal, billing: Billing) -> str | None:
+async def departures(run: Run, journal: Journal, billing: BillingConnection) -> str | None:
     """How a frozen run departs from the plan that it remembers, as sentences; None where it does not, or has none.
 
     Raises `CommandRefused` where the plan is there no more.
@@ -121,7 +124,7 @@ async def departures(run: Run, journal: Journal, billing: Billing) -> str | None
         then, now = (await plans.totals(plan)).left_out, (await journal.totals(run)).left_out
         if then != now:
             facts.append(f"rows that are left out: {_counted(then)} then, {_counted(now)} now")
-        found = await list_differences(journal.path, run, path, plan, size=LISTED, plain=masked)
+        found = await list_differences(journal.path, run, path, plan, size=MAX_DIFFERENCES_SHOWN, plain=masked)
     if not facts and not found.counts:
         return None
     lines = [*facts, *_lines(found)]
@@ -136,18 +139,18 @@ def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[str]:
     """What differs of the run as a whole."""
     facts: list[str] = []
     if plan.source != run.source or plan.header != run.header:
-        facts.append(f"other rows: {plain(plan.source)} then, {plain(run.source)} now")
+        facts.append(f"other rows: {printable(plan.source)} then, {printable(run.source)} now")
     if plan.source_digest != run.source_digest:
-        facts.append(f"{plain(run.source)} has been changed since: its bytes are others")
+        facts.append(f"{printable(run.source)} has been changed since: its bytes are others")
     if plan.target != run.target:
-        facts.append(f"another billing: {plain(plan.target)} then, {plain(run.target)} now")
+        facts.append(f"another billing: {printable(plan.target)} then, {printable(run.target)} now")
     for name, what in ((VERSION, "version of the billing"), (DATABASE, "database")):
         before, after = plan.parameters.get(name, "none"), now.get(name, "none")
         if before != after:
-            facts.append(f"another {what}: {plain(before)} then, {plain(after)} now")
+            facts.append(f"another {what}: {printable(before)} then, {printable(after)} now")
     then, said = _said(plan), _said(run)
     facts += [
-        f"{name}: {plain(then.get(name, 'nothing'))} then, {plain(said.get(name, 'nothing'))} now"
+        f"{name}: {printable(then.get(name, 'nothing'))} then, {printable(said.get(name, 'nothing'))} now"
         for name in sorted(then.keys() | said.keys())
         if then.get(name) != said.get(name)
     ]
@@ -169,8 +172,8 @@ def _lines(found: Differences) -> list[str]:
     lines = [", ".join(f"{count(number)} × {kind}" for kind, number in found.counts.items())]
     for one in found.examples:
         where = f"line {one.line} " if one.line else ""
-        sides = [f"{plain(text, 160)} {when}" for text, when in ((one.then, "then"), (one.now, "now")) if text]
-        lines.append(f"{where}({plain(one.label, 60)}): {one.kind}" + (f": {', '.join(sides)}" if sides else ""))
+        sides = [f"{printable(text, 160)} {when}" for text, when in ((one.then, "then"), (one.now, "now")) if text]
+        lines.append(f"{where}({printable(one.label, 60)}): {one.kind}" + (f": {', '.join(sides)}" if sides else ""))
     if (left := sum(found.counts.values()) - len(found.examples)) > 0:
         lines.append(f"… and {count(left)} more")
     return lines

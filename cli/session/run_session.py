@@ -16,15 +16,15 @@ from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import OPEN, State
-from cli.session.cleanup import Ending, forget, wind_up
-from cli.session.control_server import steerable
+from cli.session.cleanup import FinishedRun, forget, wind_up
+from cli.session.control_server import serve_control
 from cli.session.order import PLAN, held
 from cli.session.plans import departures
-from cli.session.session import Billing, how_often, in_force, keep, policy_of, shared_accounts_of
+from cli.session.session import BillingConnection, how_often, in_force, policy_of, shared_accounts_of, store_policy
 from cli.settings.flags import Consent
 from cli.show.closing import Closing, closing_screen, refused_export
 from cli.show.preview import (
-    Plan,
+    PreviewFacts,
     bad_rows,
     first_refusals,
     plan_of,
@@ -37,7 +37,7 @@ from cli.show.progress import intake_shown, sending_shown
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.screen import Screen, nobody_to_ask
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import PROGRAM, plain, rows, shown
+from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.job import Job
 from engine.pacing.holds import Stop
@@ -62,7 +62,7 @@ NOTHING_SENT: Final = "Nothing was sent."
 class Means:
     """What a run is worked on with."""
 
-    billing: Billing
+    billing: BillingConnection
     journal: Journal
     said: Mapping[str, str]
     """What is said of the pace, as `Pacing.said` has it."""
@@ -129,7 +129,7 @@ class Going:
         self._gauges = await self._watched()
         if not self._fresh:
             self._screen.say(in_force(self._run, policy))
-        await keep(self._run, policy, self._journal)
+        await store_policy(self._run, policy, self._journal)
 
     async def _watched(self) -> Sequence[Gauge]:
         """What the run is watched by while it sends. Raises `CommandRefused` when that cannot be read."""
@@ -238,7 +238,7 @@ class Going:
 
     def _caution(self, show: Callable[[str], None]) -> None:
         for caution in cautions_of(self._job):
-            show(f"[yellow]caution:[/] {shown(caution)}")
+            show(f"[yellow]caution:[/] {markup_safe(caution)}")
 
     async def _shared_accounts(self) -> Question:
         """Do with several opening balances of one account what is said; what is still to be said."""
@@ -247,7 +247,7 @@ class Going:
             await settle(self._run, self._journal, profile, meant)
         return await question_of(self._run, self._journal, profile)
 
-    async def _meant(self, question: Question) -> Plan:
+    async def _meant(self, question: Question) -> PreviewFacts:
         """Ask what such rows mean, and do that. Raises `CommandRefused` where nobody says it."""
         profile = self._means.billing.services.profile
         with self._screen.keyboard(of_recorded(self._run.parameters).file) as keyboard:
@@ -255,19 +255,19 @@ class Going:
                 raise await self._given_up(in_sentences(question, profile))
             answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
         if answer not in {Meant.SUM, Meant.LAST}:
-            raise await self._given_up(f"the answer was {plain(answer) or 'nothing'}: these rows are refused")
+            raise await self._given_up(f"the answer was {printable(answer) or 'nothing'}: these rows are refused")
         await settle(self._run, self._journal, profile, Meant(answer))
         return await plan_of(self._run, self._job, self._journal)
 
-    async def _ask(self, plan: Plan) -> None:
+    async def _ask(self, plan: PreviewFacts) -> None:
         file = of_recorded(self._run.parameters).file
         with self._screen.keyboard(file) as keyboard:
             if keyboard is None:
                 raise await self._given_up(nobody_to_ask(plan.question, file))
-            if not await self._screen.agrees(f"\n[bold]{shown(plan.question)}[/]", keyboard):
+            if not await self._screen.agrees(f"\n[bold]{markup_safe(plan.question)}[/]", keyboard):
                 raise await self._given_up("the answer was no")
 
-    async def _refused(self, plan: Plan) -> CommandRefused:
+    async def _refused(self, plan: PreviewFacts) -> CommandRefused:
         """Why rows of the input keep all of it from being sent, and the ways out."""
         if self._screen.voice.quiet and self._means.consent.yes:
             self._screen.insist(bad_rows(plan, refused_export(self._run)))
@@ -317,7 +317,7 @@ class Going:
         with self._interrupts.while_sending():
             try:
                 async with (
-                    steerable(self._run, self._journal, steering, self._screen),
+                    serve_control(self._run, self._journal, steering, self._screen),
                     sending_shown(progress, self._screen),
                 ):
                     await pipeline.migrate()
@@ -340,7 +340,7 @@ class Going:
             code = Exit.INTERRUPTED
         elif sent.error and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
-        ending = Ending() if sent.error else await self._wound_up(totals)
+        ending = FinishedRun() if sent.error else await self._wound_up(totals)
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
         error = sent.error or ending.trouble
@@ -361,7 +361,9 @@ class Going:
             # Nobody has seen them: there was no preview.
             first = await first_refusals(self._run, self._journal)
             self._screen.result(refused_rows(first, totals.refused, refused_export(self._run)), good=False)
-        log.info("ended", exit=int(code), calls=sent.calls, why=plain(closing.stopped or "nothing is left to send"))
+        log.info(
+            "ended", exit=int(code), calls=sent.calls, why=printable(closing.stopped or "nothing is left to send")
+        )
         screen = await closing_screen(closing, self._run, self._journal)
         self._screen.result(screen, good=code is Exit.DONE)
         if ending.shown is not None:
@@ -374,8 +376,8 @@ class Going:
         approved, frozen = self._run.approved_at, self._run.frozen_at
         return approved is not None and (frozen is None or approved < frozen)
 
-    async def _wound_up(self, totals: Totals) -> Ending:
+    async def _wound_up(self, totals: Totals) -> FinishedRun:
         """What is left to do when nothing is left to send."""
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count(*OPEN):
-            return Ending()
+            return FinishedRun()
         return await wind_up(self._run, self._journal, anew=True)

@@ -10,7 +10,7 @@ import anyio.to_thread
 import structlog
 
 from billing.api.client import BillingClient, Health
-from billing.api.wire import Listener
+from billing.api.wire import CallObserver
 from billing.database.database import Database
 from billing.database.file_database import kept_database
 from billing.directory.system import check_scale
@@ -22,13 +22,13 @@ from cli.settings.places import journals_in
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain, shown
+from cli.terminal.texts import markup_safe, printable
 from engine.job import Job
-from engine.pacing.policy import ALL, Policy, changed, in_words, kept, told
+from engine.pacing.policy import ALL, Policy, describe_settings, in_words, policy_with, to_settings
 from engine.pipeline.intake import Enter
 from jobs.access.gateway import Services
 from jobs.access.vault import BATCH, Vault, beside
-from jobs.catalogue.catalogue import kind_of
+from jobs.catalogue.catalogue import job_of
 from jobs.job import build
 from jobs.rows.input import ENTER, SHARED_ACCOUNTS, of_recorded, own_parameters
 from jobs.shared_accounts import Meant
@@ -41,40 +41,40 @@ from lab.record.recording import RecordingBroken
 def kept_policy(run: Run) -> Policy:
     """The policy that a run keeps. Raises `CommandRefused` where it cannot be read: a limit may be lost with it."""
     try:
-        return changed(Policy(), run.policy, ALL)
+        return policy_with(Policy(), run.policy, ALL)
     except ValueError as error:
         raise CommandRefused(f"run {run.name} keeps a setting that cannot be read: {error}") from error
 
 
 def policy_of(run: Run, said: Mapping[str, str]) -> Policy:
     """The same with what is `said` now in it, as `Pacing.said` has it."""
-    return changed(kept_policy(run), said, ALL)
+    return policy_with(kept_policy(run), said, ALL)
 
 
-async def keep(run: Run, policy: Policy, journal: Journal) -> None:
+async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
     """Keep it with the run, and note what was changed and by whom."""
-    before, now = run.policy, kept(policy)
+    before, now = run.policy, to_settings(policy)
     if now == before:
         return
     await journal.keep_policy(run, now)
     other = [name for name in ALL if now.get(name) != before.get(name)]
     flags = " ".join(f"--{name} {ALL[name].shown(policy)}" for name in other)
-    await journal.note_command(run, ourselves(), f"taken up with {flags}", told(policy, other))
+    await journal.note_command(run, ourselves(), f"taken up with {flags}", describe_settings(policy, other))
 
 
 def in_force(run: Run, policy: Policy) -> str:
     """How a run that is taken up is driven, and what of it the run itself has kept; as markup."""
-    own = kept(policy)
+    own = to_settings(policy)
     of_run = ", ".join(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text)
-    from_run = f" [dim](kept with the run: {shown(of_run)}; a flag or `set` changes that)[/]" if of_run else ""
-    return f"[dim]pacing:[/] {shown(in_words(policy), 600)}{from_run}"
+    from_run = f" [dim](kept with the run: {markup_safe(of_run)}; a flag or `set` changes that)[/]" if of_run else ""
+    return f"[dim]pacing:[/] {markup_safe(in_words(policy), 600)}{from_run}"
 
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Billing:
+class BillingConnection:
     """A billing that has answered: the doors to it, and what it said of itself."""
 
     services: Services
@@ -82,7 +82,7 @@ class Billing:
 
 
 @asynccontextmanager
-async def open_billing(settings: Settings, record: Path | None = None) -> AsyncIterator[Billing]:
+async def open_billing(settings: Settings, record: Path | None = None) -> AsyncIterator[BillingConnection]:
     """The billing that the settings name, once both its API and, where one is set, its database have answered.
 
     What is known of it comes from its profile. Every exchange is recorded into `record`, where one is named. Raises
@@ -95,7 +95,7 @@ async def open_billing(settings: Settings, record: Path | None = None) -> AsyncI
         try:
             if database is not None:
                 await anyio.to_thread.run_sync(_connected, database)
-            yield Billing(Services(client, database, profile=profile), health)
+            yield BillingConnection(Services(client, database, profile=profile), health)
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):
@@ -110,7 +110,7 @@ def _connected(database: Database) -> None:
 
 
 @asynccontextmanager
-async def _recording(path: Path | None, settings: Settings) -> AsyncIterator[Listener | None]:
+async def _recording(path: Path | None, settings: Settings) -> AsyncIterator[CallObserver | None]:
     """A recorder into `path`, or nothing. A recording that breaks off costs the run nothing, and is told."""
     if path is None:
         yield None
@@ -141,7 +141,7 @@ async def rebuild(run: Run, services: Services, journal: Journal) -> Job:
     own = own_parameters(run.parameters)
     if run.job == UNDO:
         return await undo_job(services, journal, own)
-    wanted = kind_of(run)
+    wanted = job_of(run)
     return build(wanted, services, parameters_of(wanted, own), of_recorded(run.parameters))
 
 
@@ -150,7 +150,7 @@ def vault_of(run: Run, journal: Journal) -> Vault:
     return Vault(beside(journal.path), run.parameters.get(BATCH, ""))
 
 
-def with_vault(billing: Billing, vault: Vault) -> Billing:
+def with_vault(billing: BillingConnection, vault: Vault) -> BillingConnection:
     """The same billing, for a run that may have secrets."""
     return replace(billing, services=replace(billing.services, vault=vault))
 
@@ -170,6 +170,6 @@ def check_target(run: Run, settings: Settings) -> None:
     """Refuse to work on a run against another billing than the one that it began with."""
     if run.target != settings.target:
         raise CommandRefused(
-            f"run {run.name} works on {plain(run.target)}, and the settings name {plain(settings.target)} "
-            f"(from {settings.api_url.origin}). Give --api-url {plain(run.target)} to go on with it"
+            f"run {run.name} works on {printable(run.target)}, and the settings name {printable(settings.target)} "
+            f"(from {settings.api_url.origin}). Give --api-url {printable(run.target)} to go on with it"
         )

@@ -18,13 +18,21 @@ from cli.output.answer_files import checked
 from cli.session.cleanup import wind_up
 from cli.session.order import PLAN, Order, begin, held, unfinished
 from cli.session.run_session import Going, Means
-from cli.session.session import Billing, check_target, open_billing, open_existing, rebuild, vault_of, with_vault
+from cli.session.session import (
+    BillingConnection,
+    check_target,
+    open_billing,
+    open_existing,
+    rebuild,
+    vault_of,
+    with_vault,
+)
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, closing_screen
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, moment, plain, rows, shown
+from cli.terminal.texts import PROGRAM, markup_safe, moment, printable, rows
 from engine.job import Job
 from jobs.access.vault import Vault, beside
 from jobs.job import build, check_given
@@ -39,7 +47,7 @@ class Ready:
 
     order: Order
     job: Job
-    billing: Billing
+    billing: BillingConnection
     vault: Vault
     files: Mapping[str, str]
 
@@ -71,7 +79,7 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
         return await begun_run(ready(order, opened, journal, output), settings, means, remembered=remembered)
 
 
-def ready(order: Order, billing: Billing, journal: Journal, output: Path | None) -> Ready:
+def ready(order: Order, billing: BillingConnection, journal: Journal, output: Path | None) -> Ready:
     """The run of this order, as far as that can be had without reading its rows.
 
     Raises `CommandRefused` for files that cannot be made, `ParameterRefused` for a job that cannot be set up.
@@ -118,7 +126,7 @@ async def go_on(  # noqa: PLR0913, PLR0917 - what the command line says, a thing
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         if run.job != job:
-            raise CommandRefused(f"run {run.name} is one of {run.job}, not of {plain(job)}")
+            raise CommandRefused(f"run {run.name} is one of {run.job}, not of {printable(job)}")
         async with open_billing(settings, record) as opened:
             billing = with_vault(opened, vault_of(run, journal))
             return await continuing.go_on(name, rows, settings, Means(billing, journal, said, consent, screen))
@@ -142,7 +150,7 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
     """
     journal_path = settings.journal.value
     if name is None and not journal_path.exists():
-        screen.result(f"There is nothing to resume: there is no journal {shown(journal_path)}.")
+        screen.result(f"There is nothing to resume: there is no journal {markup_safe(journal_path)}.")
         return Closing(Exit.DONE)
     async with open_existing(journal_path) as journal:
         chosen = await _chosen(name, journal)
@@ -217,4 +225,4 @@ def _check_files(order: Order, output: Path | None) -> dict[str, str]:
 
 async def _what(run: Run, journal: Journal) -> str:
     left = (await journal.totals(run)).count(*OPEN)
-    return f"{run.job}, {plain(run.source, 60)}, begun {moment(run.created_at)}, {rows(left)} left"
+    return f"{run.job}, {printable(run.source, 60)}, begun {moment(run.created_at)}, {rows(left)} left"

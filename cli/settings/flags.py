@@ -10,9 +10,9 @@ import typer
 
 from cli.terminal import texts as names
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 from engine.pacing.limits import LAST, LEAST
-from engine.pacing.policy import ALL, NO, NONE, YES, Policy, changed
+from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
 from engine.sources.text.delimited import AUTO
 
 _CONNECTION: Final = "Connection"
@@ -109,7 +109,7 @@ class Flags:
             "--config",
             metavar="FILE",
             rich_help_panel=_CONNECTION,
-            help=f"The file of settings, {names.FILE} in the working folder by default.",
+            help=f"The file of settings, {names.SETTINGS_FILE} in the working folder by default.",
         ),
     ] = None
 
@@ -249,7 +249,7 @@ class Pacing:
             _setting(one.name): _text(getattr(self, one.name)) for one in fields(self) if _is_said(self, one.name)
         }
         try:
-            changed(_DEFAULT, said, ALL)
+            policy_with(_DEFAULT, said, ALL)
         except ValueError as error:
             raise CommandRefused(f"--{error}") from error
         if (said.get("throttle-sql", NONE) == NONE) != ("throttle-above" not in said):
@@ -283,7 +283,7 @@ def typed(context: typer.Context) -> dict[str, str]:
 
 def _called(parameter: Any, value: object) -> str:  # noqa: ANN401 - a class of typer's that it does not hand out
     if parameter.param_type_name == "argument":
-        return f"{parameter.metavar} ({plain(value)})"
+        return f"{parameter.metavar} ({printable(value)})"
     return str(max(parameter.opts, key=len))
 
 
@@ -296,7 +296,7 @@ def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - the field says 
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise CommandRefused(f"{name}: a number or a text is expected, not {value!r}")
     try:
-        changed(_DEFAULT, {_setting(name): str(value)}, ALL)
+        policy_with(_DEFAULT, {_setting(name): str(value)}, ALL)
     except ValueError as error:
         raise CommandRefused(str(error)) from error
     return str(value)
@@ -318,7 +318,7 @@ def _text(value: str | bool) -> str:  # noqa: FBT001 - the switch among the text
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowFlags:
     """Where the rows of a job come from, and how they are read."""
 
     sql: Annotated[

@@ -15,7 +15,7 @@ from cli.settings.settings import Settings
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import parse_toml, places
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.texts import PROGRAM, plain
+from cli.terminal.texts import PROGRAM, printable
 
 ENDING: Final = ".profile.toml"
 _HEAD: Final = f"""\
@@ -43,12 +43,14 @@ def profile_of(settings: Settings) -> Profile:
         return UNKNOWN
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsRefused(f"the profile {plain(path)} cannot be read: {why}") from error
+        raise SettingsRefused(f"the profile {printable(path)} cannot be read: {why}") from error
     profile = _parsed(path, text)
     if profile.billing != settings.target:
         raise SettingsRefused(
-            f"the profile {plain(path)} is of the billing {plain(profile.billing) or 'nobody knows which'}, and the "
-            f"settings name {plain(settings.target)}: remove it, and probe this one ({PROGRAM} probe --abonent ID)"
+            f"the profile {printable(path)} is of the billing "
+            f"{printable(profile.billing) or 'nobody knows which'}, and the "
+            f"settings name {printable(settings.target)}: remove it, and probe this one ({PROGRAM} probe "
+            "--abonent ID)"
         )
     return profile
 
@@ -69,7 +71,7 @@ def write_profile(settings: Settings, profile: Profile) -> Path:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise SettingsRefused(f"the profile {plain(path)} cannot be written: {error.strerror}") from error
+        raise SettingsRefused(f"the profile {printable(path)} cannot be written: {error.strerror}") from error
     return path
 
 
@@ -90,13 +92,14 @@ def _parsed(path: Path, text: str) -> Profile:
     try:
         content = parse_toml(text)
     except ValueError as error:
-        raise SettingsRefused(f"the profile {plain(path)} is not TOML: {error}") from error
+        raise SettingsRefused(f"the profile {printable(path)} is not TOML: {error}") from error
     where = places(text)
     for name in content:
         if name not in Profile.__struct_fields__:
             there = ", ".join(Profile.__struct_fields__)
             raise SettingsRefused(
-                f"the profile {plain(path)}, {where.get((name,), '')}: there is no fact {plain(name)!r}; a profile "
+                f"the profile {printable(path)}, {where.get((name,), '')}: there is no fact {printable(name)!r}; "
+                "a profile "
                 f"has: {there}"
             )
     try:
@@ -108,4 +111,4 @@ def _parsed(path: Path, text: str) -> Profile:
         named = ".".join(map(str, way))
         while way and way not in where:
             way = way[:-1]
-        raise SettingsRefused(f"the profile {plain(path)}, {where.get(way, '')}: {named}: {what}") from error
+        raise SettingsRefused(f"the profile {printable(path)}, {where.get(way, '')}: {named}: {what}") from error

@@ -23,11 +23,11 @@ from cli.terminal.texts import (
     DATABASE_CHARSET,
     DATABASE_PASSWORD,
     DATABASE_USER,
-    FILE,
     JOURNAL_FILE,
+    SETTINGS_FILE,
     TIMEOUT,
     USER,
-    plain,
+    printable,
 )
 
 Value_co = TypeVar("Value_co", covariant=True)
@@ -90,7 +90,7 @@ class Settings:
                 "the address of the billing's REST API is not set. Give it in one of three ways:\n"
                 "  --api-url http://HOST:8082\n"
                 f"  export {API_URL}=http://HOST:8082\n"
-                f'  in {self.file or FILE}:  [api]  url = "http://HOST:8082"'
+                f'  in {self.file or SETTINGS_FILE}:  [api]  url = "http://HOST:8082"'
             )
         try:
             return ClientSettings(
@@ -155,7 +155,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     Raises `SettingsRefused`, naming file and line, for a file that cannot be used; an unknown key is no trifle: a
     mistyped one would leave what it was meant to set at its default.
     """
-    path = flags.config or folder / FILE
+    path = flags.config or folder / SETTINGS_FILE
     found, text = _read(path, required=flags.config is not None)
     choose = _Chooser(environment, path, text)
     database = choose("--database", flags.database, DATABASE, "database.address", found.database.address, "")
@@ -224,7 +224,7 @@ def _refuse_unknown(path: Path, text: str, content: Mapping[str, object]) -> Non
                 there = ", ".join(known)
                 where = f"[{table}]" if table else "the file"
                 raise SettingsRefused(
-                    f"{path}, {_place(text, name)}there is no setting {plain(name)!r}; {where} has: {there}"
+                    f"{path}, {_place(text, name)}there is no setting {printable(name)!r}; {where} has: {there}"
                 )
 
 
@@ -285,7 +285,7 @@ def _local(journal: Setting[Path], flags: Flags, found: _File) -> Setting[Path]:
     kind = network_of(journal.value)
     if kind and not (flags.journal_on_network or found.journal_on_network):
         raise SettingsRefused(
-            f"the journal {plain(journal.value)} ({journal.origin}) is on a network file system ({kind}). Two "
+            f"the journal {printable(journal.value)} ({journal.origin}) is on a network file system ({kind}). Two "
             "machines that open it at a time damage it, its locks may not reach from one to the other, and what it "
             "has acknowledged may be lost with the server. Name a local file with --journal; or give "
             "--journal-on-network (journal_on_network = true in the settings file), and see to it that one machine "

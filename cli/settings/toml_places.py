@@ -48,7 +48,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TomlPlace:
     """Line and column, both from 1."""
 
     line: int
@@ -64,12 +64,12 @@ _INLINE: Final = re.compile(r"[{,]\s*(?P<key>[A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')
 _LONG: Final = ('"""', "'''")
 
 
-def places(text: str) -> dict[Path, Place]:
+def places(text: str) -> dict[Path, TomlPlace]:
     """The place of each table and key of a text that is known to be TOML; keys of inline tables too.
 
     A value that spans several lines is passed over as a whole, so nothing within it is taken for a key.
     """
-    found: dict[Path, Place] = {(): Place(1, 1)}
+    found: dict[Path, TomlPlace] = {(): TomlPlace(1, 1)}
     tables: Counter[str] = Counter()
     table: Path = ()
     open_until = ""
@@ -85,18 +85,18 @@ def places(text: str) -> dict[Path, Place]:
         header = _HEADER.match(line)
         if header is not None:
             table = _table(header, tables)
-            found[table] = Place(number, header.start("name") + 1)
+            found[table] = TomlPlace(number, header.start("name") + 1)
             continue
         key = _KEY.match(line)
         if key is None:
             continue
         path = (*table, *_names(key["key"]))
-        found[path] = Place(number, key.start("key") + 1)
+        found[path] = TomlPlace(number, key.start("key") + 1)
         value = line[key.end() :]
         open_until = _opened(value)
         depth = 0 if open_until else _depth(value)
         for inner in _INLINE.finditer(_without_strings(line), key.end()):
-            found[(*path, *_names(line[inner.start("key") : inner.end("key")]))] = Place(
+            found[(*path, *_names(line[inner.start("key") : inner.end("key")]))] = TomlPlace(
                 number, inner.start("key") + 1
             )
     return found

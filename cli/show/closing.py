@@ -14,7 +14,7 @@ from checkpoints.records import Reason, Run, Totals
 from checkpoints.states import OPEN, State
 from cli.show.progress import STYLES
 from cli.terminal.exits import Exit
-from cli.terminal.texts import PROGRAM, count, duration, money, plain, rows
+from cli.terminal.texts import PROGRAM, count, duration, money, printable, rows
 from jobs.catalogue.catalogue import JOBS
 from jobs.effects.reverse import LIST, WAY
 from jobs.undo import UNDO
@@ -129,7 +129,7 @@ def _pace(calls: int, seconds: float) -> str:
 def _held(held: Mapping[str, float]) -> str:
     longest_first = sorted(held.items(), key=lambda one: -one[1])
     return "held: " + ", ".join(
-        f"{plain(who)} {duration(seconds)}" for who, seconds in longest_first if round(seconds)
+        f"{printable(who)} {duration(seconds)}" for who, seconds in longest_first if round(seconds)
     )
 
 
@@ -144,10 +144,10 @@ def headline(closing: Closing) -> Text:
         case Exit.UNDECIDED:
             return Text(f"! {name}: rows are left that a look-up or a person has to decide on", "bold yellow")
         case Exit.INTERRUPTED | Exit.STOPPED:
-            why = plain(closing.stopped or closing.error or "it has not come to its end", 600)
+            why = printable(closing.stopped or closing.error or "it has not come to its end", 600)
             return Text(f"■ {name} stopped: {why}", "bold yellow")
         case _:
-            return Text(f"✗ {name}: {plain(closing.error or 'refused', 600)}", "bold red")
+            return Text(f"✗ {name}: {printable(closing.error or 'refused', 600)}", "bold red")
 
 
 def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
@@ -156,11 +156,11 @@ def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
     for reason in reasons:
         where = f"line {reason.line}, " if reason.line else ""
         line = Text(f"{state} ", STYLES[state])
-        line.append(f"{count(reason.items)} × ", "bold").append(plain(reason.kind or "no reason given", 200))
+        line.append(f"{count(reason.items)} × ", "bold").append(printable(reason.kind or "no reason given", 200))
         if reason.example != reason.kind or reason.items > 1:
-            line.append(f" (first: {where}{plain(reason.label, 60)}: {plain(reason.example, 160)})", "dim")
+            line.append(f" (first: {where}{printable(reason.label, 60)}: {printable(reason.example, 160)})", "dim")
         else:
-            line.append(f" ({where}{plain(reason.label, 60)})", "dim")
+            line.append(f" ({where}{printable(reason.label, 60)})", "dim")
         lines.append(line)
     return Group(*lines)
 

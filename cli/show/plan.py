@@ -9,7 +9,7 @@ from rich.text import Text
 
 from checkpoints.records import Run, Shift
 from cli.session.plan_facts import Outlook
-from cli.session.session import Billing
+from cli.session.session import BillingConnection
 from cli.show.closing import states_object, steps_list
 from cli.show.preview import (
     assumed_line,
@@ -22,21 +22,21 @@ from cli.show.preview import (
     skipped_lines,
 )
 from cli.terminal.exits import Exit
-from cli.terminal.texts import PROGRAM, count, duration, moment, money, plain, rows, shown
+from cli.terminal.texts import PROGRAM, count, duration, markup_safe, moment, money, printable, rows
 
 WORKER = 5.5
 """Records a second that the billing's own worker takes from its stacks [D]."""
 
 
-def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> RenderableType:
+def plan_screen(outlook: Outlook, billing: BillingConnection, journal: Path) -> RenderableType:
     """The screen of a plan."""
     plan, run = outlook.plan, outlook.plan.run
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", justify="right")
     table.add_column(overflow="fold")
     table.add_row("plan", run.name)
-    table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
-    table.add_row("rows from", shown(run.source))
+    table.add_row("job", Text(run.job, "bold").append(f"  {printable(parameters_of(run))}", "dim"))
+    table.add_row("rows from", markup_safe(run.source))
     if columns := columns_line(plan.columns):
         table.add_row("columns", columns)
     table.add_row("read", rows(plan.totals.read))
@@ -55,18 +55,21 @@ def plan_screen(outlook: Outlook, billing: Billing, journal: Path) -> Renderable
     if plan.look_alike_rows:
         table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
     table.add_row("takes", _time(outlook, with_stacks=billing.services.database is not None))
-    table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
+    table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(billing.health.version)}")
     if plan.assumptions:
         table.add_row("assumed", assumed_line(plan))
     parts: list[RenderableType] = [Text(""), table]
     if outlook.requests:
-        parts += [Text("\nThe first requests:", "dim"), *(Text(f"  {plain(line, 400)}") for line in outlook.requests)]
+        parts += [
+            Text("\nThe first requests:", "dim"),
+            *(Text(f"  {printable(line, 400)}") for line in outlook.requests),
+        ]
     parts += [
         look_alike_rows(plan, "--out DIR saves all of them"),
         bad_rows(plan, "--out DIR saves all of them"),
         _changes(outlook),
     ]
-    parts.append(Text(f"\nNothing was sent; the journal {plain(journal)} was only read.", "dim"))
+    parts.append(Text(f"\nNothing was sent; the journal {printable(journal)} was only read.", "dim"))
     return Group(*parts)
 
 
@@ -160,7 +163,7 @@ def _changes(outlook: Outlook) -> RenderableType:
         kinds.append(f"{count(outlook.refused_before)} refused before, {count(refused)} now")
     told = ", ".join(kinds)
     lines = [
-        Text("  ").append(plain(shift.label or shift.key, 60), "bold").append(f": {shift.kind}{_amounts(shift)}")
+        Text("  ").append(printable(shift.label or shift.key, 60), "bold").append(f": {shift.kind}{_amounts(shift)}")
         for shift in changes.examples
     ]
     return Group(Text(f"{since}{told}", "yellow"), *lines)

@@ -14,10 +14,10 @@ from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
-from cli.session.session import Billing
+from cli.session.session import BillingConnection
 from cli.show.closing import accountants_list, refused_export
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, money, plain, rows, shown
+from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
 from engine.job import Job
 from engine.pacing.policy import Policy, in_words
 from engine.pipeline.intake import DUPLICATE
@@ -30,7 +30,7 @@ from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
 
-LISTED = 20
+MAX_REFUSALS_SHOWN = 20
 """Refused rows that are shown; the rest is counted."""
 
 LOOKED_AT = 200
@@ -44,7 +44,7 @@ _NAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PreviewFacts:
     """What is known of a run before its first call."""
 
     run: Run
@@ -96,17 +96,17 @@ class Plan:
         """What the operator is asked, as markup-free text."""
         total = f", {money(self.sum)} in total," if self.has_amounts else ""
         one = "this" if self.to_send == 1 else "these"
-        return f"Send {one} {rows(self.to_send)}{total} to {plain(self.run.target)}?"
+        return f"Send {one} {rows(self.to_send)}{total} to {printable(self.run.target)}?"
 
 
-async def plan_of(run: Run, job: Job, journal: Journal) -> Plan:
+async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
     """What the journal says of a run of `job` whose list is frozen. Raises `InputRefused`."""
     first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
     to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
     skipped = await journal.reasons(run, State.SKIPPED)
     noted = await journal.reasons(run, State.PENDING) if run.approved_at is None else []
     alike = [reason for reason in noted if reason.kind]
-    return Plan(
+    return PreviewFacts(
         run=run,
         totals=await journal.totals(run),
         has_amounts=bool(first) and first[0].amount is not None,
@@ -131,15 +131,15 @@ async def _first_look_alikes(run: Run, journal: Journal) -> list[Item]:
     found: list[Item] = []
     async for page in look_alikes(run, journal):
         found += page
-        if len(found) >= LISTED:
+        if len(found) >= MAX_REFUSALS_SHOWN:
             break
-    return found[:LISTED]
+    return found[:MAX_REFUSALS_SHOWN]
 
 
 async def tell_notes(source: Source, screen: Screen) -> None:
     """Say how the rows are read, as far as nobody has said so. Raises `InputRefused`."""
     for note in await anyio.to_thread.run_sync(notes_of, source):
-        screen.say(f"[dim]note:[/] {shown(note)}")
+        screen.say(f"[dim]note:[/] {markup_safe(note)}")
 
 
 async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
@@ -147,25 +147,25 @@ async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journa
     if any(reason.kind == DUPLICATE for reason in skipped):
         async for page in journal.each_page(run, {State.SKIPPED}):
             found += [item for item in page if (item.message or "").startswith(DUPLICATE)]
-            if len(found) >= LISTED:
+            if len(found) >= MAX_REFUSALS_SHOWN:
                 break
-    return found[:LISTED]
+    return found[:MAX_REFUSALS_SHOWN]
 
 
 async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
     """The first refused rows, by line: those that contradict each other were refused last and stand anywhere."""
-    found = [refusal for _, refusal in await journal.refusals(run, size=LISTED)]
+    found = [refusal for _, refusal in await journal.refusals(run, size=MAX_REFUSALS_SHOWN)]
     return sorted(found, key=lambda refusal: refusal.line or 0)
 
 
-def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> RenderableType:
+def preview(plan: PreviewFacts, billing: BillingConnection, journal: Journal, policy: Policy) -> RenderableType:
     """The screen."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", justify="right")
     table.add_column(overflow="fold")
     run, totals = plan.run, plan.totals
-    table.add_row("job", Text(run.job, "bold").append(f"  {plain(parameters_of(run))}", "dim"))
-    table.add_row("rows from", shown(run.source))
+    table.add_row("job", Text(run.job, "bold").append(f"  {printable(parameters_of(run))}", "dim"))
+    table.add_row("rows from", markup_safe(run.source))
     if columns := columns_line(plan.columns):
         table.add_row("columns", columns)
     table.add_row("read", rows(totals.read))
@@ -185,10 +185,10 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
         table.add_row("note", _shared(plan.shared.lanes))
     if plan.look_alike_rows:
         table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
-    table.add_row("billing", f"{shown(run.target)}, version {shown(billing.health.version)}")
+    table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(billing.health.version)}")
     dsn = billing.services.database.dsn if billing.services.database else None
-    table.add_row("database", shown(dsn) if dsn else "none: all is asked through the API, a call a row")
-    table.add_row("journal", f"{shown(journal.path)}, run {run.name}")
+    table.add_row("database", markup_safe(dsn) if dsn else "none: all is asked through the API, a call a row")
+    table.add_row("journal", f"{markup_safe(journal.path)}, run {run.name}")
     table.add_row("pacing", in_words(policy))
     if plan.assumptions:
         table.add_row("assumed", assumed_line(plan))
@@ -197,20 +197,20 @@ def preview(plan: Plan, billing: Billing, journal: Journal, policy: Policy) -> R
     )
 
 
-def look_alike_line(plan: Plan) -> str:
+def look_alike_line(plan: PreviewFacts) -> str:
     """How many rows look as if somebody had entered them already, and what they add up to."""
     total = f", {money(plan.look_alike_sum)} in total," if plan.has_amounts else ""
     verb = "looks" if plan.look_alike_rows == 1 else "look"
     return f"{rows(plan.look_alike_rows)}{total} {verb} as if entered already"
 
 
-def look_alike_rows(plan: Plan, all_of_them: str) -> RenderableType:
+def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first of these rows, each with what there is; `all_of_them` says how to see the others."""
     lines = [
         Text("? ", "yellow")
         .append(f"line {item.line}" if item.line else f"row {item.number}", "bold")
-        .append(f" ({plain(item.label, 60)})", "dim")
-        .append(f": {plain(item.message)}")
+        .append(f" ({printable(item.label, 60)})", "dim")
+        .append(f": {printable(item.message)}")
         for item in plan.first_look_alikes
     ]
     if plan.look_alike_rows > len(lines):
@@ -218,19 +218,19 @@ def look_alike_rows(plan: Plan, all_of_them: str) -> RenderableType:
     return Group(*([Text(""), *lines] if lines else []))
 
 
-def assumed_line(plan: Plan) -> Text:
+def assumed_line(plan: PreviewFacts) -> Text:
     """What the run's money rests on and no probe has confirmed, and the command that would."""
     ask = f"{PROGRAM} probe --abonent ID"
     if any("storno" in one for one in plan.assumptions):
         ask += " --set storno_call=NAME"
-    return Text("; ".join(map(plain, plan.assumptions)), "yellow").append(
+    return Text("; ".join(map(printable, plan.assumptions)), "yellow").append(
         f" (no probe has confirmed it: {ask})", "dim"
     )
 
 
 def shared_accounts(question: Question, profile: Profile) -> RenderableType:
     """What has to be said of accounts that several opening balances reach, and the first of them."""
-    lines = [Text("? ", "yellow").append(plain(str(group), 400)) for group in question.first]
+    lines = [Text("? ", "yellow").append(printable(str(group), 400)) for group in question.first]
     if question.accounts > len(lines):
         lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
     return Group(Text(""), *lines, Text(in_sentences(question, profile), "bold yellow"))
@@ -242,10 +242,12 @@ def columns_line(columns: Assigned) -> str:
     Those that an export has put behind the input's own are not worth a word.
     """
     taken = [
-        plain(name, _NAME) if name == column.name else f"{plain(name, _NAME)} = {plain(column.name, _NAME)}"
+        printable(name, _NAME)
+        if name == column.name
+        else f"{printable(name, _NAME)} = {printable(column.name, _NAME)}"
         for name, column in columns.taken.items()
     ]
-    unused = [plain(title, _NAME) for title in columns.unused if not is_of_export(title)]
+    unused = [printable(title, _NAME) for title in columns.unused if not is_of_export(title)]
     told = [some_of(taken)] if taken else []
     told += [f"not used: {some_of(unused)}"] if unused else []
     return escape("; ".join(told))
@@ -263,12 +265,12 @@ def parameters_of(run: Run) -> str:
     return " ".join(f"{name}={value}" for name, value in said.items())
 
 
-def skipped_lines(plan: Plan) -> list[str]:
+def skipped_lines(plan: PreviewFacts) -> list[str]:
     """Why rows are skipped, a line a reason, as markup."""
     return [
-        f"{count(reason.items)} × {shown(reason.kind)}"
+        f"{count(reason.items)} × {markup_safe(reason.kind)}"
         + (f", {money(reason.amount)} in total" if plan.has_amounts else "")
-        + (f"; first: line {reason.line} ({shown(plain(reason.label, 60))})" if reason.line else "")
+        + (f"; first: line {reason.line} ({markup_safe(printable(reason.label, 60))})" if reason.line else "")
         for reason in plan.skipped
     ]
 
@@ -278,7 +280,7 @@ def left_out_lines(totals: Totals) -> list[str]:
     return [f"{rows(number)} by {flag}" for flag, number in totals.left_out.items()]
 
 
-def bad_rows(plan: Plan, all_of_them: str) -> RenderableType:
+def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first rows that are refused and the first that are duplicates, each with its line; nothing without any.
 
     `all_of_them` says how to see the others.
@@ -287,8 +289,10 @@ def bad_rows(plan: Plan, all_of_them: str) -> RenderableType:
     if plan.totals.refused:
         parts.append(refused_rows(plan.refusals, plan.totals.refused, all_of_them))
     for item in plan.repeated:
-        line = Text("= ", "yellow").append(f"line {item.line}", "bold").append(f" ({plain(item.label, 60)})", "dim")
-        parts.append(line.append(f": {plain(item.message)}"))
+        line = (
+            Text("= ", "yellow").append(f"line {item.line}", "bold").append(f" ({printable(item.label, 60)})", "dim")
+        )
+        parts.append(line.append(f": {printable(item.message)}"))
     if plan.duplicates > len(plan.repeated):
         parts.append(Text(f"… and {count(plan.duplicates - len(plan.repeated))} more duplicates", "dim"))
     return Group(*parts)
@@ -306,11 +310,11 @@ def refusal_line(refusal: Refusal) -> Text:
     """One refused row, in words."""
     line = Text("✗ ", "red")
     place = [f"line {refusal.line}"] if refusal.line else []
-    place += [f"column {plain(refusal.column, 60)}"] if refusal.column else []
+    place += [f"column {printable(refusal.column, 60)}"] if refusal.column else []
     line.append(", ".join(place) or "a row", "bold")
     if refusal.label:
-        line.append(f" ({plain(refusal.label, 60)})", "dim")
-    return line.append(f": {plain(refusal.reason)}")
+        line.append(f" ({printable(refusal.label, 60)})", "dim")
+    return line.append(f": {printable(refusal.reason)}")
 
 
 def _amount(number: int, amount: Decimal | None) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 from checkpoints.states import State
 from cli.terminal.screen import Screen
 from cli.terminal.signals import beside
-from cli.terminal.texts import count, duration, plain, shown
+from cli.terminal.texts import count, duration, markup_safe, printable
 from engine.pipeline.progress import Progress, Status
 
 LINE_EVERY: Final = 5.0
@@ -62,7 +62,7 @@ async def intake_shown(progress: Progress, screen: Screen, source: str) -> Async
         async def tick() -> None:
             while True:
                 refused = f", [red]{count(progress.refused)} refused[/]" if progress.refused else ""
-                status.update(f"reading {shown(source)}: {count(progress.total)} rows{refused}")
+                status.update(f"reading {markup_safe(source)}: {count(progress.total)} rows{refused}")
                 await anyio.sleep(0.2)
 
         async with beside(tick):
@@ -137,12 +137,14 @@ def screen_of(status: Status) -> Group:
         states.append("sent again ", "dim").append(count(status.retries))
     parts.append(states)
     if status.held:
-        parts.append(Text("held ", "yellow").append(plain(status.held)))
+        parts.append(Text("held ", "yellow").append(printable(status.held)))
     elif status.why:
-        parts.append(Text("not faster for ", "dim").append(plain(status.why)))
+        parts.append(Text("not faster for ", "dim").append(printable(status.why)))
     parts += [Text("error ", "dim").append(kind) for kind in _kinds(status)]
     if status.last_error:
-        parts.append(Text("last error ", "dim", no_wrap=True, overflow="ellipsis").append(plain(status.last_error)))
+        parts.append(
+            Text("last error ", "dim", no_wrap=True, overflow="ellipsis").append(printable(status.last_error))
+        )
     return Group(*parts)
 
 
@@ -165,8 +167,8 @@ def _rate(rate: float) -> str:
 
 def _why(status: Status) -> list[str]:
     if status.held:
-        return [f"held: {plain(status.held)}"]
-    return [plain(status.why)] if status.why else []
+        return [f"held: {printable(status.held)}"]
+    return [printable(status.why)] if status.why else []
 
 
 def _average(status: Status) -> list[str]:
@@ -192,4 +194,4 @@ def _troubles(status: Status) -> list[str]:
 
 def _kinds(status: Status) -> list[str]:
     """The commonest kinds of error, each with its number."""
-    return [f"{count(number)} × {plain(kind, 160)}" for kind, number in list(status.errors.items())[:KINDS]]
+    return [f"{count(number)} × {printable(kind, 160)}" for kind, number in list(status.errors.items())[:KINDS]]

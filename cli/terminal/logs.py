@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.screen import Screen
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 
 Entry = MutableMapping[str, Any]
 
@@ -96,11 +96,11 @@ def _line(entry: Entry) -> Text:
     line = Text()
     line.append(f"{str(entry['timestamp'])[11:19]} ", "dim")
     line.append(f"{level:<8}", style)
-    line.append(plain(entry["event"]))
+    line.append(printable(entry["event"]))
     for name, value in entry.items():
         if name not in {"level", "timestamp", "event", "run", "exception"}:
             line.append(f" {name}=", "dim")
-            line.append(plain(value))
+            line.append(printable(value))
     return line
 
 

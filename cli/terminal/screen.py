@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 
 from cli.settings.flags import Voice
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain, shown
+from cli.terminal.texts import markup_safe, printable
 from jobs.rows.input import STDIN
 
 WIDTH: Final = 400
@@ -86,7 +86,7 @@ class Screen:
 
     def complain(self, text: str) -> None:
         """Why the command was refused or has failed, in sentences; the text may come from anywhere."""
-        head, *rest = (shown(line, 2000) for line in text.splitlines() or [""])
+        head, *rest = (markup_safe(line, 2000) for line in text.splitlines() or [""])
         # Not broken anywhere, so that paths and commands can be copied.
         self.err.print(f"[bold red]✗[/] {head}", soft_wrap=True)
         for line in rest:
@@ -177,17 +177,18 @@ async def asked_for(names: Sequence[str], said: dict[str, str], file: str | None
     with screen.keyboard(file or "") as keyboard:
         for name in names:
             if name in values:
-                raise CommandRefused(f"--ask {plain(name)}: it is given already; leave one of the two out")
+                raise CommandRefused(f"--ask {printable(name)}: it is given already; leave one of the two out")
             if keyboard is None:
                 raise CommandRefused(
-                    f"nobody is there to ask for {plain(name)}: type the command at a terminal, or let a column of "
-                    f"the rows say it, as {plain(name)} in the first line of a file"
+                    f"nobody is there to ask for {printable(name)}: type the command at a terminal, or let a "
+                    "column of "
+                    f"the rows say it, as {printable(name)} in the first line of a file"
                 )
-            value = await screen.hears(f"{plain(name)}: ", keyboard)
+            value = await screen.hears(f"{printable(name)}: ", keyboard)
             if not value:
-                raise CommandRefused(f"nothing was typed for {plain(name)}: nothing was sent")
+                raise CommandRefused(f"nothing was typed for {printable(name)}: nothing was sent")
             # What nobody sees, nobody sees to be mistyped.
-            if value != await screen.hears(f"{plain(name)}{_ONCE_MORE}: ", keyboard):
-                raise CommandRefused(f"{plain(name)} was typed in two ways: nothing was sent")
+            if value != await screen.hears(f"{printable(name)}{_ONCE_MORE}: ", keyboard):
+                raise CommandRefused(f"{printable(name)} was typed in two ways: nothing was sent")
             values[name] = value
     return values

@@ -7,7 +7,7 @@ from typing import Final
 from rich.markup import escape
 
 PROGRAM: Final = "carbon-migrate"
-FILE: Final = "carbon-migrate.toml"
+SETTINGS_FILE: Final = "carbon-migrate.toml"
 JOURNAL: Final = "carbon-migrate.journal"
 USER: Final = "sysdba"
 CHARSET: Final = "UTF8"
@@ -29,16 +29,16 @@ LONGEST = 300
 """Characters of a foreign text that are shown."""
 
 
-def plain(text: object, limit: int = LONGEST) -> str:
+def printable(text: object, limit: int = LONGEST) -> str:
     """A text from a file or an answer, safe on a terminal: one line, invisible characters as escapes."""
     words = " ".join(str(text)[: limit * 4].split())
     shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
-def shown(text: object, limit: int = LONGEST) -> str:
+def markup_safe(text: object, limit: int = LONGEST) -> str:
     """The same, as rich markup that says no more than the text itself."""
-    return escape(plain(text, limit))
+    return escape(printable(text, limit))
 
 
 def _spelled(letter: str) -> str:

@@ -9,11 +9,11 @@ from typing import Final, Protocol, TypeAlias
 from billing.api.calls import is_secret
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings as faults
-from cli.translate.curl import Data, Request, read_form
-from cli.translate.findings import Fault, Place, named, refused
-from cli.translate.row_source import TEXTS, Table
+from cli.translate.curl import CurlRequest, Data, read_form
+from cli.translate.findings import Finding, LinePlace, named, refused
+from cli.translate.row_source import TEXTS, LoopTable
 from cli.translate.script import Scope, undefined
-from cli.translate.shell import HOLE, Quote, Text, Variable
+from cli.translate.shell import HOLE, Quote, ShellText, Variable
 
 MONEY: Final = frozenset(
     {"op_summa", "limit", "limit_warning", "sum_in", "summa", "ostatok", "debit", "credit", "balance", "amount"}
@@ -41,7 +41,7 @@ class Names(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class LineTemplate:
     """The arguments of a step as JSON with placeholders, empty where there are none.
 
     `keys` are their names, `varying` those with a placeholder; the variables `alone` stand outside of strings.
@@ -54,7 +54,7 @@ class Template:
     varying: frozenset[str] = frozenset()
     alone: tuple[Variable, ...] = ()
     secrets: tuple[str, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Finding, ...] = ()
 
 
 class _Number(str):
@@ -73,10 +73,10 @@ class _Pairs:
     pairs: "tuple[tuple[str, _Json], ...]"
 
 
-def template(method: str, key: str, arguments: Text, place: Place, names: Names) -> Template:
+def template(method: str, key: str, arguments: ShellText, place: LinePlace, names: Names) -> LineTemplate:
     """The arguments of a method as a template. Raises `CommandRefused` for what is no JSON object."""
     if not arguments.atoms:
-        return Template("")
+        return LineTemplate("")
     where = arguments.place(0, place)
     writer = _Writer(arguments, where, names, keeps_money=method not in _READS)
     try:
@@ -86,7 +86,7 @@ def template(method: str, key: str, arguments: Text, place: Place, names: Names)
         raise refused(where, f"{key} is nested too deep") from error
     if not isinstance(read, _Pairs):
         raise refused(where, f'{key} is no object in braces, as {{"id": 5}} is one')
-    return Template(
+    return LineTemplate(
         "" if text == "{}" else text,
         tuple(name for name, _ in read.pairs),
         frozenset(writer.varying),
@@ -96,7 +96,7 @@ def template(method: str, key: str, arguments: Text, place: Place, names: Names)
     )
 
 
-def fields_of(fields: Text, place: Place) -> tuple[str, ...]:
+def fields_of(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
     """The names in `fields=["ip", "pull"]`. Raises `CommandRefused` for what is no list of them."""
     if not fields.atoms:
         return ()
@@ -115,7 +115,7 @@ def fields_of(fields: Text, place: Place) -> tuple[str, ...]:
 # ---- reading -----------------------------------------------------------------------------------------------------
 
 
-def _parsed(text: Text, key: str, place: Place) -> _Json:
+def _parsed(text: ShellText, key: str, place: LinePlace) -> _Json:
     seen = text.plain
     if "\\u0000" in seen or "\\u0001" in seen:
         raise refused(place, f"{key} has a character that cannot be seen")
@@ -166,14 +166,14 @@ def _no_constant(name: str) -> object:
 class _Writer:
     """Writes JSON with placeholders; its variables come in the order in which they stand in the line."""
 
-    source: Text
-    place: Place
+    source: ShellText
+    place: LinePlace
     names: Names
     keeps_money: bool
     varying: set[str] = field(default_factory=set)
     alone: list[Variable] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
     variables: Iterator[Variable] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -249,7 +249,7 @@ class _Writer:
     def _is_amount(self, key: str) -> bool:
         return self.keeps_money and key.casefold() in MONEY
 
-    def _of(self, key: str) -> Place:
+    def _of(self, key: str) -> LinePlace:
         """Where the argument of that name stands."""
         at = self.source.plain.find(f'"{key}"')
         return self.source.place(at, self.place) if at >= 0 else self.place
@@ -282,7 +282,7 @@ class Calling:
     job: str | None
     secrets: tuple[str, ...]
     varies: bool
-    faults: tuple[Fault, ...]
+    faults: tuple[Finding, ...]
     notes: tuple[str, ...]
 
     @property
@@ -292,7 +292,7 @@ class Calling:
         return ("--model", self.model, *links, *(("--fields", ",".join(self.fields)) if self.fields else ()))
 
 
-def calling(request: Request, table: Table | None, scope: Scope) -> Calling:
+def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> Calling:
     """The call as the shell makes it, or where that is none, as it reads with the quotes that the shell takes away.
 
     Raises `CommandRefused` for what cannot be translated.
@@ -345,7 +345,7 @@ def _read(model: str, data: Sequence[Data], names: "_Names") -> Calling:
 class _Names:
     """The placeholders: a column for what a row has, the variable's own name for what nobody has yet."""
 
-    table: Table | None
+    table: LoopTable | None
     scope: Scope
 
     def name_of(self, variable: Variable) -> str:
@@ -358,7 +358,7 @@ class _Names:
             raise undefined(variable)
         return variable.name
 
-    def refuse_columns_called(self, secrets: Sequence[str], place: Place) -> None:
+    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
         """Raises `CommandRefused` where a column would be taken for a secret that the line tells itself."""
         for name in secrets:
             if self.table is not None and name in self.table.names:
@@ -369,7 +369,7 @@ class _Names:
         table = self._table_of(variable)
         return table is not None and table.title_of(variable) in TEXTS
 
-    def faults_of(self, variable: Variable, templates: Sequence[Template]) -> Iterator[Fault]:
+    def faults_of(self, variable: Variable, templates: Sequence[LineTemplate]) -> Iterator[Finding]:
         """What is wrong with one place of a variable: nobody defines it, or a text breaks there."""
         table = self._table_of(variable)
         if table is None:
@@ -384,7 +384,7 @@ class _Names:
         if variable.quote is Quote.NONE and not is_cut:
             yield faults.spaces(variable.place, column)
 
-    def _table_of(self, variable: Variable) -> Table | None:
+    def _table_of(self, variable: Variable) -> LoopTable | None:
         return self.table if variable.name in self.scope.of_row else None
 
 
@@ -441,13 +441,13 @@ RECIPES: Final = (
 )
 
 
-def job_for(model: str, methods: Sequence[str], templates: Sequence[Template]) -> str | None:
+def job_for(model: str, methods: Sequence[str], templates: Sequence[LineTemplate]) -> str | None:
     """The job that does what a call does, None where no recipe is known."""
     found = (recipe for recipe in RECIPES if recipe.model == model and recipe.methods == tuple(methods))
     return next((recipe.job for recipe in found if _fits(recipe, templates)), None)
 
 
-def _fits(recipe: Recipe, templates: Sequence[Template]) -> bool:
+def _fits(recipe: Recipe, templates: Sequence[LineTemplate]) -> bool:
     # Behind objects.get its arguments are only the key that finds the object.
     own = templates[1:] if recipe.methods[0] == "objects.get" else templates
     keys = {key for one in own for key in one.keys}

@@ -8,9 +8,9 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from cli.translate import findings as faults
-from cli.translate.findings import Fault, Place, named, refused
+from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.script import Command
-from cli.translate.shell import HOLE, Atom, Letter, Quote, Text, Word
+from cli.translate.shell import HOLE, Atom, Letter, Quote, ShellText, Word
 
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?://)?(?:[^/?#]*@)?(?P<host>[^/?#@]+)/rest_api/v2/(?P<model>[A-Za-z_][A-Za-z0-9_]*)/?"
@@ -99,14 +99,14 @@ _FLAGS: Final = frozenset(
 class Data:
     """What one `-d` says. `kept` is how it reads with its inner quotes; curl encodes `encoded` data by itself."""
 
-    text: Text
-    place: Place
-    kept: Text | None = None
+    text: ShellText
+    place: LinePlace
+    kept: ShellText | None = None
     encoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class CurlRequest:
     """A call of the REST API: the model, what is posted, and the address, None if a variable has it."""
 
     model: str
@@ -123,7 +123,7 @@ class _Options:
     data: list[Data] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def take(self, option: str, value: Word, place: Place) -> None:
+    def take(self, option: str, value: Word, place: LinePlace) -> None:
         """One option with its value. Raises `CommandRefused` for one that makes another call of it."""
         if option == "--url":
             self.urls.append(value)
@@ -148,7 +148,7 @@ class _Options:
             raise refused(value.place, f"the data is sent as {named(content)}, and a call of the billing is a form")
 
 
-def read_request(command: Command) -> Request:
+def read_request(command: Command) -> CurlRequest:
     """The call that a curl makes. Raises `CommandRefused` for what is no call of the REST API v2."""
     options = _Options()
     for option, value, place in _options(command):
@@ -165,10 +165,10 @@ def read_request(command: Command) -> Request:
         said = named(url.plain.rpartition("@")[2])
         raise refused(url.place, f"{said} is no address of the REST API, as {_EXAMPLE} is one")
     address = None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
-    return Request(found["model"], address, tuple(options.data), tuple(options.notes))
+    return CurlRequest(found["model"], address, tuple(options.data), tuple(options.notes))
 
 
-def _options(command: Command) -> Iterator[tuple[str, Word, Place]]:
+def _options(command: Command) -> Iterator[tuple[str, Word, LinePlace]]:
     """The options by their long names, and addresses as `--url`; an option without a value has itself."""
     words = iter(command.words[1:])
     for word in words:
@@ -180,7 +180,7 @@ def _options(command: Command) -> Iterator[tuple[str, Word, Place]]:
             yield "--url", word, word.place
 
 
-def _long(option: str, word: Word, words: Iterator[Word]) -> tuple[str, Word, Place]:
+def _long(option: str, word: Word, words: Iterator[Word]) -> tuple[str, Word, LinePlace]:
     if option in _FLAGS:
         return option, word, word.place
     if option not in _WITH_VALUE:
@@ -191,7 +191,7 @@ def _long(option: str, word: Word, words: Iterator[Word]) -> tuple[str, Word, Pl
     return option, value, word.place
 
 
-def _short(word: Word, words: Iterator[Word]) -> Iterator[tuple[str, Word, Place]]:
+def _short(word: Word, words: Iterator[Word]) -> Iterator[tuple[str, Word, LinePlace]]:
     """`-sS`, `-XPOST`, `-d …`: the first one that takes a value takes all that is left, or the next word."""
     for at in range(1, len(word.plain)):
         letter = f"-{word.plain[at]}"
@@ -224,22 +224,22 @@ _FROM_LINE: Final = frozenset({Quote.NONE, Quote.SINGLE, Quote.DOUBLE, Quote.ESC
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FormStep:
     """A method and its arguments as they stand in the line under `key`; empty where it has none."""
 
     method: str
     key: str
-    arguments: Text
-    place: Place
+    arguments: ShellText
+    place: LinePlace
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class CurlForm:
     """What a call says: its steps, and the `fields` wanted of the last object, empty where none are named."""
 
-    steps: tuple[Step, ...]
-    fields: Text
-    faults: tuple[Fault, ...]
+    steps: tuple[FormStep, ...]
+    fields: ShellText
+    faults: tuple[Finding, ...]
     notes: tuple[str, ...]
 
 
@@ -249,13 +249,13 @@ class _Entry:
 
     key: str
     number: int
-    value: Text
-    place: Place
+    value: ShellText
+    place: LinePlace
 
 
-def read_form(data: Sequence[Data]) -> Form:
+def read_form(data: Sequence[Data]) -> CurlForm:
     """The steps of what is posted. Raises `CommandRefused` for what cannot be told apart."""
-    found: list[Fault] = []
+    found: list[Finding] = []
     notes: list[str] = []
     entries: dict[str, _Entry] = {}
     for one in data:
@@ -267,13 +267,13 @@ def read_form(data: Sequence[Data]) -> Form:
     steps = _steps(list(entries.values()), found)
     if not steps:
         raise refused(data[0].place, "the data names no method1, so there is nothing to call")
-    return Form(tuple(steps), fields.value if fields else Text(), tuple(found), tuple(notes))
+    return CurlForm(tuple(steps), fields.value if fields else ShellText(), tuple(found), tuple(notes))
 
 
 # ---- fields ------------------------------------------------------------------------------------------------------
 
 
-def _entries(data: Data, found: list[Fault], notes: list[str]) -> Iterator[_Entry]:
+def _entries(data: Data, found: list[Finding], notes: list[str]) -> Iterator[_Entry]:
     stretches = [data.text] if data.encoded else list(_whole_values(data, found))
     for stretch in stretches:
         key = _KEY.match(stretch.plain)
@@ -295,7 +295,7 @@ def _entries(data: Data, found: list[Fault], notes: list[str]) -> Iterator[_Entr
         yield _Entry(key["key"], int(key["method"] or key["arg"] or 0), value.stripped(), place)
 
 
-def _whole_values(data: Data, found: list[Fault]) -> Iterator[Text]:
+def _whole_values(data: Data, found: list[Finding]) -> Iterator[ShellText]:
     """The data taken apart at each `&` that is none of a value."""
     seen = "".join(map(_own, data.text.atoms))
     start = 0
@@ -309,7 +309,7 @@ def _whole_values(data: Data, found: list[Fault]) -> Iterator[Text]:
     yield from _filled(data.text.cut(start))
 
 
-def _filled(stretch: Text) -> Iterator[Text]:
+def _filled(stretch: ShellText) -> Iterator[ShellText]:
     stripped = stretch.stripped()
     if stripped.atoms:
         yield stripped
@@ -320,7 +320,7 @@ def _is_within_string(text: str) -> bool:
     return '"' in _STRING.sub("", text)
 
 
-def _decoded(value: Text, key: str, place: Place, found: list[Fault]) -> Text:
+def _decoded(value: ShellText, key: str, place: LinePlace, found: list[Finding]) -> ShellText:
     """The value as the billing would read it, but with each `+` and `%` as it was meant."""
     is_whole = _WHOLLY_ENCODED.match(value.plain) is not None
     seen = "".join(_own(atom) for atom in value.atoms)
@@ -328,7 +328,7 @@ def _decoded(value: Text, key: str, place: Place, found: list[Fault]) -> Text:
     said: set[str] = set()
     at = 0
 
-    def say(what: str, fault: Fault) -> None:
+    def say(what: str, fault: Finding) -> None:
         if what not in said and not is_whole:
             found.append(fault)
         said.add(what)
@@ -345,7 +345,7 @@ def _decoded(value: Text, key: str, place: Place, found: list[Fault]) -> Text:
             say(seen[at], faults.plus_or_percent(where, seen[at], key))
         atoms.append(Letter(" ", where, Quote.GIVEN) if seen[at] == "+" and is_whole else value.atoms[at])
         at += 1
-    return Text(tuple(atoms))
+    return ShellText(tuple(atoms))
 
 
 def _own(atom: Atom) -> str:
@@ -353,7 +353,7 @@ def _own(atom: Atom) -> str:
     return atom.char if isinstance(atom, Letter) and atom.quote in _FROM_LINE else HOLE
 
 
-def _characters(codes: str, place: Place) -> str:
+def _characters(codes: str, place: LinePlace) -> str:
     try:
         text = unquote_to_bytes(codes).decode()
     except UnicodeDecodeError as error:
@@ -366,7 +366,7 @@ def _characters(codes: str, place: Place) -> str:
 # ---- steps -------------------------------------------------------------------------------------------------------
 
 
-def _steps(entries: Sequence[_Entry], found: list[Fault]) -> list[Step]:
+def _steps(entries: Sequence[_Entry], found: list[Finding]) -> list[FormStep]:
     """The steps by their numbers, each with its arguments."""
     methods = {entry.number: entry for entry in entries if entry.key.startswith("method")}
     arguments = {entry.number: entry for entry in entries if entry.key.startswith("arg")}
@@ -377,17 +377,17 @@ def _steps(entries: Sequence[_Entry], found: list[Fault]) -> list[Step]:
     for before, number in pairwise([0, *sorted(methods)]):
         if number != before + 1 and not mended:
             found.append(faults.gap(methods[number].place, number, before))
-    steps: list[Step] = []
+    steps: list[FormStep] = []
     for number in sorted(methods):
         method = methods[number]
-        given = arguments.get(number, _Entry("", number, Text(), method.place))
+        given = arguments.get(number, _Entry("", number, ShellText(), method.place))
         if not given.value.atoms:
             found.append(faults.no_arguments(method.place, number))
-        steps.append(Step(method.value.plain, given.key, given.value, method.place))
+        steps.append(FormStep(method.value.plain, given.key, given.value, method.place))
     return steps
 
 
-def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], found: list[Fault]) -> bool:
+def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], found: list[Finding]) -> bool:
     """Give arguments without a method to the one method without arguments; whether the numbers were mended so."""
     alone = [number for number in sorted(arguments) if number not in methods]
     without = [number for number in sorted(methods) if number not in arguments]

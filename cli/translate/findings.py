@@ -9,13 +9,13 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 
 _NAME: Final = 60
 """Characters of a name out of the line that are shown."""
 
 
-class Place(NamedTuple):
+class LinePlace(NamedTuple):
     """Where something stands in the one-liner, both counted from 1."""
 
     line: int
@@ -47,32 +47,32 @@ class FaultKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Finding:
     """One fault: `what` it is, what it does `today`, and what the translation does `instead`."""
 
     kind: FaultKind
-    place: Place
+    place: LinePlace
     what: str
     today: str
     instead: str
 
 
-def refused(place: Place, sentence: str) -> CommandRefused:
+def refused(place: LinePlace, sentence: str) -> CommandRefused:
     """The refusal of a part that cannot be translated, to be raised."""
     return CommandRefused(f"{place}: {sentence}")
 
 
 def named(text: str) -> str:
     """A word out of the line as it is shown in a sentence."""
-    return plain(text.replace("\0", "$…"), _NAME)
+    return printable(text.replace("\0", "$…"), _NAME)
 
 
 # ---- the shell ---------------------------------------------------------------------------------------------------
 
 
-def quote_too_many(place: Place, quote: str) -> Fault:
+def quote_too_many(place: LinePlace, quote: str) -> Finding:
     """A second closing quote, which opens a string instead."""
-    return Fault(
+    return Finding(
         FaultKind.UNBALANCED_QUOTE,
         place,
         f"a {quote} too many: it opens a string that nothing closes",
@@ -81,9 +81,9 @@ def quote_too_many(place: Place, quote: str) -> Fault:
     )
 
 
-def quote_not_closed(place: Place, quote: str) -> Fault:
+def quote_not_closed(place: LinePlace, quote: str) -> Finding:
     """A string without its end."""
-    return Fault(
+    return Finding(
         FaultKind.UNBALANCED_QUOTE,
         place,
         f"the {quote} that stands here is never closed",
@@ -92,9 +92,9 @@ def quote_not_closed(place: Place, quote: str) -> Fault:
     )
 
 
-def foreign_space(place: Place) -> Fault:
+def foreign_space(place: LinePlace) -> Finding:
     """A no-break space, as a web page has them."""
-    return Fault(
+    return Finding(
         FaultKind.FOREIGN_SPACE,
         place,
         "a space that is none for the shell, as web pages have them",
@@ -103,9 +103,9 @@ def foreign_space(place: Place) -> Fault:
     )
 
 
-def never_expands(place: Place, name: str) -> Fault:
+def never_expands(place: LinePlace, name: str) -> Finding:
     """A variable within single quotes."""
-    return Fault(
+    return Finding(
         FaultKind.NEVER_EXPANDS,
         place,
         f"${name} stands within single quotes",
@@ -114,9 +114,9 @@ def never_expands(place: Place, name: str) -> Fault:
     )
 
 
-def given_by_hand(place: Place, name: str) -> Fault:
+def given_by_hand(place: LinePlace, name: str) -> Finding:
     """A variable that the line does not define, whose value was given with --set."""
-    return Fault(
+    return Finding(
         FaultKind.NOT_DEFINED,
         place,
         f"${name} is not defined in the line",
@@ -125,9 +125,9 @@ def given_by_hand(place: Place, name: str) -> Fault:
     )
 
 
-def not_defined(place: Place, name: str) -> Fault:
+def not_defined(place: LinePlace, name: str) -> Finding:
     """A variable that the line does not define."""
-    return Fault(
+    return Finding(
         FaultKind.NOT_DEFINED,
         place,
         f"${name} is not defined in the line",
@@ -136,9 +136,9 @@ def not_defined(place: Place, name: str) -> Fault:
     )
 
 
-def parameter(place: Place, name: str) -> Fault:
+def parameter(place: LinePlace, name: str) -> Finding:
     """A variable of the SQL that the line does not define."""
-    return Fault(
+    return Finding(
         FaultKind.NOT_DEFINED,
         place,
         f"${name} is not defined in the line",
@@ -147,9 +147,9 @@ def parameter(place: Place, name: str) -> Fault:
     )
 
 
-def dollar_eaten(place: Place, name: str) -> Fault:
+def dollar_eaten(place: LinePlace, name: str) -> Finding:
     """A system table's `$` within double quotes."""
-    return Fault(
+    return Finding(
         FaultKind.DOLLAR_EATEN,
         place,
         f"${name} is a part of a table's name, and stands where the shell takes it for a variable",
@@ -161,9 +161,9 @@ def dollar_eaten(place: Place, name: str) -> Fault:
 # ---- the form ----------------------------------------------------------------------------------------------------
 
 
-def missing_equals(place: Place, key: str) -> Fault:
+def missing_equals(place: LinePlace, key: str) -> Finding:
     """`arg2{`."""
-    return Fault(
+    return Finding(
         FaultKind.MISSING_EQUALS,
         place,
         f"{key} lacks its =",
@@ -172,9 +172,9 @@ def missing_equals(place: Place, key: str) -> Fault:
     )
 
 
-def numbers_apart(place: Place, arguments: int, method: int, name: str) -> Fault:
+def numbers_apart(place: LinePlace, arguments: int, method: int, name: str) -> Finding:
     """`method3=save&arg2={}`."""
-    return Fault(
+    return Finding(
         FaultKind.NUMBERS,
         place,
         f"arg{arguments} has no method{arguments}, and method{method} has no arg{method}",
@@ -183,9 +183,9 @@ def numbers_apart(place: Place, arguments: int, method: int, name: str) -> Fault
     )
 
 
-def arguments_alone(place: Place, arguments: int) -> Fault:
+def arguments_alone(place: LinePlace, arguments: int) -> Finding:
     """`arg4={}` without a method4."""
-    return Fault(
+    return Finding(
         FaultKind.NUMBERS,
         place,
         f"arg{arguments} has no method{arguments}",
@@ -194,10 +194,10 @@ def arguments_alone(place: Place, arguments: int) -> Fault:
     )
 
 
-def gap(place: Place, number: int, before: int) -> Fault:
+def gap(place: LinePlace, number: int, before: int) -> Finding:
     """method1, then method3."""
     missing = f"method{before + 1}"
-    return Fault(
+    return Finding(
         FaultKind.NUMBERS,
         place,
         f"method{number} follows on {f'method{before}' if before else 'nothing'}, and there is no {missing}",
@@ -206,9 +206,9 @@ def gap(place: Place, number: int, before: int) -> Fault:
     )
 
 
-def no_arguments(place: Place, number: int) -> Fault:
+def no_arguments(place: LinePlace, number: int) -> Finding:
     """A method without its arguments."""
-    return Fault(
+    return Finding(
         FaultKind.NO_ARGUMENTS,
         place,
         f"method{number} has no arg{number}",
@@ -217,10 +217,10 @@ def no_arguments(place: Place, number: int) -> Fault:
     )
 
 
-def plus_or_percent(place: Place, sign: str, key: str) -> Fault:
+def plus_or_percent(place: LinePlace, sign: str, key: str) -> Finding:
     """A `+` or a lone `%` in a value."""
     arrives = "a space" if sign == "+" else "itself or the half of a code, as it happens"
-    return Fault(
+    return Finding(
         FaultKind.NOT_ENCODED,
         place,
         f"a {sign} stands in {key} and is not form-encoded",
@@ -229,9 +229,9 @@ def plus_or_percent(place: Place, sign: str, key: str) -> Fault:
     )
 
 
-def ampersand(place: Place, key: str) -> Fault:
+def ampersand(place: LinePlace, key: str) -> Finding:
     """An `&` within a value."""
-    return Fault(
+    return Finding(
         FaultKind.NOT_ENCODED,
         place,
         f"an & stands in {key} and is not form-encoded",
@@ -240,9 +240,9 @@ def ampersand(place: Place, key: str) -> Fault:
     )
 
 
-def encoded_by_hand(place: Place, code: str, key: str) -> Fault:
+def encoded_by_hand(place: LinePlace, code: str, key: str) -> Finding:
     """`%2B` in a value."""
-    return Fault(
+    return Finding(
         FaultKind.ENCODED_BY_HAND,
         place,
         f"{code} stands in {key}: a character that was form-encoded by hand",
@@ -251,9 +251,9 @@ def encoded_by_hand(place: Place, code: str, key: str) -> Fault:
     )
 
 
-def quotes_eaten(place: Place) -> Fault:
+def quotes_eaten(place: LinePlace) -> Finding:
     """`"{"id": 5}"`."""
-    return Fault(
+    return Finding(
         FaultKind.NO_JSON,
         place,
         "the quotes of the JSON are those of the shell as well",
@@ -262,9 +262,9 @@ def quotes_eaten(place: Place) -> Fault:
     )
 
 
-def text_without_quotes(place: Place, column: str) -> Fault:
+def text_without_quotes(place: LinePlace, column: str) -> Finding:
     """A text spliced in as a bare value."""
-    return Fault(
+    return Finding(
         FaultKind.NO_JSON,
         place,
         f"{named(column)} is a text, and stands in the JSON without quotes",
@@ -273,9 +273,9 @@ def text_without_quotes(place: Place, column: str) -> Fault:
     )
 
 
-def bare_number(place: Place, key: str) -> Fault:
+def bare_number(place: LinePlace, key: str) -> Finding:
     """An amount of money, or any number with a point, as a number of JSON."""
-    return Fault(
+    return Finding(
         FaultKind.BARE_NUMBER,
         place,
         f"the amount {named(key)} is sent as a bare number",
@@ -287,9 +287,9 @@ def bare_number(place: Place, key: str) -> Fault:
 # ---- the rows ----------------------------------------------------------------------------------------------------
 
 
-def headings_are_rows(place: Place) -> Fault:
+def headings_are_rows(place: LinePlace) -> Finding:
     """Neither `set heading off` nor `set list on`."""
-    return Fault(
+    return Finding(
         FaultKind.OUTPUT_FORM,
         place,
         "the select is printed with its headings: set heading off is missing",
@@ -298,9 +298,9 @@ def headings_are_rows(place: Place) -> Fault:
     )
 
 
-def label_for_value(place: Place) -> Fault:
+def label_for_value(place: LinePlace) -> Finding:
     """The column's name is picked where its value is meant."""
-    return Fault(
+    return Finding(
         FaultKind.OUTPUT_FORM,
         place,
         "with set list on a line is the column's name and then its value, and this takes the name along",
@@ -309,9 +309,9 @@ def label_for_value(place: Place) -> Fault:
     )
 
 
-def field_not_there(place: Place, number: int) -> Fault:
+def field_not_there(place: LinePlace, number: int) -> Finding:
     """`$2` where the line has one field."""
-    return Fault(
+    return Finding(
         FaultKind.OUTPUT_FORM,
         place,
         f"${number} is picked from lines that have one field, for there is no set list on",
@@ -320,9 +320,9 @@ def field_not_there(place: Place, number: int) -> Fault:
     )
 
 
-def columns_glued(place: Place) -> Fault:
+def columns_glued(place: LinePlace) -> Finding:
     """All spaces are removed from lines of several columns."""
-    return Fault(
+    return Finding(
         FaultKind.OUTPUT_FORM,
         place,
         "the spaces between the columns are removed",
@@ -331,9 +331,9 @@ def columns_glued(place: Place) -> Fault:
     )
 
 
-def blank_lines(place: Place) -> Fault:
+def blank_lines(place: LinePlace) -> Finding:
     """No `sed '/^$/d'`."""
-    return Fault(
+    return Finding(
         FaultKind.BLANK_LINES,
         place,
         "the blank lines that the database's shell prints reach the loop",
@@ -342,9 +342,9 @@ def blank_lines(place: Place) -> Fault:
     )
 
 
-def spaces(place: Place, column: str) -> Fault:
+def spaces(place: LinePlace, column: str) -> Finding:
     """A text passes through something that breaks it at its spaces."""
-    return Fault(
+    return Finding(
         FaultKind.SPACES,
         place,
         f"{named(column)} is a text that may have spaces, and is taken apart at them",
@@ -353,10 +353,10 @@ def spaces(place: Place, column: str) -> Fault:
     )
 
 
-def no_such_alias(place: Place, aliases: list[str]) -> Fault:
+def no_such_alias(place: LinePlace, aliases: list[str]) -> Finding:
     """A table's short name that the select never gives."""
     several = len(aliases) > 1
-    return Fault(
+    return Finding(
         FaultKind.NO_SUCH_ALIAS,
         place,
         f"{', '.join(map(named, aliases))} {'are' if several else 'is'} used in the select, which has no "

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cli.translate import findings as faults
-from cli.translate.findings import Fault, Place, named, refused
-from cli.translate.script import Command, Rows, Scope, undefined
+from cli.translate.findings import Finding, LinePlace, named, refused
+from cli.translate.script import Command, LoopRows, Scope, undefined
 from cli.translate.shell import Variable
-from cli.translate.sql import Form, Select, read_select, with_parameters
+from cli.translate.sql import LineSelect, SelectForm, read_select, with_parameters
 
 TEXTS: Final = frozenset(
     {"name", "contract_number", "sms", "email", "login", "comment", "descr", "attribute_value", "op_descr", "address"}
@@ -34,35 +34,35 @@ class Bound:
 
     columns: Mapping[str, int]
     missing: Mapping[str, str]
-    faults: tuple[Fault, ...]
+    faults: tuple[Finding, ...]
 
-    def column(self, name: str, place: Place) -> int:
+    def column(self, name: str, place: LinePlace) -> int:
         """The column of a variable. Raises `CommandRefused` where it has no single one."""
         if name not in self.columns:
             raise refused(place, self.missing[name])
         return self.columns[name]
 
 
-def splits(rows: Rows) -> bool:
+def splits(rows: LoopRows) -> bool:
     """Whether a line is taken apart into several fields on its way."""
     return len(rows.variables) > 1 or any(one.program == "awk" for one in rows.filters)
 
 
-def bind(rows: Rows, select: Select) -> Bound:
+def bind(rows: LoopRows, select: LineSelect) -> Bound:
     """Follow a line of the select through the filters into the variables of the loop.
 
     Raises `CommandRefused` for a filter that is not known, and where it cannot be told which column is meant.
     """
-    if select.form is Form.LIST and len(select.columns) > 1:
+    if select.form is SelectForm.LIST and len(select.columns) > 1:
         raise refused(
             rows.sql.place,
             f"with set list on each of the {len(select.columns)} columns is a line of its own, and the loop takes "
             "each for a row; select the one that is meant",
         )
-    line = _Line(select, [_LABEL, 0] if select.form is Form.LIST else list(range(len(select.columns))))
+    line = _Line(select, [_LABEL, 0] if select.form is SelectForm.LIST else list(range(len(select.columns))))
     for one in rows.filters:
         line.pass_through(one)
-    if select.form is Form.HEADED:
+    if select.form is SelectForm.HEADED:
         line.faults.append(faults.headings_are_rows(rows.sql.place))
     if not line.is_dense:
         line.faults.append(faults.blank_lines(rows.loop))
@@ -73,9 +73,9 @@ def bind(rows: Rows, select: Select) -> Bound:
 class _Line:
     """A line on its way: the columns that its fields are, and what was found wrong."""
 
-    select: Select
+    select: LineSelect
     fields: list[int]
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
     is_dense: bool = False
     """Whether blank lines were taken out."""
     noted: set[str] = field(default_factory=set)
@@ -136,7 +136,7 @@ class _Line:
         if len(self.fields) > 1:
             self.faults.append(faults.columns_glued(command.place))
 
-    def note_spaces(self, place: Place, fields: Sequence[int]) -> None:
+    def note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:
         """Texts among these fields are taken apart at their spaces."""
         names = [self.select.columns[one] for one in fields if one != _LABEL]
         for name in names:
@@ -145,12 +145,12 @@ class _Line:
                 self.faults.append(faults.spaces(place, name))
 
 
-def _read_into(rows: Rows, line: _Line) -> Bound:
+def _read_into(rows: LoopRows, line: _Line) -> Bound:
     """`read` gives each variable a field, and the last one all that is left."""
     fields = line.fields
     # The last variable takes all that is left of the line, its spaces too.
     line.note_spaces(rows.loop, fields[: len(rows.variables) - 1])
-    if line.select.form is Form.LIST and fields == [_LABEL, 0] and len(rows.variables) == 1:
+    if line.select.form is SelectForm.LIST and fields == [_LABEL, 0] and len(rows.variables) == 1:
         line.faults.append(faults.label_for_value(rows.loop))
         fields = [0]
     if fields == [_LABEL]:
@@ -176,10 +176,10 @@ def _why(name: str, left: Sequence[int], fields: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LoopTable:
     """A select with a name for each of its columns."""
 
-    select: Select
+    select: LineSelect
     bound: Bound
     names: tuple[str, ...]
 
@@ -190,7 +190,7 @@ class Table:
         return ("--sql", self.select.sql, *named)
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[Finding, ...]:
         """What was found wrong with it."""
         return (*self.select.faults, *self.bound.faults)
 
@@ -203,7 +203,7 @@ class Table:
         return self.select.columns[self.bound.column(variable.name, variable.place)]
 
 
-def table_of(rows: Rows, scope: Scope) -> Table:
+def table_of(rows: LoopRows, scope: Scope) -> LoopTable:
     """The table that feeds a loop. Raises `CommandRefused` for what cannot be translated."""
     sql, bound_later = with_parameters(scope.resolve(rows.sql.text))
     for variable in sql.variables:
@@ -211,10 +211,10 @@ def table_of(rows: Rows, scope: Scope) -> Table:
     scope.faults += [faults.parameter(one.place, one.name) for one in bound_later]
     select = read_select(sql, rows.sql.place, apart=splits(rows))
     bound = bind(rows, select)
-    return Table(select, bound, _names(select, bound))
+    return LoopTable(select, bound, _names(select, bound))
 
 
-def _names(select: Select, bound: Bound) -> tuple[str, ...]:
+def _names(select: LineSelect, bound: Bound) -> tuple[str, ...]:
     """The select's own names; where one is missing or stands twice, those of the variables as far as they reach."""
     own = tuple(name for name in select.columns if name is not None)
     if len(set(own)) == len(select.columns):

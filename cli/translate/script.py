@@ -8,19 +8,19 @@ from typing import Final, TypeAlias
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM
 from cli.translate import findings as faults
-from cli.translate.findings import Fault, Place, named, refused
-from cli.translate.shell import NEWLINE, Atom, Letter, Operator, Quote, Text, Token, Variable, Word
+from cli.translate.findings import Finding, LinePlace, named, refused
+from cli.translate.shell import NEWLINE, Atom, Letter, Operator, Quote, ShellText, Token, Variable, Word
 
 _IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
 
-def filled(text: Text, constants: Mapping[str, Text]) -> Text:
+def filled(text: ShellText, constants: Mapping[str, ShellText]) -> ShellText:
     """The text with the values of these variables in their places."""
     atoms: list[Atom] = []
     for atom in text.atoms:
         known = constants.get(atom.name) if isinstance(atom, Variable) else None
         atoms += [atom] if known is None else [replace(one, place=atom.place) for one in known.atoms]
-    return Text(tuple(atoms))
+    return ShellText(tuple(atoms))
 
 
 def undefined(variable: Variable) -> CommandRefused:
@@ -40,19 +40,19 @@ class Scope:
     """
 
     of_row: Collection[str]
-    constants: Mapping[str, Text]
+    constants: Mapping[str, ShellText]
     given: Mapping[str, str]
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
 
-    def resolve(self, text: Text) -> Text:
+    def resolve(self, text: ShellText) -> ShellText:
         """The text with variables only where a row's value goes, and where nobody knows the value."""
         text = filled(self._freed(text), self.constants)
         atoms: list[Atom] = []
         for atom in text.atoms:
             atoms += self._value(atom) if isinstance(atom, Variable) else [atom]
-        return Text(tuple(atoms))
+        return ShellText(tuple(atoms))
 
     def _value(self, variable: Variable) -> list[Atom]:
         value = None if variable.name in self.of_row else self.given.get(variable.name)
@@ -63,7 +63,7 @@ class Scope:
         self.asked.add(variable.name)
         return [Letter(char, variable.place, Quote.GIVEN) for char in value]
 
-    def _freed(self, text: Text) -> Text:
+    def _freed(self, text: ShellText) -> ShellText:
         """The text with variables in the place of names that single quotes keep from becoming ones."""
         atoms: list[Atom] = []
         done = 0
@@ -78,10 +78,10 @@ class Scope:
             self.faults.append(faults.never_expands(place, name))
             atoms += [*text.atoms[done:start], Variable(name, place, Quote.SINGLE)]
             done = end
-        return Text((*atoms, *text.atoms[done:]))
+        return ShellText((*atoms, *text.atoms[done:]))
 
 
-START: Final = Place(1, 1)
+START: Final = LinePlace(1, 1)
 
 _KEYWORDS: Final = (
     *("if", "then", "elif", "else", "fi", "case", "esac", "for", "until", "select", "in", "do", "done"),
@@ -105,7 +105,7 @@ class Command:
         return self.words[0].plain.rpartition("/")[2]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LinePlace:
         """Where it begins."""
         return self.words[0].place
 
@@ -116,7 +116,7 @@ class Loop:
 
     variables: tuple[str, ...]
     body: "tuple[Pipeline, ...]"
-    place: Place
+    place: LinePlace
 
 
 Stage: TypeAlias = Command | Loop
@@ -130,7 +130,7 @@ class Pipeline:
     apart: bool = False
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LinePlace:
         """Where it begins."""
         return self.stages[0].place
 
@@ -198,7 +198,7 @@ class _Parser:
             raise refused(operator.place, f"`{operator.symbol}` names no file")
         return token
 
-    def _loop(self, place: Place) -> Loop:
+    def _loop(self, place: LinePlace) -> Loop:
         if self.in_loop:
             raise refused(place, "a loop within a loop cannot be translated")
         self.in_loop = True
@@ -229,7 +229,7 @@ class _Parser:
                 raise refused(word.place, f"{named(word.plain)} is no name of a variable for `read`")
         return tuple(word.plain for word in names) or ("REPLY",)
 
-    def _expect(self, keyword: str, loop: Place) -> None:
+    def _expect(self, keyword: str, loop: LinePlace) -> None:
         token = self._next()
         if not (isinstance(token, Word) and token.is_bare(keyword)):
             raise refused(self._here(), f"the loop of {loop} lacks its `{keyword}`")
@@ -246,7 +246,7 @@ class _Parser:
     def _next(self) -> Token | None:
         return self.tokens[self.at] if self.at < len(self.tokens) else None
 
-    def _here(self) -> Place:
+    def _here(self) -> LinePlace:
         """The place of the next token, or of the last one at the end."""
         near = self.tokens[min(self.at, len(self.tokens) - 1) :]
         return near[0].place if near else START
@@ -266,13 +266,13 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class LoopRows:
     """Where the rows of a loop come from, and the variables that it reads them into."""
 
     sql: Word
     filters: tuple[Command, ...]
     variables: tuple[str, ...]
-    loop: Place
+    loop: LinePlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,14 +280,14 @@ class OneLiner:
     """The parts of a line. `rows` is None for a single call; `constants` are variables that the line itself sets."""
 
     call: Command
-    rows: Rows | None
-    constants: Mapping[str, Text]
+    rows: LoopRows | None
+    constants: Mapping[str, ShellText]
     notes: tuple[str, ...]
 
 
 def read(tokens: Sequence[Token]) -> OneLiner:
     """The parts of a line. Raises `CommandRefused`, naming the part that cannot be translated."""
-    constants: dict[str, Text] = {}
+    constants: dict[str, ShellText] = {}
     notes: list[str] = []
     left: list[Pipeline] = []
     for pipeline in parse(tokens):
@@ -317,11 +317,11 @@ def _is_assignment(pipeline: Pipeline) -> bool:
 
 def _sets(word: Word) -> bool:
     found = _ASSIGNMENT.match(word.plain)
-    name = word.text.cut(0, found.end()) if found else Text()
+    name = word.text.cut(0, found.end()) if found else ShellText()
     return bool(name.atoms) and all(atom.quote is Quote.NONE for atom in name.atoms)
 
 
-def _assigned(pipeline: Pipeline, before: Mapping[str, Text]) -> dict[str, Text]:
+def _assigned(pipeline: Pipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText]:
     found = dict(before)
     for stage in pipeline.stages:
         for word in stage.words if isinstance(stage, Command) else ():
@@ -351,7 +351,7 @@ def _call(pipeline: Pipeline) -> Command:
     return first
 
 
-def _rows(before: Sequence[Stage], loop: Loop) -> Rows:
+def _rows(before: Sequence[Stage], loop: Loop) -> LoopRows:
     if not before:
         raise refused(loop.place, f"nothing is piped into this loop; {_FORMS}")
     first, *filters = before
@@ -364,7 +364,7 @@ def _rows(before: Sequence[Stage], loop: Loop) -> Rows:
         if not isinstance(one, Command):
             raise refused(one.place, "a loop that feeds another is not translated")
         found.append(one)
-    return Rows(first.words[1], tuple(found), loop.variables, loop.place)
+    return LoopRows(first.words[1], tuple(found), loop.variables, loop.place)
 
 
 def _call_of_loop(loop: Loop, notes: list[str]) -> tuple[Command, bool]:

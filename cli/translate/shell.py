@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings as faults
-from cli.translate.findings import Fault, Place, refused
+from cli.translate.findings import Finding, LinePlace, refused
 
 HOLE: Final = "\0"
 """Stands for a variable where a text is seen as a string; no letter of a line is one."""
@@ -36,7 +36,7 @@ class Letter:
     """One character of a word, once the quotes are off."""
 
     char: str
-    place: Place
+    place: LinePlace
     quote: Quote
 
 
@@ -45,7 +45,7 @@ class Variable:
     """`$name`, where the shell would put its value."""
 
     name: str
-    place: Place
+    place: LinePlace
     quote: Quote
 
 
@@ -53,7 +53,7 @@ Atom: TypeAlias = Letter | Variable
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ShellText:
     """A stretch of a word. As a string (`plain`) it has one character an atom, `HOLE` for a variable."""
 
     atoms: tuple[Atom, ...] = ()
@@ -68,15 +68,15 @@ class Text:
         """Its variables in order, one as often as it stands there."""
         return [atom for atom in self.atoms if isinstance(atom, Variable)]
 
-    def cut(self, start: int, end: int | None = None) -> "Text":
+    def cut(self, start: int, end: int | None = None) -> "ShellText":
         """The stretch from `start` to before `end`."""
-        return Text(self.atoms[start:end])
+        return ShellText(self.atoms[start:end])
 
-    def place(self, at: int, otherwise: Place) -> Place:
+    def place(self, at: int, otherwise: LinePlace) -> LinePlace:
         """Where its atom at `at` stands; `otherwise` where it has none."""
         return self.atoms[at].place if at < len(self.atoms) else otherwise
 
-    def stripped(self) -> "Text":
+    def stripped(self) -> "ShellText":
         """Without the white space at both ends."""
         seen = self.plain
         start = len(seen) - len(seen.lstrip())
@@ -87,9 +87,9 @@ class Text:
 class Word:
     """A word of a command. `kept` is how it reads with its inner quotes left in, where it may be meant so."""
 
-    text: Text
-    place: Place
-    kept: Text | None = None
+    text: ShellText
+    place: LinePlace
+    kept: ShellText | None = None
 
     @property
     def plain(self) -> str:
@@ -107,7 +107,7 @@ class Operator:
     """What stands between words: `|`, `;`, `&&`, a redirection with its number, the end of a line."""
 
     symbol: str
-    place: Place
+    place: LinePlace
 
 
 Token: TypeAlias = Word | Operator
@@ -125,7 +125,7 @@ _SYSTEM_TABLES: Final = ("rdb", "mon", "sec")
 """What stands before the `$` in the names of Firebird's own tables."""
 
 
-def lex(line: str) -> tuple[list[Token], list[Fault]]:
+def lex(line: str) -> tuple[list[Token], list[Finding]]:
     """The words and operators of a line, and what was wrong with its quotes.
 
     Raises `CommandRefused` for what only a running shell could tell: `$(…)`, `${x:-…}`, `$'…'`.
@@ -136,7 +136,7 @@ def lex(line: str) -> tuple[list[Token], list[Fault]]:
 
 class _Lexer:
     def __init__(self, line: str) -> None:
-        self.faults: list[Fault] = []
+        self.faults: list[Finding] = []
         self._starts = [0, *(found.end() for found in re.finditer("\n", line))]
         self._line = self._cleaned(line)
         self._at = 0
@@ -168,7 +168,7 @@ class _Lexer:
         atoms: list[Atom] = []
         while self._at < len(self._line) and self._line[self._at] not in _ENDS_WORD:
             atoms += self._stretch()
-        return Word(Text(tuple(atoms)), self._place(start), self._with_quotes(start, self._at))
+        return Word(ShellText(tuple(atoms)), self._place(start), self._with_quotes(start, self._at))
 
     def _stretch(self) -> list[Atom]:
         """The next letter of a word, or a whole quoted part of it."""
@@ -248,7 +248,7 @@ class _Lexer:
         if found:
             self._at = found.end()
             name = found["name"] or found["braced"]
-            if Text(tuple((before or [])[-3:])).plain.casefold() in _SYSTEM_TABLES:
+            if ShellText(tuple((before or [])[-3:])).plain.casefold() in _SYSTEM_TABLES:
                 self.faults.append(faults.dollar_eaten(place, name))
                 return [Letter(char, place, quote) for char in found[0]]
             return [Variable(name, place, quote)]
@@ -258,7 +258,7 @@ class _Lexer:
             return []
         return [self._letter("$", quote)]
 
-    def _refuse_what_runs(self, quote: Quote, place: Place) -> None:
+    def _refuse_what_runs(self, quote: Quote, place: LinePlace) -> None:
         """Raises `CommandRefused` for a `$` or a backtick whose value only a running shell knows."""
         rest = self._line[self._at : self._at + 2]
         if rest[0] == "`" or rest == "$(":
@@ -270,7 +270,7 @@ class _Lexer:
         if rest == "$'" and quote is Quote.NONE:
             raise refused(place, "$'…' is not read here: write the text in plain quotes")
 
-    def _with_quotes(self, start: int, end: int) -> Text | None:
+    def _with_quotes(self, start: int, end: int) -> ShellText | None:
         """The word with its inner quotes as part of it, if it begins and ends with the same and has more of them."""
         quote = self._line[start]
         around = (self._line[start], self._line[end - 1])
@@ -285,13 +285,13 @@ class _Lexer:
         finally:
             self._at = resume
             del self.faults[said:]
-        return Text(tuple(_as_double(atom) if quote == "'" else atom for atom in atoms))
+        return ShellText(tuple(_as_double(atom) if quote == "'" else atom for atom in atoms))
 
     # ---- places and characters ----
 
-    def _place(self, at: int) -> Place:
+    def _place(self, at: int) -> LinePlace:
         line = bisect_right(self._starts, at)
-        return Place(line, at - self._starts[line - 1] + 1)
+        return LinePlace(line, at - self._starts[line - 1] + 1)
 
     def _cleaned(self, line: str) -> str:
         """The line with plain spaces for foreign ones. Raises `CommandRefused` for what cannot be seen."""

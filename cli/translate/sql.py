@@ -14,8 +14,8 @@ from billing.errors import NotASelect
 from billing.selects.select import select_of
 from billing.selects.tokens import Sort, Token, tokens_of
 from cli.translate import findings as faults
-from cli.translate.findings import Fault, Place, refused
-from cli.translate.shell import HOLE, Atom, Letter, Quote, Text, Variable
+from cli.translate.findings import Finding, LinePlace, refused
+from cli.translate.shell import HOLE, Atom, Letter, Quote, ShellText, Variable
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-zА-Яа-яЁё_]\w*")
@@ -40,7 +40,7 @@ _NO_OPERAND: Final = ("and", "or", "not", "is", "in", "like", "between", "distin
 _ARITHMETIC: Final = ("+", "-", "*", "/")
 
 
-class Form(Enum):
+class SelectForm(Enum):
     """How isql prints the rows."""
 
     HEADED = auto()
@@ -52,17 +52,17 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Select:
+class LineSelect:
     """A select and how its rows are printed; a column is None where the select gives it no name."""
 
     sql: str
-    form: Form
+    form: SelectForm
     columns: tuple[str | None, ...]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def with_parameters(sql: Text) -> tuple[Text, list[Variable]]:
+def with_parameters(sql: ShellText) -> tuple[ShellText, list[Variable]]:
     """The SQL with `:name` for each variable that a column is compared with, and those variables.
 
     A variable that stands for anything else, a part of a text or a table, is left.
@@ -79,10 +79,10 @@ def with_parameters(sql: Text) -> tuple[Text, list[Variable]]:
             atoms += [Letter(char, variable.place, Quote.GIVEN) for char in f":{variable.name}"]
             bound.append(variable)
             done = end
-    return Text((*atoms, *sql.atoms[done:])), bound
+    return ShellText((*atoms, *sql.atoms[done:])), bound
 
 
-def read_select(text: Text, place: Place, *, apart: bool) -> Select:
+def read_select(text: ShellText, place: LinePlace, *, apart: bool) -> LineSelect:
     """The select of what sqlexec is given.
 
     With `apart` columns that are glued with `||' '||` become columns of their own. Raises `CommandRefused` for what
@@ -100,13 +100,13 @@ def read_select(text: Text, place: Place, *, apart: bool) -> Select:
     items, end = _select_list(tokens, text, place)
     parts = _parts(items[0]) if apart and len(items) == 1 and not _is_union(tokens[end:]) else None
     if parts is None:
-        return Select(sql.strip(), _form(whole), tuple(map(_column, items)), wrong)
+        return LineSelect(sql.strip(), _form(whole), tuple(map(_column, items)), wrong)
     sql = _cut_apart(sql, items[0], parts)
     note = "the columns that the select glues together with ' ' are taken apart, so that each keeps its type"
-    return Select(sql.strip(), _form(whole), tuple(map(_column, parts)), wrong, (note,))
+    return LineSelect(sql.strip(), _form(whole), tuple(map(_column, parts)), wrong, (note,))
 
 
-def _form(whole: str) -> Form:
+def _form(whole: str) -> SelectForm:
     """What the `set …;` in front of the select make of its form."""
     listed, headed = False, True
     for setting in whole.casefold().split(";"):
@@ -120,8 +120,8 @@ def _form(whole: str) -> Form:
             case _:
                 break
     if listed:
-        return Form.LIST
-    return Form.HEADED if headed else Form.BARE
+        return SelectForm.LIST
+    return SelectForm.HEADED if headed else SelectForm.BARE
 
 
 def _switched(value: Sequence[str], *, now: bool) -> bool:
@@ -132,7 +132,7 @@ def _switched(value: Sequence[str], *, now: bool) -> bool:
 # ---- columns -----------------------------------------------------------------------------------------------------
 
 
-def _select_list(tokens: Sequence[Token], text: Text, place: Place) -> tuple[list[list[Token]], int]:
+def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> tuple[list[list[Token]], int]:
     """The columns of the select, each as its tokens, and where its list ends."""
     at = next((at for at, token in enumerate(tokens) if token.word == "select" and token.depth == 0), None)
     if at is None:

@@ -9,20 +9,20 @@ from typing import Final
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import API_URL, PROGRAM
 from cli.translate.call import Calling, calling
-from cli.translate.curl import Request, read_request
-from cli.translate.findings import Fault, FaultKind
-from cli.translate.row_source import Table, table_of
+from cli.translate.curl import CurlRequest, read_request
+from cli.translate.findings import FaultKind, Finding
+from cli.translate.row_source import LoopTable, table_of
 from cli.translate.script import Command, OneLiner, Scope, read
 from cli.translate.shell import Token, Word, lex
 from jobs.catalogue.passwords import PASSWORD
 from jobs.rows.binding import USER
-from jobs.spec.chain import Hole, Text, Tree, parse
+from jobs.spec.chain import Hole, TemplateText, Tree, parse
 
 _PSW: Final = "psw"
 _DONTSHOW: Final = "dontshow"
 
 
-def as_job(call: Calling, table: Table | None) -> tuple[str, ...] | None:
+def as_job(call: Calling, table: LoopTable | None) -> tuple[str, ...] | None:
     """Job and options that do what the call does; None where it does something else, or says less than the job."""
     if call.job != PASSWORD.name or call.fields:
         return None
@@ -56,7 +56,7 @@ def _said(name: str, value: Tree) -> Iterator[str]:
 def _placeholder(value: Tree) -> str:
     """The one placeholder that a value is, "" for any other value."""
     match value:
-        case Hole(name) | Text(("", Hole(name), "")):
+        case Hole(name) | TemplateText(("", Hole(name), "")):
             return name
     return ""
 
@@ -81,7 +81,7 @@ class Translation:
     """The command, an argument an entry, the faults in the order of their places, and what else is to be known."""
 
     command: tuple[str, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[Finding, ...]
     notes: tuple[str, ...]
 
     @property
@@ -115,7 +115,7 @@ def translate(line: str, given: Mapping[str, str]) -> Translation:
         raise CommandRefused(f"{error}; this may come of another place, {why}") from error
 
 
-def _translated(tokens: Sequence[Token], of_quotes: Sequence[Fault], given: Mapping[str, str]) -> Translation:
+def _translated(tokens: Sequence[Token], of_quotes: Sequence[Finding], given: Mapping[str, str]) -> Translation:
     parts = read(tokens)
     scope = Scope(parts.rows.variables if parts.rows else (), parts.constants, given)
     table = table_of(parts.rows, scope) if parts.rows else None
@@ -154,7 +154,7 @@ def _asked(call: Calling) -> Iterator[str]:
 
 
 def _notes(
-    parts: OneLiner, request: Request, table: Table | None, call: Calling, scope: Scope, *, as_itself: bool
+    parts: OneLiner, request: CurlRequest, table: LoopTable | None, call: Calling, scope: Scope, *, as_itself: bool
 ) -> Iterator[str]:
     if call.job and not as_itself:
         yield f"the catalogue has a job for this: {PROGRAM} run {call.job}; {PROGRAM} jobs {call.job} says how"

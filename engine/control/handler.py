@@ -9,8 +9,8 @@ import structlog
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from engine.control.messages import Answer, Request
-from engine.pacing.policy import Policy, changed, kept, shown, told
+from engine.control.messages import ControlAnswer, ControlRequest
+from engine.pacing.policy import Policy, describe_settings, policy_with, setting_text, to_settings
 
 log = structlog.get_logger(__name__)
 
@@ -76,36 +76,38 @@ class Control:
                 self._steered.go_on()
             return run
 
-    async def obey(self, request: Request, who: str) -> Answer:
+    async def obey(self, request: ControlRequest, who: str) -> ControlAnswer:
         """Carry out a request of `who`; what only looks leaves no note."""
         match request.command:
             case "status":
-                return Answer(status=self._steered.status())
+                return ControlAnswer(status=self._steered.status())
             case "get":
-                return Answer(settings=shown(self._steered.policy))
+                return ControlAnswer(settings=setting_text(self._steered.policy))
             case "set" | "pause" | "continue" | "stop":
                 async with self._one_at_a_time:
                     return await self._noted(request, who)
             case _:
-                return Answer(f"there is no command {request.command[:40]!r}: {', '.join(COMMANDS)}", refused=True)
+                return ControlAnswer(
+                    f"there is no command {request.command[:40]!r}: {', '.join(COMMANDS)}", refused=True
+                )
 
-    async def _noted(self, request: Request, who: str) -> Answer:
+    async def _noted(self, request: ControlRequest, who: str) -> ControlAnswer:
         try:
-            answer = Answer(await self._done(request, who))
+            answer = ControlAnswer(await self._done(request, who))
         except _Refused as error:
-            answer = Answer(str(error), refused=True)
+            answer = ControlAnswer(str(error), refused=True)
         except JournalError as error:
-            return Answer(f"{error}: it was not carried out, for the journal cannot keep it", refused=True)
+            return ControlAnswer(f"{error}: it was not carried out, for the journal cannot keep it", refused=True)
         log.info("commanded", command=request.typed[:_LONGEST_NOTE], who=who, answer=answer.said)
         try:
             await self._journal.note_command(
                 self._run, who, request.typed[:_LONGEST_NOTE], answer.said[:_LONGEST_NOTE]
             )
         except JournalError as error:
-            return Answer(f"{answer.said}; but the journal did not take it down: {error}", refused=True)
+            return ControlAnswer(f"{answer.said}; but the journal did not take it down: {error}", refused=True)
         return answer
 
-    async def _done(self, request: Request, who: str) -> str:
+    async def _done(self, request: ControlRequest, who: str) -> str:
         match request.command:
             case "set":
                 return await self._set(request.arguments)
@@ -122,13 +124,13 @@ class Control:
         if not changes:
             raise _Refused("nothing is named that is to be set")
         try:
-            policy = changed(self._steered.policy, changes)
+            policy = policy_with(self._steered.policy, changes)
         except ValueError as error:
             nothing = "; nothing was changed" if len(changes) > 1 else ""
             raise _Refused(f"{error}{nothing}") from error
-        await self._journal.keep_policy(self._run, kept(policy))
+        await self._journal.keep_policy(self._run, to_settings(policy))
         self._steered.take(policy)
-        return told(policy, changes)
+        return describe_settings(policy, changes)
 
     async def _pause(self, who: str) -> str:
         """The calls end first: whoever asks for a pause wants it now. One that cannot be kept is none."""

@@ -13,11 +13,19 @@ from anyio.abc import SocketAttribute, SocketListener, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.control.address import Peer, peer_of
-from engine.control.messages import LONGEST_ANSWER, LONGEST_REQUEST, Answer, NotAMessage, Request, line_of, to_request
+from engine.control.messages import (
+    LONGEST_ANSWER,
+    LONGEST_REQUEST,
+    ControlAnswer,
+    ControlRequest,
+    NotAMessage,
+    line_of,
+    to_request,
+)
 
 log = structlog.get_logger(__name__)
 
-Obey = Callable[[Request, str], Awaitable[Answer]]
+Obey = Callable[[ControlRequest, str], Awaitable[ControlAnswer]]
 """Carries out a request of somebody, who is named as the kernel and the user database name them."""
 
 _GONE: Final = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError)
@@ -43,7 +51,7 @@ class Limits:
     """For taking an answer."""
 
 
-class Listener:
+class ControlListener:
     """Lets clients of `owners` in, and answers them line by line. Takes the socket over."""
 
     def __init__(self, listening: socket.socket, obey: Obey, owners: frozenset[int], limits: Limits) -> None:
@@ -102,7 +110,7 @@ class Listener:
             await self._give(client, _refusal(f"a request is one line of at most {LONGEST_REQUEST:,} bytes"))
         return None
 
-    async def _answer(self, line: bytes, name: str, peer: Peer) -> Answer:
+    async def _answer(self, line: bytes, name: str, peer: Peer) -> ControlAnswer:
         try:
             request = to_request(line)
         except NotAMessage as error:
@@ -111,7 +119,7 @@ class Listener:
             return await self._obey(request, sender(name, peer.process, request.who))
         return _refusal("this takes too long; nothing is known of whether it was done")
 
-    async def _give(self, client: SocketStream, answer: Answer) -> bool:
+    async def _give(self, client: SocketStream, answer: ControlAnswer) -> bool:
         """Whether the client took the answer."""
         line = line_of(answer)
         if len(line) > LONGEST_ANSWER:
@@ -122,8 +130,8 @@ class Listener:
         return False
 
 
-def _refusal(why: str) -> Answer:
-    return Answer(why, refused=True)
+def _refusal(why: str) -> ControlAnswer:
+    return ControlAnswer(why, refused=True)
 
 
 def sender(name: str, process: int, claim: str = "") -> str:

@@ -18,7 +18,7 @@ LONGEST_ANSWER: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ControlRequest:
     """What is asked of a run; `who` is what the sender says of itself, which proves nothing."""
 
     command: str
@@ -32,7 +32,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ControlAnswer:
     """What came of a request: a sentence, `refused` when it was not carried out, and what was asked for."""
 
     said: str = ""
@@ -46,16 +46,16 @@ class NotAMessage(ValueError):
 
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
-_request = msgspec.json.Decoder(Request).decode
-_answer = msgspec.json.Decoder(Answer).decode
+_request = msgspec.json.Decoder(ControlRequest).decode
+_answer = msgspec.json.Decoder(ControlAnswer).decode
 
 
-def line_of(message: Request | Answer) -> bytes:
+def line_of(message: ControlRequest | ControlAnswer) -> bytes:
     """A message as it goes over the socket."""
     return _encode(message) + b"\n"
 
 
-def to_request(line: bytes) -> Request:
+def to_request(line: bytes) -> ControlRequest:
     """A request from its line. Raises `NotAMessage`."""
     try:
         return _request(line)
@@ -63,7 +63,7 @@ def to_request(line: bytes) -> Request:
         raise NotAMessage(str(error)) from error
 
 
-def to_answer(line: bytes) -> Answer:
+def to_answer(line: bytes) -> ControlAnswer:
     """An answer from its line. Raises `NotAMessage`."""
     try:
         return _answer(line)

@@ -10,7 +10,7 @@ from typing import Final
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
-from engine.statistics import kind_of
+from engine.statistics import error_group
 
 STEPS: Final = (1, 10, 100)
 """Rows of each step; after the last all go."""
@@ -27,7 +27,7 @@ class Canary:
 
     def __init__(self, *, wanted: bool, known: Collection[str] = ()) -> None:
         self._left = list(STEPS) if wanted else []
-        self._known = {kind_of(text) for text in known}
+        self._known = {error_group(text) for text in known}
         self._answered = 0
         self._watched = WATCHED if wanted else 0
 
@@ -51,7 +51,7 @@ class Canary:
 
         `tries` is how often it was tried, where the row was not refused but left for another time.
         """
-        if self._watched < 0 or not self._left or kind_of(error) in self._known:
+        if self._watched < 0 or not self._left or error_group(error) in self._known:
             return None
         where = f"row {item.number}" + (f", line {item.line}" if item.line else "")
         resume = f"`carbon-migrate resume {run_name}`"

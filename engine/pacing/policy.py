@@ -88,7 +88,7 @@ _MEGABYTE: Final = 1_000_000
 class Setting:
     """One setting: how its text changes a policy, how it is written, and how it is told in words.
 
-    `changed` raises `ValueError` with a sentence.
+    `policy_with` raises `ValueError` with a sentence.
     """
 
     changed: Callable[[Policy, str], Policy]
@@ -96,7 +96,7 @@ class Setting:
     told: Callable[[Policy], str]
 
 
-def changed(policy: Policy, changes: Mapping[str, str], known: Mapping[str, Setting] | None = None) -> Policy:
+def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, Setting] | None = None) -> Policy:
     """The policy with all of `changes` in it, which are of `known` settings, by default of those of a live run.
 
     Raises `ValueError` with a sentence that begins with the name.
@@ -112,17 +112,17 @@ def changed(policy: Policy, changes: Mapping[str, str], known: Mapping[str, Sett
     return policy
 
 
-def shown(policy: Policy) -> dict[str, str]:
-    """What can be set on a live run, with its value, as `changed` takes it."""
+def setting_text(policy: Policy) -> dict[str, str]:
+    """What can be set on a live run, with its value, as `policy_with` takes it."""
     return {name: setting.shown(policy) for name, setting in SETTINGS.items()}
 
 
-def kept(policy: Policy) -> dict[str, str]:
+def to_settings(policy: Policy) -> dict[str, str]:
     """What is to be kept with a run: each setting that is not as it is by default."""
     return {name: setting.shown(policy) for name, setting in ALL.items() if _is_set(policy, setting)}
 
 
-def told(policy: Policy, names: Iterable[str]) -> str:
+def describe_settings(policy: Policy, names: Iterable[str]) -> str:
     """What these settings are, in words."""
     return "; ".join(f"{name}: {ALL[name].told(policy)}" for name in names)
 

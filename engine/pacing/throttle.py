@@ -202,13 +202,13 @@ class Throttle:
         expected = measure.value + in_flight if measure.grows else measure.value
         above = room < max(1.0, LAST_ROOM * measure.high) if measure.grows else expected > measure.high
         if above or (name in self._holds and expected > measure.low):
-            self._holds.put(name, measure.text or _told(name, measure))
+            self._holds.put(name, measure.text or _describe_gauge(name, measure))
         else:
             self._holds.lift(name)
         if measure.value > measure.end:
             self._stop.request(
                 StopKind.SYSTEM,
-                f"{_told(name, measure)}. Nothing is lost; once that is mended, {self._then}",
+                f"{_describe_gauge(name, measure)}. Nothing is lost; once that is mended, {self._then}",
             )
 
     def _blind(self, watched: _Watched, error: LookUpFailed) -> None:
@@ -226,7 +226,7 @@ class Throttle:
             )
 
 
-def _told(name: str, measure: Measure) -> str:
+def _describe_gauge(name: str, measure: Measure) -> str:
     if measure.text:
         return measure.text
     sign = ">" if measure.value > measure.high else "of"

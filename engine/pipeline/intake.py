@@ -43,7 +43,7 @@ class Enter(StrEnum):
     """On top of whatever is there."""
 
 
-class Listener(Protocol):
+class IntakeObserver(Protocol):
     """Who waits for what the intake has frozen."""
 
     def more(self) -> None:
@@ -107,7 +107,7 @@ class Intake:
         again = job.repeatable or enter is Enter.AGAIN
         self._foreign = foreign or ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
 
-    async def freeze_all(self, listener: Listener | None = None) -> None:
+    async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
         """Read, prepare and freeze page after page; tell `listener` of each."""
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from engine.job import CannotLook, Job, Reading
+from engine.job import CannotLook, Job, ReadBack
 
 CHECKED = frozenset({State.ACCEPTED, State.APPLIED})
 """What can be read back: the rest had no effect, or nobody knows."""
@@ -28,7 +28,7 @@ class Verdict:
     found: Decimal = field(default=Decimal(0))
 
 
-Report = Callable[[Item, Reading], None]
+Report = Callable[[Item, ReadBack], None]
 """Told of each item that is not as wanted."""
 
 
@@ -43,7 +43,7 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
         readings = await job.read_back(run, items)
         applied: list[Change] = []
         for item in items:
-            reading = readings.get(item.item_id, Reading(None, "the billing says nothing of it"))
+            reading = readings.get(item.item_id, ReadBack(None, "the billing says nothing of it"))
             if isinstance(reading, CannotLook):
                 verdict.unreadable[reading.text] += 1
                 continue

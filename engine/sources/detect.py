@@ -15,7 +15,7 @@ from engine.rows import RowPage, Source
 from engine.sources.exported import restored
 from engine.sources.raw import charset, options
 from engine.sources.raw import fault_places as faults
-from engine.sources.raw.charset import AUTO, Text
+from engine.sources.raw.charset import AUTO, DecodedText
 from engine.sources.raw.original import FileOnDisk, Original, StandardInput, empty
 from engine.sources.raw.source import bare_names, check_given
 from engine.sources.text.delimited import DelimitedFile, announced_by
@@ -156,8 +156,8 @@ def _tell(original: Original, layout: Layout, page_rows: int) -> tuple[Source, t
     auto = charset.is_auto(layout.encoding)
     if trouble := faults.no_text(head, wide=auto or charset.is_wide(charset.named(layout.encoding))):
         raise InputRefused(f"{original.name} {trouble}")
-    found = charset.told(original, layout.encoding)
-    source, words = _of_text(Text(original, found.codec), layout, page_rows)
+    found = charset.detect_charset(original, layout.encoding)
+    source, words = _of_text(DecodedText(original, found.codec), layout, page_rows)
     return source, tuple(note for note in (words, found.note) if note)
 
 
@@ -170,7 +170,7 @@ def _book(original: Original) -> Book:
     raise InputRefused(f"{original.name} is a ZIP archive and no workbook: unpack it first")
 
 
-def _of_text(text: Text, layout: Layout, page_rows: int) -> tuple[Source, str]:
+def _of_text(text: DecodedText, layout: Layout, page_rows: int) -> tuple[Source, str]:
     """The source that a text is, with the words for it where its name does not say so."""
     head = _head(text)
     first = next((line for line in head if line.strip()), None)
@@ -199,7 +199,7 @@ def _of_text(text: Text, layout: Layout, page_rows: int) -> tuple[Source, str]:
     return csv, ""
 
 
-def _head(text: Text) -> list[str]:
+def _head(text: DecodedText) -> list[str]:
     """The first lines, without their ends."""
     lines: list[str] = []
     size = 0

@@ -11,7 +11,7 @@ from billing.directory.objects import (
     from_database,
     known_to_database,
     of_answer,
-    plain,
+    plain_value,
     same_value,
 )
 from jobs.access.gateway import Services, told_to_engine
@@ -116,4 +116,4 @@ def in_words(values: Mapping[str, str | None]) -> str:
 
 def spelled(arguments: Mapping[str, object]) -> dict[str, str | None]:
     """The arguments of a call, each in its one plain spelling. Raises ValueError for money that is no number."""
-    return {name: plain(name, value) for name, value in arguments.items()}
+    return {name: plain_value(name, value) for name, value in arguments.items()}

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from billing.api.calls import Call, Step
-from billing.directory.objects import plain
+from billing.api.calls import Call, ChainStep
+from billing.directory.objects import plain_value
 from checkpoints.records import Item
 from jobs.access.gateway import Services
 
@@ -18,9 +18,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call, made when the row was frozen, so that a resumed run sends what was shown.
 
     `key` finds the object again, `wanted` are the fields as they shall be and `was` as they were before, each in its
-    one plain spelling (`billing.directory.objects.plain`). `planned` is what `was` said when the row was frozen, if
-    it has changed between then and the call. `after` is the number of the row of the same run that has set what `was`
-    says, 0 where none has. `abonent` is the subscriber, 0 where there is none.
+    one plain spelling (`billing.directory.objects.plain_value`). `planned` is what `was` said when the row was
+    frozen, if it has changed between then and the call. `after` is the number of the row of the same run that has
+    set what `was` says, 0 where none has. `abonent` is the subscriber, 0 where there is none.
     """
 
     model: str
@@ -36,7 +36,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def call(self) -> Call:
         """The call as it is sent."""
-        return Call(self.model, tuple(Step(method, arguments) for method, arguments in self.steps), self.fields)
+        return Call(self.model, tuple(ChainStep(method, arguments) for method, arguments in self.steps), self.fields)
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -73,7 +73,7 @@ def in_one_spelling(text: str) -> str:
 
 def _spelled(name: str, value: object) -> object:
     try:
-        return plain(name, value)
+        return plain_value(name, value)
     except ValueError:
         return value
 

@@ -23,7 +23,7 @@ import msgspec
 
 from billing.api.calls import Call
 from billing.api.secrets import PLACEHOLDER
-from billing.database.sql_blocks import statement
+from billing.database.sql_blocks import sql_block
 from engine.evidence import NotSent, RowRefused
 from jobs.spec.errors import SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter
@@ -161,7 +161,7 @@ async def unsealed(vault: Vault | None, call: Call) -> Call:
     return msgspec.structs.replace(call, steps=steps)
 
 
-async def opened(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:
+async def reveal_secrets(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:
     """The call as it is sent, or what becomes of a row whose secret cannot be had."""
     try:
         return await unsealed(vault, call)
@@ -199,4 +199,4 @@ def _opened(value: object, found: Mapping[str, str]) -> object:
 
 
 def _sql(name: str) -> str:
-    return statement("vault", name, "jobs").text
+    return sql_block("vault", name, "jobs").text

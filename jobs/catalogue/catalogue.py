@@ -11,7 +11,7 @@ from jobs.catalogue.passwords import PASSWORDS
 from jobs.catalogue.readings import READINGS
 from jobs.catalogue.services import ATTRIBUTES, OFFERS, SERVICES
 from jobs.catalogue.subscribers import ACCOUNTS, SUBSCRIBERS, USERS
-from jobs.catalogue.typed_call import CALL, LISTED, call_kind
+from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import nearest
 from jobs.spec.spec import JobKind
@@ -30,7 +30,7 @@ JOBS: Final[Mapping[str, JobKind]] = MappingProxyType(
             *DELETIONS,
             *READINGS,
             *PASSWORDS,
-            LISTED,
+            TYPED_CALL,
         )
     }
 )
@@ -44,7 +44,7 @@ def kind(name: str, parameters: Mapping[str, str]) -> JobKind:
     return call_kind(parameters) if name == CALL else listed(name)
 
 
-def kind_of(run: Run) -> JobKind:
+def job_of(run: Run) -> JobKind:
     """The kind of job of a run in the journal.
 
     Raises `ParameterRefused` as `kind` does, and for a run of an earlier version: what it has entered is known, and

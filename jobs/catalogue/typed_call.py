@@ -19,7 +19,7 @@ from jobs.effects.delete import Deletions, is_deletion
 from jobs.effects.effect import Planned
 from jobs.effects.entered_operations import MODEL as OPERATIONS
 from jobs.effects.factory import of_created, of_deleted
-from jobs.effects.read import Readings, is_reading
+from jobs.effects.read import ReadEffect, is_reading
 from jobs.effects.reverse import HOW
 from jobs.effects.set_fields import Fields, is_fields
 from jobs.spec.chain import Template, parse, template_of
@@ -142,7 +142,7 @@ def _effect(services: Services, parameters: Mapping[str, str]) -> Planned:
     if is_deletion(template):
         return Deletions(services, template, partial(of_deleted, services, template.model))
     if is_reading(template):
-        return Readings(services, template)
+        return ReadEffect(services, template)
     if is_creation(template):
         return _creation(services, template, parameters)
     return AnyCall(services, template, Knowledge(_is_repeatable(template, parameters), look_up))
@@ -180,7 +180,7 @@ def _creation(services: Services, template: Template, parameters: Mapping[str, s
     return Creations(services, template, partial(of_created, services, model))
 
 
-LISTED: Final = _kind(
+TYPED_CALL: Final = _kind(
     parse("AdminAccounts", ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "…"}', "save"))
 )
 """As the list of jobs shows it."""

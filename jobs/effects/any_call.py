@@ -13,15 +13,15 @@ from billing.api.answers import created_id
 from billing.api.calls import Call, describe
 from billing.api.secrets import SESSIONS
 from billing.database.database import Database
-from billing.database.sql_blocks import Statement
+from billing.database.sql_blocks import SqlStatement
 from billing.exchange import Answered
 from billing.selects.select import select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
-from jobs.access.vault import is_token, masked, opened
+from jobs.access.vault import is_token, masked, reveal_secrets
 from jobs.effects.create import CREATE
 from jobs.effects.effect import NoWayBack, WayBack
 from jobs.effects.trying import FOUND_AGAIN, needed
@@ -62,7 +62,7 @@ class AnyCall:
         self._creates = template.methods[-1] == CREATE
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
         self._telling = _telling(template)
-        self._look_up = Statement("look-up", knowledge.look_up) if knowledge.look_up else None
+        self._look_up = SqlStatement("look-up", knowledge.look_up) if knowledge.look_up else None
 
     @property
     def looked_for(self) -> LookedFor:
@@ -100,7 +100,7 @@ class AnyCall:
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Make the call. Of an answer that is itself a secret nothing is kept."""
-        call = await opened(self._services.vault, payload_of(item).call)
+        call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
         exchange = await self._services.client.send(call)
@@ -124,13 +124,13 @@ class AnyCall:
         found = await self._found(items)
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:  # noqa: ARG002 - the door
         """Whether the select finds it. Raises `LookUpFailed`."""
         if self._look_up is None:
             return {item.item_id: CannotLook(UNREADABLE) for item in items}
         found = await self._found(items)
         missing = "the look-up finds nothing"
-        return {item_id: Reading(None, missing if answer is None else None) for item_id, answer in found.items()}
+        return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """The call."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from billing.directory.objects import Key, Thing, commented, plain, same_value
+from billing.directory.objects import Key, Thing, commented, plain_value, same_value
 from checkpoints.records import Item
 from jobs.access import marks
 from jobs.access.gateway import Services
@@ -209,6 +209,6 @@ async def _marked(
 def _found_by(key: Key, thing: Thing) -> bool:
     """Whether an object is one that the key finds, as far as it tells."""
     return all(
-        name not in thing.values or same_value(name, thing.values[name], plain(name, value))
+        name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
         for name, value in key.items()
     )

@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 import msgspec
 
 from billing.api.answers import created_id
-from billing.api.calls import NOTHING, Call, Step, describe
-from billing.directory.objects import Thing, plain
+from billing.api.calls import NOTHING, Call, ChainStep, describe
+from billing.directory.objects import Thing, plain_value
 from billing.directory.subscribers import OPENING_BALANCE, Abonent
 from billing.exchange import Answered, Exchange, Refused
 from billing.money import wire
@@ -29,7 +29,7 @@ from engine.job import (
     LookedFor,
     Marked,
     Prepared,
-    Reading,
+    ReadBack,
     Sighting,
 )
 from jobs.access import marks
@@ -207,7 +207,7 @@ class Creations:
         found = await created(self._services, run.name, items)
         return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """What the objects are now. Raises `LookUpFailed`.
 
         Where an entry was to bring a balance back, the balance is read as well: what a type of operation does to it
@@ -267,7 +267,7 @@ class Creations:
             }
         # What tells the object from others comes back with its key: an answer that bears another mark is of another
         # request.
-        return Call(payload.model, (Step(method, arguments),), _telling(self._kind, payload))
+        return Call(payload.model, (ChainStep(method, arguments),), _telling(self._kind, payload))
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """That the mark is kept, and what type 8 does to the balance."""
@@ -351,7 +351,7 @@ def payload_for(
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is what the account shall have in the end, if known."""
     kind = CREATABLES[model]
-    spelled = {name: plain(name, value) for name, value in arguments.items()}
+    spelled = {name: plain_value(name, value) for name, value in arguments.items()}
     apart = {*kind.found_by, *kind.moving, kind.comment}
     wanted: dict[str, str | None] = {
         name: value for name, value in spelled.items() if name not in apart and value is not None
@@ -458,7 +458,7 @@ def _sighting(payload: Payload, found: Sequence[Thing]) -> Sighting:
     return Found(found[0].values.get(CREATABLES[payload.model].key), note_of(payload))
 
 
-def _reading(payload: Payload, found: Sequence[Thing], balance: Decimal | None) -> Reading:
+def _reading(payload: Payload, found: Sequence[Thing], balance: Decimal | None) -> ReadBack:
     kind, differs = CREATABLES[payload.model], difference(payload, found)
     there = None
     if kind.amount and len(found) == 1 and kind.counts(found[0]):
@@ -470,4 +470,4 @@ def _reading(payload: Payload, found: Sequence[Thing], balance: Decimal | None) 
             f"{two_decimals(Decimal(wanted))}: either there were operations after it, or the billing does something "
             "else with this type"
         )
-    return Reading(there, differs)
+    return ReadBack(there, differs)

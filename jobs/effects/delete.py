@@ -16,7 +16,7 @@ from billing.directory.objects import MODELS, Key, Thing
 from billing.exchange import Answered, Exchange, Refused
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.objects import find, lane_of
 from jobs.access.payload import Payload, packed, payload_of, steps_of, undrained
@@ -119,10 +119,10 @@ class Deletions:
         """Whether the objects are gone. Raises `LookUpFailed`."""
         return {item.item_id: _sighting(payload_of(item), things) for item, things in await self._now(items)}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
         """Whether the objects are gone. Raises `LookUpFailed`."""
         return {
-            item.item_id: Reading(None, None if _gone(things) else f"{_named(payload_of(item))} is still there")
+            item.item_id: ReadBack(None, None if _gone(things) else f"{_named(payload_of(item))} is still there")
             for item, things in await self._now(items)
         }
 

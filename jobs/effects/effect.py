@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence
-from engine.job import CannotLook, Entries, Keeps, LookedFor, Prepared, Reading, Sighting
+from engine.job import CannotLook, Entries, Keeps, LookedFor, Prepared, ReadBack, Sighting
 from jobs.access.payload import Payload
 from jobs.rows.binding import Bound
 
@@ -61,7 +61,7 @@ class Effect(Protocol):
         """What became of the items, by item_id. Raises `LookUpFailed`."""
         ...
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading | CannotLook]:
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """What the billing now says of the items, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
         ...
 

@@ -28,7 +28,7 @@ BESIDES: Final = ("op_date",)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EnteredOperation:
     """An operation that is as the run has entered it; `before` is the account's balance then, None where not kept."""
 
     taken: Taken
@@ -61,7 +61,7 @@ class Entry:
         return f"operation {self.op_id} of {two_decimals(self.amount)}"
 
 
-Standing: TypeAlias = Entry | NewItem | Refusal
+Standing: TypeAlias = EnteredOperation | NewItem | Refusal
 """An operation that can be taken back, or why not."""
 
 
@@ -146,7 +146,9 @@ def replaced_in_run(later: int) -> str:
     return f"row {later} of the same run has replaced it: taking that one back brings back what was before both"
 
 
-def taking_back(entry: Entry, payload: Payload, amount: Decimal, skip_reason: str | None = None) -> NewItem:
+def taking_back(
+    entry: EnteredOperation, payload: Payload, amount: Decimal, skip_reason: str | None = None
+) -> NewItem:
     """The item that takes an operation back; the operation is what must not be taken back twice."""
     one = entry.taken
     return NewItem(
@@ -177,7 +179,7 @@ def _standing(one: Taken, things: Sequence[Thing] | None) -> Standing:
     if reason := _changed(one, things[0] if things else None):
         return left_alone(one, reason)
     before = one.payload.was.get(BALANCE)
-    return Entry(one, things[0], amount, None if before is None else Decimal(before))
+    return EnteredOperation(one, things[0], amount, None if before is None else Decimal(before))
 
 
 def _changed(one: Taken, thing: Thing | None) -> str | None:

@@ -18,7 +18,7 @@ Check: TypeAlias = Callable[[Values], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class FieldRules:
     """What is peculiar to some fields.
 
     Those that are `renewed` the billing issues anew when they are emptied, as an address from a pool: any other value
@@ -40,10 +40,10 @@ class Traits:
         return next((fault for check in self.checks if (fault := check(wanted))), None)
 
 
-def traits_of(model: str, fields: Collection[str]) -> Traits:
+def traits_of(model: str, fields: Collection[str]) -> FieldRules:
     """What is peculiar to these fields of a model, all together."""
     known = [traits for name, traits in _KNOWN.get(model, {}).items() if name in fields]
-    return Traits(
+    return FieldRules(
         renewed=frozenset().union(*(one.renewed for one in known)),
         cleared=frozenset().union(*(one.cleared for one in known)),
         checks=tuple(check for one in known for check in one.checks),
@@ -78,19 +78,19 @@ def _recalculable(wanted: Values) -> str | None:
     return None if day == text else f"need_recalc {text!r}: the billing takes it as {day}"
 
 
-_KNOWN: Final[Mapping[str, Mapping[str, Traits]]] = MappingProxyType(
+_KNOWN: Final[Mapping[str, Mapping[str, FieldRules]]] = MappingProxyType(
     {
-        "Users": {name: Traits(renewed=frozenset({name})) for name in ("ip", "snatip")},
+        "Users": {name: FieldRules(renewed=frozenset({name})) for name in ("ip", "snatip")},
         "Abonents": {
-            "need_recalc": Traits(
+            "need_recalc": FieldRules(
                 cleared=frozenset({"need_recalc"}),
                 checks=(_recalculable,),
                 no_way_back="a recalculation cannot be taken back: recalculate from the same month once what was "
                 "wrong is put right",
             ),
-            "own_disabled_end": Traits(checks=(in_order("own_disabled_start", "own_disabled_end"),)),
+            "own_disabled_end": FieldRules(checks=(in_order("own_disabled_start", "own_disabled_end"),)),
         },
-        "AbonentsBlockHistory": {"time_del": Traits(checks=(in_order("time_changed", "time_del"),))},
+        "AbonentsBlockHistory": {"time_del": FieldRules(checks=(in_order("time_changed", "time_del"),))},
     }
 )
 """By model and field [S, V]."""

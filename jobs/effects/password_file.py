@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from billing.database.sql_blocks import statement
+from billing.database.sql_blocks import sql_block
 from jobs.spec.errors import PasswordsUnwritten
 
 _BOM: Final = "\ufeff"
@@ -36,7 +36,7 @@ class PasswordFile:
 
     def add(self, user: int, login: str, password: str) -> None:
         """Append a line; it is on the disk then."""
-        with self._lock, _told(self._path):
+        with self._lock, _as_file_error(self._path):
             if not self._ready:
                 self._open()
                 self._ready = True
@@ -49,7 +49,7 @@ class PasswordFile:
 
     def finish(self) -> int:
         """Leave the last line of each account alone, in one step; how many there are, 0 where there is no file."""
-        with self._lock, _told(self._path):
+        with self._lock, _as_file_error(self._path):
             if not self._path.exists():
                 return 0
             self._open()
@@ -149,7 +149,7 @@ def _settle(folder: Path) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_file_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -157,4 +157,4 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _sql(name: str) -> str:
-    return statement("password_file", name, "jobs").text
+    return sql_block("password_file", name, "jobs").text

@@ -15,12 +15,12 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.calls import describe
-from billing.directory.objects import Thing, plain
+from billing.directory.objects import Thing, plain_value
 from billing.directory.subscribers import RECEIPT, Abonent
 from billing.exchange import Answered, Exchange
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.objects import find
 from jobs.access.operations import Sum, find_entries, newest, two_decimals
@@ -102,7 +102,7 @@ class Payments:
             for item, things in await self._newer(items)
         }
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
         """What is newer and of the same sum, as many as these items have entered. Raises `LookUpFailed`."""
         newer = await self._newer(items)
         alike = Counter(map(_entered, items))
@@ -151,7 +151,7 @@ def _payload(values: Mapping[str, str], abonent: int, last: int) -> Payload:
         steps=steps_of(*((step.method, step.arguments) for step in _TEMPLATE.fill(values))),
         abonent=abonent,
         key={"id": str(abonent), **document},
-        wanted={SUM_IN: plain(SUM_IN, values["amount"])},
+        wanted={SUM_IN: plain_value(SUM_IN, values["amount"])},
         was={LAST: str(last)},
     )
 
@@ -183,11 +183,11 @@ def _entered(item: Item) -> tuple[int, Decimal]:
     return payload.abonent, Decimal(payload.wanted[SUM_IN] or 0)
 
 
-def _reading(item: Item, newer: Sequence[Thing], entered: int) -> Reading:
+def _reading(item: Item, newer: Sequence[Thing], entered: int) -> ReadBack:
     """`entered` payments of this sum are to be there."""
     amount = item.amount or Decimal(0)
     sent = f"sent {two_decimals(amount)}; since the plan the billing has"
     live = [thing for thing in newer if not flag(thing.values["storno"])]
     if len(newer) == len(live) == entered:
-        return Reading(amount)
-    return Reading(amount if live else None, f"{sent} {listed(newer) or 'no operation of that sum'}")
+        return ReadBack(amount)
+    return ReadBack(amount if live else None, f"{sent} {listed(newer) or 'no operation of that sum'}")

@@ -10,11 +10,11 @@ from billing.api.calls import Call, describe
 from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, Entries, Prepared, Reading, Sighting
+from engine.job import Absent, Entries, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.payload import Payload, payload_of, steps_of
 from jobs.access.payload import packed as packed_payload
-from jobs.access.vault import is_token, masked, opened
+from jobs.access.vault import is_token, masked, reveal_secrets
 from jobs.effects.answer_cells import flat, only, packed
 from jobs.effects.effect import NoWayBack, WayBack
 from jobs.evidence import evidence_of
@@ -28,7 +28,7 @@ _READING: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid"
 _OF_CABINET: Final = "web_cabinet.get_"
 
 
-class Readings:
+class ReadEffect:
     """A `Planned` effect. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
 
     repeatable = True
@@ -56,7 +56,7 @@ class Readings:
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Ask."""
-        call = await opened(self._services.vault, payload_of(item).call)
+        call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
         exchange = await self._services.client.send(call)
@@ -74,9 +74,9 @@ class Readings:
         """Absent: an answer that was lost is asked for again."""
         return {item.item_id: Absent() for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
         """As wanted: what was read needs no verifying."""
-        return {item.item_id: Reading(None) for item in items}
+        return {item.item_id: ReadBack(None) for item in items}
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """The call."""
@@ -118,10 +118,10 @@ def is_reading(template: Template) -> bool:
 
 def readings(
     model: str, *chain: str, fields: Sequence[str] = ()
-) -> Callable[[Services, Mapping[str, str]], Readings]:
+) -> Callable[[Services, Mapping[str, str]], ReadEffect]:
     """How a recipe says it: `readings("Users", 'objects.filter {"ip": "{ip}"}', fields=("id", "login"))`."""
     template = parse(model, chain, fields)
-    return lambda services, _: Readings(services, template)
+    return lambda services, _: ReadEffect(services, template)
 
 
 def _said(result: object) -> object:

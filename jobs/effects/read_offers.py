@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from billing.api.answers import objects
-from billing.api.calls import Call, Step, describe
+from billing.api.calls import Call, ChainStep, describe
 from billing.directory.objects import Thing
 from billing.errors import BillingError
 from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Entries, Prepared, Reading, Sighting
+from engine.job import Entries, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.objects import find
 from jobs.access.payload import Payload, payload_of, steps_of
 from jobs.access.payload import packed as packed_payload
 from jobs.effects.answer_cells import Flat, flat, packed
 from jobs.effects.effect import WayBack
-from jobs.effects.read import Readings
+from jobs.effects.read import ReadEffect
 from jobs.effects.trying import needed, try_finding
 from jobs.evidence import evidence_of
 from jobs.rows.binding import ABONENT, Bound
@@ -46,7 +46,7 @@ class Offers:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._reading = Readings(services, _TEMPLATE)
+        self._reading = ReadEffect(services, _TEMPLATE)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class Offers:
         """Absent: an answer that was lost is asked for again."""
         return await self._reading.look_up(run, items)
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """As wanted."""
         return await self._reading.read_back(run, items)
 
@@ -144,7 +144,7 @@ def _entry(one: Bound, item: NewItem, things: Sequence[Thing]) -> NewItem | Refu
 
 
 def _list_of(suid: str) -> Call:
-    return Call(MODEL, (Step(_LIST, {"suid": suid, "get_user_uslugas_all": 1}),))
+    return Call(MODEL, (ChainStep(_LIST, {"suid": suid, "get_user_uslugas_all": 1}),))
 
 
 def _suid(result: object) -> str | None:

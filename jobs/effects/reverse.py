@@ -13,7 +13,7 @@ from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence, RowRefused
-from engine.job import CannotLook, Prepared, Reading, Sighting
+from engine.job import CannotLook, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.operations import balances, two_decimals
 from jobs.effects.creatable_models import BALANCE
@@ -21,7 +21,7 @@ from jobs.effects.create import CREATE, Back, Creations, payload_for
 from jobs.effects.effect import NoWayBack, Taken, WayBack
 from jobs.effects.entered_operations import (
     MODEL,
-    Entry,
+    EnteredOperation,
     left_alone,
     refused,
     replaced_in_run,
@@ -105,12 +105,12 @@ def way_back(services: Services, how: Mapping[str, str]) -> WayBack:
 async def _opposites(services: Services, said: Mapping[str, str], taken: Sequence[Taken]) -> Prepared:
     """An opposite entry for each operation that is as it was entered. Raises `LookUpFailed`."""
     found = await standing(services, taken)
-    entries = [one for one in found if isinstance(one, Entry)]
+    entries = [one for one in found if isinstance(one, EnteredOperation)]
     now = await balances(services, [one.taken.payload.abonent for one in entries if one.sets_balance])
-    return Prepared.of([_opposite(one, said, now) if isinstance(one, Entry) else one for one in found])
+    return Prepared.of([_opposite(one, said, now) if isinstance(one, EnteredOperation) else one for one in found])
 
 
-def _opposite(entry: Entry, said: Mapping[str, str], now: Mapping[int, Decimal]) -> NewItem | Refusal:
+def _opposite(entry: EnteredOperation, said: Mapping[str, str], now: Mapping[int, Decimal]) -> NewItem | Refusal:
     abonent = entry.taken.payload.abonent
     if not entry.sets_balance:
         return _entered(entry, said, -entry.amount)
@@ -137,7 +137,7 @@ def _opposite(entry: Entry, said: Mapping[str, str], now: Mapping[int, Decimal])
 
 
 def _entered(
-    entry: Entry,
+    entry: EnteredOperation,
     said: Mapping[str, str],
     amount: Decimal,
     *,
@@ -190,7 +190,7 @@ class ForTheAccountant:
         """Nothing was sent."""
         return {item.item_id: CannotLook("nothing was sent: it is on the accountant's list") for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
         """Nothing was sent."""
         return {}
 
@@ -205,10 +205,10 @@ class ForTheAccountant:
     async def take_back(self, taken: Sequence[Taken]) -> Prepared:
         """The list. Raises `LookUpFailed`."""
         found = await standing(self._services, taken)
-        return Prepared.of([_on_the_list(one) if isinstance(one, Entry) else one for one in found])
+        return Prepared.of([_on_the_list(one) if isinstance(one, EnteredOperation) else one for one in found])
 
 
-def _on_the_list(entry: Entry) -> NewItem:
+def _on_the_list(entry: EnteredOperation) -> NewItem:
     when = str(entry.thing.values.get("op_date") or "")[:10]
     return taking_back(
         entry,

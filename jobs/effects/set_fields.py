@@ -19,7 +19,7 @@ from billing.directory.objects import (
     Thing,
     Values,
     known_to_database,
-    plain,
+    plain_value,
     same_value,
     same_values,
 )
@@ -27,7 +27,7 @@ from billing.errors import BillingError
 from billing.exchange import Answered, Exchange, readable
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.objects import OF_ABONENT, differences, find_one, in_words, lane_of, spelled, which
 from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
@@ -157,7 +157,7 @@ class Fields:
         now = await self._now(items)
         return {item.item_id: self._sighting(one) for item, one in zip(items, now, strict=True)}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
         """What the fields are now. Raises `LookUpFailed`.
 
         One that the billing clears once it has acted is as wanted when it is empty: the call was answered.
@@ -252,12 +252,12 @@ class Fields:
             return CannotLook(now.gone)
         return Absent() if now.differs else Found(_as_answer(now.issued))
 
-    def _reading(self, now: "_Now") -> Reading:
+    def _reading(self, now: "_Now") -> ReadBack:
         differs = {name: there for name, there in now.differs.items() if there or name not in self._traits.cleared}
         if now.gone is not None or not differs:
-            return Reading(None, now.gone)
+            return ReadBack(None, now.gone)
         wanted = {name: now.wanted[name] for name in differs}
-        return Reading(None, f"wanted {in_words(wanted)}; there is {in_words(differs)}")
+        return ReadBack(None, f"wanted {in_words(wanted)}; there is {in_words(differs)}")
 
     def _different(self, payload: Payload, thing: Thing) -> dict[str, str | None]:
         """The fields that are not as wanted; what was to be issued is as wanted when it is another than before.
@@ -362,7 +362,7 @@ def _another(result: object, item: Item, payload: Payload) -> str | None:
         return f"an answer about another model than {payload.model}, which was asked for"
     fields = _fields_of(result, payload)
     for name, value in _asked_for(item, payload).items():
-        if name in fields and not says(fields, name, plain(name, value)):
+        if name in fields and not says(fields, name, plain_value(name, value)):
             named = readable(str(fields[name]), limit=40)
             return f"an answer about {payload.model} {named}, and {value} was asked for"
     return None

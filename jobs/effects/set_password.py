@@ -12,7 +12,7 @@ import msgspec
 
 from billing import exchange
 from billing.api.answers import objects
-from billing.api.calls import Call, Step, describe
+from billing.api.calls import Call, ChainStep, describe
 from billing.directory.objects import Thing
 from billing.errors import BillingError
 from billing.exchange import Answered
@@ -22,7 +22,7 @@ from engine.job import Absent, CannotLook, Entries, Prepared, Sighting
 from jobs.access.gateway import Services
 from jobs.access.objects import find, lane_of
 from jobs.access.payload import Payload, packed, payload_of, steps_of, undrained
-from jobs.access.vault import masked, opened
+from jobs.access.vault import masked, reveal_secrets
 from jobs.effects.any_call import AnyCall, Knowledge
 from jobs.effects.effect import NoWayBack, WayBack
 from jobs.effects.password_file import PasswordFile
@@ -79,7 +79,7 @@ class GivenPasswords:
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Set the password."""
-        call = await opened(self._services.vault, payload_of(item).call)
+        call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
         return evidence_of(await self._services.client.send(call))
@@ -107,7 +107,7 @@ class GivenPasswords:
             "`random-password` do it, and with `password-recovery` subscribers set their own"
         )
 
-    def _steps(self, one: Bound) -> Sequence[Step]:
+    def _steps(self, one: Bound) -> Sequence[ChainStep]:
         return self._template.fill(one.values)
 
 
@@ -266,7 +266,9 @@ def hand_over(run: Run) -> str:
 # ---- the rows ---------------------------------------------------------------------------------------------------
 
 
-async def _planned(services: Services, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[Step]]) -> Prepared:
+async def _planned(
+    services: Services, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[ChainStep]]
+) -> Prepared:
     """Items for the accounts that are there; a password waits for what else is done to the same subscriber."""
     found = await find(services, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
     entries = [_entry(one, things, steps(one)) for one, things in zip(bound, found, strict=True)]
@@ -278,7 +280,7 @@ async def _try_accounts(services: Services) -> None:
         await try_finding(services, MODEL, ("id",), _FIELDS, _BESIDES)
 
 
-def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[Step]) -> NewItem | Refusal:
+def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[ChainStep]) -> NewItem | Refusal:
     user = one.values[USER]
     if not things:
         return one.refused(f"there is no account {user}")
@@ -306,12 +308,12 @@ def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[Step]) -> NewIte
 
 
 def _clearing(user: int) -> Call:
-    steps = (Step("objects.get", {"id": user}), Step("set", {"psw": ""}), Step("save"))
+    steps = (ChainStep("objects.get", {"id": user}), ChainStep("set", {"psw": ""}), ChainStep("save"))
     return Call(MODEL, steps, ("id",))
 
 
 def _generating(user: int) -> Call:
-    return Call(MODEL, (Step("objects.get", {"id": user}), Step("save")), ("id", "login", "psw"))
+    return Call(MODEL, (ChainStep("objects.get", {"id": user}), ChainStep("save")), ("id", "login", "psw"))
 
 
 def _account(answered: Answered, user: int) -> Mapping[str, object] | None:

@@ -13,7 +13,7 @@ from billing.money import wire
 from billing.profile import StornoEffect
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence, Lost
-from engine.job import Absent, CannotLook, Found, LookedFor, Prepared, Reading, Sighting
+from engine.job import Absent, CannotLook, Found, LookedFor, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.objects import find
 from jobs.access.operations import balances, two_decimals
@@ -21,7 +21,15 @@ from jobs.access.payload import Payload, payload_of, steps_of, undrained
 from jobs.access.subscribers import flag
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.effect import NoWayBack, Taken, WayBack
-from jobs.effects.entered_operations import BESIDES, FIELDS, MODEL, Entry, standing, taking_back, try_standing
+from jobs.effects.entered_operations import (
+    BESIDES,
+    FIELDS,
+    MODEL,
+    EnteredOperation,
+    standing,
+    taking_back,
+    try_standing,
+)
 from jobs.effects.trying import FOUND_AGAIN, NOBODY, needed
 from jobs.evidence import evidence_of, is_of_another
 
@@ -62,7 +70,7 @@ class Stornos:
         """Whether the operations are reversed. Raises `LookUpFailed`."""
         return {item.item_id: _sighting(item, things) for item, things in await self._now(items)}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, Reading]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
         """What the operations are now, and for type 8 the balance as well. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         now = await balances(self._services, [one.abonent for one in payloads if BALANCE in one.wanted])
@@ -82,9 +90,9 @@ class Stornos:
     async def take_back(self, taken: Sequence[Taken]) -> Prepared:
         """A storno for each operation that is as it was entered. Raises `LookUpFailed`."""
         found = await standing(self._services, taken)
-        return Prepared.of([self._storno(one) if isinstance(one, Entry) else one for one in found])
+        return Prepared.of([self._storno(one) if isinstance(one, EnteredOperation) else one for one in found])
 
-    def _storno(self, entry: Entry) -> NewItem:
+    def _storno(self, entry: EnteredOperation) -> NewItem:
         wanted = {"storno": "1"}
         if entry.sets_balance and entry.before is not None:
             wanted[BALANCE] = wire(entry.before)
@@ -125,17 +133,17 @@ def _sighting(item: Item, things: Sequence[Thing]) -> Sighting:
     return Found(things[0].values["op_id"]) if flag(things[0].values["storno"]) else Absent()
 
 
-def _reading(item: Item, things: Sequence[Thing], now: Mapping[int, Decimal]) -> Reading:
+def _reading(item: Item, things: Sequence[Thing], now: Mapping[int, Decimal]) -> ReadBack:
     payload = payload_of(item)
     op_id = payload.key["op_id"]
     if len(things) != 1:
-        return Reading(None, f"there is no operation {op_id} any more")
+        return ReadBack(None, f"there is no operation {op_id} any more")
     if not flag(things[0].values["storno"]):
-        return Reading(None, f"operation {op_id} is not reversed")
+        return ReadBack(None, f"operation {op_id} is not reversed")
     before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
     if before is None or balance is None or balance == Decimal(before):
-        return Reading(item.amount)
-    return Reading(
+        return ReadBack(item.amount)
+    return ReadBack(
         item.amount,
         f"operation {op_id} is reversed, but the balance is {two_decimals(balance)}, and was "
         f"{two_decimals(Decimal(before))} before the run: either there were operations after it, or a storno of "

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 import anyio
 
 from billing.api.answers import created_id, objects
-from billing.api.calls import Step, create, filter_, get
+from billing.api.calls import ChainStep, create, filter_, get
 from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT, Abonent, Operation
 from billing.exchange import Answered, Busy, Exchange, NotSent, Refused, SystemRefused
 from billing.money import from_answer
@@ -149,7 +149,7 @@ class Entries:
 
     async def storno(self, operation: Operation, method: str) -> str | None:
         """Reverse an operation by a method and wait; None when it is reversed, else why not."""
-        call = get(MODEL, {"op_id": operation.op_id}, Step(method)).asking("op_id", "storno")
+        call = get(MODEL, {"op_id": operation.op_id}, ChainStep(method)).asking("op_id", "storno")
         earlier = await self.balance()
         exchange = await self._sent(lambda: self.services.client.send(call))
 

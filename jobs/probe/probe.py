@@ -10,7 +10,7 @@ import anyio.to_thread
 import msgspec
 
 from billing.api.answers import objects
-from billing.api.calls import Step, filter_, get
+from billing.api.calls import ChainStep, filter_, get
 from billing.directory.subscribers import OPENING_BALANCE, RECEIPT, Abonent
 from billing.exchange import Answered
 from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
@@ -314,7 +314,9 @@ class Probe:
             return
         self._say("saving the account's warning threshold as it is")
         key = {"account_id_abonents": abonent}
-        saved = await client.send(get("AdminAccounts", key, Step("set", {"limit_warning": threshold}), Step("save")))
+        saved = await client.send(
+            get("AdminAccounts", key, ChainStep("set", {"limit_warning": threshold}), ChainStep("save"))
+        )
         if isinstance(saved, Answered):
             self._findings.learned["save_answers"] = readings.shape_of(saved.result)
         else:

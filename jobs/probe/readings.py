@@ -10,8 +10,8 @@ import msgspec
 
 from billing.api.calls import Call, filter_, get, version
 from billing.database.database import Database
-from billing.database.sql_blocks import statement
-from billing.directory.objects import plain
+from billing.database.sql_blocks import sql_block
+from billing.directory.objects import plain_value
 from billing.directory.system import check_scale
 from billing.exchange import Answered, SystemRefused
 from billing.money import SCALE
@@ -91,7 +91,7 @@ def columns(database: Database) -> Mapping[str, tuple[str, ...]]:
 
 def charset(database: Database) -> str | None:
     """The charset that the database says it has, None where it says nothing."""
-    row = next(database.query(statement("billing", "charset")), None)
+    row = next(database.query(sql_block("billing", "charset")), None)
     return str(row[0]).strip() if row and row[0] else None
 
 
@@ -125,7 +125,7 @@ def threshold_of(result: object) -> str | None:
     """The threshold in that answer, None where none is set."""
     match result:
         case {"fields": {"limit_warning": int() | str() as value}} if value != "":
-            return plain("limit_warning", value)
+            return plain_value("limit_warning", value)
     return None
 
 

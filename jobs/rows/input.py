@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from billing.database.database import Database
-from billing.database.sql_blocks import Statement
+from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
@@ -131,7 +131,7 @@ def _keys_of(name: str, parameters: Mapping[str, str]) -> KeyList | None:
 
 
 def open_rows(
-    services: Services, rows: Input, parameters: Mapping[str, str], *, own: Statement | None, says_all: bool
+    services: Services, rows: Input, parameters: Mapping[str, str], *, own: SqlStatement | None, says_all: bool
 ) -> Source:
     """The source of the rows. Where the input names none: one row if the parameters say all of it, else `own`'s.
 
@@ -154,7 +154,7 @@ def open_rows(
     return select_source(services.database, text, {**parameters, **rows.values}, rows.columns)
 
 
-def _fitted(database: Database, own: Statement | None) -> str:
+def _fitted(database: Database, own: SqlStatement | None) -> str:
     """The job's own select as this billing takes it. Raises `InputRefused` and `LookUpFailed`."""
     if own is None:
         return ""

@@ -12,7 +12,7 @@ from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
 from engine.rows import Row, RowPage, Source
 from engine.sources.detect import notes_of
-from jobs.spec.columns import plain
+from jobs.spec.columns import normalise_header
 
 _UNREAD: Final = "the row cannot be read; its words are not shown, for one of them may be a secret"
 _SUCCESS: Final = "HTTP 2"
@@ -21,8 +21,8 @@ _SUCCESS: Final = "HTTP 2"
 
 def secret_places(header: Sequence[str], names: Collection[str]) -> frozenset[int]:
     """The places of the columns that are called by one of these names, or by one that says what is in it."""
-    hidden = {plain(name) for name in (*names, *SECRET_ARGUMENTS)}
-    return frozenset(place for place, title in enumerate(header) if plain(title) in hidden)
+    hidden = {normalise_header(name) for name in (*names, *SECRET_ARGUMENTS)}
+    return frozenset(place for place, title in enumerate(header) if normalise_header(title) in hidden)
 
 
 def without_secrets(row: Row, places: Collection[int]) -> Row:

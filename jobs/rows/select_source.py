@@ -6,12 +6,12 @@ from typing import Final
 
 import structlog
 
-from billing.database.columns import Kind
+from billing.database.columns import ColumnType
 from billing.database.database import Database
 from billing.errors import NotASelect, RowsChanged, StatementRefused
-from billing.selects.cells import Fault, SelectedRow
+from billing.selects.cells import CellFault, SelectedRow
 from billing.selects.select import Select, select_of
-from billing.selects.select_reader import Reading, reading
+from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage
@@ -60,7 +60,7 @@ class SelectSource:
         self._select = select
         self._values = _values(select, parameters)
         self._names = tuple(names)
-        self._reading: Reading | None = None
+        self._reading: SelectReader | None = None
 
     @property
     def name(self) -> str:
@@ -74,7 +74,7 @@ class SelectSource:
         return tuple(column.name for column in self._ready().columns)
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
+    def kinds(self) -> tuple[ColumnType, ...]:
         """What the values of the columns are, in the order of the header."""
         return tuple(column.kind for column in self._ready().columns)
 
@@ -85,15 +85,15 @@ class SelectSource:
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`; a row with a value that has no exact text is a refusal."""
-        with _told():
+        with _as_source_error():
             for page in self._ready().pages(after):
                 rows = tuple(Row(None, row.cells) for row in page.rows if row.fault is None)
                 refusals = tuple(_refusal(row, row.fault) for row in page.rows if row.fault is not None)
                 yield RowPage(rows, refusals, page.cursor)
 
-    def _ready(self) -> Reading:
+    def _ready(self) -> SelectReader:
         if self._reading is None:
-            with _told():
+            with _as_source_error():
                 self._reading = reading(self._database, self._select, self._values, self._names)
         return self._reading
 
@@ -108,7 +108,7 @@ def _values(select: Select, parameters: Mapping[str, str | int]) -> dict[str, st
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _as_source_error() -> Iterator[None]:
     """What the statement is to blame for becomes `InputRefused`, all else of the database `LookUpFailed`."""
     with told_to_engine():
         try:
@@ -119,5 +119,5 @@ def _told() -> Iterator[None]:
             raise InputRefused(str(error)) from error
 
 
-def _refusal(row: SelectedRow, fault: Fault) -> Refusal:
+def _refusal(row: SelectedRow, fault: CellFault) -> Refusal:
     return Refusal(None, fault.column, row.cells[0][:_LONGEST_LABEL], fault.reason, row.cells)

@@ -16,9 +16,9 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.api.calls import SECRET_ARGUMENTS, Call, Step
+from billing.api.calls import SECRET_ARGUMENTS, Call, ChainStep
 from billing.directory.objects import AMOUNTS
-from jobs.spec.columns import KNOWN, plain
+from jobs.spec.columns import KNOWN, normalise_header
 from jobs.spec.errors import ParameterRefused
 
 _METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
@@ -29,7 +29,7 @@ _MARK: Final = re.compile(rf"\{{\{{|\}}\}}|{_HOLE.pattern}")
 """Within a string, from left to right: a brace that is meant, or a placeholder."""
 
 _TEXTS: Final = frozenset(
-    plain(alias)
+    normalise_header(alias)
     for name in (
         *("contract_number", "sms", "phone", "login", "psw", "password", "suid", "email", "mac", "name"),
         *("comment", "descr", "attribute_value", "code1c"),
@@ -48,13 +48,13 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TemplateText:
     """A string with placeholders in it: the texts and, between them, the names."""
 
     parts: tuple[str | Hole, ...]
 
 
-Tree: TypeAlias = "bool | int | str | Hole | Text | list[Tree] | dict[str, Tree] | None"
+Tree: TypeAlias = "bool | int | str | Hole | TemplateText | list[Tree] | dict[str, Tree] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ class Template:
         """The methods, in their order."""
         return tuple(link.method for link in self.links)
 
-    def fill(self, values: Mapping[str, str]) -> tuple[Step, ...]:
+    def fill(self, values: Mapping[str, str]) -> tuple[ChainStep, ...]:
         """The steps with the values of a row in them. Raises KeyError for a placeholder without a value."""
-        return tuple(Step(link.method, _filled_object(link.arguments, values)) for link in self.links)
+        return tuple(ChainStep(link.method, _filled_object(link.arguments, values)) for link in self.links)
 
     @property
     def digest(self) -> str:
@@ -238,7 +238,7 @@ _BRACES: Final = ("{{", "}}")
 def _hole(text: str, place: int) -> re.Match[str] | None:
     """The placeholder that begins there."""
     found = _HOLE.match(text, place)
-    return found if found and plain(found["name"]) else None
+    return found if found and normalise_header(found["name"]) else None
 
 
 def _whole(text: str) -> int:
@@ -266,7 +266,7 @@ def _branches(where: str, read: Mapping[str, object]) -> dict[str, Tree]:
     tree: dict[str, Tree] = {}
     for name, value in read.items():
         text = _text(name)
-        if name.startswith(_BARE) or isinstance(text, Text):
+        if name.startswith(_BARE) or isinstance(text, TemplateText):
             raise ParameterRefused(f"{where}: a placeholder cannot be the name of an argument")
         tree[text] = _tree(where, value)
     return tree
@@ -287,7 +287,7 @@ def _tree(where: str, value: object) -> Tree:
     raise TypeError(f"{value!r} is no JSON value")
 
 
-def _text(value: str) -> str | Text:
+def _text(value: str) -> str | TemplateText:
     parts: list[str | Hole] = []
     said = ""
     done = 0
@@ -300,14 +300,14 @@ def _text(value: str) -> str | Text:
         else:
             said += mark[0][0]
     said += value[done:]
-    return Text((*parts, said)) if parts else said
+    return TemplateText((*parts, said)) if parts else said
 
 
 def _places(tree: Tree, field: str) -> Iterator[tuple[str, str]]:
     match tree:
         case Hole(name):
             yield field, name
-        case Text(parts):
+        case TemplateText(parts):
             yield from ((field, part.name) for part in parts if isinstance(part, Hole))
         case list():
             for one in tree:
@@ -331,7 +331,7 @@ def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
     match tree:
         case Hole(name):
             return typed(values[name], field, name)
-        case Text(parts):
+        case TemplateText(parts):
             return "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
         case list():
             return [_filled(one, values, field) for one in tree]
@@ -347,7 +347,7 @@ def typed(text: str, *names: str) -> int | str | None:
     """
     if not text:
         return None
-    is_text = any(plain(name.rpartition("__")[2]) in _TEXTS for name in names)
+    is_text = any(normalise_header(name.rpartition("__")[2]) in _TEXTS for name in names)
     return int(text) if _WHOLE.fullmatch(text) and not is_text else text
 
 

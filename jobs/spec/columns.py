@@ -156,7 +156,7 @@ def needed(source_name: str, header: Sequence[str], found: Mapping[str, Column |
 
 def is_exact(name: str) -> bool:
     """Whether a value is an id, a number, a sum, a date or the like by its name, which is one of the usual ones."""
-    return plain(name) in _EXACT
+    return normalise_header(name) in _EXACT
 
 
 def is_written_exactly(text: str) -> bool:
@@ -164,7 +164,7 @@ def is_written_exactly(text: str) -> bool:
     return _WRITTEN.fullmatch(text) is not None
 
 
-def plain(name: str) -> str:
+def normalise_header(name: str) -> str:
     """A name as it is compared: without case, ё, spaces and punctuation, and with the word for №."""
     words = name.replace("№", " номер ")
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", words).casefold().replace("ё", "е"))
@@ -172,7 +172,7 @@ def plain(name: str) -> str:
 
 def _mapped(source_name: str, header: Sequence[str], name: str, title: str) -> Column:
     exact = [place for place, one in enumerate(header) if one.strip() == title.strip()]
-    alike = [place for place, one in enumerate(header) if plain(one) == plain(title) != ""]
+    alike = [place for place, one in enumerate(header) if normalise_header(one) == normalise_header(title) != ""]
     places = exact or alike
     if len(places) == 1:
         return Column(header[places[0]].strip(), places[0])
@@ -199,9 +199,13 @@ def _candidates(header: Sequence[str], name: str, further: Iterable[str], taken:
     columns = [
         Column(title.strip(), place)
         for place, title in enumerate(header)
-        if place not in taken and plain(title) in names
+        if place not in taken and normalise_header(title) in names
     ]
-    strong = [column for column in columns if plain(column.name) == plain(name) or plain(column.name) != _WEAK]
+    strong = [
+        column
+        for column in columns
+        if normalise_header(column.name) == normalise_header(name) or normalise_header(column.name) != _WEAK
+    ]
     return strong or columns
 
 
@@ -211,7 +215,7 @@ def _names(name: str, further: Iterable[str]) -> set[str]:
     known = [alias for word in words for alias in KNOWN.get(word, ())]
     of_money = {"amount", "op_summa"}.intersection(words)
     units = _IN_ROUBLES if of_money else ("",)
-    return {plain(word + unit) for word in (*words, *known) for unit in units}
+    return {normalise_header(word + unit) for word in (*words, *known) for unit in units}
 
 
 def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | None:
@@ -228,8 +232,8 @@ def _giving_way(
     source_name: str, title: str, names: Sequence[str], wanted: Mapping[str, tuple[str, ...]]
 ) -> list[str]:
     """Of several names that claim one column, those that have it by a weaker right."""
-    own = [name for name in names if plain(name) == plain(title)]
-    said = [name for name in names if plain(title) in {plain(word) for word in wanted[name]}]
+    own = [name for name in names if normalise_header(name) == normalise_header(title)]
+    said = [name for name in names if normalise_header(title) in {normalise_header(word) for word in wanted[name]}]
     first = own or said or list(names)
     if len(first) > 1:
         both = " and ".join(first)
@@ -241,8 +245,8 @@ def _giving_way(
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    by_plain = {plain(one): one.strip() for one in known}
-    close = get_close_matches(plain(word), by_plain, n=1)
+    by_plain = {normalise_header(one): one.strip() for one in known}
+    close = get_close_matches(normalise_header(word), by_plain, n=1)
     return f"; did you mean {by_plain[close[0]]!r}?" if close else ""
 
 

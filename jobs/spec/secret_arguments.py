@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from billing.api.calls import is_secret
-from jobs.spec.chain import Hole, Template, Text, Tree
+from jobs.spec.chain import Hole, Template, TemplateText, Tree
 
 
 def secret_placeholders(template: Template) -> frozenset[str]:
@@ -40,7 +40,7 @@ def _under_secrets(tree: Tree, secret: str) -> Iterator[tuple[str, Hole | str | 
         case list():
             for inner in tree:
                 yield from _under_secrets(inner, secret)
-        case Text(parts) if secret:
+        case TemplateText(parts) if secret:
             yield from ((secret, part) for part in parts if part)
         case bool():
             return

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from billing.database.schema import whole
-from billing.database.sql_blocks import Statement as Sql
-from billing.database.sql_blocks import statement
+from billing.database.sql_blocks import SqlStatement as Sql
+from billing.database.sql_blocks import sql_block
 from billing.selects.select import select_of
 from jobs.spec.spec import JobKind, Statement
 
@@ -12,7 +12,7 @@ from jobs.spec.spec import JobKind, Statement
 def statement_of(wanted: Statement, parameters: Mapping[str, str]) -> Sql | None:
     """A job's own statement, to be fitted to the billing; None where its rows come from a file."""
     name = wanted if isinstance(wanted, str) else wanted(parameters)
-    return statement("recipes", name, "jobs") if name else None
+    return sql_block("recipes", name, "jobs") if name else None
 
 
 def own_select(kind: JobKind) -> str:

@@ -14,8 +14,8 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
 from checkpoints.states import State
 from jobs.access.marks import find
-from lab.crash.experiment_plan import Plan
-from lab.crash.judge import Books, Effect, Row
+from lab.crash.experiment_plan import ExperimentPlan
+from lab.crash.judge import BookRow, Books, LedgerEffect
 from lab.crash.load import Asked
 from lab.crash.observer import Watched
 from lab.crash.statements import statement
@@ -25,7 +25,9 @@ MONEY = frozenset({"balances", "payment"})
 """Jobs whose operations are counted and added up in the billing's own table."""
 
 
-async def books(plan: Plan, asked: Asked, watched: Watched, billing: Path, run: str, verified: int) -> Books:
+async def books(
+    plan: ExperimentPlan, asked: Asked, watched: Watched, billing: Path, run: str, verified: int
+) -> Books:
     """The books of a round that is over; nothing may be working on either side any more."""
     trial = TRIALS[plan.job]
     steps = watched.steps()
@@ -59,9 +61,9 @@ async def _journal(path: Path, name: str) -> tuple[list[Item], Totals]:
         return items, await journal.totals(run)
 
 
-def _row(item: Item, asked: Asked, made_up: Mapping[str, str]) -> Row:
+def _row(item: Item, asked: Asked, made_up: Mapping[str, str]) -> BookRow:
     wanted = asked.wanted.get(item.key, "") if item.amount is None else item.amount
-    return Row(
+    return BookRow(
         number=item.number,
         key=item.key,
         label=item.label,
@@ -82,7 +84,7 @@ def _made_up(folder: Path, trial: Trial) -> dict[str, str]:
 
 def _ledger(
     trial: Trial, asked: Asked, billing: Path
-) -> tuple[list[Effect], tuple[int, Decimal] | None, dict[str, Wanted | None]]:
+) -> tuple[list[LedgerEffect], tuple[int, Decimal] | None, dict[str, Wanted | None]]:
     with Database(Dsn(str(billing))) as database:
         effects = list(_effects(database, trial))
         entered = None
@@ -100,12 +102,12 @@ def _end(trial: Trial, value: object) -> Wanted | None:
     return roubles(value) if trial.amount and isinstance(value, int) else str(value)
 
 
-def _effects(database: Database, trial: Trial) -> Iterator[Effect]:
+def _effects(database: Database, trial: Trial) -> Iterator[LedgerEffect]:
     for model, request, subject, key, what in database.query(statement("effects")):
         written = msgspec.json.decode(what, type=dict[str, object])
         text = str(written.get("descr") or written.get("comment") or "")
         of = key if trial.by is By.OBJECT else subject
-        yield Effect(model, request, of, _value(trial, written), find(text))
+        yield LedgerEffect(model, request, of, _value(trial, written), find(text))
 
 
 def _value(trial: Trial, written: Mapping[str, object]) -> Wanted | None:

@@ -15,7 +15,7 @@ from lab.crash import clock
 from lab.crash.experiment_plan import ENDING, FROZEN, Act, Mischief
 from lab.crash.journals import Alias, Elsewhere, aliased, back_up, put_back, set_aside
 from lab.crash.load import Ended, Load, Running
-from lab.crash.mock_process import Billing
+from lab.crash.mock_process import MockProcess
 from lab.crash.observer import Glance, Watched
 
 POLL: Final = 0.005
@@ -41,7 +41,7 @@ class Scene:
     """The round as it stands. `wrong` collects what must not be, whatever the ledger says in the end."""
 
     load: Load
-    billing: Billing
+    billing: MockProcess
     watched: Watched
     rows: int
     began: float

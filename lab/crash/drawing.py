@@ -10,7 +10,7 @@ from random import Random
 from typing import Final, TypeAlias
 
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import plain
+from cli.terminal.texts import printable
 from lab.crash.experiment_plan import (
     BALANCES,
     FROZEN,
@@ -24,9 +24,9 @@ from lab.crash.experiment_plan import (
     TIMEOUT,
     WARNING_THRESHOLD,
     Act,
+    DrawShares,
+    ExperimentPlan,
     Mischief,
-    Plan,
-    Traits,
 )
 from lab.crash.journals import Alias, Elsewhere
 from lab.crash.proxy import Disturbance, Interference
@@ -41,19 +41,19 @@ Fault: TypeAlias = Mapping[str, Value]
 """A `[[fault]]` of the mock's plan, under the names of the file."""
 
 
-def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | None = None) -> Plan:
+def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | None = None) -> ExperimentPlan:
     """The round of a seed; `job` and `faults` (TOML) take the place of what would be drawn.
 
     Where faults are given there is no proxy: all that goes wrong on the way is what they say.
     """
     if job is not None and job != ALL and job not in TRIALS:
-        raise CommandRefused(f"--job {plain(job)}: the lab knows {', '.join(TRIALS)}, and {ALL} for one of them")
+        raise CommandRefused(f"--job {printable(job)}: the lab knows {', '.join(TRIALS)}, and {ALL} for one of them")
     # Each part has a draw of its own: giving one of them by hand leaves the others as they were.
     chosen = _job(seed, job)
     trial = TRIALS[chosen]
     mischief = _mischief(_draw(seed, "mischief"), _acts(trial))
     model = trial.called or trial.model
-    plan = Plan(
+    plan = ExperimentPlan(
         seed=seed,
         job=chosen,
         rows=rows,
@@ -82,10 +82,10 @@ def _draw(seed: int, what: str) -> Random:
     return Random(f"{seed}/{what}")
 
 
-def _traits(draw: Random, rows: int) -> Traits:
+def _traits(draw: Random, rows: int) -> DrawShares:
     # So slow that after a kill, a start and the settle delay there is still something in it that has no effect yet.
     rate = round(rows / draw.uniform(9.0, 13.0), 1) if draw.random() < _STACKED else None
-    return Traits(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
+    return DrawShares(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
 
 
 _STACKED: Final = 0.75

@@ -14,10 +14,10 @@ from cli.terminal.exits import Exit
 from cli.terminal.texts import JOURNAL
 from lab.crash.books import books
 from lab.crash.disturbances import Done, Scene
-from lab.crash.experiment_plan import AT_REST, ENDING, Mischief, Plan
+from lab.crash.experiment_plan import AT_REST, ENDING, ExperimentPlan, Mischief
 from lab.crash.judge import Problem, Refused, Verdict, judge, judge_refusal
 from lab.crash.load import Asked, Ended, Load, Outfit, order
-from lab.crash.mock_process import BILLING, Billing
+from lab.crash.mock_process import BILLING, MockProcess
 from lab.crash.observer import Watched
 from lab.mock.population import create
 
@@ -38,7 +38,7 @@ _ABONENTS_A_ROW: Final = 5
 class Round:
     """What a round came to. `rows` is what was asked for, `processes` how many of the load it took."""
 
-    plan: Plan
+    plan: ExperimentPlan
     rows: int
     verdict: Verdict | None
     injected: Counter[str]
@@ -61,17 +61,17 @@ class Lab:
         self._outfit = outfit
         self._preparing = anyio.Lock()
 
-    def folder_of(self, plan: Plan) -> Path:
+    def folder_of(self, plan: ExperimentPlan) -> Path:
         """The folder of a round."""
         return self._folder / f"seed-{plan.seed}"
 
-    async def play(self, plan: Plan) -> Round:
+    async def play(self, plan: ExperimentPlan) -> Round:
         """Play a round to its verdict; its folder is left as it is."""
         began = anyio.current_time()
         folder = self.folder_of(plan)
         async with self._preparing:
             await anyio.to_thread.run_sync(self._prepare, folder, plan)
-        billing = Billing(folder, plan, self._outfit.environment)
+        billing = MockProcess(folder, plan, self._outfit.environment)
         watched = Watched(folder / JOURNAL).prepared()
         asked = await anyio.to_thread.run_sync(order, folder, plan, billing.database)
         load = Load(folder, plan, billing, asked, self._outfit)
@@ -98,7 +98,7 @@ class Lab:
             plan, len(asked.wanted), verdict, billing.injected, happened, game.processes, seconds, tuple(problems)
         )
 
-    def _prepare(self, folder: Path, plan: Plan) -> None:
+    def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
         """An empty folder with a billing that nothing was done to yet."""
         template = self._folder / "-".join((str(plan.rows), *plan.lacking, _TEMPLATE))
         if not template.exists():
@@ -116,7 +116,7 @@ class _Game:
         self._left = list(mischief)
         self.processes = 0
 
-    async def judged(self, plan: Plan, asked: Asked) -> Verdict | None:
+    async def judged(self, plan: ExperimentPlan, asked: Asked) -> Verdict | None:
         """Play it, and judge what the billing has then; the billing is ended by that."""
         run, scene = await self.played(), self._scene
         if run is None:

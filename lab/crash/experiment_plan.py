@@ -111,7 +111,7 @@ class Mischief:
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class DrawShares:
     """What the billing of a round is like; `stack_rate` is entries a second, None for a billing without a stack."""
 
     latency_ms: float
@@ -120,14 +120,14 @@ class Traits:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExperimentPlan:
     """A round. `in_flight` None is a window that follows the billing; `faults` the mock's fault plan, TOML."""
 
     seed: int
     job: str
     rows: int
     in_flight: int | None
-    traits: Traits
+    traits: DrawShares
     faults: str
     mischief: tuple[Mischief, ...]
     proxy: Interference | None = None

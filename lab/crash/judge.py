@@ -21,7 +21,7 @@ WITHOUT_EFFECT: Final = frozenset({State.REJECTED, State.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BookRow:
     """An item of the journal.
 
     `wanted` is its amount, or the text that the billing shall have; `subject` what the ledger counts it by.
@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class LedgerEffect:
     """An entry of the ledger; `mark` is the run and number that a created object carries."""
 
     model: str
@@ -63,8 +63,8 @@ class Books:
     model: str
     once: bool
     asked: Mapping[str, Wanted]
-    rows: Sequence[Row]
-    effects: Sequence[Effect]
+    rows: Sequence[BookRow]
+    effects: Sequence[LedgerEffect]
     frozen: int
     sum: Decimal
     steps: Mapping[tuple[str, str], int]
@@ -165,7 +165,7 @@ def judge_refusal(refused: Refused) -> Verdict:
 
 def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     """Each row by itself: its state, and how often it had its effect."""
-    effects: defaultdict[object, list[Effect]] = defaultdict(list)
+    effects: defaultdict[object, list[LedgerEffect]] = defaultdict(list)
     for effect in books.effects:
         # What was created carries the mark of its item; what was set is known by the object alone.
         effects[effect.mark if books.marked else effect.subject].append(effect)
@@ -192,7 +192,7 @@ def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
             tally["repeated"] += len(own) > 1
 
 
-def _wrong_value(books: Books, row: Row, own: Sequence[Effect]) -> str | None:
+def _wrong_value(books: Books, row: BookRow, own: Sequence[LedgerEffect]) -> str | None:
     if books.once:
         effect = own[0]
         if effect.subject != row.subject:
@@ -205,7 +205,7 @@ def _wrong_value(books: Books, row: Row, own: Sequence[Effect]) -> str | None:
     return None if there == row.wanted else f"asked for {row.wanted}, the billing has {there}"
 
 
-def _may_have_had_it(books: Books, row: Row) -> bool:
+def _may_have_had_it(books: Books, row: BookRow) -> bool:
     """Whether a row without success may have had its effect all the same.
 
     A call that may be repeated is, when its answer was lost: the first may have had its effect and the second be
@@ -215,7 +215,7 @@ def _may_have_had_it(books: Books, row: Row) -> bool:
     return not books.once and (row.attempts > 1 or shared)
 
 
-def _times(effects: Sequence[Effect]) -> str:
+def _times(effects: Sequence[LedgerEffect]) -> str:
     requests = ", ".join(str(effect.request) for effect in effects)
     return f"{len(effects)} times (requests {requests})" if effects else "no effect"
 

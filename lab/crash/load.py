@@ -21,8 +21,8 @@ from billing.directory.subscribers import OPENING_BALANCE
 from cli.terminal.texts import JOURNAL, USER
 from jobs.spec.parameters import joined
 from lab.crash import clock
-from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, Plan
-from lab.crash.mock_process import Billing
+from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
+from lab.crash.mock_process import MockProcess
 from lab.crash.observer import Glance
 from lab.crash.statements import statement
 from lab.crash.trials import CALLED, TRIALS, Trial, Wanted, sql
@@ -48,7 +48,7 @@ class Asked:
     last: int = 0
 
 
-def order(folder: Path, plan: Plan, billing: Path) -> Asked:
+def order(folder: Path, plan: ExperimentPlan, billing: Path) -> Asked:
     """What the load is asked for, by the plan's seed; a file it needs is written into `folder`."""
     draw = Random(f"{plan.seed}/input")
     trial = TRIALS[plan.job]
@@ -151,7 +151,9 @@ class Outfit:
 class Load:
     """Starts the processes of one round's load in `folder`."""
 
-    def __init__(self, folder: Path, plan: Plan, billing: Billing, asked: Asked, outfit: Outfit) -> None:
+    def __init__(
+        self, folder: Path, plan: ExperimentPlan, billing: MockProcess, asked: Asked, outfit: Outfit
+    ) -> None:
         self.journal = folder / JOURNAL
         self._folder = folder
         self._plan = plan

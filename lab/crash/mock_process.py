@@ -17,7 +17,7 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from cli.terminal.exits import CommandRefused, Exit
-from lab.crash.experiment_plan import Plan
+from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.proxy import Proxy
 
 BILLING: Final = "billing.fdb"
@@ -29,13 +29,13 @@ _PATIENCE: Final = 30.0
 _POLL: Final = 0.1
 
 
-class Billing:
+class MockProcess:
     """The server over the database in `folder`, and the proxy before it where the plan has one.
 
     `url` is where the load reaches it.
     """
 
-    def __init__(self, folder: Path, plan: Plan, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, plan: ExperimentPlan, environment: Mapping[str, str]) -> None:
         self.database = folder / BILLING
         self._injected: Counter[str] = Counter()
         self._folder = folder

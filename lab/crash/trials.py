@@ -13,7 +13,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from billing.database.sql_blocks import Statement, statement
+from billing.database.sql_blocks import SqlStatement, sql_block
 from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import chain_text
 from jobs.spec.parameters import MONTHS_BACK, joined
@@ -79,9 +79,9 @@ class Trial:
         return [word for one in self.given for word in ("--set", one)]
 
 
-def sql(name: str) -> Statement:
+def sql(name: str) -> SqlStatement:
     """A block of trials.sql."""
-    return statement("trials", name, "lab.crash")
+    return sql_block("trials", name, "lab.crash")
 
 
 # ---- cells that are drawn ---------------------------------------------------------------------------------------

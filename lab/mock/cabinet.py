@@ -11,19 +11,19 @@ from typing import Final
 
 import msgspec
 
-from billing.database.sql_blocks import Statement, statement
+from billing.database.sql_blocks import SqlStatement, sql_block
 from lab.mock import refusals
 from lab.mock.objects import Arguments, Thing, Things
 from lab.mock.refusals import Refusal
 from lab.mock.rules import password_columns
-from lab.mock.values import Kind, shown
+from lab.mock.values import ValueType, value_text
 
 _DIGITS: Final = 18
 """Of the vendor's example of a `suid` [S]."""
 
 
-def _sql(name: str) -> Statement:
-    return statement("cabinet", name, "lab.mock")
+def _sql(name: str) -> SqlStatement:
+    return sql_block("cabinet", name, "lab.mock")
 
 
 def open_session(things: Things, user: Thing) -> Thing:
@@ -75,7 +75,7 @@ def _services(things: Things, arguments: Arguments) -> object:
     offered = [
         {"pk": key, "name": name, "summa": price, "__self": f"{name}: ({price} руб.)"}
         for key, name, scaled in things.session.run(_sql("offered"), user)
-        for price in (shown(Kind.MONEY, scaled),)
+        for price in (value_text(ValueType.MONEY, scaled),)
     ]
     if not arguments.get("get_user_uslugas_all"):
         return [offered, []]
@@ -83,8 +83,8 @@ def _services(things: Things, arguments: Arguments) -> object:
         {
             "pk": key,
             "usluga_id": service,
-            "__usluga": f"{name}: ({shown(Kind.MONEY, scaled)} руб.)",
-            "next_date": shown(Kind.TIMESTAMP, due),
+            "__usluga": f"{name}: ({value_text(ValueType.MONEY, scaled)} руб.)",
+            "next_date": value_text(ValueType.TIMESTAMP, due),
         }
         for key, service, name, scaled, due in things.session.run(_sql("connected"), user)
     ]

@@ -12,12 +12,12 @@ from typing import Final, TypeAlias
 
 from billing.directory.subscribers import RECEIPT
 from lab.mock import cabinet, refusals
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from lab.mock.models import Model
 from lab.mock.objects import Arguments, Thing, Things
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import Refusal
-from lab.mock.values import BadValue, shown
+from lab.mock.values import BadValue, value_text
 
 _Tree: TypeAlias = Mapping[str, "_Tree"]
 
@@ -51,7 +51,7 @@ def _attribute(things: Things, thing: Thing, name: str, rest: _Tree) -> object:
     if name == "pk" and not rest:
         return thing.key
     if name in model.fields and not rest:
-        return shown(model.fields[name].kind, thing.value(name))
+        return value_text(model.fields[name].kind, thing.value(name))
     if relation is not None and relation.refers in things.session.models:
         other = things.session.models[relation.refers]
         key = thing.value(relation.name)
@@ -115,7 +115,7 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
 class Chains:
     """Carries out chains in the transaction of a session; the caller commits, or goes back after a `Refusal`."""
 
-    def __init__(self, session: Session, quirks: Quirks | None = None) -> None:
+    def __init__(self, session: MockConnection, quirks: Quirks | None = None) -> None:
         self._session = session
         self._quirks = quirks or Quirks()
 

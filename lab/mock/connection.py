@@ -6,9 +6,9 @@ from contextlib import suppress
 import fdb
 
 from billing.database.database import Dsn, attach
-from billing.database.reader import Connection, Cursor, Row
+from billing.database.reader import Connection, Cursor, DatabaseRow
 from billing.database.schema import Schema, fitted
-from billing.database.sql_blocks import Statement, Values, statement
+from billing.database.sql_blocks import SqlStatement, Values, sql_block
 from billing.errors import ColumnsMissing
 from lab.mock.models import Model, models_with
 from lab.mock.refusals import Refusal
@@ -17,7 +17,7 @@ _KEPT = 300  # other statements than these come from filters, and are as many as
 _SAVEPOINT = "this_call"
 
 
-class Session:
+class MockConnection:
     """A connection for one thread; `execute` gives all rows, and nothing is kept before `commit`.
 
     `schema` is what the database has, and `models` what it has of the models.
@@ -26,12 +26,12 @@ class Session:
     def __init__(self, dsn: Dsn) -> None:
         self._connection: Connection = attach(dsn)
         self._prepared: dict[str, tuple[Cursor, object]] = {}
-        self._fitted: dict[str, Statement] = {}
-        rows = self.execute(statement("population", "columns", "lab.mock").text)
+        self._fitted: dict[str, SqlStatement] = {}
+        rows = self.execute(sql_block("population", "columns", "lab.mock").text)
         self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
         self.models: dict[str, Model] = models_with(self.schema.has)
 
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[DatabaseRow]:
         """Run a statement; the rows that it gives, or an empty list.
 
         Raises `Refusal` when Firebird refuses it: a value too long, a key that refers to nothing.
@@ -41,7 +41,7 @@ class Session:
         except (fdb.DatabaseError, ValueError) as error:
             raise Refusal(" ".join(str(error.args[0]).split())) from error
 
-    def _execute(self, sql: str, parameters: Sequence[object]) -> list[Row]:
+    def _execute(self, sql: str, parameters: Sequence[object]) -> list[DatabaseRow]:
         if sql not in self._prepared:
             if len(self._prepared) >= _KEPT:
                 self._prepared.clear()
@@ -59,7 +59,7 @@ class Session:
         # Statements that give no rows have no description.
         return cursor.fetchall() if cursor.description else []
 
-    def run(self, wanted: Statement, values: Values) -> list[Row]:
+    def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:
         """Run a named statement with its parameters.
 
         Raises `Refusal`, also where this billing lacks what it names.

@@ -21,7 +21,7 @@ from aiohttp.typedefs import Handler
 
 from lab.mock.fault_injector import Injector
 from lab.mock.fault_plan import PlanError, nearest, read_plan
-from lab.mock.faults import Plan
+from lab.mock.faults import FaultPlan
 from lab.mock.ledger import Ledger
 
 PAGE: Final = 1000
@@ -48,7 +48,7 @@ class Controlled(Protocol):
 def application(server: Controlled) -> web.Application:
     """The aiohttp application of the control endpoint."""
     control = _Control(server)
-    made = web.Application(middlewares=[_told])
+    made = web.Application(middlewares=[_answer_control_error])
     made.router.add_get("/faults", control.faults)
     made.router.add_put("/faults", control.set_faults)
     made.router.add_get("/ledger", control.ledger)
@@ -70,7 +70,7 @@ class _Control:
 
     async def set_faults(self, request: web.Request) -> web.Response:
         try:
-            plan: Plan = read_plan(await request.text(), "the plan")
+            plan: FaultPlan = read_plan(await request.text(), "the plan")
         except (PlanError, UnicodeDecodeError) as error:
             raise _Refused(str(error)) from error
         self._server.faults.set(plan)
@@ -130,7 +130,7 @@ _SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
 
 
 @web.middleware
-async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _answer_control_error(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except _Refused as error:

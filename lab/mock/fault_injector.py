@@ -20,10 +20,10 @@ import msgspec
 from aiohttp import web
 
 from lab.mock.chain import Chain
-from lab.mock.faults import Asked, Fault, Kind, Plan, pick
-from lab.mock.worker import CRASH, Answer, refused
+from lab.mock.faults import Asked, Fault, FaultKind, FaultPlan, pick
+from lab.mock.worker import CRASH, MockAnswer, refused
 
-CarryOut: TypeAlias = Callable[[], Awaitable[Answer]]
+CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
 
 _ABORT: Final = struct.pack("ii", 1, 0)
 _SMALLEST_GAP: Final = 0.001
@@ -52,15 +52,15 @@ class _Drawn:
 class Injector:
     """The plan of one server, and what came of it so far; all of it in the server's event loop."""
 
-    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, plan: FaultPlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()
         self._injected: Counter[str] = Counter()
-        self._foreign: tuple[bytes, Answer] | None = None
+        self._foreign: tuple[bytes, MockAnswer] | None = None
         self.set(plan)
 
-    def set(self, plan: Plan) -> None:
+    def set(self, plan: FaultPlan) -> None:
         """Take another plan; what was injected so far stays in the totals."""
         self.plan = plan
         self._since = self._clock()
@@ -100,7 +100,7 @@ class Injector:
         if drawn.fault.kind in _BEFORE:
             return _BEFORE[drawn.fault.kind](request, drawn)
         answer = await carry_out()
-        if drawn.fault.kind is Kind.FOREIGN:
+        if drawn.fault.kind is FaultKind.FOREIGN:
             return respond(self._others(body))
         if drawn.fault.kind in _AFTER:
             return _AFTER[drawn.fault.kind](request, drawn, answer)
@@ -112,7 +112,7 @@ class Injector:
         while True:
             self._changed.clear()
             elapsed = self._clock() - self._since
-            mine = [(index, fault) for index, fault in enumerate(self.plan.faults) if fault.kind is Kind.REFUSE]
+            mine = [(index, fault) for index, fault in enumerate(self.plan.faults) if fault.kind is FaultKind.REFUSE]
             now = {index for index, fault in mine if fault.open_at(elapsed)}
             if now and not refusing:
                 await closed()
@@ -166,24 +166,24 @@ class Injector:
             self._busy[index, row] = left - 1
         return left > 0
 
-    def _remember(self, body: bytes, answer: Answer) -> None:
+    def _remember(self, body: bytes, answer: MockAnswer) -> None:
         # A failure that is someone else's would be believed by anybody: only what succeeded is handed on.
         if not self.idle and answer.status == web.HTTPOk.status_code and not _failed(answer):
             self._foreign = body, answer
 
-    def _others(self, body: bytes) -> Answer:
+    def _others(self, body: bytes) -> MockAnswer:
         """The last answer that is not this request's; that of a health check where there was none yet."""
         if self._foreign is not None and self._foreign[0] != body:
             return self._foreign[1]
-        return Answer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
+        return MockAnswer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
 
-    async def _slowly(self, request: web.Request, fault: Fault, answer: Answer) -> web.StreamResponse:
-        if fault.kind is Kind.TRICKLE:
+    async def _slowly(self, request: web.Request, fault: Fault, answer: MockAnswer) -> web.StreamResponse:
+        if fault.kind is FaultKind.TRICKLE:
             return await self._trickle(request, fault, answer)
         await self._wait(fault.seconds)
-        return _reset(request) if fault.kind is Kind.SILENCE else respond(answer)
+        return _reset(request) if fault.kind is FaultKind.SILENCE else respond(answer)
 
-    async def _trickle(self, request: web.Request, fault: Fault, answer: Answer) -> web.StreamResponse:
+    async def _trickle(self, request: web.Request, fault: Fault, answer: MockAnswer) -> web.StreamResponse:
         response = await _begun(request, answer)
         gap = fault.seconds / max(len(answer.body), 1)
         step = max(1, round(_SMALLEST_GAP / gap))
@@ -198,17 +198,17 @@ class Injector:
             await self._ended.wait()
 
 
-def respond(answer: Answer) -> web.Response:
+def respond(answer: MockAnswer) -> web.Response:
     """An answer as it goes over the wire."""
     kind = "text/html" if answer.body.startswith(b"<") else "application/json"
     return web.Response(body=answer.body, status=answer.status, content_type=kind, charset="utf-8")
 
 
-def page(status: int) -> Answer:
+def page(status: int) -> MockAnswer:
     """The page that a server or a proxy sends on its own account."""
     phrase = _PHRASES[status]
     text = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
-    return Answer(status, text.encode())
+    return MockAnswer(status, text.encode())
 
 
 _PHRASES: Final = {
@@ -227,11 +227,11 @@ def _asked(model: str, body: bytes) -> Asked:
     return Asked(model, tuple(methods), Chain(model, tuple((method, {}) for method in methods)).writes)
 
 
-def _failed(answer: Answer) -> bool:
+def _failed(answer: MockAnswer) -> bool:
     return b'"error"' in answer.body
 
 
-async def _begun(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def _begun(request: web.Request, answer: MockAnswer) -> web.StreamResponse:
     """An answer of which the head has gone."""
     response = web.StreamResponse(status=answer.status, headers={"Content-Length": str(len(answer.body))})
     response.content_type = "application/json"
@@ -265,14 +265,14 @@ def _said(drawn: _Drawn) -> web.Response:
 
 def _cabinet_error(drawn: _Drawn) -> web.Response:
     inner = msgspec.json.encode({"error": drawn.text}).decode()
-    return respond(Answer(200, msgspec.json.encode({"call": "", "result": [inner]})))
+    return respond(MockAnswer(200, msgspec.json.encode({"call": "", "result": [inner]})))
 
 
 def _redirected(request: web.Request) -> web.Response:
     return web.Response(status=307, headers={"Location": str(request.url)})
 
 
-def _half(request: web.Request, answer: Answer) -> web.Response:
+def _half(request: web.Request, answer: MockAnswer) -> web.Response:
     """The head promises all, half of it comes, the connection is closed."""
     if request.transport is not None:
         head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer.body)}"
@@ -282,38 +282,38 @@ def _half(request: web.Request, answer: Answer) -> web.Response:
     return web.Response()
 
 
-def _torn(answer: Answer) -> web.Response:
-    return respond(Answer(200, answer.body[: max(1, len(answer.body) * 2 // 3)]))
+def _torn(answer: MockAnswer) -> web.Response:
+    return respond(MockAnswer(200, answer.body[: max(1, len(answer.body) * 2 // 3)]))
 
 
-def _recoded(drawn: _Drawn, answer: Answer) -> web.Response:
+def _recoded(drawn: _Drawn, answer: MockAnswer) -> web.Response:
     said = pick(drawn.seed, drawn.index, drawn.number, ("application/json", "application/json; charset=utf-8"))
     body = answer.body.decode("utf-8", "replace").encode("cp1251", "replace")
     return web.Response(body=body, status=answer.status, headers={"Content-Type": said})
 
 
-_BEFORE: Final[dict[Kind, Callable[[web.Request, _Drawn], web.StreamResponse]]] = {
-    Kind.RESET_BEFORE: lambda request, _: _reset(request),
-    Kind.CRASH_BEFORE: lambda _request, _: respond(CRASH),
-    Kind.UNAVAILABLE: lambda _, drawn: _waiting(drawn),
-    Kind.TOO_MANY: lambda _, drawn: _waiting(drawn),
-    Kind.BUSY: lambda _, drawn: _said(drawn),
-    Kind.STOP: lambda _, drawn: _said(drawn),
-    Kind.CABINET_ERROR: lambda _, drawn: _cabinet_error(drawn),
-    Kind.REDIRECT_BEFORE: lambda request, _: _redirected(request),
+_BEFORE: Final[dict[FaultKind, Callable[[web.Request, _Drawn], web.StreamResponse]]] = {
+    FaultKind.RESET_BEFORE: lambda request, _: _reset(request),
+    FaultKind.CRASH_BEFORE: lambda _request, _: respond(CRASH),
+    FaultKind.UNAVAILABLE: lambda _, drawn: _waiting(drawn),
+    FaultKind.TOO_MANY: lambda _, drawn: _waiting(drawn),
+    FaultKind.BUSY: lambda _, drawn: _said(drawn),
+    FaultKind.STOP: lambda _, drawn: _said(drawn),
+    FaultKind.CABINET_ERROR: lambda _, drawn: _cabinet_error(drawn),
+    FaultKind.REDIRECT_BEFORE: lambda request, _: _redirected(request),
 }
 """In place of the effect."""
 
-_AFTER: Final[dict[Kind, Callable[[web.Request, _Drawn, Answer], web.StreamResponse]]] = {
-    Kind.RESET_AFTER: lambda request, _drawn, _answer: _reset(request),
-    Kind.CRASH_AFTER: lambda _request, _drawn, _answer: respond(CRASH),
-    Kind.BAD_GATEWAY: lambda _request, _drawn, _answer: respond(page(502)),
-    Kind.GATEWAY_TIMEOUT: lambda _request, _drawn, _answer: respond(page(504)),
-    Kind.HALF: lambda request, _drawn, answer: _half(request, answer),
-    Kind.INVALID_JSON: lambda _request, _drawn, answer: _torn(answer),
-    Kind.OTHER_ENCODING: lambda _request, drawn, answer: _recoded(drawn, answer),
-    Kind.REDIRECT_AFTER: lambda request, _drawn, _answer: _redirected(request),
+_AFTER: Final[dict[FaultKind, Callable[[web.Request, _Drawn, MockAnswer], web.StreamResponse]]] = {
+    FaultKind.RESET_AFTER: lambda request, _drawn, _answer: _reset(request),
+    FaultKind.CRASH_AFTER: lambda _request, _drawn, _answer: respond(CRASH),
+    FaultKind.BAD_GATEWAY: lambda _request, _drawn, _answer: respond(page(502)),
+    FaultKind.GATEWAY_TIMEOUT: lambda _request, _drawn, _answer: respond(page(504)),
+    FaultKind.HALF: lambda request, _drawn, answer: _half(request, answer),
+    FaultKind.INVALID_JSON: lambda _request, _drawn, answer: _torn(answer),
+    FaultKind.OTHER_ENCODING: lambda _request, drawn, answer: _recoded(drawn, answer),
+    FaultKind.REDIRECT_AFTER: lambda request, _drawn, _answer: _redirected(request),
 }
 """In place of the answer; the others take their time over it."""
 
-_SAID: Final = frozenset({Kind.BUSY, Kind.STOP, Kind.CABINET_ERROR})
+_SAID: Final = frozenset({FaultKind.BUSY, FaultKind.STOP, FaultKind.CABINET_ERROR})

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from billing.errors import SettingsError
-from lab.mock.faults import CABINET, SAYING, Fault, Kind, Plan, Span
+from lab.mock.faults import CABINET, SAYING, Fault, FaultKind, FaultPlan, Span
 from lab.mock.models import MODELS
 
 Read: TypeAlias = Callable[[object], object]
@@ -51,12 +51,12 @@ class _Wrong(ValueError):
 
 _TOP: Final = ("seed", "fault")
 _ANY: Final = frozenset({"kind", "model", "method", "share", "requests", "from", "to", "times"})
-_WAITS: Final = frozenset({Kind.UNAVAILABLE, Kind.TOO_MANY})
-_TAKES: Final[dict[str, frozenset[Kind]]] = {
-    "delay": frozenset({Kind.SLOW, Kind.TRICKLE, Kind.SILENCE}) | _WAITS,
+_WAITS: Final = frozenset({FaultKind.UNAVAILABLE, FaultKind.TOO_MANY})
+_TAKES: Final[dict[str, frozenset[FaultKind]]] = {
+    "delay": frozenset({FaultKind.SLOW, FaultKind.TRICKLE, FaultKind.SILENCE}) | _WAITS,
     "retry_after": _WAITS,
     "text": SAYING,
-    "tries": frozenset({Kind.BUSY}),
+    "tries": frozenset({FaultKind.BUSY}),
 }
 """Keys that only some kinds take."""
 
@@ -65,7 +65,7 @@ _HEADER: Final = re.compile(r"\s*\[\[\s*[\"']?fault[\"']?\s*\]\]")
 _KEY: Final = re.compile(r"\s*[\"']?([A-Za-z_]+)[\"']?\s*=")
 
 
-def read_plan(text: str, name: str = "the plan") -> Plan:
+def read_plan(text: str, name: str = "the plan") -> FaultPlan:
     """The plan of a TOML text; `name` stands in the messages. No text is a plan without faults.
 
     Raises `PlanError`.
@@ -91,10 +91,10 @@ def read_plan(text: str, name: str = "the plan") -> Plan:
             faults.append(_fault(entry))
         except _Wrong as error:
             raise PlanError(f"{name}{lines.of(index, error.key)}: fault {index + 1}: {error}") from error
-    return Plan(tuple(faults), seed)
+    return FaultPlan(tuple(faults), seed)
 
 
-def read_plan_file(path: Path) -> Plan:
+def read_plan_file(path: Path) -> FaultPlan:
     """The plan of a file; raises `PlanError`, also when the file cannot be read."""
     try:
         return read_plan(path.read_text(encoding="utf-8"), str(path))
@@ -115,7 +115,7 @@ def read_flag(text: str) -> Fault:
         raise PlanError(f"--fault {text}: {error}") from error
 
 
-def combined(plan: Plan, flags: Collection[str], seed: int | None) -> Plan:
+def combined(plan: FaultPlan, flags: Collection[str], seed: int | None) -> FaultPlan:
     """A plan with the faults of flags after its own, and another seed if one is given; raises `PlanError`."""
     faults = (*plan.faults, *map(read_flag, flags))
     return replace(plan, faults=faults, seed=plan.seed if seed is None else seed)
@@ -134,10 +134,10 @@ def _fault(entry: Mapping[str, object]) -> Fault:
             raise _Wrong(f"it has no {key!r}{nearest(key, _READ)}", key)
     if "kind" not in entry:
         raise _Wrong("it needs a kind")
-    kinds = [kind.value for kind in Kind]
+    kinds = [kind.value for kind in FaultKind]
     if entry["kind"] not in kinds:
         raise _Wrong(f"there is no kind {entry['kind']!r}{nearest(str(entry['kind']), kinds)}", "kind")
-    kind = Kind(str(entry["kind"]))
+    kind = FaultKind(str(entry["kind"]))
     values: dict[str, Any] = {}  # each is of the kind that its own reader gives
     for key, value in entry.items():
         _check_taken(kind, key)
@@ -150,8 +150,8 @@ def _fault(entry: Mapping[str, object]) -> Fault:
     return fault
 
 
-def _check_taken(kind: Kind, key: str) -> None:
-    if kind is Kind.REFUSE and key not in {"kind", "from", "to"}:
+def _check_taken(kind: FaultKind, key: str) -> None:
+    if kind is FaultKind.REFUSE and key not in {"kind", "from", "to"}:
         raise _Wrong(f"a port is refused to everybody: {kind} takes `from` and `to`, and no {key!r}", key)
     if key not in _ANY and kind not in _TAKES[key]:
         raise _Wrong(f"{kind} takes no {key!r}; it is for {', '.join(sorted(_TAKES[key]))}", key)
@@ -160,7 +160,7 @@ def _check_taken(kind: Kind, key: str) -> None:
 def _check_whole(fault: Fault) -> None:
     if fault.until is not None and fault.until <= fault.since:
         raise _Wrong("to: it lies before from: the span is empty", "to")
-    if fault.kind is Kind.CABINET_ERROR and fault.method and not fault.method.startswith(CABINET):
+    if fault.kind is FaultKind.CABINET_ERROR and fault.method and not fault.method.startswith(CABINET):
         raise _Wrong(
             f"method: only answers of {CABINET}* hold a JSON string, and {fault.method!r} is none of these", "method"
         )
@@ -168,8 +168,8 @@ def _check_whole(fault: Fault) -> None:
         raise _Wrong(f'delay: {fault.kind} takes it with retry_after = "date" only', "delay")
 
 
-def _kind(value: object) -> Kind:
-    return Kind(str(value))
+def _kind(value: object) -> FaultKind:
+    return FaultKind(str(value))
 
 
 def _model(value: object) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias, TypeVar
 
 from billing.api.error_catalogue import CATALOGUE
-from billing.api.error_catalogue import Kind as Meaning
+from billing.api.error_catalogue import ErrorKind as Meaning
 
 Choice = TypeVar("Choice")
 Span: TypeAlias = tuple[int, int | None]
@@ -21,7 +21,7 @@ Span: TypeAlias = tuple[int, int | None]
 CABINET: Final = "web_cabinet."
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """A way to fail."""
 
     REFUSE = "refuse"
@@ -68,19 +68,19 @@ class Kind(StrEnum):
     """HTTP 307 to the very same address, after the effect."""
 
 
-DELAYS: Final[dict[Kind, float]] = {
-    Kind.SILENCE: 300.0,
-    Kind.SLOW: 2.0,
-    Kind.TRICKLE: 2.0,
-    Kind.UNAVAILABLE: 5.0,
-    Kind.TOO_MANY: 5.0,
+DELAYS: Final[dict[FaultKind, float]] = {
+    FaultKind.SILENCE: 300.0,
+    FaultKind.SLOW: 2.0,
+    FaultKind.TRICKLE: 2.0,
+    FaultKind.UNAVAILABLE: 5.0,
+    FaultKind.TOO_MANY: 5.0,
 }
 """Seconds where a fault names none; for the last two, how far away the date of Retry-After lies."""
 
-_TEXTS: Final[dict[Kind, tuple[str, ...]]] = {
-    Kind.BUSY: tuple(text for text, meaning in CATALOGUE if meaning is Meaning.BUSY),
-    Kind.STOP: tuple(text for text, meaning in CATALOGUE if meaning is Meaning.SYSTEM),
-    Kind.CABINET_ERROR: ("Обещанный платеж уже подключен",),
+_TEXTS: Final[dict[FaultKind, tuple[str, ...]]] = {
+    FaultKind.BUSY: tuple(text for text, meaning in CATALOGUE if meaning is Meaning.BUSY),
+    FaultKind.STOP: tuple(text for text, meaning in CATALOGUE if meaning is Meaning.SYSTEM),
+    FaultKind.CABINET_ERROR: ("Обещанный платеж уже подключен",),
 }
 SAYING: Final = frozenset(_TEXTS)
 """Kinds that answer with a text."""
@@ -108,7 +108,7 @@ class Fault:
     a number of seconds, or "date". `tries` makes a row busy so many times, however often it is drawn.
     """
 
-    kind: Kind
+    kind: FaultKind
     model: str | None = None
     method: str | None = None
     share: float = 1.0
@@ -123,11 +123,11 @@ class Fault:
 
     def matches(self, asked: Asked) -> bool:
         """Whether the filter lets a request through, and its number goes up."""
-        if self.kind is Kind.REFUSE or (self.model is not None and self.model != asked.model):
+        if self.kind is FaultKind.REFUSE or (self.model is not None and self.model != asked.model):
             return False
-        if self.kind is Kind.CABINET_ERROR and not asked.of_cabinet:
+        if self.kind is FaultKind.CABINET_ERROR and not asked.of_cabinet:
             return False
-        if self.kind is Kind.FOREIGN and self.method is None and not asked.writes:
+        if self.kind is FaultKind.FOREIGN and self.method is None and not asked.writes:
             return False
         return self.method is None or self.method in asked.methods
 
@@ -150,7 +150,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FaultPlan:
     """Faults in their order: the first that meets a request is what happens to it."""
 
     faults: tuple[Fault, ...] = ()

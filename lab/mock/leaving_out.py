@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from billing.database.reader import Connection, Row
+from billing.database.reader import Connection, DatabaseRow
 from billing.database.schema import Schema
-from billing.database.sql_blocks import Value, statement
+from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
 
 _COMPUTED: Final = frozenset({"OSTATOK", "DEBIT", "CREDIT"})
@@ -62,10 +62,10 @@ def _drop_references(connection: Connection, table: str) -> None:
         _execute(connection, f"alter table {other} drop constraint {constraint}")
 
 
-def _rows(connection: Connection, name: str, **values: Value) -> list[Row]:
+def _rows(connection: Connection, name: str, **values: Value) -> list[DatabaseRow]:
     cursor = connection.cursor()
     try:
-        cursor.execute(*statement("population", name, "lab.mock").bind(values))
+        cursor.execute(*sql_block("population", name, "lab.mock").bind(values))
         return [tuple(str(value).rstrip() for value in row) for row in cursor.fetchall()]
     finally:
         cursor.close()

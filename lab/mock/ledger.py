@@ -10,14 +10,14 @@ from datetime import datetime
 from itertools import groupby, islice
 
 from billing.database.database import Database
-from billing.database.sql_blocks import Statement, statement
-from lab.mock.connection import Session
+from billing.database.sql_blocks import SqlStatement, sql_block
+from lab.mock.connection import MockConnection
 
 LONGEST_WHAT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """One effect: `what` is the JSON of the fields that were written, in the API's notation."""
 
     request: int
@@ -54,11 +54,11 @@ class Effects:
     requests: tuple[int, ...]
 
 
-def _sql(name: str) -> Statement:
-    return statement("ledger", name, "lab.mock")
+def _sql(name: str) -> SqlStatement:
+    return sql_block("ledger", name, "lab.mock")
 
 
-def enter(session: Session, entry: Entry) -> None:
+def enter(session: MockConnection, entry: LedgerEntry) -> None:
     """Write an effect; it is kept if and only if the effect is."""
     session.run(
         _sql("enter"),
@@ -75,7 +75,7 @@ def enter(session: Session, entry: Entry) -> None:
     )
 
 
-def last_request(session: Session) -> int:
+def last_request(session: MockConnection) -> int:
     """The number of the last request that had an effect; 0 when none had."""
     ((number,),) = session.run(_sql("last_request"), {})
     return int(number)
@@ -102,9 +102,11 @@ class Ledger:
         rows = self._database.query(_sql("repeated_same"), {"model": model})
         return {subject: count for subject, _, count in rows}
 
-    def entries(self, model: str, subject: int) -> list[Entry]:
+    def entries(self, model: str, subject: int) -> list[LedgerEntry]:
         """What was done to one subject, in order."""
-        return [Entry(*row) for row in self._database.query(_sql("entries"), {"model": model, "subject": subject})]
+        return [
+            LedgerEntry(*row) for row in self._database.query(_sql("entries"), {"model": model, "subject": subject})
+        ]
 
     def by_subject(self, after: tuple[str, int] = ("", 0), limit: int = 1000) -> list[Effects]:
         """The effects by model and subject, in that order, beginning after a model's subject."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from lab.mock import refusals
 from lab.mock.models import Field, Model
 from lab.mock.quirks import Filters
-from lab.mock.values import Kind, Stored, stored
+from lab.mock.values import Stored, ValueType, stored
 
 _PAIR = 2
 _COMMENT = "descr"
@@ -67,7 +67,7 @@ def _add(query: _Query, model: Model, alias: str, lookup: str, value: object) ->
         _add(query, other, joined, rest or other.key.name, value)
     elif attribute is not None and name == _COMMENT and query.filters == "none":
         raise refusals.unknown_attribute(lookup)
-    elif attribute is not None and attribute.kind is Kind.TEXT and query.filters == "all" and rest in _PARTS:
+    elif attribute is not None and attribute.kind is ValueType.TEXT and query.filters == "all" and rest in _PARTS:
         query.conditions.append(_PARTS[rest].format(f"{alias}.{attribute.column}"))
         query.values.append(str(value))
     elif attribute is not None and rest in {"", "exact", "range"}:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from lab.mock.values import Kind
+from lab.mock.values import ValueType
 
 
 class Tie(Enum):
@@ -25,7 +25,7 @@ class Field:
     """An attribute: its name in REST, its column, its kind; `refers` names the model that it is a key of."""
 
     name: str
-    kind: Kind
+    kind: ValueType
     column: str
     refers: str | None = None
     tie: Tie = Tie.STAYS
@@ -85,7 +85,7 @@ _CABINET: Final = frozenset({"get_user_by_suid", "web_cabinet.get_usluga_list", 
 
 def _field(  # noqa: PLR0913 - each is a trait of a column, all but the first two by name
     name: str,
-    kind: Kind = Kind.INTEGER,
+    kind: ValueType = ValueType.INTEGER,
     *,
     column: str = "",
     refers: str = "",
@@ -97,7 +97,7 @@ def _field(  # noqa: PLR0913 - each is a trait of a column, all but the first tw
 
 
 def _texts(*names: str) -> tuple[Field, ...]:
-    return tuple(_field(name, Kind.TEXT) for name in names)
+    return tuple(_field(name, ValueType.TEXT) for name in names)
 
 
 def _model(
@@ -117,30 +117,30 @@ _ALL: Final = (
         "Abonents",
         "abonents",
         _field("parent_id", refers="Abonents", tie=Tie.HOLDS),
-        _field("is_folder", Kind.FLAG, fixed=True),
+        _field("is_folder", ValueType.FLAG, fixed=True),
         *_texts("name", "contract_number", "sms", "email"),
         _field("account_id", refers="AdminAccounts", tie=Tie.HOLDS),
         _field("tarif_id", refers="Tarif", tie=Tie.HOLDS),
         _field("tarif_next_id", refers="Tarif", tie=Tie.HOLDS),
-        _field("tarif_next_date", Kind.TIMESTAMP),
+        _field("tarif_next_date", ValueType.TIMESTAMP),
         _field("operator_id"),
-        _field("create_date", Kind.TIMESTAMP),
-        _field("deleted", Kind.FLAG, fixed=True),
-        _field("need_recalc", Kind.DATE),
-        _field("own_disabled_start", Kind.DATE),
-        _field("own_disabled_end", Kind.DATE),
+        _field("create_date", ValueType.TIMESTAMP),
+        _field("deleted", ValueType.FLAG, fixed=True),
+        _field("need_recalc", ValueType.DATE),
+        _field("own_disabled_start", ValueType.DATE),
+        _field("own_disabled_end", ValueType.DATE),
         methods=_WRITE | {"add_payment"},
     ),
     _model(
         "AdminAccounts",
         "admin_accounts",
         # The billing computes these; they change by finance operations alone. `balance` is theirs together [I].
-        _field("ostatok", Kind.MONEY, fixed=True),
-        _field("debit", Kind.MONEY, fixed=True),
-        _field("credit", Kind.MONEY, fixed=True),
-        _field("balance", Kind.MONEY, fixed=True),
-        _field("limit", Kind.MONEY, column='"limit"'),
-        _field("limit_warning", Kind.MONEY),
+        _field("ostatok", ValueType.MONEY, fixed=True),
+        _field("debit", ValueType.MONEY, fixed=True),
+        _field("credit", ValueType.MONEY, fixed=True),
+        _field("balance", ValueType.MONEY, fixed=True),
+        _field("limit", ValueType.MONEY, column='"limit"'),
+        _field("limit_warning", ValueType.MONEY),
     ),
     _model(
         "FinanceOperations",
@@ -148,12 +148,12 @@ _ALL: Final = (
         # A sum that was changed afterwards would not be the one that the balance knows.
         _field("abonent_id", refers="Abonents", fixed=True),
         _field("op_type_id", column="op_type", fixed=True),
-        _field("op_summa", Kind.MONEY, fixed=True),
-        _field("op_date", Kind.TIMESTAMP),
-        _field("descr", Kind.TEXT),
-        _field("storno", Kind.FLAG, fixed=True),
-        _field("sync1c", Kind.FLAG),
-        _field("code1c", Kind.TEXT),
+        _field("op_summa", ValueType.MONEY, fixed=True),
+        _field("op_date", ValueType.TIMESTAMP),
+        _field("descr", ValueType.TEXT),
+        _field("storno", ValueType.FLAG, fixed=True),
+        _field("sync1c", ValueType.FLAG),
+        _field("code1c", ValueType.TEXT),
         key="op_id",
         subject="abonent_id",
         # An operation is reversed, never deleted; what the API calls that is not known [?].
@@ -164,14 +164,14 @@ _ALL: Final = (
         "users",
         _field("abonent_id", refers="Abonents", tie=Tie.GOES),
         *_texts("login", "mac"),
-        _field("ip", Kind.ADDRESS),
+        _field("ip", ValueType.ADDRESS),
         _field("pull"),
-        _field("snatip", Kind.ADDRESS),
+        _field("snatip", ValueType.ADDRESS),
         _field("snat_pull"),
-        _field("psw", Kind.TEXT, secret=True),
-        _field("psw_hash", Kind.TEXT, fixed=True, secret=True),
-        _field("enabled", Kind.FLAG),
-        _field("deleted", Kind.FLAG, fixed=True),
+        _field("psw", ValueType.TEXT, secret=True),
+        _field("psw_hash", ValueType.TEXT, fixed=True, secret=True),
+        _field("enabled", ValueType.FLAG),
+        _field("deleted", ValueType.FLAG, fixed=True),
         methods=_WRITE | _CABINET | {"set_password", "get_or_create_dynamic_session"},
     ),
     _model(
@@ -180,22 +180,22 @@ _ALL: Final = (
         _field("abonent_id", refers="Abonents", tie=Tie.GOES),
         _field("usluga_id", refers="Usluga", tie=Tie.HOLDS),
         _field("manager_id", refers="DjangoUsersProfile", tie=Tie.HOLDS),
-        _field("comment", Kind.TEXT),
-        _field("next_date", Kind.TIMESTAMP),
-        _field("enabled", Kind.FLAG),
-        _field("deleted", Kind.FLAG, fixed=True),
+        _field("comment", ValueType.TEXT),
+        _field("next_date", ValueType.TIMESTAMP),
+        _field("enabled", ValueType.FLAG),
+        _field("deleted", ValueType.FLAG, fixed=True),
         subject="abonent_id",
     ),
     _model(
-        "Usluga", "usluga", _field("name", Kind.TEXT), _field("summa", Kind.MONEY), _field("operator_id")
+        "Usluga", "usluga", _field("name", ValueType.TEXT), _field("summa", ValueType.MONEY), _field("operator_id")
     ),
-    _model("Tarif", "tarif", _field("name", Kind.TEXT), _field("users_limit_warning", Kind.MONEY)),
+    _model("Tarif", "tarif", _field("name", ValueType.TEXT), _field("users_limit_warning", ValueType.MONEY)),
     _model(
         "AbonentsBlockHistory",
         "abonents_block_history",
         _field("abonent_id", refers="Abonents"),
-        _field("time_changed", Kind.TIMESTAMP),
-        _field("time_del", Kind.TIMESTAMP),
+        _field("time_changed", ValueType.TIMESTAMP),
+        _field("time_del", ValueType.TIMESTAMP),
         subject="abonent_id",
     ),
     _model(
@@ -203,7 +203,7 @@ _ALL: Final = (
         "attribute_values",
         _field("abonent_id", refers="Abonents"),
         _field("attribute_id"),
-        _field("attribute_value", Kind.TEXT),
+        _field("attribute_value", ValueType.TEXT),
         subject="abonent_id",
     ),
     # The administrators; which columns theirs has besides the key is not known [?].
@@ -211,22 +211,22 @@ _ALL: Final = (
         "DjangoUsersProfile",
         "django_users_profile",
         *_texts("username", "name", "email"),
-        _field("is_active", Kind.FLAG),
+        _field("is_active", ValueType.FLAG),
         methods=_READ,
     ),
     _model(
         "ArchAccountStack",
         "arch_account_stack",
         _field("account_id", refers="AdminAccounts"),
-        _field("created", Kind.TIMESTAMP),
+        _field("created", ValueType.TIMESTAMP),
         methods=_READ,
     ),
     _model(
         "CabinetSessions",
         "cabinet_sessions",
-        _field("suid", Kind.TEXT, secret=True),
+        _field("suid", ValueType.TEXT, secret=True),
         _field("user_id", refers="Users", tie=Tie.GOES),
-        _field("created", Kind.TIMESTAMP),
+        _field("created", ValueType.TIMESTAMP),
         subject="user_id",
         methods=frozenset(),
     ),
@@ -234,8 +234,8 @@ _ALL: Final = (
         "PasswordRecoveries",
         "password_recoveries",
         _field("user_id", refers="Users", tie=Tie.GOES),
-        _field("base_url", Kind.TEXT),
-        _field("created", Kind.TIMESTAMP),
+        _field("base_url", ValueType.TEXT),
+        _field("created", ValueType.TIMESTAMP),
         subject="user_id",
         methods=frozenset(),
     ),

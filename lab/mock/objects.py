@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 import msgspec
 
 from lab.mock import lookups, refusals
-from lab.mock.connection import Session
-from lab.mock.ledger import Entry, enter
+from lab.mock.connection import MockConnection
+from lab.mock.ledger import LedgerEntry, enter
 from lab.mock.models import Field, Model, Tie
 from lab.mock.quirks import Quirks
-from lab.mock.rules import Change, Columns, apply_rules, take_back
-from lab.mock.values import Stored, shown, stored
+from lab.mock.rules import Columns, RuleChange, apply_rules, take_back
+from lab.mock.values import Stored, stored, value_text
 
 Arguments: TypeAlias = Mapping[str, object]
 
@@ -46,7 +46,7 @@ class Things:
     that is not of its column's kind.
     """
 
-    def __init__(self, session: Session, request: int, methods: str, quirks: Quirks) -> None:
+    def __init__(self, session: MockConnection, request: int, methods: str, quirks: Quirks) -> None:
         self.session = session
         self._request = request
         self._methods = methods
@@ -143,8 +143,8 @@ class Things:
                 raise refusals.referred_to(other.name)
             self.delete(found, clean_links=True)
 
-    def _change(self, key: int | None, stored_now: Columns, written: Columns, arguments: Arguments) -> Change:
-        return Change(self.session, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
+    def _change(self, key: int | None, stored_now: Columns, written: Columns, arguments: Arguments) -> RuleChange:
+        return RuleChange(self.session, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
 
     def _read(self, model: Model, arguments: Arguments, *, fixed: bool) -> Columns:
         """The arguments as the columns hold them; what `set` may not assign is refused unless `fixed` is taken."""
@@ -160,7 +160,7 @@ class Things:
         model = thing.model
         enter(
             self.session,
-            Entry(
+            LedgerEntry(
                 request=self._request,
                 happened=datetime.now(),  # noqa: DTZ005 - the database's dates have no zone
                 model=model.name,
@@ -179,7 +179,7 @@ def _written(model: Model, name: str, value: Stored) -> object:
     if attribute is None:
         return value
     # That a password was cleared is no secret.
-    return _HIDDEN if attribute.secret and value else shown(attribute.kind, value)
+    return _HIDDEN if attribute.secret and value else value_text(attribute.kind, value)
 
 
 def _stripped(value: Any) -> Any:  # noqa: ANN401 - what a column gives

@@ -14,7 +14,7 @@ Columns = tuple[str | int | datetime | None, ...]
 
 
 @dataclass(slots=True)
-class Rows:
+class PopulationRows:
     """Rows to insert, a list a table, in an order that foreign keys allow."""
 
     admin_accounts: list[Columns] = field(default_factory=list)
@@ -167,17 +167,17 @@ class People:
         self._random = Random(seed)
         # Another one, so that the rest of a subscriber does not depend on the passwords.
         self._passwords = Random(seed)
-        self.last = dict.fromkeys(Rows.__slots__, 0) | {"abonents": FIRST_ABONENT - 1}
-        self.made = dict.fromkeys(Rows.__slots__, 0)
+        self.last = dict.fromkeys(PopulationRows.__slots__, 0) | {"abonents": FIRST_ABONENT - 1}
+        self.made = dict.fromkeys(PopulationRows.__slots__, 0)
         self._account = 0
         self._number: str | None = None
 
-    def pages(self, alive: int, size: int = 5_000) -> Iterator[Rows]:
+    def pages(self, alive: int, size: int = 5_000) -> Iterator[PopulationRows]:
         """Rows of `alive` subscribers that can receive a balance, and of the deleted ones among them.
 
         The last few of them are those of the vendor's examples, unless they are fewer than `FEWEST`.
         """
-        rows = Rows()
+        rows = PopulationRows()
         made = 0
         examples = SUBSCRIBERS if alive >= FEWEST else ()
         while made < alive - len(examples):
@@ -186,7 +186,7 @@ class People:
             self._abonent(rows, deleted=deleted)
             if len(rows.abonents) >= size:
                 yield rows
-                rows = Rows()
+                rows = PopulationRows()
         for example in examples:
             self._example(rows, example)
         yield rows
@@ -198,7 +198,7 @@ class People:
         self.last[table] = key
         return key
 
-    def _example(self, rows: Rows, example: Example) -> None:
+    def _example(self, rows: PopulationRows, example: Example) -> None:
         self.made["abonents"] += 1
         account = self._next("admin_accounts")
         rows.admin_accounts.append((account, example.balance * SCALE, 0, 0, 0, -50 * SCALE))
@@ -221,7 +221,7 @@ class People:
             key = self._next("attribute_values")
             rows.attribute_values.append((key, example.abonent, attribute, value))
 
-    def _abonent(self, rows: Rows, *, deleted: bool) -> None:
+    def _abonent(self, rows: PopulationRows, *, deleted: bool) -> None:
         random = self._random
         abonent = self._next("abonents")
         tariff = random.choice(tuple(TARIFFS))
@@ -249,7 +249,7 @@ class People:
                 paid = created + timedelta(days=random.randrange(1, 300))
                 rows.finance_operations.append((self._next("finance_operations"), abonent, kind, summa, paid, descr))
 
-    def _account_row(self, rows: Rows, tariff: int, receipt: int, act: int) -> None:
+    def _account_row(self, rows: PopulationRows, tariff: int, receipt: int, act: int) -> None:
         random = self._random
         threshold = TARIFFS[tariff]
         drawn = random.random()
@@ -265,7 +265,7 @@ class People:
             None if threshold is None else threshold * SCALE,
         ))  # fmt: skip
 
-    def _belongings(self, rows: Rows, abonent: int, created: datetime, *, deleted: bool) -> None:
+    def _belongings(self, rows: PopulationRows, abonent: int, created: datetime, *, deleted: bool) -> None:
         random = self._random
         for _ in range(1 + (random.random() < _SECOND_USER)):
             user = self._next("users")

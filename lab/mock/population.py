@@ -8,7 +8,7 @@ from pathlib import Path
 from billing.database.database import Dsn, write_unforced
 from billing.database.database import create as create_database
 from billing.database.reader import Connection
-from billing.database.sql_blocks import statement
+from billing.database.sql_blocks import sql_block
 from billing.money import SCALE
 from lab.mock.leaving_out import check_names, leave_out
 from lab.mock.people import (
@@ -23,7 +23,7 @@ from lab.mock.people import (
     TARIFFS,
     Columns,
     People,
-    Rows,
+    PopulationRows,
 )
 
 _SQL = "lab.mock"
@@ -125,14 +125,14 @@ def _insert_fixed(connection: Connection) -> None:
     connection.commit()
 
 
-def _insert_rows(connection: Connection, rows: Rows) -> None:
-    for table in Rows.__slots__:
+def _insert_rows(connection: Connection, rows: PopulationRows) -> None:
+    for table in PopulationRows.__slots__:
         _insert(connection, table, getattr(rows, table))
 
 
 def _insert(connection: Connection, table: str, rows: list[Columns]) -> None:
     cursor = connection.cursor()
-    prepared = cursor.prep(statement("population", table, _SQL).text)
+    prepared = cursor.prep(sql_block("population", table, _SQL).text)
     for row in rows:
         cursor.execute(prepared, row)
     cursor.close()

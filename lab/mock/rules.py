@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, TypeAlias
 
-from billing.database.sql_blocks import Statement, statement
+from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT
 from lab.mock import refusals
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from lab.mock.quirks import OpeningBalance, Quirks, StornoEffect
 from lab.mock.values import Stored
 
@@ -26,10 +26,10 @@ _PASSWORD_LENGTH: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RuleChange:
     """An object about to be created (`key` None, nothing `stored`) or saved; rules complete what is `written`."""
 
-    session: Session
+    session: MockConnection
     key: int | None
     stored: Columns
     written: Columns
@@ -47,7 +47,7 @@ class Change:
         return self.written.get(name, self.stored.get(name))
 
 
-def apply_rules(model: str, change: Change) -> None:
+def apply_rules(model: str, change: RuleChange) -> None:
     """Check what is about to be written, complete it, and do what it entails; raises `Refusal`."""
     if change.stored.get("deleted"):
         raise refusals.already_deleted()
@@ -55,7 +55,7 @@ def apply_rules(model: str, change: Change) -> None:
         rule(change)
 
 
-def take_back(session: Session, operation: Mapping[str, Stored], opening_balance: StornoEffect) -> None:
+def take_back(session: MockConnection, operation: Mapping[str, Stored], opening_balance: StornoEffect) -> None:
     """Take the sum of a finance operation from where it was entered; an opening balance counts as added [?]."""
     summa = operation["op_summa"]
     account = _account_of(session, operation["abonent_id"])
@@ -66,7 +66,7 @@ def take_back(session: Session, operation: Mapping[str, Stored], opening_balance
     session.run(_sql(_effect(operation["op_type_id"], "adds")), {"summa": -summa, "account": account})
 
 
-def set_scale(session: Session, scale: int) -> None:
+def set_scale(session: MockConnection, scale: int) -> None:
     """Let row 1 of `VPN_CONST` say how many of the database's units are one rouble."""
     session.run(_sql("set_scale"), {"scale": str(scale)})
 
@@ -78,18 +78,18 @@ def password_columns(password: str, *, hidden: bool) -> Columns:
     return {"psw": None if hidden else password, "psw_hash": hashlib.sha256(password.encode()).hexdigest()}
 
 
-def _sql(name: str) -> Statement:
-    return statement("rules", name, "lab.mock")
+def _sql(name: str) -> SqlStatement:
+    return sql_block("rules", name, "lab.mock")
 
 
-def _comment(change: Change) -> None:
+def _comment(change: RuleChange) -> None:
     """A column that is shorter than what was sent: the rest is gone without a word."""
     longest, text = change.quirks.descr_length, change.written.get("descr")
     if longest and isinstance(text, str):
         change.written["descr"] = text[:longest]
 
 
-def _operation(change: Change) -> None:
+def _operation(change: RuleChange) -> None:
     if not change.creates:
         return
     values = change.written
@@ -119,7 +119,7 @@ _EFFECTS: Final[dict[int, Callable[[OpeningBalance], str]]] = {
 }
 
 
-def _account_of(session: Session, abonent: Stored) -> int | None:
+def _account_of(session: MockConnection, abonent: Stored) -> int | None:
     """The account of a subscriber on whom something may be entered."""
     found = session.run(_sql("abonent"), {"id": abonent})
     if not found:
@@ -132,7 +132,7 @@ def _account_of(session: Session, abonent: Stored) -> int | None:
     return int(account) if account is not None else None
 
 
-def _subscriber(change: Change) -> None:
+def _subscriber(change: RuleChange) -> None:
     """What belongs to a subscriber belongs to one who is there."""
     if change.creates or "abonent_id" in change.written:
         if change.value("abonent_id") is None:
@@ -140,7 +140,7 @@ def _subscriber(change: Change) -> None:
         _account_of(change.session, change.value("abonent_id"))
 
 
-def _number(change: Change) -> None:
+def _number(change: RuleChange) -> None:
     number = change.written.get("contract_number")
     if number is None:
         return
@@ -149,13 +149,13 @@ def _number(change: Change) -> None:
         raise refusals.number_taken(str(number))
 
 
-def _phone(change: Change) -> None:
+def _phone(change: RuleChange) -> None:
     sms = change.written.get("sms")
     if sms and not _PHONE.fullmatch(str(sms)):
         raise refusals.no_phone(str(sms))
 
 
-def _recalculation(change: Change) -> None:
+def _recalculation(change: RuleChange) -> None:
     since = change.written.get("need_recalc")
     if not isinstance(since, date):
         return
@@ -165,7 +165,7 @@ def _recalculation(change: Change) -> None:
         raise refusals.recalculation_too_long()
 
 
-def _account(change: Change) -> None:
+def _account(change: RuleChange) -> None:
     """A new subscriber gets an account: integrators create them without one [I]."""
     values = change.written
     if not change.creates:
@@ -176,7 +176,7 @@ def _account(change: Change) -> None:
         change.session.run(_sql("new_account"), {"id": values["account_id"]})
 
 
-def _address(change: Change) -> None:
+def _address(change: RuleChange) -> None:
     """An emptied address with a pool behind it means: issue a new one [S]."""
     emptied = "ip" in change.written or change.creates
     if not emptied or change.written.get("ip") is not None or not change.value("pull"):
@@ -189,7 +189,7 @@ def _address(change: Change) -> None:
             return
 
 
-def _password(change: Change) -> None:
+def _password(change: RuleChange) -> None:
     """Clearing a password and generating one are two savings, as the vendor's recipe has two requests [S]."""
     if "psw" in change.written:
         change.written.update(password_columns(str(change.written["psw"] or ""), hidden=False))
@@ -200,13 +200,13 @@ def _password(change: Change) -> None:
         change.written.update(password_columns(made, hidden=False))
 
 
-def _manager(change: Change) -> None:
+def _manager(change: RuleChange) -> None:
     """A service without a manager is saved only where the call allows it [S]; the text is ours [?]."""
     if change.value("manager_id") is None and not change.arguments.get("allow_set_none_manager"):
         raise refusals.required("manager_id")
 
 
-def _promise(change: Change) -> None:
+def _promise(change: RuleChange) -> None:
     if not {"usluga_id", "abonent_id", "enabled"} & change.written.keys():
         return
     values = {"usluga": change.value("usluga_id"), "abonent": change.value("abonent_id"), "id": change.key or 0}
@@ -215,7 +215,7 @@ def _promise(change: Change) -> None:
         raise refusals.promised_already()
 
 
-_RULES: Final[Mapping[str, tuple[Callable[[Change], None], ...]]] = {
+_RULES: Final[Mapping[str, tuple[Callable[[RuleChange], None], ...]]] = {
     "Abonents": (_number, _phone, _recalculation, _account),
     "FinanceOperations": (_comment, _operation),
     "Users": (_subscriber, _address, _password),

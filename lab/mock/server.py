@@ -32,12 +32,12 @@ from lab.mock import control_port as control
 from lab.mock.capacity import QueueFull, Schedule, Slots
 from lab.mock.chain import parse
 from lab.mock.fault_injector import Injector, page, respond
-from lab.mock.faults import Plan
+from lab.mock.faults import FaultPlan
 from lab.mock.ledger import Ledger
 from lab.mock.port import Port
 from lab.mock.quirks import Quirks, in_words
 from lab.mock.refusals import Refusal
-from lab.mock.worker import Answer, Worker, refused
+from lab.mock.worker import MockAnswer, Worker, refused
 
 LOOPBACK: Final = "127.0.0.1"
 """The control endpoint is for those on this machine."""
@@ -64,7 +64,7 @@ class MockBilling:
         self.quirks = quirks
         self._worker = worker
         self._slots = slots
-        self._tasks: set[asyncio.Task[Answer]] = set()
+        self._tasks: set[asyncio.Task[MockAnswer]] = set()
         self._requests = 0
         self._turned_away = 0
 
@@ -154,14 +154,14 @@ class MockBilling:
             return respond(await self._carry_out(model, body))
         return await self.faults.serve(request, model, body, partial(self._carry_out, model, body))
 
-    async def _carry_out(self, model: str, body: bytes) -> Answer:
+    async def _carry_out(self, model: str, body: bytes) -> MockAnswer:
         task = asyncio.create_task(self._process(model, body))
         # Held here, for the loop itself keeps no task alive; shielded, for the client may go.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
 
-    async def _process(self, model: str, body: bytes) -> Answer:
+    async def _process(self, model: str, body: bytes) -> MockAnswer:
         try:
             async with self._slots.one():
                 return await self._work(model, body)
@@ -169,7 +169,7 @@ class MockBilling:
             self._turned_away += 1
             return page(web.HTTPServiceUnavailable.status_code)
 
-    async def _work(self, model: str, body: bytes) -> Answer:
+    async def _work(self, model: str, body: bytes) -> MockAnswer:
         if self.latency:
             await asyncio.sleep(self.latency)
         try:
@@ -200,7 +200,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     capacity: Schedule | None = None,
     stack_rate: float = 0.0,
     busy: bool = True,
-    faults: Plan | None = None,
+    faults: FaultPlan | None = None,
     control_port: int | None = None,
     quirks: Quirks | None = None,
     middlewares: Sequence[Middleware] = (),
@@ -218,7 +218,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     quirks = quirks or Quirks()
     worker = Worker(dsn, quirks, stack_rate=stack_rate, busy=busy)
     database = Database(dsn)
-    injector = Injector(faults or Plan())
+    injector = Injector(faults or FaultPlan())
     counter = Slots(slots, queue)
     server = MockBilling(worker, database, latency, counter, injector, quirks)
     async with AsyncExitStack() as stack:
@@ -273,7 +273,7 @@ async def serve(  # noqa: PLR0913 - as `running`
     capacity: Schedule | None = None,
     stack_rate: float = 0.0,
     busy: bool = True,
-    faults: Plan | None = None,
+    faults: FaultPlan | None = None,
     control_port: int | None = None,
     quirks: Quirks | None = None,
     announce: Callable[[str], None] | None = None,

@@ -18,11 +18,11 @@ import msgspec
 import structlog
 
 from billing.database.database import Dsn
-from billing.database.reader import Row
-from billing.database.sql_blocks import Statement, statement
+from billing.database.reader import DatabaseRow
+from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains, Result
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from lab.mock.refusals import Refusal
 
 BUSY_TEXT: Final = "Абонент обрабатывается, попробуйте позже"
@@ -38,7 +38,7 @@ _AFTER_A_FAILURE: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class ReservingSession(Session):
+class ReservingSession(MockConnection):
     """A session that can hand out keys a second time: those that were reserved for the objects of a call.
 
     `given` are the generators and keys that were handed out since `reserve`.
@@ -194,7 +194,7 @@ class Stack:
             return ""
         return f"push_{stack}" if self._session.schema.has(stack.upper(), _WHOSE[stack]) else f"push_{stack}_bare"
 
-    def _apply(self, row: Row) -> None:
+    def _apply(self, row: DatabaseRow) -> None:
         entry, request, stack, key, text = row
         session = self._session
         session.run(_sql("pop"), {"entry": entry})
@@ -244,5 +244,5 @@ class Stack:
         return bool(count)
 
 
-def _sql(name: str) -> Statement:
-    return statement("stack", name, "lab.mock")
+def _sql(name: str) -> SqlStatement:
+    return sql_block("stack", name, "lab.mock")

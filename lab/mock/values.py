@@ -16,7 +16,7 @@ _DATE: Final = "%Y-%m-%d"
 _TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S"
 
 
-class Kind(Enum):
+class ValueType(Enum):
     """What a column holds, and how the REST API writes it [S, D]."""
 
     INTEGER = "an integer, taken as a string too"
@@ -32,7 +32,7 @@ class BadValue(ValueError):
     """Raised when a value is not of its column's kind; the text is what the caller is answered."""
 
 
-def stored(kind: Kind, value: object) -> Stored:
+def stored(kind: ValueType, value: object) -> Stored:
     """The value as the database holds it; raises `BadValue`."""
     if value is None:
         return None
@@ -42,15 +42,15 @@ def stored(kind: Kind, value: object) -> Stored:
         raise BadValue(f"Неверное значение {value!r}") from error
 
 
-def shown(kind: Kind, value: Stored) -> Shown:
+def value_text(kind: ValueType, value: Stored) -> Shown:
     """The value as the REST API answers it."""
-    if kind is Kind.ADDRESS:
+    if kind is ValueType.ADDRESS:
         return str(IPv4Address(value)) if isinstance(value, int) and value else ""
     if isinstance(value, datetime):
         return value.strftime(_TIMESTAMP)
     if isinstance(value, date):
         return value.strftime(_DATE)
-    if kind is Kind.MONEY and isinstance(value, int):
+    if kind is ValueType.MONEY and isinstance(value, int):
         return wire(roubles(value))
     return value
 
@@ -94,12 +94,12 @@ def _address(value: object) -> int | None:
     return int(IPv4Address(_text(value))) if value not in {"", 0} else None
 
 
-_STORED: Final[dict[Kind, Callable[[object], Stored]]] = {
-    Kind.INTEGER: _integer,
-    Kind.TEXT: _text,
-    Kind.MONEY: _money,
-    Kind.FLAG: _flag,
-    Kind.DATE: _date,
-    Kind.TIMESTAMP: _timestamp,
-    Kind.ADDRESS: _address,
+_STORED: Final[dict[ValueType, Callable[[object], Stored]]] = {
+    ValueType.INTEGER: _integer,
+    ValueType.TEXT: _text,
+    ValueType.MONEY: _money,
+    ValueType.FLAG: _flag,
+    ValueType.DATE: _date,
+    ValueType.TIMESTAMP: _timestamp,
+    ValueType.ADDRESS: _address,
 }

@@ -20,7 +20,7 @@ import structlog
 from billing.database.database import Dsn
 from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from lab.mock.ledger import last_request
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import Refusal
@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MockAnswer:
     """The body of an answer, JSON, or a page of a crash when `status` is 500."""
 
     status: int
@@ -42,7 +42,7 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class _Job:
     chain: Chain
-    future: asyncio.Future[Answer]
+    future: asyncio.Future[MockAnswer]
 
 
 class _Signal(Enum):
@@ -52,7 +52,9 @@ class _Signal(Enum):
     END = "there will be no more"
 
 
-CRASH: Final = Answer(500, b"<html><head><title>Server Error (500)</title></head><body>Server Error</body></html>")
+CRASH: Final = MockAnswer(
+    500, b"<html><head><title>Server Error (500)</title></head><body>Server Error</body></html>"
+)
 
 
 class Worker:
@@ -102,7 +104,7 @@ class Worker:
         """Wait until no entry is in the stacks."""
         await self._empty.wait()
 
-    async def do(self, chain: Chain) -> Answer:
+    async def do(self, chain: Chain) -> MockAnswer:
         """Carry out a chain; the answer comes when its effect is committed."""
         assert self._loop is not None  # noqa: S101 - started
         job = _Job(chain, self._loop.create_future())
@@ -165,7 +167,7 @@ class Worker:
             return jobs, False
         return jobs, True
 
-    def _carry_out(self, session: Session, chains: Chains, stack: Stack, jobs: list[_Job]) -> list[Answer]:
+    def _carry_out(self, session: MockConnection, chains: Chains, stack: Stack, jobs: list[_Job]) -> list[MockAnswer]:
         try:
             stack.apply_due(self._stack_rate)
             answers = [self._one(session, chains, stack, job.chain) for job in jobs]
@@ -180,7 +182,7 @@ class Worker:
             return [CRASH] * len(jobs)
         return answers
 
-    def _one(self, session: Session, chains: Chains, stack: Stack, chain: Chain) -> Answer:
+    def _one(self, session: MockConnection, chains: Chains, stack: Stack, chain: Chain) -> MockAnswer:
         self._request += 1
         if chain.writes:
             session.save_here()
@@ -190,7 +192,7 @@ class Worker:
                 result = stack.accept(chain, self._request, busy=self.busy)
             else:
                 result = chains.carry_out(chain, self._request)
-            return Answer(200, msgspec.json.encode({"call": chain.call, "result": result}))
+            return MockAnswer(200, msgspec.json.encode({"call": chain.call, "result": result}))
         except Refusal as refusal:
             if chain.writes:
                 session.go_back()
@@ -202,9 +204,9 @@ class Worker:
             return CRASH
 
 
-def refused(call: str, error: str, status: int = 200) -> Answer:
+def refused(call: str, error: str, status: int = 200) -> MockAnswer:
     """The answer to a call that is refused: the error stands in the same object, with HTTP 200 [D, ?]."""
-    return Answer(status, msgspec.json.encode({"call": call, "error": error}))
+    return MockAnswer(status, msgspec.json.encode({"call": call, "error": error}))
 
 
 def _succeed(future: asyncio.Future[None], result: None) -> None:
@@ -217,7 +219,7 @@ def _fail(future: asyncio.Future[None], error: Exception) -> None:
         future.set_exception(error)
 
 
-def _answer(jobs: list[_Job], answers: list[Answer]) -> None:
+def _answer(jobs: list[_Job], answers: list[MockAnswer]) -> None:
     for job, answer in zip(jobs, answers, strict=True):
         if not job.future.done():
             job.future.set_result(answer)

@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from billing.api.calls import SECRET_ARGUMENTS, Call, Step
+from billing.api.calls import SECRET_ARGUMENTS, Call, ChainStep
 from billing.api.client import BillingClient
 from billing.api.secrets import PLACEHOLDER, charset_of
 from billing.api.wire import Seen
@@ -144,7 +144,7 @@ def read_only(recorded: Recorded, hidden_fields: Collection[str] = ()) -> Call |
         return None
     if not isinstance(arguments, dict) or not isinstance(fields, list):
         return None
-    return Call(model, (Step(given["method1"], arguments),), tuple(map(str, fields)))
+    return Call(model, (ChainStep(given["method1"], arguments),), tuple(map(str, fields)))
 
 
 def differences(recorded: object, now: object, place: str = "") -> Iterator[tuple[str, object, object]]:

@@ -13,7 +13,7 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from lab.record.matching import Request, request_of
+from lab.record.matching import RecordedRequest, request_of
 from lab.record.recording import Header, Recorded, Recording
 
 _DUE: Final = 0
@@ -67,14 +67,14 @@ class Exchanges:
         """Give the temporary file back."""
         self._spool.close()
 
-    def request(self, path: str, form: list[tuple[str, str]]) -> Request:
+    def request(self, path: str, form: list[tuple[str, str]]) -> RecordedRequest:
         """The request as the recorded ones are compared, its path as it came over HTTP."""
         base = self.header.base_path
         if base and path.startswith(f"{base}/"):
             path = path[len(base) :]
         return request_of(path, form, self.header.hidden_fields)
 
-    def take(self, request: Request) -> Recorded | None:
+    def take(self, request: RecordedRequest) -> Recorded | None:
         """The next recorded exchange of this request, None when there was never one.
 
         What never reached the billing, and what the client itself gave up, is passed over as long as there is an
@@ -129,7 +129,7 @@ class Exchanges:
         first = bisect_left(self._digests, digest)
         return range(first, bisect_right(self._digests, digest, lo=first))
 
-    def _next(self, group: range, request: Request | None) -> tuple[int | None, bool]:
+    def _next(self, group: range, request: RecordedRequest | None) -> tuple[int | None, bool]:
         """The place of a group's next exchange, and whether it has any for the request, given where it matters."""
         spare: int | None = None
         met = bool(group) and request is None

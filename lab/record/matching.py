@@ -24,7 +24,7 @@ _DIGEST: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RecordedRequest:
     """A request as it is compared: its path, and the text at each place of its form, as "arg1/abonent_id"."""
 
     path: str
@@ -41,7 +41,7 @@ class Request:
         packed = msgspec.msgpack.encode((self.path, said))
         return int.from_bytes(blake2b(packed, digest_size=_DIGEST).digest(), "big")
 
-    def meets(self, recorded: "Request") -> bool:
+    def meets(self, recorded: "RecordedRequest") -> bool:
         """Whether it is the recorded one, whatever stands where that has a `•••`."""
         return (
             self.path == recorded.path
@@ -50,7 +50,7 @@ class Request:
         )
 
 
-def request_of(path: str, form: Iterable[tuple[str, str]], hidden_fields: Collection[str] = ()) -> Request:
+def request_of(path: str, form: Iterable[tuple[str, str]], hidden_fields: Collection[str] = ()) -> RecordedRequest:
     """The request with this path and these decoded fields; `hidden_fields` are names of secret form fields."""
     hidden = {name.casefold() for name in hidden_fields} | SECRET_ARGUMENTS
     texts: dict[str, str] = {}
@@ -69,7 +69,7 @@ def request_of(path: str, form: Iterable[tuple[str, str]], hidden_fields: Collec
             texts[place] = _comparable(value)
         else:
             texts.update(_leaves(place, parsed))
-    return Request(path, texts)
+    return RecordedRequest(path, texts)
 
 
 def named(path: str, form: Iterable[tuple[str, str]]) -> str:

@@ -31,11 +31,11 @@ from billing.api.wire import Heard
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
 from lab.record.recording import (
     FORMAT,
-    Answer,
     Header,
     Instead,
-    Outcome,
     Recorded,
+    RecordedAnswer,
+    RecordedOutcome,
     RecordingBroken,
     RecordingError,
     RecordingExists,
@@ -240,7 +240,7 @@ def _weight(heard: Heard) -> int:
     return len(heard.form) + len(heard.answer) + _OVERHEAD
 
 
-def _outcome(exchange: Exchange | None) -> Outcome:  # noqa: PLR0911 — one a kind
+def _outcome(exchange: Exchange | None) -> RecordedOutcome:  # noqa: PLR0911 — one a kind
     match exchange:
         case None:
             return "cancelled"
@@ -258,16 +258,16 @@ def _outcome(exchange: Exchange | None) -> Outcome:  # noqa: PLR0911 — one a k
             return "lost"
 
 
-def _answer(heard: Heard, concealer: Concealer) -> Answer | None:
+def _answer(heard: Heard, concealer: Concealer) -> RecordedAnswer | None:
     if heard.status is None:
         return None
     body = concealer.body(heard.headers, heard.answer, [step.method for step in heard.call.steps[-1:]])
     headers = {name: concealer.text(heard.headers[name]) for name in _KEPT if name in heard.headers}
     whole = heard.ending is None
     try:
-        return Answer(heard.status, headers, text=body.decode(), whole=whole)
+        return RecordedAnswer(heard.status, headers, text=body.decode(), whole=whole)
     except UnicodeError:
-        return Answer(heard.status, headers, base64=base64.b64encode(body).decode(), whole=whole)
+        return RecordedAnswer(heard.status, headers, base64=base64.b64encode(body).decode(), whole=whole)
 
 
 def _program() -> str:

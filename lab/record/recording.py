@@ -18,7 +18,7 @@ from typing import Final, Literal, Self, TypeAlias
 
 import msgspec
 
-from billing.api.wire import Ending
+from billing.api.wire import ConnectionEnd
 from billing.errors import BillingError
 
 FORMAT: Final = 1
@@ -27,7 +27,7 @@ _CHUNK: Final = 64 * 1024
 _GZIP: Final = 31
 """What zlib calls a gzip header and trailer."""
 
-Outcome: TypeAlias = Literal["answered", "refused", "busy", "system refused", "not sent", "lost", "cancelled"]
+RecordedOutcome: TypeAlias = Literal["answered", "refused", "busy", "system refused", "not sent", "lost", "cancelled"]
 
 
 class RecordingError(BillingError):
@@ -56,7 +56,7 @@ class Header(msgspec.Struct, frozen=True):
     hidden_fields: tuple[str, ...] = ()
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class RecordedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """An answer, or the part of it that came; its body as `text` when it is UTF-8, else as `base64`."""
 
     status: int
@@ -76,7 +76,7 @@ class Instead(msgspec.Struct, frozen=True, omit_defaults=True):
 
     what: Literal["not sent", "lost", "broke off", "cancelled"]
     left: bool
-    how: Ending | None = None
+    how: ConnectionEnd | None = None
     text: str = ""
 
 
@@ -88,8 +88,8 @@ class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
     path: str
     form: tuple[tuple[str, str], ...]
     seconds: float
-    outcome: Outcome
-    answer: Answer | None = None
+    outcome: RecordedOutcome
+    answer: RecordedAnswer | None = None
     instead: Instead | None = None
 
 

@@ -38,9 +38,9 @@ from aiohttp import web
 from billing.api.secrets import Concealer
 from lab.record.exchanges import Exchanges, UsedUp
 from lab.record.matching import MARK, marks, named
-from lab.record.recording import Answer, Recorded
+from lab.record.recording import Recorded, RecordedAnswer
 
-LISTED: Final = 1000
+MAX_UNASKED_SHOWN: Final = 1000
 """Requests that a report names of each kind; the counts are of all."""
 
 _LARGEST_BODY: Final = 64 * 1024 * 1024
@@ -90,7 +90,7 @@ class Replay:
         """What came of it so far, or in all when it has ended."""
         if self._final is not None:
             return self._final
-        never = [named(recorded.path, recorded.form) for recorded in self._exchanges.never_made(LISTED)]
+        never = [named(recorded.path, recorded.form) for recorded in self._exchanges.never_made(MAX_UNASKED_SHOWN)]
         return Report(
             self._served,
             tuple(self._refused),
@@ -149,7 +149,7 @@ class Replay:
             silent = instead is not None and instead.left and instead.how == "silence"
             await asyncio.sleep(recorded.seconds + (_SLACK if silent else 0.0))
 
-    async def _part(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _part(self, request: web.Request, answer: RecordedAnswer) -> web.StreamResponse:
         body = self._body(answer)
         # The length promises one byte that never comes.
         headers = answer.headers | {"Content-Length": str(len(body) + 1)}
@@ -158,7 +158,7 @@ class Replay:
         await response.write(body)
         return response
 
-    def _body(self, answer: Answer) -> bytes:
+    def _body(self, answer: RecordedAnswer) -> bytes:
         if self._runs and answer.text is not None:
             return MARK.sub(
                 lambda found: f"[cm {self._runs.get(found[1], found[1])}/{found[2]}]", answer.text
@@ -169,7 +169,7 @@ class Replay:
         # It comes from whoever is being tested and may hold secrets, known by their names alone.
         concealer = self._concealer.knowing(self._concealer.secrets_in(form))
         name = named(path, concealer.form(form))
-        if name in self._refused or len(self._refused) < LISTED:
+        if name in self._refused or len(self._refused) < MAX_UNASKED_SHOWN:
             self._refused[name] += 1
         else:
             self._refused_more += 1

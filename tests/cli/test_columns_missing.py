@@ -12,7 +12,7 @@ from yarl import URL
 from billing.database.database import Dsn, attach
 from checkpoints.journal import open_journal
 from checkpoints.states import State
-from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.leaving_out import leave_out
 from lab.mock.server import running
 from tests.cli.conftest import Cli, Place, clean_environment
@@ -35,7 +35,7 @@ def without(*names: str) -> pytest.MarkDecorator:
 @without("FINANCE_OPERATIONS.SYNC1C", "FINANCE_OPERATIONS.CODE1C", "FINANCE_OPERATIONS.OP_DATE", "ACCOUNT_STACK")
 async def test_lost_answers_are_settled_without_what_can_be_done_without(place: Place) -> None:
     balances = place.balances(rows=8)
-    place.billing.faults.set(Plan((Fault(Kind.RESET_AFTER, method="objects.create", times=3),)))
+    place.billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, method="objects.create", times=3),)))
     closing = (await place.cli("run", "balances", balances.path, "--yes", "--json", *PACING)).closing
     assert closing["states"] == {State.ACCEPTED: 8}
     found = await place.found()

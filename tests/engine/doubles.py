@@ -17,8 +17,8 @@ from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Tot
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, AskMates, CannotLook, Entries, Found, Keeps, Prepared, Reading, Sighting
-from engine.pacing.policy import changed
+from engine.job import Absent, AskMates, CannotLook, Entries, Found, Keeps, Prepared, ReadBack, Sighting
+from engine.pacing.policy import policy_with
 from engine.pipeline.live_policy import Steering
 from engine.rows import Row, RowPage
 
@@ -43,7 +43,7 @@ A_RUN = Run(
 
 def change(steering: Steering, name: str, value: str) -> None:
     """What `set` does to a run."""
-    steering.take(changed(steering.policy, {name: value}))
+    steering.take(policy_with(steering.policy, {name: value}))
 
 
 def row(key: str, amount: str = "1.10", *, lane: str | None = None) -> NewItem:
@@ -149,7 +149,7 @@ class FakeJob:
         self.sightings: dict[str, Sighting | None] = {}
         self.look_up_error: LookUpFailed | None = None
         self.undrained_for: deque[str] = deque()
-        self.readings: dict[str, Reading | CannotLook | None] = {}
+        self.readings: dict[str, ReadBack | CannotLook | None] = {}
         self.entries: dict[str, Entries] = {}
         self.probes = 0
         self.probe_errors: deque[LookUpFailed] = deque()
@@ -208,10 +208,10 @@ class FakeJob:
         self,
         run: Run,  # noqa: ARG002 - as the real one
         items: Sequence[Item],
-    ) -> Mapping[int, Reading | CannotLook]:
+    ) -> Mapping[int, ReadBack | CannotLook]:
         if self.look_up_error:
             raise self.look_up_error
-        seen = {one.item_id: self.readings.get(one.key, Reading(one.amount)) for one in items}
+        seen = {one.item_id: self.readings.get(one.key, ReadBack(one.amount)) for one in items}
         return {item_id: reading for item_id, reading in seen.items() if reading is not None}
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:

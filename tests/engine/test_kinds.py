@@ -1,6 +1,6 @@
 import pytest
 
-from engine.statistics import LONGEST, MOST, OTHER, Kinds, kind_of
+from engine.statistics import LONGEST, MOST, OTHER, Kinds, error_group
 
 
 @pytest.mark.parametrize(
@@ -14,11 +14,11 @@ from engine.statistics import LONGEST, MOST, OTHER, Kinds, kind_of
     ],
 )
 def test_a_kind_is_a_text_without_its_numbers(text: str, kind: str) -> None:
-    assert kind_of(text) == kind
+    assert error_group(text) == kind
 
 
 def test_a_page_of_text_is_no_longer_than_a_kind() -> None:
-    assert kind_of("a1" * 10_000) == "a" * LONGEST
+    assert error_group("a1" * 10_000) == "a" * LONGEST
 
 
 def test_the_commonest_come_first() -> None:

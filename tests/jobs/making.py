@@ -8,7 +8,7 @@ import msgspec
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted
-from engine.job import Job, Prepared, Reading, Sighting
+from engine.job import Job, Prepared, ReadBack, Sighting
 from jobs.access.gateway import Services
 from jobs.access.payload import packed, payload_of
 from jobs.effects.effect import Effect, Keeping, NoWayBack, Reversal, Taken
@@ -76,11 +76,11 @@ async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list
     return [seen[item.item_id] for item in items]
 
 
-async def readings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Reading]:
+async def readings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[ReadBack]:
     read = await does.read_back(run, items)
     found = [read[item.item_id] for item in items]
-    assert all(isinstance(one, Reading) for one in found), found
-    return [one for one in found if isinstance(one, Reading)]
+    assert all(isinstance(one, ReadBack) for one in found), found
+    return [one for one in found if isinstance(one, ReadBack)]
 
 
 @dataclass(frozen=True, slots=True)

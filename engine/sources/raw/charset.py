@@ -60,7 +60,7 @@ _BEGINNING: Final = 64
 """Bytes by which an object of JSON is known."""
 
 
-def told(original: Original, encoding: str) -> Charset:
+def detect_charset(original: Original, encoding: str) -> Charset:
     """The encoding of a text: the one that is named, or for "auto" the one that its bytes tell.
 
     Raises `InputRefused`, with line and column, when that cannot be told.
@@ -154,7 +154,7 @@ LONGEST_LINE: Final = 8 * LONGEST_CELL
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class DecodedText:
     """Bytes and the codec that they are read by. Line ends are LF, CR or both, and stay as they are."""
 
     original: Original

@@ -17,7 +17,7 @@ from engine.errors import InputRefused
 from engine.rows import Row, RowPage
 from engine.sources.raw import charset
 from engine.sources.raw import fault_places as faults
-from engine.sources.raw.charset import AUTO, LONGEST_LINE, Text
+from engine.sources.raw.charset import AUTO, LONGEST_LINE, DecodedText
 from engine.sources.raw.original import FileOnDisk, Original, empty, proven
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL, check_names, no_rows, wrong_width
 
@@ -62,7 +62,9 @@ class DelimitedFile:
         page_rows: int = 1000,
     ) -> None:
         self._original: Original = FileOnDisk(file) if isinstance(file, Path) else file
-        self._text = Text(self._original, charset.UTF_8 if charset.is_auto(encoding) else charset.named(encoding))
+        self._text = DecodedText(
+            self._original, charset.UTF_8 if charset.is_auto(encoding) else charset.named(encoding)
+        )
         self._delimiter = delimiter
         self._columns = tuple(columns)
         self._page_rows = page_rows

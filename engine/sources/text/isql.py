@@ -15,10 +15,10 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage
 from engine.sources.raw import options
-from engine.sources.raw.charset import Text
+from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import proven
 from engine.sources.raw.source import REST, bare_names, check_names, example, label_of, paged
-from engine.sources.text.isql_table import Table, is_marks, table
+from engine.sources.text.isql_table import PrintedTable, is_marks, table
 
 NULL: Final = "<null>"
 ID: Final = "id"
@@ -37,7 +37,7 @@ _ListLine = tuple[int, tuple[str, str] | None]
 """A line's number, and its name and value where it has them."""
 
 
-class Form(Protocol):
+class PrintedForm(Protocol):
     """One of the ways in which rows are printed."""
 
     @property
@@ -62,7 +62,7 @@ class PrintedRows:
 
     checked_whole = True
 
-    def __init__(self, text: Text, form: Form, *, page_rows: int = 1000) -> None:
+    def __init__(self, text: DecodedText, form: PrintedForm, *, page_rows: int = 1000) -> None:
         self._text = text
         self._form = form
         self._page_rows = page_rows
@@ -92,7 +92,9 @@ class PrintedRows:
 # ---- telling the form ----------------------------------------------------------------------------------------------
 
 
-def form_of(text: Text, head: Sequence[str], columns: Sequence[str], *, may_be_bare: bool) -> Form | None:
+def form_of(
+    text: DecodedText, head: Sequence[str], columns: Sequence[str], *, may_be_bare: bool
+) -> PrintedForm | None:
     """The form of a text whose first lines are `head`, without their ends; None where isql has not printed it.
 
     Bare values are like the lines of many another thing: they are looked for where the input `may_be_bare`. Raises
@@ -190,7 +192,7 @@ def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> 
     return False
 
 
-def _unnamed(where: str, line: str, *, padded: bool) -> Form | None:
+def _unnamed(where: str, line: str, *, padded: bool) -> PrintedForm | None:
     """Bare values without names: one column of ids is taken, more columns must be named. Raises `InputRefused`."""
     if not {";", "\t", '"'}.isdisjoint(line):
         return None
@@ -258,7 +260,7 @@ def _broken(block: Sequence[_ListLine], cells: Sequence[str], column: str | None
 class _UnderHeadings:
     """A table under headings, which come again and again."""
 
-    table: Table
+    table: PrintedTable
     words: str = "as isql prints it, under headings"
 
     @property

@@ -25,7 +25,7 @@ def is_marks(line: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PrintedTable:
     """The layout: names, where the columns begin, how long a line is, and the two lines that said so.
 
     `padded` is False where something has cut off the spaces at the ends of the lines: then less can be checked.
@@ -72,7 +72,7 @@ class Table:
         return all(line[start - 1] == " " for start in self.starts[1:])
 
 
-def table(where: str, heading: str, marks: str, codec: str) -> Table:
+def table(where: str, heading: str, marks: str, codec: str) -> PrintedTable:
     """The layout that the two lines tell. Raises `InputRefused`, saying `where` they stand, when they do not."""
     widths = [len(run) for run in marks.split()]
     plain = codec.removesuffix("-sig")
@@ -83,7 +83,7 @@ def table(where: str, heading: str, marks: str, codec: str) -> Table:
         if len(fitting) == 1:
             *starts, length = fitting[0]
             names = tuple(_cut(heading, starts))
-            return Table(names, tuple(starts), length, padded, frozenset({heading, marks}), plain)
+            return PrintedTable(names, tuple(starts), length, padded, frozenset({heading, marks}), plain)
         if fitting:
             break
     raise InputRefused(

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage
-from engine.sources.raw.charset import Text
+from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import empty, proven
 from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, check_names, paged
 
@@ -38,7 +38,7 @@ class JsonLines:
 
     checked_whole = True
 
-    def __init__(self, text: Text, *, page_rows: int = 1000) -> None:
+    def __init__(self, text: DecodedText, *, page_rows: int = 1000) -> None:
         self._text = text
         self._page_rows = page_rows
         self._header: tuple[str, ...] | None = None

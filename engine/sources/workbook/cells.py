@@ -36,7 +36,7 @@ Cell: TypeAlias = str | bool | CellFault
 """What a cell holds: a text, also of a number or a date; true or false; or what cannot be taken."""
 
 
-class Kind(Enum):
+class CellFormat(Enum):
     """How the number of a cell is to be understood."""
 
     NUMBER = auto()
@@ -52,7 +52,7 @@ class Kind(Enum):
 class Format:
     """A number format, as far as it changes what the number means; `zeros` digits at least, as for 00123."""
 
-    kind: Kind = Kind.NUMBER
+    kind: CellFormat = CellFormat.NUMBER
     zeros: int = 0
 
 
@@ -105,16 +105,16 @@ def plain_number(text: str) -> str:
     return "0" if written in {"-0", ""} else written
 
 
-def shown(text: str, form: Format, *, since_1904: bool = False) -> str:
+def cell_text(text: str, form: Format, *, since_1904: bool = False) -> str:
     """A number of a cell by its format: a number, or the date, the moment or the time that it stands for.
 
     Raises ValueError for what is none.
     """
-    if form.kind is Kind.NUMBER:
+    if form.kind is CellFormat.NUMBER:
         return _with_zeros(plain_number(text), form.zeros)
     seconds = _seconds(text)
     days, second = divmod(seconds, _SECONDS_A_DAY)
-    if form.kind is Kind.ELAPSED or (form.kind is Kind.TIME and days == 0):
+    if form.kind is CellFormat.ELAPSED or (form.kind is CellFormat.TIME and days == 0):
         return _clock(seconds)
     if since_1904:
         day = date(1904, 1, 1)
@@ -126,7 +126,7 @@ def shown(text: str, form: Format, *, since_1904: bool = False) -> str:
         day = date(1899, 12, 30) if days > _FEIGNED else date(1899, 12, 31)
     day += timedelta(days=days)
     # A time of day that the format does not show is not thrown away.
-    return f"{day} {_clock(second)}" if second or form.kind is not Kind.DATE else str(day)
+    return f"{day} {_clock(second)}" if second or form.kind is not CellFormat.DATE else str(day)
 
 
 def iso_date(text: str) -> str:
@@ -174,10 +174,10 @@ def _clock(seconds: int) -> str:
 # ---- number formats ------------------------------------------------------------------------------------------------
 
 _BUILT_IN: Final = {
-    **dict.fromkeys((*range(14, 18), *range(27, 32), 36, *range(50, 55), 57, 58), Format(Kind.DATE)),
-    **dict.fromkeys((*range(18, 22), *range(32, 36), 45, 47, 55, 56), Format(Kind.TIME)),
-    22: Format(Kind.MOMENT),
-    46: Format(Kind.ELAPSED),
+    **dict.fromkeys((*range(14, 18), *range(27, 32), 36, *range(50, 55), 57, 58), Format(CellFormat.DATE)),
+    **dict.fromkeys((*range(18, 22), *range(32, 36), 45, 47, 55, 56), Format(CellFormat.TIME)),
+    22: Format(CellFormat.MOMENT),
+    46: Format(CellFormat.ELAPSED),
 }
 """The formats that a workbook need not spell out, by their numbers; all others are of plain numbers."""
 _LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
@@ -192,10 +192,10 @@ def format_of(number: int, code: str | None) -> Format:
     if not marks or marks in {"general", "@"}:
         return PLAIN
     if "[" in marks:
-        return Format(Kind.ELAPSED)
+        return Format(CellFormat.ELAPSED)
     if marks.strip("0") == "":
         return Format(zeros=len(marks)) if len(marks) > 1 else PLAIN
     of_day, of_clock = not {"y", "d"}.isdisjoint(marks), not {"h", "s"}.isdisjoint(marks)
     if of_day or of_clock or "m" in marks:
-        return Format(Kind.MOMENT if of_day and of_clock else Kind.TIME if of_clock else Kind.DATE)
+        return Format(CellFormat.MOMENT if of_day and of_clock else CellFormat.TIME if of_clock else CellFormat.DATE)
     return PLAIN

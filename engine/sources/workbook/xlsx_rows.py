@@ -7,7 +7,7 @@ from typing import Final
 from engine.errors import InputRefused
 from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.workbook.archive import Attributes, tags
-from engine.sources.workbook.cells import Cell, CellFault, iso_date, shown, whole_number
+from engine.sources.workbook.cells import Cell, CellFault, cell_text, iso_date, whole_number
 from engine.sources.workbook.shared_strings import SpilledStrings
 from engine.sources.workbook.workbook import (
     CONTRADICTS_ITSELF,
@@ -195,7 +195,7 @@ class RowReader:
 
     def _number(self, text: str) -> str | CellFault:
         try:
-            return shown(text, self._styles.format(self._style), since_1904=self._since_1904)
+            return cell_text(text, self._styles.format(self._style), since_1904=self._since_1904)
         except ValueError as error:
             return bad_value(error)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.api.calls import Call, Step, create, describe, encode, filter_, get, secrets_of, version
+from billing.api.calls import Call, ChainStep, create, describe, encode, filter_, get, secrets_of, version
 from tests.billing.saving import get_set_save
 
 
@@ -44,7 +44,7 @@ def test_an_argument_is_sent_even_when_it_is_empty() -> None:
         "method3": "save",
         "arg3": "{}",
     }
-    assert form(Call("Users", (Step("delete"),)))["arg1"] == "{}"
+    assert form(Call("Users", (ChainStep("delete"),)))["arg1"] == "{}"
 
 
 def test_a_plus_is_encoded() -> None:
@@ -111,7 +111,7 @@ def test_a_call_needs_a_method() -> None:
 
 
 def test_only_cabinet_calls_are_cabinet_calls() -> None:
-    assert Call("Users", (Step("web_cabinet.get_usluga_list", {"suid": "1"}),)).of_cabinet
+    assert Call("Users", (ChainStep("web_cabinet.get_usluga_list", {"suid": "1"}),)).of_cabinet
     assert not create("Users", login="web_cabinet.x").of_cabinet
     assert not version().of_cabinet
 
@@ -125,7 +125,7 @@ def test_a_preview_is_one_readable_line() -> None:
 
 @pytest.mark.parametrize("show", [describe, repr, str])
 def test_a_password_is_masked(show: object) -> None:
-    call = get("Users", {"id": 4084}, Step("set_password", {"psw": "тайна1", "dontshow": False}))
+    call = get("Users", {"id": 4084}, ChainStep("set_password", {"psw": "тайна1", "dontshow": False}))
     assert callable(show)
     text = show(call) + repr(call.steps)
     assert "тайна1" not in text
@@ -150,6 +150,6 @@ def test_a_password_being_cleared_is_no_secret() -> None:
     st.dictionaries(st.text(alphabet="abc", min_size=1), st.text()),
 )
 def test_what_is_encoded_can_be_decoded(arguments: dict[str, object], extra: dict[str, str]) -> None:
-    sent = form(Call("Any", (Step("objects.create", arguments),)), **extra)
+    sent = form(Call("Any", (ChainStep("objects.create", arguments),)), **extra)
     assert json.loads(sent.pop("arg1")) == arguments
     assert sent == {"method1": "objects.create", **extra}

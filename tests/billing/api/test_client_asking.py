@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from billing.api.calls import Step, create, filter_, get
+from billing.api.calls import ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.errors import BillingAway, BillingBusy, BillingRefused, NotTheBilling, SystemRefusal
 from billing.exchange import Answered, Refused
@@ -82,14 +82,14 @@ async def test_a_call_is_one_post_with_the_extra_fields(client: BillingClient, a
 
 async def test_a_cabinet_s_answer_is_read_at_both_levels(client: BillingClient, answers: Answers) -> None:
     answers.give({"result": ['{"error": "x"}']})
-    seen = await client.send(get("Users", {"id": 1}, Step("web_cabinet.reset_password", {"login": "a"})))
+    seen = await client.send(get("Users", {"id": 1}, ChainStep("web_cabinet.reset_password", {"login": "a"})))
     assert seen == Refused("x", recognised=False)
     assert await client.send(READ) == Answered(['{"error": "x"}'])
 
 
 async def test_secrets_echoed_by_the_billing_are_hidden(client: BillingClient, answers: Answers) -> None:
     answers.give({"error": "bad key тайна or also-secret or p+w"})
-    seen = await client.send(get("Users", {"id": 1}, Step("set_password", {"psw": "p+w"})))
+    seen = await client.send(get("Users", {"id": 1}, ChainStep("set_password", {"psw": "p+w"})))
     assert seen == Refused("bad key ••• or ••• or •••", recognised=False)
 
 

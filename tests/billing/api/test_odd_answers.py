@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.api.answers import created_id, objects, read_answer, retry_after
-from billing.directory.objects import of_answer, plain
+from billing.directory.objects import of_answer, plain_value
 from billing.errors import BillingError
 from billing.exchange import Answered, Lost, Refused
 from billing.money import from_answer, scaled, wire
@@ -61,7 +61,7 @@ def test_numbers_of_money_are_as_they_were() -> None:
 @pytest.mark.parametrize("value", [HUGE, "1e-300000000", "1" * 41, 10**41, "n/a", "NaN", True, Decimal(HUGE)])
 def test_money_that_is_no_amount_is_refused_at_once(value: Any) -> None:
     began = time.perf_counter()
-    for work in (lambda: from_answer(value), lambda: plain("limit_warning", value)):
+    for work in (lambda: from_answer(value), lambda: plain_value("limit_warning", value)):
         with pytest.raises(ValueError, match="is not"):
             work()
     if isinstance(value, Decimal):

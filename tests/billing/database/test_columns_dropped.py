@@ -9,7 +9,7 @@ import pytest
 
 from billing.database.database import Database, Dsn, attach
 from billing.database.schema import DOCUMENTED, Column
-from billing.database.sql_blocks import Statement, Value, blocks
+from billing.database.sql_blocks import SqlStatement, Value, blocks
 from billing.directory.objects import MODELS, commented, from_database
 from billing.errors import ColumnsMissing
 from lab.mock.leaving_out import leave_out
@@ -36,7 +36,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def statements() -> Iterator[Statement]:
+def statements() -> Iterator[SqlStatement]:
     for package, file in FILES:
         yield from blocks(file, package).values()
 

@@ -9,7 +9,7 @@ import pytest
 from billing.database.database import Database, Dsn, attach
 from billing.database.reader import Connection
 from billing.database.schema import DOCUMENTED, POSSIBLE, Column, Schema, documented, fitted, whole
-from billing.database.sql_blocks import Statement, blocks
+from billing.database.sql_blocks import SqlStatement, blocks
 from billing.directory.objects import from_database
 from billing.directory.subscribers import of_abonents
 from billing.directory.system import Stacks, depth, waiting_for
@@ -17,7 +17,7 @@ from billing.errors import ColumnsMissing
 
 FILES = [("billing", name) for name in ("abonents", "billing", "operations", "stacks")] + [("jobs", "recipes")]
 ALL = Schema(frozenset(documented()))
-TOTAL = Statement("total", "select count(*) from finance_operations f where f.op_id > 0", ours=True)
+TOTAL = SqlStatement("total", "select count(*) from finance_operations f where f.op_id > 0", ours=True)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def changed(connection: Connection, *statements: str) -> None:
 
 
 def text_of(sql: str, schema: Schema) -> str:
-    return fitted(Statement("x", sql, ours=True), schema).text
+    return fitted(SqlStatement("x", sql, ours=True), schema).text
 
 
 def test_what_stands_in_brackets_is_left_out_where_it_is_not_there() -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from billing.database.sql_blocks import Statement, blocks, statement
+from billing.database.sql_blocks import SqlStatement, blocks, sql_block
 
 
 def test_parameters_become_marks_in_their_order() -> None:
-    wanted = Statement("x", "select first :size a from t where b = :folder and a > :after")
+    wanted = SqlStatement("x", "select first :size a from t where b = :folder and a > :after")
     assert wanted.bind({"after": 3, "folder": 89, "size": 10}) == (
         "select first ? a from t where b = ? and a > ?",
         (10, 89, 3),
@@ -14,7 +14,7 @@ def test_parameters_become_marks_in_their_order() -> None:
 
 
 def test_a_sequence_becomes_as_many_marks_as_it_has_values() -> None:
-    assert Statement("x", "a in (:ids) and b = :b").bind({"ids": (1, 2, 3), "b": "text"}) == (
+    assert SqlStatement("x", "a in (:ids) and b = :b").bind({"ids": (1, 2, 3), "b": "text"}) == (
         "a in (?, ?, ?) and b = ?",
         (1, 2, 3, "text"),
     )
@@ -22,12 +22,12 @@ def test_a_sequence_becomes_as_many_marks_as_it_has_values() -> None:
 
 def test_colons_in_text_names_and_comments_are_none_of_ours() -> None:
     text = """select ':no', ":no" /* :no */ from t -- :no\nwhere a = :yes"""
-    assert Statement("x", text).bind({"yes": 1}) == (text.replace(":yes", "?"), (1,))
+    assert SqlStatement("x", text).bind({"yes": 1}) == (text.replace(":yes", "?"), (1,))
 
 
 def test_a_parameter_without_a_value_is_an_error() -> None:
     with pytest.raises(KeyError, match="folder"):
-        Statement("x", "a = :folder").bind({})
+        SqlStatement("x", "a = :folder").bind({})
 
 
 @pytest.mark.parametrize("file", ["abonents", "operations", "billing"])
@@ -40,4 +40,4 @@ def test_every_statement_is_firebird_2_1s(file: str) -> None:
 
 def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(KeyError):
-        statement("abonents", "no such")
+        sql_block("abonents", "no such")

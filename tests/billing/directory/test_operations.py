@@ -6,7 +6,7 @@ from pathlib import Path
 from billing.database.database import Database, Dsn
 from billing.directory import subscribers as operations
 from billing.directory.subscribers import Operation
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 
 
 def test_operations_of_one_type_on_many_subscribers(either_database: Database) -> None:
@@ -25,7 +25,7 @@ def test_operations_of_one_type_on_many_subscribers(either_database: Database) -
 
 def test_reversed_ones_and_empty_comments(billing_file: Path) -> None:
     dsn = Dsn(str(billing_file))
-    session = Session(dsn)
+    session = MockConnection(dsn)
     session.execute(
         "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, storno)"
         " values (900001, 2001, 8, -505000000000, '2026-02-03 23:59:59', 1)"

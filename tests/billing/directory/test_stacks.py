@@ -4,14 +4,14 @@ from pathlib import Path
 
 from billing.database.database import Database, Dsn
 from billing.directory.system import Stacks, depth, waiting_for
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 
 
 def test_what_waits_is_counted_whole_and_by_whom_it_concerns(billing_file: Path) -> None:
     dsn = Dsn(str(billing_file))
     with Database(dsn) as database:
         assert depth(database) == Stacks(0, 0)
-        session = Session(dsn)
+        session = MockConnection(dsn)
         session.execute("insert into account_stack (id, account_id) values (1, 17)")
         session.execute("insert into account_stack (id, account_id) values (2, 18)")
         session.execute("insert into events_stack_compact (id, abonent_id) values (1, 5)")

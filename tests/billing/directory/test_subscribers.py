@@ -7,7 +7,7 @@ import pytest
 from billing.database.database import Database, Dsn
 from billing.directory import subscribers as abonents
 from billing.directory.subscribers import Abonent, Suggestion
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from lab.mock.people import FOLDERS
 
 LIVE = "select id from abonents where is_folder = 0 and deleted = 0"
@@ -57,7 +57,7 @@ def test_a_number_that_cannot_be_there_is_simply_not_found(either_database: Data
 
 def test_a_number_can_be_there_twice(billing_file: object) -> None:
     dsn = Dsn(str(billing_file))
-    session = Session(dsn)
+    session = MockConnection(dsn)
     session.execute("update abonents set contract_number = 'TWICE', deleted = 1 where id = 2001")
     session.execute("update abonents set contract_number = 'TWICE', deleted = 0 where id = 2002")
     session.commit()

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from billing.database.database import Database, Dsn
 from billing.database.sql_blocks import Value
-from billing.selects.cells import Fault, SelectedRow
+from billing.selects.cells import CellFault, SelectedRow
 from billing.selects.select import select_of
-from billing.selects.select_reader import Reading, reading
+from billing.selects.select_reader import SelectReader, reading
 
 ENDLESS = "select count(*) from abonents a, abonents b, abonents c, abonents d"
 
@@ -22,7 +22,7 @@ def wait_until_it_counts(dsn: Dsn) -> None:
 
 def read(
     database: Database, text: str, values: Mapping[str, Value] | None = None, names: tuple[str, ...] = ()
-) -> Reading:
+) -> SelectReader:
     return reading(database, select_of(text), values or {}, names)
 
 
@@ -37,7 +37,7 @@ def cells_of(database: Database, text: str, values: Mapping[str, Value] | None =
     return row.cells
 
 
-def fault_of(database: Database, text: str) -> Fault:
+def fault_of(database: Database, text: str) -> CellFault:
     (row,) = rows_of(database, text)
     assert row.fault is not None
     return row.fault

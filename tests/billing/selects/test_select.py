@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from billing.database.columns import Kind
+from billing.database.columns import ColumnType
 from billing.database.database import Database, Dsn, attach, create
-from billing.database.sql_blocks import Statement
+from billing.database.sql_blocks import SqlStatement
 from billing.errors import DatabaseAway, NotASelect, StatementRefused
 from billing.selects.select import Select, columns, select_of
 from tests.billing.selects.selecting import cells_of, read, rows_of
@@ -51,7 +51,7 @@ def test_the_parameters_are_those_that_are_bound(text: str) -> None:
             bound.append(name)
             return "v"
 
-    sql, values = Statement("as it is typed", select.text).bind(Asked())
+    sql, values = SqlStatement("as it is typed", select.text).bind(Asked())
     assert select.parameters == tuple(dict.fromkeys(bound))
     assert select.statement.bind(Asked())[0].replace(" ", "") == sql.replace(" ", "")
     assert len(select.statement.bind(Asked())[0]) == len(select.text)
@@ -138,16 +138,16 @@ def test_the_columns_and_their_kinds(either_database: Database) -> None:
     )
     found = columns(either_database, select, {"folder": "no number: nothing is executed"})
     assert [(column.name, column.kind) for column in found[:10]] == [
-        ("id", Kind.INTEGER),
-        ("who", Kind.TEXT),
-        ("sum_", Kind.DECIMAL),
-        ("n", Kind.INTEGER),
-        ("create_date", Kind.TIMESTAMP),
-        ("need_recalc", Kind.DATE),
-        ("f", Kind.FLOAT),
-        ("предел", Kind.INTEGER),
-        ("t", Kind.TEXT),
-        ("at_", Kind.TIME),
+        ("id", ColumnType.INTEGER),
+        ("who", ColumnType.TEXT),
+        ("sum_", ColumnType.DECIMAL),
+        ("n", ColumnType.INTEGER),
+        ("create_date", ColumnType.TIMESTAMP),
+        ("need_recalc", ColumnType.DATE),
+        ("f", ColumnType.FLOAT),
+        ("предел", ColumnType.INTEGER),
+        ("t", ColumnType.TEXT),
+        ("at_", ColumnType.TIME),
     ]
     assert [column.nullable for column in found[:2]] == [False, True]
 

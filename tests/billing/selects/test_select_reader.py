@@ -8,7 +8,7 @@ import pytest
 
 from billing.database.database import Database, Dsn, attach
 from billing.errors import NoRoom, RowsChanged
-from billing.selects.select_reader import Reading, reading
+from billing.selects.select_reader import SelectReader, reading
 from tests.billing.selects.selecting import read
 
 FOLDER = 1000
@@ -53,7 +53,7 @@ def test_no_transaction_is_open_between_pages(billing_file: Path, text: str) -> 
 
 
 @pytest.fixture
-def in_order(database: Database) -> Reading:
+def in_order(database: Database) -> SelectReader:
     return read(database, "select id, name from tarif order by name, id")
 
 
@@ -64,7 +64,7 @@ def change(database: Database, sql: str) -> None:
     connection.close()
 
 
-def test_what_changes_behind_the_cursor_is_taken(database: Database, in_order: Reading) -> None:
+def test_what_changes_behind_the_cursor_is_taken(database: Database, in_order: SelectReader) -> None:
     second = list(in_order.pages(size=2))[1]
     change(database, "update tarif set name = 'я' where id = 6")
     change(database, "insert into tarif (id, name) values (7, 'я')")
@@ -82,7 +82,7 @@ def test_what_changes_behind_the_cursor_is_taken(database: Database, in_order: R
         "delete from tarif where id > 1",
     ],
 )
-def test_what_changes_before_the_cursor_is_told(database: Database, in_order: Reading, sql: str) -> None:
+def test_what_changes_before_the_cursor_is_told(database: Database, in_order: SelectReader, sql: str) -> None:
     pages = list(in_order.pages(size=2))
     change(database, "delete from tarif_users_usluga")
     change(database, "update abonents set tarif_id = null")
@@ -92,7 +92,7 @@ def test_what_changes_before_the_cursor_is_told(database: Database, in_order: Re
         next(in_order.pages(pages[1].cursor, size=2))
 
 
-def test_other_names_or_another_way_are_another_reading(database: Database, in_order: Reading) -> None:
+def test_other_names_or_another_way_are_another_reading(database: Database, in_order: SelectReader) -> None:
     cursor = next(in_order.pages(size=2)).cursor
     renamed = reading(database, in_order.select, names=("key", "name"))
     with pytest.raises(RowsChanged):
@@ -101,13 +101,13 @@ def test_other_names_or_another_way_are_another_reading(database: Database, in_o
         next(in_order.pages("2"))
 
 
-def test_rows_that_cannot_be_kept(in_order: Reading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_cannot_be_kept(in_order: SelectReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(NoRoom, match=r"temporary folder .*nowhere: No such file .* name another folder with TMPDIR"):
         next(in_order.pages())
 
 
-def test_a_disk_that_is_full(in_order: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full(in_order: SelectReader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "r+b", buffering=0))  # noqa: PTH123, SIM115
     with pytest.raises(NoRoom, match="No space left on device"):
         next(in_order.pages())
@@ -116,7 +116,7 @@ def test_a_disk_that_is_full(in_order: Reading, monkeypatch: pytest.MonkeyPatch)
 # ---- many rows --------------------------------------------------------------------------------------------------
 
 
-def peak_of(many: Reading, wanted: int) -> int:
+def peak_of(many: SelectReader, wanted: int) -> int:
     """Bytes of Python's memory at most, while all pages go through and none is kept."""
     taken = 0
     tracemalloc.start()

@@ -21,7 +21,7 @@ from cli.jobfile.rounds import Mark
 from cli.session import control_client as asking
 from cli.terminal.exits import CommandRefused
 from engine.control.address import listening, socket_path
-from engine.control.messages import Request
+from engine.control.messages import ControlRequest
 from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, new_item
 from tests.cli.conftest import Typed
 
@@ -221,10 +221,10 @@ async def test_one_that_does_not_answer_is_told_from_one_that_is_not_there(
     monkeypatch.setattr(asking, "PATIENCE", 1)
     async with open_journal(path) as journal:
         run = await frozen_run(journal, new_item("1"))
-        assert await asking.ask(run, journal, Request("get")) is None
+        assert await asking.ask(run, journal, ControlRequest("get")) is None
         async with journal.taken_up(run), listening(socket_path(journal, run)):
             with pytest.raises(CommandRefused, match=rf"process {os.getpid()} .*does not answer") as refused:
-                await asking.ask(run, journal, Request("get"))
+                await asking.ask(run, journal, ControlRequest("get"))
     assert refused.value.code == 3
 
 
@@ -238,7 +238,7 @@ async def test_one_that_ends_before_it_answers_is_nobody(path: Path) -> None:
                 door.accept()[0].close()
 
             tasks.start_soon(let_in_and_close)
-            assert await asking.ask(run, journal, Request("get")) is None
+            assert await asking.ask(run, journal, ControlRequest("get")) is None
 
 
 def test_status_tells_what_people_decided_and_why(name: str, path: Path, typed: Typed) -> None:

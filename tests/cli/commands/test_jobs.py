@@ -15,7 +15,7 @@ from billing.database.database import Database, Dsn
 from cli.catalogue_page import PAGE, PROOFS, page, undone, whole_way
 from cli.commands.jobs import as_object
 from cli.session.order import input_of, order_of, said_of
-from cli.settings.flags import Calling, Rows
+from cli.settings.flags import Calling, RowFlags
 from jobs.access.gateway import Services
 from jobs.catalogue.catalogue import JOBS
 from jobs.job import build
@@ -156,7 +156,7 @@ async def test_an_example_works(
     """Planned on the mock billing, it has rows, and none that is refused."""
     monkeypatch.chdir(tmp_path)
     typed = read(kind.example)
-    order = order_of(typed.job, input_of(typed.file, Rows(sql=typed.sql)), said_of(typed.settings, typed.calling))
+    order = order_of(typed.job, input_of(typed.file, RowFlags(sql=typed.sql)), said_of(typed.settings, typed.calling))
     assert order.kind.name == kind.name
     with Database(Dsn(str(billing_file))) as database:
         services = Services(client, database)

@@ -9,14 +9,14 @@ from aiohttp import web
 from billing.database.database import Dsn
 from checkpoints.states import State
 from cli.terminal.exits import Exit
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from tests.cli.conftest import Place
 
 CRASH = "<html><title>500</title>crashed</html>"
 
 
 def execute(place: Place, statement: str, *values: str) -> None:
-    session = Session(Dsn(str(place.file)))
+    session = MockConnection(Dsn(str(place.file)))
     session.execute(statement, values)
     session.commit()
     session.close()

@@ -12,7 +12,7 @@ from cli.jobfile.job_file import PACING, read
 from cli.settings.flags import Pacing, with_file
 from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent
-from engine.pacing.policy import ALL, Policy, changed
+from engine.pacing.policy import ALL, Policy, policy_with
 from tests.cli.conftest import Place, Typed
 
 STEPS = """\
@@ -203,7 +203,7 @@ def test_all_that_was_typed_and_has_a_place_is_saved(typed: Typed, tmp_path: Pat
     ]
     file = read(tmp_path / "saved.toml")
     assert file.steps[0].output == tmp_path / "out.csv"
-    assert changed(Policy(), with_file(Pacing(), file.pacing).said, ALL) == Policy(
+    assert policy_with(Policy(), with_file(Pacing(), file.pacing).said, ALL) == Policy(
         in_flight=3,
         rate=2.5,
         hours=hours_of("01:00-06:00"),

@@ -15,7 +15,7 @@ from checkpoints.records import Run
 from cli.jobfile import wait as barrier
 from cli.jobfile.wait import Waited, wait
 from cli.session.run_session import Means
-from cli.session.session import Billing
+from cli.session.session import BillingConnection
 from cli.settings.flags import Consent, Voice
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
@@ -219,7 +219,7 @@ def test_a_billing_that_does_not_catch_up_is_exit_code_3_and_the_closing_says_so
 
 def means_of(journal: Journal) -> Means:
     """A billing without a database, for which no time is waited."""
-    billing = Billing(Services(cast("BillingClient", None)), cast("Health", None))
+    billing = BillingConnection(Services(cast("BillingClient", None)), cast("Health", None))
     return Means(billing, journal, {"settle": "0"}, Consent(), Screen(Voice(quiet=True)))
 
 

@@ -10,14 +10,19 @@ import pytest
 
 from cli.output import tables
 from cli.output.item_files import Target
-from cli.output.tables import Row, suffix_of, table_at
+from cli.output.tables import TableRow, suffix_of, table_at
 from cli.terminal.exits import CommandRefused
 
 NAMES = ("договор", "amount", "flag")
-ROWS: tuple[Row, ...] = (("00123", "-5.50", True), ("=1+1", None, False), ("1E5", 2**53, None), ('а;"б"', 12, ""))
+ROWS: tuple[TableRow, ...] = (
+    ("00123", "-5.50", True),
+    ("=1+1", None, False),
+    ("1E5", 2**53, None),
+    ('а;"б"', 12, ""),
+)
 
 
-def written(path: Path, rows: Sequence[Row] = ROWS, *, fails: bool = False) -> Path:
+def written(path: Path, rows: Sequence[TableRow] = ROWS, *, fails: bool = False) -> Path:
     with table_at(Target(path), NAMES, len(rows)) as table:
         table.write(rows[:2])
         if fails:

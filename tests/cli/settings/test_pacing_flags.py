@@ -14,15 +14,15 @@ from cli.settings.flags import Pacing
 from cli.terminal.exits import CommandRefused
 from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent
-from engine.pacing.policy import ALL, Policy, changed
-from lab.mock.worker import Answer
+from engine.pacing.policy import ALL, Policy, policy_with
+from lab.mock.worker import MockAnswer
 from tests.cli.conftest import Ended, Place
 
 Typed = Callable[..., Ended]
 
 
 def policy_of(pacing: Pacing) -> Policy:
-    return changed(Policy(), pacing.said, ALL)
+    return policy_with(Policy(), pacing.said, ALL)
 
 
 def test_without_flags_nothing_is_said() -> None:
@@ -170,7 +170,7 @@ async def test_the_rate_holds_for_what_is_read_through_the_api_too(
     arrived: list[float] = []
     carry_out = place.billing._carry_out
 
-    async def noted(model: str, body: bytes) -> Answer:
+    async def noted(model: str, body: bytes) -> MockAnswer:
         if model != "Version":
             arrived.append(anyio.current_time())
         return await carry_out(model, body)

@@ -13,8 +13,8 @@ import pytest
 from checkpoints.journal import open_journal
 from cli.terminal.signals import beside
 from engine.control.address import listening, socket_path
-from engine.control.listener import Limits, Listener
-from engine.control.messages import Answer, Request
+from engine.control.listener import ControlListener, Limits
+from engine.control.messages import ControlAnswer, ControlRequest
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.connections import served_connections
@@ -83,14 +83,14 @@ async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
 ) -> None:
     """This process has the run, and does not stop it when it is told to."""
 
-    async def obey(_request: Request, _who: str) -> Answer:
-        return Answer("the run stops once what is in flight is finished")
+    async def obey(_request: ControlRequest, _who: str) -> ControlAnswer:
+        return ControlAnswer("the run stops once what is in flight is finished")
 
     async with open_journal(place.cli.journal) as journal:
         run = await frozen_run(journal, new_item("1"))
         await journal.approve(run)
         async with journal.taken_up(run), listening(socket_path(journal, run)) as door:
-            listener = Listener(door, obey, frozenset({os.geteuid()}), Limits())
+            listener = ControlListener(door, obey, frozenset({os.geteuid()}), Limits())
             async with beside(listener.serve), place.cli.started(command[0], run.name, *command[1:]) as started:
                 await (started.first_line() if "--watch" in command else started.said("Ctrl-C here ends"))
                 started.signal(number)

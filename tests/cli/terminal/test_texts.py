@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from cli.terminal.texts import count, duration, money, plain, rows, shown
+from cli.terminal.texts import count, duration, markup_safe, money, printable, rows
 
 
 @pytest.mark.parametrize(
@@ -19,18 +19,18 @@ from cli.terminal.texts import count, duration, money, plain, rows, shown
     ],
 )
 def test_foreign_text_cannot_steer_the_terminal(text: str, seen: str) -> None:
-    assert plain(text) == seen
+    assert printable(text) == seen
 
 
 def test_foreign_text_is_cut() -> None:
-    assert plain("x" * 1000, 10) == "xxxxxxxxx…"
+    assert printable("x" * 1000, 10) == "xxxxxxxxx…"
 
 
 @pytest.mark.parametrize("text", ["[red]no[/red]", "[/]", "a \\[b]", "[link=file:///etc/passwd]x[/link]"])
 def test_foreign_text_is_no_markup(text: str) -> None:
     console = Console(width=200, color_system=None)
     with console.capture() as capture:
-        console.print(shown(text))
+        console.print(markup_safe(text))
     assert capture.get().rstrip("\n") == text
 
 

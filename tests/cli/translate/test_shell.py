@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.findings import FaultKind, Place
+from cli.translate.findings import FaultKind, LinePlace
 from cli.translate.shell import HOLE, Operator, Quote, Variable, Word, lex
 
 ANYTHING = st.text(st.sampled_from(" \t\n'\"\\$`{}()|&;<>#ab1=%+я\xa0"), max_size=40)
@@ -78,11 +78,11 @@ def test_each_letter_knows_how_it_was_quoted_and_where_it_stands() -> None:
     word = tokens[-1]
     assert isinstance(word, Word)
     assert [(atom.quote, atom.place) for atom in word.text.atoms] == [
-        (Quote.NONE, Place(2, 2)),
-        (Quote.SINGLE, Place(2, 4)),
-        (Quote.DOUBLE, Place(2, 7)),
+        (Quote.NONE, LinePlace(2, 2)),
+        (Quote.SINGLE, LinePlace(2, 4)),
+        (Quote.DOUBLE, LinePlace(2, 7)),
     ]
-    assert word.text.variables == [Variable("z", Place(2, 7), Quote.DOUBLE)]
+    assert word.text.variables == [Variable("z", LinePlace(2, 7), Quote.DOUBLE)]
 
 
 def test_a_word_is_known_with_its_inner_quotes_too() -> None:

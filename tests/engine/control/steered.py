@@ -11,7 +11,7 @@ from anyio.abc import UNIXSocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.control.address import connect
-from engine.control.messages import LONGEST_ANSWER, Answer, Request, line_of, to_answer
+from engine.control.messages import LONGEST_ANSWER, ControlAnswer, ControlRequest, line_of, to_answer
 from engine.pacing.policy import Policy, in_words
 
 PATIENCE = 10
@@ -49,14 +49,14 @@ class Client:
         self.stream = stream
         self._lines = BufferedByteReceiveStream(stream)
 
-    async def asks(self, command: str, who: str = "", **arguments: str) -> Answer:
-        return await self.sends(line_of(Request(command, arguments, who)))
+    async def asks(self, command: str, who: str = "", **arguments: str) -> ControlAnswer:
+        return await self.sends(line_of(ControlRequest(command, arguments, who)))
 
-    async def sends(self, content: bytes) -> Answer:
+    async def sends(self, content: bytes) -> ControlAnswer:
         await self.stream.send(content)
         return await self.hears()
 
-    async def hears(self) -> Answer:
+    async def hears(self) -> ControlAnswer:
         with anyio.fail_after(PATIENCE):
             return to_answer(await self._lines.receive_until(b"\n", LONGEST_ANSWER))
 

@@ -12,8 +12,8 @@ from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from engine.control.handler import Control
-from engine.control.messages import Request
-from engine.pacing.policy import Policy, shown
+from engine.control.messages import ControlRequest
+from engine.pacing.policy import Policy, setting_text
 from tests.checkpoints.samples import NEW_RUN
 from tests.engine.control.steered import FakeRun
 
@@ -30,7 +30,7 @@ class Steering:
     fake: FakeRun
 
     async def obey(self, command: str, who: str = OLGA, **arguments: str) -> tuple[bool, str]:
-        answer = await self.control.obey(Request(command, arguments), who)
+        answer = await self.control.obey(ControlRequest(command, arguments), who)
         return answer.refused, answer.said
 
     async def noted(self) -> list[tuple[str, str, str]]:
@@ -48,8 +48,8 @@ async def steering(tmp_path: Path) -> AsyncIterator[Steering]:
 
 
 async def test_looking_changes_nothing_and_is_not_noted(steering: Steering) -> None:
-    assert (await steering.control.obey(Request("get"), OLGA)).settings == shown(Policy())
-    assert (await steering.control.obey(Request("status"), OLGA)).status == {"done": 3, "total": 10}
+    assert (await steering.control.obey(ControlRequest("get"), OLGA)).settings == setting_text(Policy())
+    assert (await steering.control.obey(ControlRequest("status"), OLGA)).status == {"done": 3, "total": 10}
     assert (steering.fake.told, await steering.noted()) == ([], [])
 
 

@@ -11,8 +11,8 @@ import anyio.to_thread
 import pytest
 
 from engine.control.address import connect, listening
-from engine.control.listener import Limits, Listener, sender, user_name
-from engine.control.messages import LONGEST_ANSWER, LONGEST_REQUEST, Answer, Request, line_of
+from engine.control.listener import ControlListener, Limits, sender, user_name
+from engine.control.messages import LONGEST_ANSWER, LONGEST_REQUEST, ControlAnswer, ControlRequest, line_of
 from tests.engine.control.steered import PATIENCE, Client, client_of
 
 US = frozenset({os.geteuid()})
@@ -24,20 +24,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.socket"
 
 
-async def echo(request: Request, who: str) -> Answer:
-    return Answer(f"{request.typed} from {who}")
+async def echo(request: ControlRequest, who: str) -> ControlAnswer:
+    return ControlAnswer(f"{request.typed} from {who}")
 
 
 @asynccontextmanager
 async def served(
     path: Path,
-    obey: Callable[[Request, str], Awaitable[Answer]] = echo,
+    obey: Callable[[ControlRequest, str], Awaitable[ControlAnswer]] = echo,
     owners: frozenset[int] = US,
     limits: Limits | None = None,
 ) -> AsyncIterator[None]:
     """A listener at `path`; what it raises, the test raises."""
     async with listening(path) as door, anyio.create_task_group() as tasks:
-        tasks.start_soon(Listener(door, obey, owners, limits or Limits()).serve)
+        tasks.start_soon(ControlListener(door, obey, owners, limits or Limits()).serve)
         yield
         tasks.cancel_scope.cancel()
 
@@ -59,7 +59,7 @@ async def test_one_client_may_ask_again_and_again_and_is_named_by_the_kernel(pat
 
 async def test_several_requests_in_one_piece_are_answered_in_order(path: Path) -> None:
     async with served(path), client_of(path) as client:
-        first = await client.sends(line_of(Request("one")) + line_of(Request("two")))
+        first = await client.sends(line_of(ControlRequest("one")) + line_of(ControlRequest("two")))
         assert [first.said.split()[0], (await client.hears()).said.split()[0]] == ["one", "two"]
 
 
@@ -77,9 +77,9 @@ def test_a_user_without_a_name_is_a_number() -> None:
 async def test_somebody_else_is_refused(path: Path) -> None:
     asked: list[str] = []
 
-    async def obey(request: Request, who: str) -> Answer:
+    async def obey(request: ControlRequest, who: str) -> ControlAnswer:
         asked.append(f"{request.typed} {who}")
-        return Answer()
+        return ControlAnswer()
 
     async with served(path, obey, owners=frozenset({os.geteuid() + 1})), client_of(path) as client:
         answer = await client.hears()
@@ -123,21 +123,21 @@ async def test_a_megabyte_without_an_end_is_refused_and_not_kept(path: Path) -> 
 
 
 async def test_one_who_never_reads_is_dropped_and_delays_nobody(path: Path) -> None:
-    async def obey(request: Request, who: str) -> Answer:
-        return Answer(f"{request.typed} from {who}", settings={"much": "x" * 100_000})
+    async def obey(request: ControlRequest, who: str) -> ControlAnswer:
+        return ControlAnswer(f"{request.typed} from {who}", settings={"much": "x" * 100_000})
 
     async with served(path, obey, limits=QUICK), client_of(path) as deaf:
         with anyio.fail_after(PATIENCE):
             with suppress(anyio.BrokenResourceError):
                 while True:
-                    await deaf.stream.send(line_of(Request("status")) * 20)
+                    await deaf.stream.send(line_of(ControlRequest("status")) * 20)
                     await is_well(path)
         await is_well(path)
 
 
 async def test_an_answer_is_bounded_as_well(path: Path) -> None:
-    async def obey(request: Request, who: str) -> Answer:
-        return Answer("x" * LONGEST_ANSWER) if request.command == "all" else await echo(request, who)
+    async def obey(request: ControlRequest, who: str) -> ControlAnswer:
+        return ControlAnswer("x" * LONGEST_ANSWER) if request.command == "all" else await echo(request, who)
 
     async with served(path, obey), client_of(path) as client:
         answer = await client.asks("all")
@@ -173,24 +173,24 @@ async def test_those_who_come_and_go_without_a_word_do_no_harm(path: Path) -> No
         for _ in range(200):
             (await anyio.to_thread.run_sync(connect, path, PATIENCE)).close()
         async with client_of(path) as hasty:
-            await hasty.stream.send(line_of(Request("status"))[:10])
+            await hasty.stream.send(line_of(ControlRequest("status"))[:10])
         await is_well(path)
 
 
 async def test_a_fault_of_ours_ends_the_conversation_and_nothing_else(path: Path) -> None:
-    async def obey(request: Request, who: str) -> Answer:
+    async def obey(request: ControlRequest, who: str) -> ControlAnswer:
         if request.command == "bad":
             raise RuntimeError("impossible")
         return await echo(request, who)
 
     async with served(path, obey), client_of(path) as client:
-        await client.stream.send(line_of(Request("bad")))
+        await client.stream.send(line_of(ControlRequest("bad")))
         await client.is_shown_out()
         await is_well(path)
 
 
 async def test_what_takes_too_long_is_answered_as_unknown(path: Path) -> None:
-    async def obey(_request: Request, _who: str) -> Answer:
+    async def obey(_request: ControlRequest, _who: str) -> ControlAnswer:
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -202,12 +202,12 @@ async def test_what_takes_too_long_is_answered_as_unknown(path: Path) -> None:
 async def test_when_the_run_ends_an_answer_is_still_given_to_its_end(path: Path) -> None:
     begun, may_end = anyio.Event(), anyio.Event()
 
-    async def obey(_request: Request, _who: str) -> Answer:
+    async def obey(_request: ControlRequest, _who: str) -> ControlAnswer:
         begun.set()
         await may_end.wait()
-        return Answer("it stops")
+        return ControlAnswer("it stops")
 
-    heard: list[Answer] = []
+    heard: list[ControlAnswer] = []
 
     async def ask(client: Client) -> None:
         heard.append(await client.asks("stop"))
@@ -219,7 +219,7 @@ async def test_when_the_run_ends_an_answer_is_still_given_to_its_end(path: Path)
         listening(path) as door,
         anyio.create_task_group() as run,
     ):
-        run.start_soon(Listener(door, obey, US, Limits()).serve)
+        run.start_soon(ControlListener(door, obey, US, Limits()).serve)
         asking.start_soon(ask, await clients.enter_async_context(client_of(path)))
         await begun.wait()
         run.cancel_scope.cancel()

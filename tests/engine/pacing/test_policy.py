@@ -7,7 +7,16 @@ import pytest
 
 from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent
-from engine.pacing.policy import ALL, SETTINGS, Policy, changed, in_words, kept, shown, told
+from engine.pacing.policy import (
+    ALL,
+    SETTINGS,
+    Policy,
+    describe_settings,
+    in_words,
+    policy_with,
+    setting_text,
+    to_settings,
+)
 
 SQL = "select count(*) from abonents"
 
@@ -30,7 +39,7 @@ OTHER = Policy(
 
 
 def test_all_that_can_be_set_on_a_live_run_is_told_with_its_value() -> None:
-    assert shown(Policy()) == {
+    assert setting_text(Policy()) == {
         "in-flight": "auto",
         "max-in-flight": "64",
         "rate": "none",
@@ -42,7 +51,7 @@ def test_all_that_can_be_set_on_a_live_run_is_told_with_its_value() -> None:
         "stop-after-errors": "100",
         "limit-money": "none",
     }
-    assert tuple(shown(OTHER).values()) == (
+    assert tuple(setting_text(OTHER).values()) == (
         "8", "16", "2.5", "22:00-05:30", "0", "1.5", "5120000.5", "50", "1%", "1000.50"
     )  # fmt: skip
 
@@ -82,15 +91,18 @@ def test_all_that_can_be_set_on_a_live_run_is_told_with_its_value() -> None:
     ],
 )
 def test_a_text_changes_one_thing_and_is_told_in_words(name: str, value: str, said: str, now: Policy) -> None:
-    policy = changed(Policy(), {name: value})
+    policy = policy_with(Policy(), {name: value})
     assert policy == now
-    assert told(policy, [name]) == f"{name}: {said}"
+    assert describe_settings(policy, [name]) == f"{name}: {said}"
 
 
 def test_the_number_of_a_select_of_ones_own_is_told_with_it() -> None:
-    policy = changed(Policy(throttle_sql=SQL), {"throttle-above": "-1.5"})
+    policy = policy_with(Policy(throttle_sql=SQL), {"throttle-above": "-1.5"})
     assert policy == Policy(throttle_sql=SQL, throttle_above=-1.5)
-    assert told(policy, ["throttle-above"]) == "throttle-above: held while --throttle-sql gives more than -1.5"
+    assert (
+        describe_settings(policy, ["throttle-above"])
+        == "throttle-above: held while --throttle-sql gives more than -1.5"
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,19 +138,19 @@ def test_the_number_of_a_select_of_ones_own_is_told_with_it() -> None:
 )
 def test_a_bad_value_is_refused_with_a_sentence(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: ") as refused:
-        changed(Policy(), {name: value}, ALL)
+        policy_with(Policy(), {name: value}, ALL)
     assert len(str(refused.value)) < 200
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ValueError, match="there is no setting 'speed': in-flight, max-in-flight, "):
-        changed(Policy(), {"speed": "1"})
+        policy_with(Policy(), {"speed": "1"})
 
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - SETTINGS.keys()))
 def test_what_a_run_is_taken_up_with_cannot_be_set_while_it_goes(name: str) -> None:
     with pytest.raises(ValueError, match=f"there is no setting '{name}'"):
-        changed(Policy(), {name: ALL[name].shown(OTHER)})
+        policy_with(Policy(), {name: ALL[name].shown(OTHER)})
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -146,15 +158,15 @@ def test_what_is_told_of_a_setting_is_what_it_takes(name: str) -> None:
     third = Policy(rate=1 / 3, in_flight=7, hours=hours_of("22:00-24:00"), limit_money=Decimal("0.01"))
     for policy in (Policy(), OTHER, third, replace(Policy(), stop_after_errors=None)):
         text = ALL[name].shown(policy)
-        assert ALL[name].shown(changed(policy, {name: text}, ALL)) == text
+        assert ALL[name].shown(policy_with(policy, {name: text}, ALL)) == text
 
 
 def test_a_run_keeps_what_is_not_as_by_default_and_is_driven_by_it_again() -> None:
-    assert kept(Policy()) == {}
-    assert kept(Policy(rate=5.0, canary=False)) == {"rate": "5", "canary": "no"}
-    assert kept(OTHER).keys() == ALL.keys()
+    assert to_settings(Policy()) == {}
+    assert to_settings(Policy(rate=5.0, canary=False)) == {"rate": "5", "canary": "no"}
+    assert to_settings(OTHER).keys() == ALL.keys()
     for policy in (Policy(), OTHER, Policy(limit_money=Decimal(0)), Policy(throttle_sql=SQL)):
-        assert changed(Policy(), kept(policy), ALL) == policy
+        assert policy_with(Policy(), to_settings(policy), ALL) == policy
 
 
 def test_in_words_says_what_is_set() -> None:

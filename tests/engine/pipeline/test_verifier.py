@@ -7,7 +7,7 @@ import pytest
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.job import CannotLook, Reading
+from engine.job import CannotLook, ReadBack
 from engine.pipeline.verifier import Verdict, verify
 from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
 
@@ -20,7 +20,7 @@ class Report:
     def __init__(self) -> None:
         self.told: list[tuple[str, str | None]] = []
 
-    def __call__(self, item: Item, reading: Reading) -> None:
+    def __call__(self, item: Item, reading: ReadBack) -> None:
         self.told.append((item.key, reading.difference))
 
 
@@ -45,7 +45,7 @@ async def test_what_was_said_of_an_item_is_kept_when_it_is_applied() -> None:
 
 async def test_what_is_not_as_wanted_is_reported_and_stays_accepted() -> None:
     journal, report, job = MemoryJournal(*accepted(1, 2, 3)), Report(), FakeJob()
-    job.readings = {"2": Reading(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None}
+    job.readings = {"2": ReadBack(Decimal("0.10"), "sent 1.10, found 0.10"), "3": None}
     verdict = await verify(A_RUN, job, journal, report)
     assert verdict == Verdict(1, 2, expected=Decimal("3.30"), found=Decimal("1.20"))
     assert report.told == [("2", "sent 1.10, found 0.10"), ("3", "the billing says nothing of it")]
@@ -75,7 +75,7 @@ async def test_only_what_had_an_effect_is_read_back() -> None:
 async def test_verifying_again_finds_what_has_gone_since() -> None:
     journal, report, job = MemoryJournal(*accepted(1, 2)), Report(), FakeJob()
     await verify(A_RUN, job, journal, report)
-    job.readings["1"] = Reading(None, "gone")
+    job.readings["1"] = ReadBack(None, "gone")
     verdict = await verify(A_RUN, job, journal, report)
     assert (verdict.as_wanted, verdict.different) == (1, 1)
     assert report.told == [("1", "gone")]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.api.calls import Call, Step
+from billing.api.calls import Call, ChainStep
 from jobs.access.vault import Vault, is_token, masked, unsealed, veiled
 from jobs.spec.errors import SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter
@@ -97,13 +97,15 @@ def test_only_what_is_marked_as_secret_is_veiled() -> None:
 async def test_a_call_gets_its_secrets_wherever_their_tokens_stand(path: Path) -> None:
     vault = Vault(path)
     one, two = vault.seal([WORD, "1234"])
-    call = Call("Users", (Step("a", {"psw": one, "n": 5}), Step("b", {"in": [{"x": f"<{two}>"}, True, None]})))
+    call = Call(
+        "Users", (ChainStep("a", {"psw": one, "n": 5}), ChainStep("b", {"in": [{"x": f"<{two}>"}, True, None]}))
+    )
     opened = await unsealed(vault, call)
     assert [step.arguments for step in opened.steps] == [
         {"psw": WORD, "n": 5},
         {"in": [{"x": "<1234>"}, True, None]},
     ]
-    plain = Call("Users", (Step("a", {"psw": ""}),))
+    plain = Call("Users", (ChainStep("a", {"psw": ""}),))
     assert await unsealed(None, plain) is plain
     with pytest.raises(SecretGone):
         await unsealed(None, call)

@@ -14,7 +14,7 @@ from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, Different, Entries, Found, Job, Keeps, Marked, Reading
+from engine.job import Absent, Different, Entries, Found, Job, Keeps, Marked, ReadBack
 from jobs.access.gateway import Services
 from jobs.access.payload import packed, payload_of, unpacked
 from jobs.access.subscribers import Abonents
@@ -278,7 +278,7 @@ async def test_an_operation_is_entered_once_and_found_again(
     job = job_of(services, tmp_path, FILE, descr="Ввод остатков")
     item = await one_of(job, frozen)
     assert await sighting(job, run, item) == Absent()
-    assert await reading(job, run, item) == Reading(None, "sent 50.50; the billing has no operation with this mark")
+    assert await reading(job, run, item) == ReadBack(None, "sent 50.50; the billing has no operation with this mark")
 
     evidence = await job.send(run, item)
 
@@ -291,7 +291,7 @@ async def test_an_operation_is_entered_once_and_found_again(
     assert descr == "Ввод остатков [cm k7m2q/1]"
     assert mock_billing.ledger.effects("FinanceOperations") == {9001: 1}
     assert await sighting(job, run, item) == Found(str(key))
-    assert await reading(job, run, item) == Reading(Decimal("50.50"))
+    assert await reading(job, run, item) == ReadBack(Decimal("50.50"))
 
 
 async def test_only_the_mark_of_run_and_item_counts(
@@ -326,12 +326,12 @@ async def test_what_is_found_and_differs(
     execute("update finance_operations set op_summa = ? where op_id = ?", 7 * SCALE, first)
     text = f"sent 50.50; the billing has operation {first} of 7.00"
     assert await sighting(job, run, item) == Different(text)
-    assert await reading(job, run, item) == Reading(Decimal(7), text)
+    assert await reading(job, run, item) == ReadBack(Decimal(7), text)
 
     execute("update finance_operations set op_summa = ?, storno = 1 where op_id = ?", 505 * SCALE // 10, first)
     text = f"sent 50.50; the billing has operation {first} of 50.50 (reversed by storno)"
     assert await sighting(job, run, item) == Different(text)
-    assert await reading(job, run, item) == Reading(None, text)
+    assert await reading(job, run, item) == ReadBack(None, text)
 
     # Somebody has sent the very same once more.
     again = await job.send(run, item)
@@ -341,7 +341,7 @@ async def test_what_is_found_and_differs(
     execute("update finance_operations set storno = 0 where op_id = ?", first)
     text = text.replace(" (reversed by storno)", "")
     assert await sighting(job, run, item) == Different(text)
-    assert await reading(job, run, item) == Reading(None, text)
+    assert await reading(job, run, item) == ReadBack(None, text)
 
 
 async def test_many_are_looked_up_at_once(services: Services, tmp_path: Path, run: Run, frozen: Frozen) -> None:

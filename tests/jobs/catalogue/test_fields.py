@@ -13,7 +13,7 @@ from billing.database.database import Database
 from billing.money import SCALE
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused
-from engine.job import Absent, Found, Job, Reading
+from engine.job import Absent, Found, Job, ReadBack
 from jobs.access.gateway import Services
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.services import NEXT_CHARGE, PASSED_TO_1C, SERVICE_OPERATOR
@@ -33,7 +33,7 @@ from jobs.catalogue.subscribers import (
 from jobs.effects.effect import Effect, NoWayBack
 from jobs.effects.set_fields import Fields
 from jobs.spec.spec import JobKind, parameters_of
-from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.catalogue.months import first_of
 from tests.jobs.conftest import Execute, Frozen
@@ -297,7 +297,7 @@ async def test_there_and_back_again(
     done = await sent(job, run, items)
     assert meets(changes(before, whole(database)), case)
     assert [type(one) for one in await sightings(job, run, done)] == [Found, Found]
-    assert await readings(job, run, done) == [Reading(None), Reading(None)]
+    assert await readings(job, run, done) == [ReadBack(None), ReadBack(None)]
 
     effect = effect_of(services, case.kind)
     if case.kind is RECALCULATE:
@@ -306,7 +306,7 @@ async def test_there_and_back_again(
     back = await undone(effect, done)
     taken_back = await sent(back.effect, run, back.items(frozen))
     assert changes(before, whole(database)) == {}
-    assert await readings(back.effect, run, taken_back) == [Reading(None), Reading(None)]
+    assert await readings(back.effect, run, taken_back) == [ReadBack(None), ReadBack(None)]
     assert (await undone(effect, done)).left_alone == [
         one.skip_reason for one in (await undone(effect, done)).done.items
     ]
@@ -314,7 +314,7 @@ async def test_there_and_back_again(
     again = await undone(back.effect, taken_back)
     done_again = await sent(again.effect, run, again.items(frozen))
     assert meets(changes(before, whole(database)), case)
-    assert await readings(again.effect, run, done_again) == [Reading(None), Reading(None)]
+    assert await readings(again.effect, run, done_again) == [ReadBack(None), ReadBack(None)]
 
 
 @OF_KINDS
@@ -440,16 +440,16 @@ async def test_lost_answers(
     before = whole(database)
     job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
     items = await planned(job, frozen)
-    await _lost(job, run, items[0], mock_billing, Kind.CRASH_BEFORE)
+    await _lost(job, run, items[0], mock_billing, FaultKind.CRASH_BEFORE)
     assert changes(before, whole(database)) == {}
     assert await sightings(job, run, items[:1]) == [Absent()]
     found = []
     for item in items:
-        await _lost(job, run, item, mock_billing, Kind.RESET_AFTER)
+        await _lost(job, run, item, mock_billing, FaultKind.RESET_AFTER)
         (sighting,) = await sightings(job, run, [item])
         assert isinstance(sighting, Found), sighting
         found.append(msgspec.structs.replace(item, answer=sighting.answer))
-    mock_billing.faults.set(Plan(()))
+    mock_billing.faults.set(FaultPlan(()))
     assert meets(changes(before, whole(database)), case)
     if case.kind is RECALCULATE:
         return
@@ -458,8 +458,8 @@ async def test_lost_answers(
     assert changes(before, whole(database)) == {}
 
 
-async def _lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, kind: Kind) -> None:
-    server.faults.set(Plan((Fault(kind, times=1),)))
+async def _lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, kind: FaultKind) -> None:
+    server.faults.set(FaultPlan((Fault(kind, times=1),)))
     evidence = await does.send(run, item)
     assert isinstance(evidence, Lost), evidence
 
@@ -471,9 +471,9 @@ async def test_an_answer_to_another_row_is_no_answer(
     job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
     first, second = await planned(job, frozen)
     # Only what was answered while a plan was set is handed on.
-    mock_billing.faults.set(Plan((Fault(Kind.FOREIGN, times=1, requests=((9, None),)),)))
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))
     await sent(job, run, [first])
-    mock_billing.faults.set(Plan((Fault(Kind.FOREIGN, times=1),)))
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1),)))
     evidence = await job.send(run, second)
     assert isinstance(evidence, Lost), evidence
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from billing.api.calls import Call, Step
+from billing.api.calls import Call, ChainStep
 from billing.exchange import Refused
 from checkpoints.records import Run
 from jobs.access.gateway import Services
@@ -26,6 +26,6 @@ async def test_a_service_without_a_manager(
     )
     # The billing refuses the same without the word.
     bare = payload_of(items[0]).call.steps[:2]
-    evidence = await services.client.send(Call("UsersUsluga", (*bare, Step("save", {}))))
+    evidence = await services.client.send(Call("UsersUsluga", (*bare, ChainStep("save", {}))))
     assert isinstance(evidence, Refused), evidence
     await sent(job, run, items)

@@ -8,7 +8,7 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import Run
 from engine.errors import InputRefused
-from engine.job import Absent, Reading
+from engine.job import Absent, ReadBack
 from jobs.access.gateway import Services
 from jobs.catalogue.subscribers import BLOCK_HISTORY, OPERATOR, RECALCULATE, VOLUNTARY_BLOCK
 from jobs.effects.effect import NoWayBack
@@ -62,7 +62,7 @@ async def test_a_recalculation_that_is_done_already_is_as_wanted(
     done = await sent(job, run, items)
     execute("update abonents set need_recalc = null where id = 9001")
     # Answered and cleared: done. Never answered and empty: it may not have arrived, and may be sent again.
-    assert await readings(job, run, done) == [Reading(None)]
+    assert await readings(job, run, done) == [ReadBack(None)]
     assert await sightings(job, run, done) == [Absent()]
     execute("update abonents set need_recalc = '2001-01-01' where id = 9001")
     (reading,) = await readings(job, run, done)

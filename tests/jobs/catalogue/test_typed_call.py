@@ -7,7 +7,7 @@ import pytest
 
 from billing.database.database import Database
 from checkpoints.records import Run
-from engine.job import Absent, Found, Reading
+from engine.job import Absent, Found, ReadBack
 from jobs.access.gateway import Services
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.effect import NoWayBack
@@ -62,12 +62,12 @@ async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
     old = address(database)
     done = await sent(job, run, await planned(job, frozen))
     assert address(database) != old
-    assert await readings(job, run, done) == [Reading(None)]
+    assert await readings(job, run, done) == [ReadBack(None)]
     assert await sightings(job, run, done) == [Found(done[0].answer)]
     assert [one.skip_reason is None for one in (await prepared(job)).items] == [False], "a second time nothing is new"
     back = await undone(effect_of(services, call.kind, **call.said), done)
     backs = await sent(back.effect, run, back.items(frozen))
-    assert await readings(back.effect, run, backs) == [Reading(None)]
+    assert await readings(back.effect, run, backs) == [ReadBack(None)]
     assert address(database) == old
 
 
@@ -92,7 +92,7 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(
     items = await planned(job, frozen)
     execute("update users set ip = 167772999 where id = 90001")
     assert await sightings(job, run, items) == [Absent()]
-    assert await readings(job, run, items) == [Reading(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
+    assert await readings(job, run, items) == [ReadBack(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
 
 
 @pytest.mark.parametrize(
@@ -130,5 +130,5 @@ async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_take
     job = call.job(rows_of(tmp_path, "id\n9001\n"))
     done = await sent(job, run, await planned(job, frozen))
     execute("update abonents set need_recalc = null where id = 9001")
-    assert await readings(job, run, done) == [Reading(None)]
+    assert await readings(job, run, done) == [ReadBack(None)]
     assert isinstance(job.way_back({}), NoWayBack)

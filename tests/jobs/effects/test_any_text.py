@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from billing.directory.objects import plain
+from billing.directory.objects import plain_value
 from checkpoints.records import Item, Run
 from jobs.access.gateway import Services
 from jobs.catalogue.money import BALANCES
@@ -130,4 +130,4 @@ async def test_line_ends_in_a_comment_are_told_and_not_cut_off(services: Service
     ("text", "is_"), [("a ", "a"), ("a\u00a0", "a\u00a0"), (" a", " a"), ("   ", None), (True, "1")]
 )
 def test_values_are_compared_as_firebird_compares_them(text: object, is_: str | None) -> None:
-    assert plain("descr", text) == is_
+    assert plain_value("descr", text) == is_

@@ -12,7 +12,7 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, Different, Entries, Found, Marked, Reading
+from engine.job import Absent, Different, Entries, Found, Marked, ReadBack
 from jobs.access.gateway import Services
 from jobs.access.payload import packed, payload_of
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
@@ -76,7 +76,7 @@ async def test_services_are_connected_once_and_found_again(
     assert await sightings(job, run, items) == [Absent(), Absent()]
     assert (
         await readings(job, run, items)
-        == [Reading(None, "sent usluga_id 240, manager_id 33; the billing has no connected service with this mark")]
+        == [ReadBack(None, "sent usluga_id 240, manager_id 33; the billing has no connected service with this mark")]
         * 2
     )
     before = whole(database)
@@ -90,7 +90,7 @@ async def test_services_are_connected_once_and_found_again(
     ]
     assert [str(row["ID"]) for row in rows] == [one.answer for one in done]
     assert await sightings(job, run, items) == [Found(one.answer) for one in done]
-    assert await readings(job, run, items) == [Reading(None)] * 2
+    assert await readings(job, run, items) == [ReadBack(None)] * 2
 
 
 async def test_a_folder_is_connected_by_the_jobs_own_select(
@@ -127,7 +127,7 @@ async def test_a_service_that_is_no_longer_as_it_was_connected(
         f"{sent_text} {second} with usluga_id 240, manager_id 33 (deleted)",
     ]
     assert await sightings(job, run, items) == [Different(text) for text in texts]
-    assert await readings(job, run, items) == [Reading(None, text) for text in texts]
+    assert await readings(job, run, items) == [ReadBack(None, text) for text in texts]
 
 
 async def test_a_service_that_looks_the_same_is_named(services: Services, tmp_path: Path, execute: Execute) -> None:
@@ -163,7 +163,7 @@ async def test_connected_services_are_deleted_and_connected_again(
     assert await sightings(undo.effect, second, backs) == [Absent(), Absent()]
     backs = await sent(undo.effect, second, backs)
     assert await sightings(undo.effect, second, backs) == [Found(one.answer) for one in backs]
-    assert await readings(undo.effect, second, backs) == [Reading(None)] * 2
+    assert await readings(undo.effect, second, backs) == [ReadBack(None)] * 2
 
     found = changes(before, whole(database))
     assert found.keys() == {CONNECTED}
@@ -177,7 +177,7 @@ async def test_connected_services_are_deleted_and_connected_again(
         (9001, 240, 33, "Обещанный [cm v8v8v/1]"),
         (9002, 240, 33, "Обещанный [cm v8v8v/2]"),
     ]
-    assert await readings(again.effect, third, agains) == [Reading(None)] * 2
+    assert await readings(again.effect, third, agains) == [ReadBack(None)] * 2
     # And once more the other way.
     last = await undone(again.effect, agains)
     await sent(last.effect, second, last.items(frozen))
@@ -219,7 +219,7 @@ async def test_attributes_are_given_and_taken_back(
     assert [(item.key, item.label) for item in items] == [("9001/1012", "00123"), ("9003/7", "A15")]
     assert await sightings(job, run, items) == [Absent(), Absent()]
     assert await readings(job, run, items[:1]) == [
-        Reading(None, "sent attribute_value телеграм; the billing has no attribute value like it")
+        ReadBack(None, "sent attribute_value телеграм; the billing has no attribute value like it")
     ]
     done = await sent(job, run, items)
     given = changes(before, whole(database))
@@ -228,12 +228,12 @@ async def test_attributes_are_given_and_taken_back(
         (9003, 7, "0015"),
     ]
     assert await sightings(job, run, items) == [Found(one.answer) for one in done]
-    assert await readings(job, run, items) == [Reading(None)] * 2
+    assert await readings(job, run, items) == [ReadBack(None)] * 2
 
     undo = await undone(job, done)
     backs = await sent(undo.effect, second, undo.items(frozen))
     assert changes(before, whole(database)) == {}
-    assert await readings(undo.effect, second, backs) == [Reading(None)] * 2
+    assert await readings(undo.effect, second, backs) == [ReadBack(None)] * 2
 
     again = await undone(undo.effect, backs)
     await sent(again.effect, third, again.items(frozen))
@@ -267,7 +267,7 @@ async def test_a_value_that_differs_when_it_is_looked_for(
     execute("insert into attribute_values values (90001, 9001, 7, 'нет')")
     text = "sent attribute_value да; the billing has attribute value 90001 with attribute_value нет"
     assert await sightings(job, run, items) == [Different(text)]
-    assert await readings(job, run, items) == [Reading(None, text)]
+    assert await readings(job, run, items) == [ReadBack(None, text)]
     changed = [msgspec.structs.replace(item, answer="90001") for item in items]
     assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
 

@@ -14,7 +14,7 @@ from billing.database.database import Database
 from checkpoints.records import NewItem, Run
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Found, Keeps, Prepared, Reading
+from engine.job import Absent, CannotLook, Found, Keeps, Prepared, ReadBack
 from engine.rows import Row
 from jobs.access.gateway import Services
 from jobs.access.payload import Payload, packed, payload_of
@@ -115,14 +115,14 @@ async def test_services_are_deleted_and_connected_anew(
     assert job.shown(run.name, items[0]) == "UsersUsluga: objects.get(id=90001) → delete()"
     assert await sightings(job, run, items) == [Absent(), Absent()]
     assert await readings(job, run, items) == [
-        Reading(None, f"UsersUsluga {key} is still there") for key in (90001, 90002)
+        ReadBack(None, f"UsersUsluga {key} is still there") for key in (90001, 90002)
     ]
 
     done = await sent(job, run, items)
 
     assert changes(before, whole(database)) == {CONNECTED: {key: {"DELETED": (0, 1)} for key in (90001, 90002)}}
     assert await sightings(job, run, items) == [Found(one.answer) for one in done]
-    assert await readings(job, run, items) == [Reading(None)] * 2
+    assert await readings(job, run, items) == [ReadBack(None)] * 2
     assert json.loads(done[0].answer or "") == {
         "id": "90001",
         "abonent_id": "9001",
@@ -147,7 +147,7 @@ async def test_services_are_deleted_and_connected_anew(
             "COMMENT": f"{before[CONNECTED][old]['COMMENT']} [cm u7u7u/{old - 90000}]",
         }
         assert row == marked
-    assert await readings(undo.effect, undo_run, backs) == [Reading(None)] * 2
+    assert await readings(undo.effect, undo_run, backs) == [ReadBack(None)] * 2
 
 
 @pytest.mark.usefixtures("connected")
@@ -250,7 +250,7 @@ async def test_an_account_goes_with_what_points_to_it(
     found = changes(before, whole(database))
     assert found.keys() == {"USERS", "CABINET_SESSIONS"}
     assert found["USERS"] == {account: {"DELETED": (0, 1)}}
-    assert await readings(job, run, items) == [Reading(None)]
+    assert await readings(job, run, items) == [ReadBack(None)]
     # What it was is kept, for a person; passwords were never read.
     kept = json.loads(done.answer or "")
     assert (kept["login"], kept["ip"], kept["pull"]) == ("ivanov", "10.0.0.10", "6")

@@ -17,7 +17,7 @@ from jobs.catalogue.money import BALANCES, PAYMENT
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
 from jobs.effects.effect import Effect
 from jobs.spec.spec import JobKind
-from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import effect_of, job_of, planned, rows_of, sent, sightings, undone
@@ -41,8 +41,8 @@ def services(client: BillingClient, database: Database, execute: Execute, odd_on
     return Services(client, database)
 
 
-async def lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, kind: Kind) -> None:
-    server.faults.set(Plan((Fault(kind, times=1),)))
+async def lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, kind: FaultKind) -> None:
+    server.faults.set(FaultPlan((Fault(kind, times=1),)))
     evidence = await does.send(run, item)
     assert isinstance(evidence, Lost), evidence
 
@@ -50,10 +50,10 @@ async def lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, ki
 async def in_the_end(does: Job | Effect, run: Run, item: Item, server: MockBilling, database: Database) -> Item:
     """Lost without its effect, sent again, lost with it, and found: what the engine does with it."""
     before = whole(database)
-    await lost(does, run, item, server, Kind.CRASH_BEFORE)
+    await lost(does, run, item, server, FaultKind.CRASH_BEFORE)
     assert changes(before, whole(database)) == {}
     assert await sightings(does, run, [item]) == [Absent()]
-    await lost(does, run, item, server, Kind.RESET_AFTER)
+    await lost(does, run, item, server, FaultKind.RESET_AFTER)
     assert changes(before, whole(database)) != {}
     (sighting,) = await sightings(does, run, [item])
     assert isinstance(sighting, Found), sighting
@@ -109,11 +109,11 @@ async def test_an_answer_to_somebody_else_is_no_answer(
 ) -> None:
     other = job_of(services, BALANCES, rows_of(tmp_path, "abonent_id;amount\n9003;1\n"))
     # Only what was answered while a plan was set is handed on.
-    mock_billing.faults.set(Plan((Fault(Kind.FOREIGN, times=1, requests=((9, None),)),)))
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))
     await sent(other, run, await planned(other, frozen))
     job = job_of(services, kind, rows_of(tmp_path, text), **given)
     items = [msgspec.structs.replace(one, number=7) for one in await planned(job, frozen)]
-    mock_billing.faults.set(Plan((Fault(Kind.FOREIGN, times=1),)))
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1),)))
     assert isinstance(await job.send(run, items[0]), Lost)
     assert [isinstance(one, Found) for one in await sightings(job, run, items)] == [True]
 

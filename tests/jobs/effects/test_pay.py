@@ -14,7 +14,7 @@ from billing.database.database import Database
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Entries, Found, Reading
+from engine.job import Absent, CannotLook, Entries, Found, ReadBack
 from jobs.access.gateway import Services
 from jobs.access.payload import Payload, packed, payload_of
 from jobs.catalogue.money import PAYMENT
@@ -104,12 +104,12 @@ async def test_payments_are_entered_once_and_read_back(
     assert await sightings(job, run, items) == [Absent(), Absent()]
     none = "since the plan the billing has no operation of that sum"
     assert await readings(job, run, items) == [
-        Reading(None, f"sent 50.50; {none}"),
-        Reading(None, f"sent 7.00; {none}"),
+        ReadBack(None, f"sent 50.50; {none}"),
+        ReadBack(None, f"sent 7.00; {none}"),
     ]
     before = whole(database)
     await sent(job, run, items)
-    assert await readings(job, run, items) == [Reading(Decimal("50.50")), Reading(Decimal(7))]
+    assert await readings(job, run, items) == [ReadBack(Decimal("50.50")), ReadBack(Decimal(7))]
     found = changes(before, whole(database))
     rows = new_rows(found, OPERATIONS)
     assert [(row["ABONENT_ID"], row["OP_TYPE"], row["OP_SUMMA"]) for row in rows] == [
@@ -142,7 +142,7 @@ async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
     first, second, *_ = await readings(job, run, items)
     assert (first.difference, second.difference) != (None, None), "of two payments one is there"
     await sent(job, run, items[1:])
-    assert await readings(job, run, items) == [Reading(Decimal(amount)) for amount in (5, 5, 6, 7)]
+    assert await readings(job, run, items) == [ReadBack(Decimal(amount)) for amount in (5, 5, 6, 7)]
 
 
 async def test_the_column_of_the_documents_is_named_by_the_operator(services: Services, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
     assert await sightings(ask, run, items) == [both]
     assert await sightings(by_sum, run, items) == [both]
     (reading,) = await readings(ask, run, items)
-    assert reading == Reading(
+    assert reading == ReadBack(
         Decimal(5),
         "sent 5.00; since the plan the billing has operation 80005 of 5.00, 2026-02-03, "
         "operation 80008 of 5.00, 2026-02-03",
@@ -256,7 +256,7 @@ async def test_payments_are_taken_back(
     undo = await undone(job, done, way=way)
     assert [one.amount for one in undo.done.items] == [Decimal("-50.50"), Decimal(-7)]
     backs = await sent(undo.effect, undo_run, undo.items(frozen))
-    assert await readings(undo.effect, undo_run, backs) == [Reading(Decimal("-50.50")), Reading(Decimal(-7))]
+    assert await readings(undo.effect, undo_run, backs) == [ReadBack(Decimal("-50.50")), ReadBack(Decimal(-7))]
     found = changes(before, whole(database))
     assert found.keys() == {OPERATIONS}
     if way == "storno":

@@ -9,16 +9,16 @@ from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from checkpoints.records import Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
-from engine.job import Absent, Reading
+from engine.job import Absent, ReadBack
 from jobs.access.gateway import Services
 from jobs.access.vault import Vault
 from jobs.effects.effect import NoWayBack
-from jobs.effects.read import Readings, is_reading
+from jobs.effects.read import ReadEffect, is_reading
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobKind
-from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import job_of, planned, rows_of
@@ -30,7 +30,7 @@ LOGIN_OF = ('objects.get {"id": {id}}',)
 def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), secret: str = "") -> JobKind:
     template = parse(model, chain, fields)
     parameters = tuple(Parameter(name, "", columns=(), secret=name == secret) for name in template.names)
-    return JobKind("reading", (), "", lambda services, _: Readings(services, template), "", "", parameters)
+    return JobKind("reading", (), "", lambda services, _: ReadEffect(services, template), "", "", parameters)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ async def test_nothing_of_it_changes_anything(
     assert [item.amount for item in items] == [None, None]
     assert await job.undrained(items) is None
     assert await job.look_up(run, items) == {item.item_id: Absent() for item in items}
-    assert await job.read_back(run, items) == {item.item_id: Reading(None) for item in items}
+    assert await job.read_back(run, items) == {item.item_id: ReadBack(None) for item in items}
     back = job.way_back({})  # type: ignore[attr-defined]
     assert back == NoWayBack("it changed nothing")
 
@@ -109,7 +109,7 @@ async def test_nothing_of_it_changes_anything(
 async def test_what_is_lost_may_be_asked_again(
     mock_billing: MockBilling, services: Services, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
-    mock_billing.faults.set(Plan((Fault(Kind.CRASH_BEFORE, times=1),)))
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
     kind = reading(*LOGIN_OF, fields=("login",))
     job = job_of(services, kind, rows_of(tmp_path, "id\n90001\n"))
     (item,) = await planned(job, frozen)

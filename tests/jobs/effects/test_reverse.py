@@ -15,7 +15,7 @@ from billing.database.database import Database, Dsn
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
-from engine.job import Absent, CannotLook, Different, Found, Reading
+from engine.job import Absent, CannotLook, Different, Found, ReadBack
 from jobs.access.gateway import Services
 from jobs.access.payload import Payload, packed, payload_of
 from jobs.catalogue.money import BALANCES
@@ -103,7 +103,7 @@ async def test_after_storno_only_the_reversed_operations_are_left(
     await sent(undo.effect, undo_run, backs)
 
     assert await sightings(undo.effect, undo_run, backs) == [Found(item.answer) for item in items]
-    assert await readings(undo.effect, undo_run, backs) == [Reading(one.amount) for one in backs]
+    assert await readings(undo.effect, undo_run, backs) == [ReadBack(one.amount) for one in backs]
     found = changes(before, whole(database))
     assert found.keys() == {OPERATIONS}
     assert [str(row["OP_ID"]) for row in new_rows(found, OPERATIONS)] == [item.answer for item in items]
@@ -163,7 +163,7 @@ async def test_a_storno_where_type_8_adds(
     undo = await taking_back(adding, items, way="storno")
     backs = await sent(undo.effect, undo_run, undo.items(frozen))
     assert balance_of(database, 9002) == 7
-    assert await readings(undo.effect, undo_run, backs) == [Reading(Decimal(-50))]
+    assert await readings(undo.effect, undo_run, backs) == [ReadBack(Decimal(-50))]
 
 
 async def test_what_is_read_back_of_a_storno(
@@ -173,11 +173,11 @@ async def test_what_is_read_back_of_a_storno(
     undo = await taking_back(services, items, way="storno")
     backs = undo.items(frozen)
     assert await readings(undo.effect, undo_run, backs) == [
-        Reading(None, f"operation {items[0].answer} is not reversed")
+        ReadBack(None, f"operation {items[0].answer} is not reversed")
     ]
     execute("delete from finance_operations where op_id = ?", items[0].answer)
     gone = f"there is no operation {items[0].answer} any more"
-    assert await readings(undo.effect, undo_run, backs) == [Reading(None, gone)]
+    assert await readings(undo.effect, undo_run, backs) == [ReadBack(None, gone)]
     assert await sightings(undo.effect, undo_run, backs) == [CannotLook(gone)]
 
 
@@ -246,7 +246,7 @@ async def test_opposite_sums_bring_everything_back_but_the_operations(
 
     assert await sightings(undo.effect, undo_run, backs) == [Found(one.answer) for one in done]
     amounts = [Decimal("-50.50"), Decimal(7), Decimal(0)]
-    assert await readings(undo.effect, undo_run, backs) == [Reading(amount) for amount in amounts]
+    assert await readings(undo.effect, undo_run, backs) == [ReadBack(amount) for amount in amounts]
     found = changes(before, whole(database))
     assert found.keys() == {OPERATIONS}
     opposite = new_rows(found, OPERATIONS)[3:]
@@ -291,7 +291,7 @@ async def test_a_balance_that_was_set_is_set_back(
     undo = await taking_back(with_database, items, way="opposite")
     backs = await sent(undo.effect, undo_run, undo.items(frozen))
     assert [one.amount for one in backs] == [Decimal(7), Decimal(0)]
-    assert await readings(undo.effect, undo_run, backs) == [Reading(Decimal(7)), Reading(Decimal(0))]
+    assert await readings(undo.effect, undo_run, backs) == [ReadBack(Decimal(7)), ReadBack(Decimal(0))]
     assert changes(before, whole(database)).keys() == {OPERATIONS}
     # The way there once more.
     again = await undone(undo.effect, backs, way="opposite")
@@ -312,7 +312,7 @@ async def test_a_balance_that_was_added_to(
     undo = await taking_back(adding, items, way="opposite", type_8="adds")
     backs = await sent(undo.effect, undo_run, undo.items(frozen))
     assert balance_of(database, 9002) == 7
-    assert await readings(undo.effect, undo_run, backs) == [Reading(Decimal(-50))]
+    assert await readings(undo.effect, undo_run, backs) == [ReadBack(Decimal(-50))]
 
 
 async def test_a_wrong_belief_about_type_8_is_told(

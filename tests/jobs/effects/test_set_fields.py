@@ -14,7 +14,7 @@ from billing.money import SCALE
 from checkpoints.records import Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Lost
-from engine.job import Absent, CannotLook, Found, Job, Reading
+from engine.job import Absent, CannotLook, Found, Job, ReadBack
 from jobs.access.gateway import Services
 from jobs.access.payload import Payload, packed, payload_of, unpacked
 from jobs.catalogue.subscribers import WARNING_THRESHOLD
@@ -116,7 +116,7 @@ async def test_a_threshold_is_set_and_read_back(
     assert job.repeatable
     assert await job.look_up(run, [item]) == {item.item_id: Absent()}
     assert await job.read_back(run, [item]) == {
-        item.item_id: Reading(None, "wanted limit_warning -12000.5; there is limit_warning nothing")
+        item.item_id: ReadBack(None, "wanted limit_warning -12000.5; there is limit_warning nothing")
     }
 
     assert await job.send(run, item) == Accepted()
@@ -127,7 +127,7 @@ async def test_a_threshold_is_set_and_read_back(
     assert limit == int(Decimal("-12000.5") * SCALE)
     assert mock_billing.ledger.effects("AdminAccounts") == {9002: 2}
     assert await job.look_up(run, [item]) == {item.item_id: Found()}
-    assert await job.read_back(run, [item]) == {item.item_id: Reading(None)}
+    assert await job.read_back(run, [item]) == {item.item_id: ReadBack(None)}
     assert job.shown(run.name, item) == (
         'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-12000.5") → save()'
     )
@@ -140,12 +140,12 @@ async def test_another_value_is_absent_and_told(
     (item,) = await planned_items(job, frozen)
     assert await job.look_up(run, [item]) == {item.item_id: Absent()}
     assert await job.read_back(run, [item]) == {
-        item.item_id: Reading(None, "wanted limit_warning 7; there is limit_warning -120")
+        item.item_id: ReadBack(None, "wanted limit_warning 7; there is limit_warning -120")
     }
     execute("update abonents set account_id = null where id = 9001")
     gone = "abonent 9001 has no account"
     assert await job.look_up(run, [item]) == {item.item_id: CannotLook(gone)}
-    assert await job.read_back(run, [item]) == {item.item_id: Reading(None, gone)}
+    assert await job.read_back(run, [item]) == {item.item_id: ReadBack(None, gone)}
 
 
 async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_deleted(
@@ -166,7 +166,7 @@ async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_dele
     (item,) = [frozen(new) for new in done.items]
     execute("update abonents set deleted = 1 where id = 9002")
     assert await job.look_up(run, [item]) == {item.item_id: CannotLook("abonent 9002 is deleted")}
-    assert await job.read_back(run, [item]) == {item.item_id: Reading(None, "abonent 9002 is deleted")}
+    assert await job.read_back(run, [item]) == {item.item_id: ReadBack(None, "abonent 9002 is deleted")}
     effect = effect_of(with_database, kind, model="AdminAccounts", chain=chain_text(chain))
     assert (await undone(effect, [item])).refused == ["abonent 9002 is deleted"]
 

@@ -18,7 +18,7 @@ from jobs.access.vault import Vault, is_token
 from jobs.catalogue.passwords import PASSWORD, PASSWORD_RECOVERY, RANDOM_PASSWORD
 from jobs.effects.effect import NoWayBack
 from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, MadeUpPasswords
-from lab.mock.faults import Fault, Kind, Plan
+from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
@@ -106,7 +106,7 @@ async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
     (item,) = await planned(job, frozen)
     shown = "Users: objects.get(id=90001) → set_password(psw=•••, dontshow=false)"
     assert job.shown("k7m2q", item) == shown
-    mock_billing.faults.set(Plan((Fault(Kind.CRASH_BEFORE, times=1),)))
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
     evidence = await job.send(run, item)
     assert isinstance(evidence, Lost)
     assert WORD not in evidence.text
@@ -175,7 +175,7 @@ async def test_an_answer_that_is_lost_costs_another_password(
     out = tmp_path / "out.csv"
     job = job_of(Services(client, database), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=str(out))
     (item,) = await planned(job, frozen)
-    mock_billing.faults.set(Plan((Fault(Kind.RESET_AFTER, times=1),)))
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
     assert isinstance(await job.send(run, item), Lost)
     ((cleared,),) = database.query("select psw from users where id = 90001")
     assert cleared is None
@@ -301,7 +301,7 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     job = job_of(services, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
     item, nobody = await planned(job, frozen)
     assert not job.repeatable
-    mock_billing.faults.set(Plan((Fault(Kind.RESET_AFTER, times=1),)))
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
     assert isinstance(await job.send(run, item), Lost)
     (sighting,) = (await job.look_up(run, [item])).values()
     assert isinstance(sighting, CannotLook)

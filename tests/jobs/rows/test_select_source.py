@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from billing.database.columns import Kind
+from billing.database.columns import ColumnType
 from billing.database.database import Database, Dsn
 from billing.selects.select import select_of
 from checkpoints.records import Refusal
@@ -54,7 +54,7 @@ def test_kinds_and_given_names(database: Database) -> None:
     text = "select id, 1.5, create_date from abonents"
     source = select_source(database, text, {}, ("key", "Сумма", "since"))
     assert source.header == ("key", "Сумма", "since")
-    assert source.kinds == (Kind.INTEGER, Kind.DECIMAL, Kind.TIMESTAMP)
+    assert source.kinds == (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.TIMESTAMP)
     with pytest.raises(InputRefused, match=r"the select is refused: column 2 has no name, .* --columns a,b,c"):
         _ = select_source(database, text, {}).header
 

@@ -7,15 +7,15 @@ from decimal import Decimal
 import pytest
 
 from checkpoints.states import State
-from lab.crash.judge import Books, Effect, Refused, Row, judge, judge_refusal
+from lab.crash.judge import BookRow, Books, LedgerEffect, Refused, judge, judge_refusal
 
 MODEL = "FinanceOperations"
 AMOUNTS = {1: "10.50", 2: "-3.07", 3: "0.01"}
 TOTAL = Decimal("7.44")
 
 
-def row(number: int, state: State = State.APPLIED, attempts: int = 1) -> Row:
-    return Row(
+def row(number: int, state: State = State.APPLIED, attempts: int = 1) -> BookRow:
+    return BookRow(
         number=number,
         key=str(2000 + number),
         label=f"abonent {2000 + number}",
@@ -26,8 +26,8 @@ def row(number: int, state: State = State.APPLIED, attempts: int = 1) -> Row:
     )
 
 
-def effect(number: int, request: int = 0, run: str = "k7m2q") -> Effect:
-    return Effect(MODEL, request or number, 2000 + number, Decimal(AMOUNTS.get(number, "1")), (run, number))
+def effect(number: int, request: int = 0, run: str = "k7m2q") -> LedgerEffect:
+    return LedgerEffect(MODEL, request or number, 2000 + number, Decimal(AMOUNTS.get(number, "1")), (run, number))
 
 
 STEPS: Mapping[tuple[str, str], int] = {
@@ -78,7 +78,7 @@ def test_an_effect_that_is_lost_is_found() -> None:
 
 
 @pytest.mark.parametrize("stranger", [effect(7, request=9), effect(1, request=9, run="other")])
-def test_an_effect_of_no_row_is_found(stranger: Effect) -> None:
+def test_an_effect_of_no_row_is_found(stranger: LedgerEffect) -> None:
     verdict = judge(replace(GOOD, effects=[*GOOD.effects, stranger]))
     assert (verdict.foreign, verdict.twice) == (1, 0)
     assert any("is of no row of the frozen list" in problem.what for problem in verdict.problems)
@@ -150,11 +150,11 @@ REPEATABLE = Books(
     once=False,
     asked={"2001": Decimal(-120), "2002": Decimal(-120)},
     rows=[
-        Row(1, "2001", "abonent 2001", 11, Decimal(-120), State.APPLIED, 2),
-        Row(2, "2002", "abonent 2002", 12, Decimal(-120), State.APPLIED, 1),
+        BookRow(1, "2001", "abonent 2001", 11, Decimal(-120), State.APPLIED, 2),
+        BookRow(2, "2002", "abonent 2002", 12, Decimal(-120), State.APPLIED, 1),
     ],
-    effects=[Effect("AdminAccounts", request, 11, Decimal(-120)) for request in (1, 2)]
-    + [Effect("AdminAccounts", 3, 12, Decimal(-120))],
+    effects=[LedgerEffect("AdminAccounts", request, 11, Decimal(-120)) for request in (1, 2)]
+    + [LedgerEffect("AdminAccounts", 3, 12, Decimal(-120))],
     frozen=2,
     sum=Decimal(0),
     steps={("pending", "sending"): 3},
@@ -184,7 +184,7 @@ def test_what_may_be_repeated_may_be_rejected_after_an_effect_whose_answer_was_l
 # ---- jobs that create no operations ------------------------------------------------------------------------------
 
 
-def asked_row(state: State, *effects: Effect, verified: int = 4) -> Books:
+def asked_row(state: State, *effects: LedgerEffect, verified: int = 4) -> Books:
     """Payments, one of them left to a person: they bear no mark, and are known by their subscriber."""
     rows = [row(1), row(2, state), row(3)]
     there = [replace(effect(1), mark=None), *effects, replace(effect(3), mark=None)]
@@ -221,7 +221,7 @@ SET = replace(
     GOOD,
     once=False,
     marked=False,
-    effects=[Effect(MODEL, number, 2000 + number, None) for number in (1, 2, 3)],
+    effects=[LedgerEffect(MODEL, number, 2000 + number, None) for number in (1, 2, 3)],
     rows=[replace(row(number), wanted=f"pool {number}") for number in (1, 2, 3)],
     ends={str(2000 + number): f"pool {number}" for number in (1, 2, 3)},
     entered=None,
@@ -240,14 +240,14 @@ def test_what_is_deleted_is_deleted_once_and_stays_so() -> None:
     gone = replace(
         SET,
         once=True,
-        effects=[Effect(MODEL, number, 2000 + number, "1") for number in (1, 2, 3)],
+        effects=[LedgerEffect(MODEL, number, 2000 + number, "1") for number in (1, 2, 3)],
         rows=[replace(row(number), wanted="1") for number in (1, 2, 3)],
         ends={str(2000 + number): "1" for number in (1, 2, 3)},
     )
     assert judge(gone).problems == ()
     (problem,) = judge(replace(gone, ends={**gone.ends, "2003": "0"})).problems
     assert str(problem) == "2003: asked for 1, the billing has 0"
-    assert judge(replace(gone, effects=[*gone.effects, Effect(MODEL, 9, 2003, "1")])).twice == 1
+    assert judge(replace(gone, effects=[*gone.effects, LedgerEffect(MODEL, 9, 2003, "1")])).twice == 1
 
 
 def test_what_cannot_be_read_back_has_to_be_said_so() -> None:

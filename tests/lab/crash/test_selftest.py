@@ -9,7 +9,7 @@ import pytest
 
 from lab.crash.drawing import draw
 from lab.crash.experiment import Lab, Round
-from lab.crash.experiment_plan import BALANCES, FROZEN, JOBS, REQUIRED, Act, Mischief, Plan, Traits
+from lab.crash.experiment_plan import BALANCES, FROZEN, JOBS, REQUIRED, Act, DrawShares, ExperimentPlan, Mischief
 from lab.crash.journals import Alias, Elsewhere
 from lab.crash.load import Outfit
 from lab.crash.proxy import Disturbance, Interference
@@ -48,11 +48,11 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
-async def played(lab: Lab, plans: Sequence[Plan]) -> list[Round]:
+async def played(lab: Lab, plans: Sequence[ExperimentPlan]) -> list[Round]:
     rounds: list[Round] = []
     limiter = anyio.CapacityLimiter(AT_A_TIME)
 
-    async def play(plan: Plan) -> None:
+    async def play(plan: ExperimentPlan) -> None:
         async with limiter:
             rounds.append(await lab.play(plan))
 
@@ -95,12 +95,12 @@ def broken(
     mischief: tuple[Mischief, ...] = (),
     proxy: Interference | None = None,
     rows: int = 60,
-) -> Plan:
+) -> ExperimentPlan:
     """A small round without chance, made for one broken promise."""
     return replace(
         draw(seed, job=job, rows=rows, faults=faults),
         in_flight=8,
-        traits=Traits(latency_ms=40.0, slots=16, stack_rate=stack_rate),
+        traits=DrawShares(latency_ms=40.0, slots=16, stack_rate=stack_rate),
         mischief=mischief,
         proxy=proxy,
         without_database=False,
@@ -128,10 +128,10 @@ KILLED = (Mischief(Act.KILL, share=0.3),)
             ),
         ),
     ],
-    ids=lambda given: given.job if isinstance(given, Plan) else getattr(given, "__name__", ""),
+    ids=lambda given: given.job if isinstance(given, ExperimentPlan) else getattr(given, "__name__", ""),
 )
 async def test_the_lab_goes_red_when_a_promise_is_broken(
-    how: object, plan: Plan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
+    how: object, plan: ExperimentPlan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     name = getattr(how, "__name__", "")
     lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", name)))
@@ -178,7 +178,7 @@ async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
 ALIASED = replace(
     broken(8, rows=30, mischief=(Mischief(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK, FROZEN)),)),
     in_flight=4,
-    traits=Traits(latency_ms=300.0, slots=16, stack_rate=None),
+    traits=DrawShares(latency_ms=300.0, slots=16, stack_rate=None),
 )
 """A first runner that is frozen with rows claimed and in flight, until a second has ended the run."""
 
@@ -238,7 +238,7 @@ async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     slow = replace(
         broken(1, mischief=(Mischief(Act.PAUSE, share=0.05, seconds=1.0),)),
         in_flight=2,
-        traits=Traits(latency_ms=400.0, slots=2, stack_rate=None),
+        traits=DrawShares(latency_ms=400.0, slots=2, stack_rate=None),
     )
     how = saboteur.pauses_in_words_alone.__name__
     lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))

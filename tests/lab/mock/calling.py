@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from billing.api.calls import Call, Step, create, get
+from billing.api.calls import Call, ChainStep, create, get
 from billing.api.client import BillingClient
 from billing.exchange import Answered
 from lab.mock.server import MockBilling
@@ -22,11 +22,11 @@ def month(back: int, day: int = 1) -> date:
 
 def session_of(user: int) -> Call:
     """Opens the cabinet of an account."""
-    return get("Users", {"id": user}, Step("get_or_create_dynamic_session"))
+    return get("Users", {"id": user}, ChainStep("get_or_create_dynamic_session"))
 
 
 def with_suid(method: str, **arguments: object) -> Callable[[Any], Call]:
-    return lambda session: Call("Users", (Step(method, {"suid": session["fields"]["suid"], **arguments}),))
+    return lambda session: Call("Users", (ChainStep(method, {"suid": session["fields"]["suid"], **arguments}),))
 
 
 def payment(**values: object) -> Call:
@@ -34,7 +34,7 @@ def payment(**values: object) -> Call:
 
 
 def storno(operation: Any) -> Call:
-    return get("FinanceOperations", {"op_id": operation["pk"]}, Step("storno"))
+    return get("FinanceOperations", {"op_id": operation["pk"]}, ChainStep("storno"))
 
 
 async def after_each_other(client: BillingClient, calls: tuple[Next, ...]) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from billing.database.database import Dsn
 from lab.mock.chain import Chains, parse
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import Refusal
 
@@ -19,18 +19,18 @@ Steps = tuple[object, ...]
 
 
 @pytest.fixture
-def session(billing_file: Path) -> Iterator[Session]:
-    opened = Session(Dsn(str(billing_file)))
+def session(billing_file: Path) -> Iterator[MockConnection]:
+    opened = MockConnection(Dsn(str(billing_file)))
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def call(session: Session) -> Call:
+def call(session: MockConnection) -> Call:
     return _caller(session)
 
 
-def _caller(session: Session, quirks: Quirks | None = None) -> Call:
+def _caller(session: MockConnection, quirks: Quirks | None = None) -> Call:
     chains = Chains(session, quirks)
 
     def call(model: str, *steps: object, fields: list[str] | None = None) -> Any:
@@ -47,7 +47,7 @@ def _caller(session: Session, quirks: Quirks | None = None) -> Call:
     return call
 
 
-def _balance(session: Session, abonent: int) -> Decimal:
+def _balance(session: MockConnection, abonent: int) -> Decimal:
     ((balance,),) = session.execute(
         "select cast(aa.ostatok + aa.debit - aa.credit as bigint) from abonents a"
         " join admin_accounts aa on aa.id = a.account_id where a.id = ?",
@@ -56,7 +56,7 @@ def _balance(session: Session, abonent: int) -> Decimal:
     return Decimal(balance) / 10**10
 
 
-def _one(session: Session, sql: str) -> Any:
+def _one(session: MockConnection, sql: str) -> Any:
     return session.execute(sql)[0][0]
 
 
@@ -65,7 +65,9 @@ def _operation(abonent: int, summa: object = "50.5", kind: int = 8) -> dict[str,
 
 
 @pytest.mark.parametrize(("mode", "wanted"), [("sets", "50.5"), ("adds", None)])
-def test_an_opening_balance_sets_or_adds(session: Session, mode: Literal["sets", "adds"], wanted: str | None) -> None:
+def test_an_opening_balance_sets_or_adds(
+    session: MockConnection, mode: Literal["sets", "adds"], wanted: str | None
+) -> None:
     before = _balance(session, 2001)
     answer = _caller(session, Quirks(type_8=mode))("FinanceOperations", "objects.create", _operation(2001))
     assert answer["model"] == "FinanceOperations"
@@ -85,7 +87,7 @@ def test_an_opening_balance_sets_or_adds(session: Session, mode: Literal["sets",
     assert stored == [(505_000_000_000, "Миграция балансов")]
 
 
-def test_receipts_and_acts_move_the_balance(session: Session, call: Call) -> None:
+def test_receipts_and_acts_move_the_balance(session: MockConnection, call: Call) -> None:
     before = _balance(session, 2001)
     call("FinanceOperations", "objects.create", _operation(2001, "100", 1))
     assert _balance(session, 2001) == before + 100
@@ -95,7 +97,7 @@ def test_receipts_and_acts_move_the_balance(session: Session, call: Call) -> Non
     assert _balance(session, 2001) == before + Decimal("69.51")
 
 
-def test_what_a_finance_operation_is_refused_for(session: Session, call: Call) -> None:
+def test_what_a_finance_operation_is_refused_for(session: MockConnection, call: Call) -> None:
     deleted = _one(session, "select first 1 id from abonents where deleted = 1")
     session.execute("update abonents set account_id = null where id = 2001")
     for operation, text in (
@@ -124,7 +126,7 @@ def test_get_needs_exactly_one(call: Call) -> None:
     assert call("Abonents", "objects.filter", {"id": -1}) == []
 
 
-def test_filters_are_djangos(session: Session, call: Call) -> None:
+def test_filters_are_djangos(session: MockConnection, call: Call) -> None:
     def keys(**lookups: object) -> list[int]:
         return [found["pk"] for found in call("Users", "objects.filter", lookups)]
 
@@ -144,7 +146,7 @@ def test_filters_are_djangos(session: Session, call: Call) -> None:
             keys(**bad)
 
 
-def test_an_account_by_its_subscriber(session: Session, call: Call) -> None:
+def test_an_account_by_its_subscriber(session: MockConnection, call: Call) -> None:
     account = _one(session, "select account_id from abonents where id = 2003")
     assert call("AdminAccounts", "objects.get", {"account_id_abonents": "2003"})["pk"] == account
     step: Steps = (
@@ -160,7 +162,7 @@ def test_an_account_by_its_subscriber(session: Session, call: Call) -> None:
     assert stored == [(-12_000 * 10**10, -5 * 10**10)]
 
 
-def test_set_alone_changes_nothing(session: Session, call: Call) -> None:
+def test_set_alone_changes_nothing(session: MockConnection, call: Call) -> None:
     before = session.execute("select * from users where id = 1")
     answer = call("Users", "objects.get", {"id": 1}, "set", {"pull": 99}, fields=["pull"])
     assert answer["fields"] == {"pull": 99}
@@ -190,7 +192,7 @@ def test_what_cannot_be_assigned(call: Call) -> None:
             call(model, "objects.get", {"pk": 2001 if model == "Abonents" else 1}, "set", {name: 1}, "save", {})
 
 
-def test_a_deleted_object_is_gone(session: Session, call: Call) -> None:
+def test_a_deleted_object_is_gone(session: MockConnection, call: Call) -> None:
     assert call("Users", "objects.get", {"id": 1}, "delete", {"clean_links": True}) is None
     assert _one(session, "select deleted from users where id = 1") == 1
     with pytest.raises(Refusal, match="Объект уже удалён"):
@@ -204,7 +206,7 @@ def test_a_deleted_object_is_gone(session: Session, call: Call) -> None:
     assert session.execute("select id from abonents_block_history where id = ?", (history,)) == []
 
 
-def test_a_contract_number_is_borne_by_one(session: Session, call: Call) -> None:
+def test_a_contract_number_is_borne_by_one(session: MockConnection, call: Call) -> None:
     number = _one(session, "select contract_number from abonents where id = 2003")
     with pytest.raises(Refusal, match=r"(?i)номер договора уже закреплен"):
         call("Abonents", "objects.get", {"id": 2001}, "set", {"contract_number": number}, "save", {})
@@ -250,7 +252,7 @@ def test_models_and_methods_that_are_none(call: Call, model: str, steps: tuple[o
         call(model, *steps)
 
 
-def test_a_value_too_long_is_of_the_row_and_leaves_the_session_usable(session: Session, call: Call) -> None:
+def test_a_value_too_long_is_of_the_row_and_leaves_the_session_usable(session: MockConnection, call: Call) -> None:
     for length in (65, 300):
         with pytest.raises(Refusal, match=r"truncation|too long"):
             call("Abonents", "objects.get", {"id": 2001}, "set", {"contract_number": "x" * length}, "save", {})
@@ -273,7 +275,7 @@ def test_parsing_is_as_tolerant_as_the_real_one() -> None:
             parse("Users", form)
 
 
-def test_the_version_needs_no_method(session: Session) -> None:
+def test_the_version_needs_no_method(session: MockConnection) -> None:
     answer = Chains(session).carry_out(parse("Version", {"get_version": "True"}))
     assert isinstance(answer, dict)
     assert set(answer) == {"version", "time"}

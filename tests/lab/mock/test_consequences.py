@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.api.calls import Step, create, filter_, get
+from billing.api.calls import ChainStep, create, filter_, get
 from billing.api.client import BillingClient
 from billing.exchange import Answered, Refused
 from lab.mock.server import MockBilling
@@ -15,7 +15,7 @@ def _balances(server: MockBilling) -> list[tuple[object, ...]]:
 
 
 async def test_secrets_are_not_in_the_ledger(mock_billing: MockBilling, client: BillingClient) -> None:
-    await client.send(get("Users", {"id": 4084}, Step("set_password", {"psw": "тайна", "dontshow": True})))
+    await client.send(get("Users", {"id": 4084}, ChainStep("set_password", {"psw": "тайна", "dontshow": True})))
     session = await after_each_other(client, (session_of(4084),))
     written = [what for (what,) in rows(mock_billing, "select what from mock_ledger")]
     assert len(written) == 2
@@ -59,7 +59,7 @@ async def test_a_storno_takes_the_sum_back(mock_billing: MockBilling, client: Bi
 async def test_deleting_a_subscriber_takes_along_what_may_go(
     mock_billing: MockBilling, client: BillingClient
 ) -> None:
-    delete = get("Abonents", {"id": 1392}, Step("delete", {"clean_links": True}))
+    delete = get("Abonents", {"id": 1392}, ChainStep("delete", {"clean_links": True}))
     gone = await after_each_other(client, (session_of(12345), lambda _: delete))
     assert isinstance(gone, Answered), gone
     ledger = mock_billing.ledger

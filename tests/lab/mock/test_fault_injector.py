@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from billing.api.answers import created_id
-from billing.api.calls import Call, Step, create, encode, filter_, version
+from billing.api.calls import Call, ChainStep, create, encode, filter_, version
 from billing.api.client import BillingClient, ClientSettings
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
 from lab.mock.fault_plan import read_plan
@@ -20,7 +20,7 @@ from tests.billing.saving import get_set_save
 from tests.lab.mock.waiting import until
 
 MODEL = "FinanceOperations"
-CABINET = Call("Users", (Step("web_cabinet.get_usluga_list", {"suid": "1"}),))
+CABINET = Call("Users", (ChainStep("web_cabinet.get_usluga_list", {"suid": "1"}),))
 
 
 def _write(abonent: int = 2001) -> Call:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from billing.api.error_catalogue import Kind as Meaning
-from billing.api.error_catalogue import kind_of
+from billing.api.error_catalogue import ErrorKind as Meaning
+from billing.api.error_catalogue import find_error
 from lab.mock.fault_plan import PlanError, combined, read_flag, read_plan, read_plan_file
-from lab.mock.faults import Asked, Fault, Kind, Plan, within, written
+from lab.mock.faults import Asked, Fault, FaultKind, FaultPlan, within, written
 
 CREATE = Asked("FinanceOperations", ("objects.create",))
 READ = Asked("FinanceOperations", ("objects.filter",), writes=False)
@@ -15,24 +15,24 @@ SAVE = Asked("Users", ("objects.get", "set", "save"))
 CABINET = Asked("Users", ("web_cabinet.get_usluga_list",), writes=False)
 
 
-def _drawn(plan: Plan, index: int = 0, count: int = 2_000) -> list[int]:
+def _drawn(plan: FaultPlan, index: int = 0, count: int = 2_000) -> list[int]:
     return [number for number in range(1, count + 1) if plan.meets(index, number)]
 
 
 def test_the_same_seed_draws_the_same_requests() -> None:
-    faults = (Fault(Kind.SLOW, share=0.05), Fault(Kind.SLOW, share=0.05))
-    first = Plan(faults, seed=1)
-    assert _drawn(first) == _drawn(Plan(faults, seed=1))
+    faults = (Fault(FaultKind.SLOW, share=0.05), Fault(FaultKind.SLOW, share=0.05))
+    first = FaultPlan(faults, seed=1)
+    assert _drawn(first) == _drawn(FaultPlan(faults, seed=1))
     assert _drawn(first)[:5] == [1, 5, 7, 60, 132], "drawn otherwise, the seeds of old failures are worth nothing"
-    assert _drawn(first) != _drawn(Plan(faults, seed=2))
+    assert _drawn(first) != _drawn(FaultPlan(faults, seed=2))
     assert _drawn(first, 0) != _drawn(first, 1), "faults of one plan are independent of each other"
     assert 60 < len(_drawn(first)) < 140
 
 
 def test_numbers_and_shares_hold_together() -> None:
-    plan = Plan((Fault(Kind.SLOW, requests=((10, 20), (30, 30), (1_999, None))),))
+    plan = FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20), (30, 30), (1_999, None))),))
     assert _drawn(plan) == [*range(10, 21), 30, 1_999, 2_000]
-    halved = Plan((Fault(Kind.SLOW, requests=((10, 20),), share=0.5),))
+    halved = FaultPlan((Fault(FaultKind.SLOW, requests=((10, 20),), share=0.5),))
     assert set(_drawn(halved)) < set(range(10, 21))
     assert not within(9, ((10, 20),))
     assert written(((10, 20), (30, 30), (40, None))) == "10-20,30,40-"
@@ -41,14 +41,14 @@ def test_numbers_and_shares_hold_together() -> None:
 @pytest.mark.parametrize(
     ("fault", "matched"),
     [
-        (Fault(Kind.SLOW), [CREATE, READ, SAVE, CABINET]),
-        (Fault(Kind.SLOW, model="Users"), [SAVE, CABINET]),
-        (Fault(Kind.SLOW, method="set"), [SAVE]),
-        (Fault(Kind.SLOW, model="FinanceOperations", method="set"), []),
-        (Fault(Kind.CABINET_ERROR), [CABINET]),
-        (Fault(Kind.FOREIGN), [CREATE, SAVE]),
-        (Fault(Kind.FOREIGN, method="objects.filter"), [READ]),
-        (Fault(Kind.REFUSE), []),
+        (Fault(FaultKind.SLOW), [CREATE, READ, SAVE, CABINET]),
+        (Fault(FaultKind.SLOW, model="Users"), [SAVE, CABINET]),
+        (Fault(FaultKind.SLOW, method="set"), [SAVE]),
+        (Fault(FaultKind.SLOW, model="FinanceOperations", method="set"), []),
+        (Fault(FaultKind.CABINET_ERROR), [CABINET]),
+        (Fault(FaultKind.FOREIGN), [CREATE, SAVE]),
+        (Fault(FaultKind.FOREIGN, method="objects.filter"), [READ]),
+        (Fault(FaultKind.REFUSE), []),
     ],
 )
 def test_a_filter_lets_through(fault: Fault, matched: list[Asked]) -> None:
@@ -56,16 +56,23 @@ def test_a_filter_lets_through(fault: Fault, matched: list[Asked]) -> None:
 
 
 def test_a_span_of_time() -> None:
-    fault = Fault(Kind.SLOW, since=5.0, until=10.0)
+    fault = Fault(FaultKind.SLOW, since=5.0, until=10.0)
     assert [moment for moment in (4.9, 5.0, 9.9, 10.0) if fault.open_at(moment)] == [5.0, 9.9]
 
 
 def test_texts_are_the_catalogues() -> None:
-    plan = Plan((Fault(Kind.BUSY), Fault(Kind.STOP), Fault(Kind.CABINET_ERROR), Fault(Kind.BUSY, text="занято")))
+    plan = FaultPlan(
+        (
+            Fault(FaultKind.BUSY),
+            Fault(FaultKind.STOP),
+            Fault(FaultKind.CABINET_ERROR),
+            Fault(FaultKind.BUSY, text="занято"),
+        )
+    )
     for number in range(1, 50):
-        assert kind_of(plan.text(0, number)) is Meaning.BUSY
-        assert kind_of(plan.text(1, number)) is Meaning.SYSTEM
-        assert kind_of(plan.text(2, number)) is Meaning.ROW
+        assert find_error(plan.text(0, number)) is Meaning.BUSY
+        assert find_error(plan.text(1, number)) is Meaning.SYSTEM
+        assert find_error(plan.text(2, number)) is Meaning.ROW
     assert len({plan.text(0, number) for number in range(1, 50)}) > 3
     assert plan.text(3, 1) == "занято"
 
@@ -105,8 +112,8 @@ def test_a_whole_plan() -> None:
         "retry_after": "date",
     }
     assert (second.tries, second.requests) == (2, ((7, 7),))
-    assert read_plan("") == Plan()
-    assert [kind for kind in Kind if read_plan(f'[[fault]]\nkind = "{kind}"').faults != (Fault(kind),)] == []
+    assert read_plan("") == FaultPlan()
+    assert [kind for kind in FaultKind if read_plan(f'[[fault]]\nkind = "{kind}"').faults != (Fault(kind),)] == []
 
 
 @pytest.mark.parametrize(
@@ -152,10 +159,10 @@ def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_flags() -> None:
-    assert read_flag("slow") == Fault(Kind.SLOW)
-    assert read_flag("500-after-effect:0.25") == Fault(Kind.CRASH_AFTER, share=0.25)
-    plan = combined(Plan((Fault(Kind.SLOW),), seed=3), ["503:0.5"], None)
-    assert plan == Plan((Fault(Kind.SLOW), Fault(Kind.UNAVAILABLE, share=0.5)), seed=3)
+    assert read_flag("slow") == Fault(FaultKind.SLOW)
+    assert read_flag("500-after-effect:0.25") == Fault(FaultKind.CRASH_AFTER, share=0.25)
+    plan = combined(FaultPlan((Fault(FaultKind.SLOW),), seed=3), ["503:0.5"], None)
+    assert plan == FaultPlan((Fault(FaultKind.SLOW), Fault(FaultKind.UNAVAILABLE, share=0.5)), seed=3)
     assert combined(plan, [], 9).seed == 9
     for flag, said in (("slo:0.1", "did you mean 'slow'"), ("slow:x", "'x' is no number"), ("slow:2", "no share")):
         with pytest.raises(PlanError, match=f"--fault {flag}: .*{said}"):

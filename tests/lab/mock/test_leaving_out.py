@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.api.calls import Call, Step, filter_
+from billing.api.calls import Call, ChainStep, filter_
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import TABLES, Database, Dsn, attach
 from billing.database.reader import Connection
@@ -66,10 +66,10 @@ async def test_a_field_without_its_column_is_no_attribute(connection: Connection
         with pytest.raises(BillingRefused, match="code1c"):
             await client.ask(filter_("FinanceOperations", {"abonent_id": 2001}, "code1c"))
         arguments = {"abonent_id": 2001, "op_type_id": 8, "op_summa": "5.00", "descr": "x"}
-        created = await client.send(Call("FinanceOperations", (Step("objects.create", arguments),), ("op_id",)))
+        created = await client.send(Call("FinanceOperations", (ChainStep("objects.create", arguments),), ("op_id",)))
         assert isinstance(created, Answered), created
         refused = await client.send(
-            Call("FinanceOperations", (Step("objects.create", {**arguments, "code1c": "1"}),), ("op_id",))
+            Call("FinanceOperations", (ChainStep("objects.create", {**arguments, "code1c": "1"}),), ("op_id",))
         )
         assert isinstance(refused, Refused)
         await billing.drained()

@@ -8,14 +8,14 @@ import pytest
 
 from billing.database.database import Database, Dsn
 from lab.mock.chain import Chain, Chains
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from lab.mock.ledger import Ledger, Total, last_request
 from lab.mock.refusals import Refusal
 
 
 @pytest.fixture
-def session(billing_file: Path) -> Iterator[Session]:
-    opened = Session(Dsn(str(billing_file)))
+def session(billing_file: Path) -> Iterator[MockConnection]:
+    opened = MockConnection(Dsn(str(billing_file)))
     yield opened
     opened.close()
 
@@ -26,12 +26,12 @@ def ledger(billing_file: Path) -> Iterator[Ledger]:
         yield Ledger(database)
 
 
-def _create(session: Session, abonent: int, request: int, descr: str = "run 1, item 5") -> None:
+def _create(session: MockConnection, abonent: int, request: int, descr: str = "run 1, item 5") -> None:
     values = {"abonent_id": abonent, "op_summa": "50.5", "op_type_id": 8, "descr": descr, "op_date": "2024-01-01"}
     Chains(session).carry_out(Chain("FinanceOperations", (("objects.create", values),)), request)
 
 
-def test_effects_are_counted_by_subscriber(session: Session, ledger: Ledger) -> None:
+def test_effects_are_counted_by_subscriber(session: MockConnection, ledger: Ledger) -> None:
     for request, abonent in enumerate((2001, 2003, 2003), 1):
         _create(session, abonent, request)
     _create(session, 2004, 4)
@@ -47,7 +47,7 @@ def test_effects_are_counted_by_subscriber(session: Session, ledger: Ledger) -> 
     assert last_request(session) == 6
 
 
-def test_an_entry_says_who_changed_what(session: Session, ledger: Ledger) -> None:
+def test_an_entry_says_who_changed_what(session: MockConnection, ledger: Ledger) -> None:
     _create(session, 2001, 42)
     session.commit()
     (entry,) = ledger.entries("FinanceOperations", 2001)
@@ -63,7 +63,7 @@ def test_an_entry_says_who_changed_what(session: Session, ledger: Ledger) -> Non
     assert row == (2001,)
 
 
-def test_what_is_not_kept_is_not_in_the_ledger(session: Session, ledger: Ledger) -> None:
+def test_what_is_not_kept_is_not_in_the_ledger(session: MockConnection, ledger: Ledger) -> None:
     _create(session, 2001, 1)
     session.abandon()
     session.save_here()
@@ -74,7 +74,7 @@ def test_what_is_not_kept_is_not_in_the_ledger(session: Session, ledger: Ledger)
     assert ledger.totals() == []
 
 
-def test_a_second_subscriber_of_an_account_is_another_subject(session: Session, ledger: Ledger) -> None:
+def test_a_second_subscriber_of_an_account_is_another_subject(session: MockConnection, ledger: Ledger) -> None:
     shared = session.execute(
         "select min(id), max(id) from abonents where deleted = 0 and account_id is not null"
         " group by account_id having count(*) = 2"

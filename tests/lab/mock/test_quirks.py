@@ -13,7 +13,7 @@ import pytest
 from billing.database.database import Dsn
 from billing.errors import SettingsError
 from lab.mock.chain import Chains, parse
-from lab.mock.connection import Session
+from lab.mock.connection import MockConnection
 from lab.mock.quirks import CHOICES, Quirks, in_words, read_quirks
 from lab.mock.refusals import Refusal
 from lab.mock.server import running
@@ -24,30 +24,30 @@ FIELDS = ["op_id", "descr"]
 
 
 @pytest.fixture
-def session(billing_file: Path) -> Iterator[Session]:
-    opened = Session(Dsn(str(billing_file)))
+def session(billing_file: Path) -> Iterator[MockConnection]:
+    opened = MockConnection(Dsn(str(billing_file)))
     yield opened
     opened.close()
 
 
-def call(session: Session, quirks: Quirks, *steps: object, fields: list[str] | None = None) -> Any:
+def call(session: MockConnection, quirks: Quirks, *steps: object, fields: list[str] | None = None) -> Any:
     form = {"fields": json.dumps(fields)} if fields is not None else {}
     for number, (method, arguments) in enumerate(zip(steps[::2], steps[1::2], strict=True), 1):
         form |= {f"method{number}": str(method), f"arg{number}": json.dumps(arguments, ensure_ascii=False)}
     return Chains(session, quirks).carry_out(parse("FinanceOperations", form), 1)
 
 
-def create(session: Session, quirks: Quirks, summa: str = "50.5", kind: int = 8) -> Any:
+def create(session: MockConnection, quirks: Quirks, summa: str = "50.5", kind: int = 8) -> Any:
     values = {"abonent_id": ABONENT, "op_summa": summa, "op_type_id": kind, "descr": LONG}
     return call(session, quirks, "objects.create", values, fields=FIELDS)
 
 
-def found(session: Session, quirks: Quirks, **criteria: object) -> list[str]:
+def found(session: MockConnection, quirks: Quirks, **criteria: object) -> list[str]:
     things = call(session, quirks, "objects.filter", {"abonent_id": ABONENT, **criteria}, fields=["descr"])
     return [thing["fields"]["descr"] for thing in things]
 
 
-def balance(session: Session) -> Decimal:
+def balance(session: MockConnection) -> Decimal:
     ((scaled,),) = session.execute(
         "select cast(aa.ostatok + aa.debit - aa.credit as bigint) from abonents a"
         " join admin_accounts aa on aa.id = a.account_id where a.id = ?",
@@ -56,20 +56,20 @@ def balance(session: Session) -> Decimal:
     return Decimal(scaled) / 10**10
 
 
-def test_a_comment_is_cut_off(session: Session) -> None:
+def test_a_comment_is_cut_off(session: MockConnection) -> None:
     quirks = Quirks(descr_length=8)
     create(session, quirks)
     assert found(session, quirks, op_type_id=8) == ["Миграция"]
 
 
-def test_a_creation_does_not_tell_its_comment(session: Session) -> None:
+def test_a_creation_does_not_tell_its_comment(session: MockConnection) -> None:
     quirks = Quirks(descr_returned=False)
     answer = create(session, quirks)
     assert answer["fields"] == {"op_id": answer["pk"]}
     assert found(session, quirks, op_type_id=8) == [LONG]
 
 
-def test_a_creation_answers_in_each_shape(session: Session) -> None:
+def test_a_creation_answers_in_each_shape(session: MockConnection) -> None:
     whole = create(session, Quirks())
     assert whole == {
         "pk": whole["pk"],
@@ -91,7 +91,7 @@ def test_a_creation_answers_in_each_shape(session: Session) -> None:
         ("all", {"descr", "descr__contains", "descr__icontains", "descr__startswith"}),
     ],
 )
-def test_comments_are_filtered_by(session: Session, filters: Any, works: set[str]) -> None:
+def test_comments_are_filtered_by(session: MockConnection, filters: Any, works: set[str]) -> None:
     quirks = Quirks(descr_filters=filters)
     create(session, quirks)
     asked = {
@@ -118,7 +118,9 @@ def test_comments_are_filtered_by(session: Session, filters: Any, works: set[str
         ("", "storno", True),
     ],
 )
-def test_the_storno_has_another_name_or_none(session: Session, called: str, asked: str, *, refused: bool) -> None:
+def test_the_storno_has_another_name_or_none(
+    session: MockConnection, called: str, asked: str, *, refused: bool
+) -> None:
     quirks = Quirks(storno_call=called)
     key = create(session, quirks)["pk"]
     if refused:
@@ -129,7 +131,7 @@ def test_the_storno_has_another_name_or_none(session: Session, called: str, aske
     assert call(session, quirks, "objects.get", {"op_id": key}, fields=["storno"])["fields"] == {"storno": True}
 
 
-def test_a_storno_leaves_the_balance_of_an_opening_balance_alone(session: Session) -> None:
+def test_a_storno_leaves_the_balance_of_an_opening_balance_alone(session: MockConnection) -> None:
     quirks = Quirks(storno_type_8="keeps")
     before = balance(session)
     opening, receipt = create(session, quirks)["pk"], create(session, quirks, "7", kind=1)["pk"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing.api.calls import Call, Step, create, filter_, get
+from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient
 from billing.exchange import Answered
 from lab.mock.server import MockBilling
@@ -103,7 +103,7 @@ RECIPES = (
     Recipe(
         10,
         (
-            get("Users", {"abonent_id": "94"}, Step("get_or_create_dynamic_session")),
+            get("Users", {"abonent_id": "94"}, ChainStep("get_or_create_dynamic_session")),
             with_suid("web_cabinet.get_usluga_list", get_user_uslugas_all=1),
         ),
         "select user_id from cabinet_sessions",
@@ -118,7 +118,7 @@ RECIPES = (
         11,
         (
             filter_("UsersUsluga", {"abonent_id": 1392}, "comment"),
-            lambda found: get("UsersUsluga", {"id": str(found[0]["pk"])}, Step("delete")),
+            lambda found: get("UsersUsluga", {"id": str(found[0]["pk"])}, ChainStep("delete")),
         ),
         "select deleted from users_usluga where abonent_id = 1392",
         [(1,)],
@@ -126,7 +126,7 @@ RECIPES = (
     ),
     Recipe(
         12,
-        (get("Users", {"id": 4084}, Step("set_password", {"psw": "1234", "dontshow": False})),),
+        (get("Users", {"id": 4084}, ChainStep("set_password", {"psw": "1234", "dontshow": False})),),
         "select psw from users where id = 4084 and psw_hash is not null",
         [("1234",)],
         {"Users": {4084: 1}},
@@ -135,7 +135,7 @@ RECIPES = (
         13,
         (
             get_set_save("Users", {"id": 4084}, {"psw": ""}),
-            get("Users", {"id": 4084}, Step("save")).asking("psw"),
+            get("Users", {"id": 4084}, ChainStep("save")).asking("psw"),
         ),
         "select char_length(psw), char_length(psw_hash) from users where id = 4084",
         [(10, 64)],
@@ -144,7 +144,7 @@ RECIPES = (
     ),
     Recipe(
         14,
-        (Call("Users", (Step("web_cabinet.reset_password", {"login": "user4084", "base_url": "http://lk/"}),)),),
+        (Call("Users", (ChainStep("web_cabinet.reset_password", {"login": "user4084", "base_url": "http://lk/"}),)),),
         "select user_id, base_url from password_recoveries",
         [(4084, "http://lk/")],
         {"PasswordRecoveries": {4084: 1}},
@@ -194,7 +194,7 @@ RECIPES = (
     Recipe(21, (filter_("Abonents", {"sms": "+71234567899"}),), answers=_has_pks(1111)),
     Recipe(
         22,
-        (session_of(12346), lambda _: get("Users", {"id": 12346}, Step("delete", {"clean_links": True}))),
+        (session_of(12346), lambda _: get("Users", {"id": 12346}, ChainStep("delete", {"clean_links": True}))),
         "select u.deleted, (select count(*) from cabinet_sessions) from users u where u.id = 12346",
         [(1, 0)],
         {"Users": {12346: 1}, "CabinetSessions": {12346: 2}},
@@ -237,7 +237,7 @@ RECIPES = (
     ),
     Recipe(
         27,
-        (get("Abonents", {"id": 94}, Step("add_payment", {"SUM_IN": Decimal("12.34")})),),
+        (get("Abonents", {"id": 94}, ChainStep("add_payment", {"SUM_IN": Decimal("12.34")})),),
         f"select aa.balance, aa.debit {OF_94}",
         [(3_400_000_000, 123_400_000_000)],
         {"FinanceOperations": {94: 1}},

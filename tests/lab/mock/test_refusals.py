@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from billing.api.calls import Call, Step, create, filter_, get
+from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient
 from billing.exchange import Refused, SystemRefused
 from lab.mock.server import MockBilling
@@ -15,7 +15,7 @@ SERVICE = {"abonent_id": 1392, "usluga_id": 240, "manager_id": 33}
 
 
 def _without_the_operation(paid: Any) -> Call:
-    return get("FinanceOperations", {"op_id": paid["pk"]}, Step("delete"))
+    return get("FinanceOperations", {"op_id": paid["pk"]}, ChainStep("delete"))
 
 
 REFUSALS: tuple[tuple[str, tuple[Next, ...], bool], ...] = (
@@ -25,16 +25,19 @@ REFUSALS: tuple[tuple[str, tuple[Next, ...], bool], ...] = (
         (get_set_save("Abonents", {"id": 94}, {"contract_number": "test"}),),
         True,
     ),
-    ("На объект ссылаются: Users", (get("Abonents", {"id": 94}, Step("delete")),), True),
-    ("На объект ссылаются: Abonents", (get("Abonents", {"id": 89}, Step("delete", {"clean_links": True})),), True),
+    ("На объект ссылаются: Users", (get("Abonents", {"id": 94}, ChainStep("delete")),), True),
+    ("На объект ссылаются: Abonents",
+        (get("Abonents", {"id": 89}, ChainStep("delete", {"clean_links": True})),),
+        True,
+    ),
     (
         "На объект ссылаются: CabinetSessions",
-        (session_of(4084), lambda _: get("Users", {"id": 4084}, Step("delete"))),
+        (session_of(4084), lambda _: get("Users", {"id": 4084}, ChainStep("delete"))),
         True,
     ),
     (
         "Объект уже удалён",
-        (get("Users", {"id": 4084}, Step("delete")), get("Users", {"id": 4084}, Step("delete"))),
+        (get("Users", {"id": 4084}, ChainStep("delete")), get("Users", {"id": 4084}, ChainStep("delete"))),
         True,
     ),
     ("Правильный формат: +79", (get_set_save("Abonents", {"id": 94}, {"sms": "+71234567899"}),), True),
@@ -52,7 +55,7 @@ REFUSALS: tuple[tuple[str, tuple[Next, ...], bool], ...] = (
     ),
     (
         "get() returned more than one Users -- it returned 2!",
-        (get("Users", {"abonent_id": 1392}, Step("get_or_create_dynamic_session")),),
+        (get("Users", {"abonent_id": 1392}, ChainStep("get_or_create_dynamic_session")),),
         True,
     ),
     (
@@ -60,21 +63,24 @@ REFUSALS: tuple[tuple[str, tuple[Next, ...], bool], ...] = (
         (get_set_save("UsersUsluga", {"abonent_id": 94, "usluga_id": 127}, {"next_date": "2020-09-13"}),),
         False,
     ),
-    ("Поле SUM_IN обязательно", (get("Abonents", {"id": 94}, Step("add_payment")),), False),
-    ("Сессия не найдена", (Call("Users", (Step("get_user_by_suid", {"suid": "1"}),)),), False),
-    ("Сессия не найдена", (Call("Users", (Step("web_cabinet.get_usluga_list", {"suid": "1"}),)),), False),
+    ("Поле SUM_IN обязательно", (get("Abonents", {"id": 94}, ChainStep("add_payment")),), False),
+    ("Сессия не найдена", (Call("Users", (ChainStep("get_user_by_suid", {"suid": "1"}),)),), False),
+    ("Сессия не найдена", (Call("Users", (ChainStep("web_cabinet.get_usluga_list", {"suid": "1"}),)),), False),
     (
         "Users matching query does not exist.",
-        (Call("Users", (Step("web_cabinet.reset_password", {"login": "nobody", "base_url": ""}),)),),
+        (Call("Users", (ChainStep("web_cabinet.reset_password", {"login": "nobody", "base_url": ""}),)),),
         True,
     ),
     ("Метод delete нельзя вызвать", (payment(), _without_the_operation), True),
     ("Метод objects.create нельзя вызвать", (create("DjangoUsersProfile", username="x"),), True),
     ("Метод objects.get нельзя вызвать", (get("Version", {}),), True),
-    ("Метод set_password нельзя вызвать", (get("Abonents", {"id": 94}, Step("set_password", {"psw": "1"})),), True),
-    ("Метод web_cabinet.login нельзя вызвать", (Call("Users", (Step("web_cabinet.login", {}),)),), True),
+    ("Метод set_password нельзя вызвать",
+        (get("Abonents", {"id": 94}, ChainStep("set_password", {"psw": "1"})),),
+        True,
+    ),
+    ("Метод web_cabinet.login нельзя вызвать", (Call("Users", (ChainStep("web_cabinet.login", {}),)),), True),
     ("Не найден атрибут colour", (get_set_save("Abonents", {"id": 94}, {"colour": 1}),), True),
-    ("Не найден атрибут colour", (get("Users", {"id": 4084}, Step("save", {"colour": 1})),), True),
+    ("Не найден атрибут colour", (get("Users", {"id": 4084}, ChainStep("save", {"colour": 1})),), True),
     ("Не найден атрибут colour", (filter_("Users", {"abonent__colour": 1}),), True),
     ("Не найден атрибут user_id_cabinet", (filter_("Users", {"user_id_cabinet_sessions__suid": 1}),), True),
 )  # fmt: skip

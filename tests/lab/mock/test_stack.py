@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from billing.api.answers import created_id
-from billing.api.calls import Call, Step, create, filter_, get
+from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database, Dsn
 from billing.directory.system import Stacks, depth, waiting_for
@@ -78,7 +78,7 @@ async def test_money_and_all_else_wait_in_stacks_of_their_own(billing_file: Path
             _write(2001),
             get_set_save("Users", {"id": user}, {"pull": 5}),
             get_set_save("AdminAccounts", {"account_id_abonents": 2004}, {"limit_warning": "-120"}),
-            get("Abonents", {"id": 2005}, Step("add_payment", {"SUM_IN": "10"})),
+            get("Abonents", {"id": 2005}, ChainStep("add_payment", {"SUM_IN": "10"})),
             get_set_save("Usluga", {"id": 126}, {"operator_id": 1444}),
         ]
         for call in calls:
@@ -146,9 +146,9 @@ async def test_what_has_become_impossible_has_no_effect(billing_file: Path) -> N
 
 async def test_the_sessions_of_the_cabinet_are_there_at_once(billing_file: Path) -> None:
     async with _stacked(billing_file) as (server, client):
-        opened = get("Users", {"id": 7}, Step("get_or_create_dynamic_session", {})).asking("suid")
+        opened = get("Users", {"id": 7}, ChainStep("get_or_create_dynamic_session", {})).asking("suid")
         suid = _result(await client.send(opened))["fields"]["suid"]
-        found = _result(await client.send(Call("Users", (Step("get_user_by_suid", {"suid": suid}),), ("id",))))
+        found = _result(await client.send(Call("Users", (ChainStep("get_user_by_suid", {"suid": suid}),), ("id",))))
         assert found["pk"] == 7
         assert await _depth(server) == Stacks(0, 0)
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.api.calls import Call, Step, create, filter_, get, version
+from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings
 from billing.errors import BillingAway
 from lab.mock.server import MockBilling
@@ -25,21 +25,21 @@ from tests.billing.saving import get_set_save
 READS = (
     get("Users", {"id": 1}).asking("ip"),
     filter_("Users", {"abonent_id": 5}),
-    Call("Users", (Step("web_cabinet.get_usluga_list", {"get_user_uslugas_all": 1}),)),
+    Call("Users", (ChainStep("web_cabinet.get_usluga_list", {"get_user_uslugas_all": 1}),)),
     version(),
 )
 WRITES = (
     create("Users", login="a"),
-    get("Users", {"id": 1}, Step("set_password", {"dontshow": 1})),
-    get("Users", {"id": 1}, Step("delete")),
-    get("Users", {"id": 1}, Step("get_or_create_dynamic_session")),
-    get("Users", {"id": 1}, Step("objects.get", {"id": 2})),
+    get("Users", {"id": 1}, ChainStep("set_password", {"dontshow": 1})),
+    get("Users", {"id": 1}, ChainStep("delete")),
+    get("Users", {"id": 1}, ChainStep("get_or_create_dynamic_session")),
+    get("Users", {"id": 1}, ChainStep("objects.get", {"id": 2})),
     get_set_save("Users", {"id": 1}, {"ip": ""}),
-    Call("Users", (Step("web_cabinet.reset_password", {"login": "a"}),)),
-    Call("Users", (Step("web_cabinet.get_something_new", {}),)),
-    Call("Users", (Step("get_or_create_dynamic_session", {}),)),
-    Call("Version", (Step("objects.get", {}),), form=(("get_version", "True"),)),
-    Call("Users", (Step("objects.get", {}),), form=(("unheard_of", "1"),)),
+    Call("Users", (ChainStep("web_cabinet.reset_password", {"login": "a"}),)),
+    Call("Users", (ChainStep("web_cabinet.get_something_new", {}),)),
+    Call("Users", (ChainStep("get_or_create_dynamic_session", {}),)),
+    Call("Version", (ChainStep("objects.get", {}),), form=(("get_version", "True"),)),
+    Call("Users", (ChainStep("objects.get", {}),), form=(("unheard_of", "1"),)),
 )
 
 
@@ -149,7 +149,7 @@ async def test_other_statuses_pages_and_silences(tmp_path: Path) -> None:
 async def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "r.gz"
     busy = web.Response(status=503, headers={"Retry-After": "1"})
-    with_secret = Call("Users", (Step("get_user_by_suid", {"suid": "5u1d-secret"}),))
+    with_secret = Call("Users", (ChainStep("get_user_by_suid", {"suid": "5u1d-secret"}),))
     async with answering({"objects.get": busy, "get_user_by_suid": {"suid": "5u1d-secret", "id": 1}}) as server:
         await record(path, server.url, [READS[0], with_secret])
         asked = len(server.forms)

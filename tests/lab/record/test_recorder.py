@@ -17,9 +17,9 @@ from urllib.parse import quote_plus
 import pytest
 from aiohttp import web
 
-from billing.api.calls import Call, Step, create, filter_, get
+from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
-from billing.api.wire import Heard, Listener
+from billing.api.wire import CallObserver, Heard
 from billing.exchange import Answered
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
@@ -106,7 +106,7 @@ async def test_what_happened_instead_of_an_answer(tmp_path: Path) -> None:
 
     async with scripted(script) as server:
         settings = settings_of(server.url, read=0.2, answer_limit=1024)
-        calls = [Call("Users", (Step(name),)) for name in ("close", "reset", "half", "silence", "long")]
+        calls = [Call("Users", (ChainStep(name),)) for name in ("close", "reset", "half", "silence", "long")]
         exchanges = await recorded(tmp_path / "r.gz", settings, calls)
     seen = [(e.instead.what, e.instead.how, e.instead.left) for e in exchanges if e.instead is not None]
     assert seen == [
@@ -182,13 +182,13 @@ async def test_secrets_never_reach_the_file(tmp_path: Path) -> None:
                 return answer(SECRETS["made"])
         return web.Response(status=302, headers={"Location": f"/?{raw}"})
 
-    password = Step("set_password", {"psw": PASSWORD, "deep": {"password": SECRETS["suid"]}})
+    password = ChainStep("set_password", {"psw": PASSWORD, "deep": {"password": SECRETS["suid"]}})
     calls = [
         get("Users", {"id": 1}, password),
-        Call("Users", (Step("objects.filter", {"suid": SECRETS["suid"], "descr": f"~{PASSWORD}~"}), password)),
-        Call("Users", (Step("broken", {"password": PASSWORD}), password)),
-        Call("Users", (Step("get_or_create_dynamic_session", {}),)),
-        Call("Users", (Step("elsewhere", {}), password)),
+        Call("Users", (ChainStep("objects.filter", {"suid": SECRETS["suid"], "descr": f"~{PASSWORD}~"}), password)),
+        Call("Users", (ChainStep("broken", {"password": PASSWORD}), password)),
+        Call("Users", (ChainStep("get_or_create_dynamic_session", {}),)),
+        Call("Users", (ChainStep("elsewhere", {}), password)),
     ]
     path = tmp_path / "r.gz"
     async with scripted(script) as server:
@@ -316,7 +316,7 @@ async def test_a_listener_hears_without_a_recording() -> None:
             self.all.append(heard)
 
     ear = Ear()
-    listener: Listener = ear
+    listener: CallObserver = ear
     async with scripted(_nothing) as server, BillingClient(settings_of(server.url), listener=listener) as client:
         await client.ask(READ)
     assert [(heard.call, heard.status, heard.exchange) for heard in ear.all] == [(READ, 200, Answered(None))]

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from billing.api.calls import Call, Step, create, filter_, get, version
+from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.exchange import Answered, Busy, Exchange, Lost, Refused, SystemRefused
 from lab.mock.server import MockBilling
@@ -64,7 +64,7 @@ def exchange_of(name: str, result: object = 1, **more: Any) -> dict[str, Any]:
 
 
 def ask(name: str) -> Call:
-    return Call("Users", (Step(name),))
+    return Call("Users", (ChainStep(name),))
 
 
 async def test_a_load_replayed_twice_on_other_ports(tmp_path: Path, mock_billing: MockBilling) -> None:
@@ -104,7 +104,7 @@ async def test_repeated_requests_are_answered_in_their_order(tmp_path: Path) -> 
 
 async def test_unknown_and_never_made_are_named(tmp_path: Path) -> None:
     path = written(tmp_path / "r.gz", [exchange_of("asked"), exchange_of("not asked"), exchange_of("not asked")])
-    secret = Call("Users", (Step("unknown", {"psw": "qwerty"}),))
+    secret = Call("Users", (ChainStep("unknown", {"psw": "qwerty"}),))
     async with replaying(path) as replay:
         seen = await sent(replay.url, [ask("asked"), secret, secret], extra={"hash_key": "topsecret"})
         async with aiohttp.ClientSession() as http:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.errors import InputRefused
 from engine.sources.detect import Layout, open_input
-from engine.sources.raw.charset import UTF_8, Charset, told
+from engine.sources.raw.charset import UTF_8, Charset, detect_charset
 from engine.sources.raw.cyrillic import CP1251, NAMES
 from engine.sources.raw.original import FileOnDisk
 from tests.engine.sources.reading import cells_of
@@ -22,7 +22,7 @@ TABLE = "договор;сумма;фио\n" + "".join(f"АБ-{number:05};{numbe
 def verdict(folder: Path, data: bytes) -> Charset:
     path = folder / "input.csv"
     path.write_bytes(data)
-    return told(FileOnDisk(path), "auto")
+    return detect_charset(FileOnDisk(path), "auto")
 
 
 def refused(folder: Path, data: bytes) -> str:

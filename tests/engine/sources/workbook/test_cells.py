@@ -9,18 +9,20 @@ from hypothesis import strategies as st
 
 from engine.sources.workbook.cells import (
     PLAIN,
+    CellFormat,
     Format,
-    Kind,
     address,
+    cell_text,
     column_letters,
     format_of,
     iso_date,
     iso_time,
     plain_number,
-    shown,
 )
 
-DATE, MOMENT, TIME, ELAPSED = (Format(kind) for kind in (Kind.DATE, Kind.MOMENT, Kind.TIME, Kind.ELAPSED))
+DATE, MOMENT, TIME, ELAPSED = (
+    Format(kind) for kind in (CellFormat.DATE, CellFormat.MOMENT, CellFormat.TIME, CellFormat.ELAPSED)
+)
 
 
 @pytest.mark.parametrize(
@@ -134,18 +136,18 @@ def test_formats_that_need_no_code() -> None:
     ],
 )
 def test_numbers_by_their_format(text: str, form: Format, told: str) -> None:
-    assert shown(text, form) == told
+    assert cell_text(text, form) == told
 
 
 def test_workbooks_that_count_from_1904() -> None:
-    assert shown("42155", DATE, since_1904=True) == "2019-06-01"
-    assert shown("0", DATE, since_1904=True) == "1904-01-01"
+    assert cell_text("42155", DATE, since_1904=True) == "2019-06-01"
+    assert cell_text("0", DATE, since_1904=True) == "1904-01-01"
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "60", "2958466", "2958465.9999999", "x"])
 def test_what_is_no_date(text: str) -> None:
     with pytest.raises(ValueError, match=r"no date|no day|no number"):
-        shown(text, DATE)
+        cell_text(text, DATE)
 
 
 @given(st.dates(min_value=date(1900, 3, 1)), st.integers(0, 86399))
@@ -153,7 +155,7 @@ def test_every_second_is_told(day: date, second: int) -> None:
     number = Decimal((day - date(1899, 12, 30)).days) + Decimal(second) / 86400
     if day == date.max:
         return
-    assert shown(f"{number:.17g}", MOMENT) == f"{day} {timedelta(seconds=second)!s:0>8}"
+    assert cell_text(f"{number:.17g}", MOMENT) == f"{day} {timedelta(seconds=second)!s:0>8}"
 
 
 def test_iso_8601() -> None:
