@@ -27,15 +27,15 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run, Totals
 from checkpoints.states import State
 from engine.evidence import Evidence
-from engine.job import Absent, CannotLook, Entries, Found, Prepared, ReadBack, Sighting
+from engine.job import Absent, CannotLook, Entries, Found, LookUpResult, Prepared, ReadBack
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from engine.rows import Row, RowPage, Source
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.marks import find, with_mark
 from jobs.evidence import evidence_of
 
@@ -97,10 +97,10 @@ class Entering:
         """The billing here has no stacks."""
         return None
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the operations are there, by their marks; a few questions at a time, as the jobs ask them."""
         wanted = [{"abonent_id": int(item.key), "op_type_id": OPENING} for item in items]
-        answers = await Services(self._client).ask([filter_(MODEL, one, "op_id", "descr") for one in wanted])
+        answers = await Gateway(self._client).ask([filter_(MODEL, one, "op_id", "descr") for one in wanted])
         return {item.item_id: _sighting(run, item, answer) for item, answer in zip(items, answers, strict=True)}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
@@ -120,7 +120,7 @@ class Entering:
         await self._client.health()
 
 
-def _sighting(run: Run, item: Item, answer: object) -> Sighting:
+def _sighting(run: Run, item: Item, answer: object) -> LookUpResult:
     marked = [one for one in objects(answer) if find(str(one.get("descr"))) == (run.name, item.number)]
     if len(marked) > 1:
         return CannotLook(f"entered {len(marked)} times")
@@ -151,7 +151,7 @@ class Ready:
     async def migrate(self, policy: Policy, stop: Stop | None = None) -> float:
         """Send all of it, or until a stop; the seconds from the frozen list to the last outcome on the disk."""
         began = time.perf_counter()
-        await Pipeline(self.run, self.job, self.journal, Steering(policy, Progress(), stop or Stop())).migrate()
+        await Pipeline(self.run, self.job, self.journal, LivePolicy(policy, Progress(), stop or Stop())).migrate()
         return time.perf_counter() - began
 
     async def totals(self) -> Totals:

@@ -11,7 +11,7 @@ import msgspec
 
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import JournalTooNew, JournalUnreadable
-from checkpoints.records import KnownMark, Twin
+from checkpoints.records import EarlierEntry, KnownMark
 from checkpoints.sqlite_reader import Reader
 from checkpoints.sqlite_store import BUSY_SECONDS, format_of
 from checkpoints.statements import formats, statement
@@ -23,7 +23,7 @@ class Earlier:
     def __init__(self, reader: Reader | None) -> None:
         self._reader = reader
 
-    async def twins(self, job: str, keys: Collection[str]) -> list[Twin]:
+    async def twins(self, job: str, keys: Collection[str]) -> list[EarlierEntry]:
         """Items of the same job, on any target, whose key is one of these and whose effect stands."""
         if self._reader is None:
             return []

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from checkpoints import sqlite_rows as rows
-from checkpoints.records import Correction, Merged, NewItem, Page, Refusal, Run, Twin
+from checkpoints.records import Correction, EarlierEntry, Merged, NewItem, Page, Refusal, Run
 from checkpoints.statements import statement
 from checkpoints.states import State
 
-Judge = Callable[[NewItem, Sequence[Twin]], NewItem | Refusal]
+Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 """Says what becomes of a row, given what the journal already has of the same key: kept, skipped, or refused."""
 
 
@@ -48,7 +48,7 @@ def freeze_corrections(
 def judge_items(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
     """Let `judge` see each item beside all that the journal has of its key, earlier rows of the page included."""
     keys = msgspec.json.encode(sorted({item.key for item in items})).decode()
-    twins: defaultdict[str, list[Twin]] = defaultdict(list)
+    twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     for row in db.execute(statement("twins"), {"run_id": run.run_id, "keys": keys}):
         twin = rows.to_twin(row)
         twins[twin.key].append(twin)
@@ -58,7 +58,9 @@ def judge_items(db: sqlite3.Connection, run: Run, items: Sequence[NewItem], judg
         judged.append(verdict)
         if isinstance(verdict, NewItem) and verdict.skip_reason is None:
             twins[item.key].append(
-                Twin(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now(), run.target)
+                EarlierEntry(
+                    run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now(), run.target
+                )
             )
     return judged
 

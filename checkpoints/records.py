@@ -207,7 +207,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class EarlierEntry:
     """An item of the same effect that the journal already has: same job, same key, on the `target` of its run."""
 
     run: str

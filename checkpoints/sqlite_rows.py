@@ -12,6 +12,7 @@ import msgspec
 from checkpoints.records import (
     Change,
     Command,
+    EarlierEntry,
     Holder,
     Item,
     KnownMark,
@@ -21,7 +22,6 @@ from checkpoints.records import (
     Refusal,
     Run,
     Shift,
-    Twin,
 )
 from checkpoints.states import State
 
@@ -146,10 +146,10 @@ def to_items(page: str) -> list[Item]:
     return _items(page)
 
 
-def to_twin(row: Sequence[Any]) -> Twin:
+def to_twin(row: Sequence[Any]) -> EarlierEntry:
     """A row of `twins.sql`."""
     run, key, amount, wanted, state, line, changed_at, target = row
-    return Twin(run, key, _amount(amount), wanted, State(state), line, changed_at, target)
+    return EarlierEntry(run, key, _amount(amount), wanted, State(state), line, changed_at, target)
 
 
 def to_known_mark(row: Sequence[Any]) -> KnownMark:

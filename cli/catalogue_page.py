@@ -16,7 +16,7 @@ from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from jobs.spec.statements import own_select
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "jobs.md"
@@ -220,14 +220,14 @@ _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Tests of the way back that are a job's own."""
 
 
-def whole_way(job: JobKind) -> tuple[str, ...]:
+def whole_way(job: JobSpec) -> tuple[str, ...]:
     """The tests that take the job through plan, run, kill -9, resume and verify, as real processes."""
     if not job.writes:
         return (_READS,)
     return (_WRITES, _PASSWORDS) if job in PASSWORDS else (_WRITES,)
 
 
-def undone(job: JobKind) -> tuple[str, ...]:
+def undone(job: JobSpec) -> tuple[str, ...]:
     """The tests that take the job back, or show that it is told why nothing does; none for one that only reads."""
     return (_WRITES, *_UNDONE.get(job.name, ())) if job.writes else ()
 
@@ -248,12 +248,12 @@ where there is no way back they show that `undo` says so. The third has what is 
 """
 
 
-def page(jobs: Sequence[JobKind] = tuple(JOBS.values())) -> str:
+def page(jobs: Sequence[JobSpec] = tuple(JOBS.values())) -> str:
     """The whole page, Markdown."""
     return "\n".join([*_head(jobs), *(line for job in jobs for line in _section(job))]) + "\n"
 
 
-def _head(jobs: Sequence[JobKind]) -> Iterator[str]:
+def _head(jobs: Sequence[JobSpec]) -> Iterator[str]:
     yield "# Jobs"
     yield ""
     yield from _INTRODUCTION.splitlines()
@@ -265,7 +265,7 @@ def _head(jobs: Sequence[JobKind]) -> Iterator[str]:
     yield from (_line("–", job) for job in jobs if not job.recipes)
 
 
-def _line(number: str, job: JobKind) -> str:
+def _line(number: str, job: JobSpec) -> str:
     effects, tests = PROOFS[job.name]
     cells = [
         number,
@@ -285,7 +285,7 @@ def _link(test: str) -> str:
     return f"[{name.removeprefix('test_').replace('_', ' ')}](../tests/{path})"
 
 
-def _section(job: JobKind) -> Iterator[str]:
+def _section(job: JobSpec) -> Iterator[str]:
     yield ""
     yield f"## {job.name}"
     yield ""

@@ -52,7 +52,7 @@ _OWED: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DemoLoad:
     """What the file asks for."""
 
     rows: int
@@ -63,7 +63,7 @@ class Asked:
 class Proof:
     """What the billing's own tables say, beside what was asked for."""
 
-    asked: Asked
+    asked: DemoLoad
     operations: int
     sum: Decimal
     least: int
@@ -272,7 +272,7 @@ def _made_anew() -> Path:
     return folder
 
 
-def _write_balances(folder: Path) -> Asked:
+def _write_balances(folder: Path) -> DemoLoad:
     """A balance for each account, by contract number, as a spreadsheet would have saved it."""
     draw = random.Random(2)
     total, number = Decimal(0), 0
@@ -295,7 +295,7 @@ def _write_balances(folder: Path) -> Asked:
             sheet.writerow([contract, f"{amount:.2f}".replace(".", ",")])
             total += amount
             number += 1
-    return Asked(number, total)
+    return DemoLoad(number, total)
 
 
 async def _totals(folder: Path, name: str) -> Totals:
@@ -303,7 +303,7 @@ async def _totals(folder: Path, name: str) -> Totals:
         return await journal.totals(await journal.run(name))
 
 
-def _prove(folder: Path, asked: Asked, totals: Totals) -> Proof:
+def _prove(folder: Path, asked: DemoLoad, totals: Totals) -> Proof:
     """What the billing's own tables and the mock's ledger of effects say; nothing of ours is asked."""
     with Database(Dsn(str(folder / BILLING))) as database:
         ((operations, scaled),) = database.query(

@@ -28,9 +28,9 @@ from cli.jobfile.job_file import TOML
 from cli.output import answer_files as answers
 from cli.output import item_files as exporting
 from cli.session import start as commands
-from cli.session.order import enter_of, input_of, order_of, said_of
+from cli.session.order import given_values, parse_input, parse_order, parse_repeat
 from cli.session.plans import planned
-from cli.settings.flags import Calling, Consent, Flags, Pacing, RowFlags, Voice, grouped, names_of, typed
+from cli.settings.flags import CallFlags, Consent, Flags, Pacing, RowFlags, Voice, grouped, names_of, typed
 from cli.settings.places import IN_FOLDER
 from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
@@ -40,7 +40,7 @@ from cli.terminal.screen import Screen, asked_for
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import PROGRAM, markup_safe, printable
 from engine.pacing.policy import Policy
-from jobs.shared_accounts import Meant
+from jobs.shared_accounts import SharedAccountsRule
 from jobs.undo import UNDO
 
 Result = TypeVar("Result")
@@ -96,7 +96,7 @@ AnotherBilling = Annotated[
     typer.Option("--another-billing", help="What was entered at another address is in another billing."),
 ]
 SharedAccounts = Annotated[
-    Meant | None,
+    SharedAccountsRule | None,
     typer.Option(
         "--shared-accounts",
         help="Several opening balances of one account: enter their sum, the last one, or refuse these rows.",
@@ -179,7 +179,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
     record: RecordFile = None,
     output: AnswersFile = None,
     rows: RowFlags,
-    calling: Calling,
+    calling: CallFlags,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -204,14 +204,14 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
         if corrects is not None:
             if ignored := [words for name, words in said.items() if name not in CONTINUING]:
                 raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")
-            return await commands.go_on(
-                corrects, job, input_of(file, rows), settings, pacing.said, consent, screen, record=record
+            return await commands.continue_run(
+                corrects, job, parse_input(file, rows), settings, pacing.said, consent, screen, record=record
             )
         if job.endswith(TOML):
             return await jobfile.run(job, settings, pacing, consent, screen, typed=said, record=record)
-        values = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
-        enter = enter_of(again=again, another_billing=another_billing)
-        order = order_of(job, input_of(file, rows), values, enter, shared_accounts)
+        values = await asked_for(ask or [], given_values(set_ or [], calling), file, screen)
+        enter = parse_repeat(again=again, another_billing=another_billing)
+        order = parse_order(job, parse_input(file, rows), values, enter, shared_accounts)
         if save is not None:
             wish = jobfile.wish_of(order, output, consent, pacing, said)
             return jobfile.saved(wish, save, screen, force=force)
@@ -243,7 +243,7 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
     ] = None,
     rate: ReadingRate = None,
     rows: RowFlags,
-    calling: Calling,
+    calling: CallFlags,
     flags: Flags,
     voice: Voice,
 ) -> None:
@@ -255,9 +255,9 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
         try:
             if job.endswith(TOML):
                 return await jobfile.plan(job, out, settings, pacing, screen, typed=said)
-            values = await asked_for(ask or [], said_of(set_ or [], calling), file, screen)
-            enter = enter_of(again=again, another_billing=another_billing)
-            order = order_of(job, input_of(file, rows), values, enter, shared_accounts)
+            values = await asked_for(ask or [], given_values(set_ or [], calling), file, screen)
+            enter = parse_repeat(again=again, another_billing=another_billing)
+            order = parse_order(job, parse_input(file, rows), values, enter, shared_accounts)
             return await planning.plan(order, out, settings, pacing.said, screen)
         except OPERATOR_ERRORS as error:
             if voice.as_json:

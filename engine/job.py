@@ -70,7 +70,7 @@ class CannotLook:
     text: str
 
 
-Sighting = Found | Different | Absent | CannotLook
+LookUpResult = Found | Different | Absent | CannotLook
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Job(Protocol):
         """
         ...
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """What became of `items`, by item_id; one that is missing from the answer stays unknown.
 
         Raises `LookUpFailed`.

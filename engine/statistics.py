@@ -21,7 +21,7 @@ def error_group(text: str) -> str:
     return " ".join(_DIGITS.sub("", text[: 4 * LONGEST]).split())[:LONGEST]
 
 
-class Kinds:
+class ErrorGroups:
     """How often each kind was met; however many there are, the memory is that of `MOST`."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from billing.profile import TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find
 from jobs.access.operations import newest, two_decimals
 from jobs.access.payload import ACCOUNT, payload_of
@@ -57,7 +57,7 @@ class Balances:
 
 
 async def compare_balances(
-    run: Run, services: Services, journal: Journal, report: Callable[[AccountDifference], None]
+    run: Run, services: Gateway, journal: Journal, report: Callable[[AccountDifference], None]
 ) -> Balances:
     """Hold the balance of each account against the rows of the run that stand; `report` is told what differs.
 
@@ -74,7 +74,7 @@ async def compare_balances(
 
 async def _compare(
     lanes: Sequence[Sequence[Item]],
-    services: Services,
+    services: Gateway,
     result: Balances,
     report: Callable[[AccountDifference], None],
 ) -> None:
@@ -98,7 +98,7 @@ async def _compare(
             report(AccountDifference(rows[0].lane.removeprefix(ACCOUNT), tuple(rows), expected, balance))
 
 
-def _expected(rows: Sequence[Item], services: Services) -> Decimal | None:
+def _expected(rows: Sequence[Item], services: Gateway) -> Decimal | None:
     """The balance that the rows of an account ask for together; None where they do not say it."""
     payloads = [payload_of(item) for item in rows]
     if not all(map(enters_balance, payloads)):

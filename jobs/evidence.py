@@ -40,7 +40,7 @@ def evidence_of(exchange: Exchange, keep: Keep | None = None) -> Evidence:  # no
             assert_never(exchange)
 
 
-def is_of_another(result: object, model: str) -> bool:
+def is_about_other_model(result: object, model: str) -> bool:
     """Whether an answer is about an object of another model, so that it can be no answer to a call of this one."""
     match result:
         case [{"model": str() as named}] | {"model": str() as named}:

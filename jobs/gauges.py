@@ -14,8 +14,8 @@ from billing.database.sql_blocks import SqlStatement, sql_block
 from engine.errors import InputRefused, LookUpFailed
 from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy
-from engine.pacing.throttle import Gauge, Measure
-from jobs.access.gateway import Services, told_to_engine
+from engine.pacing.throttle import Gauge, GaugeReading
+from jobs.access.gateway import Gateway, as_engine_errors
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ MEASURED_EVERY: Final = 600.0
 """Seconds after which the billing's clock is asked for again: it may have been set, or have moved to summer time."""
 
 
-async def gauges_of(services: Services, policy: Callable[[], Policy], journal: Path) -> Sequence[Gauge]:
+async def gauges_of(services: Gateway, policy: Callable[[], Policy], journal: Path) -> Sequence[Gauge]:
     """All that a run is watched by. `policy` gives the thresholds in force, which may change; 0 or None is none.
 
     Raises `InputRefused` for a select that gives no number, and `LookUpFailed`.
@@ -48,7 +48,7 @@ async def gauges_of(services: Services, policy: Callable[[], Policy], journal: P
 class BillingClock:
     """The billing's wall clock, as its own answers tell it: ours, set right by what both said at one moment."""
 
-    def __init__(self, services: Services, here: Callable[[], datetime] = datetime.now) -> None:
+    def __init__(self, services: Gateway, here: Callable[[], datetime] = datetime.now) -> None:
         self._services = services
         self._here = here
         self._offset: timedelta | None = None
@@ -63,7 +63,7 @@ class BillingClock:
     async def _measure(self) -> None:
         self._measured = time.monotonic()
         try:
-            with told_to_engine():
+            with as_engine_errors():
                 health = await self._services.client.health()
         except LookUpFailed:
             # A billing that is away does not set its clock.
@@ -87,7 +87,7 @@ def _moment(text: str | None) -> datetime | None:
         return None
 
 
-async def _stack_gauges(services: Services, threshold: Callable[[], int]) -> list[Gauge]:
+async def _stack_gauges(services: Gateway, threshold: Callable[[], int]) -> list[Gauge]:
     """One for each stack that this billing has; none without its database, for nobody can see them then."""
     if services.database is None:
         return []
@@ -95,41 +95,41 @@ async def _stack_gauges(services: Services, threshold: Callable[[], int]) -> lis
     return [_stack_gauge(services, name, threshold) for name in STACKS if schema.has(name)]
 
 
-def _stack_gauge(services: Services, name: str, threshold: Callable[[], int]) -> Gauge:
+def _stack_gauge(services: Gateway, name: str, threshold: Callable[[], int]) -> Gauge:
     depth = sql_block("stacks", name)
 
-    async def measure() -> Measure | None:
+    async def measure() -> GaugeReading | None:
         most = threshold()
         if not most:
             return None
-        return Measure(await _number(services, depth), most, int(_low(most)), grows=True)
+        return GaugeReading(await _number(services, depth), most, int(_low(most)), grows=True)
 
     return Gauge(name, measure)
 
 
-def _latency_gauge(services: Services, threshold: Callable[[], float | None]) -> Gauge:
+def _latency_gauge(services: Gateway, threshold: Callable[[], float | None]) -> Gauge:
     """How long the smallest question takes: a canary for those who work on the billing meanwhile."""
 
-    async def measure() -> Measure | None:
+    async def measure() -> GaugeReading | None:
         most = threshold()
         if most is None:
             return None
-        with told_to_engine():
+        with as_engine_errors():
             seconds = (await services.client.health()).seconds
         bound = f"{most:g} s are the most" if seconds > most else f"goes on at {_low(most):g} s"
-        return Measure(seconds, most, _low(most), text=f"latency: the billing takes {seconds:.2g} s, {bound}")
+        return GaugeReading(seconds, most, _low(most), text=f"latency: the billing takes {seconds:.2g} s, {bound}")
 
     return Gauge("latency", measure, every=5.0)
 
 
-async def _select_gauge(services: Services, select: str, threshold: Callable[[], float]) -> Gauge:
+async def _select_gauge(services: Gateway, select: str, threshold: Callable[[], float]) -> Gauge:
     """A select of the operator's own; asked once at the beginning, so that a mistyped one is told before a call."""
 
-    async def measure() -> Measure:
+    async def measure() -> GaugeReading:
         above = threshold()
         found = await _number(services, SqlStatement("of --throttle-sql", select))
         bound = f"> {_written(above)}" if found > above else f"goes on at {_written(_low(above))}"
-        return Measure(found, above, _low(above), text=f"--throttle-sql {_written(found)} {bound}")
+        return GaugeReading(found, above, _low(above), text=f"--throttle-sql {_written(found)} {bound}")
 
     try:
         await measure()
@@ -147,7 +147,7 @@ def _written(number: float) -> str:
     return f"{number:,.12g}"
 
 
-async def _number(services: Services, query: SqlStatement) -> float:
+async def _number(services: Gateway, query: SqlStatement) -> float:
     """The one number that a select gives. Raises `LookUpFailed`, also when it gives something else."""
 
     def read(database: Database) -> float:

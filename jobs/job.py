@@ -13,22 +13,22 @@ from billing.profile import unconfirmed
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
 from engine.evidence import Evidence
-from engine.job import AskMates, CannotLook, Entries, Job, Keeps, LookedFor, Prepared, ReadBack, Sighting
+from engine.job import AskMates, CannotLook, Entries, Job, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
 from engine.rows import Row, Source
-from jobs.access.gateway import Services
-from jobs.access.payload import packed, payload_of, unpacked
+from jobs.access.gateway import Gateway
+from jobs.access.payload import decode_payload, encode_payload, payload_of
 from jobs.access.references import References
 from jobs.access.type_8 import replaces
 from jobs.effects.before_image import Mate, found_own
-from jobs.effects.effect import Effect, Keeping, NoWayBack, Planned, Recognising, Resting, WayBack
+from jobs.effects.effect import Effect, Irreversible, Keeping, Planned, Recognising, Resting, Undo
 from jobs.rows.binding import Binding, Bound, Headed, is_given
 from jobs.rows.input import Input, open_rows
-from jobs.rows.secret_cells import guarded
+from jobs.rows.secret_cells import guard_rows
 from jobs.rows.selection import Selected
 from jobs.spec.columns import Assigned
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from jobs.spec.statements import asked_for, own_select, statement_of
 
 
@@ -53,7 +53,7 @@ class Work:
     """A `Job`: rows that are intended, and the effect that their calls have."""
 
     def __init__(
-        self, name: str, services: Services, intended: Intended, effect: Effect, cautions: Sequence[str] = ()
+        self, name: str, services: Gateway, intended: Intended, effect: Effect, cautions: Sequence[str] = ()
     ) -> None:
         self.name = name
         self._cautions = tuple(cautions)
@@ -107,7 +107,7 @@ class Work:
         """
         await self._effect.try_out()
         back = self._effect.way_back({})
-        if not isinstance(back, NoWayBack):
+        if not isinstance(back, Irreversible):
             try:
                 await back.try_out()
             except InputRefused as error:
@@ -131,14 +131,15 @@ class Work:
         for one in await mates({item.lane for item in changed}):
             by_lane[one.lane].append(Mate(one.number, payload_of(one), stands=True))
         return {
-            item.item_id: packed(found_own(item.number, anew[item.item_id], by_lane[item.lane])) for item in changed
+            item.item_id: encode_payload(found_own(item.number, anew[item.item_id], by_lane[item.lane]))
+            for item in changed
         }
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What the billing has not worked off of these. Raises `LookUpFailed`."""
         return await self._effect.undrained(items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """What became of the items. Raises `LookUpFailed`."""
         return await self._effect.look_up(run, items)
 
@@ -152,7 +153,9 @@ class Work:
 
     def replaces(self, item: NewItem) -> bool:
         """Whether the item's call sets a balance, in place of what an earlier one of its account has set."""
-        return isinstance(self._intended, FromInput) and replaces(unpacked(item.payload), self._services.profile)
+        return isinstance(self._intended, FromInput) and replaces(
+            decode_payload(item.payload), self._services.profile
+        )
 
     async def probe(self) -> None:
         """Ask the billing for its version. Raises `LookUpFailed`."""
@@ -162,7 +165,7 @@ class Work:
         """The item's call as one readable line, without secrets."""
         return self._effect.shown(run_name, item)
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:
+    def way_back(self, how: Mapping[str, str]) -> Undo:
         """What takes the effect back."""
         return self._effect.way_back(how)
 
@@ -171,7 +174,7 @@ class FromInput:
     """Rows of an input, planned by an effect."""
 
     def __init__(
-        self, services: Services, kind: JobKind, parameters: Mapping[str, str], rows: Input, effect: Planned
+        self, services: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: Planned
     ) -> None:
         self._services = services
         self._kind = kind
@@ -197,7 +200,7 @@ class FromInput:
         binding = self._binding(source)
         # Before anything is entered into the journal: a column that is missing is a refused input.
         _ = binding.columns
-        return self._selected(guarded(source, binding.secret_places), binding), binding
+        return self._selected(guard_rows(source, binding.secret_places), binding), binding
 
     def _selected(self, source: Source, binding: Binding) -> Source:
         """The source, with those of its rows that are meant. Raises `InputRefused`."""
@@ -338,7 +341,7 @@ def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
     return tuple(sorted(refusals, key=lambda one: one.line or 0))
 
 
-def build(kind: JobKind, services: Services, parameters: Mapping[str, str], rows: Input) -> Job:
+def build(kind: JobSpec, services: Gateway, parameters: Mapping[str, str], rows: Input) -> Job:
     """The job, set up. Raises `ParameterRefused`; `InputRefused` comes when its source is asked for."""
     effect = kind.effect(services, parameters)
     return Work(kind.name, services, FromInput(services, kind, parameters, rows, effect), effect, effect.cautions)

@@ -22,7 +22,7 @@ from billing.profile import Profile, in_words
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import some_of, two_decimals
-from jobs.access.payload import ACCOUNT, packed, payload_of, unpacked
+from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
 from jobs.access.type_8 import replaces
 from jobs.undo import UNDO
 
@@ -30,7 +30,7 @@ MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts that are shown; the rest is counted."""
 
 
-class Meant(StrEnum):
+class SharedAccountsRule(StrEnum):
     """What is meant by several opening balances of one account."""
 
     SUM = "sum"
@@ -70,12 +70,12 @@ async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
                 yield Group(items)
 
 
-async def settle(run: Run, journal: Journal, profile: Profile, meant: Meant) -> int:
+async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule) -> int:
     """Make of the rows of each account what is meant, in a run that nobody has approved; of how many accounts."""
     number = 0
     async for group in groups(run, journal, profile):
         number += 1
-        if meant is Meant.REFUSE:
+        if meant is SharedAccountsRule.REFUSE:
             await journal.refuse(run, [item.item_id for item in group.items], refusal(group))
         else:
             await journal.merge(run, [_merged(group, meant)])
@@ -119,16 +119,18 @@ def in_sentences(question: Question, profile: Profile) -> str:
     return (
         f"{accounts} {one} reached by {rows} rows with opening balances, and "
         f"{in_words('type_8', fact.value)}{known}: of each account only the last row would count.\n"
-        f"Say what is meant: --shared-accounts {Meant.SUM} (one operation of their sum), --shared-accounts "
-        f"{Meant.LAST} (the last row, the others are skipped), or --shared-accounts {Meant.REFUSE} (these rows are "
+        f"Say what is meant: --shared-accounts {SharedAccountsRule.SUM} (one operation of their sum), "
+        "--shared-accounts "
+        f"{SharedAccountsRule.LAST} (the last row, the others are skipped), or --shared-accounts "
+        f"{SharedAccountsRule.REFUSE} (these rows are "
         "refused, with their lines)"
     )
 
 
-def _merged(group: Group, meant: Meant) -> Merged:
+def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
     *others, last = group.items
     carried = tuple(item.item_id for item in others)
-    if meant is Meant.LAST:
+    if meant is SharedAccountsRule.LAST:
         return Merged(
             last.item_id, carried, f"another row of its account counts (--shared-accounts last): {_place(last)}"
         )
@@ -138,11 +140,11 @@ def _merged(group: Group, meant: Meant) -> Merged:
 
 def _with_sum(item: Item, amount: Decimal) -> str:
     """The payload of a row whose operation is of another sum."""
-    payload = unpacked(item.payload)
+    payload = decode_payload(item.payload)
     ((method, arguments),) = payload.steps
     wanted = {**payload.wanted, "op_summa": plain_value("op_summa", wire(amount))}
     steps = ((method, {**arguments, "op_summa": two_decimals(amount)}),)
-    return packed(msgspec.structs.replace(payload, steps=steps, wanted=wanted))
+    return encode_payload(msgspec.structs.replace(payload, steps=steps, wanted=wanted))
 
 
 def _place(item: Item) -> str:

@@ -18,13 +18,13 @@ from engine.errors import InputRefused
 from engine.job import Entries, Job, Prepared
 from engine.pipeline.foreign_entries import Finder
 from engine.rows import Row, RowPage
-from jobs.access.gateway import Services
-from jobs.access.payload import payload_of, unpacked
+from jobs.access.gateway import Gateway
+from jobs.access.payload import decode_payload, payload_of
 from jobs.catalogue.catalogue import job_of
-from jobs.effects.before_image import Mate, before_the_run, left_by_adding, replaced_by, shares_place
-from jobs.effects.effect import Effect, NoWayBack, Reversal, Taken
+from jobs.effects.before_image import Mate, left_by_adding, replaced_by, shares_place, value_before_run
+from jobs.effects.effect import Effect, Irreversible, ItemToUndo, Reversal
 from jobs.job import Work
-from jobs.rows.input import own_parameters
+from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
 
 UNDO: Final = "undo"
@@ -103,7 +103,7 @@ class FromRun:
             for key, entries in found.items()
         }
 
-    async def _beside_mates(self, taken: Sequence[Taken]) -> list[Taken]:
+    async def _beside_mates(self, taken: Sequence[ItemToUndo]) -> list[ItemToUndo]:
         """The items, each with what there was before the run: what one has found may be what another had set."""
         lanes = {one.lane for one in taken if shares_place(one.payload)}
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
@@ -116,7 +116,7 @@ class FromRun:
         return [_beside(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
 
 
-async def undo_job(services: Services, journal: Journal, parameters: Mapping[str, str]) -> Job:
+async def build_undo(services: Gateway, journal: Journal, parameters: Mapping[str, str]) -> Job:
     """The job that takes a run back, from the parameters of the undo.
 
     Raises `InputRefused` when the run's effect has no way back, and what `Journal.run` raises.
@@ -124,20 +124,20 @@ async def undo_job(services: Services, journal: Journal, parameters: Mapping[str
     run = await journal.run(parameters[RUN])
     how = {name: value for name, value in parameters.items() if name != RUN}
     reversal = (await effect_of(services, journal, run)).way_back(how)
-    if isinstance(reversal, NoWayBack):
+    if isinstance(reversal, Irreversible):
         raise InputRefused(f"run {run.name} ({run.job}) cannot be taken back: {reversal.text}")
     source = EarlierItems(run, journal)
     return Work(UNDO, services, FromRun(source, reversal, journal), reversal)
 
 
-async def effect_of(services: Services, journal: Journal, run: Run) -> Effect:
+async def effect_of(services: Gateway, journal: Journal, run: Run) -> Effect:
     """What the items of a run do; of an undo, what takes the other run's items back."""
     if run.job != UNDO:
         wanted = job_of(run)
-        return wanted.effect(services, parameters_of(wanted, own_parameters(run.parameters)))
+        return wanted.effect(services, parameters_of(wanted, job_parameters(run.parameters)))
     other = await journal.run(run.parameters[RUN])
-    reversal = (await effect_of(services, journal, other)).way_back(own_parameters(run.parameters))
-    if isinstance(reversal, NoWayBack):
+    reversal = (await effect_of(services, journal, other)).way_back(job_parameters(run.parameters))
+    if isinstance(reversal, Irreversible):
         raise InputRefused(f"run {run.name} takes back run {other.name}, and nothing can: {reversal.text}")
     return reversal
 
@@ -153,8 +153,8 @@ def _row(run: Run, item: Item) -> Row:
     return Row(None, (*shown, str(item.item_id), item.lane, item.payload))
 
 
-def _beside(one: Taken, mates: Sequence[Mate]) -> Taken:
-    was = dict(before_the_run(one.number, one.payload, mates))
+def _beside(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:
+    was = dict(value_before_run(one.number, one.payload, mates))
     return replace(
         one,
         payload=msgspec.structs.replace(one.payload, was=was),
@@ -163,14 +163,14 @@ def _beside(one: Taken, mates: Sequence[Mate]) -> Taken:
     )
 
 
-def _taken(row: Row) -> Taken:
+def _taken(row: Row) -> ItemToUndo:
     run, number, _, label, amount, answer, item_id, lane, payload = row.cells
-    return Taken(
+    return ItemToUndo(
         item_id=int(item_id),
         number=int(number),
         key=f"{run}/{number}",
         label=label,
-        payload=unpacked(payload),
+        payload=decode_payload(payload),
         amount=Decimal(amount) if amount else None,
         answer=answer or None,
         cells=row.cells[: len(HEADER)],

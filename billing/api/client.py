@@ -20,7 +20,7 @@ from yarl import URL
 
 from billing.api.answers import read_answer
 from billing.api.calls import Call, describe, encode, secrets_of, version
-from billing.api.wire import CallObserver, Flight, Limits, Seen, StaleConnection, UnaskedAnswer, Wire, ending_of
+from billing.api.wire import CallObserver, Flight, Limits, Reply, StaleConnection, UnaskedAnswer, Wire, ending_of
 from billing.errors import (
     BillingAway,
     BillingBusy,
@@ -180,7 +180,7 @@ class BillingClient:
         """
         return (await self.observe(call, row=row))[1]
 
-    async def observe(self, call: Call, *, row: int | None = None) -> tuple[Seen, Exchange]:
+    async def observe(self, call: Call, *, row: int | None = None) -> tuple[Reply, Exchange]:
         """Send a call once, as `send`, and tell also what the answer looked like before it was judged."""
         flight = Flight(encode(call, self._settings.extra), row)
         listener = self._listener
@@ -260,7 +260,7 @@ class BillingClient:
                     "log, and try again once it answers.",
                 )
 
-    async def _post(self, call: Call, flight: Flight) -> Seen:
+    async def _post(self, call: Call, flight: Flight) -> Reply:
         """Exactly one POST: the answer as it came, or why there is none."""
         wire = self._wire
         if wire is None or wire.closed:
@@ -278,7 +278,7 @@ class BillingClient:
             return Lost(f"HTTP {status} with an answer of more than {limit} KiB, not read to its end")
         return status, flight.headers, answer
 
-    def _judge(self, call: Call, flight: Flight, seen: Seen) -> Exchange:
+    def _judge(self, call: Call, flight: Flight, seen: Reply) -> Exchange:
         """What was seen; its connection is used again where that was the documented answer without an error."""
         clean = False
         try:
@@ -300,7 +300,7 @@ class BillingClient:
         )
         self._report(row)
 
-    def _read(self, call: Call, seen: Seen) -> Exchange:
+    def _read(self, call: Call, seen: Reply) -> Exchange:
         if not isinstance(seen, tuple):
             return seen
         status, headers, body = seen

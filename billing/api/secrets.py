@@ -43,7 +43,7 @@ _HEX: Final = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
 Pairs: TypeAlias = list[tuple[str, str]]
 
 
-class Concealer:
+class SecretRemover:
     """Takes out the configured secrets: `fields` are names of form fields, `secrets` values from anywhere."""
 
     def __init__(self, fields: Collection[str] = (), secrets: Iterable[str] = ()) -> None:
@@ -53,12 +53,12 @@ class Concealer:
         # The longest first: what holds another is to go whole.
         self._spellings = sorted({each for secret in long for each in _spellings(secret)}, key=len, reverse=True)
 
-    def knowing(self, secrets: Iterable[str]) -> "Concealer":
+    def knowing(self, secrets: Iterable[str]) -> "SecretRemover":
         """One that knows these as well."""
         more = {secret for secret in secrets if secret} - self._secrets
         if not more:
             return self
-        another = Concealer(self._fields, more)
+        another = SecretRemover(self._fields, more)
         another._secrets |= self._secrets
         another._spellings = sorted({*another._spellings, *self._spellings}, key=len, reverse=True)
         return another

@@ -36,7 +36,7 @@ from yarl import URL
 from billing.api.calls import Call
 from billing.exchange import Exchange, Lost, NotSent
 
-Seen: TypeAlias = tuple[int, Mapping[str, str], bytes] | NotSent | Lost
+Reply: TypeAlias = tuple[int, Mapping[str, str], bytes] | NotSent | Lost
 """The status, headers and body of an answer as it came, or why there is none."""
 
 ConnectionEnd: TypeAlias = Literal["closed", "reset", "silence"]
@@ -44,7 +44,7 @@ ConnectionEnd: TypeAlias = Literal["closed", "reset", "silence"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Heard:
+class CallRecord:
     """One call as it went, with all its secrets: whoever keeps it has to take them out.
 
     `form` is the request's body; `left` tells whether a byte of the request may have left; `seconds` is how long it
@@ -69,7 +69,7 @@ class CallObserver(Protocol):
     async def ready(self) -> None:
         """Wait until there is room for one call more. Asked before the call, when stopping still costs nothing."""
 
-    def heard(self, heard: Heard) -> None:
+    def heard(self, heard: CallRecord) -> None:
         """Take one call that is over, at once: what is known of it must not hang on whoever listens."""
 
 
@@ -179,14 +179,16 @@ class Flight:
         self.parts: list[bytes] = []
         self.ending: ConnectionEnd | None = None
 
-    def heard(self, call: Call, seconds: float, seen: Seen | None = None, exchange: Exchange | None = None) -> Heard:
+    def heard(
+        self, call: Call, seconds: float, seen: Reply | None = None, exchange: Exchange | None = None
+    ) -> CallRecord:
         """The call for a listener; without `seen` it was cancelled."""
         if isinstance(seen, tuple):
-            return Heard(call, self.form, self.left, seconds, *seen, None, exchange)
+            return CallRecord(call, self.form, self.left, seconds, *seen, None, exchange)
         # An answer that is too long is left by this side: nothing was raised.
         ending = self.ending or "closed"
         part = b"".join(self.parts)
-        return Heard(call, self.form, self.left, seconds, self.status, self.headers, part, ending, exchange)
+        return CallRecord(call, self.form, self.left, seconds, self.status, self.headers, part, ending, exchange)
 
 
 @dataclass(frozen=True, slots=True)

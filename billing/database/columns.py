@@ -45,7 +45,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class SelectColumns:
     """A statement, prepared and not executed. `plan` is Firebird's own text, "" where it tells none."""
 
     reads: bool
@@ -67,11 +67,11 @@ _OCTETS: Final = 1  # the number of this character set
 _TEXT_BLOB: Final = 1  # the number of this subtype of blobs
 
 
-def described(prepared: Any, encoding: str) -> Described:  # noqa: ANN401 - fdb's prepared statement has no types
+def describe_columns(prepared: Any, encoding: str) -> SelectColumns:  # noqa: ANN401 - fdb's prepared statement has no types
     """What an fdb prepared statement tells of itself; `encoding` is the connection's, in Python's spelling."""
     # fdb's own description neither tells an alias from a name, nor where a column is from.
     output = prepared._out_sqlda  # noqa: SLF001 - there is no other door
-    return Described(
+    return SelectColumns(
         reads=prepared.statement_type in _SELECTS,
         columns=tuple(_column(variable, encoding) for variable in output.sqlvar[: output.sqld]),
         plan=prepared.plan or "",

@@ -16,7 +16,7 @@ from typing import Final, Self, TypeVar
 import fdb
 
 from billing.database import client_library as embedded
-from billing.database.columns import Described
+from billing.database.columns import SelectColumns
 from billing.database.reader import Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
@@ -212,7 +212,7 @@ class Database:
                 with self._one_at_a_time:
                     rows.close()
 
-    def describe(self, query: SqlStatement | str, values: Values | None = None) -> Described:
+    def describe(self, query: SqlStatement | str, values: Values | None = None) -> SelectColumns:
         """What a statement would give and how, told without running it. Raises `DatabaseAway`, `StatementRefused`."""
         sql, _ = self._bound(query, values)
         with self._calling():

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, TypeVar
 
-from billing.database.columns import Described
+from billing.database.columns import SelectColumns
 from billing.database.database import Database, Dsn
 from billing.database.reader import DatabaseRow, DatabaseRows
 from billing.database.sql_blocks import Value
@@ -70,7 +70,7 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """What a statement would give, answered by `Described`."""
+    """What a statement would give, answered by `SelectColumns`."""
 
     sql: str
 
@@ -87,12 +87,12 @@ class Page:
     last: bool
 
 
-def kept_database(dsn: Dsn) -> Database:
+def open_file_database(dsn: Dsn) -> Database:
     """A reader for a process that may be killed: of a file through a keeper, of a server as any other."""
-    return Database(dsn) if dsn.on_server else Database(dsn, KeptReader)
+    return Database(dsn) if dsn.on_server else Database(dsn, FileDatabase)
 
 
-class KeptReader:
+class FileDatabase:
     """Reads through a keeper that is started for it. One call at a time, but for `break_off`.
 
     Raises `DatabaseAway`, also when the keeper has gone, and what a `Database` raises of a statement; to begin with
@@ -129,9 +129,9 @@ class KeptReader:
         """Execute a select and fetch its first page."""
         return _KeptRows(self, self._ask(SelectMessage(sql, values), Page))
 
-    def describe(self, sql: str) -> Described:
+    def describe(self, sql: str) -> SelectColumns:
         """Prepare a statement and tell what it would give."""
-        return self._ask(Describe(sql), Described)
+        return self._ask(Describe(sql), SelectColumns)
 
     def next(self, select: int) -> Page:
         """The next page of a select that is not at its end."""
@@ -207,7 +207,7 @@ class KeptReader:
 class _KeptRows:
     """The rows of a select that a keeper reads."""
 
-    def __init__(self, reader: KeptReader, first: Page) -> None:
+    def __init__(self, reader: FileDatabase, first: Page) -> None:
         self._reader = reader
         self._waiting: list[DatabaseRow] | None = first.rows
         self._select = first.select

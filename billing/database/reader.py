@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import fdb
 
-from billing.database.columns import Described, described
+from billing.database.columns import SelectColumns, describe_columns
 from billing.database.sql_blocks import Value, blocks
 
 DatabaseRow = tuple[Any, ...]  # what the columns of a statement give is known to the caller only
@@ -32,7 +32,7 @@ class Reader(Protocol):
     def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
         """Execute a select with `?` for its values."""
 
-    def describe(self, sql: str) -> Described:
+    def describe(self, sql: str) -> SelectColumns:
         """Prepare a statement, and tell what it would give."""
 
     def break_off(self) -> None:
@@ -95,11 +95,11 @@ class DirectReader:
             _close(cursor, transaction)
             raise
 
-    def describe(self, sql: str) -> Described:
+    def describe(self, sql: str) -> SelectColumns:
         """Prepare a statement and tell what it would give."""
         transaction, cursor = self._begun()
         try:
-            return described(cursor.prep(sql), self._encoding)
+            return describe_columns(cursor.prep(sql), self._encoding)
         finally:
             _close(cursor, transaction)
 

@@ -28,7 +28,7 @@ Values: TypeAlias = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class BillingObject:
     """One object. `abonent_id` and `account_id` are None where it belongs to nobody, as a service on offer does.
 
     A value that cannot be read is None, and `faults` says by the name of its field what is wrong with it.
@@ -286,7 +286,7 @@ def known_to_database(model: str, keys: Collection[Key], fields: Collection[str]
 
 def from_database(
     database: Database, model: str, keys: Sequence[Key], fields: Collection[str] = ()
-) -> list[list[Thing]]:
+) -> list[list[BillingObject]]:
     """The objects that each key finds, none to several, with all fields that this billing has.
 
     Raises `ColumnsMissing` where one of `fields` or of the keys is not among them, and what `Database.query` raises.
@@ -306,7 +306,7 @@ def from_database(
 
 def commented(
     database: Database, model: str, abonents: Collection[int], text: str, fields: Collection[str] = ()
-) -> list[Thing]:
+) -> list[BillingObject]:
     """The objects of these subscribers that have a text in their comment, whatever its case; deleted ones too.
 
     Raises `ColumnsMissing` where one of `fields` is not there, and what `Database.query` raises.
@@ -325,11 +325,13 @@ def _require(schema: Schema, model: Model, fields: Collection[str]) -> None:
     require(schema, (column for name in fields if name in model.columns for column in model.needs(name)))
 
 
-def _read(database: Database, model: Model, way: str, values: Collection[str]) -> Iterator[tuple[str, list[Thing]]]:
+def _read(
+    database: Database, model: Model, way: str, values: Collection[str]
+) -> Iterator[tuple[str, list[BillingObject]]]:
     there = model.there(database.schema)
     wanted = model.selecting(there, model.keys[way])
     own = "op_id" if way == "pk" else way
-    by_value: defaultdict[str, list[Thing]] = defaultdict(list)
+    by_value: defaultdict[str, list[BillingObject]] = defaultdict(list)
     for chunk in chunks(values):
         keys: tuple[str, ...] | tuple[int, ...] = chunk if way == "login" else tuple(map(int, chunk))
         for row in database.query(wanted, {"keys": keys}):
@@ -341,9 +343,9 @@ def _read(database: Database, model: Model, way: str, values: Collection[str]) -
     yield from by_value.items()
 
 
-def _thing(fields: Sequence[str], row: DatabaseRow) -> Thing:
+def _thing(fields: Sequence[str], row: DatabaseRow) -> BillingObject:
     abonent, account, label, *values = row
-    return Thing(abonent, account, str(label or ""), *read_values(zip(fields, values, strict=True), _stored))
+    return BillingObject(abonent, account, str(label or ""), *read_values(zip(fields, values, strict=True), _stored))
 
 
 def _way(model: Model, key: Key) -> str:
@@ -368,8 +370,8 @@ def can_be(name: str, value: str) -> bool:
     return int(digits or 0) <= _LARGEST
 
 
-def _matching(things: Sequence[Thing], key: Key) -> list[Thing]:
-    def meets(thing: Thing) -> bool:
+def _matching(things: Sequence[BillingObject], key: Key) -> list[BillingObject]:
+    def meets(thing: BillingObject) -> bool:
         return all(
             name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
             for name, value in key.items()
@@ -391,7 +393,7 @@ def call_for(model: str, key: Key, fields: Collection[str]) -> Call:
 
 def of_answer(
     model: str, key: Key, fields: Collection[str], result: object, besides: Collection[str] = ()
-) -> list[Thing]:
+) -> list[BillingObject]:
     """The objects of that call's answer, `besides` taken along where it is there.
 
     Raises `UnreadableAnswer` where one of `fields` is missing: nothing is guessed.
@@ -404,7 +406,9 @@ def of_answer(
     ]
 
 
-def _answered(model: str, key: Key, fields: Collection[str], found: Mapping[str, object], owner: str) -> Thing:
+def _answered(
+    model: str, key: Key, fields: Collection[str], found: Mapping[str, object], owner: str
+) -> BillingObject:
     missing = [name for name in fields if name not in found]
     if missing:
         raise UnreadableAnswer(f"The billing was asked for {model}, and its answer has no {', '.join(missing)}.")
@@ -413,7 +417,7 @@ def _answered(model: str, key: Key, fields: Collection[str], found: Mapping[str,
         key.get("account_id_abonents") or found.get("abonent_id") or (key.get("id") if model == "Abonents" else "")
     )
     label = " ".join(str(value) for value in key.values())
-    return Thing(_whole(abonent), _whole(_follow(found, owner)), label, values, faults)
+    return BillingObject(_whole(abonent), _whole(_follow(found, owner)), label, values, faults)
 
 
 def _of_answer(name: str, value: object) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from billing.database.columns import Column, ColumnType, Described
+from billing.database.columns import Column, ColumnType, SelectColumns
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement, Values
 from billing.errors import NotASelect, StatementRefused
@@ -98,7 +98,7 @@ def columns(
     return named
 
 
-def describe(database: Database, statement: SqlStatement, values: Values | None) -> Described:
+def describe(database: Database, statement: SqlStatement, values: Values | None) -> SelectColumns:
     """What Firebird tells of a select, or of one that was put around it. Raises `StatementRefused`, plainly."""
     if not database.writes(statement.text):
         place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))

@@ -58,7 +58,7 @@ def register(app: typer.Typer, end: StoppedRun) -> None:
     @grouped
     def _continue(name: RunName, *, flags: Flags, voice: Voice) -> None:
         """Let a paused run go on."""
-        end(flags, voice, lambda settings, screen: go_on(name, settings, screen))
+        end(flags, voice, lambda settings, screen: continue_paused(name, settings, screen))
 
     @app.command("set")
     @grouped
@@ -116,7 +116,7 @@ async def _paused_at_rest(run: Run, journal: Journal) -> str:
     return f"paused; nobody works on it, and when {await _way_on(run, journal)} takes it up, {waits}"
 
 
-async def go_on(name: str, settings: Settings, screen: Screen) -> Exit:
+async def continue_paused(name: str, settings: Settings, screen: Screen) -> Exit:
     """Let a run go on, in its journal alone where nobody works on it. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await _not_at_its_end(name, journal)
@@ -144,7 +144,7 @@ async def _way_on(run: Run, journal: Journal) -> str:
     return f"{PROGRAM} run {printable(mark.file)}"
 
 
-async def let_go_on(run: Run, journal: Journal) -> None:
+async def unpause_run(run: Run, journal: Journal) -> None:
     """End the pause of a run that is about to be taken up (`resume --unpause`)."""
     await journal.unpause(run)
     await journal.note_command(run, ourselves(), "resume --unpause", "it goes on")

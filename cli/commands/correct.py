@@ -13,31 +13,31 @@ from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run, Stage
 from checkpoints.states import OPEN, State
-from cli.session.cleanup import forget
+from cli.session.cleanup import wipe_secrets
 from cli.session.corrections import CorrectionResult, Corrections
-from cli.session.order import held
+from cli.session.order import run_is_busy
 from cli.session.plans import plans_beside
-from cli.session.run_session import Going, Means
+from cli.session.run_session import RunSession, SessionMeans
 from cli.session.session import check_target, how_often, policy_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import PreviewFacts, plan_of, preview, tell_notes
-from cli.show.progress import intake_shown
+from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused
-from cli.terminal.screen import nobody_to_ask
+from cli.terminal.screen import is_unattended
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.intake import Enter, Intake
+from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
 from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
-from jobs.rows.input import Input, of_recorded, own_parameters
+from jobs.rows.input import Input, input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
 from jobs.spec.statements import without_own
 
 
-async def go_on(name: str, file: Input, settings: Settings, means: Means) -> Closing:
+async def correct_run(name: str, file: Input, settings: Settings, means: SessionMeans) -> Closing:
     """Take the corrected rows of `file` into run `name`, and take the run as far as it goes.
 
     Raises `CommandRefused` when the rows cannot be taken: nothing was sent then, and the run is as it was.
@@ -57,15 +57,15 @@ async def go_on(name: str, file: Input, settings: Settings, means: Means) -> Clo
                 await _forget_unsent(run, means.journal)
                 raise
     except RunHeld as error:
-        raise await held(run, means.journal, error) from error
-    return await Going(await means.journal.run(name), job, means, fresh=False, known=known).go()
+        raise await run_is_busy(run, means.journal, error) from error
+    return await RunSession(await means.journal.run(name), job, means, fresh=False, known=known).go()
 
 
 async def _forget_unsent(run: Run, journal: Journal) -> None:
     """Wipe the secrets of rows that were not taken in, unless the run has others to send yet."""
     with anyio.CancelScope(shield=True):
         if not (await journal.totals(run)).count(*OPEN, State.MANUAL):
-            await forget(run, journal)
+            await wipe_secrets(run, journal)
 
 
 def _check(run: Run, settings: Settings) -> None:
@@ -78,15 +78,15 @@ def _check(run: Run, settings: Settings) -> None:
         )
 
 
-def _job_of(run: Run, file: Input, means: Means) -> Job:
+def _job_of(run: Run, file: Input, means: SessionMeans) -> Job:
     """The run's own job, with the file as its rows; what the run's input was mapped to holds for the file too."""
     wanted = job_of(run)
-    parameters = without_own(wanted, parameters_of(wanted, own_parameters(run.parameters)))
-    mapping = {**of_recorded(run.parameters).mapping, **file.mapping}
+    parameters = without_own(wanted, parameters_of(wanted, job_parameters(run.parameters)))
+    mapping = {**input_of_parameters(run.parameters).mapping, **file.mapping}
     return build(wanted, means.billing.services, parameters, replace(file, mapping=mapping))
 
 
-async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: Means) -> None:
+async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: SessionMeans) -> None:
     """Rehearse the file, show it, ask, and freeze its rows into the run."""
     rehearsed = await _rehearsed(run, job, plans, means)
     try:
@@ -103,7 +103,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: Means) 
         await plans.discard(rehearsed)
 
 
-def _require_something(plan: PreviewFacts, outcome: CorrectionResult, means: Means) -> None:
+def _require_something(plan: PreviewFacts, outcome: CorrectionResult, means: SessionMeans) -> None:
     """Refuse a file with rows that cannot be taken, and one that has nothing new."""
     bad = plan.totals.refused + plan.duplicates
     file, run = printable(plan.run.source), plan.run.name
@@ -118,17 +118,17 @@ def _require_something(plan: PreviewFacts, outcome: CorrectionResult, means: Mea
         )
 
 
-async def _ask(question: str, run: Run, file: str, means: Means) -> None:
+async def _ask(question: str, run: Run, file: str, means: SessionMeans) -> None:
     with means.screen.keyboard(file) as keyboard:
         if keyboard is None:
-            raise CommandRefused(f"{nobody_to_ask(question, file)}.\nNothing was sent.")
+            raise CommandRefused(f"{is_unattended(question, file)}.\nNothing was sent.")
         if not await means.screen.agrees(
             f"\n[bold]{markup_safe(question)} They go into run {run.name}.[/]", keyboard
         ):
             raise CommandRefused("the answer was no\nNothing was sent.")
 
 
-async def _rehearsed(run: Run, job: Job, plans: Journal, means: Means) -> Run:
+async def _rehearsed(run: Run, job: Job, plans: Journal, means: SessionMeans) -> Run:
     source = await anyio.to_thread.run_sync(lambda: job.source)
     digest, header = await anyio.to_thread.run_sync(lambda: (source.digest, source.header))
     there = {name.strip() for name in header}
@@ -141,11 +141,11 @@ async def _rehearsed(run: Run, job: Job, plans: Journal, means: Means) -> Run:
         )
     rehearsed = await plans.create_run(NewRun(run.job, run.parameters, run.target, source.name, digest, header))
     progress = Progress()
-    again = job.repeatable or how_often(run) is Enter.AGAIN
+    again = job.repeatable or how_often(run) is Repeat.AGAIN
     foreign = ForeignEntries(job, means.journal.known_marks, run.target, again=again)
     try:
-        async with intake_shown(progress, means.screen, source.name):
-            await Intake(rehearsed, job, plans, progress, enter=Enter.AGAIN, foreign=foreign).freeze_all()
+        async with show_intake(progress, means.screen, source.name):
+            await Intake(rehearsed, job, plans, progress, enter=Repeat.AGAIN, foreign=foreign).freeze_all()
         await tell_notes(source, means.screen)
     except BaseException:
         await plans.discard(rehearsed)

@@ -22,7 +22,7 @@ from rich.table import Table
 from billing.api.client import BillingClient, Health
 from billing.database import client_library as embedded
 from billing.database.database import TABLES, Database
-from billing.database.file_database import kept_database
+from billing.database.file_database import open_file_database
 from billing.database.schema import documented
 from billing.database.sql_blocks import sql_block
 from billing.directory.system import check_scale
@@ -39,12 +39,12 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, SETTINGS_FILE, count, markup_safe, printable
 from engine.errors import EngineError
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
 from jobs.job import build
 from jobs.rows.input import Input
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from jobs.spec.statements import statement_of
 
 
@@ -56,7 +56,7 @@ async def missing_columns(database: Database) -> tuple[str, ...]:
 
 async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str, list[str]]:
     """By the reason, the jobs that are refused before their first call, and those without their own select."""
-    services = Services(client, database)
+    services = Gateway(client, database)
     found: defaultdict[str, list[str]] = defaultdict(list)
     for name, kind in JOBS.items():
         if name == CALL:
@@ -71,7 +71,7 @@ async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str
     return found
 
 
-def _without_own_select(database: Database, kind: JobKind) -> str:
+def _without_own_select(database: Database, kind: JobSpec) -> str:
     own = statement_of(kind.statement, {one.name: one.name for one in kind.parameters})
     try:
         if own is not None:
@@ -279,7 +279,7 @@ async def _database(settings: Settings, checklist: Checklist) -> None:
         )
         return
     with checklist.trying("database"):
-        database = kept_database(dsn)
+        database = open_file_database(dsn)
         try:
             await anyio.to_thread.run_sync(_look_into, database, checklist)
             await _columns(settings, database, checklist)

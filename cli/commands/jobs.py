@@ -9,15 +9,15 @@ from rich.text import Text
 
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM
-from jobs.catalogue.catalogue import JOBS, listed
+from jobs.catalogue.catalogue import JOBS, job_named
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from jobs.spec.statements import asked_for, own_select
 
 
 def show(name: str | None, screen: Screen) -> None:
     """All jobs, a line each, or one in detail. Raises `ParameterRefused` for a name that is none."""
-    chosen = list(JOBS.values()) if name is None else [listed(name)]
+    chosen = list(JOBS.values()) if name is None else [job_named(name)]
     if screen.voice.as_json:
         found = [as_object(job) for job in chosen]
         screen.emit(found if name is None else found[0])
@@ -27,7 +27,7 @@ def show(name: str | None, screen: Screen) -> None:
         _show_one(chosen[0], screen)
 
 
-def as_object(job: JobKind) -> dict[str, object]:
+def as_object(job: JobSpec) -> dict[str, object]:
     """All that is known of a job, for a machine."""
     return {
         "name": job.name,
@@ -43,7 +43,7 @@ def as_object(job: JobKind) -> dict[str, object]:
     }
 
 
-def needs(job: JobKind) -> str:
+def needs(job: JobSpec) -> str:
     """Where the job's rows can come from, in words."""
     select = own_select(job)
     own = ["the job's own select, below"] if select else []
@@ -82,7 +82,7 @@ def _parameter(one: Parameter) -> Mapping[str, object]:
     }
 
 
-def _show_all(jobs: Sequence[JobKind], screen: Screen) -> None:
+def _show_all(jobs: Sequence[JobSpec], screen: Screen) -> None:
     table = Table.grid(padding=(0, 2))
     for job in jobs:
         table.add_row(Text(job.name, "bold"), Text("" if job.writes else "reads", "cyan"), Text(job.summary))
@@ -90,7 +90,7 @@ def _show_all(jobs: Sequence[JobKind], screen: Screen) -> None:
     screen.result(f"\n[dim]Parameters, select, call, way back and an example:[/] {PROGRAM} jobs NAME")
 
 
-def _show_one(job: JobKind, screen: Screen) -> None:
+def _show_one(job: JobSpec, screen: Screen) -> None:
     screen.result(Text(job.name, "bold").append(f"  {job.summary}", "not bold"))
     facts = {
         "kind": "writes" if job.writes else "reads; its answers become a file",

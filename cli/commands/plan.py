@@ -15,18 +15,18 @@ from checkpoints.records import NewRun, Run
 from checkpoints.states import State
 from cli.output.item_files import Target, columns_of, of_item, refused_pages, written_to
 from cli.session.order import Order
-from cli.session.plan_facts import Outlook, outlook_of
+from cli.session.plan_facts import PlanFacts, plan_facts
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
 from cli.show.plan import next_step, plan_object, plan_screen
 from cli.show.preview import look_alikes, shared_accounts, tell_notes
-from cli.show.progress import intake_shown
+from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.texts import markup_safe
 from engine.pacing.policy import ALL, Policy, policy_with
-from engine.pipeline.intake import Enter, Intake, Rehearsal
+from engine.pipeline.intake import Intake, Rehearsal, Repeat
 from engine.pipeline.progress import Progress
 from jobs.job import build, cautions_of, check_given
 from jobs.shared_accounts import question_of, settle
@@ -65,7 +65,7 @@ async def plan(
         if order.shared_accounts is not None:
             await settle(run, journal, profile, order.shared_accounts)
         question = await question_of(run, journal, profile)
-        outlook = await outlook_of(run, job, billing.services, journal)
+        outlook = await plan_facts(run, job, billing.services, journal)
         bad = outlook.plan.totals.refused or outlook.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
         if screen.voice.as_json:
@@ -93,9 +93,9 @@ async def _rehearsed(
     run = await journal.create_run(NewRun(*new, source.name, digest, header))
     progress = Progress()
     try:
-        async with intake_shown(progress, screen, run.source):
+        async with show_intake(progress, screen, run.source):
             # Plans before this one have entered nothing: only the real journal, behind the rehearsal, counts.
-            await Intake(run, rehearsal, journal, progress, enter=Enter.AGAIN).freeze_all()
+            await Intake(run, rehearsal, journal, progress, enter=Repeat.AGAIN).freeze_all()
         await tell_notes(source, screen)
     except BaseException:
         await journal.discard(run)
@@ -103,7 +103,7 @@ async def _rehearsed(
     return await journal.run(run.name)
 
 
-async def _forget_the_one_before(outlook: Outlook, journal: Journal) -> None:
+async def _forget_the_one_before(outlook: PlanFacts, journal: Journal) -> None:
     """Two plans of an input are enough: this one is what the next is held against."""
     if outlook.before is not None:
         await journal.discard(outlook.before)

@@ -19,7 +19,7 @@ from cli.session.session import BillingConnection, open_billing
 from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen, nobody_to_ask
+from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.texts import PROGRAM, markup_safe, printable
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
@@ -137,7 +137,7 @@ async def _agreed(question: str, screen: Screen, *, yes: bool) -> bool:
         return True
     with screen.keyboard("") as keyboard:
         if keyboard is None:
-            raise CommandRefused(nobody_to_ask(question, ""))
+            raise CommandRefused(is_unattended(question, ""))
         return await screen.agrees(question, keyboard)
 
 

@@ -13,16 +13,16 @@ from checkpoints.errors import ForbiddenTransition, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
-from cli.session.order import held
+from cli.session.order import run_is_busy
 from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
-from cli.show.progress import sending_shown
+from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.screen import Screen
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import PROGRAM, printable, rows
-from engine.job import Absent, CannotLook, Different, Sighting
+from engine.job import Absent, CannotLook, Different, LookUpResult
 from engine.pacing.holds import Stop
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
@@ -54,7 +54,7 @@ async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], 
             job = await rebuild(run, billing.services, journal)
             stop, progress = Stop(), Progress()
             interrupts = Interrupts(stop, screen)
-            left: Mapping[int, Sighting] = {}
+            left: Mapping[int, LookUpResult] = {}
             try:
                 async with journal.taken_up(run) as run:
                     reconciler = Reconciler(run, job, journal, policy, progress, stop)
@@ -62,15 +62,15 @@ async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], 
                     progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
                     async with interrupts.heeded():
                         with interrupts.while_sending():
-                            async with sending_shown(progress, screen):
+                            async with show_sending(progress, screen):
                                 await reconciler.settle()
                             left = await reconciler.look_again()
             except RunHeld as error:
-                raise await held(run, journal, error) from error
+                raise await run_is_busy(run, journal, error) from error
         return await _close(run, journal, left, stop, screen)
 
 
-async def _close(run: Run, journal: Journal, left: Mapping[int, Sighting], stop: Stop, screen: Screen) -> Exit:
+async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], stop: Stop, screen: Screen) -> Exit:
     totals = await journal.totals(run)
     code = outcome_of(totals)
     if stop.requested and totals.count(State.UNKNOWN):
@@ -92,7 +92,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, Sighting], stop:
     return code
 
 
-def _for_a_person(run: Run, items: Sequence[Item], left: Mapping[int, Sighting]) -> RenderableType:
+def _for_a_person(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResult]) -> RenderableType:
     """Each row with both sides, and the command that records a decision."""
     lines: list[Text] = []
     for item in items:
@@ -105,7 +105,7 @@ def _for_a_person(run: Run, items: Sequence[Item], left: Mapping[int, Sighting])
     return Group(*lines)
 
 
-def _seen(item: Item, left: Mapping[int, Sighting]) -> str:
+def _seen(item: Item, left: Mapping[int, LookUpResult]) -> str:
     match left.get(item.item_id):
         case Different(text) | CannotLook(text):
             return text
@@ -134,7 +134,7 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
             async with journal.taken_up(run) as ours:
                 await journal.decide(ours, item, State(choice), who=_who(), why=why.strip())
         except RunHeld as error:
-            raise await held(run, journal, error) from error
+            raise await run_is_busy(run, journal, error) from error
         except ForbiddenTransition:
             raise CommandRefused(
                 f"row {item.number} of run {run.name} is {item.state}: a person decides only on what is manual. "

@@ -22,7 +22,7 @@ from cli.terminal.texts import PROGRAM, SETTINGS_FILE, duration, printable
 from lab.crash.drawing import ALL, draw
 from lab.crash.experiment import Lab, Round
 from lab.crash.experiment_plan import JOBS, ROWS, ExperimentPlan
-from lab.crash.load import Outfit
+from lab.crash.load import ProgramUnderTest
 from lab.crash.summary import Repeat, as_json, heading, line_of, total
 from lab.mock.fault_plan import read_plan_file
 
@@ -154,7 +154,7 @@ async def _run(series: Series, rounds: list[Round], screen: Screen, *, keep: boo
         screen.say(
             f"[dim]with the settings of {escape(str(series.config))}, but for address, database and journal[/]"
         )
-    lab = Lab(folder, Outfit(config, _environment(os.environ)))
+    lab = Lab(folder, ProgramUnderTest(config, _environment(os.environ)))
     began = anyio.current_time()
     try:
         screen.say(f"[dim]{heading()}[/]")

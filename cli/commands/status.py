@@ -15,7 +15,7 @@ from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
 from checkpoints.states import OPEN, State
 from cli.jobfile.rounds import holds_its_file
 from cli.session.control_client import ask, claim
-from cli.session.session import kept_policy, open_existing
+from cli.session.session import open_existing, stored_policy
 from cli.settings.settings import Settings
 from cli.show.closing import (
     EXPLAINED,
@@ -32,7 +32,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, moment, printable
 from engine.control.messages import ControlRequest
-from engine.pacing.policy import in_words
+from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
 
 MAX_STATUS_SHOWN: Final = 10
@@ -40,7 +40,7 @@ MAX_STATUS_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RunSeen:
     """A run as it was seen: `live` is what whoever works on it says, None when nobody said anything."""
 
     run: Run
@@ -50,17 +50,17 @@ class Seen:
     """Why whoever works on it said nothing, where that is known."""
 
 
-async def see(name: str, journal: Journal) -> Seen:
+async def see(name: str, journal: Journal) -> RunSeen:
     """Look at a run. Raises `NoSuchRun`."""
     run = await journal.run(name)
     holder = await journal.holder(run)
     if holder is None:
-        return Seen(run, None)
+        return RunSeen(run, None)
     try:
         answer = await ask(run, journal, ControlRequest("status", who=claim()))
-        return Seen(run, holder, msgspec.convert(answer.status, Status) if answer else None)
+        return RunSeen(run, holder, msgspec.convert(answer.status, Status) if answer else None)
     except (CommandRefused, msgspec.ValidationError) as error:
-        return Seen(run, holder, silent=str(error))
+        return RunSeen(run, holder, silent=str(error))
 
 
 async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
@@ -130,7 +130,7 @@ def _states(totals: Totals) -> Text:
     return words
 
 
-async def detail(seen: Seen, journal: Journal) -> RenderableType:
+async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     """All that there is to say of a run."""
     run, holder = seen.run, seen.holder
     totals = await journal.totals(run)
@@ -147,7 +147,7 @@ async def detail(seen: Seen, journal: Journal) -> RenderableType:
         ("list complete", moment(run.frozen_at)),
         ("approved", moment(run.approved_at)),
         ("given up", moment(run.discarded_at)),
-        ("pacing", in_words(kept_policy(run))),
+        ("pacing", describe_policy(stored_policy(run))),
         ("paused", f"{moment(run.paused_at)}, by {run.paused_by}" if run.paused_at else "–"),
         ("held by", holder or "nobody"),
     ):
@@ -167,7 +167,7 @@ async def detail(seen: Seen, journal: Journal) -> RenderableType:
     return Group(*parts)
 
 
-def _steps(seen: Seen, totals: Totals) -> list[tuple[str, str]]:
+def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
     """What to type next, and what for."""
     run = seen.run
     unfinished = run.frozen_at is None or totals.count(*OPEN) > 0
@@ -206,7 +206,7 @@ def _line(when: datetime, what: str, why: str, who: str) -> Text:
     )
 
 
-async def run_object(seen: Seen, journal: Journal) -> dict[str, object]:
+async def run_object(seen: RunSeen, journal: Journal) -> dict[str, object]:
     """The same for scripts; `live` is what whoever works on it says, null when nobody said anything."""
     return {
         **facts_object(seen),
@@ -217,7 +217,7 @@ async def run_object(seen: Seen, journal: Journal) -> dict[str, object]:
     }
 
 
-def facts_object(seen: Seen) -> dict[str, object]:
+def facts_object(seen: RunSeen) -> dict[str, object]:
     """What is known of a run without counting anything; of its settings those that are not as by default."""
     run, holder = seen.run, seen.holder
     return {

@@ -6,8 +6,8 @@ from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
-from cli.session.order import begin, pairs, unfinished
-from cli.session.run_session import Going, Means
+from cli.session.order import create_run, pairs, unfinished
+from cli.session.run_session import RunSession, SessionMeans
 from cli.session.session import check_target, open_billing, open_existing
 from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
@@ -18,8 +18,8 @@ from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, rows
 from jobs.catalogue.catalogue import job_of
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
-from jobs.spec.spec import JobKind
-from jobs.undo import RUN, UNDO, undo_job
+from jobs.spec.spec import JobSpec
+from jobs.undo import RUN, UNDO, build_undo
 
 
 async def undo(
@@ -39,9 +39,11 @@ async def undo(
         way = _way(await _kind_of(run, journal), pairs(how, "--set"), profile_of(settings), screen)
         parameters = {RUN: run.name, **way}
         async with open_billing(settings) as billing:
-            job = await undo_job(billing.services, journal, parameters)
-            begun = await begin(job, parameters, settings.target, journal, said)
-            return await Going(begun, job, Means(billing, journal, said, consent, screen), fresh=True).go()
+            job = await build_undo(billing.services, journal, parameters)
+            begun = await create_run(job, parameters, settings.target, journal, said)
+            return await RunSession(
+                begun, job, SessionMeans(billing, journal, said, consent, screen), fresh=True
+            ).go()
 
 
 async def _check(run: Run, journal: Journal) -> None:
@@ -79,14 +81,14 @@ def _note_undecided(run: Run, number: int, screen: Screen) -> None:
     )
 
 
-async def _kind_of(run: Run, journal: Journal) -> JobKind:
+async def _kind_of(run: Run, journal: Journal) -> JobSpec:
     """The kind of job whose effect is taken back in the end, through undo of undo."""
     while run.job == UNDO:
         run = await journal.run(run.parameters[RUN])
     return job_of(run)
 
 
-def _way(wanted: JobKind, said: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
+def _way(wanted: JobSpec, said: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
     """How it is taken back: as said, else as a probe has learned."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, said, profile):

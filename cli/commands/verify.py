@@ -13,7 +13,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from cli.output.item_files import Sheet, Target, columns_of, of_item, written_to
-from cli.session.order import held
+from cli.session.order import run_is_busy
 from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
@@ -23,7 +23,7 @@ from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, ro
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
 from engine.pipeline.verifier import Verdict, verify
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 
 MAX_MISMATCHES_SHOWN: Final = 50
@@ -54,7 +54,7 @@ class Differences:
             self.accounts.append(Text("✗ ", "red").append(printable(str(difference), 400)))
 
 
-async def _balances(run: Run, services: Services, journal: Journal, differences: Differences) -> Balances | str:
+async def _balances(run: Run, services: Gateway, journal: Journal, differences: Differences) -> Balances | str:
     """What the accounts of the run came to, or why that cannot be read."""
     try:
         return await compare_balances(run, services, journal, differences.add_account)
@@ -87,7 +87,7 @@ async def verify_run(
                 verdict = await verify(ours, job, journal, differences.add)
             balances = await _balances(run, billing.services, journal, differences)
         except RunHeld as error:
-            raise await held(run, journal, error) from error
+            raise await run_is_busy(run, journal, error) from error
         totals = await journal.totals(run)
         code = exit_of(verdict, totals)
         if code is Exit.DONE and isinstance(balances, Balances) and balances.different:

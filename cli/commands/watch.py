@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from cli.commands.status import Seen, detail, facts_object, run_object, see, stage_of
+from cli.commands.status import RunSeen, detail, facts_object, run_object, see, stage_of
 from cli.session.session import open_existing
 from cli.settings.settings import Settings
 from cli.show.progress import line, screen_of
@@ -53,7 +53,7 @@ async def _the_one_that_works(journal: Journal) -> str:
     raise CommandRefused("\n".join(["several runs are being worked on; which?", *lines]))
 
 
-async def _each_look(name: str, journal: Journal) -> AsyncIterator[Seen]:
+async def _each_look(name: str, journal: Journal) -> AsyncIterator[RunSeen]:
     """A look a second; the last is of a run that nobody works on."""
     while True:
         began = anyio.current_time()
@@ -74,7 +74,7 @@ async def _drawn(name: str, journal: Journal, screen: Screen) -> None:
     screen.out.print(await detail(await see(name, journal), journal))
 
 
-async def _picture(seen: Seen, journal: Journal) -> RenderableType:
+async def _picture(seen: RunSeen, journal: Journal) -> RenderableType:
     """What fits on a screen and needs no counting while the run itself says how it stands."""
     return Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
 
@@ -105,12 +105,12 @@ def _timeless(live: Status) -> Status:
     return replace(live, seconds=0.0, average=0.0, held_seconds={})
 
 
-def _beat(seen: Seen, live: Status) -> dict[str, object]:
+def _beat(seen: RunSeen, live: Status) -> dict[str, object]:
     """What the run says of itself, for scripts; sums are not part of it, for they would have to be counted anew."""
     return {**facts_object(seen), "states": live.counts, "refused": live.refused, "live": live}
 
 
-async def _at_rest(seen: Seen, journal: Journal) -> str:
+async def _at_rest(seen: RunSeen, journal: Journal) -> str:
     """A run that says nothing of itself, from its journal."""
     totals = await journal.totals(seen.run)
     states = ", ".join(f"{count(number)} {state}" for state, number in totals.counts.items() if number)
@@ -119,7 +119,7 @@ async def _at_rest(seen: Seen, journal: Journal) -> str:
     return f"{where}, {states or 'no rows yet'}{silent}"
 
 
-def _title(seen: Seen) -> Text:
+def _title(seen: RunSeen) -> Text:
     run = seen.run
     title = Text(f"run {run.name}", "bold")
     if run.paused_at:

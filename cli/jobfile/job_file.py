@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from billing.errors import StatementRefused
-from cli.session.order import Order, enter_of, order_of
+from cli.session.order import Order, parse_order, parse_repeat
 from cli.settings.flags import Pacing, with_file
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import TomlPlace, parse_toml, places
@@ -18,7 +18,7 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import YES
 from jobs.rows.input import STDIN, Input
 from jobs.rows.key_lists import KeyList, key_list
-from jobs.shared_accounts import Meant
+from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import nearest
@@ -163,15 +163,16 @@ class _Reader:
                 "read a file",
             )
 
-    def _shared_accounts(self, way: Way, step: Mapping[str, object]) -> Meant | None:
+    def _shared_accounts(self, way: Way, step: Mapping[str, object]) -> SharedAccountsRule | None:
         said = step.get("shared_accounts")
         if said is None:
             return None
         try:
-            return Meant(str(said))
+            return SharedAccountsRule(str(said))
         except ValueError:
             raise self._refused(
-                (*way, "shared_accounts"), f"shared_accounts: one of {', '.join(Meant)} is expected, not {said!r}"
+                (*way, "shared_accounts"),
+                f"shared_accounts: one of {', '.join(SharedAccountsRule)} is expected, not {said!r}",
             ) from None
 
     def _step(self, index: int, step: Mapping[str, object]) -> JobFileStep:
@@ -185,8 +186,8 @@ class _Reader:
             raise self._refused(way, f"step {index + 1} names no job; `carbon-migrate jobs` lists all")
         try:
             switches = {name: step.get(name) is True for name in ("again", "another_billing")}
-            enter, shared = enter_of(**switches), self._shared_accounts(way, step)
-            order = order_of(str(job), self._input(step), self._said(way, step), enter, shared)
+            enter, shared = parse_repeat(**switches), self._shared_accounts(way, step)
+            order = parse_order(str(job), self._input(step), self._said(way, step), enter, shared)
         except StatementRefused as error:
             raise self._refused(
                 (*way, "sql" if "sql" in step else "look_up"), f"step {index + 1}: {error}"

@@ -54,7 +54,7 @@ class Mark:
         return self.number == self.steps
 
 
-class How(Enum):
+class StepState(Enum):
     """What is done about a step."""
 
     PASSED_OVER = auto()
@@ -66,11 +66,11 @@ class How(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class StepDecision:
     """One thing to do. `run` is the one that the step has in this round, `why` tells why it does not suffice."""
 
     step: JobFileStep
-    how: How
+    how: StepState
     run: Run | None = None
     why: str = ""
 
@@ -83,7 +83,7 @@ class Round:
     """
 
     number: int
-    moves: tuple[Move, ...]
+    moves: tuple[StepDecision, ...]
     note: str = ""
     strays: tuple[Run, ...] = ()
 
@@ -143,8 +143,8 @@ def _mark_here(run: Run, file: JobFile, target: str) -> Mark | None:
     return mark if here and run.stage is not Stage.DISCARDED else None
 
 
-def _all_of(steps: Sequence[JobFileStep]) -> tuple[Move, ...]:
-    return tuple(Move(step, How.BEGUN) for step in steps)
+def _all_of(steps: Sequence[JobFileStep]) -> tuple[StepDecision, ...]:
+    return tuple(StepDecision(step, StepState.BEGUN) for step in steps)
 
 
 def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[Mark, Run]]) -> dict[int, Run]:
@@ -173,20 +173,24 @@ async def _ended(latest: Sequence[tuple[Mark, Run]], last: Run | None, journal: 
     return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
 
 
-async def _moves(step: JobFileStep, run: Run | None, journal: Journal) -> list[Move]:
+async def _moves(step: JobFileStep, run: Run | None, journal: Journal) -> list[StepDecision]:
     """What is left to do of a step of the round that is gone on with."""
     if run is None:
-        return [Move(step, How.BEGUN)]
+        return [StepDecision(step, StepState.BEGUN)]
     why = await _why_anew(step, run, journal)
     is_open = await unfinished(run, journal)
     if why and is_open and run.approved_at is None:
         # Nothing of it was sent: it gives way to the new one.
-        return [Move(step, How.BEGUN, run, why)]
-    first = [Move(step, How.TAKEN_UP, run)] if is_open else []
+        return [StepDecision(step, StepState.BEGUN, run, why)]
+    first = [StepDecision(step, StepState.TAKEN_UP, run)] if is_open else []
     if not is_open and run.paused_at and passes(step, outcome_of(await journal.totals(run))):
         # Somebody holds the file behind this run: it waits there, whatever is to be begun then.
-        first = [Move(step, How.PASSED_OVER, run)]
-    return [*first, Move(step, How.BEGUN, run, why)] if why else first or [Move(step, How.PASSED_OVER, run)]
+        first = [StepDecision(step, StepState.PASSED_OVER, run)]
+    return (
+        [*first, StepDecision(step, StepState.BEGUN, run, why)]
+        if why
+        else first or [StepDecision(step, StepState.PASSED_OVER, run)]
+    )
 
 
 async def _why_anew(step: JobFileStep, run: Run, journal: Journal) -> str:

@@ -9,10 +9,10 @@ import anyio.to_thread
 
 from cli.commands import plan as planning
 from cli.jobfile.job_file import PACING, TOML, JobFile, JobFileStep, read
-from cli.jobfile.save import Wish, save
-from cli.jobfile.steps import Manner, files_made, is_to_be_made, run_file
+from cli.jobfile.save import SaveRequest, save
+from cli.jobfile.steps import FileRunOptions, files_made, is_to_be_made, run_file
 from cli.session.order import Order
-from cli.settings.flags import Calling, Consent, Flags, Pacing, RowFlags, Voice, names_of, with_file
+from cli.settings.flags import CallFlags, Consent, Flags, Pacing, RowFlags, Voice, names_of, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
@@ -24,7 +24,7 @@ BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, 
 
 SAVED: Final = frozenset(
     {"job", "file", "set_", "again", "another_billing", "shared_accounts", "output", "skip_bad"}
-) | names_of(RowFlags, Calling, Pacing)
+) | names_of(RowFlags, CallFlags, Pacing)
 """What a job file has a place for."""
 
 SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
@@ -47,7 +47,7 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     """
     _refuse_ignored(name, typed)
     file = await _read(name)
-    manner = Manner(with_file(pacing, file.pacing).said, pacing.said, consent, record)
+    manner = FileRunOptions(with_file(pacing, file.pacing).said, pacing.said, consent, record)
     return await run_file(file, settings, manner, screen)
 
 
@@ -75,7 +75,9 @@ async def plan(
     return worst
 
 
-def wish_of(order: Order, output: Path | None, consent: Consent, pacing: Pacing, typed: Mapping[str, str]) -> Wish:
+def wish_of(
+    order: Order, output: Path | None, consent: Consent, pacing: Pacing, typed: Mapping[str, str]
+) -> SaveRequest:
     """All of a command line that is to be saved. Raises `CommandRefused` for what a job file has no place for."""
     if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
         raise CommandRefused(
@@ -83,7 +85,7 @@ def wish_of(order: Order, output: Path | None, consent: Consent, pacing: Pacing,
             f"with {PROGRAM} run FILE{TOML}"
         )
     said = {name: _as_written(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
-    return Wish(order, output, consent.skip_bad, said)
+    return SaveRequest(order, output, consent.skip_bad, said)
 
 
 def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the switch among the texts
@@ -96,7 +98,7 @@ def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the s
     return value
 
 
-def saved(wish: Wish, path: Path, screen: Screen, *, force: bool) -> Closing:
+def saved(wish: SaveRequest, path: Path, screen: Screen, *, force: bool) -> Closing:
     """Write it as a job file. Raises `CommandRefused`."""
     save(wish, path, force=force)
     screen.result(

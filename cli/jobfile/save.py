@@ -11,7 +11,7 @@ from cli.jobfile.job_file import FORMAT, RUN, STEP, TOML
 from cli.session.order import Order
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
-from engine.pipeline.intake import Enter
+from engine.pipeline.intake import Repeat
 from engine.sources.raw.charset import AUTO
 from jobs.catalogue.typed_call import CALL, OWN, YES
 from jobs.rows.input import STDIN
@@ -19,7 +19,7 @@ from jobs.rows.key_lists import KeyList
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SaveRequest:
     """All of a command line that a job file has a place for; `pacing` has what was typed, by the keys of `[run]`."""
 
     order: Order
@@ -28,7 +28,7 @@ class Wish:
     pacing: Mapping[str, object]
 
 
-def save(wish: Wish, path: Path, *, force: bool) -> None:
+def save(wish: SaveRequest, path: Path, *, force: bool) -> None:
     """Write it as a job file of one step; nothing is run.
 
     Raises `CommandRefused` for a file that is there, one that cannot be written, and for secrets.
@@ -60,7 +60,7 @@ def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
     return "\n".join(parts)
 
 
-def _step(wish: Wish, folder: Path) -> dict[str, object]:
+def _step(wish: SaveRequest, folder: Path) -> dict[str, object]:
     order, rows, own = wish.order, wish.order.rows, {one.name: one for one in OWN}
     step: dict[str, object] = {"job": order.kind.name, "file": _beside(rows.file, folder), "sql": rows.sql}
     step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
@@ -81,7 +81,7 @@ def _step(wish: Wish, folder: Path) -> dict[str, object]:
         }
         said = {name: value for name, value in said.items() if name not in own}
     step["output"] = _beside(str(wish.output.absolute()), folder) if wish.output else ""
-    step |= {"again": order.enter is Enter.AGAIN, "another_billing": order.enter is Enter.PER_BILLING}
+    step |= {"again": order.enter is Repeat.AGAIN, "another_billing": order.enter is Repeat.PER_BILLING}
     step["skip_bad"] = wish.skip_bad
     step["shared_accounts"] = order.shared_accounts.value if order.shared_accounts else ""
     defaults = {one.name: one.default for one in order.kind.parameters}

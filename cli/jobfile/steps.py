@@ -12,13 +12,13 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from checkpoints.states import OPEN
 from cli.jobfile.job_file import JobFile, JobFileStep
-from cli.jobfile.rounds import How, Mark, Move, Round, passes, round_of
-from cli.jobfile.wait import Waited, wait
-from cli.session.cleanup import wind_up
-from cli.session.order import held
-from cli.session.run_session import NOTHING_SENT, Going, Means
+from cli.jobfile.rounds import Mark, Round, StepDecision, StepState, passes, round_of
+from cli.jobfile.wait import WaitResult, wait
+from cli.session.cleanup import finish_run
+from cli.session.order import run_is_busy
+from cli.session.run_session import NOTHING_SENT, RunSession, SessionMeans
 from cli.session.session import BillingConnection, open_billing, rebuild, vault_of, with_vault
-from cli.session.start import Ready, begun_run, ready
+from cli.session.start import Ready, ready, start_run
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, steps_list
@@ -30,7 +30,9 @@ from jobs.job import check_given
 from jobs.rows.input import STDIN
 
 
-async def check_all(moves: Sequence[Move], billing: BillingConnection, journal: Journal) -> Mapping[int, Ready]:
+async def check_all(
+    moves: Sequence[StepDecision], billing: BillingConnection, journal: Journal
+) -> Mapping[int, Ready]:
     """Open the rows of each step that is to begin: a file that is not there is told before anything is sent.
 
     Returns the steps whose rows come through standard input, by number, for it can be read but once. Rows that an
@@ -40,7 +42,7 @@ async def check_all(moves: Sequence[Move], billing: BillingConnection, journal: 
     makers: dict[Path, JobFileStep] = {}
     for move in moves:
         step = move.step
-        if move.how is How.BEGUN:
+        if move.how is StepState.BEGUN:
             try:
                 one = ready(step.order, billing, journal, step.output)
                 await check_given(one.job)
@@ -88,7 +90,7 @@ def _open(job: Job) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class FileRunOptions:
     """How all steps are worked on."""
 
     said: Mapping[str, str]
@@ -99,7 +101,7 @@ class Manner:
     record: Path | None = None
 
 
-async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Screen) -> Closing:
+async def run_file(file: JobFile, settings: Settings, manner: FileRunOptions, screen: Screen) -> Closing:
     """Do what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
     A step that ends with anything but success ends the file there, unless its `go_on` lets rejected rows pass; a stop
@@ -112,12 +114,12 @@ async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Sc
         await _tell(now, journal, screen)
         piped = await check_all(now.moves, billing, journal)
         closing, worst = Closing(Exit.DONE), Exit.DONE
-        done: list[tuple[Move, Closing]] = []
-        waited = Waited()
+        done: list[tuple[StepDecision, Closing]] = []
+        waited = WaitResult()
         for move in now.moves:
             step = move.step
             consent = replace(manner.consent, skip_bad=manner.consent.skip_bad or step.skip_bad)
-            means = Means(billing, journal, manner.said, consent, screen)
+            means = SessionMeans(billing, journal, manner.said, consent, screen)
             screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
             try:
                 mark = Mark(str(file.path), now.number, step.number, len(file.steps))
@@ -133,7 +135,7 @@ async def run_file(file: JobFile, settings: Settings, manner: Manner, screen: Sc
                         _tell_the_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
                         return waited.counted_in(closing)
             except OPERATOR_ERRORS as error:
-                if all(one.how is How.PASSED_OVER for one, _ in done):
+                if all(one.how is StepState.PASSED_OVER for one, _ in done):
                     raise
                 raise _in_the_middle(file, step, done, error) from error
             worst = max(worst, closing.exit)
@@ -154,55 +156,55 @@ async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
 
 
 async def _worked(
-    move: Move,
+    move: StepDecision,
     mark: Mark,
     piped: Ready | None,
     settings: Settings,
-    means: Means,
+    means: SessionMeans,
     said_now: Mapping[str, str],
 ) -> Closing:
     """Do what there is to do about a step."""
     match move:
-        case Move(how=How.PASSED_OVER, run=Run() as run):
+        case StepDecision(how=StepState.PASSED_OVER, run=Run() as run):
             return await _passed_over(run, means)
-        case Move(how=How.TAKEN_UP, run=Run() as run):
+        case StepDecision(how=StepState.TAKEN_UP, run=Run() as run):
             return await _taken_up(run, replace(means, said=said_now))
     if move.why:
         means.screen.say(f"{markup_safe(move.why)}: the step is begun anew")
     # What was opened to be checked may be hours old; what came through standard input comes but once.
     step = move.step
     one = piped or ready(step.order, means.billing, means.journal, step.output)
-    return await begun_run(one, settings, means, remembered=mark.recorded)
+    return await start_run(one, settings, means, remembered=mark.recorded)
 
 
-async def _passed_over(run: Run, means: Means) -> Closing:
+async def _passed_over(run: Run, means: SessionMeans) -> Closing:
     await _require_unheld(run, means.journal)
     totals = await means.journal.totals(run)
     means.screen.say(f"done before in this round: run {run.name}, {rows(totals.frozen)}")
     # A kill may have come between the last answer and what there was to do then.
-    ending = await wind_up(run, means.journal, anew=False)
+    ending = await finish_run(run, means.journal, anew=False)
     code = Exit.STOPPED if ending.trouble else outcome_of(totals)
     if ending.trouble:
         means.screen.complain(ending.trouble)
     return Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)
 
 
-async def _taken_up(run: Run, means: Means) -> Closing:
+async def _taken_up(run: Run, means: SessionMeans) -> Closing:
     await _require_unheld(run, means.journal)
     means.screen.say(f"taking up run {run.name}")
     billing = with_vault(means.billing, vault_of(run, means.journal))
     job = await rebuild(run, billing.services, means.journal)
-    return await Going(run, job, replace(means, billing=billing), fresh=False).go()
+    return await RunSession(run, job, replace(means, billing=billing), fresh=False).go()
 
 
 async def _require_unheld(run: Run, journal: Journal) -> None:
     """Refuse to go on with a run that another process works on; it may be one that waits behind it."""
     if holder := await journal.holder(run):
-        raise await held(run, journal, f"another process works on this run: {holder}")
+        raise await run_is_busy(run, journal, f"another process works on this run: {holder}")
 
 
 def _in_the_middle(
-    file: JobFile, step: JobFileStep, done: Sequence[tuple[Move, Closing]], error: Exception
+    file: JobFile, step: JobFileStep, done: Sequence[tuple[StepDecision, Closing]], error: Exception
 ) -> CommandRefused:
     """What keeps a file from going on when some of it was sent: what is wrong, what is done, and what to type."""
     sent = ", ".join(f"step {move.step.number} (run {closing.run})" for move, closing in done)

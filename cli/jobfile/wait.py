@@ -13,17 +13,17 @@ import structlog
 from checkpoints.errors import RunHeld
 from checkpoints.records import Run
 from cli.session.control_server import serve_control
-from cli.session.order import held
-from cli.session.run_session import Means
+from cli.session.order import run_is_busy
+from cli.session.run_session import SessionMeans
 from cli.session.session import policy_of, rebuild, vault_of, with_vault
 from cli.show.closing import Closing
-from cli.show.progress import sending_shown
+from cli.show.progress import show_sending
 from cli.terminal.exits import Exit
 from cli.terminal.signals import Interrupts
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.throttle import Gauge
-from engine.pipeline.barrier import Barrier, drained, settled
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.barrier import Barrier, is_worked_off, settled
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -33,16 +33,16 @@ BLIND: Final = "without a database nobody can see what the billing has still to 
 
 
 @dataclass(frozen=True, slots=True)
-class Waited:
+class WaitResult:
     """What waiting between steps came to: for how long, how much of that by what, and the stop that has ended it."""
 
     seconds: float = 0.0
     held: Mapping[str, float] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
 
-    def and_then(self, later: "Waited") -> "Waited":
+    def and_then(self, later: "WaitResult") -> "WaitResult":
         """Both, one after the other."""
-        return Waited(self.seconds + later.seconds, _sum(self.held, later.held), later.stop)
+        return WaitResult(self.seconds + later.seconds, _sum(self.held, later.held), later.stop)
 
     def counted_in(self, closing: Closing) -> Closing:
         """The closing of a file that has waited so: that of its last step, with the waiting in it."""
@@ -53,7 +53,7 @@ class Waited:
         return replace(whole, exit=code, stopped=self.stop.reason)
 
 
-async def wait(run: Run, means: Means) -> Waited:
+async def wait(run: Run, means: SessionMeans) -> WaitResult:
     """Wait behind a run that is at its end until the next step may begin, or a stop is asked for.
 
     Raises `CommandRefused` when somebody else works on the run, `JournalError`, and what `rebuild` raises.
@@ -65,16 +65,16 @@ async def wait(run: Run, means: Means) -> Waited:
 class _Waiting:
     """One waiting behind one run."""
 
-    def __init__(self, run: Run, means: Means) -> None:
+    def __init__(self, run: Run, means: SessionMeans) -> None:
         self._run = run
         self._means = means
         self._journal = means.journal
         # Whoever has stopped the step when nothing of it was left to stop means the file; any other stop is over.
         self._stop = means.stop if means.stop.kind is StopKind.INTERRUPTED else Stop()
-        self._steering = Steering(policy_of(run, means.said), Progress(), self._stop)
+        self._steering = LivePolicy(policy_of(run, means.said), Progress(), self._stop)
         self._interrupts = Interrupts(self._stop, means.screen)
 
-    async def go(self) -> Waited:
+    async def go(self) -> WaitResult:
         progress = self._steering.progress
         try:
             async with self._journal.taken_up(self._run) as self._run, self._interrupts.heeded():
@@ -82,17 +82,17 @@ class _Waiting:
                 with self._interrupts.before_sending():
                     await self._until_open(Barrier(await self._gauge(), self._steering))
         except RunHeld as error:
-            raise await held(self._run, self._journal, error) from error
+            raise await run_is_busy(self._run, self._journal, error) from error
         if self._stop.requested:
             log.info("the next step does not begin", why=self._stop.reason)
-        return Waited(progress.seconds, progress.holds.seconds, self._stop)
+        return WaitResult(progress.seconds, progress.holds.seconds, self._stop)
 
     async def _until_open(self, barrier: Barrier) -> None:
         paused = True
         while paused and not self._stop.requested:
             async with (
                 serve_control(self._run, self._journal, self._steering, self._means.screen),
-                sending_shown(self._steering.progress, self._means.screen),
+                show_sending(self._steering.progress, self._means.screen),
             ):
                 await barrier.wait()
             # A pause may have been asked for as the waiting ended, and whoever was told that it holds relies on it.
@@ -104,7 +104,7 @@ class _Waiting:
             return settled(policy.settle, BLIND)
         with_secrets = with_vault(billing, vault_of(self._run, self._journal))
         job = await rebuild(self._run, with_secrets.services, self._journal)
-        return drained(self._run, job, self._journal, policy.drain_patience)
+        return is_worked_off(self._run, job, self._journal, policy.drain_patience)
 
 
 def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> Mapping[str, float]:

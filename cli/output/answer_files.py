@@ -31,9 +31,9 @@ from cli.terminal.texts import PROGRAM, count, markup_safe, printable, rows
 from engine.sources.exported import RUN, named
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
-from jobs.effects.answer_cells import Flat, unpacked
+from jobs.effects.answer_cells import Flat, decode_answer
 from jobs.effects.read import is_reading
-from jobs.rows.input import own_parameters
+from jobs.rows.input import job_parameters
 from jobs.spec.chain import template_of
 
 ANSWERS: Final = "answers"
@@ -53,7 +53,7 @@ _AGAIN: Final = "answer_"
 def reads(job: str, parameters: Mapping[str, str]) -> bool:
     """Whether a job with these parameters has answers that are worth a file."""
     if job == CALL:
-        return is_reading(template_of(own_parameters(parameters)))
+        return is_reading(template_of(job_parameters(parameters)))
     return job in JOBS and not JOBS[job].writes
 
 
@@ -176,7 +176,7 @@ def _rows(item: Item, layout: _Layout) -> Iterator[TableRow]:
 
 def _objects(item: Item) -> list[Flat]:
     """What was answered to a row; nothing, in one row, keeps the row from being lost."""
-    return unpacked(item.answer) or [{}]
+    return decode_answer(item.answer) or [{}]
 
 
 def _write(target: Target, layout: _Layout, pages: AsyncIterator[list[TableRow]]) -> None:

@@ -41,18 +41,18 @@ class FinishedRun:
     trouble: str | None = None
 
 
-async def wind_up(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
+async def finish_run(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
     """Do what a run at its end leaves to do; `anew` writes its file of answers also where there is one already.
 
     Raises `JournalError`.
     """
     ending = await _finished(run) if _finish_of(run) else await _answered(run, journal, anew=anew)
     if not (await journal.totals(run)).count(*_UNSETTLED):
-        await forget(run, journal)
+        await wipe_secrets(run, journal)
     return ending
 
 
-async def forget(run: Run, journal: Journal) -> None:
+async def wipe_secrets(run: Run, journal: Journal) -> None:
     """Wipe the secrets of a run that will send nothing more; that it cannot be done is told in the log."""
     if BATCH not in run.parameters:
         return

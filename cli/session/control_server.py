@@ -12,10 +12,10 @@ import structlog
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.terminal.screen import Screen
-from cli.terminal.signals import beside
+from cli.terminal.signals import run_alongside
 from cli.terminal.texts import PROGRAM, markup_safe, moment
 from engine.control.address import listening, socket_path
-from engine.control.handler import Control, Steered
+from engine.control.handler import ControlHandler, Controllable
 from engine.control.listener import ControlListener, Limits
 
 log = structlog.get_logger(__name__)
@@ -27,12 +27,12 @@ _ROOT: Final = 0
 
 
 @asynccontextmanager
-async def serve_control(run: Run, journal: Journal, steered: Steered, screen: Screen) -> AsyncIterator[None]:
+async def serve_control(run: Run, journal: Journal, steered: Controllable, screen: Screen) -> AsyncIterator[None]:
     """Let the run be steered while the body runs; it is paused before the body begins where the journal says so.
 
     Where the folder cannot hold a socket, a pause and its end are found in the journal, and nothing else is heard.
     """
-    control = Control(run, journal, steered)
+    control = ControlHandler(run, journal, steered)
     async with AsyncExitStack() as open_:
         path = socket_path(journal, run)
         heed: Callable[[], Awaitable[None]]
@@ -45,7 +45,7 @@ async def serve_control(run: Run, journal: Journal, steered: Steered, screen: Sc
             heed = partial(_follow, control)
         else:
             heed = ControlListener(door, control.obey, frozenset({os.geteuid(), _ROOT}), Limits()).serve
-        await open_.enter_async_context(beside(partial(_unharmed, heed)))
+        await open_.enter_async_context(run_alongside(partial(_unharmed, heed)))
         # Only now, so that a pause is either read here or given to the listener.
         _tell(await control.take_up(), screen)
         yield
@@ -58,7 +58,7 @@ async def _unharmed(heed: Callable[[], Awaitable[None]]) -> None:
         log.exception("this run cannot be steered any longer: a fault of ours, please report it")
 
 
-async def _follow(control: Control) -> None:
+async def _follow(control: ControlHandler) -> None:
     while True:
         await anyio.sleep(GLANCE)
         await control.take_up()

@@ -18,7 +18,7 @@ from cli.show.preview import MAX_REFUSALS_SHOWN, PreviewFacts
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.job import Job, Replacing
-from engine.pipeline.intake import DUPLICATE, Enter, judge_for
+from engine.pipeline.intake import DUPLICATE, Repeat, judge_for
 from engine.sources.exported import LINE, ROW
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
@@ -88,7 +88,9 @@ class CorrectionResult:
 class Corrections:
     """Takes the rows of a rehearsed file into a run: each stands for a rejected or a refused row of it, once."""
 
-    def __init__(self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, enter: Enter) -> None:
+    def __init__(
+        self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, enter: Repeat
+    ) -> None:
         self._run = run
         self._rehearsed = rehearsed
         self._journal = journal

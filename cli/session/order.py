@@ -14,21 +14,21 @@ from checkpoints.journal import Journal
 from checkpoints.records import NewRun, Run, Stage
 from checkpoints.states import OPEN, State
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
-from cli.session.cleanup import forget
-from cli.settings.flags import Calling, RowFlags
+from cli.session.cleanup import wipe_secrets
+from cli.settings.flags import CallFlags, RowFlags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM, printable, rows
 from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with, to_settings
-from engine.pipeline.intake import Enter
-from jobs.access.vault import BATCH, masked, new_batch, veiled
+from engine.pipeline.intake import Repeat
+from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import kind
 from jobs.catalogue.typed_call import YES
-from jobs.rows.input import ENTER, SHARED_ACCOUNTS, STDIN, Input
+from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, STDIN, Input
 from jobs.rows.key_lists import KeyList, key_list
-from jobs.shared_accounts import Meant
+from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.chain import chain_text
-from jobs.spec.spec import JobKind, parameters_of
+from jobs.spec.spec import JobSpec, parameters_of
 
 log = structlog.get_logger(__name__)
 
@@ -47,29 +47,29 @@ class Order:
     The parameters have tokens in the place of `secrets`; `batch` is what the vault keeps the run's secrets under.
     """
 
-    kind: JobKind
+    kind: JobSpec
     parameters: Mapping[str, str]
     rows: Input
-    enter: Enter = Enter.ONCE
+    enter: Repeat = Repeat.ONCE
     batch: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    shared_accounts: Meant | None = None
+    shared_accounts: SharedAccountsRule | None = None
 
     @property
     def recorded(self) -> dict[str, str]:
         """What the journal keeps, enough to build the job anew."""
         batch = {BATCH: self.batch} if any(parameter.secret for parameter in self.kind.parameters) else {}
-        enter = {} if self.enter is Enter.ONCE else {ENTER: self.enter.value}
+        enter = {} if self.enter is Repeat.ONCE else {REPEAT: self.enter.value}
         shared = {} if self.shared_accounts is None else {SHARED_ACCOUNTS: self.shared_accounts.value}
         return {**self.parameters, **self.rows.recorded, **batch, **enter, **shared}
 
 
-def order_of(
+def parse_order(
     job: str,
     rows: Input,
     said: Mapping[str, str],
-    enter: Enter = Enter.ONCE,
-    shared_accounts: Meant | None = None,
+    enter: Repeat = Repeat.ONCE,
+    shared_accounts: SharedAccountsRule | None = None,
 ) -> Order:
     """The order that a command line or a job file gives; nothing is read yet.
 
@@ -82,23 +82,23 @@ def order_of(
     bound = _bound(wanted, rows, said)
     parameters = parameters_of(wanted, {name: value for name, value in said.items() if name not in bound})
     batch = new_batch()
-    values, secrets = veiled(wanted.parameters, parameters, batch)
+    values, secrets = seal_parameters(wanted.parameters, parameters, batch)
     return Order(wanted, values, replace(rows, values=bound), enter, batch, secrets, shared_accounts)
 
 
-def _bound(wanted: JobKind, rows: Input, said: Mapping[str, str]) -> dict[str, str]:
+def _bound(wanted: JobSpec, rows: Input, said: Mapping[str, str]) -> dict[str, str]:
     """What is said for the `:names` of the select, and is no parameter of the job."""
     names = select_of(rows.sql).parameters if rows.sql else ()
     own = {parameter.name for parameter in wanted.parameters}
     return {name: said[name] for name in names if name in said and name not in own}
 
 
-def enter_of(*, again: bool, another_billing: bool) -> Enter:
+def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
     """What the switches of a command line or a job file mean; --again means more."""
-    return Enter.AGAIN if again else Enter.PER_BILLING if another_billing else Enter.ONCE
+    return Repeat.AGAIN if again else Repeat.PER_BILLING if another_billing else Repeat.ONCE
 
 
-def said_of(settings: Sequence[str], calling: Calling) -> dict[str, str]:
+def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
     """All that a command line says to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
     said = pairs(settings, "--set")
     flags = {
@@ -111,7 +111,7 @@ def said_of(settings: Sequence[str], calling: Calling) -> dict[str, str]:
     return {**said, **{name: value for name, value in flags.items() if value}}
 
 
-def input_of(file: str | None, rows: RowFlags) -> Input:
+def parse_input(file: str | None, rows: RowFlags) -> Input:
     """The rows as a command line names them; a path is taken from the working folder."""
     columns = tuple(name.strip() for name in (rows.columns or "").split(",") if name.strip())
     return Input(
@@ -146,7 +146,9 @@ def pairs(settings: Sequence[str], flag: str) -> dict[str, str]:
     return pairs
 
 
-async def begin(job: Job, recorded: Mapping[str, str], target: str, journal: Journal, said: Mapping[str, str]) -> Run:
+async def create_run(
+    job: Job, recorded: Mapping[str, str], target: str, journal: Journal, said: Mapping[str, str]
+) -> Run:
     """Enter a new run into the journal, unless it would be one that is already under way.
 
     `recorded` is what the journal keeps to build the job anew, `said` how it is driven. Raises
@@ -192,10 +194,10 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
     a parameter that an earlier version did not have.
     """
     return {
-        name: masked(value)
+        name: mask_secrets(value)
         for name, value in parameters.items()
         if value
-        and name not in {ENTER, SHARED_ACCOUNTS, BATCH, ANSWER_FILE_PARAMETER}
+        and name not in {REPEAT, SHARED_ACCOUNTS, BATCH, ANSWER_FILE_PARAMETER}
         and not name.startswith((PLACE, PLAN))
     }
 
@@ -228,12 +230,12 @@ async def give_up(run: Run, journal: Journal) -> None:
     try:
         async with journal.taken_up(run) as ours:
             await journal.discard(ours)
-            await forget(ours, journal)
+            await wipe_secrets(ours, journal)
     except RunHeld as error:
         log.info("left alone", left_alone=run.name, why=str(error))
 
 
-async def held(run: Run, journal: Journal, why: object) -> CommandRefused:
+async def run_is_busy(run: Run, journal: Journal, why: object) -> CommandRefused:
     """Why a second process may not work on a run: who does, and how much it has in flight."""
     in_flight = (await journal.totals(run)).count(State.SENDING)
     return CommandRefused(

@@ -15,9 +15,9 @@ from checkpoints.records import Comparison, Item, Run
 from checkpoints.states import State
 from cli.show.preview import PreviewFacts, plan_of
 from engine.job import Job
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.payload import in_one_spelling, payload_of
-from jobs.access.vault import masked
+from jobs.access.vault import mask_secrets
 from jobs.effects.create import CREATE
 from jobs.effects.delete import DELETE
 from jobs.effects.set_fields import SET
@@ -68,7 +68,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class PlanFacts:
     """All that a plan says. `before` is the plan before of the same input, and `changes` what differs since."""
 
     plan: PreviewFacts
@@ -81,12 +81,12 @@ class Outlook:
     changes: Comparison | None
 
 
-async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -> Outlook:
+async def plan_facts(run: Run, job: Job, services: Gateway, journal: Journal) -> PlanFacts:
     """Look at a frozen list from all sides. Raises `LookUpFailed`."""
     plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     before = await _plan_before(run, journal)
-    return Outlook(
+    return PlanFacts(
         plan=plan,
         kinds=await _kinds(run, journal),
         refused=await _refused(plan, journal),
@@ -100,7 +100,7 @@ async def outlook_of(run: Run, job: Job, services: Services, journal: Journal) -
 
 def _plain(payload: str) -> str:
     """A payload as it is held against another: no secret's token, and each value in its one spelling."""
-    return in_one_spelling(masked(payload))
+    return in_one_spelling(mask_secrets(payload))
 
 
 async def _kinds(run: Run, journal: Journal) -> list[PlannedGroup]:
@@ -144,7 +144,7 @@ def _same_input(one: Run, other: Run) -> bool:
     return frozen and (one.job, one.target, one.source) == (other.job, other.target, other.source)
 
 
-async def _pace(services: Services) -> Pace:
+async def _pace(services: Gateway) -> Pace:
     """The pace of calls that change nothing; the middle of several rounds, for one slow answer is none."""
     rounds: list[float] = []
     at_once = services.asked_at_once

@@ -19,9 +19,9 @@ from cli.session.session import BillingConnection, how_often
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM, count, moment, printable
-from jobs.access.vault import masked, new_batch
+from jobs.access.vault import mask_secrets, new_batch
 from jobs.catalogue.catalogue import job_of
-from jobs.rows.input import is_input, of_recorded, own_parameters
+from jobs.rows.input import input_of_parameters, is_input, job_parameters
 from jobs.spec.spec import parameters_of
 
 VERSION: Final = f"{PLAN}.version"
@@ -47,14 +47,14 @@ def remembered_by_plan(billing: BillingConnection, step: str = "") -> dict[str, 
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class StoredPlan:
     """A plan, and the order that it was made by."""
 
     plan: Run
     order: Order
 
 
-async def planned(name: str, settings: Settings) -> Planned:
+async def planned(name: str, settings: Settings) -> StoredPlan:
     """The plan of that name, as an order for a run. Raises `CommandRefused` where it cannot be run, and says why."""
     path = plans_beside(settings.journal.value)
     if not path.exists():
@@ -75,15 +75,15 @@ async def planned(name: str, settings: Settings) -> Planned:
             f"{PROGRAM} run FILE.toml"
         )
     wanted = job_of(plan)
-    parameters = parameters_of(wanted, own_parameters(plan.parameters))
+    parameters = parameters_of(wanted, job_parameters(plan.parameters))
     secrets = [one.name for one in wanted.parameters if one.secret]
     if given := next((one for one in secrets if parameters.get(one)), None):
         raise CommandRefused(
             f"plan {plan.name} was made with a {given} for all rows, and a plan keeps no secret: type the run "
             f"itself, with --ask {given}"
         )
-    order = Order(wanted, parameters, of_recorded(plan.parameters), how_often(plan), new_batch())
-    return Planned(plan, order)
+    order = Order(wanted, parameters, input_of_parameters(plan.parameters), how_often(plan), new_batch())
+    return StoredPlan(plan, order)
 
 
 async def kept_plan(name: str, plans: Journal) -> Run:
@@ -124,7 +124,7 @@ async def departures(run: Run, journal: Journal, billing: BillingConnection) -> 
         then, now = (await plans.totals(plan)).left_out, (await journal.totals(run)).left_out
         if then != now:
             facts.append(f"rows that are left out: {_counted(then)} then, {_counted(now)} now")
-        found = await list_differences(journal.path, run, path, plan, size=MAX_DIFFERENCES_SHOWN, plain=masked)
+        found = await list_differences(journal.path, run, path, plan, size=MAX_DIFFERENCES_SHOWN, plain=mask_secrets)
     if not facts and not found.counts:
         return None
     lines = [*facts, *_lines(found)]
@@ -159,7 +159,7 @@ def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[str]:
 
 def _said(run: Run) -> dict[str, str]:
     """The job's own parameters, without those that say nothing."""
-    return {name: masked(value) for name, value in run.parameters.items() if value and not is_input(name)}
+    return {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
 
 
 def _counted(left_out: Mapping[str, int]) -> str:

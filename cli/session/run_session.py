@@ -16,13 +16,13 @@ from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import OPEN, State
-from cli.session.cleanup import FinishedRun, forget, wind_up
+from cli.session.cleanup import FinishedRun, finish_run, wipe_secrets
 from cli.session.control_server import serve_control
-from cli.session.order import PLAN, held
+from cli.session.order import PLAN, run_is_busy
 from cli.session.plans import departures
 from cli.session.session import BillingConnection, how_often, in_force, policy_of, shared_accounts_of, store_policy
 from cli.settings.flags import Consent
-from cli.show.closing import Closing, closing_screen, refused_export
+from cli.show.closing import Closing, refused_export, show_closing
 from cli.show.preview import (
     PreviewFacts,
     bad_rows,
@@ -33,9 +33,9 @@ from cli.show.preview import (
     shared_accounts,
     tell_notes,
 )
-from cli.show.progress import intake_shown, sending_shown
+from cli.show.progress import show_intake, show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.screen import Screen, nobody_to_ask
+from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
@@ -44,13 +44,13 @@ from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
 from engine.pipeline.intake import Intake
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from jobs.gauges import gauges_of
 from jobs.job import cautions_of
-from jobs.rows.input import of_recorded
-from jobs.shared_accounts import Meant, Question, in_sentences, question_of, settle
+from jobs.rows.input import input_of_parameters
+from jobs.shared_accounts import Question, SharedAccountsRule, in_sentences, question_of, settle
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ NOTHING_SENT: Final = "Nothing was sent."
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class SessionMeans:
     """What a run is worked on with."""
 
     billing: BillingConnection
@@ -82,7 +82,7 @@ class Sent:
     error: str | None = None
 
 
-class Going:
+class RunSession:
     """Takes one run, from wherever it stands, as far as it goes.
 
     `fresh` tells a run that was begun just now: when its rows cannot be read, it is given up, for the same command
@@ -90,7 +90,7 @@ class Going:
     in the journal before this process.
     """
 
-    def __init__(self, run: Run, job: Job, means: Means, *, fresh: bool, known: int | None = None) -> None:
+    def __init__(self, run: Run, job: Job, means: SessionMeans, *, fresh: bool, known: int | None = None) -> None:
         self._run = run
         self._job = job
         self._means = means
@@ -100,7 +100,7 @@ class Going:
         self._screen = means.screen
         self._stop = means.stop
         self._interrupts = Interrupts(self._stop, means.screen)
-        self._steering = Steering(Policy(), Progress(), self._stop)
+        self._steering = LivePolicy(Policy(), Progress(), self._stop)
         self._steering.listen(self._heed_rate)
         self._heed_rate()
         self._gauges: Sequence[Gauge] = ()
@@ -117,7 +117,7 @@ class Going:
                 sent = await self._send() if await self._may_send() else Sent()
                 return await self._close(sent)
         except RunHeld as error:
-            raise await held(self._run, self._journal, error) from error
+            raise await run_is_busy(self._run, self._journal, error) from error
 
     # ---- before anything is sent ----
 
@@ -191,7 +191,7 @@ class Going:
         progress.take_up(await self._journal.totals(self._run), intake_ended=False)
         intake = Intake(self._run, self._job, self._journal, progress, enter=how_often(self._run))
         try:
-            async with intake_shown(progress, self._screen, self._run.source):
+            async with show_intake(progress, self._screen, self._run.source):
                 await intake.freeze_all()
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
@@ -250,20 +250,20 @@ class Going:
     async def _meant(self, question: Question) -> PreviewFacts:
         """Ask what such rows mean, and do that. Raises `CommandRefused` where nobody says it."""
         profile = self._means.billing.services.profile
-        with self._screen.keyboard(of_recorded(self._run.parameters).file) as keyboard:
+        with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
             if keyboard is None or self._means.consent.yes:
                 raise await self._given_up(in_sentences(question, profile))
             answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
-        if answer not in {Meant.SUM, Meant.LAST}:
+        if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
             raise await self._given_up(f"the answer was {printable(answer) or 'nothing'}: these rows are refused")
-        await settle(self._run, self._journal, profile, Meant(answer))
+        await settle(self._run, self._journal, profile, SharedAccountsRule(answer))
         return await plan_of(self._run, self._job, self._journal)
 
     async def _ask(self, plan: PreviewFacts) -> None:
-        file = of_recorded(self._run.parameters).file
+        file = input_of_parameters(self._run.parameters).file
         with self._screen.keyboard(file) as keyboard:
             if keyboard is None:
-                raise await self._given_up(nobody_to_ask(plan.question, file))
+                raise await self._given_up(is_unattended(plan.question, file))
             if not await self._screen.agrees(f"\n[bold]{markup_safe(plan.question)}[/]", keyboard):
                 raise await self._given_up("the answer was no")
 
@@ -285,7 +285,7 @@ class Going:
 
     async def _given_up(self, why: str) -> CommandRefused:
         await self._journal.discard(self._run)
-        await forget(self._run, self._journal)
+        await wipe_secrets(self._run, self._journal)
         return CommandRefused(f"{why}\n{NOTHING_SENT}")
 
     async def _approve(self) -> None:
@@ -318,7 +318,7 @@ class Going:
             try:
                 async with (
                     serve_control(self._run, self._journal, steering, self._screen),
-                    sending_shown(progress, self._screen),
+                    show_sending(progress, self._screen),
                 ):
                     await pipeline.migrate()
             except ForbiddenTransition:
@@ -364,7 +364,7 @@ class Going:
         log.info(
             "ended", exit=int(code), calls=sent.calls, why=printable(closing.stopped or "nothing is left to send")
         )
-        screen = await closing_screen(closing, self._run, self._journal)
+        screen = await show_closing(closing, self._run, self._journal)
         self._screen.result(screen, good=code is Exit.DONE)
         if ending.shown is not None:
             self._screen.result(ending.shown)
@@ -380,4 +380,4 @@ class Going:
         """What is left to do when nothing is left to send."""
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count(*OPEN):
             return FinishedRun()
-        return await wind_up(self._run, self._journal, anew=True)
+        return await finish_run(self._run, self._journal, anew=True)

@@ -12,7 +12,7 @@ import structlog
 from billing.api.client import BillingClient, Health
 from billing.api.wire import CallObserver
 from billing.database.database import Database
-from billing.database.file_database import kept_database
+from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
 from checkpoints.journal import Journal, open_journal
@@ -24,21 +24,21 @@ from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import markup_safe, printable
 from engine.job import Job
-from engine.pacing.policy import ALL, Policy, describe_settings, in_words, policy_with, to_settings
-from engine.pipeline.intake import Enter
-from jobs.access.gateway import Services
-from jobs.access.vault import BATCH, Vault, beside
+from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
+from engine.pipeline.intake import Repeat
+from jobs.access.gateway import Gateway
+from jobs.access.vault import BATCH, Vault, vault_path
 from jobs.catalogue.catalogue import job_of
 from jobs.job import build
-from jobs.rows.input import ENTER, SHARED_ACCOUNTS, of_recorded, own_parameters
-from jobs.shared_accounts import Meant
+from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
+from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.spec import parameters_of
-from jobs.undo import UNDO, undo_job
+from jobs.undo import UNDO, build_undo
 from lab.record.recorder import open_recorder
 from lab.record.recording import RecordingBroken
 
 
-def kept_policy(run: Run) -> Policy:
+def stored_policy(run: Run) -> Policy:
     """The policy that a run keeps. Raises `CommandRefused` where it cannot be read: a limit may be lost with it."""
     try:
         return policy_with(Policy(), run.policy, ALL)
@@ -48,7 +48,7 @@ def kept_policy(run: Run) -> Policy:
 
 def policy_of(run: Run, said: Mapping[str, str]) -> Policy:
     """The same with what is `said` now in it, as `Pacing.said` has it."""
-    return policy_with(kept_policy(run), said, ALL)
+    return policy_with(stored_policy(run), said, ALL)
 
 
 async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
@@ -67,7 +67,7 @@ def in_force(run: Run, policy: Policy) -> str:
     own = to_settings(policy)
     of_run = ", ".join(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text)
     from_run = f" [dim](kept with the run: {markup_safe(of_run)}; a flag or `set` changes that)[/]" if of_run else ""
-    return f"[dim]pacing:[/] {markup_safe(in_words(policy), 600)}{from_run}"
+    return f"[dim]pacing:[/] {markup_safe(describe_policy(policy), 600)}{from_run}"
 
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ log = structlog.get_logger(__name__)
 class BillingConnection:
     """A billing that has answered: the doors to it, and what it said of itself."""
 
-    services: Services
+    services: Gateway
     health: Health
 
 
@@ -91,11 +91,11 @@ async def open_billing(settings: Settings, record: Path | None = None) -> AsyncI
     dsn, profile = settings.dsn, profile_of(settings)
     async with _recording(record, settings) as listener, BillingClient(settings.client, listener=listener) as client:
         health = await client.health()
-        database = None if dsn is None else kept_database(dsn)
+        database = None if dsn is None else open_file_database(dsn)
         try:
             if database is not None:
                 await anyio.to_thread.run_sync(_connected, database)
-            yield BillingConnection(Services(client, database, profile=profile), health)
+            yield BillingConnection(Gateway(client, database, profile=profile), health)
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):
@@ -136,18 +136,18 @@ async def open_existing(path: Path) -> AsyncIterator[Journal]:
         yield journal
 
 
-async def rebuild(run: Run, services: Services, journal: Journal) -> Job:
-    """The job of a run, from what the journal has of it. Raises what `build` and `undo_job` raise."""
-    own = own_parameters(run.parameters)
+async def rebuild(run: Run, services: Gateway, journal: Journal) -> Job:
+    """The job of a run, from what the journal has of it. Raises what `build` and `build_undo` raise."""
+    own = job_parameters(run.parameters)
     if run.job == UNDO:
-        return await undo_job(services, journal, own)
+        return await build_undo(services, journal, own)
     wanted = job_of(run)
-    return build(wanted, services, parameters_of(wanted, own), of_recorded(run.parameters))
+    return build(wanted, services, parameters_of(wanted, own), input_of_parameters(run.parameters))
 
 
 def vault_of(run: Run, journal: Journal) -> Vault:
     """Where the secrets of a run are kept."""
-    return Vault(beside(journal.path), run.parameters.get(BATCH, ""))
+    return Vault(vault_path(journal.path), run.parameters.get(BATCH, ""))
 
 
 def with_vault(billing: BillingConnection, vault: Vault) -> BillingConnection:
@@ -155,15 +155,15 @@ def with_vault(billing: BillingConnection, vault: Vault) -> BillingConnection:
     return replace(billing, services=replace(billing.services, vault=vault))
 
 
-def how_often(run: Run) -> Enter:
+def how_often(run: Run) -> Repeat:
     """How often the run may enter its rows: as it was begun, with --again, --another-billing or neither."""
-    return Enter(run.parameters.get(ENTER, Enter.ONCE))
+    return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
 
 
-def shared_accounts_of(run: Run) -> Meant | None:
+def shared_accounts_of(run: Run) -> SharedAccountsRule | None:
     """What several rows of the run mean that set the balance of one account; None where nobody has said."""
     said = run.parameters.get(SHARED_ACCOUNTS)
-    return None if said is None else Meant(said)
+    return None if said is None else SharedAccountsRule(said)
 
 
 def check_target(run: Run, settings: Settings) -> None:

@@ -13,11 +13,11 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import OPEN
 from cli.commands import correct as continuing
-from cli.commands.control import let_go_on
+from cli.commands.control import unpause_run
 from cli.output.answer_files import checked
-from cli.session.cleanup import wind_up
-from cli.session.order import PLAN, Order, begin, held, unfinished
-from cli.session.run_session import Going, Means
+from cli.session.cleanup import finish_run
+from cli.session.order import PLAN, Order, create_run, run_is_busy, unfinished
+from cli.session.run_session import RunSession, SessionMeans
 from cli.session.session import (
     BillingConnection,
     check_target,
@@ -29,12 +29,12 @@ from cli.session.session import (
 )
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
-from cli.show.closing import Closing, closing_screen
+from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, moment, printable, rows
 from engine.job import Job
-from jobs.access.vault import Vault, beside
+from jobs.access.vault import Vault, vault_path
 from jobs.job import build, check_given
 from jobs.rows.input import Input
 
@@ -74,9 +74,9 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     _check_files(order, output)
     async with open_billing(settings, record) as opened, open_journal(settings.journal.value) as journal:
         log.debug("the billing answers", version=opened.health.version, seconds=round(opened.health.seconds, 3))
-        means = Means(opened, journal, said, consent, screen)
+        means = SessionMeans(opened, journal, said, consent, screen)
         remembered = {} if plan is None else {PLAN: plan}
-        return await begun_run(ready(order, opened, journal, output), settings, means, remembered=remembered)
+        return await start_run(ready(order, opened, journal, output), settings, means, remembered=remembered)
 
 
 def ready(order: Order, billing: BillingConnection, journal: Journal, output: Path | None) -> Ready:
@@ -85,14 +85,14 @@ def ready(order: Order, billing: BillingConnection, journal: Journal, output: Pa
     Raises `CommandRefused` for files that cannot be made, `ParameterRefused` for a job that cannot be set up.
     """
     files = _check_files(order, output)
-    vault = Vault(beside(journal.path), order.batch)
+    vault = Vault(vault_path(journal.path), order.batch)
     billing = with_vault(billing, vault)
     job = build(order.kind, billing.services, order.parameters, order.rows)
     return Ready(order, job, billing, vault, files)
 
 
-async def begun_run(
-    ready: Ready, settings: Settings, means: Means, *, remembered: Mapping[str, str] = MappingProxyType({})
+async def start_run(
+    ready: Ready, settings: Settings, means: SessionMeans, *, remembered: Mapping[str, str] = MappingProxyType({})
 ) -> Closing:
     """Begin a run and take it as far as it goes; `remembered` is what the run keeps besides.
 
@@ -100,13 +100,13 @@ async def begun_run(
     """
     recorded = {**ready.order.recorded, **ready.files, **remembered}
     await check_given(ready.job)
-    begun = await begin(ready.job, recorded, settings.target, means.journal, means.said)
+    begun = await create_run(ready.job, recorded, settings.target, means.journal, means.said)
     # Once the run remembers what they are kept under, they are wiped in any case.
     await anyio.to_thread.run_sync(ready.vault.keep, ready.order.secrets)
-    return await Going(begun, ready.job, replace(means, billing=ready.billing), fresh=True).go()
+    return await RunSession(begun, ready.job, replace(means, billing=ready.billing), fresh=True).go()
 
 
-async def go_on(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each
+async def continue_run(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each
     name: str,
     job: str,
     rows: Input,
@@ -129,7 +129,9 @@ async def go_on(  # noqa: PLR0913, PLR0917 - what the command line says, a thing
             raise CommandRefused(f"run {run.name} is one of {run.job}, not of {printable(job)}")
         async with open_billing(settings, record) as opened:
             billing = with_vault(opened, vault_of(run, journal))
-            return await continuing.go_on(name, rows, settings, Means(billing, journal, said, consent, screen))
+            return await continuing.correct_run(
+                name, rows, settings, SessionMeans(billing, journal, said, consent, screen)
+            )
 
 
 async def resume(  # noqa: PLR0913 - what the command line says, a thing each
@@ -160,15 +162,17 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
         if not await unfinished(chosen, journal):
             return await _at_its_end(chosen, journal, screen)
         if holder := await journal.holder(chosen):
-            raise await held(chosen, journal, f"another process works on this run: {holder}")
+            raise await run_is_busy(chosen, journal, f"another process works on this run: {holder}")
         check_target(chosen, settings)
         try:
             async with open_billing(settings, record) as opened:
                 billing = with_vault(opened, vault_of(chosen, journal))
                 job = await rebuild(chosen, billing.services, journal)
                 if unpause and chosen.paused_at:
-                    await let_go_on(chosen, journal)
-                return await Going(chosen, job, Means(billing, journal, said, consent, screen), fresh=False).go()
+                    await unpause_run(chosen, journal)
+                return await RunSession(
+                    chosen, job, SessionMeans(billing, journal, said, consent, screen), fresh=False
+                ).go()
         except (BillingAway, BillingBusy, DatabaseAway) as error:
             raise CommandRefused(
                 f"{error}\nRun {chosen.name} stays as it is: {PROGRAM} resume {chosen.name} goes on when it is back",
@@ -194,11 +198,11 @@ async def _at_its_end(run: Run, journal: Journal, screen: Screen) -> Closing:
     """A run of which nothing is left to send: how it came out."""
     totals = await journal.totals(run)
     # A kill may have come between the last answer and what there was to do then.
-    ending = await wind_up(run, journal, anew=False)
+    ending = await finish_run(run, journal, anew=False)
     code = Exit.STOPPED if ending.trouble else outcome_of(totals)
     closing = Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)
     screen.say("There is nothing to resume: this run is at its end.")
-    screen.result(await closing_screen(closing, run, journal), good=closing.exit is Exit.DONE)
+    screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
     if ending.shown is not None:
         screen.result(ending.shown)
     return closing

@@ -389,7 +389,7 @@ class RowFlags:
 
 
 @dataclass(frozen=True, slots=True)
-class Calling:
+class CallFlags:
     """What the job `call` calls."""
 
     model: Annotated[

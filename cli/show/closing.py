@@ -103,7 +103,7 @@ def states_table(totals: Totals) -> Table:
     return table
 
 
-async def closing_screen(closing: Closing, run: Run, journal: Journal) -> RenderableType:
+async def show_closing(closing: Closing, run: Run, journal: Journal) -> RenderableType:
     """How the run came out, why, and what to do next."""
     parts: list[RenderableType] = [headline(closing), states_table(closing.totals)]
     if closing.calls:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.records import Run, Shift
-from cli.session.plan_facts import Outlook
+from cli.session.plan_facts import PlanFacts
 from cli.session.session import BillingConnection
 from cli.show.closing import states_object, steps_list
 from cli.show.preview import (
@@ -28,7 +28,7 @@ WORKER = 5.5
 """Records a second that the billing's own worker takes from its stacks [D]."""
 
 
-def plan_screen(outlook: Outlook, billing: BillingConnection, journal: Path) -> RenderableType:
+def plan_screen(outlook: PlanFacts, billing: BillingConnection, journal: Path) -> RenderableType:
     """The screen of a plan."""
     plan, run = outlook.plan, outlook.plan.run
     table = Table.grid(padding=(0, 2))
@@ -79,7 +79,7 @@ def next_step(run: Run, *, skips_bad: bool) -> RenderableType:
     return steps_list([(command, "send this, or nothing if it has changed")])
 
 
-def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
+def plan_object(outlook: PlanFacts, code: Exit) -> Mapping[str, object]:
     """The object of `--json`."""
     plan = outlook.plan
     return {
@@ -110,12 +110,12 @@ def plan_object(outlook: Outlook, code: Exit) -> Mapping[str, object]:
     }
 
 
-def _to_send(outlook: Outlook) -> str:
+def _to_send(outlook: PlanFacts) -> str:
     plan = outlook.plan
     return rows(plan.to_send) + (f", {money(plan.sum)} in total" if plan.has_amounts and plan.to_send else "")
 
 
-def _refused(outlook: Outlook) -> str:
+def _refused(outlook: PlanFacts) -> str:
     number, known = outlook.plan.totals.refused, outlook.refused
     if not known.rows:
         return rows(number)
@@ -123,13 +123,13 @@ def _refused(outlook: Outlook) -> str:
     return f"{rows(number)}, {money(known.sum)} {whose}"
 
 
-def _shared(outlook: Outlook) -> str:
+def _shared(outlook: PlanFacts) -> str:
     shared = outlook.plan.shared
     total = f", {money(shared.amount)} in total" if outlook.plan.has_amounts else ""
     return f"{count(shared.lanes)} reached by several rows, one after the other: {rows(shared.items)}{total}"
 
 
-def _time(outlook: Outlook, *, with_stacks: bool) -> str:
+def _time(outlook: PlanFacts, *, with_stacks: bool) -> str:
     number, pace = outlook.plan.to_send, outlook.pace
     if not number:
         return "no time: there is nothing to send"
@@ -150,7 +150,7 @@ def _amounts(shift: Shift) -> str:
     return f", {money(shift.before)} before, {money(shift.now)} now"
 
 
-def _changes(outlook: Outlook) -> RenderableType:
+def _changes(outlook: PlanFacts) -> RenderableType:
     before, changes = outlook.before, outlook.changes
     if before is None or changes is None:
         return Group()

@@ -19,12 +19,12 @@ from cli.show.closing import accountants_list, refused_export
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
 from engine.job import Job
-from engine.pacing.policy import Policy, in_words
+from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.intake import DUPLICATE
 from engine.rows import Source
 from engine.sources.detect import notes_of
 from engine.sources.exported import is_of_export
-from jobs.access.vault import masked
+from jobs.access.vault import mask_secrets
 from jobs.job import assigned_of, assumptions_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
@@ -189,7 +189,7 @@ def preview(plan: PreviewFacts, billing: BillingConnection, journal: Journal, po
     dsn = billing.services.database.dsn if billing.services.database else None
     table.add_row("database", markup_safe(dsn) if dsn else "none: all is asked through the API, a call a row")
     table.add_row("journal", f"{markup_safe(journal.path)}, run {run.name}")
-    table.add_row("pacing", in_words(policy))
+    table.add_row("pacing", describe_policy(policy))
     if plan.assumptions:
         table.add_row("assumed", assumed_line(plan))
     return Group(
@@ -261,7 +261,7 @@ def some_of(names: Sequence[str]) -> str:
 
 def parameters_of(run: Run) -> str:
     """The parameters of the run's job, as typed."""
-    said = {name: masked(value) for name, value in run.parameters.items() if value and not is_input(name)}
+    said = {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
     return " ".join(f"{name}={value}" for name, value in said.items())
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from checkpoints.states import State
 from cli.terminal.screen import Screen
-from cli.terminal.signals import beside
+from cli.terminal.signals import run_alongside
 from cli.terminal.texts import count, duration, markup_safe, printable
 from engine.pipeline.progress import Progress, Status
 
@@ -52,7 +52,7 @@ STYLES: Final = {
 
 
 @asynccontextmanager
-async def intake_shown(progress: Progress, screen: Screen, source: str) -> AsyncIterator[None]:
+async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncIterator[None]:
     """A counter while rows are read and frozen; on a terminal only."""
     if screen.voice.quiet or not screen.err.is_terminal:
         yield
@@ -65,12 +65,12 @@ async def intake_shown(progress: Progress, screen: Screen, source: str) -> Async
                 status.update(f"reading {markup_safe(source)}: {count(progress.total)} rows{refused}")
                 await anyio.sleep(0.2)
 
-        async with beside(tick):
+        async with run_alongside(tick):
             yield
 
 
 @asynccontextmanager
-async def sending_shown(progress: Progress, screen: Screen) -> AsyncIterator[None]:
+async def show_sending(progress: Progress, screen: Screen) -> AsyncIterator[None]:
     """The bar, or the lines, while a run sends; nothing with `--quiet`."""
     if screen.voice.quiet:
         yield
@@ -91,10 +91,10 @@ async def sending_shown(progress: Progress, screen: Screen) -> AsyncIterator[Non
                 await anyio.sleep(DRAWN_EVERY)
 
         with live:
-            async with beside(draw):
+            async with run_alongside(draw):
                 yield
     else:
-        async with beside(lambda: _lines(progress, screen)):
+        async with run_alongside(lambda: _lines(progress, screen)):
             yield
 
 

@@ -156,7 +156,7 @@ def _terminal() -> TextIO | None:
         return None
 
 
-def nobody_to_ask(question: str, file: str) -> str:
+def is_unattended(question: str, file: str) -> str:
     """Why a question cannot be asked, and what to do."""
     if file == STDIN:
         why = "Standard input carries the rows, and there is no terminal to answer on: give --yes to go ahead"

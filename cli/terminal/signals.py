@@ -83,7 +83,7 @@ async def heeding(heed: Heed) -> AsyncIterator[None]:
                 async for number in signals:
                     heeds[-1](number)
 
-            async with beside(watch):
+            async with run_alongside(watch):
                 yield
     finally:
         _heeding.reset(begun)
@@ -141,7 +141,7 @@ class Interrupts:
 
 
 @asynccontextmanager
-async def beside(*tasks: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[None]:
+async def run_alongside(*tasks: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[None]:
     """Run tasks while the body runs, and end them with it; an error of either comes out as it is, in no group."""
     try:
         async with anyio.create_task_group() as group:

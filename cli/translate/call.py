@@ -270,7 +270,7 @@ _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Calling:
+class TranslatedCall:
     """A call in words of the command; `job` is the one of the catalogue that does the same, where there is one.
 
     `secrets` are placeholders for what the line tells and the command does not.
@@ -292,7 +292,7 @@ class Calling:
         return ("--model", self.model, *links, *(("--fields", ",".join(self.fields)) if self.fields else ()))
 
 
-def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> Calling:
+def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> TranslatedCall:
     """The call as the shell makes it, or where that is none, as it reads with the quotes that the shell takes away.
 
     Raises `CommandRefused` for what cannot be translated.
@@ -307,7 +307,7 @@ def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> Call
         return as_meant
 
 
-def _tried(model: str, data: Sequence[Data], names: "_Names") -> Calling | None:
+def _tried(model: str, data: Sequence[Data], names: "_Names") -> TranslatedCall | None:
     """The call with the inner quotes of its data; None if it is none then either."""
     eaten = [one.place for one in data if one.kept is not None]
     if not eaten:
@@ -319,7 +319,7 @@ def _tried(model: str, data: Sequence[Data], names: "_Names") -> Calling | None:
     return replace(found, faults=(*found.faults, faults.quotes_eaten(eaten[0])))
 
 
-def _read(model: str, data: Sequence[Data], names: "_Names") -> Calling:
+def _read(model: str, data: Sequence[Data], names: "_Names") -> TranslatedCall:
     form = read_form(data)
     templates = [template(step.method, step.key, step.arguments, step.place, names) for step in form.steps]
     methods = [step.method for step in form.steps]
@@ -329,7 +329,7 @@ def _read(model: str, data: Sequence[Data], names: "_Names") -> Calling:
     of_variables = [fault for one in variables for fault in names.faults_of(one, templates)]
     secrets = tuple(dict.fromkeys(name for one in templates for name in one.secrets))
     names.refuse_columns_called(secrets, data[0].place)
-    return Calling(
+    return TranslatedCall(
         model,
         tuple(f"{method} {one.text}".rstrip() for method, one in zip(methods, templates, strict=True)),
         fields,

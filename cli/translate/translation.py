@@ -8,7 +8,7 @@ from typing import Final
 
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import API_URL, PROGRAM
-from cli.translate.call import Calling, calling
+from cli.translate.call import TranslatedCall, calling
 from cli.translate.curl import CurlRequest, read_request
 from cli.translate.findings import FaultKind, Finding
 from cli.translate.row_source import LoopTable, table_of
@@ -22,7 +22,7 @@ _PSW: Final = "psw"
 _DONTSHOW: Final = "dontshow"
 
 
-def as_job(call: Calling, table: LoopTable | None) -> tuple[str, ...] | None:
+def as_job(call: TranslatedCall, table: LoopTable | None) -> tuple[str, ...] | None:
     """Job and options that do what the call does; None where it does something else, or says less than the job."""
     if call.job != PASSWORD.name or call.fields:
         return None
@@ -148,13 +148,19 @@ def _refuse_unasked(scope: Scope) -> None:
             raise CommandRefused(f"--set {name}: there is no ${name} in the line whose value it leaves open")
 
 
-def _asked(call: Calling) -> Iterator[str]:
+def _asked(call: TranslatedCall) -> Iterator[str]:
     for name in call.secrets:
         yield from ("--ask", name)
 
 
 def _notes(
-    parts: OneLiner, request: CurlRequest, table: LoopTable | None, call: Calling, scope: Scope, *, as_itself: bool
+    parts: OneLiner,
+    request: CurlRequest,
+    table: LoopTable | None,
+    call: TranslatedCall,
+    scope: Scope,
+    *,
+    as_itself: bool,
 ) -> Iterator[str]:
     if call.job and not as_itself:
         yield f"the catalogue has a job for this: {PROGRAM} run {call.job}; {PROGRAM} jobs {call.job} says how"

@@ -20,7 +20,7 @@ _LONGEST_NOTE: Final = 500
 """Characters of a command, and of its answer, that the journal keeps."""
 
 
-class Steered(Protocol):
+class Controllable(Protocol):
     """A run as it can be steered; each of these takes effect at once."""
 
     @property
@@ -53,14 +53,14 @@ class _Refused(Exception):
     """Raised when a command cannot be carried out; the text says why."""
 
 
-class Control:
+class ControlHandler:
     """Carries out what is asked of one run, one command after the other, and notes each in the journal.
 
     Whoever has been told that a run is paused, or that something is set, can rely on it: by then the journal has it
     as well, and whoever takes the run up finds it there.
     """
 
-    def __init__(self, run: Run, journal: Journal, steered: Steered) -> None:
+    def __init__(self, run: Run, journal: Journal, steered: Controllable) -> None:
         self._run = run
         self._journal = journal
         self._steered = steered

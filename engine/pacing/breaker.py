@@ -22,7 +22,7 @@ import structlog
 
 from engine.errors import LookUpFailed
 from engine.outcomes import Outcome
-from engine.pacing.holds import BILLING, TICK, Holds, Stop, StopKind
+from engine.pacing.holds import BILLING, POLL_SECONDS, Holds, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.retries import LONGEST_RETRY_AFTER
 
@@ -177,7 +177,7 @@ class Breaker:
         while not self._stop.requested:
             if (wait := self._not_before - anyio.current_time()) > 0:
                 self._holds.put(BILLING, f"{self._why}: asking again in {ceil(wait)} s")
-                await self._stop.sleep(min(wait, TICK))
+                await self._stop.sleep(min(wait, POLL_SECONDS))
                 continue
             try:
                 await self._probe()

@@ -11,7 +11,7 @@ from typing import Final
 import anyio.to_thread
 
 from engine.errors import LookUpFailed
-from engine.pacing.throttle import Gauge, Measure
+from engine.pacing.throttle import Gauge, GaugeReading
 
 DISK: Final = "disk"
 
@@ -27,14 +27,14 @@ _MEGABYTE: Final = 1_000_000
 def disk_gauge(place: Path, least: Callable[[], int]) -> Gauge:
     """Holds the run while fewer than `least` bytes are free where `place` is; 0 never holds."""
 
-    async def measure() -> Measure | None:
+    async def measure() -> GaugeReading | None:
         wanted = least()
         if not wanted:
             return None
         free = await anyio.to_thread.run_sync(_free, place)
         text = f"disk: {free // _MEGABYTE:,} MB free for the journal, {wanted // _MEGABYTE:,} MB wanted"
         # The less is free, the worse: hence the signs.
-        return Measure(-free, -wanted, -MARGIN * wanted, text=text, end=-LAST_RESERVE * wanted)
+        return GaugeReading(-free, -wanted, -MARGIN * wanted, text=text, end=-LAST_RESERVE * wanted)
 
     return Gauge(DISK, measure, every=5.0)
 
@@ -88,12 +88,12 @@ def hours_of(text: str) -> Hours:
 def hours_gauge(hours: Callable[[], Hours | None], now: Callable[[], Awaitable[datetime]]) -> Gauge:
     """Holds the run outside its `hours`, by the clock that `now` reads; None of them are all."""
 
-    async def measure() -> Measure | None:
+    async def measure() -> GaugeReading | None:
         wanted = hours()
         if wanted is None:
             return None
         moment = await now()
         outside = moment not in wanted
-        return Measure(float(outside), 0.0, 0.0, text=f"hours {wanted}: it is {moment:%H:%M} at the billing")
+        return GaugeReading(float(outside), 0.0, 0.0, text=f"hours {wanted}: it is {moment:%H:%M} at the billing")
 
     return Gauge(HOURS, measure, every=1.0)

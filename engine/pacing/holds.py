@@ -66,7 +66,7 @@ BILLING: Final = "billing"
 BARRIER: Final = "barrier"
 """The run is at its end, and what comes after it waits until the billing has worked off what was sent."""
 
-TICK: Final = 1.0
+POLL_SECONDS: Final = 1.0
 """Seconds after which a text that counts down is told anew."""
 
 

@@ -127,7 +127,7 @@ def describe_settings(policy: Policy, names: Iterable[str]) -> str:
     return "; ".join(f"{name}: {ALL[name].told(policy)}" for name in names)
 
 
-def in_words(policy: Policy) -> str:
+def describe_policy(policy: Policy) -> str:
     """How a policy drives the billing, in half a sentence: what is always told, and what is set."""
     return "; ".join(
         setting.told(policy)

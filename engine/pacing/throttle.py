@@ -60,7 +60,7 @@ for each, would gain nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class GaugeReading:
     """What a gauge reads: the more, the worse. Above `high` the run is held, and goes on at `low` or below.
 
     One that `grows` is added to by every call, by one at most; it holds a little before, while those that are on
@@ -83,7 +83,7 @@ class Gauge:
     """
 
     name: str
-    measure: Callable[[], Awaitable[Measure | None]]
+    measure: Callable[[], Awaitable[GaugeReading | None]]
     every: float = EVERY
 
 
@@ -194,7 +194,7 @@ class Throttle:
         self._due = min(each.due for each in self._watched)
         self._read()
 
-    def _heed(self, name: str, measure: Measure | None, in_flight: int, room: float) -> None:
+    def _heed(self, name: str, measure: GaugeReading | None, in_flight: int, room: float) -> None:
         """Hold or let go by what was read, and by what it read before."""
         if measure is None:
             self._holds.lift(name)
@@ -226,7 +226,7 @@ class Throttle:
             )
 
 
-def _describe_gauge(name: str, measure: Measure) -> str:
+def _describe_gauge(name: str, measure: GaugeReading) -> str:
     if measure.text:
         return measure.text
     sign = ">" if measure.value > measure.high else "of"

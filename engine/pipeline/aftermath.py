@@ -13,7 +13,7 @@ from engine.pacing.holds import StopKind
 from engine.pacing.limits import ErrorBudget, Spending
 from engine.pacing.retries import Tries, backoff
 from engine.pipeline.backlog import Backlog
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.reconciler import Reconciler
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,7 @@ NOT_SENT: Final = Outcome(State.PENDING, message="not sent: the run was stopped"
 """Of what was claimed ahead when a stop was asked for: provably not sent."""
 
 
-class Landed(msgspec.Struct, frozen=True):
+class CallResult(msgspec.Struct, frozen=True):
     """A call that has come back; `blameless` when its failure says nothing about the row."""
 
     item: Item
@@ -36,7 +36,7 @@ class Aftermath:
     def __init__(
         self,
         run: Run,
-        steering: Steering,
+        steering: LivePolicy,
         backlog: Backlog,
         reconciler: Reconciler,
         tries: Tries,
@@ -53,7 +53,7 @@ class Aftermath:
         self._spending = spending
         self._errors = ErrorBudget()
 
-    def follow(self, landed: Landed) -> None:
+    def follow(self, landed: CallResult) -> None:
         """Draw the consequences of one outcome, which is on the disk."""
         item, outcome = landed.item, landed.outcome
         self._progress.moved(State.SENDING, outcome.state)
@@ -86,7 +86,7 @@ class Aftermath:
         self._tries.forget(item)
         self._backlog.finish(item)
 
-    def _failed(self, landed: Landed) -> None:
+    def _failed(self, landed: CallResult) -> None:
         """The row goes again, or its fate has to be found out; either only while it has tries left."""
         item, outcome = landed.item, landed.outcome
         if landed.blameless:

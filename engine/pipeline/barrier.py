@@ -15,8 +15,8 @@ from checkpoints.states import State
 from engine.errors import cause_of
 from engine.job import Job
 from engine.pacing.holds import BARRIER
-from engine.pacing.throttle import Gauge, Measure, Throttle
-from engine.pipeline.live_policy import Steering
+from engine.pacing.throttle import Gauge, GaugeReading, Throttle
+from engine.pipeline.live_policy import LivePolicy
 
 ONCE_MORE: Final = "start the same command again"
 """What there is to do after a stop: the run itself is at its end, and cannot be taken up."""
@@ -25,7 +25,7 @@ ONCE_MORE: Final = "start the same command again"
 class Barrier:
     """Waits behind a run that is at its end, for what `gauge` reads and for whoever has paused the run."""
 
-    def __init__(self, gauge: Gauge, steering: Steering) -> None:
+    def __init__(self, gauge: Gauge, steering: LivePolicy) -> None:
         self._stop = steering.stopping
         self._holds = steering.progress.holds
         patience = steering.policy.away_patience
@@ -56,12 +56,12 @@ class Barrier:
         self._bell = anyio.Event()
 
 
-def drained(run: Run, job: Job, journal: Journal, patience: float) -> Gauge:
+def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gauge:
     """Holds while the billing has not worked off what the run has sent; after `patience` seconds it is a stop."""
     began = anyio.current_time()
     after = 0
 
-    async def measure() -> Measure | None:
+    async def measure() -> GaugeReading | None:
         nonlocal after
         while page := await journal.items(run, {State.ACCEPTED, State.APPLIED}, after=after):
             if (left := await job.undrained(page)) is not None:
@@ -70,11 +70,11 @@ def drained(run: Run, job: Job, journal: Journal, patience: float) -> Gauge:
             after = page[-1].number
         return None
 
-    def _held(left: str) -> Measure:
+    def _held(left: str) -> GaugeReading:
         if anyio.current_time() - began <= patience:
-            return Measure(1.0, 0.0, 0.0, text=f"the next step waits: {left}")
+            return GaugeReading(1.0, 0.0, 0.0, text=f"the next step waits: {left}")
         told = f"after {patience:,.0f} s the billing has not worked off what was sent: {left}"
-        return Measure(1.0, 0.0, 0.0, text=told, end=0.0)
+        return GaugeReading(1.0, 0.0, 0.0, text=told, end=0.0)
 
     return Gauge(BARRIER, measure)
 
@@ -83,8 +83,8 @@ def settled(seconds: float, why: str) -> Gauge:
     """Holds for so many seconds, where nobody can see what the billing has worked off: `why` that is so."""
     ends = anyio.current_time() + seconds
 
-    async def measure() -> Measure | None:
+    async def measure() -> GaugeReading | None:
         left = ends - anyio.current_time()
-        return Measure(left, 0.0, 0.0, text=f"the next step waits {ceil(left)} s: {why}") if left > 0 else None
+        return GaugeReading(left, 0.0, 0.0, text=f"the next step waits {ceil(left)} s: {why}") if left > 0 else None
 
     return Gauge(BARRIER, measure)

@@ -9,7 +9,7 @@ from checkpoints.records import Item
 from checkpoints.states import State
 from engine.evidence import Lost
 from engine.outcomes import Outcome, decide
-from engine.pipeline.aftermath import Landed
+from engine.pipeline.aftermath import CallResult
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
@@ -46,7 +46,7 @@ class Doubts:
         self._heard.add(item_id)
         self._new.append(item_id)
 
-    def judge(self, group: Sequence[Landed], *, repeatable: bool) -> list[Landed]:
+    def judge(self, group: Sequence[CallResult], *, repeatable: bool) -> list[CallResult]:
         """The outcomes of a group that is about to be recorded, with those that are in doubt as what they are."""
         if not self._heard:
             return list(group)
@@ -78,19 +78,19 @@ class Doubts:
         recorded, self._recorded = self._recorded, False
         return not recorded
 
-    def _judged(self, landed: Landed, outcome: Outcome) -> Landed:
+    def _judged(self, landed: CallResult, outcome: Outcome) -> CallResult:
         if landed.item.item_id not in self._heard:
             return landed
         self._heard.discard(landed.item.item_id)
-        return Landed(landed.item, outcome) if landed.outcome.state is State.ACCEPTED else landed
+        return CallResult(landed.item, outcome) if landed.outcome.state is State.ACCEPTED else landed
 
 
-def apart(group: Sequence[Landed], doubted: Collection[Item]) -> tuple[list[Landed], list[Item]]:
+def apart(group: Sequence[CallResult], doubted: Collection[Item]) -> tuple[list[CallResult], list[Item]]:
     """A recorded group, with those outcomes that the journal has turned into unknown ones; and its earlier items."""
     messages = {item.item_id: item.message for item in doubted}
     ours = {landed.item.item_id for landed in group}
     judged = [
-        Landed(landed.item, Outcome(State.UNKNOWN, message=messages[landed.item.item_id]))
+        CallResult(landed.item, Outcome(State.UNKNOWN, message=messages[landed.item.item_id]))
         if landed.item.item_id in messages
         else landed
         for landed in group

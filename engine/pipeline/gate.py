@@ -19,7 +19,7 @@ from engine.pacing.breaker import Breaker
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Rate, Throttle
 from engine.pacing.window import FixedWindow, InFlight, Ticket, Window
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 
 FIRST: Final = 2
 """Calls in flight that a window begins with: a vendor's sample of the server runs 2 threads [V]."""
@@ -88,7 +88,7 @@ class Gate:
     Each model that is met has a window of its own. `in_flight` counts the calls that are on their way.
     """
 
-    def __init__(self, steering: Steering, breaker: Breaker, throttle: Throttle) -> None:
+    def __init__(self, steering: LivePolicy, breaker: Breaker, throttle: Throttle) -> None:
         self._steering = steering
         self._policy = steering.policy
         self._progress = steering.progress

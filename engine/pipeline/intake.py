@@ -13,7 +13,7 @@ import structlog
 from checkpoints.earlier_runs import Earlier
 from checkpoints.freezing import Judge
 from checkpoints.journal import Journal
-from checkpoints.records import NewItem, Page, Refusal, Run, Twin
+from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import OPEN, State
 from engine.errors import InputRefused
 from engine.job import Entries, Job, Limited, Prepared, Replacing
@@ -32,7 +32,7 @@ LIMIT: Final = "--limit"
 """By which rows are left out once as many as were wanted are to be sent."""
 
 
-class Enter(StrEnum):
+class Repeat(StrEnum):
     """How often a row may be entered that must not be repeated, by what the journal has of it."""
 
     ONCE = "once"
@@ -96,7 +96,7 @@ class Intake:
         journal: Journal,
         progress: Progress,
         *,
-        enter: Enter = Enter.ONCE,
+        enter: Repeat = Repeat.ONCE,
         foreign: ForeignEntries | None = None,
     ) -> None:
         self._run = run
@@ -104,7 +104,7 @@ class Intake:
         self._journal = journal
         self._progress = progress
         self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
-        again = job.repeatable or enter is Enter.AGAIN
+        again = job.repeatable or enter is Repeat.AGAIN
         self._foreign = foreign or ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
 
     async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
@@ -226,19 +226,19 @@ def _next(pages: Iterator[RowPage]) -> RowPage | None:
     return next(pages, None)
 
 
-def judge_for(run: Run, *, repeatable: bool, enter: Enter) -> Judge:
+def judge_for(run: Run, *, repeatable: bool, enter: Repeat) -> Judge:
     """The judge of a run's rows: what must not be entered twice is held against all that the journal has."""
-    wanted = Enter.AGAIN if repeatable else enter
+    wanted = Repeat.AGAIN if repeatable else enter
     against_same = _against_same_input if run.approved_at is None else _against_what_stays
 
-    def judge(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
+    def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
         own = next((twin for twin in twins if twin.run == run.name), None)
         return against_earlier(item, twins, run.target, wanted) if own is None else against_same(item, own)
 
     return judge
 
 
-def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal:
+def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     where = f"line {twin.line}" if twin.line else "an earlier row"
     if _asks_the_same(item, twin):
         what = "key and amount" if item.amount is not None else "key and values" if item.wanted else "key"
@@ -253,7 +253,7 @@ def _against_same_input(item: NewItem, twin: Twin) -> NewItem | Refusal:
     )
 
 
-def _against_what_stays(item: NewItem, twin: Twin) -> NewItem | Refusal:
+def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     """The same where sending has begun: the earlier row may be in the billing by now, so it alone counts."""
     verdict = _against_same_input(item, twin)
     if isinstance(verdict, NewItem):
@@ -261,9 +261,9 @@ def _against_what_stays(item: NewItem, twin: Twin) -> NewItem | Refusal:
     return replace(verdict, reason=f"{verdict.reason}; that one stays in the run, this one is left out")
 
 
-def against_earlier(item: NewItem, twins: Sequence[Twin], target: str, enter: Enter) -> NewItem | Refusal:
+def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, enter: Repeat) -> NewItem | Refusal:
     """What becomes of a row for `target` that must not be entered twice, beside what earlier runs have of it."""
-    if enter is Enter.AGAIN:
+    if enter is Repeat.AGAIN:
         return item
     here = [twin for twin in twins if twin.target == target]
     for twin in here:
@@ -279,7 +279,7 @@ def against_earlier(item: NewItem, twins: Sequence[Twin], target: str, enter: En
             f"run {twin.run} has entered {_asked(twin)} for this key on {twin.changed_at[:10]}; the input says "
             f"{_asked(item)}: if it is meant to be entered on top, run with --again",
         )
-    if twins and enter is Enter.ONCE:
+    if twins and enter is Repeat.ONCE:
         twin = twins[-1]
         return _refused(
             item,
@@ -289,11 +289,11 @@ def against_earlier(item: NewItem, twins: Sequence[Twin], target: str, enter: En
     return item
 
 
-def _asks_the_same(item: NewItem, twin: Twin) -> bool:
+def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
     return (item.amount, item.wanted) == (twin.amount, twin.wanted)
 
 
-def _asked(one: NewItem | Twin) -> str:
+def _asked(one: NewItem | EarlierEntry) -> str:
     """What a row asks for, in words."""
     return str(one.amount) if one.amount is not None else one.wanted or "nothing further"
 
@@ -308,13 +308,13 @@ class Rehearsal:
     `enter` says what of it counts as new all the same, as it does for a run.
     """
 
-    def __init__(self, job: Job, target: str, earlier: Earlier, *, enter: Enter = Enter.ONCE) -> None:
+    def __init__(self, job: Job, target: str, earlier: Earlier, *, enter: Repeat = Repeat.ONCE) -> None:
         self._job = job
         self._target = target
         self._earlier = earlier
-        self._enter = Enter.AGAIN if job.repeatable else enter
+        self._enter = Repeat.AGAIN if job.repeatable else enter
         self.repeatable = job.repeatable
-        self._foreign = ForeignEntries(job, earlier.known_marks, target, again=self._enter is Enter.AGAIN)
+        self._foreign = ForeignEntries(job, earlier.known_marks, target, again=self._enter is Repeat.AGAIN)
 
     @property
     def source(self) -> Source:
@@ -326,9 +326,9 @@ class Rehearsal:
         prepared = await self._job.prepare(rows)
         known = Prepared.of(await self._foreign.judge(prepared.items))
         refused = (*prepared.refusals, *known.refusals)
-        if self._enter is Enter.AGAIN:
+        if self._enter is Repeat.AGAIN:
             return Prepared(known.items, refused)
-        twins: defaultdict[str, list[Twin]] = defaultdict(list)
+        twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
         for twin in await self._earlier.twins(self._job.name, {item.key for item in known.items}):
             twins[twin.key].append(twin)
         judged = [against_earlier(item, twins[item.key], self._target, self._enter) for item in known.items]

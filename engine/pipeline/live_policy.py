@@ -6,13 +6,13 @@ from typing import Any
 import structlog
 
 from engine.pacing.holds import PAUSED, Stop, StopKind
-from engine.pacing.policy import Policy, in_words
+from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.progress import Progress, Status
 
 log = structlog.get_logger(__name__)
 
 
-class Steering:
+class LivePolicy:
     """The one object through which a live run is steered. What is changed takes effect at once, and in this process.
 
     `policy` is what is in force now: all that works on the run reads it when it needs it.
@@ -31,7 +31,7 @@ class Steering:
         before, self.policy = self.policy, policy
         if policy == before:
             return
-        log.info("driven", how=in_words(policy))
+        log.info("driven", how=describe_policy(policy))
         for heard in self._listeners:
             heard()
 

@@ -31,14 +31,14 @@ from engine.pacing.holds import StopKind
 from engine.pacing.limits import Spending
 from engine.pacing.retries import RetryBudget, Tries
 from engine.pacing.throttle import Gauge, Throttle
-from engine.pipeline.aftermath import NOT_SENT, Aftermath, Landed
+from engine.pipeline.aftermath import NOT_SENT, Aftermath, CallResult
 from engine.pipeline.backlog import Backlog, Claims
 from engine.pipeline.before_images import Keeping
 from engine.pipeline.doubts import UNASKED, Doubts, apart
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.gate import Gate
-from engine.pipeline.intake import Enter, Intake
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.intake import Intake, Repeat
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.ownership import Ownership
 from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import Reconciler
@@ -60,10 +60,10 @@ class Pipeline:
         run: Run,
         job: Job,
         journal: Journal,
-        steering: Steering,
+        steering: LivePolicy,
         *,
         gauges: Sequence[Gauge] = (),
-        enter: Enter = Enter.ONCE,
+        enter: Repeat = Repeat.ONCE,
         known: int = 0,
         trust_journal: bool = False,
     ) -> None:
@@ -75,7 +75,7 @@ class Pipeline:
         self._progress = steering.progress
         self._stop = stop = steering.stopping
         self._model_of = job.model_of if isinstance(job, ManyModels) else lambda _: job.name
-        again = job.repeatable or enter is Enter.AGAIN
+        again = job.repeatable or enter is Repeat.AGAIN
         foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
         self._intake = Intake(run, job, journal, self._progress, enter=enter, foreign=foreign)
         self._keeping = Keeping(run, job, journal)
@@ -102,7 +102,7 @@ class Pipeline:
         self._looking = anyio.CancelScope()
         self._workers = 0
         self._under_way = 0
-        self._landed: list[Landed] = []
+        self._landed: list[CallResult] = []
         self._landing = anyio.Event()
         self._recorded = anyio.Event()
         self._progress.sending = self._sending
@@ -212,12 +212,12 @@ class Pipeline:
             self._claims.passed()
             if passed is None:
                 # Claimed ahead, and provably not sent.
-                self._land(Landed(item, NOT_SENT))
+                self._land(CallResult(item, NOT_SENT))
                 continue
             item, evidence = await self._call(item)
             outcome = decide(evidence, repeatable=self._job.repeatable)
             says_something = self._gate.leave(passed, outcome, again=self._tries.has_failed(item))
-            self._land(Landed(item, outcome, blameless=not says_something))
+            self._land(CallResult(item, outcome, blameless=not says_something))
 
     async def _call(self, item: Item) -> tuple[Item, Evidence]:
         """Send the item as it is kept in the end, unless it is in the billing already.
@@ -347,7 +347,7 @@ class Pipeline:
             tasks.start_soon(self._work)
             self._workers += 1
 
-    def _land(self, landed: Landed) -> None:
+    def _land(self, landed: CallResult) -> None:
         self._landed.append(landed)
         self._landing.set()
 
@@ -371,6 +371,6 @@ class Pipeline:
             )
 
 
-def _change(landed: Landed) -> Change:
+def _change(landed: CallResult) -> Change:
     outcome = landed.outcome
     return Change(landed.item.item_id, outcome.state, outcome.answer, outcome.message, outcome.created)

@@ -11,7 +11,7 @@ import anyio
 from checkpoints.records import Totals
 from checkpoints.states import State
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds
-from engine.statistics import Histogram, Kinds, Pace
+from engine.statistics import ErrorGroups, Histogram, Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Progress:
         self.started = anyio.current_time()
         self.sending: Callable[[], Sending] = Sending
         self._times = Histogram()
-        self._errors = Kinds()
+        self._errors = ErrorGroups()
         self._pace = Pace(time.monotonic())
 
     def take_up(self, totals: Totals, *, intake_ended: bool) -> None:

@@ -11,8 +11,8 @@ import structlog
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from engine.job import Absent, CannotLook, Different, Found, Job, Sighting
-from engine.pacing.holds import TICK, Stop, StopKind
+from engine.job import Absent, CannotLook, Different, Found, Job, LookUpResult
+from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Progress
 
@@ -80,13 +80,13 @@ class Reconciler:
             self._progress.hold(f"{left} in doubt: waiting for the billing to catch up ({undrained})")
             await self._stop.sleep(GAP)
 
-    async def look_again(self) -> dict[int, Sighting]:
+    async def look_again(self) -> dict[int, LookUpResult]:
         """Look up what is manual once more: someone may have put it right in the billing since.
 
         What is now found equal becomes accepted. All else stays for a person to decide: returns what was seen of
         it, by item_id. Raises `LookUpFailed`.
         """
-        left: dict[int, Sighting] = {}
+        left: dict[int, LookUpResult] = {}
         async for page in self._journal.each_page(self._run, {State.MANUAL}, size=self._policy.page):
             sightings = await self._job.look_up(self._run, page)
             mended = [
@@ -127,7 +127,7 @@ class Reconciler:
             met += await self._settle_page(page, sightings)
         return met, undrained
 
-    async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, Sighting]) -> Counter[State]:
+    async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, LookUpResult]) -> Counter[State]:
         changes = [_settled(item, sightings[item.item_id]) for item in page if item.item_id in sightings]
         await self._record(State.UNKNOWN, changes)
         for item, change in zip((one for one in page if one.item_id in sightings), changes, strict=True):
@@ -149,10 +149,10 @@ async def count_down(ends: float, progress: Progress, stop: Stop, words: str) ->
     """Hold the run until the moment `ends`, told as `words` and the seconds that are left; less when a stop comes."""
     while (wait := ends - anyio.current_time()) > 0 and not stop.requested:
         progress.hold(f"{words} in {ceil(wait)} s")
-        await stop.sleep(min(wait, TICK))
+        await stop.sleep(min(wait, POLL_SECONDS))
 
 
-def _settled(item: Item, sighting: Sighting) -> Change:
+def _settled(item: Item, sighting: LookUpResult) -> Change:
     match sighting:
         case Found(answer, note):
             return Change(item.item_id, State.ACCEPTED, answer=answer, message=note)

@@ -20,7 +20,7 @@ from checkpoints.records import Change, Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, Recognising, Sighting
+from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult, Recognising
 from engine.outcomes import decide
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
@@ -67,7 +67,7 @@ class Witness:
         self._looked_for = LookedFor.NEVER if recognising is None else recognising.looked_for
         self._together = recognising is not None and recognising.looks_together
         self._began = anyio.current_time()
-        self._seen: dict[int, Sighting] = {}
+        self._seen: dict[int, LookUpResult] = {}
 
     @property
     def wants_whole_list(self) -> bool:
@@ -183,7 +183,7 @@ class Witness:
         refused = {item.item_id: one for item, one in zip(rest, judged, strict=True) if isinstance(one, Refusal)}
         return seen | {item_id: RowRefused(one.reason) for item_id, one in refused.items()}
 
-    async def _look(self, items: Sequence[Item]) -> Mapping[int, Sighting]:
+    async def _look(self, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         found = await self._job.look_up(self._run, items)
         return {item.item_id: found.get(item.item_id, Absent()) for item in items}
 
@@ -200,7 +200,7 @@ def _as_new(item: Item) -> NewItem:
     return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
 
 
-def _evidence(sighting: Sighting) -> Accepted | Lost | None:
+def _evidence(sighting: LookUpResult) -> Accepted | Lost | None:
     """What a sighting before the call says of the row; what differs is for the reconciler, and then for a person."""
     match sighting:
         case Found(answer, note):

@@ -12,7 +12,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from engine.errors import InputRefused
 from engine.rows import RowPage, Source
-from engine.sources.exported import restored
+from engine.sources.exported import restore_cells
 from engine.sources.raw import charset, options
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.charset import AUTO, DecodedText
@@ -137,7 +137,7 @@ class _Told:
     def _told(self) -> tuple[Source, tuple[str, ...]]:
         if self._found is None:
             source, notes = _tell(self._original, self._layout, self._page_rows)
-            self._found = restored(source), notes
+            self._found = restore_cells(source), notes
         return self._found
 
 

@@ -87,7 +87,7 @@ class Restored:
             yield replace(page, rows=tuple(map(_row, page.rows)), refusals=tuple(map(_refusal, page.refusals)))
 
 
-def restored(source: Source) -> Source:
+def restore_cells(source: Source) -> Source:
     """The source, its cells as they were where an export has written it. Raises `InputRefused`."""
     return Restored(source) if any(map(is_of_export, source.header)) else source
 

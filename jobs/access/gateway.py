@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
+class Gateway:
     """The doors to one billing. `asked_at_once` bounds the reading calls of one look-up that are in flight.
 
     `rate` bounds the reading calls a second, and may be changed at any time; what is sent has a rate of its own, for
@@ -52,7 +52,7 @@ class Services:
             raise LookUpFailed("this needs the billing's database, and none is configured; give its address")
 
         def guarded() -> Result:
-            with told_to_engine():
+            with as_engine_errors():
                 return work(database)
 
         return await anyio.to_thread.run_sync(guarded)
@@ -70,7 +70,7 @@ class Services:
                     return
                 try:
                     await self._turn()
-                    with told_to_engine():
+                    with as_engine_errors():
                         results[place] = await self.client.ask(call)
                 except LookUpFailed as error:
                     failed.append(error)
@@ -104,12 +104,12 @@ class Services:
 
     async def probe(self) -> None:
         """Ask the billing for its version. Raises `LookUpFailed` with the reason when it is not well."""
-        with told_to_engine():
+        with as_engine_errors():
             await self.client.health()
 
 
 @contextmanager
-def told_to_engine() -> Iterator[None]:
+def as_engine_errors() -> Iterator[None]:
     """What the billing and its database raise becomes `LookUpFailed`, with the same sentence."""
     try:
         yield

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from billing.directory.objects import (
+    BillingObject,
     Key,
-    Thing,
     call_for,
     can_be,
     from_database,
@@ -14,9 +14,9 @@ from billing.directory.objects import (
     plain_value,
     same_value,
 )
-from jobs.access.gateway import Services, told_to_engine
+from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import ACCOUNT
-from jobs.access.subscribers import Abonents
+from jobs.access.subscribers import SubscriberFinder
 from jobs.spec.parameters import whole_id
 
 _KEYS: Final = frozenset({"id", "pk", "op_id", "login", "abonent_id", "account_id_abonents"})
@@ -25,8 +25,8 @@ OF_ABONENT: Final = "account_id_abonents"
 
 
 async def find(
-    services: Services, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
-) -> list[list[Thing]]:
+    services: Gateway, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
+) -> list[list[BillingObject]]:
     """What each key finds, none to several objects, with these fields at least.
 
     `besides` are fields that are taken along where the billing has them. Raises `LookUpFailed`.
@@ -36,8 +36,8 @@ async def find(
         return await services.read(lambda database: from_database(database, model, keys, fields))
     possible = [place for place, key in enumerate(keys) if _is_possible(key)]
     answers = await services.ask([call_for(model, keys[place], asked) for place in possible])
-    found: list[list[Thing]] = [[] for _ in keys]
-    with told_to_engine():
+    found: list[list[BillingObject]] = [[] for _ in keys]
+    with as_engine_errors():
         for place, answer in zip(possible, answers, strict=True):
             found[place] = of_answer(model, keys[place], fields, answer, besides)
     return found
@@ -49,8 +49,8 @@ def _is_possible(key: Key) -> bool:
 
 
 async def find_one(
-    services: Services, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
-) -> list[Thing | str]:
+    services: Gateway, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
+) -> list[BillingObject | str]:
     """What each key finds where it is one object, with fields as `find` has them; else why not.
 
     Raises `LookUpFailed`.
@@ -64,16 +64,18 @@ async def find_one(
     ]
 
 
-def _readable(model: str, key: Key, thing: Thing, fields: Collection[str]) -> Thing | str:
+def _readable(model: str, key: Key, thing: BillingObject, fields: Collection[str]) -> BillingObject | str:
     """The object, or what of the fields that were asked for cannot be read: nothing may be held against that."""
     faults = [f"{name} {fault}" for name, fault in thing.faults.items() if name in fields]
     return f"what {which(model, key)} has cannot be read: {', '.join(faults)}" if faults else thing
 
 
-async def _without_account(services: Services, subscribers: Sequence[str]) -> dict[str, str]:
+async def _without_account(services: Gateway, subscribers: Sequence[str]) -> dict[str, str]:
     """Why no account is found for these: a subscriber who is deleted has one, which nothing may change."""
     ids = {text: whole_id(text) for text in subscribers}
-    resolved = await Abonents(services).by_ids([key for key in ids.values() if isinstance(key, int)]) if ids else {}
+    resolved = (
+        await SubscriberFinder(services).by_ids([key for key in ids.values() if isinstance(key, int)]) if ids else {}
+    )
     reasons: dict[str, str] = {}
     for text, key in ids.items():
         found = resolved.get(key, key)
@@ -93,14 +95,14 @@ def which(model: str, key: Key) -> str:
     return f"{model} with {', '.join(f'{name} {value}' for name, value in key.items())}"
 
 
-def lane_of(model: str, key: Mapping[str, str], thing: Thing) -> str:
+def lane_of(model: str, key: Mapping[str, str], thing: BillingObject) -> str:
     """What allows one write at a time: the account, or the object itself where nobody's account is behind it."""
     if thing.account_id is not None:
         return f"{ACCOUNT}{thing.account_id}"
     return f"{model}:{'/'.join(key.values())}"
 
 
-def differences(wanted: Mapping[str, str | None], thing: Thing) -> dict[str, str | None]:
+def differences(wanted: Mapping[str, str | None], thing: BillingObject) -> dict[str, str | None]:
     """The fields that are not as wanted, each with what it is now."""
     return {
         name: thing.values.get(name)
@@ -109,11 +111,11 @@ def differences(wanted: Mapping[str, str | None], thing: Thing) -> dict[str, str
     }
 
 
-def in_words(values: Mapping[str, str | None]) -> str:
+def describe_fields(values: Mapping[str, str | None]) -> str:
     """Values for a sentence, as `pull 6, ip nothing`."""
     return ", ".join(f"{name} {'nothing' if value is None else value}" for name, value in values.items())
 
 
-def spelled(arguments: Mapping[str, object]) -> dict[str, str | None]:
+def spell_out(arguments: Mapping[str, object]) -> dict[str, str | None]:
     """The arguments of a call, each in its one plain spelling. Raises ValueError for money that is no number."""
     return {name: plain_value(name, value) for name, value in arguments.items()}

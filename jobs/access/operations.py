@@ -15,8 +15,8 @@ from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from engine.job import Entries, Marked
 from jobs.access import marks
-from jobs.access.gateway import Services, told_to_engine
-from jobs.access.subscribers import flag
+from jobs.access.gateway import Gateway, as_engine_errors
+from jobs.access.subscribers import as_bool
 
 _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
 _KOPECK: Final = Decimal("0.01")
@@ -39,7 +39,7 @@ def two_decimals(amount: Decimal) -> str:
     return wire(exact if exact == amount else amount)
 
 
-async def of_type(services: Services, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
+async def of_type(services: Gateway, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
     """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
     by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
     if services.database is not None:
@@ -48,7 +48,7 @@ async def of_type(services: Services, ids: Collection[int], op_type: int) -> Map
         each = list(dict.fromkeys(ids))
         criteria = [{"abonent_id": abonent_id, "op_type_id": op_type} for abonent_id in each]
         answers = await services.ask([filter_("FinanceOperations", wanted, *_FIELDS) for wanted in criteria])
-        with told_to_engine():
+        with as_engine_errors():
             found = [
                 _operation(fields, abonent_id, op_type)
                 for abonent_id, answer in zip(each, answers, strict=True)
@@ -59,7 +59,7 @@ async def of_type(services: Services, ids: Collection[int], op_type: int) -> Map
     return by_abonent
 
 
-async def find_entries(services: Services, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
+async def find_entries(services: Gateway, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
     """By key, the operations of the same type that bear a mark, and those of the same sum that bear none.
 
     What was reversed does not count. Raises `LookUpFailed`.
@@ -78,20 +78,20 @@ def some_of(named: Sequence[str]) -> str:
     return ", ".join(named[:_NAMED]) + more
 
 
-async def newest(services: Services, ids: Collection[int]) -> Mapping[int, int]:
+async def newest(services: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     """The id of each subscriber's last operation, of whatever type; 0 for one who has none. Raises `LookUpFailed`."""
     none = dict.fromkeys(ids, 0)
     if services.database is not None:
         return none | await services.read(lambda database: dict(newest_in_database(database, ids)))
     answers = await services.ask([filter_("FinanceOperations", {"abonent_id": one}, "op_id") for one in none])
-    with told_to_engine():
+    with as_engine_errors():
         return {
             abonent_id: max((_key(fields) for fields in objects(answer)), default=0)
             for abonent_id, answer in zip(none, answers, strict=True)
         }
 
 
-async def balances(services: Services, ids: Collection[int]) -> Mapping[int, Decimal]:
+async def balances(services: Gateway, ids: Collection[int]) -> Mapping[int, Decimal]:
     """The balances of these subscribers' accounts in roubles; nothing without a database. Raises `LookUpFailed`."""
     if services.database is None or not ids:
         return {}
@@ -124,7 +124,7 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
             op_type=op_type,
             op_summa=from_answer(summa),
             descr=str(fields.get("descr") or ""),
-            storno=flag(storno),
+            storno=as_bool(storno),
             day=str(fields.get("op_date") or "")[:_DAY],
         )
     except ValueError as error:

@@ -8,7 +8,7 @@ import msgspec
 from billing.api.calls import Call, ChainStep
 from billing.directory.objects import plain_value
 from checkpoints.records import Item
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 
 ACCOUNT: Final = "account:"
 """Begins the lane of an item that changes what belongs to somebody's account."""
@@ -43,20 +43,20 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Payload).decode
 
 
-def packed(payload: Payload) -> str:
+def encode_payload(payload: Payload) -> str:
     """A payload as the journal keeps it."""
     return _encode(payload).decode()
 
 
-def unpacked(text: str) -> Payload:
+def decode_payload(text: str) -> Payload:
     """A payload from what the journal keeps."""
     return _decode(text)
 
 
 def in_one_spelling(text: str) -> str:
     """A packed payload whose values are all spelled in one way, so that equal ones are equal texts."""
-    payload = unpacked(text)
-    return packed(
+    payload = decode_payload(text)
+    return encode_payload(
         msgspec.structs.replace(
             payload,
             steps=tuple(
@@ -83,12 +83,12 @@ def payload_of(item: Item) -> Payload:
     return _decode(item.payload)
 
 
-def steps_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[str, object]], ...]:
+def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[str, object]], ...]:
     """Steps as a payload keeps them."""
     return tuple((method, dict(arguments)) for method, arguments in steps)
 
 
-async def undrained(services: Services, items: Sequence[Item]) -> str | None:
+async def unfinished_work(services: Gateway, items: Sequence[Item]) -> str | None:
     """What of the billing's stacks is not worked off and concerns these items. Raises `LookUpFailed`."""
     accounts = [int(item.lane.removeprefix(ACCOUNT)) for item in items if item.lane.startswith(ACCOUNT)]
     abonents = [payload.abonent for item in items if (payload := payload_of(item)).abonent]

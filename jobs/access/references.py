@@ -6,7 +6,7 @@ from typing import Final
 
 from billing.directory.references import LARGEST_ID, REFERENCES, Reference, call_for, has_table, is_there, there_of
 from engine.errors import LookUpDelayed, LookUpFailed
-from jobs.access.gateway import Services, told_to_engine
+from jobs.access.gateway import Gateway, as_engine_errors
 
 REMEMBERED: Final = 10_000
 """Ids of a kind that are asked for once; a page of rows mostly has the same few."""
@@ -15,7 +15,7 @@ REMEMBERED: Final = 10_000
 class References:
     """Tells which ids are not in the billing. Made once a job, for it remembers what it has asked for."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Gateway) -> None:
         self._services = services
         self._there: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         self._unchecked: dict[str, str] = {}
@@ -66,6 +66,6 @@ class References:
         except LookUpFailed:
             # A billing that does not know the model tells nothing of its objects.
             return there, False
-        with told_to_engine():
+        with as_engine_errors():
             found = {key for key, answer in zip(left, answers, strict=True) if is_there(reference, answer)}
         return there | found, True

@@ -10,7 +10,7 @@ from billing.contract_numbers import Suggestion
 from billing.directory import subscribers as abonents
 from billing.directory.subscribers import Abonent
 from billing.errors import UnreadableAnswer
-from jobs.access.gateway import Services, told_to_engine
+from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.spec.parameters import LARGEST_ID, LONGEST_ID
 
 Resolved: TypeAlias = Abonent | str
@@ -22,13 +22,13 @@ SUGGESTED_FOR: Final = 200
 _FIELDS: Final = ("id", "contract_number", "name", "parent_id", "is_folder", "deleted", "account_id")
 
 
-class Abonents:
+class SubscriberFinder:
     """Resolves what a file says into subscribers. Made once a run, for it counts its suggestions.
 
     Contract numbers are texts and compared exactly: 00123 is not 123, and a Cyrillic А is not a Latin A.
     """
 
-    def __init__(self, services: Services, *, suggested_for: int = SUGGESTED_FOR) -> None:
+    def __init__(self, services: Gateway, *, suggested_for: int = SUGGESTED_FOR) -> None:
         self._services = services
         self._suggestions_left = suggested_for
 
@@ -83,7 +83,7 @@ class Abonents:
     async def _asked(self, attribute: str, values: Sequence[int | str]) -> list[Abonent]:
         """What the API has for each value, a call each: it knows no `in` [D]."""
         answers = await self._services.ask([filter_("Abonents", {attribute: value}, *_FIELDS) for value in values])
-        with told_to_engine():
+        with as_engine_errors():
             return [_abonent(fields) for answer in answers for fields in objects(answer)]
 
 
@@ -130,8 +130,8 @@ def _abonent(fields: dict[str, object]) -> Abonent:
         contract_number=None if number is None else str(number),
         name=None if name is None else str(name),
         parent_id=_number(fields.get("parent_id")),
-        is_folder=flag(fields["is_folder"]),
-        deleted=flag(fields["deleted"]),
+        is_folder=as_bool(fields["is_folder"]),
+        deleted=as_bool(fields["deleted"]),
         account_id=_number(fields["account_id"]),
     )
 
@@ -141,6 +141,6 @@ def _number(value: object) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_ID else None
 
 
-def flag(value: object) -> bool:
+def as_bool(value: object) -> bool:
     """A flag of an answer, in whichever of the ways it may be written [?]."""
     return str(value).casefold() not in {"", "0", "false", "none"}

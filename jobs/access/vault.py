@@ -37,7 +37,7 @@ _UNCLAIMED: Final = 3600
 """Seconds after which secrets that no run remembers are wiped."""
 
 
-def beside(journal: Path) -> Path:
+def vault_path(journal: Path) -> Path:
     """Where the secrets of a journal's runs are kept."""
     return journal.with_name(f"{journal.name}-secrets")
 
@@ -52,12 +52,12 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def masked(text: str) -> str:
+def mask_secrets(text: str) -> str:
     """A text with its tokens as plain dots, for people."""
     return _TOKEN.sub(PLACEHOLDER, text)
 
 
-def veiled(
+def seal_parameters(
     parameters: Iterable[Parameter], values: Mapping[str, str], batch: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The values of parameters with tokens for the secret ones, and the secrets by their tokens."""
@@ -144,7 +144,7 @@ class Vault:
             raise VaultFailed(f"the secrets in {path} cannot be used: {error}") from error
 
 
-async def unsealed(vault: Vault | None, call: Call) -> Call:
+async def unseal(vault: Vault | None, call: Call) -> Call:
     """The call with its secrets in the place of their tokens. Raises `SecretGone` and `VaultFailed`."""
     tokens = {token for step in call.steps for token in _tokens(step.arguments)}
     if not tokens:
@@ -164,7 +164,7 @@ async def unsealed(vault: Vault | None, call: Call) -> Call:
 async def reveal_secrets(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:
     """The call as it is sent, or what becomes of a row whose secret cannot be had."""
     try:
-        return await unsealed(vault, call)
+        return await unseal(vault, call)
     except SecretGone as error:
         return RowRefused(str(error))
     except VaultFailed as error:

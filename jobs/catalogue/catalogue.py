@@ -14,9 +14,9 @@ from jobs.catalogue.subscribers import ACCOUNTS, SUBSCRIBERS, USERS
 from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import nearest
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 
-JOBS: Final[Mapping[str, JobKind]] = MappingProxyType(
+JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
@@ -36,15 +36,15 @@ JOBS: Final[Mapping[str, JobKind]] = MappingProxyType(
 )
 
 
-def kind(name: str, parameters: Mapping[str, str]) -> JobKind:
+def kind(name: str, parameters: Mapping[str, str]) -> JobSpec:
     """The kind of job of that name; what `call` is, its chain among the parameters tells.
 
     Raises `ParameterRefused`, naming the nearest and all, and for a chain that is none.
     """
-    return call_kind(parameters) if name == CALL else listed(name)
+    return call_kind(parameters) if name == CALL else job_named(name)
 
 
-def job_of(run: Run) -> JobKind:
+def job_of(run: Run) -> JobSpec:
     """The kind of job of a run in the journal.
 
     Raises `ParameterRefused` as `kind` does, and for a run of an earlier version: what it has entered is known, and
@@ -59,7 +59,7 @@ def job_of(run: Run) -> JobKind:
     return kind(run.job, run.parameters)
 
 
-def listed(name: str) -> JobKind:
+def job_named(name: str) -> JobSpec:
     """The kind of job of that name, as the list has it. Raises `ParameterRefused`, naming the nearest and all."""
     if name not in JOBS:
         raise ParameterRefused(f"there is no job {name!r}{nearest(name, JOBS)}; there are: {', '.join(JOBS)}")

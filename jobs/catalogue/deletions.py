@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.effects.effect import Planned
 from jobs.effects.factory import deletions
 from jobs.spec.parameters import ACCOUNT, FOLDER, Parameter, an_id
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 
-DELETE_SERVICES: Final = JobKind(
+DELETE_SERVICES: Final = JobSpec(
     name="delete-services",
     recipes=(11,),
     summary="delete connected services, found by their comment or named by their ids",
@@ -33,11 +33,11 @@ _CLEANED: Final = deletions("Users", '{"id": {user_id}}', '{"clean_links": true}
 _AS_IT_IS: Final = deletions("Users", '{"id": {user_id}}')
 
 
-def _accounts(services: Services, parameters: Mapping[str, str]) -> Planned:
+def _accounts(services: Gateway, parameters: Mapping[str, str]) -> Planned:
     return (_CLEANED if parameters["clean_links"] == _YES else _AS_IT_IS)(services, parameters)
 
 
-DELETE_ACCOUNT: Final = JobKind(
+DELETE_ACCOUNT: Final = JobSpec(
     name="delete-account",
     recipes=(22,),
     summary="delete accounts; their subscribers stay",

@@ -10,7 +10,7 @@ from jobs.effects.factory import creations
 from jobs.effects.pay import ASK, DOCUMENT, SUM, payments
 from jobs.effects.reverse import HOW, OPERATION
 from jobs.spec.parameters import SUBSCRIBER, Parameter, a_text, an_id
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 
 _KOPECK: Final = Decimal("0.01")
 _LONGEST_NUMBER: Final = 64
@@ -37,7 +37,7 @@ _AMOUNT: Final = Parameter(
     "amount", "the amount in roubles, as 1 234,50 or -50.5", parse=_two_decimals, columns=("op_summa",)
 )
 
-BALANCES: Final = JobKind(
+BALANCES: Final = JobSpec(
     name="balances",
     recipes=(1, 2),
     summary="enter opening balances, by subscriber's id or by contract number",
@@ -67,7 +67,7 @@ BALANCES: Final = JobKind(
     way_back=_WAY_BACK,
 )
 
-PAYMENT: Final = JobKind(
+PAYMENT: Final = JobSpec(
     name="payment",
     recipes=(27,),
     summary="enter payments that carry no mark; better is balances with --set op_type=1, whose operations carry one",

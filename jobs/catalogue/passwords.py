@@ -7,7 +7,7 @@ from yarl import URL
 
 from jobs.effects.set_password import TO, given_passwords, hand_over, made_up_passwords, recovery_letters
 from jobs.spec.parameters import ACCOUNT, Parameter, at_most
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 
 _LONGEST: Final = 255
 
@@ -31,7 +31,7 @@ def an_address_of_pages(text: str) -> str:
     return text.strip()
 
 
-PASSWORD: Final = JobKind(
+PASSWORD: Final = JobSpec(
     name="password",
     recipes=(12,),
     summary="set passwords of accounts",
@@ -55,7 +55,7 @@ PASSWORD: Final = JobKind(
     way_back="none: what the passwords were is kept nowhere; set new ones. Nor can they be read back: verify says so",
 )
 
-RANDOM_PASSWORD: Final = JobKind(
+RANDOM_PASSWORD: Final = JobSpec(
     name="random-password",
     recipes=(13,),
     summary="have the billing generate passwords of accounts, and write them to a file",
@@ -75,7 +75,7 @@ RANDOM_PASSWORD: Final = JobKind(
     finish=hand_over,
 )
 
-PASSWORD_RECOVERY: Final = JobKind(
+PASSWORD_RECOVERY: Final = JobSpec(
     name="password-recovery",
     recipes=(14,),
     summary="send letters by which subscribers set their password; a lost one is left to a person, never sent again",

@@ -7,7 +7,7 @@ from typing import Final
 from jobs.effects.read import readings
 from jobs.effects.read_offers import offers
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, at_most
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 
 _WAY_BACK: Final = "none is needed: it changes nothing"
 _LONGEST: Final = 64
@@ -45,7 +45,7 @@ def a_session(text: str) -> str:
 
 _short: Final[Callable[[str], str]] = at_most(_LONGEST)
 
-ADMINISTRATORS: Final = JobKind(
+ADMINISTRATORS: Final = JobSpec(
     name="administrators",
     recipes=(9,),
     summary="list the administrators, whose ids are what connect-service takes as its manager",
@@ -56,7 +56,7 @@ ADMINISTRATORS: Final = JobKind(
     way_back=_WAY_BACK,
 )
 
-SERVICES_ON_OFFER: Final = JobKind(
+SERVICES_ON_OFFER: Final = JobSpec(
     name="services-on-offer",
     recipes=(10,),
     summary="list what subscribers can connect in the cabinet, and what is connected; of one account only",
@@ -69,7 +69,7 @@ SERVICES_ON_OFFER: Final = JobKind(
     way_back=f"{_WAY_BACK}; a session of the cabinet is opened where there is none",
 )
 
-SESSION_ACCOUNT: Final = JobKind(
+SESSION_ACCOUNT: Final = JobSpec(
     name="session-account",
     recipes=(16,),
     summary="find the accounts that sessions of the cabinet belong to",
@@ -94,7 +94,7 @@ SESSION_ACCOUNT: Final = JobKind(
     way_back=_WAY_BACK,
 )
 
-BLOCKED: Final = JobKind(
+BLOCKED: Final = JobSpec(
     name="blocked",
     recipes=(17,),
     summary="list subscribers blocked for a negative balance, with login and address",
@@ -107,7 +107,7 @@ BLOCKED: Final = JobKind(
     way_back=_WAY_BACK,
 )
 
-AT_IP: Final = JobKind(
+AT_IP: Final = JobSpec(
     name="at-ip",
     recipes=(18,),
     summary="find the subscribers that have an account at an address",
@@ -123,7 +123,7 @@ AT_IP: Final = JobKind(
     way_back=_WAY_BACK,
 )
 
-BY_SMS: Final = JobKind(
+BY_SMS: Final = JobSpec(
     name="by-sms",
     recipes=(21,),
     summary="find subscribers by the phone number that their messages go to",

@@ -6,11 +6,11 @@ from jobs.access.marks import LONGEST_TEXT
 from jobs.effects.factory import creations
 from jobs.effects.set_fields import fields
 from jobs.spec.parameters import FOLDER, SERVICE, SUBSCRIBER, Parameter, a_moment, a_text, an_id, at_most
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 
 _LONGEST: Final = 255
 
-ATTRIBUTE: Final = JobKind(
+ATTRIBUTE: Final = JobSpec(
     name="attribute",
     recipes=(29,),
     summary="give subscribers a custom attribute; a value that is there already is never changed",
@@ -33,7 +33,7 @@ ATTRIBUTES: Final = (ATTRIBUTE,)
 
 _LONGEST_CODE: Final = 64
 
-SERVICE_OPERATOR: Final = JobKind(
+SERVICE_OPERATOR: Final = JobSpec(
     name="service-operator",
     recipes=(23,),
     summary="set the operator of services",
@@ -46,7 +46,7 @@ SERVICE_OPERATOR: Final = JobKind(
     example="carbon-migrate run service-operator --set usluga_id=105 --set operator=3",
 )
 
-NEXT_CHARGE: Final = JobKind(
+NEXT_CHARGE: Final = JobSpec(
     name="next-charge",
     recipes=(24,),
     summary="set the date of the next charge of a connected service",
@@ -65,7 +65,7 @@ NEXT_CHARGE: Final = JobKind(
     example="carbon-migrate run next-charge --set abonent_id=94 --set usluga_id=127 --set next_date=2020-09-13",
 )
 
-PASSED_TO_1C: Final = JobKind(
+PASSED_TO_1C: Final = JobSpec(
     name="passed-to-1c",
     recipes=(30,),
     summary="mark finance operations as passed to 1C, with their code there",
@@ -81,7 +81,7 @@ PASSED_TO_1C: Final = JobKind(
 OFFERS: Final = (SERVICE_OPERATOR, NEXT_CHARGE, PASSED_TO_1C)
 
 
-CONNECT_SERVICE: Final = JobKind(
+CONNECT_SERVICE: Final = JobSpec(
     name="connect-service",
     recipes=(8,),
     summary="connect a service, as a promised payment, to subscribers",

@@ -15,9 +15,9 @@ from jobs.spec.parameters import (
     roubles,
     today,
 )
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 
-SNAT_POOL: Final = JobKind(
+SNAT_POOL: Final = JobSpec(
     name="snat-pool",
     recipes=(6,),
     summary="move the accounts of a folder's subscribers to a pool of SNAT addresses",
@@ -36,7 +36,7 @@ SNAT_POOL: Final = JobKind(
     example="carbon-migrate run snat-pool --set folder=1000 --set pool=1030",
 )
 
-IP_POOL: Final = JobKind(
+IP_POOL: Final = JobSpec(
     name="ip-pool",
     recipes=(7,),
     summary="move accounts to a pool of addresses, and let the billing issue a new one to each",
@@ -56,7 +56,7 @@ USERS: Final = (SNAT_POOL, IP_POOL)
 
 _KEY: Final = '{"account_id_abonents": {abonent_id}}'
 
-WARNING_THRESHOLD: Final = JobKind(
+WARNING_THRESHOLD: Final = JobSpec(
     name="warning-threshold",
     recipes=(3,),
     summary="set the warning threshold of a folder's subscribers",
@@ -71,7 +71,7 @@ WARNING_THRESHOLD: Final = JobKind(
     example="carbon-migrate run warning-threshold --set folder=1316 --set amount=-120",
 )
 
-TARIFF_THRESHOLD: Final = JobKind(
+TARIFF_THRESHOLD: Final = JobSpec(
     name="tariff-threshold",
     recipes=(4,),
     summary="set the warning threshold as in the tariff, where it differs",
@@ -85,7 +85,7 @@ TARIFF_THRESHOLD: Final = JobKind(
     example="carbon-migrate run tariff-threshold",
 )
 
-CUTOFF_LIMIT: Final = JobKind(
+CUTOFF_LIMIT: Final = JobSpec(
     name="cutoff-limit",
     recipes=(5,),
     summary="set the cut-off limit of a folder's subscribers to the sum of their tariff's services, plus one rouble",
@@ -105,7 +105,7 @@ ACCOUNTS: Final = (WARNING_THRESHOLD, TARIFF_THRESHOLD, CUTOFF_LIMIT)
 
 _BY_ID: Final = '{"id": {abonent_id}}'
 
-OPERATOR: Final = JobKind(
+OPERATOR: Final = JobSpec(
     name="operator",
     recipes=(15,),
     summary="move subscribers to another operator",
@@ -126,7 +126,7 @@ OPERATOR: Final = JobKind(
     example="carbon-migrate run operator --set from=3 --set operator=1444",
 )
 
-RECALCULATE: Final = JobKind(
+RECALCULATE: Final = JobSpec(
     name="recalculate",
     recipes=(20,),
     summary="recalculate subscribers from the first of a month, six months back at most",
@@ -145,7 +145,7 @@ RECALCULATE: Final = JobKind(
     way_back="none: recalculate again, once what was wrong is put right",
 )
 
-TARIFF_NEXT: Final = JobKind(
+TARIFF_NEXT: Final = JobSpec(
     name="tariff-next",
     recipes=(25,),
     summary="plan a change of tariff for a date",
@@ -161,7 +161,7 @@ TARIFF_NEXT: Final = JobKind(
     example="carbon-migrate run tariff-next subscribers.csv --set tariff=7 --set date=2020-09-01",
 )
 
-TARIFF_NOW: Final = JobKind(
+TARIFF_NOW: Final = JobSpec(
     name="tariff-now",
     recipes=(26,),
     summary="change the tariff at once",
@@ -174,7 +174,7 @@ TARIFF_NOW: Final = JobKind(
     example="carbon-migrate run tariff-now subscribers.csv --set tariff=7",
 )
 
-VOLUNTARY_BLOCK: Final = JobKind(
+VOLUNTARY_BLOCK: Final = JobSpec(
     name="voluntary-block",
     recipes=(28,),
     summary="block subscribers at their own wish, from one day to another",
@@ -188,7 +188,7 @@ VOLUNTARY_BLOCK: Final = JobKind(
     example="carbon-migrate run voluntary-block subscribers.csv --set start=2020-07-01 --set end=2020-07-31",
 )
 
-BLOCK_HISTORY: Final = JobKind(
+BLOCK_HISTORY: Final = JobSpec(
     name="block-history",
     recipes=(19,),
     summary="correct entries of the history of blocks",

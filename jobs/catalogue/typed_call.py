@@ -11,22 +11,22 @@ from types import MappingProxyType
 from typing import Final
 
 from billing.selects.select import select_of
-from jobs.access.gateway import Services
-from jobs.effects.any_call import AnyCall, Knowledge
-from jobs.effects.creatable_models import CREATABLES
-from jobs.effects.create import CREATE, Creations, is_creation
-from jobs.effects.delete import Deletions, is_deletion
+from jobs.access.gateway import Gateway
+from jobs.effects.any_call import AnyCallEffect, CallRules
+from jobs.effects.creatable_models import CREATABLE_MODELS
+from jobs.effects.create import CREATE, CreateEffect, is_creation
+from jobs.effects.delete import DeleteEffect, is_deletion
 from jobs.effects.effect import Planned
 from jobs.effects.entered_operations import MODEL as OPERATIONS
 from jobs.effects.factory import of_created, of_deleted
 from jobs.effects.read import ReadEffect, is_reading
 from jobs.effects.reverse import HOW
-from jobs.effects.set_fields import Fields, is_fields
+from jobs.effects.set_fields import SetFieldsEffect, is_fields
 from jobs.spec.chain import Template, parse, template_of
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
-from jobs.spec.secret_arguments import names_secret, secret_placeholders, told_secret
-from jobs.spec.spec import JobKind
+from jobs.spec.secret_arguments import describe_secret_arguments, names_secret, secret_placeholders
+from jobs.spec.spec import JobSpec
 
 CALL: Final = "call"
 YES: Final = "yes"
@@ -64,13 +64,13 @@ def a_value(text: str) -> str:
     return text
 
 
-def call_kind(parameters: Mapping[str, str]) -> JobKind:
+def call_kind(parameters: Mapping[str, str]) -> JobSpec:
     """The kind of job that a chain makes: its placeholders are parameters that rows or `--set` give a value.
 
     Raises `ParameterRefused` where there is no chain, or none that can be read.
     """
     template = template_of(parameters)
-    if name := told_secret(template):
+    if name := describe_secret_arguments(template):
         raise ParameterRefused(
             f"chain: {name} is a secret, and what stands in a chain is kept with the run, in journal and job files. "
             f'Put a placeholder there, {{"{name}": "{{{name}}}"}}, and have it asked for with --ask {name}, or said '
@@ -79,7 +79,7 @@ def call_kind(parameters: Mapping[str, str]) -> JobKind:
     return _kind(template)
 
 
-def _kind(template: Template) -> JobKind:
+def _kind(template: Template) -> JobSpec:
     creation, secret = is_creation(template), secret_placeholders(template)
     own = {one.name for one in OWN}
     if taken := next((name for name in template.names if name in own), None):
@@ -106,7 +106,7 @@ def _kind(template: Template) -> JobKind:
         for own, other in (SUBSCRIBER, ACCOUNT)
         if own.name in template.names and other.name not in template.names
     )
-    return JobKind(
+    return JobSpec(
         name=CALL,
         recipes=(),
         summary="make any call for each row, its values in the placeholders of a chain",
@@ -129,23 +129,23 @@ EXAMPLE: Final = (
 """The vendor's own third recipe."""
 
 
-def _effect(services: Services, parameters: Mapping[str, str]) -> Planned:
+def _effect(services: Gateway, parameters: Mapping[str, str]) -> Planned:
     template = template_of(parameters)
     look_up = parameters.get("look_up", "")
     if look_up:
         _check_look_up(look_up, secret_placeholders(template))
     if names_secret(template) and not is_reading(template):
         # What there was under its name would be read and kept, and held against it.
-        return AnyCall(services, template, Knowledge(_is_repeatable(template, parameters), look_up))
+        return AnyCallEffect(services, template, CallRules(_is_repeatable(template, parameters), look_up))
     if is_fields(template):
-        return Fields(services, template)
+        return SetFieldsEffect(services, template)
     if is_deletion(template):
-        return Deletions(services, template, partial(of_deleted, services, template.model))
+        return DeleteEffect(services, template, partial(of_deleted, services, template.model))
     if is_reading(template):
         return ReadEffect(services, template)
     if is_creation(template):
         return _creation(services, template, parameters)
-    return AnyCall(services, template, Knowledge(_is_repeatable(template, parameters), look_up))
+    return AnyCallEffect(services, template, CallRules(_is_repeatable(template, parameters), look_up))
 
 
 def _is_repeatable(template: Template, parameters: Mapping[str, str]) -> bool:
@@ -159,9 +159,9 @@ def _check_look_up(look_up: str, secret: Collection[str]) -> None:
             raise ParameterRefused(f"look_up: :{name} is a secret, which no select is given: find the row by another")
 
 
-def _creation(services: Services, template: Template, parameters: Mapping[str, str]) -> Planned:
+def _creation(services: Gateway, template: Template, parameters: Mapping[str, str]) -> Planned:
     """What enters a new object as the catalogue does. Raises `ParameterRefused` where it could not be told again."""
-    model, kind, given = template.model, CREATABLES[template.model], template.links[0].arguments
+    model, kind, given = template.model, CREATABLE_MODELS[template.model], template.links[0].arguments
     if len(template.links) > 1:
         raise ParameterRefused(
             f"{CREATE} enters its {kind.noun} by itself: leave out what stands behind it, "
@@ -177,7 +177,7 @@ def _creation(services: Services, template: Template, parameters: Mapping[str, s
             f"--{told[0].replace('_', '-')}: nothing would look at it, for a {kind.noun} is never entered twice, and "
             "is found again without it; leave it out"
         )
-    return Creations(services, template, partial(of_created, services, model))
+    return CreateEffect(services, template, partial(of_created, services, model))
 
 
 TYPED_CALL: Final = _kind(

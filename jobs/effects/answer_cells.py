@@ -47,12 +47,12 @@ def only(fields: Collection[str], rows: Sequence[Flat]) -> list[Flat]:
     return [{name: cell for name, cell in one.items() if name != "pk"} for one in rows]
 
 
-def packed(rows: Iterable[Flat]) -> str:
+def encode_answer(rows: Iterable[Flat]) -> str:
     """The objects as an item keeps them."""
     return msgspec.json.encode(list(rows)).decode()
 
 
-def unpacked(answer: str | None) -> list[Flat] | None:
+def decode_answer(answer: str | None) -> list[Flat] | None:
     """The objects of an item's answer, None where it is none of a reading."""
     if not answer or not answer.startswith("["):
         return None

@@ -18,18 +18,18 @@ from billing.exchange import Answered
 from billing.selects.select import select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
-from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
-from jobs.access.vault import is_token, masked, reveal_secrets
+from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
+from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of, unfinished_work
+from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.create import CREATE
-from jobs.effects.effect import NoWayBack, WayBack
+from jobs.effects.effect import Irreversible, Undo
 from jobs.effects.trying import FOUND_AGAIN, needed
 from jobs.evidence import evidence_of
 from jobs.rows.binding import ABONENT, Bound, amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
-from jobs.spec.parameters import joined
+from jobs.spec.parameters import row_key
 
 NO_WAY_TO_LOOK = (
     "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give "
@@ -40,7 +40,7 @@ UNREADABLE = "cannot be read back: no look-up was given for this call"
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class CallRules:
     """What the operator says of the call: whether it can be repeated, and a select that finds its effect, or ""."""
 
     repeatable: bool = False
@@ -52,10 +52,10 @@ _MONEY: Final = ("SUM_IN", "op_summa")
 _FINDING: Final = frozenset({"objects.get", "objects.filter"})
 
 
-class AnyCall:
+class AnyCallEffect:
     """A `Planned` effect. The business key of a row is all that the call takes from it, but for the sum it enters."""
 
-    def __init__(self, services: Services, template: Template, knowledge: Knowledge) -> None:
+    def __init__(self, services: Gateway, template: Template, knowledge: CallRules) -> None:
         self.repeatable = knowledge.repeatable
         self._services = services
         self._template = template
@@ -114,9 +114,9 @@ class AnyCall:
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await undrained(self._services, items)
+        return await unfinished_work(self._services, items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """What the select finds. Raises `LookUpFailed`."""
         if self._look_up is None:
             reason = CannotLook("no look-up was given for this call: look in the billing whether it is there")
@@ -134,11 +134,11 @@ class AnyCall:
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """The call."""
-        return masked(describe(payload_of(item).call))
+        return mask_secrets(describe(payload_of(item).call))
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
         """None: nobody knows what the call does."""
-        return NoWayBack(f"nobody knows what {' → '.join(self._template.methods)} does to {self._template.model}")
+        return Irreversible(f"nobody knows what {' → '.join(self._template.methods)} does to {self._template.model}")
 
     async def _found(self, items: Sequence[Item]) -> dict[int, str | None]:
         """By item_id, the first column of the first row that the select finds, None where it finds none."""
@@ -166,22 +166,22 @@ class AnyCall:
         # A token is another one each time: a row is known again by all else. White space around a value makes no
         # other row of it.
         telling = [value.strip() for value in told if not is_token(value)] or told
-        key = joined(telling) or "1"
+        key = row_key(telling) or "1"
         abonent = one.abonent
         payload = Payload(
             model=self._template.model,
-            steps=steps_of(*((step.method, step.arguments) for step in steps)),
+            steps=chain_of(*((step.method, step.arguments) for step in steps)),
             fields=self._template.fields,
             abonent=abonent.id if abonent else 0,
             key=values,
         )
         return NewItem(
             key=key,
-            label=one.label or masked("/".join(telling)) or "one call",
+            label=one.label or mask_secrets("/".join(telling)) or "one call",
             lane=f"{ACCOUNT}{abonent.account_id}"
             if abonent
             else f"{self._template.model}:{values.get(ABONENT, key)}",
-            payload=packed(payload),
+            payload=encode_payload(payload),
             amount=sum((Decimal(str(amount)) for amount in sums.values()), Decimal(0)) if sums else None,
             line=one.row.line,
             row=one.row.cells,

@@ -10,7 +10,7 @@ import msgspec
 from billing.directory.objects import Values, same_value, same_values
 from billing.money import wire
 from engine.evidence import Accepted
-from jobs.access.objects import in_words
+from jobs.access.objects import describe_fields
 from jobs.access.payload import Payload
 from jobs.effects.creatable_models import BALANCE
 
@@ -18,7 +18,7 @@ FOUND_OWN: Final = "found what an earlier row of this run had set"
 """The kind of rows that reach an account which the run has written to before: counted, and no warning."""
 
 
-def kept_anew(payload: Payload, now: Values) -> Payload | None:
+def refresh_before_image(payload: Payload, now: Values) -> Payload | None:
     """The payload with what there is now as what it overwrites; None where it keeps just that."""
     if same_values(now, payload.was):
         return None
@@ -50,10 +50,11 @@ def changed_meanwhile(payload: Payload) -> str | None:
     }
     if not changed:
         return None
-    return f"it was {in_words({name: planned.get(name) for name in changed})}, and then {in_words(changed)}"
+    was = {name: planned.get(name) for name in changed}
+    return f"it was {describe_fields(was)}, and then {describe_fields(changed)}"
 
 
-def note_of(payload: Payload) -> str | None:
+def describe_change(payload: Payload) -> str | None:
     """What a person should know of an item that was accepted."""
     changed = changed_meanwhile(payload)
     if changed is None:
@@ -65,7 +66,7 @@ def note_of(payload: Payload) -> str | None:
 
 def with_note(evidence: Accepted, payload: Payload) -> Accepted:
     """A call that was accepted, with what a person should know of it."""
-    return msgspec.structs.replace(evidence, note=note_of(payload), own=bool(payload.after))
+    return msgspec.structs.replace(evidence, note=describe_change(payload), own=bool(payload.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Mate:
     stands: bool
 
 
-def before_the_run(number: int, payload: Payload, mates: Sequence[Mate]) -> Values:
+def value_before_run(number: int, payload: Payload, mates: Sequence[Mate]) -> Values:
     """What there was before the first item of the run that wrote to the same place, one after the other.
 
     `mates` are the accepted items of its lane, in their order. Two subscribers with one account are two rows of a run

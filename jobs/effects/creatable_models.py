@@ -7,14 +7,14 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from billing.directory.objects import Key, Thing, commented, plain_value, same_value
+from billing.directory.objects import BillingObject, Key, commented, plain_value, same_value
 from checkpoints.records import Item
 from jobs.access import marks
-from jobs.access.gateway import Services
-from jobs.access.objects import differences, find, in_words
+from jobs.access.gateway import Gateway
+from jobs.access.objects import describe_fields, differences, find
 from jobs.access.operations import two_decimals
 from jobs.access.payload import Payload, payload_of
-from jobs.access.subscribers import flag
+from jobs.access.subscribers import as_bool
 from jobs.effects.trying import NOBODY
 
 OPERATIONS: Final = "FinanceOperations"
@@ -23,7 +23,7 @@ BALANCE: Final = "balance"
 
 
 @dataclass(frozen=True, slots=True)
-class Creatable:
+class CreatableModel:
     """What is known of a model whose objects are created; `noun` is what people call one.
 
     `key` is the field of the id. `found_by` are the arguments by which a new object is looked for, `same` those that
@@ -49,11 +49,11 @@ class Creatable:
         own = (self.key, self.comment, self.ended, *wanted)
         return tuple(dict.fromkeys(name for name in own if name and name != BALANCE))
 
-    def counts(self, thing: Thing) -> bool:
+    def counts(self, thing: BillingObject) -> bool:
         """Whether an object still has its effect."""
-        return not (self.ended and flag(thing.values.get(self.ended)))
+        return not (self.ended and as_bool(thing.values.get(self.ended)))
 
-    def described(self, thing: Thing, wanted: Collection[str]) -> str:
+    def described(self, thing: BillingObject, wanted: Collection[str]) -> str:
         """An object in a sentence, as `operation 5 of 50.50`."""
         said = f"{self.noun} {thing.values.get(self.key)} {self._values(thing.values, wanted)}"
         if unreadable := [
@@ -69,12 +69,12 @@ class Creatable:
     def _values(self, values: Mapping[str, str | None], wanted: Collection[str]) -> str:
         if self.amount:
             return f"of {two_decimals(Decimal(values.get(self.amount) or 0))}"
-        return f"with {in_words({name: values.get(name) for name in wanted})}"
+        return f"with {describe_fields({name: values.get(name) for name in wanted})}"
 
 
-CREATABLES: Final[Mapping[str, Creatable]] = MappingProxyType(
+CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
     {
-        "FinanceOperations": Creatable(
+        "FinanceOperations": CreatableModel(
             noun="operation",
             key="op_id",
             found_by=("abonent_id", "op_type_id"),
@@ -85,7 +85,7 @@ CREATABLES: Final[Mapping[str, Creatable]] = MappingProxyType(
             ended_in_words="reversed by storno",
             amount="op_summa",
         ),
-        "UsersUsluga": Creatable(
+        "UsersUsluga": CreatableModel(
             noun="connected service",
             key="id",
             found_by=("abonent_id",),
@@ -96,7 +96,7 @@ CREATABLES: Final[Mapping[str, Creatable]] = MappingProxyType(
             ended_in_words="deleted",
             moving=frozenset({"next_date", "enabled"}),
         ),
-        "AttributeValues": Creatable(
+        "AttributeValues": CreatableModel(
             noun="attribute value",
             key="id",
             found_by=("abonent_id", "attribute_id"),
@@ -107,13 +107,13 @@ CREATABLES: Final[Mapping[str, Creatable]] = MappingProxyType(
 """The models whose objects the recipes create [S, I]."""
 
 
-async def created(services: Services, run_name: str, items: Sequence[Item]) -> dict[int, list[Thing]]:
+async def created(services: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
     """By item_id, the objects that are the item's, those that count no longer among them. Raises `LookUpFailed`."""
     payloads = [payload_of(item) for item in items]
     if not payloads:
         return {}
     model = payloads[0].model
-    kind = CREATABLES[model]
+    kind = CREATABLE_MODELS[model]
     fields = fields_of(payloads)
     if not kind.comment:
         found = await find(services, model, [payload.key for payload in payloads], fields)
@@ -127,9 +127,9 @@ async def created(services: Services, run_name: str, items: Sequence[Item]) -> d
     }
 
 
-async def try_finding_created(services: Services, model: str, arguments: Collection[str]) -> None:
+async def try_finding_created(services: Gateway, model: str, arguments: Collection[str]) -> None:
     """Look for an object that nobody has created from these arguments, as `created` does. Raises `LookUpFailed`."""
-    kind = CREATABLES[model]
+    kind = CREATABLE_MODELS[model]
     apart = {*kind.found_by, *kind.moving, kind.comment}
     fields = kind.fields([name for name in arguments if name not in apart])
     if services.database is not None and kind.comment:
@@ -141,13 +141,13 @@ async def try_finding_created(services: Services, model: str, arguments: Collect
 
 def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
     """What has to be known of the objects of these payloads, which are of one model."""
-    kind = CREATABLES[payloads[0].model]
+    kind = CREATABLE_MODELS[payloads[0].model]
     return kind.fields([name for payload in payloads for name in payload.wanted])
 
 
-def difference(payload: Payload, found: Sequence[Thing]) -> str | None:
+def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
     """How what is there differs from the one object that was sent, both sides named; None when it does not."""
-    kind = CREATABLES[payload.model]
+    kind = CREATABLE_MODELS[payload.model]
     wanted = {name: value for name, value in payload.wanted.items() if name != BALANCE}
     if len(found) == 1 and kind.counts(found[0]) and not differences(wanted, found[0]):
         return None
@@ -156,9 +156,9 @@ def difference(payload: Payload, found: Sequence[Thing]) -> str | None:
     return f"sent {kind.sent(wanted)}; the billing has {there or none}"
 
 
-async def room_for_text(services: Services, model: str) -> int | None:
+async def room_for_text(services: Gateway, model: str) -> int | None:
     """Characters of a comment beside its mark, None where nobody can tell. Raises `LookUpFailed`."""
-    table, column = CREATABLES[model].column
+    table, column = CREATABLE_MODELS[model].column
     known = services.profile.descr_length
     rooms = [known.value] if model == OPERATIONS and known.known else []
     if services.database is not None and table:
@@ -167,7 +167,7 @@ async def room_for_text(services: Services, model: str) -> int | None:
     return None if room is None else max(room - marks.ROOM, 0)
 
 
-def mark_fault(services: Services, model: str) -> str | None:
+def mark_fault(services: Gateway, model: str) -> str | None:
     """Why objects of the model cannot be found again by their marks on this billing, None where they can."""
     profile = services.profile
     if model != OPERATIONS:
@@ -186,8 +186,8 @@ def mark_fault(services: Services, model: str) -> str | None:
 
 
 async def _marked(
-    services: Services, model: str, run_name: str, payloads: Sequence[Payload], fields: Collection[str]
-) -> Mapping[tuple[int, int], list[Thing]]:
+    services: Gateway, model: str, run_name: str, payloads: Sequence[Payload], fields: Collection[str]
+) -> Mapping[tuple[int, int], list[BillingObject]]:
     """By subscriber and number of the item, what bears a mark of the run."""
     if services.database is not None:
         abonents = [payload.abonent for payload in payloads]
@@ -198,15 +198,15 @@ async def _marked(
         if model == OPERATIONS and "contains" in services.profile.descr_filters.value:
             keys = [{**key, "descr__contains": marks.beginning(run_name)} for key in keys]
         found = [thing for things in await find(services, model, keys, fields) for thing in things]
-    by_item: defaultdict[tuple[int, int], list[Thing]] = defaultdict(list)
+    by_item: defaultdict[tuple[int, int], list[BillingObject]] = defaultdict(list)
     for thing in found:
-        mark = marks.find(thing.values.get(CREATABLES[model].comment) or "")
+        mark = marks.find(thing.values.get(CREATABLE_MODELS[model].comment) or "")
         if mark is not None and mark[0] == run_name and thing.abonent_id is not None:
             by_item[thing.abonent_id, mark[1]].append(thing)
     return by_item
 
 
-def _found_by(key: Key, thing: Thing) -> bool:
+def _found_by(key: Key, thing: BillingObject) -> bool:
     """Whether an object is one that the key finds, as far as it tells."""
     return all(
         name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))

@@ -12,7 +12,7 @@ import msgspec
 
 from billing.api.answers import created_id
 from billing.api.calls import NOTHING, Call, ChainStep, describe
-from billing.directory.objects import Thing, plain_value
+from billing.directory.objects import BillingObject, plain_value
 from billing.directory.subscribers import OPENING_BALANCE, Abonent
 from billing.exchange import Answered, Exchange, Refused
 from billing.money import wire
@@ -27,22 +27,30 @@ from engine.job import (
     Found,
     Keeps,
     LookedFor,
+    LookUpResult,
     Marked,
     Prepared,
     ReadBack,
-    Sighting,
 )
 from jobs.access import marks
-from jobs.access.gateway import Services
-from jobs.access.objects import differences, find, in_words
+from jobs.access.gateway import Gateway
+from jobs.access.objects import describe_fields, differences, find
 from jobs.access.operations import Sum, balances, find_entries, some_of, two_decimals
-from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
-from jobs.effects.before_image import kept_anew, note_of, with_note
+from jobs.access.payload import (
+    ACCOUNT,
+    Payload,
+    chain_of,
+    decode_payload,
+    encode_payload,
+    payload_of,
+    unfinished_work,
+)
+from jobs.effects.before_image import describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import (
     BALANCE,
-    CREATABLES,
+    CREATABLE_MODELS,
     OPERATIONS,
-    Creatable,
+    CreatableModel,
     created,
     difference,
     fields_of,
@@ -50,29 +58,29 @@ from jobs.effects.creatable_models import (
     room_for_text,
     try_finding_created,
 )
-from jobs.effects.effect import Taken, WayBack
+from jobs.effects.effect import ItemToUndo, Undo
 from jobs.effects.recognition import NAMELESS, Names, Recognition
 from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, KEPT, NOBODY, needed, try_finding
-from jobs.evidence import evidence_of, is_of_another, says
-from jobs.rows.binding import Bound, amount_fault, owned
+from jobs.evidence import evidence_of, is_about_other_model, says
+from jobs.rows.binding import Bound, amount_fault, owner_of_row
 from jobs.spec.chain import Template
-from jobs.spec.parameters import joined
+from jobs.spec.parameters import row_key
 
 CREATE: Final = "objects.create"
 """The method; it enters the object by itself, and needs no `save` behind it [S]."""
 
-Back: TypeAlias = Callable[[Mapping[str, str]], WayBack]
+Back: TypeAlias = Callable[[Mapping[str, str]], Undo]
 """What takes an effect back, by the parameters of the undo."""
 
-TakeBack: TypeAlias = Callable[[Sequence[Taken]], Awaitable[Prepared]]
+TakeBack: TypeAlias = Callable[[Sequence[ItemToUndo]], Awaitable[Prepared]]
 """What items of an earlier run become in the run that takes them back."""
 
 
-async def _nothing(taken: Sequence[Taken]) -> Prepared:  # noqa: ARG001 - the door
+async def _nothing(taken: Sequence[ItemToUndo]) -> Prepared:  # noqa: ARG001 - the door
     return Prepared((), ())
 
 
-class Creations:
+class CreateEffect:
     """A `Planned` effect; with `taking_back` it is the `Reversal` of another one.
 
     `comment` is what rows that say nothing get as theirs: one that leaves no room for the mark is the input's fault.
@@ -83,7 +91,7 @@ class Creations:
 
     def __init__(
         self,
-        services: Services,
+        services: Gateway,
         template: Template,
         back: Back,
         *,
@@ -93,7 +101,7 @@ class Creations:
     ) -> None:
         self._services = services
         self._template = template
-        self._kind = CREATABLES[template.model]
+        self._kind = CREATABLE_MODELS[template.model]
         self._back = back
         self._comment = comment
         self._taking_back = taking_back
@@ -116,7 +124,7 @@ class Creations:
         rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
         faults = [(one, amount_fault(self._kind.amount, arguments)) for one, arguments in rows]
         readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
-        whose, unowned = await owned(services, readable)
+        whose, unowned = await owner_of_row(services, readable)
         payloads = [payload_for(model, arguments, who.id) for _, arguments, who in whose]
         there = await self._there(payloads)
         before = await balances(services, [payload.abonent for payload in payloads if _may_set_balance(payload)])
@@ -132,7 +140,7 @@ class Creations:
 
         Operations of the same type, unless they were reversed; connected services of the same id.
         """
-        payloads = {item.key: unpacked(item.payload) for item in items}
+        payloads = {item.key: decode_payload(item.payload) for item in items}
         if self._template.model == "FinanceOperations":
             sums = {key: _sum_of(payload) for key, payload in payloads.items()}
             return await find_entries(self._services, sums)
@@ -192,7 +200,7 @@ class Creations:
         keeping = {key: one for key, one in payloads.items() if BALANCE in one.was and not _overwrites(one)}
         now = await balances(self._services, [one.abonent for one in keeping.values()])
         anew = {
-            key: kept_anew(one, {**one.was, BALANCE: wire(now[one.abonent])})
+            key: refresh_before_image(one, {**one.was, BALANCE: wire(now[one.abonent])})
             for key, one in keeping.items()
             if one.abonent in now
         }
@@ -200,9 +208,9 @@ class Creations:
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off, None where nobody can tell. Raises `LookUpFailed`."""
-        return await undrained(self._services, items)
+        return await unfinished_work(self._services, items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the objects are there, as they were sent. Raises `LookUpFailed`."""
         found = await created(self._services, run.name, items)
         return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
@@ -223,11 +231,11 @@ class Creations:
         """The call, with its mark."""
         return describe(self._call(payload_of(item), run_name, item.number))
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:
+    def way_back(self, how: Mapping[str, str]) -> Undo:
         """What takes back what was created."""
         return self._back(how)
 
-    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """What items of an earlier run become. Raises `LookUpFailed`."""
         return await self._taking_back(taken)
 
@@ -289,7 +297,7 @@ class Creations:
         """Characters of a comment with its mark."""
         return self._services.profile.descr_length.value if self._template.model == OPERATIONS else marks.LONGEST
 
-    async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[Thing]]:
+    async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[BillingObject]]:
         """What each new object would stand beside, where it bears no mark."""
         if self._kind.comment or not payloads:
             return [()] * len(payloads)
@@ -297,7 +305,7 @@ class Creations:
         return await find(self._services, self._template.model, keys, fields_of(payloads))
 
     def _entry(
-        self, one: Bound, abonent: Abonent, payload: Payload, there: Sequence[Thing], room: int | None
+        self, one: Bound, abonent: Abonent, payload: Payload, there: Sequence[BillingObject], room: int | None
     ) -> NewItem | Refusal:
         arguments = payload.steps[0][1]
         if fault := _too_long(str(arguments.get(self._kind.comment) or ""), room):
@@ -307,10 +315,10 @@ class Creations:
             return one.refused(_taken(self._kind, payload, there))
         amount = arguments.get(self._kind.amount) if self._kind.amount else None
         return NewItem(
-            key=joined(str(arguments.get(name)) for name in self._kind.same),
+            key=row_key(str(arguments.get(name)) for name in self._kind.same),
             label=one.label,
             lane=f"{ACCOUNT}{abonent.account_id}",
-            payload=packed(payload),
+            payload=encode_payload(payload),
             amount=None if amount is None else Decimal(str(amount)),
             line=one.row.line,
             row=one.row.cells,
@@ -338,7 +346,7 @@ class Creations:
 
 def is_creation(template: Template) -> bool:
     """Whether a chain creates an object of a model that is known."""
-    return template.methods[0] == CREATE and template.model in CREATABLES
+    return template.methods[0] == CREATE and template.model in CREATABLE_MODELS
 
 
 def payload_for(
@@ -350,7 +358,7 @@ def payload_for(
     balance: str | None = None,
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is what the account shall have in the end, if known."""
-    kind = CREATABLES[model]
+    kind = CREATABLE_MODELS[model]
     spelled = {name: plain_value(name, value) for name, value in arguments.items()}
     apart = {*kind.found_by, *kind.moving, kind.comment}
     wanted: dict[str, str | None] = {
@@ -358,7 +366,7 @@ def payload_for(
     }
     return Payload(
         model=model,
-        steps=steps_of((CREATE, arguments)),
+        steps=chain_of((CREATE, arguments)),
         abonent=abonent,
         key={name: spelled.get(name) or "" for name in kind.found_by},
         wanted=wanted if balance is None else {**wanted, BALANCE: balance},
@@ -399,8 +407,8 @@ def _too_long(text: str, room: int | None) -> str | None:
     )
 
 
-def _taken(kind: Creatable, payload: Payload, there: Sequence[Thing]) -> str:
-    which = in_words(payload.key).replace("_id ", " ")
+def _taken(kind: CreatableModel, payload: Payload, there: Sequence[BillingObject]) -> str:
+    which = describe_fields(payload.key).replace("_id ", " ")
     found = ", ".join(kind.described(thing, payload.wanted) for thing in there)
     return (
         f"{which} has another value already: {found}, and the row says {kind.sent(payload.wanted)}. This job adds "
@@ -408,14 +416,14 @@ def _taken(kind: Creatable, payload: Payload, there: Sequence[Thing]) -> str:
     )
 
 
-def _telling(kind: Creatable, payload: Payload) -> tuple[str, ...]:
+def _telling(kind: CreatableModel, payload: Payload) -> tuple[str, ...]:
     """The fields that tell a new object from those of other requests."""
     if kind.comment:
         return (kind.key, kind.comment)
     return (kind.key, *kind.found_by, *payload.wanted)
 
 
-def _blames_fields(text: str, kind: Creatable, payload: Payload) -> bool:
+def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:
     said = text.casefold()
     # A model of custom attributes may well refuse the attribute that a row names.
     named = any(name in said for name in _telling(kind, payload))
@@ -424,8 +432,8 @@ def _blames_fields(text: str, kind: Creatable, payload: Payload) -> bool:
 
 def _named(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> Names:
     """Whether an answer is that to our request: by its mark, or where there is none by all that was sent."""
-    kind, fields = CREATABLES[payload.model], _fields_of(result)
-    if is_of_another(result, payload.model):
+    kind, fields = CREATABLE_MODELS[payload.model], _fields_of(result)
+    if is_about_other_model(result, payload.model):
         return Names.ANOTHER
     if kind.comment:
         comment = fields.get(kind.comment)
@@ -449,17 +457,17 @@ def _fields_of(result: object) -> Mapping[str, object]:
     return {}
 
 
-def _sighting(payload: Payload, found: Sequence[Thing]) -> Sighting:
+def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
     if not found:
         return Absent()
     differs = difference(payload, found)
     if differs:
         return Different(differs)
-    return Found(found[0].values.get(CREATABLES[payload.model].key), note_of(payload))
+    return Found(found[0].values.get(CREATABLE_MODELS[payload.model].key), describe_change(payload))
 
 
-def _reading(payload: Payload, found: Sequence[Thing], balance: Decimal | None) -> ReadBack:
-    kind, differs = CREATABLES[payload.model], difference(payload, found)
+def _reading(payload: Payload, found: Sequence[BillingObject], balance: Decimal | None) -> ReadBack:
+    kind, differs = CREATABLE_MODELS[payload.model], difference(payload, found)
     there = None
     if kind.amount and len(found) == 1 and kind.counts(found[0]):
         there = Decimal(found[0].values[kind.amount] or 0)

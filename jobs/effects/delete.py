@@ -12,20 +12,20 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import describe
-from billing.directory.objects import MODELS, Key, Thing
+from billing.directory.objects import MODELS, BillingObject, Key
 from billing.exchange import Answered, Exchange, Refused
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
-from jobs.access.payload import Payload, packed, payload_of, steps_of, undrained
-from jobs.access.subscribers import flag
-from jobs.effects.before_image import kept_anew, note_of, with_note
-from jobs.effects.creatable_models import CREATABLES, difference
+from jobs.access.payload import Payload, chain_of, encode_payload, payload_of, unfinished_work
+from jobs.access.subscribers import as_bool
+from jobs.effects.before_image import describe_change, refresh_before_image, with_note
+from jobs.effects.creatable_models import CREATABLE_MODELS, difference
 from jobs.effects.create import Back
-from jobs.effects.effect import NoWayBack, Taken, WayBack
-from jobs.effects.entered_operations import has_id, left_alone, refused
+from jobs.effects.effect import Irreversible, ItemToUndo, Undo
+from jobs.effects.entered_operations import has_id, refused, skip_changed
 from jobs.effects.trying import FOUND_AGAIN, KEPT, needed, try_finding
 from jobs.evidence import evidence_of
 from jobs.rows.binding import Bound
@@ -43,18 +43,20 @@ def is_deletion(template: Template) -> bool:
     return template.methods == (GET, DELETE) and bool(template.links[0].arguments)
 
 
-def _no_way_back(how: Mapping[str, str]) -> WayBack:  # noqa: ARG001 - the door
-    return NoWayBack("what was deleted is left to a person: its fields are in the column carbon_answer of an export")
+def _no_way_back(how: Mapping[str, str]) -> Undo:  # noqa: ARG001 - the door
+    return Irreversible(
+        "what was deleted is left to a person: its fields are in the column carbon_answer of an export"
+    )
 
 
-class Deletions:
+class DeleteEffect:
     """A `Planned` effect, and the `Reversal` of what jobs have created."""
 
     repeatable = False
     looked_for = LookedFor.WHEN_TAKEN_UP
     cautions: tuple[str, ...] = ()
 
-    def __init__(self, services: Services, template: Template, back: Back = _no_way_back) -> None:
+    def __init__(self, services: Gateway, template: Template, back: Back = _no_way_back) -> None:
         self._services = services
         self._template = template
         self._back = back
@@ -105,7 +107,7 @@ class Deletions:
         keys = [payload.key for payload in payloads]
         found = await find(self._services, model, keys, _telling(model), _fields(model))
         anew = {
-            item.item_id: kept_anew(payload, things[0].values)
+            item.item_id: refresh_before_image(payload, things[0].values)
             for item, payload, things in zip(items, payloads, found, strict=True)
             if len(things) == 1 and not _gone(things)
         }
@@ -113,9 +115,9 @@ class Deletions:
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await undrained(self._services, items)
+        return await unfinished_work(self._services, items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """Whether the objects are gone. Raises `LookUpFailed`."""
         return {item.item_id: _sighting(payload_of(item), things) for item, things in await self._now(items)}
 
@@ -130,11 +132,11 @@ class Deletions:
         """The call."""
         return describe(payload_of(item).call)
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:
+    def way_back(self, how: Mapping[str, str]) -> Undo:
         """What makes the objects anew, if anything does."""
         return self._back(how)
 
-    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Delete what an earlier run has created, unless somebody has changed it since. Raises `LookUpFailed`."""
         model = self._template.model
         known = [one for one in taken if has_id(one)]
@@ -144,7 +146,7 @@ class Deletions:
         return Prepared.of([self._back_again(one, there.get(one.item_id)) for one in taken])
 
     def _entry(
-        self, one: Bound, key: Key, things: Sequence[Thing], arguments: Mapping[str, object]
+        self, one: Bound, key: Key, things: Sequence[BillingObject], arguments: Mapping[str, object]
     ) -> NewItem | Refusal:
         model = self._template.model
         if not things:
@@ -157,31 +159,31 @@ class Deletions:
             key=named,
             label=thing.label or one.label,
             lane=lane_of(model, key, thing),
-            payload=packed(_payload(model, thing, arguments)),
+            payload=encode_payload(_payload(model, thing, arguments)),
             line=one.row.line,
             row=one.row.cells,
             skip_reason=f"already as wanted: {model} {named} is deleted" if _gone(things) else None,
         )
 
-    def _back_again(self, one: Taken, things: Sequence[Thing] | None) -> NewItem | Refusal:
+    def _back_again(self, one: ItemToUndo, things: Sequence[BillingObject] | None) -> NewItem | Refusal:
         model = self._template.model
         if things is None or one.answer is None:
             return refused(one, f"the id of what was created is not known: delete the {model} by hand")
         if _gone(things):
-            return left_alone(one, f"already as it was: {CREATABLES[model].noun} {one.answer} is gone")
+            return skip_changed(one, f"already as it was: {CREATABLE_MODELS[model].noun} {one.answer} is gone")
         if differs := difference(one.payload, things):
-            return left_alone(one, f"changed since: {differs}")
+            return skip_changed(one, f"changed since: {differs}")
         (thing,) = things
         return NewItem(
             key=one.key,
             label=one.label,
             lane=lane_of(model, {"id": one.answer}, thing),
-            payload=packed(_payload(model, thing, self._template.fill({"id": one.answer})[1].arguments)),
+            payload=encode_payload(_payload(model, thing, self._template.fill({"id": one.answer})[1].arguments)),
             row=one.cells,
             undoes=one.item_id,
         )
 
-    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
+    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
         model = self._template.model
         found = await find(self._services, model, [payload_of(item).key for item in items], _telling(model))
         return list(zip(items, found, strict=True))
@@ -198,16 +200,16 @@ def _telling(model: str) -> tuple[str, ...]:
 
 
 def _id(model: str) -> str:
-    return CREATABLES[model].key if model in CREATABLES else "id"
+    return CREATABLE_MODELS[model].key if model in CREATABLE_MODELS else "id"
 
 
-def _payload(model: str, thing: Thing, arguments: Mapping[str, object]) -> Payload:
+def _payload(model: str, thing: BillingObject, arguments: Mapping[str, object]) -> Payload:
     name = _id(model)
     key = str(thing.values[name])
     return Payload(
         model=model,
         # By the id, whichever way the object was found: the call can reach no other one.
-        steps=steps_of((GET, {name: int(key)}), (DELETE, arguments)),
+        steps=chain_of((GET, {name: int(key)}), (DELETE, arguments)),
         abonent=thing.abonent_id or 0,
         key={name: key},
         wanted={DELETED: "1"},
@@ -229,14 +231,14 @@ def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
     return evidence_of(exchange)
 
 
-def _sighting(payload: Payload, things: Sequence[Thing]) -> Sighting:
+def _sighting(payload: Payload, things: Sequence[BillingObject]) -> LookUpResult:
     if len(things) > 1:
         return CannotLook(f"the billing has {len(things)} of {_named(payload)}")
-    return Found(_kept(payload), note_of(payload)) if _gone(things) else Absent()
+    return Found(_kept(payload), describe_change(payload)) if _gone(things) else Absent()
 
 
-def _gone(things: Sequence[Thing]) -> bool:
-    return all(flag(thing.values.get(DELETED)) for thing in things)
+def _gone(things: Sequence[BillingObject]) -> bool:
+    return all(as_bool(thing.values.get(DELETED)) for thing in things)
 
 
 def _kept(payload: Payload) -> str:

@@ -7,13 +7,13 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence
-from engine.job import CannotLook, Entries, Keeps, LookedFor, Prepared, ReadBack, Sighting
+from engine.job import CannotLook, Entries, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.payload import Payload
 from jobs.rows.binding import Bound
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ItemToUndo:
     """An item of an earlier run that is to be taken back; `cells` are its row in the undo's input.
 
     `later` is the number of a later item of that run which has written to the same place, and still stands. `left` is
@@ -57,7 +57,7 @@ class Effect(Protocol):
         """What of the billing's stacks is not worked off and concerns the items. Raises `LookUpFailed`."""
         ...
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """What became of the items, by item_id. Raises `LookUpFailed`."""
         ...
 
@@ -69,7 +69,7 @@ class Effect(Protocol):
         """The call of the item as one readable line, without secrets."""
         ...
 
-    def way_back(self, how: Mapping[str, str]) -> "Reversal | NoWayBack":
+    def way_back(self, how: Mapping[str, str]) -> "Reversal | Irreversible":
         """What takes the effect back, as far as it can be; `how` are the parameters of the undo."""
         ...
 
@@ -135,7 +135,7 @@ class Planned(Effect, Protocol):
 class Reversal(Effect, Protocol):
     """An effect that takes another one back."""
 
-    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Turn items of the earlier run into items that take them back, `undoes` set on each.
 
         What someone has changed since is left alone: skipped, with a reason that names both values. What cannot be
@@ -145,10 +145,10 @@ class Reversal(Effect, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class NoWayBack:
+class Irreversible:
     """An effect that cannot be taken back; the text says why, and what a person can do."""
 
     text: str
 
 
-WayBack: TypeAlias = Reversal | NoWayBack
+Undo: TypeAlias = Reversal | Irreversible

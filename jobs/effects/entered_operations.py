@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from billing.directory.objects import Thing
+from billing.directory.objects import BillingObject
 from billing.directory.subscribers import ACT, OPENING_BALANCE
 from checkpoints.records import NewItem, Refusal
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
 from jobs.access.operations import two_decimals
-from jobs.access.payload import Payload, packed
-from jobs.access.subscribers import flag
+from jobs.access.payload import Payload, encode_payload
+from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import BALANCE
-from jobs.effects.effect import Taken
+from jobs.effects.effect import ItemToUndo
 from jobs.effects.trying import TAKEN_BACK, needed, try_finding
 
 MODEL: Final = "FinanceOperations"
@@ -31,8 +31,8 @@ BESIDES: Final = ("op_date",)
 class EnteredOperation:
     """An operation that is as the run has entered it; `before` is the account's balance then, None where not kept."""
 
-    taken: Taken
-    thing: Thing
+    taken: ItemToUndo
+    thing: BillingObject
     amount: Decimal
     before: Decimal | None
 
@@ -65,7 +65,7 @@ Standing: TypeAlias = EnteredOperation | NewItem | Refusal
 """An operation that can be taken back, or why not."""
 
 
-async def standing(services: Services, taken: Sequence[Taken]) -> list[Standing]:
+async def still_in_effect(services: Gateway, taken: Sequence[ItemToUndo]) -> list[Standing]:
     """What became of the operations of these items, in their order. Raises `LookUpFailed`."""
     known = [one for one in taken if has_id(one)]
     unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
@@ -81,20 +81,20 @@ async def standing(services: Services, taken: Sequence[Taken]) -> list[Standing]
     return [_standing(one, found.get(one.item_id)) for one in taken]
 
 
-async def try_standing(services: Services) -> None:
-    """Look for an operation that is not there, in each way of `standing`. Raises `InputRefused`, `LookUpFailed`."""
+async def try_standing(services: Gateway) -> None:
+    """Look for an operation that is not there, in each way that is used. Raises `InputRefused`, `LookUpFailed`."""
     with needed(TAKEN_BACK):
         await try_finding(services, MODEL, ("op_id",), FIELDS, BESIDES)
         await try_finding(services, MODEL, ("abonent_id",), FIELDS, BESIDES)
 
 
-def amount_of(one: Taken) -> Decimal:
+def amount_of(one: ItemToUndo) -> Decimal:
     """The sum that an item has entered, in roubles."""
     wanted = one.payload.wanted
     return Decimal(wanted.get(SUM_IN) or wanted.get("op_summa") or 0)
 
 
-def since(last: str | None, amount: Decimal, things: Sequence[Thing]) -> list[Thing]:
+def since(last: str | None, amount: Decimal, things: Sequence[BillingObject]) -> list[BillingObject]:
     """The operations of that sum which are newer than the one of that id, for ids ascend [?].
 
     Acts are left out: what a month costs and what is paid for it is often the same. Any other may be a payment's, and
@@ -109,32 +109,32 @@ def since(last: str | None, amount: Decimal, things: Sequence[Thing]) -> list[Th
     ]
 
 
-def listed(things: Sequence[Thing]) -> str:
+def listed(things: Sequence[BillingObject]) -> str:
     """Operations in a sentence."""
     return ", ".join(
         f"operation {thing.values['op_id']} of {_sum_of(thing)}, "
         f"{str(thing.values.get('op_date') or 'without a date')[:10]}"
-        + (" (reversed by storno)" if flag(thing.values["storno"]) else "")
+        + (" (reversed by storno)" if as_bool(thing.values["storno"]) else "")
         for thing in things
     )
 
 
-def _sum_of(thing: Thing) -> str:
+def _sum_of(thing: BillingObject) -> str:
     return thing.faults.get("op_summa") or two_decimals(Decimal(thing.values["op_summa"] or 0))
 
 
-def has_id(one: Taken) -> bool:
+def has_id(one: ItemToUndo) -> bool:
     """Whether the id of what an item has created is known."""
     return bool(one.answer) and str(one.answer).isdecimal()
 
 
-def left_alone(one: Taken, reason: str) -> NewItem:
+def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
     """An item that takes nothing back, for somebody has changed something since."""
     return NewItem(
         key=one.key,
         label=one.label,
         lane=f"item:{one.item_id}",
-        payload=packed(one.payload),
+        payload=encode_payload(one.payload),
         row=one.cells,
         skip_reason=reason,
         undoes=one.item_id,
@@ -155,7 +155,7 @@ def taking_back(
         key=one.key,
         label=one.label,
         lane=lane_of(MODEL, {"op_id": entry.op_id}, entry.thing),
-        payload=packed(payload),
+        payload=encode_payload(payload),
         amount=amount,
         row=one.cells,
         skip_reason=skip_reason,
@@ -163,26 +163,26 @@ def taking_back(
     )
 
 
-def refused(one: Taken, reason: str) -> Refusal:
+def refused(one: ItemToUndo, reason: str) -> Refusal:
     """An item that cannot be taken back."""
     return Refusal(None, None, one.label, reason, one.cells)
 
 
-def _standing(one: Taken, things: Sequence[Thing] | None) -> Standing:
+def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None) -> Standing:
     amount = amount_of(one)
     if things is None:
         return refused(one, f"the id of its operation of {two_decimals(amount)} is not known: take it back by hand")
     if len(things) > 1:
-        return left_alone(
+        return skip_changed(
             one, f"which operation is its own cannot be told: {listed(things)}. Take the right one back by hand"
         )
     if reason := _changed(one, things[0] if things else None):
-        return left_alone(one, reason)
+        return skip_changed(one, reason)
     before = one.payload.was.get(BALANCE)
     return EnteredOperation(one, things[0], amount, None if before is None else Decimal(before))
 
 
-def _changed(one: Taken, thing: Thing | None) -> str | None:
+def _changed(one: ItemToUndo, thing: BillingObject | None) -> str | None:
     """What somebody has done to an operation since, None where it is as the run has entered it."""
     amount = two_decimals(amount_of(one))
     if thing is None:
@@ -190,7 +190,7 @@ def _changed(one: Taken, thing: Thing | None) -> str | None:
         return f"changed since: {named} is no longer there"
     if thing.abonent_id != one.payload.abonent:
         return f"{listed([thing])} is one of abonent {thing.abonent_id}, and not of {one.label}"
-    if flag(thing.values["storno"]):
+    if as_bool(thing.values["storno"]):
         return f"already taken back: {listed([thing])}"
     if Decimal(thing.values["op_summa"] or 0) != amount_of(one):
         return f"changed since: the run entered {amount}, and now there is {listed([thing])}"

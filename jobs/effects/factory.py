@@ -8,12 +8,12 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.effects import reverse as reversals
-from jobs.effects.creatable_models import CREATABLES
-from jobs.effects.create import CREATE, Creations
-from jobs.effects.delete import DELETE, Deletions
-from jobs.effects.effect import NoWayBack, WayBack
+from jobs.effects.creatable_models import CREATABLE_MODELS
+from jobs.effects.create import CREATE, CreateEffect
+from jobs.effects.delete import DELETE, DeleteEffect
+from jobs.effects.effect import Irreversible, Undo
 from jobs.effects.entered_operations import MODEL as OPERATIONS
 from jobs.effects.recreate import renew
 from jobs.spec.chain import parse
@@ -30,7 +30,7 @@ _LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
 def creations(model: str, arguments: str, *, comment: str = "") -> MakeEffect:
     """How a recipe says what it creates; `comment` is the parameter that becomes the comment, "" where none does."""
     template = parse(model, (f"{CREATE} {arguments}",))
-    return lambda services, parameters: Creations(
+    return lambda services, parameters: CreateEffect(
         services, template, partial(of_created, services, model), comment=parameters.get(comment, "")
     )
 
@@ -38,20 +38,20 @@ def creations(model: str, arguments: str, *, comment: str = "") -> MakeEffect:
 def deletions(model: str, get: str, delete: str = "{}") -> MakeEffect:
     """How a recipe says what it deletes."""
     template = parse(model, (f"objects.get {get}", f"{DELETE} {delete}"))
-    return lambda services, _: Deletions(services, template, partial(of_deleted, services, model))
+    return lambda services, _: DeleteEffect(services, template, partial(of_deleted, services, model))
 
 
-def of_created(services: Services, model: str, how: Mapping[str, str]) -> WayBack:
+def of_created(services: Gateway, model: str, how: Mapping[str, str]) -> Undo:
     """What takes back objects that were created: operations as `how` says, all else is deleted."""
     if model == OPERATIONS:
-        return reversals.way_back(services, how)
+        return reversals.undo_of_operations(services, how)
     template = parse(model, ('objects.get {"id": {id}}', DELETE))
-    return Deletions(services, template, partial(of_deleted, services, model))
+    return DeleteEffect(services, template, partial(of_deleted, services, model))
 
 
-def of_deleted(services: Services, model: str, how: Mapping[str, str]) -> WayBack:  # noqa: ARG001 - one way only
+def of_deleted(services: Gateway, model: str, how: Mapping[str, str]) -> Undo:  # noqa: ARG001 - one way only
     """What makes deleted objects anew."""
-    if model not in CREATABLES or model == OPERATIONS:
-        return NoWayBack(_LOST_FOR_GOOD.get(model, f"a deleted object of {model} cannot be made again"))
+    if model not in CREATABLE_MODELS or model == OPERATIONS:
+        return Irreversible(_LOST_FOR_GOOD.get(model, f"a deleted object of {model} cannot be made again"))
     back = partial(of_created, services, model)
-    return Creations(services, parse(model, (CREATE,)), back, taking_back=partial(renew, services, model))
+    return CreateEffect(services, parse(model, (CREATE,)), back, taking_back=partial(renew, services, model))

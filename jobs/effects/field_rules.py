@@ -40,7 +40,7 @@ class FieldRules:
         return next((fault for check in self.checks if (fault := check(wanted))), None)
 
 
-def traits_of(model: str, fields: Collection[str]) -> FieldRules:
+def rules_of(model: str, fields: Collection[str]) -> FieldRules:
     """What is peculiar to these fields of a model, all together."""
     known = [traits for name, traits in _KNOWN.get(model, {}).items() if name in fields]
     return FieldRules(

@@ -15,25 +15,33 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.calls import describe
-from billing.directory.objects import Thing, plain_value
+from billing.directory.objects import BillingObject, plain_value
 from billing.directory.subscribers import RECEIPT, Abonent
 from billing.exchange import Answered, Exchange
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, CannotLook, Entries, Found, LookedFor, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
+from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find
 from jobs.access.operations import Sum, find_entries, newest, two_decimals
-from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained, unpacked
-from jobs.access.subscribers import flag
+from jobs.access.payload import (
+    ACCOUNT,
+    Payload,
+    chain_of,
+    decode_payload,
+    encode_payload,
+    payload_of,
+    unfinished_work,
+)
+from jobs.access.subscribers import as_bool
 from jobs.effects import reverse as reversals
-from jobs.effects.effect import WayBack
+from jobs.effects.effect import Undo
 from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, listed, since
 from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, NOBODY, needed, try_finding
 from jobs.evidence import evidence_of
 from jobs.rows.binding import Bound
 from jobs.spec.chain import parse
-from jobs.spec.parameters import joined
+from jobs.spec.parameters import row_key
 
 ASK: Final = "ask"
 SUM: Final = "sum"
@@ -49,14 +57,14 @@ TOLD_APART: Final = (
 _TEMPLATE: Final = parse("Abonents", ('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'))
 
 
-class Payments:
+class PayEffect:
     """A `Planned` effect; `recognise` is `ask` or `sum`."""
 
     repeatable = False
     looked_for = LookedFor.WHEN_TAKEN_UP
     cautions = (TOLD_APART,)
 
-    def __init__(self, services: Services, recognise: str = ASK) -> None:
+    def __init__(self, services: Gateway, recognise: str = ASK) -> None:
         self._services = services
         self._recognise = recognise
 
@@ -73,7 +81,9 @@ class Payments:
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Receipts of the same sum that bear no mark: a payment bears none itself. Raises `LookUpFailed`."""
-        sums = {item.key: Sum(unpacked(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items}
+        sums = {
+            item.key: Sum(decode_payload(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items
+        }
         found = await find_entries(self._services, sums)
         return {key: Entries(unmarked=entries.unmarked) for key, entries in found.items() if entries.unmarked}
 
@@ -92,9 +102,9 @@ class Payments:
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await undrained(self._services, items)
+        return await unfinished_work(self._services, items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """What is newer and of the same sum. Raises `LookUpFailed`."""
         by_sum = self._recognise == SUM
         return {
@@ -112,11 +122,11 @@ class Payments:
         """The call."""
         return describe(payload_of(item).call)
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:
+    def way_back(self, how: Mapping[str, str]) -> Undo:
         """As for all operations, where it can be told which one is the payment's."""
-        return reversals.way_back(self._services, how)
+        return reversals.undo_of_operations(self._services, how)
 
-    async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
+    async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
         payloads = [payload_of(item) for item in items]
         keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
         found = await find(self._services, MODEL, keys, FIELDS, BESIDES)
@@ -126,18 +136,18 @@ class Payments:
         ]
 
 
-def payments(services: Services, parameters: Mapping[str, str]) -> Payments:
+def payments(services: Gateway, parameters: Mapping[str, str]) -> PayEffect:
     """How the recipe says it."""
-    return Payments(services, parameters["recognise"])
+    return PayEffect(services, parameters["recognise"])
 
 
 def _item(one: Bound, abonent: Abonent, last: int) -> NewItem:
     document = one.values[DOCUMENT]
     return NewItem(
-        key=joined((str(abonent.id), document)) if document else str(abonent.id),
+        key=row_key((str(abonent.id), document)) if document else str(abonent.id),
         label=f"{one.label}, {document}" if document else one.label,
         lane=f"{ACCOUNT}{abonent.account_id}",
-        payload=packed(_payload(one.values, abonent.id, last)),
+        payload=encode_payload(_payload(one.values, abonent.id, last)),
         amount=Decimal(one.values["amount"]),
         line=one.row.line,
         row=one.row.cells,
@@ -148,7 +158,7 @@ def _payload(values: Mapping[str, str], abonent: int, last: int) -> Payload:
     document = {DOCUMENT: values[DOCUMENT]} if values[DOCUMENT] else {}
     return Payload(
         model=_TEMPLATE.model,
-        steps=steps_of(*((step.method, step.arguments) for step in _TEMPLATE.fill(values))),
+        steps=chain_of(*((step.method, step.arguments) for step in _TEMPLATE.fill(values))),
         abonent=abonent,
         key={"id": str(abonent), **document},
         wanted={SUM_IN: plain_value(SUM_IN, values["amount"])},
@@ -166,10 +176,10 @@ def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
     return evidence_of(exchange)
 
 
-def _sighting(newer: Sequence[Thing], *, by_sum: bool) -> Sighting:
+def _sighting(newer: Sequence[BillingObject], *, by_sum: bool) -> LookUpResult:
     if not newer:
         return Absent()
-    if by_sum and len(newer) == 1 and not newer[0].faults and not flag(newer[0].values["storno"]):
+    if by_sum and len(newer) == 1 and not newer[0].faults and not as_bool(newer[0].values["storno"]):
         return Found(newer[0].values["op_id"])
     return CannotLook(
         f"a payment bears no mark, and since the plan there is {listed(newer)}: it may be this row's, or somebody "
@@ -183,11 +193,11 @@ def _entered(item: Item) -> tuple[int, Decimal]:
     return payload.abonent, Decimal(payload.wanted[SUM_IN] or 0)
 
 
-def _reading(item: Item, newer: Sequence[Thing], entered: int) -> ReadBack:
+def _reading(item: Item, newer: Sequence[BillingObject], entered: int) -> ReadBack:
     """`entered` payments of this sum are to be there."""
     amount = item.amount or Decimal(0)
     sent = f"sent {two_decimals(amount)}; since the plan the billing has"
-    live = [thing for thing in newer if not flag(thing.values["storno"])]
+    live = [thing for thing in newer if not as_bool(thing.values["storno"])]
     if len(newer) == len(live) == entered:
         return ReadBack(amount)
     return ReadBack(amount if live else None, f"{sent} {listed(newer) or 'no operation of that sum'}")

@@ -10,19 +10,19 @@ from billing.api.calls import Call, describe
 from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, Entries, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, payload_of, steps_of
-from jobs.access.payload import packed as packed_payload
-from jobs.access.vault import is_token, masked, reveal_secrets
-from jobs.effects.answer_cells import flat, only, packed
-from jobs.effects.effect import NoWayBack, WayBack
+from engine.job import Absent, Entries, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, chain_of, payload_of
+from jobs.access.payload import encode_payload as packed_payload
+from jobs.access.vault import is_token, mask_secrets, reveal_secrets
+from jobs.effects.answer_cells import encode_answer, flat, only
+from jobs.effects.effect import Irreversible, Undo
 from jobs.evidence import evidence_of
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.spec.chain import Template, parse
-from jobs.spec.parameters import joined
+from jobs.spec.parameters import row_key
 
-NOTHING_CHANGED: Final = NoWayBack("it changed nothing")
+NOTHING_CHANGED: Final = Irreversible("it changed nothing")
 
 _READING: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid"})
 _OF_CABINET: Final = "web_cabinet.get_"
@@ -34,7 +34,7 @@ class ReadEffect:
     repeatable = True
     cautions: tuple[str, ...] = ()
 
-    def __init__(self, services: Services, template: Template) -> None:
+    def __init__(self, services: Gateway, template: Template) -> None:
         self._services = services
         self._template = template
 
@@ -63,14 +63,14 @@ class ReadEffect:
         match exchange:
             case Answered(result):
                 said = flat(_said(result) if call.of_cabinet else result)
-                return Accepted(packed(only(call.fields, said)))
+                return Accepted(encode_answer(only(call.fields, said)))
         return evidence_of(exchange)
 
     async def undrained(self, items: Sequence[Item]) -> str | None:  # noqa: ARG002 - the door
         """Nothing: a reading waits in no stack."""
         return None
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """Absent: an answer that was lost is asked for again."""
         return {item.item_id: Absent() for item in items}
 
@@ -80,9 +80,9 @@ class ReadEffect:
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """The call."""
-        return masked(describe(payload_of(item).call))
+        return mask_secrets(describe(payload_of(item).call))
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - the door
+    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - the door
         """None is needed."""
         return NOTHING_CHANGED
 
@@ -90,7 +90,7 @@ class ReadEffect:
         values = {name: one.values[name] for name in self.names}
         payload = Payload(
             model=self._template.model,
-            steps=steps_of(*((step.method, step.arguments) for step in self._template.fill(values))),
+            steps=chain_of(*((step.method, step.arguments) for step in self._template.fill(values))),
             fields=self._template.fields,
             abonent=one.abonent.id if one.abonent else 0,
             key=values,
@@ -100,7 +100,7 @@ class ReadEffect:
 
 def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem:
     """The item of a row: its key is all that the call takes from it, and no other row waits for it."""
-    key = joined(values.values()) or "1"
+    key = row_key(values.values()) or "1"
     return NewItem(
         key=key,
         label=_label(one, values),
@@ -118,7 +118,7 @@ def is_reading(template: Template) -> bool:
 
 def readings(
     model: str, *chain: str, fields: Sequence[str] = ()
-) -> Callable[[Services, Mapping[str, str]], ReadEffect]:
+) -> Callable[[Gateway, Mapping[str, str]], ReadEffect]:
     """How a recipe says it: `readings("Users", 'objects.filter {"ip": "{ip}"}', fields=("id", "login"))`."""
     template = parse(model, chain, fields)
     return lambda services, _: ReadEffect(services, template)

@@ -9,18 +9,18 @@ from typing import Final
 
 from billing.api.answers import objects
 from billing.api.calls import Call, ChainStep, describe
-from billing.directory.objects import Thing
+from billing.directory.objects import BillingObject
 from billing.errors import BillingError
 from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Entries, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
+from engine.job import Entries, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find
-from jobs.access.payload import Payload, payload_of, steps_of
-from jobs.access.payload import packed as packed_payload
-from jobs.effects.answer_cells import Flat, flat, packed
-from jobs.effects.effect import WayBack
+from jobs.access.payload import Payload, chain_of, payload_of
+from jobs.access.payload import encode_payload as packed_payload
+from jobs.effects.answer_cells import Flat, encode_answer, flat
+from jobs.effects.effect import Undo
 from jobs.effects.read import ReadEffect
 from jobs.effects.trying import needed, try_finding
 from jobs.evidence import evidence_of
@@ -38,13 +38,13 @@ _WHICH: Final = ("offered", "connected")
 _TEMPLATE: Final = parse(MODEL, ('objects.get {"abonent_id": {abonent_id}}', _OPEN))
 
 
-class Offers:
+class ReadOffersEffect:
     """A `Planned` effect: a reading whose answer takes two requests. Both can be repeated."""
 
     repeatable = True
     cautions: tuple[str, ...] = ()
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Gateway) -> None:
         self._services = services
         self._reading = ReadEffect(services, _TEMPLATE)
 
@@ -85,14 +85,14 @@ class Offers:
         exchange = await self._services.client.send(_list_of(suid))
         match exchange:
             case Answered(result):
-                return Accepted(packed(_rows(result)))
+                return Accepted(encode_answer(_rows(result)))
         return evidence_of(exchange)
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """Nothing."""
         return await self._reading.undrained(items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Absent: an answer that was lost is asked for again."""
         return await self._reading.look_up(run, items)
 
@@ -104,17 +104,17 @@ class Offers:
         """Both calls."""
         return f"{self._reading.shown(run_name, item)}; {describe(_list_of('the session'))}"
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:
+    def way_back(self, how: Mapping[str, str]) -> Undo:
         """None is needed."""
         return self._reading.way_back(how)
 
 
-def offers(services: Services, _: Mapping[str, str]) -> Offers:
+def offers(services: Gateway, _: Mapping[str, str]) -> ReadOffersEffect:
     """How a recipe says it."""
-    return Offers(services)
+    return ReadOffersEffect(services)
 
 
-def _entry(one: Bound, item: NewItem, things: Sequence[Thing]) -> NewItem | Refusal:
+def _entry(one: Bound, item: NewItem, things: Sequence[BillingObject]) -> NewItem | Refusal:
     accounts = [thing for thing in things if thing.values["deleted"] == "0"]
     if not accounts:
         return one.refused("the subscriber has no account, and so no cabinet")
@@ -129,7 +129,7 @@ def _entry(one: Bound, item: NewItem, things: Sequence[Thing]) -> NewItem | Refu
     key = int(account.values["id"] or 0)
     payload = Payload(
         model=MODEL,
-        steps=steps_of(("objects.get", {"id": key}), (_OPEN, {})),
+        steps=chain_of(("objects.get", {"id": key}), (_OPEN, {})),
         abonent=one.abonent.id if one.abonent else 0,
         key={ABONENT: one.values[ABONENT]},
     )

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Final
 
-from billing.directory.objects import Thing
+from billing.directory.objects import BillingObject
 from checkpoints.records import NewItem, Refusal
 from engine.job import Prepared
 from jobs.access import marks
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
-from jobs.access.payload import packed
-from jobs.effects.creatable_models import CREATABLES, room_for_text
+from jobs.access.payload import encode_payload
+from jobs.effects.creatable_models import CREATABLE_MODELS, room_for_text
 from jobs.effects.create import payload_for
-from jobs.effects.effect import Taken
-from jobs.effects.entered_operations import left_alone, refused
+from jobs.effects.effect import ItemToUndo
+from jobs.effects.entered_operations import refused, skip_changed
 
 _OWN: Final = frozenset({"id", "deleted"})
 """Fields that the billing gives a new object itself."""
@@ -22,9 +22,9 @@ _MOMENTS: Final = frozenset({"next_date"})
 _DAY: Final = len("2019-06-01")
 
 
-async def renew(services: Services, model: str, taken: Sequence[Taken]) -> Prepared:
+async def renew(services: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Prepared:
     """A new object for each that was deleted, unless there is one like it again. Raises `LookUpFailed`."""
-    kind = CREATABLES[model]
+    kind = CREATABLE_MODELS[model]
     same = [{name: one.payload.was.get(name) or "" for name in kind.same} for one in taken]
     alike = await find(services, model, same, kind.fields(kind.same))
     owners = await find(services, "Abonents", [{"id": str(one.payload.abonent)} for one in taken], ("id", "deleted"))
@@ -35,13 +35,13 @@ async def renew(services: Services, model: str, taken: Sequence[Taken]) -> Prepa
 
 
 def _renewed(
-    model: str, one: Taken, alike: Sequence[Thing], owners: Sequence[Thing], room: int | None
+    model: str, one: ItemToUndo, alike: Sequence[BillingObject], owners: Sequence[BillingObject], room: int | None
 ) -> NewItem | Refusal:
-    kind = CREATABLES[model]
+    kind = CREATABLE_MODELS[model]
     there = [thing for thing in alike if kind.counts(thing)]
     if there:
         found = ", ".join(kind.described(thing, kind.same) for thing in there)
-        return left_alone(one, f"changed since: the run deleted it, and now there is {found}")
+        return skip_changed(one, f"changed since: the run deleted it, and now there is {found}")
     if len(owners) != 1 or owners[0].values.get("deleted") != "0":
         return refused(one, f"abonent {one.payload.abonent} is deleted since: nothing can be given to it")
     old = str(one.payload.was.get("id"))
@@ -50,13 +50,13 @@ def _renewed(
         key=one.key,
         label=one.label,
         lane=lane_of(model, {"id": old}, owners[0]),
-        payload=packed(payload_for(model, arguments, one.payload.abonent)),
+        payload=encode_payload(payload_for(model, arguments, one.payload.abonent)),
         row=one.cells,
         undoes=one.item_id,
     )
 
 
-def _arguments(one: Taken, comment: str, room: int | None) -> dict[str, object]:
+def _arguments(one: ItemToUndo, comment: str, room: int | None) -> dict[str, object]:
     """What was kept, as a call takes it; a comment gives way to the new mark."""
     kept = {name: value for name, value in one.payload.was.items() if value is not None and name not in _OWN}
     arguments: dict[str, object] = {name: _argument(name, value) for name, value in kept.items()}

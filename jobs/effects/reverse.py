@@ -13,23 +13,23 @@ from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence, RowRefused
-from engine.job import CannotLook, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
+from engine.job import CannotLook, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, two_decimals
 from jobs.effects.creatable_models import BALANCE
-from jobs.effects.create import CREATE, Back, Creations, payload_for
-from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.effects.create import CREATE, Back, CreateEffect, payload_for
+from jobs.effects.effect import Irreversible, ItemToUndo, Undo
 from jobs.effects.entered_operations import (
     MODEL,
     EnteredOperation,
-    left_alone,
     refused,
     replaced_in_run,
-    standing,
+    skip_changed,
+    still_in_effect,
     taking_back,
     try_standing,
 )
-from jobs.effects.storno import Stornos
+from jobs.effects.storno import StornoReversal
 from jobs.spec.chain import parse
 from jobs.spec.parameters import Parameter, at_most
 
@@ -87,24 +87,24 @@ OPERATION: Final = '{"abonent_id": {abonent_id}, "op_summa": "{amount}", "op_typ
 _ENTRY: Final = parse(MODEL, (f"{CREATE} {OPERATION}",))
 
 
-def way_back(services: Services, how: Mapping[str, str]) -> WayBack:
+def undo_of_operations(services: Gateway, how: Mapping[str, str]) -> Undo:
     """What takes operations back, by the parameters of the undo."""
     said = {**_DEFAULTS, **how}
     if said[WAY] == STORNO:
-        return Stornos(services, said["storno_call"])
+        return StornoReversal(services, said["storno_call"])
     if said[WAY] == OPPOSITE:
-        back: Back = partial(way_back, services)
+        back: Back = partial(undo_of_operations, services)
         takes_back = partial(_opposites, services, said)
-        return Creations(services, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(said[TYPE_8]))
-    return ForTheAccountant(services)
+        return CreateEffect(services, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(said[TYPE_8]))
+    return AccountantsList(services)
 
 
 # ---- the opposite entry -----------------------------------------------------------------------------------------
 
 
-async def _opposites(services: Services, said: Mapping[str, str], taken: Sequence[Taken]) -> Prepared:
+async def _opposites(services: Gateway, said: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
     """An opposite entry for each operation that is as it was entered. Raises `LookUpFailed`."""
-    found = await standing(services, taken)
+    found = await still_in_effect(services, taken)
     entries = [one for one in found if isinstance(one, EnteredOperation)]
     now = await balances(services, [one.taken.payload.abonent for one in entries if one.sets_balance])
     return Prepared.of([_opposite(one, said, now) if isinstance(one, EnteredOperation) else one for one in found])
@@ -122,10 +122,10 @@ def _opposite(entry: EnteredOperation, said: Mapping[str, str], now: Mapping[int
             "the run and for its undo. Take it back by hand",
         )
     if sets and entry.taken.later is not None:
-        return left_alone(entry.taken, replaced_in_run(entry.taken.later))
+        return skip_changed(entry.taken, replaced_in_run(entry.taken.later))
     left = entry.amount if sets else entry.left_by_adding
     if balance != left:
-        return left_alone(
+        return skip_changed(
             entry.taken,
             f"changed since: {entry} left the balance at {two_decimals(left)}, if type 8 {said['type_8']}, and now "
             f"it is {two_decimals(balance)}",
@@ -166,12 +166,12 @@ def _entered(
 # ---- the list ---------------------------------------------------------------------------------------------------
 
 
-class ForTheAccountant:
+class AccountantsList:
     """A `Reversal` that sends nothing: each operation is skipped with what has to be done by hand, for `export`."""
 
     repeatable = False
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Gateway) -> None:
         self._services = services
 
     async def try_out(self) -> None:
@@ -186,7 +186,7 @@ class ForTheAccountant:
         """Nothing."""
         return None
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """Nothing was sent."""
         return {item.item_id: CannotLook("nothing was sent: it is on the accountant's list") for item in items}
 
@@ -198,13 +198,13 @@ class ForTheAccountant:
         """That nothing is sent."""
         return "nothing is sent"
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is nothing to take back
+    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is nothing to take back
         """None: nothing was done."""
-        return NoWayBack("a list for the accountant has changed nothing")
+        return Irreversible("a list for the accountant has changed nothing")
 
-    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """The list. Raises `LookUpFailed`."""
-        found = await standing(self._services, taken)
+        found = await still_in_effect(self._services, taken)
         return Prepared.of([_on_the_list(one) if isinstance(one, EnteredOperation) else one for one in found])
 
 

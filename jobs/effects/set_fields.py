@@ -15,8 +15,8 @@ from billing.api.calls import Call, describe, is_secret
 from billing.directory.objects import (
     ADDRESSES,
     MODELS,
+    BillingObject,
     Key,
-    Thing,
     Values,
     known_to_database,
     plain_value,
@@ -27,28 +27,28 @@ from billing.errors import BillingError
 from billing.exchange import Answered, Exchange, readable
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Entries, Found, Keeps, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
-from jobs.access.objects import OF_ABONENT, differences, find_one, in_words, lane_of, spelled, which
-from jobs.access.payload import ACCOUNT, Payload, packed, payload_of, steps_of, undrained
-from jobs.access.subscribers import Abonents
-from jobs.effects.before_image import changed_meanwhile, kept_anew, with_note
-from jobs.effects.effect import NoWayBack, Taken, WayBack
+from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
+from jobs.access.objects import OF_ABONENT, describe_fields, differences, find_one, lane_of, spell_out, which
+from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of, unfinished_work
+from jobs.access.subscribers import SubscriberFinder
+from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
+from jobs.effects.effect import Irreversible, ItemToUndo, Undo
 from jobs.effects.entered_operations import replaced_in_run
-from jobs.effects.field_rules import traits_of
+from jobs.effects.field_rules import rules_of
 from jobs.effects.recognition import NAMELESS, Names, Recognition
 from jobs.effects.trying import FOUND_AGAIN, KEPT, NOBODY, needed, try_finding
-from jobs.evidence import evidence_of, is_of_another, says
+from jobs.evidence import evidence_of, is_about_other_model, says
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template, parse
-from jobs.spec.parameters import joined
+from jobs.spec.parameters import row_key
 
 GET: Final = "objects.get"
 SET: Final = "set"
 SAVE: Final = "save"
 
 
-class Fields:
+class SetFieldsEffect:
     """A `Planned` effect and its own `Reversal`. An item has no amount: fields are no money that adds up.
 
     One that `yields` leaves alone what somebody has changed since it was planned; all else overwrites that, and keeps
@@ -58,11 +58,11 @@ class Fields:
     repeatable = True
     cautions: tuple[str, ...] = ()
 
-    def __init__(self, services: Services, template: Template, *, yields: bool = False) -> None:
+    def __init__(self, services: Gateway, template: Template, *, yields: bool = False) -> None:
         self._services = services
         self._template = template
         self._yields = yields
-        self._traits = traits_of(template.model, template.links[1].arguments)
+        self._traits = rules_of(template.model, template.links[1].arguments)
         self._recognition = Recognition()
 
     @property
@@ -75,7 +75,7 @@ class Fields:
         bound, unreadable = self._readable(bound)
         steps = [self._template.fill(one.values) for one in bound]
         keys = [_key(get.arguments) for get, *_ in steps]
-        wanted = [spelled(assigned.arguments) for _, assigned, *_ in steps]
+        wanted = [spell_out(assigned.arguments) for _, assigned, *_ in steps]
         fields = dict.fromkeys(name for fields in wanted for name in fields)
         known = MODELS.get(self._template.model)
         marked = ("deleted",) if known and "deleted" in known.fields else ()
@@ -92,7 +92,7 @@ class Fields:
         bad: list[Refusal] = []
         for one in bound:
             try:
-                spelled(self._template.fill(one.values)[1].arguments)
+                spell_out(self._template.fill(one.values)[1].arguments)
             except ValueError as error:
                 bad.append(one.refused(f"{error}: money is written as -1234.50 here"))
             else:
@@ -109,7 +109,7 @@ class Fields:
         with needed(f"{FOUND_AGAIN}, and {KEPT}"):
             await try_finding(self._services, self._template.model, get, assigned)
             if OF_ABONENT in get:
-                await Abonents(self._services).by_ids([NOBODY])
+                await SubscriberFinder(self._services).by_ids([NOBODY])
 
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Set the fields."""
@@ -139,7 +139,7 @@ class Fields:
         payloads = [payload_of(item) for item in items]
         found = await self._found(payloads)
         anew = {
-            item.item_id: kept_anew(payload, self._overwritten(item, payload, thing))
+            item.item_id: refresh_before_image(payload, self._overwritten(item, payload, thing))
             for item, payload, thing in zip(items, payloads, found, strict=True)
             if not isinstance(thing, str)
         }
@@ -147,9 +147,9 @@ class Fields:
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await undrained(self._services, items)
+        return await unfinished_work(self._services, items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """Whether the fields are as wanted. Raises `LookUpFailed`.
 
         Another value is `Absent`: the call may be repeated, and whoever set that value did it before ours.
@@ -169,13 +169,13 @@ class Fields:
         """The call."""
         return describe(payload_of(item).call)
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is one way only
+    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is one way only
         """The same, the other way round."""
         if self._traits.no_way_back:
-            return NoWayBack(self._traits.no_way_back)
-        return Fields(self._services, self._template, yields=True)
+            return Irreversible(self._traits.no_way_back)
+        return SetFieldsEffect(self._services, self._template, yields=True)
 
-    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Set the fields to what they were, unless somebody has changed them since. Raises `LookUpFailed`."""
         if not taken:
             return Prepared((), ())
@@ -188,7 +188,7 @@ class Fields:
         self,
         one: Bound,
         key: Key,
-        thing: Thing | str,
+        thing: BillingObject | str,
         wanted: Mapping[str, str | None],
         steps: Sequence[tuple[str, Mapping[str, object]]],
     ) -> NewItem | Refusal:
@@ -207,22 +207,22 @@ class Fields:
         was = {name: thing.values.get(name) for name in wanted}
         payload = Payload(
             model=self._template.model,
-            steps=steps_of(*steps),
+            steps=chain_of(*steps),
             abonent=thing.abonent_id or 0,
             key=dict(key),
             wanted=dict(wanted),
             was=was,
         )
         return NewItem(
-            key=joined(key.values()),
+            key=row_key(key.values()),
             # What people call it says more than the id that the row has.
             label=thing.label if one.label in {"", *key.values()} else one.label,
             lane=lane_of(self._template.model, key, thing),
-            payload=packed(payload),
+            payload=encode_payload(payload),
             line=one.row.line,
             row=one.row.cells,
-            skip_reason=f"already as wanted: {in_words(was)}" if self._is_there(payload, thing) else None,
-            wanted=in_words(wanted),
+            skip_reason=f"already as wanted: {describe_fields(was)}" if self._is_there(payload, thing) else None,
+            wanted=describe_fields(wanted),
         )
 
     async def _now(self, items: Sequence[Item]) -> list["_Now"]:
@@ -230,24 +230,24 @@ class Fields:
         found = await self._found(payloads)
         return [self._stands(payload, thing) for payload, thing in zip(payloads, found, strict=True)]
 
-    async def _found(self, payloads: Sequence[Payload]) -> Sequence[Thing | str]:
+    async def _found(self, payloads: Sequence[Payload]) -> Sequence[BillingObject | str]:
         fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
         model = payloads[0].model if payloads else self._template.model
         return await find_one(self._services, model, [payload.key for payload in payloads], tuple(fields))
 
-    def _overwritten(self, item: Item, payload: Payload, thing: Thing) -> Values:
+    def _overwritten(self, item: Item, payload: Payload, thing: BillingObject) -> Values:
         """What the call would overwrite. What is as wanted may be the effect of an earlier call of the same item."""
         now = {name: thing.values.get(name) for name in payload.wanted}
         differs = self._different(payload, thing) if item.attempts else now
         return {name: now[name] if name in differs else payload.was.get(name) for name in payload.wanted}
 
-    def _stands(self, payload: Payload, thing: Thing | str) -> "_Now":
+    def _stands(self, payload: Payload, thing: BillingObject | str) -> "_Now":
         if isinstance(thing, str):
             return _Now(gone=thing)
         renewed = {name: thing.values.get(name) for name in sorted(self._traits.emptied(payload.wanted))}
         return _Now(payload.wanted, self._different(payload, thing), issued=renewed)
 
-    def _sighting(self, now: "_Now") -> Sighting:
+    def _sighting(self, now: "_Now") -> LookUpResult:
         if now.gone is not None:
             return CannotLook(now.gone)
         return Absent() if now.differs else Found(_as_answer(now.issued))
@@ -257,9 +257,9 @@ class Fields:
         if now.gone is not None or not differs:
             return ReadBack(None, now.gone)
         wanted = {name: now.wanted[name] for name in differs}
-        return ReadBack(None, f"wanted {in_words(wanted)}; there is {in_words(differs)}")
+        return ReadBack(None, f"wanted {describe_fields(wanted)}; there is {describe_fields(differs)}")
 
-    def _different(self, payload: Payload, thing: Thing) -> dict[str, str | None]:
+    def _different(self, payload: Payload, thing: BillingObject) -> dict[str, str | None]:
         """The fields that are not as wanted; what was to be issued is as wanted when it is another than before.
 
         One that is empty, and that the billing may have cleared, is not: whether it has is for `read_back` to say,
@@ -271,7 +271,7 @@ class Fields:
                 del differs[name]
         return differs
 
-    def _is_there(self, payload: Payload, thing: Thing) -> bool:
+    def _is_there(self, payload: Payload, thing: BillingObject) -> bool:
         """Whether nothing is to be done.
 
         An address is issued anew only where the other fields that are set change as well: the same plan a second
@@ -294,10 +294,12 @@ class _Now:
     issued: Values = field(default_factory=dict)
 
 
-def fields(model: str, get: str, assign: str, save: str = SAVE) -> Callable[[Services, Mapping[str, str]], Fields]:
+def fields(
+    model: str, get: str, assign: str, save: str = SAVE
+) -> Callable[[Gateway, Mapping[str, str]], SetFieldsEffect]:
     """How a recipe says it: `fields("Abonents", '{"id": {abonent_id}}', '{"operator_id": {operator}}')`."""
     template = parse(model, (f"{GET} {get}", f"{SET} {assign}", save))
-    return lambda services, _: Fields(services, template)
+    return lambda services, _: SetFieldsEffect(services, template)
 
 
 def is_fields(template: Template) -> bool:
@@ -358,7 +360,7 @@ def _fields_of(result: object, payload: Payload) -> dict[str, object]:
 
 def _another(result: object, item: Item, payload: Payload) -> str | None:
     """An answer to another request says nothing about ours, however well it looks."""
-    if is_of_another(result, payload.model):
+    if is_about_other_model(result, payload.model):
         return f"an answer about another model than {payload.model}, which was asked for"
     fields = _fields_of(result, payload)
     for name, value in _asked_for(item, payload).items():
@@ -382,7 +384,7 @@ def _named(result: object, item: Item, payload: Payload, issued: Collection[str]
     return Names.OURS if is_told else Names.NOBODY
 
 
-def _back(one: Taken, thing: Thing | str) -> NewItem | Refusal:
+def _back(one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
     payload = one.payload
     if isinstance(thing, str):
         return Refusal(None, None, one.label, thing, one.cells)
@@ -392,9 +394,9 @@ def _back(one: Taken, thing: Thing | str) -> NewItem | Refusal:
     if one.later is not None:
         reason = replaced_in_run(one.later)
     elif same_values(now, was):
-        reason = f"already as it was: {in_words(was)}"
+        reason = f"already as it was: {describe_fields(was)}"
     elif not same_values(now, sent):
-        reason = f"changed since: the run set {in_words(sent)}, and now it is {in_words(now)}"
+        reason = f"changed since: the run set {describe_fields(sent)}, and now it is {describe_fields(now)}"
     get, (_, assigned), save = payload.steps
     reversed_ = Payload(
         model=payload.model,
@@ -408,7 +410,7 @@ def _back(one: Taken, thing: Thing | str) -> NewItem | Refusal:
         key=one.key,
         label=one.label,
         lane=lane_of(payload.model, payload.key, thing),
-        payload=packed(reversed_),
+        payload=encode_payload(reversed_),
         row=one.cells,
         skip_reason=reason,
         undoes=one.item_id,
@@ -457,4 +459,4 @@ def _issued(answer: str | None) -> dict[str, str | None]:
     if not answer or not answer.startswith("{"):
         return {}
     issued: dict[str, object] = msgspec.json.decode(answer, type=dict[str, object])
-    return spelled(issued)
+    return spell_out(issued)

@@ -13,18 +13,18 @@ import msgspec
 from billing import exchange
 from billing.api.answers import objects
 from billing.api.calls import Call, ChainStep, describe
-from billing.directory.objects import Thing
+from billing.directory.objects import BillingObject
 from billing.errors import BillingError
 from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
-from engine.job import Absent, CannotLook, Entries, Prepared, Sighting
-from jobs.access.gateway import Services
+from engine.job import Absent, CannotLook, Entries, LookUpResult, Prepared
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
-from jobs.access.payload import Payload, packed, payload_of, steps_of, undrained
-from jobs.access.vault import masked, reveal_secrets
-from jobs.effects.any_call import AnyCall, Knowledge
-from jobs.effects.effect import NoWayBack, WayBack
+from jobs.access.payload import Payload, chain_of, encode_payload, payload_of, unfinished_work
+from jobs.access.vault import mask_secrets, reveal_secrets
+from jobs.effects.any_call import AnyCallEffect, CallRules
+from jobs.effects.effect import Irreversible, Undo
 from jobs.effects.password_file import PasswordFile
 from jobs.effects.trying import needed, try_finding
 from jobs.evidence import evidence_of
@@ -50,13 +50,13 @@ _BESIDES: Final = ("login",)
 _CLEARED: Final = "the password is cleared, and no new one is known"
 
 
-class GivenPasswords:
+class SetGivenPassword:
     """A `Planned` effect: `objects.get → set_password`, one request [S]. Setting it twice sets it once."""
 
     repeatable = True
     cautions = (UNREADABLE,)
 
-    def __init__(self, services: Services, template: Template) -> None:
+    def __init__(self, services: Gateway, template: Template) -> None:
         self._services = services
         self._template = template
 
@@ -86,9 +86,9 @@ class GivenPasswords:
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await undrained(self._services, items)
+        return await unfinished_work(self._services, items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """Absent: a password that may not have been set is set again."""
         return {item.item_id: Absent() for item in items}
 
@@ -98,11 +98,11 @@ class GivenPasswords:
 
     def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
         """The call, without the password."""
-        return masked(describe(payload_of(item).call))
+        return mask_secrets(describe(payload_of(item).call))
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
         """None."""
-        return NoWayBack(
+        return Irreversible(
             "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
             "`random-password` do it, and with `password-recovery` subscribers set their own"
         )
@@ -111,7 +111,7 @@ class GivenPasswords:
         return self._template.fill(one.values)
 
 
-class MadeUpPasswords:
+class SetGeneratedPassword:
     """A `Planned` effect: the password is cleared, and saving the account makes the billing generate one [S].
 
     Two requests. They can be repeated, and have to be when the answer to the second is lost: another password is
@@ -129,7 +129,7 @@ class MadeUpPasswords:
     )
     names = (USER,)
 
-    def __init__(self, services: Services, to: Path) -> None:
+    def __init__(self, services: Gateway, to: Path) -> None:
         self._services = services
         self._to = to
         self._file: PasswordFile | None = None
@@ -171,9 +171,9 @@ class MadeUpPasswords:
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await undrained(self._services, items)
+        return await unfinished_work(self._services, items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """Absent: another password is generated."""
         return {item.item_id: Absent() for item in items}
 
@@ -186,9 +186,9 @@ class MadeUpPasswords:
         user = int(payload_of(item).key["id"])
         return f"{describe(_clearing(user))}; {describe(_generating(user))}"
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
         """None."""
-        return NoWayBack(
+        return Irreversible(
             f"what the passwords were is kept nowhere. The generated ones are in {self._to}; the job `password` sets "
             "others"
         )
@@ -219,7 +219,7 @@ class MadeUpPasswords:
         return Accepted()
 
 
-class RecoveryLetters(AnyCall):
+class SendRecoveryLetter(AnyCallEffect):
     """A `Planned` effect: any call, one that must not be repeated and that leaves nothing to be looked up [?]."""
 
     @property
@@ -231,29 +231,29 @@ class RecoveryLetters(AnyCall):
         """Nothing that could be held against what was sent."""
         return {item.item_id: CannotLook(LETTER_UNREADABLE) for item in items}
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
         """None."""
-        return NoWayBack(
+        return Irreversible(
             "a letter that has left is not called back; a password stays as it is until its link is followed"
         )
 
 
-def given_passwords(services: Services, parameters: Mapping[str, str]) -> GivenPasswords:
+def given_passwords(services: Gateway, parameters: Mapping[str, str]) -> SetGivenPassword:
     """How a recipe says it; `dontshow` is one of its parameters."""
     hidden = "true" if parameters["dontshow"] == "yes" else "false"
     template = parse(MODEL, (_GET, f'set_password {{"psw": "{{psw}}", "dontshow": {hidden}}}'))
-    return GivenPasswords(services, template)
+    return SetGivenPassword(services, template)
 
 
-def made_up_passwords(services: Services, parameters: Mapping[str, str]) -> MadeUpPasswords:
+def made_up_passwords(services: Gateway, parameters: Mapping[str, str]) -> SetGeneratedPassword:
     """How a recipe says it; `to` is one of its parameters."""
-    return MadeUpPasswords(services, Path(parameters[TO]))
+    return SetGeneratedPassword(services, Path(parameters[TO]))
 
 
-def recovery_letters(services: Services, _: Mapping[str, str]) -> RecoveryLetters:
+def recovery_letters(services: Gateway, _: Mapping[str, str]) -> SendRecoveryLetter:
     """How a recipe says it."""
     template = parse(MODEL, ('web_cabinet.reset_password {"login": "{login}", "base_url": "{base_url}"}',))
-    return RecoveryLetters(services, template, Knowledge(repeatable=False))
+    return SendRecoveryLetter(services, template, CallRules(repeatable=False))
 
 
 def hand_over(run: Run) -> str:
@@ -267,7 +267,7 @@ def hand_over(run: Run) -> str:
 
 
 async def _planned(
-    services: Services, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[ChainStep]]
+    services: Gateway, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[ChainStep]]
 ) -> Prepared:
     """Items for the accounts that are there; a password waits for what else is done to the same subscriber."""
     found = await find(services, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
@@ -275,12 +275,12 @@ async def _planned(
     return Prepared.of(entries)
 
 
-async def _try_accounts(services: Services) -> None:
+async def _try_accounts(services: Gateway) -> None:
     with needed("the accounts of the rows are found"):
         await try_finding(services, MODEL, ("id",), _FIELDS, _BESIDES)
 
 
-def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[ChainStep]) -> NewItem | Refusal:
+def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainStep]) -> NewItem | Refusal:
     user = one.values[USER]
     if not things:
         return one.refused(f"there is no account {user}")
@@ -290,7 +290,7 @@ def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[ChainStep]) -> N
     key = {"id": user}
     payload = Payload(
         model=MODEL,
-        steps=steps_of(*((step.method, step.arguments) for step in steps)),
+        steps=chain_of(*((step.method, step.arguments) for step in steps)),
         abonent=thing.abonent_id or 0,
         key=key,
     )
@@ -298,7 +298,7 @@ def _entry(one: Bound, things: Sequence[Thing], steps: Sequence[ChainStep]) -> N
         key=user,
         label=thing.values.get("login") or f"account {user}",
         lane=lane_of(MODEL, key, thing),
-        payload=packed(payload),
+        payload=encode_payload(payload),
         line=one.row.line,
         row=one.row.cells,
     )

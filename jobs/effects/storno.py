@@ -7,40 +7,40 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from billing.api.calls import describe
-from billing.directory.objects import Thing
+from billing.directory.objects import BillingObject
 from billing.exchange import Answered, Exchange, Refused
 from billing.money import wire
 from billing.profile import StornoEffect
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Evidence, Lost
-from engine.job import Absent, CannotLook, Found, LookedFor, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
+from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find
 from jobs.access.operations import balances, two_decimals
-from jobs.access.payload import Payload, payload_of, steps_of, undrained
-from jobs.access.subscribers import flag
+from jobs.access.payload import Payload, chain_of, payload_of, unfinished_work
+from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import BALANCE
-from jobs.effects.effect import NoWayBack, Taken, WayBack
+from jobs.effects.effect import Irreversible, ItemToUndo, Undo
 from jobs.effects.entered_operations import (
     BESIDES,
     FIELDS,
     MODEL,
     EnteredOperation,
-    standing,
+    still_in_effect,
     taking_back,
     try_standing,
 )
 from jobs.effects.trying import FOUND_AGAIN, NOBODY, needed
-from jobs.evidence import evidence_of, is_of_another
+from jobs.evidence import evidence_of, is_about_other_model
 
 
-class Stornos:
+class StornoReversal:
     """A `Reversal`: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
 
     repeatable = False
     looked_for = LookedFor.WHEN_TAKEN_UP
 
-    def __init__(self, services: Services, method: str) -> None:
+    def __init__(self, services: Gateway, method: str) -> None:
         self._services = services
         self._method = method
 
@@ -64,9 +64,9 @@ class Stornos:
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await undrained(self._services, items)
+        return await unfinished_work(self._services, items)
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
         """Whether the operations are reversed. Raises `LookUpFailed`."""
         return {item.item_id: _sighting(item, things) for item, things in await self._now(items)}
 
@@ -80,16 +80,16 @@ class Stornos:
         """The call."""
         return describe(payload_of(item).call)
 
-    def way_back(self, how: Mapping[str, str]) -> WayBack:  # noqa: ARG002 - there is none
+    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
         """None: a storno is final."""
-        return NoWayBack(
+        return Irreversible(
             "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run its "
             "job on that file: what was taken back counts as never entered"
         )
 
-    async def take_back(self, taken: Sequence[Taken]) -> Prepared:
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """A storno for each operation that is as it was entered. Raises `LookUpFailed`."""
-        found = await standing(self._services, taken)
+        found = await still_in_effect(self._services, taken)
         return Prepared.of([self._storno(one) if isinstance(one, EnteredOperation) else one for one in found])
 
     def _storno(self, entry: EnteredOperation) -> NewItem:
@@ -99,7 +99,7 @@ class Stornos:
         key = {"op_id": entry.op_id}
         payload = Payload(
             model=MODEL,
-            steps=steps_of(("objects.get", {"op_id": int(entry.op_id)}), (self._method, {})),
+            steps=chain_of(("objects.get", {"op_id": int(entry.op_id)}), (self._method, {})),
             fields=("op_id", "storno"),
             abonent=entry.taken.payload.abonent,
             key=key,
@@ -108,7 +108,7 @@ class Stornos:
         )
         return taking_back(entry, payload, -entry.amount)
 
-    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[Thing]]]:
+    async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
         found = await find(self._services, MODEL, [payload_of(item).key for item in items], FIELDS, BESIDES)
         return list(zip(items, found, strict=True))
 
@@ -118,27 +118,27 @@ def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
         # Perhaps by an earlier call of ours whose effect came late.
         case Refused(text) if "сторнирован" in text.casefold() or "атрибут" in text.casefold():
             return Lost(f"refused, and whether it is reversed has to be looked up: {text}")
-        case Answered(result) if is_of_another(result, MODEL):
+        case Answered(result) if is_about_other_model(result, MODEL):
             return Lost(f"an answer about something else than operation {payload.key['op_id']}")
         case Answered({"fields": {"op_id": op_id}}) if str(op_id) != payload.key["op_id"]:
             return Lost(f"an answer about operation {op_id}, and {payload.key['op_id']} was asked for")
-        case Answered({"fields": {"storno": storno}}) if not flag(storno):
+        case Answered({"fields": {"storno": storno}}) if not as_bool(storno):
             return Lost(f"an answer without an error, and operation {payload.key['op_id']} is not reversed")
     return evidence_of(exchange)
 
 
-def _sighting(item: Item, things: Sequence[Thing]) -> Sighting:
+def _sighting(item: Item, things: Sequence[BillingObject]) -> LookUpResult:
     if len(things) != 1:
         return CannotLook(f"there is no operation {payload_of(item).key['op_id']} any more")
-    return Found(things[0].values["op_id"]) if flag(things[0].values["storno"]) else Absent()
+    return Found(things[0].values["op_id"]) if as_bool(things[0].values["storno"]) else Absent()
 
 
-def _reading(item: Item, things: Sequence[Thing], now: Mapping[int, Decimal]) -> ReadBack:
+def _reading(item: Item, things: Sequence[BillingObject], now: Mapping[int, Decimal]) -> ReadBack:
     payload = payload_of(item)
     op_id = payload.key["op_id"]
     if len(things) != 1:
         return ReadBack(None, f"there is no operation {op_id} any more")
-    if not flag(things[0].values["storno"]):
+    if not as_bool(things[0].values["storno"]):
         return ReadBack(None, f"operation {op_id} is not reversed")
     before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
     if before is None or balance is None or balance == Decimal(before):

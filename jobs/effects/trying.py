@@ -11,7 +11,7 @@ from typing import Final
 from billing.directory.objects import known_to_database
 from billing.errors import ColumnsMissing
 from engine.errors import InputRefused, LookUpRefused
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find
 from jobs.spec.parameters import LARGEST_ID
 
@@ -41,7 +41,7 @@ def needed(purpose: str) -> Iterator[None]:
 
 
 async def try_finding(
-    services: Services, model: str, names: Collection[str], fields: Collection[str], besides: Collection[str] = ()
+    services: Gateway, model: str, names: Collection[str], fields: Collection[str], besides: Collection[str] = ()
 ) -> None:
     """Look for an object by these fields of its key, and find none. Raises `LookUpFailed`.
 

@@ -14,7 +14,7 @@ from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT, Abonent
 from billing.exchange import Answered, Busy, Exchange, NotSent, Refused, SystemRefused
 from billing.money import from_answer
 from engine.errors import EngineError, LookUpFailed
-from jobs.access.gateway import Services, told_to_engine
+from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.operations import balances, of_type, two_decimals
 from jobs.probe import marks
 from jobs.probe.intent import Intended, Intents
@@ -66,7 +66,7 @@ class Entries:
     `storno_call` is the method that reverses an operation, once it is known to work.
     """
 
-    services: Services
+    services: Gateway
     intents: Intents
     abonent: Abonent
     probe: str
@@ -83,7 +83,7 @@ class Entries:
         exchange = await self.services.client.send(call)
         match exchange:
             case Answered(result):
-                with told_to_engine():
+                with as_engine_errors():
                     value = objects(result)[0].get("balance")
                 return from_answer(value) if isinstance(value, int | str | Decimal) else None
             case Refused():
@@ -234,7 +234,7 @@ class Entries:
         )
         if not isinstance(exchange, Answered):
             return None
-        with told_to_engine():
+        with as_engine_errors():
             return [int(str(one.get("op_id", one.get("pk")))) for one in objects(exchange.result)]
 
     async def _bring_back(self, operation: Operation, before: Decimal | None) -> str | None:

@@ -15,9 +15,9 @@ from billing.directory.subscribers import OPENING_BALANCE, RECEIPT, Abonent
 from billing.exchange import Answered
 from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
-from jobs.access.gateway import Services, told_to_engine
+from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.operations import two_decimals
-from jobs.access.subscribers import Abonents, flag
+from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.probe import marks, readings
 from jobs.probe.entries import Entered, Entries, ProbeStopped
 
@@ -56,14 +56,14 @@ class Findings:
         return msgspec.structs.replace(kept, billing=billing, version=version, **facts)
 
 
-async def test_subscriber(services: Services, abonent_id: int) -> Abonent:
+async def test_subscriber(services: Gateway, abonent_id: int) -> Abonent:
     """The subscriber that is probed. Raises `InputRefused` where it is none, or its account is another's too."""
-    found = (await Abonents(services).by_ids([abonent_id]))[abonent_id]
+    found = (await SubscriberFinder(services).by_ids([abonent_id]))[abonent_id]
     if isinstance(found, str):
         raise InputRefused(f"{found}: a probe needs a live test subscriber with an account of its own")
     (answer,) = await services.ask([filter_("Abonents", {"account_id": found.account_id}, "id", "deleted")])
-    with told_to_engine():
-        others = [str(one.get("id", one.get("pk"))) for one in objects(answer) if not flag(one.get("deleted"))]
+    with as_engine_errors():
+        others = [str(one.get("id", one.get("pk"))) for one in objects(answer) if not as_bool(one.get("deleted"))]
     others = [one for one in others if one != str(abonent_id)]
     if others:
         raise InputRefused(
@@ -158,7 +158,7 @@ class Probe:
             for name in ("columns", "charset", "money_scale"):
                 self._findings.missing[name] = "only the database tells it, and none is set"
             return
-        with told_to_engine():
+        with as_engine_errors():
             learned["columns"] = await anyio.to_thread.run_sync(readings.columns, database)
             charset = await anyio.to_thread.run_sync(readings.charset, database)
             scale = await anyio.to_thread.run_sync(readings.scale, database)

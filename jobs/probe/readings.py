@@ -16,7 +16,7 @@ from billing.directory.system import check_scale
 from billing.exchange import Answered, SystemRefused
 from billing.money import SCALE
 from billing.profile import Shape
-from jobs.access.gateway import Services, told_to_engine
+from jobs.access.gateway import Gateway, as_engine_errors
 
 MODELS: Final = (
     "Abonents",
@@ -41,13 +41,13 @@ READS: Final = 8
 _NO_MODEL: Final = "не найдена модель"
 
 
-async def error_status(services: Services) -> int | None:
+async def error_status(services: Gateway) -> int | None:
     """The HTTP status of an error of the billing's own, None where it made none."""
     seen, _ = await services.client.observe(get("FinanceOperations", {"op_id": 0}).asking("op_id"))
     return seen[0] if isinstance(seen, tuple) and _states_error(seen[2]) else None
 
 
-async def models(services: Services) -> tuple[str, ...]:
+async def models(services: Gateway) -> tuple[str, ...]:
     """The models that answer, of those that are named anywhere."""
     found: list[str] = []
     for model in MODELS:
@@ -59,17 +59,17 @@ async def models(services: Services) -> tuple[str, ...]:
     return tuple(found)
 
 
-async def latencies(services: Services) -> Mapping[str, float]:
+async def latencies(services: Gateway) -> Mapping[str, float]:
     """The median time of a reading call in milliseconds, by how many are in flight. Raises `LookUpFailed`."""
     return {str(number): await _latency(services, number) for number in AT_ONCE}
 
 
-async def _latency(services: Services, at_once: int) -> float:
+async def _latency(services: Gateway, at_once: int) -> float:
     times: list[float] = []
 
     async def one() -> None:
         begun = time.perf_counter()
-        with told_to_engine():
+        with as_engine_errors():
             await services.client.ask(version())
         times.append(time.perf_counter() - begun)
 

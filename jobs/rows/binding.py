@@ -10,15 +10,15 @@ from typing import Final, Protocol
 import anyio.to_thread
 
 from billing.api.secrets import PLACEHOLDER
-from billing.directory.objects import Thing
+from billing.directory.objects import BillingObject
 from billing.directory.subscribers import Abonent
 from billing.money import LARGEST, TOO_LARGE, AmountError
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.objects import find
-from jobs.access.subscribers import Abonents, Resolved, name_of
+from jobs.access.subscribers import Resolved, SubscriberFinder, name_of
 from jobs.access.vault import Vault, is_token
 from jobs.rows.secret_cells import secret_places, without_secrets
 from jobs.rows.selection import KeyColumns
@@ -77,7 +77,7 @@ class Binding:
 
     def __init__(
         self,
-        services: Services,
+        services: Gateway,
         source: Headed,
         names: Sequence[str],
         parameters: Sequence[Parameter],
@@ -85,7 +85,7 @@ class Binding:
         mapping: Mapping[str, str],
     ) -> None:
         self._services = services
-        self._abonents = Abonents(services)
+        self._abonents = SubscriberFinder(services)
         self._source = source
         self._names = tuple(names)
         self._parameters = {parameter.name: parameter for parameter in parameters}
@@ -387,7 +387,7 @@ def _fault(error: ValueError, row: Row, column: Column | None) -> str:
     return f"column {column.place + 1}, character {before + error.position}: {error}"
 
 
-def _not_one(login: str, things: Sequence[Thing]) -> str:
+def _not_one(login: str, things: Sequence[BillingObject]) -> str:
     if not things:
         return f"there is no account with the login {login!r}"
     ids = ", ".join(str(thing.values["id"]) for thing in things)
@@ -399,8 +399,8 @@ Arguments = Mapping[str, object]
 _AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,10})?")
 
 
-async def owned(
-    services: Services, rows: Sequence[tuple[Bound, Arguments]]
+async def owner_of_row(
+    services: Gateway, rows: Sequence[tuple[Bound, Arguments]]
 ) -> tuple[list[tuple[Bound, Arguments, Abonent]], list[Refusal]]:
     """The rows whose call names a usable subscriber, and the others, refused. Raises `LookUpFailed`.
 
@@ -409,7 +409,9 @@ async def owned(
     """
     named = [whole_id(str(arguments.get(ABONENT) or "")) for _, arguments in rows]
     found: dict[int | str, Resolved] = {one.abonent.id: one.abonent for one, _ in rows if one.abonent is not None}
-    found |= await Abonents(services).by_ids([key for key in named if isinstance(key, int) and key not in found])
+    found |= await SubscriberFinder(services).by_ids(
+        [key for key in named if isinstance(key, int) and key not in found]
+    )
     known: list[tuple[Bound, Arguments, Abonent]] = []
     refused: list[Refusal] = []
     for (one, arguments), key in zip(rows, named, strict=True):

@@ -13,12 +13,12 @@ from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
 from engine.sources.detect import Layout, open_input
 from engine.sources.raw.charset import AUTO
-from jobs.access.gateway import Services, told_to_engine
+from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.key_lists import KeyList
 from jobs.rows.select_source import select_source
 
 STDIN: Final = "-"
-ENTER: Final = "enter"
+REPEAT: Final = "enter"
 """What a run remembers besides the parameters of its job and its input: how often its rows may be entered."""
 SHARED_ACCOUNTS: Final = "shared_accounts"
 """And what several of its rows mean that set the balance of one account."""
@@ -88,16 +88,16 @@ def is_input(name: str) -> bool:
     return name.startswith(_PREFIX)
 
 
-def own_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
+def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
     """The parameters of a run's job, without those that tell of its input or of how it was begun."""
     return {
         name: value
         for name, value in remembered.items()
-        if name not in {ENTER, SHARED_ACCOUNTS} and not is_input(name)
+        if name not in {REPEAT, SHARED_ACCOUNTS} and not is_input(name)
     }
 
 
-def of_recorded(parameters: Mapping[str, str]) -> Input:
+def input_of_parameters(parameters: Mapping[str, str]) -> Input:
     """The input of a run, from the parameters that it remembers."""
     columns = parameters.get("input_columns", "")
     return Input(
@@ -131,7 +131,7 @@ def _keys_of(name: str, parameters: Mapping[str, str]) -> KeyList | None:
 
 
 def open_rows(
-    services: Services, rows: Input, parameters: Mapping[str, str], *, own: SqlStatement | None, says_all: bool
+    services: Gateway, rows: Input, parameters: Mapping[str, str], *, own: SqlStatement | None, says_all: bool
 ) -> Source:
     """The source of the rows. Where the input names none: one row if the parameters say all of it, else `own`'s.
 
@@ -158,7 +158,7 @@ def _fitted(database: Database, own: SqlStatement | None) -> str:
     """The job's own select as this billing takes it. Raises `InputRefused` and `LookUpFailed`."""
     if own is None:
         return ""
-    with told_to_engine():
+    with as_engine_errors():
         try:
             return database.fit(own).text
         except ColumnsMissing as error:

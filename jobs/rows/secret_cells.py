@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.api.secrets import PLACEHOLDER, SHORTEST, Concealer
+from billing.api.secrets import PLACEHOLDER, SHORTEST, SecretRemover
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
 from engine.rows import Row, RowPage, Source
@@ -73,7 +73,7 @@ class Guarded:
             yield replace(page, refusals=tuple(map(_blank, page.refusals)))
 
 
-def guarded(source: Source, places: Collection[int]) -> Source:
+def guard_rows(source: Source, places: Collection[int]) -> Source:
     """The source, guarded where some of its columns hold secrets."""
     return Guarded(source) if places else source
 
@@ -93,7 +93,7 @@ def without_words(evidence: Evidence) -> Evidence:
 
 def _concealed(text: str) -> str:
     """A text without what stands in it under a secret's name."""
-    return Concealer().body({}, text.encode()).decode()
+    return SecretRemover().body({}, text.encode()).decode()
 
 
 def _blank(refusal: Refusal) -> Refusal:

@@ -15,7 +15,7 @@ from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage
-from jobs.access.gateway import told_to_engine
+from jobs.access.gateway import as_engine_errors
 from jobs.spec.errors import ParameterRefused
 
 log = structlog.get_logger(__name__)
@@ -110,7 +110,7 @@ def _values(select: Select, parameters: Mapping[str, str | int]) -> dict[str, st
 @contextmanager
 def _as_source_error() -> Iterator[None]:
     """What the statement is to blame for becomes `InputRefused`, all else of the database `LookUpFailed`."""
-    with told_to_engine():
+    with as_engine_errors():
         try:
             yield
         except StatementRefused as error:

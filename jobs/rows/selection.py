@@ -14,8 +14,8 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import RowPage, Source
 from engine.sources.detect import notes_of
-from jobs.access.gateway import Services
-from jobs.access.subscribers import Abonents
+from jobs.access.gateway import Gateway
+from jobs.access.subscribers import SubscriberFinder
 from jobs.rows.key_lists import KeyList, Keys, read_keys
 from jobs.spec.parameters import whole_id
 
@@ -70,7 +70,7 @@ class Selected:
         self,
         inner: Source,
         columns: KeyColumns,
-        services: Services,
+        services: Gateway,
         *,
         limit: int = 0,
         only: KeyList | None = None,
@@ -222,7 +222,7 @@ class Selected:
         """The id of each contract number that somebody bears. Raises `LookUpFailed`."""
         if not numbers:
             return {}
-        abonents = Abonents(self._services, suggested_for=0)
+        abonents = SubscriberFinder(self._services, suggested_for=0)
         found = anyio.from_thread.run(abonents.by_contract_numbers, numbers)
         return {str(key): str(one.id) for key, one in found.items() if not isinstance(one, str)}
 
@@ -231,7 +231,7 @@ class Selected:
         whole = [key for text in ids if isinstance(key := whole_id(text), int)]
         if not whole:
             return {}
-        found = anyio.from_thread.run(Abonents(self._services).by_ids, whole)
+        found = anyio.from_thread.run(SubscriberFinder(self._services).by_ids, whole)
         return {
             str(key): one.contract_number
             for key, one in found.items()

@@ -14,7 +14,7 @@ from billing.profile import Profile, in_words
 from jobs.spec.errors import ParameterRefused
 
 
-def joined(values: Iterable[str]) -> str:
+def row_key(values: Iterable[str]) -> str:
     r"""The values with "/" between them, as `94/127`; of as many other values it is another text.
 
     What is "/" or "\" in a value gets a "\" before it, but for the last one, behind which nothing follows that could

@@ -11,7 +11,7 @@ def secret_placeholders(template: Template) -> frozenset[str]:
     return frozenset(part.name for _, part in _secret_parts(template) if isinstance(part, Hole))
 
 
-def told_secret(template: Template) -> str:
+def describe_secret_arguments(template: Template) -> str:
     """The name of a secret that a chain tells outright, as it would be kept with the run; "" where it tells none.
 
     Clearing one tells nothing.

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from checkpoints.records import Run
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.effects.effect import Planned
-from jobs.spec.parameters import Parameter, check_parameters, joined
+from jobs.spec.parameters import Parameter, check_parameters, row_key
 
-MakeEffect: TypeAlias = Callable[[Services, Mapping[str, str]], Planned]
+MakeEffect: TypeAlias = Callable[[Gateway, Mapping[str, str]], Planned]
 """Sets the effect up with the job's checked parameters; raises `ParameterRefused`."""
 
 Statement: TypeAlias = str | Callable[[Mapping[str, str]], str]
@@ -17,7 +17,7 @@ Statement: TypeAlias = str | Callable[[Mapping[str, str]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class JobKind:
+class JobSpec:
     """One kind of job, as the catalogue lists it.
 
     `recipes` are its numbers in `docs/jobs.md`; `call` is what is sent, as text; `example` a command line; `way_back`
@@ -43,10 +43,10 @@ class JobKind:
 
     def key(self, own: str) -> str:
         """The business key of a row, which the whole journal knows, from the one that its effect gives it."""
-        return joined((self.identity, own)) if self.identity else own
+        return row_key((self.identity, own)) if self.identity else own
 
 
-def parameters_of(kind: JobKind, given: Mapping[str, str]) -> dict[str, str]:
+def parameters_of(kind: JobSpec, given: Mapping[str, str]) -> dict[str, str]:
     """All parameters of the job, those of `given` checked and the others at their defaults.
 
     One that the rows may say instead is "" where nothing is given. Raises `ParameterRefused` with everything that is

@@ -6,7 +6,7 @@ from billing.database.schema import whole
 from billing.database.sql_blocks import SqlStatement as Sql
 from billing.database.sql_blocks import sql_block
 from billing.selects.select import select_of
-from jobs.spec.spec import JobKind, Statement
+from jobs.spec.spec import JobSpec, Statement
 
 
 def statement_of(wanted: Statement, parameters: Mapping[str, str]) -> Sql | None:
@@ -15,7 +15,7 @@ def statement_of(wanted: Statement, parameters: Mapping[str, str]) -> Sql | None
     return sql_block("recipes", name, "jobs") if name else None
 
 
-def own_select(kind: JobKind) -> str:
+def own_select(kind: JobSpec) -> str:
     """The select that a job's rows come from where no others are given, "" where there is none."""
     # A statement that the parameters choose is the one that is chosen where all of them are given.
     found = statement_of(kind.statement, {one.name: one.name for one in kind.parameters})
@@ -27,7 +27,7 @@ def asked_for(text: str) -> tuple[str, ...]:
     return select_of(text).parameters if text else ()
 
 
-def without_own(kind: JobKind, parameters: Mapping[str, str]) -> dict[str, str]:
+def without_own(kind: JobSpec, parameters: Mapping[str, str]) -> dict[str, str]:
     """The parameters, those emptied that only the job's own select asks for: its rows come from elsewhere."""
     own = asked_for(own_select(kind))
     return {name: "" if name in own else value for name, value in parameters.items()}

@@ -16,8 +16,8 @@ from checkpoints.states import State
 from jobs.access.marks import find
 from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.judge import BookRow, Books, LedgerEffect
-from lab.crash.load import Asked
-from lab.crash.observer import Watched
+from lab.crash.load import RequestedLoad
+from lab.crash.observer import Observer
 from lab.crash.statements import statement
 from lab.crash.trials import TRIALS, By, Trial, Wanted, sql
 
@@ -26,7 +26,7 @@ MONEY = frozenset({"balances", "payment"})
 
 
 async def books(
-    plan: ExperimentPlan, asked: Asked, watched: Watched, billing: Path, run: str, verified: int
+    plan: ExperimentPlan, asked: RequestedLoad, watched: Observer, billing: Path, run: str, verified: int
 ) -> Books:
     """The books of a round that is over; nothing may be working on either side any more."""
     trial = TRIALS[plan.job]
@@ -61,7 +61,7 @@ async def _journal(path: Path, name: str) -> tuple[list[Item], Totals]:
         return items, await journal.totals(run)
 
 
-def _row(item: Item, asked: Asked, made_up: Mapping[str, str]) -> BookRow:
+def _row(item: Item, asked: RequestedLoad, made_up: Mapping[str, str]) -> BookRow:
     wanted = asked.wanted.get(item.key, "") if item.amount is None else item.amount
     return BookRow(
         number=item.number,
@@ -83,7 +83,7 @@ def _made_up(folder: Path, trial: Trial) -> dict[str, str]:
 
 
 def _ledger(
-    trial: Trial, asked: Asked, billing: Path
+    trial: Trial, asked: RequestedLoad, billing: Path
 ) -> tuple[list[LedgerEffect], tuple[int, Decimal] | None, dict[str, Wanted | None]]:
     with Database(Dsn(str(billing))) as database:
         effects = list(_effects(database, trial))

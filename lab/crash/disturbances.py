@@ -12,11 +12,11 @@ import anyio.to_thread
 from checkpoints.states import OPEN
 from cli.terminal.exits import Exit
 from lab.crash import clock
-from lab.crash.experiment_plan import ENDING, FROZEN, Act, Mischief
+from lab.crash.experiment_plan import ENDING, FROZEN, Act, Disturbance
 from lab.crash.journals import Alias, Elsewhere, aliased, back_up, put_back, set_aside
 from lab.crash.load import Ended, Load, Running
 from lab.crash.mock_process import MockProcess
-from lab.crash.observer import Glance, Watched
+from lab.crash.observer import JournalView, Observer
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal: there is no other way to see from outside how far it has come."""
@@ -37,12 +37,12 @@ class Done:
 
 
 @dataclass(slots=True)
-class Scene:
+class Disturbances:
     """The round as it stands. `wrong` collects what must not be, whatever the ledger says in the end."""
 
     load: Load
     billing: MockProcess
-    watched: Watched
+    watched: Observer
     rows: int
     began: float
     happened: list[Done] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Scene:
     paused: bool = False
     """Whether the run was left paused by an act that ended its process."""
 
-    async def act(self, mischief: Mischief, running: Running) -> bool:
+    async def act(self, mischief: Disturbance, running: Running) -> bool:
         """Wait for the moment of an act and do it; False when the process ended before."""
         if not await self._moment(mischief, running):
             return False
@@ -59,12 +59,12 @@ class Scene:
         self.note(mischief.act, glance, followed)
         return True
 
-    async def act_at_rest(self, mischief: Mischief) -> None:
+    async def act_at_rest(self, mischief: Disturbance) -> None:
         """Do an act of `AT_REST` when the run is at its end."""
         glance = self.watched.glance()
         self.note(mischief.act, glance, await self._entered_elsewhere(Elsewhere(mischief.words[0])))
 
-    async def _moment(self, mischief: Mischief, running: Running) -> bool:
+    async def _moment(self, mischief: Disturbance, running: Running) -> bool:
         """Wait until the load has come as far as the act wants it; False when the process ended before."""
         begun = self.watched.glance()
         # A process that takes up must first do something itself, or all later acts would hit its first second.
@@ -81,24 +81,24 @@ class Scene:
 
     # ---- the acts ----
 
-    async def kill(self, _: Mischief, running: Running) -> str:
+    async def kill(self, _: Disturbance, running: Running) -> str:
         """SIGKILL to the load."""
         running.process.kill()
         return ""
 
-    async def freeze(self, mischief: Mischief, running: Running) -> str:
+    async def freeze(self, mischief: Disturbance, running: Running) -> str:
         """SIGSTOP, and SIGCONT when its time is over."""
         running.process.send_signal(signal.SIGSTOP)
         await anyio.sleep(mischief.seconds)
         running.process.send_signal(signal.SIGCONT)
         return f"for {mischief.seconds:g} s"
 
-    async def terminate(self, _: Mischief, running: Running) -> str:
+    async def terminate(self, _: Disturbance, running: Running) -> str:
         """SIGTERM to the load."""
         running.process.send_signal(signal.SIGTERM)
         return ""
 
-    async def interrupt(self, _: Mischief, running: Running) -> str:
+    async def interrupt(self, _: Disturbance, running: Running) -> str:
         """SIGINT to the load, and again."""
         running.process.send_signal(signal.SIGINT)
         # Two of a kind that are pending at one time arrive as one.
@@ -107,12 +107,12 @@ class Scene:
             running.process.send_signal(signal.SIGINT)
         return ""
 
-    async def restart(self, _: Mischief, __: Running) -> str:
+    async def restart(self, _: Disturbance, __: Running) -> str:
         """SIGTERM to the billing, and started again."""
         await self.billing.restart(signal.SIGTERM)
         return ""
 
-    async def crash(self, _: Mischief, running: Running) -> str:
+    async def crash(self, _: Disturbance, running: Running) -> str:
         """SIGKILL to the billing and to the load's keeper, and the billing started again.
 
         One that is killed inside the embedded engine can leave a shared mutex locked, on which all others hang that
@@ -123,13 +123,13 @@ class Scene:
         await self.billing.start()
         return f"with {keepers} keepers"
 
-    async def full_disk(self, _: Mischief, running: Running) -> str:
+    async def full_disk(self, _: Disturbance, running: Running) -> str:
         """No file of the load grows any more."""
         hard = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
         return ""
 
-    async def second(self, _: Mischief, running: Running) -> str:
+    async def second(self, _: Disturbance, running: Running) -> str:
         """Another process on the same run; harmless, and refused while the first is there."""
         run = self.watched.glance().run
         if run is None:
@@ -142,19 +142,19 @@ class Scene:
             self.wrong.append(f"a second runner was not refused: it ended with {ended.exit}")
         return f"ended with {ended.exit}"
 
-    async def clock(self, mischief: Mischief, running: Running) -> str:
+    async def clock(self, mischief: Disturbance, running: Running) -> str:
         """The load's wall clock is set back."""
         running.process.send_signal(clock.SIGNAL)
         return f"by {mischief.seconds:g} s"
 
-    async def pause(self, mischief: Mischief, running: Running) -> str:
+    async def pause(self, mischief: Disturbance, running: Running) -> str:
         """`pause`, a while in which nothing is claimed, and `continue`."""
         ended = await self._typed("pause", running)
         await self._nothing_leaves(mischief.seconds, running)
         await self._typed("continue", running)
         return f"for {mischief.seconds:g} s, ended with {ended.exit}"
 
-    async def pause_and_kill(self, mischief: Mischief, running: Running) -> str:
+    async def pause_and_kill(self, mischief: Disturbance, running: Running) -> str:
         """`pause`, a while in which nothing is claimed, and SIGKILL."""
         ended = await self._typed("pause", running)
         await self._nothing_leaves(mischief.seconds, running)
@@ -172,17 +172,17 @@ class Scene:
         await self._typed("continue", running)
         self.paused = False
 
-    async def set(self, mischief: Mischief, running: Running) -> str:
+    async def set(self, mischief: Disturbance, running: Running) -> str:
         """`set` what the plan says."""
         ended = await self._typed("set", running, *mischief.words)
         return f"{' '.join(mischief.words)}, ended with {ended.exit}"
 
-    async def stop(self, _: Mischief, running: Running) -> str:
+    async def stop(self, _: Disturbance, running: Running) -> str:
         """`stop`, and the end of the process."""
         ended = await self._typed("stop", running)
         return f"ended with {ended.exit}"
 
-    async def restore(self, mischief: Mischief, running: Running) -> str:
+    async def restore(self, mischief: Disturbance, running: Running) -> str:
         """A copy of the journal, rows that it knows nothing of, SIGKILL, and the copy in the journal's place."""
         journal = self.watched.path
         copy = journal.with_name(f"copy-{journal.name}")
@@ -197,7 +197,7 @@ class Scene:
         await anyio.to_thread.run_sync(put_back, copy, journal)
         return f"{done - before} rows fewer are done"
 
-    async def alias(self, mischief: Mischief, running: Running) -> str:
+    async def alias(self, mischief: Disturbance, running: Running) -> str:
         """Another process on the same run, by another way to its journal; refused, or the first gives way to it."""
         run, alias = self.watched.glance().run, Alias(mischief.words[0])
         if run is None:
@@ -225,11 +225,11 @@ class Scene:
             await anyio.sleep(POLL)
             running.process.send_signal(signal.SIGSTOP)
 
-    async def second_journal(self, mischief: Mischief, _: Running) -> str:
+    async def second_journal(self, mischief: Disturbance, _: Running) -> str:
         """The same input with another journal."""
         return await self._entered_elsewhere(Elsewhere(mischief.words[0]))
 
-    async def kill_and_second_journal(self, mischief: Mischief, running: Running) -> str:
+    async def kill_and_second_journal(self, mischief: Disturbance, running: Running) -> str:
         """SIGKILL, and the same input with another journal."""
         running.process.kill()
         await running.process.wait()
@@ -298,7 +298,7 @@ class Scene:
         self.look_at(ended)
         return ended
 
-    def note(self, act: Act | None, glance: Glance, followed: str) -> None:
+    def note(self, act: Act | None, glance: JournalView, followed: str) -> None:
         """Keep what happened for the report."""
         at = round(anyio.current_time() - self.began, 2)
         self.happened.append(Done(at, act, glance.done, glance.in_flight, followed))
@@ -320,22 +320,22 @@ _WITHOUT_EFFECT: Final = frozenset({Exit.REFUSED, Exit.STOPPED})
 """What a run that could not even look at a failing billing ends with as well."""
 _COUNTS_AT_REST: Final = frozenset({"pause", "continue"})
 """Commands that count also where nobody listens."""
-_ACTS: Final[Mapping[Act, Callable[[Scene, Mischief, Running], Awaitable[str]]]] = {
-    Act.KILL: Scene.kill,
-    Act.FREEZE: Scene.freeze,
-    Act.TERMINATE: Scene.terminate,
-    Act.INTERRUPT: Scene.interrupt,
-    Act.RESTART: Scene.restart,
-    Act.CRASH: Scene.crash,
-    Act.FULL_DISK: Scene.full_disk,
-    Act.SECOND: Scene.second,
-    Act.CLOCK: Scene.clock,
-    Act.PAUSE: Scene.pause,
-    Act.PAUSE_AND_KILL: Scene.pause_and_kill,
-    Act.SET: Scene.set,
-    Act.STOP: Scene.stop,
-    Act.RESTORE: Scene.restore,
-    Act.ALIAS: Scene.alias,
-    Act.SECOND_JOURNAL: Scene.second_journal,
-    Act.KILL_AND_SECOND_JOURNAL: Scene.kill_and_second_journal,
+_ACTS: Final[Mapping[Act, Callable[[Disturbances, Disturbance, Running], Awaitable[str]]]] = {
+    Act.KILL: Disturbances.kill,
+    Act.FREEZE: Disturbances.freeze,
+    Act.TERMINATE: Disturbances.terminate,
+    Act.INTERRUPT: Disturbances.interrupt,
+    Act.RESTART: Disturbances.restart,
+    Act.CRASH: Disturbances.crash,
+    Act.FULL_DISK: Disturbances.full_disk,
+    Act.SECOND: Disturbances.second,
+    Act.CLOCK: Disturbances.clock,
+    Act.PAUSE: Disturbances.pause,
+    Act.PAUSE_AND_KILL: Disturbances.pause_and_kill,
+    Act.SET: Disturbances.set,
+    Act.STOP: Disturbances.stop,
+    Act.RESTORE: Disturbances.restore,
+    Act.ALIAS: Disturbances.alias,
+    Act.SECOND_JOURNAL: Disturbances.second_journal,
+    Act.KILL_AND_SECOND_JOURNAL: Disturbances.kill_and_second_journal,
 }

@@ -24,12 +24,12 @@ from lab.crash.experiment_plan import (
     TIMEOUT,
     WARNING_THRESHOLD,
     Act,
+    Disturbance,
     DrawShares,
     ExperimentPlan,
-    Mischief,
 )
 from lab.crash.journals import Alias, Elsewhere
-from lab.crash.proxy import Disturbance, Interference
+from lab.crash.proxy import Interference, ProxyFault
 from lab.crash.trials import TRIALS, By, Trial
 from lab.mock.quirks import CHOICES
 
@@ -229,7 +229,7 @@ LONGEST_DELAY: Final = 0.15
 def _interference(draw: Random, model: str) -> Interference | None:
     if draw.random() >= _PROXIED:
         return None
-    kinds = draw.sample(sorted(Disturbance), draw.randint(2, 4))
+    kinds = draw.sample(sorted(ProxyFault), draw.randint(2, 4))
     return Interference(
         seed=draw.randrange(1_000_000),
         shares={kind: _share(draw) for kind in kinds},
@@ -261,14 +261,14 @@ def _acts(trial: Trial) -> frozenset[Act]:
     return frozenset(acts)
 
 
-def _mischief(draw: Random, possible: frozenset[Act]) -> tuple[Mischief, ...]:
+def _mischief(draw: Random, possible: frozenset[Act]) -> tuple[Disturbance, ...]:
     """Two kills at least, four other acts, in the order of their moments."""
     others = draw.sample([act for act in Act if act is not Act.KILL], 4)
     acts = [Act.KILL] * 2 + [act if act in possible else Act.KILL for act in others]
     return tuple(sorted((_one(draw, act) for act in acts), key=lambda one: one.share))
 
 
-def _one(draw: Random, act: Act) -> Mischief:
+def _one(draw: Random, act: Act) -> Disturbance:
     share, delay = round(draw.uniform(0.01, 0.9), 3), round(draw.uniform(0.0, 0.08), 3)
     early = act is Act.KILL and draw.random() < _EARLY
     if early:
@@ -295,4 +295,4 @@ def _one(draw: Random, act: Act) -> Mischief:
             share = 1.0 if draw.random() < _AT_THE_END else share
         case Act.KILL_AND_SECOND_JOURNAL:
             words = (draw.choice(tuple(Elsewhere)),)
-    return Mischief(act, share, delay, early, seconds, words, more)
+    return Disturbance(act, share, delay, early, seconds, words, more)

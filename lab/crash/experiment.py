@@ -13,12 +13,12 @@ from checkpoints.states import OPEN
 from cli.terminal.exits import Exit
 from cli.terminal.texts import JOURNAL
 from lab.crash.books import books
-from lab.crash.disturbances import Done, Scene
-from lab.crash.experiment_plan import AT_REST, ENDING, ExperimentPlan, Mischief
+from lab.crash.disturbances import Disturbances, Done
+from lab.crash.experiment_plan import AT_REST, ENDING, Disturbance, ExperimentPlan
 from lab.crash.judge import Problem, Refused, Verdict, judge, judge_refusal
-from lab.crash.load import Asked, Ended, Load, Outfit, order
+from lab.crash.load import Ended, Load, ProgramUnderTest, RequestedLoad, order
 from lab.crash.mock_process import BILLING, MockProcess
-from lab.crash.observer import Watched
+from lab.crash.observer import Observer
 from lab.mock.population import create
 
 LONGEST: Final = 240.0
@@ -56,7 +56,7 @@ class Round:
 class Lab:
     """Plays rounds in folders under `folder`."""
 
-    def __init__(self, folder: Path, outfit: Outfit) -> None:
+    def __init__(self, folder: Path, outfit: ProgramUnderTest) -> None:
         self._folder = folder
         self._outfit = outfit
         self._preparing = anyio.Lock()
@@ -72,10 +72,10 @@ class Lab:
         async with self._preparing:
             await anyio.to_thread.run_sync(self._prepare, folder, plan)
         billing = MockProcess(folder, plan, self._outfit.environment)
-        watched = Watched(folder / JOURNAL).prepared()
+        watched = Observer(folder / JOURNAL).prepared()
         asked = await anyio.to_thread.run_sync(order, folder, plan, billing.database)
         load = Load(folder, plan, billing, asked, self._outfit)
-        scene = Scene(load, billing, watched, len(asked.wanted), began)
+        scene = Disturbances(load, billing, watched, len(asked.wanted), began)
         verdict: Verdict | None = None
         game = _Game(scene, plan.mischief)
         try:
@@ -111,12 +111,12 @@ class Lab:
 class _Game:
     """The processes of one round, one after the other, and the acts of its plan."""
 
-    def __init__(self, scene: Scene, mischief: tuple[Mischief, ...]) -> None:
+    def __init__(self, scene: Disturbances, mischief: tuple[Disturbance, ...]) -> None:
         self._scene = scene
         self._left = list(mischief)
         self.processes = 0
 
-    async def judged(self, plan: ExperimentPlan, asked: Asked) -> Verdict | None:
+    async def judged(self, plan: ExperimentPlan, asked: RequestedLoad) -> Verdict | None:
         """Play it, and judge what the billing has then; the billing is ended by that."""
         run, scene = await self.played(), self._scene
         if run is None:

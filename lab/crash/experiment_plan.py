@@ -93,7 +93,7 @@ MARKED_ONLY: Final = frozenset({Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL}
 
 
 @dataclass(frozen=True, slots=True)
-class Mischief:
+class Disturbance:
     """One act, and when: once `share` of the rows are done, and `delay` seconds later.
 
     An `early` one comes as soon as a process has taken the run up, whatever it is doing then. `seconds` is how long a
@@ -129,7 +129,7 @@ class ExperimentPlan:
     in_flight: int | None
     traits: DrawShares
     faults: str
-    mischief: tuple[Mischief, ...]
+    mischief: tuple[Disturbance, ...]
     proxy: Interference | None = None
     """What stands between load and billing, if anything does."""
     without_database: bool = False

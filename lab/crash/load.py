@@ -19,11 +19,11 @@ from anyio.abc import Process
 from billing.database.database import Database, Dsn, attach
 from billing.directory.subscribers import OPENING_BALANCE
 from cli.terminal.texts import JOURNAL, USER
-from jobs.spec.parameters import joined
+from jobs.spec.parameters import row_key
 from lab.crash import clock
 from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
 from lab.crash.mock_process import MockProcess
-from lab.crash.observer import Glance
+from lab.crash.observer import JournalView
 from lab.crash.statements import statement
 from lab.crash.trials import CALLED, TRIALS, Trial, Wanted, sql
 from lab.mock.people import FOLDERS
@@ -36,7 +36,7 @@ _OWED: Final = 0.08
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedLoad:
     """What a round's load is asked for: the job's arguments, and what is wanted for each key.
 
     `objects` is what the ledger knows a key by, `last` the last finance operation that was there before.
@@ -48,7 +48,7 @@ class Asked:
     last: int = 0
 
 
-def order(folder: Path, plan: ExperimentPlan, billing: Path) -> Asked:
+def order(folder: Path, plan: ExperimentPlan, billing: Path) -> RequestedLoad:
     """What the load is asked for, by the plan's seed; a file it needs is written into `folder`."""
     draw = Random(f"{plan.seed}/input")
     trial = TRIALS[plan.job]
@@ -64,7 +64,7 @@ def order(folder: Path, plan: ExperimentPlan, billing: Path) -> Asked:
             threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
             members: dict[int, int] = dict(database.query(statement("members"), {"folder": FOLDER}))
             arguments = ("warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
-            return Asked(
+            return RequestedLoad(
                 arguments, dict.fromkeys(map(str, members), threshold), {str(key): of for key, of in members.items()}
             )
         rows = list(database.query(sql(trial.rows), {"rows": plan.rows}))
@@ -82,7 +82,7 @@ def _arrange(billing: Path, trial: Trial, rows: int) -> None:
         connection.close()
 
 
-def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[object]], last: int) -> Asked:
+def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[object]], last: int) -> RequestedLoad:
     wanted: dict[str, Wanted] = {}
     objects: dict[str, int] = {}
     with (folder / INPUT).open("w", encoding="utf-8", newline="") as stream:
@@ -96,10 +96,10 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[obje
             wanted[key] = Decimal(text) if trial.amount else text
             objects[key] = int(str(of))
     called = CALLED if trial.job == "call" else ()
-    return Asked((trial.job, INPUT, *called, *trial.arguments), wanted, objects, last)
+    return RequestedLoad((trial.job, INPUT, *called, *trial.arguments), wanted, objects, last)
 
 
-def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]], last: int) -> Asked:
+def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]], last: int) -> RequestedLoad:
     by_id = draw.random() < 0.5  # noqa: PLR2004 - heads or tails
     wanted: dict[str, Wanted] = {}
     objects: dict[str, int] = {}
@@ -108,11 +108,11 @@ def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]]
         sheet.writerow(["abonent_id" if by_id else "contract_number", "amount"])
         for abonent, number in subscribers:
             amount = Decimal(draw.randrange(1, 300_000)) / 100
-            key = joined((str(abonent), str(OPENING_BALANCE)))
+            key = row_key((str(abonent), str(OPENING_BALANCE)))
             wanted[key] = amount = -amount if draw.random() < _OWED else amount
             objects[key] = abonent
             sheet.writerow([abonent if by_id else number, f"{amount:.2f}".replace(".", ",")])
-    return Asked(("balances", INPUT), wanted, objects, last)
+    return RequestedLoad(("balances", INPUT), wanted, objects, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ _SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
 
 
 @dataclass(frozen=True, slots=True)
-class Outfit:
+class ProgramUnderTest:
     """What the load is started with: its file of settings, its environment, and what Python runs as the program.
 
     A test of the lab itself puts a broken program there.
@@ -152,7 +152,7 @@ class Load:
     """Starts the processes of one round's load in `folder`."""
 
     def __init__(
-        self, folder: Path, plan: ExperimentPlan, billing: MockProcess, asked: Asked, outfit: Outfit
+        self, folder: Path, plan: ExperimentPlan, billing: MockProcess, asked: RequestedLoad, outfit: ProgramUnderTest
     ) -> None:
         self.journal = folder / JOURNAL
         self._folder = folder
@@ -168,7 +168,7 @@ class Load:
         self._pacing = [str(word) for word in how_many]
         self._pacing += ["--settle", str(plan.settle), "--stop-after-errors", "0", "--timeout", str(plan.timeout)]
 
-    async def started(self, glance: Glance) -> "Running":
+    async def started(self, glance: JournalView) -> "Running":
         """A process that begins the run, or takes it up where there is one."""
         if glance.run is None:
             return await self._started("run", *self._asked.arguments, "--skip-bad", "--yes", *self._pacing)

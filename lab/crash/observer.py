@@ -19,7 +19,7 @@ DONE = (State.ACCEPTED, State.APPLIED, State.REJECTED, State.MANUAL, State.SKIPP
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class JournalView:
     """Where the load stands: its run, None before there is one, and its items by state."""
 
     run: str | None
@@ -36,26 +36,26 @@ class Glance:
         return self.counts[State.SENDING]
 
 
-class Watched:
+class Observer:
     """The journal of a round, made by `prepared`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def prepared(self) -> "Watched":
+    def prepared(self) -> "Observer":
         """Make the journal, with the lab's own eye in it."""
         prepare(self.path)
         with closing(sqlite3.connect(self.path)) as journal:
             journal.executescript(statement("watch"))
         return self
 
-    def glance(self) -> Glance:
+    def glance(self) -> JournalView:
         """Where the load stands at this moment."""
         with suppress(sqlite3.Error), closing(self._opened()) as journal:
             name = journal.execute(statement("run_name")).fetchone()
             counts = Counter(dict(journal.execute(statement("counts")).fetchall()))
-            return Glance(name[0] if name else None, counts)
-        return Glance(None, Counter())
+            return JournalView(name[0] if name else None, counts)
+        return JournalView(None, Counter())
 
     def steps(self) -> Counter[tuple[str, str]]:
         """How often an item went from one state to another, in the whole round."""

@@ -21,7 +21,7 @@ from typing import Final
 from lab.mock.faults import chance
 
 
-class Disturbance(StrEnum):
+class ProxyFault(StrEnum):
     """What is done to one request."""
 
     REQUEST_HELD = "held-request"
@@ -45,7 +45,7 @@ class Interference:
     """
 
     seed: int
-    shares: Mapping[Disturbance, float]
+    shares: Mapping[ProxyFault, float]
     model: str = ""
     delay: float = 0.1
 
@@ -75,7 +75,7 @@ class Proxy:
         """From now on everything is passed on undisturbed."""
         self._calm = True
 
-    def drawn(self, path: bytes) -> Disturbance | None:
+    def drawn(self, path: bytes) -> ProxyFault | None:
         """What is done to the request that has just come."""
         plan = self._interference
         if self._calm or (plan.model and f"/{plan.model}/".encode() not in path):
@@ -109,7 +109,7 @@ class Proxy:
             await asyncio.gather(*connections, return_exceptions=True)
 
 
-_SWALLOWING: Final = frozenset({Disturbance.NEXT_SWALLOWED, Disturbance.GATEWAY_TIMEOUT})
+_SWALLOWING: Final = frozenset({ProxyFault.NEXT_SWALLOWED, ProxyFault.GATEWAY_TIMEOUT})
 """The late answer takes the place of that to the next request, however long it has to wait for one."""
 _HOST: Final = "127.0.0.1"
 _LONGEST_HEAD: Final = 64 * 1024
@@ -182,7 +182,7 @@ class _Late:
     """An answer that is sent once the next request is there, and the disturbance that made it late."""
 
     answer: bytes
-    by: Disturbance | None
+    by: ProxyFault | None
 
 
 _NOTHING_LATE: Final = _Late(b"", None)
@@ -231,17 +231,17 @@ class _Connection:
             asked.cancel()
         return head + body
 
-    def _send_late(self) -> Disturbance | None:
+    def _send_late(self) -> ProxyFault | None:
         """Send the late answer, where there is one; gives the disturbance that made it late."""
         late, self._late = self._late, _NOTHING_LATE
         if late.by is not None:
             self._client.send(late.answer)
-            if late.by is not Disturbance.GATEWAY_TIMEOUT:
+            if late.by is not ProxyFault.GATEWAY_TIMEOUT:
                 self._count(late.by)
         return late.by
 
-    async def _pass_on(self, request: bytes, disturbance: Disturbance | None) -> None:
-        if disturbance is Disturbance.REQUEST_HELD:
+    async def _pass_on(self, request: bytes, disturbance: ProxyFault | None) -> None:
+        if disturbance is ProxyFault.REQUEST_HELD:
             self._count(disturbance)
             await asyncio.sleep(self._delay)
         billing = await self._connected()
@@ -250,21 +250,21 @@ class _Connection:
             return
         billing.send(request)
         match disturbance:
-            case None | Disturbance.REQUEST_HELD:
+            case None | ProxyFault.REQUEST_HELD:
                 await billing.receive(copy=self._client)
-            case Disturbance.ANSWER_HELD:
+            case ProxyFault.ANSWER_HELD:
                 answer = b"".join(await billing.receive())
                 self._count(disturbance)
                 await asyncio.sleep(self._delay)
                 self._client.send(answer)
-            case Disturbance.ANSWER_TWICE | Disturbance.NEXT_SWALLOWED:
+            case ProxyFault.ANSWER_TWICE | ProxyFault.NEXT_SWALLOWED:
                 self._late = _Late(b"".join(await billing.receive(copy=self._client)), disturbance)
-            case Disturbance.GATEWAY_TIMEOUT:
+            case ProxyFault.GATEWAY_TIMEOUT:
                 self._client.send(_page(504, "Gateway Time-out"))
                 self._count(disturbance)
                 self._late = _Late(b"".join(await billing.receive()), disturbance)
 
-    def _count(self, disturbance: Disturbance) -> None:
+    def _count(self, disturbance: ProxyFault) -> None:
         self._proxy.done[disturbance] += 1
 
     async def _connected(self) -> _End | None:

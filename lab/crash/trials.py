@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from billing.database.sql_blocks import SqlStatement, sql_block
 from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import chain_text
-from jobs.spec.parameters import MONTHS_BACK, joined
+from jobs.spec.parameters import MONTHS_BACK, row_key
 from lab.mock.people import TARIFFS
 
 Wanted: TypeAlias = Decimal | str
@@ -71,7 +71,7 @@ class Trial:
 
     def key(self, own: object) -> str:
         """The key of a row as the journal has it, from the one that trials.sql gives."""
-        return joined((self.identity, str(own))) if self.identity else str(own)
+        return row_key((self.identity, str(own))) if self.identity else str(own)
 
     @property
     def arguments(self) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 
 from billing.database.sql_blocks import SqlStatement, sql_block
 from lab.mock import refusals
-from lab.mock.objects import Arguments, Thing, Things
+from lab.mock.objects import Arguments, MockObject, Things
 from lab.mock.refusals import Refusal
 from lab.mock.rules import password_columns
 from lab.mock.values import ValueType, value_text
@@ -26,7 +26,7 @@ def _sql(name: str) -> SqlStatement:
     return sql_block("cabinet", name, "lab.mock")
 
 
-def open_session(things: Things, user: Thing) -> Thing:
+def open_session(things: Things, user: MockObject) -> MockObject:
     """The session of an account, made if there is none: `get_or_create_dynamic_session`, `fields.suid` of it [I]."""
     if user.values.get("deleted"):
         raise refusals.already_deleted()
@@ -38,7 +38,7 @@ def open_session(things: Things, user: Thing) -> Thing:
     return things.create(model, {"suid": suid, "user_id": user.key, "created": _now()})
 
 
-def user_of(things: Things, arguments: Arguments) -> Thing:
+def user_of(things: Things, arguments: Arguments) -> MockObject:
     """The account whose session it is: `get_user_by_suid` [S]."""
     suid = arguments.get("suid")
     if not suid:
@@ -49,7 +49,7 @@ def user_of(things: Things, arguments: Arguments) -> Thing:
     return things.get(things.session.models["Users"], {"id": found[0].values["user_id"]})
 
 
-def set_password(things: Things, user: Thing, arguments: Arguments) -> None:
+def set_password(things: Things, user: MockObject, arguments: Arguments) -> None:
     """A password at once, without `save`; `dontshow` keeps it out of the administrators' sight [S]."""
     password = arguments.get("psw")
     if not isinstance(password, str):

@@ -14,7 +14,7 @@ from billing.directory.subscribers import RECEIPT
 from lab.mock import cabinet, refusals
 from lab.mock.connection import MockConnection
 from lab.mock.models import Model
-from lab.mock.objects import Arguments, Thing, Things
+from lab.mock.objects import Arguments, MockObject, Things
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import Refusal
 from lab.mock.values import BadValue, value_text
@@ -22,7 +22,7 @@ from lab.mock.values import BadValue, value_text
 _Tree: TypeAlias = Mapping[str, "_Tree"]
 
 
-def shape(things: Things, thing: Thing, fields: Iterable[str] | None) -> dict[str, object]:
+def shape(things: Things, thing: MockObject, fields: Iterable[str] | None) -> dict[str, object]:
     """An object with the `fields` wanted of it, or with all of its own but secrets; raises `Refusal` for others."""
     return _shape(things, thing, None if fields is None else _tree(fields))
 
@@ -35,7 +35,7 @@ def _tree(fields: Iterable[str]) -> _Tree:
     return {name: _tree(rest) for name, rest in tree.items()}
 
 
-def _shape(things: Things, thing: Thing, tree: _Tree | None) -> dict[str, object]:
+def _shape(things: Things, thing: MockObject, tree: _Tree | None) -> dict[str, object]:
     if tree is None:
         tree = {name: {} for name, attribute in thing.model.fields.items() if not attribute.secret}
     return {
@@ -45,7 +45,7 @@ def _shape(things: Things, thing: Thing, tree: _Tree | None) -> dict[str, object
     }
 
 
-def _attribute(things: Things, thing: Thing, name: str, rest: _Tree) -> object:
+def _attribute(things: Things, thing: MockObject, name: str, rest: _Tree) -> object:
     model = thing.model
     relation, reverse = model.relation(name), model.reverse.get(name)
     if name == "pk" and not rest:
@@ -147,7 +147,7 @@ class _Work:
         self._quirks = quirks
 
     def carry_out(self) -> Result:
-        thing: Thing | None = None
+        thing: MockObject | None = None
         result: Result = None
         for number, (named, arguments) in enumerate(self._chain.steps):
             method = self._usual(named)
@@ -155,7 +155,7 @@ class _Work:
                 raise refusals.unknown_method(named)
             if number == 0 and method in _OF_MODEL:
                 result = _OF_MODEL[method](self._things, self._model, arguments)
-                thing = result if isinstance(result, Thing) else None
+                thing = result if isinstance(result, MockObject) else None
             elif thing is not None and method in _OF_OBJECT:
                 if thing.gone:
                     raise refusals.already_deleted()
@@ -187,11 +187,11 @@ class _Work:
             case "id":
                 return shown["pk"]
 
-    def _shown(self, thing: Thing | None, result: Result) -> Result:
+    def _shown(self, thing: MockObject | None, result: Result) -> Result:
         fields = self._chain.fields
         if isinstance(result, list):
-            return [shape(self._things, each, fields) if isinstance(each, Thing) else each for each in result]
-        if isinstance(result, Thing):
+            return [shape(self._things, each, fields) if isinstance(each, MockObject) else each for each in result]
+        if isinstance(result, MockObject):
             return shape(self._things, result, _SHOWN.get(result.model.name) if fields is None else fields)
         # `fields` after a `save` asks for the object as it now is [S, the recipe of pools].
         if result is None and thing is not None and fields is not None and not thing.gone:
@@ -199,24 +199,24 @@ class _Work:
         return result
 
 
-def _set(things: Things, thing: Thing, arguments: Arguments) -> Result:
+def _set(things: Things, thing: MockObject, arguments: Arguments) -> Result:
     things.assign(thing, arguments)
     return None
 
 
-def _save(things: Things, thing: Thing, arguments: Arguments) -> Result:
+def _save(things: Things, thing: MockObject, arguments: Arguments) -> Result:
     _only(arguments, "allow_set_none_manager")
     things.save(thing, arguments)
     return None
 
 
-def _delete(things: Things, thing: Thing, arguments: Arguments) -> Result:
+def _delete(things: Things, thing: MockObject, arguments: Arguments) -> Result:
     _only(arguments, "clean_links")
     things.delete(thing, clean_links=bool(arguments.get("clean_links")))
     return None
 
 
-def _pay(things: Things, thing: Thing, arguments: Arguments) -> Result:
+def _pay(things: Things, thing: MockObject, arguments: Arguments) -> Result:
     _only(arguments, "SUM_IN")
     if arguments.get("SUM_IN") is None:
         raise refusals.required("SUM_IN")
@@ -225,19 +225,19 @@ def _pay(things: Things, thing: Thing, arguments: Arguments) -> Result:
     return None
 
 
-def _reverse(things: Things, thing: Thing, arguments: Arguments) -> Result:
+def _reverse(things: Things, thing: MockObject, arguments: Arguments) -> Result:
     _only(arguments)
     things.reverse(thing)
     return None
 
 
-def _set_password(things: Things, thing: Thing, arguments: Arguments) -> Result:
+def _set_password(things: Things, thing: MockObject, arguments: Arguments) -> Result:
     _only(arguments, "psw", "dontshow")
     cabinet.set_password(things, thing, arguments)
     return None
 
 
-def _open_session(things: Things, thing: Thing, arguments: Arguments) -> Result:
+def _open_session(things: Things, thing: MockObject, arguments: Arguments) -> Result:
     _only(arguments)
     return cabinet.open_session(things, thing)
 
@@ -261,7 +261,7 @@ _OF_MODEL: Final[Mapping[str, Callable[[Things, Model, Arguments], Result]]] = {
     "web_cabinet.get_usluga_list": _of_cabinet("web_cabinet.get_usluga_list"),
     "web_cabinet.reset_password": _of_cabinet("web_cabinet.reset_password"),
 }
-_OF_OBJECT: Final[Mapping[str, Callable[[Things, Thing, Arguments], Result]]] = {
+_OF_OBJECT: Final[Mapping[str, Callable[[Things, MockObject, Arguments], Result]]] = {
     "set": _set,
     "save": _save,
     "delete": _delete,

@@ -20,7 +20,7 @@ import msgspec
 from aiohttp import web
 
 from lab.mock.chain import Chain
-from lab.mock.faults import Asked, Fault, FaultKind, FaultPlan, pick
+from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault, pick
 from lab.mock.worker import CRASH, MockAnswer, refused
 
 CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
@@ -136,7 +136,7 @@ class Injector:
         self._counts[index].injected += 1
         self._injected[self.plan.faults[index].kind.value] += 1
 
-    def _draw(self, asked: Asked, body: bytes, model: str) -> _Drawn | None:
+    def _draw(self, asked: RequestedFault, body: bytes, model: str) -> _Drawn | None:
         """The first fault that meets a request; the others count it all the same."""
         elapsed = self._clock() - self._since
         found: _Drawn | None = None
@@ -219,12 +219,12 @@ _PHRASES: Final = {
 }
 
 
-def _asked(model: str, body: bytes) -> Asked:
+def _asked(model: str, body: bytes) -> RequestedFault:
     form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
     methods: list[str] = ["get_version"] if form.get("get_version") else []
     while method := form.get(f"method{len(methods) + 1}"):
         methods.append(method)
-    return Asked(model, tuple(methods), Chain(model, tuple((method, {}) for method in methods)).writes)
+    return RequestedFault(model, tuple(methods), Chain(model, tuple((method, {}) for method in methods)).writes)
 
 
 def _failed(answer: MockAnswer) -> bool:

@@ -87,7 +87,7 @@ SAYING: Final = frozenset(_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestedFault:
     """What is known of a request: its model and methods, and whether it can change anything."""
 
     model: str
@@ -121,7 +121,7 @@ class Fault:
     text: str | None = None
     tries: int | None = None
 
-    def matches(self, asked: Asked) -> bool:
+    def matches(self, asked: RequestedFault) -> bool:
         """Whether the filter lets a request through, and its number goes up."""
         if self.kind is FaultKind.REFUSE or (self.model is not None and self.model != asked.model):
             return False

@@ -21,7 +21,7 @@ _HIDDEN = "•••"
 
 
 @dataclass(slots=True)
-class Thing:
+class MockObject:
     """An object in the middle of a chain: what is stored, and what was assigned and is not yet saved."""
 
     model: Model
@@ -52,14 +52,14 @@ class Things:
         self._methods = methods
         self._quirks = quirks
 
-    def find(self, model: Model, arguments: Arguments, first: int | None = None) -> list[Thing]:
+    def find(self, model: Model, arguments: Arguments, first: int | None = None) -> list[MockObject]:
         """All objects that meet the criteria, or the `first` of them, in the order of their keys."""
         rows = self.session.execute(
             *lookups.select(self.session.models, model, arguments, first, self._quirks.descr_filters)
         )
-        return [Thing(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
+        return [MockObject(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
 
-    def get(self, model: Model, arguments: Arguments) -> Thing:
+    def get(self, model: Model, arguments: Arguments) -> MockObject:
         """The one object that meets the criteria."""
         found = self.find(model, arguments)
         if not found:
@@ -68,7 +68,7 @@ class Things:
             raise refusals.several_found(model.name, len(found))
         return found[0]
 
-    def create(self, model: Model, arguments: Arguments) -> Thing:
+    def create(self, model: Model, arguments: Arguments) -> MockObject:
         """A new object; it needs no `save` [S]."""
         values = self._read(model, arguments, fixed=True)
         apply_rules(model.name, self._change(None, {}, values, {}))
@@ -83,16 +83,16 @@ class Things:
         self._enter(thing, {name: values[name] for name in values if name != model.key.name})
         return thing
 
-    def assign(self, thing: Thing, arguments: Arguments) -> None:
+    def assign(self, thing: MockObject, arguments: Arguments) -> None:
         """Assign values, which are not kept before `save` [S]."""
         thing.assigned |= self._read(thing.model, arguments, fixed=False)
 
-    def save(self, thing: Thing, arguments: Arguments) -> None:
+    def save(self, thing: MockObject, arguments: Arguments) -> None:
         """Keep what was assigned, and do what the billing does on that occasion."""
         apply_rules(thing.model.name, self._change(thing.key, thing.values, thing.assigned, arguments))
         self.write(thing)
 
-    def write(self, thing: Thing) -> None:
+    def write(self, thing: MockObject) -> None:
         """Keep what was assigned as it is."""
         model = thing.model
         # What the rules complete may have no column here.
@@ -107,7 +107,7 @@ class Things:
         self._enter(thing, thing.assigned)
         thing.assigned = {}
 
-    def delete(self, thing: Thing, *, clean_links: bool) -> None:
+    def delete(self, thing: MockObject, *, clean_links: bool) -> None:
         """Delete an object, or mark it; `clean_links` deletes first what points to it and may go with it [S, ?]."""
         model = thing.model
         if thing.values.get("deleted"):
@@ -120,7 +120,7 @@ class Things:
         thing.gone = True
         self._enter(thing, {"deleted": 1})
 
-    def reverse(self, operation: Thing) -> None:
+    def reverse(self, operation: MockObject) -> None:
         """The storno of a finance operation: its sum is taken back, whichever way it came [?]."""
         if "storno" not in operation.model.fields:
             raise refusals.unknown_attribute("storno")
@@ -130,7 +130,7 @@ class Things:
         operation.assigned = {"storno": 1}
         self.write(operation)
 
-    def _untie(self, thing: Thing, other: Model, link: Field, *, clean_links: bool) -> None:
+    def _untie(self, thing: MockObject, other: Model, link: Field, *, clean_links: bool) -> None:
         if link.tie is Tie.STAYS:
             return
         criteria: dict[str, object] = {link.name: thing.key}
@@ -156,7 +156,7 @@ class Things:
             values[name] = stored(attribute.kind, value)
         return values
 
-    def _enter(self, thing: Thing, written: Columns) -> None:
+    def _enter(self, thing: MockObject, written: Columns) -> None:
         model = thing.model
         enter(
             self.session,

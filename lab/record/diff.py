@@ -20,7 +20,7 @@ import msgspec
 from billing.api.calls import SECRET_ARGUMENTS, Call, ChainStep
 from billing.api.client import BillingClient
 from billing.api.secrets import PLACEHOLDER, charset_of
-from billing.api.wire import Seen
+from billing.api.wire import Reply
 from billing.errors import BillingAway
 from billing.exchange import Lost, NotSent, readable
 from lab.record.matching import named, request_of
@@ -164,7 +164,7 @@ def differences(recorded: object, now: object, place: str = "") -> Iterator[tupl
         yield place, recorded, now
 
 
-def _compared(recorded: Recorded, seen: Seen) -> Iterator[tuple[str, object, object]]:
+def _compared(recorded: Recorded, seen: Reply) -> Iterator[tuple[str, object, object]]:
     answer = recorded.answer
     if answer is None:
         return

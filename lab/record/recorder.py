@@ -26,8 +26,8 @@ from yarl import URL
 
 from billing.api.calls import secrets_of
 from billing.api.client import ClientSettings
-from billing.api.secrets import Concealer, credentials
-from billing.api.wire import Heard
+from billing.api.secrets import SecretRemover, credentials
+from billing.api.wire import CallRecord
 from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
 from lab.record.recording import (
     FORMAT,
@@ -68,7 +68,7 @@ class Recorder:
         self._descriptor = descriptor
         self._host = url.host or ""
         header_secrets = [secret for value in settings.headers.values() for secret in credentials(value)]
-        self._concealer = Concealer(settings.extra, [*settings.extra.values(), *header_secrets])
+        self._concealer = SecretRemover(settings.extra, [*settings.extra.values(), *header_secrets])
         self._header = Header(
             FORMAT,
             _program(),
@@ -82,7 +82,7 @@ class Recorder:
         self._room = asyncio.Event()
         self._room.set()
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[tuple[int, float, Heard] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[int, float, CallRecord] | None] = queue.SimpleQueue()
         self._pack = zlib.compressobj(_LEVEL, wbits=_GZIP)
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
@@ -99,7 +99,7 @@ class Recorder:
         while not self._room.is_set():
             await self._room.wait()
 
-    def heard(self, heard: Heard) -> None:
+    def heard(self, heard: CallRecord) -> None:
         """Take one exchange; it is written later."""
         if self.failure is not None:
             return
@@ -135,7 +135,7 @@ class Recorder:
             # The loop may end before it comes to what it was told.
             self.failure = failure
 
-    def _take(self) -> list[tuple[int, float, Heard] | None]:
+    def _take(self) -> list[tuple[int, float, CallRecord] | None]:
         taken = [self._queue.get()]
         with contextlib.suppress(queue.Empty):
             while taken[-1] is not None and len(taken) < _BATCH:
@@ -161,7 +161,7 @@ class Recorder:
         if failure is not None or self._waiting < self._limit:
             self._room.set()
 
-    def _line(self, number: int, at: float, heard: Heard) -> bytes:
+    def _line(self, number: int, at: float, heard: CallRecord) -> bytes:
         form = parse_qsl(heard.form.decode("ascii"), keep_blank_values=True, errors="replace")
         concealer = self._concealer
         concealer = concealer.knowing({*concealer.secrets_in(form), *secrets_of(heard.call)} - _NO_SECRETS)
@@ -177,7 +177,7 @@ class Recorder:
         )
         return msgspec.json.encode(recorded)
 
-    def _instead(self, heard: Heard, concealer: Concealer) -> Instead | None:
+    def _instead(self, heard: CallRecord, concealer: SecretRemover) -> Instead | None:
         exchange = heard.exchange
         if exchange is None:
             return Instead("cancelled", heard.left, heard.ending)
@@ -236,7 +236,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _weight(heard: Heard) -> int:
+def _weight(heard: CallRecord) -> int:
     return len(heard.form) + len(heard.answer) + _OVERHEAD
 
 
@@ -258,7 +258,7 @@ def _outcome(exchange: Exchange | None) -> RecordedOutcome:  # noqa: PLR0911 —
             return "lost"
 
 
-def _answer(heard: Heard, concealer: Concealer) -> RecordedAnswer | None:
+def _answer(heard: CallRecord, concealer: SecretRemover) -> RecordedAnswer | None:
     if heard.status is None:
         return None
     body = concealer.body(heard.headers, heard.answer, [step.method for step in heard.call.steps[-1:]])

@@ -35,7 +35,7 @@ import anyio
 import msgspec
 from aiohttp import web
 
-from billing.api.secrets import Concealer
+from billing.api.secrets import SecretRemover
 from lab.record.exchanges import Exchanges, UsedUp
 from lab.record.matching import MARK, marks, named
 from lab.record.recording import Recorded, RecordedAnswer
@@ -79,7 +79,7 @@ class Replay:
         self.whole = exchanges.whole
         self._exchanges = exchanges
         self._speed: Speed = speed
-        self._concealer = Concealer(exchanges.header.hidden_fields)
+        self._concealer = SecretRemover(exchanges.header.hidden_fields)
         self._served = 0
         self._refused: Counter[str] = Counter()
         self._refused_more = 0

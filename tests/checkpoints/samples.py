@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from checkpoints.journal import Journal
-from checkpoints.records import Item, NewItem, NewRun, Page, Refusal, Run, Twin
+from checkpoints.records import EarlierEntry, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 
 EVERY_STATE = frozenset(State)
@@ -36,7 +36,7 @@ def page(*items: NewItem, refusals: Sequence[Refusal] = (), cursor: str | None =
     return Page(items, tuple(refusals), cursor)
 
 
-def keep(item: NewItem, _twins: Sequence[Twin]) -> NewItem:
+def keep(item: NewItem, _twins: Sequence[EarlierEntry]) -> NewItem:
     return item
 
 

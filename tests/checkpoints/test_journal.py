@@ -11,7 +11,7 @@ import pytest
 
 from checkpoints.errors import ForbiddenTransition, NoSuchRun
 from checkpoints.journal import NAME_LETTERS, Journal, open_journal
-from checkpoints.records import Change, Item, NewItem, NewRun, Refusal, Run, Shared, Stage, Totals, Twin
+from checkpoints.records import Change, EarlierEntry, Item, NewItem, NewRun, Refusal, Run, Shared, Stage, Totals
 from checkpoints.states import State
 from tests.checkpoints.samples import (
     EVERY_STATE,
@@ -161,7 +161,7 @@ async def test_the_cursor_moves_in_the_same_commit_as_its_page(journal: Journal)
     run = await journal.create_run(NEW_RUN)
     await journal.freeze(run, page(new_item("1"), cursor="after 1"), keep)
 
-    def judge(item: NewItem, _twins: Sequence[Twin]) -> NewItem:
+    def judge(item: NewItem, _twins: Sequence[EarlierEntry]) -> NewItem:
         if item.key == "3":
             raise LookupError("in the middle of a page")
         return item
@@ -178,7 +178,7 @@ async def test_the_judge_decides_what_becomes_of_each_row(journal: Journal) -> N
     run = await journal.create_run(NEW_RUN)
     refusal = Refusal(3, None, "subscriber b", "not wanted", ("b",))
 
-    def judge(item: NewItem, _twins: Sequence[Twin]) -> NewItem | Refusal:
+    def judge(item: NewItem, _twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
         if item.key == "b":
             return refusal
         return replace(item, skip_reason="there already") if item.key == "c" else item
@@ -196,14 +196,14 @@ class Listening:
     """A judge that keeps all rows and remembers what it was shown."""
 
     def __init__(self) -> None:
-        self.seen: list[list[Twin]] = []
+        self.seen: list[list[EarlierEntry]] = []
 
-    def __call__(self, item: NewItem, twins: Sequence[Twin]) -> NewItem:
+    def __call__(self, item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem:
         self.seen.append(list(twins))
         return item
 
 
-async def heard(journal: Journal, run: Run, *keys: str) -> list[list[Twin]]:
+async def heard(journal: Journal, run: Run, *keys: str) -> list[list[EarlierEntry]]:
     judge = Listening()
     await journal.freeze(run, page(*map(new_item, keys)), judge)
     return judge.seen
@@ -276,7 +276,7 @@ async def test_the_rows_of_a_discarded_run_are_no_twins(journal: Journal) -> Non
 # ---- rows that contradict each other -----------------------------------------------------------------------------
 
 
-def contradicting(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
+def contradicting(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
     here = [twin for twin in twins if twin.target == NEW_RUN.target]
     if any(twin.amount != item.amount for twin in here):
         return Refusal(item.line, None, item.label, "contradicts", item.row, conflict=item.key)

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from checkpoints.errors import ForbiddenTransition, RunHeld
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, NewItem, Refusal, Run, Stage, Twin
+from checkpoints.records import Change, EarlierEntry, NewItem, Refusal, Run, Stage
 from checkpoints.states import State, may_follow
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, page
 
@@ -57,7 +57,7 @@ class Model:
         return doubted
 
 
-def judge(item: NewItem, twins: Sequence[Twin]) -> NewItem | Refusal:
+def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
     """Refuse the third row of a key."""
     return item if len(twins) < 2 else Refusal(item.line, None, item.label, "a third")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import ForbiddenTransition, JournalTooNew, JournalUnreadable
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Correction, Item, Merged, NewItem, NewRun, Refusal, Run, Twin
+from checkpoints.records import Change, Correction, EarlierEntry, Item, Merged, NewItem, NewRun, Refusal, Run
 from checkpoints.sqlite_store import prepare
 from checkpoints.statements import formats
 from checkpoints.states import State
@@ -50,9 +50,9 @@ async def standing(journal: Journal, run: Run) -> list[str]:
     return [item.key for item in await journal.in_effect(run)]
 
 
-async def seen(journal: Journal, *items: NewItem) -> dict[str, list[Twin]]:
+async def seen(journal: Journal, *items: NewItem) -> dict[str, list[EarlierEntry]]:
     """What a new run would find of the keys of these items."""
-    found: dict[str, list[Twin]] = {}
+    found: dict[str, list[EarlierEntry]] = {}
 
     def judge(item: NewItem, twins: object) -> NewItem:
         assert isinstance(twins, list)

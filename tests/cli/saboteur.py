@@ -14,9 +14,9 @@ from checkpoints.records import Change, Item, NewItem, Run
 from checkpoints.statements import statement
 from cli.main import main
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.witness import Witness
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 
 MOVED = {307, 308}
 GATEWAY_TIMEOUT = 504
@@ -61,11 +61,11 @@ def trusts_an_early_look() -> None:
     # That look would find what the stacks have worked off since the early one.
     sends_without_looking()
 
-    async def drained(_: Services, accounts: Collection[int], abonents: Collection[int]) -> str | None:
+    async def drained(_: Gateway, accounts: Collection[int], abonents: Collection[int]) -> str | None:
         assert accounts or abonents
         return None
 
-    setattr(Services, "undrained", drained)  # noqa: B010 - the same
+    setattr(Gateway, "undrained", drained)  # noqa: B010 - the same
 
 
 def follows_redirects() -> None:
@@ -153,10 +153,10 @@ def takes_what_was_sent_for_done() -> None:
 def pauses_in_words_alone() -> None:
     """`pause` is answered and noted, and the run goes on."""
 
-    def only_said(_: Steering, who: str) -> None:
+    def only_said(_: LivePolicy, who: str) -> None:
         assert who
 
-    setattr(Steering, "pause", only_said)  # noqa: B010 - the same
+    setattr(LivePolicy, "pause", only_said)  # noqa: B010 - the same
 
 
 def _at_start_becomes(state: str) -> None:

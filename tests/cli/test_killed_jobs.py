@@ -20,7 +20,7 @@ from lab.crash.drawing import draw
 from lab.crash.experiment_plan import BALANCES, WARNING_THRESHOLD
 from lab.crash.judge import judge
 from lab.crash.load import order
-from lab.crash.observer import Watched
+from lab.crash.observer import Observer
 from lab.crash.trials import TRIALS, Trial
 from lab.mock.population import create
 from lab.mock.server import running
@@ -114,7 +114,7 @@ async def test_planned_run_killed_resumed_verified_and_undone(
         assert changes(before, await whole_of(file)) == {}
         assert arrivals.number == 0
         billing.latency = 0.1
-        watched = Watched(cli.journal).prepared()
+        watched = Observer(cli.journal).prepared()
         async with cli.started("run", *asked.arguments, *more, "--yes", *PACING) as run:
             await arrivals.reach(KILLED_AT)
             run.signal(signal.SIGKILL)

@@ -12,9 +12,9 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page
 from checkpoints.states import State
 from cli.session import order as beginning
-from cli.session.cleanup import forget, wind_up
-from cli.session.order import order_of
-from jobs.access.vault import BATCH, Vault, beside, is_token
+from cli.session.cleanup import finish_run, wipe_secrets
+from cli.session.order import parse_order
+from jobs.access.vault import BATCH, Vault, is_token, vault_path
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.rows.input import Input
 from jobs.spec.errors import SecretGone
@@ -115,16 +115,16 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
 
 
 def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
-    order = order_of("password", Input(), {"user_id": "5", "psw": WORD})
+    order = parse_order("password", Input(), {"user_id": "5", "psw": WORD})
     assert WORD not in repr(order)
     assert WORD not in str(order.recorded)
     token = order.recorded["psw"]
     assert is_token(token)
     assert order.secrets == {token: WORD}
     assert token.startswith(f"•••{order.recorded[BATCH]}.")
-    assert BATCH not in order_of("at-ip", Input(), {"ip": "10.0.0.1"}).recorded
+    assert BATCH not in parse_order("at-ip", Input(), {"ip": "10.0.0.1"}).recorded
     # With another word it is the same run all the same: nobody can tell.
-    other = order_of("password", Input(), {"user_id": "5", "psw": "anders"})
+    other = parse_order("password", Input(), {"user_id": "5", "psw": "anders"})
     assert beginning.identity(other.recorded) == beginning.identity(order.recorded)
 
 
@@ -143,7 +143,7 @@ def test_a_file_of_passwords_that_is_there_is_refused_before_anything(typed: Typ
 )
 async def test_secrets_are_wiped_when_nothing_may_be_sent_any_more(tmp_path: Path, state: State, kept: bool) -> None:
     path = tmp_path / "journal"
-    vault, other = Vault(beside(path), "a" * 16), Vault(beside(path), "b" * 16)
+    vault, other = Vault(vault_path(path), "a" * 16), Vault(vault_path(path), "b" * 16)
     (token,), (others,) = vault.seal([WORD]), other.seal(["anders"])
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
@@ -157,9 +157,9 @@ async def test_secrets_are_wiped_when_nothing_may_be_sent_any_more(tmp_path: Pat
             if state is State.MANUAL:
                 await journal.doubt(run)
             await journal.record(run, [Change(item.item_id, state)])
-        await wind_up(run, journal, anew=True)
+        await finish_run(run, journal, anew=True)
     assert other.open([others]) == {others: "anders"}
-    assert (WORD.encode() in beside(path).read_bytes()) == kept
+    assert (WORD.encode() in vault_path(path).read_bytes()) == kept
     if not kept:
         with pytest.raises(SecretGone):
             vault.open([token])
@@ -167,20 +167,20 @@ async def test_secrets_are_wiped_when_nothing_may_be_sent_any_more(tmp_path: Pat
 
 async def test_a_run_that_is_given_up_takes_its_secrets_with_it(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    Vault(beside(path), "a" * 16).seal([WORD])
+    Vault(vault_path(path), "a" * 16).seal([WORD])
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
         async with journal.taken_up(run):
             await beginning.give_up(run, journal)
         # Somebody works on it.
-        assert WORD.encode() in beside(path).read_bytes()
+        assert WORD.encode() in vault_path(path).read_bytes()
         await beginning.give_up(run, journal)
-    assert WORD.encode() not in beside(path).read_bytes()
+    assert WORD.encode() not in vault_path(path).read_bytes()
 
 
 async def test_a_vault_that_cannot_be_wiped_ends_no_run(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    beside(path).write_text("no database" * 500, encoding="utf-8")
+    vault_path(path).write_text("no database" * 500, encoding="utf-8")
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
-        await forget(run, journal)
+        await wipe_secrets(run, journal)

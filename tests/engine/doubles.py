@@ -17,9 +17,9 @@ from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Tot
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, AskMates, CannotLook, Entries, Found, Keeps, Prepared, ReadBack, Sighting
+from engine.job import Absent, AskMates, CannotLook, Entries, Found, Keeps, LookUpResult, Prepared, ReadBack
 from engine.pacing.policy import policy_with
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.rows import Row, RowPage
 
 NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
@@ -41,7 +41,7 @@ A_RUN = Run(
 )
 
 
-def change(steering: Steering, name: str, value: str) -> None:
+def change(steering: LivePolicy, name: str, value: str) -> None:
     """What `set` does to a run."""
     steering.take(policy_with(steering.policy, {name: value}))
 
@@ -146,7 +146,7 @@ class FakeJob:
         self.most_in_flight = 0
         self.most_in_lane = 0
         self.asked: list[tuple[str, list[str]]] = []
-        self.sightings: dict[str, Sighting | None] = {}
+        self.sightings: dict[str, LookUpResult | None] = {}
         self.look_up_error: LookUpFailed | None = None
         self.undrained_for: deque[str] = deque()
         self.readings: dict[str, ReadBack | CannotLook | None] = {}
@@ -191,7 +191,7 @@ class FakeJob:
         self.asked.append(("undrained", [one.key for one in items]))
         return self.undrained_for.popleft() if self.undrained_for else None
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - as the real one
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - as the real one
         assert self.in_flight.total() == 0, "looked up while calls were in flight"
         if self.look_up_error:
             raise self.look_up_error
@@ -199,7 +199,7 @@ class FakeJob:
         seen = {one.item_id: self._sighting(one) for one in items}
         return {item_id: sighting for item_id, sighting in seen.items() if sighting is not None}
 
-    def _sighting(self, item: Item) -> Sighting | None:
+    def _sighting(self, item: Item) -> LookUpResult | None:
         if item.key in self.sightings:
             return self.sightings[item.key]
         return Found(f"id {item.key}") if self.effects[item.key] else Absent()

@@ -10,8 +10,8 @@ from checkpoints.records import Item, NewRun, Run
 from checkpoints.states import State
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.intake import Enter, Intake
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.intake import Intake, Repeat
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import FakeJob
@@ -31,10 +31,10 @@ class Migration:
     policy: Policy
     progress: Progress
     stop: Stop
-    enter: Enter = Enter.ONCE
+    enter: Repeat = Repeat.ONCE
 
     async def go(self) -> "Migration":
-        steering = Steering(self.policy, self.progress, self.stop)
+        steering = LivePolicy(self.policy, self.progress, self.stop)
         pipeline = Pipeline(self.run, self.job, self.journal, steering, enter=self.enter)
         await asyncio.wait_for(pipeline.migrate(), PATIENCE)
         return self

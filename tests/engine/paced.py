@@ -12,7 +12,7 @@ from engine.evidence import RowRefused
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress, Status
 from tests.engine.doubles import A_RUN, Call, FakeJob, MemoryJournal, item
@@ -44,7 +44,7 @@ class Setting:
         self.takes = takes
         self.journal = kept if isinstance(kept, MemoryJournal) else MemoryJournal(*kept)
         self.stop = Stop()
-        self.steering = Steering(policy, Progress(), self.stop, paused_by=paused_by)
+        self.steering = LivePolicy(policy, Progress(), self.stop, paused_by=paused_by)
         self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering, gauges=gauges)
         self.began = anyio.current_time()
         self.sent: list[tuple[float, str]] = []

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.statistics import LONGEST, MOST, OTHER, Kinds, error_group
+from engine.statistics import LONGEST, MOST, OTHER, ErrorGroups, error_group
 
 
 @pytest.mark.parametrize(
@@ -22,14 +22,14 @@ def test_a_page_of_text_is_no_longer_than_a_kind() -> None:
 
 
 def test_the_commonest_come_first() -> None:
-    kinds = Kinds()
+    kinds = ErrorGroups()
     for text in ("row 1 bad", "row 2 worse", "row 3 bad", "row 4 bad"):
         kinds.add(text)
     assert list(kinds.counted().items()) == [("row bad", 3), ("row worse", 1)]
 
 
 def test_however_many_kinds_there_are_only_so_many_are_kept() -> None:
-    kinds = Kinds()
+    kinds = ErrorGroups()
     for number in range(1000):
         kinds.add("x" * (number % 50 + 1))
     counted = kinds.counted()

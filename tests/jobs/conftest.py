@@ -11,7 +11,7 @@ from billing.database.database import Database, Dsn, attach
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from checkpoints.states import State
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from lab.mock.server import MockBilling
 
 Frozen = Callable[..., Item]
@@ -70,9 +70,9 @@ async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
 
 
 @pytest.fixture(params=["with a database", "without a database"])
-def services(request: pytest.FixtureRequest, client: BillingClient, database: Database) -> Services:
+def services(request: pytest.FixtureRequest, client: BillingClient, database: Database) -> Gateway:
     request.getfixturevalue("odd_ones")
-    return Services(client, database if request.param == "with a database" else None)
+    return Gateway(client, database if request.param == "with a database" else None)
 
 
 @pytest.fixture

@@ -8,17 +8,17 @@ import msgspec
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted
-from engine.job import Job, Prepared, ReadBack, Sighting
-from jobs.access.gateway import Services
-from jobs.access.payload import packed, payload_of
-from jobs.effects.effect import Effect, Keeping, NoWayBack, Reversal, Taken
+from engine.job import Job, LookUpResult, Prepared, ReadBack
+from jobs.access.gateway import Gateway
+from jobs.access.payload import encode_payload, payload_of
+from jobs.effects.effect import Effect, Irreversible, ItemToUndo, Keeping, Reversal
 from jobs.job import build
 from jobs.rows.input import Input
-from jobs.spec.spec import JobKind, parameters_of
+from jobs.spec.spec import JobSpec, parameters_of
 from tests.jobs.conftest import Frozen
 
 
-def job_of(services: Services, kind: JobKind, rows: Input, **given: str) -> Job:
+def job_of(services: Gateway, kind: JobSpec, rows: Input, **given: str) -> Job:
     """The job, set up as `run` does it."""
     return build(kind, services, parameters_of(kind, given), rows)
 
@@ -68,10 +68,13 @@ async def sent(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Item
 async def kept_now(does: Keeping, items: Sequence[Item]) -> list[Item]:
     """The items with what their calls would overwrite now, as before they are sent."""
     payloads = await does.kept_now(items)
-    return [msgspec.structs.replace(one, payload=packed(payloads.get(one.item_id, payload_of(one)))) for one in items]
+    return [
+        msgspec.structs.replace(one, payload=encode_payload(payloads.get(one.item_id, payload_of(one))))
+        for one in items
+    ]
 
 
-async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Sighting]:
+async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[LookUpResult]:
     seen = await does.look_up(run, items)
     return [seen[item.item_id] for item in items]
 
@@ -112,18 +115,18 @@ class Undo:
 async def undone(effect: Effect, items: Sequence[Item], **how: str) -> Undo:
     """What takes these items of an earlier run back."""
     reversal = effect.way_back(how)
-    assert not isinstance(reversal, NoWayBack), reversal
+    assert not isinstance(reversal, Irreversible), reversal
     return Undo(reversal, await reversal.take_back([taken(item) for item in items]))
 
 
-def effect_of(services: Services, kind: JobKind, **given: str) -> Effect:
+def effect_of(services: Gateway, kind: JobSpec, **given: str) -> Effect:
     """What the job's calls do."""
     return kind.effect(services, parameters_of(kind, given))
 
 
-def taken(item: Item) -> Taken:
+def taken(item: Item) -> ItemToUndo:
     """An item as an undo gets it."""
-    return Taken(
+    return ItemToUndo(
         item_id=item.item_id,
         number=item.number,
         key=f"k7m2q/{item.number}",

@@ -21,11 +21,11 @@ from engine.errors import InputRefused, LookUpFailed
 from engine.pacing.gauges import hours_of
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pacing.throttle import Gauge, Measure
-from engine.pipeline.live_policy import Steering
+from engine.pacing.throttle import Gauge, GaugeReading
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.gauges import MEASURED_EVERY, STACKS, BillingClock, gauges_of
 from lab.mock.server import MockBilling, running
 from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
@@ -37,18 +37,18 @@ SUBSCRIBERS = (
 
 
 @pytest.fixture
-async def with_both(mock_billing: MockBilling, database: Database) -> AsyncIterator[Services]:
+async def with_both(mock_billing: MockBilling, database: Database) -> AsyncIterator[Gateway]:
     async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:
-        yield Services(client, database)
+        yield Gateway(client, database)
 
 
-async def gauge_of(services: Services, policy: Policy, name: str, journal: Path) -> Gauge:
+async def gauge_of(services: Gateway, policy: Policy, name: str, journal: Path) -> Gauge:
     gauges = await gauges_of(services, lambda: policy, journal)
     (found,) = [gauge for gauge in gauges if gauge.name == name]
     return found
 
 
-async def measured(services: Services, policy: Policy, name: str, journal: Path) -> Measure:
+async def measured(services: Gateway, policy: Policy, name: str, journal: Path) -> GaugeReading:
     measure = await (await gauge_of(services, policy, name, journal)).measure()
     assert measure is not None
     return measure
@@ -57,14 +57,14 @@ async def measured(services: Services, policy: Policy, name: str, journal: Path)
 # ---- the stacks --------------------------------------------------------------------------------------------------
 
 
-async def test_there_is_a_gauge_for_each_stack_that_the_billing_has(with_both: Services, tmp_path: Path) -> None:
+async def test_there_is_a_gauge_for_each_stack_that_the_billing_has(with_both: Gateway, tmp_path: Path) -> None:
     names = [gauge.name for gauge in await gauges_of(with_both, Policy, tmp_path)]
     # The mock has no third stack; a billing that has it gets a gauge of its own.
     assert names == ["disk", "hours", *STACKS[:2], "latency"]
 
 
 async def test_a_third_stack_is_watched_where_it_is_there(
-    with_both: Services, execute: Execute, tmp_path: Path
+    with_both: Gateway, execute: Execute, tmp_path: Path
 ) -> None:
     execute("create table events_stack (id integer not null primary key)")
     execute("insert into events_stack (id) values (1)")
@@ -72,21 +72,21 @@ async def test_a_third_stack_is_watched_where_it_is_there(
     assert with_both.database
     with_both.database.close()
     measure = await measured(with_both, Policy(max_stack=1000), "EVENTS_STACK", tmp_path)
-    assert measure == Measure(1, 1000, 800, grows=True)
+    assert measure == GaugeReading(1, 1000, 800, grows=True)
 
 
-async def test_without_the_database_nobody_sees_the_stacks(with_both: Services, tmp_path: Path) -> None:
-    names = [gauge.name for gauge in await gauges_of(Services(with_both.client), Policy, tmp_path)]
+async def test_without_the_database_nobody_sees_the_stacks(with_both: Gateway, tmp_path: Path) -> None:
+    names = [gauge.name for gauge in await gauges_of(Gateway(with_both.client), Policy, tmp_path)]
     assert names == ["disk", "hours", "latency"]
 
 
-async def test_the_threshold_is_that_in_force_and_0_is_none(with_both: Services, tmp_path: Path) -> None:
+async def test_the_threshold_is_that_in_force_and_0_is_none(with_both: Gateway, tmp_path: Path) -> None:
     policies = [Policy(max_stack=50)]
     gauges = await gauges_of(with_both, lambda: policies[-1], tmp_path)
     (stack,) = [gauge for gauge in gauges if gauge.name == "ACCOUNT_STACK"]
-    assert await stack.measure() == Measure(0, 50, 40, grows=True)
+    assert await stack.measure() == GaugeReading(0, 50, 40, grows=True)
     policies.append(Policy(max_stack=7))
-    assert await stack.measure() == Measure(0, 7, 5, grows=True)
+    assert await stack.measure() == GaugeReading(0, 7, 5, grows=True)
     policies.append(Policy(max_stack=0))
     assert await stack.measure() is None
 
@@ -99,7 +99,7 @@ class Load:
     """A run of operations on subscribers, as fast as the window lets it, against a billing that works off slowly."""
 
     billing: MockBilling
-    services: Services
+    services: Gateway
     policy: Policy
     journal: Path
     rows: int = 150
@@ -119,7 +119,7 @@ class Load:
         job = FakeJob()
         job.during = call
         journal = MemoryJournal(*kept)
-        steering = Steering(self.policy, Progress(), Stop())
+        steering = LivePolicy(self.policy, Progress(), Stop())
         gauges = await gauges_of(self.services, lambda: steering.policy, self.journal)
         async with self.watched():
             await Pipeline(A_RUN, job, journal, steering, gauges=gauges).migrate()
@@ -143,9 +143,9 @@ class Load:
 
 
 @asynccontextmanager
-async def slow_billing(file: Path, database: Database, rate: float) -> AsyncIterator[tuple[MockBilling, Services]]:
+async def slow_billing(file: Path, database: Database, rate: float) -> AsyncIterator[tuple[MockBilling, Gateway]]:
     async with running(file, stack_rate=rate) as billing, BillingClient(ClientSettings(billing.url)) as client:
-        yield billing, Services(client, database)
+        yield billing, Gateway(client, database)
 
 
 @pytest.mark.parametrize("threshold", [10, 40])
@@ -204,14 +204,14 @@ class Told(BillingClient):
 async def test_the_time_is_that_of_the_billing_and_ours_where_it_tells_none(
     said: str | None, there: datetime
 ) -> None:
-    assert await BillingClock(Services(Told(said)), lambda: HERE).now() == there
+    assert await BillingClock(Gateway(Told(said)), lambda: HERE).now() == there
 
 
 async def test_the_clock_is_asked_once_in_a_while_and_goes_on_when_the_billing_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = Told("2025-11-24 17:00:00")
-    clock = BillingClock(Services(client), lambda: HERE)
+    clock = BillingClock(Gateway(client), lambda: HERE)
     client.away = True
     with pytest.raises(LookUpFailed, match="nobody answers"):
         await clock.now()
@@ -229,7 +229,7 @@ async def test_the_clock_is_asked_once_in_a_while_and_goes_on_when_the_billing_i
 
 
 async def test_the_hours_are_those_of_the_billing(tmp_path: Path) -> None:
-    services = Services(Told(f"{datetime.now() + timedelta(hours=12):%Y-%m-%d %H:%M:%S}"))  # noqa: DTZ005
+    services = Gateway(Told(f"{datetime.now() + timedelta(hours=12):%Y-%m-%d %H:%M:%S}"))  # noqa: DTZ005
     hour = datetime.now().hour  # noqa: DTZ005
     there = f"{(hour + 11) % 24:02}:00-{(hour + 14) % 24:02}:00"
     here = f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00"
@@ -239,7 +239,7 @@ async def test_the_hours_are_those_of_the_billing(tmp_path: Path) -> None:
     assert outside.value > outside.high
 
 
-async def test_the_mock_billing_tells_its_time(with_both: Services) -> None:
+async def test_the_mock_billing_tells_its_time(with_both: Gateway) -> None:
     there = await BillingClock(with_both).now()
     assert abs(there - datetime.now()) < timedelta(seconds=3)  # noqa: DTZ005
 
@@ -248,7 +248,7 @@ async def test_the_mock_billing_tells_its_time(with_both: Services) -> None:
 
 
 async def test_the_smallest_question_tells_how_long_the_billing_takes(
-    with_both: Services, mock_billing: MockBilling, tmp_path: Path
+    with_both: Gateway, mock_billing: MockBilling, tmp_path: Path
 ) -> None:
     mock_billing.latency = 0.2
     measure = await measured(with_both, Policy(max_latency=0.1), "latency", tmp_path)
@@ -261,7 +261,7 @@ async def test_the_smallest_question_tells_how_long_the_billing_takes(
 
 async def test_a_billing_that_is_away_has_no_latency(tmp_path: Path) -> None:
     client = Told(None)
-    gauge = await gauge_of(Services(client), Policy(max_latency=1.0), "latency", tmp_path)
+    gauge = await gauge_of(Gateway(client), Policy(max_latency=1.0), "latency", tmp_path)
     client.away = True
     with pytest.raises(LookUpFailed, match="nobody answers"):
         await gauge.measure()
@@ -271,11 +271,11 @@ async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_come
     tmp_path: Path,
 ) -> None:
     client, policies = Told(None), [Policy()]
-    gauges = await gauges_of(Services(client), lambda: policies[-1], tmp_path)
+    gauges = await gauges_of(Gateway(client), lambda: policies[-1], tmp_path)
     (gauge,) = [one for one in gauges if one.name == "latency"]
     assert (await gauge.measure(), client.asked) == (None, 0)
     policies.append(Policy(max_latency=1.5))
-    assert await gauge.measure() == Measure(
+    assert await gauge.measure() == GaugeReading(
         2.0, 1.5, 1.2000000000000002, text="latency: the billing takes 2 s, 1.5 s are the most"
     )
     policies.append(Policy(max_latency=2.2))
@@ -284,7 +284,7 @@ async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_come
     assert measure.text == "latency: the billing takes 2 s, goes on at 1.76 s"
 
 
-async def test_the_disk_is_the_journals(with_both: Services, tmp_path: Path) -> None:
+async def test_the_disk_is_the_journals(with_both: Gateway, tmp_path: Path) -> None:
     measure = await measured(with_both, Policy(min_disk=1), "disk", tmp_path)
     assert measure.value < measure.low
 
@@ -292,7 +292,7 @@ async def test_the_disk_is_the_journals(with_both: Services, tmp_path: Path) -> 
 OWN = Policy(throttle_sql="select count(*) from abonents where id < 5", throttle_above=3.0)
 
 
-async def test_a_select_of_ones_own_holds_above_its_number(with_both: Services, tmp_path: Path) -> None:
+async def test_a_select_of_ones_own_holds_above_its_number(with_both: Gateway, tmp_path: Path) -> None:
     measure = await measured(with_both, OWN, "--throttle-sql", tmp_path)
     assert (measure.value > measure.high) == (measure.value > 3)
     assert (measure.high, measure.grows) == (3.0, False)
@@ -308,7 +308,7 @@ async def test_a_select_of_ones_own_holds_above_its_number(with_both: Services, 
     ],
 )
 async def test_a_select_of_ones_own_goes_on_at_less_than_it_holds_at(
-    number: int, above: float, low: float, text: str, with_both: Services, tmp_path: Path
+    number: int, above: float, low: float, text: str, with_both: Gateway, tmp_path: Path
 ) -> None:
     own = Policy(throttle_sql=f"select {number} from rdb$database", throttle_above=above)  # noqa: S608 - a number
     measure = await measured(with_both, own, "--throttle-sql", tmp_path)
@@ -316,7 +316,7 @@ async def test_a_select_of_ones_own_goes_on_at_less_than_it_holds_at(
     assert measure.text == f"--throttle-sql {text}"
 
 
-async def test_another_number_for_a_select_of_ones_own_counts_at_once(with_both: Services, tmp_path: Path) -> None:
+async def test_another_number_for_a_select_of_ones_own_counts_at_once(with_both: Gateway, tmp_path: Path) -> None:
     policies = [Policy(throttle_sql="select 5 from rdb$database", throttle_above=4.0)]
     gauges = await gauges_of(with_both, lambda: policies[-1], tmp_path)
     (gauge,) = [one for one in gauges if one.name == "--throttle-sql"]
@@ -339,7 +339,7 @@ async def test_another_number_for_a_select_of_ones_own_counts_at_once(with_both:
     ],
 )
 async def test_a_select_that_gives_no_number_is_refused_before_anything_is_sent(
-    select: str, why: str, with_both: Services, tmp_path: Path
+    select: str, why: str, with_both: Gateway, tmp_path: Path
 ) -> None:
     policy = replace(OWN, throttle_sql=select)
     with pytest.raises(InputRefused, match="--throttle-sql") as refused:
@@ -350,6 +350,6 @@ async def test_a_select_that_gives_no_number_is_refused_before_anything_is_sent(
     assert list(database.query("select count(*) from abonents")) != [(0,)]
 
 
-async def test_a_select_needs_the_database(with_both: Services, tmp_path: Path) -> None:
+async def test_a_select_needs_the_database(with_both: Gateway, tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match="needs the billing's database"):
-        await gauges_of(Services(with_both.client), lambda: OWN, tmp_path)
+        await gauges_of(Gateway(with_both.client), lambda: OWN, tmp_path)

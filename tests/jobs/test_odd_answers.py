@@ -18,10 +18,10 @@ from billing.exchange import Answered
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, packed, steps_of
-from jobs.catalogue.catalogue import listed
-from jobs.effects.any_call import AnyCall, Knowledge
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, chain_of, encode_payload
+from jobs.catalogue.catalogue import job_named
+from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.create import payload_for
 from jobs.effects.effect import Effect, Keeping
 from jobs.spec.chain import parse
@@ -50,25 +50,38 @@ VALUES = st.recursive(
 
 def item(payload: Payload) -> Item:
     return Item(
-        1, 1, "5", "5", "account:17", packed(payload), Decimal("50.50"), 2, ("5",), State.SENDING, 1, None, None, ""
+        1,
+        1,
+        "5",
+        "5",
+        "account:17",
+        encode_payload(payload),
+        Decimal("50.50"),
+        2,
+        ("5",),
+        State.SENDING,
+        1,
+        None,
+        None,
+        "",
     )
 
 
 def chain(model: str, *steps: tuple[str, dict[str, object]], **more: object) -> Payload:
-    return Payload(model, steps_of(*steps), abonent=5, **more)  # type: ignore[arg-type]
+    return Payload(model, chain_of(*steps), abonent=5, **more)  # type: ignore[arg-type]
 
 
-def effects(services: Services) -> dict[str, tuple[Effect, Payload]]:
+def effects(services: Gateway) -> dict[str, tuple[Effect, Payload]]:
     got: tuple[str, dict[str, object]] = ("objects.get", {"id": 5})
     user = chain("Users", got, key={"id": "5"})
     return {
-        "balances": (effect_of(services, listed("balances")), payload_for("FinanceOperations", OPERATION, 5)),
+        "balances": (effect_of(services, job_named("balances")), payload_for("FinanceOperations", OPERATION, 5)),
         "payment": (
-            effect_of(services, listed("payment"), recognise="sum"),
+            effect_of(services, job_named("payment"), recognise="sum"),
             chain("Abonents", got, key={"id": "5"}, wanted={"SUM_IN": "50.5"}, was={"op_id": "3"}),
         ),
         "warning-threshold": (
-            effect_of(services, listed("warning-threshold"), amount="-120"),
+            effect_of(services, job_named("warning-threshold"), amount="-120"),
             chain(
                 "AdminAccounts",
                 ("objects.get", {"account_id_abonents": 5}),
@@ -80,20 +93,23 @@ def effects(services: Services) -> dict[str, tuple[Effect, Payload]]:
             ),
         ),
         "delete-account": (
-            effect_of(services, listed("delete-account")),
+            effect_of(services, job_named("delete-account")),
             chain("Users", got, ("delete", {}), key={"id": "5"}, wanted={"deleted": "1"}),
         ),
-        "password": (effect_of(services, listed("password"), dontshow="yes"), user),
-        "services-on-offer": (effect_of(services, listed("services-on-offer")), user),
+        "password": (effect_of(services, job_named("password"), dontshow="yes"), user),
+        "services-on-offer": (effect_of(services, job_named("services-on-offer")), user),
         "by-sms": (
-            effect_of(services, listed("by-sms"), sms="+79990000001"),
+            effect_of(services, job_named("by-sms"), sms="+79990000001"),
             chain("Users", ("objects.filter", {"id": 5})),
         ),
-        "call": (AnyCall(services, parse("Odd", ("objects.create {}",)), Knowledge()), chain("Odd", ("do", {}))),
+        "call": (
+            AnyCallEffect(services, parse("Odd", ("objects.create {}",)), CallRules()),
+            chain("Odd", ("do", {})),
+        ),
     }
 
 
-@pytest.mark.parametrize("name", list(effects(Services(AsyncMock(spec=BillingClient)))))
+@pytest.mark.parametrize("name", list(effects(Gateway(AsyncMock(spec=BillingClient)))))
 def test_no_answer_is_more_than_an_effect_can_take(name: str) -> None:
     @settings(deadline=5000, max_examples=60)
     @given(VALUES)
@@ -113,7 +129,7 @@ async def meets(name: str, body: str) -> None:
     client = AsyncMock(spec=BillingClient)
     exchange = read_answer(200, {}, f'{{"result": {body}}}'.encode())
     client.send.return_value = exchange
-    effect, payload = effects(Services(client))[name]
+    effect, payload = effects(Gateway(client))[name]
     one = item(payload)
     await effect.send(RUN, one)
     if not isinstance(exchange, Answered):

@@ -14,7 +14,7 @@ from checkpoints.records import Run
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Lost
 from engine.job import Found
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.catalogue.money import BALANCES
 from jobs.job import assumptions_of
 from lab.mock.quirks import Quirks
@@ -37,18 +37,18 @@ def quirks() -> Quirks:
 
 
 @pytest.fixture
-async def alone(billing_file: Path, odd_ones: None, quirks: Quirks) -> AsyncIterator[Services]:  # noqa: ARG001
+async def alone(billing_file: Path, odd_ones: None, quirks: Quirks) -> AsyncIterator[Gateway]:  # noqa: ARG001
     """A billing with quirks, reached through its API alone."""
     async with (
         running(billing_file, quirks=quirks) as server,
         BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
     ):
-        yield Services(client)
+        yield Gateway(client)
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_length=60)])
 async def test_a_short_comment_leaves_room_for_the_mark(
-    alone: Services, tmp_path: Path, run: Run, frozen: Frozen
+    alone: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     services = replace(alone, profile=known(descr_length=60))
     rows = rows_of(tmp_path, ONE)
@@ -65,7 +65,7 @@ async def test_a_short_comment_leaves_room_for_the_mark(
     [({"descr_kept": False}, "does not keep comments"), ({"descr_length": 20}, "a mark needs 32")],
 )
 async def test_without_a_mark_nothing_is_entered(
-    alone: Services, tmp_path: Path, frozen: Frozen, facts: dict[str, object], why: str
+    alone: Gateway, tmp_path: Path, frozen: Frozen, facts: dict[str, object], why: str
 ) -> None:
     services = replace(alone, profile=known(**facts))
     with pytest.raises(InputRefused, match=why):
@@ -75,7 +75,7 @@ async def test_without_a_mark_nothing_is_entered(
 @pytest.mark.parametrize("quirks", [Quirks(descr_returned=False)])
 @pytest.mark.parametrize(("profile", "evidence"), [(UNKNOWN, Accepted), (known(descr_returned=True), Lost)])
 async def test_a_billing_that_is_known_to_tell_comments_has_answered_somebody_else(
-    alone: Services, tmp_path: Path, run: Run, frozen: Frozen, profile: Profile, evidence: type
+    alone: Gateway, tmp_path: Path, run: Run, frozen: Frozen, profile: Profile, evidence: type
 ) -> None:
     job = job_of(replace(alone, profile=profile), BALANCES, rows_of(tmp_path, ONE))
     (item,) = await planned(job, frozen)
@@ -83,7 +83,7 @@ async def test_a_billing_that_is_known_to_tell_comments_has_answered_somebody_el
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_filters="all")])
-async def test_a_known_filter_narrows_the_look(alone: Services, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+async def test_a_known_filter_narrows_the_look(alone: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     job = job_of(replace(alone, profile=known(descr_filters=("exact", "contains"))), BALANCES, rows_of(tmp_path, ONE))
     (item,) = await planned(job, frozen)
     await job.send(run, item)
@@ -92,7 +92,7 @@ async def test_a_known_filter_narrows_the_look(alone: Services, tmp_path: Path, 
     assert not isinstance((await job.look_up(other, [item]))[item.item_id], Found)
 
 
-async def test_what_no_probe_has_confirmed_is_named(alone: Services, tmp_path: Path, frozen: Frozen) -> None:
+async def test_what_no_probe_has_confirmed_is_named(alone: Gateway, tmp_path: Path, frozen: Frozen) -> None:
     rows = rows_of(tmp_path, ONE)
 
     async def named(profile: Profile, **given: str) -> list[str]:

@@ -8,8 +8,8 @@ import xlsxwriter  # type: ignore[import-untyped]
 
 from billing.api.client import BillingClient
 from checkpoints.records import Refusal
-from jobs.access.gateway import Services
-from jobs.access.payload import unpacked
+from jobs.access.gateway import Gateway
+from jobs.access.payload import decode_payload
 from jobs.catalogue.money import BALANCES
 from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
@@ -34,7 +34,7 @@ def written(folder: Path, name: str, header: list[str], *rows: list[object]) -> 
 
 
 @pytest.mark.parametrize("name", KINDS)
-async def test_true_is_no_amount_and_no_id(services: Services, tmp_path: Path, name: str) -> None:
+async def test_true_is_no_amount_and_no_id(services: Gateway, tmp_path: Path, name: str) -> None:
     rows = written(tmp_path, name, ["abonent_id", "amount"], ["9001", True], [True, "5"], ["9002", "6"])
     done = await prepared(job_of(services, BALANCES, rows))
     assert [item.label for item in done.items] == ["123"]
@@ -50,8 +50,8 @@ async def test_a_placeholder_takes_it_as_a_flag(client: BillingClient, tmp_path:
     chain = chain_text(['set_flags {"a": {a}, "b": "{b}", "sum": "{sum}"}'])
     parameters = {"model": "Users", "chain": chain}
     rows = written(tmp_path, name, ["a", "b", "sum", "other"], [True, False, True, True], ["true", "x", "7", "y"])
-    done = await prepared(job_of(Services(client, None), call_kind(parameters), rows, **parameters))
-    steps = [unpacked(item.payload).steps for item in done.items]
+    done = await prepared(job_of(Gateway(client, None), call_kind(parameters), rows, **parameters))
+    steps = [decode_payload(item.payload).steps for item in done.items]
     assert [arguments for ((_, arguments),) in steps] == [
         {"a": 1, "b": "0", "sum": "TRUE" if name == "rows.xlsx" else "true"},
         {"a": "true", "b": "x", "sum": "7"},

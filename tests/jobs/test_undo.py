@@ -15,16 +15,16 @@ from engine.errors import InputRefused
 from engine.evidence import Accepted
 from engine.job import Job
 from engine.pipeline.before_images import Keeping
-from engine.pipeline.intake import Enter, Intake
+from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
-from jobs.catalogue.catalogue import listed
+from jobs.catalogue.catalogue import job_named
 from jobs.effects.before_image import FOUND_OWN
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import parameters_of
-from jobs.undo import RUN, UNDO, undo_job
+from jobs.undo import RUN, UNDO, build_undo
 from tests.jobs.conftest import Execute
 from tests.jobs.making import rows_of
 from tests.jobs.whole_database import Tables, changes, whole
@@ -39,8 +39,8 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 
 @pytest.fixture
-def both(client: BillingClient, database: Database, odd_ones: None) -> Services:  # noqa: ARG001
-    return Services(client, database)
+def both(client: BillingClient, database: Database, odd_ones: None) -> Gateway:  # noqa: ARG001
+    return Gateway(client, database)
 
 
 async def carried_out(
@@ -50,7 +50,7 @@ async def carried_out(
     *,
     most: int = 1000,
     meanwhile: Callable[[], None] = lambda: None,
-    enter: Enter = Enter.ONCE,
+    enter: Repeat = Repeat.ONCE,
 ) -> Run:
     """A run of the job, `most` of its rows sent, each of them accepted; `meanwhile` runs between plan and calls."""
     source = job.source
@@ -71,23 +71,23 @@ async def carried_out(
 
 
 async def done(
-    services: Services,
+    services: Gateway,
     journal: Journal,
     name: str,
     rows: Input,
     given: Mapping[str, str] = NOTHING,
     *,
     meanwhile: Callable[[], None] = lambda: None,
-    enter: Enter = Enter.ONCE,
+    enter: Repeat = Repeat.ONCE,
 ) -> Run:
-    parameters = parameters_of(listed(name), given)
-    job = build(listed(name), services, parameters, rows)
+    parameters = parameters_of(job_named(name), given)
+    job = build(job_named(name), services, parameters, rows)
     return await carried_out(job, parameters, journal, meanwhile=meanwhile, enter=enter)
 
 
-async def undone(services: Services, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
+async def undone(services: Gateway, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
     parameters = {RUN: run.name, **how}
-    return await carried_out(await undo_job(services, journal, parameters), parameters, journal, most=most)
+    return await carried_out(await build_undo(services, journal, parameters), parameters, journal, most=most)
 
 
 async def counts(journal: Journal, run: Run) -> dict[str, int]:
@@ -114,7 +114,7 @@ def users(database: Database) -> list[str]:
 
 @pytest.mark.parametrize(("name", "text", "given"), KINDS)
 async def test_every_second_undo_gives_the_first_state_the_others_the_second(
-    both: Services,
+    both: Gateway,
     database: Database,
     journal: Journal,
     tmp_path: Path,
@@ -147,7 +147,7 @@ CHANGED = [
     [(*kind, change) for kind, change in zip(KINDS, CHANGED, strict=True)],
 )
 async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan_was_made(
-    both: Services,
+    both: Gateway,
     database: Database,
     journal: Journal,
     tmp_path: Path,
@@ -185,7 +185,7 @@ def changed(then: str) -> str:
 
 @pytest.mark.parametrize("meant", ["", "update admin_accounts set limit_warning = -5550000000000 where id = 9001"])
 async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_first(
-    both: Services, database: Database, journal: Journal, tmp_path: Path, execute: Execute, meant: str
+    both: Gateway, database: Database, journal: Journal, tmp_path: Path, execute: Execute, meant: str
 ) -> None:
     """9001 and 9008 have one account: what the second row finds there is what the first has set."""
     rows = rows_of(tmp_path, "abonent_id;limit_warning\n9001;-5\n9002;-6\n9008;-7\n")
@@ -212,7 +212,7 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
 
 
 async def test_two_entries_on_one_account_are_taken_back_to_the_balance_before_the_first(
-    both: Services, database: Database, journal: Journal, tmp_path: Path
+    both: Gateway, database: Database, journal: Journal, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "abonent_id;amount\n9001;10\n9008;20\n")
     query = "select balance from admin_accounts where id = 9001"
@@ -224,7 +224,7 @@ async def test_two_entries_on_one_account_are_taken_back_to_the_balance_before_t
 
 
 async def test_a_half_done_undo_leaves_the_rest_to_another_one(
-    both: Services, database: Database, journal: Journal, tmp_path: Path
+    both: Gateway, database: Database, journal: Journal, tmp_path: Path
 ) -> None:
     first = whole(database)
     run = await done(
@@ -238,7 +238,7 @@ async def test_a_half_done_undo_leaves_the_rest_to_another_one(
 
 
 async def test_what_was_changed_since_is_left_alone_and_both_values_named(
-    both: Services, database: Database, journal: Journal, tmp_path: Path, execute: Execute
+    both: Gateway, database: Database, journal: Journal, tmp_path: Path, execute: Execute
 ) -> None:
     run = await done(
         both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"}
@@ -258,7 +258,7 @@ async def test_what_was_changed_since_is_left_alone_and_both_values_named(
 
 
 async def test_created_objects_are_deleted_and_made_anew_and_deleted(
-    both: Services, database: Database, journal: Journal, tmp_path: Path
+    both: Gateway, database: Database, journal: Journal, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n")
     run = await done(both, journal, "connect-service", rows, {"usluga": "240", "manager": "33"})
@@ -282,7 +282,7 @@ def _of(database: Database, abonent: str) -> list[dict[str, object]]:
 
 
 async def test_what_was_entered_anew_is_not_restored_on_top(
-    both: Services, database: Database, journal: Journal, tmp_path: Path
+    both: Gateway, database: Database, journal: Journal, tmp_path: Path
 ) -> None:
     text = "abonent_id;amount\n9001;5\n9002;7\n"
     run = await done(both, journal, "balances", rows_of(tmp_path, text))
@@ -296,7 +296,7 @@ async def test_what_was_entered_anew_is_not_restored_on_top(
 
 
 async def test_the_same_row_is_one_by_id_and_by_contract_number(
-    both: Services, journal: Journal, tmp_path: Path
+    both: Gateway, journal: Journal, tmp_path: Path
 ) -> None:
     await done(both, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;5\n9002;7\n"))
     by_number = await done(both, journal, "balances", rows_of(tmp_path, "Договор;Сумма\n00123;5,00\n123;8\nA15;1\n"))
@@ -311,17 +311,17 @@ async def test_the_same_row_is_one_by_id_and_by_contract_number(
     ],
 )
 async def test_what_cannot_be_taken_back_says_why(
-    both: Services, journal: Journal, tmp_path: Path, name: str, text: str | None, given: dict[str, str], why: str
+    both: Gateway, journal: Journal, tmp_path: Path, name: str, text: str | None, given: dict[str, str], why: str
 ) -> None:
     rows = Input() if text is None else rows_of(tmp_path, text)
-    run = await journal.create_run(NewRun(name, parameters_of(listed(name), given), TARGET, rows.file))
+    run = await journal.create_run(NewRun(name, parameters_of(job_named(name), given), TARGET, rows.file))
     with pytest.raises(InputRefused, match=f"run {run.name} .{name}. cannot be taken back: {why}"):
-        await undo_job(both, journal, {RUN: run.name})
+        await build_undo(both, journal, {RUN: run.name})
 
 
-async def test_a_storno_is_final(both: Services, journal: Journal, tmp_path: Path) -> None:
+async def test_a_storno_is_final(both: Gateway, journal: Journal, tmp_path: Path) -> None:
     run = await done(both, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;5\n"))
     storno = await undone(both, journal, run, way="storno")
     assert storno.job == UNDO
     with pytest.raises(InputRefused, match="a storno is final"):
-        await undo_job(both, journal, {RUN: storno.name})
+        await build_undo(both, journal, {RUN: storno.name})

@@ -18,8 +18,8 @@ from billing.database.database import Database
 from billing.money import scaled
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
-from engine.pipeline.intake import Enter
-from jobs.access.gateway import Services
+from engine.pipeline.intake import Repeat
+from jobs.access.gateway import Gateway
 from lab.mock.population import create
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
@@ -72,7 +72,7 @@ def shared_accounts(odd_ones: None, execute: Execute) -> None:  # noqa: ARG001
 
 
 @asynccontextmanager
-async def billing(file: Path, database: Database, type_8: Type8) -> AsyncIterator[tuple[Services, Journal]]:
+async def billing(file: Path, database: Database, type_8: Type8) -> AsyncIterator[tuple[Gateway, Journal]]:
     """A billing whose entries of type 8 set or add, and a new journal."""
     number = len(list(file.parent.glob("journal-*.db")))
     async with (
@@ -80,7 +80,7 @@ async def billing(file: Path, database: Database, type_8: Type8) -> AsyncIterato
         BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
         open_journal(file.parent / f"journal-{number}.db") as journal,
     ):
-        yield Services(client, database), journal
+        yield Gateway(client, database), journal
 
 
 def begin_with(execute: Execute, balances: Sequence[Decimal]) -> None:
@@ -103,7 +103,7 @@ def apart_from_operations(before: Tables, after: Tables) -> object:
 
 
 async def there_and_back(
-    services: Services, journal: Journal, database: Database, run: Run, first: Tables, **how: str
+    services: Gateway, journal: Journal, database: Database, run: Run, first: Tables, **how: str
 ) -> None:
     """Undo, undo of the undo, and so on: each gives the one state or the other, and nothing is refused."""
     second = whole(database)
@@ -132,7 +132,7 @@ async def test_opening_balances_are_taken_back_and_restored(
         zero = whole(database)
         earlier = await done(services, journal, "balances", rows_of(tmp_path, as_file(rows)))
         one = whole(database)
-        later = await done(services, journal, "balances", rows_of(tmp_path, as_file(again)), enter=Enter.AGAIN)
+        later = await done(services, journal, "balances", rows_of(tmp_path, as_file(again)), enter=Repeat.AGAIN)
         how: dict[str, str] = {"way": "opposite", "type_8": type_8}
         await there_and_back(services, journal, database, later, one, **how)
         # Four times is where it was: once more, and the earlier run is on top.

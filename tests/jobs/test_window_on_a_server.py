@@ -23,7 +23,7 @@ from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Throttle
 from engine.pipeline.gate import Gate
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from lab.mock.capacity import Slots
 from lab.mock.server import MockBilling, running
@@ -76,7 +76,7 @@ class Load:
         self._client = client
         self._slots = slots
         self.stop = Stop()
-        steering = Steering(policy, Progress(), self.stop)
+        steering = LivePolicy(policy, Progress(), self.stop)
         breaker = Breaker(self._probe, policy, steering.progress.holds, self.stop)
         throttle = Throttle((), steering.progress.holds, self.stop, lambda: self.gate.in_flight, 600.0)
         self.gate = Gate(steering, breaker, throttle)

@@ -12,7 +12,7 @@ import pytest
 
 from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings, Patience
-from billing.api.wire import Heard
+from billing.api.wire import CallRecord
 from billing.exchange import Exchange
 
 WRITE = create("FinanceOperations", abonent_id=1, op_summa="50.50", descr="Миграция")
@@ -74,12 +74,12 @@ class Ear:
     """A listener that keeps what it hears."""
 
     def __init__(self) -> None:
-        self.heard_of: list[Heard] = []
+        self.heard_of: list[CallRecord] = []
 
     async def ready(self) -> None:
         """There is always room."""
 
-    def heard(self, heard: Heard) -> None:
+    def heard(self, heard: CallRecord) -> None:
         self.heard_of.append(heard)
 
     @property

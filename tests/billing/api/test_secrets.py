@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.api.secrets import PLACEHOLDER, SHORTEST, Concealer, credentials
+from billing.api.secrets import PLACEHOLDER, SHORTEST, SecretRemover, credentials
 
 AWKWARD = 'Тай"на\\ /+&<1>'
 JSON = {"Content-Type": "application/json"}
@@ -34,7 +34,7 @@ def spellings(secret: str) -> set[str]:
 
 @pytest.mark.parametrize("spelling", sorted(spellings(AWKWARD)))
 def test_each_spelling_goes(spelling: str) -> None:
-    concealer = Concealer((), [AWKWARD])
+    concealer = SecretRemover((), [AWKWARD])
     assert concealer.text(f"before {spelling} after") == f"before {PLACEHOLDER} after"
     page = f"<html>{spelling}</html>".encode()
     assert concealer.body({"Content-Type": "text/html"}, page) == f"<html>{PLACEHOLDER}</html>".encode()
@@ -42,7 +42,7 @@ def test_each_spelling_goes(spelling: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="•«»"), min_size=SHORTEST, max_size=20))
 def test_any_secret_goes_from_json_that_stays_json(secret: str) -> None:
-    concealer = Concealer((), [secret])
+    concealer = SecretRemover((), [secret])
     body = {"я": [f"«{secret}»", {"ж": secret}], "ю": json.dumps({"э": [f"«{secret}»"]})}
     for ascii_only in (True, False):
         text = concealer.text(json.dumps(body, ensure_ascii=ascii_only))
@@ -52,7 +52,7 @@ def test_any_secret_goes_from_json_that_stays_json(secret: str) -> None:
 
 
 def test_what_holds_no_secret_stays_byte_for_byte() -> None:
-    concealer = Concealer(["key"], ["absent"])
+    concealer = SecretRemover(["key"], ["absent"])
     body = b'{"result":  [1.50, 12345678901234567890, "\\u0442", true]}'
     assert concealer.body(JSON, body) is body
     assert concealer.form([("method1", "objects.get"), ("arg1", '{"id": 5}')]) == [
@@ -62,7 +62,7 @@ def test_what_holds_no_secret_stays_byte_for_byte() -> None:
 
 
 def test_secrets_by_name_in_requests_and_answers() -> None:
-    concealer = Concealer(["api_key"])
+    concealer = SecretRemover(["api_key"])
     form = [("arg2", '{"psw": "qwerty", "dontshow": 1}'), ("API_KEY", "k"), ("hash_key", ""), ("fields", '["id"]')]
     assert list(concealer.secrets_in(form)) == ["qwerty", "k", ""]
     assert concealer.form(form) == [
@@ -81,25 +81,25 @@ def test_secrets_by_name_in_requests_and_answers() -> None:
 
 def test_the_numbers_around_a_secret_keep_every_digit() -> None:
     body = b'{"op_summa": 1.50, "big": 123456789012345678901234567890, "psw": "abcdef"}'
-    assert Concealer().body(JSON, body) == (
+    assert SecretRemover().body(JSON, body) == (
         '{"op_summa":1.50,"big":123456789012345678901234567890,"psw":"•••"}'.encode()
     )
 
 
 def test_a_short_secret_goes_only_where_it_stands_alone() -> None:
-    concealer = Concealer((), ["12"])
+    concealer = SecretRemover((), ["12"])
     assert concealer.text('{"a":"12","b":"3125","c":12}') == '{"a":"•••","b":"3125","c":12}'
 
 
 def test_the_session_of_a_cabinet_is_a_secret_result() -> None:
     body = b'{"call": "x", "result": "f00dcafe"}'
-    concealed = Concealer().body(JSON, body, ["get_or_create_dynamic_session"])
+    concealed = SecretRemover().body(JSON, body, ["get_or_create_dynamic_session"])
     assert json.loads(concealed) == {"call": "x", "result": "•••"}
-    assert Concealer().body(JSON, body, ["objects.get"]) is body
+    assert SecretRemover().body(JSON, body, ["objects.get"]) is body
 
 
 def test_half_an_answer_and_a_page_that_prints_the_form() -> None:
-    concealer = Concealer()
+    concealer = SecretRemover()
     assert concealer.body(JSON, b'{"result": {"psw": "abc def') == '{"result": {"psw": •••'.encode()
     page = concealer.body({}, b"<pre>method1=x&psw=abcdef&amp;</pre> password: 'a b'")
     assert page == "<pre>method1=x&psw=•••&amp;</pre> password: •••'".encode()
@@ -110,12 +110,12 @@ def test_other_encodings(charset: str) -> None:
     secret = "пароль-1"
     body = f"<p>{secret}</p>".encode(charset)
     for named in (f"text/html; charset={charset}", "text/html; charset=utf-8", "text/html; charset=nonsense"):
-        assert secret.encode(charset) not in Concealer((), [secret]).body({"Content-Type": named}, body)
+        assert secret.encode(charset) not in SecretRemover((), [secret]).body({"Content-Type": named}, body)
 
 
 def test_json_in_another_encoding_stays_in_it() -> None:
     body = '{"result": "пароль-1", "имя": 1}'.encode("cp1251")
-    concealed = Concealer((), ["пароль-1"]).body({"Content-Type": "application/json; charset=cp1251"}, body)
+    concealed = SecretRemover((), ["пароль-1"]).body({"Content-Type": "application/json; charset=cp1251"}, body)
     assert json.loads(concealed.decode("cp1251")) == {"result": "•••", "имя": 1}
 
 

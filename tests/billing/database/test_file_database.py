@@ -17,7 +17,7 @@ import pytest
 from billing.database import database as databases
 from billing.database import file_database as kept_reader
 from billing.database.database import Database, Dsn, create
-from billing.database.file_database import KeptReader, kept_database
+from billing.database.file_database import FileDatabase, open_file_database
 from billing.database.sql_blocks import Values
 from billing.errors import BillingError, DatabaseAway, NotTheBilling, RuntimeMissing, StatementRefused, WrongPassword
 from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts
@@ -32,12 +32,12 @@ OPEN_HERE = "select count(*) from mon$transactions where mon$attachment_id = cur
 
 @pytest.fixture
 def reader(billing_file: Path) -> Iterator[Database]:
-    with kept_database(Dsn(str(billing_file))) as database:
+    with open_file_database(Dsn(str(billing_file))) as database:
         yield database
 
 
-def keeper_of(database: Database) -> KeptReader:
-    assert isinstance(database._reader, KeptReader)
+def keeper_of(database: Database) -> FileDatabase:
+    assert isinstance(database._reader, FileDatabase)
     return database._reader
 
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_opened_is_told_as_without_a_keeper(
     with pytest.raises(kind) as directly:
         Database(dsn).connect()
     with pytest.raises(kind) as through_a_keeper:
-        kept_database(dsn).connect()
+        open_file_database(dsn).connect()
     assert type(through_a_keeper.value) is type(directly.value) is kind
     assert str(through_a_keeper.value) == str(directly.value)
 
@@ -158,7 +158,7 @@ def test_what_a_statement_is_refused_for_is_told_as_without_a_keeper(billing_fil
 
 def test_letters_that_the_charset_lacks(billing_file: Path) -> None:
     with (
-        kept_database(Dsn(str(billing_file), charset="WIN1251")) as reader,
+        open_file_database(Dsn(str(billing_file), charset="WIN1251")) as reader,
         pytest.raises(StatementRefused, match="has no letters for '日本'"),
     ):
         list(reader.query("select id from abonents where name = :n", {"n": "日本"}))
@@ -167,13 +167,13 @@ def test_letters_that_the_charset_lacks(billing_file: Path) -> None:
 def test_a_wrong_password(firebird_server: FirebirdServer, billing_on_server: Dsn) -> None:
     dsn = firebird_server.dsn(billing_on_server.parts[1], password="wrong-one")
     with pytest.raises(WrongPassword) as refused:
-        Database(dsn, KeptReader).connect()
+        Database(dsn, FileDatabase).connect()
     assert "wrong-one" not in str(refused.value)
 
 
 def test_a_library_that_is_missing(billing_file: Path) -> None:
     with pytest.raises(RuntimeMissing, match="cannot be loaded"):
-        kept_database(Dsn(str(billing_file), client_library=Path("/nowhere/libfbclient.so.2"))).connect()
+        open_file_database(Dsn(str(billing_file), client_library=Path("/nowhere/libfbclient.so.2"))).connect()
 
 
 def test_a_fault_of_the_keepers_own_is_told_as_one(reader: Database) -> None:
@@ -183,8 +183,8 @@ def test_a_fault_of_the_keepers_own_is_told_as_one(reader: Database) -> None:
 
 
 def test_a_server_needs_no_keeper(billing_on_server: Dsn) -> None:
-    with kept_database(billing_on_server) as database:
-        assert not isinstance(database._reader, KeptReader)
+    with open_file_database(billing_on_server) as database:
+        assert not isinstance(database._reader, FileDatabase)
 
 
 def test_a_keeper_that_dies_is_a_database_that_is_away_and_the_next_use_starts_another(reader: Database) -> None:
@@ -249,13 +249,13 @@ def test_a_keeper_that_does_not_open_its_file_is_given_up(
 ) -> None:
     monkeypatch.setattr(kept_reader, "_OPENING", 0.0)
     with pytest.raises(DatabaseAway, match="it was not opened within 0 s"):
-        kept_database(Dsn(str(billing_file))).connect()
+        open_file_database(Dsn(str(billing_file))).connect()
 
 
 def test_a_keeper_that_cannot_be_started(billing_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(DatabaseAway, match="no process to read it can be started"):
-        kept_database(Dsn(str(billing_file))).connect()
+        open_file_database(Dsn(str(billing_file))).connect()
 
 
 def test_the_keeper_shares_the_lock_table_of_its_parent(billing_file: Path, reader: Database) -> None:
@@ -274,7 +274,7 @@ def test_the_code_of_the_keeper_is_its_parents_whatever_lies_in_the_folder(
     for name in ("fdb", "random", "billing"):
         (strange / f"{name}.py").write_text("raise SystemExit('a stranger')")
     monkeypatch.chdir(strange)
-    with kept_database(Dsn(str(billing_file))) as reader:
+    with open_file_database(Dsn(str(billing_file))) as reader:
         assert list(reader.query(OPEN_HERE)) == [(1,)]
 
 

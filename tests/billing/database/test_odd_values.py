@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from billing.database.database import Database, Dsn, attach
-from billing.directory.objects import Thing, from_database
+from billing.directory.objects import BillingObject, from_database
 from billing.directory.subscribers import balances, by_ids, of_abonents
 from billing.errors import UnreadableAnswer
 
@@ -27,7 +27,7 @@ def change(billing_file: Path) -> Iterator[Change]:
     connection.close()
 
 
-def found(file: Path, model: str, **key: str) -> Thing:
+def found(file: Path, model: str, **key: str) -> BillingObject:
     with Database(Dsn(str(file))) as database:
         ((thing,),) = from_database(database, model, [key])
         return thing

@@ -14,12 +14,12 @@ from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, Dsn
 from cli.catalogue_page import PAGE, PROOFS, page, undone, whole_way
 from cli.commands.jobs import as_object
-from cli.session.order import input_of, order_of, said_of
-from cli.settings.flags import Calling, RowFlags
-from jobs.access.gateway import Services
+from cli.session.order import given_values, parse_input, parse_order
+from cli.settings.flags import CallFlags, RowFlags
+from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
 from jobs.job import build
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from jobs.spec.statements import own_select
 from lab.crash.trials import TRIALS
 from lab.mock.server import MockBilling
@@ -42,7 +42,7 @@ def test_all_jobs_have_a_line_and_those_that_read_are_marked(typed: Typed) -> No
 
 
 @EACH
-def test_one_job_is_shown_with_all_that_is_known_of_it(typed: Typed, kind: JobKind) -> None:
+def test_one_job_is_shown_with_all_that_is_known_of_it(typed: Typed, kind: JobSpec) -> None:
     shown = " ".join(typed("jobs", kind.name).out.split())
     for text in (kind.summary, kind.call, kind.way_back, kind.example, *own_select(kind).splitlines()):
         assert " ".join(text.split()) in shown
@@ -54,7 +54,7 @@ def test_one_job_is_shown_with_all_that_is_known_of_it(typed: Typed, kind: JobKi
 
 
 @EACH
-def test_a_machine_is_told_the_same(typed: Typed, kind: JobKind) -> None:
+def test_a_machine_is_told_the_same(typed: Typed, kind: JobSpec) -> None:
     told = json.loads(typed("jobs", kind.name, "--json").out)
     assert told == as_object(kind)
     assert told["name"] == kind.name
@@ -93,7 +93,7 @@ def test_the_tests_that_it_names_are_there() -> None:
 
 
 @EACH
-def test_what_takes_a_job_the_whole_way_takes_this_one(kind: JobKind) -> None:
+def test_what_takes_a_job_the_whole_way_takes_this_one(kind: JobSpec) -> None:
     """Each of these tests goes through a table of jobs."""
     tables: dict[str, Collection[str]] = {
         "cli/test_killed_jobs.py": TRIALS,
@@ -118,10 +118,10 @@ def _functions(path: Path) -> frozenset[str]:
 
 
 @EACH
-async def test_what_it_says_of_a_second_call_is_what_the_effect_says(kind: JobKind, client: BillingClient) -> None:
+async def test_what_it_says_of_a_second_call_is_what_the_effect_says(kind: JobSpec, client: BillingClient) -> None:
     if kind.name == "call":
         return
-    effect = kind.effect(Services(client), {one.name: one.default or "1" for one in kind.parameters})
+    effect = kind.effect(Gateway(client), {one.name: one.default or "1" for one in kind.parameters})
     twice, *_ = PROOFS[kind.name][0].twice.split(":")
     assert twice == ("yes" if effect.repeatable else "no")
 
@@ -151,15 +151,17 @@ async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
 
 @EACH
 async def test_an_example_works(
-    kind: JobKind, client: BillingClient, billing_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: JobSpec, client: BillingClient, billing_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planned on the mock billing, it has rows, and none that is refused."""
     monkeypatch.chdir(tmp_path)
     typed = read(kind.example)
-    order = order_of(typed.job, input_of(typed.file, RowFlags(sql=typed.sql)), said_of(typed.settings, typed.calling))
+    order = parse_order(
+        typed.job, parse_input(typed.file, RowFlags(sql=typed.sql)), given_values(typed.settings, typed.calling)
+    )
     assert order.kind.name == kind.name
     with Database(Dsn(str(billing_file))) as database:
-        services = Services(client, database)
+        services = Gateway(client, database)
         if typed.file:
             needed = order.kind.effect(services, order.parameters).names
             optional = {one.name for one in kind.parameters if one.optional}
@@ -185,7 +187,7 @@ class Line:
     file: str | None
     settings: list[str]
     sql: str | None
-    calling: Calling
+    calling: CallFlags
 
 
 def read(example: str) -> Line:
@@ -197,4 +199,4 @@ def read(example: str) -> Line:
         flags.setdefault(flag, []).append(value)
     assert flags.keys() <= {"--set", "--sql", "--model", "--chain", "-o"}
     sql, model = (next(iter(flags.get(name, [])), None) for name in ("--sql", "--model"))
-    return Line(job, file, flags.get("--set", []), sql, Calling(model=model, chain=flags.get("--chain")))
+    return Line(job, file, flags.get("--set", []), sql, CallFlags(model=model, chain=flags.get("--chain")))

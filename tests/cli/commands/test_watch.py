@@ -11,7 +11,7 @@ import pytest
 
 from checkpoints.journal import open_journal
 from cli.commands import watch as watching
-from cli.commands.status import Seen
+from cli.commands.status import RunSeen
 from cli.settings.flags import Voice
 from cli.terminal.screen import Screen
 from engine.pipeline.progress import Progress, Status
@@ -127,10 +127,10 @@ async def test_only_what_has_changed_is_said(
         # Time passes, a row is done, time passes, the process says nothing any more, and goes.
         heard: list[Status | None] = [status, _later(status), replace(_later(status), done=1), None, None]
 
-        async def each_look(*_: object) -> AsyncIterator[Seen]:
+        async def each_look(*_: object) -> AsyncIterator[RunSeen]:
             for live in heard:
-                yield Seen(run, holder, live)
-            yield Seen(run, None)
+                yield RunSeen(run, holder, live)
+            yield RunSeen(run, None)
 
         monkeypatch.setattr(watching, "_each_look", each_look)
         say = watching._objects if as_json else watching._lines

@@ -10,7 +10,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.jobfile.job_file import JobFile, read
-from cli.jobfile.rounds import How, Mark, Round, round_of
+from cli.jobfile.rounds import Mark, Round, StepState, round_of
 from engine.sources.raw.original import FileOnDisk
 
 TARGET = "http://billing"
@@ -86,11 +86,11 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         yield Desk(tmp_path, journal)
 
 
-def told(found: Round) -> list[tuple[int, How, str | None]]:
+def told(found: Round) -> list[tuple[int, StepState, str | None]]:
     return [(move.step.number, move.how, move.run.name if move.run else None) for move in found.moves]
 
 
-BEGUN = [(1, How.BEGUN, None), (2, How.BEGUN, None), (3, How.BEGUN, None)]
+BEGUN = [(1, StepState.BEGUN, None), (2, StepState.BEGUN, None), (3, StepState.BEGUN, None)]
 
 
 async def test_a_file_that_was_never_started_begins_with_its_first_step(desk: Desk) -> None:
@@ -104,7 +104,11 @@ async def test_a_round_that_was_killed_in_a_step_goes_on_there(desk: Desk) -> No
     two = await desk.ran(file, 2, State.ACCEPTED, State.PENDING)
     found = await desk.round(file)
     assert (found.number, found.note) == (1, "Going on with round 1, which is not at its end")
-    assert told(found) == [(1, How.PASSED_OVER, one.name), (2, How.TAKEN_UP, two.name), (3, How.BEGUN, None)]
+    assert told(found) == [
+        (1, StepState.PASSED_OVER, one.name),
+        (2, StepState.TAKEN_UP, two.name),
+        (3, StepState.BEGUN, None),
+    ]
 
 
 @pytest.mark.parametrize("last", [State.ACCEPTED, State.REJECTED])
@@ -118,7 +122,11 @@ async def test_a_round_whose_last_step_is_at_its_end_is_followed_by_a_new_one(de
     assert f"Round 1 is at its end, with run {ended.name}" in found.note
     assert "this is round 2, from step 1" in found.note
     await desk.ran(file, 1, State.ACCEPTED, round=2)
-    assert [move.how for move in (await desk.round(file)).moves] == [How.PASSED_OVER, How.BEGUN, How.BEGUN]
+    assert [move.how for move in (await desk.round(file)).moves] == [
+        StepState.PASSED_OVER,
+        StepState.BEGUN,
+        StepState.BEGUN,
+    ]
 
 
 async def test_rows_that_wait_for_a_person_keep_the_round_open(desk: Desk) -> None:
@@ -127,7 +135,7 @@ async def test_rows_that_wait_for_a_person_keep_the_round_open(desk: Desk) -> No
         await desk.ran(file, number, State.ACCEPTED)
     last = await desk.ran(file, 3, State.MANUAL)
     found = await desk.round(file)
-    assert (found.number, told(found)[2]) == (1, (3, How.PASSED_OVER, last.name))
+    assert (found.number, told(found)[2]) == (1, (3, StepState.PASSED_OVER, last.name))
 
 
 async def test_a_round_that_is_over_is_so_whatever_was_edited_since(desk: Desk) -> None:
@@ -154,32 +162,32 @@ async def test_a_row_that_was_added_makes_a_step_of_an_open_round_begin_anew(des
     with (desk.folder / "a.csv").open("a", encoding="utf-8") as rows:
         rows.write("00002;6\n")
     found = await desk.round(file)
-    assert told(found) == [(1, How.BEGUN, one.name), *BEGUN[1:]]
+    assert told(found) == [(1, StepState.BEGUN, one.name), *BEGUN[1:]]
     assert found.moves[0].why.endswith(f"a.csv has changed since run {one.name} began with it")
     anew = await desk.ran(file, 1, State.ACCEPTED)
-    assert told(await desk.round(file))[0] == (1, How.PASSED_OVER, anew.name)
+    assert told(await desk.round(file))[0] == (1, StepState.PASSED_OVER, anew.name)
 
 
 async def test_a_file_that_is_gone_has_no_rows_that_were_not_sent(desk: Desk) -> None:
     file = desk.file()
     one = await desk.ran(file, 1, State.ACCEPTED)
     (desk.folder / "a.csv").unlink()
-    assert told(await desk.round(file))[0] == (1, How.PASSED_OVER, one.name)
+    assert told(await desk.round(file))[0] == (1, StepState.PASSED_OVER, one.name)
 
 
 async def test_what_was_begun_with_an_older_file_is_taken_to_its_end_before_the_new_one_begins(desk: Desk) -> None:
     file = desk.file()
     one = await desk.ran(file, 1, State.ACCEPTED, State.PENDING)
     (desk.folder / "a.csv").write_text("Договор;Сумма\n00002;6\n", encoding="utf-8")
-    assert told(await desk.round(file))[:2] == [(1, How.TAKEN_UP, one.name), (1, How.BEGUN, one.name)]
+    assert told(await desk.round(file))[:2] == [(1, StepState.TAKEN_UP, one.name), (1, StepState.BEGUN, one.name)]
 
 
 async def test_what_nobody_agreed_to_gives_way_to_the_new_file(desk: Desk) -> None:
     file = desk.file()
     one = await desk.ran(file, 1, State.PENDING, approved=False)
-    assert told(await desk.round(file))[0] == (1, How.TAKEN_UP, one.name)
+    assert told(await desk.round(file))[0] == (1, StepState.TAKEN_UP, one.name)
     (desk.folder / "a.csv").write_text("Договор;Сумма\n00002;6\n", encoding="utf-8")
-    assert told(await desk.round(file)) == [(1, How.BEGUN, one.name), *BEGUN[1:]]
+    assert told(await desk.round(file)) == [(1, StepState.BEGUN, one.name), *BEGUN[1:]]
 
 
 async def test_a_step_that_was_taken_back_is_not_done(desk: Desk) -> None:
@@ -187,7 +195,7 @@ async def test_a_step_that_was_taken_back_is_not_done(desk: Desk) -> None:
     one = await desk.ran(file, 1, State.ACCEPTED, State.ACCEPTED)
     await desk.undone(one)
     found = await desk.round(file)
-    assert told(found)[0] == (1, How.BEGUN, one.name)
+    assert told(found)[0] == (1, StepState.BEGUN, one.name)
     assert found.moves[0].why == f"run {one.name} was taken back"
 
 
@@ -199,9 +207,9 @@ async def test_a_pause_behind_a_step_that_is_to_begin_anew_is_waited_for_where_a
     one = await desk.ran(file, 1, state)
     await desk.journal.pause(one, "olga")
     (desk.folder / "a.csv").write_text("Договор;Сумма\n00002;6\n", encoding="utf-8")
-    anew = (1, How.BEGUN, one.name)
+    anew = (1, StepState.BEGUN, one.name)
     # Behind rejected rows no file waits, unless the step lets them pass.
-    waited_for = [(1, How.PASSED_OVER, one.name)] if state is State.ACCEPTED else []
+    waited_for = [(1, StepState.PASSED_OVER, one.name)] if state is State.ACCEPTED else []
     assert told(await desk.round(file)) == [*waited_for, anew, *BEGUN[1:]]
     await desk.journal.unpause(one)
     assert told(await desk.round(file)) == [anew, *BEGUN[1:]]
@@ -214,17 +222,17 @@ async def test_a_step_that_is_put_in_repeats_none_of_those_around_it(desk: Desk)
     first, rest = STEPS.split("[[step]]", 2)[1:]
     longer = desk.file(f"[[step]]{first}[[step]]{THIRD.replace('5', '6')}\n[[step]]{rest}")
     assert told(await desk.round(longer)) == [
-        (1, How.PASSED_OVER, one.name),
-        (2, How.BEGUN, None),
-        (3, How.TAKEN_UP, two.name),
-        (4, How.BEGUN, None),
+        (1, StepState.PASSED_OVER, one.name),
+        (2, StepState.BEGUN, None),
+        (3, StepState.TAKEN_UP, two.name),
+        (4, StepState.BEGUN, None),
     ]
 
 
 async def test_two_steps_that_are_alike_are_two_steps(desk: Desk) -> None:
     file = desk.file(f"[[step]]{THIRD}[[step]]{THIRD}")
     one = await desk.ran(file, 1, State.ACCEPTED)
-    assert told(await desk.round(file)) == [(1, How.PASSED_OVER, one.name), (2, How.BEGUN, None)]
+    assert told(await desk.round(file)) == [(1, StepState.PASSED_OVER, one.name), (2, StepState.BEGUN, None)]
 
 
 async def test_a_step_that_was_edited_in_the_middle_begins_anew_and_its_run_is_named(desk: Desk) -> None:
@@ -232,7 +240,7 @@ async def test_a_step_that_was_edited_in_the_middle_begins_anew_and_its_run_is_n
     one = await desk.ran(file, 1, State.ACCEPTED)
     two = await desk.ran(file, 2, State.ACCEPTED, State.PENDING)
     found = await desk.round(desk.file(STEPS.replace("-77", "-78")))
-    assert told(found) == [(1, How.PASSED_OVER, one.name), *BEGUN[1:]]
+    assert told(found) == [(1, StepState.PASSED_OVER, one.name), *BEGUN[1:]]
     assert [run.name for run in found.strays] == [two.name]
 
 

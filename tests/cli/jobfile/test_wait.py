@@ -13,16 +13,16 @@ from billing.api.client import BillingClient, Health
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.jobfile import wait as barrier
-from cli.jobfile.wait import Waited, wait
-from cli.session.run_session import Means
+from cli.jobfile.wait import WaitResult, wait
+from cli.session.run_session import SessionMeans
 from cli.session.session import BillingConnection
 from cli.settings.flags import Consent, Voice
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.screen import Screen
-from engine.control.handler import Steered
+from engine.control.handler import Controllable
 from engine.pacing.holds import Stop, StopKind
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.commands.test_watch import Heard
 from tests.cli.conftest import Place, Started
@@ -210,17 +210,17 @@ async def test_a_stop_that_finds_nothing_left_of_a_step_ends_the_file_behind_it(
 def test_a_billing_that_does_not_catch_up_is_exit_code_3_and_the_closing_says_so() -> None:
     stop = Stop()
     stop.request(StopKind.SYSTEM, "after 1,800 s it is not worked off")
-    waited = Waited(2.0, {"barrier": 2.0}).and_then(Waited(3.0, {"barrier": 2.5, "paused": 1.0}, stop))
+    waited = WaitResult(2.0, {"barrier": 2.0}).and_then(WaitResult(3.0, {"barrier": 2.5, "paused": 1.0}, stop))
     closing = waited.counted_in(Closing(Exit.DONE, "k7m2q", seconds=10.0, held={"paused": 4.0, "hours": 1.0}))
     assert (closing.exit, closing.stopped, closing.error) == (3, "after 1,800 s it is not worked off", None)
     assert closing.seconds == 15.0
     assert closing.held == {"barrier": 4.5, "paused": 5.0, "hours": 1.0}
 
 
-def means_of(journal: Journal) -> Means:
+def means_of(journal: Journal) -> SessionMeans:
     """A billing without a database, for which no time is waited."""
-    billing = BillingConnection(Services(cast("BillingClient", None)), cast("Health", None))
-    return Means(billing, journal, {"settle": "0"}, Consent(), Screen(Voice(quiet=True)))
+    billing = BillingConnection(Gateway(cast("BillingClient", None)), cast("Health", None))
+    return SessionMeans(billing, journal, {"settle": "0"}, Consent(), Screen(Voice(quiet=True)))
 
 
 async def test_a_pause_that_is_answered_as_the_waiting_ends_holds(
@@ -229,7 +229,7 @@ async def test_a_pause_that_is_answered_as_the_waiting_ends_holds(
     heard: list[str] = []
 
     @asynccontextmanager
-    async def steerable(run: Run, journal: Journal, steered: Steered, screen: Screen) -> AsyncIterator[None]:  # noqa: ARG001 - as the real one
+    async def steerable(run: Run, journal: Journal, steered: Controllable, screen: Screen) -> AsyncIterator[None]:  # noqa: ARG001 - as the real one
         if heard:
             heard.append(f"waited for, {(await journal.run(run.name)).paused_by}")
             await journal.unpause(run)

@@ -15,11 +15,11 @@ from checkpoints.states import State
 from cli.output import answer_files as answers
 from cli.output.item_files import Target
 from cli.output.tables import KINDS
-from cli.session.cleanup import wind_up
+from cli.session.cleanup import finish_run
 from cli.terminal.exits import CommandRefused
 from engine.sources.detect import Layout, open_input
 from jobs.catalogue.readings import READINGS
-from jobs.effects.answer_cells import Flat, packed
+from jobs.effects.answer_cells import Flat, encode_answer
 from tests.cli.conftest import Place, Typed
 from tests.cli.flows import Flow, all_of, flow
 from tests.engine.sources.reading import cells_of
@@ -39,7 +39,8 @@ async def run_of(
     await journal.claim(run, [item.item_id for item in frozen])
     *accepted, last = frozen
     changes = [
-        Change(item.item_id, State.ACCEPTED, packed(found)) for item, (_, found) in zip(accepted, rows, strict=True)
+        Change(item.item_id, State.ACCEPTED, encode_answer(found))
+        for item, (_, found) in zip(accepted, rows, strict=True)
     ]
     await journal.record(run, [*changes, Change(last.item_id, State.REJECTED, message="no")])
     return run
@@ -147,17 +148,17 @@ async def test_a_run_at_its_end_leaves_its_file_alone_and_makes_it_where_it_is_m
     async with open_journal(tmp_path / "journal") as journal:
         run = await run_of(journal, ("ip",), [(("10.0.0.1",), [{"login": "a"}])])
         run = replace(run, parameters={"input_answers": str(path)})
-        assert (await wind_up(run, journal, anew=False)).trouble is None
+        assert (await finish_run(run, journal, anew=False)).trouble is None
         assert lines(path) == [["ip", "login", "carbon_run"], ["10.0.0.1", "a", run.name]]
         # Somebody works with it.
         path.write_text("mine", encoding="utf-8")
-        assert "answers are in" in str((await wind_up(run, journal, anew=False)).shown)
+        assert "answers are in" in str((await finish_run(run, journal, anew=False)).shown)
         assert path.read_text("utf-8") == "mine"
         # Corrected rows have come into the run, and been sent.
-        await wind_up(run, journal, anew=True)
+        await finish_run(run, journal, anew=True)
         assert len(lines(path)) == 2
         gone = replace(run, parameters={"input_answers": str(tmp_path / "gone" / "out.csv")})
-        trouble = (await wind_up(gone, journal, anew=True)).trouble or ""
+        trouble = (await finish_run(gone, journal, anew=True)).trouble or ""
     assert "gone/out.csv cannot be written" in trouble
     assert f"carbon-migrate export {run.name} --state answers -o FILE" in trouble
 

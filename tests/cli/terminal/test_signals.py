@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from checkpoints.journal import open_journal
-from cli.terminal.signals import beside
+from cli.terminal.signals import run_alongside
 from engine.control.address import listening, socket_path
 from engine.control.listener import ControlListener, Limits
 from engine.control.messages import ControlAnswer, ControlRequest
@@ -91,7 +91,10 @@ async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
         await journal.approve(run)
         async with journal.taken_up(run), listening(socket_path(journal, run)) as door:
             listener = ControlListener(door, obey, frozenset({os.geteuid()}), Limits())
-            async with beside(listener.serve), place.cli.started(command[0], run.name, *command[1:]) as started:
+            async with (
+                run_alongside(listener.serve),
+                place.cli.started(command[0], run.name, *command[1:]) as started,
+            ):
                 await (started.first_line() if "--watch" in command else started.said("Ctrl-C here ends"))
                 started.signal(number)
                 ended = await started.ended()

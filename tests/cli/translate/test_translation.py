@@ -11,8 +11,8 @@ import pytest
 
 from billing.api.calls import encode
 from billing.database.database import Database, Dsn
-from cli.session.order import order_of, said_of
-from cli.settings.flags import Calling
+from cli.session.order import given_values, parse_order
+from cli.settings.flags import CallFlags
 from cli.translate.translation import quoted
 from engine.errors import InputRefused
 from jobs.rows.input import Input
@@ -86,15 +86,15 @@ def test_a_run_takes_it(one: Published) -> None:
     _, _, job, *_ = one.command
     found = translated(one.line)
     flags = {name: option(found, name) for name in ("--model", "--chain", "--fields", "--set", "--ask", "--sql")}
-    said = said_of(
+    said = given_values(
         [*flags["--set"], *(f"{name}=x" for name in flags["--ask"])],
-        Calling(
+        CallFlags(
             model=next(iter(flags["--model"]), None),
             chain=flags["--chain"],
             fields=next(iter(flags["--fields"]), None),
         ),
     )
-    order = order_of(job, Input(sql="".join(flags["--sql"])), said)
+    order = parse_order(job, Input(sql="".join(flags["--sql"])), said)
     assert len(order.secrets) == len(flags["--ask"])
     if job == "call":
         names = set(parse(flags["--model"][0], flags["--chain"]).names)

@@ -12,7 +12,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from engine.control.address import connect
 from engine.control.messages import LONGEST_ANSWER, ControlAnswer, ControlRequest, line_of, to_answer
-from engine.pacing.policy import Policy, in_words
+from engine.pacing.policy import Policy, describe_policy
 
 PATIENCE = 10
 
@@ -27,7 +27,7 @@ class FakeRun:
 
     def take(self, policy: Policy) -> None:
         self.policy = policy
-        self.told.append(f"driven: {in_words(policy)}")
+        self.told.append(f"driven: {describe_policy(policy)}")
 
     def pause(self, who: str) -> None:
         self.told.append(f"pause by {who}")

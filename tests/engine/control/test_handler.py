@@ -11,7 +11,7 @@ import pytest
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
-from engine.control.handler import Control
+from engine.control.handler import ControlHandler
 from engine.control.messages import ControlRequest
 from engine.pacing.policy import Policy, setting_text
 from tests.checkpoints.samples import NEW_RUN
@@ -24,7 +24,7 @@ OLGA = "olga@ops, process 7"
 class Steering:
     """A run under control."""
 
-    control: Control
+    control: ControlHandler
     run: Run
     journal: Journal
     fake: FakeRun
@@ -44,7 +44,7 @@ class Steering:
 async def steering(tmp_path: Path) -> AsyncIterator[Steering]:
     async with open_journal(tmp_path / "journal.db") as journal:
         run, fake = await journal.create_run(NEW_RUN), FakeRun()
-        yield Steering(Control(run, journal, fake), run, journal, fake)
+        yield Steering(ControlHandler(run, journal, fake), run, journal, fake)
 
 
 async def test_looking_changes_nothing_and_is_not_noted(steering: Steering) -> None:

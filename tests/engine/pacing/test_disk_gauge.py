@@ -5,10 +5,10 @@ import pytest
 
 from engine.errors import LookUpFailed
 from engine.pacing.gauges import disk_gauge
-from engine.pacing.throttle import Measure
+from engine.pacing.throttle import GaugeReading
 
 
-async def read(place: Path, least: int) -> Measure | None:
+async def read(place: Path, least: int) -> GaugeReading | None:
     return await disk_gauge(place, lambda: least).measure()
 
 

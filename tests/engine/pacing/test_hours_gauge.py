@@ -3,7 +3,7 @@ from datetime import datetime
 import pytest
 
 from engine.pacing.gauges import Hours, hours_gauge, hours_of
-from engine.pacing.throttle import Measure
+from engine.pacing.throttle import GaugeReading
 
 
 def at(text: str) -> datetime:
@@ -44,7 +44,7 @@ def test_hours_that_end_where_they_begin_are_refused() -> None:
         hours_of("06:00-06:00")
 
 
-async def read(hours: Hours | None, now: str) -> Measure | None:
+async def read(hours: Hours | None, now: str) -> GaugeReading | None:
     async def clock() -> datetime:
         return at(now)
 

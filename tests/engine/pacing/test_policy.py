@@ -11,8 +11,8 @@ from engine.pacing.policy import (
     ALL,
     SETTINGS,
     Policy,
+    describe_policy,
     describe_settings,
-    in_words,
     policy_with,
     setting_text,
     to_settings,
@@ -170,8 +170,10 @@ def test_a_run_keeps_what_is_not_as_by_default_and_is_driven_by_it_again() -> No
 
 
 def test_in_words_says_what_is_set() -> None:
-    assert in_words(Policy()) == "as many in flight as the billing takes well, 64 at most; stops after 100 errors"
-    assert in_words(OTHER) == (
+    assert (
+        describe_policy(Policy()) == "as many in flight as the billing takes well, 64 at most; stops after 100 errors"
+    )
+    assert describe_policy(OTHER) == (
         "8 in flight; at most 2.5 calls a second; from 22:00 to 05:30; never held for the stacks; "
         "held while the billing takes longer than 1.5 s for its version; "
         "held while less than 50 MB are free for the journal; stops when more than 1% go wrong; "

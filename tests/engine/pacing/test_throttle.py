@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import LookUpFailed
 from engine.pacing.holds import Holds, Stop, StopKind
-from engine.pacing.throttle import EVERY, EVERY_WHILE_HELD, Gauge, Measure, Throttle
+from engine.pacing.throttle import EVERY, EVERY_WHILE_HELD, Gauge, GaugeReading, Throttle
 from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
@@ -31,7 +31,7 @@ class Reader:
         self.gauge = Gauge(name, self.measure)
         self.began = anyio.current_time()
 
-    async def measure(self) -> Measure | None:
+    async def measure(self) -> GaugeReading | None:
         self.moments.append(round(anyio.current_time() - self.began, 3))
         value = self.value
         await anyio.sleep(self.takes)
@@ -39,7 +39,7 @@ class Reader:
             raise self.error
         if self.nothing:
             return None
-        return Measure(value, self.high, self.low, grows=self.grows, end=self.end)
+        return GaugeReading(value, self.high, self.low, grows=self.grows, end=self.end)
 
 
 class Setting:

@@ -13,8 +13,8 @@ from engine.errors import LookUpFailed
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import EVERY_WHILE_HELD, Gauge
-from engine.pipeline.barrier import Barrier, drained, settled
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.barrier import Barrier, is_worked_off, settled
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
 from tests.virtual_clock import settle
@@ -45,10 +45,10 @@ class Setting:
 
     def __init__(self, gauge: Gauge | None = None, *, left: str | None = LEFT) -> None:
         self.job = Behind(left)
-        self.steering = Steering(Policy(drain_patience=60.0, away_patience=20.0), Progress(), Stop())
+        self.steering = LivePolicy(Policy(drain_patience=60.0, away_patience=20.0), Progress(), Stop())
         states = (State.ACCEPTED, State.REJECTED, State.APPLIED)
         journal = MemoryJournal(*(item(number, state=state) for number, state in enumerate(states, 1)))
-        self.barrier = Barrier(gauge or drained(A_RUN, self.job, journal, 60.0), self.steering)
+        self.barrier = Barrier(gauge or is_worked_off(A_RUN, self.job, journal, 60.0), self.steering)
         self.began = anyio.current_time()
         self.waited: float | None = None
 
@@ -117,7 +117,7 @@ async def test_what_was_worked_off_once_is_not_asked_for_again_however_long_a_pa
 async def test_a_long_run_is_asked_for_page_by_page_and_from_where_the_billing_stands() -> None:
     job = Behind(left=None)
     journal = MemoryJournal(*(item(number, state=State.ACCEPTED) for number in range(1, 2_501)))
-    setting = Setting(drained(A_RUN, job, journal, 60.0))
+    setting = Setting(is_worked_off(A_RUN, job, journal, 60.0))
     job.answers = iter([None, LEFT, LEFT, None, None])
     await setting.wait()
     assert [keys[0] for _, keys in job.asked] == ["1", "1001", "1001", "1001", "2001"]

@@ -15,7 +15,7 @@ from engine.job import Keeps
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.before_images import FRESH, Keeping
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, MemoryJournal, OverwritingJob, item
@@ -35,7 +35,7 @@ class Setting:
         self.job = job
         self.journal = MemoryJournal(*listed)
         self.stop = Stop()
-        steering = Steering(replace(policy, canary=False), Progress(), self.stop)
+        steering = LivePolicy(replace(policy, canary=False), Progress(), self.stop)
         self.pipeline = Pipeline(A_RUN, job, self.journal, steering)
 
     def kept(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from engine.evidence import Busy, NotSent
 from engine.job import Keeps
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, rows
@@ -117,7 +117,7 @@ async def live(path: Path, name: str, job: FakeJob, bomb: Bomb) -> bool:
     async with open_journal(path) as sound:
         journal = FragileJournal(sound, bomb)
         run = await journal.run(name)
-        pipeline = Pipeline(run, job, journal, Steering(POLICY, Progress(), Stop()))
+        pipeline = Pipeline(run, job, journal, LivePolicy(POLICY, Progress(), Stop()))
         bomb.task = asyncio.create_task(pipeline.migrate())
         with contextlib.suppress(Crash, asyncio.CancelledError):
             await bomb.task

@@ -8,10 +8,10 @@ from engine.outcomes import Outcome
 from engine.pacing.breaker import Breaker
 from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy
-from engine.pacing.throttle import Gauge, Measure, Throttle
+from engine.pacing.throttle import Gauge, GaugeReading, Throttle
 from engine.pacing.window import Ticket, WindowView
 from engine.pipeline.gate import Gate, Passed
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import change
 from tests.virtual_clock import settle
@@ -30,7 +30,7 @@ class Setting:
     def __init__(self, in_flight: int | None = 100, rate: float | None = None, gauges: Sequence[Gauge] = ()) -> None:
         self.stop = Stop()
         policy = Policy(in_flight=in_flight, rate=rate, away_after=2)
-        self.steering = Steering(policy, Progress(), self.stop)
+        self.steering = LivePolicy(policy, Progress(), self.stop)
         self.holds = self.steering.progress.holds
         self.breaker = Breaker(self.probe, policy, self.holds, self.stop)
         self.throttle = Throttle(gauges, self.holds, self.stop, lambda: self.gate.in_flight, 600.0)
@@ -358,9 +358,9 @@ async def test_what_fails_while_the_billing_is_away_says_nothing_of_its_row() ->
 async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
     depth = 0.0
 
-    async def read() -> Measure:
+    async def read() -> GaugeReading:
         await anyio.sleep(1.0)
-        return Measure(depth, 10.0, 8.0, grows=True)
+        return GaugeReading(depth, 10.0, 8.0, grows=True)
 
     setting = Setting(gauges=[Gauge("STACK", read)])
     async with anyio.create_task_group() as tasks:
@@ -381,7 +381,7 @@ async def test_a_call_waits_for_a_reading_when_there_is_no_room_left() -> None:
 
 @pytest.mark.parametrize("waits_for", ["the window", "the rate", "a hold", "a reading", "a slow start"])
 async def test_nobody_waits_any_longer_when_a_stop_is_asked_for(waits_for: str) -> None:
-    async def never() -> Measure:
+    async def never() -> GaugeReading:
         await anyio.sleep_forever()
         raise AssertionError
 

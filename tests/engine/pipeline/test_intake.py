@@ -5,10 +5,10 @@ from decimal import Decimal
 import pytest
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change, NewItem, NewRun, Refusal, Run, Twin
+from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.pipeline.intake import Enter, Intake, judge_for
+from engine.pipeline.intake import Intake, Repeat, judge_for
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
 
@@ -23,12 +23,12 @@ def twin(
     run: str = A_RUN.name,
     line: int | None = 2,
     target: str = A_RUN.target,
-) -> Twin:
-    return Twin(run, "1", Decimal(amount), None, state, line, WHEN, target)
+) -> EarlierEntry:
+    return EarlierEntry(run, "1", Decimal(amount), None, state, line, WHEN, target)
 
 
 def judged(
-    amount: str, *twins: Twin, repeatable: bool = False, enter: Enter = Enter.ONCE
+    amount: str, *twins: EarlierEntry, repeatable: bool = False, enter: Repeat = Repeat.ONCE
 ) -> tuple[NewItem, NewItem | Refusal]:
     item = replace(row("1", amount), line=7)
     unsent = replace(A_RUN, approved_at=None)
@@ -59,17 +59,17 @@ def test_the_same_key_with_another_amount_is_refused_as_a_conflict() -> None:
 def test_where_sending_has_begun_the_earlier_row_alone_counts() -> None:
     assert A_RUN.approved_at is not None
     item = replace(row("1", "6.00"), line=7)
-    verdict = judge_for(A_RUN, repeatable=False, enter=Enter.ONCE)(item, [twin("5.00")])
+    verdict = judge_for(A_RUN, repeatable=False, enter=Repeat.ONCE)(item, [twin("5.00")])
     assert isinstance(verdict, Refusal)
     assert verdict.reason.endswith("6.00 here; that one stays in the run, this one is left out")
-    same = judge_for(A_RUN, repeatable=False, enter=Enter.ONCE)(item, [twin("6.00")])
+    same = judge_for(A_RUN, repeatable=False, enter=Repeat.ONCE)(item, [twin("6.00")])
     assert isinstance(same, NewItem)
     assert same.skip_reason == "a duplicate in the input: the same key and amount as line 2"
 
 
 def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
-    first = Twin(A_RUN.name, "1", None, "limit -100", State.PENDING, 2, WHEN, A_RUN.target)
-    judge = judge_for(replace(A_RUN, approved_at=None), repeatable=True, enter=Enter.ONCE)
+    first = EarlierEntry(A_RUN.name, "1", None, "limit -100", State.PENDING, 2, WHEN, A_RUN.target)
+    judge = judge_for(replace(A_RUN, approved_at=None), repeatable=True, enter=Repeat.ONCE)
     same = judge(replace(row("1"), amount=None, wanted="limit -100"), [first])
     assert isinstance(same, NewItem)
     assert same.skip_reason == "a duplicate in the input: the same key and values as line 2"
@@ -85,8 +85,8 @@ def test_where_there_are_no_lines_it_is_an_earlier_row() -> None:
     assert verdict.skip_reason == "a duplicate in the input: the same key and amount as an earlier row"
 
 
-@pytest.mark.parametrize(("repeatable", "enter"), [(True, Enter.ONCE), (False, Enter.AGAIN)])
-def test_duplicates_of_one_input_are_told_whatever_the_job_and_the_wish(repeatable: bool, enter: Enter) -> None:
+@pytest.mark.parametrize(("repeatable", "enter"), [(True, Repeat.ONCE), (False, Repeat.AGAIN)])
+def test_duplicates_of_one_input_are_told_whatever_the_job_and_the_wish(repeatable: bool, enter: Repeat) -> None:
     _, same = judged("5.00", twin("5.00"), repeatable=repeatable, enter=enter)
     _, other = judged("6.00", twin("5.00"), repeatable=repeatable, enter=enter)
     assert isinstance(same, NewItem)
@@ -123,10 +123,10 @@ def test_what_an_earlier_run_has_not_finished_is_refused_whatever_the_amount(sta
     assert (verdict.line, verdict.conflict) == (7, None)
 
 
-@pytest.mark.parametrize(("repeatable", "enter"), [(True, Enter.ONCE), (False, Enter.AGAIN)])
+@pytest.mark.parametrize(("repeatable", "enter"), [(True, Repeat.ONCE), (False, Repeat.AGAIN)])
 @pytest.mark.parametrize("state", [State.PENDING, State.UNKNOWN, State.ACCEPTED])
 def test_earlier_runs_do_not_matter_to_what_can_be_repeated_or_is_meant_twice(
-    repeatable: bool, enter: Enter, state: State
+    repeatable: bool, enter: Repeat, state: State
 ) -> None:
     item, verdict = judged("5.00", twin("5.00", state, run="older"), repeatable=repeatable, enter=enter)
     assert verdict == item
@@ -160,15 +160,15 @@ def test_what_was_entered_at_another_address_is_asked_about(state: State, amount
 
 def test_in_another_billing_a_row_is_new_and_counts_once_here_all_the_same() -> None:
     elsewhere = twin("5.00", State.ACCEPTED, run="older", target=ELSEWHERE)
-    item, verdict = judged("5.00", elsewhere, enter=Enter.PER_BILLING)
+    item, verdict = judged("5.00", elsewhere, enter=Repeat.PER_BILLING)
     assert verdict == item
-    _, known = judged("5.00", elsewhere, twin("5.00", State.APPLIED, run="newer"), enter=Enter.PER_BILLING)
+    _, known = judged("5.00", elsewhere, twin("5.00", State.APPLIED, run="newer"), enter=Repeat.PER_BILLING)
     assert isinstance(known, NewItem)
     assert known.skip_reason
 
 
 def test_an_earlier_run_and_this_input_are_both_looked_at() -> None:
-    item, verdict = judged("5.00", twin("5.00", State.ACCEPTED, run="older"), twin("6.00"), enter=Enter.AGAIN)
+    item, verdict = judged("5.00", twin("5.00", State.ACCEPTED, run="older"), twin("6.00"), enter=Repeat.AGAIN)
     assert isinstance(verdict, Refusal)
     assert verdict.conflict == item.key
 
@@ -181,7 +181,7 @@ async def new_run(journal: Journal, *, target: str = "http://billing") -> Run:
 
 
 async def frozen(
-    journal: Journal, *new: NewItem, run: Run | None = None, page: int = 2, enter: Enter = Enter.ONCE
+    journal: Journal, *new: NewItem, run: Run | None = None, page: int = 2, enter: Repeat = Repeat.ONCE
 ) -> tuple[Run, Progress]:
     run, progress = run or await new_run(journal), Progress()
     await Intake(run, FakeJob(new, page=page), journal, progress, enter=enter).freeze_all()
@@ -271,7 +271,7 @@ async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> N
     assert await outcome(journal, asked) == []
     assert all("--another-billing" in refusal.reason for _, refusal in await journal.refusals(asked))
     run = await new_run(journal, target="http://other")
-    other, _ = await frozen(journal, *again, run=run, enter=Enter.PER_BILLING)
+    other, _ = await frozen(journal, *again, run=run, enter=Repeat.PER_BILLING)
     assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]
 
 
@@ -280,7 +280,7 @@ async def test_with_the_wish_to_enter_again_only_this_input_counts(journal: Jour
     (item,) = await journal.items(first, EVERY_STATE)
     await journal.claim(first, [item.item_id])
     await journal.record(first, [Change(item.item_id, State.ACCEPTED)])
-    second, _ = await frozen(journal, row("a"), row("a"), enter=Enter.AGAIN)
+    second, _ = await frozen(journal, row("a"), row("a"), enter=Repeat.AGAIN)
     assert await outcome(journal, second) == [("a", State.PENDING), ("a", State.SKIPPED)]
 
 
@@ -388,7 +388,7 @@ async def test_an_intake_that_broke_off_goes_on_with_what_is_left_of_its_limit(j
 async def test_rows_left_out_of_one_run_are_none_of_another(journal: Journal) -> None:
     one, other = await new_run(journal), await new_run(journal)
     await Intake(one, limited(2, rows(5)), journal, Progress()).freeze_all()
-    await Intake(other, FakeJob(rows(5)), journal, Progress(), enter=Enter.AGAIN).freeze_all()
+    await Intake(other, FakeJob(rows(5)), journal, Progress(), enter=Repeat.AGAIN).freeze_all()
     assert (await journal.totals(one)).left_out == {"--limit": 3}
     assert (await journal.totals(other)).left_out == {}
 

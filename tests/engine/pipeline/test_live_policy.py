@@ -11,14 +11,14 @@ from checkpoints.records import Totals
 from checkpoints.states import State
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress, Sending
 
 pytestmark = pytest.mark.virtual_clock
 
 
-def steering_of(policy: Policy | None = None) -> Steering:
-    return Steering(policy or Policy(), Progress(), Stop())
+def steering_of(policy: Policy | None = None) -> LivePolicy:
+    return LivePolicy(policy or Policy(), Progress(), Stop())
 
 
 async def test_whoever_listens_hears_once_of_another_policy_and_never_of_the_same() -> None:
@@ -45,7 +45,7 @@ async def test_who_paused_first_is_told_until_it_goes_on() -> None:
 
 
 async def test_a_run_can_begin_paused() -> None:
-    assert Steering(Policy(), Progress(), Stop(), paused_by="olga@ops").look().why == "paused by olga@ops"
+    assert LivePolicy(Policy(), Progress(), Stop(), paused_by="olga@ops").look().why == "paused by olga@ops"
 
 
 async def test_a_stop_is_that_of_a_person() -> None:

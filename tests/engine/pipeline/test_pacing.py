@@ -10,7 +10,7 @@ import pytest
 from checkpoints.states import State
 from engine.evidence import Busy, Lost, SystemRefused
 from engine.pacing.holds import StopKind
-from engine.pacing.throttle import Gauge, Measure
+from engine.pacing.throttle import Gauge, GaugeReading
 from tests.engine.doubles import Call, change
 from tests.engine.paced import STEADY, Setting, Watchful, items
 
@@ -122,8 +122,8 @@ async def test_what_is_lost_while_the_billing_is_away_costs_its_rows_no_tries() 
 async def test_a_gauge_holds_the_run_and_its_reason_and_its_time_are_told() -> None:
     depth = 0.0
 
-    async def read() -> Measure:
-        return Measure(depth, 1000, 800)
+    async def read() -> GaugeReading:
+        return GaugeReading(depth, 1000, 800)
 
     setting = Setting(items(100), gauges=[Gauge("EVENTS_STACK", read)])
     async with setting.going():
@@ -143,8 +143,8 @@ async def test_a_gauge_holds_the_run_and_its_reason_and_its_time_are_told() -> N
 async def test_while_it_is_held_no_more_is_claimed_than_waits_already() -> None:
     full = False
 
-    async def read() -> Measure:
-        return Measure(float(full), 0.5, 0.5)
+    async def read() -> GaugeReading:
+        return GaugeReading(float(full), 0.5, 0.5)
 
     setting = Setting(items(100), gauges=[Gauge("STACK", read)])
     async with setting.going():

@@ -14,7 +14,7 @@ from engine.errors import LookUpFailed
 from engine.evidence import Busy, NotSent
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, MemoryJournal, item
@@ -33,7 +33,7 @@ class Setting:
         self.takes = takes
         self.journal = MemoryJournal(*items)
         self.progress, self.stop = Progress(), Stop()
-        self.steering = Steering(replace(policy, canary=False), self.progress, self.stop)
+        self.steering = LivePolicy(replace(policy, canary=False), self.progress, self.stop)
         self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering)
         self.began = anyio.current_time()
         self.sent: list[tuple[float, str]] = []
@@ -178,7 +178,7 @@ async def test_behind_a_row_out_of_tries_its_lane_stays_shut_and_is_taken_up_in_
     )
 
     stop = Stop()
-    steering = Steering(Policy(canary=False), Progress(), stop)
+    steering = LivePolicy(Policy(canary=False), Progress(), stop)
     await Pipeline(A_RUN, setting.job, setting.journal, steering).migrate()
     assert setting.job.by_lane["0"][3:] == ["2", "4", "6"]
     assert setting.counts() == {State.ACCEPTED: 6}

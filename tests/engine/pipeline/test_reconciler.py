@@ -5,7 +5,7 @@ import pytest
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.job import Absent, CannotLook, Different, Found, Sighting
+from engine.job import Absent, CannotLook, Different, Found, LookUpResult
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Progress
@@ -55,7 +55,7 @@ def unknown(number: int) -> Item:
     ],
 )
 async def test_what_is_seen_decides(
-    sighting: Sighting | None, state: State, answer: str | None, message: str | None
+    sighting: LookUpResult | None, state: State, answer: str | None, message: str | None
 ) -> None:
     setting = Setting(unknown(1))
     setting.job.sightings["1"] = sighting

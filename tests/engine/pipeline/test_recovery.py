@@ -10,10 +10,10 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpDelayed
 from engine.evidence import Accepted, Busy, Evidence
-from engine.job import Sighting
+from engine.job import LookUpResult
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, FakeJob, MemoryJournal, item
@@ -61,7 +61,7 @@ class Setting:
         self.stop = Stop()
         self.journal = MemoryJournal(*(item(number) for number in range(1, count + 1)))
         policy = Policy(in_flight=in_flight, canary=False)
-        self.steering = Steering(policy, Progress(), self.stop)
+        self.steering = LivePolicy(policy, Progress(), self.stop)
         self.pipeline = Pipeline(A_RUN, self.server, self.journal, self.steering)
 
     @asynccontextmanager
@@ -163,7 +163,7 @@ class InDoubt:
         self.stop = Stop()
         self.journal = MemoryJournal(*(item(number) for number in range(1, 5)))
         policy = Policy(in_flight=4, canary=False, settle=10.0, away_patience=patience)
-        self.steering = Steering(policy, Progress(), self.stop)
+        self.steering = LivePolicy(policy, Progress(), self.stop)
         self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering)
 
     def go_away(self) -> None:
@@ -244,7 +244,7 @@ async def test_a_stop_breaks_a_look_up_off_that_takes_long() -> None:
     setting = InDoubt()
     look_up = setting.job.look_up
 
-    async def slow(run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:
+    async def slow(run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         await anyio.sleep(3000.0)
         return await look_up(run, items)
 

@@ -9,7 +9,7 @@ from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun
 from checkpoints.states import State
-from engine.pipeline.intake import Enter, Intake, Rehearsal
+from engine.pipeline.intake import Intake, Rehearsal, Repeat
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import FakeJob, row, rows
 
@@ -30,7 +30,7 @@ async def entered(journal: Journal) -> None:
     await journal.record(run, [Change(item.item_id, end) for item, end in zip(items, ends, strict=True)])
 
 
-async def outcome(journal: Journal, supplier: FakeJob | Rehearsal, enter: Enter) -> list[tuple[str, str, str]]:
+async def outcome(journal: Journal, supplier: FakeJob | Rehearsal, enter: Repeat) -> list[tuple[str, str, str]]:
     """What became of the rows of a run: its items and its refused rows, each with the reason."""
     run = await journal.create_run(NEW)
     await Intake(run, supplier, journal, Progress(), enter=enter).freeze_all()
@@ -47,9 +47,9 @@ def again_in_the_input() -> list[NewItem]:
     return [*rows(5), row("0"), row("5"), row("5")]
 
 
-@pytest.mark.parametrize("enter", list(Enter))
+@pytest.mark.parametrize("enter", list(Repeat))
 @pytest.mark.parametrize("repeatable", [False, True])
-async def test_it_says_what_a_real_run_would(tmp_path: Path, *, enter: Enter, repeatable: bool) -> None:
+async def test_it_says_what_a_real_run_would(tmp_path: Path, *, enter: Repeat, repeatable: bool) -> None:
     job = FakeJob(again_in_the_input())
     job.repeatable = repeatable
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
@@ -57,15 +57,15 @@ async def test_it_says_what_a_real_run_would(tmp_path: Path, *, enter: Enter, re
         before = len(await real.runs())
         async with earlier_runs(real.path) as earlier:
             rehearsal = Rehearsal(job, TARGET, earlier, enter=enter)
-            rehearsed = await outcome(plans, rehearsal, Enter.AGAIN)
+            rehearsed = await outcome(plans, rehearsal, Repeat.AGAIN)
         assert len(await real.runs()) == before
         # A second plan is not held against the first.
         async with earlier_runs(real.path) as earlier:
-            assert await outcome(plans, Rehearsal(job, TARGET, earlier, enter=enter), Enter.AGAIN) == rehearsed
+            assert await outcome(plans, Rehearsal(job, TARGET, earlier, enter=enter), Repeat.AGAIN) == rehearsed
         assert rehearsed == await outcome(real, job, enter)
     states = {key: state for key, state, _ in rehearsed}
-    if enter is not Enter.AGAIN and not repeatable:
-        elsewhere = {"subscriber 4": "refused"} if enter is Enter.ONCE else {"4": "pending"}
+    if enter is not Repeat.AGAIN and not repeatable:
+        elsewhere = {"subscriber 4": "refused"} if enter is Repeat.ONCE else {"4": "pending"}
         assert states == elsewhere | {
             "0": "skipped",
             "1": "pending",
@@ -80,6 +80,6 @@ async def test_a_row_that_is_skipped_for_another_reason_is_judged_as_well(tmp_pa
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
         await entered(real)
         async with earlier_runs(real.path) as earlier:
-            rehearsed = await outcome(plans, Rehearsal(job, TARGET, earlier), Enter.AGAIN)
+            rehearsed = await outcome(plans, Rehearsal(job, TARGET, earlier), Repeat.AGAIN)
         assert [state for _, state, _ in rehearsed] == ["refused"]
-        assert rehearsed == await outcome(real, job, Enter.ONCE)
+        assert rehearsed == await outcome(real, job, Repeat.ONCE)

@@ -10,10 +10,10 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy
-from engine.job import CannotLook, Different, LookedFor, Sighting
+from engine.job import CannotLook, Different, LookedFor, LookUpResult
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
-from engine.pipeline.live_policy import Steering
+from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import A_RUN, Call, FakeJob, MemoryJournal, item
@@ -41,7 +41,7 @@ class MarkingJob(FakeJob):
         self.moments: list[float] = []
         self.failures: deque[LookUpFailed] = deque()
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, Sighting]:  # noqa: ARG002 - as the real one
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - as the real one
         self.looks.append([one.key for one in items])
         self.moments.append(anyio.current_time())
         if self.failures:
@@ -66,7 +66,7 @@ class Setting:
         self.stop = Stop()
         self.journal = MemoryJournal(*(item(number) for number in range(1, count + 1)))
         policy = Policy(in_flight=2, canary=False, settle=30.0, page=3, rate=rate)
-        self.steering = Steering(policy, Progress(), self.stop)
+        self.steering = LivePolicy(policy, Progress(), self.stop)
         self.pipeline = Pipeline(A_RUN, job, self.journal, self.steering, known=known, trust_journal=trust_journal)
 
     @property

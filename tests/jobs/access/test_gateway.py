@@ -19,7 +19,7 @@ from billing.errors import (
 )
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.pacing.throttle import Rate
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.operations import of_type
 from tests.virtual_clock import run
 
@@ -41,19 +41,19 @@ async def test_only_what_ends_by_itself_is_waited_for(error: BillingError, is_wa
     client = AsyncMock(spec=BillingClient)
     client.ask.side_effect = error
     with pytest.raises(LookUpFailed, match=str(error)) as failed:
-        await of_type(Services(client), [9001], 8)
+        await of_type(Gateway(client), [9001], 8)
     assert isinstance(failed.value, LookUpDelayed) is is_waited_for
 
 
 async def test_a_database_that_is_missing_is_not_waited_for() -> None:
     with pytest.raises(LookUpFailed) as failed:
-        await Services(AsyncMock(spec=BillingClient)).read(lambda database: database)
+        await Gateway(AsyncMock(spec=BillingClient)).read(lambda database: database)
     assert not isinstance(failed.value, LookUpDelayed)
 
 
 def test_reading_calls_keep_the_rate_and_another_one_counts_from_then_on() -> None:
     client = AsyncMock(spec=BillingClient)
-    services = Services(client, rate=Rate(2.0))
+    services = Gateway(client, rate=Rate(2.0))
     moments: list[float] = []
 
     async def asked(_: Call) -> object:
@@ -72,7 +72,7 @@ def test_reading_calls_keep_the_rate_and_another_one_counts_from_then_on() -> No
 
 def test_without_a_rate_a_few_are_asked_at_once() -> None:
     client = AsyncMock(spec=BillingClient)
-    services = Services(client, asked_at_once=3)
+    services = Gateway(client, asked_at_once=3)
 
     async def asked(_: Call) -> None:
         await anyio.sleep(1.0)

@@ -9,12 +9,12 @@ from billing.api.client import BillingClient
 from billing.directory.subscribers import Operation
 from billing.money import SCALE
 from engine.errors import LookUpFailed
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, newest, of_type, two_decimals
 from tests.jobs.conftest import Execute
 
 
-async def test_operations_are_the_same_through_both_doors(services: Services, execute: Execute) -> None:
+async def test_operations_are_the_same_through_both_doors(services: Gateway, execute: Execute) -> None:
     for key, kind, storno, descr in [(90001, 8, 0, "Ввод"), (90002, 8, 1, None), (90003, 1, 0, "Касса")]:
         execute(
             "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
@@ -31,7 +31,7 @@ async def test_operations_are_the_same_through_both_doors(services: Services, ex
     assert await newest(services, [9001, 9002]) == {9001: 90003, 9002: 0}
 
 
-async def test_balances_are_known_with_a_database_only(services: Services, execute: Execute) -> None:
+async def test_balances_are_known_with_a_database_only(services: Gateway, execute: Execute) -> None:
     execute("update admin_accounts set ostatok = ?, credit = ? where id = 9001", 10 * SCALE, 3 * SCALE)
     found = await balances(services, [9001, 9008, 9002])
     there = {9001: Decimal(7), 9008: Decimal(7), 9002: Decimal(0)}
@@ -52,14 +52,14 @@ async def test_an_answer_with_a_part_missing_is_not_believed(fields: dict[str, o
     client = AsyncMock(spec=BillingClient)
     client.ask.return_value = [fields]
     with pytest.raises(LookUpFailed):
-        await of_type(Services(client), [9001], 8)
+        await of_type(Gateway(client), [9001], 8)
 
 
 async def test_a_last_operation_without_an_id_is_not_believed() -> None:
     client = AsyncMock(spec=BillingClient)
     client.ask.return_value = [{"storno": 0}]
     with pytest.raises(LookUpFailed, match="has no op_id"):
-        await newest(Services(client), [9001])
+        await newest(Gateway(client), [9001])
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from billing.api.client import BillingClient
 from billing.database.database import Database, Dsn
 from engine.job import Prepared
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.references import References
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
 from jobs.catalogue.subscribers import IP_POOL, OPERATOR, TARIFF_NEXT, TARIFF_NOW
@@ -16,7 +16,7 @@ from jobs.job import cautions_of, check_given
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from tests.jobs.conftest import Execute
 from tests.jobs.making import job_of, prepared, rows_of
 
@@ -25,7 +25,7 @@ def told(done: Prepared) -> list[tuple[int | None, str | None, str]]:
     return [(one.line, one.column, one.reason) for one in done.refusals]
 
 
-async def test_rows_are_refused_with_line_and_column(services: Services, tmp_path: Path) -> None:
+async def test_rows_are_refused_with_line_and_column(services: Gateway, tmp_path: Path) -> None:
     job = job_of(services, TARIFF_NOW, rows_of(tmp_path, "abonent_id;Тариф\n9001;3\n9002;77\n9003;99999999999\n"))
     done = await prepared(job)
     assert [one.label for one in done.items] == ["00123"]
@@ -56,20 +56,20 @@ async def test_rows_are_refused_with_line_and_column(services: Services, tmp_pat
     ],
 )
 async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(
-    services: Services, kind: JobKind, given: dict[str, str], why: str
+    services: Gateway, kind: JobSpec, given: dict[str, str], why: str
 ) -> None:
     with pytest.raises(ParameterRefused) as refused:
         await check_given(job_of(services, kind, Input(file="rows.csv"), **given))
     assert str(refused.value) == why
 
 
-async def test_what_is_there_passes(services: Services) -> None:
+async def test_what_is_there_passes(services: Gateway) -> None:
     await check_given(job_of(services, CONNECT_SERVICE, Input(), folder="89", usluga="240", manager="33"))
     await check_given(job_of(services, TARIFF_NOW, Input(), tariff="6"))
     await check_given(job_of(services, OPERATOR, Input(), operator="1444", **{"from": "3"}))
 
 
-async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(services: Services) -> None:
+async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(services: Gateway) -> None:
     links = ['objects.get {"id": {id}}', 'set {"tarif_id": {tarif_id}}', "save"]
     chain = {"model": "Abonents", "chain": chain_text(links)}
     job = job_of(services, call_kind(chain), Input(), **chain, tarif_id="77", id="9001")
@@ -79,10 +79,10 @@ async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_w
 
 @pytest.mark.usefixtures("odd_ones")
 async def test_operators_have_a_table_that_only_a_database_shows(client: BillingClient, database: Database) -> None:
-    job = job_of(Services(client, database), OPERATOR, Input(), operator="5")
+    job = job_of(Gateway(client, database), OPERATOR, Input(), operator="5")
     with pytest.raises(ParameterRefused, match="operator: the billing has no operator 5"):
         await check_given(job)
-    job = job_of(Services(client), OPERATOR, Input(), operator="5")
+    job = job_of(Gateway(client), OPERATOR, Input(), operator="5")
     await check_given(job)
     assert cautions_of(job) == (
         "operator 5 was not checked: nothing has it yet, and the billing's table of operators is not known",
@@ -94,7 +94,7 @@ async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
     client: BillingClient, database: Database, execute: Execute
 ) -> None:
     execute("update users set pull = 6 where id = (select min(id) from users where deleted = 0)")
-    services = Services(client, database)
+    services = Gateway(client, database)
     for kind, given, noun in ((IP_POOL, {"pool": "777"}, "pool"), (ATTRIBUTE, {"attribute": "9999"}, "attribute")):
         job = job_of(services, kind, Input(), **given)
         await check_given(job)
@@ -108,7 +108,7 @@ async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
 @pytest.mark.usefixtures("odd_ones")
 async def test_what_is_deleted_is_not_there(client: BillingClient, database: Database, execute: Execute) -> None:
     execute("update abonents set deleted = 1 where id = 1400")
-    for services in (Services(client, database), Services(client)):
+    for services in (Gateway(client, database), Gateway(client)):
         assert await References(services).missing("Folder", {"89", "1400"}) == {"1400"}
 
 
@@ -119,7 +119,7 @@ async def test_a_column_that_marks_what_is_deleted_counts_where_it_is_there(
     execute("alter table tarif add deleted smallint default 0 not null")
     execute("update tarif set deleted = 1 where id = 4")
     with Database(Dsn(str(billing_file))) as database:
-        missing = await References(Services(client, database)).missing("Tarif", {"3", "4", "77"})
+        missing = await References(Gateway(client, database)).missing("Tarif", {"3", "4", "77"})
     assert missing == {"4", "77"}
 
 
@@ -128,13 +128,13 @@ async def test_an_id_is_asked_for_once_and_what_is_remembered_is_bounded(
 ) -> None:
     monkeypatch.setattr("jobs.access.references.REMEMBERED", 3)
     asked: list[int] = []
-    services = Services(client)
+    services = Gateway(client)
 
     async def ask(calls: list[object]) -> list[object]:
         asked.append(len(calls))
         return [[{"pk": 1, "fields": {"id": 1}}] for _ in calls]
 
-    monkeypatch.setattr(Services, "ask", lambda _self, calls: ask(calls))
+    monkeypatch.setattr(Gateway, "ask", lambda _self, calls: ask(calls))
     references = References(services)
     assert await references.missing("Tarif", {"1", "2"}) == set()
     assert await references.missing("Tarif", {"1", "2"}) == set()

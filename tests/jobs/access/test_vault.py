@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from billing.api.calls import Call, ChainStep
-from jobs.access.vault import Vault, is_token, masked, unsealed, veiled
+from jobs.access.vault import Vault, is_token, mask_secrets, seal_parameters, unseal
 from jobs.spec.errors import SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter
 
@@ -30,7 +30,7 @@ def test_a_token_says_nothing_and_is_known_as_one() -> None:
     (token,) = Vault().seal([WORD])
     assert is_token(token)
     assert WORD not in token
-    assert masked(f"psw={token} dontshow=no") == "psw=••• dontshow=no"
+    assert mask_secrets(f"psw={token} dontshow=no") == "psw=••• dontshow=no"
     assert not is_token("•••")
     assert not is_token(f"{token}x")
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_vault_is_a_sentence(path: Path) -> None:
 
 def test_only_what_is_marked_as_secret_is_veiled() -> None:
     parameters = (Parameter("psw", "", secret=True), Parameter("suid", "", secret=True), Parameter("dontshow", ""))
-    values, secrets = veiled(parameters, {"psw": WORD, "suid": "", "dontshow": "no"}, "a" * 16)
+    values, secrets = seal_parameters(parameters, {"psw": WORD, "suid": "", "dontshow": "no"}, "a" * 16)
     assert values | {"psw": ""} == {"psw": "", "suid": "", "dontshow": "no"}
     assert secrets == {values["psw"]: WORD}
 
@@ -100,12 +100,12 @@ async def test_a_call_gets_its_secrets_wherever_their_tokens_stand(path: Path) -
     call = Call(
         "Users", (ChainStep("a", {"psw": one, "n": 5}), ChainStep("b", {"in": [{"x": f"<{two}>"}, True, None]}))
     )
-    opened = await unsealed(vault, call)
+    opened = await unseal(vault, call)
     assert [step.arguments for step in opened.steps] == [
         {"psw": WORD, "n": 5},
         {"in": [{"x": "<1234>"}, True, None]},
     ]
     plain = Call("Users", (ChainStep("a", {"psw": ""}),))
-    assert await unsealed(None, plain) is plain
+    assert await unseal(None, plain) is plain
     with pytest.raises(SecretGone):
-        await unsealed(None, call)
+        await unseal(None, call)

@@ -15,12 +15,12 @@ from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.job import Absent, Different, Entries, Found, Job, Keeps, Marked, ReadBack
-from jobs.access.gateway import Services
-from jobs.access.payload import packed, payload_of, unpacked
-from jobs.access.subscribers import Abonents
+from jobs.access.gateway import Gateway
+from jobs.access.payload import decode_payload, encode_payload, payload_of
+from jobs.access.subscribers import SubscriberFinder
 from jobs.catalogue.money import BALANCES
 from jobs.effects.creatable_models import BALANCE
-from jobs.effects.create import Creations, payload_for
+from jobs.effects.create import CreateEffect, payload_for
 from jobs.rows.input import Input
 from lab.mock.server import MockBilling
 from tests.jobs import making
@@ -28,15 +28,15 @@ from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import effect_of, kept_now, planned, prepared, refused, sent, sightings, undone
 
 
-def job_of(
-    services: Services, folder: Path, text: str, *, mapping: dict[str, str] | None = None, **given: str
-) -> Job:
+def job_of(services: Gateway, folder: Path, text: str, *, mapping: dict[str, str] | None = None, **given: str) -> Job:
     return making.job_of(services, BALANCES, making.rows_of(folder, text, **(mapping or {})), **given)
 
 
 def an_item(account: int = 9001) -> NewItem:
     arguments = {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"}
-    return NewItem("9001/8", "00123", f"account:{account}", packed(payload_for("FinanceOperations", arguments, 9001)))
+    return NewItem(
+        "9001/8", "00123", f"account:{account}", encode_payload(payload_for("FinanceOperations", arguments, 9001))
+    )
 
 
 async def one_of(job: Job, frozen: Frozen) -> Item:
@@ -47,7 +47,7 @@ async def one_of(job: Job, frozen: Frozen) -> Item:
 # ---- rows to items -------------------------------------------------------------------------------------------
 
 
-async def test_rows_by_id(services: Services, tmp_path: Path) -> None:
+async def test_rows_by_id(services: Gateway, tmp_path: Path) -> None:
     job = job_of(services, tmp_path, "abonent_id;amount;note\n9001;50,5;x\n9002; 1 200 ;y\n9003;-0;z\n")
     done = await prepared(job)
     assert done.refusals == ()
@@ -57,7 +57,7 @@ async def test_rows_by_id(services: Services, tmp_path: Path) -> None:
         ("9003/8", "A15", "account:9003", Decimal(0), 4, ("9003", "-0", "z")),
     ]
     assert [str(one.amount) for one in done.items] == ["50.50", "1200.00", "0.00"]
-    payload = unpacked(done.items[0].payload)
+    payload = decode_payload(done.items[0].payload)
     assert payload.steps == (
         (
             "objects.create",
@@ -65,7 +65,7 @@ async def test_rows_by_id(services: Services, tmp_path: Path) -> None:
         ),
     )
     assert (payload.abonent, payload.wanted) == (9001, {"op_summa": "50.5"})
-    assert [unpacked(one.payload).steps[0][1]["op_summa"] for one in done.items[1:]] == ["1200.00", "0.00"]
+    assert [decode_payload(one.payload).steps[0][1]["op_summa"] for one in done.items[1:]] == ["1200.00", "0.00"]
 
 
 async def test_what_the_balance_was_is_kept(
@@ -77,10 +77,10 @@ async def test_what_the_balance_was_is_kept(
 ) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
     text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
-    done = await prepared(job_of(Services(client, database), tmp_path, text))
-    assert [unpacked(one.payload).was for one in done.items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
-    without = await prepared(job_of(Services(client), tmp_path, text))
-    assert [unpacked(one.payload).was for one in without.items] == [{}, {}, {}]
+    done = await prepared(job_of(Gateway(client, database), tmp_path, text))
+    assert [decode_payload(one.payload).was for one in done.items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
+    without = await prepared(job_of(Gateway(client), tmp_path, text))
+    assert [decode_payload(one.payload).was for one in without.items] == [{}, {}, {}]
 
 
 async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
@@ -92,13 +92,13 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     frozen: Frozen,
     odd_ones: None,  # noqa: ARG001
 ) -> None:
-    services = Services(client, database)
+    services = Gateway(client, database)
     text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
     items = await planned(job_of(services, tmp_path, text), frozen)
     effect = effect_of(services, BALANCES)
-    assert isinstance(effect, Creations)
-    without_database = effect_of(Services(client), BALANCES)
-    assert isinstance(without_database, Creations)
+    assert isinstance(effect, CreateEffect)
+    without_database = effect_of(Gateway(client), BALANCES)
+    assert isinstance(without_database, CreateEffect)
     assert await effect.kept_now(items) == {}
     execute("update admin_accounts set ostatok = ? where id in (9002, 9003)", 7 * SCALE)
     items = await kept_now(effect, items)
@@ -116,7 +116,7 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     assert (effect.keeps, without_database.keeps) == (Keeps.TOGETHER, Keeps.NOTHING)
 
 
-async def test_contract_numbers_are_texts(services: Services, tmp_path: Path) -> None:
+async def test_contract_numbers_are_texts(services: Gateway, tmp_path: Path) -> None:
     text = " Contract_Number ,AMOUNT\n00123,1\n123,2\nA15,3\n77/2,4\nВТОРОЙ,5\n"
     done = await prepared(job_of(services, tmp_path, text))
     assert done.refusals == ()
@@ -129,7 +129,7 @@ async def test_contract_numbers_are_texts(services: Services, tmp_path: Path) ->
     ]
 
 
-async def test_rows_that_name_nobody_usable(services: Services, tmp_path: Path) -> None:
+async def test_rows_that_name_nobody_usable(services: Gateway, tmp_path: Path) -> None:
     text = "contract_number;op_summa\n;1\nДУБЛЬ;1\nГОСТЬ-1;1\nБЕЗСЧЁТА;1\n"
     assert await refused(job_of(services, tmp_path, text)) == [
         "2 contract_number: the cell is empty",
@@ -142,7 +142,7 @@ async def test_rows_that_name_nobody_usable(services: Services, tmp_path: Path) 
     ]
 
 
-async def test_ids_that_are_nobody_usable(services: Services, tmp_path: Path) -> None:
+async def test_ids_that_are_nobody_usable(services: Gateway, tmp_path: Path) -> None:
     text = "abonent_id;amount\n;1\n9100;1\n9006;1\n9007;1\n8999;1\n99999999999;1\n00123;1\n12a;1\n0;1\n"
     assert await refused(job_of(services, tmp_path, text)) == [
         "2 abonent_id: the cell is empty",
@@ -162,7 +162,7 @@ async def test_an_unknown_number_comes_with_the_nearest(
     client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
     text = f"contract_number;amount\nА15;1\n000123;1\n{'9' * 60};1\n"
-    reasons = await refused(job_of(Services(client, database), tmp_path, text))
+    reasons = await refused(job_of(Gateway(client, database), tmp_path, text))
     assert "there is no contract number 'А15'; there is 'A15' (the same in Latin letters)" in reasons[0]
     assert "'00123' (the same" in reasons[1]
     assert reasons[2].endswith("', nor one like it")
@@ -170,13 +170,13 @@ async def test_an_unknown_number_comes_with_the_nearest(
 
 @pytest.mark.usefixtures("odd_ones")
 async def test_without_a_database_it_says_why_nothing_is_suggested(client: BillingClient, tmp_path: Path) -> None:
-    (reason,) = await refused(job_of(Services(client), tmp_path, "contract_number;amount\nА15;1\n"))
+    (reason,) = await refused(job_of(Gateway(client), tmp_path, "contract_number;amount\nА15;1\n"))
     assert reason.endswith("there is no contract number 'А15' (similar ones are searched for in the database only)")
 
 
 @pytest.mark.usefixtures("odd_ones")
 async def test_suggestions_come_to_an_end(client: BillingClient, database: Database) -> None:
-    abonents = Abonents(Services(client, database), suggested_for=2)
+    abonents = SubscriberFinder(Gateway(client, database), suggested_for=2)
     first = await abonents.by_contract_numbers(["А15"])
     second = await abonents.by_contract_numbers(["0000123", "B15"])
     assert "'A15'" in str(first["А15"])
@@ -194,7 +194,7 @@ async def test_suggestions_come_to_an_end(client: BillingClient, database: Datab
     ],
 )
 async def test_bad_amounts_have_line_column_and_character(
-    services: Services, tmp_path: Path, amount: str, reason: str
+    services: Gateway, tmp_path: Path, amount: str, reason: str
 ) -> None:
     done = await prepared(job_of(services, tmp_path, f"abonent_id;Amount\n9001;1\n9002;{amount}\n"))
     (refusal,) = done.refusals
@@ -206,7 +206,7 @@ async def test_bad_amounts_have_line_column_and_character(
 # ---- which columns -------------------------------------------------------------------------------------------
 
 
-async def test_of_two_keys_the_id_is_used_and_the_number_checked(services: Services, tmp_path: Path) -> None:
+async def test_of_two_keys_the_id_is_used_and_the_number_checked(services: Gateway, tmp_path: Path) -> None:
     text = "contract_number;abonent_id;amount\n00123;9001;1\n;9002;1\n123;9003;1\n"
     done = await prepared(job_of(services, tmp_path, text))
     assert [item.key for item in done.items] == ["9001/8", "9002/8"]
@@ -215,7 +215,7 @@ async def test_of_two_keys_the_id_is_used_and_the_number_checked(services: Servi
     assert refusal.reason == "abonent 9003 has the contract number 'A15', this column says '123'"
 
 
-async def test_columns_by_other_names(services: Services, tmp_path: Path) -> None:
+async def test_columns_by_other_names(services: Gateway, tmp_path: Path) -> None:
     text = "Номер;Код;Сумма, руб;Итог\nA15;9001;7;8\n"
     by_number = job_of(services, tmp_path, text, mapping={"contract_number": "номер", "amount": "СУММА, РУБ"})
     assert [(one.key, one.amount) for one in (await prepared(by_number)).items] == [("9003/8", Decimal(7))]
@@ -223,16 +223,16 @@ async def test_columns_by_other_names(services: Services, tmp_path: Path) -> Non
     assert [(one.key, one.amount) for one in (await prepared(by_id)).items] == [("9001/8", Decimal(8))]
 
 
-async def test_rows_may_say_type_and_comment(services: Services, tmp_path: Path) -> None:
+async def test_rows_may_say_type_and_comment(services: Gateway, tmp_path: Path) -> None:
     text = "abonent_id;op_summa;op_type_id;descr\n9001;5;1;Касса\n9002;6;;\n"
     done = await prepared(job_of(services, tmp_path, text, op_type="2", descr="Акт"))
-    assert [unpacked(one.payload).steps[0][1] for one in done.items] == [
+    assert [decode_payload(one.payload).steps[0][1] for one in done.items] == [
         {"abonent_id": 9001, "op_summa": "5.00", "op_type_id": 1, "descr": "Касса"},
         {"abonent_id": 9002, "op_summa": "6.00", "op_type_id": 2, "descr": "Акт"},
     ]
 
 
-async def test_columns_as_people_call_them(services: Services, tmp_path: Path) -> None:
+async def test_columns_as_people_call_them(services: Gateway, tmp_path: Path) -> None:
     text = "№ договора;Абонент;Входящий остаток, руб.\n00123;Иванов И. И.;50,50\n"
     done = await prepared(job_of(services, tmp_path, text))
     assert [(one.key, one.amount) for one in done.items] == [("9001/8", Decimal("50.50"))]
@@ -246,13 +246,13 @@ async def test_columns_as_people_call_them(services: Services, tmp_path: Path) -
         ("abonent_id;amount;op_summa", "several columns that can be amount: 'amount' and 'op_summa'"),
     ],
 )
-async def test_missing_columns_refuse_the_file(services: Services, tmp_path: Path, header: str, reason: str) -> None:
+async def test_missing_columns_refuse_the_file(services: Gateway, tmp_path: Path, header: str, reason: str) -> None:
     job = job_of(services, tmp_path, f"{header}\n1;2\n")
     with pytest.raises(InputRefused, match=reason):
         _ = job.source
 
 
-async def test_it_needs_rows(services: Services, tmp_path: Path) -> None:
+async def test_it_needs_rows(services: Gateway, tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match="nothing to read rows from"):
         _ = making.job_of(services, BALANCES, Input()).source
     with pytest.raises(InputRefused, match="there is no file"):
@@ -273,7 +273,7 @@ async def reading(job: Job, run: Run, item: Item) -> object:
 
 
 async def test_an_operation_is_entered_once_and_found_again(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database
 ) -> None:
     job = job_of(services, tmp_path, FILE, descr="Ввод остатков")
     item = await one_of(job, frozen)
@@ -295,7 +295,7 @@ async def test_an_operation_is_entered_once_and_found_again(
 
 
 async def test_only_the_mark_of_run_and_item_counts(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = job_of(services, tmp_path, FILE)
     item = await one_of(job, frozen)
@@ -315,7 +315,7 @@ async def test_only_the_mark_of_run_and_item_counts(
 
 
 async def test_what_is_found_and_differs(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = job_of(services, tmp_path, FILE)
     item = await one_of(job, frozen)
@@ -344,7 +344,7 @@ async def test_what_is_found_and_differs(
     assert await reading(job, run, item) == ReadBack(None, text)
 
 
-async def test_many_are_looked_up_at_once(services: Services, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+async def test_many_are_looked_up_at_once(services: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     job = job_of(services, tmp_path, "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9008;4\n9010;5\n")
     items = await planned(job, frozen)
     for item in items[::2]:
@@ -354,7 +354,7 @@ async def test_many_are_looked_up_at_once(services: Services, tmp_path: Path, ru
 
 
 async def test_the_billings_refusal_is_of_the_row(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = job_of(services, tmp_path, FILE)
     item = await one_of(job, frozen)
@@ -402,7 +402,7 @@ async def test_evidence(
 ) -> None:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = exchange
-    job = job_of(Services(client), tmp_path, FILE)
+    job = job_of(Gateway(client), tmp_path, FILE)
     assert await job.send(run, frozen(an_item())) == evidence
     client.send.assert_awaited_once()
     shown = (
@@ -419,7 +419,7 @@ async def test_evidence(
 async def test_absence_proves_nothing_while_entries_of_the_row_wait(
     client: BillingClient, database: Database, execute: Execute, frozen: Frozen, tmp_path: Path
 ) -> None:
-    job = job_of(Services(client, database), tmp_path, FILE)
+    job = job_of(Gateway(client, database), tmp_path, FILE)
     item = frozen(an_item(17))
     assert await job.undrained([item]) is None
     execute("insert into account_stack (id, account_id) values (1, 18)")
@@ -429,13 +429,13 @@ async def test_absence_proves_nothing_while_entries_of_the_row_wait(
     execute("insert into events_stack_compact (id, abonent_id) values (1, 9001)")
     execute("insert into events_stack_compact (id, abonent_id) values (2, 9001)")
     assert await job.undrained([item]) == "ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries"
-    assert await job_of(Services(client), tmp_path, FILE).undrained([item]) is None, "nobody can tell"
+    assert await job_of(Gateway(client), tmp_path, FILE).undrained([item]) is None, "nobody can tell"
 
 
 async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
     client: BillingClient, database: Database, execute: Execute, frozen: Frozen, tmp_path: Path
 ) -> None:
-    job = job_of(Services(client, database), tmp_path, FILE)
+    job = job_of(Gateway(client, database), tmp_path, FILE)
     item = frozen(an_item(17))
     execute("alter table account_stack drop account_id")
     execute("insert into account_stack (id) values (1)")
@@ -446,7 +446,7 @@ async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
 
 async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) -> None:
     async with BillingClient(ClientSettings("http://127.0.0.1:9"), patience=Patience(attempts=1)) as client:
-        job = job_of(Services(client), tmp_path, FILE)
+        job = job_of(Gateway(client), tmp_path, FILE)
         new = an_item()
         assert isinstance(await job.send(run, frozen(new)), NotSent)
         for asking in (job.probe(), prepared(job), sighting(job, run, frozen(new)), reading(job, run, frozen(new))):
@@ -455,14 +455,14 @@ async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) 
 
 
 async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path, run: Run, frozen: Frozen) -> None:
-    job = job_of(Services(client, Database(Dsn(str(tmp_path / "none.fdb")))), tmp_path, FILE)
+    job = job_of(Gateway(client, Database(Dsn(str(tmp_path / "none.fdb")))), tmp_path, FILE)
     new = an_item()
     for asking in (job.undrained([frozen(new)]), prepared(job), sighting(job, run, frozen(new))):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
             await asking
 
 
-async def test_a_billing_that_is_well(services: Services, tmp_path: Path) -> None:
+async def test_a_billing_that_is_well(services: Gateway, tmp_path: Path) -> None:
     await job_of(services, tmp_path, FILE).probe()
 
 
@@ -472,7 +472,7 @@ async def test_a_comment_without_room_for_its_mark(
     # The real column's width is not known: here it is made narrow.
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     with pytest.raises(InputRefused, match="shorten this one to 8 characters"):
-        await prepared(job_of(Services(client, database), tmp_path, FILE, descr="x" * 20))
+        await prepared(job_of(Gateway(client, database), tmp_path, FILE, descr="x" * 20))
 
 
 @pytest.mark.usefixtures("odd_ones")
@@ -481,7 +481,7 @@ async def test_a_row_whose_comment_has_no_room_for_its_mark(
 ) -> None:
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     text = "abonent_id;amount;descr\n9001;1;короткий\n9002;2;слишком длинный\n"
-    done = await prepared(job_of(Services(client, database), tmp_path, text, descr="x"))
+    done = await prepared(job_of(Gateway(client, database), tmp_path, text, descr="x"))
     assert [one.key for one in done.items] == ["9001/8"]
     (refusal,) = done.refusals
     assert (refusal.line, refusal.column) == (3, "descr")
@@ -491,7 +491,7 @@ async def test_a_row_whose_comment_has_no_room_for_its_mark(
 # ---- what was entered by hand ------------------------------------------------------------------------------------
 
 
-async def test_what_looks_the_same_is_named(services: Services, tmp_path: Path, execute: Execute) -> None:
+async def test_what_looks_the_same_is_named(services: Gateway, tmp_path: Path, execute: Execute) -> None:
     entered = "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) values "
     for op_id, abonent, kind, kopecks, descr, storno in [
         (90001, 9001, 8, 5050, "по письму", 0),
@@ -514,7 +514,7 @@ async def test_what_looks_the_same_is_named(services: Services, tmp_path: Path, 
     }
 
 
-async def test_a_long_list_of_the_same_is_cut(services: Services, tmp_path: Path, execute: Execute) -> None:
+async def test_a_long_list_of_the_same_is_cut(services: Gateway, tmp_path: Path, execute: Execute) -> None:
     for op_id in range(90001, 90006):
         execute(
             "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "

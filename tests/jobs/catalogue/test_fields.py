@@ -14,7 +14,7 @@ from billing.money import SCALE
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused
 from engine.job import Absent, Found, Job, ReadBack
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.services import NEXT_CHARGE, PASSED_TO_1C, SERVICE_OPERATOR
 from jobs.catalogue.subscribers import (
@@ -30,9 +30,9 @@ from jobs.catalogue.subscribers import (
     VOLUNTARY_BLOCK,
     WARNING_THRESHOLD,
 )
-from jobs.effects.effect import Effect, NoWayBack
-from jobs.effects.set_fields import Fields
-from jobs.spec.spec import JobKind, parameters_of
+from jobs.effects.effect import Effect, Irreversible
+from jobs.effects.set_fields import SetFieldsEffect
+from jobs.spec.spec import JobSpec, parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.catalogue.months import first_of
@@ -61,7 +61,7 @@ NEW: Final = object()
 class Case:
     """A job, two of its rows as a file has them, and what they change: by table, key and column."""
 
-    kind: JobKind
+    kind: JobSpec
     rows: str
     changed: Mapping[str, Mapping[int, Mapping[str, object]]]
     wrong: Mapping[str, str] = field(default_factory=dict)
@@ -272,17 +272,19 @@ def meets(found: Changes, case: Case) -> bool:
 
 
 def test_every_job_that_sets_fields_has_its_case(client: BillingClient) -> None:
-    setting = {kind.name for kind in JOBS.values() if kind.recipes and _sets_fields(kind, Services(client))}
+    setting = {kind.name for kind in JOBS.values() if kind.recipes and _sets_fields(kind, Gateway(client))}
     assert setting == {case.kind.name for case in CASES}
 
 
-def _sets_fields(kind: JobKind, services: Services) -> bool:
-    return isinstance(kind.effect(services, {one.name: one.default or "1" for one in kind.parameters}), Fields)
+def _sets_fields(kind: JobSpec, services: Gateway) -> bool:
+    return isinstance(
+        kind.effect(services, {one.name: one.default or "1" for one in kind.parameters}), SetFieldsEffect
+    )
 
 
 @OF_KINDS
 async def test_there_and_back_again(
-    services: Services, case: Case, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     before = whole(database)
     job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
@@ -301,7 +303,7 @@ async def test_there_and_back_again(
 
     effect = effect_of(services, case.kind)
     if case.kind is RECALCULATE:
-        assert isinstance(effect.way_back({}), NoWayBack)
+        assert isinstance(effect.way_back({}), Irreversible)
         return
     back = await undone(effect, done)
     taken_back = await sent(back.effect, run, back.items(frozen))
@@ -319,7 +321,7 @@ async def test_there_and_back_again(
 
 @OF_KINDS
 async def test_what_is_as_wanted_is_never_sent(
-    services: Services, case: Case, tmp_path: Path, run: Run, frozen: Frozen
+    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     rows = rows_of(tmp_path, case.rows)
     await sent(job_of(services, case.kind, rows), run, (await planned(job_of(services, case.kind, rows), frozen))[:1])
@@ -334,14 +336,14 @@ async def test_what_is_as_wanted_is_never_sent(
     [(case, row, why) for case in CASES for row, why in case.wrong.items()],
     ids=lambda one: one.kind.name if isinstance(one, Case) else "",
 )
-async def test_what_is_wrong_is_refused(services: Services, case: Case, row: str, why: str, tmp_path: Path) -> None:
+async def test_what_is_wrong_is_refused(services: Gateway, case: Case, row: str, why: str, tmp_path: Path) -> None:
     (told,) = await refused(job_of(services, case.kind, rows_of(tmp_path, f"{case.header}\n{row}\n")))
     assert why in told
 
 
 @OF_KINDS
 async def test_what_somebody_has_changed_since_is_left_alone(
-    services: Services, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
     if case.kind is RECALCULATE:
         return
@@ -360,10 +362,10 @@ async def test_what_somebody_has_changed_since_is_left_alone(
 
 @OF_KINDS
 async def test_what_somebody_changed_between_plan_and_call_comes_back(
-    services: Services, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
     effect = effect_of(services, case.kind)
-    assert isinstance(effect, Fields)
+    assert isinstance(effect, SetFieldsEffect)
     items = await planned(job_of(services, case.kind, rows_of(tmp_path, case.rows)), frozen)
     change_first(case, execute)
     before = whole(database)
@@ -392,13 +394,13 @@ async def test_what_somebody_changed_between_plan_and_call_comes_back(
 
 @OF_KINDS
 async def test_an_undo_yields_to_what_somebody_changed_between_its_plan_and_its_call(
-    services: Services, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
     if case.kind is RECALCULATE:
         return
     job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
     back = await undone(effect_of(services, case.kind), await sent(job, run, await planned(job, frozen)))
-    assert isinstance(back.effect, Fields)
+    assert isinstance(back.effect, SetFieldsEffect)
     items = [msgspec.structs.replace(one, attempts=0) for one in back.items(frozen)]
     change_first(case, execute)
     before = whole(database)
@@ -428,7 +430,7 @@ def _another(column: str) -> str:
 
 @OF_KINDS
 async def test_lost_answers(
-    services: Services,
+    services: Gateway,
     case: Case,
     tmp_path: Path,
     run: Run,
@@ -466,7 +468,7 @@ async def _lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, k
 
 @OF_KINDS
 async def test_an_answer_to_another_row_is_no_answer(
-    services: Services, case: Case, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
 ) -> None:
     job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
     first, second = await planned(job, frozen)

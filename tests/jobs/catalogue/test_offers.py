@@ -5,7 +5,7 @@ from pathlib import Path
 from billing.api.calls import Call, ChainStep
 from billing.exchange import Refused
 from checkpoints.records import Run
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.services import NEXT_CHARGE
 from tests.jobs.conftest import Execute, Frozen
@@ -13,7 +13,7 @@ from tests.jobs.making import job_of, planned, rows_of, sent
 
 
 async def test_a_service_without_a_manager(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     execute("insert into users_usluga (id, abonent_id, usluga_id) values (90001, 9001, 126)")
     rows = rows_of(tmp_path, "contract_number;usluga_id;next_date\n00123;126;2020-09-13\n")

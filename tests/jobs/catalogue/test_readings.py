@@ -10,7 +10,7 @@ from billing.database.database import Database
 from billing.money import SCALE
 from checkpoints.records import Run
 from engine.evidence import Accepted
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
 from jobs.catalogue.readings import (
     ADMINISTRATORS,
@@ -24,7 +24,7 @@ from jobs.catalogue.readings import (
     an_address,
 )
 from jobs.rows.input import Input
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import job_of, planned, prepared, refused, rows_of
 from tests.jobs.whole_database import changes, whole
@@ -49,7 +49,7 @@ WITH_THAT_NUMBER = {
     "sms": "+71234567899",
 }
 
-CASES: tuple[tuple[JobKind, dict[str, str], object], ...] = (
+CASES: tuple[tuple[JobSpec, dict[str, str], object], ...] = (
     (ADMINISTRATORS, {}, ADMINISTRATOR),
     (AT_IP, {"ip": "127.1.2.3"}, AT_THAT_ADDRESS),
     (BY_SMS, {"sms": "8 123 456-78-99"}, WITH_THAT_NUMBER),
@@ -75,9 +75,9 @@ CASES: tuple[tuple[JobKind, dict[str, str], object], ...] = (
 
 
 @pytest.fixture
-def services(client: BillingClient, database: Database, execute: Execute, tmp_path: Path) -> Services:
+def services(client: BillingClient, database: Database, execute: Execute, tmp_path: Path) -> Gateway:
     execute("insert into cabinet_sessions (id, suid, user_id, created) values (1, '12345', 4084, '2026-05-01')")
-    return Services(client, database, vault=Vault(tmp_path / "secrets"))
+    return Gateway(client, database, vault=Vault(tmp_path / "secrets"))
 
 
 def test_each_has_its_case_and_none_of_them_writes() -> None:
@@ -87,11 +87,11 @@ def test_each_has_its_case_and_none_of_them_writes() -> None:
 
 @pytest.mark.parametrize(("kind", "given", "object_"), CASES, ids=lambda one: getattr(one, "name", ""))
 async def test_a_job_that_reads(
-    services: Services,
+    services: Gateway,
     database: Database,
     run: Run,
     frozen: Frozen,
-    kind: JobKind,
+    kind: JobSpec,
     given: dict[str, str],
     object_: dict[str, object],
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_foreign_number_stays_as_it_is() -> None:
     assert an_address(" 10.0.0.1 ") == "10.0.0.1"
 
 
-async def test_the_row_says_how_its_number_was_read(services: Services, frozen: Frozen, tmp_path: Path) -> None:
+async def test_the_row_says_how_its_number_was_read(services: Gateway, frozen: Frozen, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "телефон\n8 123 456-78-99\n+71234567898\n")
     one, two = await planned(job_of(services, BY_SMS, rows), frozen)
     assert (one.key, one.label) == ("+71234567899", "8 123 456-78-99, read as +71234567899")
@@ -148,7 +148,7 @@ async def test_the_row_says_how_its_number_was_read(services: Services, frozen: 
     ]
 
 
-async def test_who_is_blocked_comes_out_of_the_database(services: Services, execute: Execute) -> None:
+async def test_who_is_blocked_comes_out_of_the_database(services: Gateway, execute: Execute) -> None:
     for abonent, balance, limit, blocked in [
         (1, -101, -100, ""),
         (2, -100, -100, ""),

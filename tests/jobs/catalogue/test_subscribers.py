@@ -9,9 +9,9 @@ from billing.database.database import Database
 from checkpoints.records import Run
 from engine.errors import InputRefused
 from engine.job import Absent, ReadBack
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.catalogue.subscribers import BLOCK_HISTORY, OPERATOR, RECALCULATE, VOLUNTARY_BLOCK
-from jobs.effects.effect import NoWayBack
+from jobs.effects.effect import Irreversible
 from jobs.rows.input import Input
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import parameters_of
@@ -28,7 +28,7 @@ async def test_all_of_an_operator(
 ) -> None:
     execute("insert into operators (id, name) values (?, 'Третий')", OTHER)
     execute("update abonents set operator_id = ? where id in (9001, 9003, 9006)", OTHER)
-    services = Services(client, database)
+    services = Gateway(client, database)
     job = job_of(services, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
     items = await planned(job, frozen)
     # 9006 is deleted.
@@ -42,7 +42,7 @@ async def test_all_of_an_operator(
 async def test_an_operator_is_named_or_rows_are_given(
     client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
-    services = Services(client, database)
+    services = Gateway(client, database)
     with pytest.raises(InputRefused, match="give --set from=… for the job's own select, or name a file"):
         _ = job_of(services, OPERATOR, Input(), operator="3").source
     rows = rows_of(tmp_path, "abonent_id\n2001\n")
@@ -55,7 +55,7 @@ async def test_an_operator_is_named_or_rows_are_given(
 
 
 async def test_a_recalculation_that_is_done_already_is_as_wanted(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = job_of(services, RECALCULATE, rows_of(tmp_path, "abonent_id\n9001\n"), since=first_of(-2))
     items = await planned(job, frozen)
@@ -68,7 +68,7 @@ async def test_a_recalculation_that_is_done_already_is_as_wanted(
     (reading,) = await readings(job, run, done)
     assert reading.difference == f"wanted need_recalc {first_of(-2)}; there is need_recalc 2001-01-01"
     way_back = effect_of(services, RECALCULATE, since=first_of(-2)).way_back({})
-    assert isinstance(way_back, NoWayBack)
+    assert isinstance(way_back, Irreversible)
     assert "recalculate from the same month" in way_back.text
 
 
@@ -101,7 +101,7 @@ def test_the_first_and_the_last_month(months: int) -> None:
     ids=lambda one: getattr(one, "name", None),
 )
 async def test_a_block_ends_after_it_begins(
-    services: Services, tmp_path: Path, kind: object, header: str, first: str, last: str, execute: Execute
+    services: Gateway, tmp_path: Path, kind: object, header: str, first: str, last: str, execute: Execute
 ) -> None:
     execute("insert into abonents_block_history (id, abonent_id) values (9001, 9001)")
     assert kind in (VOLUNTARY_BLOCK, BLOCK_HISTORY)

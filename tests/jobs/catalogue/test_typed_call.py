@@ -8,13 +8,13 @@ import pytest
 from billing.database.database import Database
 from checkpoints.records import Run
 from engine.job import Absent, Found, ReadBack
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.catalogue.typed_call import call_kind
-from jobs.effects.effect import NoWayBack
+from jobs.effects.effect import Irreversible
 from jobs.job import Work, build
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
-from jobs.spec.spec import JobKind, parameters_of
+from jobs.spec.spec import JobSpec, parameters_of
 from tests.jobs.catalogue.months import first_of
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import effect_of, planned, prepared, readings, refused, rows_of, sent, sightings, undone
@@ -35,12 +35,12 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
 class Called:
     """A `call` of a model with a chain, and what it is told."""
 
-    def __init__(self, services: Services, model: str, *chain: str) -> None:
+    def __init__(self, services: Gateway, model: str, *chain: str) -> None:
         self.services = services
         self.said = {"model": model, "chain": chain_text(chain)}
 
     @property
-    def kind(self) -> JobKind:
+    def kind(self) -> JobSpec:
         return call_kind(self.said)
 
     def job(self, rows: Input) -> Work:
@@ -55,7 +55,7 @@ def address(database: Database, key: int = 90001) -> IPv4Address:
 
 
 async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": "", "pull": "6"}', "save")
     job = call.job(rows_of(tmp_path, "id\n90001\n"))
@@ -72,7 +72,7 @@ async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
 
 
 async def test_an_address_alone_that_is_emptied_is_issued_anew(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": ""}', "save")
     job = call.job(rows_of(tmp_path, "id\n90001\n"))
@@ -85,7 +85,7 @@ async def test_an_address_alone_that_is_emptied_is_issued_anew(
 
 
 async def test_an_address_that_is_named_is_that_one_and_no_other(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": "{ip}"}', "save")
     job = call.job(rows_of(tmp_path, "id;ip\n90001;10.0.0.7\n"))
@@ -116,7 +116,7 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(
     ],
 )
 async def test_what_the_vendor_forbids_is_refused(
-    services: Services, tmp_path: Path, model: str, chain: str, row: str, told: str
+    services: Gateway, tmp_path: Path, model: str, chain: str, row: str, told: str
 ) -> None:
     call = Called(services, model, 'objects.get {"id": {id}}', chain, "save")
     (reason,) = await refused(call.job(rows_of(tmp_path, f"id;x\n9001;{row}\n")))
@@ -124,11 +124,11 @@ async def test_what_the_vendor_forbids_is_refused(
 
 
 async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_taken_back(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     call = Called(services, "Abonents", 'objects.get {"id": {id}}', f'set {{"need_recalc": "{first_of(0)}"}}', "save")
     job = call.job(rows_of(tmp_path, "id\n9001\n"))
     done = await sent(job, run, await planned(job, frozen))
     execute("update abonents set need_recalc = null where id = 9001")
     assert await readings(job, run, done) == [ReadBack(None)]
-    assert isinstance(job.way_back({}), NoWayBack)
+    assert isinstance(job.way_back({}), Irreversible)

@@ -7,7 +7,7 @@ import pytest
 
 from billing.database.database import Database
 from checkpoints.records import Run
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.subscribers import IP_POOL, SNAT_POOL
 from jobs.rows.input import Input
@@ -31,7 +31,7 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
         )
 
 
-async def test_a_snat_pool(client_services: Services, run: Run, frozen: Frozen, database: Database) -> None:
+async def test_a_snat_pool(client_services: Gateway, run: Run, frozen: Frozen, database: Database) -> None:
     job = job_of(client_services, SNAT_POOL, Input(), folder=str(FOLDER), pool="1030")
     items = await planned(job, frozen)
     assert [(one.key, one.label) for one in items] == [("90001", "user90001"), ("90002", "user90002")]
@@ -45,7 +45,7 @@ async def test_a_snat_pool(client_services: Services, run: Run, frozen: Frozen, 
 
 
 async def test_another_address_is_issued_and_taken_back(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     rows = rows_of(tmp_path, "user_id;pool\n90001;6\n90002;6\n")
     first, second = await planned(job_of(services, IP_POOL, rows), frozen)
@@ -67,7 +67,7 @@ async def test_another_address_is_issued_and_taken_back(
 
 
 async def test_an_address_that_was_issued_again_since_is_left_alone(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = job_of(services, IP_POOL, rows_of(tmp_path, "user_id;pool\n90001;6\n"))
     done = await sent(job, run, await planned(job, frozen))
@@ -78,9 +78,9 @@ async def test_an_address_that_was_issued_again_since_is_left_alone(
 
 
 @pytest.fixture
-def client_services(services: Services, database: Database) -> Services:
+def client_services(services: Gateway, database: Database) -> Gateway:
     """With a database in any case: the rows come out of it."""
-    return Services(services.client, database)
+    return Gateway(services.client, database)
 
 
 def _pools(database: Database, column: str) -> dict[int, int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs.effects.answer_cells import Flat, flat, only, packed, unpacked
+from jobs.effects.answer_cells import Flat, decode_answer, encode_answer, flat, only
 
 
 def thing(key: int, **fields: Any) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def thing(key: int, **fields: Any) -> dict[str, Any]:
 )
 def test_a_result_becomes_rows(result: object, rows: list[Flat]) -> None:
     assert flat(result) == rows
-    assert unpacked(packed(flat(result))) == rows
+    assert decode_answer(encode_answer(flat(result))) == rows
 
 
 def test_secrets_become_dots_by_their_names() -> None:
@@ -65,4 +65,4 @@ def test_a_key_that_nobody_asked_for_is_left_out() -> None:
 
 @pytest.mark.parametrize("answer", [None, "", "90001", '{"ip": "10.0.0.1"}', "[1, 2]", "[broken"])
 def test_answers_of_other_jobs_are_none_of_these(answer: str | None) -> None:
-    assert unpacked(answer) is None
+    assert decode_answer(answer) is None

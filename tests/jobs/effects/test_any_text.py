@@ -15,7 +15,7 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.directory.objects import plain_value
 from checkpoints.records import Item, Run
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.catalogue.money import BALANCES
 from jobs.catalogue.services import ATTRIBUTE
 from jobs.catalogue.typed_call import call_kind
@@ -62,7 +62,7 @@ def as_json_lines(folder: Path, texts: Sequence[str]) -> Path:
 
 async def arrived(client: BillingClient, file: Path, run: Run, frozen: Frozen) -> list[str]:
     """The texts as the server has them, once it has taken their forms apart."""
-    services = Services(client, None)
+    services = Gateway(client, None)
     job = job_of(services, call_kind(CHAIN), Input(file=str(file), encoding="utf-8"), **CHAIN)
     items = await planned(job, frozen)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
@@ -96,7 +96,7 @@ async def test_white_space_around_a_number_or_a_date_says_nothing(
 
 
 async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
-    services: Services, run: Run, frozen: Frozen, tmp_path: Path, database: Database
+    services: Gateway, run: Run, frozen: Frozen, tmp_path: Path, database: Database
 ) -> None:
     rows = rows_of(tmp_path, "Договор ;Сумма; descr\n \u00a000123 ; 5,00\u00a0;\u00a0 за март\n A15;6;   \n")
     job = job_of(services, BALANCES, rows)
@@ -107,7 +107,7 @@ async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
 
 
 async def test_blanks_that_the_database_does_not_keep_make_no_difference(
-    services: Services, mock_billing: MockBilling, run: Run, frozen: Frozen, tmp_path: Path
+    services: Gateway, mock_billing: MockBilling, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "contract_number;attribute_id;value\n00123;1012; телеграм  \n")
     job = job_of(services, ATTRIBUTE, rows)
@@ -120,7 +120,7 @@ async def test_blanks_that_the_database_does_not_keep_make_no_difference(
     assert mock_billing.ledger.effects("AttributeValues")
 
 
-async def test_line_ends_in_a_comment_are_told_and_not_cut_off(services: Services, tmp_path: Path) -> None:
+async def test_line_ends_in_a_comment_are_told_and_not_cut_off(services: Gateway, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, 'contract_number;amount;descr\n00123;5;"за март\n"\n')
     (told,) = await refused(job_of(services, BALANCES, rows))
     assert told == "2 descr: the text has line ends or other invisible characters"

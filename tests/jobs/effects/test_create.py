@@ -13,8 +13,8 @@ from billing.database.database import Database
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, Different, Entries, Found, Marked, ReadBack
-from jobs.access.gateway import Services
-from jobs.access.payload import packed, payload_of
+from jobs.access.gateway import Gateway
+from jobs.access.payload import encode_payload, payload_of
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
 from jobs.effects.create import payload_for
 from jobs.rows.input import Input
@@ -51,13 +51,13 @@ def third(run: Run) -> Run:
 
 
 async def connecting(
-    services: Services, folder: Path, frozen: Frozen, *, text: str = TO_CONNECT, **given: str
+    services: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_CONNECT, **given: str
 ) -> list[Item]:
     rows = rows_of(folder, text)
     return await planned(job_of(services, CONNECT_SERVICE, rows, usluga="240", manager="33", **given), frozen)
 
 
-async def giving(services: Services, folder: Path, frozen: Frozen, *, text: str = TO_GIVE) -> list[Item]:
+async def giving(services: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_GIVE) -> list[Item]:
     return await planned(job_of(services, ATTRIBUTE, rows_of(folder, text)), frozen)
 
 
@@ -65,7 +65,7 @@ async def giving(services: Services, folder: Path, frozen: Frozen, *, text: str 
 
 
 async def test_services_are_connected_once_and_found_again(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     job = effect_of(services, CONNECT_SERVICE, usluga="240", manager="33")
     items = await connecting(services, tmp_path, frozen, comment="Обещанный платёж")
@@ -100,20 +100,20 @@ async def test_a_folder_is_connected_by_the_jobs_own_select(
     odd_ones: None,  # noqa: ARG001
 ) -> None:
     given = {"folder": str(FOLDER), "usluga": "126", "manager": "33"}
-    done = await prepared(job_of(Services(client, database), CONNECT_SERVICE, Input(), **given))
+    done = await prepared(job_of(Gateway(client, database), CONNECT_SERVICE, Input(), **given))
     assert [one.label for one in done.items] == ["00123", "123", "A15", "ДУБЛЬ", "ДУБЛЬ", "ВТОРОЙ", "77/2"]
     assert [one.reason for one in done.refusals] == ["abonent 9007 has no account"]
     assert [frozen(one).lane for one in done.items[:1]] == ["account:9001"]
 
 
-async def test_one_subscriber_as_given(services: Services, frozen: Frozen) -> None:
+async def test_one_subscriber_as_given(services: Gateway, frozen: Frozen) -> None:
     given = {"abonent_id": "9001", "usluga": "240", "manager": "33"}
     (item,) = await planned(job_of(services, CONNECT_SERVICE, Input(), **given), frozen)
     assert (item.key, item.label) == ("9001/240", "00123")
 
 
 async def test_a_service_that_is_no_longer_as_it_was_connected(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = effect_of(services, CONNECT_SERVICE)
     items = await connecting(services, tmp_path, frozen)
@@ -130,7 +130,7 @@ async def test_a_service_that_is_no_longer_as_it_was_connected(
     assert await readings(job, run, items) == [ReadBack(None, text) for text in texts]
 
 
-async def test_a_service_that_looks_the_same_is_named(services: Services, tmp_path: Path, execute: Execute) -> None:
+async def test_a_service_that_looks_the_same_is_named(services: Gateway, tmp_path: Path, execute: Execute) -> None:
     for key, abonent, usluga, comment, deleted in [
         (90001, 9001, 240, "по звонку", 0),
         (90002, 9001, 126, None, 0),
@@ -150,7 +150,7 @@ async def test_a_service_that_looks_the_same_is_named(services: Services, tmp_pa
 
 
 async def test_connected_services_are_deleted_and_connected_again(
-    services: Services, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
 ) -> None:
     job = effect_of(services, CONNECT_SERVICE)
     before = whole(database)
@@ -186,7 +186,7 @@ async def test_connected_services_are_deleted_and_connected_again(
 
 
 async def test_a_service_that_somebody_has_changed_is_left_alone(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = effect_of(services, CONNECT_SERVICE)
     done = await sent(job, run, await connecting(services, tmp_path, frozen))
@@ -200,7 +200,7 @@ async def test_a_service_that_somebody_has_changed_is_left_alone(
     ]
 
 
-async def test_a_service_whose_id_nobody_knows(services: Services, tmp_path: Path, frozen: Frozen) -> None:
+async def test_a_service_whose_id_nobody_knows(services: Gateway, tmp_path: Path, frozen: Frozen) -> None:
     items = await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n")
     assert (await undone(effect_of(services, CONNECT_SERVICE), items)).refused == [
         "the id of what was created is not known: delete the UsersUsluga by hand"
@@ -211,7 +211,7 @@ async def test_a_service_whose_id_nobody_knows(services: Services, tmp_path: Pat
 
 
 async def test_attributes_are_given_and_taken_back(
-    services: Services, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
 ) -> None:
     job = effect_of(services, ATTRIBUTE)
     before = whole(database)
@@ -244,7 +244,7 @@ async def test_attributes_are_given_and_taken_back(
     ]
 
 
-async def test_a_value_that_is_there_already(services: Services, tmp_path: Path, execute: Execute) -> None:
+async def test_a_value_that_is_there_already(services: Gateway, tmp_path: Path, execute: Execute) -> None:
     execute("insert into attribute_values values (90001, 9001, 1012, 'телеграм')")
     execute("insert into attribute_values values (90002, 9003, 7, '15')")
     done = await prepared(job_of(services, ATTRIBUTE, rows_of(tmp_path, TO_GIVE)))
@@ -260,7 +260,7 @@ async def test_a_value_that_is_there_already(services: Services, tmp_path: Path,
 
 
 async def test_a_value_that_differs_when_it_is_looked_for(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = effect_of(services, ATTRIBUTE)
     items = await giving(services, tmp_path, frozen, text="abonent_id;attribute_id;value\n9001;7;да\n")
@@ -272,7 +272,7 @@ async def test_a_value_that_differs_when_it_is_looked_for(
     assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
 
 
-async def test_ids_with_leading_zeros_are_contract_numbers(services: Services, tmp_path: Path) -> None:
+async def test_ids_with_leading_zeros_are_contract_numbers(services: Gateway, tmp_path: Path) -> None:
     text = "id;attribute_id;value\n00123;7;да\n"
     assert await refused(job_of(services, ATTRIBUTE, rows_of(tmp_path, text))) == [
         "2 id: '00123' is no id, for it starts with a zero; is it a contract number?"
@@ -283,7 +283,7 @@ async def test_ids_with_leading_zeros_are_contract_numbers(services: Services, t
 
 
 async def test_what_is_there_again_is_not_made_anew(
-    services: Services, tmp_path: Path, run: Run, second: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, second: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = effect_of(services, ATTRIBUTE)
     undo = await undone(job, await sent(job, run, await giving(services, tmp_path, frozen)))
@@ -312,7 +312,7 @@ async def test_a_comment_gives_way_to_the_new_mark(
     execute: Execute,
     odd_ones: None,  # noqa: ARG001
 ) -> None:
-    services = Services(client, database)
+    services = Gateway(client, database)
     job = effect_of(services, CONNECT_SERVICE)
     done = await sent(job, run, await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n"))
     execute("update users_usluga set comment = ?, next_date = '2026-05-01' where id = ?", "я" * 255, done[0].answer)
@@ -365,12 +365,12 @@ async def test_evidence_of_an_attribute(
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = exchange
     arguments = {"abonent_id": 94, "attribute_id": 7, "attribute_value": "0015"}
-    new = NewItem("94/7", "94", "account:1", packed(payload_for("AttributeValues", arguments, 94)))
-    assert await effect_of(Services(client), ATTRIBUTE).send(run, frozen(new)) == evidence
+    new = NewItem("94/7", "94", "account:1", encode_payload(payload_for("AttributeValues", arguments, 94)))
+    assert await effect_of(Gateway(client), ATTRIBUTE).send(run, frozen(new)) == evidence
 
 
 async def test_what_the_billing_refuses_is_of_the_row(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
 ) -> None:
     job = effect_of(services, CONNECT_SERVICE)
     first, second = await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n9002\n")

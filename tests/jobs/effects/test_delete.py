@@ -16,11 +16,11 @@ from engine.errors import InputRefused
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, Keeps, Prepared, ReadBack
 from engine.rows import Row
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, packed, payload_of
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.catalogue.deletions import DELETE_ACCOUNT, DELETE_SERVICES
-from jobs.effects.delete import Deletions, is_deletion
-from jobs.effects.effect import NoWayBack
+from jobs.effects.delete import DeleteEffect, is_deletion
+from jobs.effects.effect import Irreversible
 from jobs.rows.binding import Bound
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
@@ -78,7 +78,7 @@ def undo_run(run: Run) -> Run:
 
 @pytest.mark.usefixtures("connected")
 async def test_services_found_by_their_comment(client: BillingClient, database: Database) -> None:
-    services = Services(client, database)
+    services = Gateway(client, database)
     done = await prepared(job_of(services, DELETE_SERVICES, Input(), comment=COMMENT))
     assert done.refusals == ()
     ours = [one for one in done.items if int(one.key) > 90000]
@@ -90,7 +90,7 @@ async def test_services_found_by_their_comment(client: BillingClient, database: 
 
 
 @pytest.mark.usefixtures("connected")
-async def test_services_by_their_ids(services: Services, tmp_path: Path) -> None:
+async def test_services_by_their_ids(services: Gateway, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "users_usluga_id\n90001\n90003\n80000\n")
     done = await prepared(job_of(services, DELETE_SERVICES, rows))
     assert [(one.key, one.skip_reason) for one in done.items] == [
@@ -100,14 +100,14 @@ async def test_services_by_their_ids(services: Services, tmp_path: Path) -> None
     assert [(one.line, one.reason) for one in done.refusals] == [(4, "there is no UsersUsluga with id 80000")]
 
 
-async def test_without_comment_and_rows_there_is_nothing_to_delete(services: Services) -> None:
+async def test_without_comment_and_rows_there_is_nothing_to_delete(services: Gateway) -> None:
     with pytest.raises(InputRefused, match="nothing to read rows from"):
         _ = job_of(services, DELETE_SERVICES, Input()).source
 
 
 @pytest.mark.usefixtures("connected")
 async def test_services_are_deleted_and_connected_anew(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
     before = whole(database)
     job = effect_of(services, DELETE_SERVICES)
@@ -152,10 +152,10 @@ async def test_services_are_deleted_and_connected_anew(
 
 @pytest.mark.usefixtures("connected")
 async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
     effect = effect_of(services, DELETE_SERVICES)
-    assert isinstance(effect, Deletions)
+    assert isinstance(effect, DeleteEffect)
     items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
     assert await effect.kept_now(items) == {}
     execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
@@ -177,7 +177,7 @@ async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
 
 @pytest.mark.usefixtures("connected")
 async def test_a_deletion_whose_effect_came_late_is_looked_up(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     job = effect_of(services, DELETE_SERVICES)
     items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n")), frozen)
@@ -191,7 +191,7 @@ async def test_a_deletion_whose_effect_came_late_is_looked_up(
 
 @pytest.mark.usefixtures("connected")
 async def test_a_service_that_was_connected_again_is_left_alone(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = effect_of(services, DELETE_SERVICES)
     items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
@@ -231,15 +231,15 @@ async def test_evidence(exchange: seen.Exchange, evidence: Evidence, run: Run, f
     payload = Payload(
         "UsersUsluga", steps, key={"id": "5"}, wanted={"deleted": "1"}, was={"id": "5", "comment": None}
     )
-    item = frozen(NewItem("5", "00123", "account:9001", packed(payload)))
-    assert await effect_of(Services(client), DELETE_SERVICES).send(run, item) == evidence
+    item = frozen(NewItem("5", "00123", "account:9001", encode_payload(payload)))
+    assert await effect_of(Gateway(client), DELETE_SERVICES).send(run, item) == evidence
 
 
 # ---- accounts ----------------------------------------------------------------------------------------------------
 
 
 async def test_an_account_goes_with_what_points_to_it(
-    services: Services, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    services: Gateway, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     job = effect_of(services, DELETE_ACCOUNT)
     items = await planned(job_of(services, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")), frozen)
@@ -256,12 +256,12 @@ async def test_an_account_goes_with_what_points_to_it(
     assert (kept["login"], kept["ip"], kept["pull"]) == ("ivanov", "10.0.0.10", "6")
     assert not [name for name in payload_of(items[0]).was if "psw" in name]
     way = job.way_back({})
-    assert isinstance(way, NoWayBack)
+    assert isinstance(way, Irreversible)
     assert "carbon_answer" in way.text
 
 
 async def test_an_account_that_is_pointed_to_stays_without_clean_links(
-    services: Services, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    services: Gateway, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     rows = rows_of(tmp_path, f"user_id\n{account}\n")
     job = job_of(services, DELETE_ACCOUNT, rows, clean_links="no")
@@ -286,19 +286,19 @@ def test_which_chains_delete() -> None:
 def test_all_fields_are_kept_in_one_go_only_where_the_database_has_them(
     database: Database, model: str, *, known: bool, with_database: bool
 ) -> None:
-    services = Services(AsyncMock(spec=BillingClient), database if with_database else None)
-    effect = Deletions(services, parse(model, ('objects.get {"id": {id}}', "delete")))
+    services = Gateway(AsyncMock(spec=BillingClient), database if with_database else None)
+    effect = DeleteEffect(services, parse(model, ('objects.get {"id": {id}}', "delete")))
     assert effect.keeps is (Keeps.TOGETHER if known and with_database else Keeps.ONE_BY_ONE)
 
 
 async def test_a_model_that_nobody_here_knows(
-    services: Services, run: Run, frozen: Frozen, database: Database
+    services: Gateway, run: Run, frozen: Frozen, database: Database
 ) -> None:
-    effect = Deletions(services, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+    effect = DeleteEffect(services, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
     done = await effect.plan([Bound(Row(2, (key,)), key, {"id": key}) for key in ("6", "60")])
     assert [(one.key, one.lane) for one in done.items] == [("6", "Tarif:6")]
     assert [one.reason for one in done.refusals] == ["there is no Tarif with id 60"]
-    assert isinstance(effect.way_back({}), NoWayBack)
+    assert isinstance(effect.way_back({}), Irreversible)
     item = frozen(done.items[0])
     before = whole(database)
     evidence = await effect.send(run, item)
@@ -310,7 +310,7 @@ async def test_what_cannot_be_told(run: Run, frozen: Frozen) -> None:
     client = AsyncMock(spec=BillingClient)
     client.ask.return_value = [{"pk": 5, "fields": {"id": 5}}, {"pk": 6, "fields": {"id": 5}}]
     payload = Payload("Tarif", (("objects.get", {"id": 5}), ("delete", {})), key={"id": "5"})
-    item = frozen(NewItem("5", "5", "Tarif:5", packed(payload)))
-    effect = Deletions(Services(client), parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+    item = frozen(NewItem("5", "5", "Tarif:5", encode_payload(payload)))
+    effect = DeleteEffect(Gateway(client), parse("Tarif", ('objects.get {"id": {id}}', "delete")))
     assert await sightings(effect, run, [item]) == [CannotLook("the billing has 2 of Tarif 5")]
     assert await effect.take_back([]) == Prepared((), ())

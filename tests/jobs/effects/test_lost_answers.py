@@ -11,19 +11,19 @@ from billing.database.database import Database
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost
 from engine.job import Absent, Found, Job
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.catalogue.deletions import DELETE_ACCOUNT, DELETE_SERVICES
 from jobs.catalogue.money import BALANCES, PAYMENT
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
 from jobs.effects.effect import Effect
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import effect_of, job_of, planned, rows_of, sent, sightings, undone
 from tests.jobs.whole_database import changes, whole
 
-JOBS: tuple[tuple[JobKind, str, dict[str, str], dict[str, str]], ...] = (
+JOBS: tuple[tuple[JobSpec, str, dict[str, str], dict[str, str]], ...] = (
     (BALANCES, "abonent_id;amount\n9001;50,50\n", {}, {"way": "storno"}),
     (BALANCES, "abonent_id;amount\n9001;50,50\n", {"op_type": "1"}, {"way": "opposite"}),
     (CONNECT_SERVICE, "abonent_id\n9001\n", {"usluga": "240", "manager": "33"}, {}),
@@ -35,10 +35,10 @@ JOBS: tuple[tuple[JobKind, str, dict[str, str], dict[str, str]], ...] = (
 
 
 @pytest.fixture
-def services(client: BillingClient, database: Database, execute: Execute, odd_ones: None) -> Services:  # noqa: ARG001
+def services(client: BillingClient, database: Database, execute: Execute, odd_ones: None) -> Gateway:  # noqa: ARG001
     execute("insert into users_usluga (id, abonent_id, usluga_id, manager_id) values (90001, 9002, 126, 33)")
     execute("insert into users (id, abonent_id, login) values (90001, 9002, 'ivanov')")
-    return Services(client, database)
+    return Gateway(client, database)
 
 
 async def lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, kind: FaultKind) -> None:
@@ -62,13 +62,13 @@ async def in_the_end(does: Job | Effect, run: Run, item: Item, server: MockBilli
 
 @pytest.mark.parametrize(("kind", "text", "given", "how"), JOBS, ids=lambda one: getattr(one, "name", None))
 async def test_a_lost_call_and_a_lost_undo_have_their_effect_once(
-    services: Services,
+    services: Gateway,
     mock_billing: MockBilling,
     tmp_path: Path,
     run: Run,
     frozen: Frozen,
     database: Database,
-    kind: JobKind,
+    kind: JobSpec,
     text: str,
     given: dict[str, str],
     how: dict[str, str],
@@ -84,7 +84,7 @@ async def test_a_lost_call_and_a_lost_undo_have_their_effect_once(
 
 
 async def test_a_lost_deletion_of_an_account(
-    services: Services, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    services: Gateway, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     job = job_of(services, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n"))
     (item,) = await planned(job, frozen)
@@ -98,12 +98,12 @@ async def test_a_lost_deletion_of_an_account(
     ids=lambda one: getattr(one, "name", None),
 )
 async def test_an_answer_to_somebody_else_is_no_answer(
-    services: Services,
+    services: Gateway,
     mock_billing: MockBilling,
     tmp_path: Path,
     run: Run,
     frozen: Frozen,
-    kind: JobKind,
+    kind: JobSpec,
     text: str,
     given: dict[str, str],
 ) -> None:
@@ -119,7 +119,7 @@ async def test_an_answer_to_somebody_else_is_no_answer(
 
 
 async def test_what_waits_in_a_stack_is_not_absent(
-    services: Services, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen
+    services: Gateway, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     """Accepted is not applied: while the entry waits, its absence proves nothing."""
     job = job_of(services, CONNECT_SERVICE, rows_of(tmp_path, "abonent_id\n9001\n"), usluga="240", manager="33")

@@ -15,8 +15,8 @@ from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Entries, Found, ReadBack
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, packed, payload_of
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.catalogue.money import PAYMENT
 from jobs.job import cautions_of
 from tests.jobs.conftest import Execute, Frozen
@@ -59,13 +59,13 @@ def operation(execute: Execute, key: int, abonent: int, kopecks: int, kind: int 
     )
 
 
-async def paying(services: Services, folder: Path, frozen: Frozen, text: str = TWO) -> list[Item]:
+async def paying(services: Gateway, folder: Path, frozen: Frozen, text: str = TWO) -> list[Item]:
     return await planned(job_of(services, PAYMENT, rows_of(folder, text)), frozen)
 
 
 @pytest.mark.usefixtures("earlier")
 async def test_payments_are_planned_with_the_last_operation(
-    services: Services,
+    services: Gateway,
     tmp_path: Path,
     frozen: Frozen,
 ) -> None:
@@ -83,7 +83,7 @@ async def test_payments_are_planned_with_the_last_operation(
 
 @pytest.mark.usefixtures("earlier")
 async def test_a_payment_that_was_made_before_is_named(
-    services: Services,
+    services: Gateway,
     tmp_path: Path,
 ) -> None:
     job = job_of(services, PAYMENT, rows_of(tmp_path, TWO))
@@ -93,7 +93,7 @@ async def test_a_payment_that_was_made_before_is_named(
 
 @pytest.mark.usefixtures("earlier")
 async def test_payments_are_entered_once_and_read_back(
-    services: Services,
+    services: Gateway,
     tmp_path: Path,
     run: Run,
     frozen: Frozen,
@@ -122,7 +122,7 @@ TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\
 
 
 async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     job = effect_of(services, PAYMENT, recognise="sum")
     items = await paying(services, tmp_path, frozen, TWICE)
@@ -145,7 +145,7 @@ async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
     assert await readings(job, run, items) == [ReadBack(Decimal(amount)) for amount in (5, 5, 6, 7)]
 
 
-async def test_the_column_of_the_documents_is_named_by_the_operator(services: Services, tmp_path: Path) -> None:
+async def test_the_column_of_the_documents_is_named_by_the_operator(services: Gateway, tmp_path: Path) -> None:
     text = "abonent_id;amount;№ документа\n9001;5;17\n"
     plain = job_of(services, PAYMENT, rows_of(tmp_path, text))
     assert [one.key for one in (await prepared(plain)).items] == ["9001"]
@@ -155,7 +155,7 @@ async def test_the_column_of_the_documents_is_named_by_the_operator(services: Se
 
 
 async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     ask, by_sum = effect_of(services, PAYMENT), effect_of(services, PAYMENT, recognise="sum")
     items = await paying(services, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
@@ -182,7 +182,7 @@ async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
 
 @pytest.mark.parametrize(("kind", "storno"), [(5, 0), (1, 1)])
 async def test_nothing_newer_of_that_sum_is_the_only_absence(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, kind: int, storno: int
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, kind: int, storno: int
 ) -> None:
     """Of which type a payment is, and whether somebody has reversed it by now, nobody knows for certain."""
     items = await paying(services, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
@@ -217,8 +217,8 @@ async def test_evidence(exchange: seen.Exchange, evidence: Evidence, run: Run, f
         ("add_payment", {"SUM_IN": "5.00"}),
     )
     payload = Payload("Abonents", steps, abonent=94, key={"id": "94"}, wanted={"SUM_IN": "5"}, was={"op_id": "0"})
-    item = frozen(NewItem("94", "94", "account:1", packed(payload)))
-    assert await effect_of(Services(client), PAYMENT).send(run, item) == evidence
+    item = frozen(NewItem("94", "94", "account:1", encode_payload(payload)))
+    assert await effect_of(Gateway(client), PAYMENT).send(run, item) == evidence
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ async def test_evidence(exchange: seen.Exchange, evidence: Evidence, run: Run, f
         ("-5", "-5 is no payment: an amount above zero is expected"),
     ],
 )
-async def test_bad_amounts(services: Services, tmp_path: Path, amount: str, reason: str) -> None:
+async def test_bad_amounts(services: Gateway, tmp_path: Path, amount: str, reason: str) -> None:
     rows = rows_of(tmp_path, f"abonent_id;sum_in\n9001;{amount}\n")
     (told,) = await refused(job_of(services, PAYMENT, rows))
     assert told.startswith(f"2 sum_in: {reason}")
@@ -241,7 +241,7 @@ async def test_bad_amounts(services: Services, tmp_path: Path, amount: str, reas
 @pytest.mark.usefixtures("earlier")
 @pytest.mark.parametrize("way", ["storno", "opposite"])
 async def test_payments_are_taken_back(
-    services: Services,
+    services: Gateway,
     tmp_path: Path,
     run: Run,
     undo_run: Run,
@@ -264,7 +264,7 @@ async def test_payments_are_taken_back(
 
 
 async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     job = effect_of(services, PAYMENT)
     done = await sent(job, run, await paying(services, tmp_path, frozen))

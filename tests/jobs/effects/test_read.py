@@ -10,14 +10,14 @@ from billing.database.database import Database
 from checkpoints.records import Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import Absent, ReadBack
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
-from jobs.effects.effect import NoWayBack
+from jobs.effects.effect import Irreversible
 from jobs.effects.read import ReadEffect, is_reading
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen
@@ -27,10 +27,10 @@ from tests.jobs.whole_database import changes, whole
 LOGIN_OF = ('objects.get {"id": {id}}',)
 
 
-def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), secret: str = "") -> JobKind:
+def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), secret: str = "") -> JobSpec:
     template = parse(model, chain, fields)
     parameters = tuple(Parameter(name, "", columns=(), secret=name == secret) for name in template.names)
-    return JobKind("reading", (), "", lambda services, _: ReadEffect(services, template), "", "", parameters)
+    return JobSpec("reading", (), "", lambda services, _: ReadEffect(services, template), "", "", parameters)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
     execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
 
 
-async def asked(services: Services, kind: JobKind, rows: Input, run: Run, frozen: Frozen) -> list[Evidence]:
+async def asked(services: Gateway, kind: JobSpec, rows: Input, run: Run, frozen: Frozen) -> list[Evidence]:
     job = job_of(services, kind, rows)
     return [await job.send(run, item) for item in await planned(job, frozen)]
 
@@ -70,7 +70,7 @@ def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it(chain: tuple[
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_one_object_or_none(services: Services, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+async def test_one_object_or_none(services: Gateway, run: Run, frozen: Frozen, tmp_path: Path) -> None:
     kind = reading(*LOGIN_OF, fields=("login", "abonent__name"))
     found, none = await asked(services, kind, rows_of(tmp_path, "id\n90001\n77777777\n"), run, frozen)
     assert told(found) == [{"login": "ivanov", "abonent__name": "Иванов"}]
@@ -78,7 +78,7 @@ async def test_one_object_or_none(services: Services, run: Run, frozen: Frozen, 
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_several_objects_or_none(services: Services, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+async def test_several_objects_or_none(services: Gateway, run: Run, frozen: Frozen, tmp_path: Path) -> None:
     kind = reading('objects.filter {"ip": "{ip}"}', fields=("id", "login"))
     found, none = await asked(services, kind, rows_of(tmp_path, "ip\n10.0.0.10\n10.99.99.99\n"), run, frozen)
     ids = [one["id"] for one in told(found) if one["id"] > 90000]  # type: ignore[attr-defined]
@@ -91,7 +91,7 @@ async def test_nothing_of_it_changes_anything(
     client: BillingClient, database: Database, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     before = whole(database)
-    job = job_of(Services(client, database), reading(*LOGIN_OF), rows_of(tmp_path, "id\n90001\n90002\n"))
+    job = job_of(Gateway(client, database), reading(*LOGIN_OF), rows_of(tmp_path, "id\n90001\n90002\n"))
     items = await planned(job, frozen)
     assert [await job.send(run, item) for item in items] == [await job.send(run, item) for item in items]
     assert changes(before, whole(database)) == {}
@@ -102,12 +102,12 @@ async def test_nothing_of_it_changes_anything(
     assert await job.look_up(run, items) == {item.item_id: Absent() for item in items}
     assert await job.read_back(run, items) == {item.item_id: ReadBack(None) for item in items}
     back = job.way_back({})  # type: ignore[attr-defined]
-    assert back == NoWayBack("it changed nothing")
+    assert back == Irreversible("it changed nothing")
 
 
 @pytest.mark.usefixtures("accounts")
 async def test_what_is_lost_may_be_asked_again(
-    mock_billing: MockBilling, services: Services, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, services: Gateway, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
     kind = reading(*LOGIN_OF, fields=("login",))
@@ -122,7 +122,7 @@ async def test_a_secret_key_is_in_the_call_and_nowhere_else(
     client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     kind = reading('get_user_by_suid {"suid": "{suid}"}', fields=("login",), secret="suid")
-    services = Services(client, None, vault=Vault(tmp_path / "secrets"))
+    services = Gateway(client, None, vault=Vault(tmp_path / "secrets"))
     job = job_of(services, kind, rows_of(tmp_path, "suid;note\n12345;a\n12345;b\n99999;c\n"))
     items = await planned(job, frozen)
     assert "12345" not in repr(items)
@@ -140,7 +140,7 @@ async def test_without_its_secret_a_row_is_not_sent(
     kind = reading('get_user_by_suid {"suid": "{suid}"}', secret="suid")
     vault = Vault(tmp_path / "secrets")
     rows = rows_of(tmp_path, "suid\n12345\n")
-    job = job_of(Services(client, None, vault=vault), kind, rows)
+    job = job_of(Gateway(client, None, vault=vault), kind, rows)
     (item,) = await planned(job, frozen)
     vault.forget([])
     gone = await job.send(run, item)
@@ -152,21 +152,21 @@ async def test_without_its_secret_a_row_is_not_sent(
 
 async def test_a_billing_that_is_not_there(run: Run, frozen: Frozen, tmp_path: Path) -> None:
     async with BillingClient(ClientSettings("http://127.0.0.1:9")) as nobody:
-        (evidence,) = await asked(Services(nobody), reading(*LOGIN_OF), rows_of(tmp_path, "id\n5\n"), run, frozen)
+        (evidence,) = await asked(Gateway(nobody), reading(*LOGIN_OF), rows_of(tmp_path, "id\n5\n"), run, frozen)
     assert isinstance(evidence, NotSent)
 
 
 @pytest.mark.usefixtures("accounts")
 async def test_the_cabinet_s_own_lists(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
     kind = reading('web_cabinet.get_usluga_list {"suid": "{suid}", "get_user_uslugas_all": 1}', secret="suid")
-    services = Services(client, None, vault=Vault(tmp_path / "secrets"))
+    services = Gateway(client, None, vault=Vault(tmp_path / "secrets"))
     (evidence,) = await asked(services, kind, rows_of(tmp_path, "suid\n12345\n"), run, frozen)
     rows = told(evidence)
     assert {one["list"] for one in rows} == {1}  # type: ignore[attr-defined]
     assert {"pk", "name", "summa"} <= rows[0].keys()  # type: ignore[index]
 
 
-async def test_a_call_without_placeholders_is_one_row(services: Services, run: Run, frozen: Frozen) -> None:
+async def test_a_call_without_placeholders_is_one_row(services: Gateway, run: Run, frozen: Frozen) -> None:
     kind = reading("objects.filter", model="DjangoUsersProfile", fields=("username",))
     (evidence,) = await asked(services, kind, Input(), run, frozen)
     assert told(evidence) == [{"username": "admin"}, {"username": "migration"}, {"username": "support"}]

@@ -9,11 +9,11 @@ from aiohttp import web
 from billing.api.client import BillingClient, ClientSettings
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, packed
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, encode_payload
 from jobs.catalogue.readings import SERVICES_ON_OFFER
-from jobs.effects.effect import NoWayBack
-from jobs.effects.read_offers import Offers
+from jobs.effects.effect import Irreversible
+from jobs.effects.read_offers import ReadOffersEffect
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
@@ -40,7 +40,7 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_only_who_has_one_account_is_taken(services: Services, tmp_path: Path) -> None:
+async def test_only_who_has_one_account_is_taken(services: Gateway, tmp_path: Path) -> None:
     job = job_of(services, SERVICES_ON_OFFER, rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n9006\n"))
     done = await prepared(job)
     assert [item.key for item in done.items] == ["9001"]
@@ -56,7 +56,7 @@ async def test_only_who_has_one_account_is_taken(services: Services, tmp_path: P
 
 @pytest.mark.usefixtures("accounts")
 async def test_what_is_offered_and_what_is_connected(
-    services: Services, run: Run, frozen: Frozen, tmp_path: Path
+    services: Gateway, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     job = job_of(services, SERVICES_ON_OFFER, rows_of(tmp_path, "contract_number\n00123\n"))
     (item,) = await planned(job, frozen)
@@ -75,7 +75,7 @@ async def test_what_is_offered_and_what_is_connected(
     # Asked again it is the same session, and the same answer.
     assert await job.send(run, item) == evidence
     assert job.repeatable
-    assert isinstance(job.way_back({}), NoWayBack)  # type: ignore[attr-defined]
+    assert isinstance(job.way_back({}), Irreversible)  # type: ignore[attr-defined]
 
 
 @pytest.mark.usefixtures("accounts")
@@ -89,7 +89,7 @@ async def test_the_session_leaves_the_process_in_no_other_way(
     settings = ClientSettings(mock_billing.url)
     path = tmp_path / "recording.gz"
     async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
-        job = job_of(Services(client), SERVICES_ON_OFFER, rows_of(tmp_path, "abonent_id\n9001\n"))
+        job = job_of(Gateway(client), SERVICES_ON_OFFER, rows_of(tmp_path, "abonent_id\n9001\n"))
         (item,) = await planned(job, frozen)
         evidence = await job.send(run, item)
     assert isinstance(evidence, Accepted)
@@ -125,7 +125,7 @@ async def test_what_comes_of_the_two_requests(
         return listed if form["method1"].startswith("web_cabinet") else answer(opened)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        assert await Offers(Services(client)).send(run, item_of(frozen)) == evidence
+        assert await ReadOffersEffect(Gateway(client)).send(run, item_of(frozen)) == evidence
         assert len(server.forms) == requests
 
 
@@ -134,7 +134,7 @@ async def test_half_an_answer_is_not_shown_for_the_session_may_be_in_it(run: Run
         return web.Response(text=f'{{"result": "{SUID}')
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await Offers(Services(client)).send(run, item_of(frozen))
+        evidence = await ReadOffersEffect(Gateway(client)).send(run, item_of(frozen))
     assert isinstance(evidence, Lost)
     assert evidence.text.startswith("HTTP 200, but not the billing's JSON;")
     assert SUID[:4] not in evidence.text
@@ -145,7 +145,7 @@ async def test_the_second_request_is_not_made_where_the_first_was_not_answered(r
         return web.json_response({"call": "x", "error": "Слишком частые запросы"})
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        assert await Offers(Services(client)).send(run, item_of(frozen)) == Busy("Слишком частые запросы")
+        assert await ReadOffersEffect(Gateway(client)).send(run, item_of(frozen)) == Busy("Слишком частые запросы")
         assert len(server.forms) == 1
 
 
@@ -154,4 +154,4 @@ def item_of(frozen: Frozen) -> Item:
         ("objects.get", {"id": 5}),
         ("get_or_create_dynamic_session", {}),
     )
-    return frozen(NewItem("5", "5", "reading:5", packed(Payload("Users", steps))))
+    return frozen(NewItem("5", "5", "reading:5", encode_payload(Payload("Users", steps))))

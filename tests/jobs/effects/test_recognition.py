@@ -8,24 +8,26 @@ from billing.api.client import BillingClient
 from checkpoints.records import NewItem, Run
 from engine.evidence import Accepted, Lost
 from jobs.access import marks
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, packed, steps_of
-from jobs.catalogue.catalogue import listed
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, chain_of, encode_payload
+from jobs.catalogue.catalogue import job_named
 from jobs.effects.create import payload_for
 from tests.jobs.conftest import Frozen
 from tests.jobs.making import effect_of
 
 MADE = {"abonent_id": 5, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция"}
-CREATED = NewItem("5/8", "5", "account:5", packed(payload_for("FinanceOperations", MADE, 5)), Decimal("50.50"))
+CREATED = NewItem(
+    "5/8", "5", "account:5", encode_payload(payload_for("FinanceOperations", MADE, 5)), Decimal("50.50")
+)
 ASSIGNED = Payload(
     "AdminAccounts",
-    steps_of(("objects.get", {"account_id_abonents": 5}), ("set", {"limit_warning": "-120"}), ("save", {})),
+    chain_of(("objects.get", {"account_id_abonents": 5}), ("set", {"limit_warning": "-120"}), ("save", {})),
     abonent=5,
     key={"account_id_abonents": "5"},
     wanted={"limit_warning": "-120"},
     was={"limit_warning": "0"},
 )
-SET = NewItem("5", "5", "account:17", packed(ASSIGNED))
+SET = NewItem("5", "5", "account:17", encode_payload(ASSIGNED))
 
 
 def operation(mark: tuple[str, int] | None) -> dict[str, object]:
@@ -38,7 +40,7 @@ def account(key: int = 17, **fields: object) -> dict[str, object]:
 
 async def test_a_create_shares_connections_once_an_answer_bore_its_mark(run: Run, frozen: Frozen) -> None:
     client, item = AsyncMock(spec=BillingClient), frozen(CREATED)
-    effect = effect_of(Services(client), listed("balances"))
+    effect = effect_of(Gateway(client), job_named("balances"))
     for answer, row, is_believed in (
         (operation(None), None, True),
         (operation(None), None, True),
@@ -56,7 +58,7 @@ async def test_a_create_shares_connections_once_an_answer_bore_its_mark(run: Run
 
 async def test_fields_share_connections_once_an_answer_named_object_and_values(run: Run, frozen: Frozen) -> None:
     client, item = AsyncMock(spec=BillingClient), frozen(SET)
-    effect = effect_of(Services(client), listed("warning-threshold"), amount="-120")
+    effect = effect_of(Gateway(client), job_named("warning-threshold"), amount="-120")
     for answer, row, is_believed in (
         (True, None, True),
         (account(), None, True),

@@ -16,12 +16,12 @@ from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import Absent, CannotLook, Different, Found, ReadBack
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, packed, payload_of
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.catalogue.money import BALANCES
-from jobs.effects.effect import NoWayBack
-from jobs.effects.reverse import HOW, way_back
-from jobs.effects.storno import Stornos
+from jobs.effects.effect import Irreversible
+from jobs.effects.reverse import HOW, undo_of_operations
+from jobs.effects.storno import StornoReversal
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import check_parameters
 from lab.mock.quirks import Quirks
@@ -52,29 +52,29 @@ def undo_run(run: Run) -> Run:
 
 
 @pytest.fixture
-def with_database(client: BillingClient, database: Database, odd_ones: None) -> Services:  # noqa: ARG001
-    return Services(client, database)
+def with_database(client: BillingClient, database: Database, odd_ones: None) -> Gateway:  # noqa: ARG001
+    return Gateway(client, database)
 
 
 @pytest.fixture
-async def adding(billing_file: Path, database: Database, odd_ones: None) -> AsyncIterator[Services]:  # noqa: ARG001
+async def adding(billing_file: Path, database: Database, odd_ones: None) -> AsyncIterator[Gateway]:  # noqa: ARG001
     """A billing whose entries of type 8 add to the balance."""
     async with (
         running(billing_file, quirks=Quirks(type_8="adds")) as server,
         BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
     ):
-        yield Services(client, database)
+        yield Gateway(client, database)
 
 
 async def entered(
-    services: Services, folder: Path, run: Run, frozen: Frozen, *, text: str = THREE, **given: str
+    services: Gateway, folder: Path, run: Run, frozen: Frozen, *, text: str = THREE, **given: str
 ) -> list[Item]:
     """The operations of a run of balances."""
     job = job_of(services, BALANCES, rows_of(folder, text), **given)
     return await sent(job, run, await planned(job, frozen))
 
 
-async def taking_back(services: Services, items: list[Item], **how: str) -> Undo:
+async def taking_back(services: Gateway, items: list[Item], **how: str) -> Undo:
     return await undone(effect_of(services, BALANCES), items, **how)
 
 
@@ -87,7 +87,7 @@ def balance_of(database: Database, account: int) -> Decimal:
 
 
 async def test_after_storno_only_the_reversed_operations_are_left(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
     before = whole(database)
     items = await entered(services, tmp_path, run, frozen)
@@ -111,7 +111,7 @@ async def test_after_storno_only_the_reversed_operations_are_left(
     assert all(one[THERE] == (False, True) for one in found[OPERATIONS].values())
 
 
-async def test_the_call_is_shown(services: Services, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+async def test_the_call_is_shown(services: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(services, items, way="storno", storno_call="reverse")
     (back,) = undo.items(frozen)
@@ -121,7 +121,7 @@ async def test_the_call_is_shown(services: Services, tmp_path: Path, run: Run, f
 
 
 async def test_a_billing_that_knows_no_such_method(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
 ) -> None:
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(services, items, way="storno", storno_call="reverse")
@@ -129,7 +129,7 @@ async def test_a_billing_that_knows_no_such_method(
 
 
 async def test_a_storno_that_had_its_effect_already_is_looked_up(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
 ) -> None:
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(services, items, way="storno")
@@ -143,7 +143,7 @@ async def test_a_storno_that_had_its_effect_already_is_looked_up(
 
 
 async def test_a_balance_that_a_storno_does_not_bring_back(
-    with_database: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
+    with_database: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
     items = await entered(with_database, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
@@ -155,7 +155,7 @@ async def test_a_balance_that_a_storno_does_not_bring_back(
 
 
 async def test_a_storno_where_type_8_adds(
-    adding: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+    adding: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
     items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
@@ -167,7 +167,7 @@ async def test_a_storno_where_type_8_adds(
 
 
 async def test_what_is_read_back_of_a_storno(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(services, items, way="storno")
@@ -213,14 +213,14 @@ async def test_evidence_of_a_storno(
     client.send.return_value = exchange
     steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"op_id": 5}), ("storno", {}))
     payload = Payload("FinanceOperations", steps, ("op_id", "storno"), 9001, {"op_id": "5"}, {"storno": "1"})
-    item = frozen(NewItem("5", "00123", "account:9001", packed(payload)))
-    assert await Stornos(Services(client), "storno").send(undo_run, item) == evidence
+    item = frozen(NewItem("5", "00123", "account:9001", encode_payload(payload)))
+    assert await StornoReversal(Gateway(client), "storno").send(undo_run, item) == evidence
 
 
-async def test_a_storno_is_final(services: Services) -> None:
-    back = way_back(services, {"way": "storno"})
-    assert isinstance(back, Stornos)
-    assert isinstance(back.way_back({}), NoWayBack)
+async def test_a_storno_is_final(services: Gateway) -> None:
+    back = undo_of_operations(services, {"way": "storno"})
+    assert isinstance(back, StornoReversal)
+    assert isinstance(back.way_back({}), Irreversible)
 
 
 # ---- the opposite entry ------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ async def test_a_storno_is_final(services: Services) -> None:
 
 @pytest.mark.parametrize("kind", ["1", "2"])
 async def test_opposite_sums_bring_everything_back_but_the_operations(
-    services: Services,
+    services: Gateway,
     tmp_path: Path,
     run: Run,
     undo_run: Run,
@@ -257,7 +257,7 @@ async def test_opposite_sums_bring_everything_back_but_the_operations(
 
 
 async def test_the_undo_of_an_undo_enters_the_sums_again(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
     items = await entered(services, tmp_path, run, frozen, op_type="1")
     after = {key: balance_of(database, key) for key in (9001, 9002, 9003)}
@@ -275,7 +275,7 @@ async def test_the_undo_of_an_undo_enters_the_sums_again(
 
 
 async def test_a_balance_that_was_set_is_set_back(
-    with_database: Services,
+    with_database: Gateway,
     tmp_path: Path,
     run: Run,
     undo_run: Run,
@@ -300,7 +300,7 @@ async def test_a_balance_that_was_set_is_set_back(
 
 
 async def test_a_balance_that_was_added_to(
-    adding: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+    adding: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
     items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
@@ -316,7 +316,7 @@ async def test_a_balance_that_was_added_to(
 
 
 async def test_a_wrong_belief_about_type_8_is_told(
-    adding: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    adding: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
     """From a balance of nothing, setting and adding come to the same: only reading back tells."""
     items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
@@ -329,15 +329,15 @@ async def test_a_wrong_belief_about_type_8_is_told(
 
 
 async def test_type_8_needs_to_know_what_the_balance_was(
-    client: BillingClient, with_database: Services, tmp_path: Path, run: Run, frozen: Frozen
+    client: BillingClient, with_database: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
-    items = await entered(Services(client), tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    items = await entered(Gateway(client), tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
     (reason,) = (await taking_back(with_database, items, way="opposite")).refused
     assert "is of type 8, and what the balance was before it is not known" in reason
 
 
 async def test_opposite_entries_of_one_run_are_told_from_those_of_another(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
 ) -> None:
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
     undo = await taking_back(services, items, way="opposite")
@@ -353,7 +353,7 @@ async def test_opposite_entries_of_one_run_are_told_from_those_of_another(
 
 
 async def test_without_a_word_nothing_is_sent(
-    services: Services, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
     items = await entered(services, tmp_path, run, frozen)
     before = whole(database)
@@ -368,7 +368,7 @@ async def test_without_a_word_nothing_is_sent(
         "this undo is a list for the accountant: nothing is sent"
     )
     assert [type(one) for one in await sightings(undo.effect, undo_run, backs)] == [CannotLook] * 3
-    assert isinstance(undo.effect.way_back({}), NoWayBack)
+    assert isinstance(undo.effect.way_back({}), Irreversible)
     assert changes(before, whole(database)) == {}
 
 
@@ -381,7 +381,7 @@ def _cells(item: Item) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("way", ["list", "storno", "opposite"])
 async def test_what_was_changed_since_is_left_alone(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, way: str
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, way: str
 ) -> None:
     text = "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9010;4\n"
     items = await entered(services, tmp_path, run, frozen, text=text, op_type="1")
@@ -401,7 +401,7 @@ async def test_what_was_changed_since_is_left_alone(
 
 
 async def test_a_balance_with_later_operations_is_left_alone(
-    with_database: Services, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    with_database: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     items = await entered(with_database, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
     execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
@@ -413,7 +413,7 @@ async def test_a_balance_with_later_operations_is_left_alone(
 
 
 async def test_a_payment_that_comes_after_the_plan_is_not_overwritten(
-    with_database: Services,
+    with_database: Gateway,
     tmp_path: Path,
     run: Run,
     undo_run: Run,
@@ -429,15 +429,15 @@ async def test_a_payment_that_comes_after_the_plan_is_not_overwritten(
         "changed since the plan: the balance was 50.00, and now it is 60.00"
     )
     assert balance_of(database, 9002) == 60
-    reversal = way_back(replace(with_database, database=Database(Dsn("/nowhere.fdb"))), {"way": "opposite"})
-    assert not isinstance(reversal, NoWayBack)
+    reversal = undo_of_operations(replace(with_database, database=Database(Dsn("/nowhere.fdb"))), {"way": "opposite"})
+    assert not isinstance(reversal, Irreversible)
     evidence = await reversal.send(undo_run, backs[0])
     assert isinstance(evidence, NotSent)
     assert "nowhere.fdb" in evidence.text
 
 
 async def test_an_operation_whose_id_nobody_knows(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
     decided = [msgspec.structs.replace(item, answer=None) for item in items]
@@ -462,7 +462,7 @@ def test_the_parameters_of_an_undo() -> None:
 
 
 async def test_the_comment_of_opposite_entries(
-    services: Services, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
 ) -> None:
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
     undo = await taking_back(services, items, way="opposite", descr="Ошибка ввода")

@@ -15,8 +15,8 @@ from checkpoints.records import Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Lost
 from engine.job import Absent, CannotLook, Found, Job, ReadBack
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, packed, payload_of, unpacked
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, decode_payload, encode_payload, payload_of
 from jobs.catalogue.subscribers import WARNING_THRESHOLD
 from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
@@ -35,11 +35,11 @@ SAVE = ("save", NOTHING)
 
 
 @pytest.fixture
-def with_database(client: BillingClient, database: Database) -> Services:
-    return Services(client, database)
+def with_database(client: BillingClient, database: Database) -> Gateway:
+    return Gateway(client, database)
 
 
-def threshold(services: Services, amount: str, rows: Input | None = None) -> Job:
+def threshold(services: Gateway, amount: str, rows: Input | None = None) -> Job:
     if rows is None:
         return job_of(services, WARNING_THRESHOLD, Input(), folder=str(FOLDER), amount=amount)
     return job_of(services, WARNING_THRESHOLD, rows, amount=amount)
@@ -48,7 +48,7 @@ def threshold(services: Services, amount: str, rows: Input | None = None) -> Job
 # ---- rows to items ---------------------------------------------------------------------------------------------
 
 
-async def test_all_live_subscribers_of_a_folder(with_database: Services) -> None:
+async def test_all_live_subscribers_of_a_folder(with_database: Gateway) -> None:
     job = threshold(with_database, "-120,00")
     assert job.source.name.startswith("select a.id as abonent_id, a.contract_number from abonents a where")
     done = await prepared(job)
@@ -64,7 +64,7 @@ async def test_all_live_subscribers_of_a_folder(with_database: Services) -> None
     second = done.items[1]
     assert second.row == ("9002", "123")
     assert second.amount is None
-    assert second.payload == packed(
+    assert second.payload == encode_payload(
         Payload(
             "AdminAccounts",
             (GET, ("set", {"limit_warning": "-120"}), SAVE),
@@ -77,20 +77,20 @@ async def test_all_live_subscribers_of_a_folder(with_database: Services) -> None
     assert [(one.label, one.reason) for one in done.refusals] == [("9007", "abonent 9007 has no account")]
 
 
-async def test_one_subscriber_as_given(services: Services) -> None:
+async def test_one_subscriber_as_given(services: Gateway) -> None:
     job = job_of(services, WARNING_THRESHOLD, Input(), abonent_id="9002", amount="0")
     done = await prepared(job)
-    assert [(one.key, unpacked(one.payload).wanted) for one in done.items] == [("9002", {"limit_warning": "0"})]
+    assert [(one.key, decode_payload(one.payload).wanted) for one in done.items] == [("9002", {"limit_warning": "0"})]
 
 
-async def test_a_folder_without_subscribers_has_no_rows(with_database: Services) -> None:
+async def test_a_folder_without_subscribers_has_no_rows(with_database: Gateway) -> None:
     for folder in ("9001", "99999"):
         done = await prepared(job_of(with_database, WARNING_THRESHOLD, Input(), folder=folder, amount="1"))
         assert (done.items, done.refusals) == ((), ())
 
 
 async def test_what_chooses_the_rows_is_said_once(
-    with_database: Services, client: BillingClient, tmp_path: Path
+    with_database: Gateway, client: BillingClient, tmp_path: Path
 ) -> None:
     with pytest.raises(InputRefused, match="there is nothing to read rows from: give --set folder=…"):
         _ = job_of(with_database, WARNING_THRESHOLD, Input(), amount="1").source
@@ -100,7 +100,7 @@ async def test_what_chooses_the_rows_is_said_once(
     with pytest.raises(InputRefused, match="--set folder=…"):
         _ = job_of(with_database, WARNING_THRESHOLD, Input(), folder="89", amount="1", abonent_id="9002").source
     with pytest.raises(InputRefused, match="no database is set"):
-        _ = threshold(Services(client), "1").source
+        _ = threshold(Gateway(client), "1").source
     with pytest.raises(InputRefused, match="has no column amount"):
         _ = job_of(with_database, WARNING_THRESHOLD, Input(), folder="89").source
 
@@ -109,7 +109,7 @@ async def test_what_chooses_the_rows_is_said_once(
 
 
 async def test_a_threshold_is_set_and_read_back(
-    services: Services, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database, tmp_path: Path
+    services: Gateway, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database, tmp_path: Path
 ) -> None:
     job = threshold(services, "-12000.5", rows_of(tmp_path, "abonent_id\n9002\n"))
     (item,) = await planned_items(job, frozen)
@@ -134,7 +134,7 @@ async def test_a_threshold_is_set_and_read_back(
 
 
 async def test_another_value_is_absent_and_told(
-    services: Services, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
+    services: Gateway, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
 ) -> None:
     job = threshold(services, "7", rows_of(tmp_path, "abonent_id\n9001\n"))
     (item,) = await planned_items(job, frozen)
@@ -149,7 +149,7 @@ async def test_another_value_is_absent_and_told(
 
 
 async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_deleted(
-    with_database: Services, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
+    with_database: Gateway, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
 ) -> None:
     chain = ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "5"}', "save")
     kind = call_kind({"model": "AdminAccounts", "chain": chain_text(chain)})
@@ -173,7 +173,7 @@ async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_dele
 
 async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: Frozen) -> None:
     client = AsyncMock(spec=BillingClient)
-    job = threshold(Services(client, database), "-120")
+    job = threshold(Gateway(client, database), "-120")
     item = frozen((await prepared(job)).items[1])
     assert payload_of(item).key == {"account_id_abonents": "9002"}
     client.send.return_value = seen.Lost("reset")
@@ -201,9 +201,9 @@ async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: F
 
 
 async def test_a_database_that_is_away(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
-    services = Services(client, Database(Dsn(str(tmp_path / "none.fdb"))))
+    services = Gateway(client, Database(Dsn(str(tmp_path / "none.fdb"))))
     job = threshold(services, "1", rows_of(tmp_path, "abonent_id\n9002\n"))
-    good = threshold(Services(client), "1", rows_of(tmp_path, "abonent_id\n9002\n"))
+    good = threshold(Gateway(client), "1", rows_of(tmp_path, "abonent_id\n9002\n"))
     (item,) = await planned_items(good, frozen)
     for asking in (job.look_up(run, [item]), job.read_back(run, [item]), job.undrained([item]), prepared(job)):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):

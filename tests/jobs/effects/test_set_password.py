@@ -12,12 +12,12 @@ from billing.database.database import Database
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook
-from jobs.access.gateway import Services
-from jobs.access.payload import Payload, packed, payload_of
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.access.vault import Vault, is_token
 from jobs.catalogue.passwords import PASSWORD, PASSWORD_RECOVERY, RANDOM_PASSWORD
-from jobs.effects.effect import NoWayBack
-from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, MadeUpPasswords
+from jobs.effects.effect import Irreversible
+from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, SetGeneratedPassword
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
@@ -41,8 +41,8 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
 
 
 @pytest.fixture
-def services(services: Services, tmp_path: Path) -> Services:
-    return Services(services.client, services.database, vault=Vault(tmp_path / "secrets"))
+def services(services: Gateway, tmp_path: Path) -> Gateway:
+    return Gateway(services.client, services.database, vault=Vault(tmp_path / "secrets"))
 
 
 # ---- given ------------------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def services(services: Services, tmp_path: Path) -> Services:
 
 @pytest.mark.parametrize(("dontshow", "shown"), [("no", WORD), ("yes", None)])
 async def test_a_password_is_set_and_is_shown_as_wanted(
-    services: Services, database: Database, run: Run, frozen: Frozen, tmp_path: Path, dontshow: str, shown: str | None
+    services: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path, dontshow: str, shown: str | None
 ) -> None:
     rows = rows_of(tmp_path, f"login;psw\nu90001;{WORD}\n")
     job = job_of(services, PASSWORD, rows, dontshow=dontshow)
@@ -68,7 +68,7 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
     assert job.repeatable
 
 
-async def test_accounts_that_are_not_there_are_refused(services: Services, tmp_path: Path) -> None:
+async def test_accounts_that_are_not_there_are_refused(services: Gateway, tmp_path: Path) -> None:
     text = f"user_id;psw\n90003;{WORD}\n77777777;{WORD}\n90002;{WORD}\n"
     done = await prepared(job_of(services, PASSWORD, rows_of(tmp_path, text)))
     assert [item.key for item in done.items] == ["90002"]
@@ -78,13 +78,13 @@ async def test_accounts_that_are_not_there_are_refused(services: Services, tmp_p
     ]
 
 
-async def test_a_row_with_too_many_cells_is_refused_without_its_words(services: Services, tmp_path: Path) -> None:
+async def test_a_row_with_too_many_cells_is_refused_without_its_words(services: Gateway, tmp_path: Path) -> None:
     done = await prepared(job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;x;{WORD}\n")))
     assert [(one.line, one.row) for one in done.refusals] == [(2, ("•••", "•••", "•••"))]
 
 
 async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(
-    services: Services, run: Run, frozen: Frozen, tmp_path: Path
+    services: Gateway, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     for kind, text, given in [
         (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
@@ -95,12 +95,12 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(
         assert await job.look_up(run, [item]) == {item.item_id: Absent()}
         assert await job.read_back(run, [item]) == {item.item_id: CannotLook(UNREADABLE)}
         back = job.way_back({})  # type: ignore[attr-defined]
-        assert isinstance(back, NoWayBack)
+        assert isinstance(back, Irreversible)
         assert "what the passwords were is kept nowhere" in back.text
 
 
 async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
-    mock_billing: MockBilling, services: Services, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, services: Gateway, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     job = job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job, frozen)
@@ -113,7 +113,7 @@ async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
 
 
 async def test_a_page_that_prints_the_request_is_told_without_the_password(
-    run: Run, frozen: Frozen, services: Services, tmp_path: Path
+    run: Run, frozen: Frozen, services: Gateway, tmp_path: Path
 ) -> None:
     job = job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job, frozen)
@@ -122,7 +122,7 @@ async def test_a_page_that_prints_the_request_is_told_without_the_password(
         return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await job_of(Services(client, vault=services.vault), PASSWORD, rows_of(tmp_path, "")).send(
+        evidence = await job_of(Gateway(client, vault=services.vault), PASSWORD, rows_of(tmp_path, "")).send(
             run, item
         )
         assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
@@ -135,13 +135,13 @@ async def test_a_page_that_prints_the_request_is_told_without_the_password(
 
 
 async def test_a_password_is_made_up_and_goes_into_the_file_alone(
-    mock_billing: MockBilling, services: Services, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, services: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     out, recording = tmp_path / "out.csv", tmp_path / "recording.gz"
     settings = ClientSettings(mock_billing.url)
     async with open_recorder(recording, settings) as recorder, BillingClient(settings, listener=recorder) as client:
         job = job_of(
-            Services(client, services.database),
+            Gateway(client, services.database),
             RANDOM_PASSWORD,
             rows_of(tmp_path, "login\nu90001\nu90002\n"),
             to=str(out),
@@ -173,7 +173,7 @@ async def test_an_answer_that_is_lost_costs_another_password(
     mock_billing: MockBilling, client: BillingClient, database: Database, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
-    job = job_of(Services(client, database), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=str(out))
+    job = job_of(Gateway(client, database), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=str(out))
     (item,) = await planned(job, frozen)
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
     assert isinstance(await job.send(run, item), Lost)
@@ -228,7 +228,7 @@ async def test_what_comes_of_the_second_request(
         return answer(account()) if form["method2"] == "set" else made
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = MadeUpPasswords(Services(client), tmp_path / "out.csv")
+        effect = SetGeneratedPassword(Gateway(client), tmp_path / "out.csv")
         assert await effect.send(run, item_of(frozen)) == evidence
         assert len(server.forms) == 2
     assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
@@ -243,7 +243,7 @@ async def test_without_an_answer_to_the_first_request_the_second_is_not_made(
         return answers.pop(0)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = MadeUpPasswords(Services(client), tmp_path / "out.csv")
+        effect = SetGeneratedPassword(Gateway(client), tmp_path / "out.csv")
         assert await effect.send(run, item_of(frozen)) == Busy("Слишком частые запросы")
         assert await effect.send(run, item_of(frozen)) == Lost("an answer that is not about account 5")
         assert len(server.forms) == 2
@@ -261,7 +261,7 @@ async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_reque
         return answer(account()) if form["method2"] == "set" else seconds.pop(0)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = MadeUpPasswords(Services(client), tmp_path / "out.csv")
+        effect = SetGeneratedPassword(Gateway(client), tmp_path / "out.csv")
         seen = [await effect.send(run, item_of(frozen)) for _ in range(5)]
         # Once an answer was lost, nobody knows whether there is a password: it is cleared once more.
         assert [form["method2"] for form in server.forms] == ["set", "save", "save", "save", "set", "save", "save"]
@@ -274,7 +274,7 @@ async def test_a_file_that_cannot_be_written_stops_the_run(
     client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
-    job = job_of(Services(client), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=f"{tmp_path}/out.csv")
+    job = job_of(Gateway(client), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=f"{tmp_path}/out.csv")
     (item,) = await planned(job, frozen)
     evidence = await job.send(run, item)
     assert isinstance(evidence, SystemRefused)
@@ -288,14 +288,14 @@ def item_of(frozen: Frozen) -> Item:
         ("set", {"psw": ""}),
         ("save", {}),
     )
-    return frozen(NewItem("5", "ivanov", "account:7", packed(Payload("Users", steps, key={"id": "5"}))))
+    return frozen(NewItem("5", "ivanov", "account:7", encode_payload(Payload("Users", steps, key={"id": "5"}))))
 
 
 # ---- asked for by letter ----------------------------------------------------------------------------------------
 
 
 async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
-    mock_billing: MockBilling, services: Services, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, services: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "login\nu90001\nnobody\n")
     job = job_of(services, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
@@ -311,6 +311,6 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     found = list(database.query("select user_id, base_url from password_recoveries order by id"))
     assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
     back = job.way_back({})  # type: ignore[attr-defined]
-    assert isinstance(back, NoWayBack)
+    assert isinstance(back, Irreversible)
     effect = PASSWORD_RECOVERY.effect(services, {})
     assert "left for a person" in effect.cautions[0]

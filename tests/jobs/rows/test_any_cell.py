@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import LARGEST, AmountError, parse_amount, scaled
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
-from jobs.spec.spec import JobKind
+from jobs.spec.spec import JobSpec
 from tests.jobs.making import job_of, prepared
 
 MANY: Final = "9" * 5000
@@ -63,7 +63,7 @@ CASES: Final = (
 RECOVERY: Final = {"base_url": "http://127.0.0.1/"}
 
 
-def columns_of(kind: JobKind) -> list[str]:
+def columns_of(kind: JobSpec) -> list[str]:
     return [one.name for one in kind.parameters if one.columns is not None and not one.secret]
 
 
@@ -74,7 +74,7 @@ def by_others(names: Sequence[str]) -> list[str]:
 
 
 async def holds(
-    services: Services, kind: JobKind, given: Mapping[str, str], folder: Path, rows: Sequence[Mapping[str, str]]
+    services: Gateway, kind: JobSpec, given: Mapping[str, str], folder: Path, rows: Sequence[Mapping[str, str]]
 ) -> None:
     path = folder / "rows.csv"
     names = list(rows[0])
@@ -92,9 +92,9 @@ async def holds(
 @pytest.mark.parametrize(("kind", "given"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 async def test_odd_cells_are_bound_or_refused_in_every_column_of_every_job(
     words: Callable[[list[str]], list[str]],
-    kind: JobKind,
+    kind: JobSpec,
     given: Mapping[str, str],
-    services: Services,
+    services: Gateway,
     tmp_path: Path,
 ) -> None:
     names = words(columns_of(kind))
@@ -112,7 +112,7 @@ async def test_odd_cells_are_bound_or_refused_in_every_column_of_every_job(
 @given(drawn=st.data())
 async def test_any_cell_is_bound_or_refused(
     drawn: st.DataObject,
-    kind: JobKind,
+    kind: JobSpec,
     given: Mapping[str, str],
     client: BillingClient,
     database: Database,
@@ -125,7 +125,7 @@ async def test_any_cell_is_bound_or_refused(
             lambda rows: any(any(map(str.strip, one.values())) for one in rows)
         )
     )
-    await holds(Services(client, database), kind, given, tmp_path, rows)
+    await holds(Gateway(client, database), kind, given, tmp_path, rows)
 
 
 @given(CELLS)

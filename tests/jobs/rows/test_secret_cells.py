@@ -5,7 +5,7 @@ import pytest
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import parse
-from jobs.spec.secret_arguments import names_secret, secret_placeholders, told_secret
+from jobs.spec.secret_arguments import describe_secret_arguments, names_secret, secret_placeholders
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from jobs.spec.secret_arguments import names_secret, secret_placeholders, told_s
 def test_secrets_of_a_chain(link: str, placeholders: set[str], told: str, named: bool) -> None:
     template = parse("Users", ('objects.get {"id": {id}}', link))
     assert secret_placeholders(template) == placeholders
-    assert told_secret(template) == told
+    assert describe_secret_arguments(template) == told
     assert names_secret(template) is named
 
 

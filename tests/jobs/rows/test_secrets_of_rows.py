@@ -10,10 +10,10 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
 from engine.sources.text.delimited import DelimitedFile
-from jobs.access.gateway import Services
+from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.rows.binding import Binding, Bound
-from jobs.rows.secret_cells import Guarded, guarded
+from jobs.rows.secret_cells import Guarded, guard_rows
 from jobs.spec.parameters import Parameter, an_id, at_most
 
 WORD = "Sekret-7"
@@ -29,8 +29,8 @@ def vault(tmp_path: Path) -> Vault:
 
 
 @pytest.fixture
-def plain_services(services: Services, vault: Vault) -> Services:
-    return Services(services.client, None, vault=vault)
+def plain_services(services: Gateway, vault: Vault) -> Gateway:
+    return Gateway(services.client, None, vault=vault)
 
 
 def source_of(tmp_path: Path, text: str) -> DelimitedFile:
@@ -39,7 +39,7 @@ def source_of(tmp_path: Path, text: str) -> DelimitedFile:
     return DelimitedFile(path)
 
 
-def binding_of(services: Services, source: Source, given: str = "", **mapping: str) -> Binding:
+def binding_of(services: Gateway, source: Source, given: str = "", **mapping: str) -> Binding:
     return Binding(services, source, ("psw", "number"), PARAMETERS, {"psw": given, "number": ""}, mapping)
 
 
@@ -47,12 +47,12 @@ def rows_of(source: Source) -> Sequence[Row]:
     return [row for page in source.pages(None) for row in page.rows]
 
 
-async def bound(services: Services, source: Source, given: str = "") -> tuple[list[Bound], list[Refusal]]:
+async def bound(services: Gateway, source: Source, given: str = "") -> tuple[list[Bound], list[Refusal]]:
     return await binding_of(services, source, given).bind(rows_of(source))
 
 
 async def test_a_secret_is_in_the_vault_and_not_in_the_row(
-    plain_services: Services, tmp_path: Path, vault: Vault
+    plain_services: Gateway, tmp_path: Path, vault: Vault
 ) -> None:
     (one, two), refused = await bound(plain_services, source_of(tmp_path, f"Пароль;number\n{WORD};5\nzwei;6\n"))
     assert refused == []
@@ -63,7 +63,7 @@ async def test_a_secret_is_in_the_vault_and_not_in_the_row(
     assert vault.open(tokens) == dict(zip(tokens, [WORD, "zwei"], strict=True))
 
 
-async def test_refused_rows_show_dots_as_well(plain_services: Services, tmp_path: Path) -> None:
+async def test_refused_rows_show_dots_as_well(plain_services: Gateway, tmp_path: Path) -> None:
     text = f"number;psw\nx;{WORD}\n5;\n6;{WORD * 3}\n7;•••\n"
     _, refused = await bound(plain_services, source_of(tmp_path, text))
     assert [(one.line, one.column, one.row) for one in refused] == [
@@ -77,7 +77,7 @@ async def test_refused_rows_show_dots_as_well(plain_services: Services, tmp_path
 
 
 async def test_a_column_that_is_called_as_a_secret_is_hidden_though_another_is_read(
-    plain_services: Services, tmp_path: Path
+    plain_services: Gateway, tmp_path: Path
 ) -> None:
     source = source_of(tmp_path, f"number;Neu;password\n5;{WORD};alt\n")
     binding = binding_of(plain_services, source, psw="Neu")
@@ -87,7 +87,7 @@ async def test_a_column_that_is_called_as_a_secret_is_hidden_though_another_is_r
 
 
 async def test_what_was_given_for_all_rows_stays_sealed_once(
-    plain_services: Services, tmp_path: Path, vault: Vault
+    plain_services: Gateway, tmp_path: Path, vault: Vault
 ) -> None:
     (token,) = vault.seal([WORD])
     source = source_of(tmp_path, "number;psw\n5;\n6;eigen\n")
@@ -99,22 +99,22 @@ async def test_what_was_given_for_all_rows_stays_sealed_once(
         await bound(plain_services, source, token)
 
 
-async def test_a_plan_keeps_nothing_and_needs_nothing(services: Services, tmp_path: Path) -> None:
+async def test_a_plan_keeps_nothing_and_needs_nothing(services: Gateway, tmp_path: Path) -> None:
     (token,) = Vault().seal([WORD])
-    planning = Services(services.client, None)
+    planning = Gateway(services.client, None)
     (one,), _ = await bound(planning, source_of(tmp_path, "number;psw\n5;\n"), token)
     assert one.values["psw"] == token
 
 
 def test_rows_that_cannot_be_read_lose_all_their_words(tmp_path: Path) -> None:
     source = source_of(tmp_path, f"number;psw\n{WORD};5;6\n5;{WORD}\n{WORD}\n")
-    (page,) = guarded(source, {1}).pages(None)
+    (page,) = guard_rows(source, {1}).pages(None)
     assert [(one.line, one.label, one.row) for one in page.refusals] == [
         (2, "", ("•••", "•••", "•••")),
         (4, "", ("•••",)),
     ]
     assert "the header has 2 cells" in page.refusals[0].reason
-    assert guarded(source, ()) is source
+    assert guard_rows(source, ()) is source
 
 
 @dataclass(frozen=True, slots=True)

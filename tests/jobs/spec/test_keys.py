@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.spec.parameters import joined
+from jobs.spec.parameters import row_key
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from jobs.spec.parameters import joined
     ],
 )
 def test_a_key_as_people_read_it(values: tuple[str, ...], key: str) -> None:
-    assert joined(values) == key
+    assert row_key(values) == key
 
 
 def parted(key: str, number: int) -> list[str]:
@@ -37,4 +37,4 @@ def parted(key: str, number: int) -> list[str]:
 
 @given(st.lists(st.text(alphabet="/\\a1", max_size=5), min_size=1, max_size=4))
 def test_a_key_tells_its_values(values: list[str]) -> None:
-    assert parted(joined(values), len(values)) == values
+    assert parted(row_key(values), len(values)) == values

@@ -1,14 +1,14 @@
 import pytest
 
-from jobs.catalogue.catalogue import JOBS, kind, listed
+from jobs.catalogue.catalogue import JOBS, job_named, kind
 from jobs.catalogue.typed_call import CALL, call_kind
 from jobs.effects.set_fields import fields
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter, an_id, at_most, roubles
-from jobs.spec.spec import JobKind, parameters_of
+from jobs.spec.spec import JobSpec, parameters_of
 
-KIND = JobKind(
+KIND = JobSpec(
     name="demo",
     recipes=(),
     summary="for the tests",
@@ -66,14 +66,14 @@ def test_a_text_has_one_line_and_an_end() -> None:
 
 def test_what_the_rows_may_say_need_not_be_given() -> None:
     of_rows = Parameter("id", "of the row", parse=an_id, columns=())
-    one = JobKind("demo", (), "", KIND.effect, "", "", (of_rows,))
+    one = JobSpec("demo", (), "", KIND.effect, "", "", (of_rows,))
     # A run that remembers nothing for it is taken up with nothing.
     assert parameters_of(one, {}) == parameters_of(one, {"id": ""}) == {"id": ""}
     assert parameters_of(one, {"id": "07"}) == {"id": "7"}
 
 
 def test_the_catalogue_names_the_nearest() -> None:
-    assert kind("balances", {}) is listed("balances") is JOBS["balances"]
+    assert kind("balances", {}) is job_named("balances") is JOBS["balances"]
     with pytest.raises(
         ParameterRefused, match=r"no job 'balance'; did you mean 'balances'\?; there are: balances, p"
     ):
@@ -94,7 +94,7 @@ def test_names_are_of_one_job_each() -> None:
 
 
 @pytest.mark.parametrize("one", JOBS.values(), ids=list(JOBS))
-def test_every_job_says_what_it_is(one: JobKind) -> None:
+def test_every_job_says_what_it_is(one: JobSpec) -> None:
     assert one.summary
     assert "\n" not in one.summary
     assert f"carbon-migrate run {one.name}" in one.example

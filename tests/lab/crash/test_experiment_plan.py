@@ -9,7 +9,7 @@ from lab.crash.drawing import ALL, draw
 from lab.crash.experiment_plan import ENDING, JOBS, MARKED_ONLY, MOST_IN_FLIGHT, SETTLE, TIMEOUT, Act
 from lab.crash.journals import Alias, Elsewhere
 from lab.crash.load import INPUT, order
-from lab.crash.proxy import Disturbance
+from lab.crash.proxy import ProxyFault
 from lab.crash.trials import TRIALS, By, Trial
 from lab.mock.fault_plan import read_plan
 
@@ -60,7 +60,7 @@ def test_between_them_the_seeds_have_everything() -> None:
     assert {plan.job for plan in plans} == set(JOBS)
     proxies = [plan.proxy for plan in plans if plan.proxy is not None]
     assert len(plans) / 3 < len(proxies) < len(plans) * 2 / 3
-    assert {kind for proxy in proxies for kind in proxy.shares} == set(Disturbance)
+    assert {kind for proxy in proxies for kind in proxy.shares} == set(ProxyFault)
     assert {proxy.model for proxy in proxies} >= {"", "FinanceOperations"}
     assert {words for plan in plans for one in plan.mischief for words in one.words} > {*Alias, *Elsewhere}
     assert {plan.api_alone for plan in plans} == {True, False}

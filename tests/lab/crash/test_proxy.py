@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from lab.crash.mock_process import free_ports
-from lab.crash.proxy import Disturbance, Interference, Proxy
+from lab.crash.proxy import Interference, Proxy, ProxyFault
 from tests.connections import served_connections
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -68,14 +68,14 @@ async def served() -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def proxied(
-    target: int, disturbance: Disturbance | None, *, times: int = 1, model: str = "", delay: float = 0.05
+    target: int, disturbance: ProxyFault | None, *, times: int = 1, model: str = "", delay: float = 0.05
 ) -> AsyncIterator[Proxy]:
     """A proxy that disturbs the first `times` requests, and calms down then."""
     shares = {} if disturbance is None else {disturbance: 1.0}
     proxy = Proxy(free_ports(1)[0], target, Interference(1, shares, model, delay))
     drawn, left = proxy.drawn, [times]
 
-    def first_ones(path: bytes) -> Disturbance | None:
+    def first_ones(path: bytes) -> ProxyFault | None:
         found = drawn(path)
         if found is not None:
             left[0] -= 1
@@ -107,8 +107,8 @@ async def test_what_is_not_disturbed_is_passed_on() -> None:
         streams[1].close()
 
 
-@pytest.mark.parametrize("held", [Disturbance.REQUEST_HELD, Disturbance.ANSWER_HELD])
-async def test_what_is_held_comes_late(held: Disturbance) -> None:
+@pytest.mark.parametrize("held", [ProxyFault.REQUEST_HELD, ProxyFault.ANSWER_HELD])
+async def test_what_is_held_comes_late(held: ProxyFault) -> None:
     async with served() as server, proxied(server.port, held, delay=0.2) as proxy:
         streams = await connected(proxy)
         began = asyncio.get_running_loop().time()
@@ -120,7 +120,7 @@ async def test_what_is_held_comes_late(held: Disturbance) -> None:
 
 
 async def test_a_request_that_is_held_arrives_although_its_sender_has_gone() -> None:
-    async with served() as server, proxied(server.port, Disturbance.REQUEST_HELD, delay=0.2) as proxy:
+    async with served() as server, proxied(server.port, ProxyFault.REQUEST_HELD, delay=0.2) as proxy:
         streams = await connected(proxy)
         send(streams, "one")
         while not proxy.done:  # noqa: ASYNC110 - the proxy tells nobody
@@ -132,7 +132,7 @@ async def test_a_request_that_is_held_arrives_although_its_sender_has_gone() -> 
 
 
 async def test_an_answer_comes_twice_and_every_later_one_is_of_the_request_before() -> None:
-    async with served() as server, proxied(server.port, Disturbance.ANSWER_TWICE, delay=PATIENCE) as proxy:
+    async with served() as server, proxied(server.port, ProxyFault.ANSWER_TWICE, delay=PATIENCE) as proxy:
         streams = await connected(proxy)
         heard = []
         for body in ("one", "two", "three"):
@@ -140,21 +140,21 @@ async def test_an_answer_comes_twice_and_every_later_one_is_of_the_request_befor
             heard.append(await message(streams[0]))
         heard.append(await message(streams[0]))
         assert heard == ["ONE", "ONE", "TWO", "THREE"]
-        assert (server.seen, proxy.done) == (["one", "two", "three"], {Disturbance.ANSWER_TWICE: 1})
+        assert (server.seen, proxy.done) == (["one", "two", "three"], {ProxyFault.ANSWER_TWICE: 1})
         streams[1].close()
 
 
 async def test_a_second_answer_that_no_request_follows_is_sent_unasked() -> None:
-    async with served() as server, proxied(server.port, Disturbance.ANSWER_TWICE) as proxy:
+    async with served() as server, proxied(server.port, ProxyFault.ANSWER_TWICE) as proxy:
         streams = await connected(proxy)
         send(streams, "one")
         assert [await message(streams[0]) for _ in range(2)] == ["ONE", "ONE"]
-        assert proxy.done == {Disturbance.ANSWER_TWICE: 1}
+        assert proxy.done == {ProxyFault.ANSWER_TWICE: 1}
         streams[1].close()
 
 
 async def test_a_request_is_swallowed_and_gets_the_answer_of_the_one_before() -> None:
-    async with served() as server, proxied(server.port, Disturbance.NEXT_SWALLOWED) as proxy:
+    async with served() as server, proxied(server.port, ProxyFault.NEXT_SWALLOWED) as proxy:
         streams = await connected(proxy)
         heard = []
         for body in ("one", "two", "three"):
@@ -165,18 +165,18 @@ async def test_a_request_is_swallowed_and_gets_the_answer_of_the_one_before() ->
 
 
 async def test_after_a_504_the_real_answer_goes_to_the_next_request() -> None:
-    async with served() as server, proxied(server.port, Disturbance.GATEWAY_TIMEOUT) as proxy:
+    async with served() as server, proxied(server.port, ProxyFault.GATEWAY_TIMEOUT) as proxy:
         streams = await connected(proxy)
         send(streams, "one")
         assert "504 Gateway Time-out" in await message(streams[0])
         send(streams, "two")
         assert await message(streams[0]) == "ONE"
-        assert (server.seen, proxy.done) == (["one"], {Disturbance.GATEWAY_TIMEOUT: 1})
+        assert (server.seen, proxy.done) == (["one"], {ProxyFault.GATEWAY_TIMEOUT: 1})
         streams[1].close()
 
 
 async def test_a_second_answer_does_not_come_over_a_connection_that_was_closed() -> None:
-    async with served() as server, proxied(server.port, Disturbance.ANSWER_TWICE, times=2, delay=PATIENCE) as proxy:
+    async with served() as server, proxied(server.port, ProxyFault.ANSWER_TWICE, times=2, delay=PATIENCE) as proxy:
         for body in ("one", "two"):
             streams = await connected(proxy)
             send(streams, body)
@@ -186,7 +186,7 @@ async def test_a_second_answer_does_not_come_over_a_connection_that_was_closed()
 
 
 async def test_only_requests_of_its_model_are_disturbed() -> None:
-    async with served() as server, proxied(server.port, Disturbance.GATEWAY_TIMEOUT, model="Users") as proxy:
+    async with served() as server, proxied(server.port, ProxyFault.GATEWAY_TIMEOUT, model="Users") as proxy:
         streams = await connected(proxy)
         send(streams, "one", "Abonents")
         assert await message(streams[0]) == "ONE"

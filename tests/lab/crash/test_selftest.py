@@ -9,10 +9,10 @@ import pytest
 
 from lab.crash.drawing import draw
 from lab.crash.experiment import Lab, Round
-from lab.crash.experiment_plan import BALANCES, FROZEN, JOBS, REQUIRED, Act, DrawShares, ExperimentPlan, Mischief
+from lab.crash.experiment_plan import BALANCES, FROZEN, JOBS, REQUIRED, Act, Disturbance, DrawShares, ExperimentPlan
 from lab.crash.journals import Alias, Elsewhere
-from lab.crash.load import Outfit
-from lab.crash.proxy import Disturbance, Interference
+from lab.crash.load import ProgramUnderTest
+from lab.crash.proxy import Interference, ProxyFault
 from tests.cli import saboteur
 from tests.cli.conftest import Typed, clean_environment
 
@@ -66,7 +66,7 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
     plans = [draw(seed, rows=ROWS) for seed in SEEDS]
     assert {one.act for plan in plans for one in plan.mischief} == set(Act)
     assert {plan.job for plan in plans} == set(JOBS)
-    assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == set(Disturbance)
+    assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == set(ProxyFault)
     assert {bool(plan.quirks) for plan in plans} == {True, False}
     assert {bool(plan.lacking) for plan in plans} == {True, False}
     assert {plan.without_database for plan in plans} == {True, False}
@@ -78,7 +78,7 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
 async def test_every_effect_lands_once_whatever_happens(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
-    lab = Lab(tmp_path, Outfit(settings, environment))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
     rounds = await played(lab, [draw(seed, rows=ROWS) for seed in SEEDS])
     assert {one.plan.seed: one.problems for one in rounds} == dict.fromkeys(SEEDS, ())
     assert all(one.holds and one.injected for one in rounds)
@@ -92,7 +92,7 @@ def broken(
     job: str = BALANCES,
     faults: str = "",
     stack_rate: float | None = None,
-    mischief: tuple[Mischief, ...] = (),
+    mischief: tuple[Disturbance, ...] = (),
     proxy: Interference | None = None,
     rows: int = 60,
 ) -> ExperimentPlan:
@@ -109,7 +109,7 @@ def broken(
     )
 
 
-KILLED = (Mischief(Act.KILL, share=0.3),)
+KILLED = (Disturbance(Act.KILL, share=0.3),)
 
 
 @pytest.mark.timeout(300)
@@ -120,7 +120,7 @@ KILLED = (Mischief(Act.KILL, share=0.3),)
         (saboteur.claims_after_the_call, broken(1, job="connect-service", mischief=KILLED)),
         (saboteur.sends_again_at_start, broken(2, mischief=KILLED)),
         (saboteur.trusts_an_early_look, broken(3, stack_rate=6.0, mischief=KILLED)),
-        (saboteur.sends_without_looking, broken(5, mischief=(Mischief(Act.RESTORE, share=0.2, more=0.3),))),
+        (saboteur.sends_without_looking, broken(5, mischief=(Disturbance(Act.RESTORE, share=0.2, more=0.3),))),
         (
             saboteur.follows_redirects,
             broken(
@@ -134,7 +134,7 @@ async def test_the_lab_goes_red_when_a_promise_is_broken(
     how: object, plan: ExperimentPlan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     name = getattr(how, "__name__", "")
-    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", name)))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", name)))
     red = await lab.play(plan)
     assert red.verdict is not None
     assert red.verdict.twice > 0, red
@@ -148,11 +148,11 @@ async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
 ) -> None:
     """The same input with another journal: at the end of the run, and after a kill in the middle with it lost."""
     at_the_end = act is Act.SECOND_JOURNAL
-    mischief = Mischief(act, 1.0, words=(Elsewhere.OTHER_FOLDER,)) if at_the_end else Mischief(
+    mischief = Disturbance(act, 1.0, words=(Elsewhere.OTHER_FOLDER,)) if at_the_end else Disturbance(
         act, 0.3, words=(Elsewhere.LOST,)
     )  # fmt: skip
     how = saboteur.ignores_unknown_marks.__name__
-    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
     red = await lab.play(broken(6, mischief=(mischief,), rows=30))
     assert red.verdict is not None
     assert red.verdict.foreign > 0, red
@@ -165,10 +165,10 @@ async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     """The late answer of one payment is credited to the next, which never arrived."""
-    proxy = Interference(7, {Disturbance.GATEWAY_TIMEOUT: 0.3}, "Abonents")
+    proxy = Interference(7, {ProxyFault.GATEWAY_TIMEOUT: 0.3}, "Abonents")
     plan = broken(7, job="payment", rows=40, proxy=proxy)
     how = saboteur.keeps_connections_after_a_504.__name__
-    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
     red = await lab.play(plan)
     assert red.verdict is not None
     assert red.verdict.lost > 0, red
@@ -176,7 +176,7 @@ async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
 
 
 ALIASED = replace(
-    broken(8, rows=30, mischief=(Mischief(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK, FROZEN)),)),
+    broken(8, rows=30, mischief=(Disturbance(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK, FROZEN)),)),
     in_flight=4,
     traits=DrawShares(latency_ms=300.0, slots=16, stack_rate=None),
 )
@@ -188,7 +188,7 @@ async def test_the_lab_goes_red_when_the_epoch_is_left_out(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     how = saboteur.leaves_the_epoch_out.__name__
-    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
     red = await lab.play(ALIASED)
     assert "a second runner (symbolic-link) ended with 0, and the first goes on" in {
         problem.what for problem in red.problems
@@ -200,7 +200,7 @@ async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_h
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     how = saboteur.runs_without_the_lock.__name__
-    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
     fenced = await lab.play(ALIASED)
     assert fenced.problems == ()
     assert any(done.act is Act.ALIAS and done.followed.endswith("ended with 0") for done in fenced.happened)
@@ -212,7 +212,7 @@ async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     job: str, tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     plan = replace(broken(9, job=job, rows=20), lacking=(REQUIRED[job],))
-    refused = await Lab(tmp_path, Outfit(settings, environment)).play(plan)
+    refused = await Lab(tmp_path, ProgramUnderTest(settings, environment)).play(plan)
     assert refused.holds, refused.problems
     assert [done.followed for done in refused.happened] == ["run ended with 2"]
 
@@ -223,7 +223,7 @@ async def test_the_lab_goes_red_when_a_row_is_lost(
 ) -> None:
     """A recalculation that was claimed and never left is not done."""
     how = saboteur.takes_what_was_sent_for_done.__name__
-    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
     red = await lab.play(broken(1, job="recalculate", mischief=KILLED))
     assert red.verdict is not None
     assert red.verdict.lost > 0, red
@@ -236,12 +236,12 @@ async def test_the_lab_goes_red_when_a_paused_run_goes_on(
 ) -> None:
     """So slow a billing that the load is still under way when the pause has been typed."""
     slow = replace(
-        broken(1, mischief=(Mischief(Act.PAUSE, share=0.05, seconds=1.0),)),
+        broken(1, mischief=(Disturbance(Act.PAUSE, share=0.05, seconds=1.0),)),
         in_flight=2,
         traits=DrawShares(latency_ms=400.0, slots=2, stack_rate=None),
     )
     how = saboteur.pauses_in_words_alone.__name__
-    lab = Lab(tmp_path, Outfit(settings, environment, ("-m", "tests.cli.saboteur", how)))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
     red = await lab.play(slow)
     assert [problem.what.partition(",")[0] for problem in red.problems] == ["while it was paused"]
 
@@ -249,7 +249,7 @@ async def test_the_lab_goes_red_when_a_paused_run_goes_on(
 @pytest.mark.timeout(600)
 async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
     """One of each sort; `selftest --job all` draws among all of them."""
-    lab = Lab(tmp_path, Outfit(settings, environment))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
     plans = [draw(seed, job=job, rows=FEW) for seed, job in enumerate(OF_EACH_SORT, 11)]
     rounds = await played(lab, plans)
     assert {one.plan.job: one.problems for one in rounds} == dict.fromkeys(OF_EACH_SORT, ())
@@ -260,8 +260,8 @@ async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environme
 async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
-    plan = broken(10, job="delete-services", rows=20, mischief=(Mischief(Act.RESTORE, share=0.2, more=0.3),))
-    lab = Lab(tmp_path, Outfit(settings, environment))
+    plan = broken(10, job="delete-services", rows=20, mischief=(Disturbance(Act.RESTORE, share=0.2, more=0.3),))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
     restored = await lab.play(plan)
     assert restored.problems == ()
     # A deletion that is refused, for it was made before, would be a call whose fate nobody knows.
@@ -275,8 +275,8 @@ async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     """Otherwise all of them hang, now and then, on what the billing has left locked in the embedded engine."""
-    round_ = await Lab(tmp_path, Outfit(settings, environment)).play(
-        broken(11, rows=40, mischief=(Mischief(Act.CRASH, share=0.3),))
+    round_ = await Lab(tmp_path, ProgramUnderTest(settings, environment)).play(
+        broken(11, rows=40, mischief=(Disturbance(Act.CRASH, share=0.3),))
     )
     assert round_.problems == ()
     assert [done.followed for done in round_.happened if done.act is Act.CRASH] == ["with 1 keepers"]

@@ -7,12 +7,12 @@ import pytest
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
 from lab.mock.fault_plan import PlanError, combined, read_flag, read_plan, read_plan_file
-from lab.mock.faults import Asked, Fault, FaultKind, FaultPlan, within, written
+from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault, within, written
 
-CREATE = Asked("FinanceOperations", ("objects.create",))
-READ = Asked("FinanceOperations", ("objects.filter",), writes=False)
-SAVE = Asked("Users", ("objects.get", "set", "save"))
-CABINET = Asked("Users", ("web_cabinet.get_usluga_list",), writes=False)
+CREATE = RequestedFault("FinanceOperations", ("objects.create",))
+READ = RequestedFault("FinanceOperations", ("objects.filter",), writes=False)
+SAVE = RequestedFault("Users", ("objects.get", "set", "save"))
+CABINET = RequestedFault("Users", ("web_cabinet.get_usluga_list",), writes=False)
 
 
 def _drawn(plan: FaultPlan, index: int = 0, count: int = 2_000) -> list[int]:
@@ -51,7 +51,7 @@ def test_numbers_and_shares_hold_together() -> None:
         (Fault(FaultKind.REFUSE), []),
     ],
 )
-def test_a_filter_lets_through(fault: Fault, matched: list[Asked]) -> None:
+def test_a_filter_lets_through(fault: Fault, matched: list[RequestedFault]) -> None:
     assert [asked for asked in (CREATE, READ, SAVE, CABINET) if fault.matches(asked)] == matched
 
 

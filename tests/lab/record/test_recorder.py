@@ -19,7 +19,7 @@ from aiohttp import web
 
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
-from billing.api.wire import CallObserver, Heard
+from billing.api.wire import CallObserver, CallRecord
 from billing.exchange import Answered
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
@@ -307,12 +307,12 @@ async def test_a_slow_disk_holds_calls_back_before_they_are_sent(
 async def test_a_listener_hears_without_a_recording() -> None:
     class Ear:
         def __init__(self) -> None:
-            self.all: list[Heard] = []
+            self.all: list[CallRecord] = []
 
         async def ready(self) -> None:
             pass
 
-        def heard(self, heard: Heard) -> None:
+        def heard(self, heard: CallRecord) -> None:
             self.all.append(heard)
 
     ear = Ear()
