@@ -84,15 +84,15 @@ ANY: Final = Effects(
 )
 
 _SETS: Final = (
-    "jobs/recipes/test_fields.py::test_there_and_back_again",
-    "jobs/recipes/test_fields.py::test_lost_answers",
-    "jobs/recipes/test_fields.py::test_what_is_as_wanted_is_never_sent",
+    "jobs/catalogue/test_fields.py::test_there_and_back_again",
+    "jobs/catalogue/test_fields.py::test_lost_answers",
+    "jobs/catalogue/test_fields.py::test_what_is_as_wanted_is_never_sent",
 )
 _WRITES: Final = "cli/test_killed_jobs.py::test_planned_run_killed_resumed_verified_and_undone"
-_READS: Final = "cli/test_answers.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
+_READS: Final = "cli/output/test_answer_files.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
 _PASSWORDS: Final = "cli/test_passwords.py::test_every_job_on_passwords_is_planned_killed_resumed_and_verified"
 _LOST: Final = "jobs/effects/test_lost_answers.py::test_a_lost_call_and_a_lost_undo_have_their_effect_once"
-_ANSWERS: Final = "jobs/recipes/test_readings.py::test_a_job_that_reads"
+_ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
 
 
 def _of_fields(*more: str) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ PROOFS: Final[Mapping[str, tuple[Effects, tuple[str, ...]]]] = MappingProxyType(
         "balances": (
             MARKED,
             (
-                "jobs/test_balances.py::test_an_operation_is_entered_once_and_found_again",
+                "jobs/catalogue/test_balances.py::test_an_operation_is_entered_once_and_found_again",
                 _LOST,
                 "cli/test_killed.py::test_killed_again_and_again_every_row_is_entered_exactly_once",
             ),
@@ -112,91 +112,102 @@ PROOFS: Final[Mapping[str, tuple[Effects, tuple[str, ...]]]] = MappingProxyType(
         "warning-threshold": (
             FIELDS,
             _of_fields(
-                "jobs/test_fields.py::test_all_live_subscribers_of_a_folder",
+                "jobs/effects/test_set_fields.py::test_all_live_subscribers_of_a_folder",
                 "cli/test_killed.py::test_a_repeatable_job_is_killed_and_resumed_as_well",
             ),
         ),
-        "tariff-threshold": (FIELDS, _of_fields("jobs/recipes/test_accounts.py::test_as_the_tariffs_have_it")),
+        "tariff-threshold": (FIELDS, _of_fields("jobs/catalogue/test_accounts.py::test_as_the_tariffs_have_it")),
         "cutoff-limit": (
             FIELDS,
-            _of_fields("jobs/recipes/test_accounts.py::test_the_sum_of_the_tariff_and_one_rouble"),
+            _of_fields("jobs/catalogue/test_accounts.py::test_the_sum_of_the_tariff_and_one_rouble"),
         ),
-        "snat-pool": (ISSUED, _of_fields("jobs/recipes/test_users.py::test_a_snat_pool")),
-        "ip-pool": (ISSUED, _of_fields("jobs/recipes/test_users.py::test_another_address_is_issued_and_taken_back")),
-        "operator": (FIELDS, _of_fields("jobs/recipes/test_subscribers.py::test_all_of_an_operator")),
+        "snat-pool": (ISSUED, _of_fields("jobs/catalogue/test_users.py::test_a_snat_pool")),
+        "ip-pool": (
+            ISSUED,
+            _of_fields("jobs/catalogue/test_users.py::test_another_address_is_issued_and_taken_back"),
+        ),
+        "operator": (FIELDS, _of_fields("jobs/catalogue/test_subscribers.py::test_all_of_an_operator")),
         "recalculate": (
             RECALCULATED,
-            _of_fields("jobs/recipes/test_subscribers.py::test_a_recalculation_that_is_done_already_is_as_wanted"),
+            _of_fields("jobs/catalogue/test_subscribers.py::test_a_recalculation_that_is_done_already_is_as_wanted"),
         ),
         "tariff-next": (FIELDS, _of_fields()),
         "tariff-now": (FIELDS, _of_fields()),
         "voluntary-block": (
             FIELDS,
-            _of_fields("jobs/recipes/test_subscribers.py::test_a_block_ends_after_it_begins"),
+            _of_fields("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins"),
         ),
-        "block-history": (FIELDS, _of_fields("jobs/recipes/test_subscribers.py::test_a_block_ends_after_it_begins")),
+        "block-history": (
+            FIELDS,
+            _of_fields("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins"),
+        ),
         "service-operator": (FIELDS, _of_fields()),
-        "next-charge": (FIELDS, _of_fields("jobs/recipes/test_offers.py::test_a_service_without_a_manager")),
+        "next-charge": (FIELDS, _of_fields("jobs/catalogue/test_offers.py::test_a_service_without_a_manager")),
         "passed-to-1c": (FIELDS, _of_fields()),
         "connect-service": (
             CONNECTED,
-            ("jobs/effects/test_creations.py::test_services_are_connected_once_and_found_again", _LOST),
+            ("jobs/effects/test_create.py::test_services_are_connected_once_and_found_again", _LOST),
         ),
         "attribute": (
             ONE_VALUE,
-            ("jobs/effects/test_creations.py::test_attributes_are_given_and_taken_back", _LOST),
+            ("jobs/effects/test_create.py::test_attributes_are_given_and_taken_back", _LOST),
         ),
         "delete-services": (
             GONE,
-            ("jobs/effects/test_deletions.py::test_services_are_deleted_and_connected_anew", _LOST),
+            ("jobs/effects/test_delete.py::test_services_are_deleted_and_connected_anew", _LOST),
         ),
         "delete-account": (
             GONE,
             (
-                "jobs/effects/test_deletions.py::test_an_account_goes_with_what_points_to_it",
+                "jobs/effects/test_delete.py::test_an_account_goes_with_what_points_to_it",
                 "jobs/effects/test_lost_answers.py::test_a_lost_deletion_of_an_account",
             ),
         ),
         "payment": (
             UNMARKED,
             (
-                "jobs/effects/test_payments.py::test_payments_are_entered_once_and_read_back",
-                "jobs/effects/test_payments.py::test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells",
+                "jobs/effects/test_pay.py::test_payments_are_entered_once_and_read_back",
+                "jobs/effects/test_pay.py::test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells",
                 _LOST,
             ),
         ),
         "password": (
             PASSWORD,
-            ("jobs/effects/test_passwords.py::test_a_password_is_set_and_is_shown_as_wanted",),
+            ("jobs/effects/test_set_password.py::test_a_password_is_set_and_is_shown_as_wanted",),
         ),
         "random-password": (
             MADE_UP,
             (
-                "jobs/effects/test_passwords.py::test_a_password_is_made_up_and_goes_into_the_file_alone",
-                "jobs/effects/test_passwords.py::test_an_answer_that_is_lost_costs_another_password",
+                "jobs/effects/test_set_password.py::test_a_password_is_made_up_and_goes_into_the_file_alone",
+                "jobs/effects/test_set_password.py::test_an_answer_that_is_lost_costs_another_password",
             ),
         ),
         "password-recovery": (
             LETTER,
-            ("jobs/effects/test_passwords.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",),
+            (
+                "jobs/effects/test_set_password.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",
+            ),
         ),
         "administrators": (READ, (_ANSWERS,)),
         "services-on-offer": (
             READ,
-            (_ANSWERS, "jobs/effects/test_offers.py::test_what_is_offered_and_what_is_connected"),
+            (_ANSWERS, "jobs/effects/test_read_offers.py::test_what_is_offered_and_what_is_connected"),
         ),
         "session-account": (READ, (_ANSWERS,)),
-        "blocked": (READ, (_ANSWERS, "jobs/recipes/test_readings.py::test_who_is_blocked_comes_out_of_the_database")),
+        "blocked": (
+            READ,
+            (_ANSWERS, "jobs/catalogue/test_readings.py::test_who_is_blocked_comes_out_of_the_database"),
+        ),
         "at-ip": (READ, (_ANSWERS,)),
         "by-sms": (
             READ,
-            (_ANSWERS, "jobs/recipes/test_readings.py::test_a_number_is_read_however_people_write_it"),
+            (_ANSWERS, "jobs/catalogue/test_readings.py::test_a_number_is_read_however_people_write_it"),
         ),
         "call": (
             ANY,
             (
                 "cli/test_call.py::test_the_vendors_third_recipe_runs_verifies_and_is_taken_back",
-                "cli/test_translate_run.py::test_the_same_effect_as_in_the_shell",
+                "cli/translate/test_run.py::test_the_same_effect_as_in_the_shell",
             ),
         ),
     }
@@ -206,15 +217,15 @@ PROOFS: Final[Mapping[str, tuple[Effects, tuple[str, ...]]]] = MappingProxyType(
 _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "balances": (
-            "jobs/effects/test_reversals.py::test_opposite_sums_bring_everything_back_but_the_operations",
-            "jobs/effects/test_reversals.py::test_after_storno_only_the_reversed_operations_are_left",
-            "cli/test_undo.py::test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once",
+            "jobs/effects/test_reverse.py::test_opposite_sums_bring_everything_back_but_the_operations",
+            "jobs/effects/test_reverse.py::test_after_storno_only_the_reversed_operations_are_left",
+            "cli/commands/test_undo.py::test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once",
         ),
-        "warning-threshold": ("cli/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",),
-        "payment": ("jobs/effects/test_payments.py::test_payments_are_taken_back",),
-        "connect-service": (
-            "jobs/effects/test_creations.py::test_connected_services_are_deleted_and_connected_again",
+        "warning-threshold": (
+            "cli/commands/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",
         ),
+        "payment": ("jobs/effects/test_pay.py::test_payments_are_taken_back",),
+        "connect-service": ("jobs/effects/test_create.py::test_connected_services_are_deleted_and_connected_again",),
     }
 )
 """Tests of the way back that are a job's own."""

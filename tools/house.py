@@ -1,0 +1,230 @@
+"""The house as its files tell it: who imports whom, how many layers a room has, which names stand twice.
+
+`tests/test_architecture.py` holds the rules with it; `python -m tools.house` prints the figures of
+docs/architecture.md. Nothing is imported to find out: the files are read with `ast`.
+"""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("checkpoints", "engine", "billing", "jobs", "lab", "cli")
+CATALOGUE = "jobs/catalogue/catalogue.py"
+_PATH = re.compile(r"<!-- main path -->(.*?)<!-- /main path -->", re.DOTALL)
+_STATION = re.compile(r"^\d+\. `([^`]+)`", re.MULTILINE)
+
+Graph = Mapping[str, set[str]]
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of a file of the house by another, and whether it waits inside a function."""
+
+    importer: str
+    imported: str
+    name: str  # what is taken out of the file; empty where the file itself is imported
+    deferred: bool
+
+
+def folder_of(file: str) -> str:
+    """The folder that a file stands in."""
+    return str(PurePosixPath(file).parent)
+
+
+def room_of(file: str) -> str:
+    """The room that a file or a folder stands in."""
+    return file.partition("/")[0]
+
+
+class House:
+    """All Python files of the rooms, by their paths from the root, with `/` between the parts."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
+        paths = sorted(path for room in ROOMS for path in (root / room).rglob("*.py"))
+        self.texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+        self.trees = {file: ast.parse(text) for file, text in self.texts.items()}
+        self.files = [file for file in self.texts if not file.endswith("__init__.py")]
+
+    @cached_property
+    def imports(self) -> list[Import]:
+        """All imports of one file of the house by another."""
+        return [found for file, tree in self.trees.items() for found in self._imports(file, tree, deferred=False)]
+
+    def _imports(self, file: str, node: ast.AST, *, deferred: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if imported := self.file_named(alias.name):
+                    yield Import(file, imported, "", deferred)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if imported := self.file_named(f"{node.module}.{alias.name}"):
+                    yield Import(file, imported, "", deferred)
+                elif imported := self.file_named(node.module or ""):
+                    yield Import(file, imported, alias.name, deferred)
+        below = deferred or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from self._imports(file, child, deferred=below)
+
+    def file_named(self, module: str) -> str | None:
+        """The file of a module, `engine.rows` or the package `engine`; None where it is not of the house."""
+        path = module.replace(".", "/")
+        return next((file for file in (f"{path}.py", f"{path}/__init__.py") if file in self.texts), None)
+
+    def named_in(self, file: str) -> set[str]:
+        """The files of the house whose modules a file names in a text, as a table of commands does."""
+        texts = {node.value for node in ast.walk(self.trees[file]) if isinstance(node, ast.Constant)}
+        return {named for text in texts if isinstance(text, str) and "." in text and (named := self.file_named(text))}
+
+    def graph(self, *, deferred: bool = True) -> Graph:
+        """For each file, the files that it imports; without `deferred`, those of a mere `import` of it."""
+        graph: dict[str, set[str]] = {file: set() for file in self.texts}
+        for found in self.imports:
+            if (deferred or not found.deferred) and found.importer != found.imported:
+                graph[found.importer].add(found.imported)
+        return graph
+
+    def public_classes(self, room: str) -> dict[str, list[str]]:
+        """The public class names of a room, each with the files that define it."""
+        classes: dict[str, list[str]] = defaultdict(list)
+        for file, tree in self.trees.items():
+            for node in tree.body:
+                if room_of(file) == room and isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    classes[node.name].append(file)
+        return classes
+
+    def class_definitions(self) -> Iterator[ast.ClassDef]:
+        """All classes, private and nested ones too."""
+        for tree in self.trees.values():
+            yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+    def private_uses(self) -> Iterator[tuple[str, str, str]]:
+        """Private names of another file that a file uses: the user, the owner, the name."""
+        for file, tree in self.trees.items():
+            modules: dict[str, str] = {}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom):
+                    for alias in node.names:
+                        owner = self.file_named(f"{node.module}.{alias.name}")
+                        if owner:
+                            modules[alias.asname or alias.name] = owner
+                        elif (owner := self.file_named(node.module or "")) and _is_private(alias.name):
+                            yield file, owner, alias.name
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and _is_private(node.attr):
+                    owner = modules.get(node.value.id)
+                    if owner:
+                        yield file, owner, node.attr
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def folders(graph: Graph) -> Graph:
+    """The same imports, a folder a node."""
+    merged: dict[str, set[str]] = defaultdict(set)
+    for file, imported in graph.items():
+        merged[folder_of(file)] |= {folder_of(other) for other in imported} - {folder_of(file)}
+    return merged
+
+
+def circles(graph: Graph) -> list[list[str]]:
+    """The groups of nodes that import each other, directly or in a ring, smallest name first."""
+    reach = {node: reachable(graph, [node]) for node in graph}
+    groups = {frozenset(other for other in reach[node] if node in reach[other]) for node in graph}
+    return sorted(sorted(group) for group in groups if len(group) > 1)
+
+
+def reachable(graph: Graph, start: Iterable[str]) -> set[str]:
+    """All nodes that can be reached from `start`, which are among them only where a ring leads back."""
+    found: set[str] = set()
+    ahead = [node for first in start for node in graph.get(first, ())]
+    while ahead:
+        node = ahead.pop()
+        if node not in found:
+            found.add(node)
+            ahead.extend(graph.get(node, ()))
+    return found
+
+
+def layers(graph: Graph) -> int:
+    """How many nodes the longest way down has; a ring counts as one."""
+    ring = {node: group[0] for group in circles(graph) for node in group}
+    merged: dict[str, set[str]] = defaultdict(set)
+    for node, imported in graph.items():
+        merged[ring.get(node, node)] |= {ring.get(other, other) for other in imported}
+    depths: dict[str, int] = {}
+
+    def depth(node: str) -> int:
+        if node not in depths:
+            depths[node] = 1 + max((depth(other) for other in merged[node] - {node}), default=0)
+        return depths[node]
+
+    return max((depth(node) for node in list(merged)), default=0)
+
+
+def of_room(graph: Graph, room: str, *, folders_as_one: bool) -> Graph:
+    """What of the imports stays within a room; with `folders_as_one`, each folder below the room is one node."""
+    merged: dict[str, set[str]] = defaultdict(set)
+
+    def node(file: str) -> str:
+        parts = file.split("/")
+        return "/".join(parts[:2]) if folders_as_one else file
+
+    for file, imported in graph.items():
+        if room_of(file) == room and not file.endswith("__init__.py"):
+            inside = {node(o) for o in imported if room_of(o) == room and not o.endswith("__init__.py")}
+            merged[node(file)] |= inside - {node(file)}
+    return merged
+
+
+def main_path(page: str) -> list[str]:
+    """The files of the main path, as docs/architecture.md lists them."""
+    (listed,) = _PATH.findall(page) or [""]
+    return _STATION.findall(listed)
+
+
+def figures(house: House) -> Iterator[tuple[str, str]]:
+    """The counted rows of the table "before and after"."""
+    graph = house.graph()
+
+    def weight(files: Iterable[str]) -> str:
+        names = list(files)
+        return f"{len(names)} files, {sum(len(house.texts[name].splitlines()) for name in names):,} lines"
+
+    yield "Python files of the product, without `__init__.py`", weight(house.files)
+    for room in reversed(ROOMS):
+        yield f"of them `{room}`", weight(file for file in house.files if room_of(file) == room)
+    yield "SQL files of the product", str(sum(1 for room in ROOMS for _ in (house.root / room).rglob("*.sql")))
+    for room in reversed(ROOMS):
+        both = [layers(of_room(graph, room, folders_as_one=as_one)) for as_one in (True, False)]
+        yield f"layers of `{room}`, folders as one / file by file", f"{both[0]} / {both[1]}"
+    yield "layers of the whole, file by file", str(layers({file: graph[file] for file in house.files}))
+    yield "groups of folders that import each other", str(len(circles(folders(graph))))
+    drawn = reachable(house.graph(deferred=False), [CATALOGUE]) | {CATALOGUE}
+    yield "what a look at the catalogue drags in", weight(file for file in drawn if file in house.files)
+    page = (house.root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    yield "files to open for the main path", str(len(main_path(page)))
+    classes = list(house.class_definitions())
+    yield "classes", str(len(classes))
+    protocols = sum(1 for found in classes for base in found.bases if "Protocol" in ast.unparse(base))
+    yield "protocols", str(protocols)
+    twice = sum(1 for room in ROOMS for files in house.public_classes(room).values() if len(files) > 1)
+    yield "public class names that stand twice in a room", str(twice)
+
+
+def main() -> None:
+    """Print the figures, a line each."""
+    for name, value in figures(House()):
+        sys.stdout.write(f"{name:60} {value}\n")
+
+
+if __name__ == "__main__":
+    main()
