@@ -23,6 +23,7 @@ from cli.commands import replay as recordings
 from cli.commands import undo as undoing
 from cli.commands import verify as verifying
 from cli.commands import watch as watching
+from cli.commands.replay import record_into
 from cli.jobfile import run_file as jobfile
 from cli.jobfile.job_file import TOML
 from cli.output import answer_files as answers
@@ -197,7 +198,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
                 )
             order = (await planned(plan_, settings)).order
             return await commands.run(
-                order, settings, pacing.said, consent, screen, record=record, output=output, plan=plan_
+                order, settings, pacing.said, consent, screen, record=record_into(record), output=output, plan=plan_
             )
         if job is None:
             raise CommandRefused(f"name what is to be done: a job of `{PROGRAM} jobs`, a job file, or --plan ID")
@@ -205,10 +206,17 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
             if ignored := [words for name, words in said.items() if name not in CONTINUING]:
                 raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")
             return await commands.continue_run(
-                corrects, job, parse_input(file, rows), settings, pacing.said, consent, screen, record=record
+                corrects,
+                job,
+                parse_input(file, rows),
+                settings,
+                pacing.said,
+                consent,
+                screen,
+                record=record_into(record),
             )
         if job.endswith(TOML):
-            return await jobfile.run(job, settings, pacing, consent, screen, typed=said, record=record)
+            return await jobfile.run(job, settings, pacing, consent, screen, typed=said, record=record_into(record))
         values = await asked_for(ask or [], given_values(set_ or [], calling), file, screen)
         enter = parse_repeat(again=again, another_billing=another_billing)
         order = parse_order(job, parse_input(file, rows), values, enter, shared_accounts)
@@ -217,7 +225,9 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
             return jobfile.saved(wish, save, screen, force=force)
         if force:
             raise CommandRefused("--force overwrites the file of --save, and none is named: leave it out")
-        return await commands.run(order, settings, pacing.said, consent, screen, record=record, output=output)
+        return await commands.run(
+            order, settings, pacing.said, consent, screen, record=record_into(record), output=output
+        )
 
     _close(flags, voice, job, work)
 
@@ -285,7 +295,9 @@ def resume(  # noqa: PLR0913 - each is a flag or a group of them
     """
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await commands.resume(name, settings, pacing.said, consent, screen, record=record, unpause=unpause)
+        return await commands.resume(
+            name, settings, pacing.said, consent, screen, record=record_into(record), unpause=unpause
+        )
 
     _close(flags, voice, None, work)
 

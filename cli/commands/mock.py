@@ -1,7 +1,6 @@
 """`mock`: a billing to try things on, with made-up subscribers."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,16 +11,22 @@ from billing.errors import SettingsError
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, printable
-from lab.mock.capacity import read_schedule
-from lab.mock.fault_plan import combined, read_plan_file
-from lab.mock.faults import FaultPlan
-from lab.mock.population import create
-from lab.mock.quirks import Quirks, read_quirks
-from lab.mock.server import serve as serve_mock
 
 app: Final = typer.Typer(help="A billing to try things on, with made-up subscribers.", no_args_is_help=True)
 
 PORT: Final = 8082
+QUIRKS: Final = (
+    "type_8",
+    "descr_length",
+    "descr_returned",
+    "descr_filters",
+    "create_answers",
+    "storno_call",
+    "storno_type_8",
+    "error_status",
+    "money_scale",
+)
+"""What --quirk knows: the fields of the lab's `Quirks`, named here because help must not import the lab."""
 
 
 @app.command()
@@ -37,6 +42,8 @@ def init(
     ] = None,
 ) -> None:
     """Make the database of a mock billing."""
+    from lab.mock.population import create
+
     if file.exists():
         raise CommandRefused(f"{printable(file)} is there already: name another file, or remove it")
     try:
@@ -106,7 +113,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         typer.Option(
             "--quirk",
             metavar="NAME=VALUE",
-            help=f"What it does otherwise than usual; repeatable. Names: {', '.join(asdict(Quirks()))}.",
+            help=f"What it does otherwise than usual; repeatable. Names: {', '.join(QUIRKS)}.",
         ),
     ] = None,
 ) -> None:
@@ -114,6 +121,12 @@ def serve(  # noqa: PLR0913 - each is a flag
 
     With --control-port the second line is `control: URL`.
     """
+    from lab.mock.capacity import read_schedule
+    from lab.mock.fault_plan import combined, read_plan_file
+    from lab.mock.faults import FaultPlan
+    from lab.mock.quirks import read_quirks
+    from lab.mock.server import serve as serve_mock
+
     if not file.exists():
         raise CommandRefused(
             f"there is no {printable(file)}: make it with {PROGRAM} mock init {printable(file)} --abonents 1000"

@@ -1,27 +1,54 @@
-"""`mock replay` and `mock diff`: a recording served again, and held against a live server."""
+"""Recordings: made by `run --record`, served again by `mock replay`, held against a live server by `mock diff`."""
 
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
+import structlog
 import typer
 from rich.text import Text
 
-from billing.api.client import BillingClient
+from billing.api.client import BillingClient, ClientSettings
+from billing.api.wire import CallObserver
+from cli.session.session import OpenRecorder
 from cli.settings.flags import Flags, grouped
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import PROGRAM, count, printable
-from lab.record.diff import diff
-from lab.record.replay import Report, Speed, serve_replay
+
+if TYPE_CHECKING:
+    from lab.record.replay import Report, Speed
+
+log = structlog.get_logger(__name__)
 
 FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
 
 MAX_NOTES_SHOWN: Final = 20
 """Requests of a kind that are named; the rest is counted."""
+
+
+def record_into(path: Path | None) -> OpenRecorder | None:
+    """What records every exchange of a run into `path`; None where no file is named."""
+    return None if path is None else partial(_recorder, path)
+
+
+@asynccontextmanager
+async def _recorder(path: Path, client: ClientSettings) -> AsyncIterator[CallObserver]:
+    """A recorder into `path`. A recording that breaks off costs the run nothing, and is logged."""
+    from lab.record.recorder import open_recorder
+    from lab.record.recording import RecordingBroken
+
+    try:
+        async with open_recorder(path, client) as recorder:
+            yield recorder
+    except RecordingBroken as error:
+        log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - its own sentence says it all
 
 
 def replay(
@@ -36,9 +63,11 @@ def replay(
 
     Ends with 1 when a request was unknown or one of the recording was never made, and names them.
     """
+    from lab.record.replay import serve_replay
+
     speed: Speed = "recorded" if recorded_timing else "at once"
 
-    async def work() -> Report:
+    async def work() -> "Report":
         return await serve_replay(file, port=port, speed=speed, announce=announce)
 
     try:
@@ -50,7 +79,7 @@ def replay(
     raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
 
 
-def format_replay_report(report: Report) -> Text:
+def format_replay_report(report: "Report") -> Text:
     """What a replay saw, in words."""
     text = Text(f"{count(report.served)} requests were answered as recorded\n")
     for mark, what, named, number in (
@@ -74,6 +103,8 @@ def compare(file: FileOfRecording, *, flags: Flags) -> None:
 
     Ends with 1 where an answer differs.
     """
+    from lab.record.diff import diff
+
     settings = load(flags, os.environ, Path.cwd())
 
     async def work() -> int:

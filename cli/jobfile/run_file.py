@@ -12,6 +12,7 @@ from cli.jobfile.job_file import PACING, TOML, JobFile, JobFileStep, read
 from cli.jobfile.save import SaveRequest, save
 from cli.jobfile.steps import FileRunOptions, files_made, is_to_be_made, run_file
 from cli.session.order import Order
+from cli.session.session import OpenRecorder
 from cli.settings.flags import CallFlags, Consent, Flags, Pacing, RowFlags, Voice, names_of, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -39,7 +40,7 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     screen: Screen,
     *,
     typed: Mapping[str, str],
-    record: Path | None,
+    record: OpenRecorder | None,
 ) -> Closing:
     """Take the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
 

@@ -17,7 +17,7 @@ from cli.jobfile.wait import WaitResult, wait
 from cli.session.cleanup import finish_run
 from cli.session.order import run_is_busy
 from cli.session.run_session import NOTHING_SENT, RunSession, SessionMeans
-from cli.session.session import BillingConnection, open_billing, rebuild, vault_of, with_vault
+from cli.session.session import BillingConnection, OpenRecorder, open_billing, rebuild, vault_of, with_vault
 from cli.session.start import Ready, ready, start_run
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
@@ -98,7 +98,7 @@ class FileRunOptions:
     said_now: Mapping[str, str]
     """The same by the command line alone, for a step whose run goes on: it keeps the rest, and what was set since."""
     consent: Consent
-    record: Path | None = None
+    record: OpenRecorder | None = None
 
 
 async def run_file(file: JobFile, settings: Settings, manner: FileRunOptions, screen: Screen) -> Closing:

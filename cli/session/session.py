@@ -1,15 +1,16 @@
 """What a command works with: the journal, and the billing behind its two doors."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
 import structlog
 
-from billing.api.client import BillingClient, Health
+from billing.api.client import BillingClient, ClientSettings, Health
 from billing.api.wire import CallObserver
 from billing.database.database import Database
 from billing.database.file_database import open_file_database
@@ -34,8 +35,6 @@ from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_pa
 from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.spec import parameters_of
 from jobs.undo import UNDO, build_undo
-from lab.record.recorder import open_recorder
-from lab.record.recording import RecordingBroken
 
 
 def stored_policy(run: Run) -> Policy:
@@ -81,15 +80,21 @@ class BillingConnection:
     health: Health
 
 
+OpenRecorder: TypeAlias = Callable[[ClientSettings], AbstractAsyncContextManager[CallObserver]]
+"""Opens what records every exchange of the client with these settings, for as long as the context lasts."""
+
+
 @asynccontextmanager
-async def open_billing(settings: Settings, record: Path | None = None) -> AsyncIterator[BillingConnection]:
+async def open_billing(settings: Settings, record: OpenRecorder | None = None) -> AsyncIterator[BillingConnection]:
     """The billing that the settings name, once both its API and, where one is set, its database have answered.
 
-    What is known of it comes from its profile. Every exchange is recorded into `record`, where one is named. Raises
-    `SettingsRefused`, `RecordingExists`, and what `BillingClient.health`, `Database.connect` and `check_scale` raise.
+    What is known of it comes from its profile. Every exchange is recorded where a command hands in a recorder. Raises
+    `SettingsRefused`, what the recorder raises, and what `BillingClient.health`, `Database.connect` and `check_scale`
+    raise.
     """
     dsn, profile = settings.dsn, profile_of(settings)
-    async with _recording(record, settings) as listener, BillingClient(settings.client, listener=listener) as client:
+    recorder = nullcontext() if record is None else record(settings.client)
+    async with recorder as listener, BillingClient(settings.client, listener=listener) as client:
         health = await client.health()
         database = None if dsn is None else open_file_database(dsn)
         try:
@@ -107,19 +112,6 @@ def _connected(database: Database) -> None:
     database.connect()
     if not check_scale(database):
         log.warning("the database does not say how it scales its money: taken as usual", scale=SCALE)
-
-
-@asynccontextmanager
-async def _recording(path: Path | None, settings: Settings) -> AsyncIterator[CallObserver | None]:
-    """A recorder into `path`, or nothing. A recording that breaks off costs the run nothing, and is told."""
-    if path is None:
-        yield None
-        return
-    try:
-        async with open_recorder(path, settings.client) as recorder:
-            yield recorder
-    except RecordingBroken as error:
-        log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - its own sentence says it all
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from cli.session.order import PLAN, Order, create_run, run_is_busy, unfinished
 from cli.session.run_session import RunSession, SessionMeans
 from cli.session.session import (
     BillingConnection,
+    OpenRecorder,
     check_target,
     open_billing,
     open_existing,
@@ -59,7 +60,7 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     consent: Consent,
     screen: Screen,
     *,
-    record: Path | None = None,
+    record: OpenRecorder | None = None,
     output: Path | None = None,
     plan: str | None = None,
 ) -> Closing:
@@ -115,7 +116,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - what the command line says, 
     consent: Consent,
     screen: Screen,
     *,
-    record: Path | None = None,
+    record: OpenRecorder | None = None,
 ) -> Closing:
     """Take corrected rows into the run that they belong to, and take it as far as it goes.
 
@@ -141,7 +142,7 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
     consent: Consent,
     screen: Screen,
     *,
-    record: Path | None = None,
+    record: OpenRecorder | None = None,
     unpause: bool = False,
 ) -> Closing:
     """Take a run up where it stands: the one of that name, or the only one that is not at its end.
