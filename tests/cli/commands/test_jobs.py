@@ -97,7 +97,7 @@ def test_what_takes_a_job_the_whole_way_takes_this_one(kind: JobSpec) -> None:
     """Each of these tests goes through a table of jobs."""
     tables: dict[str, Collection[str]] = {
         "cli/test_killed_jobs.py": TRIALS,
-        "cli/test_answers.py": test_answers.CASES,
+        "cli/output/test_answer_files.py": test_answers.CASES,
         "cli/test_passwords.py": test_passwords.CASES,
     }
     named = [test.partition("::")[0] for test in whole_way(kind)]
