@@ -24,7 +24,10 @@ Graph = Mapping[str, set[str]]
 
 @dataclass(frozen=True)
 class Import:
-    """One import of a file of the house by another, and whether it waits inside a function."""
+    """One import of a file of the house by another, and whether an import of the importer leaves it for later.
+
+    That is so inside a function, and where only type checkers look.
+    """
 
     importer: str
     imported: str
@@ -68,7 +71,7 @@ class House:
                     yield Import(file, imported, "", deferred)
                 elif imported := self.file_named(node.module or ""):
                     yield Import(file, imported, alias.name, deferred)
-        below = deferred or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        below = deferred or _runs_later(node)
         for child in ast.iter_child_nodes(node):
             yield from self._imports(file, child, deferred=below)
 
@@ -121,6 +124,13 @@ class House:
                     owner = modules.get(node.value.id)
                     if owner:
                         yield file, owner, node.attr
+
+
+def _runs_later(node: ast.AST) -> bool:
+    """Whether a mere import passes over what stands below: a function, or what only type checkers read."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" and not node.orelse
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
 
 
 def _is_private(name: str) -> bool:
