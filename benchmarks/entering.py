@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from benchmarks.machine import peak_kib
-from billing.api.answers import created_id, objects
+from billing.api.answers import created_id, judge, objects
 from billing.api.calls import Call, ChainStep, describe, filter_
 from billing.api.client import BillingClient, ClientSettings
 from checkpoints.journal import Journal, open_journal
@@ -37,7 +37,6 @@ from engine.pipeline.progress import Progress
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.marks import find, with_mark
-from jobs.evidence import evidence_of
 
 MODEL: Final = "FinanceOperations"
 TEXT: Final = "Миграция балансов"
@@ -87,8 +86,7 @@ class Entering:
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the operation, its comment marked with run and item."""
         began = time.monotonic()
-        exchange = await self._client.send(_call(run.name, item), row=item.item_id)
-        evidence = evidence_of(exchange, created_id)
+        evidence = judge(await self._client.send(_call(run.name, item), row=item.item_id), created_id)
         if self._heard is not None:
             self._heard(time.monotonic() - began, evidence)
         return evidence

@@ -10,7 +10,7 @@
     ├── BillingRefused       whoever asked: the billing refuses this one question
     └── SystemRefusal        the billing's administrator: rights, licence, read-only
 
-A call that writes raises none of these: what became of it is a value, see `billing.exchange`.
+A call that writes raises none of these: what became of it is a value, see `engine.evidence`.
 """
 
 

@@ -7,28 +7,18 @@ hold an `error` of its own [I]. Crashes are 5xx with an HTML page [?].
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.api.error_catalogue import ErrorKind, find_error
+from billing.api.error_catalogue import ErrorKind, find_error, page_text
 from billing.errors import UnreadableAnswer
-from billing.exchange import (
-    LOOKED_AT,
-    Answered,
-    Busy,
-    Exchange,
-    Lost,
-    Refused,
-    SystemRefused,
-    page_text,
-    readable,
-)
+from engine.evidence import LOOKED_AT, Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused, readable
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds: a longer Retry-After is taken for a mistake and cut to this."""
@@ -50,6 +40,10 @@ _LONGEST_FRACTION: Final = 60
 """Characters of a number with a point or an exponent."""
 _KEYS: Final = ("id", "op_id")
 """Names of the key among the fields: `op_id` is that of FinanceOperations [S]."""
+
+
+Expected: TypeAlias = Callable[[object], str | None]
+"""Takes a result and gives what is worth keeping of it, None where it has not the expected shape."""
 
 
 class _Outer(msgspec.Struct):
@@ -100,7 +94,7 @@ def read_answer(
     cabinet: bool = False,
     hidden: Sequence[str] = (),
     now: float | None = None,
-) -> Exchange:
+) -> Evidence:
     """What one HTTP answer means.
 
     `headers` are to be case-insensitive, or written as "Content-Type"; `cabinet` tells that the call was
@@ -110,6 +104,30 @@ def read_answer(
     if 200 <= status < 300:  # noqa: PLR2004 — the class of successes
         return _read_success(status, headers, body, cabinet=cabinet, hidden=hidden)
     return _read_failure(status, headers, body, hidden, now)
+
+
+def judge(evidence: Evidence, expected: Expected | None = None) -> Evidence:
+    """The evidence as the engine takes it: of an answer's result only what is `expected` is kept.
+
+    Without `expected` any answer free of errors is taken, and nothing of it is kept. An answer of another shape is
+    `Lost`: it says nothing of whether the call had its effect.
+    """
+    if not isinstance(evidence, Accepted):
+        return evidence
+    if expected is None:
+        return Accepted()
+    answer = expected(evidence.result)
+    if answer is None:
+        return Lost(f"an answer of an unexpected shape: {readable(repr(evidence.result), limit=120)}")
+    return Accepted(answer)
+
+
+def is_about_other_model(result: object, model: str) -> bool:
+    """Whether an answer is about an object of another model, so that it can be no answer to a call of this one."""
+    match result:
+        case [{"model": str() as named}] | {"model": str() as named}:
+            return named != model
+    return False
 
 
 def created_id(result: object) -> str | None:
@@ -187,7 +205,7 @@ def _read_success(
     *,
     cabinet: bool,
     hidden: Sequence[str],
-) -> Exchange:
+) -> Evidence:
     try:
         outer = _decode(headers, body)
     except _UNDECODABLE as fault:
@@ -203,7 +221,7 @@ def _read_success(
         return _from_error(_error_text(error), headers, hidden)
     if result is msgspec.UNSET:
         return Lost(f"HTTP {status} with JSON that has neither result nor error")
-    return _read_cabinet(result, headers, hidden) if cabinet else Answered(result)
+    return _read_cabinet(result, headers, hidden) if cabinet else Accepted(result=result)
 
 
 def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
@@ -251,7 +269,7 @@ def _charset(headers: Mapping[str, str]) -> str:
     return rest.partition(";")[0].strip(" \"'") if found else ""
 
 
-def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[str]) -> Exchange:
+def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[str]) -> Evidence:
     if not (isinstance(result, list) and result):
         return Lost("the cabinet's answer is not a list that starts with JSON")
     inner = result[0]
@@ -267,10 +285,10 @@ def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[s
         inner = decoded
     if isinstance(inner, dict) and inner.get("error"):
         return _from_error(_error_text(inner["error"]), headers, hidden)
-    return Answered([inner, *result[1:]])
+    return Accepted(result=[inner, *result[1:]])
 
 
-def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) -> Exchange:
+def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) -> Evidence:
     """An error that the billing states itself, by the catalogue."""
     kind = find_error(text)
     shown = readable(page_text(text), hidden) or "an error without a text"
@@ -279,7 +297,7 @@ def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) ->
             return Busy(shown, retry_after(headers.get("Retry-After"), sent=headers.get("Date")))
         case ErrorKind.SYSTEM:
             return SystemRefused(shown)
-    return Refused(shown, recognised=kind is ErrorKind.ROW)
+    return RowRefused(shown, recognised=kind is ErrorKind.ROW)
 
 
 def _error_text(error: object) -> str:
@@ -303,7 +321,7 @@ def _unreadable(
     body: bytes,
     hidden: Sequence[str],
     fault: Exception,
-) -> Exchange:
+) -> Evidence:
     """A success that is not the documented JSON: a page that says why, or nothing to rely on."""
     if not body.strip():
         return Lost(f"HTTP {status} with an empty body")
@@ -322,7 +340,7 @@ def _read_failure(
     body: bytes,
     hidden: Sequence[str],
     now: float | None,
-) -> Exchange:
+) -> Evidence:
     error = _stated_error(headers, body)
     text = page_text(_text(headers, body) if error is None else error)
     shown = _with_status(status, headers, text, hidden)
@@ -344,7 +362,7 @@ def _read_failure(
     # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
     if status in _OF_THE_WHOLE and not stated:
         return SystemRefused(shown)
-    return Refused(shown, recognised=stated)
+    return RowRefused(shown, recognised=stated)
 
 
 def _stated_error(headers: Mapping[str, str], body: bytes) -> str | None:

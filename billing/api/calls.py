@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 from yarl import URL
 
-from billing.exchange import readable
 from billing.money import wire
+from engine.evidence import readable
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 

@@ -29,7 +29,7 @@ from billing.errors import (
     SettingsError,
     SystemRefusal,
 )
-from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused, readable
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused, readable
 
 log = structlog.get_logger(__name__)
 
@@ -172,7 +172,7 @@ class BillingClient:
         finally:
             self._report = before
 
-    async def send(self, call: Call, *, row: int | None = None) -> Exchange:
+    async def send(self, call: Call, *, row: int | None = None) -> Evidence:
         """Send a call once, and tell what was seen. Trouble of the network is a value, never raised.
 
         It has a connection of its own, unless it names the `row` that its answer can be told by: then it may be sent
@@ -180,7 +180,7 @@ class BillingClient:
         """
         return (await self.observe(call, row=row))[1]
 
-    async def observe(self, call: Call, *, row: int | None = None) -> tuple[Reply, Exchange]:
+    async def observe(self, call: Call, *, row: int | None = None) -> tuple[Reply, Evidence]:
         """Send a call once, as `send`, and tell also what the answer looked like before it was judged."""
         flight = Flight(encode(call, self._settings.extra), row)
         listener = self._listener
@@ -195,9 +195,9 @@ class BillingClient:
             listener.heard(flight.heard(call, time.perf_counter() - started))
             raise
         seconds = time.perf_counter() - started
-        exchange = self._judge(call, flight, seen)
-        listener.heard(flight.heard(call, seconds, seen, exchange))
-        return seen, exchange
+        evidence = self._judge(call, flight, seen)
+        listener.heard(flight.heard(call, seconds, seen, evidence))
+        return seen, evidence
 
     async def ask(self, call: Call) -> object:
         """The result of a call that only reads: it is asked again when it was lost or the billing is busy.
@@ -207,12 +207,12 @@ class BillingClient:
         patience = self._patience
         attempt = 0
         while True:
-            exchange = await self.send(call)
+            evidence = await self.send(call)
             asked: float | None = None
-            match exchange:
-                case Answered(result):
+            match evidence:
+                case Accepted(result=result):
                     return result
-                case Refused(text):
+                case RowRefused(text):
                     raise BillingRefused(f"The billing refuses {describe(call)}: {text}")
                 case SystemRefused(text):
                     raise _system_refusal(text)
@@ -223,7 +223,7 @@ class BillingClient:
             wait = patience.wait(attempt, self._chance(), asked)
             attempt += 1
             if attempt >= patience.attempts or wait > patience.limit:
-                raise self._given_up(exchange, attempt)
+                raise self._given_up(evidence, attempt)
             await self._sleep(wait)
 
     async def health(self) -> Health:
@@ -234,14 +234,14 @@ class BillingClient:
         """
         started = time.perf_counter()
         call = version()
-        seen, exchange = await self.observe(call)
+        seen, evidence = await self.observe(call)
         seconds = time.perf_counter() - started
-        match exchange:
-            case Answered(result):
+        match evidence:
+            case Accepted(result=result):
                 return self._health(result, seconds)
             case Busy(text, wait):
                 raise BillingBusy(f"The billing at {self._base} is busy: {text}. Try again later.", wait)
-            case Refused(text):
+            case RowRefused(text):
                 raise self._not_the_billing(text)
             case SystemRefused(text):
                 if isinstance(seen, tuple) and seen[0] not in {401, 403}:
@@ -278,16 +278,16 @@ class BillingClient:
             return Lost(f"HTTP {status} with an answer of more than {limit} KiB, not read to its end")
         return status, flight.headers, answer
 
-    def _judge(self, call: Call, flight: Flight, seen: Reply) -> Exchange:
+    def _judge(self, call: Call, flight: Flight, seen: Reply) -> Evidence:
         """What was seen; its connection is used again where that was the documented answer without an error."""
         clean = False
         try:
-            exchange = self._read(call, seen)
-            clean = isinstance(exchange, Answered)
+            evidence = self._read(call, seen)
+            clean = isinstance(evidence, Accepted)
         finally:
             if self._wire is not None:
                 self._wire.finish(flight, clean=clean)
-        return exchange
+        return evidence
 
     def _unasked(self, row: int, data: bytes) -> None:
         """Something came over a connection that rested after the answer to this row."""
@@ -300,7 +300,7 @@ class BillingClient:
         )
         self._report(row)
 
-    def _read(self, call: Call, seen: Reply) -> Exchange:
+    def _read(self, call: Call, seen: Reply) -> Evidence:
         if not isinstance(seen, tuple):
             return seen
         status, headers, body = seen
@@ -336,14 +336,14 @@ class BillingClient:
                 return str(fault)
         return f"the connection broke: {str(fault) or type(fault).__name__}"
 
-    def _given_up(self, exchange: Exchange, attempts: int) -> BillingBusy | BillingAway:
+    def _given_up(self, evidence: Evidence, attempts: int) -> BillingBusy | BillingAway:
         times = "once" if attempts == 1 else f"{attempts} times"
-        if isinstance(exchange, Busy):
+        if isinstance(evidence, Busy):
             return BillingBusy(
-                f"The billing at {self._base} is busy, asked {times}: {exchange.text}. Try again later.",
-                exchange.retry_after,
+                f"The billing at {self._base} is busy, asked {times}: {evidence.text}. Try again later.",
+                evidence.retry_after,
             )
-        text = exchange.text if isinstance(exchange, NotSent | Lost) else ""
+        text = evidence.text if isinstance(evidence, NotSent | Lost) else ""
         return BillingAway(
             f"The billing at {self._base} gives no answer, asked {times}: {text}. Check that it is up and reachable.",
         )

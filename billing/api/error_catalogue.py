@@ -4,9 +4,12 @@ From carbon-billing.md, section 2: texts of the product [V]; that REST hands the
 inference [?], hence the stable part of each is matched, wherever it stands and however it is cased.
 """
 
+import html
 import re
 from enum import StrEnum
 from typing import Final
+
+from engine.evidence import LOOKED_AT
 
 
 class ErrorKind(StrEnum):
@@ -62,6 +65,25 @@ def find_error(text: str) -> ErrorKind:
         if pattern.search(plain):
             return kind
     return ErrorKind.UNRECOGNISED
+
+
+def page_text(page: str) -> str:
+    """The words of an HTML page, its title first; a text that is no HTML comes back as it is."""
+    page = page[:LOOKED_AT]
+    if not _TAG.search(page):
+        return page
+    title = " ".join(match.group(1) for match in _TITLE.finditer(page))
+    for pattern in (_COMMENT, _HIDDEN_ELEMENT, _TAG):
+        page = pattern.sub(" ", page)
+    # The words of a title are often the first words of the page as well.
+    words, heading = (" ".join(html.unescape(part).split()) for part in (page, title))
+    return words if words.startswith(heading) else f"{heading}: {words}"
+
+
+_HIDDEN_ELEMENT: Final = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title", re.IGNORECASE)
+_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
+_TAG: Final = re.compile(r"</?[a-zA-Z!][^<>]*>")
 
 
 def _plain(text: str) -> str:

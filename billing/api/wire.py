@@ -34,7 +34,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from billing.api.calls import Call
-from billing.exchange import Exchange, Lost, NotSent
+from engine.evidence import Evidence, Lost, NotSent
 
 Reply: TypeAlias = tuple[int, Mapping[str, str], bytes] | NotSent | Lost
 """The status, headers and body of an answer as it came, or why there is none."""
@@ -49,7 +49,7 @@ class CallRecord:
 
     `form` is the request's body; `left` tells whether a byte of the request may have left; `seconds` is how long it
     took. `status` is None where no head of an answer came; `answer` is the body, or what came of it before `ending`.
-    `exchange` is None for a call that was cancelled.
+    `evidence` is None for a call that was cancelled.
     """
 
     call: Call
@@ -60,7 +60,7 @@ class CallRecord:
     headers: Mapping[str, str]
     answer: bytes
     ending: ConnectionEnd | None
-    exchange: Exchange | None
+    evidence: Evidence | None
 
 
 class CallObserver(Protocol):
@@ -180,15 +180,15 @@ class Flight:
         self.ending: ConnectionEnd | None = None
 
     def heard(
-        self, call: Call, seconds: float, seen: Reply | None = None, exchange: Exchange | None = None
+        self, call: Call, seconds: float, seen: Reply | None = None, evidence: Evidence | None = None
     ) -> CallRecord:
         """The call for a listener; without `seen` it was cancelled."""
         if isinstance(seen, tuple):
-            return CallRecord(call, self.form, self.left, seconds, *seen, None, exchange)
+            return CallRecord(call, self.form, self.left, seconds, *seen, None, evidence)
         # An answer that is too long is left by this side: nothing was raised.
         ending = self.ending or "closed"
         part = b"".join(self.parts)
-        return CallRecord(call, self.form, self.left, seconds, self.status, self.headers, part, ending, exchange)
+        return CallRecord(call, self.form, self.left, seconds, self.status, self.headers, part, ending, evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from billing.api.calls import Call, describe
 from billing.api.secrets import SESSIONS
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
-from billing.exchange import Answered
 from billing.selects.select import select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
@@ -25,7 +24,6 @@ from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.create import CREATE
 from jobs.effects.effect import Irreversible, Undo
 from jobs.effects.trying import FOUND_AGAIN, needed
-from jobs.evidence import evidence_of
 from jobs.rows.binding import ABONENT, Bound, amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
@@ -103,13 +101,12 @@ class AnyCallEffect:
         call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
-        exchange = await self._services.client.send(call)
-        match exchange:
-            case Answered(result):
+        evidence = await self._services.client.send(call)
+        match evidence:
+            case Accepted(result=result):
                 key = None if self._tells_secret else created_id(result)
                 # A bare number may be anything; an object with a key was created by this call and by no other.
                 return Accepted(key, created=self._creates and key is not None and isinstance(result, Mapping))
-        evidence = evidence_of(exchange)
         return without_words(evidence) if self._tells_secret else evidence
 
     async def undrained(self, items: Sequence[Item]) -> str | None:

@@ -10,11 +10,10 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.api.answers import created_id
+from billing.api.answers import created_id, is_about_other_model, judge
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.objects import BillingObject, plain_value
 from billing.directory.subscribers import OPENING_BALANCE, Abonent
-from billing.exchange import Answered, Exchange, Refused
 from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -59,9 +58,8 @@ from jobs.effects.creatable_models import (
     try_finding_created,
 )
 from jobs.effects.effect import ItemToUndo, Undo
-from jobs.effects.recognition import NAMELESS, Names, Recognition
+from jobs.effects.recognition import NAMELESS, Names, Recognition, says
 from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, KEPT, NOBODY, needed, try_finding
-from jobs.evidence import evidence_of, is_about_other_model, says
 from jobs.rows.binding import Bound, amount_fault, owner_of_row
 from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
@@ -176,8 +174,8 @@ class CreateEffect:
         if _overwrites(payload) and (moved := await self._moved(payload)):
             return moved
         row = self._recognition.row(item)
-        exchange = await self._services.client.send(self._call(payload, run.name, item.number), row=row)
-        evidence = self._evidence(exchange, payload, (run.name, item.number), row)
+        evidence = await self._services.client.send(self._call(payload, run.name, item.number), row=row)
+        evidence = self._evidence(evidence, payload, (run.name, item.number), row)
         return with_note(evidence, payload) if isinstance(evidence, Accepted) else evidence
 
     @property
@@ -239,19 +237,19 @@ class CreateEffect:
         """What items of an earlier run become. Raises `LookUpFailed`."""
         return await self._taking_back(taken)
 
-    def _evidence(self, exchange: Exchange, payload: Payload, own: tuple[str, int], row: int | None) -> Evidence:
-        match exchange:
-            case Refused(text) if _blames_fields(text, self._kind, payload):
+    def _evidence(self, evidence: Evidence, payload: Payload, own: tuple[str, int], row: int | None) -> Evidence:
+        match evidence:
+            case RowRefused(text) if _blames_fields(text, self._kind, payload):
                 # The attributes of the call are the recipe's own, so it is `fields` that is at fault; whether the
                 # billing reads that before or after it creates is not known [?], hence the look-up decides.
                 return Lost(f"refused, but perhaps only after it was entered: {text}")
-            case Answered(result):
+            case Accepted(result=result):
                 named = _named(result, payload, own, tells=self._tells_comment)
                 if named is not Names.ANOTHER and not self._recognition.believe(named, row):
                     return NAMELESS
-                evidence = evidence_of(exchange, lambda _: None if named is Names.ANOTHER else created_id(result))
-                return msgspec.structs.replace(evidence, created=True) if isinstance(evidence, Accepted) else evidence
-        return evidence_of(exchange)
+                judged = judge(evidence, lambda _: None if named is Names.ANOTHER else created_id(result))
+                return msgspec.structs.replace(judged, created=True) if isinstance(judged, Accepted) else judged
+        return evidence
 
     async def _moved(self, payload: Payload) -> Evidence | None:
         """Why a balance is not to be set back now: a payment that came after the plan would be lost."""

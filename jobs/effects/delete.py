@@ -13,9 +13,8 @@ import msgspec
 
 from billing.api.calls import describe
 from billing.directory.objects import MODELS, BillingObject, Key
-from billing.exchange import Answered, Exchange, Refused
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
@@ -27,7 +26,6 @@ from jobs.effects.create import Back
 from jobs.effects.effect import Irreversible, ItemToUndo, Undo
 from jobs.effects.entered_operations import has_id, refused, skip_changed
 from jobs.effects.trying import FOUND_AGAIN, KEPT, needed, try_finding
-from jobs.evidence import evidence_of
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 
@@ -217,18 +215,18 @@ def _payload(model: str, thing: BillingObject, arguments: Mapping[str, object]) 
     )
 
 
-def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
-    match exchange:
+def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
+    match evidence:
         # Perhaps by an earlier call of ours whose effect came late.
-        case Refused(text) if any(word in text.casefold() for word in _SAYS_GONE):
+        case RowRefused(text) if any(word in text.casefold() for word in _SAYS_GONE):
             return Lost(f"refused, and whether it is gone has to be looked up: {text}")
-        case Answered({"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, _key(payload)):
+        case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, _key(payload)):
             return Lost(f"an answer about {model} {pk}, and {_named(payload)} was to go")
-        case Answered({"pk": pk}) if str(pk) != _key(payload):
+        case Accepted(result={"pk": pk}) if str(pk) != _key(payload):
             return Lost(f"an answer about {pk}, and {_named(payload)} was to go")
-        case Answered():
+        case Accepted():
             return with_note(Accepted(_kept(payload)), payload)
-    return evidence_of(exchange)
+    return evidence
 
 
 def _sighting(payload: Payload, things: Sequence[BillingObject]) -> LookUpResult:

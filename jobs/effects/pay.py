@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+from billing.api.answers import judge
 from billing.api.calls import describe
 from billing.directory.objects import BillingObject, plain_value
 from billing.directory.subscribers import RECEIPT, Abonent
-from billing.exchange import Answered, Exchange
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
@@ -38,7 +38,6 @@ from jobs.effects import reverse as reversals
 from jobs.effects.effect import Undo
 from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, listed, since
 from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, NOBODY, needed, try_finding
-from jobs.evidence import evidence_of
 from jobs.rows.binding import Bound
 from jobs.spec.chain import parse
 from jobs.spec.parameters import row_key
@@ -166,14 +165,14 @@ def _payload(values: Mapping[str, str], abonent: int, last: int) -> Payload:
     )
 
 
-def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
-    match exchange:
+def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
+    match evidence:
         # What the billing answers here is not documented [?]: an object tells whose answer it is, all else does not.
-        case Answered({"pk": int() | str() as pk, "model": str() as model}) if model == MODEL:
+        case Accepted(result={"pk": int() | str() as pk, "model": str() as model}) if model == MODEL:
             return Accepted(str(pk), created=True)
-        case Answered({"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
+        case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
             return Lost(f"an answer about {model} {pk}, and it was asked for a payment of abonent {payload.abonent}")
-    return evidence_of(exchange)
+    return judge(evidence)
 
 
 def _sighting(newer: Sequence[BillingObject], *, by_sum: bool) -> LookUpResult:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from billing.api.calls import Call, describe
-from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, Entries, LookUpResult, Prepared, ReadBack
@@ -17,7 +16,6 @@ from jobs.access.payload import encode_payload as packed_payload
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.answer_cells import encode_answer, flat, only
 from jobs.effects.effect import Irreversible, Undo
-from jobs.evidence import evidence_of
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.spec.chain import Template, parse
 from jobs.spec.parameters import row_key
@@ -59,12 +57,12 @@ class ReadEffect:
         call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
-        exchange = await self._services.client.send(call)
-        match exchange:
-            case Answered(result):
+        evidence = await self._services.client.send(call)
+        match evidence:
+            case Accepted(result=result):
                 said = flat(_said(result) if call.of_cabinet else result)
                 return Accepted(encode_answer(only(call.fields, said)))
-        return evidence_of(exchange)
+        return evidence
 
     async def undrained(self, items: Sequence[Item]) -> str | None:  # noqa: ARG002 - the door
         """Nothing: a reading waits in no stack."""

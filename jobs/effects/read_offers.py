@@ -11,7 +11,6 @@ from billing.api.answers import objects
 from billing.api.calls import Call, ChainStep, describe
 from billing.directory.objects import BillingObject
 from billing.errors import BillingError
-from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Entries, LookUpResult, Prepared, ReadBack
@@ -23,7 +22,6 @@ from jobs.effects.answer_cells import Flat, encode_answer, flat
 from jobs.effects.effect import Undo
 from jobs.effects.read import ReadEffect
 from jobs.effects.trying import needed, try_finding
-from jobs.evidence import evidence_of
 from jobs.rows.binding import ABONENT, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import parse
@@ -76,17 +74,17 @@ class ReadOffersEffect:
     async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
         """Open the session and ask. The second request is not made where the first was not answered."""
         opened = await self._services.client.send(payload_of(item).call)
-        if not isinstance(opened, Answered):
-            return without_words(evidence_of(opened))
+        if not isinstance(opened, Accepted):
+            return without_words(opened)
         suid = _suid(opened.result)
         if suid is None:
             # What it answered instead is not shown: a session may be somewhere in it.
             return Lost("the billing was asked for a session, and its answer has no suid")
-        exchange = await self._services.client.send(_list_of(suid))
-        match exchange:
-            case Answered(result):
+        evidence = await self._services.client.send(_list_of(suid))
+        match evidence:
+            case Accepted(result=result):
                 return Accepted(encode_answer(_rows(result)))
-        return evidence_of(exchange)
+        return evidence
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """Nothing."""

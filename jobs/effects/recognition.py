@@ -5,9 +5,11 @@ its own (`billing.api.wire`). So the calls of an effect have connections of thei
 row, and again once an answer that came over a shared connection names none. That one is `Lost`.
 """
 
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
+from billing.directory.objects import plain_value, same_value
 from checkpoints.records import Item
 from engine.evidence import Lost
 
@@ -24,6 +26,14 @@ class Names(Enum):
 
 
 NAMELESS: Final = Lost("the answer does not say whose it is, and came over a connection that other answers come over")
+
+
+def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
+    """Whether a field of an answer has this value; one that cannot be read has another."""
+    try:
+        return same_value(name, plain_value(name, fields[name]), value)
+    except ValueError:
+        return False
 
 
 class Recognition:

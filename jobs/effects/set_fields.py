@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from billing.api.answers import objects
+from billing.api.answers import is_about_other_model, objects
 from billing.api.calls import Call, describe, is_secret
 from billing.directory.objects import (
     ADDRESSES,
@@ -24,9 +24,8 @@ from billing.directory.objects import (
     same_values,
 )
 from billing.errors import BillingError
-from billing.exchange import Answered, Exchange, readable
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.evidence import Accepted, Evidence, Lost, RowRefused, readable
 from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, describe_fields, differences, find_one, lane_of, spell_out, which
@@ -36,9 +35,8 @@ from jobs.effects.before_image import changed_meanwhile, refresh_before_image, w
 from jobs.effects.effect import Irreversible, ItemToUndo, Undo
 from jobs.effects.entered_operations import replaced_in_run
 from jobs.effects.field_rules import rules_of
-from jobs.effects.recognition import NAMELESS, Names, Recognition
+from jobs.effects.recognition import NAMELESS, Names, Recognition, says
 from jobs.effects.trying import FOUND_AGAIN, KEPT, NOBODY, needed, try_finding
-from jobs.evidence import evidence_of, is_about_other_model, says
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template, parse
 from jobs.spec.parameters import row_key
@@ -118,14 +116,14 @@ class SetFieldsEffect:
             return RowRefused(f"changed since the plan: {changed}")
         issued = self._traits.emptied(payload.wanted)
         row = self._recognition.row(item)
-        exchange = await self._services.client.send(_asking(payload, issued), row=row)
-        if not isinstance(exchange, Answered):
-            return evidence_of(exchange)
-        if other := _another(exchange.result, item, payload):
+        evidence = await self._services.client.send(_asking(payload, issued), row=row)
+        if not isinstance(evidence, Accepted):
+            return evidence
+        if other := _another(evidence.result, item, payload):
             return Lost(other)
-        if not self._recognition.believe(_named(exchange.result, item, payload, issued), row):
+        if not self._recognition.believe(_named(evidence.result, item, payload, issued), row):
             return NAMELESS
-        return with_note(Accepted(_renewed(exchange, issued)), payload)
+        return with_note(Accepted(_renewed(evidence, issued)), payload)
 
     @property
     def keeps(self) -> Keeps:
@@ -437,10 +435,10 @@ _DAY: Final = "2019-06-01"
 _MOMENT: Final = "2019-06-01 00:00:00"
 
 
-def _renewed(exchange: Exchange, issued: Collection[str]) -> str | None:
+def _renewed(evidence: Evidence, issued: Collection[str]) -> str | None:
     """What the billing issued, as JSON, to be known again when it is taken back."""
-    match exchange:
-        case Answered(dict() as result) if issued:
+    match evidence:
+        case Accepted(result=dict() as result) if issued:
             try:
                 (found,) = objects(result)
             except (BillingError, ValueError):

@@ -10,14 +10,12 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from billing import exchange
-from billing.api.answers import objects
+from billing.api.answers import judge, objects
 from billing.api.calls import Call, ChainStep, describe
 from billing.directory.objects import BillingObject
 from billing.errors import BillingError
-from billing.exchange import Answered
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook, Entries, LookUpResult, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
@@ -27,7 +25,6 @@ from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.effect import Irreversible, Undo
 from jobs.effects.password_file import PasswordFile
 from jobs.effects.trying import needed, try_finding
-from jobs.evidence import evidence_of
 from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template, parse
@@ -82,7 +79,7 @@ class SetGivenPassword:
         call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
-        return evidence_of(await self._services.client.send(call))
+        return judge(await self._services.client.send(call))
 
     async def undrained(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
@@ -154,12 +151,12 @@ class SetGeneratedPassword:
         if not is_cleared and (trouble := await self._clear(user)) is not None:
             return trouble
         made = await self._services.client.send(_generating(user))
-        if isinstance(made, exchange.Busy | exchange.NotSent):
+        if isinstance(made, Busy | NotSent):
             self._cleared.add(user)
         else:
             self._cleared.discard(user)
-        if not isinstance(made, Answered):
-            evidence = _after_clearing(without_words(evidence_of(made)))
+        if not isinstance(made, Accepted):
+            evidence = _after_clearing(without_words(made))
             return (
                 msgspec.structs.replace(evidence, halfway=not is_cleared) if isinstance(evidence, Busy) else evidence
             )
@@ -196,8 +193,8 @@ class SetGeneratedPassword:
     async def _clear(self, user: int) -> Evidence | None:
         """Take the password away; None when it is gone."""
         cleared = await self._services.client.send(_clearing(user))
-        if not isinstance(cleared, Answered):
-            return evidence_of(cleared)
+        if not isinstance(cleared, Accepted):
+            return cleared
         return None if _account(cleared, user) else Lost(f"an answer that is not about account {user}")
 
     async def _kept(self, run: Run, item: Item, user: int, account: Mapping[str, object]) -> Evidence:
@@ -316,7 +313,7 @@ def _generating(user: int) -> Call:
     return Call(MODEL, (ChainStep("objects.get", {"id": user}), ChainStep("save")), ("id", "login", "psw"))
 
 
-def _account(answered: Answered, user: int) -> Mapping[str, object] | None:
+def _account(answered: Accepted, user: int) -> Mapping[str, object] | None:
     """The account that an answer is about, None where it is about another: it says nothing of ours then."""
     try:
         (found,) = objects(answered.result)

@@ -6,13 +6,13 @@ Whether a storno of type 8 brings back the balance that was there before is not 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from billing.api.answers import is_about_other_model, judge
 from billing.api.calls import describe
 from billing.directory.objects import BillingObject
-from billing.exchange import Answered, Exchange, Refused
 from billing.money import wire
 from billing.profile import StornoEffect
 from checkpoints.records import Item, NewItem, Run
-from engine.evidence import Evidence, Lost
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
@@ -31,7 +31,6 @@ from jobs.effects.entered_operations import (
     try_standing,
 )
 from jobs.effects.trying import FOUND_AGAIN, NOBODY, needed
-from jobs.evidence import evidence_of, is_about_other_model
 
 
 class StornoReversal:
@@ -113,18 +112,18 @@ class StornoReversal:
         return list(zip(items, found, strict=True))
 
 
-def _evidence(exchange: Exchange, payload: Payload) -> Evidence:
-    match exchange:
+def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
+    match evidence:
         # Perhaps by an earlier call of ours whose effect came late.
-        case Refused(text) if "сторнирован" in text.casefold() or "атрибут" in text.casefold():
+        case RowRefused(text) if "сторнирован" in text.casefold() or "атрибут" in text.casefold():
             return Lost(f"refused, and whether it is reversed has to be looked up: {text}")
-        case Answered(result) if is_about_other_model(result, MODEL):
+        case Accepted(result=result) if is_about_other_model(result, MODEL):
             return Lost(f"an answer about something else than operation {payload.key['op_id']}")
-        case Answered({"fields": {"op_id": op_id}}) if str(op_id) != payload.key["op_id"]:
+        case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != payload.key["op_id"]:
             return Lost(f"an answer about operation {op_id}, and {payload.key['op_id']} was asked for")
-        case Answered({"fields": {"storno": storno}}) if not as_bool(storno):
+        case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
             return Lost(f"an answer without an error, and operation {payload.key['op_id']} is not reversed")
-    return evidence_of(exchange)
+    return judge(evidence)
 
 
 def _sighting(item: Item, things: Sequence[BillingObject]) -> LookUpResult:

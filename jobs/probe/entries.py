@@ -11,9 +11,9 @@ import anyio
 from billing.api.answers import created_id, objects
 from billing.api.calls import ChainStep, create, filter_, get
 from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT, Abonent, Operation
-from billing.exchange import Answered, Busy, Exchange, NotSent, Refused, SystemRefused
 from billing.money import from_answer
 from engine.errors import EngineError, LookUpFailed
+from engine.evidence import Accepted, Busy, Evidence, NotSent, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.operations import balances, of_type, two_decimals
 from jobs.probe import marks
@@ -80,15 +80,15 @@ class Entries:
         if self.services.database is not None:
             return (await balances(self.services, [self.abonent.id])).get(self.abonent.id)
         call = get("AdminAccounts", {"account_id_abonents": self.abonent.id}).asking("balance")
-        exchange = await self.services.client.send(call)
-        match exchange:
-            case Answered(result):
+        evidence = await self.services.client.send(call)
+        match evidence:
+            case Accepted(result=result):
                 with as_engine_errors():
                     value = objects(result)[0].get("balance")
                 return from_answer(value) if isinstance(value, int | str | Decimal) else None
-            case Refused():
+            case RowRefused():
                 return None
-        raise LookUpFailed(f"the balance of abonent {self.abonent.id} cannot be read: {exchange.text}")
+        raise LookUpFailed(f"the balance of abonent {self.abonent.id} cannot be read: {evidence.text}")
 
     async def enter(
         self,
@@ -123,10 +123,10 @@ class Entries:
             )
         )
         call = create(MODEL, abonent_id=self.abonent.id, op_summa=amount, op_type_id=op_type, descr=descr)
-        exchange = await self._sent(lambda: self.services.client.send(call.asking("op_id", "descr")))
+        evidence = await self._sent(lambda: self.services.client.send(call.asking("op_id", "descr")))
         begun = anyio.current_time()
-        match exchange:
-            case Answered(result):
+        match evidence:
+            case Accepted(result=result):
                 found = await self._seen(op_type, mark, created_id(result), self.patience.effect)
                 if found is None:
                     raise ProbeStopped(
@@ -135,14 +135,14 @@ class Entries:
                     )
                 await self._settled(earlier)
                 return self._keep(Entered(found, mark, descr, result, round(anyio.current_time() - begun, 1)))
-            case Refused(refusal) | SystemRefused(refusal):
+            case RowRefused(refusal) | SystemRefused(refusal):
                 # Whether it refuses before or after it enters is not documented [?].
                 found = await self._seen(op_type, mark, None, 0.0)
                 return refusal if found is None else self._keep(Entered(found, mark, descr))
         found = await self._seen(op_type, mark, None, self.patience.settle)
         if found is None:
             raise ProbeStopped(
-                f"the answer to an operation of {two_decimals(amount)} ({mark}) was lost: {_why(exchange)}"
+                f"the answer to an operation of {two_decimals(amount)} ({mark}) was lost: {_why(evidence)}"
             )
         await self._settled(earlier)
         return self._keep(Entered(found, mark, descr))
@@ -151,17 +151,17 @@ class Entries:
         """Reverse an operation by a method and wait; None when it is reversed, else why not."""
         call = get(MODEL, {"op_id": operation.op_id}, ChainStep(method)).asking("op_id", "storno")
         earlier = await self.balance()
-        exchange = await self._sent(lambda: self.services.client.send(call))
+        evidence = await self._sent(lambda: self.services.client.send(call))
 
         async def reversed_() -> bool | None:
             now = await self.operation(operation.op_id)
             return True if now is not None and now.storno else None
 
-        wait = 0.0 if isinstance(exchange, Refused | SystemRefused) else self.patience.settle
+        wait = 0.0 if isinstance(evidence, RowRefused | SystemRefused) else self.patience.settle
         if await self._until(reversed_, wait):
             await self._settled(earlier)
             return None
-        return _why(exchange) or "it was answered without an error, and the operation is not reversed"
+        return _why(evidence) or "it was answered without an error, and the operation is not reversed"
 
     async def take_back(self, entered: Entered) -> str | None:
         """Take an operation back, by storno where that works, else by an opposite entry; else why not.
@@ -229,13 +229,13 @@ class Entries:
 
     async def filtered(self, criteria: dict[str, object]) -> list[int] | None:
         """The ids of the subscriber's operations that a filter finds, None where it is refused."""
-        exchange = await self.services.client.send(
+        evidence = await self.services.client.send(
             filter_(MODEL, {"abonent_id": self.abonent.id, **criteria}, "op_id", "storno")
         )
-        if not isinstance(exchange, Answered):
+        if not isinstance(evidence, Accepted):
             return None
         with as_engine_errors():
-            return [int(str(one.get("op_id", one.get("pk")))) for one in objects(exchange.result)]
+            return [int(str(one.get("op_id", one.get("pk")))) for one in objects(evidence.result)]
 
     async def _bring_back(self, operation: Operation, before: Decimal | None) -> str | None:
         now = await self.balance()
@@ -303,17 +303,17 @@ class Entries:
                 return mark
         return None
 
-    async def _sent(self, send: Callable[[], Awaitable[Exchange]]) -> Exchange:
+    async def _sent(self, send: Callable[[], Awaitable[Evidence]]) -> Evidence:
         """What became of a call that is sent again as long as it provably was not carried out."""
 
-        async def once() -> Exchange | None:
-            exchange = await send()
-            return None if isinstance(exchange, Busy | NotSent) else exchange
+        async def once() -> Evidence | None:
+            evidence = await send()
+            return None if isinstance(evidence, Busy | NotSent) else evidence
 
-        exchange: Exchange | None = await self._until(once, self.patience.effect)
-        if exchange is None:
+        evidence: Evidence | None = await self._until(once, self.patience.effect)
+        if evidence is None:
             raise ProbeStopped("the billing is busy or away for too long: nothing more was entered")
-        return exchange
+        return evidence
 
     async def _until(self, look: Callable[[], Awaitable[Found | None]], patience: float) -> Found | None:
         """What a look finds, looked for again until the patience, in seconds, is over."""
@@ -331,5 +331,5 @@ def named(entered: Sequence[Entered]) -> str:
     return ", ".join(map(str, entered))
 
 
-def _why(exchange: Exchange) -> str:
-    return "" if isinstance(exchange, Answered) else str(exchange.text)
+def _why(evidence: Evidence) -> str:
+    return "" if isinstance(evidence, Accepted) else str(evidence.text)

@@ -12,9 +12,9 @@ import msgspec
 from billing.api.answers import objects
 from billing.api.calls import ChainStep, filter_, get
 from billing.directory.subscribers import OPENING_BALANCE, RECEIPT, Abonent
-from billing.exchange import Answered
 from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
+from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import SubscriberFinder, as_bool
@@ -307,8 +307,8 @@ class Probe:
 
     async def _save(self) -> None:
         client, abonent = self._services.client, self._entries.abonent.id
-        exchange = await client.send(readings.call_of_threshold(abonent))
-        threshold = readings.threshold_of(exchange.result) if isinstance(exchange, Answered) else None
+        evidence = await client.send(readings.call_of_threshold(abonent))
+        threshold = readings.threshold_of(evidence.result) if isinstance(evidence, Accepted) else None
         if threshold is None:
             self._findings.missing["save_answers"] = "the account has no warning threshold to save again"
             return
@@ -317,7 +317,7 @@ class Probe:
         saved = await client.send(
             get("AdminAccounts", key, ChainStep("set", {"limit_warning": threshold}), ChainStep("save"))
         )
-        if isinstance(saved, Answered):
+        if isinstance(saved, Accepted):
             self._findings.learned["save_answers"] = readings.shape_of(saved.result)
         else:
             self._findings.missing["save_answers"] = saved.text

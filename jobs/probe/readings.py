@@ -13,9 +13,9 @@ from billing.database.database import Database
 from billing.database.sql_blocks import sql_block
 from billing.directory.objects import plain_value
 from billing.directory.system import check_scale
-from billing.exchange import Answered, SystemRefused
 from billing.money import SCALE
 from billing.profile import Shape
+from engine.evidence import Accepted, SystemRefused
 from jobs.access.gateway import Gateway, as_engine_errors
 
 MODELS: Final = (
@@ -51,10 +51,10 @@ async def models(services: Gateway) -> tuple[str, ...]:
     """The models that answer, of those that are named anywhere."""
     found: list[str] = []
     for model in MODELS:
-        exchange = await services.client.send(filter_(model, {"pk": 0}, "pk"))
-        if isinstance(exchange, Answered):
+        evidence = await services.client.send(filter_(model, {"pk": 0}, "pk"))
+        if isinstance(evidence, Accepted):
             found.append(model)
-        elif isinstance(exchange, SystemRefused) and _NO_MODEL not in exchange.text.casefold():
+        elif isinstance(evidence, SystemRefused) and _NO_MODEL not in evidence.text.casefold():
             continue
     return tuple(found)
 

@@ -22,7 +22,7 @@ from billing.api.client import BillingClient
 from billing.api.secrets import PLACEHOLDER, charset_of
 from billing.api.wire import Reply
 from billing.errors import BillingAway
-from billing.exchange import Lost, NotSent, readable
+from engine.evidence import Lost, NotSent, readable
 from lab.record.matching import named, request_of
 from lab.record.recording import Recorded, Recording
 

@@ -15,7 +15,7 @@ import msgspec
 
 from billing.api.calls import SECRET_ARGUMENTS
 from billing.api.secrets import PLACEHOLDER
-from billing.exchange import readable
+from engine.evidence import readable
 
 MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 

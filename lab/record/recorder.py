@@ -28,7 +28,7 @@ from billing.api.calls import secrets_of
 from billing.api.client import ClientSettings
 from billing.api.secrets import SecretRemover, credentials
 from billing.api.wire import CallRecord
-from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.record.recording import (
     FORMAT,
     Header,
@@ -171,19 +171,19 @@ class Recorder:
             path=heard.call.path,
             form=tuple(concealer.form(form)),
             seconds=round(heard.seconds, 6),
-            outcome=_outcome(heard.exchange),
+            outcome=_outcome(heard.evidence),
             answer=_answer(heard, concealer),
             instead=self._instead(heard, concealer),
         )
         return msgspec.json.encode(recorded)
 
     def _instead(self, heard: CallRecord, concealer: SecretRemover) -> Instead | None:
-        exchange = heard.exchange
-        if exchange is None:
+        evidence = heard.evidence
+        if evidence is None:
             return Instead("cancelled", heard.left, heard.ending)
         if heard.status is not None and heard.ending is None:
             return None
-        text = concealer.text(exchange.text) if isinstance(exchange, Lost | NotSent) else ""
+        text = concealer.text(evidence.text) if isinstance(evidence, Lost | NotSent) else ""
         if self._host:
             text = text.replace(self._host, "the billing")
         what: Literal["not sent", "lost", "broke off"] = "lost" if heard.left else "not sent"
@@ -240,13 +240,13 @@ def _weight(heard: CallRecord) -> int:
     return len(heard.form) + len(heard.answer) + _OVERHEAD
 
 
-def _outcome(exchange: Exchange | None) -> RecordedOutcome:  # noqa: PLR0911 — one a kind
-    match exchange:
+def _outcome(evidence: Evidence | None) -> RecordedOutcome:  # noqa: PLR0911 — one a kind
+    match evidence:
         case None:
             return "cancelled"
-        case Answered():
+        case Accepted():
             return "answered"
-        case Refused():
+        case RowRefused():
             return "refused"
         case Busy():
             return "busy"

@@ -14,10 +14,10 @@ from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings, Health, Patience
 from billing.database.database import Database
 from billing.errors import BillingAway
-from billing.exchange import Answered
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
+from engine.evidence import Accepted
 from engine.pacing.gauges import hours_of
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
@@ -113,8 +113,8 @@ class Load:
 
         async def call(one: Item) -> None:
             wanted = {"abonent_id": ids[one.number - 1], "op_summa": "1.10", "op_type_id": 8, "descr": "?"}
-            exchange = await self.services.client.send(create("FinanceOperations", **wanted))
-            assert isinstance(exchange, Answered), exchange
+            evidence = await self.services.client.send(create("FinanceOperations", **wanted))
+            assert isinstance(evidence, Accepted), evidence
 
         job = FakeJob()
         job.during = call

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from billing.api.answers import read_answer
 from billing.api.client import BillingClient
-from billing.exchange import Answered
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
+from engine.evidence import Accepted
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, chain_of, encode_payload
 from jobs.catalogue.catalogue import job_named
@@ -127,14 +127,14 @@ def test_no_answer_is_more_than_an_effect_can_take(name: str) -> None:
 
 async def meets(name: str, body: str) -> None:
     client = AsyncMock(spec=BillingClient)
-    exchange = read_answer(200, {}, f'{{"result": {body}}}'.encode())
-    client.send.return_value = exchange
+    seen = read_answer(200, {}, f'{{"result": {body}}}'.encode())
+    client.send.return_value = seen
     effect, payload = effects(Gateway(client))[name]
     one = item(payload)
     await effect.send(RUN, one)
-    if not isinstance(exchange, Answered):
+    if not isinstance(seen, Accepted):
         return
-    client.ask.return_value = exchange.result
+    client.ask.return_value = seen.result
     with suppress(LookUpFailed):
         await effect.look_up(RUN, [one])
         await effect.read_back(RUN, [one])

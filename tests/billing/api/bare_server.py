@@ -13,7 +13,7 @@ import pytest
 from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.api.wire import CallRecord
-from billing.exchange import Exchange
+from engine.evidence import Evidence
 
 WRITE = create("FinanceOperations", abonent_id=1, op_summa="50.50", descr="Миграция")
 TINY = 0.25
@@ -115,7 +115,7 @@ def overheard(url: str, ear: Ear) -> BillingClient:
     return BillingClient(ClientSettings(url, connect=AMPLE, read=AMPLE, deadline=AMPLE), listener=ear)
 
 
-async def seen_by(script: Callable[[Peer], Awaitable[Any]], **settings: Any) -> tuple[Exchange, Server]:
+async def seen_by(script: Callable[[Peer], Awaitable[Any]], **settings: Any) -> tuple[Evidence, Server]:
     """What one call makes of a server, and the server."""
     async with served(script) as server, client_of(server.url, **settings) as client:
         return await client.send(WRITE), server

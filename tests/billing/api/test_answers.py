@@ -11,17 +11,7 @@ from hypothesis import strategies as st
 
 from billing.api.answers import LONGEST_WAIT, created_id, objects, read_answer, retry_after
 from billing.errors import UnreadableAnswer
-from billing.exchange import (
-    SHOWN,
-    Answered,
-    Busy,
-    Exchange,
-    Lost,
-    NotSent,
-    Refused,
-    SystemRefused,
-    readable,
-)
+from engine.evidence import SHOWN, Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused, readable
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -30,7 +20,7 @@ ROW_TEXT = "Не найден атрибут foo"
 SYSTEM_TEXT = "Недостаточно прав"
 
 
-def read(body: object, status: int = 200, *, cabinet: bool = False, **headers: str) -> Exchange:
+def read(body: object, status: int = 200, *, cabinet: bool = False, **headers: str) -> Evidence:
     raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     return read_answer(
         status,
@@ -43,29 +33,29 @@ def read(body: object, status: int = 200, *, cabinet: bool = False, **headers: s
 @pytest.mark.parametrize("result", [None, [], 0, "", {"pk": 5, "fields": {}}, "ok", [{"fields": {"id": 1}}]])
 @pytest.mark.parametrize("error", [None, "", [], {}, False])
 def test_a_result_without_an_error_is_an_answer(result: object, error: object) -> None:
-    assert read({"call": "x", "result": result, "error": error}) == Answered(result)
+    assert read({"call": "x", "result": result, "error": error}) == Accepted(result=result)
 
 
 def test_numbers_with_a_point_lose_nothing() -> None:
     seen = read(b'{"result": {"fields": {"ostatok": 12345678901234567.89, "id": 7}}}')
-    assert seen == Answered({"fields": {"ostatok": Decimal("12345678901234567.89"), "id": 7}})
+    assert seen == Accepted(result={"fields": {"ostatok": Decimal("12345678901234567.89"), "id": 7}})
 
 
 @pytest.mark.parametrize(
     ("error", "seen"),
     [
-        (ROW_TEXT, Refused(ROW_TEXT, recognised=True)),
-        ([ROW_TEXT], Refused(ROW_TEXT, recognised=True)),
-        ({"__all__": [ROW_TEXT]}, Refused('{"__all__":["Не найден атрибут foo"]}', recognised=True)),
+        (ROW_TEXT, RowRefused(ROW_TEXT, recognised=True)),
+        ([ROW_TEXT], RowRefused(ROW_TEXT, recognised=True)),
+        ({"__all__": [ROW_TEXT]}, RowRefused('{"__all__":["Не найден атрибут foo"]}', recognised=True)),
         (BUSY_TEXT, Busy(BUSY_TEXT)),
         (SYSTEM_TEXT, SystemRefused(SYSTEM_TEXT)),
-        ("division by zero", Refused("division by zero", recognised=False)),
-        (True, Refused("True", recognised=False)),
-        (["a", "b"], Refused('["a","b"]', recognised=False)),
-        ("  ", Refused("an error without a text", recognised=False)),
+        ("division by zero", RowRefused("division by zero", recognised=False)),
+        (True, RowRefused("True", recognised=False)),
+        (["a", "b"], RowRefused('["a","b"]', recognised=False)),
+        ("  ", RowRefused("an error without a text", recognised=False)),
     ],
 )
-def test_an_error_under_200_goes_by_the_catalogue(error: object, seen: Exchange) -> None:
+def test_an_error_under_200_goes_by_the_catalogue(error: object, seen: Evidence) -> None:
     assert read({"call": "x", "result": {"pk": 1}, "error": error}) == seen
     assert read({"error": error}) == seen
     assert read({"result": {"error": error}}) == seen
@@ -77,20 +67,20 @@ def test_a_busy_error_can_say_for_how_long() -> None:
 
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_the_cabinet_s_inner_json_is_read(wrapped: bool) -> None:
-    def cabinet(answer: list[object]) -> Exchange:
+    def cabinet(answer: list[object]) -> Evidence:
         return read({"result": answer} if wrapped else answer, cabinet=True)
 
-    assert cabinet([json.dumps({"list": [1.5]}), 2]) == Answered([{"list": [Decimal("1.5")]}, 2])
+    assert cabinet([json.dumps({"list": [1.5]}), 2]) == Accepted(result=[{"list": [Decimal("1.5")]}, 2])
     assert cabinet([json.dumps({"error": BUSY_TEXT})]) == Busy(BUSY_TEXT)
-    assert cabinet([json.dumps({"error": ["x"]})]) == Refused("x", recognised=False)
-    assert cabinet([{"error": ROW_TEXT}]) == Refused(ROW_TEXT, recognised=True)
+    assert cabinet([json.dumps({"error": ["x"]})]) == RowRefused("x", recognised=False)
+    assert cabinet([{"error": ROW_TEXT}]) == RowRefused(ROW_TEXT, recognised=True)
     assert cabinet([BUSY_TEXT]) == Busy(BUSY_TEXT)
     assert isinstance(cabinet(["sorry"]), Lost)
     assert isinstance(cabinet([]), Lost)
 
 
 def test_the_cabinet_s_outer_error_is_read() -> None:
-    assert read({"error": ROW_TEXT, "result": None}, cabinet=True) == Refused(ROW_TEXT, recognised=True)
+    assert read({"error": ROW_TEXT, "result": None}, cabinet=True) == RowRefused(ROW_TEXT, recognised=True)
     assert isinstance(read({"result": {"a": 1}}, cabinet=True), Lost)
 
 
@@ -127,14 +117,14 @@ def test_html_that_means_the_whole_system_stops_the_run() -> None:
 
 
 def test_json_is_believed_whatever_its_content_type() -> None:
-    assert read_answer(200, HTML, b'\xef\xbb\xbf{"result": 1}') == Answered(1)
-    assert read_answer(201, {}, b'{"result": 1}') == Answered(1)
+    assert read_answer(200, HTML, b'\xef\xbb\xbf{"result": 1}') == Accepted(result=1)
+    assert read_answer(201, {}, b'{"result": 1}') == Accepted(result=1)
 
 
 def test_the_charset_is_respected() -> None:
     headers = {"Content-Type": 'application/json; charset="Windows-1251"; x=y'}
     body = json.dumps({"result": "Иванов"}, ensure_ascii=False)
-    assert read_answer(200, headers, body.encode("cp1251")) == Answered("Иванов")
+    assert read_answer(200, headers, body.encode("cp1251")) == Accepted(result="Иванов")
     assert isinstance(read_answer(200, JSON, body.encode("cp1251")), Lost)
     assert isinstance(read_answer(200, {"Content-Type": "application/json; charset=klingon"}, b'{"result": 1}'), Lost)
     assert isinstance(read_answer(500, {"Content-Type": "text/html; charset=klingon"}, b"\xff"), Lost)
@@ -168,12 +158,12 @@ def test_refusals_of_everything(status: int) -> None:
 
 
 def test_other_refusals_go_by_the_catalogue() -> None:
-    assert read({"error": ROW_TEXT}, 400) == Refused(f"HTTP 400 Bad Request: {ROW_TEXT}", recognised=True)
-    assert read({"error": ROW_TEXT}, 404) == Refused(f"HTTP 404 Not Found: {ROW_TEXT}", recognised=True)
+    assert read({"error": ROW_TEXT}, 400) == RowRefused(f"HTTP 400 Bad Request: {ROW_TEXT}", recognised=True)
+    assert read({"error": ROW_TEXT}, 404) == RowRefused(f"HTTP 404 Not Found: {ROW_TEXT}", recognised=True)
     assert read({"error": BUSY_TEXT}, 409) == Busy(f"HTTP 409 Conflict: {BUSY_TEXT}")
     assert read(SYSTEM_TEXT.encode(), 400) == SystemRefused(f"HTTP 400 Bad Request: {SYSTEM_TEXT}")
-    assert read(ROW_TEXT.encode(), 400) == Refused(f"HTTP 400 Bad Request: {ROW_TEXT}", recognised=False)
-    assert read(b"", 418) == Refused("HTTP 418 I'm a Teapot", recognised=False)
+    assert read(ROW_TEXT.encode(), 400) == RowRefused(f"HTTP 400 Bad Request: {ROW_TEXT}", recognised=False)
+    assert read(b"", 418) == RowRefused("HTTP 418 I'm a Teapot", recognised=False)
 
 
 NOW = 1_600_000_000.0
@@ -238,7 +228,7 @@ def test_secrets_are_taken_out_of_texts_in_any_spelling() -> None:
     body = "<p>POST тайна+1 %D1%82%D0%B0%D0%B9%D0%BD%D0%B0%2B1 \\u0442\\u0430\\u0439\\u043d\\u0430+1 k&amp;y</p>"
     for status in (200, 400, 500):
         seen = read_answer(status, HTML, body.encode(), hidden=secrets)
-        assert isinstance(seen, Lost | Refused)
+        assert isinstance(seen, Lost | RowRefused)
         assert seen.text.count("•••") == 4
 
 
@@ -246,7 +236,7 @@ def test_secrets_are_taken_out_of_texts_in_any_spelling() -> None:
 def test_any_answer_can_be_read(body: bytes, status: int, cabinet: bool, content_type: str) -> None:
     seen = read_answer(status, {"Content-Type": content_type, "Retry-After": content_type}, body, cabinet=cabinet)
     assert not isinstance(seen, NotSent)
-    if not isinstance(seen, Answered):
+    if not isinstance(seen, Accepted):
         assert seen.text
         assert seen.text.isprintable()
         assert len(seen.text) <= SHOWN

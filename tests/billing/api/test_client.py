@@ -10,7 +10,7 @@ import pytest
 
 from billing.api.calls import filter_, version
 from billing.errors import BillingAway, NotTheBilling
-from billing.exchange import Answered, Busy, Lost, NotSent, SystemRefused
+from engine.evidence import Accepted, Busy, Lost, NotSent, SystemRefused
 from tests.billing.api.bare_server import TINY, WRITE, Peer, client_of, give_up, seen_by, served
 
 READ = filter_("Users", {"id": 1})
@@ -205,7 +205,7 @@ async def test_an_answer_beyond_the_limit_is_lost() -> None:
     seen, _ = await seen_by(flood, answer_limit=50_000)
     assert seen == Lost("HTTP 200 with an answer of more than 48 KiB, not read to its end")
     seen, _ = await seen_by(flood)
-    assert isinstance(seen, Answered)
+    assert isinstance(seen, Accepted)
 
 
 async def test_a_kept_connection_that_died_is_lost_and_not_sent_again() -> None:
@@ -219,7 +219,7 @@ async def test_a_kept_connection_that_died_is_lost_and_not_sent_again() -> None:
         peer.reset()
 
     async with served(answer_once_then_reset_at_the_next) as server, client_of(server.url) as client:
-        assert await client.send(WRITE, row=1) == Answered(1)
+        assert await client.send(WRITE, row=1) == Accepted(result=1)
         assert isinstance(await client.send(WRITE, row=1), Lost)
         assert server.paths == [WRITE.path, "second"]
         assert server.connections == 1
@@ -233,8 +233,8 @@ async def test_a_kept_connection_closed_in_idleness_is_replaced() -> None:
     async with served(answer_and_close) as server, client_of(server.url) as client:
         seen = [await client.send(WRITE) for _ in range(5)]
         # Lost where the close is not seen in time; sent twice in neither case.
-        assert all(isinstance(each, Answered | Lost) for each in seen)
-        assert len(server.paths) == seen.count(Answered(1))
+        assert all(isinstance(each, Accepted | Lost) for each in seen)
+        assert len(server.paths) == seen.count(Accepted(result=1))
 
 
 # What was answered
@@ -247,7 +247,7 @@ async def test_a_connection_is_kept_for_the_next_call() -> None:
 
     async with served(answers) as server, client_of(f"{server.url}/prefix/") as client:
         for _ in range(3):
-            assert await client.send(WRITE, row=1) == Answered(1)
+            assert await client.send(WRITE, row=1) == Accepted(result=1)
         assert server.connections == 1
         assert server.paths == [f"/prefix{WRITE.path}"] * 3
 
@@ -337,7 +337,7 @@ async def test_many_at_once_each_arrive_once() -> None:
 
     async with served(answers) as server, client_of(server.url) as client:
         seen = await asyncio.gather(*(client.send(WRITE) for _ in range(64)))
-        assert seen == [Answered(1)] * 64
+        assert seen == [Accepted(result=1)] * 64
         assert len(server.paths) == 64
 
 

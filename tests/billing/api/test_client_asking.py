@@ -12,7 +12,7 @@ from aiohttp import web
 from billing.api.calls import ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.errors import BillingAway, BillingBusy, BillingRefused, NotTheBilling, SystemRefusal
-from billing.exchange import Answered, Refused
+from engine.evidence import Accepted, RowRefused
 from tests.billing.api.scripted_server import reset, scripted
 
 READ = filter_("Users", {"id": 1}, "login")
@@ -76,21 +76,21 @@ async def client(answers: Answers, naps: Naps) -> AsyncIterator[BillingClient]:
 
 async def test_a_call_is_one_post_with_the_extra_fields(client: BillingClient, answers: Answers) -> None:
     answers.give({"result": {"pk": 5}})
-    assert await client.send(create("Users", login="a+b")) == Answered({"pk": 5})
+    assert await client.send(create("Users", login="a+b")) == Accepted(result={"pk": 5})
     assert answers.forms == [{"method1": "objects.create", "arg1": '{"login":"a+b"}', "hash_key": "тайна"}]
 
 
 async def test_a_cabinet_s_answer_is_read_at_both_levels(client: BillingClient, answers: Answers) -> None:
     answers.give({"result": ['{"error": "x"}']})
     seen = await client.send(get("Users", {"id": 1}, ChainStep("web_cabinet.reset_password", {"login": "a"})))
-    assert seen == Refused("x", recognised=False)
-    assert await client.send(READ) == Answered(['{"error": "x"}'])
+    assert seen == RowRefused("x", recognised=False)
+    assert await client.send(READ) == Accepted(result=['{"error": "x"}'])
 
 
 async def test_secrets_echoed_by_the_billing_are_hidden(client: BillingClient, answers: Answers) -> None:
     answers.give({"error": "bad key тайна or also-secret or p+w"})
     seen = await client.send(get("Users", {"id": 1}, ChainStep("set_password", {"psw": "p+w"})))
-    assert seen == Refused("bad key ••• or ••• or •••", recognised=False)
+    assert seen == RowRefused("bad key ••• or ••• or •••", recognised=False)
 
 
 def test_secrets_stand_in_no_repr(client: BillingClient) -> None:

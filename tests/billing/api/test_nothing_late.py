@@ -19,7 +19,7 @@ import uvloop
 
 from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings
-from billing.exchange import Answered, Exchange, Lost
+from engine.evidence import Accepted, Evidence, Lost
 
 AMPLE = 600.0
 SHORT = 0.25
@@ -50,7 +50,7 @@ def url_of(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-async def call(url: str, size: int, *, read: float) -> Exchange:
+async def call(url: str, size: int, *, read: float) -> Evidence:
     settings = ClientSettings(url, connect=AMPLE, read=read, deadline=AMPLE)
     async with BillingClient(settings) as client:
         return await client.send(create("FinanceOperations", abonent_id=1, descr="x" * size))
@@ -76,7 +76,7 @@ def taken(peer: socket.socket) -> int:
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 @pytest.mark.parametrize("size", [IN_KERNEL, IN_LOOP])
 def test_a_request_that_is_lost_does_not_arrive_later(listener: socket.socket, size: int, run: Run) -> None:
-    async def work() -> tuple[Exchange, int]:
+    async def work() -> tuple[Evidence, int]:
         seen = await call(url_of(listener), size, read=SHORT)
         with closing(accepted(listener)) as peer:
             # The loop goes on: what it still had to send, it could send now.
@@ -89,7 +89,7 @@ def test_a_request_that_is_lost_does_not_arrive_later(listener: socket.socket, s
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_request_that_was_answered_early_does_not_arrive_later(listener: socket.socket, run: Run) -> None:
-    async def work() -> tuple[Exchange, int]:
+    async def work() -> tuple[Evidence, int]:
         task = asyncio.ensure_future(call(url_of(listener), IN_LOOP, read=AMPLE))
         with closing(await asyncio.to_thread(accepted, listener)) as peer:
             # An answer that is there before the request would be taken for what it is: none.
@@ -98,7 +98,7 @@ def test_a_request_that_was_answered_early_does_not_arrive_later(listener: socke
             return await task, await asyncio.to_thread(taken, peer)
 
     seen, arrived = run(work())
-    assert seen == Answered(1)
+    assert seen == Accepted(result=1)
     assert arrived < IN_LOOP
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from billing.api.answers import created_id, objects, read_answer, retry_after
 from billing.directory.objects import of_answer, plain_value
 from billing.errors import BillingError
-from billing.exchange import Answered, Lost, Refused
 from billing.money import from_answer, scaled, wire
+from engine.evidence import Accepted, Lost, RowRefused
 
 HUGE = "1e300000000"
 HEADERS = {"Content-Type": "application/json"}
@@ -35,7 +35,7 @@ def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
     tracemalloc.start()
     try:
         answered = read(f'{{"result": {{"pk": 5, "fields": {{"id": 5, "limit_warning": {number}, "name": "a"}}}}}}')
-        assert isinstance(answered, Answered)
+        assert isinstance(answered, Accepted)
         (thing,) = of_answer("AdminAccounts", {"id": "5"}, ("id", "limit_warning"), answered.result)
         _, most = tracemalloc.get_traced_memory()
     finally:
@@ -48,7 +48,7 @@ def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
 
 def test_numbers_of_money_are_as_they_were() -> None:
     answered = read('{"result": [0.1, 1e2, 12345678901234567890.12, -0.0, 100000000000000000000000]}')
-    assert isinstance(answered, Answered)
+    assert isinstance(answered, Accepted)
     assert answered.result == [
         Decimal("0.1"),
         Decimal("1e2"),
@@ -123,11 +123,11 @@ def test_so_is_one_of_the_cabinet(inner: str) -> None:
 
 
 def test_equal_names_elsewhere_are_nobodys_business() -> None:
-    assert read('{"result": {"error": null, "fields": {"error": "seen", "result": 1, "result": 2}}}') == Answered(
-        {"error": None, "fields": {"error": "seen", "result": 2}}
+    assert read('{"result": {"error": null, "fields": {"error": "seen", "result": 1, "result": 2}}}') == Accepted(
+        result={"error": None, "fields": {"error": "seen", "result": 2}}
     )
-    assert read('{"error": "boom", "result": null}') == Refused("boom", recognised=False)
-    assert read('{"result": "\\u00abда\\u00bb, error, error"}') == Answered("«да», error, error")
+    assert read('{"error": "boom", "result": null}') == RowRefused("boom", recognised=False)
+    assert read('{"result": "\\u00abда\\u00bb, error, error"}') == Accepted(result="«да», error, error")
 
 
 # ---- anything at all ---------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ VALUES = st.recursive(
 def judged(body: bytes, status: int, *, cabinet: bool) -> None:
     """All that is made of an answer before an effect looks at it."""
     seen = read_answer(status, {"Retry-After": body[:30].decode("latin-1")}, body, cabinet=cabinet)
-    if isinstance(seen, Answered):
+    if isinstance(seen, Accepted):
         assert (created_id(seen.result) or "1").isdecimal()
         for model, fields in (("AdminAccounts", ("limit_warning",)), ("Users", ("ip", "id")), ("Odd", ("op_summa",))):
             try:

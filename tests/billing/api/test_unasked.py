@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from billing.exchange import Answered, Exchange, Lost
+from engine.evidence import Accepted, Evidence, Lost
 from tests.billing.api.bare_server import WRITE, Peer, client_of, served, settle
 
 ROW = 7
@@ -42,8 +42,8 @@ class Each:
 async def test_a_connection_is_used_again_after_a_clean_answer_alone(answer: bytes) -> None:
     async with served(Each([answer])) as server, client_of(server.url) as client:
         await client.send(WRITE, row=ROW)
-        assert await client.send(WRITE, row=ROW) == Answered(1)
-        assert await client.send(WRITE, row=ROW) == Answered(1)
+        assert await client.send(WRITE, row=ROW) == Accepted(result=1)
+        assert await client.send(WRITE, row=ROW) == Accepted(result=1)
         assert server.connections == 2
 
 
@@ -66,7 +66,7 @@ async def test_the_answer_that_comes_after_a_504_is_not_that_of_the_next_call() 
 
     async with served(proxy) as server, client_of(server.url) as client:
         assert isinstance(await client.send(WRITE, row=1), Lost)
-        assert await client.send(WRITE, row=2) == Answered(1)
+        assert await client.send(WRITE, row=2) == Accepted(result=1)
 
 
 async def test_what_comes_over_a_resting_connection_puts_its_last_row_in_doubt() -> None:
@@ -88,8 +88,8 @@ async def test_what_comes_over_a_resting_connection_puts_its_last_row_in_doubt()
 
     async with served(twice) as server, client_of(server.url) as client:
         with client.doubts(hear), capture_logs() as logged:
-            assert await client.send(WRITE, row=1) == Answered(1)
-            assert await client.send(WRITE, row=2) == Answered(1)
+            assert await client.send(WRITE, row=1) == Accepted(result=1)
+            assert await client.send(WRITE, row=2) == Accepted(result=1)
             assert server.connections == 1
             idle.set()
             await heard.wait()
@@ -111,17 +111,17 @@ async def test_an_empty_line_is_no_answer_and_does_no_harm() -> None:
 
     async with served(polite) as server, client_of(server.url) as client:
         with client.doubts(doubted.append):
-            assert await client.send(WRITE, row=1) == Answered(1)
+            assert await client.send(WRITE, row=1) == Accepted(result=1)
             idle.set()
             await settle()
-            assert await client.send(WRITE, row=2) == Answered(1)
+            assert await client.send(WRITE, row=2) == Accepted(result=1)
     assert (doubted, server.connections) == ([], 1)
 
 
 @pytest.mark.parametrize("behind", [LATE, b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", b"\0\0\0"])
 @pytest.mark.parametrize("row", [ROW, None])
 async def test_an_answer_with_something_behind_it_is_lost(behind: bytes, row: int | None) -> None:
-    seen: list[Exchange] = []
+    seen: list[Evidence] = []
 
     async def talkative(peer: Peer) -> None:
         await peer.request()
@@ -143,7 +143,7 @@ async def test_a_call_that_names_no_row_goes_over_a_connection_of_its_own() -> N
 
     async with served(answers) as server, client_of(server.url) as client:
         for row, connections in ((1, 1), (2, 1), (None, 2), (None, 3), (3, 3)):
-            assert await client.send(WRITE, row=row) == Answered(1)
+            assert await client.send(WRITE, row=row) == Accepted(result=1)
             assert server.connections == connections
 
 
@@ -159,4 +159,4 @@ async def test_a_proxy_that_answers_twice_is_believed_once() -> None:
 
     async with served(doubling) as server, client_of(server.url) as client:
         assert isinstance(await client.send(WRITE), Lost)
-        assert await client.send(WRITE) == Answered(1)
+        assert await client.send(WRITE) == Accepted(result=1)

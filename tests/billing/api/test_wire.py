@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from billing.exchange import Answered, Lost, NotSent
+from engine.evidence import Accepted, Lost, NotSent
 from tests.billing.api.bare_server import WRITE, Ear, Peer, client_of, give_up, overheard, seen_by, served, settle
 
 
@@ -19,7 +19,7 @@ async def test_left_is_told_of_what_may_have_left_and_of_nothing_else() -> None:
         peer.reset()
 
     async with served(answer_then_die) as server, overheard(server.url, ear) as client:
-        assert isinstance(await client.send(WRITE, row=1), Answered)
+        assert isinstance(await client.send(WRITE, row=1), Accepted)
         assert isinstance(await client.send(WRITE, row=1), Lost)
         port = int(server.url.rpartition(":")[2])
     assert ear.left == [True, True]
@@ -90,10 +90,10 @@ async def test_a_connection_that_died_while_idle_carries_nothing() -> None:
         await peer.server.over.wait()
 
     async with served(die_idle) as server, overheard(server.url, ear) as client:
-        assert await client.send(WRITE, row=1) == Answered(1)
+        assert await client.send(WRITE, row=1) == Accepted(result=1)
         idle.set()
         await settle()
-        assert await client.send(WRITE, row=1) == Answered(1)
+        assert await client.send(WRITE, row=1) == Accepted(result=1)
         server.over.set()
         assert (server.connections, len(server.paths)) == (2, 2)
     assert ear.left == [True, True]
@@ -107,11 +107,11 @@ async def test_a_connection_that_has_rested_for_long_is_not_used_any_more(monkey
             peer.answer()
 
     async with served(answers) as server, client_of(server.url) as client:
-        assert await client.send(WRITE, row=1) == Answered(1)
-        assert await client.send(WRITE, row=1) == Answered(1)
+        assert await client.send(WRITE, row=1) == Accepted(result=1)
+        assert await client.send(WRITE, row=1) == Accepted(result=1)
         assert server.connections == 1
         monkeypatch.setattr("billing.api.wire.RESTING", 0.0)
-        assert await client.send(WRITE, row=1) == Answered(1)
+        assert await client.send(WRITE, row=1) == Accepted(result=1)
         assert server.connections == 2
 
 
@@ -134,10 +134,10 @@ async def test_what_a_server_writes_unasked_is_no_answer_to_the_next_call(unaske
         await peer.server.over.wait()
 
     async with served(chatter) as server, client_of(server.url) as client:
-        assert await client.send(WRITE, row=1) == Answered(1)
+        assert await client.send(WRITE, row=1) == Accepted(result=1)
         idle.set()
         await settle()
-        assert await client.send(WRITE, row=2) == Answered(2)
+        assert await client.send(WRITE, row=2) == Accepted(result=2)
         server.over.set()
         assert (server.connections, len(server.paths)) == (2, 2)
 
@@ -157,7 +157,7 @@ async def test_the_answer_to_a_call_that_was_given_up_is_not_that_of_the_next() 
     async with served(late) as server, client_of(server.url) as client:
         await give_up(client, arrived)
         given_up.set()
-        assert await client.send(WRITE) == Answered(2)
+        assert await client.send(WRITE) == Accepted(result=2)
         server.over.set()
 
 
@@ -177,7 +177,7 @@ async def test_an_interim_answer_is_passed_over() -> None:
         peer.answer()
 
     seen, server = await seen_by(early_hints)
-    assert seen == Answered(1)
+    assert seen == Accepted(result=1)
     assert len(server.paths) == 1
 
 

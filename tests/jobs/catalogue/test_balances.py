@@ -6,7 +6,6 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from billing import exchange as seen
 from billing.api.calls import describe
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, Dsn
@@ -363,45 +362,46 @@ async def test_the_billings_refusal_is_of_the_row(
 
 
 @pytest.mark.parametrize(
-    ("exchange", "evidence"),
+    ("seen", "evidence"),
     [
-        (seen.Answered({"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5}}), Accepted("5", created=True)),
-        (seen.Answered({"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/1]"}}), Accepted("5", created=True)),
-        (seen.Answered([{"op_id": 5, "descr": "… [cm k7m2q/1]"}]), Accepted("5", created=True)),
-        (seen.Answered({"pk": 5, "fields": {"op_id": 5, "descr": ""}}), Accepted("5", created=True)),
+        (
+            Accepted(result={"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5}}),
+            Accepted("5", created=True),
+        ),
+        (Accepted(result={"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/1]"}}), Accepted("5", created=True)),
+        (Accepted(result=[{"op_id": 5, "descr": "… [cm k7m2q/1]"}]), Accepted("5", created=True)),
+        (Accepted(result={"pk": 5, "fields": {"op_id": 5, "descr": ""}}), Accepted("5", created=True)),
         *(
-            (seen.Answered(other), Lost(f"an answer of an unexpected shape: {other!r}"))
+            (Accepted(result=other), Lost(f"an answer of an unexpected shape: {other!r}"))
             for other in (
                 {"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/2]"}},
                 [{"op_id": 5, "descr": "… [cm other/1]"}],
                 {"op_id": 5, "descr": "entered by hand"},
             )
         ),
-        (seen.Answered([{"pk": 5}]), Accepted("5", created=True)),
-        (seen.Answered(7), Accepted("7", created=True)),
-        (seen.Answered(None), Lost("an answer of an unexpected shape: None")),
-        (seen.Answered([]), Lost("an answer of an unexpected shape: []")),
-        (seen.Busy("later", 3.0), Busy("later", 3.0)),
-        (seen.SystemRefused("read-only"), SystemRefused("read-only")),
-        (seen.NotSent("refused"), NotSent("refused")),
-        (seen.Lost("reset"), Lost("reset")),
-        (seen.Refused("new", recognised=False), RowRefused("new", recognised=False)),
+        (Accepted(result=[{"pk": 5}]), Accepted("5", created=True)),
+        (Accepted(result=7), Accepted("7", created=True)),
+        (Accepted(result=None), Lost("an answer of an unexpected shape: None")),
+        (Accepted(result=[]), Lost("an answer of an unexpected shape: []")),
+        (Busy("later", 3.0), Busy("later", 3.0)),
+        (SystemRefused("read-only"), SystemRefused("read-only")),
+        (NotSent("refused"), NotSent("refused")),
+        (Lost("reset"), Lost("reset")),
+        (RowRefused("new", recognised=False), RowRefused("new", recognised=False)),
         (
-            seen.Refused("Не найден атрибут op_id", recognised=True),
+            RowRefused("Не найден атрибут op_id", recognised=True),
             Lost("refused, but perhaps only after it was entered: Не найден атрибут op_id"),
         ),
         # An operation has no attributes of its own that could be missing: it may have been entered all the same.
         (
-            seen.Refused("Не найден атрибут sync1c", recognised=True),
+            RowRefused("Не найден атрибут sync1c", recognised=True),
             Lost("refused, but perhaps only after it was entered: Не найден атрибут sync1c"),
         ),
     ],
 )
-async def test_evidence(
-    exchange: seen.Exchange, evidence: Evidence, tmp_path: Path, run: Run, frozen: Frozen
-) -> None:
+async def test_evidence(seen: Evidence, evidence: Evidence, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     client = AsyncMock(spec=BillingClient)
-    client.send.return_value = exchange
+    client.send.return_value = seen
     job = job_of(Gateway(client), tmp_path, FILE)
     assert await job.send(run, frozen(an_item())) == evidence
     client.send.assert_awaited_once()

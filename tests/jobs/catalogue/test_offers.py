@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from billing.api.calls import Call, ChainStep
-from billing.exchange import Refused
 from checkpoints.records import Run
+from engine.evidence import RowRefused
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.services import NEXT_CHARGE
@@ -27,5 +27,5 @@ async def test_a_service_without_a_manager(
     # The billing refuses the same without the word.
     bare = payload_of(items[0]).call.steps[:2]
     evidence = await services.client.send(Call("UsersUsluga", (*bare, ChainStep("save", {}))))
-    assert isinstance(evidence, Refused), evidence
+    assert isinstance(evidence, RowRefused), evidence
     await sent(job, run, items)

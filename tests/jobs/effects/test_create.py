@@ -7,7 +7,6 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from billing import exchange as seen
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import Item, NewItem, Run
@@ -337,33 +336,31 @@ async def test_a_comment_gives_way_to_the_new_mark(
 
 
 @pytest.mark.parametrize(
-    ("exchange", "evidence"),
+    ("seen", "evidence"),
     [
         (
-            seen.Answered({"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "0015"}}),
+            Accepted(result={"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "0015"}}),
             Accepted("5", created=True),
         ),
-        (seen.Answered({"pk": 5}), Accepted("5", created=True)),
+        (Accepted(result={"pk": 5}), Accepted("5", created=True)),
         *(
-            (seen.Answered(other), Lost(f"an answer of an unexpected shape: {other!r}"))
+            (Accepted(result=other), Lost(f"an answer of an unexpected shape: {other!r}"))
             for other in (
                 {"pk": 5, "fields": {"id": 5, "abonent_id": 95}},
                 {"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "15"}},
             )
         ),
         (
-            seen.Refused("Не найден атрибут attribute_id", recognised=True),
+            RowRefused("Не найден атрибут attribute_id", recognised=True),
             Lost("refused, but perhaps only after it was entered: Не найден атрибут attribute_id"),
         ),
         # It may be the row's own attribute that is not there.
-        (seen.Refused("Не найден атрибут 7", recognised=True), RowRefused("Не найден атрибут 7")),
+        (RowRefused("Не найден атрибут 7", recognised=True), RowRefused("Не найден атрибут 7")),
     ],
 )
-async def test_evidence_of_an_attribute(
-    exchange: seen.Exchange, evidence: Evidence, run: Run, frozen: Frozen
-) -> None:
+async def test_evidence_of_an_attribute(seen: Evidence, evidence: Evidence, run: Run, frozen: Frozen) -> None:
     client = AsyncMock(spec=BillingClient)
-    client.send.return_value = exchange
+    client.send.return_value = seen
     arguments = {"abonent_id": 94, "attribute_id": 7, "attribute_value": "0015"}
     new = NewItem("94/7", "94", "account:1", encode_payload(payload_for("AttributeValues", arguments, 94)))
     assert await effect_of(Gateway(client), ATTRIBUTE).send(run, frozen(new)) == evidence

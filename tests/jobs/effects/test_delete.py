@@ -8,7 +8,6 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from billing import exchange as seen
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import NewItem, Run
@@ -206,27 +205,27 @@ async def test_a_service_that_was_connected_again_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    ("exchange", "evidence"),
+    ("seen", "evidence"),
     [
-        (seen.Answered(None), Accepted('{"id":"5"}')),
-        (seen.Answered({"pk": 5, "model": "UsersUsluga"}), Accepted('{"id":"5"}')),
+        (Accepted(result=None), Accepted('{"id":"5"}')),
+        (Accepted(result={"pk": 5, "model": "UsersUsluga"}), Accepted('{"id":"5"}')),
         (
-            seen.Answered({"pk": 6, "model": "UsersUsluga"}),
+            Accepted(result={"pk": 6, "model": "UsersUsluga"}),
             Lost("an answer about UsersUsluga 6, and UsersUsluga 5 was to go"),
         ),
-        (seen.Answered({"pk": 6}), Lost("an answer about 6, and UsersUsluga 5 was to go")),
-        (seen.Answered({"pk": 5, "model": "Users"}), Lost("an answer about Users 5, and UsersUsluga 5 was to go")),
+        (Accepted(result={"pk": 6}), Lost("an answer about 6, and UsersUsluga 5 was to go")),
+        (Accepted(result={"pk": 5, "model": "Users"}), Lost("an answer about Users 5, and UsersUsluga 5 was to go")),
         (
-            seen.Refused("UsersUsluga matching query does not exist.", recognised=True),
+            RowRefused("UsersUsluga matching query does not exist.", recognised=True),
             Lost("refused, and whether it is gone has to be looked up: UsersUsluga matching query does not exist."),
         ),
-        (seen.Refused("На объект ссылаются: X", recognised=True), RowRefused("На объект ссылаются: X")),
-        (seen.Lost("reset"), Lost("reset")),
+        (RowRefused("На объект ссылаются: X", recognised=True), RowRefused("На объект ссылаются: X")),
+        (Lost("reset"), Lost("reset")),
     ],
 )
-async def test_evidence(exchange: seen.Exchange, evidence: Evidence, run: Run, frozen: Frozen) -> None:
+async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Frozen) -> None:
     client = AsyncMock(spec=BillingClient)
-    client.send.return_value = exchange
+    client.send.return_value = seen
     steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"id": 5}), ("delete", {}))
     payload = Payload(
         "UsersUsluga", steps, key={"id": "5"}, wanted={"deleted": "1"}, was={"id": "5", "comment": None}

@@ -8,7 +8,6 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from billing import exchange as seen
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import SCALE
@@ -196,22 +195,22 @@ async def test_nothing_newer_of_that_sum_is_the_only_absence(
 
 
 @pytest.mark.parametrize(
-    ("exchange", "evidence"),
+    ("seen", "evidence"),
     [
-        (seen.Answered(None), Accepted()),
-        (seen.Answered({"pk": 94, "model": "Abonents", "fields": {}}), Accepted()),
-        (seen.Answered({"pk": 7, "model": "FinanceOperations", "fields": {}}), Accepted("7", created=True)),
+        (Accepted(result=None), Accepted()),
+        (Accepted(result={"pk": 94, "model": "Abonents", "fields": {}}), Accepted()),
+        (Accepted(result={"pk": 7, "model": "FinanceOperations", "fields": {}}), Accepted("7", created=True)),
         (
-            seen.Answered({"pk": 95, "model": "Abonents"}),
+            Accepted(result={"pk": 95, "model": "Abonents"}),
             Lost("an answer about Abonents 95, and it was asked for a payment of abonent 94"),
         ),
-        (seen.Refused("Объект уже удалён", recognised=True), RowRefused("Объект уже удалён")),
-        (seen.Lost("reset"), Lost("reset")),
+        (RowRefused("Объект уже удалён", recognised=True), RowRefused("Объект уже удалён")),
+        (Lost("reset"), Lost("reset")),
     ],
 )
-async def test_evidence(exchange: seen.Exchange, evidence: Evidence, run: Run, frozen: Frozen) -> None:
+async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Frozen) -> None:
     client = AsyncMock(spec=BillingClient)
-    client.send.return_value = exchange
+    client.send.return_value = seen
     steps: tuple[tuple[str, dict[str, object]], ...] = (
         ("objects.get", {"id": 94}),
         ("add_payment", {"SUM_IN": "5.00"}),

@@ -3,7 +3,6 @@
 from decimal import Decimal
 from unittest.mock import AsyncMock
 
-from billing import exchange as seen
 from billing.api.client import BillingClient
 from checkpoints.records import NewItem, Run
 from engine.evidence import Accepted, Lost
@@ -50,7 +49,7 @@ async def test_a_create_shares_connections_once_an_answer_bore_its_mark(run: Run
         (operation(None), item.item_id, False),
         (operation(None), None, True),
     ):
-        client.send.return_value = seen.Answered(answer)
+        client.send.return_value = Accepted(result=answer)
         evidence = await effect.send(run, item)
         assert client.send.await_args.kwargs == {"row": row}
         assert isinstance(evidence, Accepted if is_believed else Lost), (answer, row)
@@ -69,7 +68,7 @@ async def test_fields_share_connections_once_an_answer_named_object_and_values(r
         (account(limit_warning=-50), item.item_id, False),
         (account(limit_warning=-50), None, True),
     ):
-        client.send.return_value = seen.Answered(answer)
+        client.send.return_value = Accepted(result=answer)
         evidence = await effect.send(run, item)
         assert client.send.await_args.kwargs == {"row": row}
         assert isinstance(evidence, Accepted if is_believed else Lost), (answer, row)

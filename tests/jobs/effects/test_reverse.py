@@ -9,7 +9,6 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
-from billing import exchange as seen
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, Dsn
 from billing.money import SCALE
@@ -182,35 +181,33 @@ async def test_what_is_read_back_of_a_storno(
 
 
 @pytest.mark.parametrize(
-    ("exchange", "evidence"),
+    ("seen", "evidence"),
     [
-        (seen.Answered({"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5, "storno": 1}}), Accepted()),
-        (seen.Answered(None), Accepted()),
+        (Accepted(result={"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5, "storno": 1}}), Accepted()),
+        (Accepted(result=None), Accepted()),
         (
-            seen.Answered({"pk": 5, "model": "UsersUsluga", "fields": {"id": 5}}),
+            Accepted(result={"pk": 5, "model": "UsersUsluga", "fields": {"id": 5}}),
             Lost("an answer about something else than operation 5"),
         ),
         (
-            seen.Answered({"fields": {"op_id": 6, "storno": 1}}),
+            Accepted(result={"fields": {"op_id": 6, "storno": 1}}),
             Lost("an answer about operation 6, and 5 was asked for"),
         ),
         (
-            seen.Answered({"fields": {"op_id": 5, "storno": 0}}),
+            Accepted(result={"fields": {"op_id": 5, "storno": 0}}),
             Lost("an answer without an error, and operation 5 is not reversed"),
         ),
         (
-            seen.Refused("Не найден атрибут storno", recognised=True),
+            RowRefused("Не найден атрибут storno", recognised=True),
             Lost("refused, and whether it is reversed has to be looked up: Не найден атрибут storno"),
         ),
-        (seen.Refused("нет прав", recognised=False), RowRefused("нет прав", recognised=False)),
-        (seen.Lost("reset"), Lost("reset")),
+        (RowRefused("нет прав", recognised=False), RowRefused("нет прав", recognised=False)),
+        (Lost("reset"), Lost("reset")),
     ],
 )
-async def test_evidence_of_a_storno(
-    exchange: seen.Exchange, evidence: Evidence, undo_run: Run, frozen: Frozen
-) -> None:
+async def test_evidence_of_a_storno(seen: Evidence, evidence: Evidence, undo_run: Run, frozen: Frozen) -> None:
     client = AsyncMock(spec=BillingClient)
-    client.send.return_value = exchange
+    client.send.return_value = seen
     steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"op_id": 5}), ("storno", {}))
     payload = Payload("FinanceOperations", steps, ("op_id", "storno"), 9001, {"op_id": "5"}, {"storno": "1"})
     item = frozen(NewItem("5", "00123", "account:9001", encode_payload(payload)))

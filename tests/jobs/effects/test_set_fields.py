@@ -6,7 +6,6 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from billing import exchange as seen
 from billing.api.calls import describe
 from billing.api.client import BillingClient
 from billing.database.database import Database, Dsn
@@ -176,7 +175,7 @@ async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: F
     job = threshold(Gateway(client, database), "-120")
     item = frozen((await prepared(job)).items[1])
     assert payload_of(item).key == {"account_id_abonents": "9002"}
-    client.send.return_value = seen.Lost("reset")
+    client.send.return_value = Lost("reset")
     assert await job.send(run, item) == Lost("reset")
     assert describe(client.send.await_args.args[0]) == (
         'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-120") → save() | '
@@ -189,14 +188,14 @@ async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: F
         True,
         {"pk": 9002, "model": "AdminAccounts", "fields": {}},
     ):
-        client.send.return_value = seen.Answered(result)
+        client.send.return_value = Accepted(result=result)
         assert await job.send(run, item) == Accepted()
     assert client.send.await_args.kwargs == {"row": None}
-    client.send.return_value = seen.Answered({"pk": 5})
+    client.send.return_value = Accepted(result={"pk": 5})
     assert isinstance(await job.send(run, item), Lost)
-    client.send.return_value = seen.Answered({"pk": 78, "fields": {"id": 78}})
+    client.send.return_value = Accepted(result={"pk": 78, "fields": {"id": 78}})
     assert await job.send(run, item) == Lost("an answer about AdminAccounts 78, and 9002 was asked for")
-    client.send.return_value = seen.Answered({"pk": 9002, "model": "Users", "fields": {"id": 9002}})
+    client.send.return_value = Accepted(result={"pk": 9002, "model": "Users", "fields": {"id": 9002}})
     assert isinstance(await job.send(run, item), Lost)
 
 

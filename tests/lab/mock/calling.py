@@ -6,7 +6,7 @@ from typing import Any
 
 from billing.api.calls import Call, ChainStep, create, get
 from billing.api.client import BillingClient
-from billing.exchange import Answered
+from engine.evidence import Accepted
 from lab.mock.server import MockBilling
 
 Next = Call | Callable[[Any], Call]
@@ -44,7 +44,7 @@ async def after_each_other(client: BillingClient, calls: tuple[Next, ...]) -> An
         exchange = await client.send(each if isinstance(each, Call) else each(result))
         if place == len(calls) - 1:
             return exchange
-        assert isinstance(exchange, Answered), exchange
+        assert isinstance(exchange, Accepted), exchange
         result = exchange.result
     return None
 

@@ -8,7 +8,7 @@ import pytest
 from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings
 from billing.errors import SettingsError
-from billing.exchange import Answered, Lost
+from engine.evidence import Accepted, Lost
 from lab.mock.capacity import QueueFull, Schedule, Slots, read_schedule
 from lab.mock.server import running
 from tests.lab.mock.waiting import until
@@ -71,7 +71,7 @@ async def test_who_finds_no_room_is_turned_away_without_an_effect(billing_file: 
             for abonent in range(2001, 2009)
         ]
         seen = await asyncio.gather(*map(client.send, calls))
-        answered = [each for each in seen if isinstance(each, Answered)]
+        answered = [each for each in seen if isinstance(each, Accepted)]
         assert len(answered) == sum(server.ledger.effects("FinanceOperations").values()) == 2
         # 503 without Retry-After promises nothing: it is for the client to find out.
         assert [type(each) for each in seen].count(Lost) == server.state()["turned_away"] == 6

@@ -4,7 +4,7 @@ import pytest
 
 from billing.api.calls import ChainStep, create, filter_, get
 from billing.api.client import BillingClient
-from billing.exchange import Answered, Refused
+from engine.evidence import Accepted, RowRefused
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import after_each_other, payment, rows, session_of, storno
@@ -34,7 +34,7 @@ async def test_a_session_is_made_once(mock_billing: MockBilling, client: Billing
 async def test_a_new_subscriber_has_an_account(mock_billing: MockBilling, client: BillingClient) -> None:
     new = create("Abonents", contract_number="НОВЫЙ", parent_id=1316, name="Новый Абонент", tarif_id=1)
     paid = await after_each_other(client, (new, lambda abonent: payment(op_type_id=8, abonent_id=abonent["pk"])))
-    assert isinstance(paid, Answered)
+    assert isinstance(paid, Accepted)
     query = (
         "select aa.balance from abonents a join admin_accounts aa on aa.id = a.account_id"
         " where a.contract_number = 'НОВЫЙ'"
@@ -45,14 +45,14 @@ async def test_a_new_subscriber_has_an_account(mock_billing: MockBilling, client
 @pytest.mark.parametrize("kind", [1, 2, 8])
 async def test_a_storno_takes_the_sum_back(mock_billing: MockBilling, client: BillingClient, kind: int) -> None:
     before = _balances(mock_billing)
-    assert isinstance(await after_each_other(client, (payment(op_type_id=kind),)), Answered)
+    assert isinstance(await after_each_other(client, (payment(op_type_id=kind),)), Accepted)
     # The subscriber had nothing, so that setting and adding come to the same.
     assert _balances(mock_billing) != before
     (found,) = (await after_each_other(client, (filter_("FinanceOperations", {"abonent_id": 1111}),))).result
-    assert isinstance(await after_each_other(client, (storno(found),)), Answered)
+    assert isinstance(await after_each_other(client, (storno(found),)), Accepted)
     assert _balances(mock_billing) == before
     again = await after_each_other(client, (storno(found),))
-    assert again == Refused("Операция уже сторнирована", recognised=True)
+    assert again == RowRefused("Операция уже сторнирована", recognised=True)
     assert _balances(mock_billing) == before
 
 
@@ -61,7 +61,7 @@ async def test_deleting_a_subscriber_takes_along_what_may_go(
 ) -> None:
     delete = get("Abonents", {"id": 1392}, ChainStep("delete", {"clean_links": True}))
     gone = await after_each_other(client, (session_of(12345), lambda _: delete))
-    assert isinstance(gone, Answered), gone
+    assert isinstance(gone, Accepted), gone
     ledger = mock_billing.ledger
     assert ledger.effects("Abonents") == {1392: 1}
     assert ledger.effects("Users") == {12345: 1, 12346: 1}

@@ -11,7 +11,7 @@ import pytest
 
 from billing.api.calls import Call, create
 from billing.api.client import BillingClient, ClientSettings
-from billing.exchange import Answered, Busy, Lost
+from engine.evidence import Accepted, Busy, Lost
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
 
@@ -52,7 +52,7 @@ def _write(abonent: int, text: str = "Миграция") -> Call:
 async def test_a_plan_is_changed_while_it_serves(billing_file: Path) -> None:
     async with _controlled(billing_file) as (_, client, control):
         assert (await control.get("/faults"))["faults"] == []
-        assert isinstance(await client.send(_write(2001)), Answered)
+        assert isinstance(await client.send(_write(2001)), Accepted)
         status, report = await control.put("/faults", 'seed = 9\n[[fault]]\nkind = "429"\nretry_after = "3"')
         assert (status, report["seed"]) == (200, 9)
         assert await client.send(_write(2001)) == Busy("HTTP 429 Too Many Requests: 429 Too Many Requests", 3.0)
@@ -62,7 +62,7 @@ async def test_a_plan_is_changed_while_it_serves(billing_file: Path) -> None:
         assert isinstance(await client.send(_write(2001)), Lost)
         status, report = await control.put("/faults", "")
         assert (report["faults"], report["injected"]) == ([], {"429": 1, "500-before-effect": 1})
-        assert isinstance(await client.send(_write(2003)), Answered)
+        assert isinstance(await client.send(_write(2003)), Accepted)
 
 
 async def test_a_plan_that_is_wrong_changes_nothing(billing_file: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from billing.api.answers import created_id
 from billing.api.calls import Call, ChainStep, create, encode, filter_, version
 from billing.api.client import BillingClient, ClientSettings
-from billing.exchange import Answered, Busy, Exchange, Lost, NotSent, Refused, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.mock.fault_plan import read_plan
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
@@ -42,7 +42,7 @@ async def _failing(
         yield server, client
 
 
-async def _seen(file: Path, plan: str, call: Call, *, read: float = 30.0) -> tuple[Exchange, int]:
+async def _seen(file: Path, plan: str, call: Call, *, read: float = 30.0) -> tuple[Evidence, int]:
     """What the client sees of one call, and how many effects it had."""
     async with _failing(file, plan, read=read) as (server, client):
         seen = await client.send(call)
@@ -56,8 +56,8 @@ async def _seen(file: Path, plan: str, call: Call, *, read: float = 30.0) -> tup
         ("refuse", (), NotSent, 0),
         ("reset-before-effect", (), Lost, 0),
         ("reset-after-effect", (), Lost, 1),
-        ("slow", ("delay = 0.01",), Answered, 1),
-        ("trickle", ("delay = 0.2",), Answered, 1),
+        ("slow", ("delay = 0.01",), Accepted, 1),
+        ("trickle", ("delay = 0.2",), Accepted, 1),
         ("half-answer", (), Lost, 1),
         ("500-before-effect", (), Lost, 0),
         ("500-after-effect", (), Lost, 1),
@@ -76,7 +76,7 @@ async def _seen(file: Path, plan: str, call: Call, *, read: float = 30.0) -> tup
     ],
 )
 async def test_what_is_seen_and_what_was_done(
-    billing_file: Path, kind: str, more: tuple[str, ...], evidence: type[Exchange], effects: int
+    billing_file: Path, kind: str, more: tuple[str, ...], evidence: type[Evidence], effects: int
 ) -> None:
     seen, done = await _seen(billing_file, _plan(kind, *more), _write())
     assert isinstance(seen, evidence), seen
@@ -114,8 +114,8 @@ async def test_a_date_to_wait_for(billing_file: Path) -> None:
 
 async def test_an_error_within_the_cabinets_string(billing_file: Path) -> None:
     async with _failing(billing_file, _plan("cabinet-error")) as (_, client):
-        assert await client.send(CABINET) == Refused("Обещанный платеж уже подключен", recognised=True)
-        assert isinstance(await client.send(_write()), Answered)
+        assert await client.send(CABINET) == RowRefused("Обещанный платеж уже подключен", recognised=True)
+        assert isinstance(await client.send(_write()), Accepted)
 
 
 async def test_the_answer_of_another_request(billing_file: Path) -> None:
@@ -123,12 +123,12 @@ async def test_the_answer_of_another_request(billing_file: Path) -> None:
         first, second = await client.send(_write(2001)), await client.send(_write(2003))
         assert first == second
         assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1}
-        assert isinstance(await client.send(filter_(MODEL, {"abonent_id": 2003})), Answered)
+        assert isinstance(await client.send(filter_(MODEL, {"abonent_id": 2003})), Accepted)
 
 
 async def test_without_another_request_it_is_a_health_checks(billing_file: Path) -> None:
     seen, done = await _seen(billing_file, _plan("foreign-answer"), _write())
-    assert isinstance(seen, Answered)
+    assert isinstance(seen, Accepted)
     assert (created_id(seen.result), done) == (None, 1)
 
 
@@ -188,7 +188,7 @@ async def test_a_row_is_busy_so_many_times(billing_file: Path) -> None:
 async def test_so_many_times_and_no_more(billing_file: Path) -> None:
     async with _failing(billing_file, _plan("500-after-effect", "times = 2")) as (server, client):
         seen = [type(await client.send(_write(abonent))) for abonent in (2001, 2003, 2004, 2005)]
-        assert seen == [Lost, Lost, Answered, Answered]
+        assert seen == [Lost, Lost, Accepted, Accepted]
         assert server.faults.report()["faults"] == [
             {"kind": "500-after-effect", "times": 2, "matched": 4, "injected": 2}
         ]
@@ -210,7 +210,7 @@ async def test_a_plan_is_repeatable(billing_file: Path) -> None:
         async with _failing(billing_file, plan) as (_, client):
             seen.append([type(await client.send(version())) for _ in range(60)])
     assert seen[0] == seen[1]
-    assert set(seen[0]) == {Answered, Busy, SystemRefused}
+    assert set(seen[0]) == {Accepted, Busy, SystemRefused}
 
 
 async def _refused(client: BillingClient) -> bool:
@@ -218,12 +218,12 @@ async def _refused(client: BillingClient) -> bool:
 
 
 async def _answered(client: BillingClient) -> bool:
-    return isinstance(await client.send(version()), Answered)
+    return isinstance(await client.send(version()), Accepted)
 
 
 async def test_the_port_is_closed_and_opened_again(billing_file: Path) -> None:
     async with _failing(billing_file, "") as (server, client):
-        assert isinstance(await client.send(_write(2001)), Answered)
+        assert isinstance(await client.send(_write(2001)), Accepted)
         server.faults.set(read_plan(_plan("refuse")))
         # The connection that was kept open is no way around.
         await until(partial(_refused, client))
@@ -231,7 +231,7 @@ async def test_the_port_is_closed_and_opened_again(billing_file: Path) -> None:
         url = server.url
         server.faults.set(read_plan(""))
         await until(partial(_answered, client))
-        assert isinstance(await client.send(_write(2004)), Answered)
+        assert isinstance(await client.send(_write(2004)), Accepted)
         assert server.url == url
         assert server.ledger.effects(MODEL) == {2001: 1, 2004: 1}
         assert server.faults.report()["injected"] == {"refuse": 1}
@@ -257,4 +257,4 @@ async def test_what_was_in_hand_when_the_port_closed_is_answered(billing_file: P
         await until(lambda: server.state()["in_flight"] == 1)
         server.faults.set(read_plan(_plan("refuse")))
         await until(partial(_refused, client))
-        assert isinstance(await asked, Answered)
+        assert isinstance(await asked, Accepted)

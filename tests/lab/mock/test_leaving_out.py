@@ -13,7 +13,7 @@ from billing.database.database import TABLES, Database, Dsn, attach
 from billing.database.reader import Connection
 from billing.database.schema import DOCUMENTED, Column
 from billing.errors import BillingRefused, SettingsError
-from billing.exchange import Answered, Refused
+from engine.evidence import Accepted, RowRefused
 from lab.mock.leaving_out import leave_out
 from lab.mock.population import create
 from lab.mock.server import running
@@ -67,10 +67,10 @@ async def test_a_field_without_its_column_is_no_attribute(connection: Connection
             await client.ask(filter_("FinanceOperations", {"abonent_id": 2001}, "code1c"))
         arguments = {"abonent_id": 2001, "op_type_id": 8, "op_summa": "5.00", "descr": "x"}
         created = await client.send(Call("FinanceOperations", (ChainStep("objects.create", arguments),), ("op_id",)))
-        assert isinstance(created, Answered), created
+        assert isinstance(created, Accepted), created
         refused = await client.send(
             Call("FinanceOperations", (ChainStep("objects.create", {**arguments, "code1c": "1"}),), ("op_id",))
         )
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, RowRefused)
         await billing.drained()
     assert billing.ledger.effects("FinanceOperations") == {2001: 1}

@@ -10,7 +10,7 @@ import pytest
 
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient
-from billing.exchange import Answered
+from engine.evidence import Accepted
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import Next, after_each_other, month, payment, rows, session_of, with_suid
@@ -282,7 +282,7 @@ def test_there_are_thirty() -> None:
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: str(recipe.number))
 async def test_a_recipe(mock_billing: MockBilling, client: BillingClient, recipe: Recipe) -> None:
     exchange = await after_each_other(client, recipe.calls)
-    assert isinstance(exchange, Answered), exchange
+    assert isinstance(exchange, Accepted), exchange
     assert recipe.answers(exchange.result), exchange.result
     if recipe.query:
         assert rows(mock_billing, recipe.query) == recipe.stored

@@ -6,7 +6,7 @@ import pytest
 
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient
-from billing.exchange import Refused, SystemRefused
+from engine.evidence import RowRefused, SystemRefused
 from lab.mock.server import MockBilling
 from tests.billing.saving import get_set_save
 from tests.lab.mock.calling import Next, after_each_other, month, payment, session_of
@@ -91,7 +91,7 @@ async def test_what_is_refused_changes_nothing(
     mock_billing: MockBilling, client: BillingClient, text: str, calls: tuple[Next, ...], recognised: bool
 ) -> None:
     exchange = await after_each_other(client, calls)
-    assert isinstance(exchange, Refused), exchange
+    assert isinstance(exchange, RowRefused), exchange
     assert text in exchange.text
     assert exchange.recognised == recognised
     # Only what came before has had an effect, each call at most one.

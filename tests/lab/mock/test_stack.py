@@ -18,7 +18,7 @@ from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database, Dsn
 from billing.directory.system import Stacks, depth, waiting_for
-from billing.exchange import Answered, Busy, Exchange, Refused
+from engine.evidence import Accepted, Busy, Evidence, RowRefused
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
@@ -45,8 +45,8 @@ def _write(abonent: int, summa: str = "50.5") -> Call:
     return create(MODEL, abonent_id=abonent, op_summa=summa, op_type_id=8, descr=f"Миграция {abonent}")
 
 
-def _result(seen: Exchange) -> Any:
-    assert isinstance(seen, Answered), seen
+def _result(seen: Evidence) -> Any:
+    assert isinstance(seen, Accepted), seen
     return seen.result
 
 
@@ -59,7 +59,7 @@ async def test_a_look_up_finds_nothing_and_then_finds_it(billing_file: Path) -> 
         created = created_id(_result(await client.send(_write(2001))))
         look = filter_(MODEL, {"abonent_id": 2001, "op_type_id": 8}, "op_id", "descr")
         assert _result(await client.send(look)) == []
-        assert isinstance(await client.send(get(MODEL, {"pk": created})), Refused)
+        assert isinstance(await client.send(get(MODEL, {"pk": created})), RowRefused)
         assert await _depth(server) == Stacks(1, 0)
         assert server.ledger.totals() == []
         server.stack_rate = SOON
@@ -130,7 +130,7 @@ async def test_without_that_they_are_carried_out_in_their_order(billing_file: Pa
 async def test_what_is_refused_is_refused_at_once(billing_file: Path) -> None:
     async with _stacked(billing_file) as (server, client):
         seen = await client.send(_write(89))
-        assert seen == Refused("Группе нельзя добавлять финансовую операцию", recognised=True)
+        assert seen == RowRefused("Группе нельзя добавлять финансовую операцию", recognised=True)
         assert await _depth(server) == Stacks(0, 0)
 
 
@@ -267,5 +267,5 @@ async def test_a_second_process_as_the_client(billing_file: Path) -> None:
             sys.executable, "-c", script, server.url, "2001", "2003", "2003", stdout=-1
         )
         out, _ = await process.communicate()
-        assert out.decode().split() == ["Busy", "Answered", "Busy"]
+        assert out.decode().split() == ["Busy", "Accepted", "Busy"]
         assert await _depth(server) == Stacks(2, 0)

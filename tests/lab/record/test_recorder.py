@@ -20,7 +20,7 @@ from aiohttp import web
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.wire import CallObserver, CallRecord
-from billing.exchange import Answered
+from engine.evidence import Accepted
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import (
@@ -247,10 +247,10 @@ async def test_a_full_disk_ends_the_recording_and_not_the_run(
                 open_recorder(path, settings, room=1) as recorder,
                 BillingClient(settings, listener=recorder) as client,
             ):
-                assert await client.send(READ) == Answered(None)
+                assert await client.send(READ) == Accepted(result=None)
                 monkeypatch.setattr(os, "write", full)
                 for _ in range(100):
-                    assert await client.send(READ) == Answered(None)
+                    assert await client.send(READ) == Accepted(result=None)
                 assert "No space left" in (recorder.failure or "")
 
         with pytest.raises(RecordingBroken, match="No space left"):
@@ -300,7 +300,7 @@ async def test_a_slow_disk_holds_calls_back_before_they_are_sent(
             gate.set()
             seen = await asyncio.gather(*calls, return_exceptions=True)
             assert len(server.forms) == 42
-    assert sum(isinstance(each, Answered) for each in seen) == 42
+    assert sum(isinstance(each, Accepted) for each in seen) == 42
     assert len(read(path)) == 42
 
 
@@ -319,7 +319,7 @@ async def test_a_listener_hears_without_a_recording() -> None:
     listener: CallObserver = ear
     async with scripted(_nothing) as server, BillingClient(settings_of(server.url), listener=listener) as client:
         await client.ask(READ)
-    assert [(heard.call, heard.status, heard.exchange) for heard in ear.all] == [(READ, 200, Answered(None))]
+    assert [(heard.call, heard.status, heard.evidence) for heard in ear.all] == [(READ, 200, Accepted(result=None))]
     assert "login" not in repr(ear.all[0])
 
 
@@ -327,7 +327,7 @@ KILLED = """
 import asyncio, sys
 from billing.api.calls import filter_
 from billing.api.client import BillingClient, ClientSettings
-from billing.recorder import open_recorder
+from lab.record.recorder import open_recorder
 
 async def main(path, url):
     settings = ClientSettings(url)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings, Patience
-from billing.exchange import Answered, Busy, Exchange, Lost, Refused, SystemRefused
+from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from lab.mock.server import MockBilling
 from lab.record.exchanges import Exchanges
 from lab.record.matching import request_of
@@ -33,12 +33,12 @@ def client_of(url: str, **more: Any) -> BillingClient:
     return BillingClient(ClientSettings(url, **(times | more)), patience=Patience(attempts=1))
 
 
-async def sent(url: str, calls: Sequence[Call], **more: Any) -> list[Exchange]:
+async def sent(url: str, calls: Sequence[Call], **more: Any) -> list[Evidence]:
     async with client_of(url, **more) as client:
         return [await client.send(call) for call in calls]
 
 
-async def record(path: Path, url: str, calls: Sequence[Call], **more: Any) -> list[Exchange]:
+async def record(path: Path, url: str, calls: Sequence[Call], **more: Any) -> list[Evidence]:
     settings = ClientSettings(url, **more)
     async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
         return [await client.send(call) for call in calls]
@@ -75,7 +75,7 @@ async def test_a_load_replayed_twice_on_other_ports(tmp_path: Path, mock_billing
     calls.append(get_set_save("Abonents", {"id": 2001}, {"sms": "+79000000000"}))
     path = tmp_path / "r.gz"
     first = await record(path, f"{mock_billing.url}/", calls)
-    assert {type(exchange) for exchange in first} == {Answered, Refused}
+    assert {type(exchange) for exchange in first} == {Accepted, RowRefused}
     ports = []
     for _ in range(2):
         async with replaying(path) as replay:
@@ -94,7 +94,7 @@ async def test_repeated_requests_are_answered_in_their_order(tmp_path: Path) -> 
     async with replaying(path) as replay:
         in_turn = sorted(range(60), key=lambda place: names[place])
         assert await sent(replay.url, [ask(names[place]) for place in in_turn]) == [
-            Answered(each) for each in in_turn
+            Accepted(result=each) for each in in_turn
         ]
         (more,) = await sent(replay.url, [ask("a")])
     assert isinstance(more, SystemRefused)
@@ -152,12 +152,12 @@ async def test_secrets_and_runs_may_be_others(tmp_path: Path) -> None:
         other = calls("another", "bb")
         # A prefix of the recorded address may be there or not, and so may the keys.
         assert await sent(f"{replay.url}/there", other[1:], extra={"api_key": "key-two"}) == [
-            Answered({"descr": "Ключ «•••» [cm bb/2]", "key": "•••"})
+            Accepted(result={"descr": "Ключ «•••» [cm bb/2]", "key": "•••"})
         ]
         assert isinstance(
             (await sent(replay.url, [create("Users", psw="x", descr="Ключ «x»", number=1)]))[0], SystemRefused
         )
-        assert await sent(replay.url, other[:1]) == [Answered({"descr": "Ключ «•••» [cm bb/1]", "key": "•••"})]
+        assert await sent(replay.url, other[:1]) == [Accepted(result={"descr": "Ключ «•••» [cm bb/1]", "key": "•••"})]
     assert (replay.report().served, replay.report().unknown_count, replay.report().never_made_count) == (2, 1, 0)
 
 
@@ -200,7 +200,7 @@ async def test_what_never_arrived_is_passed_over(tmp_path: Path) -> None:
     alone = exchange_of("b", answer=None, outcome="not sent", instead=instead)
     path = written(tmp_path / "r.gz", [unsent, exchange_of("a", 5), alone, stopped])
     async with replaying(path) as replay:
-        assert await sent(replay.url, [ask("a")]) == [Answered(5)]
+        assert await sent(replay.url, [ask("a")]) == [Accepted(result=5)]
         assert replay.report().same
         (seen, cancelled) = await sent(replay.url, [ask("b"), ask("c")])
     assert isinstance(seen, Lost)
@@ -213,7 +213,7 @@ async def test_the_recorded_timing(tmp_path: Path, speed: Any, least: float, mos
     path = written(tmp_path / "r.gz", [exchange_of("a", seconds=0.3)])
     async with replaying(path, speed=speed) as replay, client_of(replay.url) as client:
         started = time.perf_counter()
-        assert await client.send(ask("a")) == Answered(1)
+        assert await client.send(ask("a")) == Accepted(result=1)
         assert least <= time.perf_counter() - started < most
 
 
@@ -222,7 +222,7 @@ async def test_served_until_told_to_stop(tmp_path: Path) -> None:
     stop = asyncio.Event()
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve_replay(path, port=0, stop=stop.wait, announce=url.set_result))
-    assert await sent(await url, [ask("a")]) == [Answered(1)]
+    assert await sent(await url, [ask("a")]) == [Accepted(result=1)]
     stop.set()
     report = await serving
     assert (report.served, report.never_made_count, report.same) == (1, 1, False)
@@ -233,7 +233,7 @@ async def test_a_cut_recording_is_served_and_says_so(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4])
     async with replaying(path) as replay:
         assert not replay.whole
-        assert await sent(replay.url, [ask("a")]) == [Answered(1)]
+        assert await sent(replay.url, [ask("a")]) == [Accepted(result=1)]
     (tmp_path / "none.gz").write_bytes(b"none")
     with pytest.raises(NotARecording):
         async with replaying(tmp_path / "none.gz"):
@@ -247,9 +247,9 @@ async def test_a_body_that_is_no_text_and_its_charset(tmp_path: Path) -> None:
 
     path = tmp_path / "r.gz"
     async with scripted(script) as server:
-        assert await record(path, server.url, [READ]) == [Answered("«Да»")]
+        assert await record(path, server.url, [READ]) == [Accepted(result="«Да»")]
     async with replaying(path) as replay:
-        assert await sent(replay.url, [READ]) == [Answered("«Да»")]
+        assert await sent(replay.url, [READ]) == [Accepted(result="«Да»")]
 
 
 def test_a_long_recording_is_indexed_in_little_memory(tmp_path: Path) -> None:
