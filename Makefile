@@ -33,7 +33,7 @@ bench: $(VENV)/.dev .ci/.packages-bench ## ten minutes of benchmarks, into docs/
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 docs: $(VENV)/.run ## write docs/jobs.md anew from the catalogue
-	@$(BIN)/python -m cli.catalogue_page --write
+	@$(BIN)/python -m tools.jobs_page --write
 
 pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \

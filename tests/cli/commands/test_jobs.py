@@ -1,18 +1,15 @@
-"""The catalogue as it is shown, and the page that is written from it."""
+"""The catalogue as it is shown, and the examples that it gives."""
 
-import ast
 import json
 import shlex
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, Dsn
-from cli.catalogue_page import PAGE, PROOFS, page, undone, whole_way
 from cli.commands.jobs import as_object
 from cli.session.order import given_values, parse_input, parse_order
 from cli.settings.flags import CallFlags, RowFlags
@@ -21,15 +18,11 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.job import build
 from jobs.spec.spec import JobSpec
 from jobs.spec.statements import own_select
-from lab.crash.trials import TRIALS
 from lab.mock.server import MockBilling
-from tests.cli import test_passwords
 from tests.cli.conftest import Typed
-from tests.cli.output import test_answer_files as test_answers
 from tests.jobs.catalogue.months import first_of
 from tests.jobs.making import prepared
 
-TESTS = Path(__file__).parents[2]
 EACH = pytest.mark.parametrize("kind", JOBS.values(), ids=list(JOBS))
 
 
@@ -66,64 +59,6 @@ def test_all_of_them_are_told(typed: Typed) -> None:
     refused = typed("jobs", "operater")
     assert refused.exit == 2
     assert "did you mean 'operator'?" in refused.words
-
-
-# ---- the page ---------------------------------------------------------------------------------------------------
-
-
-def test_the_page_is_what_would_be_written() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "write it anew: make docs"
-
-
-def test_the_page_has_thirty_recipes_and_each_job() -> None:
-    lines = page().splitlines()
-    for number in range(1, 31):
-        assert sum(line.startswith(f"| {number} | [") for line in lines) == 1
-    assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == list(JOBS)
-    widths = {line.replace(r"\|", "").count("|") for line in lines if line.startswith("| ") and "tests/" in line}
-    assert widths == {11}
-
-
-def test_the_tests_that_it_names_are_there() -> None:
-    assert set(PROOFS) == set(JOBS)
-    named = {test for _, tests in PROOFS.values() for test in tests}
-    named |= {test for kind in JOBS.values() for test in (*whole_way(kind), *undone(kind))}
-    assert sorted(test for test in named if not _is_there(test)) == []
-    assert all(tests for _, tests in PROOFS.values())
-
-
-@EACH
-def test_what_takes_a_job_the_whole_way_takes_this_one(kind: JobSpec) -> None:
-    """Each of these tests goes through a table of jobs."""
-    tables: dict[str, Collection[str]] = {
-        "cli/test_killed_jobs.py": TRIALS,
-        "cli/output/test_answer_files.py": test_answers.CASES,
-        "cli/test_passwords.py": test_passwords.CASES,
-    }
-    named = [test.partition("::")[0] for test in whole_way(kind)]
-    assert named
-    assert [path for path in named if kind.name not in tables[path]] == []
-    assert bool(undone(kind)) is kind.writes
-
-
-def _is_there(test: str) -> bool:
-    path, _, name = test.partition("::")
-    return (TESTS / path).exists() and name in _functions(TESTS / path)
-
-
-@cache
-def _functions(path: Path) -> frozenset[str]:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    return frozenset(one.name for one in body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
-
-
-@EACH
-async def test_what_it_says_of_a_second_call_is_what_the_effect_says(kind: JobSpec, client: BillingClient) -> None:
-    if kind.name == "call":
-        return
-    effect = kind.effect(Gateway(client), {one.name: one.default or "1" for one in kind.parameters})
-    twice, *_ = PROOFS[kind.name][0].twice.split(":")
-    assert twice == ("yes" if effect.repeatable else "no")
 
 
 # ---- the examples -----------------------------------------------------------------------------------------------

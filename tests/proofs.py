@@ -1,0 +1,129 @@
+"""Which tests prove what of each job: the table that docs/jobs.md lists, by paths below `tests/`.
+
+A job that sets fields, and one that only reads, is proved by tests that go through all jobs of its sort: it needs no
+line here. `tests/tools/test_jobs_page.py` checks that every test is there, and that such tests go through the job.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from jobs.catalogue.passwords import PASSWORDS
+from jobs.spec.spec import JobSpec
+
+WRITES: Final = "cli/test_killed_jobs.py::test_planned_run_killed_resumed_verified_and_undone"
+READS: Final = "cli/output/test_answer_files.py::test_every_job_that_reads_is_planned_killed_resumed_and_verified"
+KEEPS_SECRETS: Final = "cli/test_passwords.py::test_every_job_on_passwords_is_planned_killed_resumed_and_verified"
+
+SETS: Final = (
+    "jobs/catalogue/test_fields.py::test_there_and_back_again",
+    "jobs/catalogue/test_fields.py::test_lost_answers",
+    "jobs/catalogue/test_fields.py::test_what_is_as_wanted_is_never_sent",
+)
+ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
+_LOST: Final = "jobs/effects/test_lost_answers.py::test_a_lost_call_and_a_lost_undo_have_their_effect_once"
+
+_ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "balances": (
+            "jobs/catalogue/test_balances.py::test_an_operation_is_entered_once_and_found_again",
+            _LOST,
+            "cli/test_killed.py::test_killed_again_and_again_every_row_is_entered_exactly_once",
+        ),
+        "connect-service": (
+            "jobs/effects/test_create.py::test_services_are_connected_once_and_found_again",
+            _LOST,
+        ),
+        "attribute": ("jobs/effects/test_create.py::test_attributes_are_given_and_taken_back", _LOST),
+        "delete-services": ("jobs/effects/test_delete.py::test_services_are_deleted_and_connected_anew", _LOST),
+        "delete-account": (
+            "jobs/effects/test_delete.py::test_an_account_goes_with_what_points_to_it",
+            "jobs/effects/test_lost_answers.py::test_a_lost_deletion_of_an_account",
+        ),
+        "payment": (
+            "jobs/effects/test_pay.py::test_payments_are_entered_once_and_read_back",
+            "jobs/effects/test_pay.py::test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells",
+            _LOST,
+        ),
+        "password": ("jobs/effects/test_set_password.py::test_a_password_is_set_and_is_shown_as_wanted",),
+        "random-password": (
+            "jobs/effects/test_set_password.py::test_a_password_is_made_up_and_goes_into_the_file_alone",
+            "jobs/effects/test_set_password.py::test_an_answer_that_is_lost_costs_another_password",
+        ),
+        "password-recovery": (
+            "jobs/effects/test_set_password.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",
+        ),
+        "call": (
+            "cli/test_call.py::test_the_vendors_third_recipe_runs_verifies_and_is_taken_back",
+            "cli/translate/test_run.py::test_the_same_effect_as_in_the_shell",
+        ),
+    }
+)
+"""Tests of jobs that are of no sort: all that is a job's own."""
+
+_BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "warning-threshold": (
+            "jobs/effects/test_set_fields.py::test_all_live_subscribers_of_a_folder",
+            "cli/test_killed.py::test_a_repeatable_job_is_killed_and_resumed_as_well",
+        ),
+        "tariff-threshold": ("jobs/catalogue/test_accounts.py::test_as_the_tariffs_have_it",),
+        "cutoff-limit": ("jobs/catalogue/test_accounts.py::test_the_sum_of_the_tariff_and_one_rouble",),
+        "snat-pool": ("jobs/catalogue/test_users.py::test_a_snat_pool",),
+        "ip-pool": ("jobs/catalogue/test_users.py::test_another_address_is_issued_and_taken_back",),
+        "operator": ("jobs/catalogue/test_subscribers.py::test_all_of_an_operator",),
+        "recalculate": (
+            "jobs/catalogue/test_subscribers.py::test_a_recalculation_that_is_done_already_is_as_wanted",
+        ),
+        "voluntary-block": ("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins",),
+        "block-history": ("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins",),
+        "next-charge": ("jobs/catalogue/test_offers.py::test_a_service_without_a_manager",),
+        "services-on-offer": ("jobs/effects/test_read_offers.py::test_what_is_offered_and_what_is_connected",),
+        "blocked": ("jobs/catalogue/test_readings.py::test_who_is_blocked_comes_out_of_the_database",),
+        "by-sms": ("jobs/catalogue/test_readings.py::test_a_number_is_read_however_people_write_it",),
+    }
+)
+"""Tests of one job besides those of its sort."""
+
+_UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "balances": (
+            "jobs/effects/test_reverse.py::test_opposite_sums_bring_everything_back_but_the_operations",
+            "jobs/effects/test_reverse.py::test_after_storno_only_the_reversed_operations_are_left",
+            "cli/commands/test_undo.py::test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once",
+        ),
+        "warning-threshold": (
+            "cli/commands/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",
+        ),
+        "payment": ("jobs/effects/test_pay.py::test_payments_are_taken_back",),
+        "connect-service": ("jobs/effects/test_create.py::test_connected_services_are_deleted_and_connected_again",),
+    }
+)
+"""Tests of one job's undo besides `WRITES`."""
+
+NAMED: Final = frozenset({*_ALONE, *_BESIDES, *_UNDONE})
+"""The jobs that the tables name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """The tests of one job.
+
+    Those of the `whole_way` take it through plan, run, kill -9, resume and verify as real processes; those of its
+    `undo` take it back, or show that it is told why nothing does; `own` are of this job or of its sort.
+    """
+
+    whole_way: tuple[str, ...]
+    undo: tuple[str, ...]
+    own: tuple[str, ...]
+
+
+def proofs_of(job: JobSpec) -> Proofs:
+    """The tests of a job."""
+    besides = _BESIDES.get(job.name, ())
+    if not job.writes:
+        return Proofs((READS,), (), (ANSWERS, *besides))
+    whole_way = (WRITES, KEEPS_SECRETS) if job in PASSWORDS else (WRITES,)
+    own = (*_ALONE.get(job.name, SETS), *besides)
+    return Proofs(whole_way, (WRITES, *_UNDONE.get(job.name, ())), own)

@@ -1,0 +1,84 @@
+"""docs/jobs.md is what would be written now, and the tests that it names are there and go through the job."""
+
+import ast
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from billing.api.client import BillingClient, ClientSettings
+from jobs.access.gateway import Gateway
+from jobs.catalogue.catalogue import JOBS
+from jobs.spec.spec import JobSpec
+from lab.crash.trials import TRIALS
+from tests.cli import test_passwords
+from tests.cli.output import test_answer_files
+from tests.jobs.catalogue import test_fields, test_readings
+from tests.proofs import ANSWERS, KEEPS_SECRETS, NAMED, READS, SETS, WRITES, proofs_of
+from tools.jobs_page import PAGE, effects_of, page
+
+TESTS = Path(__file__).parents[1]
+EACH = pytest.mark.parametrize("job", JOBS.values(), ids=list(JOBS))
+
+
+def test_the_page_is_what_would_be_written() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "write it anew: make docs"
+
+
+def test_the_page_has_thirty_recipes_and_each_job() -> None:
+    lines = page().splitlines()
+    for number in range(1, 31):
+        assert sum(line.startswith(f"| {number} | [") for line in lines) == 1
+    assert [line.removeprefix("## ") for line in lines if line.startswith("## ")] == list(JOBS)
+    widths = {line.replace(r"\|", "").count("|") for line in lines if line.startswith("| ") and "tests/" in line}
+    assert widths == {11}
+
+
+@EACH
+def test_the_tests_that_it_names_are_there(job: JobSpec) -> None:
+    proofs = proofs_of(job)
+    assert proofs.whole_way
+    assert proofs.own
+    assert bool(proofs.undo) is job.writes
+    assert [test for test in (*proofs.whole_way, *proofs.undo, *proofs.own) if not _is_there(test)] == []
+
+
+def test_no_job_is_named_that_is_not_there() -> None:
+    assert NAMED - JOBS.keys() == set()
+
+
+@EACH
+def test_what_goes_through_a_table_of_jobs_goes_through_this_one(job: JobSpec) -> None:
+    tables: dict[str, Collection[str]] = {
+        WRITES: TRIALS,
+        READS: test_answer_files.CASES,
+        KEEPS_SECRETS: test_passwords.CASES,
+        ANSWERS: {kind.name for kind, *_ in test_readings.CASES},
+        **dict.fromkeys(SETS, frozenset(case.kind.name for case in test_fields.CASES)),
+    }
+    proofs = proofs_of(job)
+    named = [test for test in (*proofs.whole_way, *proofs.own) if test in tables]
+    assert named
+    assert [test for test in named if job.name not in tables[test]] == []
+
+
+def _is_there(test: str) -> bool:
+    path, _, name = test.partition("::")
+    return (TESTS / path).exists() and name in _functions(TESTS / path)
+
+
+@cache
+def _functions(path: Path) -> frozenset[str]:
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return frozenset(one.name for one in body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@EACH
+async def test_what_it_says_of_a_second_call_is_what_the_effect_says(job: JobSpec) -> None:
+    if job.name == "call":
+        return
+    async with BillingClient(ClientSettings("http://billing.invalid")) as client:
+        effect = job.effect(Gateway(client), {one.name: one.default or "1" for one in job.parameters})
+    twice, *_ = effects_of(job).twice.split(":")
+    assert twice == ("yes" if effect.repeatable else "no")

@@ -1,0 +1,200 @@
+"""`docs/jobs.md`, written from the catalogue itself: `python -m tools.jobs_page --write`.
+
+What the catalogue does not know stands here as data: how the effect of each kind of call is recognised and verified.
+The tests that prove a job are those of `tests/proofs.py`.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from cli.commands.jobs import in_rows, needs, value
+from cli.terminal.texts import PROGRAM
+from jobs.catalogue.catalogue import JOBS
+from jobs.spec.parameters import Parameter
+from jobs.spec.spec import JobSpec
+from jobs.spec.statements import own_select
+from tests.proofs import proofs_of
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "jobs.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """How the effect of a kind of call is known; `twice` says what a second call would do."""
+
+    twice: str
+    recognised: str
+    verified: str
+
+
+FIELDS: Final = Effects(
+    "yes: a field that is set twice is set once",
+    "its fields, which are as wanted",
+    "its fields are read again",
+)
+ISSUED: Final = Effects(
+    "yes: it is only another address",
+    "the pool, and an address that is not the old one",
+    "pool and address are read again",
+)
+RECALCULATED: Final = Effects(
+    "yes: it is the same recalculation",
+    "the date, or none, for the billing clears it when it is done",
+    "the date is read again; none counts as done",
+)
+MARKED: Final = Effects(
+    "no: it would be a second entry",
+    "the mark of run and row in its comment",
+    "entry, sum and comment are read again, the sums compared",
+)
+CONNECTED: Final = Effects(
+    "no: it would be a second service", "the mark of run and row in its comment", "the service is read again"
+)
+UNMARKED: Final = Effects(
+    "no: it would be a second payment",
+    "nothing: a lost answer is left to a person; with `recognise=sum`, the one newer operation of that sum",
+    "the operation is read again, the sums compared",
+)
+ONE_VALUE: Final = Effects(
+    "no: it would be a second value", "the value, by subscriber and attribute", "the value is read again"
+)
+GONE: Final = Effects("no", "it is gone", "it is looked for, and not found")
+PASSWORD: Final = Effects(
+    "yes: it is the same password", "nothing: it is sent again", "cannot be read back, and says so"
+)
+MADE_UP: Final = Effects(
+    "yes: it is only another password, and the last one counts",
+    "nothing: it is sent again",
+    "cannot be read back, and says so",
+)
+LETTER: Final = Effects(
+    "no: it would be a second letter",
+    "nothing: a lost answer is left to a person",
+    "cannot be read back, and says so",
+)
+READ: Final = Effects("yes: it changes nothing", "not needed", "not needed")
+ANY: Final = Effects(
+    "as its methods tell, or `--repeatable` says",
+    "as its methods tell, or by the select of `--look-up`",
+    "the same way; where there is none it cannot be read back, and says so",
+)
+
+_EFFECTS: Final[Mapping[str, Effects]] = MappingProxyType(
+    {
+        "balances": MARKED,
+        "snat-pool": ISSUED,
+        "ip-pool": ISSUED,
+        "recalculate": RECALCULATED,
+        "connect-service": CONNECTED,
+        "attribute": ONE_VALUE,
+        "delete-services": GONE,
+        "delete-account": GONE,
+        "payment": UNMARKED,
+        "password": PASSWORD,
+        "random-password": MADE_UP,
+        "password-recovery": LETTER,
+        "call": ANY,
+    }
+)
+"""By job; any other one reads, or sets fields."""
+
+
+def effects_of(job: JobSpec) -> Effects:
+    """How the effect of a job is known."""
+    return _EFFECTS.get(job.name, FIELDS if job.writes else READ)
+
+
+_INTRODUCTION: Final = f"""\
+What there is to do. `{PROGRAM} jobs` shows the same, `{PROGRAM} jobs NAME` one of them; this page is
+written from the catalogue by `make docs`. The numbers are those of the vendor's recipes, and of what integrators do
+besides: 1 to 30 are all of them. Whatever else the REST API can do, [call](#call) does.
+
+The last three columns name tests. Those of the first take a job through plan, run, kill -9 in the middle, resume and
+verify, as real processes against the mock billing; those of the second take it back, and compare the whole database;
+where there is no way back they show that `undo` says so. The third has what is a job's own.
+
+`{PROGRAM} plan JOB …` says what would be done and sends nothing. `run JOB …` shows it, asks, and does it.
+`verify RUN` reads back what the billing has now. `undo RUN` takes it back, and that can be undone too. The crash lab
+(`{PROGRAM} selftest --job NAME`) carries out every job that writes.
+
+"""
+
+
+def page(jobs: Sequence[JobSpec] = tuple(JOBS.values())) -> str:
+    """The whole page, Markdown."""
+    return "\n".join([*_head(jobs), *(line for job in jobs for line in _section(job))]) + "\n"
+
+
+def _head(jobs: Sequence[JobSpec]) -> Iterator[str]:
+    yield "# Jobs"
+    yield ""
+    yield from _INTRODUCTION.splitlines()
+    told = "# | job | call | may it be sent twice? | recognised by | verified by | undone by"
+    yield f"| {told} | tested: plan, run, kill -9, resume, verify | tested: undo | tested: its own |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    numbered = {number: job for job in jobs for number in job.recipes}
+    yield from (_line(str(number), numbered[number]) for number in sorted(numbered))
+    yield from (_line("–", job) for job in jobs if not job.recipes)
+
+
+def _line(number: str, job: JobSpec) -> str:
+    effects, proofs = effects_of(job), proofs_of(job)
+    cells = [
+        number,
+        f"[{job.name}](#{job.name})" + ("" if job.writes else ", reads"),
+        f"`{job.call}`",
+        effects.twice,
+        effects.recognised,
+        effects.verified,
+        job.way_back,
+        *(", ".join(map(_link, some)) or "–" for some in (proofs.whole_way, proofs.undo, proofs.own)),
+    ]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _link(test: str) -> str:
+    path, _, name = test.partition("::")
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../tests/{path})"
+
+
+def _section(job: JobSpec) -> Iterator[str]:
+    yield ""
+    yield f"## {job.name}"
+    yield ""
+    yield _sentence(job.summary) + ("" if job.writes else " It only reads, and its answers become a file.")
+    yield ""
+    yield f"    {job.example}"
+    yield ""
+    yield f"- Rows: {needs(job)}."
+    yield f"- Call: `{job.call}`"
+    yield f"- Undo: {job.way_back}."
+    yield from _table("parameter", job.parameters)
+    yield from _table("parameter of its undo", job.undo_parameters)
+    if select := own_select(job):
+        yield from ("", "```sql", select, "```")
+
+
+def _table(title: str, parameters: Sequence[Parameter]) -> Iterator[str]:
+    if not parameters:
+        return
+    yield ""
+    yield f"| {title} | value | column of the rows | what for |"
+    yield "|---|---|---|---|"
+    for one in parameters:
+        cells = [f"`{one.name}`", value(one), in_rows(one) or "–", one.help]
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(page(), encoding="utf-8")
+    else:
+        sys.stdout.write(page())
