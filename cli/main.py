@@ -14,30 +14,33 @@ import typer
 
 from cli import demo
 from cli.commands import control as steering
+from cli.commands import correct as correcting
 from cli.commands import doctor, mock, selftest, status, translate
+from cli.commands import export as exporting
 from cli.commands import jobs as jobs_list
 from cli.commands import plan as planning
 from cli.commands import probe as probing
 from cli.commands import reconcile as reconciling
 from cli.commands import replay as recordings
+from cli.commands import resume as resuming
 from cli.commands import undo as undoing
 from cli.commands import verify as verifying
 from cli.commands import watch as watching
 from cli.commands.replay import record_into
 from cli.jobfile import run_file as jobfile
 from cli.jobfile.job_file import TOML
-from cli.output import answer_files as answers
-from cli.output import item_files as exporting
+from cli.output.answer_files import ANSWERS
+from cli.output.item_files import STDOUT, OutputFile
 from cli.session import start as commands
 from cli.session.order import given_values, parse_input, parse_order, parse_repeat
 from cli.session.plans import planned
-from cli.settings.flags import CallFlags, Consent, Flags, Pacing, RowFlags, Voice, grouped, names_of, typed
+from cli.settings.flags import CallFlags, Consent, Flags, Pacing, RowFlags, grouped, names_of, typed
 from cli.settings.places import IN_FOLDER
 from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
 from cli.terminal.logs import logging_to
-from cli.terminal.screen import Screen, asked_for
+from cli.terminal.screen import Screen, Voice, asked_for
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import PROGRAM, markup_safe, printable
 from engine.pacing.policy import Policy
@@ -205,7 +208,7 @@ def run(  # noqa: PLR0913 - each is a flag or a group of them
         if corrects is not None:
             if ignored := [words for name, words in said.items() if name not in CONTINUING]:
                 raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")
-            return await commands.continue_run(
+            return await correcting.continue_run(
                 corrects,
                 job,
                 parse_input(file, rows),
@@ -264,7 +267,7 @@ def plan(  # noqa: PLR0913 - each is a flag or a group of them
     async def work(settings: Settings, screen: Screen) -> Exit:
         try:
             if job.endswith(TOML):
-                return await jobfile.plan(job, out, settings, pacing, screen, typed=said)
+                return await planning.plan_file(job, out, settings, pacing, screen, typed=said)
             values = await asked_for(ask or [], given_values(set_ or [], calling), file, screen)
             enter = parse_repeat(again=again, another_billing=another_billing)
             order = parse_order(job, parse_input(file, rows), values, enter, shared_accounts)
@@ -295,7 +298,7 @@ def resume(  # noqa: PLR0913 - each is a flag or a group of them
     """
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await commands.resume(
+        return await resuming.resume(
             name, settings, pacing.said, consent, screen, record=record_into(record), unpause=unpause
         )
 
@@ -345,7 +348,7 @@ def verify(
     voice: Voice,
 ) -> None:
     """Read back what the billing now says of each row, and hold it against what was sent."""
-    target = exporting.Target(output, force=force) if output else None
+    target = OutputFile(output, force=force) if output else None
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         return await verifying.verify_run(name, target, settings, Pacing(rate=rate).said, screen)
@@ -402,10 +405,10 @@ def export(
     async def work(settings: Settings, screen: Screen) -> Exit:
         if state is None:
             return await exporting.export_all(name, output or Path(), settings, screen, force=force)
-        target = exporting.Target(output or exporting.STDOUT, force=force)
-        if state.strip().casefold() == answers.ANSWERS:
-            return await answers.export(name, target, settings, screen)
-        return await exporting.export(name, state, target, settings, screen)
+        target = OutputFile(output or STDOUT, force=force)
+        if state.strip().casefold() == ANSWERS:
+            return await exporting.export_answers(name, target, settings, screen)
+        return await exporting.export_state(name, state, target, settings, screen)
 
     _end(flags, voice, work, logged=False)
 

@@ -12,14 +12,14 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.jobfile.rounds import holds_its_file, is_followed, mark_of
-from cli.session.control_client import ask, claim, ourselves
+from cli.session.control_client import ask, claim, note_at_rest, ourselves
 from cli.session.order import unfinished
 from cli.session.session import open_existing
-from cli.settings.flags import Flags, Voice, grouped
+from cli.settings.flags import Flags, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, moment, printable
 from engine.control.messages import ControlAnswer, ControlRequest
 from engine.pacing.holds import StopKind
@@ -105,7 +105,7 @@ async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
             await _refuse_elsewhere(run, journal)
             await journal.pause(run, ourselves())
             said = await _paused_at_rest(await journal.run(name), journal)
-            answer = await _noted_at_rest(run, journal, "pause", said)
+            answer = await note_at_rest(run, journal, "pause", said)
         return _tell(run, "pause", answer, screen)
 
 
@@ -125,7 +125,7 @@ async def continue_paused(name: str, settings: Settings, screen: Screen) -> Exit
             await _refuse_elsewhere(run, journal)
             run = await journal.run(name)
             await journal.unpause(run)
-            answer = await _noted_at_rest(run, journal, "continue", await _unpaused_at_rest(run, journal))
+            answer = await note_at_rest(run, journal, "continue", await _unpaused_at_rest(run, journal))
         return _tell(run, "continue", answer, screen)
 
 
@@ -142,18 +142,6 @@ async def _way_on(run: Run, journal: Journal) -> str:
     if mark is None or await unfinished(run, journal):
         return f"{PROGRAM} resume {run.name}"
     return f"{PROGRAM} run {printable(mark.file)}"
-
-
-async def unpause_run(run: Run, journal: Journal) -> None:
-    """End the pause of a run that is about to be taken up (`resume --unpause`)."""
-    await journal.unpause(run)
-    await journal.note_command(run, ourselves(), "resume --unpause", "it goes on")
-
-
-async def _noted_at_rest(run: Run, journal: Journal, command: str, said: str) -> ControlAnswer:
-    """Note what was done in the journal alone; somebody who took the run up meanwhile is told as well."""
-    await journal.note_command(run, ourselves(), command, said)
-    return await ask(run, journal, ControlRequest(command, who=claim())) or ControlAnswer(said)
 
 
 async def _not_at_its_end(name: str, journal: Journal) -> Run:

@@ -4,6 +4,7 @@ They are rehearsed first, in a journal of plans beside the real one: shown, agre
 exported file is the next input as it is: its last columns say which row of the run each of its rows corrects.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
@@ -18,13 +19,23 @@ from cli.session.corrections import CorrectionResult, Corrections
 from cli.session.order import run_is_busy
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession, SessionMeans
-from cli.session.session import check_target, how_often, policy_of
+from cli.session.session import (
+    OpenRecorder,
+    check_target,
+    how_often,
+    open_billing,
+    open_existing,
+    policy_of,
+    vault_of,
+    with_vault,
+)
+from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import PreviewFacts, plan_of, preview, tell_notes
 from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused
-from cli.terminal.screen import is_unattended
+from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
@@ -94,7 +105,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: Session
         outcome = await corrections.look()
         plan = outcome.plan(await plan_of(rehearsed, job, plans), replace(run, source=rehearsed.source))
         show = means.screen.say if means.consent.yes else means.screen.insist
-        show(preview(plan, means.billing, means.journal, policy_of(run, means.said)))
+        show(preview(plan, means.billing.target, means.journal.path, policy_of(run, means.said)))
         _require_something(plan, outcome, means)
         if plan.to_send and not means.consent.yes:
             await _ask(plan.question, run, file, means)
@@ -151,3 +162,29 @@ async def _rehearsed(run: Run, job: Job, plans: Journal, means: SessionMeans) ->
         await plans.discard(rehearsed)
         raise
     return await plans.run(rehearsed.name)
+
+
+async def continue_run(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each
+    name: str,
+    job: str,
+    rows: Input,
+    settings: Settings,
+    said: Mapping[str, str],
+    consent: Consent,
+    screen: Screen,
+    *,
+    record: OpenRecorder | None = None,
+) -> Closing:
+    """Take corrected rows into the run that they belong to, and take it as far as it goes.
+
+    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
+    """
+    if not rows.file:
+        raise CommandRefused("--continue takes a file of corrected rows: name it")
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        if run.job != job:
+            raise CommandRefused(f"run {run.name} is one of {run.job}, not of {printable(job)}")
+        async with open_billing(settings, record) as opened:
+            billing = with_vault(opened, vault_of(run, journal))
+            return await correct_run(name, rows, settings, SessionMeans(billing, journal, said, consent, screen))

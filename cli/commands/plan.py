@@ -13,13 +13,17 @@ from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run
 from checkpoints.states import State
-from cli.output.item_files import Target, columns_of, of_item, refused_pages, written_to
+from cli.jobfile.job_file import JobFileStep
+from cli.jobfile.run_file import read_file
+from cli.jobfile.steps import files_made, is_to_be_made
+from cli.output.item_files import OutputFile, columns_of, of_item, refused_pages, written_to
 from cli.session.order import Order
-from cli.session.plan_facts import PlanFacts, plan_facts
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
+from cli.settings.flags import Pacing, with_file
 from cli.settings.settings import Settings
 from cli.show.plan import next_step, plan_object, plan_screen
+from cli.show.plan_facts import PlanFacts, plan_facts
 from cli.show.preview import look_alikes, shared_accounts, tell_notes
 from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused, Exit
@@ -70,7 +74,7 @@ async def plan(
         code = Exit.REJECTED if bad else Exit.DONE
         if screen.voice.as_json:
             screen.emit({**plan_object(outlook, code), "shared_accounts_to_be_said": question.accounts})
-        screen.result(plan_screen(outlook, billing, real))
+        screen.result(plan_screen(outlook, billing.target, real))
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in cautions_of(job):
@@ -82,6 +86,29 @@ async def plan(
             screen.result(next_step(run, skips_bad=bool(bad)))
         await _forget_the_one_before(outlook, journal)
     return code
+
+
+async def plan_file(
+    name: str, out: Path | None, settings: Settings, pacing: Pacing, screen: Screen, *, typed: Mapping[str, str]
+) -> Exit:
+    """Say what each step of a new round would do; a later one is planned as if those before it had done nothing yet.
+
+    `typed` is what the command line says, by parameter; what would be ignored of it is refused.
+    """
+    file = await read_file(name, typed)
+    said = with_file(pacing, file.pacing).said
+    worst = Exit.DONE
+    makers: dict[Path, JobFileStep] = {}
+    for step in file.steps:
+        screen.result(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
+        if await anyio.to_thread.run_sync(is_to_be_made, step, makers):
+            screen.result(f"Its rows are what an earlier step will write: {markup_safe(step.order.rows.file)}")
+        else:
+            folder = out / f"step-{step.number}" if out else None
+            place = f"step {step.number} of {file.path}"
+            worst = max(worst, await plan(step.order, folder, settings, said, screen, step=place))
+        makers |= dict.fromkeys(files_made(step), step)
+    return worst
 
 
 async def _rehearsed(
@@ -124,7 +151,7 @@ async def _save(folder: Path, run: Run, journal: Journal) -> None:
 
 
 async def _write(path: Path, run: Run, pages: AsyncIterator[list[list[str]]]) -> None:
-    async with written_to(Target(path, force=True)) as sheet:
+    async with written_to(OutputFile(path, force=True)) as sheet:
         sheet.row([*run.header, *columns_of(run)])
         async for page in pages:
             await anyio.to_thread.run_sync(sheet.all, page)

@@ -14,9 +14,8 @@ import anyio.to_thread
 import typer
 from rich.markup import escape
 
-from cli.settings.flags import Voice
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import PROGRAM, SETTINGS_FILE, duration, printable
 from lab.crash.drawing import ALL, draw

@@ -8,9 +8,8 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from cli.settings.flags import Voice
 from cli.terminal.exits import CommandRefused
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, printable
 from cli.translate.findings import Finding
 from cli.translate.translation import Translation, translate

@@ -12,7 +12,7 @@ from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
-from cli.output.item_files import Sheet, Target, columns_of, of_item, written_to
+from cli.output.item_files import OutputFile, Sheet, columns_of, of_item, written_to
 from cli.session.order import run_is_busy
 from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
 from cli.settings.settings import Settings
@@ -63,7 +63,7 @@ async def _balances(run: Run, services: Gateway, journal: Journal, differences: 
 
 
 async def verify_run(
-    name: str, target: Target | None, settings: Settings, said: Mapping[str, str], screen: Screen
+    name: str, target: OutputFile | None, settings: Settings, said: Mapping[str, str], screen: Screen
 ) -> Exit:
     """Read back all that was accepted, at the run's rate, but for what is `said` now, which the run does not keep.
 

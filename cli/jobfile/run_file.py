@@ -7,17 +7,16 @@ from typing import Final
 
 import anyio.to_thread
 
-from cli.commands import plan as planning
-from cli.jobfile.job_file import PACING, TOML, JobFile, JobFileStep, read
+from cli.jobfile.job_file import PACING, TOML, JobFile, read
 from cli.jobfile.save import SaveRequest, save
-from cli.jobfile.steps import FileRunOptions, files_made, is_to_be_made, run_file
+from cli.jobfile.steps import FileRunOptions, run_file
 from cli.session.order import Order
 from cli.session.session import OpenRecorder
-from cli.settings.flags import CallFlags, Consent, Flags, Pacing, RowFlags, Voice, names_of, with_file
+from cli.settings.flags import CallFlags, Consent, Flags, Pacing, RowFlags, names_of, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, printable
 
 BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, Flags, Voice)
@@ -46,34 +45,9 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
 
     `typed` is what the command line says, by parameter; what would be ignored of it is refused.
     """
-    _refuse_ignored(name, typed)
-    file = await _read(name)
+    file = await read_file(name, typed)
     manner = FileRunOptions(with_file(pacing, file.pacing).said, pacing.said, consent, record)
     return await run_file(file, settings, manner, screen)
-
-
-async def plan(
-    name: str, out: Path | None, settings: Settings, pacing: Pacing, screen: Screen, *, typed: Mapping[str, str]
-) -> Exit:
-    """Say what each step of a new round would do; a later one is planned as if those before it had done nothing yet.
-
-    `typed` is what the command line says, by parameter; what would be ignored of it is refused.
-    """
-    _refuse_ignored(name, typed)
-    file = await _read(name)
-    said = with_file(pacing, file.pacing).said
-    worst = Exit.DONE
-    makers: dict[Path, JobFileStep] = {}
-    for step in file.steps:
-        screen.result(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
-        if await anyio.to_thread.run_sync(is_to_be_made, step, makers):
-            screen.result(f"Its rows are what an earlier step will write: {markup_safe(step.order.rows.file)}")
-        else:
-            folder = out / f"step-{step.number}" if out else None
-            place = f"step {step.number} of {file.path}"
-            worst = max(worst, await planning.plan(step.order, folder, settings, said, screen, step=place))
-        makers |= dict.fromkeys(files_made(step), step)
-    return worst
 
 
 def wish_of(
@@ -122,6 +96,8 @@ def _them(names: Sequence[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
 
-async def _read(name: str) -> JobFile:
+async def read_file(name: str, typed: Mapping[str, str]) -> JobFile:
+    """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what is `typed`."""
+    _refuse_ignored(name, typed)
     # However its path is typed it is the same file, and so are the files beside it.
     return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve()))

@@ -21,13 +21,10 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
-from cli.output.item_files import STDOUT, Target, written_to
+from cli.output.item_files import STDOUT, OutputFile, written_to
 from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, table_at
-from cli.session.session import open_existing
-from cli.settings.settings import Settings
-from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, markup_safe, printable, rows
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import PROGRAM, count, printable, rows
 from engine.sources.exported import RUN, named
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
@@ -75,21 +72,7 @@ def checked(job: str, parameters: Mapping[str, str], path: Path) -> dict[str, st
     return {ANSWER_FILE_PARAMETER: str(path)}
 
 
-async def export(name: str, target: Target, settings: Settings, screen: Screen) -> Exit:
-    """Write the answers of a run. Raises `CommandRefused` and `JournalError`."""
-    if target.path != STDOUT:
-        suffix_of(target.path)
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        if not reads(run.job, run.parameters):
-            raise CommandRefused(f"run {run.name} is one of {run.job}: it writes, and has no answers")
-        written = await write(run, journal, target)
-    where = "to stdout" if target.path == STDOUT else f"to {markup_safe(target.path)}"
-    screen.say(f"{rows(written)} of answers of run {run.name}, written {where}")
-    return Exit.DONE
-
-
-async def write(run: Run, journal: Journal, target: Target) -> int:
+async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:
     """Write what has been answered until now; how many rows. Raises `CommandRefused` and `JournalError`."""
     layout = await _layout(run, journal)
     if target.path == STDOUT or is_defused(target.path):
@@ -179,7 +162,7 @@ def _objects(item: Item) -> list[Flat]:
     return decode_answer(item.answer) or [{}]
 
 
-def _write(target: Target, layout: _Layout, pages: AsyncIterator[list[TableRow]]) -> None:
+def _write(target: OutputFile, layout: _Layout, pages: AsyncIterator[list[TableRow]]) -> None:
     """Write a file in a worker thread; the journal is read in the event loop, page by page."""
     with table_at(target, layout.names, layout.rows) as table:
         while page := anyio.from_thread.run(partial(anext, pages, [])):

@@ -1,76 +1,39 @@
-"""`export`: rows of one state as a file that opens in a spreadsheet and can be the next input."""
+"""`export_state`: rows of one state as a file that opens in a spreadsheet and can be the next input."""
 
 import csv
 import io
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TextIO
 
 import anyio.to_thread
 
 from checkpoints.journal import Journal
-from checkpoints.records import Item, Refusal, Run, Stage
+from checkpoints.records import Item, Refusal, Run
 from checkpoints.states import State
-from cli.session.session import open_existing
-from cli.settings.settings import Settings
-from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen
-from cli.terminal.texts import markup_safe, printable, rows
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import printable
 from engine.sources.exported import COLUMNS, harmless, named
 
 REFUSED: Final = "refused"
-CHOICES: Final = ", ".join([*State, REFUSED, "answers"])
-FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
-    {
-        "accepted": (State.ACCEPTED, State.APPLIED),
-        "rejected": (State.REJECTED, None),
-        "unknown": (State.UNKNOWN, State.SENDING),
-        "manual": (State.MANUAL,),
-    }
-)
-"""The files of a whole export, each with its states; None are the refused rows of the input."""
 STDOUT: Final = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class OutputFile:
     """Where a file goes; without `force` one that is there is left alone."""
 
     path: Path
     force: bool = False
 
 
-async def export_all(name: str, folder: Path, settings: Settings, screen: Screen, *, force: bool) -> Exit:
-    """Write the accepted, rejected, unknown and manual rows of a run, a file each; what has no rows gets no file.
-
-    Raises `CommandRefused` and `JournalError`.
-    """
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        totals = await journal.totals(run)
-        written = 0
-        for word, states in FILES.items():
-            number = totals.count(*(state for state in states if state)) + (totals.refused if None in states else 0)
-            if not number:
-                continue
-            path = folder / f"{run.name}-{word}.csv"
-            async with written_to(Target(path, force=force)) as out:
-                number = await _write(out, run, states, journal)
-            screen.say(f"{rows(number)} {word}: {markup_safe(path)}")
-            written += 1
-        if not written:
-            screen.say(f"Run {run.name} has no rows that are {', '.join(FILES)}: no file is written.")
-    return Exit.DONE
-
-
-async def _write(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
+async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
+    """Write the rows that are in these states, None for refused ones; how many."""
     written = 0
     out.row([*run.header, *columns_of(run)])
     for state in states:
@@ -78,32 +41,6 @@ async def _write(out: "Sheet", run: Run, states: Sequence[State | None], journal
             await anyio.to_thread.run_sync(out.all, page)
             written += len(page)
     return written
-
-
-async def export(name: str, state: str, target: Target, settings: Settings, screen: Screen) -> Exit:
-    """Write the rows of a run that are in `state`. Raises `CommandRefused` and `JournalError`."""
-    wanted = _state(state)
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        async with written_to(target) as out:
-            written = await _write(out, run, (wanted,), journal)
-    where = "to stdout" if target.path == STDOUT else f"to {markup_safe(target.path)}"
-    screen.say(f"{rows(written)} of run {run.name} that {'is' if written == 1 else 'are'} {state}, written {where}")
-    if not written and run.stage is Stage.DISCARDED and wanted is not None:
-        screen.say("The run was given up before anything was sent: only its refused rows are kept.")
-    return Exit.DONE
-
-
-def _state(word: str) -> State | None:
-    """The state of that name, None for refused rows. Raises `CommandRefused`, naming the nearest."""
-    plain_word = word.strip().casefold()
-    if plain_word == REFUSED:
-        return None
-    if plain_word in set(State):
-        return State(plain_word)
-    near = get_close_matches(plain_word, [*State, REFUSED], n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise CommandRefused(f"there is no state {printable(word)!r}{hint} There are: {CHOICES}")
 
 
 async def _pages(run: Run, state: State | None, journal: Journal) -> AsyncIterator[list[list[str]]]:
@@ -169,7 +106,7 @@ class Sheet:
 
 
 @asynccontextmanager
-async def written_to(target: Target) -> AsyncIterator[Sheet]:
+async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
     """A sheet that stands at its place when the context ends well, and not at all when it does not.
 
     UTF-8 with a BOM. Raises `CommandRefused` when the file is there already or cannot be written.
@@ -187,7 +124,7 @@ async def written_to(target: Target) -> AsyncIterator[Sheet]:
 
 
 @contextmanager
-def replacing(target: Target) -> Iterator[Path]:
+def replacing(target: OutputFile) -> Iterator[Path]:
     """An empty file, its owner's alone, that is renamed to its place once the context ends well.
 
     Raises `CommandRefused` when something is there already or it cannot be written.

@@ -11,7 +11,7 @@ import msgspec
 import xlsxwriter  # type: ignore[import-untyped]
 from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]
 
-from cli.output.item_files import Sheet, Target, replacing
+from cli.output.item_files import OutputFile, Sheet, replacing
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from jobs.effects.answer_cells import Cell
@@ -96,7 +96,7 @@ class Workbook:
 
 
 @contextmanager
-def table_at(target: Target, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
+def table_at(target: OutputFile, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
     """A table of so many rows that stands at its place when the context ends well, and not at all when it does not.
 
     Raises `CommandRefused` when the file is there already, cannot be written, or cannot hold so much.

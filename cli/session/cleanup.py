@@ -18,7 +18,7 @@ from checkpoints.records import Run
 from checkpoints.states import OPEN, State
 from cli.output import answer_files as answers
 from cli.output.answer_files import ANSWERS
-from cli.output.item_files import Target
+from cli.output.item_files import OutputFile
 from cli.session.session import vault_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM, markup_safe, rows
@@ -98,7 +98,7 @@ async def _answered(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
         return FinishedRun(f"The answers are in {markup_safe(named)}")
     try:
         # There was no such file when the run began: it is the run's own, should it be there.
-        written = await answers.write(run, journal, Target(Path(named), force=True))
+        written = await answers.write_answers(run, journal, OutputFile(Path(named), force=True))
     except CommandRefused as error:
         command = f"{PROGRAM} export {run.name} --state {ANSWERS} -o FILE"
         return FinishedRun(trouble=f"{error}. The answers are in the journal: {command} writes them elsewhere")

@@ -82,3 +82,15 @@ def claim() -> str:
 def ourselves() -> str:
     """Who types here, in the words in which a run would note it."""
     return sender(user_name(os.geteuid()), os.getpid(), claim())
+
+
+async def unpause_run(run: Run, journal: Journal) -> None:
+    """End the pause of a run that is about to be taken up (`resume --unpause`)."""
+    await journal.unpause(run)
+    await journal.note_command(run, ourselves(), "resume --unpause", "it goes on")
+
+
+async def note_at_rest(run: Run, journal: Journal, command: str, said: str) -> ControlAnswer:
+    """Note what was done in the journal alone; somebody who took the run up meanwhile is told as well."""
+    await journal.note_command(run, ourselves(), command, said)
+    return await ask(run, journal, ControlRequest(command, who=claim())) or ControlAnswer(said)

@@ -220,7 +220,7 @@ class RunSession:
         consent = self._means.consent
         # Whoever is asked must see what about, quiet or not.
         show = self._screen.say if consent.yes else self._screen.insist
-        show(preview(plan, self._means.billing, self._journal, self._steering.policy))
+        show(preview(plan, self._means.billing.target, self._journal.path, self._steering.policy))
         self._caution(show)
         if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
             raise await self._refused(plan)

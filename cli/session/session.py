@@ -22,6 +22,7 @@ from cli.session.control_client import ourselves
 from cli.settings.places import journals_in
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
+from cli.show.preview import Target
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import markup_safe, printable
 from engine.job import Job
@@ -78,6 +79,12 @@ class BillingConnection:
 
     services: Gateway
     health: Health
+
+    @property
+    def target(self) -> Target:
+        """The same, to be shown."""
+        database = self.services.database
+        return Target(self.health.version, None if database is None else str(database.dsn))
 
 
 OpenRecorder: TypeAlias = Callable[[ClientSettings], AbstractAsyncContextManager[CallObserver]]

@@ -17,7 +17,6 @@ from engine.sources.text.delimited import AUTO
 
 _CONNECTION: Final = "Connection"
 _PACING: Final = "Pacing"
-_SCREEN: Final = "Screen"
 _ROWS: Final = "Rows"
 _CALLING: Final = "The job `call`"
 _DEFAULT: Final = Policy()
@@ -438,22 +437,6 @@ class Consent:
             help="Do not look in the billing for rows that another copy of the journal may have sent.",
         ),
     ] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """How much is said, and to whom."""
-
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", rich_help_panel=_SCREEN, help="One closing JSON object on stdout, all else on stderr."
-        ),
-    ] = False
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", rich_help_panel=_SCREEN, help="Say only what went wrong.")
-    ] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", rich_help_panel=_SCREEN, help="Log every step.")] = False
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.records import Run, Shift
-from cli.session.plan_facts import PlanFacts
-from cli.session.session import BillingConnection
 from cli.show.closing import states_object, steps_list
+from cli.show.plan_facts import PlanFacts
 from cli.show.preview import (
+    Target,
     assumed_line,
     bad_rows,
     columns_line,
@@ -28,7 +28,7 @@ WORKER = 5.5
 """Records a second that the billing's own worker takes from its stacks [D]."""
 
 
-def plan_screen(outlook: PlanFacts, billing: BillingConnection, journal: Path) -> RenderableType:
+def plan_screen(outlook: PlanFacts, target: Target, journal: Path) -> RenderableType:
     """The screen of a plan."""
     plan, run = outlook.plan, outlook.plan.run
     table = Table.grid(padding=(0, 2))
@@ -54,8 +54,8 @@ def plan_screen(outlook: PlanFacts, billing: BillingConnection, journal: Path) -
         table.add_row("accounts", _shared(outlook))
     if plan.look_alike_rows:
         table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
-    table.add_row("takes", _time(outlook, with_stacks=billing.services.database is not None))
-    table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(billing.health.version)}")
+    table.add_row("takes", _time(outlook, with_stacks=target.database is not None))
+    table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
     if plan.assumptions:
         table.add_row("assumed", assumed_line(plan))
     parts: list[RenderableType] = [Text(""), table]

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 import anyio.to_thread
 from rich.console import Group, RenderableType
@@ -14,7 +15,6 @@ from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
-from cli.session.session import BillingConnection
 from cli.show.closing import accountants_list, refused_export
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
@@ -41,6 +41,14 @@ _NAME = 40
 
 _NAMES = 12
 """Columns that are named; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The billing that a run is for, as it is shown: its version, and where its database is, if one is read."""
+
+    version: str
+    database: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +166,7 @@ async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
     return sorted(found, key=lambda refusal: refusal.line or 0)
 
 
-def preview(plan: PreviewFacts, billing: BillingConnection, journal: Journal, policy: Policy) -> RenderableType:
+def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -> RenderableType:
     """The screen."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", justify="right")
@@ -185,10 +193,12 @@ def preview(plan: PreviewFacts, billing: BillingConnection, journal: Journal, po
         table.add_row("note", _shared(plan.shared.lanes))
     if plan.look_alike_rows:
         table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
-    table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(billing.health.version)}")
-    dsn = billing.services.database.dsn if billing.services.database else None
-    table.add_row("database", markup_safe(dsn) if dsn else "none: all is asked through the API, a call a row")
-    table.add_row("journal", f"{markup_safe(journal.path)}, run {run.name}")
+    table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
+    table.add_row(
+        "database",
+        markup_safe(target.database) if target.database else "none: all is asked through the API, a call a row",
+    )
+    table.add_row("journal", f"{markup_safe(journal)}, run {run.name}")
     table.add_row("pacing", describe_policy(policy))
     if plan.assumptions:
         table.add_row("assumed", assumed_line(plan))

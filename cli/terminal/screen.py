@@ -6,19 +6,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TextIO, cast
+from typing import Annotated, Final, TextIO, cast
 
 import anyio
 import msgspec
+import typer
 from rich.console import Console, RenderableType
 
-from cli.settings.flags import Voice
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import markup_safe, printable
 from jobs.rows.input import STDIN
 
 WIDTH: Final = 400
 """Columns where there is no terminal: lines are left whole for whoever searches them."""
+_PANEL: Final = "Screen"
 TERMINAL: Final = Path("/dev/tty")
 """Where people type while standard input carries rows."""
 
@@ -56,6 +57,20 @@ def _for_words() -> Console:
 
 def _for_results() -> Console:
     return _console(sys.stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How much is said, and to whom."""
+
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", rich_help_panel=_PANEL, help="One closing JSON object on stdout, all else on stderr."),
+    ] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", rich_help_panel=_PANEL, help="Say only what went wrong.")
+    ] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", rich_help_panel=_PANEL, help="Log every step.")] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from cli.output.item_files import Target, written_to
+from cli.output.item_files import OutputFile, written_to
 from cli.terminal.exits import CommandRefused
 from tests.cli.conftest import Place
 
 
-async def write(target: Target, *, fails: bool = False) -> None:
+async def write(target: OutputFile, *, fails: bool = False) -> None:
     async with written_to(target) as sheet:
         sheet.row(["число", '=a;"b"'])
         if fails:
@@ -25,9 +25,9 @@ def names(folder: Path) -> list[str]:
 async def test_a_file_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with pytest.raises(RuntimeError):
-        await write(Target(path), fails=True)
+        await write(OutputFile(path), fails=True)
     assert names(tmp_path) == []
-    await write(Target(path))
+    await write(OutputFile(path))
     assert path.read_bytes() == '\ufeffчисло;"\'=a;""b"""\r\n'.encode()
     assert names(tmp_path) == ["out.csv"]
 
@@ -36,15 +36,15 @@ async def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("mine", encoding="utf-8")
     with pytest.raises(CommandRefused, match="--force"):
-        await write(Target(path))
+        await write(OutputFile(path))
     assert path.read_text(encoding="utf-8") == "mine"
-    await write(Target(path, force=True))
+    await write(OutputFile(path, force=True))
     assert "число" in path.read_text(encoding="utf-8")
 
 
 async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(CommandRefused, match="cannot be written"):
-        await write(Target(tmp_path / "nowhere" / "out.csv"))
+        await write(OutputFile(tmp_path / "nowhere" / "out.csv"))
 
 
 async def test_the_refused_rows_come_out_with_their_own_columns(place: Place) -> None:

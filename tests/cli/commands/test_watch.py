@@ -12,8 +12,7 @@ import pytest
 from checkpoints.journal import open_journal
 from cli.commands import watch as watching
 from cli.commands.status import RunSeen
-from cli.settings.flags import Voice
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from engine.pipeline.progress import Progress, Status
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.commands.test_control import ROWS, a_load, a_stopped_load

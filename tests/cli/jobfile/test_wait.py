@@ -16,10 +16,10 @@ from cli.jobfile import wait as barrier
 from cli.jobfile.wait import WaitResult, wait
 from cli.session.run_session import SessionMeans
 from cli.session.session import BillingConnection
-from cli.settings.flags import Consent, Voice
+from cli.settings.flags import Consent
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from engine.control.handler import Controllable
 from engine.pacing.holds import Stop, StopKind
 from jobs.access.gateway import Gateway

@@ -13,7 +13,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.output import answer_files as answers
-from cli.output.item_files import Target
+from cli.output.item_files import OutputFile
 from cli.output.tables import KINDS
 from cli.session.cleanup import finish_run
 from cli.terminal.exits import CommandRefused
@@ -52,7 +52,7 @@ async def written(
     """How many rows, and of which run."""
     async with open_journal(path.with_name("journal")) as journal:
         run = await run_of(journal, header, rows)
-        return await answers.write(run, journal, Target(path)), run.name
+        return await answers.write_answers(run, journal, OutputFile(path)), run.name
 
 
 def lines(path: Path) -> list[list[str]]:

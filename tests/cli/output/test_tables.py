@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.output import tables
-from cli.output.item_files import Target
+from cli.output.item_files import OutputFile
 from cli.output.tables import TableRow, suffix_of, table_at
 from cli.terminal.exits import CommandRefused
 
@@ -23,7 +23,7 @@ ROWS: tuple[TableRow, ...] = (
 
 
 def written(path: Path, rows: Sequence[TableRow] = ROWS, *, fails: bool = False) -> Path:
-    with table_at(Target(path), NAMES, len(rows)) as table:
+    with table_at(OutputFile(path), NAMES, len(rows)) as table:
         table.write(rows[:2])
         if fails:
             raise RuntimeError

@@ -10,10 +10,9 @@ import pytest
 import structlog
 from rich.console import Console
 
-from cli.settings.flags import Voice
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.logs import logging_to
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 
 
 def screen(*, quiet: bool = False) -> tuple[Screen, StringIO]:

@@ -1,0 +1,106 @@
+"""`resume`: a run that was stopped, interrupted or killed is taken up where it stands."""
+
+from collections.abc import Mapping
+
+from billing.errors import BillingAway, BillingBusy, DatabaseAway
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Stage
+from checkpoints.states import OPEN
+from cli.session.cleanup import finish_run
+from cli.session.control_client import unpause_run
+from cli.session.order import run_is_busy, unfinished
+from cli.session.run_session import RunSession, SessionMeans
+from cli.session.session import (
+    OpenRecorder,
+    check_target,
+    open_billing,
+    open_existing,
+    rebuild,
+    vault_of,
+    with_vault,
+)
+from cli.settings.flags import Consent
+from cli.settings.settings import Settings
+from cli.show.closing import Closing, show_closing
+from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, markup_safe, moment, printable, rows
+
+
+async def resume(  # noqa: PLR0913 - what the command line says, a thing each
+    name: str | None,
+    settings: Settings,
+    said: Mapping[str, str],
+    consent: Consent,
+    screen: Screen,
+    *,
+    record: OpenRecorder | None = None,
+    unpause: bool = False,
+) -> Closing:
+    """Take a run up where it stands: the one of that name, or the only one that is not at its end.
+
+    It is driven as it was, but for what is `said` now. One that is paused waits until somebody lets it go on, unless
+    it is to `unpause` at once. Raises `CommandRefused`,
+    `BillingError` and `JournalError`; nothing was sent then.
+    """
+    journal_path = settings.journal.value
+    if name is None and not journal_path.exists():
+        screen.result(f"There is nothing to resume: there is no journal {markup_safe(journal_path)}.")
+        return Closing(Exit.DONE)
+    async with open_existing(journal_path) as journal:
+        chosen = await _chosen(name, journal)
+        if chosen is None:
+            screen.result("There is nothing to resume: all runs are at their end.")
+            return Closing(Exit.DONE)
+        if not await unfinished(chosen, journal):
+            return await _at_its_end(chosen, journal, screen)
+        if holder := await journal.holder(chosen):
+            raise await run_is_busy(chosen, journal, f"another process works on this run: {holder}")
+        check_target(chosen, settings)
+        try:
+            async with open_billing(settings, record) as opened:
+                billing = with_vault(opened, vault_of(chosen, journal))
+                job = await rebuild(chosen, billing.services, journal)
+                if unpause and chosen.paused_at:
+                    await unpause_run(chosen, journal)
+                return await RunSession(
+                    chosen, job, SessionMeans(billing, journal, said, consent, screen), fresh=False
+                ).go()
+        except (BillingAway, BillingBusy, DatabaseAway) as error:
+            raise CommandRefused(
+                f"{error}\nRun {chosen.name} stays as it is: {PROGRAM} resume {chosen.name} goes on when it is back",
+                Exit.STOPPED,
+            ) from error
+
+
+async def _chosen(name: str | None, journal: Journal) -> Run | None:
+    """The run to take up, None when there is none. Raises `CommandRefused` when it is not clear, or was given up."""
+    if name is not None:
+        run = await journal.run(name)
+        if run.stage is Stage.DISCARDED:
+            raise CommandRefused(f"run {run.name} was given up before anything was sent: begin a new one")
+        return run
+    open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]
+    if len(open_runs) > 1:
+        lines = [f"  {PROGRAM} resume {run.name}   {await _what(run, journal)}" for run in open_runs]
+        raise CommandRefused("\n".join(["several runs are not at their end; which?", *lines]))
+    return open_runs[0] if open_runs else None
+
+
+async def _at_its_end(run: Run, journal: Journal, screen: Screen) -> Closing:
+    """A run of which nothing is left to send: how it came out."""
+    totals = await journal.totals(run)
+    # A kill may have come between the last answer and what there was to do then.
+    ending = await finish_run(run, journal, anew=False)
+    code = Exit.STOPPED if ending.trouble else outcome_of(totals)
+    closing = Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)
+    screen.say("There is nothing to resume: this run is at its end.")
+    screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
+    if ending.shown is not None:
+        screen.result(ending.shown)
+    return closing
+
+
+async def _what(run: Run, journal: Journal) -> str:
+    left = (await journal.totals(run)).count(*OPEN)
+    return f"{run.job}, {printable(run.source, 60)}, begun {moment(run.created_at)}, {rows(left)} left"
