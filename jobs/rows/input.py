@@ -11,8 +11,9 @@ from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
+from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.key_lists import KeyList
 from jobs.rows.select_source import select_source

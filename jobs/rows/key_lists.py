@@ -11,8 +11,9 @@ from typing import Final
 
 from engine.errors import InputRefused
 from engine.rows import Source
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
+from engine.sources.raw.sample import Layout
 from jobs.spec.columns import Column, locate
 
 MOST: Final = 100_000

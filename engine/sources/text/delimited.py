@@ -14,22 +14,43 @@ from typing import Final, TextIO
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage
+from engine.rows import Row, RowPage, Source
 from engine.sources.raw import charset
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.charset import AUTO, LONGEST_LINE, DecodedText
 from engine.sources.raw.original import FileOnDisk, Original, empty, proven
-from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL, check_names, no_rows, wrong_width
+from engine.sources.raw.sample import Sample
+from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL, bare_names, check_names, no_rows, wrong_width
 
 __all__ = ["AUTO", "DELIMITERS", "LONGEST_CELL", "LONGEST_LINE", "DelimitedFile"]
 
 DELIMITERS: Final = (";", "\t", ",")
 """In this order: a comma beside one of the others belongs to a name, as in "Сумма, руб;Договор"."""
 
+DELIMITED_SUFFIXES: Final = frozenset({".csv", ".tsv", ".tab"})
+"""Endings of names that say that cells are divided by a mark."""
+
 _ANNOUNCED: Final = re.compile(r'(?P<quote>"?)sep=(?P<delimiter>[^\w"\r\n])(?P=quote)[\r\n]*', re.IGNORECASE)
 
 # The module's own limit is lower, and there is but one for the whole process.
 csv.field_size_limit(LONGEST_CELL)
+
+
+def matches(sample: Sample) -> bool:
+    """Whether an input is a text with lines: what no other format has taken is read as delimited."""
+    return bool(sample.first_line)
+
+
+def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
+    """The lines as rows."""
+    file = DelimitedFile(
+        sample.original,
+        encoding=sample.text.codec,
+        delimiter=sample.layout.delimiter,
+        columns=bare_names(sample.layout.columns),
+        page_rows=sample.page_rows,
+    )
+    return file, sample.notes()
 
 
 @dataclass(frozen=True, slots=True)

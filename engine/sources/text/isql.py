@@ -13,11 +13,13 @@ from typing import Final, Protocol
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage
+from engine.rows import Row, RowPage, Source
 from engine.sources.raw import options
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import proven
+from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import REST, bare_names, check_names, example, label_of, paged
+from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from engine.sources.text.isql_table import PrintedTable, is_marks, table
 
 NULL: Final = "<null>"
@@ -35,6 +37,19 @@ Lines = Iterable[tuple[int, str]]
 """The lines that are not blank, each with its number."""
 _ListLine = tuple[int, tuple[str, str] | None]
 """A line's number, and its name and value where it has them."""
+
+
+def matches(sample: Sample) -> bool:
+    """Whether isql has printed a text. Raises `InputRefused` where it has, and the names of the columns are amiss."""
+    return _form_of(sample) is not None
+
+
+def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
+    """What is printed, as rows. Raises `InputRefused`, also for what isql has not printed."""
+    form = _form_of(sample)
+    if form is None:
+        raise InputRefused(f"{sample.name} is not as isql prints rows")
+    return PrintedRows(sample.text, form, page_rows=sample.page_rows), sample.notes(form.words)
 
 
 class PrintedForm(Protocol):
@@ -92,14 +107,15 @@ class PrintedRows:
 # ---- telling the form ----------------------------------------------------------------------------------------------
 
 
-def form_of(
-    text: DecodedText, head: Sequence[str], columns: Sequence[str], *, may_be_bare: bool
-) -> PrintedForm | None:
-    """The form of a text whose first lines are `head`, without their ends; None where isql has not printed it.
+def _form_of(sample: Sample) -> PrintedForm | None:
+    """The form of a text by its first lines; None where isql has not printed it.
 
-    Bare values are like the lines of many another thing: they are looked for where the input `may_be_bare`. Raises
+    Bare values are like the lines of many another thing: they are looked for where the name says nothing else. Raises
     `InputRefused` where the names of the columns are missing, and where they are given and printed as well.
     """
+    text, head, columns = sample.text, sample.lines, sample.layout.columns
+    if sample.layout.delimiter or announced_by(sample.first_line):
+        return None
     filled = [(number, line) for number, line in enumerate(head, 1) if line.strip()]
     if len(filled) > 1 and is_marks(filled[1][1]):
         _refuse_names(text.name, columns, filled[0][0])
@@ -112,7 +128,7 @@ def form_of(
         _refuse_names(text.name, columns, filled[0][0])
         _refuse_twins(text.name, head, filled[0][0], names[0])
         return _List(names)
-    if not may_be_bare:
+    if sample.original.suffix in DELIMITED_SUFFIXES:
         return None
     number, line = filled[0]
     where, padded = f"{text.name}, line {number}", _is_padded(head[0], line)

@@ -4,19 +4,50 @@ Numbers are text from the first to the last, as they were written: none of them 
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage
+from engine.rows import Row, RowPage, Source
+from engine.sources.raw import options
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import empty, proven
+from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, check_names, paged
+from engine.sources.text.delimited import DELIMITED_SUFFIXES
 
 _SHOWN: Final = 80
 _MOST_DIGITS: Final = 400
+
+
+_OBJECT: Final = re.compile(r'\s*\{\s*["}]')
+_LIST: Final = re.compile(r"\s*\[\s*[\[{\]]")
+_SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson"})
+
+
+def matches(sample: Sample) -> bool:
+    """Whether a text is JSON, by its first line; where that leaves it open, by its name."""
+    if _is_list(sample) or _OBJECT.match(sample.first_line):
+        return True
+    return sample.original.suffix in _SUFFIXES and not sample.layout.columns
+
+
+def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
+    """The objects as rows. Raises `InputRefused` for a list of JSON, and where names are given for the columns."""
+    if _is_list(sample):
+        raise InputRefused(
+            f"{sample.name} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'"
+        )
+    if sample.layout.columns:
+        raise InputRefused(f"{sample.name} names its columns itself: leave {options.COLUMNS} out")
+    return JsonLines(sample.text, page_rows=sample.page_rows), sample.notes("JSON lines")
+
+
+def _is_list(sample: Sample) -> bool:
+    return bool(_LIST.match(sample.first_line)) and sample.original.suffix not in DELIMITED_SUFFIXES
 
 
 class _LineFault(ValueError):

@@ -8,11 +8,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Final, Protocol, TypeVar
+from typing import IO, Final, NoReturn, Protocol, TypeVar
 from xml.parsers import expat
 
 from engine.errors import InputRefused
+from engine.sources.raw.fault_places import OLE2, ZIP
 from engine.sources.raw.original import Original
+from engine.sources.raw.sample import Sample
 
 _CHUNK: Final = 64 * 1024
 _LARGEST_PART: Final = 4 * 1024**3
@@ -24,6 +26,10 @@ _LARGEST_TAG: Final = 2 * 1024**2
 """Bytes without an end of a tag or a text: the parser holds as much."""
 _ENCRYPTED: Final = 0x1
 _MOST_NAMES: Final = 1000
+
+_MARK: Final = "EncryptedPackage".encode("utf-16-le")
+"""The name of the stream that holds the encrypted workbook, in the container's directory."""
+_BLOCK: Final = 1024 * 1024
 
 Attributes = Mapping[str, str]
 """The attributes of an element, as they are written."""
@@ -167,3 +173,34 @@ def _parser(elements: Elements) -> expat.XMLParserType:
     parser.EndElementHandler = elements.end
     parser.CharacterDataHandler = elements.text
     return parser
+
+
+# ---- archives that are no workbooks to be read ---------------------------------------------------------------------
+
+
+def is_archive(sample: Sample) -> bool:
+    """Whether an input is a ZIP archive, as workbooks are."""
+    return sample.start.startswith(ZIP)
+
+
+def refuse_archive(sample: Sample) -> NoReturn:
+    """Raises `InputRefused` for an archive of something else."""
+    raise InputRefused(f"{sample.name} is a ZIP archive and no workbook: unpack it first")
+
+
+def is_locked(sample: Sample) -> bool:
+    """Whether an input is the container of an encrypted workbook. Raises `InputRefused` when it cannot be read."""
+    if not sample.start.startswith(OLE2):
+        return False
+    before = b""
+    with sample.original.open() as file:
+        while block := file.read(_BLOCK):
+            if _MARK in before + block:
+                return True
+            before = block[-len(_MARK) :]
+    return False
+
+
+def refuse_locked(sample: Sample) -> NoReturn:
+    """Raises `InputRefused` for a workbook behind a password."""
+    raise InputRefused(f"{sample.name} is behind a password: save it without one")

@@ -8,8 +8,11 @@ its own, of LibreOffice's making.
 from collections.abc import Iterator
 
 from engine.errors import InputRefused
-from engine.sources.workbook.archive import Archive, Attributes, tags
+from engine.rows import Source
+from engine.sources.raw.sample import Sample
+from engine.sources.workbook.archive import Archive, Attributes, is_archive, tags
 from engine.sources.workbook.ods_rows import SheetReader, Survey
+from engine.sources.workbook.sheet_source import open_sheet
 from engine.sources.workbook.workbook import SheetRow
 
 _CONTENT = "content.xml"
@@ -19,7 +22,17 @@ _ENCRYPTED = "encrypted-package"
 _SPREADSHEET = b"opendocument.spreadsheet"
 
 
-def is_ods(archive: Archive) -> bool:
+def matches(sample: Sample) -> bool:
+    """Whether an input is an OpenDocument spreadsheet. Raises `InputRefused` for one that cannot be read."""
+    return is_archive(sample) and _is_ods(Archive(sample.original))
+
+
+def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
+    """Its sheet as a source, and a note on which one. Raises `InputRefused`."""
+    return open_sheet(sample, OpenDocumentBook(Archive(sample.original)))
+
+
+def _is_ods(archive: Archive) -> bool:
     """Whether an archive is an OpenDocument spreadsheet.
 
     Raises `InputRefused` for another kind of document, and for one behind a password.

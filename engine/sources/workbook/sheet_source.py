@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage
+from engine.rows import Row, RowPage, Source
 from engine.sources.raw import options
 from engine.sources.raw.original import Original, empty, proven
-from engine.sources.raw.source import check_names, label_of, paged, wrong_width
+from engine.sources.raw.sample import Sample
+from engine.sources.raw.source import bare_names, check_names, label_of, paged, wrong_width
 from engine.sources.workbook.cells import CellFault, address
 from engine.sources.workbook.workbook import Book, SheetRow
 
@@ -141,6 +142,13 @@ class SheetRows:
             line=f"row {row.number}, the first that is not empty,",
         )
         return tuple(names)
+
+
+def open_sheet(sample: Sample, book: Book) -> tuple[Source, tuple[str, ...]]:
+    """The sheet that the layout names, and a note on what is read. Raises `InputRefused`."""
+    columns = bare_names(sample.layout.columns)
+    rows = SheetRows(sample.original, book, sheet=sample.layout.sheet, columns=columns, page_rows=sample.page_rows)
+    return rows, (f"{book.words}, sheet {rows.sheet!r}",)
 
 
 def _says_something(row: SheetRow) -> bool:

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.sources.workbook.archive import Archive
+from engine.rows import Source
+from engine.sources.raw.sample import Sample
+from engine.sources.workbook.archive import Archive, is_archive
 from engine.sources.workbook.shared_strings import SpilledStrings
+from engine.sources.workbook.sheet_source import open_sheet
 from engine.sources.workbook.workbook import SheetRow, unreadable_texts
 from engine.sources.workbook.xlsx_parts import Contents, Relationships, SharedTexts, Styles
 from engine.sources.workbook.xlsx_rows import Merges, RowReader
@@ -19,7 +22,17 @@ _BINARY: Final = "xl/workbook.bin"
 _USUAL: Final = "xl/workbook.xml"
 
 
-def is_xlsx(archive: Archive) -> bool:
+def matches(sample: Sample) -> bool:
+    """Whether an input is an Excel workbook. Raises `InputRefused` for one that cannot be read."""
+    return is_archive(sample) and _is_xlsx(Archive(sample.original))
+
+
+def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
+    """Its sheet as a source, and a note on which one. Raises `InputRefused`."""
+    return open_sheet(sample, ExcelBook(Archive(sample.original)))
+
+
+def _is_xlsx(archive: Archive) -> bool:
     """Whether an archive is an Excel workbook. Raises `InputRefused` for one of the binary kind."""
     if _BINARY in archive.parts:
         raise InputRefused(f"{archive.name} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8")

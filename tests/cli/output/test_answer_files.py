@@ -17,7 +17,8 @@ from cli.output.item_files import OutputFile
 from cli.output.tables import KINDS
 from cli.session.cleanup import finish_run
 from cli.terminal.exits import CommandRefused
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
 from jobs.catalogue.readings import READINGS
 from jobs.effects.answer_cells import Flat, encode_answer
 from tests.cli.conftest import Place, Typed

@@ -9,7 +9,8 @@ import pytest
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, Source
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
 
 MIB = 1024 * 1024
 FLAT = MIB // 2

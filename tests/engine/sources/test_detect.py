@@ -1,12 +1,16 @@
 """The door: what an input is, is told by its first bytes, and by its name where they leave it open."""
 
 import codecs
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.errors import InputRefused
-from engine.sources.detect import Layout, open_input
+from engine.rows import Row, RowPage
+from engine.sources import detect
+from engine.sources.detect import InputFormat, open_input
+from engine.sources.raw.sample import Layout
 from tests.engine.sources.reading import cells_of, why_refused
 
 CSV = "id;name\n1;a\n"
@@ -106,3 +110,25 @@ def test_questions_may_come_in_any_order(tmp_path: Path) -> None:
     assert len(source.digest) == 64
     assert list(pages) == []
     assert source.name == str(path)
+
+
+class _Columns:
+    """What a format of columns would read, as Parquet is."""
+
+    name = "columns"
+    digest = ""
+    header = ("id",)
+    checked_whole = True
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        if after is None:
+            yield RowPage((Row(1, ("17",)),), (), "1")
+
+
+def test_one_more_format_is_one_more_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet = InputFormat(lambda sample: sample.start.startswith(b"PAR1"), lambda _: (_Columns(), ("columns",)))
+    monkeypatch.setattr(detect, "FORMATS", (parquet, *detect.FORMATS))
+    found = open_input(written(tmp_path, "a", b"PAR1\0\0"), Layout())
+    assert cells_of(found) == [("17",)]
+    assert found.notes == ("columns",)
+    assert cells_of(open_input(written(tmp_path, "b", CSV), Layout())) == [("1", "a")]

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.rows import Source
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
 from engine.sources.exported import COLUMNS, RUN, as_it_was, harmless
+from engine.sources.raw.sample import Layout
 from tests.engine.sources.reading import cells_of, refusals_of
 
 

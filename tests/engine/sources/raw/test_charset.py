@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputRefused
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
 from engine.sources.raw.charset import UTF_8, Charset, detect_charset
 from engine.sources.raw.cyrillic import CP1251, NAMES
 from engine.sources.raw.original import FileOnDisk
+from engine.sources.raw.sample import Layout
 from tests.engine.sources.reading import cells_of
 from tests.engine.sources.russian_tables import CHARSETS, SURNAMES, tables
 

@@ -11,8 +11,9 @@ import pytest
 
 from engine.errors import InputRefused
 from engine.rows import Row
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk, StandardInput
+from engine.sources.raw.sample import Layout
 from tests.engine.sources.reading import rows_of
 
 TEXT = "договор;сумма\n" + "".join(f"{number};5\n" for number in range(50_000))

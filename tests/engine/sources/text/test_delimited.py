@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LARGEST_PAGE
 from engine.sources.text.delimited import LONGEST_CELL, LONGEST_LINE, DelimitedFile
 from tests.engine.sources.reading import goes_on_after_every_page, memory_is_flat, refusals_of, rows_of

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from billing.database.database import Database, Dsn
 from engine.rows import Row
-from engine.sources.detect import Input, Layout, open_input
+from engine.sources.detect import Input, open_input
+from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
 from tests.engine.sources.reading import (
     cells_of,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from checkpoints.records import Refusal
 from engine.rows import Row
-from engine.sources.detect import Input, Layout, open_input
+from engine.sources.detect import Input, open_input
+from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
 from tests.engine.sources.reading import (
     cells_of,

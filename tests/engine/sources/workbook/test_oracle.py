@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputRefused
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
 from tests.engine.sources.workbook.writing import (
     data,
     excel,

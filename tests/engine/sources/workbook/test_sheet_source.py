@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.rows import Row
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
 from tests.engine.sources.reading import cells_of, refusals_of, rows_of, why_refused
 from tests.engine.sources.workbook.writing import data, excel_parts, inline, odf_parts, odf_row, odf_text, packed
 

@@ -12,7 +12,8 @@ from openpyxl.utils.exceptions import IllegalCharacterError
 
 from engine.errors import InputRefused
 from engine.rows import Row
-from engine.sources.detect import Layout, open_input
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.workbook.xlsx_parts import unescaped
 from tests.engine.sources.reading import (

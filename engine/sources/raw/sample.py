@@ -1,0 +1,89 @@
+"""What is looked at of an input to find out what it is: its first bytes, and its first lines where it is text."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Final
+
+from engine.errors import InputRefused
+from engine.sources.raw import charset, options
+from engine.sources.raw import fault_places as faults
+from engine.sources.raw.charset import AUTO, Charset, DecodedText
+from engine.sources.raw.original import Original, empty
+
+_HEAD_LINES: Final = 200
+_HEAD_CHARACTERS: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is said of an input; all of it may be left to be found out.
+
+    `encoding` is "auto" or the name of a codec; `delimiter` one character, or "" where it is to be found; `sheet` the
+    name of the sheet of a workbook; `columns` the names of the columns of an input without a header.
+    """
+
+    encoding: str = AUTO
+    delimiter: str = ""
+    sheet: str = ""
+    columns: tuple[str, ...] = ()
+
+
+class Sample:
+    """An input whose format is to be found. What is asked of it is read once; all of it may raise `InputRefused`."""
+
+    def __init__(self, original: Original, layout: Layout, page_rows: int) -> None:
+        self.original = original
+        self.layout = layout
+        self.page_rows = page_rows
+
+    @property
+    def name(self) -> str:
+        """What the original is called."""
+        return self.original.name
+
+    @cached_property
+    def start(self) -> bytes:
+        """The first bytes."""
+        with self.original.open() as file:
+            return file.read(faults.HEAD)
+
+    @cached_property
+    def text(self) -> DecodedText:
+        """The input as text; what is no text is refused, with what to do about it."""
+        return DecodedText(self.original, self._charset.codec)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The first lines of the text, without their ends."""
+        lines: list[str] = []
+        size = 0
+        with self.text.open() as file:
+            for line in islice(self.text.lines(file), _HEAD_LINES):
+                lines.append(line.rstrip("\r\n"))
+                size += len(line)
+                if size > _HEAD_CHARACTERS:
+                    break
+        return lines
+
+    @cached_property
+    def first_line(self) -> str:
+        """The first line of the text that is not blank."""
+        first = next((line for line in self.lines if line.strip()), None)
+        if first is None:
+            raise empty(self.name)
+        return first
+
+    def notes(self, words: str = "") -> tuple[str, ...]:
+        """How the text is read: `words` for its form, and its encoding where nobody has named it."""
+        return tuple(note for note in (words, self._charset.note) if note)
+
+    @cached_property
+    def _charset(self) -> Charset:
+        encoding = self.layout.encoding
+        if self.layout.sheet:
+            raise InputRefused(f"{self.name} is no workbook and has no sheets: leave {options.SHEET} out")
+        wide = charset.is_auto(encoding) or charset.is_wide(charset.named(encoding))
+        if trouble := faults.no_text(self.start, wide=wide):
+            raise InputRefused(f"{self.name} {trouble}")
+        return charset.detect_charset(self.original, encoding)
