@@ -63,13 +63,9 @@ class RowRefused(msgspec.Struct, frozen=True):
 
 
 class SystemRefused(msgspec.Struct, frozen=True):
-    """Refused whatever the row: read-only, no licence, no rights. Nothing happened, and nothing will for any row.
-
-    `passing` tells what is expected to end by itself, as a billing that is read-only while it is being backed up.
-    """
+    """Refused whatever the row: read-only, no licence, no rights. Nothing happened, and nothing will for any row."""
 
     text: str
-    passing: bool = False
 
 
 class Lost(msgspec.Struct, frozen=True):

@@ -95,7 +95,6 @@ SHORT_FOR_A_REASON = {
     "engine/errors.py": "the error tree of a room",
     "jobs/spec/errors.py": "the error tree of a room",
     "engine/rows.py": "words that all sources and the pipeline share",
-    "engine/outcomes.py": "the one decision of what follows from evidence",
     "engine/control/messages.py": "the requests and answers that both ends of the socket share",
     "jobs/catalogue/catalogue.py": "all jobs by name, and nothing of any of them",
 }

@@ -21,7 +21,7 @@ import anyio
 import structlog
 
 from engine.errors import LookUpFailed
-from engine.outcomes import Outcome
+from engine.outcomes import Cause, Outcome
 from engine.pacing.holds import BILLING, POLL_SECONDS, Holds, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.retries import LONGEST_RETRY_AFTER
@@ -84,16 +84,16 @@ class Breaker:
         """
         if outcome.answered:
             return False
-        return self.open or (self._state is _State.HALF_OPEN and not outcome.away)
+        return self.open or (self._state is _State.HALF_OPEN and not outcome.cause.away)
 
     def seen(self, outcome: Outcome, *, again: bool = False) -> None:
         """Judge a call's outcome; `again` tells that of a row that has failed before."""
         if outcome.answered:
             if not self.open:
                 self._answered()
-        elif outcome.not_now:
+        elif outcome.cause is Cause.NOT_NOW:
             self._put_off(outcome)
-        elif again and not outcome.away:
+        elif again and not outcome.cause.away:
             self._watch_patience(f"the billing is busy ({outcome.message})")
         else:
             self._failures += 1
@@ -144,7 +144,7 @@ class Breaker:
 
     def _failed(self, outcome: Outcome) -> None:
         """One failure too many: nobody answers, or all that is answered is that it is busy."""
-        if outcome.away:
+        if outcome.cause.away:
             self._open(f"the billing is away ({outcome.message})")
         else:
             self._gap = min(self._gap, LONGEST_GAP_WHILE_BUSY)

@@ -84,7 +84,7 @@ class Tries:
 
     def failed(self, item: Item, outcome: Outcome) -> bool:
         """Count a failure, unless it says nothing about the row; whether the row has tries left."""
-        if outcome.unsent or outcome.not_now:
+        if outcome.cause.says_nothing_of_row:
             self.excuse(item)
             return True
         failures = self.of(item) + 1

@@ -7,7 +7,7 @@ import structlog
 
 from checkpoints.records import Item, Run
 from checkpoints.states import State
-from engine.outcomes import Outcome
+from engine.outcomes import Cause, Outcome
 from engine.pacing.canary import Canary
 from engine.pacing.holds import StopKind
 from engine.pacing.limits import ErrorBudget, Spending
@@ -18,7 +18,7 @@ from engine.pipeline.reconciler import Reconciler
 
 log = structlog.get_logger(__name__)
 
-NOT_SENT: Final = Outcome(State.PENDING, message="not sent: the run was stopped", unsent=True)
+NOT_SENT: Final = Outcome(State.PENDING, Cause.STOPPED, message="not sent: the run was stopped")
 """Of what was claimed ahead when a stop was asked for: provably not sent."""
 
 
@@ -58,14 +58,14 @@ class Aftermath:
         item, outcome = landed.item, landed.outcome
         self._progress.moved(State.SENDING, outcome.state)
         self._spending.came_out(item, outcome.state)
-        if outcome is NOT_SENT:
+        if outcome.cause is Cause.STOPPED:
             return
         if outcome.message:
             if outcome.state is not State.ACCEPTED:
                 self._progress.met(item.label, outcome.message)
             if not outcome.own:
                 log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
-        if outcome.stop:
+        if outcome.cause is Cause.REFUSES_ALL:
             self._stop.request(StopKind.SYSTEM, f"the billing refuses all work: {outcome.message}")
         match outcome.state:
             case State.ACCEPTED:
@@ -97,7 +97,7 @@ class Aftermath:
             self._backlog.shut(item)
         elif has_tries_left:
             self._progress.retries += 1
-            if outcome.halfway:
+            if outcome.cause is Cause.HALFWAY:
                 # The second half is no retry that may come to nothing.
                 self._backlog.retries.answered()
             called = msgspec.structs.replace(item, attempts=item.attempts + 1)

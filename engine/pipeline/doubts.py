@@ -8,7 +8,7 @@ import structlog
 from checkpoints.records import Item
 from checkpoints.states import State
 from engine.evidence import Lost
-from engine.outcomes import Outcome, decide
+from engine.outcomes import Cause, Outcome, decide
 from engine.pipeline.aftermath import CallResult
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.progress import Progress
@@ -90,7 +90,7 @@ def apart(group: Sequence[CallResult], doubted: Collection[Item]) -> tuple[list[
     messages = {item.item_id: item.message for item in doubted}
     ours = {landed.item.item_id for landed in group}
     judged = [
-        CallResult(landed.item, Outcome(State.UNKNOWN, message=messages[landed.item.item_id]))
+        CallResult(landed.item, Outcome(State.UNKNOWN, Cause.NO_ANSWER, message=messages[landed.item.item_id]))
         if landed.item.item_id in messages
         else landed
         for landed in group

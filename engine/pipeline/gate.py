@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import anyio
 
-from engine.outcomes import Outcome
+from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Rate, Throttle
@@ -133,7 +133,7 @@ class Gate:
         self.in_flight -= 1
         if outcome.answered:
             window.delivered(now, ticket)
-        elif outcome.stop or self._breaker.blames_billing(outcome):
+        elif outcome.cause is Cause.REFUSES_ALL or self._breaker.blames_billing(outcome):
             window.dismissed(now, ticket)
         else:
             window.troubled(now, ticket, _trouble(outcome))
@@ -231,6 +231,4 @@ class Gate:
 
 def _trouble(outcome: Outcome) -> str:
     """What came in place of an answer, in a word or two."""
-    if outcome.unsent and outcome.away:
-        return "not reached"
-    return "no answer" if outcome.away else "busy"
+    return {Cause.NOT_REACHED: "not reached", Cause.NO_ANSWER: "no answer"}.get(outcome.cause, "busy")

@@ -4,68 +4,62 @@ import pytest
 
 from checkpoints.states import State, may_follow
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.outcomes import Outcome, decide
+from engine.outcomes import Cause, Outcome, decide
 
 TABLE: list[tuple[str, Evidence, Outcome, Outcome]] = [
     (
         "no byte of the request left",
         NotSent("refused"),
-        Outcome(State.PENDING, message="refused", unsent=True, away=True),
-        Outcome(State.PENDING, message="refused", unsent=True, away=True),
+        Outcome(State.PENDING, Cause.NOT_REACHED, message="refused"),
+        Outcome(State.PENDING, Cause.NOT_REACHED, message="refused"),
     ),
     (
         "busy, and it says until when",
         Busy("429", 7.5),
-        Outcome(State.PENDING, message="429", retry_after=7.5, not_now=True),
-        Outcome(State.PENDING, message="429", retry_after=7.5, not_now=True),
+        Outcome(State.PENDING, Cause.NOT_NOW, message="429", retry_after=7.5),
+        Outcome(State.PENDING, Cause.NOT_NOW, message="429", retry_after=7.5),
     ),
     (
         "busy, without saying until when",
         Busy("locked"),
-        Outcome(State.PENDING, message="locked"),
-        Outcome(State.PENDING, message="locked"),
+        Outcome(State.PENDING, Cause.BUSY, message="locked"),
+        Outcome(State.PENDING, Cause.BUSY, message="locked"),
     ),
     (
         "busy with what the row itself has begun",
         Busy("locked", halfway=True),
-        Outcome(State.PENDING, message="locked", halfway=True),
-        Outcome(State.PENDING, message="locked", halfway=True),
+        Outcome(State.PENDING, Cause.HALFWAY, message="locked"),
+        Outcome(State.PENDING, Cause.HALFWAY, message="locked"),
     ),
     (
         "an answer whose error is of the row",
         RowRefused("no such account"),
-        Outcome(State.REJECTED, message="no such account"),
-        Outcome(State.REJECTED, message="no such account"),
+        Outcome(State.REJECTED, Cause.ANSWERED, message="no such account"),
+        Outcome(State.REJECTED, Cause.ANSWERED, message="no such account"),
     ),
     (
         "an answer whose error nobody knows",
         RowRefused("что-то пошло не так", recognised=False),
-        Outcome(State.REJECTED, message="что-то пошло не так"),
-        Outcome(State.REJECTED, message="что-то пошло не так"),
+        Outcome(State.REJECTED, Cause.ANSWERED, message="что-то пошло не так"),
+        Outcome(State.REJECTED, Cause.ANSWERED, message="что-то пошло не так"),
     ),
     (
         "an answer that means the whole system",
         SystemRefused("read-only"),
-        Outcome(State.PENDING, message="read-only", unsent=True, stop=True),
-        Outcome(State.PENDING, message="read-only", unsent=True, stop=True),
-    ),
-    (
-        "an answer that means the whole system, for a while",
-        SystemRefused("read-only while a backup is made", passing=True),
-        Outcome(State.PENDING, message="read-only while a backup is made", unsent=True, not_now=True),
-        Outcome(State.PENDING, message="read-only while a backup is made", unsent=True, not_now=True),
+        Outcome(State.PENDING, Cause.REFUSES_ALL, message="read-only"),
+        Outcome(State.PENDING, Cause.REFUSES_ALL, message="read-only"),
     ),
     (
         "sent, and nobody knows what came of it",
         Lost("time-out"),
-        Outcome(State.UNKNOWN, message="time-out", away=True),
-        Outcome(State.PENDING, message="time-out", away=True),
+        Outcome(State.UNKNOWN, Cause.NO_ANSWER, message="time-out"),
+        Outcome(State.PENDING, Cause.NO_ANSWER, message="time-out"),
     ),
     (
         "an answer of the expected shape",
         Accepted("777"),
-        Outcome(State.ACCEPTED, answer="777"),
-        Outcome(State.ACCEPTED, answer="777"),
+        Outcome(State.ACCEPTED, Cause.ANSWERED, answer="777"),
+        Outcome(State.ACCEPTED, Cause.ANSWERED, answer="777"),
     ),
 ]
 
@@ -92,4 +86,6 @@ def test_what_must_not_be_repeated_goes_again_only_when_it_had_no_effect() -> No
 
 
 def test_only_the_system_as_a_whole_stops_a_run() -> None:
-    assert {type(line[1]) for line in TABLE if decide(line[1], repeatable=False).stop} == {SystemRefused}
+    assert {type(line[1]) for line in TABLE if decide(line[1], repeatable=False).cause is Cause.REFUSES_ALL} == {
+        SystemRefused
+    }

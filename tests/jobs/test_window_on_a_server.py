@@ -17,7 +17,7 @@ from billing.api.calls import version
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Dsn
 from checkpoints.states import State
-from engine.outcomes import Outcome
+from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
@@ -34,7 +34,7 @@ TO_FIND = int(10 / LATENCY)
 """Answers of each slot in ten seconds."""
 ROUNDS = 30
 """Answers of each slot that are looked at: long enough for the own latency to be measured once meanwhile."""
-WELL = Outcome(State.ACCEPTED)
+WELL = Outcome(State.ACCEPTED, Cause.ANSWERED)
 
 
 class Metered(Slots):

@@ -8,7 +8,7 @@ import pytest
 
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.outcomes import Outcome
+from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import LONGEST_GAP, SLOWLY, Breaker
 from engine.pacing.holds import Holds, Stop, StopKind
 from engine.pacing.policy import Policy
@@ -16,14 +16,14 @@ from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
 
-WELL = Outcome(State.ACCEPTED)
-BUSY = Outcome(State.PENDING, message="busy")
-AWAY = Outcome(State.UNKNOWN, message="time-out", away=True)
-READ_ONLY = Outcome(State.PENDING, message="read-only", unsent=True, not_now=True)
+WELL = Outcome(State.ACCEPTED, Cause.ANSWERED)
+BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
+AWAY = Outcome(State.UNKNOWN, Cause.NO_ANSWER, message="time-out")
+READ_ONLY = Outcome(State.PENDING, Cause.NOT_NOW, message="read-only")
 
 
 def asked_to_wait(seconds: float) -> Outcome:
-    return Outcome(State.PENDING, message="HTTP 503", retry_after=seconds, not_now=True)
+    return Outcome(State.PENDING, Cause.NOT_NOW, message="HTTP 503", retry_after=seconds)
 
 
 class Setting:
@@ -71,10 +71,10 @@ async def test_it_opens_after_enough_failures_in_a_row() -> None:
     assert setting.breaker.open
 
 
-HALFWAY = Outcome(State.PENDING, message="busy with the first half", halfway=True)
+HALFWAY = Outcome(State.PENDING, Cause.HALFWAY, message="busy with the first half")
 
 
-@pytest.mark.parametrize("between", [WELL, Outcome(State.REJECTED, message="no"), HALFWAY])
+@pytest.mark.parametrize("between", [WELL, Outcome(State.REJECTED, Cause.ANSWERED, message="no"), HALFWAY])
 async def test_any_answer_between_begins_the_count_anew(between: Outcome) -> None:
     setting = Setting()
     setting.seen(AWAY, AWAY, between, AWAY, AWAY)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpoints.states import State
-from engine.outcomes import Outcome
+from engine.outcomes import Cause, Outcome
 from engine.pacing.retries import BASE, CAP, LONGEST_RETRY_AFTER, SAVED, RetryBudget, Tries, backoff
 from tests.engine.doubles import item
 
@@ -106,7 +106,7 @@ def test_who_waits_as_long_as_he_is_told_finds_one(floor: float, began: float) -
 
 # ---- the tries of a row ------------------------------------------------------------------------------------------
 
-BUSY = Outcome(State.PENDING, message="busy")
+BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
 
 
 def test_a_row_is_out_of_tries_after_so_many_failures_of_its_own() -> None:
@@ -120,8 +120,8 @@ def test_a_row_is_out_of_tries_after_so_many_failures_of_its_own() -> None:
 @pytest.mark.parametrize(
     "outcome",
     [
-        Outcome(State.PENDING, message="refused", unsent=True, away=True),
-        Outcome(State.PENDING, message="503", retry_after=5.0, not_now=True),
+        Outcome(State.PENDING, Cause.NOT_REACHED, message="refused"),
+        Outcome(State.PENDING, Cause.NOT_NOW, message="503", retry_after=5.0),
     ],
     ids=["not sent", "not now"],
 )
@@ -135,7 +135,7 @@ def test_a_row_has_failed_before_whoever_was_to_blame() -> None:
     tries = Tries(3)
     tries.excuse(item(1))
     tries.failed(item(2), BUSY)
-    tries.failed(item(3), Outcome(State.PENDING, message="refused", unsent=True, away=True))
+    tries.failed(item(3), Outcome(State.PENDING, Cause.NOT_REACHED, message="refused"))
     assert [tries.has_failed(item(number)) for number in (1, 2, 3, 4)] == [True, True, True, False]
     assert [tries.of(item(number)) for number in (1, 2, 3)] == [0, 1, 0]
     tries.excuse(item(2))

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from checkpoints.states import State
-from engine.outcomes import Outcome
+from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
 from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy
@@ -18,10 +18,10 @@ from tests.virtual_clock import settle
 
 pytestmark = pytest.mark.virtual_clock
 
-WELL = Outcome(State.ACCEPTED)
-BUSY = Outcome(State.PENDING, message="busy")
-AWAY = Outcome(State.PENDING, message="refused", unsent=True, away=True)
-LOST = Outcome(State.UNKNOWN, message="time-out", away=True)
+WELL = Outcome(State.ACCEPTED, Cause.ANSWERED)
+BUSY = Outcome(State.PENDING, Cause.BUSY, message="busy")
+AWAY = Outcome(State.PENDING, Cause.NOT_REACHED, message="refused")
+LOST = Outcome(State.UNKNOWN, Cause.NO_ANSWER, message="time-out")
 
 
 class Setting:
@@ -160,8 +160,8 @@ async def test_all_that_is_no_answer_is_trouble_for_the_window(
     window = Noted()
     monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
     setting = Setting()
-    refused_for_good = Outcome(State.PENDING, message="no licence", unsent=True, stop=True)
-    for result in (WELL, Outcome(State.REJECTED, message="no"), outcome, refused_for_good):
+    refused_for_good = Outcome(State.PENDING, Cause.REFUSES_ALL, message="no licence")
+    for result in (WELL, Outcome(State.REJECTED, Cause.ANSWERED, message="no"), outcome, refused_for_good):
         await setting.enter()
         setting.come_back(result)
     told = [what for what, _ in window.told if what != "started"]

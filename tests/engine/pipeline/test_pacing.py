@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from checkpoints.states import State
-from engine.evidence import Busy, Lost, SystemRefused
+from engine.evidence import Busy, Lost
 from engine.pacing.holds import StopKind
 from engine.pacing.throttle import Gauge, GaugeReading
 from tests.engine.doubles import Call, change
@@ -79,7 +79,7 @@ async def test_a_billing_that_asks_for_a_pause_gets_it_from_all_rows_and_then_on
 
 
 async def test_a_billing_that_takes_nothing_for_now_is_waited_for_and_no_row_fails() -> None:
-    backup = Call(SystemRefused("read-only", passing=True))
+    backup = Call(Busy("a backup is made", 1.0))
     setting = Setting(items(40), replace(STEADY, tries=2), {str(row): [backup] * 2 for row in range(1, 41)})
     plan = setting.job.plan
 
@@ -98,11 +98,11 @@ async def test_a_billing_that_takes_nothing_for_now_is_waited_for_and_no_row_fai
 
 
 async def test_one_that_takes_nothing_for_long_stops_the_run_with_all_rows_kept() -> None:
-    backup = Call(SystemRefused("read-only", passing=True))
+    backup = Call(Busy("a backup is made", 1.0))
     policy = replace(STEADY, tries=2, away_patience=600.0)
     setting = await Setting(items(4), policy, {str(row): [backup] * 1000 for row in range(1, 5)}).go()
     assert setting.stop.kind is StopKind.SYSTEM
-    assert "read-only" in setting.stop.reason
+    assert "a backup is made" in setting.stop.reason
     assert setting.counts() == {State.PENDING: 4}
 
 

@@ -37,7 +37,7 @@ def test_secrets_of_a_chain(link: str, placeholders: set[str], told: str, named:
         (Busy('{"psw": "x1"}', 5.0), Busy('{"psw":"•••"}', 5.0)),
         (NotSent("no name"), NotSent("no name")),
         (RowRefused("psw=x1 no", recognised=False), RowRefused("psw=••• no", recognised=False)),
-        (SystemRefused("suid: x1", passing=True), SystemRefused("suid: •••", passing=True)),
+        (SystemRefused("suid: x1"), SystemRefused("suid: •••")),
         (Lost("HTTP 500: password='x1'"), Lost("HTTP 500: password=•••'")),
         (
             Lost("HTTP 200, but not the billing's JSON (bad): x1"),
