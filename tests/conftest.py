@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from billing.database.database import Database, Dsn
 from lab.mock.population import create
@@ -18,16 +19,25 @@ from tests.firebird_server import FirebirdServer
 ABONENTS = 1_000
 SEED = 7
 
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", print_blob=True)
+
 
 def pytest_configure() -> None:
-    """A lock table for the processes of this one, before the engine is loaded; and SIGINT, which tests send.
+    """Set up what the processes that tests start inherit: signals, bytecode and a lock table, before the engine loads.
 
-    Tests stop and kill processes that hold locks, and whoever shares the table with them waits. So no two workers
-    share one, nor does a test with a load that runs on this machine. And what a shell starts in the background
-    ignores SIGINT, as do all programs that it starts in turn.
+    A shell in the background ignores SIGINT, and nohup SIGHUP; so do all programs that they start in turn, to which
+    tests send both. Where bytecode is not to be written, each of a thousand processes would compile all modules
+    again. Tests stop and kill processes that hold locks, and whoever shares the lock table with them waits: no two
+    workers share one, nor does a test with a load that runs on this machine.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # The same examples in each run: what is found is found at once, and nothing fails by chance.
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
     os.environ["FIREBIRD_LOCK"] = tempfile.mkdtemp(prefix="carbon-migrate-lock-")
 
 

@@ -36,6 +36,7 @@ class Model:
         self.amounts: list[Decimal | None] = []
         self.states: list[State] = []
         self.refused = 0
+        self.approved = False
 
     def freeze(self, judged: Sequence[NewItem | Refusal]) -> None:
         for entry in judged:
@@ -46,7 +47,10 @@ class Model:
             self.states.append(State.SKIPPED if entry.skip_reason else State.PENDING)
 
     def move(self, steps: Sequence[tuple[int, State]]) -> bool:
-        allowed = all(may_follow(self.states[index], state) for index, state in steps)
+        allowed = all(
+            may_follow(self.states[index], state) and not (self.approved and state is State.SKIPPED)
+            for index, state in steps
+        )
         for index, state in steps if allowed else ():
             self.states[index] = state
         return allowed
@@ -71,7 +75,6 @@ class JournalMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.opened = AsyncExitStack()
         self.model = Model()
-        self.approved = False
         self.decisions: list[tuple[int, State]] = []
         self.journal: Journal
         self.run_: Run
@@ -106,17 +109,17 @@ class JournalMachine(RuleBasedStateMachine):
         self.model.freeze(self.do(self.journal.freeze(self.run_, page(*items, cursor=cursor), judge)))
         assert self.do(self.journal.run(self.run_.name)).cursor == cursor
 
-    @precondition(lambda self: not self.approved)
+    @precondition(lambda self: not self.model.approved)
     @rule()
     def approve(self) -> None:
         self.do(self.journal.approve(self.run_))
-        self.approved = True
+        self.model.approved = True
 
     @rule()
     def end_the_intake(self) -> None:
         self.do(self.journal.end_intake(self.run_))
 
-    @precondition(lambda self: self.approved)
+    @precondition(lambda self: self.model.approved)
     @rule()
     def try_to_discard(self) -> None:
         self.do(self.journal.discard(self.run_))
@@ -216,7 +219,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def an_approved_run_stays_one(self) -> None:
-        assert (self.do(self.journal.run(self.run_.name)).stage is Stage.APPROVED) == self.approved
+        assert (self.do(self.journal.run(self.run_.name)).stage is Stage.APPROVED) == self.model.approved
 
     # ---- how ----
 
