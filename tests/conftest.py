@@ -24,7 +24,7 @@ settings.register_profile("explore", print_blob=True)
 
 
 def pytest_configure() -> None:
-    """Set up what the processes that tests start inherit: signals, bytecode and a lock table, before the engine loads.
+    """Set up what processes that tests start inherit: signals, bytecode, a lock table, before the engine is loaded.
 
     A shell in the background ignores SIGINT, and nohup SIGHUP; so do all programs that they start in turn, to which
     tests send both. Where bytecode is not to be written, each of a thousand processes would compile all modules

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,13 +15,13 @@ import anyio
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from anyio.abc import Process
 
 from billing.database.database import Dsn, attach
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.main import main
 from lab.mock.server import MockBilling, running
+from tests.cli.forking import Command, command_server
 
 MODEL = "FinanceOperations"
 PATIENCE = 30.0
@@ -57,10 +56,8 @@ class Cli:
         self.environment = dict(environment)
 
     async def __call__(self, *arguments: str | Path, may_end_with: Sequence[int] = (0,)) -> Ended:
-        done = await anyio.run_process(
-            self._line(arguments), check=False, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL
-        )
-        ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+        async with self.started(*arguments) as started:
+            ended = await started.ended(None)
         assert ended.exit in may_end_with, f"{ended.exit}\n{ended.out}\n{ended.err}"
         assert "Traceback" not in ended.err
         return ended
@@ -68,10 +65,7 @@ class Cli:
     @asynccontextmanager
     async def started(self, *arguments: str | Path) -> AsyncIterator["Started"]:
         """A command that is under way; killed when the context ends, if it has not ended by then."""
-        process = await anyio.open_process(
-            self._line(arguments), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL
-        )
-        async with process:
+        async with await command_server().start([*map(str, arguments)], self.folder, self.environment) as process:
             try:
                 yield Started(process)
             finally:
@@ -83,14 +77,11 @@ class Cli:
     def journal(self) -> Path:
         return self.folder / "carbon-migrate.journal"
 
-    def _line(self, arguments: Sequence[str | Path]) -> list[str]:
-        return [sys.executable, "-m", "cli", *map(str, arguments)]
-
 
 class Started:
     """A command that is under way."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Command) -> None:
         self.process = process
 
     def signal(self, number: signal.Signals) -> None:
@@ -98,7 +89,6 @@ class Started:
 
     async def said(self, text: str) -> str:
         """Wait until it has said `text` on stderr; all that it said until then."""
-        assert self.process.stderr
         heard = ""
         with anyio.fail_after(PATIENCE):
             while text not in heard:
@@ -107,24 +97,21 @@ class Started:
 
     async def first_line(self) -> str:
         """The first line of its stdout, when it is there."""
-        assert self.process.stdout
         heard = b""
         with anyio.fail_after(PATIENCE):
             while b"\n" not in heard:
                 heard += await self.process.stdout.receive()
         return heard.decode().splitlines()[0]
 
-    async def ended(self) -> Ended:
+    async def ended(self, patience: float | None = PATIENCE) -> Ended:
         """Wait for the end."""
-        assert self.process.stdout
-        assert self.process.stderr
         said: dict[str, str] = {"out": "", "err": ""}
 
         async def drain(name: str, stream: Any) -> None:
             async for part in stream:
                 said[name] += part.decode()
 
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(patience):
             async with anyio.create_task_group() as group:
                 group.start_soon(drain, "out", self.process.stdout)
                 group.start_soon(drain, "err", self.process.stderr)

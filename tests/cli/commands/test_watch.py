@@ -32,7 +32,6 @@ class Heard:
         return self.text.splitlines()
 
     async def until(self, wanted: str) -> None:
-        assert self._watcher.process.stdout
         with anyio.fail_after(PATIENCE):
             while wanted not in self.text:
                 self.text += (await self._watcher.process.stdout.receive()).decode()

@@ -1,0 +1,219 @@
+"""Commands as forks of a process that has imported all of the program already.
+
+A test of the command line starts a real process for each command, and half of what that costs is the import of the
+same modules. `python -m tests.cli.forking SOCKET` imports them once and waits; each command is a fork of it, in a
+folder, an environment and with outputs of its own, and with nothing else of the server's. It is killed, waited for
+and read as any other process. `tests/cli/terminal/test_prompt.py` and the crash lab start the program itself.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+LONGEST = 256 * 1024
+"""Bytes of a request: arguments and environment of a command."""
+
+
+class Output:
+    """What a command says on one of its outputs, as it comes; ends with `anyio.EndOfStream`."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    async def receive(self) -> bytes:
+        if part := await self._reader.read(64 * 1024):
+            return part
+        raise anyio.EndOfStream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while part := await self._reader.read(64 * 1024):
+            yield part
+
+
+class Command:
+    """A command that was started: a process of its own."""
+
+    def __init__(self, pid: int, status: asyncio.StreamReader, stdout: Output, stderr: Output) -> None:
+        self.pid = pid
+        self.stdout = stdout
+        self.stderr = stderr
+        self._status = status
+        self._ended = asyncio.ensure_future(self._wait())
+        try:
+            self._handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._handle = -1
+
+    @property
+    def returncode(self) -> int | None:
+        """What it ended with, negative for a signal; None while it runs."""
+        return self._ended.result() if self._ended.done() else None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, to this process and to no other that has got its number since."""
+        if self._handle >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+        return await asyncio.shield(self._ended)
+
+    async def _wait(self) -> int:
+        return int(await self._status.readline())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.wait()
+        if self._handle >= 0:
+            os.close(self._handle)
+
+
+class CommandServer:
+    """The process that commands are forks of, one a worker of the tests."""
+
+    def __init__(self) -> None:
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST)
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-m", "tests.cli.forking", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+            )
+
+    async def start(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Command:
+        """Start a command."""
+        request = json.dumps([list(arguments), str(folder), dict(environment)]).encode()
+        pipes = [os.pipe() for _ in range(3)]
+        try:
+            socket.send_fds(self._line, [request], [written for _, written in pipes])
+        finally:
+            for _, written in pipes:
+                os.close(written)
+        stdout, stderr, status = [await _reader(read) for read, _ in pipes]
+        return Command(int(await status.readline()), status, Output(stdout), Output(stderr))
+
+    def close(self) -> None:
+        """End it; commands that still run go on."""
+        self._line.close()
+        self._process.wait()
+
+
+@cache
+def command_server() -> CommandServer:
+    """The one of this worker; it ends with the worker."""
+    server = CommandServer()
+    atexit.register(server.close)
+    return server
+
+
+async def _reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
+    )
+    return reader
+
+
+# ---- the server ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command to become: what was typed, where, and its outputs."""
+
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+    stdout: int
+    stderr: int
+
+    def become(self) -> None:
+        """Be the command from here on."""
+        for output, descriptor in ((1, self.stdout), (2, self.stderr)):
+            os.dup2(descriptor, output)
+            os.close(descriptor)
+        os.chdir(self.folder)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        sys.argv = ["cli", *self.arguments]
+        runpy.run_module("cli", run_name="__main__", alter_sys=True)
+
+
+def serve(line: socket.socket) -> Request | None:
+    """Fork for each request, and tell what each command ended with. In the fork: the request that it is to become."""
+    statuses: dict[int, int] = {}
+    awake, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake.fileno())
+    with line, awake, wake, selectors.DefaultSelector() as selector:
+        selector.register(line, selectors.EVENT_READ)
+        selector.register(awake, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if awake in ready:
+                awake.recv(1024)
+                _tell_ended(statuses)
+            if line not in ready:
+                continue
+            received, (*outputs, status), _, _ = _received(line)
+            if not received:
+                return None
+            pid = os.fork()
+            if not pid:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for other in (status, *statuses.values()):
+                    os.close(other)
+                return Request(*json.loads(received), *outputs)
+            for output in outputs:
+                os.close(output)
+            os.write(status, f"{pid}\n".encode())
+            statuses[pid] = status
+
+
+def _received(line: socket.socket) -> tuple[bytes, list[int], int, object]:
+    request, descriptors, flags, address = socket.recv_fds(line, LONGEST, 3)
+    return request, descriptors or [-1], flags, address
+
+
+def _tell_ended(statuses: dict[int, int]) -> None:
+    while statuses:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            os.write(statuses[pid], f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        os.close(statuses.pop(pid))
+
+
+if __name__ == "__main__":
+    import lab.crash.experiment  # noqa: F401
+
+    if found := serve(socket.socket(fileno=int(sys.argv[1]))):
+        found.become()
