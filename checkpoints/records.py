@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, Unpack
 
 import msgspec
 
-from checkpoints.states import State
+from checkpoints.states import State, StateProperties, states_where
 
 PAYLOADS: Final = 2
 """The format of the journal since which payloads are kept as they are now."""
@@ -232,7 +232,7 @@ class KnownMark:
     @property
     def had_effect(self) -> bool:
         """Whether the journal knows that the item has had its effect, or may have had it."""
-        return self.state not in {State.SKIPPED, State.REJECTED, State.REPLACED}
+        return self.state.in_effect or not self.state.settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +288,10 @@ class Totals:
     def count(self, *states: State) -> int:
         """How many items are in one of `states`."""
         return sum(self.counts.get(state, 0) for state in states)
+
+    def count_where(self, **properties: Unpack[StateProperties]) -> int:
+        """How many items are in one of the states that have all these properties."""
+        return self.count(*states_where(**properties))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,99 @@
-"""The states of an item, and the one table that says which may follow which.
+"""The states of an item, each with its properties, and the one table that says which may follow which.
 
-The journal's trigger and the table in `docs/architecture.md` are both drawn from `TRANSITIONS`.
+Whatever the program does differently from state to state is a column here. Python asks a state (`item.state.open`) or
+asks for states (`states_where(in_effect=True)`). The journal's triggers and the table in `docs/architecture.md` are
+drawn from `TRANSITIONS`.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Self, TypedDict, Unpack
 
 
 class State(StrEnum):
-    """Where an item stands. The value is the word used in the journal, on screen and in exports."""
+    """Where an item stands. The value is the word used in the journal, on screen and in exports.
 
-    PENDING = "pending"
+    A new state is one line here, and its steps in `TRANSITIONS`; a line that lacks a column cannot be imported.
+    """
+
+    open: bool
+    """The run still has work with it: while one is left, the run can be resumed."""
+    settled: bool
+    """Nothing is left to do, neither for the run nor for a person."""
+    in_effect: bool
+    """The billing took it: it can be verified and taken back."""
+    counts_money: bool
+    """Its effect is in the billing or may be: its amount counts as sent."""
+    to_send: bool
+    """It is still to be sent, or is being sent."""
+    rejected: bool
+    """The billing refused it: a corrected row may take its place, or has taken it."""
+    trouble: bool
+    """The short line of progress names it."""
+    explained: int
+    """The place of its reasons in the closing screen, from 1; 0 where they are not shown."""
+    style: str
+    """How its word is written on screen, as a style of Rich."""
+    export: str
+    """In which file of a whole export it stands, by the state that names the file; "" for none."""
+
+    # fmt: off
+    #                      open   sett-  in     counts to     rejec- trou-  explained         export
+    #          word               led    effect money  send   ted    ble       style
+    PENDING  = "pending",  True,  False, False, False, True,  False, False, 0, "dim",         ""
     """Frozen, to be sent."""
-    SKIPPED = "skipped"
+    SKIPPED  = "skipped",  False, True,  False, False, False, False, False, 4, "dim",         ""
     """Nothing to do."""
-    SENDING = "sending"
+    SENDING  = "sending",  True,  False, False, True,  True,  False, False, 0, "cyan",        "unknown"
     """The intent is durable; the call may be on its way."""
-    ACCEPTED = "accepted"
+    ACCEPTED = "accepted", False, True,  True,  True,  False, False, False, 5, "green",       "accepted"
     """The billing took it."""
-    REJECTED = "rejected"
+    REJECTED = "rejected", False, True,  False, False, False, True,  True,  1, "red",         "rejected"
     """The billing refused this row for good."""
-    UNKNOWN = "unknown"
+    UNKNOWN  = "unknown",  True,  False, False, True,  False, False, True,  3, "yellow",      "unknown"
     """It may have had its effect or not: only a look-up decides."""
-    MANUAL = "manual"
+    MANUAL   = "manual",   False, False, False, True,  False, False, True,  2, "bold yellow", "manual"
     """A person has to decide."""
-    APPLIED = "applied"
+    APPLIED  = "applied",  False, True,  True,  True,  False, False, False, 6, "bold green",  "accepted"
     """Read back from the billing as wanted."""
-    REPLACED = "replaced"
+    REPLACED = "replaced", False, True,  False, False, False, True,  False, 0, "dim",         ""
     """Rejected, and a corrected row of the same run has taken its place."""
+    # fmt: on
+
+    def __new__(cls, word: str, *columns: Any) -> Self:  # noqa: ANN401 - each as its column is declared
+        """A state by its line: the columns in the order in which they are declared."""
+        state = str.__new__(cls, word)
+        state._value_ = word
+        (
+            state.open,
+            state.settled,
+            state.in_effect,
+            state.counts_money,
+            state.to_send,
+            state.rejected,
+            state.trouble,
+            state.explained,
+            state.style,
+            state.export,
+        ) = columns
+        return state
+
+
+class StateProperties(TypedDict, total=False):
+    """The properties that states are asked for by."""
+
+    open: bool
+    settled: bool
+    in_effect: bool
+    counts_money: bool
+    to_send: bool
+    rejected: bool
+    trouble: bool
+
+
+def states_where(**properties: Unpack[StateProperties]) -> tuple[State, ...]:
+    """The states that have all these properties, in the order of the table."""
+    return tuple(state for state in State if all(getattr(state, name) is value for name, value in properties.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +150,6 @@ TRANSITIONS: tuple[Transition, ...] = (
     ),
     Transition(State.REJECTED, State.REPLACED, "a corrected row of the input has taken its place"),
 )
-
-OPEN: frozenset[State] = frozenset({State.PENDING, State.SENDING, State.UNKNOWN})
-"""States that a run still has work with: while one is left, the run can be resumed."""
 
 
 def may_follow(source: State | None, target: State) -> bool:

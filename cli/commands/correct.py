@@ -13,7 +13,6 @@ import anyio.to_thread
 from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run, Stage
-from checkpoints.states import OPEN, State
 from cli.session.cleanup import wipe_secrets
 from cli.session.corrections import CorrectionResult, Corrections
 from cli.session.order import run_is_busy
@@ -75,7 +74,7 @@ async def correct_run(name: str, file: Input, settings: Settings, means: Session
 async def _forget_unsent(run: Run, journal: Journal) -> None:
     """Wipe the secrets of rows that were not taken in, unless the run has others to send yet."""
     with anyio.CancelScope(shield=True):
-        if not (await journal.totals(run)).count(*OPEN, State.MANUAL):
+        if not (await journal.totals(run)).count_where(settled=False):
             await wipe_secrets(run, journal)
 
 

@@ -20,13 +20,16 @@ from cli.terminal.texts import markup_safe, printable, rows
 CHOICES: Final = ", ".join([*State, REFUSED, "answers"])
 FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
     {
-        "accepted": (State.ACCEPTED, State.APPLIED),
-        "rejected": (State.REJECTED, None),
-        "unknown": (State.UNKNOWN, State.SENDING),
-        "manual": (State.MANUAL,),
+        str(file): (
+            *sorted((state for state in State if state.export == file), key=lambda state: state is not file),
+            # The refused rows of the input are mended together with those that the billing rejected.
+            *([None] if file is State.REJECTED else []),
+        )
+        for file in State
+        if file.export == file
     }
 )
-"""The files of a whole export, each with its states; None are the refused rows of the input."""
+"""The files of a whole export by the states that name them, each with its states; None are the refused rows."""
 
 
 async def export_all(name: str, folder: Path, settings: Settings, screen: Screen, *, force: bool) -> Exit:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from billing.errors import BillingAway, BillingBusy, DatabaseAway
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
-from checkpoints.states import OPEN
 from cli.session.cleanup import finish_run
 from cli.session.control_client import unpause_run
 from cli.session.order import run_is_busy, unfinished
@@ -102,5 +101,5 @@ async def _at_its_end(run: Run, journal: Journal, screen: Screen) -> Closing:
 
 
 async def _what(run: Run, journal: Journal) -> str:
-    left = (await journal.totals(run)).count(*OPEN)
+    left = (await journal.totals(run)).count_where(open=True)
     return f"{run.job}, {printable(run.source, 60)}, begun {moment(run.created_at)}, {rows(left)} left"

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
-from checkpoints.states import OPEN, State
+from checkpoints.states import State
 from cli.jobfile.rounds import holds_its_file
 from cli.session.control_client import ask, claim
 from cli.session.session import open_existing, stored_policy
@@ -27,7 +27,7 @@ from cli.show.closing import (
     steps_list,
 )
 from cli.show.preview import first_refusals, refused_rows
-from cli.show.progress import STYLES, screen_of
+from cli.show.progress import screen_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, moment, printable
@@ -95,7 +95,7 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
             return "reading, stopped"
         case Stage.FROZEN:
             return "not approved"
-        case Stage.APPROVED if totals.count(*OPEN) or run.frozen_at is None:
+        case Stage.APPROVED if totals.count_where(open=True) or run.frozen_at is None:
             return "stopped, paused" if run.paused_at else "stopped"
         case _:
             return "done, paused" if holds_its_file(run) else "done"
@@ -124,7 +124,7 @@ def _states(totals: Totals) -> Text:
     words = Text()
     for state in State:
         if number := totals.counts.get(state):
-            words.append(f"{count(number)} {state}  ", STYLES[state])
+            words.append(f"{count(number)} {state}  ", state.style)
     if totals.refused:
         words.append(f"{count(totals.refused)} refused", "red")
     return words
@@ -170,7 +170,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
 def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
     """What to type next, and what for."""
     run = seen.run
-    unfinished = run.frozen_at is None or totals.count(*OPEN) > 0
+    unfinished = run.frozen_at is None or totals.count_where(open=True) > 0
     holds = run.paused_at and (unfinished or seen.holder or holds_its_file(run))
     goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if holds else []
     if seen.holder:

@@ -57,7 +57,7 @@ async def _check(run: Run, journal: Journal) -> None:
             f"run {other.name} takes run {run.name} back and is not at its end: go on with it, "
             f"{PROGRAM} resume {other.name}"
         )
-    doubtful = (await journal.totals(run)).count(State.SENDING, State.UNKNOWN)
+    doubtful = (await journal.totals(run)).count_where(open=True, counts_money=True)
     if doubtful:
         raise CommandRefused(
             f"{rows(doubtful)} of run {run.name} are in doubt: settle them first, {PROGRAM} reconcile {run.name}"

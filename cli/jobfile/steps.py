@@ -10,7 +10,6 @@ from rich.text import Text
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
-from checkpoints.states import OPEN
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.jobfile.rounds import Mark, Round, StepDecision, StepState, passes, round_of
 from cli.jobfile.wait import WaitResult, wait
@@ -147,7 +146,7 @@ async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
     if now.note:
         screen.say(markup_safe(now.note))
     for run in now.strays:
-        left = rows((await journal.totals(run)).count(*OPEN))
+        left = rows((await journal.totals(run)).count_where(open=True))
         screen.insist(
             f"[yellow]note:[/] no step of the file is like run {run.name} ({markup_safe(run.job)}) any more, and "
             "it is not "

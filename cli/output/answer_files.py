@@ -20,7 +20,7 @@ from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
-from checkpoints.states import State
+from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, written_to
 from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, table_at
 from cli.terminal.exits import CommandRefused
@@ -42,7 +42,6 @@ ANSWER_FILE_PARAMETER: Final = "input_answers"
 MAX_ANSWERS_SHOWN: Final = 20
 """Rows that are shown where no file was named."""
 
-_ANSWERED: Final = frozenset({State.ACCEPTED, State.APPLIED})
 _PAGE: Final = 200
 _AGAIN: Final = "answer_"
 
@@ -125,7 +124,7 @@ class _Layout:
 async def _layout(run: Run, journal: Journal) -> _Layout:
     fields: dict[str, None] = {}
     number = 0
-    async for page in journal.each_page(run, _ANSWERED, size=_PAGE):
+    async for page in journal.each_page(run, states_where(in_effect=True), size=_PAGE):
         for item in page:
             found = _objects(item)
             number += len(found)
@@ -147,7 +146,7 @@ def _named(header: Sequence[str], fields: Mapping[str, None]) -> Iterator[str]:
 
 
 async def _pages(run: Run, journal: Journal, layout: _Layout) -> AsyncIterator[list[TableRow]]:
-    async for page in journal.each_page(run, _ANSWERED, size=_PAGE):
+    async for page in journal.each_page(run, states_where(in_effect=True), size=_PAGE):
         yield [row for item in page for row in _rows(item, layout)]
 
 

@@ -6,7 +6,6 @@ Done when the run comes to its end, and again when it is taken up there: a kill 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -15,7 +14,6 @@ from rich.console import RenderableType
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from checkpoints.states import OPEN, State
 from cli.output import answer_files as answers
 from cli.output.answer_files import ANSWERS
 from cli.output.item_files import OutputFile
@@ -28,9 +26,6 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.spec.errors import VaultFailed
 
 log = structlog.get_logger(__name__)
-
-_UNSETTLED: Final = (*OPEN, State.MANUAL)
-"""What may be sent yet; a manual row is, when a person decides so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +42,7 @@ async def finish_run(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
     Raises `JournalError`.
     """
     ending = await _finished(run) if _finish_of(run) else await _answered(run, journal, anew=anew)
-    if not (await journal.totals(run)).count(*_UNSETTLED):
+    if not (await journal.totals(run)).count_where(settled=False):
         await wipe_secrets(run, journal)
     return ending
 
@@ -68,7 +63,7 @@ async def _may_need(other: Run, run: Run, journal: Journal) -> bool:
     if BATCH not in other.parameters or other.run_id == run.run_id or other.discarded_at:
         return False
     unfinished = other.frozen_at is None or other.approved_at is None
-    return unfinished or (await journal.totals(other)).count(*_UNSETTLED) > 0
+    return unfinished or (await journal.totals(other)).count_where(settled=False) > 0
 
 
 def _finish_of(run: Run) -> Callable[[Run], str] | None:

@@ -23,7 +23,6 @@ from engine.sources.exported import LINE, ROW
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
 _LINE: Final = re.compile(r"[0-9]{1,9}")
-_GONE: Final = frozenset({State.REJECTED, State.REPLACED})
 THERE: Final = "in the run already"
 
 
@@ -176,7 +175,7 @@ class Corrections:
             if refused and not refused[1]:
                 return Correction(new, refusal_id=refused[0])
         same = [one for one in await self._journal.find(self._run, item.key) if one.key == item.key]
-        standing = [one for one in same if one.state not in _GONE]
+        standing = [one for one in same if not one.state.rejected]
         if any(one.amount == item.amount for one in standing):
             return None
         rejected = [one for one in same if one.state is State.REJECTED]

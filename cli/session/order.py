@@ -12,7 +12,7 @@ from billing.selects.select import select_of
 from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import NewRun, Run, Stage
-from checkpoints.states import OPEN, State
+from checkpoints.states import State
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.cleanup import wipe_secrets
 from cli.settings.flags import CallFlags, RowFlags
@@ -179,7 +179,7 @@ async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
     if not await unfinished(run, journal):
         return
     same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
-    begun = run.approved_at or await journal.holder(run) or (await journal.totals(run)).count(*OPEN)
+    begun = run.approved_at or await journal.holder(run) or (await journal.totals(run)).count_where(open=True)
     if same and begun:
         raise CommandRefused(await _under_way(run, journal))
     if run.approved_at is None and await journal.holder(run) is None:
@@ -204,7 +204,7 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
 
 async def _under_way(run: Run, journal: Journal) -> str:
     totals = await journal.totals(run)
-    left = rows(totals.count(*OPEN))
+    left = rows(totals.count_where(open=True))
     if holder := await journal.holder(run):
         return f"run {run.name} is doing just this at this moment ({holder}): {left} left"
     if run.approved_at is None:
@@ -222,7 +222,7 @@ async def unfinished(run: Run, journal: Journal) -> bool:
     """Whether `resume` has something to do for the run."""
     if run.stage is Stage.DISCARDED:
         return False
-    return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count(*OPEN) > 0
+    return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
 
 
 async def give_up(run: Run, journal: Journal) -> None:

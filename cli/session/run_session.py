@@ -15,7 +15,7 @@ import structlog
 from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
-from checkpoints.states import OPEN, State
+from checkpoints.states import State
 from cli.session.cleanup import FinishedRun, finish_run, wipe_secrets
 from cli.session.control_server import serve_control
 from cli.session.order import PLAN, run_is_busy
@@ -378,6 +378,6 @@ class RunSession:
 
     async def _wound_up(self, totals: Totals) -> FinishedRun:
         """What is left to do when nothing is left to send."""
-        if self._run.approved_at is None or self._run.frozen_at is None or totals.count(*OPEN):
+        if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()
         return await finish_run(self._run, self._journal, anew=True)

@@ -11,15 +11,14 @@ from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Run, Totals
-from checkpoints.states import OPEN, State
-from cli.show.progress import STYLES
+from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.texts import PROGRAM, count, duration, money, printable, rows
 from jobs.catalogue.catalogue import JOBS
 from jobs.effects.reverse import LIST, WAY
 from jobs.undo import UNDO
 
-EXPLAINED = (State.REJECTED, State.MANUAL, State.UNKNOWN, State.SKIPPED, State.ACCEPTED, State.APPLIED)
+EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown; of what went well that is what a person should know all the same."""
 
 
@@ -90,7 +89,7 @@ def states_table(totals: Totals) -> Table:
     for state in State:
         if number := totals.counts.get(state):
             amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
-            table.add_row(Text(str(state), STYLES[state]), count(number), amount)
+            table.add_row(Text(str(state), state.style), count(number), amount)
     if len(totals.counts) != 1:
         # What was replaced counts with the row that has taken its place.
         frozen = totals.frozen - totals.count(State.REPLACED)
@@ -155,7 +154,7 @@ def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
     lines: list[Text] = []
     for reason in reasons:
         where = f"line {reason.line}, " if reason.line else ""
-        line = Text(f"{state} ", STYLES[state])
+        line = Text(f"{state} ", state.style)
         line.append(f"{count(reason.items)} × ", "bold").append(printable(reason.kind or "no reason given", 200))
         if reason.example != reason.kind or reason.items > 1:
             line.append(f" (first: {where}{printable(reason.label, 60)}: {printable(reason.example, 160)})", "dim")
@@ -167,7 +166,7 @@ def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
 
 def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[str, str]]:
     """What to type next, and what for."""
-    unfinished = totals.count(*OPEN) or not intake_ended
+    unfinished = totals.count_where(open=True) or not intake_ended
     steps = [(f"{PROGRAM} resume {run.name}", "go on where it stopped")] if unfinished else []
     steps += [
         (f"{PROGRAM} export {run.name} --state {state} -o {run.name}-{state}.csv", f"{what} the {rows(number)}")
@@ -184,7 +183,7 @@ def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[st
         steps.append((back, "take that file in again, once it is corrected"))
     if list_ := accountants_list(run, totals):
         steps.append((list_, "write the accountant's list: operation, sum, subscriber, and what is to be done"))
-    if totals.count(State.ACCEPTED) and not totals.count(*OPEN):
+    if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
         steps.append((f"{PROGRAM} verify {run.name}", "read back what the billing now says"))
     return steps
 

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import count, duration, markup_safe, printable
@@ -34,21 +34,6 @@ LINE: Final = 200
 
 SHORT: Final = 25
 """Columns that errors have of it at least."""
-
-TROUBLES: Final = (State.REJECTED, State.UNKNOWN, State.MANUAL)
-"""States that somebody has to look at; the others follow from how many rows are done of how many."""
-
-STYLES: Final = {
-    State.PENDING: "dim",
-    State.SKIPPED: "dim",
-    State.SENDING: "cyan",
-    State.ACCEPTED: "green",
-    State.REJECTED: "red",
-    State.UNKNOWN: "yellow",
-    State.MANUAL: "bold yellow",
-    State.APPLIED: "bold green",
-    State.REPLACED: "dim",
-}
 
 
 @asynccontextmanager
@@ -132,7 +117,7 @@ def screen_of(status: Status) -> Group:
     states = Text()
     for state in State:
         if number := status.counts.get(state):
-            states.append(f"{state} ", "dim").append(f"{count(number)}   ", STYLES[state])
+            states.append(f"{state} ", "dim").append(f"{count(number)}   ", state.style)
     if status.retries:
         states.append("sent again ", "dim").append(count(status.retries))
     parts.append(states)
@@ -187,7 +172,9 @@ def _seconds(seconds: float) -> str:
 
 def _troubles(status: Status) -> list[str]:
     """What went wrong: rows that did not go in or are in doubt, and calls that were made again."""
-    states = [f"{count(number)} {state}" for state in TROUBLES if (number := status.counts.get(state))]
+    states = [
+        f"{count(number)} {state}" for state in states_where(trouble=True) if (number := status.counts.get(state))
+    ]
     again = [f"{count(status.retries)} sent again"] if status.retries else []
     return states + again
 

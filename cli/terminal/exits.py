@@ -6,7 +6,7 @@ from typing import Final
 from billing.errors import BillingError
 from checkpoints.errors import ForbiddenTransition, JournalError, JournalNotClosed, RunTakenOver
 from checkpoints.records import Totals
-from checkpoints.states import OPEN, State
+from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpFailed
 from engine.pacing.holds import StopKind
 
@@ -35,7 +35,7 @@ def exit_of(totals: Totals, stopped: StopKind | None = None, *, intake_ended: bo
 
     A stop that came when nothing was left to do has stopped nothing, and does not count.
     """
-    unfinished = not intake_ended or totals.count(*OPEN) > 0
+    unfinished = not intake_ended or totals.count_where(open=True) > 0
     if unfinished and stopped is StopKind.INTERRUPTED:
         return Exit.INTERRUPTED
     if unfinished and stopped is not None:
@@ -45,9 +45,9 @@ def exit_of(totals: Totals, stopped: StopKind | None = None, *, intake_ended: bo
 
 def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
     """The exit code that the states alone give, whoever stopped the run or not."""
-    if not intake_ended or totals.count(State.PENDING, State.SENDING):
+    if not intake_ended or totals.count_where(to_send=True):
         return Exit.STOPPED
-    if totals.count(State.UNKNOWN, State.MANUAL):
+    if totals.count_where(settled=False):
         return Exit.UNDECIDED
     if totals.count(State.REJECTED) or totals.refused:
         return Exit.REJECTED

@@ -76,7 +76,7 @@ class Canary:
 
 async def canary_of(run: Run, journal: Journal, *, wanted: bool) -> Canary:
     """The canary of a run as it stands; one that has accepted rows has been begun with care, and needs none."""
-    if not wanted or (await journal.totals(run)).count(State.ACCEPTED, State.APPLIED):
+    if not wanted or (await journal.totals(run)).count_where(in_effect=True):
         return Canary(wanted=False)
     known = await journal.reasons(run, State.REJECTED)
     return Canary(wanted=True, known=[reason.example for reason in known])

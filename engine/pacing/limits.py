@@ -9,10 +9,7 @@ from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
-from checkpoints.states import State
-
-COUNTED: Final = frozenset({State.SENDING, State.ACCEPTED, State.APPLIED, State.UNKNOWN, State.MANUAL})
-"""States in which an amount has been entered, or may have been."""
+from checkpoints.states import State, states_where
 
 # Two decimals at most: what is meant by 10,000 only a person can say.
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,2})?")
@@ -44,7 +41,7 @@ class Spending:
 
     async def look(self, run: Run, journal: Journal) -> None:
         """Add up what the journal has; nothing may be under way meanwhile."""
-        self._sent = await journal.absolute_sum(run, COUNTED)
+        self._sent = await journal.absolute_sum(run, states_where(counts_money=True))
         self.must_look = False
 
     def forget(self) -> None:
@@ -69,7 +66,7 @@ class Spending:
 
     def came_out(self, item: Item, state: State) -> None:
         """What became of one of them."""
-        if state not in COUNTED:
+        if not state.counts_money:
             self._sent -= _absolute(item)
 
     def overdrawn(self, run: Run) -> str | None:

@@ -11,7 +11,7 @@ import anyio
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from checkpoints.states import State
+from checkpoints.states import states_where
 from engine.errors import cause_of
 from engine.job import Job
 from engine.pacing.holds import BARRIER
@@ -63,7 +63,7 @@ def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gaug
 
     async def measure() -> GaugeReading | None:
         nonlocal after
-        while page := await journal.items(run, {State.ACCEPTED, State.APPLIED}, after=after):
+        while page := await journal.items(run, states_where(in_effect=True), after=after):
             if (left := await job.undrained(page)) is not None:
                 return _held(left)
             # Nothing is sent any more: what was worked off once stays so, and nobody has to be asked again.

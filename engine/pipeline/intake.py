@@ -14,7 +14,7 @@ from checkpoints.earlier_runs import Earlier
 from checkpoints.freezing import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
-from checkpoints.states import OPEN, State
+from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.job import Entries, Job, Limited, Prepared, Replacing
 from engine.pipeline.foreign_entries import ForeignEntries
@@ -267,7 +267,7 @@ def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, e
         return item
     here = [twin for twin in twins if twin.target == target]
     for twin in here:
-        if twin.state in OPEN or twin.state is State.MANUAL:
+        if not twin.state.settled:
             return _refused(item, f"run {twin.run} has this row as {twin.state}: take that run to its end first")
     for twin in here:
         if _asks_the_same(item, twin):

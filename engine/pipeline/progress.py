@@ -4,12 +4,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import anyio
 
 from checkpoints.records import Totals
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds
 from engine.statistics import ErrorGroups, Histogram, Pace
 
@@ -64,9 +63,6 @@ class Status:
         }
 
 
-FINAL: Final = frozenset({State.SKIPPED, State.ACCEPTED, State.REJECTED, State.MANUAL, State.APPLIED, State.REPLACED})
-
-
 @dataclass(frozen=True, slots=True)
 class Sending:
     """What the pipeline says of its calls: how many are in flight, how many may be, and why not more."""
@@ -111,7 +107,7 @@ class Progress:
         """Items went from one state to another."""
         self.counts[source] -= items
         self.counts[target] += items
-        if target in FINAL:
+        if not target.open:
             self._pace.add(time.monotonic(), items)
 
     def called(self, seconds: float) -> None:
@@ -144,7 +140,7 @@ class Progress:
     @property
     def done(self) -> int:
         """Items that need no further call."""
-        return sum(self.counts[state] for state in FINAL)
+        return sum(self.counts[state] for state in states_where(open=False))
 
     @property
     def seconds(self) -> float:

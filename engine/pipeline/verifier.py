@@ -7,11 +7,8 @@ from decimal import Decimal
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from engine.job import CannotLook, Job, ReadBack
-
-CHECKED = frozenset({State.ACCEPTED, State.APPLIED})
-"""What can be read back: the rest had no effect, or nobody knows."""
 
 
 @dataclass(slots=True)
@@ -39,7 +36,7 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
     what was verified until then is kept.
     """
     verdict = Verdict()
-    async for items in journal.each_page(run, CHECKED, size=page):
+    async for items in journal.each_page(run, states_where(in_effect=True), size=page):
         readings = await job.read_back(run, items)
         applied: list[Change] = []
         for item in items:

@@ -9,7 +9,6 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from checkpoints.states import OPEN
 from cli.terminal.exits import Exit
 from lab.crash import clock
 from lab.crash.experiment_plan import ENDING, FROZEN, Act, Disturbance
@@ -265,8 +264,7 @@ class Disturbances:
         """Type a command to the run, which may be refused only where nobody listens or nothing is left to do."""
         ended = await self.load.steered(command, self.watched.glance().run or "none", *words)
         self.look_at(ended)
-        is_open = any(self.watched.glance().counts[state] for state in OPEN)
-        must_count = command in _COUNTS_AT_REST and running.alive and is_open
+        must_count = command in _COUNTS_AT_REST and running.alive and self.watched.glance().open > 0
         if ended.exit != Exit.DONE and (must_count or ended.exit != Exit.REFUSED):
             self.wrong.append(f"{command} ended with {ended.exit}: {' '.join(ended.said.split())}")
         return ended

@@ -9,7 +9,6 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from checkpoints.states import OPEN
 from cli.terminal.exits import Exit
 from cli.terminal.texts import JOURNAL
 from lab.crash.books import books
@@ -170,7 +169,7 @@ class _Game:
     def _is_over(self, ended: Ended) -> bool:
         """Whether nothing is left to send; acts whose moment has not come by then are let go."""
         glance = self._scene.watched.glance()
-        return ended.exit in _ENDS and glance.run is not None and not any(glance.counts[state] for state in OPEN)
+        return ended.exit in _ENDS and glance.run is not None and not glance.open
 
 
 _ENDS: Final = frozenset({Exit.DONE, Exit.REJECTED, Exit.UNDECIDED})

@@ -7,17 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
 
-from checkpoints.states import OPEN, State, may_follow
+from checkpoints.states import State, may_follow
 from cli.terminal.exits import Exit
 from cli.terminal.texts import money
 from lab.crash.trials import Wanted
-
-IN: Final = frozenset({State.ACCEPTED, State.APPLIED})
-"""States that say: the billing has it."""
-
-WITHOUT_EFFECT: Final = frozenset({State.REJECTED, State.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +167,10 @@ def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
         own = effects[(books.run, row.number) if books.marked else row.subject]
         if row.state is State.MANUAL and books.may_ask and len(own) <= 1:
             tally["asked"] += 1
-        elif row.state in OPEN or row.state is State.MANUAL:
+        elif not row.state.settled:
             tally["twice"] += books.once and len(own) > 1
             yield Problem(row.key, f"left {row.state}, with {_times(own)}")
-        elif row.state in WITHOUT_EFFECT:
+        elif not row.state.in_effect:
             if own and not _may_have_had_it(books, row):
                 yield Problem(row.key, f"is {row.state} and had its effect: {_times(own)}")
         elif not own:
@@ -211,7 +205,7 @@ def _may_have_had_it(books: Books, row: BookRow) -> bool:
     A call that may be repeated is, when its answer was lost: the first may have had its effect and the second be
     refused. And two rows on one account are one subject to the ledger.
     """
-    shared = any(other.subject == row.subject and other.state in IN for other in books.rows)
+    shared = any(other.subject == row.subject and other.state.in_effect for other in books.rows)
     return not books.once and (row.attempts > 1 or shared)
 
 
@@ -261,7 +255,7 @@ def _of_sums(books: Books) -> Iterator[Problem]:
     accepted = [
         row.wanted
         for row in books.rows
-        if row.state in IN or (books.may_ask and row.state is State.MANUAL and entered[row.subject])
+        if row.state.in_effect or (books.may_ask and row.state is State.MANUAL and entered[row.subject])
     ]
     if operations != len(accepted):
         yield Problem("", f"{len(accepted)} rows accepted, {operations} operations in the billing")
@@ -272,9 +266,10 @@ def _of_sums(books: Books) -> Iterator[Problem]:
 def _to_be_verified(books: Books) -> Exit:
     """What `verify` has to end with."""
     states = {row.state for row in books.rows}
-    if State.MANUAL in states or states & OPEN or (books.unreadable and states & IN):
+    entered = any(state.in_effect for state in states)
+    if any(not state.settled for state in states) or (books.unreadable and entered):
         return Exit.UNDECIDED
-    return Exit.REJECTED if State.REJECTED in states or (books.other_balances and states & IN) else Exit.DONE
+    return Exit.REJECTED if State.REJECTED in states or (books.other_balances and entered) else Exit.DONE
 
 
 def _sum(values: Iterable[Wanted]) -> Decimal:

@@ -12,10 +12,8 @@ from pathlib import Path
 
 from checkpoints.journal_file import is_locked
 from checkpoints.sqlite_store import prepare
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from lab.crash.statements import statement
-
-DONE = (State.ACCEPTED, State.APPLIED, State.REJECTED, State.MANUAL, State.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,12 @@ class JournalView:
     @property
     def done(self) -> int:
         """Items that need no further call."""
-        return sum(self.counts[state] for state in DONE)
+        return sum(self.counts[state] for state in states_where(open=False))
+
+    @property
+    def open(self) -> int:
+        """Items that the run still has work with."""
+        return sum(self.counts[state] for state in states_where(open=True))
 
     @property
     def in_flight(self) -> int:

@@ -1,11 +1,12 @@
 import sqlite3
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from checkpoints.journal import open_journal
-from checkpoints.states import OPEN, TRANSITIONS, State, as_markdown, may_follow
+from checkpoints.states import TRANSITIONS, State, as_markdown, may_follow, states_where
 
 STEPS = {
     (None, "pending"),
@@ -37,8 +38,36 @@ def test_no_step_stands_in_the_table_twice() -> None:
     assert len({(step.source, step.target) for step in TRANSITIONS}) == len(TRANSITIONS) == len(STEPS)
 
 
-def test_a_run_has_work_left_exactly_in_the_open_states() -> None:
-    assert {"pending", "sending", "unknown"} == OPEN
+PROPERTIES: Mapping[tuple[tuple[str, bool], ...], str] = {
+    (("open", True),): "pending sending unknown",
+    (("settled", False),): "pending sending unknown manual",
+    (("in_effect", True),): "accepted applied",
+    (("counts_money", True),): "sending accepted unknown manual applied",
+    (("to_send", True),): "pending sending",
+    (("rejected", True),): "rejected replaced",
+    (("trouble", True),): "rejected unknown manual",
+    # What two properties say together, and what the program asks for so.
+    (("settled", True), ("in_effect", False)): "skipped rejected replaced",
+    (("open", True), ("counts_money", True)): "sending unknown",
+    (("counts_money", True), ("to_send", False)): "accepted unknown manual applied",
+}
+"""Which states have which properties, written out once more by hand, in the order of the table."""
+
+
+@pytest.mark.parametrize(("properties", "words"), PROPERTIES.items())
+def test_exactly_the_states_of_a_property_are_found(properties: tuple[tuple[str, bool], ...], words: str) -> None:
+    assert states_where(**dict(properties)) == tuple(words.split())
+
+
+def test_each_state_says_how_it_is_written_and_the_explained_ones_stand_in_one_order() -> None:
+    assert all(state.style for state in State)
+    places = sorted(state.explained for state in State if state.explained)
+    assert places == list(range(1, len(places) + 1))
+
+
+def test_a_whole_export_has_each_state_in_the_file_of_a_state_that_is_its_own() -> None:
+    files = {state.export for state in State if state.export}
+    assert all(State(file).export == file for file in files)
 
 
 def test_what_is_sending_or_unknown_never_goes_straight_to_sending_again() -> None:
