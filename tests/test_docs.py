@@ -1,14 +1,21 @@
-"""The pages say what is there: their links lead somewhere, and the format of job files is told whole."""
+"""The pages say what is there: links lead somewhere, words and marks are those of the code, nothing is said twice."""
 
+import ast
+import io
 import re
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.jobfile.job_file import FORMAT, KEYS, PACING, RUN, STEP, read
+from tools.house import ROOMS, ROOT
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+WRITTEN_BY_TOOLS = {"jobs.md", "benchmarks.md"}
+README_LINES = 120
+SENTENCE_WORDS = 8
 JOB_FILES = ROOT / "docs" / "job-files.md"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _NAMED = re.compile(r"`(docs/[\w./-]+\.md)`")
@@ -23,8 +30,91 @@ def test_every_page_that_a_page_points_to_is_there(page: Path) -> None:
     assert [str(path) for path in (*links, *named) if not path.exists()] == []
 
 
-def test_the_readme_has_links_to_be_held() -> None:
-    assert "docs/job-files.md" in _LINK.findall(PAGES[0].read_text(encoding="utf-8"))
+def test_the_readme_leads_to_every_page_and_is_short() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = {(ROOT / link).resolve() for link in _LINK.findall(readme) if "://" not in link}
+    assert [page.name for page in PAGES if page not in {*links, ROOT / "README.md"}] == []
+    assert len(readme.splitlines()) <= README_LINES
+
+
+def test_contributing_begins_with_one_command() -> None:
+    lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line][1] == "    make test"
+
+
+def test_no_sentence_stands_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for page in PAGES:
+        sentences = list(_sentences(page.read_text(encoding="utf-8")))
+        # An entry of a page that a tool writes says what it says of each job or benchmark.
+        for sentence in set(sentences) if page.name in WRITTEN_BY_TOOLS else sentences:
+            places.setdefault(sentence, []).append(page.name)
+    assert {sentence: pages for sentence, pages in places.items() if len(pages) > 1} == {}
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The sentences of a page, as bare words; cells of tables and what is set as code are none."""
+    text = re.sub(r"^(```.*?^```|    .*?|\|.*?|#.*?)$", "\n", text, flags=re.DOTALL | re.MULTILINE)
+    for paragraph in re.split(r"\n\s*\n|^\s*(?:[-*]|\d+\.) ", text, flags=re.MULTILINE):
+        for sentence in re.split(r"(?<=[.!?:;])\s", paragraph):
+            words = re.findall(r"\w+", sentence.casefold())
+            if len(words) >= SENTENCE_WORDS:
+                yield " ".join(words)
+
+
+def test_the_glossary_is_in_order_and_its_words_are_those_of_the_code() -> None:
+    words = re.findall(
+        r"^\*\*(.+?)\*\* – ", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    code = " ".join(text for _, text in _code()).casefold()
+    assert len(words) > SENTENCE_WORDS
+    assert words == sorted(words)
+    assert [word for word in words if not re.search(re.sub(r"\W", r"[\\W_]?", word), code)] == []
+
+
+def test_every_mark_of_where_a_fact_comes_from_is_defined() -> None:
+    page = (ROOT / "docs" / "provenance.md").read_text(encoding="utf-8")
+    defined = set(re.findall(r"^\| \[(.)\] \|", page, re.MULTILINE))
+    used = {
+        mark: place
+        for place, text in _code()
+        for marks in re.findall(r"\[([A-Z?](?:, ?[A-Z?])*)\]", _prose(place, text))
+        for mark in marks.replace(" ", "").split(",")
+    }
+    assert set(used) == defined, used
+
+
+def _code() -> Iterator[tuple[Path, str]]:
+    """The code of the rooms, with its SQL."""
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*")):
+            if path.suffix in {".py", ".sql"}:
+                yield path, path.read_text(encoding="utf-8")
+
+
+def _prose(path: Path, text: str) -> str:
+    """Comments and docstrings of a file."""
+    if path.suffix == ".sql":
+        return "\n".join(re.findall(r"--.*", text))
+    comments = [
+        one.string for one in tokenize.generate_tokens(io.StringIO(text).readline) if one.type == tokenize.COMMENT
+    ]
+    texts = [
+        node.value.value
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    ]
+    return "\n".join([*comments, *texts])
+
+
+def test_every_package_says_that_it_is_typed() -> None:
+    assert [room for room in ROOMS if not (ROOT / room / "py.typed").is_file()] == []
+
+
+def test_hooks_before_a_commit_fetch_nothing() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"repo: (.*)", hooks) == ["local"]
+    assert set(re.findall(r"language: (.*)", hooks)) == {"system"}
 
 
 def test_every_key_of_a_job_file_is_told() -> None:
