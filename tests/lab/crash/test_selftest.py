@@ -14,7 +14,7 @@ from lab.crash.journals import Alias, Elsewhere
 from lab.crash.load import ProgramUnderTest
 from lab.crash.proxy import Interference, ProxyFault
 from tests.cli import saboteur
-from tests.cli.conftest import Typed, clean_environment
+from tests.cli.conftest import clean_environment
 
 ROOT = Path(__file__).parents[3]
 
@@ -119,7 +119,8 @@ KILLED = (Disturbance(Act.KILL, share=0.3),)
         (saboteur.claims_after_the_call, broken(1, mischief=KILLED)),
         (saboteur.claims_after_the_call, broken(1, job="connect-service", mischief=KILLED)),
         (saboteur.sends_again_at_start, broken(2, mischief=KILLED)),
-        (saboteur.trusts_an_early_look, broken(3, stack_rate=6.0, mischief=KILLED)),
+        # So slow a stack that a look after the kill is early, however long the program takes to start.
+        (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, mischief=KILLED)),
         (saboteur.sends_without_looking, broken(5, mischief=(Disturbance(Act.RESTORE, share=0.2, more=0.3),))),
         (
             saboteur.follows_redirects,
@@ -280,14 +281,3 @@ async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
     )
     assert round_.problems == ()
     assert [done.followed for done in round_.happened if done.act is Act.CRASH] == ["with 1 keepers"]
-
-
-def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
-    assert (
-        "the lab knows balances, payment, warning-threshold"
-        in typed("selftest", "--job", "balance", "--rounds", "1").words
-    )
-    plan = tmp_path / "plan.toml"
-    plan.write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")
-    assert typed("selftest", "--plan", str(plan)).exit == 2
-    assert "there is no file nowhere.toml" in typed("selftest", "--config", "nowhere.toml").words
