@@ -27,7 +27,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run, Totals
 from checkpoints.states import State
 from engine.evidence import Evidence
-from engine.job import Absent, CannotLook, Entries, Found, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, CannotLook, Effect, Found, Job, LookUpResult, Prepared
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Intake
@@ -51,8 +51,8 @@ Heard = Callable[[float, Evidence], None]
 """Told of each call that came back: how long it took, and what was seen."""
 
 
-class Ids:
-    """A `Source` of subscribers' ids: what is measured begins behind the file."""
+class Ids(Source):
+    """Subscribers' ids: what is measured begins behind the file."""
 
     name, digest, header, checked_whole = "numbers", "", ("abonent_id", "amount"), False
 
@@ -66,12 +66,14 @@ class Ids:
             yield RowPage(tuple(Row(None, (str(one), AMOUNT)) for one in ids), (), str(first + len(ids)))
 
 
-class Entering:
-    """A `Job`: an opening balance for each id. What is lost is looked up through the API, by its mark."""
+class Entering(Effect, Job):
+    """A job and its effect: an opening balance for each id. What is lost is looked up by its mark."""
 
-    name, repeatable = "entering", False
+    name = "entering"
+    source: Source = Ids(())
 
     def __init__(self, client: BillingClient, source: Source, heard: Heard | None = None) -> None:
+        self.effect = self
         self.source = source
         self._client = client
         self._heard = heard
@@ -79,9 +81,6 @@ class Entering:
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Every row an item of a lane of its own."""
         return Prepared(tuple(map(_item, rows)), ())
-
-    async def try_out(self) -> None:
-        """Not measured."""
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the operation, its comment marked with run and item."""
@@ -91,25 +90,13 @@ class Entering:
             self._heard(time.monotonic() - began, evidence)
         return evidence
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:  # noqa: ARG002 - the door
-        """The billing here has no stacks."""
-        return None
-
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the operations are there, by their marks; a few questions at a time, as the jobs ask them."""
         wanted = [{"abonent_id": int(item.key), "op_type_id": OPENING} for item in items]
         answers = await Gateway(self._client).ask([filter_(MODEL, one, "op_id", "descr") for one in wanted])
         return {item.item_id: _sighting(run, item, answer) for item, answer in zip(items, answers, strict=True)}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
-        """Not measured."""
-        return {}
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
-        """Not measured."""
-        return {}
-
-    def shown(self, run_name: str, item: Item) -> str:
+    def describe(self, run_name: str, item: Item) -> str:
         """The call in one line."""
         return describe(_call(run_name, item))
 

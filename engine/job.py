@@ -1,29 +1,20 @@
-"""The door to the jobs: what the engine asks of one, and what goes through.
+"""The door to the jobs: what the engine asks of one, and what it is answered with.
 
-A job says where its rows come from, what a row becomes, how to call, how to recognise the effect, and how to read it
-back. Everything here is free of HTTP and of any billing.
+A `Job` says where its rows come from and what a row becomes; its `Effect` how to call, how to recognise what a call
+has done, and how to read it back. Everything here is free of HTTP and of any billing.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence
 from engine.rows import Row, Source
-
-
-@runtime_checkable
-class Limited(Protocol):
-    """A source of which a run is to send some rows only."""
-
-    @property
-    def limit(self) -> int:
-        """How many rows at most are to be sent, the first of the input; 0 for all of them."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,91 +94,6 @@ class ReadBack:
     difference: str | None = None
 
 
-class Job(Protocol):
-    """One kind of work on a billing, set up with its parameters."""
-
-    @property
-    def name(self) -> str:
-        """The word the operator types; part of what makes two effects the same."""
-        ...
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether the call may be sent again when nobody knows what became of it."""
-        ...
-
-    @property
-    def source(self) -> Source:
-        """Where the rows come from. Raises `InputRefused` when it is not there."""
-        ...
-
-    async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
-        ...
-
-    async def try_out(self) -> None:
-        """Ask once, about nobody, what the run will have to ask: look-up, read-back, way back, what is overwritten.
-
-        Raises `InputRefused` where that cannot be asked of this billing, `LookUpFailed`.
-        """
-        ...
-
-    async def send(self, run: Run, item: Item) -> Evidence:
-        """Make the one call of `item`. Never calls twice; raises nothing for what the network or the billing does."""
-        ...
-
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """Why it proves nothing yet that the effect of `items` is absent: work that the billing has not finished.
-
-        None when it does prove something. Raises `LookUpFailed`.
-        """
-        ...
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """What became of `items`, by item_id; one that is missing from the answer stays unknown.
-
-        Raises `LookUpFailed`.
-        """
-        ...
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """What the billing now says of `items`, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
-        ...
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """What is there already of the same entries, by the item's key; nothing for one that is new.
-
-        Raises `LookUpFailed`.
-        """
-        ...
-
-    def shown(self, run_name: str, item: Item) -> str:
-        """The item's call as it would be sent, in one readable line without secrets."""
-        ...
-
-    async def probe(self) -> None:
-        """Ask whether the billing is there and well. Raises `LookUpFailed` with the reason when it is not."""
-        ...
-
-
-@runtime_checkable
-class ManyModels(Protocol):
-    """A `Job` whose calls go to several models of the billing, each with a window of calls in flight of its own."""
-
-    def model_of(self, item: Item) -> str:
-        """The model that the item's call goes to. Asked for each call, so it is to be cheap."""
-        ...
-
-
-@runtime_checkable
-class Doubting(Protocol):
-    """A `Job` that may hear after an item's answer that it is in doubt whose answer that was."""
-
-    def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
-        """Report the item_ids of such items, in the event loop, for as long as the context lasts."""
-        ...
-
-
 class LookedFor(Enum):
     """When the effect of an item is looked for before its call, in case that the journal does not know of it."""
 
@@ -197,30 +103,6 @@ class LookedFor(Enum):
     """It can be told, but not for certain, or at a price: only where another copy of the journal may have sent it."""
     ALWAYS = auto()
     """It bears a mark of its own."""
-
-
-@runtime_checkable
-class Recognising(Protocol):
-    """A `Job` whose `look_up` tells before a call whether its effect is there already."""
-
-    @property
-    def looked_for(self) -> LookedFor:
-        """When it is asked."""
-        ...
-
-    @property
-    def looks_together(self) -> bool:
-        """Whether many items are looked for as fast as one."""
-        ...
-
-
-@runtime_checkable
-class Replacing(Protocol):
-    """A `Job` whose calls may replace what an earlier one of their lane has set."""
-
-    def replaces(self, item: NewItem) -> bool:
-        """Whether the item's call does."""
-        ...
 
 
 class Keeps(Enum):
@@ -238,20 +120,124 @@ AskMates: TypeAlias = Callable[[Collection[str]], Awaitable[Sequence[Item]]]
 """The items of some lanes (accounts) that the run has sent and that were accepted, in their order."""
 
 
-@runtime_checkable
-class Overwriting(Protocol):
-    """A `Job` whose items may keep what their calls overwrite, so that it can be brought back."""
+class Effect(ABC):
+    """What the calls of a job's items do, and how to find out whether they have done it.
 
-    @property
-    def keeps(self) -> Keeps:
-        """What is kept, and how it is read."""
-        ...
+    `repeatable` says that a call may be sent again when nobody knows what became of it; `looked_for` when an item's
+    effect is looked for before its call, `looks_together` that many are looked for as fast as one; `keeps` what the
+    items keep of what their calls overwrite.
+    """
 
-    async def kept_now(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
+    repeatable: bool = False
+    looked_for: LookedFor = LookedFor.NEVER
+    looks_together: bool = False
+    keeps: Keeps = Keeps.NOTHING
+
+    @abstractmethod
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Make the one call of `item`. Never calls twice; raises nothing for what the network or the billing does."""
+
+    @abstractmethod
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        """What became of `items`, by item_id; one that is missing from the answer stays unknown.
+
+        Raises `LookUpFailed`.
+        """
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
+        """What the billing now says of `items`, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
+        return {item.item_id: CannotLook("nobody knows how to read it back") for item in items}
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """Why it proves nothing yet that the effect of `items` is absent: work that the billing has not finished.
+
+        None when it does prove something. Raises `LookUpFailed`.
+        """
+        return None
+
+    async def renew_before_images(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
         """The new payloads, by item_id, of those items that keep something else than there is now.
 
         `mates` tells what the run itself has set, so that its own work is not taken for somebody else's.
         `attempts` of an item counts its calls so far: what is there may be the effect of one of them. Raises
         `LookUpFailed`.
         """
-        ...
+        return {}
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """What is there already of the same entries, by the item's key; nothing for one that is new.
+
+        Raises `LookUpFailed`.
+        """
+        return {}
+
+    def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
+        """Report the item_ids of items whose answers may be another's, heard of after they were given.
+
+        Reports in the event loop, for as long as the context lasts.
+        """
+        return nullcontext()
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Ask whether the billing is there and well. Raises `LookUpFailed` with the reason when it is not."""
+
+    async def try_out(self) -> None:
+        """Ask once, about nobody, what the effect will have to ask to look up, read back and keep what it overwrites.
+
+        Raises `InputRefused` where that cannot be asked of this billing, `LookUpFailed`.
+        """
+
+    @abstractmethod
+    def describe(self, run_name: str, item: Item) -> str:
+        """The item's call as it would be sent, in one readable line without secrets."""
+
+
+class Job(ABC):
+    """One kind of work on a billing, set up with its parameters: where its rows come from, and what becomes of them.
+
+    `name` is the word that the operator types, part of what makes two effects the same; `effect` is what its calls
+    do.
+    """
+
+    name: str
+    effect: Effect
+
+    @property
+    @abstractmethod
+    def source(self) -> Source:
+        """Where the rows come from. Raises `InputRefused` when it is not there."""
+
+    @abstractmethod
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
+
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
+        """What is there already of the items' entries, as far as it says something of these rows.
+
+        Raises `LookUpFailed`.
+        """
+        return await self.effect.find_entries(items)
+
+    def replaces(self, item: NewItem) -> bool:
+        """Whether the item's call replaces what an earlier one of its lane has set."""
+        return False
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What whoever agrees to a run should know, each a sentence."""
+        return ()
+
+    def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
+        """What the money of these items rests on and nobody has confirmed, each a sentence."""
+        return ()
+
+    async def check(self) -> None:
+        """Ask whether what was given for all rows is in the billing. Raises `EngineError` where it is not."""
+
+    async def try_out(self) -> None:
+        """Ask once, about nobody, what the run will have to ask: look-up, read-back, way back, what is overwritten.
+
+        Raises `InputRefused` where that cannot be asked of this billing, `LookUpFailed`.
+        """
+        await self.effect.try_out()

@@ -1,27 +1,22 @@
 """From a kind of job, its parameters and its rows to the `Job` that the engine works with."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Protocol
 
 from billing.directory.references import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
-from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.records import Item, NewItem, Refusal
 from engine.errors import InputRefused
-from engine.evidence import Evidence
-from engine.job import AskMates, CannotLook, Entries, Job, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
+from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
-from jobs.access.payload import decode_payload, encode_payload, payload_of
+from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
 from jobs.access.type_8 import replaces
-from jobs.effects.before_image import Mate, found_own
-from jobs.effects.effect import Effect, Irreversible, Keeping, Planned, Recognising, Resting, Undo
-from jobs.rows.binding import Binding, Bound, Headed, is_given
+from jobs.effects.effect import CallEffect, Irreversible
+from jobs.rows.binding import Binding, Bound, Header, is_given
 from jobs.rows.input import Input, open_rows
 from jobs.rows.secret_cells import guard_rows
 from jobs.rows.selection import Selected
@@ -32,160 +27,50 @@ from jobs.spec.spec import JobSpec
 from jobs.spec.statements import asked_for, own_select, statement_of
 
 
-class Intended(Protocol):
-    """Rows, and what becomes of them."""
+class BillingJob(Job):
+    """What every job on the billing is: a name, and an effect that is made of calls."""
 
-    @property
-    def source(self) -> Source:
-        """Where they come from. Raises `InputRefused`."""
-        ...
+    effect: CallEffect
 
-    async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Rows to items and refusals. Raises `LookUpFailed`."""
-        ...
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """By key, what is there already of the same entry. Raises `LookUpFailed`."""
-        ...
-
-
-class Work:
-    """A `Job`: rows that are intended, and the effect that their calls have."""
-
-    def __init__(
-        self, name: str, services: Gateway, intended: Intended, effect: Effect, cautions: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, name: str, services: Gateway, effect: CallEffect) -> None:
         self.name = name
-        self._cautions = tuple(cautions)
-        self.repeatable = effect.repeatable
+        self.effect = effect
         self._services = services
-        self._intended = intended
-        self._effect = effect
-        self._keeping = effect if isinstance(effect, Keeping) else None
-        self.looked_for = effect.looked_for if isinstance(effect, Recognising) else LookedFor.NEVER
-        self.looks_together = services.database is not None
 
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """What whoever agrees to a run should know; of rows that are read by now, what could not be checked."""
-        notes = self._intended.notes if isinstance(self._intended, FromInput) else ()
-        return (*self._cautions, *notes)
-
-    @property
-    def source(self) -> Source:
-        """Where the rows come from. Raises `InputRefused`."""
-        return self._intended.source
-
-    def assumptions(self, items: Sequence[Item]) -> list[str]:
+    def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
         """What the money of these items rests on and no probe has confirmed, each a sentence."""
-        if not isinstance(self._effect, Resting):
-            return []
-        rests_on = self._effect.rests_on([payload_of(item) for item in items])
-        return unconfirmed(self._services.profile, rests_on)
-
-    async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Rows to items and refusals. Raises `LookUpFailed`."""
-        return await self._intended.prepare(rows)
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """By key, what is there already of the same entry. Raises `LookUpFailed`."""
-        return await self._intended.find_entries(items)
-
-    async def check(self) -> None:
-        """Ask whether what was given for all rows is in the billing. Raises `ParameterRefused` and `LookUpFailed`."""
-        if isinstance(self._intended, FromInput):
-            await self._intended.check()
-
-    def assigned(self, header: tuple[str, ...]) -> Assigned:
-        """Which columns of a header are taken for what; nothing where rows are no input. Raises `InputRefused`."""
-        return self._intended.assigned(header) if isinstance(self._intended, FromInput) else Assigned({}, ())
+        rests_on = self.effect.rests_on([payload_of(item) for item in items])
+        return unconfirmed(self._services.profile, rests_on) if rests_on else ()
 
     async def try_out(self) -> None:
         """Ask once, about nobody, what effect and way back will have to ask.
 
         Raises `InputRefused`, `LookUpFailed`.
         """
-        await self._effect.try_out()
-        back = self._effect.way_back({})
+        await self.effect.try_out()
+        back = self.effect.undo({})
         if not isinstance(back, Irreversible):
             try:
                 await back.try_out()
             except InputRefused as error:
                 raise InputRefused(f"what this run does could not be taken back: {error}") from error
 
-    async def send(self, run: Run, item: Item) -> Evidence:
-        """Make the item's one call."""
-        return await self._effect.send(run, item)
 
-    @property
-    def keeps(self) -> Keeps:
-        """What the items keep of what their calls overwrite."""
-        return self._keeping.keeps if self._keeping else Keeps.NOTHING
-
-    async def kept_now(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
-        """The new payloads of items that keep something else than there is now. Raises `LookUpFailed`."""
-        if self._keeping is None or not (anew := await self._keeping.kept_now(items)):
-            return {}
-        changed = [item for item in items if item.item_id in anew]
-        by_lane: defaultdict[str, list[Mate]] = defaultdict(list)
-        for one in await mates({item.lane for item in changed}):
-            by_lane[one.lane].append(Mate(one.number, payload_of(one), stands=True))
-        return {
-            item.item_id: encode_payload(found_own(item.number, anew[item.item_id], by_lane[item.lane]))
-            for item in changed
-        }
-
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What the billing has not worked off of these. Raises `LookUpFailed`."""
-        return await self._effect.undrained(items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """What became of the items. Raises `LookUpFailed`."""
-        return await self._effect.look_up(run, items)
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """What the billing now says of the items, or why it cannot be asked. Raises `LookUpFailed`."""
-        return await self._effect.read_back(run, items)
-
-    def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
-        """Report items whose answers are in doubt."""
-        return self._services.client.doubts(report)
-
-    def replaces(self, item: NewItem) -> bool:
-        """Whether the item's call sets a balance, in place of what an earlier one of its account has set."""
-        return isinstance(self._intended, FromInput) and replaces(
-            decode_payload(item.payload), self._services.profile
-        )
-
-    async def probe(self) -> None:
-        """Ask the billing for its version. Raises `LookUpFailed`."""
-        await self._services.probe()
-
-    def shown(self, run_name: str, item: Item) -> str:
-        """The item's call as one readable line, without secrets."""
-        return self._effect.shown(run_name, item)
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:
-        """What takes the effect back."""
-        return self._effect.way_back(how)
-
-
-class FromInput:
-    """Rows of an input, planned by an effect."""
+class InputJob(BillingJob):
+    """A job whose rows are those of an input: a file, a select, or what is given for one row."""
 
     def __init__(
-        self, services: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: Planned
+        self, services: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: CallEffect
     ) -> None:
-        self._services = services
+        super().__init__(kind.name, services, effect)
         self._kind = kind
         self._parameters = parameters
         self._rows = rows
-        self._effect = effect
         self._references = References(services)
 
     @cached_property
     def _opened(self) -> tuple[Source, Binding]:
-        names = self._effect.names
+        names = self.effect.names
         optional = {parameter.name for parameter in self._kind.parameters if parameter.optional}
         needed = [name for name in names if name not in optional]
         says_all = bool(needed or not names) and all(is_given(name, self._parameters) for name in needed)
@@ -197,7 +82,7 @@ class FromInput:
             own=statement_of(self._kind.statement, self._parameters),
             says_all=says_all,
         )
-        binding = self._binding(source)
+        binding = self._binding(Header(source.name, source.header))
         # Before anything is entered into the journal: a column that is missing is a refused input.
         _ = binding.columns
         return self._selected(guard_rows(source, binding.secret_places), binding), binding
@@ -212,11 +97,11 @@ class FromInput:
 
     def assigned(self, header: tuple[str, ...]) -> Assigned:
         """Which columns of a header are taken for what; the rows are not touched. Raises `InputRefused`."""
-        return self._binding(_Header("the input", header)).assigned
+        return self._binding(Header("the input", header)).assigned
 
-    def _binding(self, rows: Headed) -> Binding:
+    def _binding(self, header: Header) -> Binding:
         kind, mapping = self._kind, self._rows.mapping
-        return Binding(self._services, rows, self._effect.names, kind.parameters, self._parameters, mapping)
+        return Binding(self._services, header, self.effect.names, kind.parameters, self._parameters, mapping)
 
     def _check_used(self, *, says_all: bool) -> None:
         """Refuse what was said for the job's own select where that select is not what the rows come from.
@@ -233,11 +118,20 @@ class FromInput:
             return
         typed = () if self._rows.file else _names_of(self._rows.sql)
         for name in own:
-            if self._parameters.get(name) and name not in {*self._effect.names, *typed}:
+            if self._parameters.get(name) and name not in {*self.effect.names, *typed}:
                 raise InputRefused(
                     f"--set {name}=… chooses rows for the job's own select, and the rows come from elsewhere: "
                     f"nothing would look at it. Leave out --set {name}=…, or the other rows"
                 )
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What whoever agrees to a run should know; of rows that are read by now, what could not be checked."""
+        return (*self.effect.cautions, *self._references.notes)
+
+    def replaces(self, item: NewItem) -> bool:
+        """Whether the item's call sets a balance, in place of what an earlier one of its account has set."""
+        return replaces(decode_payload(item.payload), self._services.profile)
 
     @property
     def source(self) -> Source:
@@ -250,7 +144,7 @@ class FromInput:
         bound, refused = await binding.bind(rows)
         bound, nowhere = await self._referring(bound, binding)
         refused += nowhere
-        planned = await self._effect.plan(bound)
+        planned = await self.effect.plan(bound)
         items = tuple(replace(item, key=self._kind.key(item.key)) for item in planned.items)
         return Prepared(items, _in_order((*refused, *planned.refusals)))
 
@@ -264,11 +158,6 @@ class FromInput:
         ]
         if faults:
             raise ParameterRefused("\n".join(faults))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What of the rows could not be checked."""
-        return self._references.notes
 
     async def _referring(self, bound: Sequence[Bound], binding: Binding) -> tuple[list[Bound], list[Refusal]]:
         """The rows whose ids are in the billing, and those of which one is not."""
@@ -287,41 +176,13 @@ class FromInput:
                 kept = [row for row in kept if row.values[one.name] not in missing]
         return kept, refused
 
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """What the effect knows of. Raises `LookUpFailed`."""
-        return await self._effect.find_entries(items)
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """The columns of a run's input, as the journal has them."""
-
-    name: str
-    header: tuple[str, ...]
-
 
 def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
     """Which columns of a job's input are taken for what; nothing for a job that takes another run back.
 
     The file itself is not looked at: a run that is frozen needs it no more. Raises `InputRefused`.
     """
-    return job.assigned(header) if isinstance(job, Work) else Assigned({}, ())
-
-
-def assumptions_of(job: Job, items: Sequence[Item]) -> Sequence[str]:
-    """What the money of these items of the job rests on, and no probe has confirmed, each a sentence."""
-    return job.assumptions(items) if isinstance(job, Work) else ()
-
-
-async def check_given(job: Job) -> None:
-    """Refuse a job whose parameters name what is not in the billing. Raises `ParameterRefused` and `LookUpFailed`."""
-    if isinstance(job, Work):
-        await job.check()
-
-
-def cautions_of(job: Job) -> Sequence[str]:
-    """What whoever agrees to a run of the job should know, each a sentence."""
-    return job.cautions if isinstance(job, Work) else ()
+    return job.assigned(header) if isinstance(job, InputJob) else Assigned({}, ())
 
 
 def _nowhere(parameter: Parameter, value: str) -> str:
@@ -341,7 +202,6 @@ def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
     return tuple(sorted(refusals, key=lambda one: one.line or 0))
 
 
-def build(kind: JobSpec, services: Gateway, parameters: Mapping[str, str], rows: Input) -> Job:
+def build(kind: JobSpec, services: Gateway, parameters: Mapping[str, str], rows: Input) -> InputJob:
     """The job, set up. Raises `ParameterRefused`; `InputRefused` comes when its source is asked for."""
-    effect = kind.effect(services, parameters)
-    return Work(kind.name, services, FromInput(services, kind, parameters, rows, effect), effect, effect.cautions)
+    return InputJob(services, kind, parameters, rows, kind.effect(services, parameters))

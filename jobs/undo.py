@@ -6,7 +6,6 @@ It is a run like any other: planned, shown, resumable, verified, and it can be t
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Final
 
 import anyio.from_thread
@@ -16,14 +15,13 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused
 from engine.job import Entries, Job, Prepared
-from engine.pipeline.foreign_entries import Finder
-from engine.rows import Row, RowPage
+from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
-from jobs.access.payload import decode_payload, payload_of
+from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import job_of
 from jobs.effects.before_image import Mate, left_by_adding, replaced_by, shares_place, value_before_run
-from jobs.effects.effect import Effect, Irreversible, ItemToUndo, Reversal
-from jobs.job import Work
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
+from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
 
@@ -37,9 +35,16 @@ HEADER: Final = ("run", "row", "key", "label", "amount", "answer")
 _PAGE: Final = 500
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRow(Row):
+    """An item of an earlier run as a row of its undo; the cells are what people are shown of it."""
+
+    item: Item
+
+
 @dataclass(frozen=True, slots=True)
-class EarlierItems:
-    """A `Source`: the items of a run whose effect stands, in their order.
+class EarlierItems(Source):
+    """The items of a run whose effect stands, in their order.
 
     All of them are read before anything is sent, so that what is shown is what will be done.
     """
@@ -66,12 +71,12 @@ class EarlierItems:
         return await self.journal.in_effect(self.run, after=after, size=_PAGE)
 
 
-class FromRun:
-    """Items of an earlier run, turned into items that take them back."""
+class UndoJob(BillingJob):
+    """A job whose rows are the items of an earlier run, and whose calls take them back."""
 
-    def __init__(self, source: EarlierItems, reversal: Reversal, journal: Journal) -> None:
+    def __init__(self, services: Gateway, journal: Journal, source: EarlierItems, effect: CallEffect) -> None:
+        super().__init__(UNDO, services, effect)
         self._source = source
-        self._reversal = reversal
         self._journal = journal
 
     @property
@@ -84,8 +89,8 @@ class FromRun:
 
         The undo of an undo restores what was taken back: where another run has entered that anew since, it is left.
         """
-        taken = await self._beside_mates([_taken(row) for row in rows])
-        prepared = await self._reversal.take_back(taken)
+        taken = await self._beside_mates([_taken(self._source.run, row) for row in rows])
+        prepared = await self.effect.take_back(taken)
         anew = await self._journal.entered_anew([one.item_id for one in taken])
         return replace(prepared, items=tuple(_unless_anew(item, anew) for item in prepared.items))
 
@@ -94,9 +99,7 @@ class FromRun:
 
         What else has been changed since is told by the plan itself. Raises `LookUpFailed`.
         """
-        if not isinstance(self._reversal, Finder):
-            return {}
-        found = await self._reversal.find_entries(items)
+        found = await self.effect.find_entries(items)
         amounts = {item.key: item.amount for item in items}
         return {
             key: Entries(tuple(one for one in entries.marked if one.amount == amounts[key]))
@@ -123,34 +126,27 @@ async def build_undo(services: Gateway, journal: Journal, parameters: Mapping[st
     """
     run = await journal.run(parameters[RUN])
     how = {name: value for name, value in parameters.items() if name != RUN}
-    reversal = (await effect_of(services, journal, run)).way_back(how)
-    if isinstance(reversal, Irreversible):
-        raise InputRefused(f"run {run.name} ({run.job}) cannot be taken back: {reversal.text}")
-    source = EarlierItems(run, journal)
-    return Work(UNDO, services, FromRun(source, reversal, journal), reversal)
+    back = (await effect_of(services, journal, run)).undo(how)
+    if isinstance(back, Irreversible):
+        raise InputRefused(f"run {run.name} ({run.job}) cannot be taken back: {back.text}")
+    return UndoJob(services, journal, EarlierItems(run, journal), back)
 
 
-async def effect_of(services: Gateway, journal: Journal, run: Run) -> Effect:
+async def effect_of(services: Gateway, journal: Journal, run: Run) -> CallEffect:
     """What the items of a run do; of an undo, what takes the other run's items back."""
     if run.job != UNDO:
         wanted = job_of(run)
         return wanted.effect(services, parameters_of(wanted, job_parameters(run.parameters)))
     other = await journal.run(run.parameters[RUN])
-    reversal = (await effect_of(services, journal, other)).way_back(job_parameters(run.parameters))
-    if isinstance(reversal, Irreversible):
-        raise InputRefused(f"run {run.name} takes back run {other.name}, and nothing can: {reversal.text}")
-    return reversal
+    back = (await effect_of(services, journal, other)).undo(job_parameters(run.parameters))
+    if isinstance(back, Irreversible):
+        raise InputRefused(f"run {run.name} takes back run {other.name}, and nothing can: {back.text}")
+    return back
 
 
 def _unless_anew(item: NewItem, anew: Mapping[int, str]) -> NewItem:
     name = anew.get(item.undoes) if item.undoes is not None and item.skip_reason is None else None
     return item if name is None else replace(item, skip_reason=f"entered anew since: run {name} has this row again")
-
-
-def _row(run: Run, item: Item) -> Row:
-    amount = "" if item.amount is None else format(item.amount, "f")
-    shown = (run.name, str(item.number), item.key, item.label, amount, item.answer or "")
-    return Row(None, (*shown, str(item.item_id), item.lane, item.payload))
 
 
 def _beside(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:
@@ -163,16 +159,23 @@ def _beside(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:
     )
 
 
-def _taken(row: Row) -> ItemToUndo:
-    run, number, _, label, amount, answer, item_id, lane, payload = row.cells
+def _taken(run: Run, row: Row) -> ItemToUndo:
+    if not isinstance(row, ItemRow):
+        raise TypeError(f"no row of an earlier run: {row}")
+    item = row.item
     return ItemToUndo(
-        item_id=int(item_id),
-        number=int(number),
-        key=f"{run}/{number}",
-        label=label,
-        payload=decode_payload(payload),
-        amount=Decimal(amount) if amount else None,
-        answer=answer or None,
-        cells=row.cells[: len(HEADER)],
-        lane=lane,
+        item_id=item.item_id,
+        number=item.number,
+        key=f"{run.name}/{item.number}",
+        label=item.label,
+        payload=payload_of(item),
+        amount=item.amount,
+        answer=item.answer,
+        cells=row.cells,
+        lane=item.lane,
     )
+
+
+def _row(run: Run, item: Item) -> ItemRow:
+    amount = "" if item.amount is None else format(item.amount, "f")
+    return ItemRow(None, (run.name, str(item.number), item.key, item.label, amount, item.answer or ""), item=item)

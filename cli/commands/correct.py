@@ -151,7 +151,7 @@ async def _rehearsed(run: Run, job: Job, plans: Journal, means: SessionMeans) ->
         )
     rehearsed = await plans.create_run(NewRun(run.job, run.parameters, run.target, source.name, digest, header))
     progress = Progress()
-    again = job.repeatable or how_often(run) is Repeat.AGAIN
+    again = job.effect.repeatable or how_often(run) is Repeat.AGAIN
     foreign = ForeignEntries(job, means.journal.known_marks, run.target, again=again)
     try:
         async with show_intake(progress, means.screen, source.name):

@@ -32,7 +32,7 @@ from cli.terminal.texts import markup_safe
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Intake, Rehearsal, Repeat
 from engine.pipeline.progress import Progress
-from jobs.job import build, cautions_of, check_given
+from jobs.job import build
 from jobs.shared_accounts import question_of, settle
 
 
@@ -58,7 +58,7 @@ async def plan(
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
         billing.services.rate.per_second = policy_with(Policy(), said, ALL).rate
         job = build(order.kind, billing.services, order.parameters, order.rows)
-        await check_given(job)
+        await job.check()
         await job.try_out()
         async with earlier_runs(real) as earlier:
             rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
@@ -77,7 +77,7 @@ async def plan(
         screen.result(plan_screen(outlook, billing.target, real))
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
-        for caution in cautions_of(job):
+        for caution in job.cautions:
             screen.result(f"[yellow]caution:[/] {markup_safe(caution)}")
         if out is not None:
             await _save(out, run, journal)

@@ -25,7 +25,6 @@ from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of, o
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
-from jobs.job import check_given
 from jobs.rows.input import STDIN
 
 
@@ -44,7 +43,7 @@ async def check_all(
         if move.how is StepState.BEGUN:
             try:
                 one = ready(step.order, billing, journal, step.output)
-                await check_given(one.job)
+                await one.job.check()
                 if not is_to_be_made(step, makers):
                     await anyio.to_thread.run_sync(_open, one.job)
             except OPERATOR_ERRORS as error:

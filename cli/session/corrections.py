@@ -17,7 +17,7 @@ from cli.output.item_files import columns_of
 from cli.show.preview import MAX_REFUSALS_SHOWN, PreviewFacts
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
-from engine.job import Job, Replacing
+from engine.job import Job
 from engine.pipeline.intake import DUPLICATE, Repeat, judge_for
 from engine.sources.exported import LINE, ROW
 
@@ -95,7 +95,7 @@ class Corrections:
         self._journal = journal
         self._plans = plans
         self._job = job
-        self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
+        self._judge = judge_for(run, repeatable=job.effect.repeatable, enter=enter)
         self._places = _places(rehearsed.header)
         own = columns_of(run)
         self._row, self._line = self._places.get(own[0]), self._places.get(own[1])
@@ -160,7 +160,7 @@ class Corrections:
 
     def _replaces(self, item: Item) -> bool:
         new = NewItem(item.key, item.label, item.lane, item.payload, item.amount)
-        return isinstance(self._job, Replacing) and self._job.replaces(new)
+        return self._job.replaces(new)
 
     async def _correction(self, item: Item) -> Correction | None:
         """What a row corrects; None when the run has the row already."""

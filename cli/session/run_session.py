@@ -48,7 +48,6 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from jobs.gauges import gauges_of
-from jobs.job import cautions_of
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, SharedAccountsRule, in_sentences, question_of, settle
 
@@ -237,7 +236,7 @@ class RunSession:
         return True
 
     def _caution(self, show: Callable[[str], None]) -> None:
-        for caution in cautions_of(self._job):
+        for caution in self._job.cautions:
             show(f"[yellow]caution:[/] {markup_safe(caution)}")
 
     async def _shared_accounts(self) -> Question:

@@ -25,7 +25,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
 from engine.job import Job
 from jobs.access.vault import Vault, vault_path
-from jobs.job import build, check_given
+from jobs.job import build
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ async def start_run(
     Raises what `run` raises.
     """
     recorded = {**ready.order.recorded, **ready.files, **remembered}
-    await check_given(ready.job)
+    await ready.job.check()
     begun = await create_run(ready.job, recorded, settings.target, means.journal, means.said)
     # Once the run remembers what they are kept under, they are wiped in any case.
     await anyio.to_thread.run_sync(ready.vault.keep, ready.order.secrets)

@@ -90,7 +90,7 @@ async def plan_facts(run: Run, job: Job, services: Gateway, journal: Journal) ->
         plan=plan,
         kinds=await _kinds(run, journal),
         refused=await _refused(plan, journal),
-        requests=[job.shown(run.name, item) for item in first],
+        requests=[job.effect.describe(run.name, item) for item in first],
         pace=await _pace(services),
         before=before,
         refused_before=(await journal.totals(before)).refused if before else 0,

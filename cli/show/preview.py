@@ -22,10 +22,9 @@ from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.intake import DUPLICATE
 from engine.rows import Source
-from engine.sources.detect import notes_of
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets
-from jobs.job import assigned_of, assumptions_of
+from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
@@ -123,7 +122,7 @@ async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
         repeated=await _first_duplicates(run, skipped, journal),
         shared=await journal.shared_lanes(run),
         columns=assigned_of(job, run.header),
-        assumptions=assumptions_of(job, to_send) if to_send else (),
+        assumptions=job.assumptions(to_send) if to_send else (),
         look_alikes=alike,
         first_look_alikes=await _first_look_alikes(run, journal) if alike else (),
     )
@@ -146,7 +145,7 @@ async def _first_look_alikes(run: Run, journal: Journal) -> list[Item]:
 
 async def tell_notes(source: Source, screen: Screen) -> None:
     """Say how the rows are read, as far as nobody has said so. Raises `InputRefused`."""
-    for note in await anyio.to_thread.run_sync(notes_of, source):
+    for note in await anyio.to_thread.run_sync(lambda: source.notes):
         screen.say(f"[dim]note:[/] {markup_safe(note)}")
 
 

@@ -1,4 +1,4 @@
-"""The keeping: what a call overwrites is kept as it is when the call leaves, not as it was when the list was made.
+"""Before-images: what a call overwrites is kept as it is when the call leaves, not as it was when the list was made.
 
     pending ──▶ read, many in one go ──▶ claimed ──▶ the gate, however long ──▶ read again, if long ago ──▶ the call
 
@@ -17,7 +17,7 @@ import structlog
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from engine.errors import LookUpFailed
-from engine.job import Job, Keeps, Overwriting
+from engine.job import Effect, Keeps
 
 log = structlog.get_logger(__name__)
 
@@ -25,22 +25,22 @@ FRESH: Final = 1.0
 """Seconds for which a reading counts as one of the moment."""
 
 
-class Keeping:
-    """Sees to what the items of a job keep. Does nothing for a job whose calls overwrite nothing that is kept."""
+class BeforeImages:
+    """Sees to what items keep of what their calls overwrite. Does nothing for an effect that keeps nothing."""
 
-    def __init__(self, run: Run, job: Job, journal: Journal) -> None:
+    def __init__(self, run: Run, effect: Effect, journal: Journal) -> None:
         self._run = run
-        self._job = job if isinstance(job, Overwriting) and job.keeps is not Keeps.NOTHING else None
+        self._effect = effect
         self._journal = journal
         self._read_at: dict[int, float] = {}
 
     async def ahead(self, items: Sequence[Item]) -> Sequence[Item]:
         """`items` that are about to be claimed, with what they overwrite as it is now, where one reading shows it."""
-        if self._job is None or self._job.keeps is not Keeps.TOGETHER:
+        if self._effect.keeps is not Keeps.TOGETHER:
             return items
         now = anyio.current_time()
         try:
-            items = await self._renewed(self._job, items)
+            items = await self._renewed(items)
         except LookUpFailed as error:
             # Before each call it is read again, and told then.
             log.info("cannot read ahead what calls will overwrite", why=str(error))
@@ -50,19 +50,19 @@ class Keeping:
 
     async def at_call(self, item: Item) -> Item:
         """`item`, whose call leaves now, with what it overwrites as it is now. Raises `LookUpFailed`."""
-        if self._job is None:
+        if self._effect.keeps is Keeps.NOTHING:
             return item
         read_at = self._read_at.pop(item.item_id, None)
         if read_at is not None and anyio.current_time() - read_at <= FRESH:
             return item
-        (item,) = await self._renewed(self._job, [item])
+        (item,) = await self._renewed([item])
         return item
 
     async def _mates(self, lanes: Collection[str]) -> Sequence[Item]:
         return await self._journal.lane_mates(self._run, lanes)
 
-    async def _renewed(self, job: Overwriting, items: Sequence[Item]) -> list[Item]:
-        payloads = await job.kept_now(items, self._mates)
+    async def _renewed(self, items: Sequence[Item]) -> list[Item]:
+        payloads = await self._effect.renew_before_images(items, self._mates)
         if payloads:
             await self._journal.keep(self._run, payloads)
         return [

@@ -6,10 +6,10 @@ marks in the billing all the same: such a row is refused until the operator says
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from checkpoints.records import KnownMark, NewItem, Refusal
-from engine.job import Entries, Marked
+from engine.job import Entries, Job, Marked
 
 LOOKS_ENTERED: Final = "looks as if entered already"
 """The kind of a row beside which the billing has an equal entry without a mark."""
@@ -23,15 +23,6 @@ KnownMarks = Callable[[Collection[tuple[str, int]]], Awaitable[Sequence[KnownMar
 """Of these marks, by run and number, those whose items the journal has."""
 
 
-@runtime_checkable
-class Finder(Protocol):
-    """Whoever can tell what the billing has of a row's entry."""
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """By the item's key, what there is. Raises `LookUpFailed`."""
-        ...
-
-
 class ForeignEntries:
     """Holds new items of a run for `target` against what the billing has of them.
 
@@ -39,8 +30,8 @@ class ForeignEntries:
     the same.
     """
 
-    def __init__(self, finder: Finder, known: KnownMarks, target: str, *, again: bool, own: str = "") -> None:
-        self._finder = finder
+    def __init__(self, job: Job, known: KnownMarks, target: str, *, again: bool, own: str = "") -> None:
+        self._job = job
         self._known = known
         self._target = target
         self._again = again
@@ -49,7 +40,7 @@ class ForeignEntries:
     async def judge(self, items: Sequence[NewItem]) -> list[NewItem | Refusal]:
         """What becomes of each item: as it is, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
         sendable = [item for item in items if item.skip_reason is None]
-        found = await self._finder.find_entries(sendable) if sendable else {}
+        found = await self._job.find_entries(sendable) if sendable else {}
         marks = {(one.run, one.number) for entries in found.values() for one in entries.marked}
         known = {(one.run, one.number): one for one in await self._known(marks)} if marks else {}
         return [self._judged(item, found.get(item.key, Entries()), known) for item in items]

@@ -16,7 +16,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.job import Entries, Job, Limited, Prepared, Replacing
+from engine.job import Entries, Job, Prepared
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.rows import Row, RowPage, Source
@@ -55,28 +55,6 @@ class IntakeObserver(Protocol):
         ...
 
 
-class Supplier(Protocol):
-    """What the intake asks of a job."""
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether its calls may be sent again."""
-        ...
-
-    @property
-    def source(self) -> Source:
-        """Where its rows come from. Raises `InputRefused`."""
-        ...
-
-    async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Turn rows into items and refusals. Raises `LookUpFailed`."""
-        ...
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """By the item's key, what the billing has of the same entry. Raises `LookUpFailed`."""
-        ...
-
-
 class Intake:
     """Freezes the rest of a run's rows, from where its last frozen page ended.
 
@@ -92,7 +70,7 @@ class Intake:
     def __init__(
         self,
         run: Run,
-        job: Supplier,
+        job: Job,
         journal: Journal,
         progress: Progress,
         *,
@@ -103,8 +81,8 @@ class Intake:
         self._job = job
         self._journal = journal
         self._progress = progress
-        self._judge = judge_for(run, repeatable=job.repeatable, enter=enter)
-        again = job.repeatable or enter is Repeat.AGAIN
+        self._judge = judge_for(run, repeatable=job.effect.repeatable, enter=enter)
+        again = job.effect.repeatable or enter is Repeat.AGAIN
         self._foreign = foreign or ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
 
     async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
@@ -112,7 +90,7 @@ class Intake:
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
             raise InputRefused(_other(source.name, self._run))
-        limit = source.limit if isinstance(source, Limited) else 0
+        limit = source.limit
         room = limit - await self._to_send() if limit else None
         pages = source.pages(self._run.cursor)
         while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
@@ -137,8 +115,8 @@ class Intake:
             prepared, unreadable, left_out = await self._prepared(page.rows), page.refusals, page.left_out
         else:
             prepared, unreadable, left_out = await self._limited(page, room)
-        if self._run.approved_at is not None and isinstance(self._job, Replacing):
-            prepared = await self._without_replacing(prepared, self._job)
+        if self._run.approved_at is not None:
+            prepared = await self._without_replacing(prepared)
         refusals = (*unreadable, *prepared.refusals)
         # What is handed to the journal is written, cancelled or not: it has to be counted too.
         with anyio.CancelScope(shield=True):
@@ -180,9 +158,9 @@ class Intake:
         left_out = Counter(page.left_out) + Counter({LIMIT: behind})
         return taken, unreadable, left_out
 
-    async def _without_replacing(self, prepared: Prepared, job: Replacing) -> Prepared:
+    async def _without_replacing(self, prepared: Prepared) -> Prepared:
         """Refuse what would replace an earlier row of its account: that one may be in the billing by now."""
-        replacing = {item.key for item in prepared.items if item.skip_reason is None and job.replaces(item)}
+        replacing = {item.key for item in prepared.items if item.skip_reason is None and self._job.replaces(item)}
         lanes = {item.lane for item in prepared.items if item.key in replacing}
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
         owners = {lane: (key, f"row {number}") for lane, (number, key) in first.items()}
@@ -302,7 +280,7 @@ def _refused(item: NewItem, reason: str) -> Refusal:
     return Refusal(item.line, None, item.label, reason, item.row)
 
 
-class Rehearsal:
+class Rehearsal(Job):
     """Supplies an intake with a job's rows, held against what the journal of the real runs has of them.
 
     `enter` says what of it counts as new all the same, as it does for a run.
@@ -312,8 +290,8 @@ class Rehearsal:
         self._job = job
         self._target = target
         self._earlier = earlier
-        self._enter = Repeat.AGAIN if job.repeatable else enter
-        self.repeatable = job.repeatable
+        self._enter = Repeat.AGAIN if job.effect.repeatable else enter
+        self.name, self.effect = job.name, job.effect
         self._foreign = ForeignEntries(job, earlier.known_marks, target, again=self._enter is Repeat.AGAIN)
 
     @property
@@ -335,6 +313,6 @@ class Rehearsal:
         new = Prepared.of(judged)
         return Prepared(new.items, (*refused, *new.refusals))
 
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - judged before
+    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Nothing: what the billing has was judged by what the real journal knows."""
         return {}

@@ -12,7 +12,6 @@ until what was claimed for it has gone out; one that follows the billing has six
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import anyio
 import structlog
@@ -23,7 +22,7 @@ from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
 from engine.evidence import Evidence, NotSent
-from engine.job import Doubting, Job, ManyModels
+from engine.job import Job
 from engine.outcomes import decide
 from engine.pacing.breaker import Breaker
 from engine.pacing.canary import canary_of
@@ -33,7 +32,7 @@ from engine.pacing.retries import RetryBudget, Tries
 from engine.pacing.throttle import Gauge, Throttle
 from engine.pipeline.aftermath import NOT_SENT, Aftermath, CallResult
 from engine.pipeline.backlog import Backlog, Claims
-from engine.pipeline.before_images import Keeping
+from engine.pipeline.before_images import BeforeImages
 from engine.pipeline.doubts import UNASKED, Doubts, apart
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.gate import Gate
@@ -69,16 +68,16 @@ class Pipeline:
     ) -> None:
         self._run = run
         self._job = job
+        self._effect = effect = job.effect
         self._journal = journal
         self._steering = steering
         self._policy = policy = steering.policy
         self._progress = steering.progress
         self._stop = stop = steering.stopping
-        self._model_of = job.model_of if isinstance(job, ManyModels) else lambda _: job.name
-        again = job.repeatable or enter is Repeat.AGAIN
+        again = effect.repeatable or enter is Repeat.AGAIN
         foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
         self._intake = Intake(run, job, journal, self._progress, enter=enter, foreign=foreign)
-        self._keeping = Keeping(run, job, journal)
+        self._before_images = BeforeImages(run, effect, journal)
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
         self._witness = Witness(
@@ -93,7 +92,7 @@ class Pipeline:
         self._aftermath = Aftermath(run, steering, self._backlog, self._reconciler, self._tries, self._spending)
         self._doubts = Doubts(self._backlog, self._reconciler, self._progress)
         holds = self._progress.holds
-        self._breaker = Breaker(job.probe, policy, holds, stop)
+        self._breaker = Breaker(effect.probe, policy, holds, stop)
         self._throttle = Throttle(gauges, holds, stop, lambda: self._gate.in_flight, policy.away_patience)
         self._gate = Gate(steering, self._breaker, self._throttle)
         self._claims = Claims(lambda: self._gate.ahead)
@@ -122,7 +121,8 @@ class Pipeline:
             self._taken_in.set()
         self._progress.take_up(await self._journal.totals(self._run), intake_ended=is_frozen)
         try:
-            with self._hearing_doubts():
+            # Of answers that may be another row's, while calls may be under way.
+            with self._effect.doubts(self._doubt):
                 async with anyio.create_task_group() as tasks:
                     if not is_frozen:
                         tasks.start_soon(self._take_in)
@@ -177,7 +177,7 @@ class Pipeline:
         sent = 0
         while group := await self._backlog.take(await self._room()):
             while affordable := await self._affordable(group):
-                claimed, group = await self._keeping.ahead(group[:affordable]), group[affordable:]
+                claimed, group = await self._before_images.ahead(group[:affordable]), group[affordable:]
                 await self._witness.ahead(claimed)
                 # Before the claim, or a limit that is lowered meanwhile would let them go.
                 self._spending.sent(claimed)
@@ -208,14 +208,14 @@ class Pipeline:
         """One call at a time, for ever."""
         while True:
             item = await self._claims.next()
-            passed = await self._gate.enter(self._model_of(item))
+            passed = await self._gate.enter(self._job.name)
             self._claims.passed()
             if passed is None:
                 # Claimed ahead, and provably not sent.
                 self._land(CallResult(item, NOT_SENT))
                 continue
             item, evidence = await self._call(item)
-            outcome = decide(evidence, repeatable=self._job.repeatable)
+            outcome = decide(evidence, repeatable=self._effect.repeatable)
             says_something = self._gate.leave(passed, outcome, again=self._tries.has_failed(item))
             self._land(CallResult(item, outcome, blameless=not says_something))
 
@@ -225,7 +225,7 @@ class Pipeline:
         It must have been seen what it would overwrite, and that it is not there; and the run must be ours.
         """
         try:
-            item = await self._keeping.at_call(item)
+            item = await self._before_images.at_call(item)
         except LookUpFailed as error:
             return item, NotSent(f"what this would overwrite cannot be read: {error}")
         try:
@@ -235,14 +235,14 @@ class Pipeline:
         if seen is not None:
             return item, seen
         await self._ownership.confirm()
-        return item, await self._job.send(self._run, item)
+        return item, await self._effect.send(self._run, item)
 
     async def _record_outcomes(self) -> None:
         """Make all that has landed durable, a group a commit; only then does anything follow from it."""
         while True:
             await self._landing.wait()
             self._landing = anyio.Event()
-            group, self._landed = self._doubts.judge(self._landed, repeatable=self._job.repeatable), []
+            group, self._landed = self._doubts.judge(self._landed, repeatable=self._effect.repeatable), []
             began = anyio.current_time()
             shared = await self._journal.record(self._run, [_change(landed) for landed in group])
             self._ownership.told(began)
@@ -255,10 +255,6 @@ class Pipeline:
             self._under_way -= len(group)
             self._recorded.set()
             self._recorded = anyio.Event()
-
-    def _hearing_doubts(self) -> AbstractContextManager[None]:
-        """Hear of answers that may be another row's, while calls may be under way."""
-        return self._job.doubts(self._doubt) if isinstance(self._job, Doubting) else nullcontext()
 
     def _doubt(self, item_id: int) -> None:
         self._doubts.add(item_id)

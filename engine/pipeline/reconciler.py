@@ -31,7 +31,7 @@ class Reconciler:
 
     def __init__(self, run: Run, job: Job, journal: Journal, policy: Policy, progress: Progress, stop: Stop) -> None:
         self._run = run
-        self._job = job
+        self._effect = job.effect
         self._journal = journal
         self._policy = policy
         self._progress = progress
@@ -50,7 +50,7 @@ class Reconciler:
         unknown = self._progress.counts[State.UNKNOWN]
         if not unknown:
             return
-        if self._job.repeatable:
+        if self._effect.repeatable:
             await self._send_again()
             return
         met: Counter[State] = Counter()
@@ -88,7 +88,7 @@ class Reconciler:
         """
         left: dict[int, LookUpResult] = {}
         async for page in self._journal.each_page(self._run, {State.MANUAL}, size=self._policy.page):
-            sightings = await self._job.look_up(self._run, page)
+            sightings = await self._effect.look_up(self._run, page)
             mended = [
                 Change(item_id, State.ACCEPTED, answer=sighting.answer, message=sighting.note)
                 for item_id, sighting in sightings.items()
@@ -118,8 +118,8 @@ class Reconciler:
         met: Counter[State] = Counter()
         undrained: str | None = None
         async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
-            reason = await self._job.undrained(page)
-            sightings = await self._job.look_up(self._run, page)
+            reason = await self._effect.undrained(page)
+            sightings = await self._effect.look_up(self._run, page)
             if reason is not None:
                 absent = {key for key, sighting in sightings.items() if isinstance(sighting, Absent)}
                 sightings = {key: sighting for key, sighting in sightings.items() if key not in absent}

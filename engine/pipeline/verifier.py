@@ -37,7 +37,7 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
     """
     verdict = Verdict()
     async for items in journal.each_page(run, states_where(in_effect=True), size=page):
-        readings = await job.read_back(run, items)
+        readings = await job.effect.read_back(run, items)
         applied: list[Change] = []
         for item in items:
             reading = readings.get(item.item_id, ReadBack(None, "the billing says nothing of it"))

@@ -20,7 +20,7 @@ from checkpoints.records import Change, Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult, Recognising
+from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult
 from engine.outcomes import decide
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.policy import Policy
@@ -55,17 +55,16 @@ class Witness:
         known: int = 0,
         trusted: bool = False,
     ) -> None:
-        recognising = job if isinstance(job, Recognising) and not trusted else None
         self._run = run
-        self._job = job
+        self._effect = job.effect
         self._journal = journal
         self._policy = policy
         self._progress = progress
         self._stop = stop
         self._foreign = foreign
         self._known = known
-        self._looked_for = LookedFor.NEVER if recognising is None else recognising.looked_for
-        self._together = recognising is not None and recognising.looks_together
+        self._looked_for = LookedFor.NEVER if trusted else job.effect.looked_for
+        self._together = not trusted and job.effect.looks_together
         self._began = anyio.current_time()
         self._seen: dict[int, LookUpResult] = {}
 
@@ -120,7 +119,7 @@ class Witness:
 
     async def _undrained(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
         """Those of the items that the stacks still hold something of, found by halving; and what the stacks hold."""
-        why = await self._job.undrained(items)
+        why = await self._effect.undrained(items)
         if why is None:
             return (), ""
         if len(items) == 1:
@@ -184,7 +183,7 @@ class Witness:
         return seen | {item_id: RowRefused(one.reason) for item_id, one in refused.items()}
 
     async def _look(self, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        found = await self._job.look_up(self._run, items)
+        found = await self._effect.look_up(self._run, items)
         return {item.item_id: found.get(item.item_id, Absent()) for item in items}
 
 

@@ -7,7 +7,7 @@ line of `FORMATS`, and a file that says what matches it and opens it.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final
 
 from engine.errors import InputRefused
 from engine.rows import RowPage, Source
@@ -46,22 +46,7 @@ FORMATS: Final = (
 """The first that matches is taken. The text formats come last: they ask for lines, and what is no text is refused."""
 
 
-@runtime_checkable
-class Input(Source, Protocol):
-    """A source that can tell how it is read."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """How the input is read, as far as nobody has said so, each in a few words. Raises `InputRefused`."""
-        ...
-
-
-def notes_of(source: Source) -> tuple[str, ...]:
-    """How a source is read, as far as nobody has said so; nothing for one that cannot tell. Raises `InputRefused`."""
-    return source.notes if isinstance(source, Input) else ()
-
-
-def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> Input:
+def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> Source:
     """The rows of a file, or of standard input for None.
 
     Nothing is read before the first question, which is to be asked in a worker thread. Raises `InputRefused` for a
@@ -77,12 +62,10 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> I
     return _DetectedInput(original, Layout(layout.encoding, delimiter, layout.sheet, columns), page_rows)
 
 
-class _DetectedInput:
-    """An `Input` that finds out what it is when it is first asked."""
+class _DetectedInput(Source):
+    """A source that finds out what it is when it is first asked."""
 
     __slots__ = ("_found", "_layout", "_original", "_page_rows")
-
-    checked_whole = True
 
     def __init__(self, original: Original, layout: Layout, page_rows: int) -> None:
         self._original = original

@@ -56,8 +56,8 @@ def as_it_was(cell: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """A `Source` over an exported file: its cells, and the names of its columns, as they were before the export."""
+class Restored(Source):
+    """An exported file: its cells, and the names of its columns, as they were before the export."""
 
     inner: Source
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from jobs.access.gateway import Gateway
-from jobs.effects.effect import Planned
+from jobs.effects.effect import CallEffect
 from jobs.effects.factory import deletions
 from jobs.spec.parameters import ACCOUNT, FOLDER, Parameter, an_id
 from jobs.spec.spec import JobSpec
@@ -33,7 +33,7 @@ _CLEANED: Final = deletions("Users", '{"id": {user_id}}', '{"clean_links": true}
 _AS_IT_IS: Final = deletions("Users", '{"id": {user_id}}')
 
 
-def _accounts(services: Gateway, parameters: Mapping[str, str]) -> Planned:
+def _accounts(services: Gateway, parameters: Mapping[str, str]) -> CallEffect:
     return (_CLEANED if parameters["clean_links"] == _YES else _AS_IT_IS)(services, parameters)
 
 

@@ -16,7 +16,7 @@ from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.effects.create import CREATE, CreateEffect, is_creation
 from jobs.effects.delete import DeleteEffect, is_deletion
-from jobs.effects.effect import Planned
+from jobs.effects.effect import CallEffect
 from jobs.effects.entered_operations import MODEL as OPERATIONS
 from jobs.effects.factory import of_created, of_deleted
 from jobs.effects.read import ReadEffect, is_reading
@@ -129,7 +129,7 @@ EXAMPLE: Final = (
 """The vendor's own third recipe."""
 
 
-def _effect(services: Gateway, parameters: Mapping[str, str]) -> Planned:
+def _effect(services: Gateway, parameters: Mapping[str, str]) -> CallEffect:
     template = template_of(parameters)
     look_up = parameters.get("look_up", "")
     if look_up:
@@ -159,7 +159,7 @@ def _check_look_up(look_up: str, secret: Collection[str]) -> None:
             raise ParameterRefused(f"look_up: :{name} is a secret, which no select is given: find the row by another")
 
 
-def _creation(services: Gateway, template: Template, parameters: Mapping[str, str]) -> Planned:
+def _creation(services: Gateway, template: Template, parameters: Mapping[str, str]) -> CallEffect:
     """What enters a new object as the catalogue does. Raises `ParameterRefused` where it could not be told again."""
     model, kind, given = template.model, CREATABLE_MODELS[template.model], template.links[0].arguments
     if len(template.links) > 1:

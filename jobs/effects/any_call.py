@@ -10,19 +10,19 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import created_id
-from billing.api.calls import Call, describe
+from billing.api.calls import Call
 from billing.api.secrets import SESSIONS
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.selects.select import select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of, unfinished_work
+from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.create import CREATE
-from jobs.effects.effect import Irreversible, Undo
+from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.trying import FOUND_AGAIN, needed
 from jobs.rows.binding import ABONENT, Bound, amount_fault
 from jobs.rows.secret_cells import without_words
@@ -50,42 +50,24 @@ _MONEY: Final = ("SUM_IN", "op_summa")
 _FINDING: Final = frozenset({"objects.get", "objects.filter"})
 
 
-class AnyCallEffect:
-    """A `Planned` effect. The business key of a row is all that the call takes from it, but for the sum it enters."""
+class AnyCallEffect(CallEffect):
+    """Makes any call. The business key of a row is all that the call takes from it, but for the sum it enters."""
 
     def __init__(self, services: Gateway, template: Template, knowledge: CallRules) -> None:
+        super().__init__(services, template.names)
         self.repeatable = knowledge.repeatable
-        self._services = services
         self._template = template
         self._creates = template.methods[-1] == CREATE
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
         self._telling = _telling(template)
         self._look_up = SqlStatement("look-up", knowledge.look_up) if knowledge.look_up else None
-
-    @property
-    def looked_for(self) -> LookedFor:
-        """Where a run is taken up, if a select tells."""
-        return LookedFor.WHEN_TAKEN_UP if self._look_up and not self.repeatable else LookedFor.NEVER
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The placeholders of the chain."""
-        return self._template.names
-
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """What the operator should know before agreeing."""
-        if self.repeatable or self._look_up:
-            return ()
-        return (NO_WAY_TO_LOOK,)
+        if not self.repeatable:
+            self.looked_for = LookedFor.WHEN_TAKEN_UP if self._look_up else LookedFor.NEVER
+            self.cautions = () if self._look_up else (NO_WAY_TO_LOOK,)
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items; nothing is asked for."""
         return Prepared.of([self._entry(one) for one in bound])
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
-        """Nothing: nobody knows what to look for."""
-        return {}
 
     async def try_out(self) -> None:
         """Have the database prepare the select that looks. Raises `InputRefused`, `LookUpFailed`."""
@@ -96,7 +78,7 @@ class AnyCallEffect:
         with needed(FOUND_AGAIN):
             await self._services.read(lambda database: database.describe(wanted, nothing))
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. Of an answer that is itself a secret nothing is kept."""
         call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
@@ -109,11 +91,7 @@ class AnyCallEffect:
                 return Accepted(key, created=self._creates and key is not None and isinstance(result, Mapping))
         return without_words(evidence) if self._tells_secret else evidence
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """What the select finds. Raises `LookUpFailed`."""
         if self._look_up is None:
             reason = CannotLook("no look-up was given for this call: look in the billing whether it is there")
@@ -121,7 +99,7 @@ class AnyCallEffect:
         found = await self._found(items)
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """Whether the select finds it. Raises `LookUpFailed`."""
         if self._look_up is None:
             return {item.item_id: CannotLook(UNREADABLE) for item in items}
@@ -129,11 +107,7 @@ class AnyCallEffect:
         missing = "the look-up finds nothing"
         return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
 
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
-        """The call."""
-        return mask_secrets(describe(payload_of(item).call))
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """None: nobody knows what the call does."""
         return Irreversible(f"nobody knows what {' → '.join(self._template.methods)} does to {self._template.model}")
 

@@ -42,7 +42,6 @@ from jobs.access.payload import (
     decode_payload,
     encode_payload,
     payload_of,
-    unfinished_work,
 )
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import (
@@ -57,7 +56,7 @@ from jobs.effects.creatable_models import (
     room_for_text,
     try_finding_created,
 )
-from jobs.effects.effect import ItemToUndo, Undo
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.recognition import NAMELESS, Names, Recognition, says
 from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, KEPT, NOBODY, needed, try_finding
 from jobs.rows.binding import Bound, amount_fault, owner_of_row
@@ -67,7 +66,7 @@ from jobs.spec.parameters import row_key
 CREATE: Final = "objects.create"
 """The method; it enters the object by itself, and needs no `save` behind it [S]."""
 
-Back: TypeAlias = Callable[[Mapping[str, str]], Undo]
+Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
 """What takes an effect back, by the parameters of the undo."""
 
 TakeBack: TypeAlias = Callable[[Sequence[ItemToUndo]], Awaitable[Prepared]]
@@ -78,14 +77,11 @@ async def _nothing(taken: Sequence[ItemToUndo]) -> Prepared:  # noqa: ARG001 - t
     return Prepared((), ())
 
 
-class CreateEffect:
-    """A `Planned` effect; with `taking_back` it is the `Reversal` of another one.
+class CreateEffect(CallEffect):
+    """Creates objects; with `taking_back` it takes the effect of an earlier run back.
 
     `comment` is what rows that say nothing get as theirs: one that leaves no room for the mark is the input's fault.
     """
-
-    repeatable = False
-    cautions: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -97,7 +93,7 @@ class CreateEffect:
         taking_back: TakeBack = _nothing,
         type_8: TypeEight | None = None,
     ) -> None:
-        self._services = services
+        super().__init__(services, template.names)
         self._template = template
         self._kind = CREATABLE_MODELS[template.model]
         self._back = back
@@ -105,11 +101,11 @@ class CreateEffect:
         self._taking_back = taking_back
         self._type_8 = type_8 or services.profile.type_8.value
         self._recognition = Recognition()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The placeholders of the call."""
-        return self._template.names
+        # Where the mark tells, before each call; equal fields may be somebody else's.
+        self.looked_for = LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
+        if template.model == OPERATIONS and services.database is not None:
+            # The balance, which an entry of type 8 may set; only the database tells it.
+            self.keeps = Keeps.TOGETHER
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, with what is there already. Raises `LookUpFailed`, `InputRefused`."""
@@ -178,18 +174,7 @@ class CreateEffect:
         evidence = self._evidence(evidence, payload, (run.name, item.number), row)
         return with_note(evidence, payload) if isinstance(evidence, Accepted) else evidence
 
-    @property
-    def looked_for(self) -> LookedFor:
-        """Before each call where the mark tells; equal fields may be somebody else's."""
-        return LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
-
-    @property
-    def keeps(self) -> Keeps:
-        """The balance, which an entry of type 8 may set; only the database tells it."""
-        may_set = self._template.model == "FinanceOperations" and self._services.database is not None
-        return Keeps.TOGETHER if may_set else Keeps.NOTHING
-
-    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The balance as it is now, where it is another than is kept. Raises `LookUpFailed`.
 
         What sets a balance back yields to whoever has changed it, so it is held against what was planned.
@@ -203,10 +188,6 @@ class CreateEffect:
             if one.abonent in now
         }
         return {key: one for key, one in anew.items() if one is not None}
-
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off, None where nobody can tell. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the objects are there, as they were sent. Raises `LookUpFailed`."""
@@ -225,11 +206,11 @@ class CreateEffect:
         now = await balances(self._services, wanted)
         return {key: _reading(payload, found[key], now.get(payload.abonent)) for key, payload in payloads.items()}
 
-    def shown(self, run_name: str, item: Item) -> str:
+    def describe(self, run_name: str, item: Item) -> str:
         """The call, with its mark."""
         return describe(self._call(payload_of(item), run_name, item.number))
 
-    def way_back(self, how: Mapping[str, str]) -> Undo:
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """What takes back what was created."""
         return self._back(how)
 

@@ -11,19 +11,18 @@ from typing import Final
 
 import msgspec
 
-from billing.api.calls import describe
 from billing.directory.objects import MODELS, BillingObject, Key
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, CannotLook, Found, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
-from jobs.access.payload import Payload, chain_of, encode_payload, payload_of, unfinished_work
+from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import CREATABLE_MODELS, difference
 from jobs.effects.create import Back
-from jobs.effects.effect import Irreversible, ItemToUndo, Undo
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import has_id, refused, skip_changed
 from jobs.effects.trying import FOUND_AGAIN, KEPT, needed, try_finding
 from jobs.rows.binding import Bound
@@ -41,28 +40,23 @@ def is_deletion(template: Template) -> bool:
     return template.methods == (GET, DELETE) and bool(template.links[0].arguments)
 
 
-def _no_way_back(how: Mapping[str, str]) -> Undo:  # noqa: ARG001 - the door
+def _no_way_back(how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - the door
     return Irreversible(
         "what was deleted is left to a person: its fields are in the column carbon_answer of an export"
     )
 
 
-class DeleteEffect:
-    """A `Planned` effect, and the `Reversal` of what jobs have created."""
+class DeleteEffect(CallEffect):
+    """Deletes objects: those of an input, or those that an earlier run has created."""
 
-    repeatable = False
     looked_for = LookedFor.WHEN_TAKEN_UP
-    cautions: tuple[str, ...] = ()
 
     def __init__(self, services: Gateway, template: Template, back: Back = _no_way_back) -> None:
-        self._services = services
+        super().__init__(services, template.names)
         self._template = template
         self._back = back
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The placeholders of the chain."""
-        return self._template.names
+        together = services.database is not None and template.model in MODELS
+        self.keeps = Keeps.TOGETHER if together else Keeps.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, all fields kept. Raises `LookUpFailed`."""
@@ -77,28 +71,18 @@ class DeleteEffect:
             ]
         )
 
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
-        """Nothing: what is gone already is skipped."""
-        return {}
-
     async def try_out(self) -> None:
         """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
         model, get = self._template.model, self._template.links[0].arguments
         with needed(f"{FOUND_AGAIN}, and {KEPT}"):
             await try_finding(self._services, model, get, _telling(model), _fields(model))
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Delete the object."""
         payload = payload_of(item)
         return _evidence(await self._services.client.send(payload.call), payload)
 
-    @property
-    def keeps(self) -> Keeps:
-        """All fields of what goes; in one go where the database has them."""
-        known = self._services.database is not None and self._template.model in MODELS
-        return Keeps.TOGETHER if known else Keeps.ONE_BY_ONE
-
-    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """What the objects are now, where it is something else than is kept. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         model = self._template.model
@@ -111,26 +95,18 @@ class DeleteEffect:
         }
         return {item_id: payload for item_id, payload in anew.items() if payload is not None}
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the objects are gone. Raises `LookUpFailed`."""
         return {item.item_id: _sighting(payload_of(item), things) for item, things in await self._now(items)}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """Whether the objects are gone. Raises `LookUpFailed`."""
         return {
             item.item_id: ReadBack(None, None if _gone(things) else f"{_named(payload_of(item))} is still there")
             for item, things in await self._now(items)
         }
 
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
-        """The call."""
-        return describe(payload_of(item).call)
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """What makes the objects anew, if anything does."""
         return self._back(how)
 

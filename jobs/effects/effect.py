@@ -1,14 +1,25 @@
-"""The door between a job and what its calls do."""
+"""The base of all effects: what the calls of a job do, and what takes them back.
 
-from collections.abc import Mapping, Sequence
+An effect says how rows become items (`plan`), makes one call (`send`), finds out what became of it (`look_up`) and
+what there is now (`read_back`), and which effect takes it back (`undo`). `create.py` and `set_fields.py` show it in
+full.
+"""
+
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Final
 
-from checkpoints.records import Item, NewItem, Run
-from engine.evidence import Evidence
-from engine.job import CannotLook, Entries, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
-from jobs.access.payload import Payload
+from billing.api.calls import describe
+from checkpoints.records import Item, Refusal
+from engine.job import AskMates, Effect, Prepared
+from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, encode_payload, payload_of, unfinished_work
+from jobs.access.vault import mask_secrets
+from jobs.effects.before_image import Mate, found_own
 from jobs.rows.binding import Bound
 
 
@@ -34,116 +45,6 @@ class ItemToUndo:
     left: Decimal | None = None
 
 
-class Effect(Protocol):
-    """What the items of a run do, and how to find out whether they have done it. Items carry a `Payload`."""
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether the call may be sent again when nobody knows what became of it."""
-        ...
-
-    async def try_out(self) -> None:
-        """Ask once, about nobody, what the effect will have to ask to look up, read back, keep and take back.
-
-        Raises `InputRefused` where that cannot be asked of this billing, `LookUpFailed`.
-        """
-        ...
-
-    async def send(self, run: Run, item: Item) -> Evidence:
-        """Make the one call of the item. Never calls twice; raises nothing for what network or billing do."""
-        ...
-
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off and concerns the items. Raises `LookUpFailed`."""
-        ...
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """What became of the items, by item_id. Raises `LookUpFailed`."""
-        ...
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """What the billing now says of the items, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
-        ...
-
-    def shown(self, run_name: str, item: Item) -> str:
-        """The call of the item as one readable line, without secrets."""
-        ...
-
-    def way_back(self, how: Mapping[str, str]) -> "Reversal | Irreversible":
-        """What takes the effect back, as far as it can be; `how` are the parameters of the undo."""
-        ...
-
-
-@runtime_checkable
-class Keeping(Protocol):
-    """An effect that overwrites something, and keeps what."""
-
-    @property
-    def keeps(self) -> Keeps:
-        """Whether something is kept, and how it is read."""
-        ...
-
-    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """By item_id, the new payloads of items that keep something else than there is now.
-
-        Raises `LookUpFailed`.
-        """
-        ...
-
-
-@runtime_checkable
-class Recognising(Protocol):
-    """An effect whose `look_up` tells before the call whether it is there already."""
-
-    @property
-    def looked_for(self) -> LookedFor:
-        """When it is asked."""
-        ...
-
-
-@runtime_checkable
-class Resting(Protocol):
-    """An effect whose money rests on facts that the vendor does not document."""
-
-    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """What the effect of these takes for true, by the facts of the profile."""
-        ...
-
-
-class Planned(Effect, Protocol):
-    """An effect that rows of an input are turned into."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The values that it needs of each row, or of the parameters."""
-        ...
-
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """What the operator should know before agreeing, each a sentence; nothing for most."""
-        ...
-
-    async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
-        ...
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """By key, what is there already of the same entry, with a mark or without one. Raises `LookUpFailed`."""
-        ...
-
-
-class Reversal(Effect, Protocol):
-    """An effect that takes another one back."""
-
-    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Turn items of the earlier run into items that take them back, `undoes` set on each.
-
-        What someone has changed since is left alone: skipped, with a reason that names both values. What cannot be
-        taken back is refused. Raises `LookUpFailed`.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Irreversible:
     """An effect that cannot be taken back; the text says why, and what a person can do."""
@@ -151,4 +52,83 @@ class Irreversible:
     text: str
 
 
-Undo: TypeAlias = Reversal | Irreversible
+class CallEffect(Effect):
+    """What the calls of a job's items do. Items carry a `Payload`.
+
+    `names` are the values that it needs of each row, or of the parameters; `cautions` what the operator should know
+    before agreeing, each a sentence.
+    """
+
+    cautions: tuple[str, ...] = ()
+
+    def __init__(self, services: Gateway, names: Sequence[str] = ()) -> None:
+        self._services = services
+        self.names = tuple(names)
+        self.looks_together = services.database is not None
+
+    # ---- rows to items ----
+
+    @abstractmethod
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """What the effect of these takes for true that the vendor does not document, by the facts of the profile."""
+        return {}
+
+    # ---- a call ----
+
+    def describe(self, run_name: str, item: Item) -> str:
+        """The call of the item as one readable line, without secrets."""
+        return mask_secrets(describe(payload_of(item).call))
+
+    def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
+        """Report items whose answers may be another's."""
+        return self._services.client.doubts(report)
+
+    async def probe(self) -> None:
+        """Ask the billing for its version. Raises `LookUpFailed`."""
+        await self._services.probe()
+
+    async def undrained(self, items: Sequence[Item]) -> str | None:
+        """What of the billing's stacks is not worked off and concerns the items. Raises `LookUpFailed`."""
+        return await unfinished_work(self._services, items)
+
+    # ---- before-images ----
+
+    async def renew_before_images(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
+        """The new payloads of items that keep something else than there is now. Raises `LookUpFailed`."""
+        if not (anew := await self.read_before_images(items)):
+            return {}
+        changed = [item for item in items if item.item_id in anew]
+        by_lane: defaultdict[str, list[Mate]] = defaultdict(list)
+        for one in await mates({item.lane for item in changed}):
+            by_lane[one.lane].append(Mate(one.number, payload_of(one), stands=True))
+        return {
+            item.item_id: encode_payload(found_own(item.number, anew[item.item_id], by_lane[item.lane]))
+            for item in changed
+        }
+
+    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """By item_id, the new payloads of items that keep something else than there is now.
+
+        Whose work that is, is not asked here. Raises `LookUpFailed`.
+        """
+        return {}
+
+    # ---- the way back ----
+
+    def undo(self, how: Mapping[str, str]) -> "CallEffect | Irreversible":
+        """What takes the effect back, as far as it can be; `how` are the parameters of the undo."""
+        return Irreversible("nobody knows what takes it back")
+
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
+        """Turn items of an earlier run into items that take them back, `undoes` set on each.
+
+        What someone has changed since is left alone: skipped, with a reason that names both values. What cannot be
+        taken back is refused. Raises `LookUpFailed`.
+        """
+        return Prepared((), tuple(Refusal(None, None, one.label, _NO_WAY, one.cells) for one in taken))
+
+
+_NO_WAY: Final = "nobody knows how to take it back"

@@ -13,7 +13,7 @@ from jobs.effects import reverse as reversals
 from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.effects.create import CREATE, CreateEffect
 from jobs.effects.delete import DELETE, DeleteEffect
-from jobs.effects.effect import Irreversible, Undo
+from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entered_operations import MODEL as OPERATIONS
 from jobs.effects.recreate import renew
 from jobs.spec.chain import parse
@@ -41,7 +41,7 @@ def deletions(model: str, get: str, delete: str = "{}") -> MakeEffect:
     return lambda services, _: DeleteEffect(services, template, partial(of_deleted, services, model))
 
 
-def of_created(services: Gateway, model: str, how: Mapping[str, str]) -> Undo:
+def of_created(services: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:
     """What takes back objects that were created: operations as `how` says, all else is deleted."""
     if model == OPERATIONS:
         return reversals.undo_of_operations(services, how)
@@ -49,7 +49,7 @@ def of_created(services: Gateway, model: str, how: Mapping[str, str]) -> Undo:
     return DeleteEffect(services, template, partial(of_deleted, services, model))
 
 
-def of_deleted(services: Gateway, model: str, how: Mapping[str, str]) -> Undo:  # noqa: ARG001 - one way only
+def of_deleted(services: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
     """What makes deleted objects anew."""
     if model not in CREATABLE_MODELS or model == OPERATIONS:
         return Irreversible(_LOST_FOR_GOOD.get(model, f"a deleted object of {model} cannot be made again"))

@@ -15,7 +15,6 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import judge
-from billing.api.calls import describe
 from billing.directory.objects import BillingObject, plain_value
 from billing.directory.subscribers import RECEIPT, Abonent
 from checkpoints.records import Item, NewItem, Run
@@ -31,11 +30,10 @@ from jobs.access.payload import (
     decode_payload,
     encode_payload,
     payload_of,
-    unfinished_work,
 )
 from jobs.access.subscribers import as_bool
 from jobs.effects import reverse as reversals
-from jobs.effects.effect import Undo
+from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, listed, since
 from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, NOBODY, needed, try_finding
 from jobs.rows.binding import Bound
@@ -56,21 +54,15 @@ TOLD_APART: Final = (
 _TEMPLATE: Final = parse("Abonents", ('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'))
 
 
-class PayEffect:
-    """A `Planned` effect; `recognise` is `ask` or `sum`."""
+class PayEffect(CallEffect):
+    """Enters payments; `recognise` is `ask` or `sum`."""
 
-    repeatable = False
     looked_for = LookedFor.WHEN_TAKEN_UP
     cautions = (TOLD_APART,)
 
     def __init__(self, services: Gateway, recognise: str = ASK) -> None:
-        self._services = services
+        super().__init__(services, (*_TEMPLATE.names, DOCUMENT))
         self._recognise = recognise
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The subscriber, the amount, and the document where there is one."""
-        return (*_TEMPLATE.names, DOCUMENT)
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, each with the subscriber's last operation. Raises `LookUpFailed`."""
@@ -94,16 +86,12 @@ class PayEffect:
         with needed(FROM_NEW):
             await find_entries(self._services, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the payment."""
         payload = payload_of(item)
         return _evidence(await self._services.client.send(payload.call), payload)
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """What is newer and of the same sum. Raises `LookUpFailed`."""
         by_sum = self._recognise == SUM
         return {
@@ -111,17 +99,13 @@ class PayEffect:
             for item, things in await self._newer(items)
         }
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """What is newer and of the same sum, as many as these items have entered. Raises `LookUpFailed`."""
         newer = await self._newer(items)
         alike = Counter(map(_entered, items))
         return {item.item_id: _reading(item, things, alike[_entered(item)]) for item, things in newer}
 
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
-        """The call."""
-        return describe(payload_of(item).call)
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """As for all operations, where it can be told which one is the payment's."""
         return reversals.undo_of_operations(self._services, how)
 

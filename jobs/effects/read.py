@@ -6,16 +6,16 @@ They can be repeated, they change nothing, and there is nothing to take back.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from billing.api.calls import Call, describe
+from billing.api.calls import Call
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, Entries, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.payload import encode_payload as packed_payload
-from jobs.access.vault import is_token, mask_secrets, reveal_secrets
+from jobs.access.vault import is_token, reveal_secrets
 from jobs.effects.answer_cells import encode_answer, flat, only
-from jobs.effects.effect import Irreversible, Undo
+from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.spec.chain import Template, parse
 from jobs.spec.parameters import row_key
@@ -26,33 +26,20 @@ _READING: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid"
 _OF_CABINET: Final = "web_cabinet.get_"
 
 
-class ReadEffect:
-    """A `Planned` effect. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
+class ReadEffect(CallEffect):
+    """Reads. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
 
     repeatable = True
-    cautions: tuple[str, ...] = ()
 
     def __init__(self, services: Gateway, template: Template) -> None:
-        self._services = services
+        super().__init__(services, template.names)
         self._template = template
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The placeholders of the call."""
-        return self._template.names
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items; nothing is asked for."""
         return Prepared(tuple(self._item(one) for one in bound), ())
 
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
-        """Nothing: nothing is entered."""
-        return {}
-
-    async def try_out(self) -> None:
-        """Nothing is looked up: an answer that was lost is asked for again."""
-
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Ask."""
         call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
@@ -64,23 +51,19 @@ class ReadEffect:
                 return Accepted(encode_answer(only(call.fields, said)))
         return evidence
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:  # noqa: ARG002 - the door
+    async def undrained(self, items: Sequence[Item]) -> str | None:
         """Nothing: a reading waits in no stack."""
         return None
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Absent: an answer that was lost is asked for again."""
         return {item.item_id: Absent() for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """As wanted: what was read needs no verifying."""
         return {item.item_id: ReadBack(None) for item in items}
 
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
-        """The call."""
-        return mask_secrets(describe(payload_of(item).call))
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - the door
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """None is needed."""
         return NOTHING_CHANGED
 

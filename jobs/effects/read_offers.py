@@ -13,13 +13,12 @@ from billing.directory.objects import BillingObject
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Entries, LookUpResult, Prepared, ReadBack
+from engine.job import Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
 from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.payload import encode_payload as packed_payload
 from jobs.effects.answer_cells import Flat, encode_answer, flat
-from jobs.effects.effect import Undo
 from jobs.effects.read import ReadEffect
 from jobs.effects.trying import needed, try_finding
 from jobs.rows.binding import ABONENT, Bound
@@ -36,20 +35,11 @@ _WHICH: Final = ("offered", "connected")
 _TEMPLATE: Final = parse(MODEL, ('objects.get {"abonent_id": {abonent_id}}', _OPEN))
 
 
-class ReadOffersEffect:
-    """A `Planned` effect: a reading whose answer takes two requests. Both can be repeated."""
-
-    repeatable = True
-    cautions: tuple[str, ...] = ()
+class ReadOffersEffect(ReadEffect):
+    """A reading whose answer takes two requests. Both can be repeated."""
 
     def __init__(self, services: Gateway) -> None:
-        self._services = services
-        self._reading = ReadEffect(services, _TEMPLATE)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The subscriber."""
-        return self._reading.names
+        super().__init__(services, _TEMPLATE)
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items: subscribers with exactly one account, for whose the session would be is told by nobody [S].
@@ -58,20 +48,16 @@ class ReadOffersEffect:
         """
         keys = [{ABONENT: one.values[ABONENT]} for one in bound]
         found = await find(self._services, MODEL, keys, ("id", "deleted"), ("login",))
-        plain = (await self._reading.plan(bound)).items
+        plain = (await super().plan(bound)).items
         entries = [_entry(*one) for one in zip(bound, plain, found, strict=True)]
         return Prepared.of(entries)
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Nothing."""
-        return await self._reading.find_entries(items)
 
     async def try_out(self) -> None:
         """Look for the account of nobody. Raises `InputRefused`, `LookUpFailed`."""
         with needed("the subscriber's account is found"):
             await try_finding(self._services, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Open the session and ask. The second request is not made where the first was not answered."""
         opened = await self._services.client.send(payload_of(item).call)
         if not isinstance(opened, Accepted):
@@ -86,25 +72,9 @@ class ReadOffersEffect:
                 return Accepted(encode_answer(_rows(result)))
         return evidence
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """Nothing."""
-        return await self._reading.undrained(items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: an answer that was lost is asked for again."""
-        return await self._reading.look_up(run, items)
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """As wanted."""
-        return await self._reading.read_back(run, items)
-
-    def shown(self, run_name: str, item: Item) -> str:
+    def describe(self, run_name: str, item: Item) -> str:
         """Both calls."""
-        return f"{self._reading.shown(run_name, item)}; {describe(_list_of('the session'))}"
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:
-        """None is needed."""
-        return self._reading.way_back(how)
+        return f"{super().describe(run_name, item)}; {describe(_list_of('the session'))}"
 
 
 def offers(services: Gateway, _: Mapping[str, str]) -> ReadOffersEffect:

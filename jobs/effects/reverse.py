@@ -13,12 +13,12 @@ from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence, RowRefused
-from engine.job import CannotLook, LookUpResult, Prepared, ReadBack
+from engine.job import CannotLook, LookUpResult, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, two_decimals
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.create import CREATE, Back, CreateEffect, payload_for
-from jobs.effects.effect import Irreversible, ItemToUndo, Undo
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import (
     MODEL,
     EnteredOperation,
@@ -30,6 +30,7 @@ from jobs.effects.entered_operations import (
     try_standing,
 )
 from jobs.effects.storno import StornoReversal
+from jobs.rows.binding import Bound
 from jobs.spec.chain import parse
 from jobs.spec.parameters import Parameter, at_most
 
@@ -87,7 +88,7 @@ OPERATION: Final = '{"abonent_id": {abonent_id}, "op_summa": "{amount}", "op_typ
 _ENTRY: Final = parse(MODEL, (f"{CREATE} {OPERATION}",))
 
 
-def undo_of_operations(services: Gateway, how: Mapping[str, str]) -> Undo:
+def undo_of_operations(services: Gateway, how: Mapping[str, str]) -> CallEffect:
     """What takes operations back, by the parameters of the undo."""
     said = {**_DEFAULTS, **how}
     if said[WAY] == STORNO:
@@ -166,39 +167,32 @@ def _entered(
 # ---- the list ---------------------------------------------------------------------------------------------------
 
 
-class AccountantsList:
-    """A `Reversal` that sends nothing: each operation is skipped with what has to be done by hand, for `export`."""
+class AccountantsList(CallEffect):
+    """Sends nothing: each operation is skipped with what has to be done by hand, for `export`."""
 
-    repeatable = False
-
-    def __init__(self, services: Gateway) -> None:
-        self._services = services
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Of an input nothing becomes a list: every row is refused."""
+        return Prepared(
+            (), tuple(one.refused("a list for the accountant is made of a run that is taken back") for one in bound)
+        )
 
     async def try_out(self) -> None:
         """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
         await try_standing(self._services)
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Never asked for: all items are skipped."""
         return RowRefused("this undo is a list for the accountant: nothing is sent")
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:  # noqa: ARG002 - the door
-        """Nothing."""
-        return None
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Nothing was sent."""
         return {item.item_id: CannotLook("nothing was sent: it is on the accountant's list") for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
-        """Nothing was sent."""
-        return {}
-
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+    def describe(self, run_name: str, item: Item) -> str:
         """That nothing is sent."""
         return "nothing is sent"
 
-    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is nothing to take back
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """None: nothing was done."""
         return Irreversible("a list for the accountant has changed nothing")
 

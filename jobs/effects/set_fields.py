@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from billing.api.answers import is_about_other_model, objects
-from billing.api.calls import Call, describe, is_secret
+from billing.api.calls import Call, is_secret
 from billing.directory.objects import (
     ADDRESSES,
     MODELS,
@@ -26,13 +26,13 @@ from billing.directory.objects import (
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused, readable
-from engine.job import Absent, CannotLook, Entries, Found, Keeps, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, CannotLook, Found, Keeps, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, describe_fields, differences, find_one, lane_of, spell_out, which
-from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of, unfinished_work
+from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
 from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
-from jobs.effects.effect import Irreversible, ItemToUndo, Undo
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import replaced_in_run
 from jobs.effects.field_rules import rules_of
 from jobs.effects.recognition import NAMELESS, Names, Recognition, says
@@ -46,27 +46,24 @@ SET: Final = "set"
 SAVE: Final = "save"
 
 
-class SetFieldsEffect:
-    """A `Planned` effect and its own `Reversal`. An item has no amount: fields are no money that adds up.
+class SetFieldsEffect(CallEffect):
+    """Sets fields, and sets them back. An item has no amount: fields are no money that adds up.
 
     One that `yields` leaves alone what somebody has changed since it was planned; all else overwrites that, and keeps
     it.
     """
 
     repeatable = True
-    cautions: tuple[str, ...] = ()
 
     def __init__(self, services: Gateway, template: Template, *, yields: bool = False) -> None:
-        self._services = services
+        super().__init__(services, template.names)
         self._template = template
         self._yields = yields
         self._traits = rules_of(template.model, template.links[1].arguments)
         self._recognition = Recognition()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The placeholders of the chain."""
-        return self._template.names
+        get, assigned = (link.arguments for link in template.links[:2])
+        known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
+        self.keeps = Keeps.TOGETHER if services.database is not None and known else Keeps.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items: the objects read in bulk, what is as wanted already skipped. Raises `LookUpFailed`."""
@@ -97,10 +94,6 @@ class SetFieldsEffect:
                 good.append(one)
         return good, bad
 
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
-        """Nothing: a field that is as wanted is skipped."""
-        return {}
-
     async def try_out(self) -> None:
         """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
         get, assigned = (link.arguments for link in self._template.links[:2])
@@ -109,7 +102,7 @@ class SetFieldsEffect:
             if OF_ABONENT in get:
                 await SubscriberFinder(self._services).by_ids([NOBODY])
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Set the fields."""
         payload = payload_of(item)
         if self._yields and (changed := changed_meanwhile(payload)):
@@ -125,14 +118,7 @@ class SetFieldsEffect:
             return NAMELESS
         return with_note(Accepted(_renewed(evidence, issued)), payload)
 
-    @property
-    def keeps(self) -> Keeps:
-        """The old values; in one go where the database has them."""
-        get, assigned = (link.arguments for link in self._template.links[:2])
-        known = known_to_database(self._template.model, [dict.fromkeys(get, "")], assigned)
-        return Keeps.TOGETHER if self._services.database is not None and known else Keeps.ONE_BY_ONE
-
-    async def kept_now(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """What is there now, where it is something else than is kept. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         found = await self._found(payloads)
@@ -143,11 +129,7 @@ class SetFieldsEffect:
         }
         return {item_id: payload for item_id, payload in anew.items() if payload is not None}
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the fields are as wanted. Raises `LookUpFailed`.
 
         Another value is `Absent`: the call may be repeated, and whoever set that value did it before ours.
@@ -155,7 +137,7 @@ class SetFieldsEffect:
         now = await self._now(items)
         return {item.item_id: self._sighting(one) for item, one in zip(items, now, strict=True)}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """What the fields are now. Raises `LookUpFailed`.
 
         One that the billing clears once it has acted is as wanted when it is empty: the call was answered.
@@ -163,11 +145,7 @@ class SetFieldsEffect:
         now = await self._now(items)
         return {item.item_id: self._reading(one) for item, one in zip(items, now, strict=True)}
 
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
-        """The call."""
-        return describe(payload_of(item).call)
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is one way only
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """The same, the other way round."""
         if self._traits.no_way_back:
             return Irreversible(self._traits.no_way_back)

@@ -16,13 +16,13 @@ from billing.directory.objects import BillingObject
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, CannotLook, Entries, LookUpResult, Prepared
+from engine.job import Absent, CannotLook, LookUpResult, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
-from jobs.access.payload import Payload, chain_of, encode_payload, payload_of, unfinished_work
-from jobs.access.vault import mask_secrets, reveal_secrets
+from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
+from jobs.access.vault import reveal_secrets
 from jobs.effects.any_call import AnyCallEffect, CallRules
-from jobs.effects.effect import Irreversible, Undo
+from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.password_file import PasswordFile
 from jobs.effects.trying import needed, try_finding
 from jobs.rows.binding import USER, Bound
@@ -47,57 +47,40 @@ _BESIDES: Final = ("login",)
 _CLEARED: Final = "the password is cleared, and no new one is known"
 
 
-class SetGivenPassword:
-    """A `Planned` effect: `objects.get → set_password`, one request [S]. Setting it twice sets it once."""
+class SetGivenPassword(CallEffect):
+    """Sets passwords: `objects.get → set_password`, one request [S]. Setting it twice sets it once."""
 
     repeatable = True
     cautions = (UNREADABLE,)
 
     def __init__(self, services: Gateway, template: Template) -> None:
-        self._services = services
+        super().__init__(services, template.names)
         self._template = template
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The account and its password."""
-        return self._template.names
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, each with a token in the place of the password. Raises `LookUpFailed`."""
         return await _planned(self._services, bound, self._steps)
 
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
-        """Nothing: nothing is entered."""
-        return {}
-
     async def try_out(self) -> None:
         """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
         await _try_accounts(self._services)
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Set the password."""
         call = await reveal_secrets(self._services.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
         return judge(await self._services.client.send(call))
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Absent: a password that may not have been set is set again."""
         return {item.item_id: Absent() for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
         """Nothing that could be held against what was sent."""
         return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
-        """The call, without the password."""
-        return mask_secrets(describe(payload_of(item).call))
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """None."""
         return Irreversible(
             "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
@@ -108,8 +91,8 @@ class SetGivenPassword:
         return self._template.fill(one.values)
 
 
-class SetGeneratedPassword:
-    """A `Planned` effect: the password is cleared, and saving the account makes the billing generate one [S].
+class SetGeneratedPassword(CallEffect):
+    """The password is cleared, and saving the account makes the billing generate one [S].
 
     Two requests. They can be repeated, and have to be when the answer to the second is lost: another password is
     generated then. Each goes into the file `to` before its item counts as accepted, and nowhere else.
@@ -124,10 +107,9 @@ class SetGeneratedPassword:
         "between the two requests an account has no password: a run that is stopped there should be resumed soon",
         UNREADABLE,
     )
-    names = (USER,)
 
     def __init__(self, services: Gateway, to: Path) -> None:
-        self._services = services
+        super().__init__(services, (USER,))
         self._to = to
         self._file: PasswordFile | None = None
         self._cleared: set[int] = set()
@@ -135,10 +117,6 @@ class SetGeneratedPassword:
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items. Raises `LookUpFailed`."""
         return await _planned(self._services, bound, lambda one: _clearing(int(one.values[USER])).steps)
-
-    async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:  # noqa: ARG002 - the door
-        """Nothing: nothing is entered."""
-        return {}
 
     async def try_out(self) -> None:
         """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
@@ -166,24 +144,20 @@ class SetGeneratedPassword:
             return Lost(f"the password is cleared, and there is an answer that is not about account {user}")
         return await self._kept(run, item, user, account)
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Absent: another password is generated."""
         return {item.item_id: Absent() for item in items}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
         """Nothing that could be held against the file."""
         return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
+    def describe(self, run_name: str, item: Item) -> str:
         """Both calls."""
         user = int(payload_of(item).key["id"])
         return f"{describe(_clearing(user))}; {describe(_generating(user))}"
 
-    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """None."""
         return Irreversible(
             f"what the passwords were is kept nowhere. The generated ones are in {self._to}; the job `password` sets "
@@ -217,18 +191,17 @@ class SetGeneratedPassword:
 
 
 class SendRecoveryLetter(AnyCallEffect):
-    """A `Planned` effect: any call, one that must not be repeated and that leaves nothing to be looked up [?]."""
+    """Any call, one that must not be repeated and that leaves nothing to be looked up [?]."""
 
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """What the operator should know before agreeing."""
-        return (LETTER_LOST,)
+    def __init__(self, services: Gateway, template: Template) -> None:
+        super().__init__(services, template, CallRules())
+        self.cautions = (LETTER_LOST,)
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
         """Nothing that could be held against what was sent."""
         return {item.item_id: CannotLook(LETTER_UNREADABLE) for item in items}
 
-    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """None."""
         return Irreversible(
             "a letter that has left is not called back; a password stays as it is until its link is followed"
@@ -250,7 +223,7 @@ def made_up_passwords(services: Gateway, parameters: Mapping[str, str]) -> SetGe
 def recovery_letters(services: Gateway, _: Mapping[str, str]) -> SendRecoveryLetter:
     """How a recipe says it."""
     template = parse(MODEL, ('web_cabinet.reset_password {"login": "{login}", "base_url": "{base_url}"}',))
-    return SendRecoveryLetter(services, template, CallRules(repeatable=False))
+    return SendRecoveryLetter(services, template)
 
 
 def hand_over(run: Run) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from billing.api.answers import is_about_other_model, judge
-from billing.api.calls import describe
 from billing.directory.objects import BillingObject
 from billing.money import wire
 from billing.profile import StornoEffect
@@ -17,10 +16,10 @@ from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepa
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
 from jobs.access.operations import balances, two_decimals
-from jobs.access.payload import Payload, chain_of, payload_of, unfinished_work
+from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import BALANCE
-from jobs.effects.effect import Irreversible, ItemToUndo, Undo
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import (
     BESIDES,
     FIELDS,
@@ -31,17 +30,21 @@ from jobs.effects.entered_operations import (
     try_standing,
 )
 from jobs.effects.trying import FOUND_AGAIN, NOBODY, needed
+from jobs.rows.binding import Bound
 
 
-class StornoReversal:
-    """A `Reversal`: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
+class StornoReversal(CallEffect):
+    """Reverses operations: `objects.get {op_id}` → the storno. A look-up decides whether it is sent again."""
 
-    repeatable = False
     looked_for = LookedFor.WHEN_TAKEN_UP
 
     def __init__(self, services: Gateway, method: str) -> None:
-        self._services = services
+        super().__init__(services)
         self._method = method
+
+    async def plan(self, bound: Sequence[Bound]) -> Prepared:
+        """Of an input nothing is reversed: every row is refused."""
+        return Prepared((), tuple(one.refused("a storno takes back what a run has entered") for one in bound))
 
     async def try_out(self) -> None:
         """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
@@ -56,30 +59,22 @@ class StornoReversal:
             works["storno_type_8"] = StornoEffect.RESTORES
         return works
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - the door: this call bears no mark
+    async def send(self, run: Run, item: Item) -> Evidence:
         """Reverse the operation."""
         payload = payload_of(item)
         return _evidence(await self._services.client.send(payload.call), payload)
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - the door
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the operations are reversed. Raises `LookUpFailed`."""
         return {item.item_id: _sighting(item, things) for item, things in await self._now(items)}
 
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:  # noqa: ARG002 - the door
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """What the operations are now, and for type 8 the balance as well. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         now = await balances(self._services, [one.abonent for one in payloads if BALANCE in one.wanted])
         return {item.item_id: _reading(item, things, now) for item, things in await self._now(items)}
 
-    def shown(self, run_name: str, item: Item) -> str:  # noqa: ARG002 - the door
-        """The call."""
-        return describe(payload_of(item).call)
-
-    def way_back(self, how: Mapping[str, str]) -> Undo:  # noqa: ARG002 - there is none
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """None: a storno is final."""
         return Irreversible(
             "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run its "

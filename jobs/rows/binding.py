@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 import anyio.to_thread
 
@@ -52,18 +52,12 @@ class Bound:
         return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)
 
 
-class Headed(Protocol):
-    """What has named columns: a source, or a run that remembers those of its source."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The names of the columns of an input; `of` is what messages call it."""
 
-    @property
-    def name(self) -> str:
-        """What the messages call it."""
-        ...
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        ...
+    of: str
+    names: tuple[str, ...]
 
 
 class Binding:
@@ -78,7 +72,7 @@ class Binding:
     def __init__(
         self,
         services: Gateway,
-        source: Headed,
+        header: Header,
         names: Sequence[str],
         parameters: Sequence[Parameter],
         given: Mapping[str, str],
@@ -86,7 +80,8 @@ class Binding:
     ) -> None:
         self._services = services
         self._abonents = SubscriberFinder(services)
-        self._source = source
+        self._name = header.of
+        self._header = header.names
         self._names = tuple(names)
         self._parameters = {parameter.name: parameter for parameter in parameters}
         self._given = given
@@ -119,7 +114,7 @@ class Binding:
             found[NUMBER] = self._second_number
         taken = sorted(found.items(), key=lambda one: one[1].place)
         places = {column.place for column in found.values()}
-        header = self._source.header
+        header = self._header
         return Assigned(
             dict(taken),
             tuple(title.strip() for place, title in enumerate(header) if place not in places),
@@ -133,7 +128,7 @@ class Binding:
         column, and a column of contract numbers where the rows have one.
         """
         columns, secret = self.columns, self.secret_places
-        other = self._second_number or find_column(self._source.header, NUMBER)
+        other = self._second_number or find_column(self._header, NUMBER)
         for name in (ABONENT, USER):
             if name in self._names:
                 own = columns.get(name)
@@ -168,7 +163,7 @@ class Binding:
     def _find(self) -> dict[str, Column]:
         wanted = {name: self._aliases(name) for name in self._names if self._of_rows(name)}
         others = dict.fromkeys(self._others.values(), ())
-        found = locate(self._source.name, self._source.header, wanted | others, self._mapping)
+        found = locate(self._name, self._header, wanted | others, self._mapping)
         columns = {name: column for name, column in found.items() if column is not None}
         for name, other in self._others.items():
             self._check_named_once(name, other, columns)
@@ -178,11 +173,11 @@ class Binding:
                 self._second_number = second
         missing = [name for name in self._names if not self._is_said(name, columns)]
         if missing:
-            there = ", ".join(title.strip() for title in self._source.header)
+            there = ", ".join(title.strip() for title in self._header)
             name = missing[0]
             besides = f" or {self._others[name]}" if name in self._others else ""
             raise InputRefused(
-                f"{self._source.name} has no column {name}{besides}; it has: {there}. Say which column it is with "
+                f"{self._name} has no column {name}{besides}; it has: {there}. Say which column it is with "
                 f"--map {name}=COLUMN, or give one value for all rows with --set {name}=…"
             )
         return columns
@@ -193,7 +188,7 @@ class Binding:
         column = next((columns[one] for one in (name, other) if one in columns), None)
         if given and column:
             raise InputRefused(
-                f"--set {given}=… names one for all rows, and each row of {self._source.name} names its own in the "
+                f"--set {given}=… names one for all rows, and each row of {self._name} names its own in the "
                 f"column {column.name}: leave out --set {given}=…, or the other rows"
             )
 
@@ -221,7 +216,7 @@ class Binding:
     def _hidden(self, columns: Mapping[str, Column]) -> frozenset[int]:
         called = [word for name in self._secret for word in (name, *self._aliases(name))]
         found = {columns[name].place for name in self._secret if name in columns}
-        return secret_places(self._source.header, called) | found
+        return secret_places(self._header, called) | found
 
     def _read(self, row: Row, columns: Mapping[str, Column]) -> Bound | Refusal:
         kept = without_secrets(row, self._secret_places)

@@ -70,8 +70,8 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class OneRow:
-    """A `Source` of one row without cells: the parameters say all of it."""
+class OneRow(Source):
+    """One row without cells: the parameters say all of it."""
 
     name: str = "one row, as given"
     digest: str = ""

@@ -11,7 +11,6 @@ from billing.api.secrets import PLACEHOLDER, SHORTEST, SecretRemover
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
 from engine.rows import Row, RowPage, Source
-from engine.sources.detect import notes_of
 from jobs.spec.columns import normalise_header
 
 _UNREAD: Final = "the row cannot be read; its words are not shown, for one of them may be a secret"
@@ -34,8 +33,8 @@ def without_secrets(row: Row, places: Collection[int]) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Guarded:
-    """A `Source` whose columns hold secrets: what it refuses itself comes without its cells.
+class Guarded(Source):
+    """A source whose columns hold secrets: what it refuses itself comes without its cells.
 
     Nobody knows which cell is which in a row that has too many of them.
     """
@@ -63,9 +62,14 @@ class Guarded:
         return self.inner.checked_whole
 
     @property
+    def limit(self) -> int:
+        """How many rows at most are to be sent; 0 for all of them."""
+        return self.inner.limit
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """How the rows are read. Raises `InputRefused`."""
-        return notes_of(self.inner)
+        return self.inner.notes
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""

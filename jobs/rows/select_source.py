@@ -14,7 +14,7 @@ from billing.selects.select import Select, select_of
 from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage
+from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import as_engine_errors
 from jobs.spec.errors import ParameterRefused
 
@@ -41,8 +41,8 @@ def select_source(
     return SelectSource(database, select, parameters, names)
 
 
-class SelectSource:
-    """A `Source` over a select: page by page along its key where it has one, else read at once and checked whole.
+class SelectSource(Source):
+    """The rows of a select: page by page along its key where it has one, else read at once and checked whole.
 
     Values of parameters may be texts: Firebird turns one into what it is compared with, and refuses one that cannot
     be. What it is to read is asked of the database once, by the first of `header`, `kinds`, `checked_whole` and
@@ -50,8 +50,6 @@ class SelectSource:
     """
 
     __slots__ = ("_database", "_names", "_reading", "_select", "_values")
-
-    digest = ""
 
     def __init__(
         self, database: Database, select: Select, parameters: Mapping[str, str | int], names: Sequence[str] = ()

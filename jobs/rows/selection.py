@@ -13,7 +13,6 @@ import anyio.from_thread
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import RowPage, Source
-from engine.sources.detect import notes_of
 from jobs.access.gateway import Gateway
 from jobs.access.subscribers import SubscriberFinder
 from jobs.rows.key_lists import KeyList, Keys, read_keys
@@ -59,8 +58,8 @@ class Wanted:
         return key[0] in self.ids or key[1] in self.others
 
 
-class Selected:
-    """A `Source` of some rows of another one: those of `only`, without those of `exclude`, `limit` of them at most.
+class Selected(Source):
+    """Some rows of another source: those of `only`, without those of `exclude`, `limit` of them at most.
 
     The limit is kept by whoever knows which rows are sent. A row that cannot be read has no key: with `only` it is
     left out. Raises `InputRefused` for keys that no row has, when the pages are asked for.
@@ -82,7 +81,7 @@ class Selected:
         self._only = only
         self._exclude = exclude
         self._wanted: tuple[Wanted | None, Wanted | None] | None = None
-        self.limit = limit
+        self._limit = limit
 
     @property
     def name(self) -> str:
@@ -105,12 +104,17 @@ class Selected:
         return self._inner.checked_whole or self._only is not None or self._exclude is not None
 
     @property
+    def limit(self) -> int:
+        """How many rows at most are to be sent; 0 for all of them."""
+        return self._limit
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """How the rows are read, and which keys to be left out are in no row. Raises `InputRefused`."""
         _, exclude = self._ready()
         missing = exclude.missing if exclude else ()
         told = (f"{EXCLUDE}: {_counted(missing)} in no row: {_listed(missing)}",) if missing else ()
-        return (*notes_of(self._inner), *told)
+        return (*self._inner.notes, *told)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`, with the rows that are meant. Used in a worker thread."""

@@ -6,10 +6,10 @@ from typing import TypeAlias
 
 from checkpoints.records import Run
 from jobs.access.gateway import Gateway
-from jobs.effects.effect import Planned
+from jobs.effects.effect import CallEffect
 from jobs.spec.parameters import Parameter, check_parameters, row_key
 
-MakeEffect: TypeAlias = Callable[[Gateway, Mapping[str, str]], Planned]
+MakeEffect: TypeAlias = Callable[[Gateway, Mapping[str, str]], CallEffect]
 """Sets the effect up with the job's checked parameters; raises `ParameterRefused`."""
 
 Statement: TypeAlias = str | Callable[[Mapping[str, str]], str]

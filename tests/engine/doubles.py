@@ -17,10 +17,22 @@ from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Tot
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
-from engine.job import Absent, AskMates, CannotLook, Entries, Found, Keeps, LookUpResult, Prepared, ReadBack
+from engine.job import (
+    Absent,
+    AskMates,
+    CannotLook,
+    Effect,
+    Entries,
+    Found,
+    Job,
+    Keeps,
+    LookUpResult,
+    Prepared,
+    ReadBack,
+)
 from engine.pacing.policy import policy_with
 from engine.pipeline.live_policy import LivePolicy
-from engine.rows import Row, RowPage
+from engine.rows import Row, RowPage, Source
 
 NOW = datetime(2025, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -75,7 +87,7 @@ def item(number: int, *, lane: str | None = None, state: State = State.PENDING, 
 
 
 @dataclass(slots=True)
-class MemorySource:
+class MemorySource(Source):
     """Rows that are places in a list, `page` at a time; `before_page` is called in the reading thread."""
 
     count: int
@@ -116,14 +128,15 @@ async def _at_once(_item: Item) -> None:
     await asyncio.sleep(0)
 
 
-class FakeJob:
-    """A job on a billing in memory.
+class FakeJob(Effect, Job):
+    """A job on a billing in memory, and its effect.
 
     `plan` says for a key how its calls go, one after the other; a call without a plan is accepted. `during` runs in
     every call, before its effect; `after` runs between the effect and the answer.
     """
 
     name = "fake"
+    source: MemorySource = MemorySource(0)
 
     def __init__(
         self,
@@ -133,6 +146,7 @@ class FakeJob:
         repeatable: bool = False,
         page: int = 10,
     ) -> None:
+        self.effect = self
         self.repeatable = repeatable
         self.source = MemorySource(len(new), page)
         self.new = list(new)
@@ -171,7 +185,7 @@ class FakeJob:
     async def try_out(self) -> None:
         return
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - as the real one
+    async def send(self, run: Run, item: Item) -> Evidence:
         self.calls.append(item.key)
         self.by_lane[item.lane].append(item.key)
         self.in_flight[item.lane] += 1
@@ -191,7 +205,7 @@ class FakeJob:
         self.asked.append(("undrained", [one.key for one in items]))
         return self.undrained_for.popleft() if self.undrained_for else None
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - as the real one
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         assert self.in_flight.total() == 0, "looked up while calls were in flight"
         if self.look_up_error:
             raise self.look_up_error
@@ -206,7 +220,7 @@ class FakeJob:
 
     async def read_back(
         self,
-        run: Run,  # noqa: ARG002 - as the real one
+        run: Run,
         items: Sequence[Item],
     ) -> Mapping[int, ReadBack | CannotLook]:
         if self.look_up_error:
@@ -217,7 +231,7 @@ class FakeJob:
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         return {one.key: self.entries[one.key] for one in items if one.key in self.entries}
 
-    def shown(self, run_name: str, item: Item) -> str:
+    def describe(self, run_name: str, item: Item) -> str:
         return f"{run_name}/{item.number}: {item.payload}"
 
     async def probe(self) -> None:
@@ -250,7 +264,7 @@ class OverwritingJob(FakeJob):
         self.overwritten: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         """By key, of each call that had its effect what there was and what the item said there was."""
 
-    async def kept_now(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:  # noqa: ARG002 - the door
+    async def renew_before_images(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
         self.read.append([one.key for one in items])
         await asyncio.sleep(0)
         if self.read_errors:
@@ -311,20 +325,20 @@ class MemoryJournal(Journal):
         self.recorded.append(list(changes))
         return []
 
-    async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:  # noqa: ARG002 - as the real one
+    async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:
         found = [one for one in self.kept.values() if one.state in states and one.number > after]
         return sorted(found, key=lambda one: one.number)[:size]
 
-    async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:  # noqa: ARG002 - as the real one
+    async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         return sum((abs(one.amount or Decimal(0)) for one in self.kept.values() if one.state in states), Decimal(0))
 
-    async def totals(self, run: Run) -> Totals:  # noqa: ARG002 - as the real one
+    async def totals(self, run: Run) -> Totals:
         amounts: defaultdict[State, Decimal] = defaultdict(Decimal)
         for one in self.kept.values():
             amounts[one.state] += one.amount or 0
         return Totals(Counter(one.state for one in self.kept.values()), amounts)
 
-    async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:  # noqa: ARG002 - as the real one
+    async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:
         messages = [one.message or "" for one in self.kept.values() if one.state is state]
         return [Reason(text, 1, Decimal(0), None, "", text) for text in messages[:size]]
 

@@ -8,17 +8,17 @@ import msgspec
 
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted
-from engine.job import Job, LookUpResult, Prepared, ReadBack
+from engine.job import Effect, Job, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import encode_payload, payload_of
-from jobs.effects.effect import Effect, Irreversible, ItemToUndo, Keeping, Reversal
-from jobs.job import build
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
+from jobs.job import InputJob, build
 from jobs.rows.input import Input
 from jobs.spec.spec import JobSpec, parameters_of
 from tests.jobs.conftest import Frozen
 
 
-def job_of(services: Gateway, kind: JobSpec, rows: Input, **given: str) -> Job:
+def job_of(services: Gateway, kind: JobSpec, rows: Input, **given: str) -> InputJob:
     """The job, set up as `run` does it."""
     return build(kind, services, parameters_of(kind, given), rows)
 
@@ -59,15 +59,15 @@ async def sent(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Item
     """The items after their calls, each accepted, with its answer."""
     accepted: list[Item] = []
     for item in items:
-        evidence = await does.send(run, item)
+        evidence = await effect_behind(does).send(run, item)
         assert isinstance(evidence, Accepted), evidence
         accepted.append(msgspec.structs.replace(item, answer=evidence.answer))
     return accepted
 
 
-async def kept_now(does: Keeping, items: Sequence[Item]) -> list[Item]:
+async def kept_now(does: CallEffect, items: Sequence[Item]) -> list[Item]:
     """The items with what their calls would overwrite now, as before they are sent."""
-    payloads = await does.kept_now(items)
+    payloads = await does.read_before_images(items)
     return [
         msgspec.structs.replace(one, payload=encode_payload(payloads.get(one.item_id, payload_of(one))))
         for one in items
@@ -75,12 +75,12 @@ async def kept_now(does: Keeping, items: Sequence[Item]) -> list[Item]:
 
 
 async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[LookUpResult]:
-    seen = await does.look_up(run, items)
+    seen = await effect_behind(does).look_up(run, items)
     return [seen[item.item_id] for item in items]
 
 
 async def readings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[ReadBack]:
-    read = await does.read_back(run, items)
+    read = await effect_behind(does).read_back(run, items)
     found = [read[item.item_id] for item in items]
     assert all(isinstance(one, ReadBack) for one in found), found
     return [one for one in found if isinstance(one, ReadBack)]
@@ -90,7 +90,7 @@ async def readings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[
 class Undo:
     """What takes items back: the effect, and what became of them."""
 
-    effect: Reversal
+    effect: CallEffect
     done: Prepared
 
     def items(self, frozen: Frozen) -> list[Item]:
@@ -112,16 +112,21 @@ class Undo:
         return [one.reason for one in self.done.refusals]
 
 
-async def undone(effect: Effect, items: Sequence[Item], **how: str) -> Undo:
+async def undone(effect: CallEffect, items: Sequence[Item], **how: str) -> Undo:
     """What takes these items of an earlier run back."""
-    reversal = effect.way_back(how)
+    reversal = effect.undo(how)
     assert not isinstance(reversal, Irreversible), reversal
     return Undo(reversal, await reversal.take_back([taken(item) for item in items]))
 
 
-def effect_of(services: Gateway, kind: JobSpec, **given: str) -> Effect:
+def effect_of(services: Gateway, kind: JobSpec, **given: str) -> CallEffect:
     """What the job's calls do."""
     return kind.effect(services, parameters_of(kind, given))
+
+
+def effect_behind(does: Job | Effect) -> Effect:
+    """The effect itself, or that of a job."""
+    return does.effect if isinstance(does, Job) else does
 
 
 def taken(item: Item) -> ItemToUndo:

@@ -23,7 +23,7 @@ from jobs.access.payload import Payload, chain_of, encode_payload
 from jobs.catalogue.catalogue import job_named
 from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.create import payload_for
-from jobs.effects.effect import Effect, Keeping
+from jobs.effects.effect import CallEffect
 from jobs.spec.chain import parse
 from tests.jobs.making import effect_of
 
@@ -71,7 +71,7 @@ def chain(model: str, *steps: tuple[str, dict[str, object]], **more: object) -> 
     return Payload(model, chain_of(*steps), abonent=5, **more)  # type: ignore[arg-type]
 
 
-def effects(services: Gateway) -> dict[str, tuple[Effect, Payload]]:
+def effects(services: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
     got: tuple[str, dict[str, object]] = ("objects.get", {"id": 5})
     user = chain("Users", got, key={"id": "5"})
     return {
@@ -138,5 +138,4 @@ async def meets(name: str, body: str) -> None:
     with suppress(LookUpFailed):
         await effect.look_up(RUN, [one])
         await effect.read_back(RUN, [one])
-        if isinstance(effect, Keeping):
-            await effect.kept_now([one])
+        await effect.read_before_images([one])

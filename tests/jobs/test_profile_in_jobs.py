@@ -16,7 +16,6 @@ from engine.evidence import Accepted, Lost
 from engine.job import Found
 from jobs.access.gateway import Gateway
 from jobs.catalogue.money import BALANCES
-from jobs.job import assumptions_of
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
 from tests.jobs.conftest import Frozen
@@ -56,8 +55,8 @@ async def test_a_short_comment_leaves_room_for_the_mark(
         await planned(job_of(services, BALANCES, rows, descr="а" * 29), frozen)
     job = job_of(services, BALANCES, rows, descr="а" * 28)
     (item,) = await planned(job, frozen)
-    assert isinstance(await job.send(run, item), Accepted)
-    assert isinstance((await job.look_up(run, [item]))[item.item_id], Found)
+    assert isinstance(await job.effect.send(run, item), Accepted)
+    assert isinstance((await job.effect.look_up(run, [item]))[item.item_id], Found)
 
 
 @pytest.mark.parametrize(
@@ -79,17 +78,17 @@ async def test_a_billing_that_is_known_to_tell_comments_has_answered_somebody_el
 ) -> None:
     job = job_of(replace(alone, profile=profile), BALANCES, rows_of(tmp_path, ONE))
     (item,) = await planned(job, frozen)
-    assert isinstance(await job.send(run, item), evidence)
+    assert isinstance(await job.effect.send(run, item), evidence)
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_filters="all")])
 async def test_a_known_filter_narrows_the_look(alone: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     job = job_of(replace(alone, profile=known(descr_filters=("exact", "contains"))), BALANCES, rows_of(tmp_path, ONE))
     (item,) = await planned(job, frozen)
-    await job.send(run, item)
-    assert isinstance((await job.look_up(run, [item]))[item.item_id], Found)
+    await job.effect.send(run, item)
+    assert isinstance((await job.effect.look_up(run, [item]))[item.item_id], Found)
     other = replace(run, name="x1x1x")
-    assert not isinstance((await job.look_up(other, [item]))[item.item_id], Found)
+    assert not isinstance((await job.effect.look_up(other, [item]))[item.item_id], Found)
 
 
 async def test_what_no_probe_has_confirmed_is_named(alone: Gateway, tmp_path: Path, frozen: Frozen) -> None:
@@ -97,7 +96,7 @@ async def test_what_no_probe_has_confirmed_is_named(alone: Gateway, tmp_path: Pa
 
     async def named(profile: Profile, **given: str) -> list[str]:
         job = job_of(replace(alone, profile=profile), BALANCES, rows, **given)
-        return list(assumptions_of(job, await planned(job, frozen)))
+        return list(job.assumptions(await planned(job, frozen)))
 
     assert await named(UNKNOWN) == [
         "a comment is kept as it was sent",

@@ -14,7 +14,7 @@ from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Accepted
 from engine.job import Job
-from engine.pipeline.before_images import Keeping
+from engine.pipeline.before_images import BeforeImages
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
 from jobs.access.gateway import Gateway
@@ -58,11 +58,11 @@ async def carried_out(
     await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
     await journal.approve(run)
     meanwhile()
-    keeping = Keeping(run, job, journal)
+    before_images = BeforeImages(run, job.effect, journal)
     for pending in await journal.items(run, {State.PENDING}, size=most):
         await journal.claim(run, [pending.item_id])
-        item = await keeping.at_call(pending)
-        evidence = await job.send(run, item)
+        item = await before_images.at_call(pending)
+        evidence = await job.effect.send(run, item)
         assert isinstance(evidence, Accepted), evidence
         await journal.record(
             run, [Change(item.item_id, State.ACCEPTED, answer=evidence.answer, message=evidence.note)]

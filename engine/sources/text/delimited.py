@@ -62,7 +62,7 @@ class _Layout:
     last_line: int
 
 
-class DelimitedFile:
+class DelimitedFile(Source):
     """A CSV file with `;`, `,` or tab as a `Source`: the whole of it is checked before anything is sent.
 
     The header tells the delimiter, unless one is given, or the first line says `sep=;` as Excel has it; `columns` are

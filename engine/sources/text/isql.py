@@ -70,12 +70,10 @@ class PrintedForm(Protocol):
         ...
 
 
-class PrintedRows:
+class PrintedRows(Source):
     """What isql has printed, as a `Source`."""
 
     __slots__ = ("_form", "_page_rows", "_text")
-
-    checked_whole = True
 
     def __init__(self, text: DecodedText, form: PrintedForm, *, page_rows: int = 1000) -> None:
         self._text = text

@@ -58,7 +58,7 @@ class _LineFault(ValueError):
         self.column = column
 
 
-class JsonLines:
+class JsonLines(Source):
     """A file of JSON lines as a `Source`.
 
     A key that a later object lacks is an empty cell; one that the first has not refuses that row. null is an empty
@@ -66,8 +66,6 @@ class JsonLines:
     """
 
     __slots__ = ("_header", "_page_rows", "_text")
-
-    checked_whole = True
 
     def __init__(self, text: DecodedText, *, page_rows: int = 1000) -> None:
         self._text = text

@@ -25,7 +25,7 @@ class _Layout:
     row: int
 
 
-class SheetRows:
+class SheetRows(Source):
     """A sheet as a `Source`: its first row that is not empty is the header, unless `columns` name the columns.
 
     A row's line is its number in the sheet, and the cursor that of the last row read. Rows without a value are
@@ -34,8 +34,6 @@ class SheetRows:
     """
 
     __slots__ = ("_book", "_columns", "_layout", "_original", "_page_rows", "_sheet")
-
-    checked_whole = True
 
     def __init__(
         self, original: Original, book: Book, *, sheet: str = "", columns: Sequence[str] = (), page_rows: int = 1000

@@ -14,7 +14,7 @@ from engine.evidence import Busy
 from engine.job import Keeps
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.before_images import FRESH, Keeping
+from engine.pipeline.before_images import FRESH, BeforeImages
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
@@ -125,7 +125,7 @@ async def test_a_database_that_stays_away_stops_the_run_with_nothing_overwritten
 async def test_a_reading_is_of_the_moment_for_a_second() -> None:
     job = OverwritingJob()
     (one,) = items(1)
-    keeping = Keeping(A_RUN, job, MemoryJournal(one))
+    keeping = BeforeImages(A_RUN, job, MemoryJournal(one))
     for waited, readings in [(FRESH, 1), (FRESH + 0.1, 2)]:
         job.read.clear()
         (ahead,) = await keeping.ahead([one])

@@ -39,7 +39,7 @@ class Server(FakeJob):
         self.moments: list[float] = []
         self.worked = 0
 
-    async def send(self, run: Run, item: Item) -> Evidence:  # noqa: ARG002 - as the real one
+    async def send(self, run: Run, item: Item) -> Evidence:
         self.moments.append(anyio.current_time())
         if self.sick or item.lane in self.locked:
             await anyio.sleep(AT_ONCE)

@@ -41,7 +41,7 @@ class MarkingJob(FakeJob):
         self.moments: list[float] = []
         self.failures: deque[LookUpFailed] = deque()
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:  # noqa: ARG002 - as the real one
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         self.looks.append([one.key for one in items])
         self.moments.append(anyio.current_time())
         if self.failures:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage
+from engine.rows import Row, RowPage, Source
 from engine.sources import detect
 from engine.sources.detect import InputFormat, open_input
 from engine.sources.raw.sample import Layout
@@ -112,13 +112,11 @@ def test_questions_may_come_in_any_order(tmp_path: Path) -> None:
     assert source.name == str(path)
 
 
-class _Columns:
+class _Columns(Source):
     """What a format of columns would read, as Parquet is."""
 
     name = "columns"
-    digest = ""
     header = ("id",)
-    checked_whole = True
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         if after is None:

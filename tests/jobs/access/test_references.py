@@ -12,7 +12,6 @@ from jobs.access.references import References
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
 from jobs.catalogue.subscribers import IP_POOL, OPERATOR, TARIFF_NEXT, TARIFF_NOW
 from jobs.catalogue.typed_call import call_kind
-from jobs.job import cautions_of, check_given
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
@@ -59,14 +58,14 @@ async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(
     services: Gateway, kind: JobSpec, given: dict[str, str], why: str
 ) -> None:
     with pytest.raises(ParameterRefused) as refused:
-        await check_given(job_of(services, kind, Input(file="rows.csv"), **given))
+        await job_of(services, kind, Input(file="rows.csv"), **given).check()
     assert str(refused.value) == why
 
 
 async def test_what_is_there_passes(services: Gateway) -> None:
-    await check_given(job_of(services, CONNECT_SERVICE, Input(), folder="89", usluga="240", manager="33"))
-    await check_given(job_of(services, TARIFF_NOW, Input(), tariff="6"))
-    await check_given(job_of(services, OPERATOR, Input(), operator="1444", **{"from": "3"}))
+    await job_of(services, CONNECT_SERVICE, Input(), folder="89", usluga="240", manager="33").check()
+    await job_of(services, TARIFF_NOW, Input(), tariff="6").check()
+    await job_of(services, OPERATOR, Input(), operator="1444", **{"from": "3"}).check()
 
 
 async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(services: Gateway) -> None:
@@ -74,17 +73,17 @@ async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_w
     chain = {"model": "Abonents", "chain": chain_text(links)}
     job = job_of(services, call_kind(chain), Input(), **chain, tarif_id="77", id="9001")
     with pytest.raises(ParameterRefused, match="tarif_id: the billing has no tariff 77"):
-        await check_given(job)
+        await job.check()
 
 
 @pytest.mark.usefixtures("odd_ones")
 async def test_operators_have_a_table_that_only_a_database_shows(client: BillingClient, database: Database) -> None:
     job = job_of(Gateway(client, database), OPERATOR, Input(), operator="5")
     with pytest.raises(ParameterRefused, match="operator: the billing has no operator 5"):
-        await check_given(job)
+        await job.check()
     job = job_of(Gateway(client), OPERATOR, Input(), operator="5")
-    await check_given(job)
-    assert cautions_of(job) == (
+    await job.check()
+    assert job.cautions == (
         "operator 5 was not checked: nothing has it yet, and the billing's table of operators is not known",
     )
 
@@ -97,12 +96,12 @@ async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
     services = Gateway(client, database)
     for kind, given, noun in ((IP_POOL, {"pool": "777"}, "pool"), (ATTRIBUTE, {"attribute": "9999"}, "attribute")):
         job = job_of(services, kind, Input(), **given)
-        await check_given(job)
-        (note,) = cautions_of(job)
+        await job.check()
+        (note,) = job.cautions
         assert note.startswith(f"{noun} {next(iter(given.values()))} was not checked: nothing has it yet")
     job = job_of(services, IP_POOL, Input(), pool="6")
-    await check_given(job)
-    assert cautions_of(job) == ()
+    await job.check()
+    assert job.cautions == ()
 
 
 @pytest.mark.usefixtures("odd_ones")

@@ -98,7 +98,7 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     assert isinstance(effect, CreateEffect)
     without_database = effect_of(Gateway(client), BALANCES)
     assert isinstance(without_database, CreateEffect)
-    assert await effect.kept_now(items) == {}
+    assert await effect.read_before_images(items) == {}
     execute("update admin_accounts set ostatok = ? where id in (9002, 9003)", 7 * SCALE)
     items = await kept_now(effect, items)
     assert [payload_of(one).was for one in items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
@@ -264,11 +264,11 @@ FILE = "abonent_id;amount\n9001;50,50\n"
 
 
 async def sighting(job: Job, run: Run, item: Item) -> object:
-    return (await job.look_up(run, [item]))[item.item_id]
+    return (await job.effect.look_up(run, [item]))[item.item_id]
 
 
 async def reading(job: Job, run: Run, item: Item) -> object:
-    return (await job.read_back(run, [item]))[item.item_id]
+    return (await job.effect.read_back(run, [item]))[item.item_id]
 
 
 async def test_an_operation_is_entered_once_and_found_again(
@@ -279,7 +279,7 @@ async def test_an_operation_is_entered_once_and_found_again(
     assert await sighting(job, run, item) == Absent()
     assert await reading(job, run, item) == ReadBack(None, "sent 50.50; the billing has no operation with this mark")
 
-    evidence = await job.send(run, item)
+    evidence = await job.effect.send(run, item)
 
     assert isinstance(evidence, Accepted)
     ((key, summa, descr),) = database.query(
@@ -318,7 +318,7 @@ async def test_what_is_found_and_differs(
 ) -> None:
     job = job_of(services, tmp_path, FILE)
     item = await one_of(job, frozen)
-    accepted = await job.send(run, item)
+    accepted = await job.effect.send(run, item)
     assert isinstance(accepted, Accepted)
     first = accepted.answer
 
@@ -333,7 +333,7 @@ async def test_what_is_found_and_differs(
     assert await reading(job, run, item) == ReadBack(None, text)
 
     # Somebody has sent the very same once more.
-    again = await job.send(run, item)
+    again = await job.effect.send(run, item)
     assert isinstance(again, Accepted)
     text += f", operation {again.answer} of 50.50"
     assert await sighting(job, run, item) == Different(text)
@@ -347,8 +347,8 @@ async def test_many_are_looked_up_at_once(services: Gateway, tmp_path: Path, run
     job = job_of(services, tmp_path, "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9008;4\n9010;5\n")
     items = await planned(job, frozen)
     for item in items[::2]:
-        assert isinstance(await job.send(run, item), Accepted)
-    seen = await job.look_up(run, items)
+        assert isinstance(await job.effect.send(run, item), Accepted)
+    seen = await job.effect.look_up(run, items)
     assert [isinstance(seen[item.item_id], Found) for item in items] == [True, False, True, False, True]
 
 
@@ -358,7 +358,7 @@ async def test_the_billings_refusal_is_of_the_row(
     job = job_of(services, tmp_path, FILE)
     item = await one_of(job, frozen)
     execute("update abonents set deleted = 1 where id = 9001")
-    assert await job.send(run, item) == RowRefused("Объект уже удалён", recognised=True)
+    assert await job.effect.send(run, item) == RowRefused("Объект уже удалён", recognised=True)
 
 
 @pytest.mark.parametrize(
@@ -403,14 +403,14 @@ async def test_evidence(seen: Evidence, evidence: Evidence, tmp_path: Path, run:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = seen
     job = job_of(Gateway(client), tmp_path, FILE)
-    assert await job.send(run, frozen(an_item())) == evidence
+    assert await job.effect.send(run, frozen(an_item())) == evidence
     client.send.assert_awaited_once()
     shown = (
         'FinanceOperations: objects.create(abonent_id=9001, op_summa="50.50", op_type_id=8, '
         'descr="Миграция балансов [cm k7m2q/1]") | op_id, descr'
     )
     assert describe(client.send.await_args.args[0]) == shown
-    assert job.shown(run.name, frozen(an_item())) == shown
+    assert job.effect.describe(run.name, frozen(an_item())) == shown
 
 
 # ---- when the billing is not well ----------------------------------------------------------------------------
@@ -421,15 +421,15 @@ async def test_absence_proves_nothing_while_entries_of_the_row_wait(
 ) -> None:
     job = job_of(Gateway(client, database), tmp_path, FILE)
     item = frozen(an_item(17))
-    assert await job.undrained([item]) is None
+    assert await job.effect.undrained([item]) is None
     execute("insert into account_stack (id, account_id) values (1, 18)")
-    assert await job.undrained([item]) is None, "another's entry"
+    assert await job.effect.undrained([item]) is None, "another's entry"
     execute("insert into account_stack (id, account_id) values (2, 17)")
-    assert await job.undrained([item]) == "ACCOUNT_STACK holds 1 entry"
+    assert await job.effect.undrained([item]) == "ACCOUNT_STACK holds 1 entry"
     execute("insert into events_stack_compact (id, abonent_id) values (1, 9001)")
     execute("insert into events_stack_compact (id, abonent_id) values (2, 9001)")
-    assert await job.undrained([item]) == "ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries"
-    assert await job_of(Gateway(client), tmp_path, FILE).undrained([item]) is None, "nobody can tell"
+    assert await job.effect.undrained([item]) == "ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries"
+    assert await job_of(Gateway(client), tmp_path, FILE).effect.undrained([item]) is None, "nobody can tell"
 
 
 async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
@@ -441,15 +441,20 @@ async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
     execute("insert into account_stack (id) values (1)")
     # What a billing has is asked for once a connection.
     database.close()
-    assert await job.undrained([item]) == "ACCOUNT_STACK holds 1 entry"
+    assert await job.effect.undrained([item]) == "ACCOUNT_STACK holds 1 entry"
 
 
 async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) -> None:
     async with BillingClient(ClientSettings("http://127.0.0.1:9"), patience=Patience(attempts=1)) as client:
         job = job_of(Gateway(client), tmp_path, FILE)
         new = an_item()
-        assert isinstance(await job.send(run, frozen(new)), NotSent)
-        for asking in (job.probe(), prepared(job), sighting(job, run, frozen(new)), reading(job, run, frozen(new))):
+        assert isinstance(await job.effect.send(run, frozen(new)), NotSent)
+        for asking in (
+            job.effect.probe(),
+            prepared(job),
+            sighting(job, run, frozen(new)),
+            reading(job, run, frozen(new)),
+        ):
             with pytest.raises(LookUpFailed, match=r"127\.0\.0\.1:9"):
                 await asking
 
@@ -457,13 +462,13 @@ async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) 
 async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     job = job_of(Gateway(client, Database(Dsn(str(tmp_path / "none.fdb")))), tmp_path, FILE)
     new = an_item()
-    for asking in (job.undrained([frozen(new)]), prepared(job), sighting(job, run, frozen(new))):
+    for asking in (job.effect.undrained([frozen(new)]), prepared(job), sighting(job, run, frozen(new))):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
             await asking
 
 
 async def test_a_billing_that_is_well(services: Gateway, tmp_path: Path) -> None:
-    await job_of(services, tmp_path, FILE).probe()
+    await job_of(services, tmp_path, FILE).effect.probe()
 
 
 async def test_a_comment_without_room_for_its_mark(

@@ -13,7 +13,7 @@ from billing.database.database import Database
 from billing.money import SCALE
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost, RowRefused
-from engine.job import Absent, Found, Job, ReadBack
+from engine.job import Absent, Effect, Found, Job, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.services import NEXT_CHARGE, PASSED_TO_1C, SERVICE_OPERATOR
@@ -30,7 +30,7 @@ from jobs.catalogue.subscribers import (
     VOLUNTARY_BLOCK,
     WARNING_THRESHOLD,
 )
-from jobs.effects.effect import Effect, Irreversible
+from jobs.effects.effect import Irreversible
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.spec.spec import JobSpec, parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
@@ -38,6 +38,7 @@ from lab.mock.server import MockBilling
 from tests.jobs.catalogue.months import first_of
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import (
+    effect_behind,
     effect_of,
     job_of,
     kept_now,
@@ -291,7 +292,7 @@ async def test_there_and_back_again(
     items = await planned(job, frozen)
     assert len(items) == 2
     assert changes(before, whole(database)) == {}
-    assert job.repeatable
+    assert job.effect.repeatable
     assert [isinstance(one, Absent) for one in await sightings(job, run, items)] == [True, True]
     # Whether a recalculation is still to come or done already nobody can see.
     assert all(one.difference for one in await readings(job, run, items)) == (case.kind is not RECALCULATE)
@@ -303,7 +304,7 @@ async def test_there_and_back_again(
 
     effect = effect_of(services, case.kind)
     if case.kind is RECALCULATE:
-        assert isinstance(effect.way_back({}), Irreversible)
+        assert isinstance(effect.undo({}), Irreversible)
         return
     back = await undone(effect, done)
     taken_back = await sent(back.effect, run, back.items(frozen))
@@ -462,7 +463,7 @@ async def test_lost_answers(
 
 async def _lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, kind: FaultKind) -> None:
     server.faults.set(FaultPlan((Fault(kind, times=1),)))
-    evidence = await does.send(run, item)
+    evidence = await effect_behind(does).send(run, item)
     assert isinstance(evidence, Lost), evidence
 
 
@@ -476,7 +477,7 @@ async def test_an_answer_to_another_row_is_no_answer(
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))
     await sent(job, run, [first])
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1),)))
-    evidence = await job.send(run, second)
+    evidence = await job.effect.send(run, second)
     assert isinstance(evidence, Lost), evidence
 
 

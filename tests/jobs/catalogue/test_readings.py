@@ -98,7 +98,7 @@ async def test_a_job_that_reads(
     job = job_of(services, kind, Input(), **given)
     (item,) = await planned(job, frozen)
     before = whole(database)
-    evidence = await job.send(run, item)
+    evidence = await job.effect.send(run, item)
     assert isinstance(evidence, Accepted), evidence
     answered = json.loads(evidence.answer or "")
     assert any(object_.items() <= one.items() for one in answered), answered

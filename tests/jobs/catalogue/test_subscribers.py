@@ -67,7 +67,7 @@ async def test_a_recalculation_that_is_done_already_is_as_wanted(
     execute("update abonents set need_recalc = '2001-01-01' where id = 9001")
     (reading,) = await readings(job, run, done)
     assert reading.difference == f"wanted need_recalc {first_of(-2)}; there is need_recalc 2001-01-01"
-    way_back = effect_of(services, RECALCULATE, since=first_of(-2)).way_back({})
+    way_back = effect_of(services, RECALCULATE, since=first_of(-2)).undo({})
     assert isinstance(way_back, Irreversible)
     assert "recalculate from the same month" in way_back.text
 

@@ -11,7 +11,7 @@ from engine.job import Absent, Found, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.effect import Irreversible
-from jobs.job import Work, build
+from jobs.job import InputJob, build
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.spec import JobSpec, parameters_of
@@ -43,10 +43,8 @@ class Called:
     def kind(self) -> JobSpec:
         return call_kind(self.said)
 
-    def job(self, rows: Input) -> Work:
-        job = build(self.kind, self.services, parameters_of(self.kind, self.said), rows)
-        assert isinstance(job, Work)
-        return job
+    def job(self, rows: Input) -> InputJob:
+        return build(self.kind, self.services, parameters_of(self.kind, self.said), rows)
 
 
 def address(database: Database, key: int = 90001) -> IPv4Address:
@@ -131,4 +129,4 @@ async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_take
     done = await sent(job, run, await planned(job, frozen))
     execute("update abonents set need_recalc = null where id = 9001")
     assert await readings(job, run, done) == [ReadBack(None)]
-    assert isinstance(job.way_back({}), Irreversible)
+    assert isinstance(job.effect.undo({}), Irreversible)

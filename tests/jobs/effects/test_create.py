@@ -158,7 +158,7 @@ async def test_connected_services_are_deleted_and_connected_again(
     undo = await undone(job, done)
     assert [(one.lane, one.undoes) for one in undo.done.items] == [("account:9001", 101), ("account:9002", 102)]
     backs = undo.items(frozen)
-    assert undo.effect.shown("u7u7u", backs[0]) == f"UsersUsluga: objects.get(id={done[0].answer}) → delete()"
+    assert undo.effect.describe("u7u7u", backs[0]) == f"UsersUsluga: objects.get(id={done[0].answer}) → delete()"
     assert await sightings(undo.effect, second, backs) == [Absent(), Absent()]
     backs = await sent(undo.effect, second, backs)
     assert await sightings(undo.effect, second, backs) == [Found(one.answer) for one in backs]

@@ -111,7 +111,7 @@ async def test_services_are_deleted_and_connected_anew(
     before = whole(database)
     job = effect_of(services, DELETE_SERVICES)
     items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
-    assert job.shown(run.name, items[0]) == "UsersUsluga: objects.get(id=90001) → delete()"
+    assert job.describe(run.name, items[0]) == "UsersUsluga: objects.get(id=90001) → delete()"
     assert await sightings(job, run, items) == [Absent(), Absent()]
     assert await readings(job, run, items) == [
         ReadBack(None, f"UsersUsluga {key} is still there") for key in (90001, 90002)
@@ -156,7 +156,7 @@ async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
     effect = effect_of(services, DELETE_SERVICES)
     assert isinstance(effect, DeleteEffect)
     items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
-    assert await effect.kept_now(items) == {}
+    assert await effect.read_before_images(items) == {}
     execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
     before = whole(database)
     items = await kept_now(effect, items)
@@ -167,7 +167,7 @@ async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
         "the latter back"
     )
     # What is gone is not what was there.
-    assert await effect.kept_now(items) == {}
+    assert await effect.read_before_images(items) == {}
     undo = await undone(effect, [msgspec.structs.replace(items[0], answer=evidence.answer)])
     await sent(undo.effect, undo_run, undo.items(frozen))
     (anew,) = new_rows(changes(before, whole(database)), CONNECTED)
@@ -243,7 +243,7 @@ async def test_an_account_goes_with_what_points_to_it(
     job = effect_of(services, DELETE_ACCOUNT)
     items = await planned(job_of(services, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")), frozen)
     assert [(one.key, one.lane) for one in items] == [(str(account), "account:9001")]
-    assert job.shown(run.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
+    assert job.describe(run.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
     before = whole(database)
     (done,) = await sent(job, run, items)
     found = changes(before, whole(database))
@@ -254,7 +254,7 @@ async def test_an_account_goes_with_what_points_to_it(
     kept = json.loads(done.answer or "")
     assert (kept["login"], kept["ip"], kept["pull"]) == ("ivanov", "10.0.0.10", "6")
     assert not [name for name in payload_of(items[0]).was if "psw" in name]
-    way = job.way_back({})
+    way = job.undo({})
     assert isinstance(way, Irreversible)
     assert "carbon_answer" in way.text
 
@@ -266,7 +266,7 @@ async def test_an_account_that_is_pointed_to_stays_without_clean_links(
     job = job_of(services, DELETE_ACCOUNT, rows, clean_links="no")
     items = await planned(job, frozen)
     before = whole(database)
-    assert await job.send(run, items[0]) == RowRefused("На объект ссылаются: CabinetSessions")
+    assert await job.effect.send(run, items[0]) == RowRefused("На объект ссылаются: CabinetSessions")
     assert changes(before, whole(database)) == {}
 
 
@@ -297,7 +297,7 @@ async def test_a_model_that_nobody_here_knows(
     done = await effect.plan([Bound(Row(2, (key,)), key, {"id": key}) for key in ("6", "60")])
     assert [(one.key, one.lane) for one in done.items] == [("6", "Tarif:6")]
     assert [one.reason for one in done.refusals] == ["there is no Tarif with id 60"]
-    assert isinstance(effect.way_back({}), Irreversible)
+    assert isinstance(effect.undo({}), Irreversible)
     item = frozen(done.items[0])
     before = whole(database)
     evidence = await effect.send(run, item)

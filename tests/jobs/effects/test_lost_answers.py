@@ -10,17 +10,16 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost
-from engine.job import Absent, Found, Job
+from engine.job import Absent, Effect, Found, Job
 from jobs.access.gateway import Gateway
 from jobs.catalogue.deletions import DELETE_ACCOUNT, DELETE_SERVICES
 from jobs.catalogue.money import BALANCES, PAYMENT
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
-from jobs.effects.effect import Effect
 from jobs.spec.spec import JobSpec
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import effect_of, job_of, planned, rows_of, sent, sightings, undone
+from tests.jobs.making import effect_behind, effect_of, job_of, planned, rows_of, sent, sightings, undone
 from tests.jobs.whole_database import changes, whole
 
 JOBS: tuple[tuple[JobSpec, str, dict[str, str], dict[str, str]], ...] = (
@@ -43,7 +42,7 @@ def services(client: BillingClient, database: Database, execute: Execute, odd_on
 
 async def lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, kind: FaultKind) -> None:
     server.faults.set(FaultPlan((Fault(kind, times=1),)))
-    evidence = await does.send(run, item)
+    evidence = await effect_behind(does).send(run, item)
     assert isinstance(evidence, Lost), evidence
 
 
@@ -114,7 +113,7 @@ async def test_an_answer_to_somebody_else_is_no_answer(
     job = job_of(services, kind, rows_of(tmp_path, text), **given)
     items = [msgspec.structs.replace(one, number=7) for one in await planned(job, frozen)]
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1),)))
-    assert isinstance(await job.send(run, items[0]), Lost)
+    assert isinstance(await job.effect.send(run, items[0]), Lost)
     assert [isinstance(one, Found) for one in await sightings(job, run, items)] == [True]
 
 
@@ -125,11 +124,11 @@ async def test_what_waits_in_a_stack_is_not_absent(
     job = job_of(services, CONNECT_SERVICE, rows_of(tmp_path, "abonent_id\n9001\n"), usluga="240", manager="33")
     items = await planned(job, frozen)
     mock_billing.stack_rate = 0.001
-    evidence = await job.send(run, items[0])
+    evidence = await job.effect.send(run, items[0])
     assert isinstance(evidence, Accepted)
     assert await sightings(job, run, items) == [Absent()]
-    assert await job.undrained(items) == "EVENTS_STACK_COMPACT holds 1 entry"
+    assert await job.effect.undrained(items) == "EVENTS_STACK_COMPACT holds 1 entry"
     mock_billing.stack_rate = 0
     await mock_billing.drained()
-    assert await job.undrained(items) is None
+    assert await job.effect.undrained(items) is None
     assert await sightings(job, run, items) == [Found(evidence.answer)]

@@ -17,7 +17,6 @@ from engine.job import Absent, CannotLook, Entries, Found, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.catalogue.money import PAYMENT
-from jobs.job import cautions_of
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import (
     effect_of,
@@ -76,7 +75,7 @@ async def test_payments_are_planned_with_the_last_operation(
     ]
     assert [payload_of(one).was for one in items] == [{"op_id": "80001"}, {"op_id": "80002"}, {"op_id": "0"}]
     job = effect_of(services, PAYMENT)
-    assert job.shown("k7m2q", items[0]) == 'Abonents: objects.get(id=9001) → add_payment(SUM_IN="50.50")'
+    assert job.describe("k7m2q", items[0]) == 'Abonents: objects.get(id=9001) → add_payment(SUM_IN="50.50")'
     assert not job.repeatable
 
 
@@ -150,7 +149,7 @@ async def test_the_column_of_the_documents_is_named_by_the_operator(services: Ga
     assert [one.key for one in (await prepared(plain)).items] == ["9001"]
     named = job_of(services, PAYMENT, rows_of(tmp_path, text, document="№ документа"))
     assert [one.key for one in (await prepared(named)).items] == ["9001/17"]
-    assert any("--map document=COLUMN" in caution for caution in cautions_of(plain))
+    assert any("--map document=COLUMN" in caution for caution in plain.cautions)
 
 
 async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(

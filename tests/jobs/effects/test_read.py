@@ -42,7 +42,7 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
 
 async def asked(services: Gateway, kind: JobSpec, rows: Input, run: Run, frozen: Frozen) -> list[Evidence]:
     job = job_of(services, kind, rows)
-    return [await job.send(run, item) for item in await planned(job, frozen)]
+    return [await job.effect.send(run, item) for item in await planned(job, frozen)]
 
 
 def told(evidence: Evidence) -> object:
@@ -93,15 +93,17 @@ async def test_nothing_of_it_changes_anything(
     before = whole(database)
     job = job_of(Gateway(client, database), reading(*LOGIN_OF), rows_of(tmp_path, "id\n90001\n90002\n"))
     items = await planned(job, frozen)
-    assert [await job.send(run, item) for item in items] == [await job.send(run, item) for item in items]
+    assert [await job.effect.send(run, item) for item in items] == [
+        await job.effect.send(run, item) for item in items
+    ]
     assert changes(before, whole(database)) == {}
-    assert job.repeatable
+    assert job.effect.repeatable
     assert len({item.lane for item in items}) == 2
     assert [item.amount for item in items] == [None, None]
-    assert await job.undrained(items) is None
-    assert await job.look_up(run, items) == {item.item_id: Absent() for item in items}
-    assert await job.read_back(run, items) == {item.item_id: ReadBack(None) for item in items}
-    back = job.way_back({})  # type: ignore[attr-defined]
+    assert await job.effect.undrained(items) is None
+    assert await job.effect.look_up(run, items) == {item.item_id: Absent() for item in items}
+    assert await job.effect.read_back(run, items) == {item.item_id: ReadBack(None) for item in items}
+    back = job.effect.undo({})
     assert back == Irreversible("it changed nothing")
 
 
@@ -113,8 +115,8 @@ async def test_what_is_lost_may_be_asked_again(
     kind = reading(*LOGIN_OF, fields=("login",))
     job = job_of(services, kind, rows_of(tmp_path, "id\n90001\n"))
     (item,) = await planned(job, frozen)
-    assert isinstance(await job.send(run, item), Lost)
-    assert told(await job.send(run, item)) == [{"login": "ivanov"}]
+    assert isinstance(await job.effect.send(run, item), Lost)
+    assert told(await job.effect.send(run, item)) == [{"login": "ivanov"}]
 
 
 @pytest.mark.usefixtures("accounts")
@@ -128,8 +130,8 @@ async def test_a_secret_key_is_in_the_call_and_nowhere_else(
     assert "12345" not in repr(items)
     assert [item.label for item in items] == ["line 2", "line 3", "line 4"]
     assert len({item.key for item in items}) == 3
-    assert job.shown("k7m2q", items[0]) == "Users: get_user_by_suid(suid=•••) | login"
-    first, second, unknown = [await job.send(run, item) for item in items]
+    assert job.effect.describe("k7m2q", items[0]) == "Users: get_user_by_suid(suid=•••) | login"
+    first, second, unknown = [await job.effect.send(run, item) for item in items]
     assert told(first) == told(second) == [{"login": "ivanov"}]
     assert unknown == RowRefused("Сессия не найдена", recognised=False)
 
@@ -143,11 +145,11 @@ async def test_without_its_secret_a_row_is_not_sent(
     job = job_of(Gateway(client, None, vault=vault), kind, rows)
     (item,) = await planned(job, frozen)
     vault.forget([])
-    gone = await job.send(run, item)
+    gone = await job.effect.send(run, item)
     assert isinstance(gone, RowRefused)
     assert "kept no longer" in gone.text
     (tmp_path / "secrets").write_text("broken" * 500, encoding="utf-8")
-    assert isinstance(await job.send(run, item), NotSent)
+    assert isinstance(await job.effect.send(run, item), NotSent)
 
 
 async def test_a_billing_that_is_not_there(run: Run, frozen: Frozen, tmp_path: Path) -> None:

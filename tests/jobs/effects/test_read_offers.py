@@ -61,11 +61,11 @@ async def test_what_is_offered_and_what_is_connected(
     job = job_of(services, SERVICES_ON_OFFER, rows_of(tmp_path, "contract_number\n00123\n"))
     (item,) = await planned(job, frozen)
     assert item.label == "00123"
-    assert job.shown("k7m2q", item) == (
+    assert job.effect.describe("k7m2q", item) == (
         "Users: objects.get(id=90001) → get_or_create_dynamic_session(); "
         "Users: web_cabinet.get_usluga_list(suid=•••, get_user_uslugas_all=1)"
     )
-    evidence = await job.send(run, item)
+    evidence = await job.effect.send(run, item)
     assert isinstance(evidence, Accepted)
     rows = json.loads(evidence.answer or "")
     offered = [one for one in rows if one["service"] == "offered"]
@@ -73,9 +73,9 @@ async def test_what_is_offered_and_what_is_connected(
     (connected,) = [one for one in rows if one["service"] == "connected"]
     assert connected["usluga_id"] == 127
     # Asked again it is the same session, and the same answer.
-    assert await job.send(run, item) == evidence
-    assert job.repeatable
-    assert isinstance(job.way_back({}), Irreversible)  # type: ignore[attr-defined]
+    assert await job.effect.send(run, item) == evidence
+    assert job.effect.repeatable
+    assert isinstance(job.effect.undo({}), Irreversible)
 
 
 @pytest.mark.usefixtures("accounts")
@@ -91,7 +91,7 @@ async def test_the_session_leaves_the_process_in_no_other_way(
     async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
         job = job_of(Gateway(client), SERVICES_ON_OFFER, rows_of(tmp_path, "abonent_id\n9001\n"))
         (item,) = await planned(job, frozen)
-        evidence = await job.send(run, item)
+        evidence = await job.effect.send(run, item)
     assert isinstance(evidence, Accepted)
     assert SUID not in repr((item, evidence))
     with Recording(path) as recording:

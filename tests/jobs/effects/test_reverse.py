@@ -114,7 +114,7 @@ async def test_the_call_is_shown(services: Gateway, tmp_path: Path, run: Run, fr
     items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(services, items, way="storno", storno_call="reverse")
     (back,) = undo.items(frozen)
-    assert undo.effect.shown(UNDO_RUN, back) == (
+    assert undo.effect.describe(UNDO_RUN, back) == (
         f"FinanceOperations: objects.get(op_id={items[0].answer}) → reverse() | op_id, storno"
     )
 
@@ -217,7 +217,7 @@ async def test_evidence_of_a_storno(seen: Evidence, evidence: Evidence, undo_run
 async def test_a_storno_is_final(services: Gateway) -> None:
     back = undo_of_operations(services, {"way": "storno"})
     assert isinstance(back, StornoReversal)
-    assert isinstance(back.way_back({}), Irreversible)
+    assert isinstance(back.undo({}), Irreversible)
 
 
 # ---- the opposite entry ------------------------------------------------------------------------------------------
@@ -365,7 +365,7 @@ async def test_without_a_word_nothing_is_sent(
         "this undo is a list for the accountant: nothing is sent"
     )
     assert [type(one) for one in await sightings(undo.effect, undo_run, backs)] == [CannotLook] * 3
-    assert isinstance(undo.effect.way_back({}), Irreversible)
+    assert isinstance(undo.effect.undo({}), Irreversible)
     assert changes(before, whole(database)) == {}
 
 
@@ -465,5 +465,5 @@ async def test_the_comment_of_opposite_entries(
     undo = await taking_back(services, items, way="opposite", descr="Ошибка ввода")
     (back,) = undo.items(frozen)
     assert payload_of(back).steps[0][1]["descr"] == f"Ошибка ввода {items[0].answer}"
-    assert f"[cm {UNDO_RUN}/1]" in undo.effect.shown(UNDO_RUN, back)
+    assert f"[cm {UNDO_RUN}/1]" in undo.effect.describe(UNDO_RUN, back)
     assert mock_billing.ledger.effects("FinanceOperations") == {9002: 1}

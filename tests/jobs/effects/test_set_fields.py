@@ -112,22 +112,22 @@ async def test_a_threshold_is_set_and_read_back(
 ) -> None:
     job = threshold(services, "-12000.5", rows_of(tmp_path, "abonent_id\n9002\n"))
     (item,) = await planned_items(job, frozen)
-    assert job.repeatable
-    assert await job.look_up(run, [item]) == {item.item_id: Absent()}
-    assert await job.read_back(run, [item]) == {
+    assert job.effect.repeatable
+    assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
+    assert await job.effect.read_back(run, [item]) == {
         item.item_id: ReadBack(None, "wanted limit_warning -12000.5; there is limit_warning nothing")
     }
 
-    assert await job.send(run, item) == Accepted()
-    assert await job.send(run, item) == Accepted()
+    assert await job.effect.send(run, item) == Accepted()
+    assert await job.effect.send(run, item) == Accepted()
 
     # Roubles in the call, ten-thousand-millionths of them in the database.
     ((limit,),) = database.query("select limit_warning from admin_accounts where id = 9002")
     assert limit == int(Decimal("-12000.5") * SCALE)
     assert mock_billing.ledger.effects("AdminAccounts") == {9002: 2}
-    assert await job.look_up(run, [item]) == {item.item_id: Found()}
-    assert await job.read_back(run, [item]) == {item.item_id: ReadBack(None)}
-    assert job.shown(run.name, item) == (
+    assert await job.effect.look_up(run, [item]) == {item.item_id: Found()}
+    assert await job.effect.read_back(run, [item]) == {item.item_id: ReadBack(None)}
+    assert job.effect.describe(run.name, item) == (
         'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-12000.5") → save()'
     )
 
@@ -137,14 +137,14 @@ async def test_another_value_is_absent_and_told(
 ) -> None:
     job = threshold(services, "7", rows_of(tmp_path, "abonent_id\n9001\n"))
     (item,) = await planned_items(job, frozen)
-    assert await job.look_up(run, [item]) == {item.item_id: Absent()}
-    assert await job.read_back(run, [item]) == {
+    assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
+    assert await job.effect.read_back(run, [item]) == {
         item.item_id: ReadBack(None, "wanted limit_warning 7; there is limit_warning -120")
     }
     execute("update abonents set account_id = null where id = 9001")
     gone = "abonent 9001 has no account"
-    assert await job.look_up(run, [item]) == {item.item_id: CannotLook(gone)}
-    assert await job.read_back(run, [item]) == {item.item_id: ReadBack(None, gone)}
+    assert await job.effect.look_up(run, [item]) == {item.item_id: CannotLook(gone)}
+    assert await job.effect.read_back(run, [item]) == {item.item_id: ReadBack(None, gone)}
 
 
 async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_deleted(
@@ -164,8 +164,8 @@ async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_dele
     ]
     (item,) = [frozen(new) for new in done.items]
     execute("update abonents set deleted = 1 where id = 9002")
-    assert await job.look_up(run, [item]) == {item.item_id: CannotLook("abonent 9002 is deleted")}
-    assert await job.read_back(run, [item]) == {item.item_id: ReadBack(None, "abonent 9002 is deleted")}
+    assert await job.effect.look_up(run, [item]) == {item.item_id: CannotLook("abonent 9002 is deleted")}
+    assert await job.effect.read_back(run, [item]) == {item.item_id: ReadBack(None, "abonent 9002 is deleted")}
     effect = effect_of(with_database, kind, model="AdminAccounts", chain=chain_text(chain))
     assert (await undone(effect, [item])).refused == ["abonent 9002 is deleted"]
 
@@ -176,7 +176,7 @@ async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: F
     item = frozen((await prepared(job)).items[1])
     assert payload_of(item).key == {"account_id_abonents": "9002"}
     client.send.return_value = Lost("reset")
-    assert await job.send(run, item) == Lost("reset")
+    assert await job.effect.send(run, item) == Lost("reset")
     assert describe(client.send.await_args.args[0]) == (
         'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-120") → save() | '
         "id, limit_warning"
@@ -189,14 +189,14 @@ async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: F
         {"pk": 9002, "model": "AdminAccounts", "fields": {}},
     ):
         client.send.return_value = Accepted(result=result)
-        assert await job.send(run, item) == Accepted()
+        assert await job.effect.send(run, item) == Accepted()
     assert client.send.await_args.kwargs == {"row": None}
     client.send.return_value = Accepted(result={"pk": 5})
-    assert isinstance(await job.send(run, item), Lost)
+    assert isinstance(await job.effect.send(run, item), Lost)
     client.send.return_value = Accepted(result={"pk": 78, "fields": {"id": 78}})
-    assert await job.send(run, item) == Lost("an answer about AdminAccounts 78, and 9002 was asked for")
+    assert await job.effect.send(run, item) == Lost("an answer about AdminAccounts 78, and 9002 was asked for")
     client.send.return_value = Accepted(result={"pk": 9002, "model": "Users", "fields": {"id": 9002}})
-    assert isinstance(await job.send(run, item), Lost)
+    assert isinstance(await job.effect.send(run, item), Lost)
 
 
 async def test_a_database_that_is_away(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
@@ -204,6 +204,11 @@ async def test_a_database_that_is_away(client: BillingClient, run: Run, frozen: 
     job = threshold(services, "1", rows_of(tmp_path, "abonent_id\n9002\n"))
     good = threshold(Gateway(client), "1", rows_of(tmp_path, "abonent_id\n9002\n"))
     (item,) = await planned_items(good, frozen)
-    for asking in (job.look_up(run, [item]), job.read_back(run, [item]), job.undrained([item]), prepared(job)):
+    for asking in (
+        job.effect.look_up(run, [item]),
+        job.effect.read_back(run, [item]),
+        job.effect.undrained([item]),
+        prepared(job),
+    ):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
             await asking

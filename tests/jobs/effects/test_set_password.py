@@ -59,13 +59,13 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
     assert (item.key, item.label, item.lane, item.row) == ("90001", "u90001", "account:9001", ("u90001", "•••"))
     assert is_token(str(payload_of(item).steps[1][1]["psw"]))
     # Twice: it can be repeated.
-    assert [await job.send(run, item) for _ in range(2)] == [Accepted(), Accepted()]
+    assert [await job.effect.send(run, item) for _ in range(2)] == [Accepted(), Accepted()]
     assert WORD not in repr(item)
     assert changes(before, whole(database)).keys() == {"USERS"}
     ((psw, hashed),) = database.query(HASHED)
     assert psw == shown
     assert len(hashed) == 64
-    assert job.repeatable
+    assert job.effect.repeatable
 
 
 async def test_accounts_that_are_not_there_are_refused(services: Gateway, tmp_path: Path) -> None:
@@ -92,9 +92,9 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(
     ]:
         job = job_of(services, kind, rows_of(tmp_path, text), **given)
         (item,) = await planned(job, frozen)
-        assert await job.look_up(run, [item]) == {item.item_id: Absent()}
-        assert await job.read_back(run, [item]) == {item.item_id: CannotLook(UNREADABLE)}
-        back = job.way_back({})  # type: ignore[attr-defined]
+        assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
+        assert await job.effect.read_back(run, [item]) == {item.item_id: CannotLook(UNREADABLE)}
+        back = job.effect.undo({})
         assert isinstance(back, Irreversible)
         assert "what the passwords were is kept nowhere" in back.text
 
@@ -105,9 +105,9 @@ async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
     job = job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job, frozen)
     shown = "Users: objects.get(id=90001) → set_password(psw=•••, dontshow=false)"
-    assert job.shown("k7m2q", item) == shown
+    assert job.effect.describe("k7m2q", item) == shown
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
-    evidence = await job.send(run, item)
+    evidence = await job.effect.send(run, item)
     assert isinstance(evidence, Lost)
     assert WORD not in evidence.text
 
@@ -122,7 +122,7 @@ async def test_a_page_that_prints_the_request_is_told_without_the_password(
         return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await job_of(Gateway(client, vault=services.vault), PASSWORD, rows_of(tmp_path, "")).send(
+        evidence = await job_of(Gateway(client, vault=services.vault), PASSWORD, rows_of(tmp_path, "")).effect.send(
             run, item
         )
         assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
@@ -148,7 +148,7 @@ async def test_a_password_is_made_up_and_goes_into_the_file_alone(
         )
         items = await planned(job, frozen)
         assert not out.exists()
-        assert [await job.send(run, item) for item in items] == [Accepted(), Accepted()]
+        assert [await job.effect.send(run, item) for item in items] == [Accepted(), Accepted()]
     ((one, hashed),) = database.query(HASHED)
     ((two,),) = database.query("select psw from users where id = 90002")
     assert len({"alt", one, two}) == 3
@@ -163,7 +163,7 @@ async def test_a_password_is_made_up_and_goes_into_the_file_alone(
     assert kept.count('"psw":"•••"') == 2
     assert one not in kept
     assert two not in kept
-    assert job.shown("k7m2q", items[0]) == (
+    assert job.effect.describe("k7m2q", items[0]) == (
         'Users: objects.get(id=90001) → set(psw="") → save() | id; '
         "Users: objects.get(id=90001) → save() | id, login, psw"
     )
@@ -176,11 +176,11 @@ async def test_an_answer_that_is_lost_costs_another_password(
     job = job_of(Gateway(client, database), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=str(out))
     (item,) = await planned(job, frozen)
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
-    assert isinstance(await job.send(run, item), Lost)
+    assert isinstance(await job.effect.send(run, item), Lost)
     ((cleared,),) = database.query("select psw from users where id = 90001")
     assert cleared is None
-    assert await job.send(run, item) == Accepted()
-    assert await job.send(run, item) == Accepted()
+    assert await job.effect.send(run, item) == Accepted()
+    assert await job.effect.send(run, item) == Accepted()
     ((last,),) = database.query("select psw from users where id = 90001")
     assert out.read_text("utf-8-sig").count("90001;u90001;") == 2
     assert RANDOM_PASSWORD.finish is not None
@@ -276,7 +276,7 @@ async def test_a_file_that_cannot_be_written_stops_the_run(
     (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
     job = job_of(Gateway(client), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=f"{tmp_path}/out.csv")
     (item,) = await planned(job, frozen)
-    evidence = await job.send(run, item)
+    evidence = await job.effect.send(run, item)
     assert isinstance(evidence, SystemRefused)
     assert "is not the file of this run" in evidence.text
     assert (tmp_path / "out.csv").read_text("utf-8") == "mine"
@@ -300,17 +300,17 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     rows = rows_of(tmp_path, "login\nu90001\nnobody\n")
     job = job_of(services, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
     item, nobody = await planned(job, frozen)
-    assert not job.repeatable
+    assert not job.effect.repeatable
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
-    assert isinstance(await job.send(run, item), Lost)
-    (sighting,) = (await job.look_up(run, [item])).values()
+    assert isinstance(await job.effect.send(run, item), Lost)
+    (sighting,) = (await job.effect.look_up(run, [item])).values()
     assert isinstance(sighting, CannotLook)
-    assert await job.read_back(run, [item]) == {item.item_id: CannotLook(LETTER_UNREADABLE)}
-    assert await job.send(run, item) == Accepted()
-    assert await job.send(run, nobody) == RowRefused("Users matching query does not exist.")
+    assert await job.effect.read_back(run, [item]) == {item.item_id: CannotLook(LETTER_UNREADABLE)}
+    assert await job.effect.send(run, item) == Accepted()
+    assert await job.effect.send(run, nobody) == RowRefused("Users matching query does not exist.")
     found = list(database.query("select user_id, base_url from password_recoveries order by id"))
     assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
-    back = job.way_back({})  # type: ignore[attr-defined]
+    back = job.effect.undo({})
     assert isinstance(back, Irreversible)
     effect = PASSWORD_RECOVERY.effect(services, {})
     assert "left for a person" in effect.cautions[0]

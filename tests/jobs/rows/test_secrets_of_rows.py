@@ -12,7 +12,7 @@ from engine.rows import Row, RowPage, Source
 from engine.sources.text.delimited import DelimitedFile
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
-from jobs.rows.binding import Binding, Bound
+from jobs.rows.binding import Binding, Bound, Header
 from jobs.rows.secret_cells import Guarded, guard_rows
 from jobs.spec.parameters import Parameter, an_id, at_most
 
@@ -40,7 +40,8 @@ def source_of(tmp_path: Path, text: str) -> DelimitedFile:
 
 
 def binding_of(services: Gateway, source: Source, given: str = "", **mapping: str) -> Binding:
-    return Binding(services, source, ("psw", "number"), PARAMETERS, {"psw": given, "number": ""}, mapping)
+    header = Header(source.name, source.header)
+    return Binding(services, header, ("psw", "number"), PARAMETERS, {"psw": given, "number": ""}, mapping)
 
 
 def rows_of(source: Source) -> Sequence[Row]:
@@ -118,7 +119,7 @@ def test_rows_that_cannot_be_read_lose_all_their_words(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class Telling(Source):
     """A source that repeats a cell in the reason why it cannot be read."""
 
     name: str = "telling"
@@ -126,7 +127,7 @@ class Telling:
     header: tuple[str, ...] = ("number", "psw")
     checked_whole: bool = True
 
-    def pages(self, _: str | None) -> Iterator[RowPage]:
+    def pages(self, after: str | None) -> Iterator[RowPage]:
         yield RowPage((), (Refusal(2, "psw", WORD, f"{WORD!r} is no number", ("5", WORD)),), "2")
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.database.database import Database, Dsn
-from engine.rows import Row
-from engine.sources.detect import Input, open_input
+from engine.rows import Row, Source
+from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
 from tests.engine.sources.reading import (
@@ -36,7 +36,7 @@ def saved(folder: Path, text: str) -> Path:
     return path
 
 
-def opened(path: Path, *columns: str, page_rows: int = 1000, encoding: str = "auto") -> Input:
+def opened(path: Path, *columns: str, page_rows: int = 1000, encoding: str = "auto") -> Source:
     return open_input(path, Layout(columns=columns, encoding=encoding), page_rows=page_rows)
 
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from checkpoints.records import Refusal
-from engine.rows import Row
-from engine.sources.detect import Input, open_input
+from engine.rows import Row, Source
+from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
 from tests.engine.sources.reading import (
@@ -28,7 +28,7 @@ def written(folder: Path, *lines: str) -> Path:
     return path
 
 
-def opened(folder: Path, *lines: str, page_rows: int = 1000) -> Input:
+def opened(folder: Path, *lines: str, page_rows: int = 1000) -> Source:
     return open_input(written(folder, *lines), Layout(), page_rows=page_rows)
 
 
