@@ -8,7 +8,17 @@
     ├── NotTheBilling        the operator: something else answers at this address
     ├── UnreadableAnswer     us: an answer of a shape that this program does not know
     ├── BillingRefused       whoever asked: the billing refuses this one question
-    └── SystemRefusal        the billing's administrator: rights, licence, read-only
+    ├── SystemRefusal        the billing's administrator: rights, licence, read-only
+    └── DatabaseError
+        ├── RuntimeMissing       the operator: Firebird's library is not there
+        ├── DatabaseAway         the network or the server: the database cannot be reached
+        ├── WrongPassword        the operator: the server refuses user or password
+        ├── StatementRefused     whoever wrote the statement
+        │   ├── NotASelect           it changes something, or is none
+        │   └── ColumnsMissing       nobody: this billing has not what a statement of ours needs
+        ├── RowsChanged          the operator: what a select gives is no longer what was taken from it
+        ├── OtherScale           the operator: this billing counts its money otherwise
+        └── NoRoom               the operator: the temporary folder is full
 
 A call that writes raises none of these: what became of it is a value, see `engine.evidence`.
 """

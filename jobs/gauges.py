@@ -10,7 +10,8 @@ from typing import Final
 import structlog
 
 from billing.database.database import Database
-from billing.database.sql_blocks import SqlStatement, sql_block
+from billing.database.sql_blocks import SqlStatement
+from billing.directory.system import STACKS, count_waiting
 from engine.errors import InputRefused, LookUpFailed
 from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy
@@ -18,9 +19,6 @@ from engine.pacing.throttle import Gauge, GaugeReading
 from jobs.access.gateway import Gateway, as_engine_errors
 
 log = structlog.get_logger(__name__)
-
-STACKS: Final = ("ACCOUNT_STACK", "EVENTS_STACK_COMPACT", "EVENTS_STACK")
-"""What a saved object passes through before it has its effect, in this order [D, V]."""
 
 LOW: Final = 0.8
 """Of a threshold: what was held above it goes on at this share of it."""
@@ -96,7 +94,7 @@ async def _stack_gauges(services: Gateway, threshold: Callable[[], int]) -> list
 
 
 def _stack_gauge(services: Gateway, name: str, threshold: Callable[[], int]) -> Gauge:
-    depth = sql_block("stacks", name)
+    depth = count_waiting(name)
 
     async def measure() -> GaugeReading | None:
         most = threshold()

@@ -174,7 +174,7 @@ class Database:
             return self._schema
 
     def _discovered(self) -> Schema:
-        schema = Schema.of(self.query(sql_block("billing", "columns"), {"tables": ASKED_FOR}))
+        schema = Schema.of(self.query(sql_block("database", "columns", "billing.database"), {"tables": ASKED_FOR}))
         if missing := sorted(table for table in TABLES if not schema.has(table)):
             raise NotTheBilling(
                 f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(missing)}"
@@ -243,7 +243,12 @@ class Database:
         """How many characters a text column holds; 0 when there is no such column."""
         with self._one_at_a_time:
             if (table, column) not in self._lengths:
-                found = list(self.query(sql_block("billing", "length_of_column"), {"table": table, "column": column}))
+                found = list(
+                    self.query(
+                        sql_block("database", "length_of_column", "billing.database"),
+                        {"table": table, "column": column},
+                    )
+                )
                 self._lengths[table, column] = found[0][0] if found else 0
             return self._lengths[table, column]
 

@@ -159,7 +159,7 @@ def _speak_as_old_ones_do(connection: Connection) -> None:
     transaction = connection.trans(_read_only())
     # Firebird before version 4 knows no such statement, and needs none.
     with suppress(fdb.Error):
-        for block in blocks("session").values():
+        for block in blocks("session", "billing.database").values():
             transaction.execute_immediate(block.text)
     with suppress(fdb.Error):
         transaction.close()

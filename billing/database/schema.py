@@ -18,12 +18,12 @@ from types import MappingProxyType
 from typing import Final
 
 from billing.database.sql_blocks import SqlStatement
+from billing.database.tokens import Sort, Token, tokens_of
 from billing.errors import ColumnsMissing
-from billing.selects.tokens import Sort, Token, tokens_of
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Column:
+class TableColumn:
     """A column of a table, as Firebird spells them; the table itself where `name` is ""."""
 
     table: str
@@ -69,41 +69,41 @@ ASKED_FOR: Final = tuple({**DOCUMENTED, **POSSIBLE})
 """All of them."""
 
 
-def documented() -> Iterator[Column]:
+def documented() -> Iterator[TableColumn]:
     """Each documented table, and each of its columns."""
     for table, names in DOCUMENTED.items():
-        yield Column(table)
-        yield from (Column(table, name) for name in names)
+        yield TableColumn(table)
+        yield from (TableColumn(table, name) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What of the documented tables and columns is there; a table is a `Column` without a name."""
+    """What of the documented tables and columns is there; a table is a `TableColumn` without a name."""
 
-    there: frozenset[Column]
+    there: frozenset[TableColumn]
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str]]) -> "Schema":
         """The schema from pairs of table and column."""
-        return cls(frozenset(one for table, name in rows for one in (Column(table), Column(table, name))))
+        return cls(frozenset(one for table, name in rows for one in (TableColumn(table), TableColumn(table, name))))
 
     def has(self, table: str, name: str = "") -> bool:
         """Whether a column is there; the table, without a name."""
-        return Column(table, name) in self.there
+        return TableColumn(table, name) in self.there
 
-    def missing(self, wanted: Iterable[Column]) -> tuple[Column, ...]:
+    def missing(self, wanted: Iterable[TableColumn]) -> tuple[TableColumn, ...]:
         """Those that are not there, in order; of a table that is not there the table alone."""
-        absent = {one if self.has(one.table) else Column(one.table) for one in wanted if one not in self.there}
+        absent = {one if self.has(one.table) else TableColumn(one.table) for one in wanted if one not in self.there}
         return tuple(sorted(absent))
 
 
-def require(schema: Schema, wanted: Iterable[Column]) -> None:
+def require(schema: Schema, wanted: Iterable[TableColumn]) -> None:
     """Raises `ColumnsMissing` where a table or column is not there, naming all of them."""
     if missing := schema.missing(wanted):
         raise ColumnsMissing(in_words(missing), tuple(map(str, missing)))
 
 
-def in_words(missing: Sequence[Column]) -> str:
+def in_words(missing: Sequence[TableColumn]) -> str:
     """What is not there, as "the billing's FINANCE_OPERATIONS has no column DESCR"."""
     tables = [one.table for one in missing if not one.name]
     by_table: dict[str, list[str]] = {}
@@ -134,7 +134,7 @@ def names_tables(statement: SqlStatement) -> bool:
 
 
 @cache
-def columns_of(expression: str, statement: str) -> frozenset[Column]:
+def columns_of(expression: str, statement: str) -> frozenset[TableColumn]:
     """The tables and columns that an expression names, in the aliases of the text of a statement."""
     return names_in(tokens_of(expression), parts_of(statement).aliases)
 
@@ -151,7 +151,7 @@ class Alternative:
     """One way to say what stands in brackets, and the names that it needs."""
 
     text: str
-    required: frozenset[Column]
+    required: frozenset[TableColumn]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Parts:
     """A statement, cut where its brackets are; `aliases` tell which table an alias stands for."""
 
     parts: tuple[str | OptionalPart, ...]
-    required: frozenset[Column]
+    required: frozenset[TableColumn]
     aliases: Mapping[str, str]
 
 
@@ -180,7 +180,7 @@ def parts_of(text: str) -> Parts:
     tokens = tokens_of(text)
     aliases = dict(_aliases(tokens))
     parts: list[str | OptionalPart] = []
-    required: set[Column] = set()
+    required: set[TableColumn] = set()
     done = 0
     outside: list[Token] = []
     places = enumerate(tokens)
@@ -201,12 +201,12 @@ def parts_of(text: str) -> Parts:
     return Parts(tuple(parts), frozenset(required), MappingProxyType(aliases))
 
 
-def names_in(tokens: Sequence[Token], aliases: Mapping[str, str]) -> frozenset[Column]:
+def names_in(tokens: Sequence[Token], aliases: Mapping[str, str]) -> frozenset[TableColumn]:
     """The tables and columns that tokens name."""
-    found = {Column(table) for table in dict(_aliases(tokens)).values()}
+    found = {TableColumn(table) for table in dict(_aliases(tokens)).values()}
     for owner, dot, column in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if _is(dot, ".") and owner.name in aliases and column.name:
-            found |= {Column(aliases[owner.name]), Column(aliases[owner.name], column.name)}
+            found |= {TableColumn(aliases[owner.name]), TableColumn(aliases[owner.name], column.name)}
     return frozenset(found)
 
 

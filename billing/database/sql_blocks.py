@@ -1,4 +1,4 @@
-"""The SQL for the billing's database: named blocks in `billing/sql/*.sql`, read once.
+"""SQL in named blocks, in .sql files beside the code that uses them, read once.
 
 A block begins with a line `-- name: <name>`, and the lines of comment below it tell what it gives. Parameters are
 named, `:folder`; Firebird knows only `?`, so they are replaced before it sees them. A parameter that is given a
@@ -55,14 +55,14 @@ class SqlStatement:
 
 
 @cache
-def blocks(file: str, package: str = "billing") -> Mapping[str, SqlStatement]:
-    """The blocks of `<package>/sql/<file>.sql` by their names."""
-    text = files(package).joinpath("sql", f"{file}.sql").read_text(encoding="utf-8")
+def blocks(file: str, folder: str) -> Mapping[str, SqlStatement]:
+    """The blocks of `<file>.sql` by their names; the folder is written as a package is, with dots."""
+    text = files(folder).joinpath(f"{file}.sql").read_text(encoding="utf-8")
     _, *parts = _BLOCK.split(text)
     bodies = (_COMMENT_LINE.sub("", body).strip() for body in parts[1::2])
     return {name: SqlStatement(name, body, ours=True) for name, body in zip(parts[::2], bodies, strict=True)}
 
 
-def sql_block(file: str, name: str, package: str = "billing") -> SqlStatement:
-    """The block `name` of `<package>/sql/<file>.sql`."""
-    return blocks(file, package)[name]
+def sql_block(file: str, name: str, folder: str) -> SqlStatement:
+    """The block `name` of `<file>.sql` in the folder."""
+    return blocks(file, folder)[name]

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from ipaddress import IPv4Address
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -18,10 +19,12 @@ from billing.api.answers import objects
 from billing.api.calls import Call, filter_
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
-from billing.database.schema import Column, Schema, columns_of, require
+from billing.database.schema import Schema, TableColumn, columns_of, require
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, roubles, wire
+
+_sql: Final = partial(sql_block, "objects", folder="billing.directory")
 
 Key: TypeAlias = Mapping[str, str]
 Values: TypeAlias = Mapping[str, str | None]
@@ -43,7 +46,7 @@ class BillingObject:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """How objects of a model are read from the database: the statement of `things.sql`, its fields, its keys.
+    """How objects of a model are read from the database: the statement of `objects.sql`, its fields, its keys.
 
     `columns` say by which expression each field is selected, in the aliases of the statement; one whose columns the
     billing lacks is left out. `keys` tells by which field of a key objects are looked for, and the end of the
@@ -62,9 +65,9 @@ class Model:
         """The fields that are documented."""
         return tuple(self.columns)
 
-    def needs(self, field: str) -> frozenset[Column]:
+    def needs(self, field: str) -> frozenset[TableColumn]:
         """The tables and columns that a field is read from."""
-        return columns_of(self.columns[field], sql_block("things", self.statement).text)
+        return columns_of(self.columns[field], _sql(self.statement).text)
 
     def there(self, schema: Schema) -> tuple[str, ...]:
         """The fields that this billing has."""
@@ -73,8 +76,8 @@ class Model:
     def selecting(self, fields: Sequence[str], end: str) -> SqlStatement:
         """The statement that gives these fields of the objects that one of its ends finds."""
         columns = ", ".join(self.columns[field] for field in fields)
-        head = sql_block("things", self.statement).text.replace("{columns}", columns)
-        return SqlStatement(end, f"{head}\n{sql_block('things', end).text}", ours=True)
+        head = _sql(self.statement).text.replace("{columns}", columns)
+        return SqlStatement(end, f"{head}\n{_sql(end).text}", ours=True)
 
 
 def _model(name: str, alias: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:
@@ -82,7 +85,7 @@ def _model(name: str, alias: str, fields: str, owner: str = "", commented: str =
     pairs = [field.partition(":") for field in fields.split()]
     columns = {field: expression or f"{alias}.{field}" for field, _, expression in pairs}
     if "balance" in columns:
-        columns["balance"] = sql_block("things", "balance").text
+        columns["balance"] = _sql("balance").text
     return Model(name, MappingProxyType(columns), MappingProxyType(keys), owner, commented)
 
 

@@ -99,5 +99,5 @@ _SET: Final = frozenset({"1", "true"})
 
 
 def _found(database: Database, name: str, ids: Collection[int]) -> set[int]:
-    wanted = sql_block("references", name)
+    wanted = sql_block("references", name, "billing.directory")
     return {key for chunk in chunks(sorted(ids)) for (key,) in database.query(wanted, {"keys": chunk})}

@@ -1,4 +1,4 @@
-"""Subscribers, their accounts and thresholds, read from the billing's database.
+"""Subscribers, their balances and their operations, read from the billing's database.
 
 Money is Decimal roubles. What comes page by page comes in the order of the subscriber's id, and `after` is the id to
 go on behind; the rest comes in the order of the database.
@@ -7,13 +7,17 @@ go on behind; the rest comes in the order of the database.
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
-from billing.contract_numbers import Search, Suggestion, nearest
+from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import Values, sql_block
+from billing.errors import ColumnsMissing
 from billing.money import stored_roubles
+
+_sql: Final = partial(sql_block, "subscribers", folder="billing.directory")
 
 _DAY: Final = len("2019-06-01")
 RECEIPT: Final = 1
@@ -39,9 +43,7 @@ def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_B
     """All operations of one type on these subscribers, reversed ones too."""
     for chunk in chunks(dict.fromkeys(ids)):
         values: Values = {"ids": chunk, "type": op_type}
-        for op_id, abonent, kind, summa, descr, storno, happened in database.query(
-            sql_block("operations", "of_abonents"), values
-        ):
+        for op_id, abonent, kind, summa, descr, storno, happened in database.query(_sql("of_abonents"), values):
             day = str(happened or "")[:_DAY]
             roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
             yield Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), day)
@@ -50,26 +52,9 @@ def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_B
 def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Each of these subscribers who has operations, of any type, with the id of the last one."""
     for chunk in chunks(dict.fromkeys(ids)):
-        for row in database.query(sql_block("operations", "newest"), {"ids": chunk}):
+        for row in database.query(_sql("newest"), {"ids": chunk}):
             abonent, op_id = row
             yield abonent, op_id
-
-
-__all__ = [
-    "Abonent",
-    "Balance",
-    "Difference",
-    "Suggestion",
-    "Threshold",
-    "balances",
-    "by_contract_numbers",
-    "by_ids",
-    "in_folder",
-    "nearest",
-    "suggestions",
-    "threshold_differences",
-    "thresholds",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +71,6 @@ class Abonent:
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
-    """A subscriber's warning threshold in roubles; None where it is not set, or where there is no account."""
-
-    abonent_id: int
-    account_id: int | None
-    limit_warning: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A subscriber whose account has another warning threshold than the tariff, in roubles; None is not set."""
-
-    abonent_id: int
-    account_id: int
-    of_tariff: Decimal | None
-    of_account: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
 class Balance:
     """A subscriber's balance in roubles: ostatok + debit − credit of the account."""
 
@@ -116,7 +82,7 @@ class Balance:
 def by_ids(database: Database, ids: Iterable[int]) -> Iterator[Abonent]:
     """The subscribers, folders and deleted ones of these ids; an id that does not exist gives nothing."""
     for chunk in chunks(dict.fromkeys(ids)):
-        yield from map(_abonent, database.query(sql_block("abonents", "by_ids"), {"ids": chunk}))
+        yield from map(_abonent, database.query(_sql("by_ids"), {"ids": chunk}))
 
 
 def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[Abonent]:
@@ -128,41 +94,13 @@ def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[
     # A number that the column cannot hold cannot be in it; Firebird would refuse the whole statement for it.
     possible = (number for number in dict.fromkeys(numbers) if len(number) <= longest and database.writes(number))
     for chunk in chunks(possible):
-        yield from map(_abonent, database.query(sql_block("abonents", "by_contract_numbers"), {"numbers": chunk}))
-
-
-def in_folder(database: Database, folder: int, *, after: int = 0, size: int = 5_000) -> Iterator[list[Threshold]]:
-    """Pages of the live subscribers of a folder, without those of the folders within it."""
-    wanted = sql_block("abonents", "in_folder")
-    for page in database.pages(wanted, {"folder": folder}, after=after, size=size):
-        yield [_threshold(row) for row in page]
-
-
-def threshold_differences(
-    database: Database, folder: int | None = None, *, after: int = 0, size: int = 5_000
-) -> Iterator[list[Difference]]:
-    """Pages of the live subscribers, of a folder or of all, whose threshold is not their tariff's.
-
-    An unset threshold differs from a set one; the vendor's own statement [S] passes these over.
-    """
-    name = "threshold_differs" if folder is None else "threshold_differs_in_folder"
-    for page in database.pages(sql_block("abonents", name), {"folder": folder}, after=after, size=size):
-        yield [
-            Difference(abonent, account, _optional(of_tariff), _optional(of_account))
-            for abonent, account, of_tariff, of_account in page
-        ]
-
-
-def thresholds(database: Database, ids: Iterable[int]) -> Iterator[Threshold]:
-    """What the thresholds of these subscribers are now."""
-    for chunk in chunks(dict.fromkeys(ids)):
-        yield from map(_threshold, database.query(sql_block("abonents", "thresholds"), {"ids": chunk}))
+        yield from map(_abonent, database.query(_sql("by_contract_numbers"), {"numbers": chunk}))
 
 
 def balances(database: Database, ids: Iterable[int]) -> Iterator[Balance]:
     """What the balances of these subscribers are now; one without an account gives nothing."""
     for chunk in chunks(dict.fromkeys(ids)):
-        for abonent, account, scaled in database.query(sql_block("abonents", "balances"), {"ids": chunk}):
+        for abonent, account, scaled in database.query(_sql("balances"), {"ids": chunk}):
             yield Balance(abonent, account, stored_roubles(scaled, "the balance"))
 
 
@@ -172,9 +110,18 @@ def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dic
     Goes over all numbers once, page by page: some ten seconds for a million.
     """
     search = Search(unknown, n)
-    for page in database.pages(sql_block("abonents", "contract_numbers")):
+    for page in database.pages(_sql("contract_numbers")):
         search.offer(number for _, number in page)
     return search.found()
+
+
+def any_name(database: Database) -> str | None:
+    """The name of some subscriber, to see whether the charset is the right one; None where there is none."""
+    try:
+        row = next(database.query(_sql("a_name")), None)
+    except ColumnsMissing:
+        return None
+    return None if row is None else str(row[0])
 
 
 def _abonent(row: DatabaseRow) -> Abonent:
@@ -185,12 +132,3 @@ def _abonent(row: DatabaseRow) -> Abonent:
 def _text(value: object) -> str | None:
     """A text, whatever the type of its column: a contract number may be kept as a whole one."""
     return None if value is None else str(value)
-
-
-def _threshold(row: DatabaseRow) -> Threshold:
-    abonent, account, limit_warning = row
-    return Threshold(abonent, account, _optional(limit_warning))
-
-
-def _optional(scaled: object) -> Decimal | None:
-    return None if scaled is None else stored_roubles(scaled, "the threshold")

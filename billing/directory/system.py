@@ -1,16 +1,21 @@
-"""The billing's stacks: what it has answered and not yet acted upon [D, V].
+"""The billing as a whole: its scale of money, its charset, and its stacks.
 
-A saved object passes through `ACCOUNT_STACK` (money) and `EVENTS_STACK_COMPACT` (devices) before it has its effect.
+In the stacks waits what the billing has answered and not yet acted upon [D, V]: a saved object passes through
+`ACCOUNT_STACK` (money) and `EVENTS_STACK_COMPACT` (devices) before it has its effect.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
+from typing import Final
 
 from billing.database.database import Database, chunks
-from billing.database.sql_blocks import sql_block
+from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.errors import OtherScale, StatementRefused
 from billing.money import SCALE
+
+_sql: Final = partial(sql_block, "system", folder="billing.directory")
 
 
 def check_scale(database: Database) -> bool:
@@ -19,7 +24,7 @@ def check_scale(database: Database) -> bool:
     Raises `OtherScale` where it says something else, and what `Database.query` raises when it cannot be asked.
     """
     try:
-        row = next(database.query(sql_block("billing", "scale")), None)
+        row = next(database.query(_sql("scale")), None)
     except StatementRefused:
         return False
     if row is None or row[0] is None:
@@ -38,6 +43,21 @@ def check_scale(database: Database) -> bool:
     return True
 
 
+def charset(database: Database) -> str | None:
+    """The charset that texts have where their column says nothing else; None where the database names none."""
+    row = next(database.query(_sql("charset")), None)
+    return str(row[0]).strip() if row and row[0] else None
+
+
+STACKS: Final = ("ACCOUNT_STACK", "EVENTS_STACK_COMPACT", "EVENTS_STACK")
+"""The stacks that are known; not every billing has them all."""
+
+
+def count_waiting(stack: str) -> SqlStatement:
+    """The statement that counts the entries of one of `STACKS`."""
+    return _sql(stack)
+
+
 @dataclass(frozen=True, slots=True)
 class Stacks:
     """Rows that wait in `ACCOUNT_STACK` and `EVENTS_STACK_COMPACT`."""
@@ -54,7 +74,7 @@ class Stacks:
 
 def depth(database: Database) -> Stacks:
     """How deep the stacks are now."""
-    ((accounts, events),) = database.query(sql_block("billing", "stacks"))
+    ((accounts, events),) = database.query(_sql("stacks"))
     return Stacks(accounts, events)
 
 
@@ -76,6 +96,6 @@ def _concerning(database: Database, total: int, column: tuple[str, str], name: s
         return total
     found = 0
     for chunk in chunks(dict.fromkeys(keys)):
-        ((waiting,),) = database.query(sql_block("billing", name), {"keys": chunk})
+        ((waiting,),) = database.query(_sql(name), {"keys": chunk})
         found += waiting
     return found

@@ -8,14 +8,17 @@ along an index and sorts nothing. All else is read at once (`billing.selects.sel
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from billing.database.columns import Column
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement, Values, sql_block
+from billing.database.tokens import Token, tokens_of
 from billing.errors import StatementRefused
 from billing.selects.select import Select, describe
-from billing.selects.tokens import Token, tokens_of
+
+_sql: Final = partial(sql_block, "key_pages", folder="billing.selects")
 
 SIZE: Final = "page_size"
 AFTER: Final = "page_after"
@@ -80,7 +83,7 @@ def walk_of(
 
 
 def _around(select: str, names: str, page: str) -> SqlStatement:
-    text = sql_block("selects", page).text
+    text = _sql(page).text
     return SqlStatement("of the operator, paged", text.replace("{names}", names).replace("{select}", select))
 
 
@@ -143,7 +146,7 @@ def _equal(part: Sequence[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _unique(database: Database, table: str) -> frozenset[str]:
-    return frozenset(name for (name,) in database.query(sql_block("selects", "unique_integers"), {"table": table}))
+    return frozenset(name for (name,) in database.query(_sql("unique_integers"), {"table": table}))
 
 
 # ---- how it is read ---------------------------------------------------------------------------------------------

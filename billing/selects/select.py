@@ -14,8 +14,8 @@ from typing import Final
 from billing.database.columns import Column, ColumnType, SelectColumns
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement, Values
+from billing.database.tokens import Sort, Token, spot, tokens_of
 from billing.errors import NotASelect, StatementRefused
-from billing.selects.tokens import Sort, Token, spot, tokens_of
 
 EXAMPLE: Final = "select id from abonents where parent_id = :folder"
 

@@ -24,7 +24,7 @@ from billing.database import client_library as embedded
 from billing.database.database import TABLES, Database
 from billing.database.file_database import open_file_database
 from billing.database.schema import documented
-from billing.database.sql_blocks import sql_block
+from billing.directory.subscribers import any_name
 from billing.directory.system import check_scale
 from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
@@ -316,15 +316,11 @@ def _look_into(database: Database, checklist: Checklist) -> None:
             for table in sorted(TABLES)
         ]
         checklist.good("database", f"{markup_safe(database.dsn)}: {', '.join(counts)}")
-        try:
-            sample = next(database.query(sql_block("abonents", "a_name")), None)
-        except ColumnsMissing:
-            sample = None
-        if sample is not None:
+        if (sample := any_name(database)) is not None:
             # Garbled letters here mean a wrong charset: only a person can tell.
             checklist.good(
                 "charset",
-                f"{markup_safe(database.dsn.charset)}; can you read this name? {escape(printable(sample[0]))}",
+                f"{markup_safe(database.dsn.charset)}; can you read this name? {escape(printable(sample))}",
             )
         with checklist.trying("money"):
             _scale(database, checklist)

@@ -10,9 +10,9 @@ from enum import Enum, auto
 from itertools import pairwise
 from typing import Final
 
+from billing.database.tokens import Sort, Token, tokens_of
 from billing.errors import NotASelect
 from billing.selects.select import select_of
-from billing.selects.tokens import Sort, Token, tokens_of
 from cli.translate import findings as faults
 from cli.translate.findings import Finding, LinePlace, refused
 from cli.translate.shell import HOLE, Atom, Letter, Quote, ShellText, Variable

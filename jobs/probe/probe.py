@@ -11,6 +11,7 @@ import msgspec
 
 from billing.api.answers import objects
 from billing.api.calls import ChainStep, filter_, get
+from billing.directory import system
 from billing.directory.subscribers import OPENING_BALANCE, RECEIPT, Abonent
 from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
@@ -160,7 +161,7 @@ class Probe:
             return
         with as_engine_errors():
             learned["columns"] = await anyio.to_thread.run_sync(readings.columns, database)
-            charset = await anyio.to_thread.run_sync(readings.charset, database)
+            charset = await anyio.to_thread.run_sync(system.charset, database)
             scale = await anyio.to_thread.run_sync(readings.scale, database)
         self._learn("charset", charset, "the database does not say")
         self._learn("money_scale", scale, "the database does not say")

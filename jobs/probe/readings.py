@@ -10,7 +10,6 @@ import msgspec
 
 from billing.api.calls import Call, filter_, get, version
 from billing.database.database import Database
-from billing.database.sql_blocks import sql_block
 from billing.directory.objects import plain_value
 from billing.directory.system import check_scale
 from billing.money import SCALE
@@ -87,12 +86,6 @@ def columns(database: Database) -> Mapping[str, tuple[str, ...]]:
         names = by_table.setdefault(one.table.lower(), [])
         names += [one.name.lower()] if one.name else []
     return {table: tuple(names) for table, names in by_table.items()}
-
-
-def charset(database: Database) -> str | None:
-    """The charset that the database says it has, None where it says nothing."""
-    row = next(database.query(sql_block("billing", "charset")), None)
-    return str(row[0]).strip() if row and row[0] else None
 
 
 def scale(database: Database) -> int | None:

@@ -12,7 +12,7 @@ from jobs.spec.spec import JobSpec, Statement
 def statement_of(wanted: Statement, parameters: Mapping[str, str]) -> Sql | None:
     """A job's own statement, to be fitted to the billing; None where its rows come from a file."""
     name = wanted if isinstance(wanted, str) else wanted(parameters)
-    return sql_block("recipes", name, "jobs") if name else None
+    return sql_block("recipes", name, "jobs.sql") if name else None
 
 
 def own_select(kind: JobSpec) -> str:

@@ -81,7 +81,7 @@ class Trial:
 
 def sql(name: str) -> SqlStatement:
     """A block of trials.sql."""
-    return sql_block("trials", name, "lab.crash")
+    return sql_block("trials", name, "lab.crash.sql")
 
 
 # ---- cells that are drawn ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ _DIGITS: Final = 18
 
 
 def _sql(name: str) -> SqlStatement:
-    return sql_block("cabinet", name, "lab.mock")
+    return sql_block("cabinet", name, "lab.mock.sql")
 
 
 def open_session(things: Things, user: MockObject) -> MockObject:

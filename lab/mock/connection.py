@@ -27,7 +27,7 @@ class MockConnection:
         self._connection: Connection = attach(dsn)
         self._prepared: dict[str, tuple[Cursor, object]] = {}
         self._fitted: dict[str, SqlStatement] = {}
-        rows = self.execute(sql_block("population", "columns", "lab.mock").text)
+        rows = self.execute(sql_block("population", "columns", "lab.mock.sql").text)
         self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
         self.models: dict[str, Model] = models_with(self.schema.has)
 

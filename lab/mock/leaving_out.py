@@ -65,7 +65,7 @@ def _drop_references(connection: Connection, table: str) -> None:
 def _rows(connection: Connection, name: str, **values: Value) -> list[DatabaseRow]:
     cursor = connection.cursor()
     try:
-        cursor.execute(*sql_block("population", name, "lab.mock").bind(values))
+        cursor.execute(*sql_block("population", name, "lab.mock.sql").bind(values))
         return [tuple(str(value).rstrip() for value in row) for row in cursor.fetchall()]
     finally:
         cursor.close()

@@ -55,7 +55,7 @@ class Effects:
 
 
 def _sql(name: str) -> SqlStatement:
-    return sql_block("ledger", name, "lab.mock")
+    return sql_block("ledger", name, "lab.mock.sql")
 
 
 def enter(session: MockConnection, entry: LedgerEntry) -> None:

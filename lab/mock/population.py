@@ -26,7 +26,7 @@ from lab.mock.people import (
     PopulationRows,
 )
 
-_SQL = "lab.mock"
+_SQL = "lab.mock.sql"
 _PAGES_A_COMMIT = 10
 
 
@@ -86,7 +86,7 @@ def create(place: Dsn | Path | str, *, abonents: int, seed: int, without: Sequen
 
 
 def _script(connection: Connection, name: str) -> None:
-    text = files(_SQL).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    text = files(_SQL).joinpath(f"{name}.sql").read_text(encoding="utf-8")
     plain = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
     for part in plain.split(";"):
         if part.strip():

@@ -79,7 +79,7 @@ def password_columns(password: str, *, hidden: bool) -> Columns:
 
 
 def _sql(name: str) -> SqlStatement:
-    return sql_block("rules", name, "lab.mock")
+    return sql_block("rules", name, "lab.mock.sql")
 
 
 def _comment(change: RuleChange) -> None:

@@ -245,4 +245,4 @@ class Stack:
 
 
 def _sql(name: str) -> SqlStatement:
-    return sql_block("stack", name, "lab.mock")
+    return sql_block("stack", name, "lab.mock.sql")

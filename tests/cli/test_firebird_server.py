@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.directory.subscribers import in_folder
+from billing.money import SCALE
 from lab.mock.server import running
 from tests.cli.conftest import Cli, Place, Traffic, clean_environment
 from tests.firebird_server import FirebirdServer
@@ -46,13 +46,16 @@ async def test_balances_are_entered_once_though_killed_and_resumed(place_on_serv
 
 async def test_thresholds_of_a_folder_are_set_and_verified(place_on_server: Place) -> None:
     place = place_on_server
-    wanted = [one for page in in_folder(place.billing.database, int(FOLDER)) for one in page]
+    thresholds = (
+        "select aa.limit_warning from abonents a join admin_accounts aa on aa.id = a.account_id"
+        " where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0"
+    )
+    wanted = list(place.billing.database.query(thresholds, {"folder": int(FOLDER)}))
     settings = ("--set", f"folder={FOLDER}", "--set", "amount=-777")
     ended = await place.cli("run", "warning-threshold", *settings, "--yes", "--json")
     assert ended.closing["states"] == {"accepted": len(wanted)}
     assert wanted
-    now = [one for page in in_folder(place.billing.database, int(FOLDER)) for one in page]
-    assert {one.limit_warning for one in now} == {-777}
+    assert set(place.billing.database.query(thresholds, {"folder": int(FOLDER)})) == {(-777 * SCALE,)}
     verified = await place.cli("verify", ended.closing["run"], "--json")
     assert verified.closing["states"] == {"applied": len(wanted)}
 

@@ -13,6 +13,7 @@ import pytest
 from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings, Health, Patience
 from billing.database.database import Database
+from billing.directory.system import STACKS
 from billing.errors import BillingAway
 from checkpoints.records import Item
 from checkpoints.states import State
@@ -26,7 +27,7 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from jobs.access.gateway import Gateway
-from jobs.gauges import MEASURED_EVERY, STACKS, BillingClock, gauges_of
+from jobs.gauges import MEASURED_EVERY, BillingClock, gauges_of
 from lab.mock.server import MockBilling, running
 from tests.engine.doubles import A_RUN, FakeJob, MemoryJournal, item
 from tests.jobs.conftest import Execute

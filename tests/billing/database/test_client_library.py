@@ -48,7 +48,7 @@ def test_a_second_library_is_refused() -> None:
 
 
 def test_the_lock_table_stands_in_one_place_whatever_the_environment_says(tmp_path: Path) -> None:
-    script = "import os; from billing import embedded; embedded.load(); print(os.environ['FIREBIRD_LOCK'])"
+    script = "import os; from billing.database.client_library import load; load(); print(os.environ['FIREBIRD_LOCK'])"
     plain = _python(script, **_clean())
     other = _python(script, **_clean(HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path)))
     assert plain.stderr == other.stderr == ""
@@ -108,7 +108,7 @@ def test_a_library_that_is_none_is_told(tmp_path: Path) -> None:
     library = tmp_path / "libfbclient.so.2"
     library.write_text("not a library")
     done = _python(
-        "import sys, pathlib; from billing import embedded\n"
+        "import sys, pathlib; from billing.database import client_library as embedded\n"
         "from billing.errors import RuntimeMissing\n"
         f"try: embedded.load(pathlib.Path({str(library)!r}))\n"
         "except RuntimeMissing as error: print(error)"

@@ -8,18 +8,23 @@ from pathlib import Path
 import pytest
 
 from billing.database.database import Database, Dsn, attach
-from billing.database.schema import DOCUMENTED, Column
+from billing.database.schema import DOCUMENTED, TableColumn
 from billing.database.sql_blocks import SqlStatement, Value, blocks
 from billing.directory.objects import MODELS, commented, from_database
 from billing.errors import ColumnsMissing
 from lab.mock.leaving_out import leave_out
 from lab.mock.population import create
 
-LISTS = [[Column(table, name) for name in names] for table, names in DOCUMENTED.items()]
+LISTS = [[TableColumn(table, name) for name in names] for table, names in DOCUMENTED.items()]
 TOGETHER = [[one for one in each if one is not None] for each in zip_longest(*LISTS)]
 """The first columns of all tables, the second ones, and so on: a billing lacks those of one list."""
 
-FILES = [("billing", name) for name in ("abonents", "billing", "operations", "stacks")] + [("jobs", "recipes")]
+FILES = [
+    ("database", "billing.database"),
+    ("subscribers", "billing.directory"),
+    ("system", "billing.directory"),
+    ("recipes", "jobs.sql"),
+]
 
 
 class Nothing(dict[str, Value]):
@@ -37,12 +42,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def statements() -> Iterator[SqlStatement]:
-    for package, file in FILES:
-        yield from blocks(file, package).values()
+    for file, folder in FILES:
+        yield from blocks(file, folder).values()
 
 
 @pytest.mark.parametrize("gone", TOGETHER, ids=lambda gone: f"{gone[0]} and {len(gone) - 1} more")
-def test_a_statement_is_taken_or_names_what_is_missing(template: Path, tmp_path: Path, gone: list[Column]) -> None:
+def test_a_statement_is_taken_or_names_what_is_missing(
+    template: Path, tmp_path: Path, gone: list[TableColumn]
+) -> None:
     file = Path(shutil.copy(template, tmp_path / "billing.fdb"))
     connection = attach(Dsn(str(file)))
     for one in gone:

@@ -281,11 +281,11 @@ def test_the_code_of_the_keeper_is_its_parents_whatever_lies_in_the_folder(
 PARENT = """
 import signal, sys, threading
 from billing.database.database import Dsn
-from billing.database.file_database import kept_database
+from billing.database.file_database import open_file_database
 
 heard = threading.Event()
 signal.signal(signal.SIGINT, lambda *_: heard.set())
-database = kept_database(Dsn(sys.argv[1]))
+database = open_file_database(Dsn(sys.argv[1]))
 rows = database.query(sys.argv[2])
 if "count" in sys.argv[2]:
     database.connect()

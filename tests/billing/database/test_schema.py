@@ -8,14 +8,19 @@ import pytest
 
 from billing.database.database import Database, Dsn, attach
 from billing.database.reader import Connection
-from billing.database.schema import DOCUMENTED, POSSIBLE, Column, Schema, documented, fitted, whole
+from billing.database.schema import DOCUMENTED, POSSIBLE, Schema, TableColumn, documented, fitted, whole
 from billing.database.sql_blocks import SqlStatement, blocks
 from billing.directory.objects import from_database
 from billing.directory.subscribers import of_abonents
 from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import ColumnsMissing
 
-FILES = [("billing", name) for name in ("abonents", "billing", "operations", "stacks")] + [("jobs", "recipes")]
+FILES = [
+    ("database", "billing.database"),
+    ("subscribers", "billing.directory"),
+    ("system", "billing.directory"),
+    ("recipes", "jobs.sql"),
+]
 ALL = Schema(frozenset(documented()))
 TOTAL = SqlStatement("total", "select count(*) from finance_operations f where f.op_id > 0", ours=True)
 
@@ -28,8 +33,8 @@ def connection(billing_file: Path) -> Iterator[Connection]:
 
 
 def without(*names: str) -> Schema:
-    gone = {Column(*name.split(".")) for name in names}
-    return Schema(frozenset(one for one in ALL.there if one not in gone and Column(one.table) not in gone))
+    gone = {TableColumn(*name.split(".")) for name in names}
+    return Schema(frozenset(one for one in ALL.there if one not in gone and TableColumn(one.table) not in gone))
 
 
 def changed(connection: Connection, *statements: str) -> None:
@@ -79,9 +84,9 @@ def test_a_text_or_a_comment_names_no_column() -> None:
     assert text_of(sql, ALL) == sql
 
 
-@pytest.mark.parametrize(("package", "file"), FILES)
-def test_every_statement_names_what_is_documented(package: str, file: str) -> None:
-    for block in blocks(file, package).values():
+@pytest.mark.parametrize(("file", "folder"), FILES)
+def test_every_statement_names_what_is_documented(file: str, folder: str) -> None:
+    for block in blocks(file, folder).values():
         assert fitted(block, ALL).text == whole(block).text, block.name
         tables = {table.upper() for table in re.findall(r"(?<!distinct )(?<!:)(?:from|join) (\w[\w$]*)", block.text)}
         assert {table for table in tables if not table.startswith("RDB$")} <= {*DOCUMENTED, *POSSIBLE}, block.name
@@ -90,7 +95,7 @@ def test_every_statement_names_what_is_documented(package: str, file: str) -> No
 def test_what_is_there_is_found_once_a_connection(connection: Connection, billing_file: Path) -> None:
     with Database(Dsn(str(billing_file))) as database:
         # The mock billing has no devices, and so no stack for them.
-        assert database.schema.missing(documented()) == (Column("EVENTS_STACK"),)
+        assert database.schema.missing(documented()) == (TableColumn("EVENTS_STACK"),)
         assert list(database.query(TOTAL))
         database.close()
         changed(connection, "alter table finance_operations drop descr")

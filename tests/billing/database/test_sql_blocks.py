@@ -30,14 +30,17 @@ def test_a_parameter_without_a_value_is_an_error() -> None:
         SqlStatement("x", "a = :folder").bind({})
 
 
-@pytest.mark.parametrize("file", ["abonents", "operations", "billing"])
-def test_every_statement_is_firebird_2_1s(file: str) -> None:
-    assert blocks(file)
-    for block in blocks(file).values():
+@pytest.mark.parametrize(
+    ("file", "folder"),
+    [("database", "billing.database"), *((name, "billing.directory") for name in ("subscribers", "system"))],
+)
+def test_every_statement_is_firebird_2_1s(file: str, folder: str) -> None:
+    assert blocks(file, folder)
+    for block in blocks(file, folder).values():
         words = set(block.text.lower().replace("(", " ").split())
         assert words.isdisjoint({"over", "offset", "fetch", "with", "returning", "lateral"}), block.name
 
 
 def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(KeyError):
-        sql_block("abonents", "no such")
+        sql_block("subscribers", "no such", "billing.directory")

@@ -4,9 +4,10 @@ from decimal import Decimal
 
 import pytest
 
+from billing.contract_numbers import Suggestion
 from billing.database.database import Database, Dsn
 from billing.directory import subscribers as abonents
-from billing.directory.subscribers import Abonent, Suggestion
+from billing.directory.subscribers import Abonent
 from lab.mock.connection import MockConnection
 from lab.mock.people import FOLDERS
 
@@ -67,54 +68,16 @@ def test_a_number_can_be_there_twice(billing_file: object) -> None:
     assert [(a.id, a.deleted) for a in found] == [(2001, True), (2002, False)]
 
 
-def test_in_folder(either_database: Database) -> None:
-    wanted = _ids(either_database, "and parent_id = 1000")
-    pages = list(abonents.in_folder(either_database, 1000, size=100))
-    assert [t.abonent_id for page in pages for t in page] == wanted
-    assert len(pages) > 1
-    assert all(t.account_id for page in pages for t in page)
-    rest = list(abonents.in_folder(either_database, 1000, after=wanted[10]))
-    assert [t.abonent_id for page in rest for t in page] == wanted[11:]
-
-
-def test_a_folder_that_is_none_is_empty(either_database: Database) -> None:
-    assert list(abonents.in_folder(either_database, 424242)) == []
-
-
-@pytest.mark.parametrize("folder", [None, 1316])
-def test_thresholds_that_differ_from_the_tariffs(either_database: Database, folder: int | None) -> None:
-    found = [d for page in abonents.threshold_differences(either_database, folder, size=70) for d in page]
-    wanted = {
-        key: (of_tariff, of_account)
-        for key, parent, of_tariff, of_account in either_database.query(
-            "select a.id, a.parent_id, t.users_limit_warning, aa.limit_warning from abonents a"
-            " join tarif t on t.id = a.tarif_id join admin_accounts aa on aa.id = a.account_id"
-            " where a.is_folder = 0 and a.deleted = 0"
-        )
-        if of_tariff != of_account and folder in {None, parent}
-    }
-    assert [d.abonent_id for d in found] == sorted(wanted)
-    assert any(d.of_account is None and d.of_tariff is not None for d in found), "an unset one differs"
-    assert any(d.of_account is not None and d.of_tariff is None for d in found)
-    for d in found:
-        of_tariff, of_account = wanted[d.abonent_id]
-        assert d.of_tariff == (None if of_tariff is None else Decimal(of_tariff) / 10**10)
-        assert d.of_account == (None if of_account is None else Decimal(of_account) / 10**10)
-
-
-def test_thresholds_and_balances_in_roubles(either_database: Database) -> None:
+def test_balances_in_roubles(either_database: Database) -> None:
     ids = _ids(either_database)[:600]
-    scaled = {
-        key: (balance, warning)
-        for key, balance, warning in either_database.query(
-            "select a.id, aa.ostatok + aa.debit - aa.credit, aa.limit_warning"
+    scaled: dict[int, int] = dict(
+        either_database.query(
+            "select a.id, aa.ostatok + aa.debit - aa.credit"
             " from abonents a join admin_accounts aa on aa.id = a.account_id"
         )
-    }
+    )
     balances = {b.abonent_id: b.balance for b in abonents.balances(either_database, ids)}
-    thresholds = {t.abonent_id: t.limit_warning for t in abonents.thresholds(either_database, ids)}
-    assert balances == {key: Decimal(scaled[key][0]) / 10**10 for key in ids}
-    assert thresholds == {key: scaled[key][1] and Decimal(scaled[key][1]) / 10**10 for key in ids}
+    assert balances == {key: Decimal(scaled[key]) / 10**10 for key in ids}
 
 
 def test_suggestions_go_once_over_all_numbers(either_database: Database) -> None:

@@ -11,7 +11,7 @@ from billing.api.calls import Call, ChainStep, filter_
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import TABLES, Database, Dsn, attach
 from billing.database.reader import Connection
-from billing.database.schema import DOCUMENTED, Column
+from billing.database.schema import DOCUMENTED, TableColumn
 from billing.errors import BillingRefused, SettingsError
 from engine.evidence import Accepted, RowRefused
 from lab.mock.leaving_out import leave_out
@@ -29,9 +29,9 @@ def connection(billing_file: Path) -> Iterator[Connection]:
 def test_each_documented_table_and_column_can_be_left_out(tmp_path: Path) -> None:
     create(tmp_path / "template.fdb", abonents=2, seed=1)
     # The first columns of all tables in one billing, the second ones in another.
-    lists = [[Column(table, name) for name in names] for table, names in DOCUMENTED.items()]
+    lists = [[TableColumn(table, name) for name in names] for table, names in DOCUMENTED.items()]
     columns = [[one for one in each if one is not None] for each in zip_longest(*lists)]
-    tables = [Column(table) for table in DOCUMENTED if table not in TABLES and table != "EVENTS_STACK"]
+    tables = [TableColumn(table) for table in DOCUMENTED if table not in TABLES and table != "EVENTS_STACK"]
     for number, names in enumerate([tables, *columns]):
         file = Path(shutil.copy(tmp_path / "template.fdb", tmp_path / f"{number}.fdb"))
         connection = attach(Dsn(str(file)))

@@ -1,0 +1,14 @@
+-- What the database says of itself.
+
+-- name: columns
+-- The columns of tables.
+select trim(r.rdb$relation_name), trim(r.rdb$field_name)
+from rdb$relation_fields r
+where r.rdb$relation_name in (:tables)
+
+-- name: length_of_column
+-- How many characters a text column holds.
+select f.rdb$character_length
+from rdb$relation_fields r
+join rdb$fields f on f.rdb$field_name = r.rdb$field_source
+where r.rdb$relation_name = :table and r.rdb$field_name = :column

@@ -1,0 +1,45 @@
+-- Subscribers, their accounts and operations. Money comes scaled by 10^10, as it is stored.
+
+-- name: by_ids
+select a.id, [a.contract_number|null], [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
+from abonents a
+where a.id in (:ids)
+order by a.id
+
+-- name: by_contract_numbers
+-- A number can be there twice, once deleted.
+select a.id, a.contract_number, [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
+from abonents a
+where a.contract_number in (:numbers)
+order by a.contract_number, a.id
+
+-- name: contract_numbers
+-- All numbers that a subscriber bears, for the nearest one to a number that does not exist.
+select first :size a.id, a.contract_number
+from abonents a
+where a.id > :after and a.is_folder = 0 and a.deleted = 0 and a.contract_number is not null
+order by a.id
+
+-- name: a_name
+-- The name of any subscriber, to see whether the charset is the right one.
+select first 1 a.name from abonents a where a.name is not null and a.is_folder = 0 order by a.id
+
+-- name: balances
+select a.id, a.account_id,
+       cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
+from abonents a
+join admin_accounts aa on aa.id = a.account_id
+where a.id in (:ids)
+order by a.id
+
+-- name: of_abonents
+select f.op_id, f.abonent_id, f.op_type, f.op_summa, [f.descr|null], f.storno, [f.op_date|null]
+from finance_operations f
+where f.abonent_id in (:ids) and f.op_type = :type
+order by f.op_id
+
+-- name: newest
+select f.abonent_id, max(f.op_id)
+from finance_operations f
+where f.abonent_id in (:ids)
+group by f.abonent_id
