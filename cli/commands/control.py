@@ -1,8 +1,8 @@
 """`pause`, `continue`, `set`, `get`, `stop`: a run is steered from another terminal while it runs."""
 
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Annotated, Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
 
 import anyio
 import typer
@@ -11,11 +11,12 @@ from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
+from cli.commands.execution import execute
 from cli.jobfile.rounds import holds_its_file, is_followed, mark_of
 from cli.session.control_client import ask, claim, note_at_rest, ourselves
 from cli.session.order import unfinished
 from cli.session.session import open_existing
-from cli.settings.flags import Flags, grouped
+from cli.settings.flags import Flags, RunName, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.terminal.exits import CommandRefused, Exit, exit_of
@@ -27,70 +28,59 @@ from engine.pacing.holds import StopKind
 GLANCE: Final = 0.1
 """Seconds between two looks whether a run that was told to stop has ended."""
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
+app: Final = typer.Typer(add_completion=False)
 
 
-class StoppedRun(Protocol):
-    """Runs a command's work with the settings in force, and exits with its code."""
-
-    def __call__(
-        self,
-        flags: Flags,
-        voice: Voice,
-        work: Callable[[Settings, Screen], Coroutine[Any, Any, Exit]],
-        *,
-        logged: bool = True,
-    ) -> None:
-        """Run `work`; one that only looks is not `logged`."""
-        ...
+# ---- what is typed ----------------------------------------------------------------------------------------------
 
 
-def register(app: typer.Typer, end: StoppedRun) -> None:
-    """Add the commands to the program."""
+@app.command("pause")
+@grouped
+def _pause(name: RunName, *, flags: Flags, voice: Voice) -> None:
+    """Send nothing more until `continue`, also after a restart; what is in flight is finished."""
+    execute(lambda settings, screen: pause(name, settings, screen), flags, voice)
 
-    @app.command("pause")
-    @grouped
-    def _pause(name: RunName, *, flags: Flags, voice: Voice) -> None:
-        """Send nothing more until `continue`, also after a restart; what is in flight is finished."""
-        end(flags, voice, lambda settings, screen: pause(name, settings, screen))
 
-    @app.command("continue")
-    @grouped
-    def _continue(name: RunName, *, flags: Flags, voice: Voice) -> None:
-        """Let a paused run go on."""
-        end(flags, voice, lambda settings, screen: continue_paused(name, settings, screen))
+@app.command("continue")
+@grouped
+def _continue(name: RunName, *, flags: Flags, voice: Voice) -> None:
+    """Let a paused run go on."""
+    execute(lambda settings, screen: continue_paused(name, settings, screen), flags, voice)
 
-    @app.command("set")
-    @grouped
-    def _set(
-        name: RunName,
-        changes: Annotated[
-            list[str], typer.Argument(metavar="NAME=VALUE…", help=f"As `{PROGRAM} get` lists them: rate=20.")
-        ],
-        *,
-        flags: Flags,
-        voice: Voice,
-    ) -> None:
-        """Change how hard a run drives the billing, while it runs: all of it, or nothing where one is wrong."""
-        end(flags, voice, lambda settings, screen: change(name, changes, settings, screen))
 
-    @app.command("get")
-    @grouped
-    def _get(name: RunName, *, flags: Flags, voice: Voice) -> None:
-        """Show what can be set on a run that works, and what it is now."""
-        end(flags, voice, lambda settings, screen: show(name, settings, screen), logged=False)
+@app.command("set")
+@grouped
+def _set(
+    name: RunName,
+    changes: Annotated[
+        list[str], typer.Argument(metavar="NAME=VALUE…", help=f"As `{PROGRAM} get` lists them: rate=20.")
+    ],
+    *,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Change how hard a run drives the billing, while it runs: all of it, or nothing where one is wrong."""
+    execute(lambda settings, screen: change(name, changes, settings, screen), flags, voice)
 
-    @app.command("stop")
-    @grouped
-    def _stop(
-        name: RunName,
-        *,
-        no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until it has ended.")] = False,
-        flags: Flags,
-        voice: Voice,
-    ) -> None:
-        """Stop a run as Ctrl-C would: what is in flight is finished, its process ends with 130, `resume` goes on."""
-        end(flags, voice, lambda settings, screen: stop(name, settings, screen, wait=not no_wait))
+
+@app.command("get")
+@grouped
+def _get(name: RunName, *, flags: Flags, voice: Voice) -> None:
+    """Show what can be set on a run that works, and what it is now."""
+    execute(lambda settings, screen: show(name, settings, screen), flags, voice, logged=False)
+
+
+@app.command("stop")
+@grouped
+def _stop(
+    name: RunName,
+    *,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until it has ended.")] = False,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Stop a run as Ctrl-C would: what is in flight is finished, its process ends with 130, `resume` goes on."""
+    execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags, voice)
 
 
 # ---- pause and continue -----------------------------------------------------------------------------------------
@@ -162,26 +152,13 @@ def _ended(run: Run) -> str:
 
 async def change(name: str, changes: Sequence[str], settings: Settings, screen: Screen) -> Exit:
     """Set something on a run that works. Raises `CommandRefused` and `JournalError`; nothing is changed then."""
-    wanted = pairs(changes)
+    wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         answer = await ask(run, journal, ControlRequest("set", wanted, claim()))
         if answer is None:
             raise await _nobody(run, journal, "there is nothing to set", _by_flag(run))
         return _tell(run, "set", answer, screen)
-
-
-def pairs(changes: Sequence[str]) -> dict[str, str]:
-    """What is to be set, by name. Raises `CommandRefused` for a word that is none, or a name that comes twice."""
-    wanted: dict[str, str] = {}
-    for word in changes:
-        name, equals, value = word.partition("=")
-        if not equals or not name.strip():
-            raise CommandRefused(f"{printable(word)} sets nothing: write it as rate=20")
-        if name.strip() in wanted:
-            raise CommandRefused(f"{printable(name)} is set twice: which is meant?")
-        wanted[name.strip()] = value.strip()
-    return wanted
 
 
 async def show(name: str, settings: Settings, screen: Screen) -> Exit:

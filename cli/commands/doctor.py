@@ -16,6 +16,7 @@ from typing import Final
 
 import anyio
 import anyio.to_thread
+import typer
 from rich.markup import escape
 from rich.table import Table
 
@@ -32,11 +33,12 @@ from billing.profile import in_words
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
 from cli.session.order import unfinished
-from cli.settings.flags import Flags
+from cli.settings.flags import Flags, grouped
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Setting, Settings, load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
+from cli.terminal.signals import run_command
 from cli.terminal.texts import PROGRAM, SETTINGS_FILE, count, markup_safe, printable
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
@@ -46,6 +48,15 @@ from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import JobSpec
 from jobs.spec.statements import statement_of
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("doctor")
+@grouped
+def _doctor(*, flags: Flags) -> None:
+    """Check everything that a run rests on, and say what to do where something is wrong."""
+    raise typer.Exit(run_command(lambda: examine(flags, Screen())))
 
 
 async def missing_columns(database: Database) -> tuple[str, ...]:

@@ -4,20 +4,24 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from checkpoints.records import Stage
 from checkpoints.states import State
-from cli.output.answer_files import reads, write_answers
+from cli.commands.execution import execute
+from cli.output.answer_files import ANSWERS, reads, write_answers
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
 from cli.output.tables import suffix_of
 from cli.session.session import open_existing
+from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import markup_safe, printable, rows
 
-CHOICES: Final = ", ".join([*State, REFUSED, "answers"])
+CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
 FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
     {
         str(file): (
@@ -30,6 +34,37 @@ FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
     }
 )
 """The files of a whole export by the states that name them, each with its states; None are the refused rows."""
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("export")
+@grouped
+def _export(
+    name: RunName,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help=f"One of: {CHOICES}; else a file each.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for stdout. A folder without --state."),
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Write the rows of a run to CSV files with the input's own columns; a rejected one, corrected, is an input."""
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        if state is None:
+            return await export_all(name, output or Path(), settings, screen, force=force)
+        target = OutputFile(output or STDOUT, force=force)
+        if state.strip().casefold() == ANSWERS:
+            return await export_answers(name, target, settings, screen)
+        return await export_state(name, state, target, settings, screen)
+
+    execute(work, flags, voice, logged=False)
 
 
 async def export_all(name: str, folder: Path, settings: Settings, screen: Screen, *, force: bool) -> Exit:

@@ -1,18 +1,32 @@
 """`jobs`: what there is to do, and with which parameters."""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
 
+import typer
 from rich.console import RenderableType
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS, job_named
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec
 from jobs.spec.statements import asked_for, own_select
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("jobs")
+def _jobs(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A job, for its parameters.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The same on stdout, as JSON.")] = False,
+) -> None:
+    """List the jobs, or show one with its parameters, its select, its call and an example."""
+    show(name, Screen(Voice(as_json=as_json)))
 
 
 def show(name: str | None, screen: Screen) -> None:

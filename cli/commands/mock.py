@@ -8,11 +8,14 @@ import anyio
 import typer
 
 from billing.errors import SettingsError
+from cli.commands import replay
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, printable
 
-app: Final = typer.Typer(help="A billing to try things on, with made-up subscribers.", no_args_is_help=True)
+app: Final = typer.Typer(
+    help="A billing to try things on, with made-up subscribers.", no_args_is_help=True, add_completion=False
+)
 
 PORT: Final = 8082
 QUIRKS: Final = (
@@ -162,3 +165,6 @@ def _announce(line: str) -> None:
     # Flushed, for whoever started it may read this from a pipe.
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+app.add_typer(replay.app)

@@ -6,34 +6,73 @@ the same input is kept there, so that a second one can say what has changed.
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Annotated, Final
 
 import anyio.to_thread
+import typer
 
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRun, Run
 from checkpoints.states import State
-from cli.jobfile.job_file import JobFileStep
+from cli.commands.execution import execute
+from cli.jobfile.job_file import TOML, JobFileStep
 from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
 from cli.output.item_files import OutputFile, columns_of, of_item, refused_pages, written_to
-from cli.session.order import Order
+from cli.session.order import Order, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
-from cli.settings.flags import Pacing, with_file
+from cli.settings.flags import Flags, grouped, typed
+from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
+from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
 from cli.show.plan import next_step, plan_object, plan_screen
 from cli.show.plan_facts import PlanFacts, plan_facts
 from cli.show.preview import look_alikes, shared_accounts, tell_notes
 from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen
-from cli.terminal.texts import markup_safe
+from cli.terminal.screen import Screen, Voice
+from cli.terminal.texts import PROGRAM, markup_safe
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Intake, Rehearsal, Repeat
 from engine.pipeline.progress import Progress
 from jobs.job import build
 from jobs.shared_accounts import question_of, settle
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("plan")
+@grouped
+def _plan(  # noqa: PLR0913 - each is a flag or a group of them
+    context: typer.Context,
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml.")
+    ],
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="The rows; - for standard input.")] = None,
+    *,
+    told: OrderFlags,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Save the rows of each kind into this folder.")
+    ] = None,
+    rate: ReadingRate = None,
+    rows: RowFlags,
+    calling: CallFlags,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Say what a run would do, from reading the billing: nothing is sent, and no real run is touched."""
+    given = typed(context)
+    pacing = Pacing(rate=rate)
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        if job.endswith(TOML):
+            return await plan_file(job, out, settings, pacing, screen, typed=given)
+        order = await typed_order(job, file, told, rows, calling, screen)
+        return await plan(order, out, settings, pacing.said, screen)
+
+    execute(work, flags, voice, failure=lambda code, text: {"job": job, "exit": int(code), "error": text})
 
 
 async def plan(

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated, Final
 
 import anyio
 import msgspec
+import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,13 +16,15 @@ from rich.text import Text
 from billing.directory.subscribers import Abonent
 from billing.profile import in_words
 from checkpoints.journal import open_journal
-from cli.session.order import pairs
+from cli.commands.execution import execute
 from cli.session.session import BillingConnection, open_billing
+from cli.settings.flags import Flags, grouped, parse_pairs
 from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen, is_unattended
+from cli.terminal.screen import Screen, Voice, is_unattended
 from cli.terminal.texts import PROGRAM, markup_safe, printable
+from engine.pacing.policy import Policy
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
@@ -34,6 +38,33 @@ ENDING = ".probe"
 """Ends the name of the intent file, beside the profile."""
 _NAME = 5
 """Characters of a probe's name."""
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("probe")
+@grouped
+def _probe(
+    abonent: Annotated[int, typer.Option("--abonent", min=1, metavar="ID", help="The test subscriber.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="storno_call=NAME: the method for storno, to be tried."),
+    ] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Probe without asking.")] = False,
+    settle: Annotated[
+        float,
+        typer.Option("--settle", min=0, metavar="S", help="Seconds until a lost call counts as absent."),
+    ] = Policy().settle,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Ask a live billing, on one test subscriber, what nobody documents of it, and keep the answers."""
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        return await probe(abonent, storno_of(set_ or []), settle, settings, screen, yes=yes)
+
+    execute(work, flags, voice, failure=lambda code, text: {"abonent": abonent, "exit": int(code), "error": text})
 
 
 async def probe(
@@ -72,7 +103,7 @@ def storno_of(said: Sequence[str]) -> str | None:
     Raises `CommandRefused`, `ParameterRefused`.
     """
     known = tuple(parameter for parameter in HOW if parameter.name == STORNO_CALL)
-    given = pairs(said, "--set")
+    given = parse_pairs(said, "--set")
     values = check_parameters("a probe", known, given)
     return values[STORNO_CALL] if STORNO_CALL in given else None
 

@@ -1,25 +1,27 @@
-"""`reconcile` and `decide`: what is in doubt is looked up again; what no look-up can tell, a person decides."""
+"""`reconcile`: what is in doubt is looked up again; what no look-up can tell is shown for a person to decide."""
 
-import getpass
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
+import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from checkpoints.errors import ForbiddenTransition, RunHeld
+from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
+from cli.commands.execution import execute
 from cli.session.order import run_is_busy
 from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
+from cli.settings.flags import Flags, RunName, grouped
+from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import PROGRAM, printable, rows
 from engine.job import Absent, CannotLook, Different, LookUpResult
@@ -32,8 +34,14 @@ log = structlog.get_logger(__name__)
 MAX_MANUAL_SHOWN: Final = 50
 """Rows for a person that are shown; the rest is counted, and `export --state manual` has them all."""
 
-CHOICES: Final = (State.ACCEPTED, State.PENDING)
-"""What a person may decide: it is in the billing, or it is not and goes again."""
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("reconcile")
+@grouped
+def _reconcile(name: RunName, *, pacing: Pacing, flags: Flags, voice: Voice) -> None:
+    """Look up what is in doubt, also days later and after rows were put right by hand; sends nothing."""
+    execute(lambda settings, screen: reconcile_run(name, settings, pacing.said, screen), flags, voice)
 
 
 async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], screen: Screen) -> Exit:
@@ -113,60 +121,3 @@ def _seen(item: Item, left: Mapping[int, LookUpResult]) -> str:
             return f"no longer there; before: {item.message}"
         case _:
             return item.message or "nothing"
-
-
-async def decide_row(name: str, key: str, choice: str, why: str, settings: Settings, screen: Screen) -> Exit:
-    """Record what a person decided of one manual row, with name and reason; `resume` sends what is pending.
-
-    Raises `CommandRefused` when the row is not there, not the only one, or not for a person to decide.
-    """
-    if choice not in CHOICES:
-        raise CommandRefused(
-            f"{printable(choice)} is no decision: accepted (it is in the billing) or pending (it is not, send it "
-            "again)"
-        )
-    if not why.strip():
-        raise CommandRefused("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'")
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        item = await _the_one(run, key, journal)
-        try:
-            async with journal.taken_up(run) as ours:
-                await journal.decide(ours, item, State(choice), who=_who(), why=why.strip())
-        except RunHeld as error:
-            raise await run_is_busy(run, journal, error) from error
-        except ForbiddenTransition:
-            raise CommandRefused(
-                f"row {item.number} of run {run.name} is {item.state}: a person decides only on what is manual. "
-                f"{PROGRAM} reconcile {run.name} looks up what is unknown"
-            ) from None
-        log.info("decided", run=run.name, item=item.number, state=choice, who=_who(), why=why.strip())
-        totals = await journal.totals(run)
-        if screen.voice.as_json:
-            screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
-        parts: list[RenderableType] = [
-            Text(f"✓ row {item.number} ({printable(item.label, 60)}) is {choice}", "green")
-        ]
-        if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
-            parts.append(steps_list(steps))
-        screen.result(Group(*parts), good=True)
-        return Exit.DONE
-
-
-async def _the_one(run: Run, key: str, journal: Journal) -> Item:
-    found = await journal.find(run, key)
-    manual = [item for item in found if item.state is State.MANUAL]
-    if len(manual) == 1:
-        return manual[0]
-    if not found:
-        raise CommandRefused(
-            f"run {run.name} has no row {printable(key)}: give its key, its contract number or its number in the run"
-        )
-    if len(found) == 1:
-        return found[0]
-    numbers = ", ".join(str(item.number) for item in manual or found)
-    raise CommandRefused(f"{printable(key)} may be any of the rows {numbers} of run {run.name}: give its number")
-
-
-def _who() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -32,6 +32,8 @@ FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recordi
 MAX_NOTES_SHOWN: Final = 20
 """Requests of a kind that are named; the rest is counted."""
 
+app: Final = typer.Typer(add_completion=False)
+
 
 def record_into(path: Path | None) -> OpenRecorder | None:
     """What records every exchange of a run into `path`; None where no file is named."""
@@ -51,7 +53,8 @@ async def _recorder(path: Path, client: ClientSettings) -> AsyncIterator[CallObs
         log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - its own sentence says it all
 
 
-def replay(
+@app.command("replay")
+def _replay(
     file: FileOfRecording,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="P", help="0 takes a free one.")] = 8082,
     *,
@@ -97,8 +100,9 @@ def format_replay_report(report: "Report") -> Text:
     return text
 
 
+@app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")
 @grouped
-def compare(file: FileOfRecording, *, flags: Flags) -> None:
+def _diff(file: FileOfRecording, *, flags: Flags) -> None:
     """Ask a live server the recorded reads again, and show what it answers differently; nothing is written.
 
     Ends with 1 where an answer differs.
@@ -129,11 +133,3 @@ def announce(url: str) -> None:
     """The address on stdout, flushed, for whoever started it may read this from a pipe."""
     sys.stdout.write(f"{url}\n")
     sys.stdout.flush()
-
-
-def register(app: typer.Typer) -> None:
-    """Hang the commands under `mock`."""
-    app.command("replay")(replay)
-    app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")(
-        compare
-    )

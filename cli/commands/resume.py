@@ -1,10 +1,15 @@
 """`resume`: a run that was stopped, interrupted or killed is taken up where it stands."""
 
 from collections.abc import Mapping
+from typing import Annotated, Final
+
+import typer
 
 from billing.errors import BillingAway, BillingBusy, DatabaseAway
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
+from cli.commands.execution import execute_run
+from cli.commands.replay import record_into
 from cli.session.cleanup import finish_run
 from cli.session.control_client import unpause_run
 from cli.session.order import run_is_busy, unfinished
@@ -18,12 +23,41 @@ from cli.session.session import (
     vault_of,
     with_vault,
 )
-from cli.settings.flags import Consent
+from cli.settings.flags import Consent, Flags, RecordFile, RunNameOrNone, grouped
+from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, moment, printable, rows
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("resume")
+@grouped
+def _resume(  # noqa: PLR0913 - each is a flag or a group of them
+    name: RunNameOrNone = None,
+    *,
+    unpause: Annotated[
+        bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
+    ] = False,
+    record: RecordFile = None,
+    consent: Consent,
+    pacing: Pacing,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Go on with a run that was stopped, interrupted or killed; without a name, with the only one there is.
+
+    The limits that it was begun with, and what was set since, hold on; a flag changes them.
+    """
+    recorder = record_into(record)
+
+    async def work(settings: Settings, screen: Screen) -> Closing:
+        return await resume(name, settings, pacing.said, consent, screen, record=recorder, unpause=unpause)
+
+    execute_run(work, flags, voice, job=None)
 
 
 async def resume(  # noqa: PLR0913 - what the command line says, a thing each

@@ -54,11 +54,10 @@ class Series:
         return draw(seed, job=self.job, rows=self.rows, faults=self.faults)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("selftest")(_selftest)
+app: Final = typer.Typer(add_completion=False)
 
 
+@app.command("selftest")
 def _selftest(  # noqa: PLR0913 - each is a flag
     *,
     rounds: Annotated[

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,9 +14,11 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
 from checkpoints.states import State
+from cli.commands.execution import execute
 from cli.jobfile.rounds import holds_its_file
 from cli.session.control_client import ask, claim
 from cli.session.session import open_existing, stored_policy
+from cli.settings.flags import Flags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import (
     EXPLAINED,
@@ -29,7 +32,7 @@ from cli.show.closing import (
 from cli.show.preview import first_refusals, refused_rows
 from cli.show.progress import screen_of
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, count, moment, printable
 from engine.control.messages import ControlRequest
 from engine.pacing.policy import describe_policy
@@ -37,6 +40,27 @@ from engine.pipeline.progress import Status
 
 MAX_STATUS_SHOWN: Final = 10
 """Commands and decisions that are shown, the latest."""
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("status")
+@grouped
+def _status(
+    name: RunNameOrNone = None,
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every second, until nobody works on the run.")
+    ] = False,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Show all runs, or one of them in detail."""
+    if watch:
+        from cli.commands.watch import watch as show
+    else:
+        show = status
+    execute(lambda settings, screen: show(name, settings, screen), flags, voice, logged=False)
 
 
 @dataclass(frozen=True, slots=True)

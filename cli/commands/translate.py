@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
+from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, printable
@@ -22,11 +23,10 @@ _HOW: Final = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("translate")(_translate)
+app: Final = typer.Typer(add_completion=False)
 
 
+@app.command("translate")
 def _translate(
     line: Annotated[
         str | None, typer.Argument(metavar="ONE-LINER", help="The line, as one word; or -f, or standard input.")
@@ -128,12 +128,9 @@ def _text(content: bytes, name: str) -> str:
 
 
 def _given(words: Sequence[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name and equals):
-            raise CommandRefused(f"--set {printable(name)}: a variable is given as NAME=VALUE")
+    """The shell variables that `--set` defines. Raises `CommandRefused`."""
+    given = parse_pairs(words, "--set")
+    for name, value in given.items():
         if not all(char.isprintable() for char in value):
             raise CommandRefused(f"--set {printable(name)}: the value has a character that cannot be seen")
-        given[name.removeprefix("$")] = value
-    return given
+    return {name.removeprefix("$"): value for name, value in given.items()}

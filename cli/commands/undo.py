@@ -1,25 +1,53 @@
 """`undo`: a run that takes an earlier one back."""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
+
+import typer
 
 from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
-from cli.session.order import create_run, pairs, unfinished
+from cli.commands.execution import execute_run
+from cli.session.order import create_run, unfinished
 from cli.session.run_session import RunSession, SessionMeans
 from cli.session.session import check_target, open_billing, open_existing
-from cli.settings.flags import Consent
+from cli.settings.flags import Consent, Flags, RunName, grouped, parse_pairs
+from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, rows
 from jobs.catalogue.catalogue import job_of
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.spec import JobSpec
 from jobs.undo import RUN, UNDO, build_undo
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("undo")
+@grouped
+def _undo(
+    name: RunName,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="How it is taken back; repeatable.")
+    ] = None,
+    *,
+    consent: Consent,
+    pacing: Pacing,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Take a run back: old values are set again, created entries reversed; what was changed since is left alone."""
+
+    async def work(settings: Settings, screen: Screen) -> Closing:
+        return await undo(name, set_ or [], settings, pacing.said, consent, screen)
+
+    execute_run(work, flags, voice, UNDO)
 
 
 async def undo(
@@ -36,7 +64,7 @@ async def undo(
         if undecided := (await journal.totals(run)).count(State.MANUAL):
             _note_undecided(run, undecided, screen)
         check_target(run, settings)
-        way = _way(await _kind_of(run, journal), pairs(how, "--set"), profile_of(settings), screen)
+        way = _way(await _kind_of(run, journal), parse_pairs(how, "--set"), profile_of(settings), screen)
         parameters = {RUN: run.name, **way}
         async with open_billing(settings) as billing:
             job = await build_undo(billing.services, journal, parameters)

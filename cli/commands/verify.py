@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
+import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -12,13 +14,16 @@ from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
+from cli.commands.execution import execute
 from cli.output.item_files import OutputFile, Sheet, columns_of, of_item, written_to
 from cli.session.order import run_is_busy
 from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
+from cli.settings.flags import Flags, RunName, grouped
+from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
-from cli.terminal.screen import Screen
+from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
@@ -28,6 +33,30 @@ from jobs.account_balances import AccountDifference, Balances, compare_balances
 
 MAX_MISMATCHES_SHOWN: Final = 50
 """Differences that are shown; the rest is counted, and all go into the file of `-o`."""
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("verify")
+@grouped
+def _verify(
+    name: RunName,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all differences to a CSV file.")
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    rate: ReadingRate = None,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Read back what the billing now says of each row, and hold it against what was sent."""
+    target = OutputFile(output, force=force) if output else None
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        return await verify_run(name, target, settings, Pacing(rate=rate).said, screen)
+
+    execute(work, flags, voice)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 from billing.errors import StatementRefused
 from cli.session.order import Order, parse_order, parse_repeat
-from cli.settings.flags import Pacing, with_file
+from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused

@@ -12,7 +12,9 @@ from cli.jobfile.save import SaveRequest, save
 from cli.jobfile.steps import FileRunOptions, run_file
 from cli.session.order import Order
 from cli.session.session import OpenRecorder
-from cli.settings.flags import CallFlags, Consent, Flags, Pacing, RowFlags, names_of, with_file
+from cli.settings.flags import Consent, Flags, names_of
+from cli.settings.order_flags import CallFlags, RowFlags
+from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit

@@ -15,9 +15,11 @@ from checkpoints.records import NewRun, Run, Stage
 from checkpoints.states import State
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.cleanup import wipe_secrets
-from cli.settings.flags import CallFlags, RowFlags
+from cli.settings.flags import parse_pairs
+from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM, printable, rows
+from cli.terminal.screen import Screen, asked_for
+from cli.terminal.texts import PROGRAM, rows
 from engine.job import Job
 from engine.pacing.policy import ALL, Policy, policy_with, to_settings
 from engine.pipeline.intake import Repeat
@@ -100,7 +102,7 @@ def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
 
 def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
     """All that a command line says to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
-    said = pairs(settings, "--set")
+    said = parse_pairs(settings, "--set")
     flags = {
         "model": calling.model or "",
         "chain": chain_text(calling.chain) if calling.chain else "",
@@ -118,7 +120,7 @@ def parse_input(file: str | None, rows: RowFlags) -> Input:
         file="" if file is None else STDIN if file == STDIN else str(Path.cwd() / file),
         sql=rows.sql or "",
         columns=columns,
-        mapping=pairs(rows.mapping or [], "--map"),
+        mapping=parse_pairs(rows.mapping or [], "--map"),
         encoding=rows.encoding,
         delimiter=rows.delimiter or "",
         sheet=rows.sheet or "",
@@ -128,22 +130,20 @@ def parse_input(file: str | None, rows: RowFlags) -> Input:
     )
 
 
+async def typed_order(
+    job: str, file: str | None, told: OrderFlags, rows: RowFlags, calling: CallFlags, screen: Screen
+) -> Order:
+    """The order that a command line gives, once what is to be asked for was typed.
+
+    Raises `ParameterRefused` and `CommandRefused`.
+    """
+    values = await asked_for(told.ask or [], given_values(told.set_ or [], calling), file, screen)
+    repeat = parse_repeat(again=told.again, another_billing=told.another_billing)
+    return parse_order(job, parse_input(file, rows), values, repeat, told.shared_accounts)
+
+
 def _keys(typed: str | None) -> KeyList | None:
     return None if typed is None else key_list(typed, Path.cwd())
-
-
-def pairs(settings: Sequence[str], flag: str) -> dict[str, str]:
-    """NAME=VALUE as typed after a flag. Raises `CommandRefused` for one without a name, or given twice."""
-    pairs: dict[str, str] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise CommandRefused(f"{flag} {printable(setting)}: write it as {flag} name=value")
-        if name in pairs:
-            raise CommandRefused(f"{flag} {name}=… is given twice: which is meant?")
-        pairs[name] = value
-    return pairs
 
 
 async def create_run(

@@ -1,8 +1,8 @@
 """The flags that several commands share, in groups; `grouped` lets a command take a whole group as one parameter."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -11,17 +11,17 @@ import typer
 from cli.terminal import texts as names
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
-from engine.pacing.limits import LAST, LEAST
-from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
-from engine.sources.text.delimited import AUTO
 
 _CONNECTION: Final = "Connection"
-_PACING: Final = "Pacing"
-_ROWS: Final = "Rows"
-_CALLING: Final = "The job `call`"
-_DEFAULT: Final = Policy()
-_SWITCH: Final = "no_canary"
-"""The one field of the pacing that is on or off."""
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")]
+RunNameOrNone = Annotated[
+    str | None, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")
+]
+RecordFile = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="Keep every exchange, without secrets, for `mock replay`."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,156 +114,20 @@ class Flags:
 
 
 @dataclass(frozen=True, slots=True)
-class Pacing:
-    """How hard a run drives the billing, as far as the command line says; None where it says nothing.
+class Consent:
+    """What may be done without asking again."""
 
-    Each is the text of a setting, as `set` takes it, so that what a run keeps can be taken back as well.
-    """
-
-    in_flight: Annotated[
-        str | None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave refused rows out and send the good ones all the same.")
+    ] = False
+    trust_journal: Annotated[
+        bool,
         typer.Option(
-            "--in-flight",
-            metavar="N",
-            rich_help_panel=_PACING,
-            help="Calls at one time; auto, the default, for as many as the billing takes well, beginning with 2.",
+            "--trust-journal",
+            help="Do not look in the billing for rows that another copy of the journal may have sent.",
         ),
-    ] = None
-    max_in_flight: Annotated[
-        str | None,
-        typer.Option(
-            "--max-in-flight",
-            metavar="N",
-            rich_help_panel=_PACING,
-            help=f"Calls at one time at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
-        ),
-    ] = None
-    rate: Annotated[
-        str | None,
-        typer.Option(
-            "--rate",
-            metavar="R",
-            rich_help_panel=_PACING,
-            help="Calls a second at most, or none.",
-        ),
-    ] = None
-    hours: Annotated[
-        str | None,
-        typer.Option(
-            "--hours",
-            metavar="FROM-TO",
-            rich_help_panel=_PACING,
-            help="Send at these hours of the billing's day only, as 01:00-06:00 or 22:00-05:30; always for all.",
-        ),
-    ] = None
-    max_stack: Annotated[
-        str | None,
-        typer.Option(
-            "--max-stack",
-            metavar="N",
-            rich_help_panel=_PACING,
-            help=f"Wait while one of the billing's stacks holds so many entries, {_DEFAULT.max_stack} by default; "
-            "0 for never.",
-        ),
-    ] = None
-    max_latency: Annotated[
-        str | None,
-        typer.Option(
-            "--max-latency",
-            metavar="SECONDS",
-            rich_help_panel=_PACING,
-            help="Wait while the billing takes longer than this to tell its version, or none; asked every 5 s.",
-        ),
-    ] = None
-    throttle_sql: Annotated[
-        str | None,
-        typer.Option(
-            "--throttle-sql",
-            metavar="SELECT",
-            rich_help_panel=_PACING,
-            help="Wait while the one number that this select gives is above --throttle-above; none for none.",
-        ),
-    ] = None
-    throttle_above: Annotated[
-        str | None,
-        typer.Option(
-            "--throttle-above",
-            metavar="N",
-            rich_help_panel=_PACING,
-            help="For --throttle-sql.",
-        ),
-    ] = None
-    min_disk: Annotated[
-        str | None,
-        typer.Option(
-            "--min-disk",
-            metavar="MB",
-            rich_help_panel=_PACING,
-            help="Wait while less than this is free where the journal is, "
-            f"{_DEFAULT.min_disk // 1_000_000} by default; 0 for never.",
-        ),
-    ] = None
-    stop_after_errors: Annotated[
-        str | None,
-        typer.Option(
-            "--stop-after-errors",
-            metavar="N|P%",
-            rich_help_panel=_PACING,
-            help="Stop when so many rows went wrong, or more than such a share of all rows or of the last "
-            f"{LAST:,}, once {LEAST} have an outcome; {_DEFAULT.stop_after_errors} by default, 0 for never.",
-        ),
-    ] = None
-    limit_money: Annotated[
-        str | None,
-        typer.Option(
-            "--limit-money",
-            metavar="AMOUNT",
-            rich_help_panel=_PACING,
-            help="Stop before the amounts sent in this run, signs left out, add up to more; none for any sum.",
-        ),
-    ] = None
-    no_canary: Annotated[
-        bool | None,
-        typer.Option(
-            "--no-canary/--canary",
-            rich_help_panel=_PACING,
-            help="Do not begin with 1, 10 and 100 rows, and do not stop at a new error of the first ten.",
-        ),
-    ] = None
-    settle: Annotated[
-        str | None,
-        typer.Option(
-            "--settle",
-            metavar="SECONDS",
-            rich_help_panel=_PACING,
-            help="After a lost answer, how long until a look-up is trusted to see what the call did, "
-            f"{_DEFAULT.settle:g} by default.",
-        ),
-    ] = None
-
-    @property
-    def said(self) -> dict[str, str]:
-        """What the command line says, by the names of the settings. Raises `CommandRefused` for what is no value."""
-        said = {
-            _setting(one.name): _text(getattr(self, one.name)) for one in fields(self) if _is_said(self, one.name)
-        }
-        try:
-            policy_with(_DEFAULT, said, ALL)
-        except ValueError as error:
-            raise CommandRefused(f"--{error}") from error
-        if (said.get("throttle-sql", NONE) == NONE) != ("throttle-above" not in said):
-            raise CommandRefused("--throttle-sql and --throttle-above belong together: give both, or none")
-        return said
-
-
-def with_file(pacing: Pacing, said: Mapping[str, object]) -> Pacing:
-    """The pacing with what a job file says where the command line says nothing. Raises `CommandRefused`."""
-    read = {name: _of_file(name, value) for name, value in said.items()}
-    # A window that is fixed would make nothing of the bound that was typed for it.
-    over = {"in_flight"} if _is_said(pacing, "max_in_flight") else set()
-    return replace(
-        pacing, **{name: value for name, value in read.items() if not _is_said(pacing, name) and name not in over}
-    )
+    ] = False
 
 
 def names_of(*groups: type[Any]) -> frozenset[str]:
@@ -286,157 +150,18 @@ def _called(parameter: Any, value: object) -> str:  # noqa: ANN401 - a class of 
     return str(max(parameter.opts, key=len))
 
 
-def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - the field says which
-    """A value of `[run]` as the flag would give it."""
-    if name == _SWITCH:
-        if not isinstance(value, bool):
-            raise CommandRefused(f"{name}: true or false is expected, not {value!r}")
-        return value
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise CommandRefused(f"{name}: a number or a text is expected, not {value!r}")
-    try:
-        policy_with(_DEFAULT, {_setting(name): str(value)}, ALL)
-    except ValueError as error:
-        raise CommandRefused(str(error)) from error
-    return str(value)
-
-
-def _is_said(pacing: Pacing, name: str) -> bool:
-    return getattr(pacing, name) is not None
-
-
-def _setting(name: str) -> str:
-    """The setting that a field is of."""
-    return "canary" if name == _SWITCH else name.replace("_", "-")
-
-
-def _text(value: str | bool) -> str:  # noqa: FBT001 - the switch among the texts
-    if isinstance(value, str):
-        return value
-    return NO if value else YES
-
-
-@dataclass(frozen=True, slots=True)
-class RowFlags:
-    """Where the rows of a job come from, and how they are read."""
-
-    sql: Annotated[
-        str | None,
-        typer.Option(
-            "--sql",
-            metavar="SELECT",
-            rich_help_panel=_ROWS,
-            help="Rows from a select in the billing's database; :names are bound to --set NAME=VALUE.",
-        ),
-    ] = None
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            "--columns",
-            metavar="A,B",
-            rich_help_panel=_ROWS,
-            help="Names of the columns, in order, where the rows have none.",
-        ),
-    ] = None
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", metavar="NAME=COLUMN", rich_help_panel=_ROWS, help="Which column holds what; repeatable."
-        ),
-    ] = None
-    encoding: Annotated[
-        str,
-        typer.Option(
-            "--encoding", metavar="NAME", rich_help_panel=_ROWS, help="Of a text file: auto, or a name as cp1251."
-        ),
-    ] = AUTO
-    delimiter: Annotated[
-        str | None,
-        typer.Option(
-            "--delimiter", metavar="CHARACTER", rich_help_panel=_ROWS, help="Of a CSV file; found by itself else."
-        ),
-    ] = None
-    sheet: Annotated[
-        str | None,
-        typer.Option("--sheet", metavar="NAME", rich_help_panel=_ROWS, help="Of a workbook with several sheets."),
-    ] = None
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            metavar="N",
-            rich_help_panel=_ROWS,
-            help="Send the first N rows that are to be sent; rows that are skipped or refused do not count.",
-        ),
-    ] = None
-    only: Annotated[
-        str | None,
-        typer.Option(
-            "--only",
-            metavar="KEYS|FILE",
-            rich_help_panel=_ROWS,
-            help="Only the rows of these contract numbers or ids: with commas, or a file, one a line or in a column.",
-        ),
-    ] = None
-    exclude: Annotated[
-        str | None,
-        typer.Option(
-            "--exclude", metavar="KEYS|FILE", rich_help_panel=_ROWS, help="Leave the rows of these out, as --only."
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, slots=True)
-class CallFlags:
-    """What the job `call` calls."""
-
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="MODEL", rich_help_panel=_CALLING, help="The model, as AdminAccounts."),
-    ] = None
-    chain: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--chain",
-            metavar="LINK",
-            rich_help_panel=_CALLING,
-            help='A method with its arguments, as \'set {"limit": "{sum}"}\'; once for each, in their order.',
-        ),
-    ] = None
-    fields: Annotated[
-        str | None,
-        typer.Option("--fields", metavar="A,B", rich_help_panel=_CALLING, help="The fields wanted in the answer."),
-    ] = None
-    repeatable: Annotated[
-        bool, typer.Option("--repeatable", rich_help_panel=_CALLING, help="The call does no harm when made twice.")
-    ] = False
-    look_up: Annotated[
-        str | None,
-        typer.Option(
-            "--look-up",
-            metavar="SELECT",
-            rich_help_panel=_CALLING,
-            help="Finds the effect of a row, by its :placeholders; a row found means that it is there.",
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """What may be done without asking again."""
-
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave refused rows out and send the good ones all the same.")
-    ] = False
-    trust_journal: Annotated[
-        bool,
-        typer.Option(
-            "--trust-journal",
-            help="Do not look in the billing for rows that another copy of the journal may have sent.",
-        ),
-    ] = False
+def parse_pairs(words: Sequence[str], flag: str, *, example: str = "name=value") -> dict[str, str]:
+    """NAME=VALUE as typed after a flag. Raises `CommandRefused` for one without a name, or given twice."""
+    pairs: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise CommandRefused(f"{flag} {printable(word)}: write it as {flag} {example}")
+        if name in pairs:
+            raise CommandRefused(f"{flag} {printable(name)}=… is given twice: which is meant?")
+        pairs[name] = value
+    return pairs
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -20,6 +20,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -214,6 +215,9 @@ def _tell_ended(statuses: dict[int, int]) -> None:
 
 if __name__ == "__main__":
     import lab.crash.experiment  # noqa: F401
+    from cli.main import COMMANDS
 
+    for entry in COMMANDS.values():
+        import_module(entry.module)
     if found := serve(socket.socket(fileno=int(sys.argv[1]))):
         found.become()

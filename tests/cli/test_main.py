@@ -6,6 +6,7 @@ import pytest
 
 from billing.errors import BillingAway
 from checkpoints.errors import ForbiddenTransition, RunHeld
+from cli.main import COMMANDS, load
 from cli.session import start as commands
 from cli.terminal.exits import CommandRefused, Exit, SettingsRefused, code_of
 from engine.errors import CountsDiffer, InputRefused, LookUpFailed
@@ -69,6 +70,12 @@ def test_version_and_help(typed: Typed) -> None:
     told = typed("run", "--help").out
     for flag in ("--set", "--yes", "--in-flight", "--api-url", "--journal", "--json"):
         assert flag in told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    command = load(name)
+    assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name].summary
 
 
 def test_reading_leaves_no_trace(typed: Typed, tmp_path: Path) -> None:

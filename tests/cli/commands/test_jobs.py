@@ -12,7 +12,7 @@ from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, Dsn
 from cli.commands.jobs import as_object
 from cli.session.order import given_values, parse_input, parse_order
-from cli.settings.flags import CallFlags, RowFlags
+from cli.settings.order_flags import CallFlags, RowFlags
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
 from jobs.job import build

@@ -9,7 +9,7 @@ import pytest
 
 from checkpoints.states import State
 from cli.jobfile.job_file import PACING, read
-from cli.settings.flags import Pacing, with_file
+from cli.settings.pacing_flags import Pacing, with_file
 from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent
 from engine.pacing.policy import ALL, Policy, policy_with

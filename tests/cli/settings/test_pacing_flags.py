@@ -10,7 +10,7 @@ import anyio
 import pytest
 from aiohttp import web
 
-from cli.settings.flags import Pacing
+from cli.settings.pacing_flags import Pacing
 from cli.terminal.exits import CommandRefused
 from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from cli.commands.translate import LONGEST, register
+from cli.commands.translate import LONGEST
+from cli.main import app
 from cli.terminal.exits import CommandRefused
 from tests.cli.oneliners import PUBLISHED, post
 
@@ -22,9 +22,6 @@ Say = Callable[..., tuple[str, str]]
 @pytest.fixture
 def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
     """Types `translate …` with something on standard input; what came out on stdout and stderr."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    register(app)
 
     def run(*arguments: str, stdin: bytes = b"") -> tuple[str, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
@@ -99,7 +96,7 @@ def test_words_of_the_line_are_no_markup(say: Say) -> None:
     [
         (["-f", "nowhere.sh"], b"", "nowhere.sh cannot be read: No such file"),
         (["-f", "nowhere.sh", "curl"], b"", "the line is given twice"),
-        (["--set", "x", "curl"], b"", "--set x: a variable is given as NAME=VALUE"),
+        (["--set", "x", "curl"], b"", "--set x: write it as --set name=value"),
         (["--set", "x=\x1b", "curl"], b"", "--set x: the value has a character that cannot be seen"),
         ([], b"\xff", "standard input is not UTF-8 text, at byte 1"),
         ([], b"x" * (LONGEST + 1), "standard input is longer than"),

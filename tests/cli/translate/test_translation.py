@@ -12,7 +12,7 @@ import pytest
 from billing.api.calls import encode
 from billing.database.database import Database, Dsn
 from cli.session.order import given_values, parse_order
-from cli.settings.flags import CallFlags
+from cli.settings.order_flags import CallFlags
 from cli.translate.translation import quoted
 from engine.errors import InputRefused
 from jobs.rows.input import Input

@@ -15,10 +15,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import anyio
 import anyio.to_thread
+import typer
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 from rich.panel import Panel
@@ -32,9 +33,8 @@ from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.signals import heeding
+from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, PROGRAM, count, duration, money
-from lab.mock.ledger import Ledger
 
 ABONENTS: Final = 10_000
 FOLDER: Final = Path(".demo")
@@ -49,6 +49,18 @@ KILL_AT: Final = 0.45
 
 _OWED: Final = 0.08
 """The share of balances that are below zero."""
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("demo")
+def _demo(
+    abonents: Annotated[
+        int, typer.Option("--abonents", min=200, max=1_000_000, metavar="N", help="Size of the billing.")
+    ] = ABONENTS,
+) -> None:
+    """Load balances into a billing of its own, kill the load in the middle, resume it, and prove the result."""
+    raise typer.Exit(run_command(lambda: show(abonents, Screen())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +317,8 @@ async def _totals(folder: Path, name: str) -> Totals:
 
 def _prove(folder: Path, asked: DemoLoad, totals: Totals) -> Proof:
     """What the billing's own tables and the mock's ledger of effects say; nothing of ours is asked."""
+    from lab.mock.ledger import Ledger
+
     with Database(Dsn(str(folder / BILLING))) as database:
         ((operations, scaled),) = database.query(
             "select count(*), cast(sum(op_summa) as numeric(18, 0)) from finance_operations where op_type = 8"

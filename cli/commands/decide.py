@@ -1,0 +1,109 @@
+"""`decide`: a person says what became of a row that no look-up can settle."""
+
+import getpass
+import socket
+from typing import Annotated, Final
+
+import structlog
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from checkpoints.errors import ForbiddenTransition, RunHeld
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run
+from checkpoints.states import State
+from cli.commands.execution import execute
+from cli.session.order import run_is_busy
+from cli.session.session import open_existing
+from cli.settings.flags import Flags, RunName, grouped
+from cli.settings.settings import Settings
+from cli.show.closing import next_steps, states_object, steps_list
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen, Voice
+from cli.terminal.texts import PROGRAM, printable
+
+log = structlog.get_logger(__name__)
+
+CHOICES: Final = (State.ACCEPTED, State.PENDING)
+"""What a person may decide: it is in the billing, or it is not and goes again."""
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("decide")
+@grouped
+def _decide(
+    name: RunName,
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="The row: its key, contract number or number in the run.")
+    ],
+    choice: Annotated[
+        str, typer.Argument(metavar="accepted|pending", help="It is in the billing, or it is not and goes again.")
+    ],
+    *,
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="The reason, kept in the journal with your name.")
+    ],
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Record a person's decision on a row that no look-up can settle."""
+    execute(lambda settings, screen: decide_row(name, key, choice, why, settings, screen), flags, voice)
+
+
+async def decide_row(name: str, key: str, choice: str, why: str, settings: Settings, screen: Screen) -> Exit:
+    """Record what a person decided of one manual row, with name and reason; `resume` sends what is pending.
+
+    Raises `CommandRefused` when the row is not there, not the only one, or not for a person to decide.
+    """
+    if choice not in CHOICES:
+        raise CommandRefused(
+            f"{printable(choice)} is no decision: accepted (it is in the billing) or pending (it is not, send it "
+            "again)"
+        )
+    if not why.strip():
+        raise CommandRefused("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'")
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        item = await _the_one(run, key, journal)
+        try:
+            async with journal.taken_up(run) as ours:
+                await journal.decide(ours, item, State(choice), who=_who(), why=why.strip())
+        except RunHeld as error:
+            raise await run_is_busy(run, journal, error) from error
+        except ForbiddenTransition:
+            raise CommandRefused(
+                f"row {item.number} of run {run.name} is {item.state}: a person decides only on what is manual. "
+                f"{PROGRAM} reconcile {run.name} looks up what is unknown"
+            ) from None
+        log.info("decided", run=run.name, item=item.number, state=choice, who=_who(), why=why.strip())
+        totals = await journal.totals(run)
+        if screen.voice.as_json:
+            screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
+        parts: list[RenderableType] = [
+            Text(f"✓ row {item.number} ({printable(item.label, 60)}) is {choice}", "green")
+        ]
+        if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
+            parts.append(steps_list(steps))
+        screen.result(Group(*parts), good=True)
+        return Exit.DONE
+
+
+async def _the_one(run: Run, key: str, journal: Journal) -> Item:
+    found = await journal.find(run, key)
+    manual = [item for item in found if item.state is State.MANUAL]
+    if len(manual) == 1:
+        return manual[0]
+    if not found:
+        raise CommandRefused(
+            f"run {run.name} has no row {printable(key)}: give its key, its contract number or its number in the run"
+        )
+    if len(found) == 1:
+        return found[0]
+    numbers = ", ".join(str(item.number) for item in manual or found)
+    raise CommandRefused(f"{printable(key)} may be any of the rows {numbers} of run {run.name}: give its number")
+
+
+def _who() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"

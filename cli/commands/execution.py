@@ -1,0 +1,120 @@
+"""How a command is carried out, with its settings and its log in an event loop, and how an error ends the program."""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+import typer
+
+from cli.settings.flags import Flags
+from cli.settings.places import IN_FOLDER
+from cli.settings.settings import Settings, load
+from cli.show.closing import Closing, closing_object
+from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
+from cli.terminal.logs import logging_to
+from cli.terminal.screen import Screen, Voice
+from cli.terminal.signals import Interrupted, run_command
+from cli.terminal.texts import PROGRAM, markup_safe
+
+Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
+RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
+Failure: TypeAlias = Callable[[Exit, str], object]
+"""Makes the object that `--json` prints when the command fails, of the exit code and the error's text."""
+
+
+def execute(
+    work: Work, flags: Flags, voice: Voice, *, logged: bool = True, failure: Failure | None = None
+) -> NoReturn:
+    """Run `work` with the settings in force, and exit with its code.
+
+    It is `logged` unless it only reads the journal, which is to leave no trace. Without `failure` nothing is printed
+    with `--json` where an error ends it.
+    """
+    screen = Screen(voice)
+    try:
+        settings = load(flags, os.environ, Path.cwd())
+    except CommandRefused as error:
+        if voice.as_json:
+            screen.emit(closing_object(Closing(error.code, error=str(error))))
+        raise
+    if settings.journal.origin == IN_FOLDER:
+        screen.say(f"[dim]note:[/] the journal is {markup_safe(settings.journal.value)}, {IN_FOLDER}")
+    with logging_to(settings.log if logged else None, screen, settings.secrets):
+        try:
+            code = run_command(lambda: work(settings, screen))
+        except (BrokenPipeError, Interrupted):
+            raise
+        except Exception as error:  # noqa: BLE001 - told here, where the log can keep its details
+            code = exit_code(error, screen, settings.log)
+            if failure is not None and voice.as_json and isinstance(error, OPERATOR_ERRORS):
+                screen.emit(failure(code, str(error)))
+    raise typer.Exit(code)
+
+
+def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> NoReturn:
+    """Run `work`, which takes a run of `job` as far as it goes; with `--json` its closing object is printed."""
+
+    async def closed(settings: Settings, screen: Screen) -> Exit:
+        closing = await work(settings, screen)
+        if voice.as_json:
+            screen.emit(closing_object(closing))
+        return closing.exit
+
+    try:
+        execute(
+            closed,
+            flags,
+            voice,
+            failure=lambda code, text: closing_object(Closing(code, job=job, error=text)),
+        )
+    except Interrupted as interrupt:
+        # A run that has begun takes the signal itself, and closes as it should.
+        screen = Screen(voice)
+        why = f"interrupted ({interrupt}) before a run was worked on; {PROGRAM} status shows what there is"
+        screen.complain(why)
+        if voice.as_json:
+            screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
+        raise typer.Exit(Exit.INTERRUPTED) from interrupt
+
+
+def exit_code(error: BaseException, screen: Screen, log: Path | None = None) -> Exit:
+    """The code that an error ends the program with, once it is told. Details of a fault of ours go to the `log`."""
+    match error:
+        case KeyboardInterrupt():
+            # Before the command has begun to hear signals, or after it.
+            return Exit.INTERRUPTED
+        case BrokenPipeError():
+            # Whoever read stdout has gone; what is still buffered has nowhere to go either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return Exit.REJECTED
+        case Interrupted():
+            screen.complain(f"interrupted ({error})")
+            return Exit.INTERRUPTED
+        case Exception() if isinstance(error, OPERATOR_ERRORS):
+            screen.complain(str(error))
+            return code_of(error)
+        case _:
+            return _fault(error, screen, log)
+
+
+def _fault(error: BaseException, screen: Screen, log: Path | None) -> Exit:
+    """Keep the traceback of a fault of ours where it can be sent from, and say where that is."""
+    path = log or Path(tempfile.gettempdir()) / f"{PROGRAM}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
+    details = "".join(traceback.format_exception(error))
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
+            file.write(details)
+        where = f"The details are at the end of {path}"
+    except OSError:
+        screen.err.print(details, markup=False)
+        where = "The details stand above"
+    screen.complain(
+        f"a fault of {PROGRAM} itself: {type(error).__name__}: {error}\n{where}: please report them.\n"
+        f"What was sent is in the journal; {PROGRAM} status shows it, and resume goes on safely"
+    )
+    return Exit.FAULT

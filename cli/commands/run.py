@@ -1,0 +1,113 @@
+"""`run`: a job, a job file, a plan or corrected rows; whatever is sent, it is sent here."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli.commands.correct import continue_run
+from cli.commands.execution import execute_run
+from cli.commands.replay import record_into
+from cli.jobfile import run_file
+from cli.jobfile.job_file import TOML
+from cli.session import start
+from cli.session.order import parse_input, typed_order
+from cli.session.plans import planned
+from cli.settings.flags import Consent, Flags, RecordFile, grouped, names_of, typed
+from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
+from cli.settings.pacing_flags import Pacing
+from cli.settings.settings import Settings
+from cli.show.closing import Closing
+from cli.terminal.exits import CommandRefused
+from cli.terminal.screen import Screen, Voice
+from cli.terminal.texts import PROGRAM, printable
+
+CONTINUING: Final = (
+    frozenset({"job", "file", "corrects", "record"}) | names_of(RowFlags, Consent, Pacing, Flags, Voice)
+) - {"limit", "only", "exclude"}
+"""What may be typed beside `--continue`, by parameter; all else the run remembers."""
+
+PLANNED: Final = frozenset({"plan", "record", "output"}) | names_of(Consent, Pacing, Flags, Voice)
+"""What may be typed beside `--plan`, by parameter; all else the plan says."""
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("run")
+@grouped
+def _run(  # noqa: PLR0913 - each is a flag or a group of them
+    context: typer.Context,
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="JOB", help=f"What to do, of `{PROGRAM} jobs`; or a job file, FILE.toml."),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="The rows; - for standard input. Else --sql, or the job's own."),
+    ] = None,
+    *,
+    told: OrderFlags,
+    corrects: Annotated[
+        str | None,
+        typer.Option("--continue", metavar="RUN", help="FILE holds corrected rows of this run: take them into it."),
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            "--plan", metavar="ID", help="Send what this plan has planned, of its job and rows; or nothing."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE.toml", help="Write what was typed as a job file, and send nothing."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
+    record: RecordFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The answers of a job that reads: .csv, .xlsx or .jsonl."
+        ),
+    ] = None,
+    rows: RowFlags,
+    calling: CallFlags,
+    consent: Consent,
+    pacing: Pacing,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Show what a job will do, ask, and do it; every row is remembered and can be taken up again."""
+    given = typed(context)
+    recorder = record_into(record)
+
+    async def work(settings: Settings, screen: Screen) -> Closing:
+        if plan is not None:
+            if ignored := [words for name, words in given.items() if name not in PLANNED]:
+                raise CommandRefused(
+                    f"{', '.join(ignored)}: plan {printable(plan)} says itself what is done; leave it out, or run "
+                    "without --plan"
+                )
+            order = (await planned(plan, settings)).order
+            return await start.run(
+                order, settings, pacing.said, consent, screen, record=recorder, output=output, plan=plan
+            )
+        if job is None:
+            raise CommandRefused(f"name what is to be done: a job of `{PROGRAM} jobs`, a job file, or --plan ID")
+        if corrects is not None:
+            if ignored := [words for name, words in given.items() if name not in CONTINUING]:
+                raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")
+            corrected = parse_input(file, rows)
+            return await continue_run(
+                corrects, job, corrected, settings, pacing.said, consent, screen, record=recorder
+            )
+        if job.endswith(TOML):
+            return await run_file.run(job, settings, pacing, consent, screen, typed=given, record=recorder)
+        order = await typed_order(job, file, told, rows, calling, screen)
+        if save is not None:
+            wish = run_file.wish_of(order, output, consent, pacing, given)
+            return run_file.saved(wish, save, screen, force=force)
+        if force:
+            raise CommandRefused("--force overwrites the file of --save, and none is named: leave it out")
+        return await start.run(order, settings, pacing.said, consent, screen, record=recorder, output=output)
+
+    execute_run(work, flags, voice, job)
