@@ -1,13 +1,17 @@
-"""`selftest`: the command, its rounds one after the other, and what is kept of them."""
+"""`selftest`: the command, its experiments one after the other, and what is kept of them.
+
+Experiments are called rounds where they are shown, as the flag `--rounds` says.
+"""
 
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 import anyio.to_thread
@@ -18,24 +22,26 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import PROGRAM, SETTINGS_FILE, duration, printable
-from lab.crash.drawing import ALL, draw
-from lab.crash.experiment import Lab, Round
-from lab.crash.experiment_plan import JOBS, ROWS, ExperimentPlan
-from lab.crash.load import ProgramUnderTest
-from lab.crash.summary import Repeat, as_json, heading, line_of, total
-from lab.mock.fault_plan import read_plan_file
+
+if TYPE_CHECKING:
+    from lab.crash.experiment import Experiment, Lab
 
 MINUTES: Final = 1.0
+ROWS: Final = 240
+ALL_JOBS: Final = "all"
+USUAL_JOBS: Final = ("balances", "warning-threshold", "payment")
+"""What the help names; the lab has the same, and help must not import it."""
+
 _SEEDS: Final = 1_000_000
-_SHOWN: Final = 10
-"""Problems of a round that are shown; the JSON has them all."""
+_MAX_PROBLEMS_SHOWN: Final = 10
+"""Of one experiment; the JSON has them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Which rounds: the first one's seed, and how many or how long.
+    """Which experiments: the first one's seed, and how many or how long.
 
-    The seeds `count_on` from the first where it was given; otherwise each is drawn. `repeat` makes a round again.
+    The seeds `count_on` from the first where it was given; otherwise each is drawn.
     """
 
     seed: int
@@ -44,14 +50,26 @@ class Series:
     minutes: float
     job: str | None
     rows: int
-    faults: str | None
+    faults: Path | None
     config: Path | None
-    repeat: Repeat
 
-    def plan(self, number: int) -> ExperimentPlan:
-        """The plan of a round, from 0."""
-        seed = self.seed + number if self.count_on or not number else secrets.randbelow(_SEEDS)
-        return draw(seed, job=self.job, rows=self.rows, faults=self.faults)
+    def seed_of(self, number: int) -> int:
+        """The seed of an experiment, counted from 0."""
+        return self.seed + number if self.count_on or not number else secrets.randbelow(_SEEDS)
+
+    def goes_on(self, done: int, seconds: float) -> bool:
+        """Whether there is another experiment: one that would end well after the time is not begun."""
+        if self.rounds is not None:
+            return done < self.rounds
+        mean = seconds / done if done else 0.0
+        return seconds + mean / 2 < self.minutes * 60
+
+    def repeat(self, seed: int) -> str:
+        """The command that repeats the experiment of a seed."""
+        rows = None if self.rows == ROWS else self.rows
+        given = {"--job": self.job, "--plan": self.faults, "--rows": rows, "--config": self.config}
+        options = (str(word) for flag, value in given.items() if value is not None for word in (flag, value))
+        return " ".join([PROGRAM, "selftest", "--seed", str(seed), "--rounds", "1", *map(quote, options)])
 
 
 app: Final = typer.Typer(add_completion=False)
@@ -74,7 +92,9 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     ] = None,
     job: Annotated[
         str | None,
-        typer.Option("--job", metavar="JOB", help=f"One that writes, or {ALL}; by default {' or '.join(JOBS)}."),
+        typer.Option(
+            "--job", metavar="JOB", help=f"One that writes, or {ALL_JOBS}; by default {' or '.join(USUAL_JOBS)}."
+        ),
     ] = None,
     faults: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN.toml", help="A fault plan, as `mock serve` takes it.")
@@ -84,7 +104,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         Path | None,
         typer.Option("--config", metavar="FILE", help=f"Settings of the real job, {SETTINGS_FILE} by default."),
     ] = None,
-    as_json_: Annotated[bool, typer.Option("--json", help="The result on stdout, as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The result on stdout, as JSON.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folders of all rounds.")] = False,
 ) -> None:
     """Load a mock billing that fails in every way, kill the load again and again, and prove the result.
@@ -99,16 +119,70 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         minutes=minutes,
         job=job,
         rows=rows,
-        faults=_text_of(faults),
-        config=_settings(config),
-        repeat=_repeat(job, faults, rows, config),
+        faults=faults,
+        config=config,
     )
-    screen = Screen(Voice(as_json=as_json_))
+    screen = Screen(Voice(as_json=as_json))
     raise typer.Exit(run_command(lambda: _interruptible(series, screen, keep=keep)))
 
 
-def _text_of(faults: Path | None) -> str | None:
-    """The text of a plan that was given, once it is known to be one; raises `PlanError`."""
+async def _interruptible(series: Series, screen: Screen, *, keep: bool) -> Exit:
+    """Run the series; Ctrl-C and SIGTERM end it, and all that it has started. What was done by then is kept."""
+    from lab.crash.errors import LabError, MockNotStarted, UnknownJob
+
+    done: list[Experiment] = []
+    began = anyio.current_time()
+    with anyio.CancelScope() as whole:
+        async with heeding(lambda _: whole.cancel()):
+            try:
+                await _run(series, done, screen, keep=keep)
+            except UnknownJob as error:
+                raise CommandRefused(f"--job {printable(series.job)}: {error}") from error
+            except LabError as error:
+                code = Exit.STOPPED if isinstance(error, MockNotStarted) else Exit.REFUSED
+                raise CommandRefused(str(error), code) from error
+    code = _close(series, done, anyio.current_time() - began, screen) if done else Exit.DONE
+    if not whole.cancel_called:
+        return code
+    screen.insist("[yellow]interrupted; all that was started is stopped as well[/]")
+    return Exit.INTERRUPTED if code is Exit.DONE else code
+
+
+async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep: bool) -> None:
+    """Run one experiment after the other in a folder of their own; what holds is not kept, unless asked for."""
+    from lab.crash.drawing import draw
+    from lab.crash.experiment import Lab
+    from lab.crash.program import ProgramUnderTest, without_settings
+    from lab.crash.summary import heading
+
+    faults = _text_of_plan(series.faults)
+    given = _settings(series.config)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-selftest-"))
+    config = given or folder / "no settings.toml"
+    if given is None:
+        config.touch()
+    elif not screen.voice.as_json:
+        screen.say(f"[dim]with the settings of {escape(str(given))}, but for address, database and journal[/]")
+    lab = Lab(folder, ProgramUnderTest(config, without_settings(os.environ)))
+    began = anyio.current_time()
+    try:
+        screen.say(f"[dim]{heading()}[/]")
+        while series.goes_on(len(done), anyio.current_time() - began):
+            plan = draw(series.seed_of(len(done)), job=series.job, rows=series.rows, faults=faults)
+            experiment = await lab.run(plan)
+            done.append(experiment)
+            _show(experiment, lab, series, screen)
+            if experiment.holds and not keep:
+                shutil.rmtree(lab.folder_of(plan), ignore_errors=True)
+    finally:
+        if not keep and all(experiment.holds for experiment in done):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _text_of_plan(faults: Path | None) -> str | None:
+    """The text of a fault plan that was given, once it is known to be one; raises `PlanError`."""
+    from lab.mock.fault_plan import read_plan_file
+
     if faults is None:
         return None
     read_plan_file(faults)
@@ -124,74 +198,27 @@ def _settings(config: Path | None) -> Path | None:
     return config.absolute()
 
 
-def _repeat(job: str | None, faults: Path | None, rows: int, config: Path | None) -> Repeat:
-    given = {"--job": job, "--plan": faults, "--rows": None if rows == ROWS else rows, "--config": config}
-    return Repeat(tuple(str(word) for flag, value in given.items() if value is not None for word in (flag, value)))
+def _show(experiment: "Experiment", lab: "Lab", series: Series, screen: Screen) -> None:
+    from lab.crash.summary import line_of
 
-
-async def _interruptible(series: Series, screen: Screen, *, keep: bool) -> Exit:
-    """Run the series; Ctrl-C and SIGTERM end it, and all that it has started. What was played by then is kept."""
-    rounds: list[Round] = []
-    began = anyio.current_time()
-    with anyio.CancelScope() as whole:
-        async with heeding(lambda _: whole.cancel()):
-            await _run(series, rounds, screen, keep=keep)
-    code = _close(series, rounds, anyio.current_time() - began, screen) if rounds else Exit.DONE
-    if not whole.cancel_called:
-        return code
-    screen.insist("[yellow]interrupted; all that was started is stopped as well[/]")
-    return Exit.INTERRUPTED if code is Exit.DONE else code
-
-
-async def _run(series: Series, rounds: list[Round], screen: Screen, *, keep: bool) -> None:
-    folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-selftest-"))
-    config = series.config or folder / "no settings.toml"
-    if series.config is None:
-        config.touch()
-    elif not screen.voice.as_json:
-        screen.say(
-            f"[dim]with the settings of {escape(str(series.config))}, but for address, database and journal[/]"
-        )
-    lab = Lab(folder, ProgramUnderTest(config, _environment(os.environ)))
-    began = anyio.current_time()
-    try:
-        screen.say(f"[dim]{heading()}[/]")
-        while _goes_on(series, rounds, anyio.current_time() - began):
-            played = await lab.play(series.plan(len(rounds)))
-            rounds.append(played)
-            _show(played, lab, series, screen)
-            if played.holds and not keep:
-                shutil.rmtree(lab.folder_of(played.plan), ignore_errors=True)
-    finally:
-        if not keep and all(played.holds for played in rounds):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _goes_on(series: Series, rounds: list[Round], seconds: float) -> bool:
-    """Whether another round is to be played: one that would end well after the time is not begun."""
-    if series.rounds is not None:
-        return len(rounds) < series.rounds
-    mean = seconds / len(rounds) if rounds else 0.0
-    return seconds + mean / 2 < series.minutes * 60
-
-
-def _show(played: Round, lab: Lab, series: Series, screen: Screen) -> None:
-    style = "green" if played.holds else "bold red"
-    screen.say(f"[{style}]{line_of(played).text()}[/]")
-    if played.holds:
+    style = "green" if experiment.holds else "bold red"
+    screen.say(f"[{style}]{line_of(experiment).text()}[/]")
+    if experiment.holds:
         return
-    for problem in played.problems[:_SHOWN]:
+    for problem in experiment.problems[:_MAX_PROBLEMS_SHOWN]:
         screen.insist(f"  [red]✗[/] {escape(printable(problem))}")
-    if len(played.problems) > _SHOWN:
-        screen.insist(f"    … and {len(played.problems) - _SHOWN} more")
-    screen.insist(f"    all of it: {escape(str(lab.folder_of(played.plan)))}")
-    screen.insist(f"    again: [bold]{escape(series.repeat.command(played.plan.seed))}[/]")
+    if len(experiment.problems) > _MAX_PROBLEMS_SHOWN:
+        screen.insist(f"    … and {len(experiment.problems) - _MAX_PROBLEMS_SHOWN} more")
+    screen.insist(f"    all of it: {escape(str(lab.folder_of(experiment.plan)))}")
+    screen.insist(f"    again: [bold]{escape(series.repeat(experiment.plan.seed))}[/]")
 
 
-def _close(series: Series, rounds: list[Round], seconds: float, screen: Screen) -> Exit:
-    screen.say(f"[bold]{total(rounds).text()}[/]")
-    failed = [played for played in rounds if not played.holds]
-    content = as_json(series.seed, rounds, series.repeat)
+def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen: Screen) -> Exit:
+    from lab.crash.summary import as_json, total
+
+    screen.say(f"[bold]{total(done).text()}[/]")
+    failed = [experiment for experiment in done if not experiment.holds]
+    content = as_json(series.seed, done, series.repeat)
     path = Path(f"selftest-{series.seed}.json")
     try:
         path.write_bytes(content)
@@ -201,14 +228,9 @@ def _close(series: Series, rounds: list[Round], seconds: float, screen: Screen) 
     if screen.voice.as_json:
         screen.out.file.write(content.decode())
     if failed:
-        seeds = ", ".join(str(played.plan.seed) for played in failed)
-        screen.insist(f"[bold red]✗ {len(failed)} of {len(rounds)} rounds failed, of the seeds {seeds}[/]  {where}")
+        seeds = ", ".join(str(experiment.plan.seed) for experiment in failed)
+        screen.insist(f"[bold red]✗ {len(failed)} of {len(done)} rounds failed, of the seeds {seeds}[/]  {where}")
         return Exit.REJECTED
-    sentence = f"✓ {len(rounds)} rounds in {duration(seconds)}: each effect once, every sum to the kopeck"
+    sentence = f"✓ {len(done)} rounds in {duration(seconds)}: each effect once, every sum to the kopeck"
     screen.say(f"[bold green]{sentence}[/]  {where}")
     return Exit.DONE
-
-
-def _environment(whole: Mapping[str, str]) -> dict[str, str]:
-    """The environment without settings of ours: the lab's own are given by flag."""
-    return {name: value for name, value in whole.items() if not name.startswith("CARBON_MIGRATE_")}

@@ -18,28 +18,27 @@ from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.judge import BookRow, Books, LedgerEffect
 from lab.crash.load import RequestedLoad
 from lab.crash.observer import Observer
-from lab.crash.statements import statement
 from lab.crash.trials import TRIALS, By, Trial, Wanted, sql
 
 MONEY = frozenset({"balances", "payment"})
 """Jobs whose operations are counted and added up in the billing's own table."""
 
 
-async def books(
-    plan: ExperimentPlan, asked: RequestedLoad, watched: Observer, billing: Path, run: str, verified: int
+async def read_books(
+    plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: int
 ) -> Books:
-    """The books of a round that is over; nothing may be working on either side any more."""
+    """The books of an experiment that is over; nothing may be working on either side any more."""
     trial = TRIALS[plan.job]
-    steps = watched.steps()
-    items, totals = await _journal(watched.path, run)
-    effects, entered, ends = await anyio.to_thread.run_sync(_ledger, trial, asked, billing)
+    steps = observer.steps()
+    items, totals = await _journal(observer.path, run)
+    effects, entered, ends = await anyio.to_thread.run_sync(_ledger, trial, requested, billing)
     made_up = await anyio.to_thread.run_sync(_made_up, billing.parent, trial)
     return Books(
         run=run,
         model=trial.model,
         once=trial.once,
-        asked=asked.wanted,
-        rows=[_row(item, asked, made_up) for item in items],
+        requested=requested.wanted,
+        rows=[_row(item, requested, made_up) for item in items],
         effects=effects,
         frozen=totals.frozen,
         sum=totals.amount,
@@ -61,13 +60,13 @@ async def _journal(path: Path, name: str) -> tuple[list[Item], Totals]:
         return items, await journal.totals(run)
 
 
-def _row(item: Item, asked: RequestedLoad, made_up: Mapping[str, str]) -> BookRow:
-    wanted = asked.wanted.get(item.key, "") if item.amount is None else item.amount
+def _row(item: Item, requested: RequestedLoad, made_up: Mapping[str, str]) -> BookRow:
+    wanted = requested.wanted.get(item.key, "") if item.amount is None else item.amount
     return BookRow(
         number=item.number,
         key=item.key,
         label=item.label,
-        subject=asked.objects.get(item.key, 0),
+        subject=requested.objects.get(item.key, 0),
         wanted=made_up.get(item.key, wanted),
         state=item.state,
         attempts=item.attempts,
@@ -83,13 +82,13 @@ def _made_up(folder: Path, trial: Trial) -> dict[str, str]:
 
 
 def _ledger(
-    trial: Trial, asked: RequestedLoad, billing: Path
+    trial: Trial, requested: RequestedLoad, billing: Path
 ) -> tuple[list[LedgerEffect], tuple[int, Decimal] | None, dict[str, Wanted | None]]:
     with Database(Dsn(str(billing))) as database:
         effects = list(_effects(database, trial))
         entered = None
         if trial.job in MONEY:
-            ((count, scaled),) = database.query(statement("operations"), {"before": asked.last})
+            ((count, scaled),) = database.query(sql("entered_operations"), {"before": requested.last})
             entered = count, roubles(scaled)
         found = database.query(sql(trial.ends)) if trial.ends else ()
         ends = {trial.key(key): _end(trial, value) for key, value in found}
@@ -103,7 +102,7 @@ def _end(trial: Trial, value: object) -> Wanted | None:
 
 
 def _effects(database: Database, trial: Trial) -> Iterator[LedgerEffect]:
-    for model, request, subject, key, what in database.query(statement("effects")):
+    for model, request, subject, key, what in database.query(sql("effects")):
         written = msgspec.json.decode(what, type=dict[str, object])
         text = str(written.get("descr") or written.get("comment") or "")
         of = key if trial.by is By.OBJECT else subject

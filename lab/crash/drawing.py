@@ -1,7 +1,7 @@
-"""The plan of a round, drawn from its seed.
+"""The plan of an experiment, drawn from its seed.
 
-The same seed draws the same plan. When things happen in a round is tied to how far the load has come; what exactly is
-in flight at that moment is the machine's business, so a seed repeats a round closely, not to the microsecond.
+The same seed draws the same plan. When things happen is tied to how far the load has come. What exactly is in flight
+at that moment depends on the machine, so a seed repeats an experiment closely, not to the microsecond.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,8 +9,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final, TypeAlias
 
-from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import printable
+from lab.crash.errors import UnknownJob
 from lab.crash.experiment_plan import (
     BALANCES,
     FROZEN,
@@ -24,8 +23,8 @@ from lab.crash.experiment_plan import (
     TIMEOUT,
     WARNING_THRESHOLD,
     Act,
+    BillingTraits,
     Disturbance,
-    DrawShares,
     ExperimentPlan,
 )
 from lab.crash.journals import Alias, Elsewhere
@@ -42,16 +41,15 @@ Fault: TypeAlias = Mapping[str, Value]
 
 
 def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | None = None) -> ExperimentPlan:
-    """The round of a seed; `job` and `faults` (TOML) take the place of what would be drawn.
+    """The experiment of a seed; `job` and `faults` (TOML) take the place of what would be drawn.
 
     Where faults are given there is no proxy: all that goes wrong on the way is what they say.
     """
     if job is not None and job != ALL and job not in TRIALS:
-        raise CommandRefused(f"--job {printable(job)}: the lab knows {', '.join(TRIALS)}, and {ALL} for one of them")
+        raise UnknownJob(f"the lab knows {', '.join(TRIALS)}, and {ALL} for one of them")
     # Each part has a draw of its own: giving one of them by hand leaves the others as they were.
     chosen = _job(seed, job)
     trial = TRIALS[chosen]
-    mischief = _mischief(_draw(seed, "mischief"), _acts(trial))
     model = trial.called or trial.model
     plan = ExperimentPlan(
         seed=seed,
@@ -60,7 +58,8 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
         in_flight=_draw(seed, "load").choice((None, None, None, 4, 8, MOST_IN_FLIGHT)),
         traits=_traits(_draw(seed, "billing"), rows),
         faults=_as_toml(seed, _faults(_draw(seed, "faults"), chosen, model)) if faults is None else faults,
-        mischief=mischief,
+        # The word is part of the seed: with another one the same seed would draw other disturbances.
+        disturbances=_disturbances(_draw(seed, "mischief"), _acts(trial)),
         proxy=_interference(_draw(seed, "proxy"), model) if faults is None else None,
         without_database=chosen != WARNING_THRESHOLD and _draw(seed, "database").random() < _WITHOUT_DATABASE,
         quirks=_quirks(_draw(seed, "quirks")),
@@ -82,10 +81,10 @@ def _draw(seed: int, what: str) -> Random:
     return Random(f"{seed}/{what}")
 
 
-def _traits(draw: Random, rows: int) -> DrawShares:
+def _traits(draw: Random, rows: int) -> BillingTraits:
     # So slow that after a kill, a start and the settle delay there is still something in it that has no effect yet.
     rate = round(rows / draw.uniform(9.0, 13.0), 1) if draw.random() < _STACKED else None
-    return DrawShares(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
+    return BillingTraits(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
 
 
 _STACKED: Final = 0.75
@@ -109,7 +108,7 @@ OPTIONAL: Final = (
 
 
 def _lacking(draw: Random, job: str) -> tuple[str, ...]:
-    """Columns that the billing does not have: none in most rounds, and seldom one without which nothing goes."""
+    """Columns that the billing does not have: none in most experiments, and seldom one without which nothing goes."""
     if draw.random() >= _LACKING:
         return ()
     lacking = draw.sample(OPTIONAL, draw.randint(1, 4))
@@ -118,11 +117,11 @@ def _lacking(draw: Random, job: str) -> tuple[str, ...]:
 
 _QUIRKY: Final = 0.5
 _WITHOUT_WEIGHT: Final = frozenset({"storno_call", "storno_type_8"})
-"""Quirks of what no round does."""
+"""Quirks of what no experiment does."""
 
 
 def _quirks(draw: Random) -> tuple[str, ...]:
-    """How the billing is another than usual; a half of the rounds have it as usual."""
+    """How the billing is another than usual; a half of the experiments have it as usual."""
     if draw.random() >= _QUIRKY:
         return ()
     names = draw.sample(sorted(CHOICES.keys() - _WITHOUT_WEIGHT), draw.randint(1, 3))
@@ -176,7 +175,7 @@ _KINDS: Final[Mapping[str, Callable[[Random], dict[str, Value]]]] = {
 """Kinds that are drawn, with what else is drawn for each; `cabinet-error` concerns neither job."""
 
 _ALWAYS: Final = "redirect-after-effect"
-"""In every round: whoever follows it sends twice, and no other fault would show that."""
+"""In every experiment: whoever follows it sends twice, and no other fault would show that."""
 
 _REJECTION: Final = "нет счета для проведения финансовой операции"
 _OF_ANY_MODEL: Final = 0.2
@@ -221,7 +220,7 @@ def _toml(value: Value) -> str:
 # ---- the proxy --------------------------------------------------------------------------------------------------
 
 _PROXIED: Final = 0.5
-"""The share of rounds with a proxy. With one, no connection is ever refused: it is the proxy that accepts them."""
+"""The share of experiments with a proxy. With one, no connection is ever refused: the proxy accepts them."""
 LONGEST_DELAY: Final = 0.15
 """Seconds. What a proxy holds must have had its effect within `SETTLE`, the time in the billing's slots included."""
 
@@ -238,7 +237,7 @@ def _interference(draw: Random, model: str) -> Interference | None:
     )
 
 
-# ---- mischief ---------------------------------------------------------------------------------------------------
+# ---- disturbances -----------------------------------------------------------------------------------------------
 
 _EARLY: Final = 0.25
 _AT_THE_END: Final = 0.4
@@ -249,7 +248,7 @@ _IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
 
 
 def _acts(trial: Trial) -> frozenset[Act]:
-    """The acts that a round of the job can have and still be judged."""
+    """The acts that an experiment with the job can have and still be judged."""
     acts = set(Act)
     if trial.job == WARNING_THRESHOLD:
         acts.remove(Act.FULL_DISK)
@@ -261,7 +260,7 @@ def _acts(trial: Trial) -> frozenset[Act]:
     return frozenset(acts)
 
 
-def _mischief(draw: Random, possible: frozenset[Act]) -> tuple[Disturbance, ...]:
+def _disturbances(draw: Random, possible: frozenset[Act]) -> tuple[Disturbance, ...]:
     """Two kills at least, four other acts, in the order of their moments."""
     others = draw.sample([act for act in Act if act is not Act.KILL], 4)
     acts = [Act.KILL] * 2 + [act if act in possible else Act.KILL for act in others]

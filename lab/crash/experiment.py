@@ -1,4 +1,4 @@
-"""A round: from an empty folder to its verdict."""
+"""An experiment: from an empty folder to its verdict."""
 
 import shutil
 from collections import Counter
@@ -9,19 +9,18 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from cli.terminal.exits import Exit
-from cli.terminal.texts import JOURNAL
-from lab.crash.books import books
-from lab.crash.disturbances import Disturbances, Done
+from lab.crash.books import read_books
+from lab.crash.disturbances import Disturbances, Event
 from lab.crash.experiment_plan import AT_REST, ENDING, Disturbance, ExperimentPlan
-from lab.crash.judge import Problem, Refused, Verdict, judge, judge_refusal
-from lab.crash.load import Ended, Load, ProgramUnderTest, RequestedLoad, order
+from lab.crash.judge import Problem, RefusedLoad, Verdict, judge, judge_refusal
+from lab.crash.load import Ended, Load, RequestedLoad, prepare_load
 from lab.crash.mock_process import BILLING, MockProcess
 from lab.crash.observer import Observer
+from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
 from lab.mock.population import create
 
 LONGEST: Final = 240.0
-"""Seconds after which a round that does not come to its end has failed."""
+"""Seconds after which an experiment that does not come to its end has failed."""
 
 _UNDER_FAULTS: Final = 12
 """Processes that may take the run up while the billing still fails."""
@@ -29,19 +28,19 @@ _WHEN_WELL: Final = 4
 """Processes that may take it up when it fails no more: one is enough, unless that one found something unknown."""
 
 _TEMPLATE: Final = "template.fdb"
-_ABONENTS_A_ROW: Final = 5
-"""Four folders and some deleted subscribers: so many let one folder have about as many as a round has rows."""
+_SUBSCRIBERS_A_ROW: Final = 5
+"""Four folders and some deleted subscribers: so one folder has about as many as an experiment has rows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """What a round came to. `rows` is what was asked for, `processes` how many of the load it took."""
+class Experiment:
+    """What came of an experiment. `rows` is what was asked for, `processes` how many of the load it took."""
 
     plan: ExperimentPlan
     rows: int
     verdict: Verdict | None
     injected: Counter[str]
-    happened: tuple[Done, ...]
+    events: tuple[Event, ...]
     processes: int
     seconds: float
     problems: tuple[Problem, ...]
@@ -53,123 +52,133 @@ class Round:
 
 
 class Lab:
-    """Plays rounds in folders under `folder`."""
+    """Runs experiments in folders under `folder`."""
 
-    def __init__(self, folder: Path, outfit: ProgramUnderTest) -> None:
+    def __init__(self, folder: Path, program: ProgramUnderTest) -> None:
         self._folder = folder
-        self._outfit = outfit
+        self._program = program
         self._preparing = anyio.Lock()
 
     def folder_of(self, plan: ExperimentPlan) -> Path:
-        """The folder of a round."""
+        """The folder of an experiment."""
         return self._folder / f"seed-{plan.seed}"
 
-    async def play(self, plan: ExperimentPlan) -> Round:
-        """Play a round to its verdict; its folder is left as it is."""
+    async def run(self, plan: ExperimentPlan) -> Experiment:
+        """Run an experiment to its verdict; its folder is left as it is."""
         began = anyio.current_time()
         folder = self.folder_of(plan)
         async with self._preparing:
             await anyio.to_thread.run_sync(self._prepare, folder, plan)
-        billing = MockProcess(folder, plan, self._outfit.environment)
-        watched = Observer(folder / JOURNAL).prepared()
-        asked = await anyio.to_thread.run_sync(order, folder, plan, billing.database)
-        load = Load(folder, plan, billing, asked, self._outfit)
-        scene = Disturbances(load, billing, watched, len(asked.wanted), began)
+        billing = MockProcess(folder, plan, self._program.environment)
+        observer = Observer(folder / JOURNAL).prepare()
+        requested = await anyio.to_thread.run_sync(prepare_load, folder, plan, billing.database)
+        load = Load(folder, plan, billing, requested, self._program)
+        disturbances = Disturbances(load, billing, observer, len(requested.wanted), began)
+        course = _Course(disturbances, plan.disturbances)
         verdict: Verdict | None = None
-        game = _Game(scene, plan.mischief)
         try:
             with anyio.fail_after(LONGEST):
-                async with billing.proxied():
+                async with billing.serve_proxy():
                     await billing.start()
-                    verdict = await (game.refused(plan.refused_for) if plan.refused_for else game.judged(plan, asked))
+                    if plan.refused_for:
+                        verdict = await course.judge_refusal(plan.refused_for)
+                    else:
+                        verdict = await course.judge(plan, requested)
         except TimeoutError:
-            scene.wrong.append(f"it did not come to its end in {LONGEST:.0f} s: {dict(watched.glance().counts)}")
+            counts = dict(observer.view().counts)
+            disturbances.problems.append(f"it did not come to its end in {LONGEST:.0f} s: {counts}")
         finally:
             with anyio.CancelScope(shield=True):
                 await load.end()
                 await billing.end()
-        problems = [Problem("", what) for what in scene.wrong]
+        problems = [Problem("", what) for what in disturbances.problems]
         if verdict is not None:
             problems += verdict.problems
-        seconds = anyio.current_time() - began
-        happened = tuple(scene.happened)
-        return Round(
-            plan, len(asked.wanted), verdict, billing.injected, happened, game.processes, seconds, tuple(problems)
+        return Experiment(
+            plan=plan,
+            rows=len(requested.wanted),
+            verdict=verdict,
+            injected=billing.injected,
+            events=tuple(disturbances.events),
+            processes=course.processes,
+            seconds=anyio.current_time() - began,
+            problems=tuple(problems),
         )
 
     def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
         """An empty folder with a billing that nothing was done to yet."""
         template = self._folder / "-".join((str(plan.rows), *plan.lacking, _TEMPLATE))
         if not template.exists():
-            create(template, abonents=_ABONENTS_A_ROW * plan.rows, seed=1, without=plan.lacking)
+            create(template, abonents=_SUBSCRIBERS_A_ROW * plan.rows, seed=1, without=plan.lacking)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shutil.copyfile(template, folder / BILLING)
 
 
-class _Game:
-    """The processes of one round, one after the other, and the acts of its plan."""
+class _Course:
+    """The processes of one experiment, one after the other, and the disturbances that its plan still has for them."""
 
-    def __init__(self, scene: Disturbances, mischief: tuple[Disturbance, ...]) -> None:
-        self._scene = scene
-        self._left = list(mischief)
+    def __init__(self, disturbances: Disturbances, planned: tuple[Disturbance, ...]) -> None:
+        self._disturbances = disturbances
+        self._observer = disturbances.observer
+        self._planned = list(planned)
         self.processes = 0
 
-    async def judged(self, plan: ExperimentPlan, asked: RequestedLoad) -> Verdict | None:
-        """Play it, and judge what the billing has then; the billing is ended by that."""
-        run, scene = await self.played(), self._scene
+    async def judge(self, plan: ExperimentPlan, requested: RequestedLoad) -> Verdict | None:
+        """Run the load to its end, and judge what the billing has then; the billing is ended by that."""
+        run = await self._run_to_its_end()
+        for disturbance in self._planned:
+            if disturbance.act in AT_REST:
+                await self._disturbances.carry_out_at_rest(disturbance)
         if run is None:
             return None
-        verified = await scene.verified(run)
-        await scene.billing.end()
-        return judge(await books(plan, asked, scene.watched, scene.billing.database, run, verified.exit))
+        billing = self._disturbances.billing
+        verified = await self._disturbances.verify(run)
+        await billing.end()
+        return judge(await read_books(plan, requested, self._observer, billing.database, run, verified.exit))
 
-    async def refused(self, column: str) -> Verdict:
+    async def judge_refusal(self, column: str) -> Verdict:
         """Begin a load that must be refused for a column that is not there, and judge that."""
         self.processes += 1
-        ended = await self._scene.refused()
-        return judge_refusal(Refused(column, ended.exit, ended.said, await self._scene.billing.effects()))
-
-    async def played(self) -> str | None:
-        """Let the load run to its end through all that happens to it; the name of its run, None where it has none."""
-        run = await self._run_to_its_end()
-        for mischief in self._left:
-            if mischief.act in AT_REST:
-                await self._scene.act_at_rest(mischief)
-        return run
+        ended = await self._disturbances.run_to_refusal()
+        effects = await self._disturbances.billing.effects()
+        return judge_refusal(RefusedLoad(column, ended.exit, ended.said, effects))
 
     async def _run_to_its_end(self) -> str | None:
+        """Let the load run to its end through all that happens to it; the name of its run, None where it has none."""
         for _ in range(_UNDER_FAULTS):
-            if self._is_over(await self._one()):
-                return self._scene.watched.glance().run
-        await self._scene.billing.clear_faults()
-        last = await self._one()
+            if self._is_over(await self._run_process()):
+                return self._observer.view().run
+        await self._disturbances.billing.clear_faults()
+        last = await self._run_process()
         for _ in range(_WHEN_WELL):
             if self._is_over(last):
                 break
-            last = await self._one()
+            last = await self._run_process()
         else:
-            left = dict(self._scene.watched.glance().counts)
-            self._scene.wrong.append(f"the billing is well and {last.command} ended with {last.exit}: {left}")
-        return self._scene.watched.glance().run
+            left = dict(self._observer.view().counts)
+            self._disturbances.problems.append(
+                f"the billing is well and {last.command} ended with {last.exit}: {left}"
+            )
+        return self._observer.view().run
 
-    async def _one(self) -> Ended:
+    async def _run_process(self) -> Ended:
         """One process, to its own end or to that which the plan has for it."""
         self.processes += 1
-        running = await self._scene.load.started(self._scene.watched.glance())
-        if self._scene.paused:
-            await self._scene.let_go_on(running)
-        while self._left and await self._scene.act(self._left[0], running):
-            if self._left.pop(0).act in ENDING:
+        running = await self._disturbances.load.start(self._observer.view())
+        if self._disturbances.paused:
+            await self._disturbances.continue_paused(running)
+        while self._planned and await self._disturbances.carry_out(self._planned[0], running):
+            if self._planned.pop(0).act in ENDING:
                 break
-        ended = await running.ended()
-        self._scene.look_at(ended)
+        ended = await running.wait()
+        self._disturbances.check_end(ended)
         return ended
 
     def _is_over(self, ended: Ended) -> bool:
-        """Whether nothing is left to send; acts whose moment has not come by then are let go."""
-        glance = self._scene.watched.glance()
-        return ended.exit in _ENDS and glance.run is not None and not glance.open
+        """Whether nothing is left to send; disturbances whose moment has not come by then are left out."""
+        view = self._observer.view()
+        return ended.exit in _ENDS and view.run is not None and not view.open
 
 
-_ENDS: Final = frozenset({Exit.DONE, Exit.REJECTED, Exit.UNDECIDED})
+_ENDS: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})

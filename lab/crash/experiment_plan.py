@@ -1,4 +1,4 @@
-"""What a round does: the load, the billing, its faults, and the mischief done to the processes."""
+"""What an experiment does: the load, the billing, its faults, and what disturbs the processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,8 +111,8 @@ class Disturbance:
 
 
 @dataclass(frozen=True, slots=True)
-class DrawShares:
-    """What the billing of a round is like; `stack_rate` is entries a second, None for a billing without a stack."""
+class BillingTraits:
+    """What the billing is like; `stack_rate` is entries a second, None for a billing without a stack."""
 
     latency_ms: float
     slots: int
@@ -121,15 +121,15 @@ class DrawShares:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPlan:
-    """A round. `in_flight` None is a window that follows the billing; `faults` the mock's fault plan, TOML."""
+    """An experiment. `in_flight` None is a window that follows the billing; `faults` the mock's fault plan, TOML."""
 
     seed: int
     job: str
     rows: int
     in_flight: int | None
-    traits: DrawShares
+    traits: BillingTraits
     faults: str
-    mischief: tuple[Disturbance, ...]
+    disturbances: tuple[Disturbance, ...]
     proxy: Interference | None = None
     """What stands between load and billing, if anything does."""
     without_database: bool = False
@@ -143,8 +143,8 @@ class ExperimentPlan:
 
     @property
     def api_alone(self) -> bool:
-        """Whether the load gets no database: a full disk would hit Firebird's own pages in its keeper as well."""
-        return self.without_database or any(one.act is Act.FULL_DISK for one in self.mischief)
+        """Whether the load gets no database: a full disk would hit Firebird's own pages in its process as well."""
+        return self.without_database or any(one.act is Act.FULL_DISK for one in self.disturbances)
 
     @property
     def other_balances(self) -> bool:
@@ -159,5 +159,5 @@ class ExperimentPlan:
 
     @property
     def clock_back(self) -> float | None:
-        """How far the clock of the load is set back, in seconds; None in a round that leaves it alone."""
-        return next((one.seconds for one in self.mischief if one.act is Act.CLOCK), None)
+        """How far the clock of the load is set back, in seconds; None in an experiment that leaves it alone."""
+        return next((one.seconds for one in self.disturbances if one.act is Act.CLOCK), None)

@@ -1,4 +1,4 @@
-"""What is done to the journal of a round besides writing to it: copied, put back, aliased, moved aside."""
+"""What is done to the journal of an experiment besides writing to it: copied, put back, aliased, moved aside."""
 
 import os
 import shutil

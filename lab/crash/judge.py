@@ -1,4 +1,4 @@
-"""The verdict on a round: what the load says it did, held against what the billing's ledger says was done.
+"""The verdict on an experiment: what the load says it did, held against what the billing's ledger says was done.
 
 A pure function of the evidence: no process, no file, no clock.
 """
@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from checkpoints.states import State, may_follow
-from cli.terminal.exits import Exit
-from cli.terminal.texts import money
+from lab.crash.program import ExitCode
 from lab.crash.trials import Wanted
 
 
@@ -43,20 +42,20 @@ class LedgerEffect:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """All that is known of a round in the end.
+    """All that is known of an experiment in the end.
 
     `once` says that a second effect is one too many, `marked` that effects bear the mark of their row, `may_ask` that
     a row may be left to a person, `unreadable` that nothing can be read back, `other_balances` that the billing adds
-    where the load takes for granted that it sets, which `verify` has to see. `asked` is the input: what is wanted
-    for each key. `frozen` and `sum` are the journal's own totals over all states; `entered` is how many operations
-    the billing's table has got and what they add up to, None for a job that creates none. `ends` are the values that
-    the billing has now, by key, for a job that sets them. `steps` counts every step of an item.
+    where the load takes for granted that it sets, which `verify` has to see. `requested` is the input: what is
+    wanted for each key. `frozen` and `sum` are the journal's own totals over all states; `entered` is how many
+    operations the billing's table has got and what they add up to, None for a job that creates none. `ends` are the
+    values that the billing has now, by key, for a job that sets them. `steps` counts every step of an item.
     """
 
     run: str
     model: str
     once: bool
-    asked: Mapping[str, Wanted]
+    requested: Mapping[str, Wanted]
     rows: Sequence[BookRow]
     effects: Sequence[LedgerEffect]
     frozen: int
@@ -73,7 +72,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and with which key; an empty one is the whole round."""
+    """What is wrong, and with which key; an empty one is the whole experiment."""
 
     key: str
     what: str
@@ -105,7 +104,7 @@ class Verdict:
 
 
 def judge(books: Books) -> Verdict:
-    """The verdict on a round."""
+    """The verdict on an experiment."""
     tally: Counter[str] = Counter()
     problems = [*_of_rows(books, tally), *_of_strangers(books, tally), *_of_sums(books), *_of_steps(books)]
     return Verdict(
@@ -124,7 +123,7 @@ def judge(books: Books) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedLoad:
     """A load that had to be refused for a column: what it ended with and said, and the effects in the ledger."""
 
     column: str
@@ -133,10 +132,10 @@ class Refused:
     effects: int
 
 
-def judge_refusal(refused: Refused) -> Verdict:
-    """The verdict on a round whose load must not begin."""
+def judge_refusal(refused: RefusedLoad) -> Verdict:
+    """The verdict on an experiment whose load must not begin."""
     problems: list[Problem] = []
-    if refused.exit != Exit.REFUSED:
+    if refused.exit != ExitCode.REFUSED:
         problems.append(Problem("", f"{refused.column} is not there, and the load ended with {refused.exit}"))
     elif not all(name in refused.said for name in refused.column.split(".")):
         problems.append(Problem("", f"{refused.column} is not there, and the load was refused without naming it"))
@@ -229,10 +228,10 @@ def _of_strangers(books: Books, tally: Counter[str]) -> Iterator[Problem]:
                 str(effect.subject), f"request {effect.request} on {effect.model} is of no row of the frozen list"
             )
     seen = Counter(row.key for row in books.rows)
-    for key in books.asked.keys() - seen.keys():
+    for key in books.requested.keys() - seen.keys():
         yield Problem(key, "stands in the input and was never frozen")
     for key, times in seen.items():
-        if key not in books.asked:
+        if key not in books.requested:
             yield Problem(key, "was frozen and does not stand in the input")
         elif times > 1:
             yield Problem(key, f"was frozen {times} times")
@@ -240,15 +239,15 @@ def _of_strangers(books: Books, tally: Counter[str]) -> Iterator[Problem]:
 
 def _of_sums(books: Books) -> Iterator[Problem]:
     """The books as a whole, to the kopeck."""
-    if books.frozen != len(books.rows) or books.frozen != len(books.asked):
-        yield Problem("", f"{len(books.asked)} rows asked, {books.frozen} in the sum of all states")
+    if books.frozen != len(books.rows) or books.frozen != len(books.requested):
+        yield Problem("", f"{len(books.requested)} rows asked, {books.frozen} in the sum of all states")
     if books.verified != _to_be_verified(books):
         yield Problem("", f"verify ended with {books.verified}")
     if books.entered is None:
         return
-    asked = _sum(books.asked.values())
+    asked = _sum(books.requested.values())
     if books.sum != asked:
-        yield Problem("", f"asked for {money(asked)}, the journal's states add up to {money(books.sum)}")
+        yield Problem("", f"asked for {asked}, the journal's states add up to {books.sum}")
     operations, total = books.entered
     entered = Counter(effect.subject for effect in books.effects)
     # A payment whose answer was lost may be there, and is left to a person all the same.
@@ -260,16 +259,16 @@ def _of_sums(books: Books) -> Iterator[Problem]:
     if operations != len(accepted):
         yield Problem("", f"{len(accepted)} rows accepted, {operations} operations in the billing")
     if total != _sum(accepted):
-        yield Problem("", f"accepted {money(_sum(accepted))}, in the billing {money(total)}")
+        yield Problem("", f"accepted {_sum(accepted)}, in the billing {total}")
 
 
-def _to_be_verified(books: Books) -> Exit:
+def _to_be_verified(books: Books) -> ExitCode:
     """What `verify` has to end with."""
     states = {row.state for row in books.rows}
     entered = any(state.in_effect for state in states)
     if any(not state.settled for state in states) or (books.unreadable and entered):
-        return Exit.UNDECIDED
-    return Exit.REJECTED if State.REJECTED in states or (books.other_balances and entered) else Exit.DONE
+        return ExitCode.UNDECIDED
+    return ExitCode.REJECTED if State.REJECTED in states or (books.other_balances and entered) else ExitCode.DONE
 
 
 def _sum(values: Iterable[Wanted]) -> Decimal:

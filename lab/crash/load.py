@@ -1,10 +1,9 @@
-"""The load of a round: what it is asked for, its processes, and how each of them ended."""
+"""The load of an experiment: what is asked of it, its processes, and how each of them ended."""
 
 import csv
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,13 +17,12 @@ from anyio.abc import Process
 
 from billing.database.database import Database, Dsn, attach
 from billing.directory.subscribers import OPENING_BALANCE
-from cli.terminal.texts import JOURNAL, USER
 from jobs.spec.parameters import row_key
 from lab.crash import clock
 from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView
-from lab.crash.statements import statement
+from lab.crash.program import JOURNAL, ProgramUnderTest, start
 from lab.crash.trials import CALLED, TRIALS, Trial, Wanted, sql
 from lab.mock.people import FOLDERS
 
@@ -37,7 +35,7 @@ _OWED: Final = 0.08
 
 @dataclass(frozen=True, slots=True)
 class RequestedLoad:
-    """What a round's load is asked for: the job's arguments, and what is wanted for each key.
+    """What is asked of a load: the job's arguments, and what is wanted for each key.
 
     `objects` is what the ledger knows a key by, `last` the last finance operation that was there before.
     """
@@ -48,21 +46,21 @@ class RequestedLoad:
     last: int = 0
 
 
-def order(folder: Path, plan: ExperimentPlan, billing: Path) -> RequestedLoad:
-    """What the load is asked for, by the plan's seed; a file it needs is written into `folder`."""
+def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> RequestedLoad:
+    """What is asked of the load, by the plan's seed; a file it needs is written into `folder`."""
     draw = Random(f"{plan.seed}/input")
     trial = TRIALS[plan.job]
     if trial.arranged:
         _arrange(billing, trial, plan.rows)
     with Database(Dsn(str(billing))) as database:
-        ((last,),) = database.query(statement("last_operation"))
+        ((last,),) = database.query(sql("last_operation"))
         if plan.job == BALANCES:
-            found = list(database.query(statement("subscribers"), {"rows": plan.rows}))
+            found = list(database.query(sql("only_owners"), {"rows": plan.rows}))
             return _balances(folder, draw, found, last)
         if plan.job == WARNING_THRESHOLD:
             # The only one whose rows come out of the database, as the job's own select has them.
             threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
-            members: dict[int, int] = dict(database.query(statement("members"), {"folder": FOLDER}))
+            members: dict[int, int] = dict(database.query(sql("members"), {"folder": FOLDER}))
             arguments = ("warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
             return RequestedLoad(
                 arguments, dict.fromkeys(map(str, members), threshold), {str(key): of for key, of in members.items()}
@@ -136,84 +134,86 @@ _SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
 """Exit codes, and signals that the lab sends; 70 is a fault of ours, and so is every other signal."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramUnderTest:
-    """What the load is started with: its file of settings, its environment, and what Python runs as the program.
-
-    A test of the lab itself puts a broken program there.
-    """
-
-    config: Path
-    environment: Mapping[str, str]
-    program: Sequence[str] = ("-m", "cli")
-
-
 class Load:
-    """Starts the processes of one round's load in `folder`."""
+    """Starts the processes of one load in `folder`."""
 
     def __init__(
-        self, folder: Path, plan: ExperimentPlan, billing: MockProcess, asked: RequestedLoad, outfit: ProgramUnderTest
+        self,
+        folder: Path,
+        plan: ExperimentPlan,
+        billing: MockProcess,
+        requested: RequestedLoad,
+        program: ProgramUnderTest,
     ) -> None:
         self.journal = folder / JOURNAL
         self._folder = folder
         self._plan = plan
-        self._asked = asked
-        self._outfit = outfit
-        self._started_ones: list[Running] = []
+        self._requested = requested
+        self._program = program
+        self._running: list[Running] = []
+        dsn = Dsn(str(billing.database))
         # What the settings say of URL, database and journal gives way: a lab never touches the real ones.
-        self._connection = ["--config", str(outfit.config), "--api-url", billing.url]
+        self._connection = ["--config", str(program.config), "--api-url", billing.url]
         self._connection += ["--database", "" if plan.api_alone else str(billing.database)]
-        self._connection += ["--database-user", USER, "--database-password", "", "--database-charset", "UTF8"]
+        self._connection += [
+            "--database-user",
+            dsn.user,
+            "--database-password",
+            "",
+            "--database-charset",
+            dsn.charset,
+        ]
         how_many = ("--max-in-flight", MOST_IN_FLIGHT) if plan.in_flight is None else ("--in-flight", plan.in_flight)
         self._pacing = [str(word) for word in how_many]
         self._pacing += ["--settle", str(plan.settle), "--stop-after-errors", "0", "--timeout", str(plan.timeout)]
 
-    async def started(self, glance: JournalView) -> "Running":
+    async def start(self, view: JournalView) -> "Running":
         """A process that begins the run, or takes it up where there is one."""
-        if glance.run is None:
-            return await self._started("run", *self._asked.arguments, "--skip-bad", "--yes", *self._pacing)
-        return await self._started("resume", glance.run, "--skip-bad", "--yes", *self._pacing)
+        if view.run is None:
+            return await self._start("run", *self._requested.arguments, "--skip-bad", "--yes", *self._pacing)
+        return await self._start("resume", view.run, "--skip-bad", "--yes", *self._pacing)
 
-    async def second(self, run: str, journal: Path | None = None) -> "Ended":
+    async def start_second(self, run: str, journal: Path | None = None) -> "Ended":
         """A second process on the same run, to its end; `journal` is another name of the journal."""
-        return await (await self._started("resume", run, "--yes", *self._pacing, journal=journal)).ended()
+        return await self._run("resume", run, "--yes", *self._pacing, journal=journal)
 
-    async def anew(self, journal: Path) -> "Ended":
+    async def enter_anew(self, journal: Path) -> "Ended":
         """The same input, entered anew with another journal, to its end."""
-        started = await self._started("run", *self._asked.arguments, "--yes", *self._pacing, journal=journal)
-        return await started.ended()
+        return await self._run("run", *self._requested.arguments, "--yes", *self._pacing, journal=journal)
 
-    async def steered(self, command: str, run: str, *words: str) -> "Ended":
+    async def command(self, command: str, run: str, *words: str) -> "Ended":
         """A command to the run from another terminal, to its end."""
-        return await (await self._started(command, run, *words)).ended()
+        return await self._run(command, run, *words)
 
-    async def verified(self, run: str) -> "Ended":
+    async def verify(self, run: str) -> "Ended":
         """`verify`, to its end."""
-        return await (await self._started("verify", run)).ended()
+        return await self._run("verify", run)
 
     async def end(self) -> None:
         """Kill whatever is still there."""
-        for running in self._started_ones:
+        for running in self._running:
             if running.alive:
-                await running.killed()
+                await running.kill()
 
-    async def _started(self, *arguments: str, journal: Path | None = None) -> "Running":
-        program = self._outfit.program
+    async def _run(self, *arguments: str, journal: Path | None = None) -> "Ended":
+        return await (await self._start(*arguments, journal=journal)).wait()
+
+    async def _start(self, *arguments: str, journal: Path | None = None) -> "Running":
+        program = self._program.program
         if self._plan.clock_back is not None:
             program = ["-m", "lab.crash.clock", str(self._plan.clock_back)]
-        said = self._folder / f"{len(self._started_ones) + 1:02}-{arguments[0]}.log"
+        said = self._folder / f"{len(self._running) + 1:02}-{arguments[0]}.log"
         with said.open("wb") as stream:
-            process = await anyio.open_process(
-                [sys.executable, *program, *arguments, *self._connection, "--journal", str(journal or self.journal)],
-                cwd=self._folder,
-                env=self._outfit.environment,
-                stdin=subprocess.DEVNULL,
+            process = await start(
+                [*arguments, *self._connection, "--journal", str(journal or self.journal)],
+                self._folder,
+                self._program.environment,
+                program=program,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
             )
         running = Running(process, arguments[0], said)
-        self._started_ones.append(running)
+        self._running.append(running)
         return running
 
 
@@ -240,38 +240,38 @@ class Running:
         """What it has said so far."""
         return self._said.read_text(encoding="utf-8", errors="replace")
 
-    async def kill_keepers(self) -> int:
+    async def kill_file_processes(self) -> int:
         """Kill what has the billing's file open for it, and wait until that has gone; tells how many there were."""
-        keepers = _keepers_of(self.pid)
-        for folder in keepers:
+        folders = _file_processes_of(self.pid)
+        for folder in folders:
             with suppress(ProcessLookupError):
                 os.kill(int(folder.name), signal.SIGKILL)
-        while any(_is_keeper(folder, self.pid) for folder in keepers):  # noqa: ASYNC110 - no child of ours
+        while any(_is_file_process(folder, self.pid) for folder in folders):  # noqa: ASYNC110 - no child of ours
             await anyio.sleep(_POLL)
-        return len(keepers)
+        return len(folders)
 
-    async def ended(self) -> Ended:
+    async def wait(self) -> Ended:
         """Wait for its end."""
         code = await self.process.wait()
         await self.process.aclose()
         return Ended(self._command, code, self.said)
 
-    async def killed(self) -> Ended:
+    async def kill(self) -> Ended:
         """Kill it, and wait."""
         self.process.kill()
-        return await self.ended()
+        return await self.wait()
 
 
 _POLL: Final = 0.005
 
 
-def _keepers_of(process: int) -> list[Path]:
-    """The folders in /proc of the live keepers that a process has started."""
-    return [folder for folder in Path("/proc").glob("[0-9]*") if _is_keeper(folder, process)]
+def _file_processes_of(process: int) -> list[Path]:
+    """The folders in /proc of the live processes that read the billing's file for a process."""
+    return [folder for folder in Path("/proc").glob("[0-9]*") if _is_file_process(folder, process)]
 
 
-def _is_keeper(folder: Path, of: int) -> bool:
-    """Whether a process, by its folder in /proc, is a live keeper that the process `of` has started."""
+def _is_file_process(folder: Path, of: int) -> bool:
+    """Whether a process, by its folder in /proc, is alive and reads the billing's file for the process `of`."""
     try:
         command = (folder / "cmdline").read_bytes()
         parent = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]

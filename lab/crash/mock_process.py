@@ -1,7 +1,6 @@
-"""The mock billing of a round, in a process of its own, on ports that it keeps when it is started again."""
+"""The mock billing of an experiment, in a process of its own, on ports that it keeps when it is started again."""
 
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,8 +15,9 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from cli.terminal.exits import CommandRefused, Exit
+from lab.crash.errors import MockNotStarted
 from lab.crash.experiment_plan import ExperimentPlan
+from lab.crash.program import start
 from lab.crash.proxy import Proxy
 
 BILLING: Final = "billing.fdb"
@@ -62,7 +62,7 @@ class MockProcess:
         return self._injected if self._proxy is None else self._injected + self._proxy.done
 
     @asynccontextmanager
-    async def proxied(self) -> AsyncIterator[None]:
+    async def serve_proxy(self) -> AsyncIterator[None]:
         """The proxy serves, for as long as the context lasts; the billing behind it may come and go."""
         async with AsyncExitStack() as stack:
             if self._proxy is not None:
@@ -70,17 +70,11 @@ class MockProcess:
             yield
 
     async def start(self) -> None:
-        """Start it and wait until it serves. Raises `CommandRefused` when it does not."""
+        """Start it and wait until it serves. Raises `MockNotStarted` when it does not."""
         self._counted.clear()
         with (self._folder / "billing.log").open("ab") as log:
-            self._process = await anyio.open_process(
-                [sys.executable, "-m", "cli", *self._arguments],
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
+            self._process = await start(
+                self._arguments, self._folder, self._environment, stdout=subprocess.PIPE, stderr=log
             )
         if self._process.stdout is None:
             raise RuntimeError("a process was started without its stdout")
@@ -92,7 +86,7 @@ class MockProcess:
                     return
         await self.end(Signals.SIGKILL)
         why = (self._folder / "billing.log").read_text(encoding="utf-8", errors="replace").strip()
-        raise CommandRefused(f"the mock billing did not start: {why or said or 'it says nothing'}", Exit.STOPPED)
+        raise MockNotStarted(f"the mock billing did not start: {why or said or 'it says nothing'}")
 
     async def end(self, number: Signals = SIGTERM) -> None:
         """End it by a signal, and count what it has injected."""
@@ -124,7 +118,7 @@ class MockProcess:
         totals = (await self._ask("GET", "/ledger?limit=1")).get("totals")
         return sum(total["effects"] for total in totals) if isinstance(totals, list) else 0
 
-    async def drained(self) -> None:
+    async def work_off(self) -> None:
         """Wait until nothing is left in its stacks. Raises `TimeoutError` when that does not come to pass."""
         with anyio.fail_after(_PATIENCE):
             while True:

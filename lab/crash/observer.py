@@ -1,4 +1,4 @@
-"""What the lab sees of a round's journal while the load works on it.
+"""What the lab sees of the journal while the load works on it.
 
 Each look opens the file anew and for reading only: a connection of ours that stayed open would keep the journal's
 write-ahead log alive, and what a killed process leaves behind would never have to be recovered.
@@ -10,10 +10,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import is_locked
 from checkpoints.sqlite_store import prepare
 from checkpoints.states import State, states_where
-from lab.crash.statements import statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,33 +40,33 @@ class JournalView:
 
 
 class Observer:
-    """The journal of a round, made by `prepared`."""
+    """Looks at the journal of an experiment, which `prepare` makes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def prepared(self) -> "Observer":
+    def prepare(self) -> "Observer":
         """Make the journal, with the lab's own eye in it."""
         prepare(self.path)
         with closing(sqlite3.connect(self.path)) as journal:
-            journal.executescript(statement("watch"))
+            journal.executescript(_sql("watch"))
         return self
 
-    def glance(self) -> JournalView:
+    def view(self) -> JournalView:
         """Where the load stands at this moment."""
-        with suppress(sqlite3.Error), closing(self._opened()) as journal:
-            name = journal.execute(statement("run_name")).fetchone()
-            counts = Counter(dict(journal.execute(statement("counts")).fetchall()))
+        with suppress(sqlite3.Error), closing(self._open()) as journal:
+            name = journal.execute(_sql("run_name")).fetchone()
+            counts = Counter(dict(journal.execute(_sql("counts")).fetchall()))
             return JournalView(name[0] if name else None, counts)
         return JournalView(None, Counter())
 
     def steps(self) -> Counter[tuple[str, str]]:
-        """How often an item went from one state to another, in the whole round."""
-        with closing(self._opened()) as journal:
-            return Counter({(source, target): n for source, target, n in journal.execute(statement("steps"))})
+        """How often an item went from one state to another, in the whole experiment."""
+        with closing(self._open()) as journal:
+            return Counter({(source, target): n for source, target, n in journal.execute(_sql("steps"))})
 
     def claims(self) -> int | None:
-        """How many intents to send there were, in the whole round; None when it cannot be read at this moment."""
+        """How many intents to send there were, in the whole experiment; None when it cannot be read now."""
         with suppress(sqlite3.Error):
             return self.steps()[State.PENDING, State.SENDING]
         return None
@@ -74,8 +74,8 @@ class Observer:
     def is_held(self, run: str, process: int) -> bool:
         """Whether the process has the run's lock."""
         run_id, holder = 0, None
-        with suppress(sqlite3.Error), closing(self._opened()) as journal:
-            run_id, holder = journal.execute(statement("holder"), {"run": run}).fetchone()
+        with suppress(sqlite3.Error), closing(self._open()) as journal:
+            run_id, holder = journal.execute(_sql("holder"), {"run": run}).fetchone()
         return holder == process and is_locked(self.path, run_id)
 
     def is_writable(self) -> bool:
@@ -89,5 +89,9 @@ class Observer:
             return True
         return False
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5.0)
+
+
+def _sql(name: str) -> str:
+    return sql_block("queries", name, "lab.crash").text

@@ -1,4 +1,4 @@
-"""A proxy between the load and the billing of a round, which treats some requests as a bad load balancer does.
+"""A proxy between the load and the billing of an experiment, which treats some requests as a bad load balancer does.
 
 It is part of the lab's own process and has real sockets: it outlives kills of the load and restarts of the billing.
 Every connection of the load has one connection to the billing. What it does not disturb it passes on byte by byte,

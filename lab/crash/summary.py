@@ -1,13 +1,12 @@
-"""The table of a self-test, a line a round as it goes, and all of it as JSON."""
+"""The table of a self-test, a line an experiment as it goes, and all of it as JSON."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from shlex import quote
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 import msgspec
 
-from cli.terminal.texts import PROGRAM
-from lab.crash.experiment import Round
+from lab.crash.experiment import Experiment
 from lab.crash.experiment_plan import ENDING
 
 COLUMNS = (
@@ -74,19 +73,19 @@ def _line(words: Sequence[str]) -> str:
     ).rstrip()
 
 
-def line_of(played: Round) -> Line:
-    """The line of a round; what has no verdict has no counts."""
-    verdict = played.verdict
-    acts = [done.act for done in played.happened if done.act is not None]
+def line_of(experiment: Experiment) -> Line:
+    """The line of an experiment; what has no verdict has no counts."""
+    verdict = experiment.verdict
+    acts = [event.act for event in experiment.events if event.act is not None]
     ending = sum(act in ENDING for act in acts)
     line = Line(
-        seed=str(played.plan.seed),
-        job=played.plan.job,
-        rows=played.rows,
-        faults=played.injected.total(),
+        seed=str(experiment.plan.seed),
+        job=experiment.plan.job,
+        rows=experiment.rows,
+        faults=experiment.injected.total(),
         kills=ending,
         other=len(acts) - ending,
-        seconds=round(played.seconds, 1),
+        seconds=round(experiment.seconds, 1),
     )
     if verdict is None:
         return line
@@ -103,45 +102,42 @@ def line_of(played: Round) -> Line:
     )
 
 
-def total(rounds: Sequence[Round]) -> Line:
+def total(experiments: Sequence[Experiment]) -> Line:
     """The line under the table."""
-    lines = [line_of(played) for played in rounds]
+    lines = [line_of(experiment) for experiment in experiments]
     numbers = {name: round(sum(getattr(line, name) for line in lines), 1) for name, _ in COLUMNS[_LEFT:]}
-    return Line("total", f"{len(rounds)} rounds", **numbers)
+    return Line("total", f"{len(experiments)} rounds", **numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """What makes a round again, besides its seed: the options that were given."""
-
-    options: tuple[str, ...] = field(default=())
-
-    def command(self, seed: int) -> str:
-        """The command to type."""
-        return " ".join([PROGRAM, "selftest", "--seed", str(seed), "--rounds", "1", *map(quote, self.options)])
-
-
-def as_json(seed: int, rounds: Sequence[Round], repeat: Repeat) -> bytes:
-    """All that is known, for a machine."""
+def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int], str]) -> bytes:
+    """All that is known, for a machine; `repeat` gives the command that repeats the experiment of a seed."""
     whole = {
         "seed": seed,
-        "holds": all(played.holds for played in rounds),
-        "total": asdict(total(rounds)),
-        "rounds": [_round(played, repeat) for played in rounds],
+        "holds": all(experiment.holds for experiment in experiments),
+        "total": asdict(total(experiments)),
+        "rounds": [_detailed(experiment, repeat) for experiment in experiments],
     }
     return msgspec.json.format(msgspec.json.encode(whole, enc_hook=str), indent=2) + b"\n"
 
 
-def _round(played: Round, repeat: Repeat) -> Mapping[str, object]:
+def _detailed(experiment: Experiment, repeat: Callable[[int], str]) -> Mapping[str, object]:
     return {
-        **asdict(line_of(played)),
-        "holds": played.holds,
-        "problems": [{"key": problem.key, "what": problem.what} for problem in played.problems],
-        "repeat": repeat.command(played.plan.seed),
-        "injected": dict(sorted(played.injected.items())),
-        "happened": [asdict(done) for done in played.happened],
-        "processes": played.processes,
-        "foreign": played.verdict.foreign if played.verdict else 0,
-        "repeated": played.verdict.repeated if played.verdict else 0,
-        "plan": asdict(played.plan),
+        **asdict(line_of(experiment)),
+        "holds": experiment.holds,
+        "problems": [{"key": problem.key, "what": problem.what} for problem in experiment.problems],
+        "repeat": repeat(experiment.plan.seed),
+        "injected": dict(sorted(experiment.injected.items())),
+        "happened": [asdict(event) for event in experiment.events],
+        "processes": experiment.processes,
+        "foreign": experiment.verdict.foreign if experiment.verdict else 0,
+        "repeated": experiment.verdict.repeated if experiment.verdict else 0,
+        "plan": _plan(asdict(experiment.plan)),
     }
+
+
+def _plan(plan: Mapping[str, object]) -> Mapping[str, object]:
+    """A plan under the names that the JSON has for its parts."""
+    return {_NAMES.get(name, name): value for name, value in plan.items()}
+
+
+_NAMES: Final = {"disturbances": "mischief"}

@@ -37,7 +37,7 @@ class By(Enum):
 class Trial:
     """A job in the lab.
 
-    `rows` names the block of trials.sql that gives key, object and first cells of each row, and `drawn` are the cells
+    `rows` names the block of queries.sql that gives key, object and first cells of each row. `drawn` are the cells
     behind them, named in `header` as well. `wanted` are the places of the cells that make up what is wanted. `ends`
     names the block that tells what there is by key, "" where the ledger alone tells it.
 
@@ -70,7 +70,7 @@ class Trial:
     identity: str = ""
 
     def key(self, own: object) -> str:
-        """The key of a row as the journal has it, from the one that trials.sql gives."""
+        """The key of a row as the journal has it, from the one that queries.sql gives."""
         return row_key((self.identity, str(own))) if self.identity else str(own)
 
     @property
@@ -80,8 +80,8 @@ class Trial:
 
 
 def sql(name: str) -> SqlStatement:
-    """A block of trials.sql."""
-    return sql_block("trials", name, "lab.crash.sql")
+    """A block of queries.sql."""
+    return sql_block("queries", name, "lab.crash")
 
 
 # ---- cells that are drawn ---------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def _later_moment(draw: Random) -> str:
 
 def _month(draw: Random) -> str:
     today = dt.datetime.now().date()  # noqa: DTZ005 - the billing's day is local
-    # Not the earliest one: the round may go on over the end of a month.
+    # Not the earliest one: the experiment may go on over the end of a month.
     whole = today.year * 12 + today.month - 1 - draw.randrange(MONTHS_BACK)
     return f"{whole // 12:04}-{whole % 12 + 1:02}-01"
 

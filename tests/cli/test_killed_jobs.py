@@ -15,11 +15,11 @@ from aiohttp.typedefs import Handler
 from billing.database.database import Database, Dsn
 from checkpoints.states import State
 from jobs.catalogue.catalogue import JOBS
-from lab.crash.books import books
+from lab.crash.books import read_books
 from lab.crash.drawing import draw
 from lab.crash.experiment_plan import BALANCES, WARNING_THRESHOLD
 from lab.crash.judge import judge
-from lab.crash.load import order
+from lab.crash.load import prepare_load
 from lab.crash.observer import Observer
 from lab.crash.trials import TRIALS, Trial
 from lab.mock.population import create
@@ -99,7 +99,7 @@ async def test_planned_run_killed_resumed_verified_and_undone(
 ) -> None:
     file = Path(shutil.copyfile(few, tmp_path / "billing.fdb"))
     plan = draw(1, job=trial.job, rows=ROWS, faults="")
-    asked = await anyio.to_thread.run_sync(order, tmp_path, plan, file)
+    asked = await anyio.to_thread.run_sync(prepare_load, tmp_path, plan, file)
     arrivals = Arrivals(trial.called or trial.model)
     before = await whole_of(file)
     async with running(Dsn(str(file)), middlewares=[arrivals.count]) as billing:
@@ -114,16 +114,16 @@ async def test_planned_run_killed_resumed_verified_and_undone(
         assert changes(before, await whole_of(file)) == {}
         assert arrivals.number == 0
         billing.latency = 0.1
-        watched = Observer(cli.journal).prepared()
+        observer = Observer(cli.journal).prepare()
         async with cli.started("run", *asked.arguments, *more, "--yes", *PACING) as run:
             await arrivals.reach(KILLED_AT)
             run.signal(signal.SIGKILL)
             await run.ended()
-        assert watched.glance().in_flight > 0
+        assert observer.view().in_flight > 0
         billing.latency = 0.0
         ended = await cli("resume", "--yes", "--json", *PACING, may_end_with=(0, 4))
         verified = await cli("verify", ended.closing["run"], may_end_with=(0, 4))
-        verdict = judge(await books(plan, asked, watched, file, ended.closing["run"], verified.exit))
+        verdict = judge(await read_books(plan, asked, observer, file, ended.closing["run"], verified.exit))
         assert verdict.problems == ()
         assert verdict.once + verdict.asked == len(asked.wanted)
         assert (verdict.twice, verdict.lost, verdict.foreign) == (0, 0, 0)

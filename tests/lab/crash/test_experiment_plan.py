@@ -1,14 +1,14 @@
-"""What a round does is drawn from its seed, and from nothing else."""
+"""What an experiment does is drawn from its seed, and from nothing else."""
 
 from pathlib import Path
 
 import pytest
 
-from cli.terminal.exits import CommandRefused
 from lab.crash.drawing import ALL, draw
+from lab.crash.errors import UnknownJob
 from lab.crash.experiment_plan import ENDING, JOBS, MARKED_ONLY, MOST_IN_FLIGHT, SETTLE, TIMEOUT, Act
 from lab.crash.journals import Alias, Elsewhere
-from lab.crash.load import INPUT, order
+from lab.crash.load import INPUT, prepare_load
 from lab.crash.proxy import ProxyFault
 from lab.crash.trials import TRIALS, By, Trial
 from lab.mock.fault_plan import read_plan
@@ -26,7 +26,11 @@ def test_what_is_given_leaves_the_rest_as_it_was() -> None:
         drawn = draw(seed)
         given = draw(seed, job=drawn.job, faults="seed = 1\n")
         assert given.faults == "seed = 1\n"
-        assert (given.mischief, given.traits, given.in_flight) == (drawn.mischief, drawn.traits, drawn.in_flight)
+        assert (given.disturbances, given.traits, given.in_flight) == (
+            drawn.disturbances,
+            drawn.traits,
+            drawn.in_flight,
+        )
         assert given.proxy is None
 
 
@@ -43,17 +47,17 @@ def test_a_drawn_plan_is_one_that_the_billing_takes_and_the_look_up_can_outlive(
     held = 0.0 if plan.proxy is None else plan.proxy.delay
     assert plan.traits.latency_ms / 1000 * (1 + in_flight / plan.traits.slots) < SETTLE / 4
     assert held < SETTLE / 4
-    acts = [one.act for one in plan.mischief]
+    acts = [one.act for one in plan.disturbances]
     assert acts.count(Act.KILL) >= 2
-    assert [one.share for one in plan.mischief] == sorted(one.share for one in plan.mischief)
+    assert [one.share for one in plan.disturbances] == sorted(one.share for one in plan.disturbances)
 
 
 def test_between_them_the_seeds_have_everything() -> None:
     plans = [draw(seed) for seed in SEEDS]
-    assert {one.act for plan in plans for one in plan.mischief} == set(Act)
-    assert any(one.early for plan in plans for one in plan.mischief)
+    assert {one.act for plan in plans for one in plan.disturbances} == set(Act)
+    assert any(one.early for plan in plans for one in plan.disturbances)
     assert len(plans) / 3 < sum(plan.in_flight is None for plan in plans) < len(plans) * 2 / 3
-    assert all(len(one.words) == 2 for plan in plans for one in plan.mischief if one.act is Act.SET)
+    assert all(len(one.words) == 2 for plan in plans for one in plan.disturbances if one.act is Act.SET)
     assert {Act.KILL, Act.FULL_DISK, Act.STOP, Act.PAUSE_AND_KILL} < ENDING
     kinds = {fault.kind.value for plan in plans for fault in read_plan(plan.faults).faults}
     assert len(kinds) >= 19
@@ -62,13 +66,13 @@ def test_between_them_the_seeds_have_everything() -> None:
     assert len(plans) / 3 < len(proxies) < len(plans) * 2 / 3
     assert {kind for proxy in proxies for kind in proxy.shares} == set(ProxyFault)
     assert {proxy.model for proxy in proxies} >= {"", "FinanceOperations"}
-    assert {words for plan in plans for one in plan.mischief for words in one.words} > {*Alias, *Elsewhere}
+    assert {words for plan in plans for one in plan.disturbances for words in one.words} > {*Alias, *Elsewhere}
     assert {plan.api_alone for plan in plans} == {True, False}
     assert sum(plan.traits.stack_rate is not None for plan in plans) > len(plans) / 3
 
 
 def test_a_full_disk_never_meets_the_database_of_the_billing() -> None:
-    full = [plan for plan in map(draw, SEEDS) if Act.FULL_DISK in {one.act for one in plan.mischief}]
+    full = [plan for plan in map(draw, SEEDS) if Act.FULL_DISK in {one.act for one in plan.disturbances}]
     assert full
     assert all(plan.api_alone and plan.traits.stack_rate is None for plan in full)
     assert "warning-threshold" not in {plan.job for plan in full}
@@ -76,15 +80,13 @@ def test_a_full_disk_never_meets_the_database_of_the_billing() -> None:
 
 def test_what_no_mark_can_tell_is_not_done_to_jobs_without_one() -> None:
     for plan in (draw(seed, job=ALL) for seed in SEEDS):
-        trial, acts = TRIALS[plan.job], {one.act for one in plan.mischief}
+        trial, acts = TRIALS[plan.job], {one.act for one in plan.disturbances}
         assert trial.by is By.MARK or not acts & MARKED_ONLY
         assert trial.job != "password-recovery" or Act.RESTORE not in acts
 
 
 def test_a_job_that_the_lab_does_not_know() -> None:
-    with pytest.raises(
-        CommandRefused, match=r"the lab knows balances, payment, warning-threshold.*, and all for one"
-    ):
+    with pytest.raises(UnknownJob, match=r"the lab knows balances, payment, warning-threshold.*, and all for one"):
         draw(1, job="close")
 
 
@@ -97,10 +99,10 @@ def test_all_draws_among_all_jobs() -> None:
 @pytest.mark.parametrize("trial", TRIALS.values(), ids=list(TRIALS))
 def test_what_is_wanted_of_a_job_is_drawn_from_the_seed(trial: Trial, tmp_path: Path, billing_file: Path) -> None:
     plan = draw(3, job=trial.job, rows=20)
-    first = order(tmp_path, plan, billing_file)
+    first = prepare_load(tmp_path, plan, billing_file)
     text = (tmp_path / INPUT).read_bytes() if (tmp_path / INPUT).exists() else b""
     if not trial.arranged:
-        assert order(tmp_path, plan, billing_file) == first
+        assert prepare_load(tmp_path, plan, billing_file) == first
         assert not text or (tmp_path / INPUT).read_bytes() == text
     assert first.wanted.keys() == first.objects.keys()
     assert len(first.wanted) == 20 or trial.job == "warning-threshold"

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from checkpoints.states import State
-from lab.crash.judge import BookRow, Books, LedgerEffect, Refused, judge, judge_refusal
+from lab.crash.judge import BookRow, Books, LedgerEffect, RefusedLoad, judge, judge_refusal
 
 MODEL = "FinanceOperations"
 AMOUNTS = {1: "10.50", 2: "-3.07", 3: "0.01"}
@@ -43,7 +43,7 @@ GOOD = Books(
     model=MODEL,
     once=True,
     marked=True,
-    asked={str(2000 + number): Decimal(text) for number, text in AMOUNTS.items()},
+    requested={str(2000 + number): Decimal(text) for number, text in AMOUNTS.items()},
     rows=[row(1), row(2), row(3)],
     effects=[effect(1), effect(2), effect(3)],
     frozen=3,
@@ -115,11 +115,11 @@ def test_a_rejected_row_is_well_without_an_effect_and_only_then() -> None:
 
 
 def test_rows_that_were_never_frozen_or_never_asked_for_are_found() -> None:
-    told = [str(one) for one in judge(replace(GOOD, asked={**GOOD.asked, "9": Decimal(1)})).problems]
+    told = [str(one) for one in judge(replace(GOOD, requested={**GOOD.requested, "9": Decimal(1)})).problems]
     assert "9: stands in the input and was never frozen" in told
     assert "4 rows asked, 3 in the sum of all states" in told
-    fewer = {key: amount for key, amount in GOOD.asked.items() if key != "2001"}
-    told = [str(one) for one in judge(replace(GOOD, asked=fewer)).problems]
+    fewer = {key: amount for key, amount in GOOD.requested.items() if key != "2001"}
+    told = [str(one) for one in judge(replace(GOOD, requested=fewer)).problems]
     assert "2001: was frozen and does not stand in the input" in told
 
 
@@ -148,7 +148,7 @@ REPEATABLE = Books(
     run="k7m2q",
     model="AdminAccounts",
     once=False,
-    asked={"2001": Decimal(-120), "2002": Decimal(-120)},
+    requested={"2001": Decimal(-120), "2002": Decimal(-120)},
     rows=[
         BookRow(1, "2001", "abonent 2001", 11, Decimal(-120), State.APPLIED, 2),
         BookRow(2, "2002", "abonent 2002", 12, Decimal(-120), State.APPLIED, 1),
@@ -259,7 +259,7 @@ def test_what_cannot_be_read_back_has_to_be_said_so() -> None:
 
 # ---- a load that must not begin ----------------------------------------------------------------------------------
 
-REFUSED = Refused("USERS.MAC", 2, "the billing's USERS has no column MAC", 0)
+REFUSED = RefusedLoad("USERS.MAC", 2, "the billing's USERS has no column MAC", 0)
 
 
 def test_a_load_that_was_refused_for_its_column_without_effect_is_well() -> None:
@@ -274,6 +274,6 @@ def test_a_load_that_was_refused_for_its_column_without_effect_is_well() -> None
         (replace(REFUSED, effects=3), "the billing has 3 effects"),
     ],
 )
-def test_a_load_that_began_or_was_refused_for_nothing_is_found(refused: Refused, problem: str) -> None:
+def test_a_load_that_began_or_was_refused_for_nothing_is_found(refused: RefusedLoad, problem: str) -> None:
     (found,) = judge_refusal(refused).problems
     assert problem in found.what

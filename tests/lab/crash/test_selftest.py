@@ -8,10 +8,19 @@ import anyio
 import pytest
 
 from lab.crash.drawing import draw
-from lab.crash.experiment import Lab, Round
-from lab.crash.experiment_plan import BALANCES, FROZEN, JOBS, REQUIRED, Act, Disturbance, DrawShares, ExperimentPlan
+from lab.crash.experiment import Experiment, Lab
+from lab.crash.experiment_plan import (
+    BALANCES,
+    FROZEN,
+    JOBS,
+    REQUIRED,
+    Act,
+    BillingTraits,
+    Disturbance,
+    ExperimentPlan,
+)
 from lab.crash.journals import Alias, Elsewhere
-from lab.crash.load import ProgramUnderTest
+from lab.crash.program import ProgramUnderTest
 from lab.crash.proxy import Interference, ProxyFault
 from tests.cli import saboteur
 from tests.cli.conftest import clean_environment
@@ -48,23 +57,23 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
-async def played(lab: Lab, plans: Sequence[ExperimentPlan]) -> list[Round]:
-    rounds: list[Round] = []
+async def run_all(lab: Lab, plans: Sequence[ExperimentPlan]) -> list[Experiment]:
+    experiments: list[Experiment] = []
     limiter = anyio.CapacityLimiter(AT_A_TIME)
 
-    async def play(plan: ExperimentPlan) -> None:
+    async def run(plan: ExperimentPlan) -> None:
         async with limiter:
-            rounds.append(await lab.play(plan))
+            experiments.append(await lab.run(plan))
 
     async with anyio.create_task_group() as group:
         for plan in plans:
-            group.start_soon(play, plan)
-    return rounds
+            group.start_soon(run, plan)
+    return experiments
 
 
 def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
     plans = [draw(seed, rows=ROWS) for seed in SEEDS]
-    assert {one.act for plan in plans for one in plan.mischief} == set(Act)
+    assert {one.act for plan in plans for one in plan.disturbances} == set(Act)
     assert {plan.job for plan in plans} == set(JOBS)
     assert {kind for plan in plans if plan.proxy for kind in plan.proxy.shares} == set(ProxyFault)
     assert {bool(plan.quirks) for plan in plans} == {True, False}
@@ -79,11 +88,11 @@ async def test_every_effect_lands_once_whatever_happens(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
-    rounds = await played(lab, [draw(seed, rows=ROWS) for seed in SEEDS])
-    assert {one.plan.seed: one.problems for one in rounds} == dict.fromkeys(SEEDS, ())
-    assert all(one.holds and one.injected for one in rounds)
-    assert sum(one.verdict.unknown for one in rounds if one.verdict) > 0
-    assert {done.act for one in rounds for done in one.happened} > {Act.KILL}
+    experiments = await run_all(lab, [draw(seed, rows=ROWS) for seed in SEEDS])
+    assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(SEEDS, ())
+    assert all(one.holds and one.injected for one in experiments)
+    assert sum(one.verdict.unknown for one in experiments if one.verdict) > 0
+    assert {event.act for one in experiments for event in one.events} > {Act.KILL}
 
 
 def broken(
@@ -92,16 +101,16 @@ def broken(
     job: str = BALANCES,
     faults: str = "",
     stack_rate: float | None = None,
-    mischief: tuple[Disturbance, ...] = (),
+    disturbances: tuple[Disturbance, ...] = (),
     proxy: Interference | None = None,
     rows: int = 60,
 ) -> ExperimentPlan:
-    """A small round without chance, made for one broken promise."""
+    """A small experiment without chance, made for one broken promise."""
     return replace(
         draw(seed, job=job, rows=rows, faults=faults),
         in_flight=8,
-        traits=DrawShares(latency_ms=40.0, slots=16, stack_rate=stack_rate),
-        mischief=mischief,
+        traits=BillingTraits(latency_ms=40.0, slots=16, stack_rate=stack_rate),
+        disturbances=disturbances,
         proxy=proxy,
         without_database=False,
         lacking=(),
@@ -116,16 +125,18 @@ KILLED = (Disturbance(Act.KILL, share=0.3),)
 @pytest.mark.parametrize(
     ("how", "plan"),
     [
-        (saboteur.claims_after_the_call, broken(1, mischief=KILLED)),
-        (saboteur.claims_after_the_call, broken(1, job="connect-service", mischief=KILLED)),
-        (saboteur.sends_again_at_start, broken(2, mischief=KILLED)),
+        (saboteur.claims_after_the_call, broken(1, disturbances=KILLED)),
+        (saboteur.claims_after_the_call, broken(1, job="connect-service", disturbances=KILLED)),
+        (saboteur.sends_again_at_start, broken(2, disturbances=KILLED)),
         # So slow a stack that a look after the kill is early, however long the program takes to start.
-        (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, mischief=KILLED)),
-        (saboteur.sends_without_looking, broken(5, mischief=(Disturbance(Act.RESTORE, share=0.2, more=0.3),))),
+        (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, disturbances=KILLED)),
+        (saboteur.sends_without_looking, broken(5, disturbances=(Disturbance(Act.RESTORE, share=0.2, more=0.3),))),
         (
             saboteur.follows_redirects,
             broken(
-                4, faults='[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n', mischief=()
+                4,
+                faults='[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n',
+                disturbances=(),
             ),
         ),
     ],
@@ -136,7 +147,7 @@ async def test_the_lab_goes_red_when_a_promise_is_broken(
 ) -> None:
     name = getattr(how, "__name__", "")
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", name)))
-    red = await lab.play(plan)
+    red = await lab.run(plan)
     assert red.verdict is not None
     assert red.verdict.twice > 0, red
     assert any("had its effect 2 times" in problem.what for problem in red.problems)
@@ -149,12 +160,12 @@ async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
 ) -> None:
     """The same input with another journal: at the end of the run, and after a kill in the middle with it lost."""
     at_the_end = act is Act.SECOND_JOURNAL
-    mischief = Disturbance(act, 1.0, words=(Elsewhere.OTHER_FOLDER,)) if at_the_end else Disturbance(
+    disturbances = Disturbance(act, 1.0, words=(Elsewhere.OTHER_FOLDER,)) if at_the_end else Disturbance(
         act, 0.3, words=(Elsewhere.LOST,)
     )  # fmt: skip
     how = saboteur.ignores_unknown_marks.__name__
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.play(broken(6, mischief=(mischief,), rows=30))
+    red = await lab.run(broken(6, disturbances=(disturbances,), rows=30))
     assert red.verdict is not None
     assert red.verdict.foreign > 0, red
     assert any(problem.what.startswith("the rows of ") for problem in red.problems)
@@ -170,16 +181,16 @@ async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
     plan = broken(7, job="payment", rows=40, proxy=proxy)
     how = saboteur.keeps_connections_after_a_504.__name__
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.play(plan)
+    red = await lab.run(plan)
     assert red.verdict is not None
     assert red.verdict.lost > 0, red
     assert any("is accepted and had no effect" in problem.what for problem in red.problems)
 
 
 ALIASED = replace(
-    broken(8, rows=30, mischief=(Disturbance(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK, FROZEN)),)),
+    broken(8, rows=30, disturbances=(Disturbance(Act.ALIAS, 0.1, words=(Alias.SYMBOLIC_LINK, FROZEN)),)),
     in_flight=4,
-    traits=DrawShares(latency_ms=300.0, slots=16, stack_rate=None),
+    traits=BillingTraits(latency_ms=300.0, slots=16, stack_rate=None),
 )
 """A first runner that is frozen with rows claimed and in flight, until a second has ended the run."""
 
@@ -190,7 +201,7 @@ async def test_the_lab_goes_red_when_the_epoch_is_left_out(
 ) -> None:
     how = saboteur.leaves_the_epoch_out.__name__
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.play(ALIASED)
+    red = await lab.run(ALIASED)
     assert "a second runner (symbolic-link) ended with 0, and the first goes on" in {
         problem.what for problem in red.problems
     }
@@ -202,9 +213,9 @@ async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_h
 ) -> None:
     how = saboteur.runs_without_the_lock.__name__
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    fenced = await lab.play(ALIASED)
+    fenced = await lab.run(ALIASED)
     assert fenced.problems == ()
-    assert any(done.act is Act.ALIAS and done.followed.endswith("ended with 0") for done in fenced.happened)
+    assert any(event.act is Act.ALIAS and event.followed.endswith("ended with 0") for event in fenced.events)
 
 
 @pytest.mark.timeout(300)
@@ -213,9 +224,9 @@ async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     job: str, tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     plan = replace(broken(9, job=job, rows=20), lacking=(REQUIRED[job],))
-    refused = await Lab(tmp_path, ProgramUnderTest(settings, environment)).play(plan)
+    refused = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(plan)
     assert refused.holds, refused.problems
-    assert [done.followed for done in refused.happened] == ["run ended with 2"]
+    assert [event.followed for event in refused.events] == ["run ended with 2"]
 
 
 @pytest.mark.timeout(300)
@@ -225,7 +236,7 @@ async def test_the_lab_goes_red_when_a_row_is_lost(
     """A recalculation that was claimed and never left is not done."""
     how = saboteur.takes_what_was_sent_for_done.__name__
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.play(broken(1, job="recalculate", mischief=KILLED))
+    red = await lab.run(broken(1, job="recalculate", disturbances=KILLED))
     assert red.verdict is not None
     assert red.verdict.lost > 0, red
     assert any("had no effect" in problem.what for problem in red.problems)
@@ -237,13 +248,13 @@ async def test_the_lab_goes_red_when_a_paused_run_goes_on(
 ) -> None:
     """So slow a billing that the load is still under way when the pause has been typed."""
     slow = replace(
-        broken(1, mischief=(Disturbance(Act.PAUSE, share=0.05, seconds=1.0),)),
+        broken(1, disturbances=(Disturbance(Act.PAUSE, share=0.05, seconds=1.0),)),
         in_flight=2,
-        traits=DrawShares(latency_ms=400.0, slots=2, stack_rate=None),
+        traits=BillingTraits(latency_ms=400.0, slots=2, stack_rate=None),
     )
     how = saboteur.pauses_in_words_alone.__name__
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.play(slow)
+    red = await lab.run(slow)
     assert [problem.what.partition(",")[0] for problem in red.problems] == ["while it was paused"]
 
 
@@ -252,18 +263,20 @@ async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environme
     """One of each sort; `selftest --job all` draws among all of them."""
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
     plans = [draw(seed, job=job, rows=FEW) for seed, job in enumerate(OF_EACH_SORT, 11)]
-    rounds = await played(lab, plans)
-    assert {one.plan.job: one.problems for one in rounds} == dict.fromkeys(OF_EACH_SORT, ())
-    assert all(one.verdict and one.verdict.once + one.verdict.asked + one.verdict.rejected == FEW for one in rounds)
+    experiments = await run_all(lab, plans)
+    assert {one.plan.job: one.problems for one in experiments} == dict.fromkeys(OF_EACH_SORT, ())
+    assert all(
+        one.verdict and one.verdict.once + one.verdict.asked + one.verdict.rejected == FEW for one in experiments
+    )
 
 
 @pytest.mark.timeout(300)
 async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
-    plan = broken(10, job="delete-services", rows=20, mischief=(Disturbance(Act.RESTORE, share=0.2, more=0.3),))
+    plan = broken(10, job="delete-services", rows=20, disturbances=(Disturbance(Act.RESTORE, share=0.2, more=0.3),))
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
-    restored = await lab.play(plan)
+    restored = await lab.run(plan)
     assert restored.problems == ()
     # A deletion that is refused, for it was made before, would be a call whose fate nobody knows.
     resumed = (lab.folder_of(plan) / "02-resume.log").read_text(encoding="utf-8")
@@ -276,8 +289,8 @@ async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     """Otherwise all of them hang, now and then, on what the billing has left locked in the embedded engine."""
-    round_ = await Lab(tmp_path, ProgramUnderTest(settings, environment)).play(
-        broken(11, rows=40, mischief=(Disturbance(Act.CRASH, share=0.3),))
+    crashed = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(
+        broken(11, rows=40, disturbances=(Disturbance(Act.CRASH, share=0.3),))
     )
-    assert round_.problems == ()
-    assert [done.followed for done in round_.happened if done.act is Act.CRASH] == ["with 1 keepers"]
+    assert crashed.problems == ()
+    assert [event.followed for event in crashed.events if event.act is Act.CRASH] == ["with 1 keepers"]

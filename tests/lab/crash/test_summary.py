@@ -1,15 +1,15 @@
-"""The table and the JSON of a self-test, and the command that repeats a round."""
+"""The table and the JSON of a self-test."""
 
 from collections import Counter
 
 import msgspec
 
-from lab.crash.disturbances import Done
+from lab.crash.disturbances import Event
 from lab.crash.drawing import draw
-from lab.crash.experiment import Round
+from lab.crash.experiment import Experiment
 from lab.crash.experiment_plan import Act
 from lab.crash.judge import Problem, Verdict
-from lab.crash.summary import COLUMNS, Repeat, as_json, heading, line_of, total
+from lab.crash.summary import COLUMNS, as_json, heading, line_of, total
 
 VERDICT = Verdict(
     once=238,
@@ -24,19 +24,19 @@ VERDICT = Verdict(
     asked=2,
     problems=(),
 )
-HAPPENED = (
-    Done(1.0, Act.KILL, 40, 8),
-    Done(1.1, None, 40, 8, "run ended with -9"),
-    Done(2.0, Act.SECOND, 50, 8, "ended with 2"),
+EVENTS = (
+    Event(1.0, Act.KILL, 40, 8),
+    Event(1.1, None, 40, 8, "run ended with -9"),
+    Event(2.0, Act.SECOND, 50, 8, "ended with 2"),
 )
 
 
-def one(seed: int, *problems: Problem, verdict: Verdict | None = VERDICT) -> Round:
+def one(seed: int, *problems: Problem, verdict: Verdict | None = VERDICT) -> Experiment:
     plan = draw(seed, job="balances")
-    return Round(plan, plan.rows, verdict, Counter({"busy": 3, "slow": 4}), HAPPENED, 4, 9.87, problems)
+    return Experiment(plan, plan.rows, verdict, Counter({"busy": 3, "slow": 4}), EVENTS, 4, 9.87, problems)
 
 
-def test_a_line_a_round_and_a_total() -> None:
+def test_a_line_an_experiment_and_a_total() -> None:
     line = line_of(one(5))
     assert (line.faults, line.kills, line.other, line.once, line.twice, line.lost) == (7, 1, 1, 238, 1, 1)
     assert line.asked == 2
@@ -47,19 +47,19 @@ def test_a_line_a_round_and_a_total() -> None:
     assert heading().split() == [name for name, _ in COLUMNS]
 
 
-def test_a_round_without_a_verdict_has_no_counts_and_does_not_hold() -> None:
+def test_an_experiment_without_a_verdict_has_no_counts_and_does_not_hold() -> None:
     stuck = one(5, Problem("", "it did not come to its end"), verdict=None)
     assert (line_of(stuck).rows, line_of(stuck).faults, stuck.holds) == (240, 7, False)
 
 
-def test_the_json_has_all_of_it_and_the_command_that_repeats_a_round() -> None:
+def test_the_json_has_all_of_it_and_the_command_that_repeats_an_experiment() -> None:
     bad = one(5, Problem("2005", "had its effect 2 times"))
-    found = msgspec.json.decode(as_json(5, [bad, one(6)], Repeat(("--plan", "my plan.toml"))))
+    found = msgspec.json.decode(as_json(5, [bad, one(6)], lambda seed: f"repeat {seed}"))
     assert (found["seed"], found["holds"]) == (5, False)
     first, second = found["rounds"]
     assert (first["holds"], second["holds"]) == (False, True)
     assert first["problems"] == [{"key": "2005", "what": "had its effect 2 times"}]
-    assert first["repeat"] == "carbon-migrate selftest --seed 5 --rounds 1 --plan 'my plan.toml'"
+    assert first["repeat"] == "repeat 5"
     assert first["injected"] == {"busy": 3, "slow": 4}
     assert first["happened"][2]["act"] == "second-runner"
     assert first["plan"]["mischief"]

@@ -1,5 +1,60 @@
--- What the lab's jobs work on, and what is there in the end. Blocks of rows give the key of the item, the id of the
--- object that the ledger knows, and the cells of the input; blocks of ends the key and the value that there is now.
+-- What the crash lab asks and does: of the journal of an experiment (SQLite), of its billing (Firebird), and for the
+-- trials of its jobs (Firebird).
+
+-- ---- the journal ----
+
+-- name: watch
+-- The lab's own eye in the journal: every step of every item, in the transaction of the step itself. The journal keeps
+-- no history; how many were unknown on the way, and what became of them, could not be told later.
+create table selftest_steps (
+    step    integer primary key,
+    item_id integer not null,
+    source  text not null,
+    target  text not null
+) strict;
+
+create trigger selftest_watch after update of state on items
+begin
+    insert into selftest_steps (item_id, source, target) values (new.item_id, old.state, new.state);
+end;
+
+-- name: run_name
+select name from runs where discarded_at is null order by run_id desc limit 1
+
+-- name: counts
+select state, count(*) from items i join runs r on r.run_id = i.run_id where r.discarded_at is null group by state
+
+-- name: steps
+select source, target, count(*) from selftest_steps group by source, target
+
+-- name: holder
+select run_id, held_process from runs where name = :run
+
+-- ---- the billing ----
+
+-- name: last_operation
+select coalesce(max(op_id), 0) from finance_operations
+
+-- name: entered_operations
+select count(*), cast(coalesce(sum(op_summa), 0) as numeric(18, 0)) from finance_operations where op_id > :before
+
+-- name: effects
+select model, request, subject, changed_key, what from mock_ledger order by entry
+
+-- name: members
+select id, account_id from abonents
+where parent_id = :folder and is_folder = 0 and deleted = 0 and account_id is not null
+
+-- name: only_owners
+-- Nobody who shares an account: which of two balances counts there, the operator would be asked.
+select first :rows a.id, a.contract_number from abonents a
+where a.is_folder = 0 and a.deleted = 0
+  and not exists (select b.id from abonents b where b.account_id = a.account_id and b.id <> a.id)
+order by a.id
+
+-- ---- the trials ----
+-- Blocks of rows give the key of the item, the id of the object that the ledger knows, and the cells of the input;
+-- blocks of ends give the key and the value that there is now.
 
 -- name: subscribers
 select first :rows a.id, a.id, a.id from abonents a where a.is_folder = 0 and a.deleted = 0 order by a.id

@@ -1,1 +1,0 @@
-select model, request, subject, changed_key, what from mock_ledger order by entry

@@ -1,1 +1,0 @@
-select run_id, held_process from runs where name = :run

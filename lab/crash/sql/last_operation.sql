@@ -1,1 +1,0 @@
-select coalesce(max(op_id), 0) from finance_operations

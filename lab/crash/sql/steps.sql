@@ -1,1 +1,0 @@
-select source, target, count(*) from selftest_steps group by source, target

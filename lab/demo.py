@@ -1,0 +1,259 @@
+"""The stage of `demo` and its proof: a load that is killed in the middle, taken up again, and right to the kopeck.
+
+Everything is real: a Firebird database, a REST API in a process of its own, the load in another, SIGKILL. What is
+shown of it is the business of whoever calls.
+"""
+
+import csv
+import os
+import random
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+
+from billing.database.database import Database, Dsn
+from billing.database.sql_blocks import SqlStatement, sql_block
+from billing.money import roubles
+from checkpoints.journal import open_journal
+from checkpoints.records import Totals
+from checkpoints.states import State
+from lab.crash.errors import LabError, MockNotStarted
+from lab.crash.program import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, PROGRAM, ExitCode, start, without_settings
+from lab.mock.ledger import Ledger
+
+FOLDER: Final = Path(".demo")
+BALANCES: Final = "balances.csv"
+LATENCY_MS: Final = 20
+
+_BILLING: Final = "billing.fdb"
+_MODEL: Final = "FinanceOperations"
+_PACING: Final = ("--settle", "1", "--in-flight", "64")
+_KILL_AT: Final = 0.45
+"""The share of the rows after which the load is killed."""
+_OWED: Final = 0.08
+"""The share of balances that are below zero."""
+_UNTIL_A_JOURNAL: Final = 0.02
+_BETWEEN_LOOKS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class DemoLoad:
+    """What the file asks for."""
+
+    rows: int
+    sum: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class KilledLoad:
+    """A load whose process was killed: the name of its run, its process, and where its rows stood."""
+
+    run: str
+    process: int
+    totals: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the billing's own tables say, beside what was asked for."""
+
+    asked: DemoLoad
+    operations: int
+    sum: Decimal
+    least: int
+    most: int
+    balances: int
+    """Accounts whose balance is what the file says."""
+    totals: Totals
+
+    @property
+    def holds(self) -> bool:
+        """Every row once, the sum and each balance to the kopeck, nothing in doubt."""
+        return (
+            self.operations == self.asked.rows
+            and self.sum == self.asked.sum
+            and self.least == self.most == 1
+            and self.balances == self.asked.rows
+            and self.totals.count(State.APPLIED) == self.totals.frozen == self.asked.rows
+        )
+
+
+class Stage:
+    """Runs the demonstration's commands in its own folder, each a process of its own.
+
+    `on_command` hears the arguments of each command right before it starts.
+    """
+
+    def __init__(self, folder: Path, on_command: Callable[[Sequence[str]], None]) -> None:
+        self._folder = folder
+        self._on_command = on_command
+        self._environment = without_settings(os.environ)
+
+    async def make_billing(self, subscribers: int) -> DemoLoad:
+        """Make the billing, and the file that is loaded into it."""
+        await self._run("mock", "init", _BILLING, "--abonents", str(subscribers))
+        return await anyio.to_thread.run_sync(_write_balances, self._folder)
+
+    @asynccontextmanager
+    async def serve_billing(self) -> AsyncIterator[str]:
+        """Serve the billing for as long as the context lasts; gives its address. Later commands work on it."""
+        arguments = ("mock", "serve", _BILLING, "--port", "0", "--latency-ms", str(LATENCY_MS))
+        self._on_command((*arguments, "&"))
+        process = await start(arguments, self._folder, self._environment, stdout=subprocess.PIPE)
+        try:
+            if process.stdout is None:
+                raise RuntimeError("a process was started without its stdout")
+            url = (await _first_line(TextReceiveStream(process.stdout))).strip()
+            if not url:
+                raise MockNotStarted("the mock billing did not start; what it says stands above")
+            self._environment |= {API_URL: url, DATABASE: _BILLING, JOURNAL_FILE: JOURNAL}
+            yield url
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _end(process, signal.SIGTERM)
+                await process.aclose()
+
+    async def kill_load(self, rows: int, on_progress: Callable[[int], None]) -> KilledLoad:
+        """Start the load and kill it in the middle; `on_progress` hears how many of the rows are accepted."""
+        arguments = ("run", "balances", BALANCES, "--yes", *_PACING, "--quiet")
+        self._on_command(arguments)
+        async with await start(arguments, self._folder, self._environment) as process:
+            try:
+                return await self._killed_in_the_middle(rows, process, on_progress)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await _end(process, signal.SIGKILL)
+
+    async def show_status(self, run: str) -> None:
+        """`status`, which says for itself what the journal knows."""
+        await self._run("status", run)
+
+    async def resume(self, run: str) -> None:
+        """Take the load up, to its end."""
+        await self._run("resume", run, *_PACING)
+
+    async def verify(self, run: str) -> None:
+        """Read all rows back from the billing."""
+        await self._run("verify", run, may_end_with=(ExitCode.DONE, ExitCode.REJECTED))
+
+    async def prove(self, asked: DemoLoad, run: str) -> Proof:
+        """What the billing's own tables and the mock's ledger of effects say, which the program cannot know."""
+        async with open_journal(self._folder / JOURNAL) as journal:
+            totals = await journal.totals(await journal.run(run))
+        return await anyio.to_thread.run_sync(_prove, self._folder, asked, totals)
+
+    async def _run(self, *arguments: str, may_end_with: Sequence[int] = (ExitCode.DONE,)) -> None:
+        """Run a command to its end. Raises `LabError` when it ends otherwise than it may."""
+        self._on_command(arguments)
+        async with await start(arguments, self._folder, self._environment) as process:
+            try:
+                code = await process.wait()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await _end(process, signal.SIGTERM)
+        if code not in may_end_with:
+            raise LabError(f"{PROGRAM} {arguments[0]} ended with {code}; the demo's files are in {self._folder}")
+
+    async def _killed_in_the_middle(
+        self, rows: int, process: Process, on_progress: Callable[[int], None]
+    ) -> KilledLoad:
+        """Follow the load in its journal until enough is accepted, with calls in flight, and kill it."""
+        # The journal is there once the run has checked the billing; until then there is nothing to read.
+        path = self._folder / JOURNAL
+        while not await anyio.Path(path).exists():
+            _check_alive(process)
+            await anyio.sleep(_UNTIL_A_JOURNAL)
+        async with open_journal(path) as journal:
+            while True:
+                _check_alive(process)
+                if runs := await journal.runs():
+                    totals = await journal.totals(runs[-1])
+                    accepted = totals.count(State.ACCEPTED)
+                    on_progress(accepted)
+                    if accepted >= _KILL_AT * rows and totals.count(State.SENDING):
+                        process.kill()
+                        await process.wait()
+                        return KilledLoad(runs[-1].name, process.pid, await journal.totals(runs[-1]))
+                await anyio.sleep(_BETWEEN_LOOKS)
+
+
+def make_folder() -> Path:
+    """The demonstration's own folder, below the current one, empty. Raises `LabError` when it cannot be made."""
+    folder = Path.cwd() / FOLDER
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise LabError(f"{folder} cannot be made anew: {error.strerror}") from error
+    return folder
+
+
+def _check_alive(process: Process) -> None:
+    if process.returncode is not None:
+        raise LabError(f"the load ended by itself, with {process.returncode}, before it could be killed")
+
+
+async def _end(process: Process, number: signal.Signals) -> None:
+    if process.returncode is None:
+        process.send_signal(number)
+        await process.wait()
+
+
+async def _first_line(stream: TextReceiveStream) -> str:
+    line = ""
+    async for part in stream:
+        line += part
+        if "\n" in line:
+            break
+    return line.partition("\n")[0]
+
+
+# ---- the input and the proof ------------------------------------------------------------------------------------
+
+
+def _sql(name: str) -> SqlStatement:
+    return sql_block("demo", name, "lab")
+
+
+def _write_balances(folder: Path) -> DemoLoad:
+    """A balance for each account, by contract number, as a spreadsheet would have saved it."""
+    draw = random.Random(2)
+    total, number = Decimal(0), 0
+    with (
+        Database(Dsn(str(folder / _BILLING))) as database,
+        (folder / BALANCES).open("w", encoding="utf-8-sig", newline="") as stream,
+    ):
+        sheet = csv.writer(stream, delimiter=";")
+        sheet.writerow(["contract_number", "amount"])
+        for (contract,) in database.query(_sql("contract_numbers")):
+            amount = Decimal(draw.randrange(1, 300_000)) / 100
+            if draw.random() < _OWED:
+                amount = -amount
+            sheet.writerow([contract, f"{amount:.2f}".replace(".", ",")])
+            total += amount
+            number += 1
+    return DemoLoad(number, total)
+
+
+def _prove(folder: Path, asked: DemoLoad, totals: Totals) -> Proof:
+    with Database(Dsn(str(folder / _BILLING))) as database:
+        ((operations, scaled),) = database.query(_sql("opening_balances"))
+        effects = Ledger(database).effects(_MODEL).values()
+        balances = {contract: roubles(balance) for contract, balance in database.query(_sql("balances"))}
+    with (folder / BALANCES).open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream, delimiter=";"))
+    right = sum(balances.get(row["contract_number"]) == Decimal(row["amount"].replace(",", ".")) for row in rows)
+    least, most = min(effects, default=0), max(effects, default=0)
+    return Proof(asked, operations, roubles(scaled or 0), least, most, right, totals)
