@@ -3,8 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from checkpoints.records import Refusal
+
+STANDARD_INPUT: Final = "standard input"
+"""The name of rows that are piped in."""
 
 
 @dataclass(frozen=True, slots=True)

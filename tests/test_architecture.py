@@ -103,7 +103,6 @@ SHORT_FOR_A_REASON = {
 
 # What the rules forbid and the house still has. It may only shrink.
 OFFENCES = {
-    "engine/pipeline imports engine/sources/raw",
     "jobs/catalogue imports jobs/effects",
     "jobs/spec imports jobs/access",
     "jobs/spec imports jobs/effects",

@@ -1,6 +1,6 @@
 """The gate: when one more call may leave.
 
-    claimed ──▶ a place in its model's window ──▶ turnstile ──▶ the call
+    claimed ──▶ a place in the window ──▶ turnstile ──▶ the call
                 (as many as it says)       (holds, room below the gauges' thresholds,
                                                    a slow start, the rate; one at a time, in order)
 
@@ -37,7 +37,7 @@ def window_of(policy: Policy) -> InFlight:
 
 
 class _Places:
-    """The places of one model: `taken` by calls in flight and about to be, `held_up` of them at the turnstile."""
+    """The places of the window: `taken` by calls in flight and about to be, `held_up` of them at the turnstile."""
 
     def __init__(self, window: InFlight) -> None:
         self.window = window
@@ -78,15 +78,12 @@ class _Places:
             self._waiting.popleft().set()
 
 
-Passed: TypeAlias = tuple[_Places, InFlight, Ticket]
+Passed: TypeAlias = tuple[InFlight, Ticket]
 """A call that was let through, to be given back when it has come back."""
 
 
 class Gate:
-    """Lets calls through, each in its turn.
-
-    Each model that is met has a window of its own. `in_flight` counts the calls that are on their way.
-    """
+    """Lets calls through, each in its turn; `in_flight` counts those that are on their way."""
 
     def __init__(self, steering: LivePolicy, breaker: Breaker, throttle: Throttle) -> None:
         self._steering = steering
@@ -97,7 +94,7 @@ class Gate:
         self._breaker = breaker
         self._throttle = throttle
         self._rate = Rate(steering.policy.rate)
-        self._places: dict[str, _Places] = {}
+        self._places = _Places(window_of(steering.policy))
         self._turnstile = anyio.Lock()
         self._bell = anyio.Event()
         self._why = ""
@@ -107,11 +104,11 @@ class Gate:
 
     # ---- for the workers ----
 
-    async def enter(self, model: str) -> Passed | None:
-        """Wait until a call to `model` may leave; None when a stop is asked for, and it may not."""
+    async def enter(self) -> Passed | None:
+        """Wait until a call may leave; None when a stop is asked for, and it may not."""
         if self._is_over():
             return None
-        places = self._places.get(model) or self._open(model)
+        places = self._places
         if places.are_free:
             places.taken += 1
         else:
@@ -124,11 +121,11 @@ class Gate:
             return None
         self.in_flight += 1
         self._throttle.left()
-        return places, places.window, places.window.started(time.monotonic(), places.in_use)
+        return places.window, places.window.started(time.monotonic(), places.in_use)
 
     def leave(self, passed: Passed, outcome: Outcome, *, again: bool = False) -> bool:
         """Tell what came of a call, `again` when its row has failed before; whether it says something of the row."""
-        places, window, ticket = passed
+        window, ticket = passed
         now = time.monotonic()
         self.in_flight -= 1
         if outcome.answered:
@@ -140,7 +137,7 @@ class Gate:
         self._progress.called(now - ticket.started)
         says_something = not self._breaker.blames_billing(outcome)
         self._breaker.seen(outcome, again=again)
-        places.give_back()
+        self._places.give_back()
         if self._breaker.most < inf:
             self.ring()
         return says_something
@@ -157,27 +154,26 @@ class Gate:
         before, now = self._policy, self._steering.policy
         self._policy = now
         self._rate.per_second = now.rate
-        for places in self._places.values():
-            if before.in_flight != now.in_flight:
-                # What calls in flight have still to tell goes to the window that let them out.
-                places.window = window_of(now)
-            elif isinstance(places.window, Window):
-                places.window.bound(now.max_in_flight)
-            places.hand_out()
+        places = self._places
+        if before.in_flight != now.in_flight:
+            # What calls in flight have still to tell goes to the window that let them out.
+            places.window = window_of(now)
+        elif isinstance(places.window, Window):
+            places.window.bound(now.max_in_flight)
+        places.hand_out()
         self.ring()
 
     def release(self) -> None:
         """A stop is asked for: let nobody wait here any longer."""
-        for places in self._places.values():
-            places.release()
+        self._places.release()
         self.ring()
 
     # ---- for whoever looks ----
 
     @property
     def size(self) -> int:
-        """Calls that may be in flight now, all models together."""
-        return sum(places.window.size for places in self._places.values()) or window_of(self._policy).size
+        """Calls that may be in flight now."""
+        return self._places.window.size
 
     @property
     def ahead(self) -> int:
@@ -189,8 +185,8 @@ class Gate:
         """What a call waits for here, "" when none does."""
         if self._turnstile.locked():
             return self._why
-        full = [places.window for places in self._places.values() if places.taken >= places.window.size]
-        return full[0].why if full else ""
+        window = self._places.window
+        return window.why if self._places.taken >= window.size else ""
 
     # ---- the turnstile ----
 
@@ -223,10 +219,6 @@ class Gate:
                         return
                 with anyio.move_on_after(wait):
                     await self._bell.wait()
-
-    def _open(self, model: str) -> _Places:
-        places = self._places[model] = _Places(window_of(self._policy))
-        return places
 
 
 def _trouble(outcome: Outcome) -> str:

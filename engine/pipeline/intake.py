@@ -19,8 +19,7 @@ from engine.errors import InputRefused
 from engine.job import Entries, Job, Prepared
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
-from engine.rows import Row, RowPage, Source
-from engine.sources.raw.original import STANDARD_INPUT
+from engine.rows import STANDARD_INPUT, Row, RowPage, Source
 
 log = structlog.get_logger(__name__)
 

@@ -208,7 +208,7 @@ class Pipeline:
         """One call at a time, for ever."""
         while True:
             item = await self._claims.next()
-            passed = await self._gate.enter(self._job.name)
+            passed = await self._gate.enter()
             self._claims.passed()
             if passed is None:
                 # Claimed ahead, and provably not sent.

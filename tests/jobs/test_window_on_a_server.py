@@ -88,7 +88,7 @@ class Load:
         """Nothing fails here."""
 
     async def work(self) -> None:
-        while (passed := await self.gate.enter("Version")) is not None:
+        while (passed := await self.gate.enter()) is not None:
             began = time.monotonic()
             await self._client.ask(version())
             self._times.append(time.monotonic() - began)

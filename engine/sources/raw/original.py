@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import IO, BinaryIO, Final, Protocol, cast
 
 from engine.errors import InputRefused
-from engine.rows import RowPage
+from engine.rows import STANDARD_INPUT, RowPage
 
-STANDARD_INPUT: Final = "standard input"
 _BLOCK: Final = 1024 * 1024
 
 

@@ -48,15 +48,15 @@ class Setting:
     async def probe(self) -> None:
         """Always well."""
 
-    async def enter(self, model: str = "Users") -> None:
-        if passed := await self.gate.enter(model):
+    async def enter(self) -> None:
+        if passed := await self.gate.enter():
             self.left.append(self.now)
             self.passed.append(passed)
         else:
             self.refused += 1
 
-    async def call(self, seconds: float, model: str = "Users") -> None:
-        await self.enter(model)
+    async def call(self, seconds: float) -> None:
+        await self.enter()
         passed = self.passed.pop()
         await anyio.sleep(seconds)
         self.gate.leave(passed, WELL)
@@ -70,7 +70,7 @@ async def test_when_nothing_holds_calls_leave_at_once_and_without_a_turn_of_the_
     setting = Setting(in_flight=5)
     for _ in range(5):
         with pytest.raises(StopIteration) as ended:
-            setting.gate.enter("Users").send(None)
+            setting.gate.enter().send(None)
         assert ended.value.value is not None
     assert setting.gate.in_flight == 5
 
@@ -88,21 +88,6 @@ async def test_there_are_never_more_calls_than_places_and_they_go_in_order() -> 
         assert setting.gate.why == "in flight 3 (fixed)"
     assert setting.left == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
     assert setting.gate.why == ""
-
-
-async def test_each_model_has_a_window_of_its_own() -> None:
-    setting = Setting(in_flight=2)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(4):
-            tasks.start_soon(setting.call, 10.0, "FinanceOperations")
-        for _ in range(4):
-            tasks.start_soon(setting.call, 1.0, "Users")
-        await settle()
-        assert setting.gate.in_flight == 4
-        assert setting.gate.size == 4
-        await anyio.sleep(2.5)
-        assert setting.left == [0.0] * 4 + [1.0] * 2
-    assert setting.left[6:] == [10.0] * 2
 
 
 class Noted:
@@ -169,10 +154,13 @@ async def test_all_that_is_no_answer_is_trouble_for_the_window(
     assert window.troubles == [trouble]
 
 
-async def test_calls_that_follow_answers_which_came_together_fill_the_window_each() -> None:
-    setting = Setting(in_flight=None)
-    window = setting.gate._open("Users").window = Noted()
+async def test_calls_that_follow_answers_which_came_together_fill_the_window_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    window = Noted()
     window.size = 4
+    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+    setting = Setting(in_flight=None)
     async with anyio.create_task_group() as tasks:
         for _ in range(12):
             tasks.start_soon(setting.call, 1.0)
@@ -180,10 +168,11 @@ async def test_calls_that_follow_answers_which_came_together_fill_the_window_eac
     assert [number for what, number in window.told if what == "started"] == [1, 2, 3, 4] + [8] * 8
 
 
-async def test_calls_that_a_rate_holds_up_do_not_fill_the_window() -> None:
-    setting = Setting(in_flight=None, rate=2.0)
-    window = setting.gate._open("Users").window = Noted()
+async def test_calls_that_a_rate_holds_up_do_not_fill_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    window = Noted()
     window.size = 8
+    monkeypatch.setattr("engine.pipeline.gate.window_of", lambda _: window)
+    setting = Setting(in_flight=None, rate=2.0)
     async with anyio.create_task_group() as tasks:
         for _ in range(12):
             tasks.start_soon(setting.call, 0.6)
