@@ -1,4 +1,4 @@
-"""Steering: how a person drives a run while it goes."""
+"""The policy of a live run, which a person may change, and how a person pauses or ends the run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +18,11 @@ class LivePolicy:
     `policy` is what is in force now: all that works on the run reads it when it needs it.
     """
 
-    def __init__(self, policy: Policy, progress: Progress, stopping: Stop, *, paused_by: str | None = None) -> None:
+    def __init__(self, policy: Policy, progress: Progress, stopping: Stop) -> None:
         self.policy = policy
         self.progress = progress
         self.stopping = stopping
         self._listeners: list[Callable[[], None]] = []
-        if paused_by is not None:
-            self.pause(paused_by)
 
     def take(self, policy: Policy) -> None:
         """Drive the run by this policy from now on. Whoever listens hears of it once, and not when it is the same."""

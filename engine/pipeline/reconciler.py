@@ -1,9 +1,9 @@
 """The reconciler: settles what is unknown, by looking instead of guessing."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import ceil
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import anyio
 import structlog
@@ -64,21 +64,19 @@ class Reconciler:
 
     async def _look_until_settled(self, met: Counter[State]) -> None:
         """Look, and again while the billing has not worked off what it took; `met` counts what the items became."""
-        deadline = anyio.current_time() + self._policy.drain_patience
-        while not self._stop.requested:
+
+        async def look() -> Undrained | None:
             met_now, undrained = await self._settle_all()
             met.update(met_now)
             if undrained is None:
-                break
+                return None
             left = self._progress.counts[State.UNKNOWN]
-            if anyio.current_time() > deadline:
-                self._stop.request(
-                    StopKind.SYSTEM,
-                    f"{left} rows are in doubt and cannot be settled: {undrained}, after "
-                    f"{self._policy.drain_patience:.0f} s of waiting. Resume the run when the billing has caught up",
-                )
-            self._progress.hold(f"{left} in doubt: waiting for the billing to catch up ({undrained})")
-            await self._stop.sleep(GAP)
+            return Undrained(
+                f"{left} rows are in doubt and cannot be settled: {undrained}",
+                f"{left} in doubt: waiting for the billing to catch up ({undrained})",
+            )
+
+        await wait_for_stacks(look, self._policy.drain_patience, self._progress, self._stop)
 
     async def look_again(self) -> dict[int, LookUpResult]:
         """Look up what is manual once more: someone may have put it right in the billing since.
@@ -150,6 +148,35 @@ async def count_down(ends: float, progress: Progress, stop: Stop, words: str) ->
     while (wait := ends - anyio.current_time()) > 0 and not stop.requested:
         progress.hold(f"{words} in {ceil(wait)} s")
         await stop.sleep(min(wait, POLL_SECONDS))
+
+
+class Undrained(NamedTuple):
+    """What the billing has not worked off yet: why a run that waits for it in vain ends, and why it is held."""
+
+    end: str
+    hold: str
+
+
+async def wait_for_stacks(
+    look: Callable[[], Awaitable[Undrained | None]], patience: float, progress: Progress, stop: Stop
+) -> bool:
+    """Look until the billing has worked off what it took; False when a stop comes first.
+
+    One that has not done so after `patience` seconds stops the run.
+    """
+    deadline = anyio.current_time() + patience
+    while not stop.requested:
+        undrained = await look()
+        if undrained is None:
+            return True
+        if anyio.current_time() > deadline:
+            stop.request(
+                StopKind.SYSTEM,
+                f"{undrained.end}, after {patience:.0f} s of waiting. Resume the run when the billing has caught up",
+            )
+        progress.hold(undrained.hold)
+        await stop.sleep(GAP)
+    return False
 
 
 def _settled(item: Item, sighting: LookUpResult) -> Change:

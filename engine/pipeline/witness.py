@@ -22,11 +22,11 @@ from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult
 from engine.outcomes import decide
-from engine.pacing.holds import Stop, StopKind
+from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
-from engine.pipeline.reconciler import GAP, count_down
+from engine.pipeline.reconciler import Undrained, count_down, wait_for_stacks
 
 log = structlog.get_logger(__name__)
 
@@ -103,19 +103,20 @@ class Witness:
 
     async def _drained(self, items: Sequence[Item]) -> Sequence[Item]:
         """These items, once the stacks have held nothing of each for a moment; none when a stop comes first."""
-        deadline = anyio.current_time() + self._policy.drain_patience
-        waiting, why = await self._undrained(items)
-        while waiting and not self._stop.requested:
-            if anyio.current_time() > deadline:
-                self._stop.request(
-                    StopKind.SYSTEM,
-                    f"whether {len(waiting)} rows are in the billing already cannot be seen: {why}, after "
-                    f"{self._policy.drain_patience:.0f} s of waiting. Resume the run when the billing has caught up",
-                )
-            self._progress.hold(f"looking for rows that are in the billing already: {why}")
-            await self._stop.sleep(GAP)
+        waiting = items
+
+        async def look() -> Undrained | None:
+            nonlocal waiting
             waiting, why = await self._undrained(waiting)
-        return () if waiting else items
+            if not waiting:
+                return None
+            return Undrained(
+                f"whether {len(waiting)} rows are in the billing already cannot be seen: {why}",
+                f"looking for rows that are in the billing already: {why}",
+            )
+
+        drained = await wait_for_stacks(look, self._policy.drain_patience, self._progress, self._stop)
+        return items if drained else ()
 
     async def _undrained(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
         """Those of the items that the stacks still hold something of, found by halving; and what the stacks hold."""

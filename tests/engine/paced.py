@@ -44,7 +44,9 @@ class Setting:
         self.takes = takes
         self.journal = kept if isinstance(kept, MemoryJournal) else MemoryJournal(*kept)
         self.stop = Stop()
-        self.steering = LivePolicy(policy, Progress(), self.stop, paused_by=paused_by)
+        self.steering = LivePolicy(policy, Progress(), self.stop)
+        if paused_by is not None:
+            self.steering.pause(paused_by)
         self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering, gauges=gauges)
         self.began = anyio.current_time()
         self.sent: list[tuple[float, str]] = []

@@ -44,10 +44,6 @@ async def test_who_paused_first_is_told_until_it_goes_on() -> None:
     assert steering.look().held_seconds == {"paused": 5.0}
 
 
-async def test_a_run_can_begin_paused() -> None:
-    assert LivePolicy(Policy(), Progress(), Stop(), paused_by="olga@ops").look().why == "paused by olga@ops"
-
-
 async def test_a_stop_is_that_of_a_person() -> None:
     steering = steering_of()
     steering.stop("olga@ops")
