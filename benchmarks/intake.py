@@ -7,7 +7,8 @@ from typing import Final
 
 from benchmarks.entering import freeze, on_uvloop
 from benchmarks.figures import Part, Size, Spread, table
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from jobs.rows.select_source import select_source
 from lab.mock.population import create
 

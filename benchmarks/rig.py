@@ -21,7 +21,8 @@ from urllib.request import Request, urlopen
 import msgspec
 
 from benchmarks.answering import BODY
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from lab.mock.population import create
 
 HOST: Final = "127.0.0.1"

@@ -22,7 +22,8 @@ import anyio.to_thread
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.money import roubles
 from checkpoints.journal import open_journal

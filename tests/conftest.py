@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from tests import firebird_server as real_firebird

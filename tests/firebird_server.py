@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from billing.database.database import Dsn
+from billing.database.dsn import Dsn
 from lab.mock.population import create
 
 PACKAGE = "sudo apt-get update && sudo apt-get install -y firebird3.0-server"

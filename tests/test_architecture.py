@@ -91,6 +91,7 @@ PATH_LENGTH = 25
 SHORT_FOR_A_REASON = {
     "cli/__main__.py": "what `python -m cli` needs, and no more",
     "lab/pytest_plugin.py": "an entry point by its name",
+    "billing/database/dsn.py": "where the database is, which settings say without loading what opens it",
     "checkpoints/errors.py": "the error tree of a room",
     "engine/errors.py": "the error tree of a room",
     "jobs/spec/errors.py": "the error tree of a room",

@@ -4,10 +4,8 @@ All of it is synchronous; callers in an event loop go through `anyio.to_thread.r
 parameters, see `billing.database.sql_blocks`.
 """
 
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +15,7 @@ import fdb
 
 from billing.database import client_library as embedded
 from billing.database.columns import SelectColumns
+from billing.database.dsn import Dsn
 from billing.database.reader import Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
@@ -30,7 +29,6 @@ KEYS_A_STATEMENT: Final = 500
 PATIENCE: Final = 5.0
 """Seconds for which closing waits for a call that another thread is in."""
 
-_SERVER = re.compile(r"^(inet\d?://|(\[[^]]+\]|\w[^/\\:]*)(/\w+)?:)")
 # Firebird's own codes of errors, from its message file.
 _LOST: Final = frozenset({
     335544323,  # bad database format
@@ -51,43 +49,6 @@ _LOST: Final = frozenset({
     335544856,  # connection shut down
 })  # fmt: skip
 _WRONG_PASSWORD: Final = frozenset({335544472, 335545106})
-
-
-@dataclass(frozen=True, slots=True)
-class Dsn:
-    """Where the billing's database is.
-
-    `database` is a path, opened by the embedded engine, or `host:path` or `host/port:path`, opened by that server.
-    `charset` is `UTF8`, or `WIN1251` for version 4 of the billing. `client_library` is a `libfbclient` to use in
-    place of the one that came along.
-    """
-
-    database: str
-    user: str = "sysdba"
-    password: str = field(default="", repr=False)
-    charset: str = "UTF8"
-    client_library: Path | None = None
-
-    @property
-    def on_server(self) -> bool:
-        """Whether a server opens the database, not this process."""
-        return _SERVER.match(self.database) is not None
-
-    @property
-    def parts(self) -> tuple[str, str]:
-        """The server, empty for the embedded engine, and the path as it knows it."""
-        if not self.on_server:
-            return "", self.database
-        server, _, path = self.database.rpartition(":")
-        return server, path
-
-    @property
-    def encoding(self) -> str:
-        """The charset in Python's spelling."""
-        return {"WIN1251": "cp1251"}.get(self.charset, self.charset)
-
-    def __str__(self) -> str:
-        return self.database
 
 
 def attach(dsn: Dsn) -> Connection:

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from billing.database.columns import SelectColumns
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow, DatabaseRows
 from billing.database.sql_blocks import Value
 from billing.errors import DatabaseAway

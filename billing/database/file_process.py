@@ -18,7 +18,8 @@ from typing import Final
 
 import fdb
 
-from billing.database.database import Dsn, as_database_error, direct
+from billing.database.database import as_database_error, direct
+from billing.database.dsn import Dsn
 from billing.database.file_database import LEAVING, Describe, FileRequest, Leave, Next, Open, Page, SelectMessage
 from billing.database.reader import ROWS_A_PAGE, DatabaseRows, Reader
 from billing.errors import BillingError

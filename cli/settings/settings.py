@@ -9,7 +9,7 @@ import msgspec
 from yarl import URL
 
 from billing.api.client import ClientSettings
-from billing.database.database import Dsn
+from billing.database.dsn import Dsn
 from billing.errors import SettingsError
 from checkpoints.mounts import network_of
 from cli.settings.flags import Flags

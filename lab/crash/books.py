@@ -8,7 +8,8 @@ from pathlib import Path
 import anyio.to_thread
 import msgspec
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.money import from_answer, roubles
 from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals

@@ -15,7 +15,8 @@ from typing import Final
 import anyio
 from anyio.abc import Process
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from billing.directory.subscribers import OPENING_BALANCE
 from jobs.spec.parameters import row_key
 from lab.crash import clock

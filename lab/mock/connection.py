@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import fdb
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from billing.database.reader import Connection, Cursor, DatabaseRow
 from billing.database.schema import Schema, fitted
 from billing.database.sql_blocks import SqlStatement, Values, sql_block

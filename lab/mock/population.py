@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from billing.database.database import Dsn, write_unforced
 from billing.database.database import create as create_database
+from billing.database.database import write_unforced
+from billing.database.dsn import Dsn
 from billing.database.reader import Connection
 from billing.database.sql_blocks import sql_block
 from billing.money import SCALE

@@ -27,7 +27,8 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from lab.mock import control_port as control
 from lab.mock.capacity import QueueFull, Schedule, Slots
 from lab.mock.chain import parse

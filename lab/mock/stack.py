@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from billing.database.database import Dsn
+from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.directory.system import Stacks

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from billing.database.database import Dsn
+from billing.database.dsn import Dsn
 from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection

@@ -16,7 +16,8 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.main import main

@@ -14,7 +14,8 @@ import anyio.to_thread
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from lab.mock.server import MockBilling, running
 from tests.cli.conftest import PATIENCE, Cli, Ended, clean_environment
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from tests.cli.conftest import Cli, Ended, Place
 
 SELECT = "select id as abonent_id, 1.50 as amount from abonents where is_folder = 0 and deleted = 0 and id < 2010"

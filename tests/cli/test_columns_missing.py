@@ -9,7 +9,8 @@ import anyio.to_thread
 import pytest
 from yarl import URL
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from checkpoints.journal import open_journal
 from checkpoints.states import State
 from lab.mock.faults import Fault, FaultKind, FaultPlan

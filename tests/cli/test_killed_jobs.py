@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from checkpoints.states import State
 from jobs.catalogue.catalogue import JOBS
 from lab.crash.books import read_books

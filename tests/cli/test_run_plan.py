@@ -7,7 +7,8 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from billing.money import SCALE
 from tests.cli.conftest import Ended, Place
 from tests.cli.terminal.test_prompt import at_a_terminal

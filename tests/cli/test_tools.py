@@ -6,7 +6,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from tests.cli.conftest import Place
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from billing.api.client import BillingClient, ClientSettings, Patience
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from checkpoints.states import State

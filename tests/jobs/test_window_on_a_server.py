@@ -15,7 +15,7 @@ import pytest
 
 from billing.api.calls import version
 from billing.api.client import BillingClient, ClientSettings
-from billing.database.database import Dsn
+from billing.database.dsn import Dsn
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker

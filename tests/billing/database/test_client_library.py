@@ -12,7 +12,8 @@ import fdb
 import pytest
 
 from billing.database import client_library as embedded
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.errors import DatabaseAway, RuntimeMissing
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from billing.database.schema import DOCUMENTED, TableColumn
 from billing.database.sql_blocks import SqlStatement, Value, blocks
 from billing.directory.objects import MODELS, commented, from_database

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from billing.database import database as databases
-from billing.database.database import Database, Dsn, attach, chunks, create
+from billing.database.database import Database, attach, chunks, create
+from billing.database.dsn import Dsn
 from billing.database.sql_blocks import Values, blocks
 from billing.errors import DatabaseAway, NotTheBilling, StatementRefused, WrongPassword
 from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts

@@ -16,7 +16,8 @@ import pytest
 
 from billing.database import database as databases
 from billing.database import file_database as kept_reader
-from billing.database.database import Database, Dsn, create
+from billing.database.database import Database, create
+from billing.database.dsn import Dsn
 from billing.database.file_database import FileDatabase, open_file_database
 from billing.database.sql_blocks import Values
 from billing.errors import BillingError, DatabaseAway, NotTheBilling, RuntimeMissing, StatementRefused, WrongPassword

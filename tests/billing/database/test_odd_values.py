@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from billing.directory.objects import BillingObject, from_database
 from billing.directory.subscribers import balances, by_ids, of_abonents
 from billing.errors import UnreadableAnswer

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from billing.database.reader import Connection
 from billing.database.schema import DOCUMENTED, POSSIBLE, Schema, TableColumn, documented, fitted, whole
 from billing.database.sql_blocks import SqlStatement, blocks

@@ -3,7 +3,8 @@
 from decimal import Decimal
 from pathlib import Path
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.directory import subscribers as operations
 from billing.directory.subscribers import Operation
 from lab.mock.connection import MockConnection

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from billing.database.reader import Connection
 from billing.directory.system import check_scale
 from billing.errors import OtherScale

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.directory.system import Stacks, depth, waiting_for
 from lab.mock.connection import MockConnection
 

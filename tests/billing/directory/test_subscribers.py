@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from billing.contract_numbers import Suggestion
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.directory import subscribers as abonents
 from billing.directory.subscribers import Abonent
 from lab.mock.connection import MockConnection

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.database.sql_blocks import Value
 from billing.selects.cells import CellFault, SelectedRow
 from billing.selects.select import select_of

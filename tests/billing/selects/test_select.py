@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.database.columns import ColumnType
-from billing.database.database import Database, Dsn, attach, create
+from billing.database.database import Database, attach, create
+from billing.database.dsn import Dsn
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import DatabaseAway, NotASelect, StatementRefused
 from billing.selects.select import Select, columns, select_of

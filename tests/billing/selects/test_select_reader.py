@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from billing.errors import NoRoom, RowsChanged
 from billing.selects.select_reader import SelectReader, reading
 from tests.billing.selects.selecting import read

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from billing.api.client import BillingClient, ClientSettings, Patience
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from cli.commands.jobs import as_object
 from cli.session.order import given_values, parse_input, parse_order
 from cli.settings.order_flags import CallFlags, RowFlags

@@ -9,7 +9,8 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from checkpoints.states import State
 from tests.cli.conftest import Ended, Place
 from tests.cli.test_continue import read

@@ -10,7 +10,8 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from billing.money import SCALE
 from lab.mock.quirks import Quirks
 from lab.mock.server import running

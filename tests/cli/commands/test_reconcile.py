@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from aiohttp import web
 
-from billing.database.database import Dsn
+from billing.database.dsn import Dsn
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from lab.mock.connection import MockConnection

@@ -7,7 +7,8 @@ import anyio
 import anyio.to_thread
 from aiohttp import web
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from checkpoints.records import NewRun
 from tests.cli.conftest import Place
 

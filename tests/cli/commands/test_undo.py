@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import anyio.to_thread
 import pytest
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from billing.money import SCALE
 from checkpoints.states import State
 from tests.cli.conftest import MODEL, Ended, Place

@@ -4,7 +4,8 @@ import csv
 import json
 from pathlib import Path
 
-from billing.database.database import Dsn, attach
+from billing.database.database import attach
+from billing.database.dsn import Dsn
 from tests.cli.conftest import Place
 
 

@@ -17,7 +17,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from billing.database.database import Database, Dsn, attach
+from billing.database.database import Database, attach
+from billing.database.dsn import Dsn
 from cli.terminal.exits import Exit
 from cli.translate.findings import FaultKind
 from cli.translate.translation import translate

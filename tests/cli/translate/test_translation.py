@@ -10,7 +10,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from billing.api.calls import encode
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from cli.session.order import given_values, parse_order
 from cli.settings.order_flags import CallFlags
 from cli.translate.translation import quoted

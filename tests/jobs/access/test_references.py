@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from billing.api.client import BillingClient
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from engine.job import Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.references import References

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from billing.api.client import BillingClient, ClientSettings, Patience
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused

@@ -8,7 +8,8 @@ import pytest
 
 from billing.api.calls import describe
 from billing.api.client import BillingClient
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.money import SCALE
 from checkpoints.records import Run
 from engine.errors import InputRefused, LookUpFailed

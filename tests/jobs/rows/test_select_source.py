@@ -6,7 +6,8 @@ import pytest
 import structlog.testing
 
 from billing.database.columns import ColumnType
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.selects.select import select_of
 from checkpoints.records import Refusal
 from engine.errors import InputRefused, LookUpFailed

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from billing.database.database import Dsn
+from billing.database.dsn import Dsn
 from lab.mock.chain import Chains, parse
 from lab.mock.connection import MockConnection
 from lab.mock.quirks import Quirks

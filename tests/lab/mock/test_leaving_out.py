@@ -9,7 +9,8 @@ import pytest
 
 from billing.api.calls import Call, ChainStep, filter_
 from billing.api.client import BillingClient, ClientSettings, Patience
-from billing.database.database import TABLES, Database, Dsn, attach
+from billing.database.database import TABLES, Database, attach
+from billing.database.dsn import Dsn
 from billing.database.reader import Connection
 from billing.database.schema import DOCUMENTED, TableColumn
 from billing.errors import BillingRefused, SettingsError

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection
 from lab.mock.ledger import Ledger, Total, last_request

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.errors import DatabaseError
 from lab.mock.population import create
 from tests.conftest import ABONENTS

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from billing.database.database import Dsn
+from billing.database.dsn import Dsn
 from billing.errors import SettingsError
 from lab.mock.chain import Chains, parse
 from lab.mock.connection import MockConnection

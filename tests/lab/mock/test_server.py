@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.directory.subscribers import of_abonents
 from billing.errors import DatabaseAway
 from lab.mock.ledger import Ledger

@@ -16,7 +16,8 @@ import pytest
 from billing.api.answers import created_id
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from billing.directory.system import Stacks, depth, waiting_for
 from engine.evidence import Accepted, Busy, Evidence, RowRefused
 from lab.mock.ledger import Ledger

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.database.database import Database, Dsn
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from engine.rows import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
