@@ -23,7 +23,7 @@ from cli.terminal.signals import run_command
 from cli.terminal.texts import PROGRAM, count, printable
 
 if TYPE_CHECKING:
-    from lab.record.replay import Report, Speed
+    from lab.record.replay import ReplayReport, Speed
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ def _replay(
 
     speed: Speed = "recorded" if recorded_timing else "at once"
 
-    async def work() -> "Report":
+    async def work() -> "ReplayReport":
         return await serve_replay(file, port=port, speed=speed, announce=announce)
 
     try:
@@ -82,7 +82,7 @@ def _replay(
     raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
 
 
-def format_replay_report(report: "Report") -> Text:
+def format_replay_report(report: "ReplayReport") -> Text:
     """What a replay saw, in words."""
     text = Text(f"{count(report.served)} requests were answered as recorded\n")
     for mark, what, named, number in (

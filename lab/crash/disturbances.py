@@ -296,7 +296,7 @@ class Disturbances:
     async def verify(self, run: str) -> Ended:
         """`verify`, once the billing behaves and has worked off all that it took."""
         await self.billing.clear_faults()
-        await self.billing.work_off()
+        await self.billing.wait_for_stacks()
         ended = await self.load.verify(run)
         self.check_end(ended)
         return ended

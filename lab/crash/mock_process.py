@@ -118,7 +118,7 @@ class MockProcess:
         totals = (await self._ask("GET", "/ledger?limit=1")).get("totals")
         return sum(total["effects"] for total in totals) if isinstance(totals, list) else 0
 
-    async def work_off(self) -> None:
+    async def wait_for_stacks(self) -> None:
         """Wait until nothing is left in its stacks. Raises `TimeoutError` when that does not come to pass."""
         with anyio.fail_after(_PATIENCE):
             while True:

@@ -13,7 +13,7 @@ import msgspec
 
 from billing.database.sql_blocks import SqlStatement, sql_block
 from lab.mock import refusals
-from lab.mock.objects import Arguments, MockObject, Things
+from lab.mock.objects import Arguments, MockObject, MockObjects
 from lab.mock.refusals import Refusal
 from lab.mock.rules import password_columns
 from lab.mock.values import ValueType, value_text
@@ -26,55 +26,55 @@ def _sql(name: str) -> SqlStatement:
     return sql_block("cabinet", name, "lab.mock.sql")
 
 
-def open_session(things: Things, user: MockObject) -> MockObject:
+def open_session(objects: MockObjects, user: MockObject) -> MockObject:
     """The session of an account, made if there is none: `get_or_create_dynamic_session`, `fields.suid` of it [I]."""
     if user.values.get("deleted"):
         raise refusals.already_deleted()
-    model = things.session.models["CabinetSessions"]
-    found = things.find(model, {"user_id": user.key}, first=1)
+    model = objects.connection.models["CabinetSessions"]
+    found = objects.find(model, {"user_id": user.key}, first=1)
     if found:
         return found[0]
     suid = str(10 ** (_DIGITS - 1) + secrets.randbelow(9 * 10 ** (_DIGITS - 1)))
-    return things.create(model, {"suid": suid, "user_id": user.key, "created": _now()})
+    return objects.create(model, {"suid": suid, "user_id": user.key, "created": _now()})
 
 
-def user_of(things: Things, arguments: Arguments) -> MockObject:
+def user_of(objects: MockObjects, arguments: Arguments) -> MockObject:
     """The account whose session it is: `get_user_by_suid` [S]."""
     suid = arguments.get("suid")
     if not suid:
         raise refusals.required("suid")
-    found = things.find(things.session.models["CabinetSessions"], {"suid": suid}, first=1)
+    found = objects.find(objects.connection.models["CabinetSessions"], {"suid": suid}, first=1)
     if not found:
         raise refusals.no_session()
-    return things.get(things.session.models["Users"], {"id": found[0].values["user_id"]})
+    return objects.get(objects.connection.models["Users"], {"id": found[0].values["user_id"]})
 
 
-def set_password(things: Things, user: MockObject, arguments: Arguments) -> None:
+def set_password(objects: MockObjects, user: MockObject, arguments: Arguments) -> None:
     """A password at once, without `save`; `dontshow` keeps it out of the administrators' sight [S]."""
     password = arguments.get("psw")
     if not isinstance(password, str):
         raise refusals.required("psw")
     # What was assigned before and not saved stays assigned, and unsaved.
     assigned, user.assigned = user.assigned, password_columns(password, hidden=bool(arguments.get("dontshow")))
-    things.write(user)
+    objects.write(user)
     user.assigned = assigned
 
 
-def answer(things: Things, method: str, arguments: Arguments) -> list[str]:
+def answer(objects: MockObjects, method: str, arguments: Arguments) -> list[str]:
     """What a method of `web_cabinet` answers, a refusal included."""
     try:
-        result = _METHODS[method](things, arguments)
+        result = _METHODS[method](objects, arguments)
     except Refusal as refusal:
         result = {"error": str(refusal)}
     return [msgspec.json.encode(result).decode()]
 
 
-def _services(things: Things, arguments: Arguments) -> object:
+def _services(objects: MockObjects, arguments: Arguments) -> object:
     """Two lists: the services on offer, and with `get_user_uslugas_all` those that are connected [S]."""
-    user = {"user": user_of(things, arguments).key}
+    user = {"user": user_of(objects, arguments).key}
     offered = [
         {"pk": key, "name": name, "summa": price, "__self": f"{name}: ({price} руб.)"}
-        for key, name, scaled in things.session.run(_sql("offered"), user)
+        for key, name, scaled in objects.connection.run(_sql("offered"), user)
         for price in (value_text(ValueType.MONEY, scaled),)
     ]
     if not arguments.get("get_user_uslugas_all"):
@@ -86,12 +86,12 @@ def _services(things: Things, arguments: Arguments) -> object:
             "__usluga": f"{name}: ({value_text(ValueType.MONEY, scaled)} руб.)",
             "next_date": value_text(ValueType.TIMESTAMP, due),
         }
-        for key, service, name, scaled, due in things.session.run(_sql("connected"), user)
+        for key, service, name, scaled, due in objects.connection.run(_sql("connected"), user)
     ]
     return [offered, connected]
 
 
-def _recover(things: Things, arguments: Arguments) -> object:
+def _recover(objects: MockObjects, arguments: Arguments) -> object:
     """A letter to the subscriber with a link below `base_url`; the password stays until it is followed [?]."""
     login = arguments.get("login")
     if not isinstance(login, str) or not login:
@@ -99,14 +99,14 @@ def _recover(things: Things, arguments: Arguments) -> object:
     base_url = arguments.get("base_url")
     if base_url is None:
         raise refusals.required("base_url")
-    found = things.session.run(_sql("bearers_of_login"), {"login": login})
+    found = objects.connection.run(_sql("bearers_of_login"), {"login": login})
     if not found:
         raise refusals.none_found("Users")
     if len(found) > 1:
         raise refusals.several_found("Users", len(found))
     ((user,),) = found
-    things.create(
-        things.session.models["PasswordRecoveries"], {"user_id": user, "base_url": base_url, "created": _now()}
+    objects.create(
+        objects.connection.models["PasswordRecoveries"], {"user_id": user, "base_url": base_url, "created": _now()}
     )
     return {"result": "ok", "uid": user}
 
@@ -115,7 +115,7 @@ def _now() -> str:
     return f"{datetime.now():%Y-%m-%d %H:%M:%S}"  # noqa: DTZ005 - the billing's dates have no zone
 
 
-_METHODS: Final[Mapping[str, Callable[[Things, Arguments], object]]] = {
+_METHODS: Final[Mapping[str, Callable[[MockObjects, Arguments], object]]] = {
     "web_cabinet.get_usluga_list": _services,
     "web_cabinet.reset_password": _recover,
 }

@@ -14,7 +14,7 @@ from billing.directory.subscribers import RECEIPT
 from lab.mock import cabinet, refusals
 from lab.mock.connection import MockConnection
 from lab.mock.models import Model
-from lab.mock.objects import Arguments, MockObject, Things
+from lab.mock.objects import Arguments, MockObject, MockObjects
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import Refusal
 from lab.mock.values import BadValue, value_text
@@ -22,9 +22,9 @@ from lab.mock.values import BadValue, value_text
 _Tree: TypeAlias = Mapping[str, "_Tree"]
 
 
-def shape(things: Things, thing: MockObject, fields: Iterable[str] | None) -> dict[str, object]:
+def shape(objects: MockObjects, target: MockObject, fields: Iterable[str] | None) -> dict[str, object]:
     """An object with the `fields` wanted of it, or with all of its own but secrets; raises `Refusal` for others."""
-    return _shape(things, thing, None if fields is None else _tree(fields))
+    return _shape(objects, target, None if fields is None else _tree(fields))
 
 
 def _tree(fields: Iterable[str]) -> _Tree:
@@ -35,31 +35,31 @@ def _tree(fields: Iterable[str]) -> _Tree:
     return {name: _tree(rest) for name, rest in tree.items()}
 
 
-def _shape(things: Things, thing: MockObject, tree: _Tree | None) -> dict[str, object]:
+def _shape(objects: MockObjects, target: MockObject, tree: _Tree | None) -> dict[str, object]:
     if tree is None:
-        tree = {name: {} for name, attribute in thing.model.fields.items() if not attribute.secret}
+        tree = {name: {} for name, attribute in target.model.fields.items() if not attribute.secret}
     return {
-        "pk": thing.key,
-        "model": thing.model.name,
-        "fields": {name: _attribute(things, thing, name, rest) for name, rest in tree.items()},
+        "pk": target.key,
+        "model": target.model.name,
+        "fields": {name: _attribute(objects, target, name, rest) for name, rest in tree.items()},
     }
 
 
-def _attribute(things: Things, thing: MockObject, name: str, rest: _Tree) -> object:
-    model = thing.model
+def _attribute(objects: MockObjects, target: MockObject, name: str, rest: _Tree) -> object:
+    model = target.model
     relation, reverse = model.relation(name), model.reverse.get(name)
     if name == "pk" and not rest:
-        return thing.key
+        return target.key
     if name in model.fields and not rest:
-        return value_text(model.fields[name].kind, thing.value(name))
-    if relation is not None and relation.refers in things.session.models:
-        other = things.session.models[relation.refers]
-        key = thing.value(relation.name)
-        found = things.find(other, {other.key.name: key}) if key is not None else []
-        return _shape(things, found[0], rest or None) if found else None
-    if reverse is not None and things.session.models[reverse.model].methods:
-        linked = things.find(things.session.models[reverse.model], {reverse.by: thing.key})
-        return [_shape(things, each, rest or None) for each in linked]
+        return value_text(model.fields[name].kind, target.value(name))
+    if relation is not None and relation.refers in objects.connection.models:
+        other = objects.connection.models[relation.refers]
+        key = target.value(relation.name)
+        found = objects.find(other, {other.key.name: key}) if key is not None else []
+        return _shape(objects, found[0], rest or None) if found else None
+    if reverse is not None and objects.connection.models[reverse.model].methods:
+        linked = objects.find(objects.connection.models[reverse.model], {reverse.by: target.key})
+        return [_shape(objects, each, rest or None) for each in linked]
     raise refusals.unknown_attribute(name)
 
 
@@ -113,10 +113,10 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
 
 
 class Chains:
-    """Carries out chains in the transaction of a session; the caller commits, or goes back after a `Refusal`."""
+    """Carries out chains in the transaction of a connection; the caller commits, or goes back after a `Refusal`."""
 
-    def __init__(self, session: MockConnection, quirks: Quirks | None = None) -> None:
-        self._session = session
+    def __init__(self, connection: MockConnection, quirks: Quirks | None = None) -> None:
+        self._connection = connection
         self._quirks = quirks or Quirks()
 
     def carry_out(self, chain: Chain, request: int = 0) -> Result:
@@ -125,14 +125,14 @@ class Chains:
             if chain.call != "get_version":
                 raise refusals.unknown_method(chain.call)
             return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
-        model = self._session.models.get(chain.model)
+        model = self._connection.models.get(chain.model)
         if model is None or not model.methods:
             raise refusals.unknown_model(chain.model)
         if not chain.steps:
             raise refusals.unknown_method("")
-        things = Things(self._session, request, chain.call, self._quirks)
+        objects = MockObjects(self._connection, request, chain.call, self._quirks)
         try:
-            return _Work(things, model, chain, self._quirks).carry_out()
+            return _Work(objects, model, chain, self._quirks).carry_out()
         except BadValue as error:
             raise Refusal(str(error)) from error
 
@@ -140,106 +140,106 @@ class Chains:
 class _Work:
     """One chain at work."""
 
-    def __init__(self, things: Things, model: Model, chain: Chain, quirks: Quirks) -> None:
-        self._things = things
+    def __init__(self, objects: MockObjects, model: Model, chain: Chain, quirks: Quirks) -> None:
+        self._objects = objects
         self._model = model
         self._chain = chain
         self._quirks = quirks
 
     def carry_out(self) -> Result:
-        thing: MockObject | None = None
+        target: MockObject | None = None
         result: Result = None
         for number, (named, arguments) in enumerate(self._chain.steps):
             method = self._usual(named)
             if method not in self._model.methods:
                 raise refusals.unknown_method(named)
             if number == 0 and method in _OF_MODEL:
-                result = _OF_MODEL[method](self._things, self._model, arguments)
-                thing = result if isinstance(result, MockObject) else None
-            elif thing is not None and method in _OF_OBJECT:
-                if thing.gone:
+                result = _OF_MODEL[method](self._objects, self._model, arguments)
+                target = result if isinstance(result, MockObject) else None
+            elif target is not None and method in _OF_OBJECT:
+                if target.gone:
                     raise refusals.already_deleted()
-                result = _OF_OBJECT[method](self._things, thing, arguments)
+                result = _OF_OBJECT[method](self._objects, target, arguments)
             else:
                 raise refusals.unknown_method(named)
-        shown = self._shown(thing, result)
-        return self._created(shown) if self._chain.steps[-1][0] == _CREATE else shown
+        answer = self._answer(target, result)
+        return self._creation_answer(answer) if self._chain.steps[-1][0] == _CREATE else answer
 
     def _usual(self, method: str) -> str:
         """A method by the name that it has here; the storno may have another one, or none, to the caller."""
         called = self._quirks.storno_call
         return method if called == _STORNO else {called: _STORNO, _STORNO: ""}.get(method, method)
 
-    def _created(self, shown: Result) -> Result:
+    def _creation_answer(self, answer: Result) -> Result:
         """The answer to a creation, in the shape that the quirks say."""
-        if not isinstance(shown, dict):
-            return shown
-        fields = dict(shown["fields"])
+        if not isinstance(answer, dict):
+            return answer
+        fields = dict(answer["fields"])
         if not self._quirks.descr_returned:
             fields.pop("descr", None)
         match self._quirks.create_answers:
             case "object":
-                return {**shown, "fields": fields}
+                return {**answer, "fields": fields}
             case "list":
-                return [{**shown, "fields": fields}]
+                return [{**answer, "fields": fields}]
             case "fields":
-                return {self._model.key.name: shown["pk"], **fields}
+                return {self._model.key.name: answer["pk"], **fields}
             case "id":
-                return shown["pk"]
+                return answer["pk"]
 
-    def _shown(self, thing: MockObject | None, result: Result) -> Result:
+    def _answer(self, target: MockObject | None, result: Result) -> Result:
         fields = self._chain.fields
         if isinstance(result, list):
-            return [shape(self._things, each, fields) if isinstance(each, MockObject) else each for each in result]
+            return [shape(self._objects, each, fields) if isinstance(each, MockObject) else each for each in result]
         if isinstance(result, MockObject):
-            return shape(self._things, result, _SHOWN.get(result.model.name) if fields is None else fields)
+            return shape(self._objects, result, _ANSWERED_FIELDS.get(result.model.name) if fields is None else fields)
         # `fields` after a `save` asks for the object as it now is [S, the recipe of pools].
-        if result is None and thing is not None and fields is not None and not thing.gone:
-            return shape(self._things, thing, fields)
+        if result is None and target is not None and fields is not None and not target.gone:
+            return shape(self._objects, target, fields)
         return result
 
 
-def _set(things: Things, thing: MockObject, arguments: Arguments) -> Result:
-    things.assign(thing, arguments)
+def _set(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
+    objects.assign(target, arguments)
     return None
 
 
-def _save(things: Things, thing: MockObject, arguments: Arguments) -> Result:
+def _save(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
     _only(arguments, "allow_set_none_manager")
-    things.save(thing, arguments)
+    objects.save(target, arguments)
     return None
 
 
-def _delete(things: Things, thing: MockObject, arguments: Arguments) -> Result:
+def _delete(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
     _only(arguments, "clean_links")
-    things.delete(thing, clean_links=bool(arguments.get("clean_links")))
+    objects.delete(target, clean_links=bool(arguments.get("clean_links")))
     return None
 
 
-def _pay(things: Things, thing: MockObject, arguments: Arguments) -> Result:
+def _pay(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
     _only(arguments, "SUM_IN")
     if arguments.get("SUM_IN") is None:
         raise refusals.required("SUM_IN")
-    operation = {"abonent_id": thing.key, "op_type_id": RECEIPT, "op_summa": arguments["SUM_IN"]}
-    things.create(things.session.models["FinanceOperations"], operation)
+    operation = {"abonent_id": target.key, "op_type_id": RECEIPT, "op_summa": arguments["SUM_IN"]}
+    objects.create(objects.connection.models["FinanceOperations"], operation)
     return None
 
 
-def _reverse(things: Things, thing: MockObject, arguments: Arguments) -> Result:
+def _reverse(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
     _only(arguments)
-    things.reverse(thing)
+    objects.reverse(target)
     return None
 
 
-def _set_password(things: Things, thing: MockObject, arguments: Arguments) -> Result:
+def _set_password(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
     _only(arguments, "psw", "dontshow")
-    cabinet.set_password(things, thing, arguments)
+    cabinet.set_password(objects, target, arguments)
     return None
 
 
-def _open_session(things: Things, thing: MockObject, arguments: Arguments) -> Result:
+def _open_session(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
     _only(arguments)
-    return cabinet.open_session(things, thing)
+    return cabinet.open_session(objects, target)
 
 
 def _only(arguments: Arguments, *known: str) -> None:
@@ -249,19 +249,19 @@ def _only(arguments: Arguments, *known: str) -> None:
             raise refusals.unknown_attribute(name)
 
 
-def _of_cabinet(method: str) -> Callable[[Things, Model, Arguments], Result]:
-    return lambda things, _, arguments: cabinet.answer(things, method, arguments)
+def _of_cabinet(method: str) -> Callable[[MockObjects, Model, Arguments], Result]:
+    return lambda objects, _, arguments: cabinet.answer(objects, method, arguments)
 
 
-_OF_MODEL: Final[Mapping[str, Callable[[Things, Model, Arguments], Result]]] = {
-    "objects.get": lambda things, model, arguments: things.get(model, arguments),
-    "objects.filter": lambda things, model, arguments: things.find(model, arguments),
-    _CREATE: lambda things, model, arguments: things.create(model, arguments),
-    "get_user_by_suid": lambda things, _, arguments: cabinet.user_of(things, arguments),
+_OF_MODEL: Final[Mapping[str, Callable[[MockObjects, Model, Arguments], Result]]] = {
+    "objects.get": lambda objects, model, arguments: objects.get(model, arguments),
+    "objects.filter": lambda objects, model, arguments: objects.find(model, arguments),
+    _CREATE: lambda objects, model, arguments: objects.create(model, arguments),
+    "get_user_by_suid": lambda objects, _, arguments: cabinet.user_of(objects, arguments),
     "web_cabinet.get_usluga_list": _of_cabinet("web_cabinet.get_usluga_list"),
     "web_cabinet.reset_password": _of_cabinet("web_cabinet.reset_password"),
 }
-_OF_OBJECT: Final[Mapping[str, Callable[[Things, MockObject, Arguments], Result]]] = {
+_OF_OBJECT: Final[Mapping[str, Callable[[MockObjects, MockObject, Arguments], Result]]] = {
     "set": _set,
     "save": _save,
     "delete": _delete,
@@ -270,8 +270,8 @@ _OF_OBJECT: Final[Mapping[str, Callable[[Things, MockObject, Arguments], Result]
     "set_password": _set_password,
     "get_or_create_dynamic_session": _open_session,
 }
-_SHOWN: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
-"""What is shown of an object whose secret is what was asked for."""
+_ANSWERED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
+"""What is answered of an object whose secret is what was asked for."""
 
 
 def _json(name: str, text: str) -> object:

@@ -39,7 +39,7 @@ class _Count:
 
 
 @dataclass(frozen=True, slots=True)
-class _Drawn:
+class _DrawnFault:
     """A fault that meets a request; `number` is the request's among those of the fault."""
 
     index: int
@@ -91,7 +91,7 @@ class Injector:
 
     async def serve(self, request: web.Request, model: str, body: bytes, carry_out: CarryOut) -> web.StreamResponse:
         """Answer a request, or fail it; `carry_out` has its effect and gives its answer."""
-        drawn = self._draw(_asked(model, body), body, model)
+        drawn = self._draw(_requested(model, body), body, model)
         if drawn is None:
             answer = await carry_out()
             self._remember(body, answer)
@@ -106,7 +106,9 @@ class Injector:
             return _AFTER[drawn.fault.kind](request, drawn, answer)
         return await self._slowly(request, drawn.fault, answer)
 
-    async def watch_port(self, opened: Callable[[], Awaitable[None]], closed: Callable[[], Awaitable[None]]) -> None:
+    async def watch_port(
+        self, open_port: Callable[[], Awaitable[None]], close_port: Callable[[], Awaitable[None]]
+    ) -> None:
         """Close the port while the plan says so, and open it again, until cancelled."""
         refusing: set[int] = set()
         while True:
@@ -115,9 +117,9 @@ class Injector:
             mine = [(index, fault) for index, fault in enumerate(self.plan.faults) if fault.kind is FaultKind.REFUSE]
             now = {index for index, fault in mine if fault.open_at(elapsed)}
             if now and not refusing:
-                await closed()
+                await close_port()
             elif refusing and not now:
-                await opened()
+                await open_port()
             for index in now:
                 # Another plan counts its own spans, even if the port stays closed all the while.
                 if not self._counts[index].injected:
@@ -136,12 +138,12 @@ class Injector:
         self._counts[index].injected += 1
         self._injected[self.plan.faults[index].kind.value] += 1
 
-    def _draw(self, asked: RequestedFault, body: bytes, model: str) -> _Drawn | None:
+    def _draw(self, requested: RequestedFault, body: bytes, model: str) -> _DrawnFault | None:
         """The first fault that meets a request; the others count it all the same."""
         elapsed = self._clock() - self._since
-        found: _Drawn | None = None
+        found: _DrawnFault | None = None
         for index, fault in enumerate(self.plan.faults):
-            if not fault.matches(asked):
+            if not fault.matches(requested):
                 continue
             count = self._counts[index]
             count.matched += 1
@@ -155,8 +157,8 @@ class Injector:
                     index, fault.tries, hashlib.blake2b(body, key=model.encode()).digest(), met=met
                 )
             if met:
-                text = self.plan.text(index, count.matched) if fault.kind in _SAID else ""
-                found = _Drawn(index, count.matched, fault, self.plan.seed, text)
+                text = self.plan.text(index, count.matched) if fault.kind in _WITH_TEXT else ""
+                found = _DrawnFault(index, count.matched, fault, self.plan.seed, text)
         return found
 
     def _busy_again(self, index: int, tries: int, row: bytes, *, met: bool) -> bool:
@@ -184,7 +186,7 @@ class Injector:
         return _reset(request) if fault.kind is FaultKind.SILENCE else respond(answer)
 
     async def _trickle(self, request: web.Request, fault: Fault, answer: MockAnswer) -> web.StreamResponse:
-        response = await _begun(request, answer)
+        response = await _begin(request, answer)
         gap = fault.seconds / max(len(answer.body), 1)
         step = max(1, round(_SMALLEST_GAP / gap))
         for place in range(0, len(answer.body), step):
@@ -219,7 +221,7 @@ _PHRASES: Final = {
 }
 
 
-def _asked(model: str, body: bytes) -> RequestedFault:
+def _requested(model: str, body: bytes) -> RequestedFault:
     form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
     methods: list[str] = ["get_version"] if form.get("get_version") else []
     while method := form.get(f"method{len(methods) + 1}"):
@@ -231,7 +233,7 @@ def _failed(answer: MockAnswer) -> bool:
     return b'"error"' in answer.body
 
 
-async def _begun(request: web.Request, answer: MockAnswer) -> web.StreamResponse:
+async def _begin(request: web.Request, answer: MockAnswer) -> web.StreamResponse:
     """An answer of which the head has gone."""
     response = web.StreamResponse(status=answer.status, headers={"Content-Length": str(len(answer.body))})
     response.content_type = "application/json"
@@ -249,7 +251,7 @@ def _reset(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def _waiting(drawn: _Drawn) -> web.Response:
+def _waiting(drawn: _DrawnFault) -> web.Response:
     """503 or 429: come back later, says a page, and perhaps a header."""
     response = respond(page(int(drawn.fault.kind.value)))
     after = drawn.fault.retry_after
@@ -259,11 +261,11 @@ def _waiting(drawn: _Drawn) -> web.Response:
     return response
 
 
-def _said(drawn: _Drawn) -> web.Response:
+def _refuse(drawn: _DrawnFault) -> web.Response:
     return respond(refused("", drawn.text))
 
 
-def _cabinet_error(drawn: _Drawn) -> web.Response:
+def _cabinet_error(drawn: _DrawnFault) -> web.Response:
     inner = msgspec.json.encode({"error": drawn.text}).decode()
     return respond(MockAnswer(200, msgspec.json.encode({"call": "", "result": [inner]})))
 
@@ -286,25 +288,27 @@ def _torn(answer: MockAnswer) -> web.Response:
     return respond(MockAnswer(200, answer.body[: max(1, len(answer.body) * 2 // 3)]))
 
 
-def _recoded(drawn: _Drawn, answer: MockAnswer) -> web.Response:
-    said = pick(drawn.seed, drawn.index, drawn.number, ("application/json", "application/json; charset=utf-8"))
+def _recoded(drawn: _DrawnFault, answer: MockAnswer) -> web.Response:
+    content_type = pick(
+        drawn.seed, drawn.index, drawn.number, ("application/json", "application/json; charset=utf-8")
+    )
     body = answer.body.decode("utf-8", "replace").encode("cp1251", "replace")
-    return web.Response(body=body, status=answer.status, headers={"Content-Type": said})
+    return web.Response(body=body, status=answer.status, headers={"Content-Type": content_type})
 
 
-_BEFORE: Final[dict[FaultKind, Callable[[web.Request, _Drawn], web.StreamResponse]]] = {
+_BEFORE: Final[dict[FaultKind, Callable[[web.Request, _DrawnFault], web.StreamResponse]]] = {
     FaultKind.RESET_BEFORE: lambda request, _: _reset(request),
     FaultKind.CRASH_BEFORE: lambda _request, _: respond(CRASH),
     FaultKind.UNAVAILABLE: lambda _, drawn: _waiting(drawn),
     FaultKind.TOO_MANY: lambda _, drawn: _waiting(drawn),
-    FaultKind.BUSY: lambda _, drawn: _said(drawn),
-    FaultKind.STOP: lambda _, drawn: _said(drawn),
+    FaultKind.BUSY: lambda _, drawn: _refuse(drawn),
+    FaultKind.STOP: lambda _, drawn: _refuse(drawn),
     FaultKind.CABINET_ERROR: lambda _, drawn: _cabinet_error(drawn),
     FaultKind.REDIRECT_BEFORE: lambda request, _: _redirected(request),
 }
 """In place of the effect."""
 
-_AFTER: Final[dict[FaultKind, Callable[[web.Request, _Drawn, MockAnswer], web.StreamResponse]]] = {
+_AFTER: Final[dict[FaultKind, Callable[[web.Request, _DrawnFault, MockAnswer], web.StreamResponse]]] = {
     FaultKind.RESET_AFTER: lambda request, _drawn, _answer: _reset(request),
     FaultKind.CRASH_AFTER: lambda _request, _drawn, _answer: respond(CRASH),
     FaultKind.BAD_GATEWAY: lambda _request, _drawn, _answer: respond(page(502)),
@@ -316,4 +320,4 @@ _AFTER: Final[dict[FaultKind, Callable[[web.Request, _Drawn, MockAnswer], web.St
 }
 """In place of the answer; the others take their time over it."""
 
-_SAID: Final = frozenset({FaultKind.BUSY, FaultKind.STOP, FaultKind.CABINET_ERROR})
+_WITH_TEXT: Final = frozenset({FaultKind.BUSY, FaultKind.STOP, FaultKind.CABINET_ERROR})

@@ -2,7 +2,7 @@
 
 Whether a fault meets a request is a pure function of the plan's seed, the fault's place in the plan and the request's
 number among those that its filter lets through: the same plan and the same requests give the same failures.
-Spans of time and `times` bound that further; what has to be remembered for them is kept in `injecting`.
+Spans of time and `times` bound that further; what has to be remembered for them is kept in `fault_injector`.
 """
 
 import hashlib
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias, TypeVar
 
-from billing.api.error_catalogue import CATALOGUE
-from billing.api.error_catalogue import ErrorKind as Meaning
+from billing.api.error_catalogue import CATALOGUE, ErrorKind
 
 Choice = TypeVar("Choice")
 Span: TypeAlias = tuple[int, int | None]
@@ -78,8 +77,8 @@ DELAYS: Final[dict[FaultKind, float]] = {
 """Seconds where a fault names none; for the last two, how far away the date of Retry-After lies."""
 
 _TEXTS: Final[dict[FaultKind, tuple[str, ...]]] = {
-    FaultKind.BUSY: tuple(text for text, meaning in CATALOGUE if meaning is Meaning.BUSY),
-    FaultKind.STOP: tuple(text for text, meaning in CATALOGUE if meaning is Meaning.SYSTEM),
+    FaultKind.BUSY: tuple(text for text, meaning in CATALOGUE if meaning is ErrorKind.BUSY),
+    FaultKind.STOP: tuple(text for text, meaning in CATALOGUE if meaning is ErrorKind.SYSTEM),
     FaultKind.CABINET_ERROR: ("Обещанный платеж уже подключен",),
 }
 SAYING: Final = frozenset(_TEXTS)

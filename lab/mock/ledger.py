@@ -58,9 +58,9 @@ def _sql(name: str) -> SqlStatement:
     return sql_block("ledger", name, "lab.mock.sql")
 
 
-def enter(session: MockConnection, entry: LedgerEntry) -> None:
+def enter(connection: MockConnection, entry: LedgerEntry) -> None:
     """Write an effect; it is kept if and only if the effect is."""
-    session.run(
+    connection.run(
         _sql("enter"),
         {
             "request": entry.request,
@@ -75,9 +75,9 @@ def enter(session: MockConnection, entry: LedgerEntry) -> None:
     )
 
 
-def last_request(session: MockConnection) -> int:
+def last_request(connection: MockConnection) -> int:
     """The number of the last request that had an effect; 0 when none had."""
-    ((number,),) = session.run(_sql("last_request"), {})
+    ((number,),) = connection.run(_sql("last_request"), {})
     return int(number)
 
 

@@ -39,23 +39,23 @@ class MockObject:
         return self.assigned.get(name, self.values[name])
 
 
-class Things:
-    """What can be done with objects, in the transaction of a session and on behalf of one request.
+class MockObjects:
+    """What can be done with objects, in the transaction of a connection and on behalf of one request.
 
     `request` and `methods` are what the ledger keeps of it. All of it raises `Refusal`, and `BadValue` for a value
     that is not of its column's kind.
     """
 
-    def __init__(self, session: MockConnection, request: int, methods: str, quirks: Quirks) -> None:
-        self.session = session
+    def __init__(self, connection: MockConnection, request: int, methods: str, quirks: Quirks) -> None:
+        self.connection = connection
         self._request = request
         self._methods = methods
         self._quirks = quirks
 
     def find(self, model: Model, arguments: Arguments, first: int | None = None) -> list[MockObject]:
         """All objects that meet the criteria, or the `first` of them, in the order of their keys."""
-        rows = self.session.execute(
-            *lookups.select(self.session.models, model, arguments, first, self._quirks.descr_filters)
+        rows = self.connection.execute(
+            *lookups.select(self.connection.models, model, arguments, first, self._quirks.descr_filters)
         )
         return [MockObject(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
 
@@ -73,52 +73,52 @@ class Things:
         values = self._read(model, arguments, fixed=True)
         apply_rules(model.name, self._change(None, {}, values, {}))
         values = {name: value for name, value in values.items() if name in model.fields}
-        key = self.session.next_key(model.generator)
+        key = self.connection.next_key(model.generator)
         values[model.key.name] = key
         columns = ", ".join(model.fields[name].column for name in values)
         marks = ", ".join("?" * len(values))
-        self.session.execute(f"insert into {model.table} ({columns}) values ({marks})", tuple(values.values()))  # noqa: S608 - names of ours
+        self.connection.execute(f"insert into {model.table} ({columns}) values ({marks})", tuple(values.values()))  # noqa: S608 - names of ours
         # Read back, for the columns have defaults of their own.
-        (thing,) = self.find(model, {model.key.name: key})
-        self._enter(thing, {name: values[name] for name in values if name != model.key.name})
-        return thing
+        (target,) = self.find(model, {model.key.name: key})
+        self._enter(target, {name: values[name] for name in values if name != model.key.name})
+        return target
 
-    def assign(self, thing: MockObject, arguments: Arguments) -> None:
+    def assign(self, target: MockObject, arguments: Arguments) -> None:
         """Assign values, which are not kept before `save` [S]."""
-        thing.assigned |= self._read(thing.model, arguments, fixed=False)
+        target.assigned |= self._read(target.model, arguments, fixed=False)
 
-    def save(self, thing: MockObject, arguments: Arguments) -> None:
+    def save(self, target: MockObject, arguments: Arguments) -> None:
         """Keep what was assigned, and do what the billing does on that occasion."""
-        apply_rules(thing.model.name, self._change(thing.key, thing.values, thing.assigned, arguments))
-        self.write(thing)
+        apply_rules(target.model.name, self._change(target.key, target.values, target.assigned, arguments))
+        self.write(target)
 
-    def write(self, thing: MockObject) -> None:
+    def write(self, target: MockObject) -> None:
         """Keep what was assigned as it is."""
-        model = thing.model
+        model = target.model
         # What the rules complete may have no column here.
-        thing.assigned = {name: value for name, value in thing.assigned.items() if name in model.fields}
-        if thing.assigned:
-            columns = ", ".join(f"{model.fields[name].column} = ?" for name in thing.assigned)
-            self.session.execute(
+        target.assigned = {name: value for name, value in target.assigned.items() if name in model.fields}
+        if target.assigned:
+            columns = ", ".join(f"{model.fields[name].column} = ?" for name in target.assigned)
+            self.connection.execute(
                 f"update {model.table} set {columns} where {model.key.column} = ?",  # noqa: S608 - names of ours
-                (*thing.assigned.values(), thing.key),
+                (*target.assigned.values(), target.key),
             )
-        thing.values |= thing.assigned
-        self._enter(thing, thing.assigned)
-        thing.assigned = {}
+        target.values |= target.assigned
+        self._enter(target, target.assigned)
+        target.assigned = {}
 
-    def delete(self, thing: MockObject, *, clean_links: bool) -> None:
+    def delete(self, target: MockObject, *, clean_links: bool) -> None:
         """Delete an object, or mark it; `clean_links` deletes first what points to it and may go with it [S, ?]."""
-        model = thing.model
-        if thing.values.get("deleted"):
+        model = target.model
+        if target.values.get("deleted"):
             raise refusals.already_deleted()
         for reverse in model.reverse.values():
-            other = self.session.models[reverse.model]
-            self._untie(thing, other, other.fields[reverse.by], clean_links=clean_links)
+            other = self.connection.models[reverse.model]
+            self._untie(target, other, other.fields[reverse.by], clean_links=clean_links)
         action = f"update {model.table} set deleted = 1" if model.marks_deleted else f"delete from {model.table}"  # noqa: S608 - names of ours
-        self.session.execute(f"{action} where {model.key.column} = ?", (thing.key,))
-        thing.gone = True
-        self._enter(thing, {"deleted": 1})
+        self.connection.execute(f"{action} where {model.key.column} = ?", (target.key,))
+        target.gone = True
+        self._enter(target, {"deleted": 1})
 
     def reverse(self, operation: MockObject) -> None:
         """The storno of a finance operation: its sum is taken back, whichever way it came [?]."""
@@ -126,16 +126,16 @@ class Things:
             raise refusals.unknown_attribute("storno")
         if operation.values["storno"]:
             raise refusals.already_reversed()
-        take_back(self.session, operation.values, self._quirks.storno_type_8)
+        take_back(self.connection, operation.values, self._quirks.storno_type_8)
         operation.assigned = {"storno": 1}
         self.write(operation)
 
-    def _untie(self, thing: MockObject, other: Model, link: Field, *, clean_links: bool) -> None:
+    def _untie(self, target: MockObject, other: Model, link: Field, *, clean_links: bool) -> None:
         if link.tie is Tie.STAYS:
             return
-        criteria: dict[str, object] = {link.name: thing.key}
+        criteria: dict[str, object] = {link.name: target.key}
         # To a row that is only marked, rows that are marked as well may go on pointing.
-        if thing.model.marks_deleted and other.marks_deleted:
+        if target.model.marks_deleted and other.marks_deleted:
             criteria["deleted"] = 0
         cleaned = clean_links and link.tie is Tie.GOES
         for found in self.find(other, criteria, None if cleaned else 1):
@@ -144,7 +144,7 @@ class Things:
             self.delete(found, clean_links=True)
 
     def _change(self, key: int | None, stored_now: Columns, written: Columns, arguments: Arguments) -> RuleChange:
-        return RuleChange(self.session, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
+        return RuleChange(self.connection, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
 
     def _read(self, model: Model, arguments: Arguments, *, fixed: bool) -> Columns:
         """The arguments as the columns hold them; what `set` may not assign is refused unless `fixed` is taken."""
@@ -156,18 +156,18 @@ class Things:
             values[name] = stored(attribute.kind, value)
         return values
 
-    def _enter(self, thing: MockObject, written: Columns) -> None:
-        model = thing.model
+    def _enter(self, target: MockObject, written: Columns) -> None:
+        model = target.model
         enter(
-            self.session,
+            self.connection,
             LedgerEntry(
                 request=self._request,
                 happened=datetime.now(),  # noqa: DTZ005 - the database's dates have no zone
                 model=model.name,
                 methods=self._methods,
                 table=model.table,
-                key=thing.key,
-                subject=_whole(thing.values[model.subject]),
+                key=target.key,
+                subject=_whole(target.values[model.subject]),
                 what=msgspec.json.encode({name: _written(model, name, written[name]) for name in written}).decode(),
             ),
         )

@@ -19,7 +19,7 @@ class Port:
         self._runner = runner
         self._site: web.SockSite | None = None
         # Bound and never listening: nobody gets the port while it is closed, and whoever connects is refused.
-        self._claim = _bound(host, port)
+        self._claim = _bind(host, port)
         self.number: int = self._claim.getsockname()[1]
         self._host = host
         self._ending: set[asyncio.Task[None]] = set()
@@ -32,7 +32,7 @@ class Port:
     async def open(self) -> None:
         """Listen."""
         if self._site is None:
-            listening = _bound(self._host, self.number)
+            listening = _bind(self._host, self.number)
             site = web.SockSite(self._runner, listening, backlog=_WAITING_CONNECTIONS)
             try:
                 await site.start()
@@ -64,16 +64,16 @@ class Port:
             self._claim.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    opened = socket.socket(family, kind, protocol)
+    made = socket.socket(family, kind, protocol)
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.setblocking(False)  # noqa: FBT003 - the socket's own signature
-        opened.bind(address)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        made.bind(address)
     except OSError:
-        opened.close()
+        made.close()
         raise
-    return opened
+    return made

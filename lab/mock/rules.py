@@ -29,7 +29,7 @@ _PASSWORD_LENGTH: Final = 10
 class RuleChange:
     """An object about to be created (`key` None, nothing `stored`) or saved; rules complete what is `written`."""
 
-    session: MockConnection
+    connection: MockConnection
     key: int | None
     stored: Columns
     written: Columns
@@ -55,20 +55,20 @@ def apply_rules(model: str, change: RuleChange) -> None:
         rule(change)
 
 
-def take_back(session: MockConnection, operation: Mapping[str, Stored], opening_balance: StornoEffect) -> None:
+def take_back(connection: MockConnection, operation: Mapping[str, Stored], opening_balance: StornoEffect) -> None:
     """Take the sum of a finance operation from where it was entered; an opening balance counts as added [?]."""
     summa = operation["op_summa"]
-    account = _account_of(session, operation["abonent_id"])
+    account = _account_of(connection, operation["abonent_id"])
     if account is None or not isinstance(summa, int):
         raise refusals.no_account()
     if operation["op_type_id"] == OPENING_BALANCE and opening_balance == "keeps":
         return
-    session.run(_sql(_effect(operation["op_type_id"], "adds")), {"summa": -summa, "account": account})
+    connection.run(_sql(_effect(operation["op_type_id"], "adds")), {"summa": -summa, "account": account})
 
 
-def set_scale(session: MockConnection, scale: int) -> None:
+def set_scale(connection: MockConnection, scale: int) -> None:
     """Let row 1 of `VPN_CONST` say how many of the database's units are one rouble."""
-    session.run(_sql("set_scale"), {"scale": str(scale)})
+    connection.run(_sql("set_scale"), {"scale": str(scale)})
 
 
 def password_columns(password: str, *, hidden: bool) -> Columns:
@@ -96,11 +96,11 @@ def _operation(change: RuleChange) -> None:
     for name in ("abonent_id", "op_type_id", "op_summa"):
         if values.get(name) is None:
             raise refusals.required(name)
-    account = _account_of(change.session, values["abonent_id"])
+    account = _account_of(change.connection, values["abonent_id"])
     if account is None:
         raise refusals.no_account()
     effect = _effect(values["op_type_id"], change.quirks.type_8)
-    change.session.run(_sql(effect), {"summa": values["op_summa"], "account": account})
+    change.connection.run(_sql(effect), {"summa": values["op_summa"], "account": account})
     values.setdefault("op_date", change.now.replace(microsecond=0))
 
 
@@ -119,9 +119,9 @@ _EFFECTS: Final[dict[int, Callable[[OpeningBalance], str]]] = {
 }
 
 
-def _account_of(session: MockConnection, abonent: Stored) -> int | None:
+def _account_of(connection: MockConnection, abonent: Stored) -> int | None:
     """The account of a subscriber on whom something may be entered."""
-    found = session.run(_sql("abonent"), {"id": abonent})
+    found = connection.run(_sql("abonent"), {"id": abonent})
     if not found:
         raise refusals.none_found("Abonents")
     is_folder, deleted, account = found[0]
@@ -137,14 +137,14 @@ def _subscriber(change: RuleChange) -> None:
     if change.creates or "abonent_id" in change.written:
         if change.value("abonent_id") is None:
             raise refusals.required("abonent_id")
-        _account_of(change.session, change.value("abonent_id"))
+        _account_of(change.connection, change.value("abonent_id"))
 
 
 def _number(change: RuleChange) -> None:
     number = change.written.get("contract_number")
     if number is None:
         return
-    ((bearers,),) = change.session.run(_sql("bearers_of_number"), {"number": number, "id": change.key or 0})
+    ((bearers,),) = change.connection.run(_sql("bearers_of_number"), {"number": number, "id": change.key or 0})
     if bearers:
         raise refusals.number_taken(str(number))
 
@@ -172,8 +172,8 @@ def _account(change: RuleChange) -> None:
         return
     values.setdefault("create_date", change.now.replace(microsecond=0))
     if values.get("account_id") is None and not values.get("is_folder"):
-        values["account_id"] = change.session.next_key("gen_admin_accounts_id")
-        change.session.run(_sql("new_account"), {"id": values["account_id"]})
+        values["account_id"] = change.connection.next_key("gen_admin_accounts_id")
+        change.connection.run(_sql("new_account"), {"id": values["account_id"]})
 
 
 def _address(change: RuleChange) -> None:
@@ -182,8 +182,8 @@ def _address(change: RuleChange) -> None:
     if not emptied or change.written.get("ip") is not None or not change.value("pull"):
         return
     while True:
-        address = change.session.next_key("gen_users_ip")
-        ((bearers,),) = change.session.run(_sql("bearers_of_address"), {"ip": address})
+        address = change.connection.next_key("gen_users_ip")
+        ((bearers,),) = change.connection.run(_sql("bearers_of_address"), {"ip": address})
         if not bearers:
             change.written["ip"] = address
             return
@@ -195,7 +195,7 @@ def _password(change: RuleChange) -> None:
         change.written.update(password_columns(str(change.written["psw"] or ""), hidden=False))
     elif not change.value("psw_hash"):
         # From a key, for what is tried first and done later must come to the same; it guards nothing here.
-        number = change.session.next_key("gen_users_password")
+        number = change.connection.next_key("gen_users_password")
         made = hashlib.sha256(f"password {number}".encode()).hexdigest()[:_PASSWORD_LENGTH]
         change.written.update(password_columns(made, hidden=False))
 
@@ -210,7 +210,7 @@ def _promise(change: RuleChange) -> None:
     if not {"usluga_id", "abonent_id", "enabled"} & change.written.keys():
         return
     values = {"usluga": change.value("usluga_id"), "abonent": change.value("abonent_id"), "id": change.key or 0}
-    ((promises, connected),) = change.session.run(_sql("promised_payments"), values)
+    ((promises, connected),) = change.connection.run(_sql("promised_payments"), values)
     if promises and connected:
         raise refusals.promised_already()
 

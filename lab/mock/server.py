@@ -138,11 +138,11 @@ class MockBilling:
         """The effects so far, a model an entry; read from the database, so not to be called in an event loop."""
         return [asdict(total) | {"repeated": self.ledger.repeated(total.model)} for total in self.ledger.totals()]
 
-    async def drained(self) -> None:
+    async def wait_for_stacks(self) -> None:
         """Wait until the stacks are empty."""
-        await self._worker.drained()
+        await self._worker.wait_for_stacks()
 
-    async def settled(self) -> None:
+    async def wait_for_requests(self) -> None:
         """Wait until every request that arrived has had its effect."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
@@ -226,20 +226,20 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
         await worker.start()
         stack.push_async_callback(anyio.to_thread.run_sync, database.close)
         stack.push_async_callback(worker.stop)
-        stack.push_async_callback(server.settled)
-        door = await _opened(stack, server.application(middlewares), host, port)
+        stack.push_async_callback(server.wait_for_requests)
+        door = await _open_port(stack, server.application(middlewares), host, port)
         stack.callback(injector.end)
         server.url = door.url
         if control_port is not None:
-            beside = await _opened(stack, control.application(server), LOOPBACK, control_port)
+            beside = await _open_port(stack, control.application(server), LOOPBACK, control_port)
             server.control_url = beside.url
-        await _beside(stack, injector.watch_port(door.open, door.close))
+        await _run_beside(stack, injector.watch_port(door.open, door.close))
         if capacity is not None:
-            await _beside(stack, capacity.follow(counter))
+            await _run_beside(stack, capacity.follow(counter))
         yield server
 
 
-async def _opened(stack: AsyncExitStack, application: web.Application, host: str, port: int) -> Port:
+async def _open_port(stack: AsyncExitStack, application: web.Application, host: str, port: int) -> Port:
     """An application on a port, until the stack unwinds."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -250,7 +250,7 @@ async def _opened(stack: AsyncExitStack, application: web.Application, host: str
     return door
 
 
-async def _beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
     """Something that goes on beside the server, until the stack unwinds."""
     task = asyncio.create_task(work)
 

@@ -38,8 +38,8 @@ _AFTER_A_FAILURE: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class ReservingSession(MockConnection):
-    """A session that can hand out keys a second time: those that were reserved for the objects of a call.
+class ReservingConnection(MockConnection):
+    """A connection that can hand out keys a second time: those that were reserved for the objects of a call.
 
     `given` are the generators and keys that were handed out since `reserve`.
     """
@@ -84,12 +84,12 @@ _CALL: Final = msgspec.json.Decoder(_Call)
 
 
 class Stack:
-    """The entries that wait, in the thread and on the session of the worker; the caller commits."""
+    """The entries that wait, in the thread and on the connection of the worker; the caller commits."""
 
     def __init__(
-        self, session: ReservingSession, chains: Chains, clock: Callable[[], float] = time.monotonic
+        self, connection: ReservingConnection, chains: Chains, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._session = session
+        self._connection = connection
         self._chains = chains
         self._clock = clock
         self._depths: Counter[str] = Counter()
@@ -99,7 +99,7 @@ class Stack:
 
     def load(self) -> None:
         """Look at the tables: at the beginning, and after a transaction was not kept."""
-        self._depths = Counter(dict(self._session.run(_sql("depths"), {})))
+        self._depths = Counter(dict(self._connection.run(_sql("depths"), {})))
         self._last = self._clock()
 
     def failed(self) -> None:
@@ -118,7 +118,7 @@ class Stack:
 
     def last_request(self) -> int:
         """The highest number of a request that waits; 0 when none does."""
-        ((number,),) = self._session.run(_sql("last_request"), {})
+        ((number,),) = self._connection.run(_sql("last_request"), {})
         return int(number)
 
     def wait(self, rate: float) -> float | None:
@@ -141,7 +141,7 @@ class Stack:
             return
         now = self._clock()
         count = min(max(int((now - self._last) * rate), 1) if rate else AT_ONCE, AT_ONCE)
-        for row in self._session.run(_sql("first"), {"count": count}):
+        for row in self._connection.run(_sql("first"), {"count": count}):
             self._apply(row)
         self._last = max(self._last + count / rate, now - 1 / rate) if rate else now
 
@@ -151,30 +151,30 @@ class Stack:
         With `busy` it is refused while an entry concerns the same subscriber or account. What changes no object of
         the API, as a session of the cabinet, is done at once. The caller has set a savepoint.
         """
-        session = self._session
-        session.reserve([])
+        connection = self._connection
+        connection.reserve([])
         result = self._chains.carry_out(chain, request)
-        touched = session.run(_sql("touched"), {"request": request})
+        touched = connection.run(_sql("touched"), {"request": request})
         concerned = [self._concerned(model, table, key) for model, table, key in touched if self._is_object(model)]
         if not concerned:
             return result
-        keys = list(session.given)
-        session.go_back()
+        keys = list(connection.given)
+        connection.go_back()
         if busy and any(map(self._waits, concerned)):
             raise Refusal(BUSY_TEXT)
         self._push(concerned[0], _Call(chain, keys), request)
         return result
 
     def _push(self, concerned: _Concerned, call: _Call, request: int) -> None:
-        session, stack = self._session, concerned.stack
+        connection, stack = self._connection, concerned.stack
         if not self.waits:
             self._last = self._clock()
-        key = session.next_key(f"gen_{stack}_id")
+        key = connection.next_key(f"gen_{stack}_id")
         asked = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - the database's dates have no zone
         whose = concerned.account if stack == _ACCOUNTS else concerned.abonent
         if pushing := self._pushing(stack):
-            session.run(_sql(pushing), {"id": key, "key": whose, "asked": asked})
-        session.run(
+            connection.run(_sql(pushing), {"id": key, "key": whose, "asked": asked})
+        connection.run(
             _sql("push"),
             {
                 "request": request,
@@ -190,57 +190,59 @@ class Stack:
 
     def _pushing(self, stack: str) -> str:
         """How an entry is put into a stack's table, "" where this billing has none."""
-        if not self._session.schema.has(stack.upper()):
+        if not self._connection.schema.has(stack.upper()):
             return ""
-        return f"push_{stack}" if self._session.schema.has(stack.upper(), _WHOSE[stack]) else f"push_{stack}_bare"
+        return f"push_{stack}" if self._connection.schema.has(stack.upper(), _WHOSE[stack]) else f"push_{stack}_bare"
 
     def _apply(self, row: DatabaseRow) -> None:
         entry, request, stack, key, text = row
-        session = self._session
-        session.run(_sql("pop"), {"entry": entry})
-        if session.schema.has(stack.upper()):
-            session.run(_sql(f"pop_{stack}"), {"id": key})
+        connection = self._connection
+        connection.run(_sql("pop"), {"entry": entry})
+        if connection.schema.has(stack.upper()):
+            connection.run(_sql(f"pop_{stack}"), {"id": key})
         self._depths[stack] -= 1
         call = _CALL.decode(text)
-        session.save_here()
-        session.reserve(call.keys)
+        connection.save_here()
+        connection.reserve(call.keys)
         try:
             self._chains.carry_out(call.chain, request)
         except Refusal as refusal:
             # It held when it was answered; what came in between has made it impossible. So does the real one.
             _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
-            session.go_back()
+            connection.go_back()
         except Exception:  # noqa: BLE001 - logged with its traceback
             # Kept in its stack it would come up again and again, and nothing after it ever would.
             _log.exception("an accepted call fails when it is carried out", request=request)
-            session.go_back()
+            connection.go_back()
         finally:
-            session.reserve([])
+            connection.reserve([])
 
     def _concerned(self, model: str, table: str, key: int) -> _Concerned:
         """Whom a changed object belongs to."""
         stack = _ACCOUNTS if model in _MONEY else _EVENTS
         if model == "AdminAccounts":
             return _Concerned(stack, key, None)
-        known = self._session.models.get(model)
+        known = self._connection.models.get(model)
         abonent: int | None = None
         if model == "Abonents":
             abonent = key
         elif known is not None and "abonent_id" in known.fields:
-            found = self._session.execute(
+            found = self._connection.execute(
                 f"select abonent_id from {table} where {known.key.column} = ?",  # noqa: S608 - names of ours
                 (key,),
             )
             abonent = found[0][0] if found else None
-        rows = self._session.run(_sql("of_abonent"), {"key": abonent}) if abonent is not None else []
+        rows = self._connection.run(_sql("of_abonent"), {"key": abonent}) if abonent is not None else []
         return _Concerned(stack, rows[0][1] if rows else None, abonent)
 
     def _is_object(self, model: str) -> bool:
-        known = self._session.models.get(model)
+        known = self._connection.models.get(model)
         return known is not None and bool(known.methods)
 
     def _waits(self, concerned: _Concerned) -> bool:
-        ((count,),) = self._session.run(_sql("waiting"), {"abonent": concerned.abonent, "account": concerned.account})
+        ((count,),) = self._connection.run(
+            _sql("waiting"), {"abonent": concerned.abonent, "account": concerned.account}
+        )
         return bool(count)
 
 

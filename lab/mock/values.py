@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from billing.money import roubles, scaled, wire
 
 Stored: TypeAlias = int | str | date | datetime | None
-Shown: TypeAlias = int | str | None
+Answered: TypeAlias = int | str | None
 
 _DATE: Final = "%Y-%m-%d"
 _TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S"
@@ -42,7 +42,7 @@ def stored(kind: ValueType, value: object) -> Stored:
         raise BadValue(f"Неверное значение {value!r}") from error
 
 
-def value_text(kind: ValueType, value: Stored) -> Shown:
+def value_text(kind: ValueType, value: Stored) -> Answered:
     """The value as the REST API answers it."""
     if kind is ValueType.ADDRESS:
         return str(IPv4Address(value)) if isinstance(value, int) and value else ""

@@ -25,7 +25,7 @@ from lab.mock.ledger import last_request
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import Refusal
 from lab.mock.rules import set_scale
-from lab.mock.stack import ReservingSession, Stack
+from lab.mock.stack import ReservingConnection, Stack
 
 _AT_ONCE: Final = 256
 _log = structlog.get_logger(__name__)
@@ -100,7 +100,7 @@ class Worker:
             self._jobs.put(_Signal.END)
             await asyncio.to_thread(self._thread.join)
 
-    async def drained(self) -> None:
+    async def wait_for_stacks(self) -> None:
         """Wait until no entry is in the stacks."""
         await self._empty.wait()
 
@@ -114,13 +114,13 @@ class Worker:
     def _work(self, opened: asyncio.Future[None]) -> None:
         assert self._loop is not None  # noqa: S101 - started
         try:
-            session = ReservingSession(self._dsn)
-            chains = Chains(session, self._quirks)
-            set_scale(session, self._quirks.money_scale)
-            stack = Stack(session, chains)
+            connection = ReservingConnection(self._dsn)
+            chains = Chains(connection, self._quirks)
+            set_scale(connection, self._quirks.money_scale)
+            stack = Stack(connection, chains)
             stack.load()
-            self._request = max(last_request(session), stack.last_request())
-            session.commit()
+            self._request = max(last_request(connection), stack.last_request())
+            connection.commit()
         except Exception as error:  # noqa: BLE001 - whatever it is, `start` raises it
             self._call(_fail, opened, error)
             return
@@ -130,12 +130,12 @@ class Worker:
             more = True
             while more:
                 jobs, more = self._waiting(stack.wait(self._stack_rate))
-                answers = self._carry_out(session, chains, stack, jobs)
+                answers = self._carry_out(connection, chains, stack, jobs)
                 # Before anybody is answered: whoever asks after an answer finds his entry counted.
                 self._call(self._deep, stack.depth)
                 self._call(_answer, jobs, answers)
         finally:
-            session.close()
+            connection.close()
 
     def _deep(self, stacks: Stacks) -> None:
         self.stacks = stacks
@@ -167,25 +167,27 @@ class Worker:
             return jobs, False
         return jobs, True
 
-    def _carry_out(self, session: MockConnection, chains: Chains, stack: Stack, jobs: list[_Job]) -> list[MockAnswer]:
+    def _carry_out(
+        self, connection: MockConnection, chains: Chains, stack: Stack, jobs: list[_Job]
+    ) -> list[MockAnswer]:
         try:
             stack.apply_due(self._stack_rate)
-            answers = [self._one(session, chains, stack, job.chain) for job in jobs]
-            session.commit()
+            answers = [self._one(connection, chains, stack, job.chain) for job in jobs]
+            connection.commit()
         except Exception:  # noqa: BLE001 - logged with its traceback
             # The database is gone or full: nothing of these is kept, and nobody is told otherwise.
             _log.exception("the mock billing's database fails")
             stack.failed()
             with suppress(Exception):
-                session.abandon()
+                connection.abandon()
                 stack.load()
             return [CRASH] * len(jobs)
         return answers
 
-    def _one(self, session: MockConnection, chains: Chains, stack: Stack, chain: Chain) -> MockAnswer:
+    def _one(self, connection: MockConnection, chains: Chains, stack: Stack, chain: Chain) -> MockAnswer:
         self._request += 1
         if chain.writes:
-            session.save_here()
+            connection.save_here()
         try:
             # While entries wait, a write that had its effect at once would overtake them.
             if chain.writes and (self._stack_rate or stack.waits):
@@ -195,12 +197,12 @@ class Worker:
             return MockAnswer(200, msgspec.json.encode({"call": chain.call, "result": result}))
         except Refusal as refusal:
             if chain.writes:
-                session.go_back()
+                connection.go_back()
             return refused(chain.call, str(refusal), self._quirks.error_status)
         except Exception:  # noqa: BLE001 - the same
             _log.exception("a call to the mock billing fails", model=chain.model, call=chain.call)
             if chain.writes:
-                session.go_back()
+                connection.go_back()
             return CRASH
 
 

@@ -17,7 +17,7 @@ from billing.api.calls import SECRET_ARGUMENTS
 from billing.api.secrets import PLACEHOLDER
 from engine.evidence import readable
 
-MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
+RECORDED_MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
 _HIDDEN: Final = "\0hidden"
 _DIGEST: Final = 8
@@ -79,7 +79,7 @@ def named(path: str, form: Iterable[tuple[str, str]]) -> str:
 
 def marks(form: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The names of runs in the marks of a form, by the item's number."""
-    return {number: run for _, value in form for run, number in MARK.findall(value)}
+    return {number: run for _, value in form for run, number in RECORDED_MARK.findall(value)}
 
 
 def _leaves(place: str, value: object) -> Iterator[tuple[str, str]]:
@@ -97,7 +97,7 @@ def _leaves(place: str, value: object) -> Iterator[tuple[str, str]]:
 
 
 def _comparable(text: str) -> str:
-    return MARK.sub(r"[cm /\2]", text)
+    return RECORDED_MARK.sub(r"[cm /\2]", text)
 
 
 def _meets(text: str, recorded: str) -> bool:

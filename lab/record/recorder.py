@@ -1,4 +1,4 @@
-"""Writing a recording: a client's `Listener` that keeps every exchange in a file, without its secrets.
+"""Writing a recording: a `CallObserver` that keeps every exchange in a file, without its secrets.
 
 Each line is flushed on its own: of a process that was killed, all is readable but what still waited to be written.
 The format is that of `lab.record.recording`.
@@ -56,7 +56,7 @@ _NO_SECRETS: Final = frozenset({"", "None"})
 
 
 class Recorder:
-    """A `Listener` that writes what it hears, in a thread of its own; made by `open_recorder`.
+    """A `CallObserver` that writes what it hears, in a thread of its own; made by `open_recorder`.
 
     It never harms a run: when the file cannot be written any more it stops recording, and `failure` says why.
     """
@@ -68,11 +68,11 @@ class Recorder:
         self._descriptor = descriptor
         self._host = url.host or ""
         header_secrets = [secret for value in settings.headers.values() for secret in credentials(value)]
-        self._concealer = SecretRemover(settings.extra, [*settings.extra.values(), *header_secrets])
+        self._remover = SecretRemover(settings.extra, [*settings.extra.values(), *header_secrets])
         self._header = Header(
             FORMAT,
             _program(),
-            self._concealer.text(url.path.rstrip("/")),
+            self._remover.text(url.path.rstrip("/")),
             datetime.now(UTC).isoformat(timespec="milliseconds"),
             tuple(settings.extra),
         )
@@ -99,16 +99,16 @@ class Recorder:
         while not self._room.is_set():
             await self._room.wait()
 
-    def heard(self, heard: CallRecord) -> None:
+    def heard(self, record: CallRecord) -> None:
         """Take one exchange; it is written later."""
         if self.failure is not None:
             return
         self.exchanges += 1
-        at = max(time.perf_counter() - heard.seconds - self._started, 0.0)
-        self._waiting += _weight(heard)
+        at = max(time.perf_counter() - record.seconds - self._started, 0.0)
+        self._waiting += _weight(record)
         if self._waiting >= self._limit:
             self._room.clear()
-        self._queue.put((self.exchanges, at, heard))
+        self._queue.put((self.exchanges, at, record))
 
     async def close(self) -> None:
         """Write what still waits, and end the file. Raises RecordingBroken when something could not be written."""
@@ -161,33 +161,33 @@ class Recorder:
         if failure is not None or self._waiting < self._limit:
             self._room.set()
 
-    def _line(self, number: int, at: float, heard: CallRecord) -> bytes:
-        form = parse_qsl(heard.form.decode("ascii"), keep_blank_values=True, errors="replace")
-        concealer = self._concealer
-        concealer = concealer.knowing({*concealer.secrets_in(form), *secrets_of(heard.call)} - _NO_SECRETS)
+    def _line(self, number: int, at: float, record: CallRecord) -> bytes:
+        form = parse_qsl(record.form.decode("ascii"), keep_blank_values=True, errors="replace")
+        remover = self._remover
+        remover = remover.knowing({*remover.secrets_in(form), *secrets_of(record.call)} - _NO_SECRETS)
         recorded = Recorded(
             number=number,
             at=round(at, 6),
-            path=heard.call.path,
-            form=tuple(concealer.form(form)),
-            seconds=round(heard.seconds, 6),
-            outcome=_outcome(heard.evidence),
-            answer=_answer(heard, concealer),
-            instead=self._instead(heard, concealer),
+            path=record.call.path,
+            form=tuple(remover.form(form)),
+            seconds=round(record.seconds, 6),
+            outcome=_outcome(record.evidence),
+            answer=_answer(record, remover),
+            instead=self._instead(record, remover),
         )
         return msgspec.json.encode(recorded)
 
-    def _instead(self, heard: CallRecord, concealer: SecretRemover) -> Instead | None:
-        evidence = heard.evidence
+    def _instead(self, record: CallRecord, remover: SecretRemover) -> Instead | None:
+        evidence = record.evidence
         if evidence is None:
-            return Instead("cancelled", heard.left, heard.ending)
-        if heard.status is not None and heard.ending is None:
+            return Instead("cancelled", record.left, record.ending)
+        if record.status is not None and record.ending is None:
             return None
-        text = concealer.text(evidence.text) if isinstance(evidence, Lost | NotSent) else ""
+        text = remover.text(evidence.text) if isinstance(evidence, Lost | NotSent) else ""
         if self._host:
             text = text.replace(self._host, "the billing")
-        what: Literal["not sent", "lost", "broke off"] = "lost" if heard.left else "not sent"
-        return Instead("broke off" if heard.status is not None else what, heard.left, heard.ending, text)
+        what: Literal["not sent", "lost", "broke off"] = "lost" if record.left else "not sent"
+        return Instead("broke off" if record.status is not None else what, record.left, record.ending, text)
 
 
 @asynccontextmanager
@@ -236,8 +236,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _weight(heard: CallRecord) -> int:
-    return len(heard.form) + len(heard.answer) + _OVERHEAD
+def _weight(record: CallRecord) -> int:
+    return len(record.form) + len(record.answer) + _OVERHEAD
 
 
 def _outcome(evidence: Evidence | None) -> RecordedOutcome:  # noqa: PLR0911 — one a kind
@@ -258,16 +258,16 @@ def _outcome(evidence: Evidence | None) -> RecordedOutcome:  # noqa: PLR0911 —
             return "lost"
 
 
-def _answer(heard: CallRecord, concealer: SecretRemover) -> RecordedAnswer | None:
-    if heard.status is None:
+def _answer(record: CallRecord, remover: SecretRemover) -> RecordedAnswer | None:
+    if record.status is None:
         return None
-    body = concealer.body(heard.headers, heard.answer, [step.method for step in heard.call.steps[-1:]])
-    headers = {name: concealer.text(heard.headers[name]) for name in _KEPT if name in heard.headers}
-    whole = heard.ending is None
+    body = remover.body(record.headers, record.answer, [step.method for step in record.call.steps[-1:]])
+    headers = {name: remover.text(record.headers[name]) for name in _KEPT if name in record.headers}
+    whole = record.ending is None
     try:
-        return RecordedAnswer(heard.status, headers, text=body.decode(), whole=whole)
+        return RecordedAnswer(record.status, headers, text=body.decode(), whole=whole)
     except UnicodeError:
-        return RecordedAnswer(heard.status, headers, base64=base64.b64encode(body).decode(), whole=whole)
+        return RecordedAnswer(record.status, headers, base64=base64.b64encode(body).decode(), whole=whole)
 
 
 def _program() -> str:

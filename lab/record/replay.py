@@ -2,7 +2,7 @@
 
     POST …               as recorded; HTTP 404 for what is not in the recording
     GET  /mock/health    {"status": "ok"}
-    GET  /mock/report    the `Report` so far
+    GET  /mock/report    the `ReplayReport` so far
 
 Which requests are the same is told in `lab.record.matching`. One that was made several times gets its answers
 in the recorded order; when they are used up it is refused as an unknown one is, for a program that asks more often
@@ -37,7 +37,7 @@ from aiohttp import web
 
 from billing.api.secrets import SecretRemover
 from lab.record.exchanges import Exchanges, UsedUp
-from lab.record.matching import MARK, marks, named
+from lab.record.matching import RECORDED_MARK, marks, named
 from lab.record.recording import Recorded, RecordedAnswer
 
 MAX_UNASKED_SHOWN: Final = 1000
@@ -52,7 +52,7 @@ Speed: TypeAlias = Literal["recorded", "at once"]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReplayReport:
     """What came of a replay.
 
     `served` counts requests that got what was recorded. `unknown` names requests that were refused, each once, and
@@ -79,19 +79,19 @@ class Replay:
         self.whole = exchanges.whole
         self._exchanges = exchanges
         self._speed: Speed = speed
-        self._concealer = SecretRemover(exchanges.header.hidden_fields)
+        self._remover = SecretRemover(exchanges.header.hidden_fields)
         self._served = 0
         self._refused: Counter[str] = Counter()
         self._refused_more = 0
         self._runs: dict[str, str] = {}
-        self._final: Report | None = None
+        self._final: ReplayReport | None = None
 
-    def report(self) -> Report:
+    def report(self) -> ReplayReport:
         """What came of it so far, or in all when it has ended."""
         if self._final is not None:
             return self._final
         never = [named(recorded.path, recorded.form) for recorded in self._exchanges.never_made(MAX_UNASKED_SHOWN)]
-        return Report(
+        return ReplayReport(
             self._served,
             tuple(self._refused),
             self._refused.total() + self._refused_more,
@@ -130,8 +130,8 @@ class Replay:
         if recorded is None:
             return self._refuse(request.path, form, "is not in the recording")
         self._served += 1
-        asked = marks(form)
-        self._runs |= {run: asked[number] for number, run in marks(recorded.form).items() if number in asked}
+        requested = marks(form)
+        self._runs |= {run: requested[number] for number, run in marks(recorded.form).items() if number in requested}
         await self._take_time(recorded)
         answer = recorded.answer
         if recorded.instead is None and answer is not None:
@@ -160,15 +160,15 @@ class Replay:
 
     def _body(self, answer: RecordedAnswer) -> bytes:
         if self._runs and answer.text is not None:
-            return MARK.sub(
+            return RECORDED_MARK.sub(
                 lambda found: f"[cm {self._runs.get(found[1], found[1])}/{found[2]}]", answer.text
             ).encode()
         return answer.body
 
     def _refuse(self, path: str, form: list[tuple[str, str]], why: str) -> web.Response:
         # It comes from whoever is being tested and may hold secrets, known by their names alone.
-        concealer = self._concealer.knowing(self._concealer.secrets_in(form))
-        name = named(path, concealer.form(form))
+        remover = self._remover.knowing(self._remover.secrets_in(form))
+        name = named(path, remover.form(form))
         if name in self._refused or len(self._refused) < MAX_UNASKED_SHOWN:
             self._refused[name] += 1
         else:
@@ -206,7 +206,7 @@ async def serve_replay(
     speed: Speed = "at once",
     stop: Callable[[], Awaitable[object]] | None = None,
     announce: Callable[[str], None] | None = None,
-) -> Report:
+) -> ReplayReport:
     """Serve a recording until `stop()` returns, or until SIGTERM or SIGINT; `announce` gets the URL.
 
     Raises what `replaying` raises.

@@ -47,7 +47,7 @@ async def test_the_second_signal_stops_at_once(place: Place) -> None:
         ended = await run.ended()
     assert ended.exit == 130
     assert ended.closing["states"]["sending"] >= 4
-    await place.billing.settled()
+    await place.billing.wait_for_requests()
     place.billing.latency = 0.0
     closing = (await place.cli("resume", "--json", "--settle", "0.2")).closing
     assert closing["states"] == {"accepted": 20}
@@ -135,7 +135,7 @@ async def test_a_run_that_is_taken_over_sends_nothing_more_and_says_who_has_it(p
             left = await journal.totals(run)
             assert left.count(State.SENDING)
             assert left.count(State.ACCEPTED) < sent
-    await place.billing.settled()
+    await place.billing.wait_for_requests()
     place.billing.latency = 0.0
     closing = (await place.cli("resume", "--json", "--settle", "0.2")).closing
     assert closing["states"] == {"accepted": 30}

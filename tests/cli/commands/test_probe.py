@@ -220,7 +220,7 @@ async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(open
             await place.traffic.reaches(call)
             started.signal(signal.SIGKILL)
             await started.process.wait()
-        await place.billing.settled()
+        await place.billing.wait_for_requests()
         assert len(intents(place)) == 1
         closing = (await probe(place)).closing
         assert closing["left"] == []

@@ -129,6 +129,6 @@ async def test_what_waits_in_a_stack_is_not_absent(
     assert await sightings(job, run, items) == [Absent()]
     assert await job.effect.undrained(items) == "EVENTS_STACK_COMPACT holds 1 entry"
     mock_billing.stack_rate = 0
-    await mock_billing.drained()
+    await mock_billing.wait_for_stacks()
     assert await job.effect.undrained(items) is None
     assert await sightings(job, run, items) == [Found(evidence.answer)]

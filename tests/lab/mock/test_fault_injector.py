@@ -46,7 +46,7 @@ async def _seen(file: Path, plan: str, call: Call, *, read: float = 30.0) -> tup
     """What the client sees of one call, and how many effects it had."""
     async with _failing(file, plan, read=read) as (server, client):
         seen = await client.send(call)
-        await server.settled()
+        await server.wait_for_requests()
         return seen, sum(server.ledger.effects(MODEL).values())
 
 

@@ -73,5 +73,5 @@ async def test_a_field_without_its_column_is_no_attribute(connection: Connection
             Call("FinanceOperations", (ChainStep("objects.create", {**arguments, "code1c": "1"}),), ("op_id",))
         )
         assert isinstance(refused, RowRefused)
-        await billing.drained()
+        await billing.wait_for_stacks()
     assert billing.ledger.effects("FinanceOperations") == {2001: 1}

@@ -136,7 +136,7 @@ async def test_the_effect_happens_once_when_the_client_has_gone(
             await until(lambda number=number: server.state()["requests"] == number)
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
-        await server.settled()
+        await server.wait_for_requests()
         assert server.ledger.effects("FinanceOperations") == dict.fromkeys(abonents, 1)
 
 

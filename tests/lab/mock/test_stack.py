@@ -64,7 +64,7 @@ async def test_a_look_up_finds_nothing_and_then_finds_it(billing_file: Path) -> 
         assert await _depth(server) == Stacks(1, 0)
         assert server.ledger.totals() == []
         server.stack_rate = SOON
-        await server.drained()
+        await server.wait_for_stacks()
         (found,) = _result(await client.send(look))
         assert (str(found["pk"]), found["fields"]["descr"]) == (created, "Миграция 2001")
         assert await _depth(server) == Stacks(0, 0)
@@ -90,7 +90,7 @@ async def test_money_and_all_else_wait_in_stacks_of_their_own(billing_file: Path
         assert waiting_for(server.database, accounts=[], abonents=[2003]) == Stacks(0, 1)
         assert server.ledger.totals() == []
         server.stack_rate = SOON
-        await server.drained()
+        await server.wait_for_stacks()
         assert {total.model: total.effects for total in server.ledger.totals()} == {
             "AdminAccounts": 1,
             MODEL: 2,
@@ -108,7 +108,7 @@ async def test_a_write_is_busy_while_another_waits(billing_file: Path) -> None:
             assert isinstance(await client.send(call), Busy)
         _result(await client.send(_write(2003)))
         server.stack_rate = SOON
-        await server.drained()
+        await server.wait_for_stacks()
         server.stack_rate = NEVER
         _result(await client.send(operator))
         assert isinstance(await client.send(_write(2001)), Busy)
@@ -120,7 +120,7 @@ async def test_without_that_they_are_carried_out_in_their_order(billing_file: Pa
         for summa in ("1", "2", "3"):
             _result(await client.send(_write(2001, summa)))
         server.stack_rate = 0
-        await server.drained()
+        await server.wait_for_stacks()
         assert [re.findall(r'"op_summa":"([^"]+)"', entry.what) for entry in server.ledger.entries(MODEL, 2001)] == [
             ["1.00"],
             ["2.00"],
@@ -140,7 +140,7 @@ async def test_what_has_become_impossible_has_no_effect(billing_file: Path) -> N
         for abonent in (2001, 2003):
             _result(await client.send(get_set_save("Abonents", {"id": abonent}, {"contract_number": "Я-1"})))
         server.stack_rate = SOON
-        await server.drained()
+        await server.wait_for_stacks()
         assert server.ledger.effects("Abonents") == {2001: 1}
         assert await _depth(server) == Stacks(0, 0)
 
@@ -160,7 +160,7 @@ async def test_so_many_a_second(billing_file: Path) -> None:
         began = asyncio.get_running_loop().time()
         for abonent in abonents:
             _result(await client.send(_write(abonent)))
-        await server.drained()
+        await server.wait_for_stacks()
         assert asyncio.get_running_loop().time() - began >= 25 / 50
         assert server.ledger.effects(MODEL) == dict.fromkeys(abonents, 1)
 
@@ -173,7 +173,7 @@ async def test_new_addresses_are_those_that_were_answered(billing_file: Path) ->
             call = get_set_save("Users", {"id": user}, move).asking("ip", "pull")
             told[user] = _result(await client.send(call))["fields"]["ip"]
         server.stack_rate = SOON
-        await server.drained()
+        await server.wait_for_stacks()
         for user, address in told.items():
             assert _result(await client.send(get("Users", {"id": user}).asking("ip")))["fields"]["ip"] == address
         assert len(set(told.values())) == 5
@@ -244,7 +244,7 @@ async def test_without_a_rate_what_is_left_is_carried_out_at_once(billing_file: 
     async with _stacked(billing_file) as (_, client):
         _result(await client.send(_write(2001)))
     async with running(billing_file) as server, BillingClient(ClientSettings(server.url)) as client:
-        await server.drained()
+        await server.wait_for_stacks()
         _result(await client.send(_write(2003)))
         assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1}
         assert {entry.request for key in (2001, 2003) for entry in server.ledger.entries(MODEL, key)} == {1, 2}

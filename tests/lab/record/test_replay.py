@@ -21,7 +21,7 @@ from lab.record.exchanges import Exchanges
 from lab.record.matching import request_of
 from lab.record.recorder import open_recorder
 from lab.record.recording import NotARecording, Recording
-from lab.record.replay import Replay, Report, replaying, serve_replay
+from lab.record.replay import Replay, ReplayReport, replaying, serve_replay
 from tests.billing.api.scripted_server import answer, close, half, reset, scripted
 from tests.billing.saving import get_set_save
 
@@ -81,7 +81,7 @@ async def test_a_load_replayed_twice_on_other_ports(tmp_path: Path, mock_billing
         async with replaying(path) as replay:
             ports.append(replay.url)
             assert await sent(replay.url, calls) == first
-            assert replay.report() == Report(len(calls), (), 0, (), 0)
+            assert replay.report() == ReplayReport(len(calls), (), 0, (), 0)
             assert replay.whole
         assert replay.report().same
     assert mock_billing.url not in ports
@@ -99,7 +99,7 @@ async def test_repeated_requests_are_answered_in_their_order(tmp_path: Path) -> 
         (more,) = await sent(replay.url, [ask("a")])
     assert isinstance(more, SystemRefused)
     assert "asked more often than it was recorded" in more.text
-    assert replay.report() == Report(60, ("/rest_api/v2/Users/ method1=a arg1={}",), 1, (), 0)
+    assert replay.report() == ReplayReport(60, ("/rest_api/v2/Users/ method1=a arg1={}",), 1, (), 0)
 
 
 async def test_unknown_and_never_made_are_named(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ async def test_unknown_and_never_made_are_named(tmp_path: Path) -> None:
     assert isinstance(seen[1], SystemRefused)
     report = replay.report()
     assert not report.same
-    assert report == Report(
+    assert report == ReplayReport(
         1,
         (
             '/rest_api/v2/Users/ method1=unknown arg1={"psw":"•••"} hash_key=•••',
@@ -205,7 +205,7 @@ async def test_what_never_arrived_is_passed_over(tmp_path: Path) -> None:
         (seen, cancelled) = await sent(replay.url, [ask("b"), ask("c")])
     assert isinstance(seen, Lost)
     assert isinstance(cancelled, Lost)
-    assert replay.report() == Report(3, (), 0, (), 0)
+    assert replay.report() == ReplayReport(3, (), 0, (), 0)
 
 
 @pytest.mark.parametrize(("speed", "least", "most"), [("recorded", 0.3, 5.0), ("at once", 0.0, 0.25)])
