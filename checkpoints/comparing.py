@@ -17,10 +17,10 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
+from checkpoints.earlier_runs import connect_to_look, read_only
 from checkpoints.errors import JournalUnreadable
+from checkpoints.queries import Queries
 from checkpoints.records import Run
-from checkpoints.sqlite_store import BUSY_SECONDS
-from checkpoints.statements import statement
 
 OVERWRITES: Final = "something else would be overwritten"
 _WAS: Final = ("was", "planned")
@@ -28,7 +28,7 @@ _WAS: Final = ("was", "planned")
 
 
 class Side(msgspec.Struct, frozen=True, array_like=True):
-    """A row of one of the lists, in the order of `list_differences.sql`; all is None where the list has it not."""
+    """A row of one of the lists, in the order of the block `list_differences`; all None where the list lacks it."""
 
     key: str | None = None
     line: int | None = None
@@ -90,30 +90,30 @@ def _compare(journal: Path, run: Run, plans: Path, plan: Run, size: int, plain: 
 
 
 @contextlib.contextmanager
-def _opened(journal: Path, plans: Path) -> Iterator[sqlite3.Connection]:
+def _opened(journal: Path, plans: Path) -> Iterator[Queries]:
     """Both journals, none of whose bytes can be changed through this."""
-    uri = f"{journal.absolute().as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as db:
-        db.execute("attach database ? as plans", (f"{plans.absolute().as_uri()}?mode=ro",))
-        # One moment of each for both statements.
-        db.execute("begin")
-        yield db
+    with contextlib.closing(connect_to_look(journal)) as connection:
+        connection.execute("attach database ? as plans", (read_only(plans),))
+        # One moment of each for both blocks.
+        connection.execute("begin")
+        yield Queries(connection)
 
 
-def _of_rows(db: sqlite3.Connection, wanted: Mapping[str, int], plain: Callable[[str], str]) -> Iterator[Difference]:
+def _of_rows(db: Queries, wanted: Mapping[str, int], plain: Callable[[str], str]) -> Iterator[Difference]:
     decode = msgspec.json.Decoder(Side).decode
-    for old, new in db.execute(statement("list_differences"), wanted):
+    for row in db.each("list_differences", **wanted):
+        old, new = row["before"], row["now"]
         found = _difference(decode(old) if old else _NOWHERE, decode(new) if new else _NOWHERE, plain)
         if found is not None:
             yield found
 
 
-def _of_refusals(db: sqlite3.Connection, wanted: Mapping[str, int]) -> Iterator[Difference]:
-    for is_new, line, label, reason in db.execute(statement("refusal_differences"), wanted):
-        if is_new:
-            yield Difference("refused now", line, label, now=reason)
+def _of_refusals(db: Queries, wanted: Mapping[str, int]) -> Iterator[Difference]:
+    for row in db.each("refusal_differences", **wanted):
+        if row["is_new"]:
+            yield Difference("refused now", row["line"], row["label"], now=row["reason"])
         else:
-            yield Difference("no longer refused", line, label, then=reason)
+            yield Difference("no longer refused", row["line"], row["label"], then=row["reason"])
 
 
 def _difference(old: Side, new: Side, plain: Callable[[str], str]) -> Difference | None:

@@ -3,8 +3,7 @@
 JournalError
 ├── JournalUnreadable     not a journal, damaged, or the folder cannot be written
 ├── JournalAliased        the file has several names: SQLite keeps a log beside each
-├── JournalTooNew         written by a later version
-├── JournalTooOld         written by an earlier version, and its runs are not at their ends
+├── JournalOtherFormat    written by another version of carbon-migrate
 ├── JournalNotClosed      a write does not end: the disk, or a fault of ours
 ├── ForbiddenTransition   a step that the table of states does not have: a fault of ours
 ├── RunHeld               another process is working on the run
@@ -25,12 +24,8 @@ class JournalAliased(JournalError):
     """Raised when the journal's file has several names; a process that opens it by another would not see this one."""
 
 
-class JournalTooNew(JournalError):
-    """Raised when the file's format is newer than this program."""
-
-
-class JournalTooOld(JournalError):
-    """Raised when the file has unfinished runs of a format that this program cannot go on with."""
+class JournalOtherFormat(JournalError):
+    """Raised when another version of this program wrote the file; the text says which of the two to use."""
 
 
 class JournalNotClosed(JournalError):

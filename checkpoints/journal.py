@@ -1,15 +1,14 @@
-"""The journal: the durable memory of every run, in one SQLite file.
+"""The journal: the durable memory of every run.
 
-Writes go through one thread (`writer.Writer`) and are on the disk when they return. Reads have a connection of
-their own and see what was committed. Several processes may have one journal open; one of them at a time works on
-a run: it holds the run's lock (`journal_file.JournalFile`), and each of its writes names the epoch that it has raised
-the run to, under which nothing is written once another has raised it again.
+Writes are on the disk when they return. Reads see what was committed. Several processes may have one journal open;
+one of them at a time works on a run: it holds the run's lock, and each of its writes names the epoch that it has
+raised the run to, under which nothing is written once another has raised it again. What is read and written are the
+blocks of `queries.sql`; `sqlite_store.py` says how.
 """
 
 import os
 import secrets
 import socket
-import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,13 +17,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 
-import msgspec
-
-from checkpoints import freezing
+from checkpoints import intake_pages
 from checkpoints import sqlite_rows as rows
-from checkpoints.connections import Connections, connected
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld, RunTakenOver
-from checkpoints.freezing import Judge, now
+from checkpoints.intake_pages import Judge, now
+from checkpoints.queries import Queries, Row, Value
 from checkpoints.records import (
     Change,
     Command,
@@ -45,7 +42,7 @@ from checkpoints.records import (
     Shift,
     Totals,
 )
-from checkpoints.statements import statement
+from checkpoints.sqlite_store import SqliteStore, open_store
 from checkpoints.states import State
 
 Result = TypeVar("Result")
@@ -59,37 +56,36 @@ NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 @asynccontextmanager
 async def open_journal(path: Path) -> "AsyncIterator[Journal]":
-    """Open the journal at `path`, making or migrating it as needed.
+    """Open the journal at `path`, making it where there is none.
 
     A symbolic link is followed: what stands beside the journal stands beside the file itself.
 
-    Raises `JournalUnreadable` when it cannot be, `JournalAliased` when the file has several names, `JournalTooNew`
-    when a later version wrote it, `JournalTooOld` when an earlier one did and has to finish it.
+    Raises `JournalUnreadable` when it cannot be, `JournalAliased` when the file has several names, and
+    `JournalOtherFormat` when another version wrote it.
     """
-    async with connected(path) as connections:
-        yield Journal(connections.path, connections)
+    async with open_store(path) as store:
+        yield Journal(store)
 
 
 class Journal:
     """Runs and their items. Made by `open_journal`."""
 
-    def __init__(self, path: Path, connections: Connections) -> None:
-        self.path = path
-        self._connections = connections
-        self._read = connections.reader.do
-        self._writer = connections.writer
+    def __init__(self, store: SqliteStore) -> None:
+        self.path = store.path
+        self._store = store
+        self._read = store.read
 
     # ---- runs ----
 
     async def create_run(self, new: NewRun) -> Run:
         """Enter a run; its name is short, new, and drawn at random so that two journals' marks never meet."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
-        await self._writer.do(lambda db: db.execute(statement("create_run"), rows.of_new_run(new, name, now())))
+        await self._store.write(lambda db: db.write("create_run", name=name, now=now(), **rows.of_new_run(new)))
         return await self.run(name)
 
     async def run(self, name: str) -> Run:
         """The run of that name. Raises `NoSuchRun`, naming those that there are."""
-        found = await self._read(lambda db: db.execute(statement("run_by_name"), {"name": name}).fetchone())
+        found = await self._read(lambda db: db.first("run_by_name", name=name))
         if found is None:
             known = ", ".join(run.name for run in (await self.runs())[-10:]) or "none yet"
             raise NoSuchRun(f"{self.path} has no run {name!r}; its runs: {known}")
@@ -97,53 +93,51 @@ class Journal:
 
     async def runs(self) -> list[Run]:
         """All runs, the oldest first."""
-        found = await self._read(lambda db: db.execute(statement("runs")).fetchall())
-        return [rows.to_run(row) for row in found]
+        return [rows.to_run(row) for row in await self._all("runs")]
 
     async def approve(self, run: Run) -> None:
         """From now on the run may send."""
-        await self._write(run, _run_statement("approve_run", run, now=now()))
+        await self._write(run, lambda db: db.write("approve_run", run_id=run.run_id, now=now()))
 
     async def end_intake(self, run: Run) -> None:
         """The list is complete. Rows that contradict each other become refusals, all of them."""
 
-        def work(db: sqlite3.Connection) -> None:
-            for name in ("refuse_conflicts", "withdraw_conflicts"):
-                db.execute(statement(name), {"run_id": run.run_id})
-            db.execute(statement("end_intake"), {"run_id": run.run_id, "now": now()})
+        def work(db: Queries) -> None:
+            db.write("refuse_conflicts", run_id=run.run_id)
+            db.write("withdraw_conflicts", run_id=run.run_id)
+            db.write("end_intake", run_id=run.run_id, now=now())
 
         await self._write(run, work)
 
     async def discard(self, run: Run) -> None:
         """Give the run up; does nothing to one that was approved, for it may have sent."""
 
-        def work(db: sqlite3.Connection) -> None:
-            db.execute(statement("discard_run"), {"run_id": run.run_id, "now": now()})
-            db.execute(statement("delete_items"), {"run_id": run.run_id})
+        def work(db: Queries) -> None:
+            db.write("discard_run", run_id=run.run_id, now=now())
+            db.write("delete_items", run_id=run.run_id)
 
         await self._write(run, work)
 
     async def pause(self, run: Run, who: str) -> None:
         """The run sends nothing from now on, whoever takes it up; one that is paused stays paused as it was."""
-        await self._writer.do(_run_statement("pause_run", run, who=who, now=now()))
+        await self._store.write(lambda db: db.write("pause_run", run_id=run.run_id, who=who, now=now()))
 
     async def unpause(self, run: Run) -> None:
         """The run may send again."""
-        await self._writer.do(_run_statement("unpause_run", run))
+        await self._store.write(lambda db: db.write("unpause_run", run_id=run.run_id))
 
     async def keep_policy(self, run: Run, policy: Mapping[str, str]) -> None:
         """Whoever takes the run up drives it by this from now on."""
-        await self._write(run, _run_statement("keep_policy", run, policy=rows.of_policy(policy)))
+        await self._write(run, lambda db: db.write("keep_policy", run_id=run.run_id, policy=policy))
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
         """Keep what somebody told the run, and what came of it."""
-        await self._writer.do(_run_statement("note_command", run, who=who, command=command, answer=answer, now=now()))
+        note = {"who": who, "command": command, "answer": answer}
+        await self._store.write(lambda db: db.write("note_command", run_id=run.run_id, now=now(), **note))
 
     async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
         """The last `size` of what people told the run, the oldest first."""
-        wanted = {"run_id": run.run_id, "size": size}
-        found = await self._read(lambda db: db.execute(statement("commands"), wanted).fetchall())
-        return [rows.to_command(row) for row in found]
+        return [rows.to_command(row) for row in await self._all("commands", run_id=run.run_id, size=size)]
 
     # ---- who works on a run ----
 
@@ -154,30 +148,25 @@ class Journal:
         Raises `RunHeld` with the holder's name when somebody else is. The lock keeps a second runner out; the epoch
         keeps out whoever the lock did not hold.
         """
-        file = self._connections.file
-        if not file.lock(run.run_id):
+        if not self._store.lock(run.run_id):
             raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
         try:
             yield await self.take_up(run)
         finally:
-            file.unlock(run.run_id)
+            self._store.unlock(run.run_id)
 
     async def take_up(self, run: Run) -> Run:
         """Raise the run's epoch, and give the run as it is now: whoever worked on it before writes nothing more.
 
         Whoever calls this holds the run's lock, as `taken_up` does.
         """
-        us = {
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-            "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        }
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
-        def work(db: sqlite3.Connection) -> Run:
-            db.execute(statement("take_up"), {"run_id": run.run_id, **us})
-            return rows.to_run(db.execute(statement("run_by_name"), {"name": run.name}).fetchone())
+        def work(db: Queries) -> Run:
+            db.write("take_up", run_id=run.run_id, host=socket.gethostname(), process=os.getpid(), now=since)
+            return rows.to_run(db.one("run_by_name", name=run.name))
 
-        return await self._writer.do(work)
+        return await self._store.write(work)
 
     async def confirm(self, run: Run) -> None:
         """See that nobody has taken the run up since. Raises `RunTakenOver`."""
@@ -186,25 +175,24 @@ class Journal:
     async def again(self, run: Run) -> Run:
         """The run as it is now, under the epoch that it was taken up with. Raises `RunTakenOver`."""
 
-        def work(db: sqlite3.Connection) -> Run:
+        def work(db: Queries) -> Run:
             _check_epoch(db, run)
-            return rows.to_run(db.execute(statement("run_by_name"), {"name": run.name}).fetchone())
+            return rows.to_run(db.one("run_by_name", name=run.name))
 
         return await self._read(work)
 
     async def holder(self, run: Run) -> Holder | None:
         """Who works on the run now."""
-        return await self._latest_holder(run) if self._connections.file.is_locked(run.run_id) else None
+        return await self._latest_holder(run) if self._store.is_locked(run.run_id) else None
 
     async def _latest_holder(self, run: Run) -> Holder:
-        wanted = {"run_id": run.run_id}
-        return rows.to_holder(await self._read(lambda db: db.execute(statement("holder"), wanted).fetchone()))
+        return rows.to_holder(await self._one("holder", run_id=run.run_id))
 
     # ---- items: writing ----
 
     async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
         """Freeze a page in one commit, together with where the source goes on; returns what each item became."""
-        return await self._write(run, lambda db: freezing.freeze_page(db, run, page, judge))
+        return await self._write(run, lambda db: intake_pages.freeze_page(db, run, page, judge))
 
     async def correct(self, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
         """Freeze corrected rows into a run that has their faulty ones, in one commit; returns what each became.
@@ -212,21 +200,23 @@ class Journal:
         The rejected item that a row corrects becomes replaced, the refused row mended, so that the run's counts and
         sums have each row once. A row that is refused again replaces nothing.
         """
-        return await self._write(run, lambda db: freezing.freeze_corrections(db, run, page, judge))
+        return await self._write(run, lambda db: intake_pages.freeze_corrections(db, run, page, judge))
 
     async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
         """Make the intent to send these durable: pending → sending, one attempt more.
 
         Raises `ForbiddenTransition`, and claims none, when one of them is not pending, or not of this run.
         """
-        wanted = {"run_id": run.run_id, "ids": msgspec.json.encode(item_ids).decode(), "now": now()}
-        await self._write(run, lambda db: _each(len(set(item_ids)), db.execute(statement("claim"), wanted)))
+
+        def work(db: Queries) -> None:
+            _check_written(len(set(item_ids)), db.write("claim", run_id=run.run_id, ids=item_ids, now=now()))
+
+        await self._write(run, work)
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Give items that are not sent yet these payloads: what their calls overwrite is another than was kept."""
-        kept = msgspec.json.encode(list(payloads.items())).decode()
-        wanted = {"run_id": run.run_id, "kept": kept, "now": now()}
-        await self._write(run, lambda db: db.execute(statement("keep"), wanted))
+        kept = list(payloads.items())
+        await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=kept, now=now()))
 
     async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
         """Make what became of items durable; returns those that are unknown now, for two have one created id.
@@ -235,12 +225,12 @@ class Journal:
         `ForbiddenTransition`, and records none, when one of the steps is not in the table of states, or of an item
         that is not of this run.
         """
-        wanted = {"run_id": run.run_id, "changes": rows.of_changes(changes), "now": now()}
         number = len({change.item_id for change in changes})
         created = [change.item_id for change in changes if change.created]
 
-        def work(db: sqlite3.Connection) -> list[Item]:
-            _each(number, db.execute(statement("record"), wanted))
+        def work(db: Queries) -> list[Item]:
+            written = db.write("record", run_id=run.run_id, changes=rows.of_changes(changes), now=now())
+            _check_written(number, written)
             return _doubt(db, "doubt_shared_ids", created) if created else []
 
         return await self._write(run, work)
@@ -251,9 +241,7 @@ class Journal:
 
     async def doubt(self, run: Run) -> int:
         """At start: every `sending` becomes `unknown`, for whoever sent it is gone; returns how many."""
-        return await self._write(
-            run, lambda db: db.execute(statement("doubt"), {"run_id": run.run_id, "now": now()}).rowcount
-        )
+        return await self._write(run, lambda db: db.write("doubt", run_id=run.run_id, now=now()))
 
     async def decide(self, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
         """Record a person's decision on a manual item, and follow it, in one commit.
@@ -261,13 +249,13 @@ class Journal:
         Raises `ForbiddenTransition` when the item is not manual or the state not one that a person may choose.
         """
         change = rows.of_changes([Change(item.item_id, state, message=f"decided by {who}: {why}")])
-        when = {"run_id": run.run_id, "now": now()}
-        decision = {**when, "item_id": item.item_id, "who": who, "state": state, "why": why}
+        decision: dict[str, Value] = {"item_id": item.item_id, "who": who, "state": state, "why": why}
 
-        def work(db: sqlite3.Connection) -> None:
-            if not db.execute(statement("decide"), decision).rowcount:
+        def work(db: Queries) -> None:
+            when = now()
+            if not db.write("decide", run_id=run.run_id, now=when, **decision):
                 raise ForbiddenTransition(f"item {item.number} ({item.label}) is not manual: nobody has to decide")
-            db.execute(statement("record"), {**when, "changes": change})
+            db.write("record", run_id=run.run_id, now=when, changes=change)
 
         await self._write(run, work)
 
@@ -281,45 +269,38 @@ class Journal:
         self, run: Run, *, refusal_id: int | None = None, line: int | None = None
     ) -> tuple[int, bool] | None:
         """The refused row of that id, else of that line: its id and whether it was corrected; None where none is."""
-        wanted = {"run_id": run.run_id, "refusal_id": refusal_id, "line": line}
-        found = await self._read(lambda db: db.execute(statement("find_refusals"), wanted).fetchone())
-        return None if found is None else (int(found[0]), bool(found[1]))
+        found = await self._all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
+        return (found[0]["refusal_id"], bool(found[0]["is_mended"])) if found else None
 
     async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
         """What would become of these items if they were frozen now; nothing is written."""
-        return await self._read(lambda db: freezing.judge_items(db, run, items, judge))
+        return await self._read(lambda db: intake_pages.judge_items(db, run, items, judge))
 
     async def last_number(self, run: Run) -> int:
         """The number of the run's last item, 0 where it has none."""
-        found = await self._read(lambda db: db.execute(statement("last_number"), {"run_id": run.run_id}).fetchone())
-        return int(found[0])
+        return int((await self._one("last_number", run_id=run.run_id))["number"])
 
     async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
         """Of these marks, by run and number, those whose items are in this journal, of whichever run."""
-        wanted = {"marks": msgspec.json.encode(sorted(marks)).decode()}
-        found = await self._read(lambda db: db.execute(statement("known_marks"), wanted).fetchall())
-        return [rows.to_known_mark(row) for row in found]
+        return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
 
     async def decisions(self, run: Run) -> list[Decision]:
         """What people decided of the run's items, the oldest first."""
-        found = await self._read(lambda db: db.execute(statement("decisions"), {"run_id": run.run_id}).fetchall())
-        return [Decision(row[0], row[1], State(row[2]), *row[3:]) for row in found]
+        return [rows.to_decision(row) for row in await self._all("decisions", run_id=run.run_id)]
 
     async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` items in one of `states` whose number is greater than `after`, by number."""
-        wanted = msgspec.json.encode(sorted(states)).decode()
-        return await self._items("items", run_id=run.run_id, after=after, states=wanted, size=size)
+        return await self._items("items", run_id=run.run_id, after=after, states=states, size=size)
 
     async def compare(self, old: Run, new: Run, *, size: int = 20, plain: Callable[[str], str] = str) -> Comparison:
         """How the lists of two runs differ; `size` bounds the examples, and of payloads their `plain` is compared."""
 
-        def read(db: sqlite3.Connection) -> Comparison:
+        def read(db: Queries) -> Comparison:
             counts: Counter[str] = Counter()
             examples: list[Shift] = []
-            for row in db.execute(statement("plan_changes"), {"old": old.run_id, "new": new.run_id}):
-                *told, before, now = row
-                shift = rows.to_shift(told)
-                if shift.kind == ANOTHER_CALL and plain(before) == plain(now):
+            for row in db.each("plan_changes", old=old.run_id, new=new.run_id):
+                shift = rows.to_shift(row)
+                if shift.kind == ANOTHER_CALL and plain(row["old_payload"]) == plain(row["new_payload"]):
                     continue
                 counts[shift.kind] += 1
                 if len(examples) < size:
@@ -334,19 +315,16 @@ class Journal:
 
     async def taken_back(self, run: Run) -> bool:
         """Whether anything of the run was taken back, and not restored since."""
-        found = await self._read(lambda db: db.execute(statement("taken_back"), {"run_id": run.run_id}).fetchone())
-        return bool(found[0])
+        return bool((await self._one("taken_back", run_id=run.run_id))["is_taken_back"])
 
     async def lane_mates(self, run: Run, lanes: Collection[str], *, standing: bool = False) -> list[Item]:
         """The items of these lanes whose call was accepted, in their order; with `standing` those not taken back."""
-        wanted = msgspec.json.encode(sorted(lanes)).decode()
-        return await self._items("lane_mates", run_id=run.run_id, lanes=wanted, standing=standing)
+        return await self._items("lane_mates", run_id=run.run_id, lanes=lanes, standing=standing)
 
     async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
         """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""
-        ids = msgspec.json.encode(item_ids).decode()
-        found = await self._read(lambda db: db.execute(statement("entered_anew"), {"ids": ids}).fetchall())
-        return {int(item_id): str(name) for item_id, name in reversed(found)}
+        found = await self._all("entered_anew", ids=item_ids)
+        return {row["item_id"]: row["run"] for row in reversed(found)}
 
     async def each_page(self, run: Run, states: Collection[State], *, size: int = 1000) -> AsyncIterator[list[Item]]:
         """All items in one of `states`, page by page, each page read when it is wanted."""
@@ -357,60 +335,46 @@ class Journal:
 
     async def refusals(self, run: Run, *, after: int = 0, size: int = 1000) -> list[tuple[int, Refusal]]:
         """Up to `size` refused rows whose id is greater than `after`, with their ids."""
-        wanted = {"run_id": run.run_id, "after": after, "size": size}
-        found = await self._read(lambda db: db.execute(statement("refusals"), wanted).fetchall())
-        return [(row[0], rows.to_refusal(row[1:])) for row in found]
+        found = await self._all("refusals", run_id=run.run_id, after=after, size=size)
+        return [(row["refusal_id"], rows.to_refusal(row)) for row in found]
 
     async def totals(self, run: Run) -> Totals:
         """Counts and exact sums by state."""
 
-        def work(db: sqlite3.Connection) -> Totals:
-            db.execute("begin")
-            try:
-                states = db.execute(statement("totals"), {"run_id": run.run_id}).fetchall()
-                (refused,) = db.execute(statement("count_refusals"), {"run_id": run.run_id}).fetchone()
-                left_out = freezing.left_out(db, run)
-            finally:
-                db.execute("rollback")
-            return Totals(
-                {State(state): count for state, count, _ in states},
-                {State(state): Decimal(amount) for state, _, amount in states},
-                refused,
-                left_out,
-            )
+        def work(db: Queries) -> Totals:
+            with db.snapshot():
+                states = db.all("totals", run_id=run.run_id)
+                refused = db.one("count_refusals", run_id=run.run_id)["refusals"]
+                left_out = intake_pages.left_out(db, run)
+            return rows.to_totals(states, refused, left_out)
 
         return await self._read(work)
 
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         """What the amounts of all items in one of `states` add up to, signs left out."""
-        wanted = {"run_id": run.run_id, "states": msgspec.json.encode(sorted(states)).decode()}
-        (total,) = await self._read(lambda db: db.execute(statement("absolute_sum"), wanted).fetchone())
-        return Decimal(total)
+        return Decimal((await self._one("absolute_sum", run_id=run.run_id, states=states))["amount"])
 
     async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:
         """What the items of `state` have to say, the commonest first."""
-        wanted = {"run_id": run.run_id, "state": state, "size": size}
-        found = await self._read(lambda db: db.execute(statement("reasons"), wanted).fetchall())
+        found = await self._all("reasons", run_id=run.run_id, state=state, size=size)
         return [rows.to_reason(row) for row in found]
 
     async def shared_lanes(self, run: Run) -> Shared:
         """The lanes (accounts) that more than one pending item reaches."""
-        lanes, items, amount = await self._read(
-            lambda db: db.execute(statement("shared_lanes"), {"run_id": run.run_id}).fetchone()
-        )
-        return Shared(lanes, items, Decimal(amount))
+        found = await self._one("shared_lanes", run_id=run.run_id)
+        return Shared(found["lanes"], found["items"], Decimal(found["amount"]))
 
-    async def _write(self, run: Run, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def _write(self, run: Run, work: Callable[[Queries], Result]) -> Result:
         """Write as the runner of `run`. Raises `RunTakenOver`, and writes nothing, under an epoch that is over.
 
         The epoch is checked in the transaction of the write, which no other process can write between.
         """
 
-        def fenced(db: sqlite3.Connection) -> Result:
+        def fenced(db: Queries) -> Result:
             _check_epoch(db, run)
             return work(db)
 
-        return await self._writer.do(fenced)
+        return await self._store.write(fenced)
 
     async def shared_items(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The pending items of up to `size` lanes behind `after` that several of them reach, by lane and number."""
@@ -422,64 +386,48 @@ class Journal:
 
     async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
         """Let one row of an account stand for the others; does nothing to a run that was approved."""
-        await self._write(run, lambda db: freezing.merge_rows(db, run, merged))
+        await self._write(run, lambda db: intake_pages.merge_rows(db, run, merged))
 
     async def refuse(self, run: Run, item_ids: Collection[int], reason: str) -> None:
         """Make pending items refused rows; does nothing to a run that was approved."""
-        await self._write(run, lambda db: freezing.refuse_items(db, run, item_ids, reason))
+        await self._write(run, lambda db: intake_pages.refuse_items(db, run, item_ids, reason))
 
     async def carried(self, run: Run, number: int) -> list[int]:
         """The numbers of the rows that an item stands for, beside its own."""
-        wanted = {"run_id": run.run_id, "number": number}
-        return [
-            int(one) for (one,) in await self._read(lambda db: db.execute(statement("carries"), wanted).fetchall())
-        ]
+        return [row["number"] for row in await self._all("carries", run_id=run.run_id, number=number)]
 
     async def first_in_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[int, str]]:
         """Of these lanes, the number and the key of the first item in each that has, or may have, an effect."""
-        wanted = {"run_id": run.run_id, "lanes": msgspec.json.encode(sorted(lanes)).decode()}
-        found = await self._read(lambda db: db.execute(statement("first_in_lanes"), wanted).fetchall())
-        return {str(lane): (int(number), str(key)) for lane, number, key in found}
+        found = await self._all("first_in_lanes", run_id=run.run_id, lanes=lanes)
+        return {row["lane"]: (row["number"], row["key"]) for row in found}
 
-    async def _items(self, name: str, **wanted: object) -> list[Item]:
-        return await self._read(lambda db: _page(db, name, **wanted))
+    async def _all(self, name: str, /, **values: Value) -> list[Row]:
+        return await self._read(lambda db: db.all(name, **values))
 
+    async def _one(self, name: str, /, **values: Value) -> Row:
+        return await self._read(lambda db: db.one(name, **values))
 
-def _doubt(db: sqlite3.Connection, name: str, item_ids: Collection[int], **more: str | int) -> list[Item]:
-    """Items that a statement has made unknown."""
-    wanted = {"ids": _ids(item_ids), "now": now(), **more}
-    doubted = [row[0] for row in db.execute(statement(name), wanted).fetchall()]
-    return _page(db, "items_by_id", ids=_ids(doubted)) if doubted else []
+    async def _items(self, name: str, /, **values: Value) -> list[Item]:
+        return await self._read(lambda db: rows.to_items(db.items(name, **values)))
 
 
-def _ids(item_ids: Collection[int]) -> str:
-    return msgspec.json.encode(list(item_ids)).decode()
+def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
+    """Items that a block has made unknown."""
+    doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=now(), **more)]
+    return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []
 
 
-def _page(db: sqlite3.Connection, name: str, **wanted: object) -> list[Item]:
-    """The items that a statement finds, as one text."""
-    sql = f"with found as (\n{statement(name)})\n{statement('as_items')}"
-    return rows.to_items(db.execute(sql, wanted).fetchone()[0])
-
-
-def _each(number: int, written: sqlite3.Cursor) -> None:
+def _check_written(wanted: int, written: int) -> None:
     """Raise `ForbiddenTransition` where other than so many items were written: one of them is another run's."""
-    if written.rowcount != number:
-        raise ForbiddenTransition(f"{number} items were to be written and {written.rowcount} are of this run")
+    if written != wanted:
+        raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
 
 
-def _check_epoch(db: sqlite3.Connection, run: Run) -> None:
+def _check_epoch(db: Queries, run: Run) -> None:
     """Raise `RunTakenOver` where somebody has taken the run up since `run` was taken up, or read."""
-    found = db.execute(statement("taken_over"), {"run_id": run.run_id, "epoch": run.epoch}).fetchone()
+    found = db.first("taken_over", run_id=run.run_id, epoch=run.epoch)
     if found is not None:
         raise RunTakenOver(
             f"run {run.name} was taken over by {rows.to_holder(found)}. This process sends and records nothing more; "
             "what it had in flight is looked up there"
         )
-
-
-def _run_statement(name: str, run: Run, **values: str) -> Callable[[sqlite3.Connection], None]:
-    def work(db: sqlite3.Connection) -> None:
-        db.execute(statement(name), {"run_id": run.run_id, **values})
-
-    return work

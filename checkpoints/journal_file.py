@@ -1,24 +1,28 @@
-"""Locks on the journal's file itself: one runner a run, and one process at a time that makes the journal.
+"""The journal's file: where it lies, by which names, and the locks on it.
 
-They are on the inode, so every name of the file leads to the same ones, there is no lock file to be removed, and the
-kernel lets go when the process dies, however it dies. They are open file description locks (fcntl(2)), each on one
-byte far beyond the end of the file and beyond the bytes that SQLite locks.
+The locks are for one runner a run, and for one process at a time that makes the journal. They are on the inode, so
+every name of the file leads to the same ones, there is no lock file to be removed, and the kernel lets go when the
+process dies, however it dies. They are open file description locks (fcntl(2)), each on one byte far beyond the end of
+the file and beyond the bytes that SQLite locks.
+
+SQLite keeps the index of its log in memory that processes share, which those of two machines do not; and what a
+network file system makes of locks, and of data that was said to be on the disk, is its server's to know.
 """
 
 import errno
 import fcntl
 import os
+import re
 import struct
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalAliased, JournalUnreadable
-from checkpoints.mounts import is_mounted
 
 FIRST_BYTE: Final = 2**40
 """Locked while the journal is made or brought to a newer format; the byte of a run lies behind, by its id."""
@@ -28,6 +32,18 @@ _FLOCK: Final = struct.Struct("@hhqqi0q")
 
 _WAIT: Final = 0.005
 """Seconds between two tries: waiting inside the kernel could not be given up."""
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+"""What is mounted where (proc(5)): the fifth word of a line is the place, the first behind the dash the type."""
+
+NETWORK: Final = frozenset(
+    {"nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs"}
+    | {"coda", "ncpfs", "davfs", "gfs2", "ocfs2", "vboxsf", "prl_fs", "virtiofs", "drvfs", "beegfs", "fuse.sshfs"}
+    | {"fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.davfs2", "fuse.ceph", "fuse.vmhgfs-fuse"}
+)
+"""Types of file systems that several machines may share."""
+
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 class JournalFile:
@@ -150,3 +166,27 @@ def _closed(inode: tuple[int, int], file: int) -> None:
         del _users[inode]
         for left in _waiting.pop(inode):
             os.close(left)
+
+
+def network_of(path: Path, mounts: Path = MOUNTS) -> str:
+    """The type of the network file system that a file lies on, "" for a local one, or where nobody can tell."""
+    path = path.resolve()
+    found, longest = "", -1
+    for place, kind in _mounted(mounts):
+        # Of two that are mounted at one place, the later covers the earlier.
+        if (path == place or place in path.parents) and len(place.parts) >= longest:
+            found, longest = kind, len(place.parts)
+    return found if found in NETWORK else ""
+
+
+def is_mounted(path: Path, mounts: Path = MOUNTS) -> bool:
+    """Whether a file is mounted by itself, and so has another name where it comes from."""
+    return any(place == path for place, _ in _mounted(mounts))
+
+
+def _mounted(mounts: Path) -> Iterator[tuple[Path, str]]:
+    with suppress(OSError):
+        for line in mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            before, _, behind = line.partition(" - ")
+            place = _ESCAPED.sub(lambda code: chr(int(code[1], 8)), before.split()[4])
+            yield Path(place), behind.split()[0]

@@ -5,14 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Unpack
+from typing import Unpack
 
 import msgspec
 
 from checkpoints.states import State, StateProperties, states_where
-
-PAYLOADS: Final = 2
-"""The format of the journal since which payloads are kept as they are now."""
 
 
 class Stage(StrEnum):
@@ -51,8 +48,8 @@ class Run:
     """A run as the journal has it. Times are UTC; `name` is the short word the operator types.
 
     One with a `paused_at` sends nothing until somebody lets it go on, whoever takes it up; and whoever does drives it
-    by its `policy`. `format` is that of its items' payloads. `epoch` says how often it had been taken up when
-    this was read: under another one than the journal's nothing of a runner is written.
+    by its `policy`. `epoch` says how often it had been taken up when this was read: under another one than the
+    journal's nothing of a runner is written.
     """
 
     run_id: int
@@ -70,7 +67,6 @@ class Run:
     discarded_at: datetime | None
     paused_at: datetime | None = None
     paused_by: str | None = None
-    format: int = PAYLOADS
     policy: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 0
 
@@ -150,7 +146,7 @@ class Page:
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """A frozen item, its fields in the order of `as_items.sql`.
+    """A frozen item, its fields in the order of the block `as_items`.
 
     `number` counts from 1 within its run; `message` is the error or the reason it was skipped.
     """

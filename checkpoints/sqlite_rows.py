@@ -1,17 +1,18 @@
-"""Between records and the rows of the journal's tables. Groups travel as one JSON parameter a statement."""
+"""Between records and the rows of the blocks of `queries.sql`, which are read by the names of their columns."""
 
 import socket
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from checkpoints.queries import Row, Value
 from checkpoints.records import (
     Change,
     Command,
+    Decision,
     EarlierEntry,
     Holder,
     Item,
@@ -22,6 +23,7 @@ from checkpoints.records import (
     Refusal,
     Run,
     Shift,
+    Totals,
 )
 from checkpoints.states import State
 
@@ -32,148 +34,151 @@ _texts = msgspec.json.Decoder(dict[str, str]).decode
 _counts = msgspec.json.Decoder(dict[str, int]).decode
 
 
-def of_new_run(new: NewRun, name: str, now: str) -> dict[str, str]:
-    """The parameters of `create_run.sql`."""
+def of_new_run(new: NewRun) -> dict[str, Value]:
+    """The parameters of `create_run` that say what the run is."""
     return {
-        "name": name,
         "job": new.job,
-        "parameters": _encode(dict(new.parameters)).decode(),
+        "parameters": new.parameters,
         "target": new.target,
         "source": new.source,
         "source_digest": new.source_digest,
-        "header": _encode(new.header).decode(),
-        "policy": of_policy(new.policy),
-        "now": now,
+        "header": new.header,
+        "policy": new.policy,
     }
 
 
-def of_policy(policy: Mapping[str, str]) -> str:
-    """What a run is driven by, as its column has it."""
-    return _encode(dict(policy)).decode()
+def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str | int | None, ...]]:
+    """The rows of `freeze_items`, numbered from `first_number`."""
+    return [
+        (
+            number,
+            item.key,
+            item.label,
+            item.lane,
+            item.payload,
+            _amount_text(item.amount),
+            item.line,
+            _encode(item.row).decode(),
+            State.PENDING if item.skip_reason is None else State.SKIPPED,
+            item.skip_reason or item.note,
+            item.undoes,
+            item.wanted,
+        )
+        for number, item in enumerate(items, first_number)
+    ]
 
 
-def of_counts(counts: Mapping[str, int]) -> str:
-    """How many rows are left out by which flag, as its column has it."""
-    return _encode(dict(counts)).decode()
+def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...]]:
+    """The rows of `freeze_refusals`."""
+    return [
+        (one.line, one.column, one.label, one.reason, _encode(one.row).decode(), one.conflict) for one in refusals
+    ]
+
+
+def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
+    """The rows of `record`."""
+    return [(one.item_id, one.state, one.answer, one.message) for one in changes]
 
 
 def to_counts(text: str) -> dict[str, int]:
-    """The same, from its column."""
+    """How many rows are left out by which flag, from the column of the run."""
     return _counts(text)
 
 
-def of_new_items(items: Sequence[NewItem], first_number: int) -> str:
-    """The rows of `freeze_items.sql`, numbered from `first_number`."""
-    return _encode(
-        [
-            (
-                number,
-                item.key,
-                item.label,
-                item.lane,
-                item.payload,
-                _amount_text(item.amount),
-                item.line,
-                _encode(item.row).decode(),
-                State.PENDING if item.skip_reason is None else State.SKIPPED,
-                item.skip_reason or item.note,
-                item.undoes,
-                item.wanted,
-            )
-            for number, item in enumerate(items, first_number)
-        ]
-    ).decode()
-
-
-def of_refusals(refusals: Sequence[Refusal]) -> str:
-    """The rows of `freeze_refusals.sql`."""
-    return _encode(
-        [(one.line, one.column, one.label, one.reason, _encode(one.row).decode(), one.conflict) for one in refusals]
-    ).decode()
-
-
-def of_changes(changes: Sequence[Change]) -> str:
-    """The rows of `record.sql`."""
-    return _encode([(one.item_id, one.state, one.answer, one.message) for one in changes]).decode()
-
-
-def to_run(row: Sequence[Any]) -> Run:
-    """A row of `runs.sql`."""
-    created, frozen, approved, discarded, paused = (
-        datetime.fromisoformat(text) if text else None for text in row[9:14]
-    )
-    if created is None:
-        raise ValueError(f"run {row[1]} has no time of creation")
+def to_run(row: Row) -> Run:
+    """A row of `runs`."""
     return Run(
-        run_id=row[0],
-        name=row[1],
-        job=row[2],
-        parameters=_texts(row[3]),
-        target=row[4],
-        source=row[5],
-        source_digest=row[6],
-        header=_cells(row[7]),
-        cursor=row[8],
-        created_at=created,
-        frozen_at=frozen,
-        approved_at=approved,
-        discarded_at=discarded,
-        paused_at=paused,
-        paused_by=row[14],
-        format=row[15],
-        policy=_texts(row[16]),
-        epoch=row[17],
+        run_id=row["run_id"],
+        name=row["name"],
+        job=row["job"],
+        parameters=_texts(row["parameters"]),
+        target=row["target"],
+        source=row["source"],
+        source_digest=row["source_digest"],
+        header=_cells(row["header"]),
+        cursor=row["cursor"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        frozen_at=_moment(row["frozen_at"]),
+        approved_at=_moment(row["approved_at"]),
+        discarded_at=_moment(row["discarded_at"]),
+        paused_at=_moment(row["paused_at"]),
+        paused_by=row["paused_by"],
+        policy=_texts(row["policy"]),
+        epoch=row["epoch"],
     )
 
 
-def to_holder(row: Sequence[Any]) -> Holder:
-    """A row of `holder.sql`; one whose process is no more is of an earlier runner, and the new one nameless yet."""
-    host, process, since = row
+def to_holder(row: Row) -> Holder:
+    """A row of `holder`; one whose process is no more is of an earlier runner, and the new one nameless yet."""
+    host, process = row["held_host"], row["held_process"]
     here = socket.gethostname()
     if host is None or (host == here and not Path(f"/proc/{process}").exists()):
         return Holder(here, 0, "just now")
-    return Holder(host, process, since)
+    return Holder(host, process, row["held_since"])
 
 
-def to_command(row: Sequence[Any]) -> Command:
-    """A row of `commands.sql`."""
-    who, command, answer, given_at = row
-    return Command(who, command, answer, datetime.fromisoformat(given_at))
+def to_command(row: Row) -> Command:
+    """A row of `commands`."""
+    return Command(row["who"], row["command"], row["answer"], datetime.fromisoformat(row["given_at"]))
+
+
+def to_decision(row: Row) -> Decision:
+    """A row of `decisions`."""
+    return Decision(row["number"], row["label"], State(row["state"]), row["who"], row["why"], row["decided_at"])
+
+
+def to_totals(states: Sequence[Row], refused: int, left_out: Mapping[str, int]) -> Totals:
+    """The rows of `totals`, with what became no item."""
+    return Totals(
+        {State(row["state"]): row["items"] for row in states},
+        {State(row["state"]): Decimal(row["amount"]) for row in states},
+        refused,
+        left_out,
+    )
 
 
 def to_items(page: str) -> list[Item]:
-    """What `as_items.sql` gives."""
+    """What `Queries.items` gives."""
     return _items(page)
 
 
-def to_twin(row: Sequence[Any]) -> EarlierEntry:
-    """A row of `twins.sql`."""
-    run, key, amount, wanted, state, line, changed_at, target = row
-    return EarlierEntry(run, key, _amount(amount), wanted, State(state), line, changed_at, target)
+def to_twin(row: Row) -> EarlierEntry:
+    """A row of `twins`, or of `earlier`."""
+    return EarlierEntry(
+        run=row["run"],
+        key=row["key"],
+        amount=_amount(row["amount"]),
+        wanted=row["wanted"],
+        state=State(row["state"]),
+        line=row["line"],
+        changed_at=row["changed_at"],
+        target=row["target"],
+    )
 
 
-def to_known_mark(row: Sequence[Any]) -> KnownMark:
-    """A row of `known_marks.sql`."""
-    run, number, target, state = row
-    return KnownMark(run, number, target, State(state))
+def to_known_mark(row: Row) -> KnownMark:
+    """A row of `known_marks`."""
+    return KnownMark(row["run"], row["number"], row["target"], State(row["state"]))
 
 
-def to_refusal(row: Sequence[Any]) -> Refusal:
-    """A row of `refusals.sql` behind its id."""
-    line, column, label, reason, cells = row
-    return Refusal(line, column, label, reason, _cells(cells))
+def to_refusal(row: Row) -> Refusal:
+    """A row of `refusals`."""
+    return Refusal(row["line"], row["column_name"], row["label"], row["reason"], _cells(row["row"]))
 
 
-def to_reason(row: Sequence[Any]) -> Reason:
-    """A row of `reasons.sql`."""
-    kind, count, amount, line, label, example = row
-    return Reason(kind or "", count, Decimal(amount), line, label, example or "")
+def to_reason(row: Row) -> Reason:
+    """A row of `reasons`."""
+    amount = Decimal(row["amount"])
+    return Reason(row["kind"] or "", row["items"], amount, row["line"], row["label"], row["example"] or "")
 
 
-def to_shift(row: Sequence[Any]) -> Shift:
-    """A row of `plan_changes.sql`."""
-    kind, key, label, before, now = row
-    return Shift(kind, key, label, _amount(before), _amount(now))
+def to_shift(row: Row) -> Shift:
+    """A row of `plan_changes`."""
+    return Shift(row["kind"], row["key"], row["label"], _amount(row["old_amount"]), _amount(row["new_amount"]))
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _amount_text(amount: Decimal | None) -> str | None:

@@ -11,7 +11,7 @@ from yarl import URL
 from billing.api.client import ClientSettings
 from billing.database.dsn import Dsn
 from billing.errors import SettingsError
-from checkpoints.mounts import network_of
+from checkpoints.journal_file import network_of
 from cli.settings.flags import Flags
 from cli.settings.places import default_journal, state_folder
 from cli.settings.toml_places import parse_toml

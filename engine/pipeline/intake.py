@@ -11,7 +11,7 @@ import anyio.to_thread
 import structlog
 
 from checkpoints.earlier_runs import Earlier
-from checkpoints.freezing import Judge
+from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from checkpoints.records import PAYLOADS, Run
+from checkpoints.records import Run
 from jobs.catalogue.deletions import DELETIONS
 from jobs.catalogue.money import MONEY
 from jobs.catalogue.passwords import PASSWORDS
@@ -47,15 +47,8 @@ def kind(name: str, parameters: Mapping[str, str]) -> JobSpec:
 def job_of(run: Run) -> JobSpec:
     """The kind of job of a run in the journal.
 
-    Raises `ParameterRefused` as `kind` does, and for a run of an earlier version: what it has entered is known, and
-    not entered twice, but its calls cannot be read.
+    Raises `ParameterRefused` as `kind` does.
     """
-    if run.format < PAYLOADS:
-        raise ParameterRefused(
-            f"run {run.name} was made by an earlier carbon-migrate, whose calls this one cannot read. Its rows are "
-            "not entered a second time, and status and export show them; it can be neither read back nor corrected "
-            "nor taken back here"
-        )
     return kind(run.job, run.parameters)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import is_locked
-from checkpoints.sqlite_store import prepare
+from checkpoints.sqlite_schema import prepare
 from checkpoints.states import State, states_where
 
 

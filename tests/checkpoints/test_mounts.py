@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.mounts import is_mounted, network_of
+from checkpoints.journal_file import is_mounted, network_of
 
 MOUNTS = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 40 22 0:38 / /srv/share rw,relatime shared:2 - nfs4 nas:/export rw,vers=4.2

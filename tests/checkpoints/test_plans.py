@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.sqlite_store import connect, prepare
-from checkpoints.statements import statement
+from checkpoints.queries import blocks
+from checkpoints.sqlite_connection import connect
+from checkpoints.sqlite_schema import prepare
 
 
 def plan(path: Path, name: str) -> str:
     prepare(path)
-    sql = statement(name)
+    sql = blocks()[name]
     with closing(connect(path)) as db:
         rows: list[tuple[int, int, int, str]] = db.execute(
             f"explain query plan {sql}", dict.fromkeys(re.findall(r":(\w+)", sql), "[]")

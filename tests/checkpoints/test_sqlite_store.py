@@ -1,5 +1,4 @@
 import asyncio
-import fcntl
 import hashlib
 import os
 import shutil
@@ -13,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.errors import JournalTooNew, JournalTooOld, JournalUnreadable
+from checkpoints.errors import JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import open_journal
-from checkpoints.sqlite_store import APPLICATION_ID, connect, prepare
-from checkpoints.statements import formats
-from checkpoints.states import State
+from checkpoints.queries import schema
+from checkpoints.records import Change
+from checkpoints.sqlite_connection import connect
+from checkpoints.sqlite_schema import APPLICATION_ID, FORMAT, prepare
+from checkpoints.states import State, states_where
 from tests.checkpoints.samples import all_items, frozen_run, new_item
-
-ADD_COLOUR = "-- Colours.\nalter table items add column colour text;\ncreate index by_colour\non items (colour);\n"
 
 
 @contextmanager
@@ -53,7 +52,7 @@ async def test_a_fresh_file_becomes_a_journal_of_the_newest_format(tmp_path: Pat
     path = tmp_path / "deep" / "er" / "journal.db"
     async with open_journal(path) as journal:
         assert await journal.runs() == []
-    assert pragma(path, "user_version") == len(formats())
+    assert pragma(path, "user_version") == FORMAT
     assert pragma(path, "application_id") == APPLICATION_ID
 
 
@@ -83,8 +82,8 @@ def test_preparing_twice_changes_nothing(path: Path) -> None:
 def test_every_connection_is_durable_and_keeps_references(path: Path, name: str, wanted: int) -> None:
     prepare(path)
     with closing(connect(path)) as connection:
-        assert connection.execute(f"pragma {name}").fetchone() == (wanted,)
-        assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+        assert tuple(connection.execute(f"pragma {name}").fetchone()) == (wanted,)
+        assert tuple(connection.execute("pragma journal_mode").fetchone()) == ("wal",)
 
 
 async def test_what_was_loaded_is_nobody_elses_business(path: Path) -> None:
@@ -101,78 +100,71 @@ async def test_what_was_loaded_is_nobody_elses_business(path: Path) -> None:
     assert set(modes.values()) == {0o600}
 
 
-# ---- formats -----------------------------------------------------------------------------------------------------
+# ---- formats and states ------------------------------------------------------------------------------------------
+
+OTHER_FORMATS = {
+    FORMAT
+    + 1: rf"newer carbon-migrate \(format {FORMAT + 1}; this one knows {FORMAT}\): install that version or name",
+    FORMAT - 1: rf"earlier carbon-migrate \(format {FORMAT - 1}; .*finish its runs with the version that wrote it",
+    1: r"earlier carbon-migrate \(format 1; .*move the file away or name another journal",
+}
 
 
-def test_a_newer_format_is_refused_and_left_alone(path: Path) -> None:
-    prepare(path, [*formats(), ADD_COLOUR])
+@pytest.mark.parametrize("number", OTHER_FORMATS)
+async def test_another_format_is_refused_with_what_to_do_and_left_alone(path: Path, number: int) -> None:
+    prepare(path)
+    with plain(path) as connection:
+        connection.execute(f"pragma user_version = {number}")
     before = contents(path)
-    known = len(formats())
-    with pytest.raises(JournalTooNew, match=rf"format {known + 1}; this one knows {known}.*install that version"):
-        prepare(path)
-    assert contents(path) == before
-
-
-async def test_a_newer_format_is_refused_at_the_door(path: Path) -> None:
-    prepare(path, [*formats(), ADD_COLOUR])
-    before = contents(path)
-    with pytest.raises(JournalTooNew):
+    with pytest.raises(JournalOtherFormat, match=OTHER_FORMATS[number]):
         async with open_journal(path):
             pass
     assert contents(path) == before
 
 
-async def test_an_older_format_is_migrated_and_keeps_its_rows(path: Path) -> None:
+async def test_an_existing_journal_takes_a_new_state_and_its_steps(path: Path) -> None:
     async with open_journal(path) as journal:
-        run = await frozen_run(journal, new_item("1"), new_item("2"))
-        before = await all_items(journal, run)
-    prepare(path, [*formats(), ADD_COLOUR])
-    assert pragma(path, "user_version") == len(formats()) + 1
+        run = await frozen_run(journal, new_item("1"))
     with plain(path) as connection:
-        assert connection.execute("select number, colour from items").fetchall() == [(1, None), (2, None)]
-    shutil.copy(path, path.with_suffix(".copy"))
-    with plain(path) as connection:
-        connection.execute(f"pragma user_version = {len(formats())}")
+        # As a version has made it that knew neither the state nor a property of another one as we do.
+        connection.execute("delete from states where state = 'manual'")
+        connection.execute("delete from transitions where 'manual' in (source, target)")
+        connection.execute("update states set open = 0 where state = 'unknown'")
     async with open_journal(path) as journal:
-        assert await all_items(journal, run) == before
+        (item,) = await all_items(journal, run)
+        await journal.claim(run, [item.item_id])
+        for state in (State.UNKNOWN, State.MANUAL, State.ACCEPTED):
+            await journal.record(run, [Change(item.item_id, state)])
+        (item,) = await all_items(journal, run)
+        assert item.state is State.ACCEPTED
+    with plain(path) as connection:
+        found = connection.execute("select state from states where open order by state").fetchall()
+        assert found == [(state,) for state in sorted(states_where(open=True))]
 
 
-def test_a_journal_that_an_earlier_version_works_on_is_not_taken_from_under_it(path: Path) -> None:
-    prepare(path, formats()[:2])
-    lock = path.with_name(f"{path.name}-k7m2q.lock")
-    with lock.open("wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(JournalTooOld, match=r"works on .* at this moment \(journal\.db-k7m2q\.lock is locked\)"):
+async def test_a_state_of_a_newer_version_is_refused_with_its_name_and_left_alone(path: Path) -> None:
+    prepare(path)
+    with plain(path) as connection:
+        connection.execute("insert into states values ('paid', 0, 1, 1, 1, 0)")
+    before = contents(path)
+    with pytest.raises(JournalOtherFormat, match=r"\(its state paid is not known .*install that"):
+        async with open_journal(path):
+            pass
+    assert contents(path) == before
+
+
+def test_a_journal_that_is_up_to_date_is_opened_without_a_write(path: Path) -> None:
+    prepare(path)
+    before = contents(path)
+    prepare(path)
+    assert contents(path) == before
+
+
+def test_a_schema_that_fails_leaves_an_empty_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("checkpoints.sqlite_schema.schema", lambda: f"{schema()}\ngibberish;\n")
+        with pytest.raises(JournalUnreadable, match="cannot be used as a journal"):
             prepare(path)
-        assert pragma(path, "user_version") == 2
-    # What was left by a process that was killed is in nobody's way.
-    prepare(path)
-    assert pragma(path, "user_version") == len(formats())
-    assert not lock.exists()
-
-
-def test_only_the_missing_steps_are_made(path: Path) -> None:
-    prepare(path)
-    prepare(path, ["this step was made long ago;", *formats()[1:], ADD_COLOUR])
-    assert pragma(path, "user_version") == len(formats()) + 1
-
-
-@pytest.mark.parametrize("broken", ["insert into nowhere values (1);", "create table runs (a);", "gibberish;"])
-def test_a_migration_that_fails_leaves_the_old_format_whole(path: Path, broken: str) -> None:
-    prepare(path)
-    with plain(path) as connection:
-        before = list(connection.iterdump())
-    with pytest.raises(JournalUnreadable, match="cannot be used as a journal"):
-        prepare(path, [*formats(), ADD_COLOUR, f"create table half (a integer);\n{broken}\n"])
-    with plain(path) as connection:
-        assert list(connection.iterdump()) == before
-    assert pragma(path, "user_version") == len(formats())
-    prepare(path)
-
-
-def test_a_first_format_that_fails_leaves_an_empty_file(path: Path) -> None:
-    with pytest.raises(JournalUnreadable):
-        prepare(path, [f"{formats()[0]}\ngibberish;\n"])
     with plain(path) as connection:
         assert connection.execute("select count(*) from sqlite_master").fetchone() == (0,)
     prepare(path)
@@ -268,13 +260,13 @@ async def test_not_even_by_hand_can_a_forbidden_step_be_written(path: Path) -> N
         assert [item.state for item in await all_items(journal, run)] == [State.PENDING]
 
 
-def test_the_shell_adds_up_as_the_first_lines_of_the_format_say(path: Path) -> None:
+def test_the_shell_adds_up_as_the_first_lines_of_the_schema_say(path: Path) -> None:
     async def write() -> None:
         async with open_journal(path) as journal:
             await frozen_run(journal, new_item("1", "0.10"), new_item("2", "0.20"))
 
     asyncio.run(write())
-    question = formats()[0].splitlines()[1].removeprefix("--").strip()
+    question = schema().splitlines()[1].removeprefix("--").strip()
     assert question.startswith("select state, count(*), decimal_sum(amount)")
     shell = shutil.which("sqlite3") or ""
     answer = subprocess.run([shell, path, question], capture_output=True, text=True, check=True)  # noqa: S603 - the shell that stands on this machine, with our own question

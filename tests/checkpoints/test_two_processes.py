@@ -137,16 +137,16 @@ async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def read(db: sqlite3.Connection) -> None:
+    def read(connection: sqlite3.Connection) -> None:
         loop.call_soon_threadsafe(begun.set)
-        db.execute(endless).fetchone()
+        connection.execute(endless).fetchone()
 
     async with open_journal(path) as journal:
         await journal.create_run(NEW_RUN)
     assert [entry.name async for entry in anyio.Path(path.parent).iterdir()] == [path.name]
     async with open_journal(path) as journal:
         await journal.create_run(NEW_RUN)
-        reading = asyncio.create_task(journal._read(read))
+        reading = asyncio.create_task(journal._store._reader.do(read))
         await begun.wait()
     with pytest.raises(JournalUnreadable, match="interrupted"):
         await reading

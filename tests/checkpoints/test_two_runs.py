@@ -199,7 +199,7 @@ async def test_an_approved_run_is_not_given_up_for_another_that_was(path: Path) 
 def test_each_write_of_the_journal_is_held_against_a_second_run() -> None:
     source = Path(__file__).parents[2].joinpath("checkpoints", "journal.py").read_text(encoding="utf-8")
     methods = re.split(r"\n    async def ", source)[1:]
-    writing = {method.partition("(")[0] for method in methods if "self._writ" in method}
+    writing = {method.partition("(")[0] for method in methods if re.search(r"self\._(write|store\.write)\(", method)}
     assert writing - {"_write", "create_run", "discard"} == {name.partition(" ")[0] for name in WRITES}
 
 

@@ -8,10 +8,9 @@ from yarl import URL
 
 from billing.api import wire
 from billing.api.wire import Flight, Wire
-from checkpoints import journal
+from checkpoints import journal, queries
 from checkpoints.journal_file import JournalFile
 from checkpoints.records import Change, Item, NewItem, Run
-from checkpoints.statements import statement
 from cli.main import main
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.live_policy import LivePolicy
@@ -160,11 +159,9 @@ def pauses_in_words_alone() -> None:
 
 
 def _at_start_becomes(state: str) -> None:
-    def twisted(name: str) -> str:
-        text = statement(name)
-        return text.replace("state = 'unknown'", f"state = '{state}'") if name == "doubt" else text
-
-    setattr(journal, "statement", twisted)  # noqa: B010 - the same
+    blocks = queries.blocks()
+    twisted = {**blocks, "doubt": blocks["doubt"].replace("state = 'unknown'", f"state = '{state}'")}
+    setattr(queries, "blocks", lambda: twisted)  # noqa: B010 - the same
 
 
 WAYS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.freezing import Judge
+from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
@@ -62,7 +62,7 @@ class FragileJournal(Journal):
     """A journal whose process may end just before or just after each of its writes."""
 
     def __init__(self, sound: Journal, bomb: Bomb) -> None:
-        super().__init__(sound.path, sound._connections)
+        super().__init__(sound._store)
         self._bomb = bomb
 
     async def claim(self, run: Run, item_ids: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from checkpoints.freezing import Judge
+from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Page, Refusal, Run
 from checkpoints.states import State

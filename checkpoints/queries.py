@@ -1,0 +1,94 @@
+"""The journal's SQL: the blocks of `queries.sql` by their names, run on one connection, and `schema.sql`.
+
+A block begins with a line `-- name: <name>`. Its parameters are named; a list travels as one JSON text, which the
+block takes apart with `json_each`. Rows are read by the names of their columns.
+"""
+
+import re
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+Row = sqlite3.Row
+Value = str | int | None | Collection[object]
+"""What a parameter is given; a collection that is no text goes as one JSON text."""
+
+_NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def schema() -> str:
+    """The tables, triggers and views of a journal."""
+    return _text("schema.sql")
+
+
+@cache
+def blocks() -> Mapping[str, str]:
+    """The blocks of `queries.sql` by their names."""
+    _, *parts = _NAME.split(_text("queries.sql"))
+    return dict(zip(parts[::2], (body.strip() for body in parts[1::2]), strict=True))
+
+
+class Queries:
+    """Runs blocks on a connection, inside the transaction that is open there. Raises `sqlite3.Error`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def each(self, name: str, /, **values: Value) -> Iterator[Row]:
+        """The rows of a block, each read when it is wanted."""
+        return self._run(blocks()[name], values)
+
+    def all(self, name: str, /, **values: Value) -> list[Row]:
+        """The rows of a block."""
+        return self._run(blocks()[name], values).fetchall()
+
+    def first(self, name: str, /, **values: Value) -> Row | None:
+        """The first row of a block, None where it has none."""
+        row: Row | None = self._run(blocks()[name], values).fetchone()
+        return row
+
+    def one(self, name: str, /, **values: Value) -> Row:
+        """The row of a block that always has one."""
+        row = self.first(name, **values)
+        if row is None:
+            raise LookupError(f"the block {name} has found no row")
+        return row
+
+    def write(self, name: str, /, **values: Value) -> int:
+        """Run a block that writes; gives how many rows it has written."""
+        return self._run(blocks()[name], values).rowcount
+
+    def items(self, name: str, /, **values: Value) -> str:
+        """The items that a block finds, as one JSON text for `sqlite_rows.to_items`."""
+        text: str = self._run(f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}", values).fetchone()[0]
+        return text
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Whatever is read inside is of one moment."""
+        self._connection.execute("begin")
+        try:
+            yield
+        finally:
+            self._connection.execute("rollback")
+
+    def _run(self, sql: str, values: Mapping[str, Value]) -> sqlite3.Cursor:
+        return self._connection.execute(sql, {name: _bound(value) for name, value in values.items()})
+
+
+def _bound(value: Value) -> str | int | None:
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return _encode(dict(value)).decode()
+    return _encode(value if isinstance(value, Sequence) else list(value)).decode()
+
+
+def _text(file: str) -> str:
+    return files("checkpoints").joinpath(file).read_text(encoding="utf-8")

@@ -1,0 +1,504 @@
+-- What is read from the journal and written to it, a statement a block: `-- name: <name>`, behind it what the block
+-- gives where its name does not say it. Parameters are named. Groups come as one JSON text, read by json_each.
+
+-- ---- Runs ---------------------------------------------------------------------------------------------------------
+
+-- name: create_run
+insert into runs (name, job, parameters, target, source, source_digest, header, policy, created_at)
+values (:name, :job, :parameters, :target, :source, :source_digest, :header, :policy, :now)
+
+-- name: run_by_name
+select * from runs where name = :name
+
+-- name: runs
+select * from runs order by run_id
+
+-- name: approve_run
+update runs set approved_at = coalesce(approved_at, :now) where run_id = :run_id
+
+-- name: end_intake
+update runs set frozen_at = coalesce(frozen_at, :now) where run_id = :run_id
+
+-- name: discard_run
+update runs set discarded_at = :now where run_id = :run_id and approved_at is null
+
+-- name: delete_items
+delete from items
+where run_id = :run_id
+  and exists (select 1 from runs where run_id = :run_id and discarded_at is not null)
+
+-- name: pause_run
+-- Paused twice is paused since the first time, by the first one.
+update runs
+set paused_by = case when paused_at is null then :who else paused_by end, paused_at = coalesce(paused_at, :now)
+where run_id = :run_id
+
+-- name: unpause_run
+update runs set paused_at = null, paused_by = null where run_id = :run_id
+
+-- name: keep_policy
+update runs set policy = :policy where run_id = :run_id
+
+-- name: note_command
+insert into commands (run_id, given_at, who, command, answer)
+values (:run_id, :now, :who, :command, :answer)
+
+-- name: commands
+-- The last of them, the oldest first.
+select who, command, answer, given_at
+from (select * from commands where run_id = :run_id order by command_id desc limit :size)
+order by command_id
+
+-- ---- Who works on a run -------------------------------------------------------------------------------------------
+
+-- name: take_up
+-- Whoever takes a run up raises its epoch: what an earlier runner still wants to write, it writes under an older one.
+update runs
+set epoch = epoch + 1, held_host = :host, held_process = :process, held_since = :now
+where run_id = :run_id
+
+-- name: taken_over
+-- Who has taken a run up since the epoch of whoever asks; no row where nobody has.
+select held_host, held_process, held_since from runs where run_id = :run_id and epoch <> :epoch
+
+-- name: holder
+-- Who has taken a run up last. Whether it still works on it, only the lock on the journal's file tells.
+select held_host, held_process, held_since from runs where run_id = :run_id
+
+-- ---- Intake -------------------------------------------------------------------------------------------------------
+
+-- name: freeze_items
+insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, undoes,
+                   wanted, frozen_at, changed_at)
+select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+       json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
+       json_extract(value, '$[9]'), json_extract(value, '$[10]'),
+       json_extract(value, '$[11]'), :now, :now
+from json_each(:rows)
+
+-- name: freeze_refusals
+insert into refusals (run_id, line, column_name, label, reason, row, conflict)
+select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
+from json_each(:rows)
+
+-- name: last_number
+select coalesce(max(number), 0) as number from items where run_id = :run_id
+
+-- name: move_cursor
+update runs set cursor = :cursor where run_id = :run_id
+
+-- name: left_out
+select left_out from runs where run_id = :run_id
+
+-- name: leave_out
+update runs set left_out = :left_out where run_id = :run_id
+
+-- name: twins
+-- Items of the same effect: the same key and job; `target` tells which are of another address.
+select r.name as run, i.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target
+from json_each(:keys) k
+join effects i on i.key = k.value
+join runs r on r.run_id = i.run_id
+join runs mine on mine.run_id = :run_id and r.job = mine.job
+order by i.item_id
+
+-- name: earlier
+-- Items of the same effect in all runs of a job, whatever their target: what a new run would find there.
+select r.name as run, i.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target
+from json_each(:keys) k
+join effects i on i.key = k.value
+join runs r on r.run_id = i.run_id and r.job = :job
+order by i.item_id
+
+-- name: known_marks
+-- Of these marks, each a run's name and a number in it, those whose items are in this journal.
+select r.name as run, i.number, r.target, i.state
+from json_each(:marks) m
+join runs r on r.name = json_extract(m.value, '$[0]')
+join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')
+
+-- name: replace_items
+-- Rejected items whose corrected rows are about to be frozen, by their numbers.
+update items
+set state = 'replaced', message = 'replaced by a corrected row: ' || coalesce(message, ''), changed_at = :now
+where run_id = :run_id and state = 'rejected' and number in (select value from json_each(:numbers))
+
+-- name: mend_refusals
+-- Refused rows of the input whose corrected rows are about to be frozen, by their ids.
+update refusals
+set mended_at = :now
+where run_id = :run_id and mended_at is null and refusal_id in (select value from json_each(:ids))
+
+-- name: find_refusals
+-- Refused rows of a run by their id, or by their line where no id is given; the oldest that was not corrected first.
+select refusal_id, mended_at is not null as is_mended
+from refusals
+where run_id = :run_id and (refusal_id = :refusal_id or (:refusal_id is null and line = :line))
+order by mended_at is not null, refusal_id
+
+-- name: refuse_conflicts
+-- Only before the approval: afterwards the first of them may have been sent, and the later ones alone are refused.
+-- Rows that contradict each other are all refused: nobody here can tell which of them is meant.
+insert into refusals (run_id, line, column_name, label, reason, row)
+select i.run_id, i.line, null, i.label, 'contradicts another row of the same key with another amount', i.row
+from items i
+where i.run_id = :run_id
+  and i.key in (select conflict from refusals where run_id = :run_id and conflict is not null)
+  and exists (select 1 from runs where run_id = :run_id and approved_at is null)
+
+-- name: withdraw_conflicts
+delete from items
+where run_id = :run_id
+  and key in (select conflict from refusals where run_id = :run_id and conflict is not null)
+  and exists (select 1 from runs where run_id = :run_id and approved_at is null)
+
+-- name: refuse_items
+-- Items that nobody can tell how they are meant become refusals, before the run is approved.
+insert into refusals (run_id, line, column_name, label, reason, row)
+select run_id, line, null, label, :reason, row
+from items
+where run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
+  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
+order by number
+
+-- name: withdraw_items
+delete from items
+where run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
+  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
+
+-- ---- Rows that share a lane (account) -----------------------------------------------------------------------------
+
+-- name: shared_lanes
+-- Accounts that more than one item reaches, with the items that reach them.
+select count(distinct lane) as lanes, count(*) as items, coalesce(decimal_sum(amount), '0') as amount
+from items
+where run_id = :run_id and state = 'pending' and lane in (
+    select lane from items where run_id = :run_id and state = 'pending' group by lane having count(*) > 1
+)
+
+-- name: shared_items
+-- The pending items of lanes (accounts) that more than one of them reaches, a page of lanes at a time.
+select *
+from items
+where run_id = :run_id and state = 'pending' and lane in (
+    select lane from items where run_id = :run_id and state = 'pending' and lane > :after
+    group by lane having count(*) > 1 order by lane limit :size
+)
+order by lane, number
+
+-- name: merge_carrier
+-- The row that carries others of its account: its call and its amount are those of all of them.
+update items
+set payload = :payload, row_amount = amount, amount = :amount, changed_at = :now
+where run_id = :run_id and item_id = :carrier and state = 'pending'
+  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
+
+-- name: merge_rows
+-- Rows that another one of their account carries. Where their amounts are part of its, they count there and not here.
+update items
+set state = 'skipped', message = :message, carried_by = :carrier, row_amount = amount,
+    amount = case when :summed then '0' else amount end, changed_at = :now
+where run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
+  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
+
+-- name: carries
+-- The numbers of the rows that an item of a run carries.
+select i.number
+from items c
+join items i on i.carried_by = c.item_id
+where c.run_id = :run_id and c.number = :number
+order by i.number
+
+-- name: first_in_lanes
+-- Of these lanes, the number and the key of the first item of the run in each that had or may have an effect.
+select lane, min(number) as number, key
+from items
+where run_id = :run_id and lane in (select value from json_each(:lanes))
+  and state in (select state from states where in_effect or not settled)
+group by lane
+
+-- ---- Sending, and what came of it ---------------------------------------------------------------------------------
+
+-- name: claim
+update items
+set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
+-- The plus keeps SQLite from going through all items of the run to find these few.
+where +run_id = :run_id and item_id in (select value from json_each(:ids))
+
+-- name: keep
+-- What an item keeps of what its call overwrites, as it is now. What has been sent keeps what it was sent with.
+update items
+set payload = k.payload, changed_at = :now
+from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as payload from json_each(:kept)) k
+-- The plus keeps SQLite from going through all items of the run to find these few.
+where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (select state from states where to_send)
+
+-- name: record
+update items
+set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, changed_at = :now
+from (
+    select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as state,
+           json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message
+    from json_each(:changes)
+) c
+-- The plus keeps SQLite from going through all items of the run to find these few.
+where +items.run_id = :run_id and items.item_id = c.item_id
+
+-- name: doubt
+-- At start nobody knows what became of a call that was under way.
+update items
+set state = 'unknown', message = 'the process ended while this was being sent', changed_at = :now
+where run_id = :run_id and state = 'sending'
+
+-- name: doubt_answers
+-- Rows that were accepted by an answer of which nobody can tell any more whose it is.
+update items
+set state = 'unknown', message = :why, changed_at = :now
+-- The plus keeps SQLite from going through all items of the run to find these few.
+where +run_id = :run_id and state = 'accepted' and item_id in (select value from json_each(:ids))
+returning item_id
+
+-- name: doubt_shared_ids
+-- Rows of a run that have the id of one new object for their answer: one of them has created it, and which, the answers
+-- do not tell. `answer glob` is the condition of the index.
+update items
+set state = 'unknown', changed_at = :now,
+    message = 'another row of this run has the same answer, ' || answer || ': of one of the two it is not its own'
+where state = 'accepted' and item_id in (
+    select one.item_id
+    from json_each(:ids) mine
+    join items own on own.item_id = mine.value
+    join items one on one.run_id = own.run_id and one.answer = own.answer and one.answer glob '[0-9]*'
+    where exists (
+        select 1 from items other
+        where other.run_id = own.run_id and other.answer = own.answer and other.answer glob '[0-9]*'
+          and other.item_id <> one.item_id
+          and other.state in (select state from states where counts_money and not to_send)
+    )
+)
+returning item_id
+
+-- name: decide
+-- A person decides of what is manual, and of nothing else.
+insert into decisions (item_id, decided_at, who, state, why)
+select item_id, :now, :who, :state, :why from items where run_id = :run_id and item_id = :item_id and state = 'manual'
+
+-- name: decisions
+select i.number, i.label, d.state, d.who, d.why, d.decided_at
+from decisions d
+join items i on i.item_id = d.item_id
+where i.run_id = :run_id
+order by d.decision_id
+
+-- ---- Reading ------------------------------------------------------------------------------------------------------
+
+-- name: as_items
+-- Behind `with found as (…)`: the items that were found as one JSON text, their fields in the order of `records.Item`.
+select json_group_array(json_array(
+    item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer, message, changed_at
+)) as items
+from found
+
+-- name: items
+select *
+from items
+where run_id = :run_id and number > :after and state in (select value from json_each(:states))
+order by number
+limit :size
+
+-- name: items_by_id
+select * from items where item_id in (select value from json_each(:ids)) order by number
+
+-- name: find_items
+-- By business key, label or number, as people write them.
+select *
+from items
+where run_id = :run_id and (key = :word or label = :word or cast(number as text) = :word)
+order by number
+
+-- name: totals
+select state, count(*) as items, decimal_sum(amount) as amount from items where run_id = :run_id group by state
+
+-- name: absolute_sum
+select coalesce(decimal_sum(ltrim(amount, '-')), '0') as amount
+from items
+where run_id = :run_id and state in (select value from json_each(:states))
+
+-- name: reasons
+-- What the items of one state have to say, the commonest first. The kind is the text before the first colon. Beside a
+-- single min(), SQLite takes the other columns from its row: line, label and example are of the first item. What went
+-- well has mostly nothing to say, and is passed over then.
+select kind, items, amount, line, label, example
+from (
+    select case when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1) else message end as kind,
+           count(*) as items, decimal_sum(amount) as amount, min(number) as first, line, label, message as example
+    from items
+    where run_id = :run_id and state = :state
+      and (message is not null or state not in (select state from states where in_effect))
+    group by kind
+)
+order by items desc, first
+limit :size
+
+-- name: refusals
+select refusal_id, line, column_name, label, reason, row
+from refusals
+where run_id = :run_id and mended_at is null and refusal_id > :after
+order by refusal_id
+limit :size
+
+-- name: count_refusals
+select count(*) as refusals from refusals where run_id = :run_id and mended_at is null
+
+-- ---- Taking back --------------------------------------------------------------------------------------------------
+
+-- name: in_effect
+-- The accepted items of a run whose effect stands: none has taken it back, or what took it back was taken back itself.
+select *
+from items
+where run_id = :run_id and number > :after and state in (select state from states where in_effect) and taken_back = 0
+order by number
+limit :size
+
+-- name: taken_back
+-- Whether the effect of any item of a run was taken back, and not restored since.
+select exists (select 1 from items where run_id = :run_id and taken_back = 1) as is_taken_back
+
+-- name: lane_mates
+-- The items of some lanes whose call was accepted, in their order; those that stand are taken back by none.
+select *
+from items
+where run_id = :run_id and state in (select state from states where in_effect)
+  and lane in (select value from json_each(:lanes))
+  and not (:standing and taken_back)
+order by number
+
+-- name: standing_by_lane
+-- The accepted items of a run that stand, of up to so many lanes (accounts) behind one, by lane and number.
+select *
+from items
+where run_id = :run_id and state in (select state from states where in_effect) and taken_back = 0 and lane in (
+    select distinct lane from items
+    where run_id = :run_id and state in (select state from states where in_effect) and taken_back = 0
+      and lane > :after
+    order by lane limit :size
+)
+order by lane, number
+
+-- name: entered_anew
+-- Of these undoing items, those whose undo would restore what another item has entered anew since: the item that was
+-- asked about, and the run that has the new entry. What is restored stands at the beginning of the chain; what stood
+-- beside it before the undo, entered with --again, is no new entry.
+with recursive chain (asked, item_id, undoes) as (
+    select item_id, item_id, undoes from items where item_id in (select value from json_each(:ids))
+    union all
+    select c.asked, i.item_id, i.undoes from chain c join items i on i.item_id = c.undoes
+)
+select c.asked as item_id, r.name as run
+from chain c
+join items first on first.item_id = c.item_id
+join runs its on its.run_id = first.run_id
+join effects e on e.key = first.key and e.item_id > c.asked
+join runs r on r.run_id = e.run_id and r.job = its.job and r.target = its.target
+where c.undoes is null and first.taken_back = 1
+order by e.item_id
+
+-- ---- Comparing two lists ------------------------------------------------------------------------------------------
+
+-- name: plan_changes
+-- How two runs of the same job differ, row by row of their keys: what is new, gone, or to be done otherwise. A key that
+-- stands in a run several times counts with its first item. Amounts are compared as numbers: 50.5 is 50.50.
+with
+    rows as (
+        select 0 as is_new, key, label, amount, payload, state, min(number)
+        from items where run_id = :old group by key
+        union all
+        select 1, key, label, amount, payload, state, min(number)
+        from items where run_id = :new group by key
+    ),
+    sides as (
+        -- Grouped, and not joined: a full join makes SQLite compare each row with each.
+        select max(case is_new when 0 then key end) as old_key, max(case is_new when 1 then key end) as new_key,
+               max(case is_new when 0 then label end) as old_label, max(case is_new when 1 then label end) as new_label,
+               max(case is_new when 0 then amount end) as old_amount,
+               max(case is_new when 1 then amount end) as new_amount,
+               max(case is_new when 0 then state end) as old_state, max(case is_new when 1 then state end) as new_state,
+               max(case is_new when 0 then payload end) as old_payload,
+               max(case is_new when 1 then payload end) as new_payload
+        from rows group by key
+    ),
+    both as (
+        select *, case when old_amount is null or new_amount is null then (old_amount is null) <> (new_amount is null)
+                       else decimal_cmp(old_amount, new_amount) <> 0 end as other_amount
+        from sides
+    )
+select case when old_key is null then 'new'
+            when new_key is null then 'gone'
+            when other_amount then 'another amount'
+            when old_state <> new_state then old_state || ' before, now ' || new_state
+            else 'another call' end as kind,
+       coalesce(new_key, old_key) as key, coalesce(new_label, old_label) as label, old_amount, new_amount, old_payload,
+       new_payload
+from both
+where old_key is null or new_key is null or other_amount or old_state <> new_state or old_payload <> new_payload
+
+-- name: list_differences
+-- How the list of a run differs from that of a run in the journal that is attached as `plans`: rows of one key are held
+-- against each other in their order. Both sides of each difference, null where one list has the row not, in the order of
+-- the input. Grouped, and not joined: a full join makes SQLite compare each row with each.
+with
+    rows as (
+        select 0 as is_new, key, line, number, row_number() over (partition by key order by number) as place,
+               json_array(key, line, label, lane, amount, payload, wanted, state, message) as row
+        from plans.items where run_id = :old
+        union all
+        select 1, key, line, number, row_number() over (partition by key order by number),
+               json_array(key, line, label, lane, amount, payload, wanted, state, message)
+        from main.items where run_id = :new
+    )
+select max(case is_new when 0 then row end) as before, max(case is_new when 1 then row end) as now
+from rows
+group by key, place
+having before is not now
+order by coalesce(max(case is_new when 1 then line end), max(line)), min(number)
+
+-- name: refusal_differences
+-- The same of refused rows: 1 where the run refuses a row that the other does not, 0 the other way round.
+with
+    old as (select line, column_name, label, reason, row,
+                   row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
+            from plans.refusals where run_id = :old and mended_at is null),
+    new as (select line, column_name, label, reason, row,
+                   row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
+            from main.refusals where run_id = :new and mended_at is null)
+select 1 as is_new, line, label, reason from (select * from new except select * from old)
+union all
+select 0, line, label, reason from (select * from old except select * from new)
+order by line, is_new
+
+-- ---- The table of states, filled at every open ----------------------------------------------------------------------
+
+-- name: states
+select state, open, settled, in_effect, counts_money, to_send from states
+
+-- name: forget_states
+delete from states
+
+-- name: fill_states
+insert into states (state, open, settled, in_effect, counts_money, to_send)
+select json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
+from json_each(:rows)
+
+-- name: transitions
+select source, target from transitions
+
+-- name: forget_transitions
+delete from transitions
+
+-- name: fill_transitions
+insert into transitions (source, target)
+select json_extract(value, '$[0]'), json_extract(value, '$[1]')
+from json_each(:rows)

@@ -1,0 +1,184 @@
+-- The journal, format 4. Open it with `sqlite3` while nothing runs, or at any time for reading:
+--   select state, count(*), decimal_sum(amount) from items where run_id = 1 group by state;
+-- Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret.
+
+create table runs (
+    run_id        integer primary key,
+    name          text not null unique,   -- the short word that the operator types and that stands in every mark
+    job           text not null,
+    parameters    text not null,          -- JSON object, the job's parameters as typed
+    target        text not null,          -- the REST API that it writes to
+    source        text not null,          -- the file or the query that the rows come from
+    source_digest text not null,          -- SHA-256 of a file, '' for a query
+    header        text not null,          -- JSON array, the input's own column names
+    policy        text not null default '{}',   -- JSON object, how it is driven: what is not as it is by default
+    left_out      text not null default '{}',   -- JSON object, how many rows of the input were left out by which flag
+    cursor        text,                   -- where the source goes on after the last frozen page
+    created_at    text not null,
+    frozen_at     text,                   -- the list of items is complete
+    approved_at   text,                   -- sending is allowed
+    discarded_at  text,                   -- given up before anything was sent
+    paused_at     text,                   -- sends nothing until somebody lets it go on
+    paused_by     text,
+    epoch         integer not null default 0,   -- how often it was taken up; under an older one nothing is written
+    held_host     text,                   -- who has taken it up last; whether it still works, only the file's lock tells
+    held_process  integer,
+    held_since    text
+) strict;
+
+-- The states of an item and their properties. This table and the next are filled from checkpoints/states.py whenever
+-- the journal is opened, so a new state needs no new format.
+create table states (
+    state        text primary key,
+    open         integer not null,        -- the run still has work with it
+    settled      integer not null,        -- nothing is left to do, neither for the run nor for a person
+    in_effect    integer not null,        -- the billing took it
+    counts_money integer not null,        -- its effect is in the billing, or may be
+    to_send      integer not null         -- it is still to be sent, or is being sent
+) strict, without rowid;
+
+-- The permitted steps from state to state. A source of '' is a newly frozen item.
+create table transitions (
+    source text not null,
+    target text not null,
+    primary key (source, target)
+) strict, without rowid;
+
+create table items (
+    item_id    integer primary key,
+    run_id     integer not null references runs,
+    number     integer not null,          -- counts from 1 within the run; stands in the mark
+    key        text not null,             -- what must not be entered twice
+    label      text not null,             -- what people call it
+    lane       text not null,             -- one write at a time for one lane (the billing's account)
+    payload    text not null,             -- JSON, what the call is made from
+    amount     text,
+    wanted     text,                      -- what the row asks for where no amount says it; two of one key contradict
+    line       integer,                   -- of the input file
+    row        text not null,             -- JSON array, the input's own cells
+    state      text not null,
+    attempts   integer not null default 0,
+    answer     text,                      -- what the billing answered: the new id
+    message    text,                      -- the error, or why it was skipped
+    undoes     integer references items,  -- the item of an earlier run that this one takes back
+    taken_back integer not null default 0,      -- whether its effect was taken back, and not restored since
+    carried_by integer references items,  -- the item whose call stands for this row too; this one is skipped
+    row_amount text,                      -- what the row itself asks for, where its item has another amount
+    frozen_at  text not null,
+    sent_at    text,
+    changed_at text not null
+) strict;
+
+create unique index items_by_run on items (run_id, number);
+create index items_by_key on items (key);
+create index items_by_lane on items (run_id, lane);
+create index items_by_undoes on items (undoes) where undoes is not null;
+create index items_by_carrier on items (carried_by) where carried_by is not null;
+
+-- Two rows with the id of one new object: an answer that is an id begins with a digit.
+create index items_by_answer on items (run_id, answer) where answer glob '[0-9]*';
+
+-- Rows of the input that did not become items. A conflict names the key of rows that contradict each other.
+create table refusals (
+    refusal_id  integer primary key,
+    run_id      integer not null references runs,
+    line        integer,
+    column_name text,
+    label       text not null,
+    reason      text not null,
+    row         text not null,
+    conflict    text,
+    mended_at   text                      -- it came back corrected (`--continue`), and counts as refused no longer
+) strict;
+
+create index refusals_by_run on refusals (run_id);
+
+-- What people decided of rows that no look-up could settle.
+create table decisions (
+    decision_id integer primary key,
+    item_id     integer not null references items,
+    decided_at  text not null,
+    who         text not null,
+    state       text not null,
+    why         text not null
+) strict;
+
+create index decisions_by_item on decisions (item_id);
+
+-- What people told a run while it ran, and what came of it.
+create table commands (
+    command_id integer primary key,
+    run_id     integer not null references runs,
+    given_at   text not null,
+    who        text not null,             -- user and host, and the process that it came from
+    command    text not null,             -- as typed: `pause`, `set rate=20`
+    answer     text not null
+) strict;
+
+create index commands_by_run on commands (run_id);
+
+-- ---- The table of states, kept by the file itself ----------------------------------------------------------------
+
+create trigger items_enter before insert on items
+when not exists (select 1 from transitions where source = '' and target = new.state)
+begin
+    select raise(abort, 'forbidden transition: a new item cannot begin in this state');
+end;
+
+create trigger items_step before update of state on items
+when not exists (select 1 from transitions where source = old.state and target = new.state)
+begin
+    select raise(abort, 'forbidden transition: this state cannot follow that one');
+end;
+
+-- Once a run is approved, no row of it is skipped any more.
+create trigger items_skip before update of state on items
+when old.state = 'pending' and new.state = 'skipped'
+    and exists (select 1 from runs where run_id = new.run_id and approved_at is not null)
+begin
+    select raise(abort, 'forbidden transition: a row of an approved run is not skipped');
+end;
+
+-- ---- What was taken back -----------------------------------------------------------------------------------------
+
+-- An undo that the billing took has taken back the item that it undoes.
+create trigger items_take_back after update of state on items
+when new.undoes is not null
+    and new.state in (select state from states where in_effect)
+    and old.state not in (select state from states where in_effect)
+begin
+    update items set taken_back = 1 where item_id = new.undoes;
+end;
+
+-- One whose answer is in doubt again has taken nothing back until it is looked up and found.
+create trigger items_doubt_undo after update of state on items
+when new.undoes is not null
+    and old.state in (select state from states where in_effect)
+    and new.state not in (select state from states where in_effect)
+begin
+    update items set taken_back = 0 where item_id = new.undoes;
+end;
+
+-- To take back what took something back restores that, however long the chain (pragma recursive_triggers).
+create trigger items_restore after update of taken_back on items
+when new.undoes is not null and new.taken_back <> old.taken_back
+begin
+    update items set taken_back = 1 - new.taken_back where item_id = new.undoes;
+end;
+
+-- What must not be entered a second time: items whose effect is there, may be there, or is about to be restored by the
+-- undo of an undo that is not settled. What was skipped or rejected has had none, and what was taken back has none now.
+-- Whether a row that another one carries was entered, its carrier tells.
+create view effects as
+select i.item_id, i.run_id, i.key, coalesce(i.row_amount, i.amount) as amount, i.wanted, c.state, i.line, c.changed_at
+from items i
+join items c on c.item_id = coalesce(i.carried_by, i.item_id)
+where c.state in (select state from states where in_effect or not settled)
+  and (c.taken_back = 0 or exists (
+      with recursive behind (item_id, state) as (
+          select u.item_id, u.state from items u where u.undoes = c.item_id
+          union all
+          select u.item_id, u.state from behind b join items u on u.undoes = b.item_id
+      )
+      select 1 from behind where state in (select state from states where not settled)
+  ));

@@ -1,1 +1,0 @@
-update runs set approved_at = coalesce(approved_at, :now) where run_id = :run_id

@@ -1,1 +1,0 @@
-select count(*) from refusals where run_id = :run_id and mended_at is null

@@ -1,4 +1,0 @@
--- At start nobody knows what became of a call that was under way.
-update items
-set state = 'unknown', message = 'the process ended while this was being sent', changed_at = :now
-where run_id = :run_id and state = 'sending'

@@ -1,1 +1,0 @@
-update runs set policy = :policy where run_id = :run_id

@@ -1,1 +1,0 @@
-select left_out from runs where run_id = :run_id

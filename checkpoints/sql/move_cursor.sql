@@ -1,1 +1,0 @@
-update runs set cursor = :cursor where run_id = :run_id

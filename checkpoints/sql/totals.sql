@@ -1,1 +1,0 @@
-select state, count(*), decimal_sum(amount) from items where run_id = :run_id group by state

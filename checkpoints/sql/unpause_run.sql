@@ -1,1 +1,0 @@
-update runs set paused_at = null, paused_by = null where run_id = :run_id

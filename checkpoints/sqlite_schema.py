@@ -1,0 +1,122 @@
+"""What makes a file a journal: its mark, its format, its schema, and the table of states in it."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from checkpoints.errors import JournalOtherFormat, JournalUnreadable
+from checkpoints.queries import Queries, schema
+from checkpoints.sqlite_connection import BUSY_SECONDS, connect
+from checkpoints.states import TRANSITIONS, State
+
+APPLICATION_ID: Final = 0x434D4A31
+"""Marks the file as ours (`CMJ1`), so that another program's database is never written to."""
+
+FORMAT: Final = 4
+"""The format of `schema.sql`. The three before it were never released, and no journal is taken over from them."""
+
+
+def prepare(path: Path) -> None:
+    """Make a journal of the file at `path` where it is empty, and see to it that its table of states is ours.
+
+    Raises `JournalOtherFormat` for a journal of another format, or of a newer table of states, and
+    `JournalUnreadable` for a file that is no journal; neither is touched.
+    """
+    _refuse_strangers(path)
+    connection = connect(path)
+    try:
+        connection.execute("begin immediate")
+        if not has_format(connection, path):
+            _run_script(connection, schema())
+            connection.execute(f"pragma application_id = {APPLICATION_ID}")
+            connection.execute(f"pragma user_version = {FORMAT}")
+        _fill_states(Queries(connection), path)
+        connection.execute("commit")
+    except sqlite3.Error as error:
+        raise JournalUnreadable(f"{path} cannot be used as a journal: {error}") from error
+    finally:
+        connection.close()
+
+
+def has_format(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file that is open is a journal of our format; False for an empty one.
+
+    Raises `JournalOtherFormat`, and `JournalUnreadable` for a stranger's database. It is told in one transaction, the
+    caller's where one is open: between two, another process may make the journal, and its tables without its mark
+    would be a stranger's.
+    """
+    with _snapshot(connection):
+        (application,) = connection.execute("pragma application_id").fetchone()
+        (found,) = connection.execute("pragma user_version").fetchone()
+        (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+    if tables and application != APPLICATION_ID:
+        raise JournalUnreadable(f"{path} is a database of another program, not a journal: name another file")
+    if found > FORMAT:
+        raise JournalOtherFormat(
+            f"{path} was written by a newer carbon-migrate (format {found}; this one knows {FORMAT}): "
+            "install that version or name another journal"
+        )
+    if 0 < found < FORMAT:
+        raise JournalOtherFormat(
+            f"{path} was written by an earlier carbon-migrate (format {found}; this one knows {FORMAT}), which this "
+            "one cannot read: finish its runs with the version that wrote it, then move the file away or name "
+            "another journal. That journal does not know what these runs have entered: take it out of the input"
+        )
+    return bool(found)
+
+
+def _fill_states(queries: Queries, path: Path) -> None:
+    """Make the tables of states and steps those of `states.py`; nothing is written where they are.
+
+    A word that is not ours is of a newer version: its items could not be read.
+    """
+    states = [
+        (str(state), *map(int, (state.open, state.settled, state.in_effect, state.counts_money, state.to_send)))
+        for state in State
+    ]
+    there = [tuple(row) for row in queries.all("states")]
+    if unknown := {row[0] for row in there} - {row[0] for row in states}:
+        raise JournalOtherFormat(
+            f"{path} was written by a newer carbon-migrate (its state {', '.join(sorted(unknown))} is not known to "
+            "this one): install that version or name another journal"
+        )
+    if sorted(there) != sorted(states):
+        queries.write("forget_states")
+        queries.write("fill_states", rows=states)
+    steps = [(step.source or "", str(step.target)) for step in TRANSITIONS]
+    if sorted(tuple(row) for row in queries.all("transitions")) != sorted(steps):
+        queries.write("forget_transitions")
+        queries.write("fill_transitions", rows=steps)
+
+
+def _refuse_strangers(path: Path) -> None:
+    """Look before `connect` does anything: it would turn another program's database into one with a WAL."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+            has_format(connection, path)
+    except sqlite3.Error as error:
+        raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
+
+
+@contextlib.contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("begin")
+    try:
+        yield
+    finally:
+        connection.execute("rollback")
+
+
+def _run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run a script inside the transaction that is open; `executescript` would commit it first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
