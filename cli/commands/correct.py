@@ -10,36 +10,24 @@ from dataclasses import replace
 import anyio
 import anyio.to_thread
 
-from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import NewRun, Run, Stage
-from cli.session.cleanup import wipe_secrets
+from checkpoints.records import Run, Stage
 from cli.session.corrections import CorrectionResult, Corrections
-from cli.session.order import run_is_busy
+from cli.session.journal import locked, open_existing
 from cli.session.plans import plans_beside
-from cli.session.run_session import RunSession, SessionMeans
-from cli.session.session import (
-    OpenRecorder,
-    check_target,
-    how_often,
-    open_billing,
-    open_existing,
-    policy_of,
-    vault_of,
-    with_vault,
-)
+from cli.session.run_session import RunSession
+from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session, wipe_secrets
+from cli.session.start import new_run, rehearse
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.show.preview import PreviewFacts, plan_of, preview, tell_notes
-from cli.show.progress import show_intake
+from cli.show.preview import PreviewFacts, plan_of, preview
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.intake import Intake, Repeat
-from engine.pipeline.progress import Progress
+from engine.pipeline.intake import Repeat
 from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
@@ -47,31 +35,49 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.statements import without_own
 
 
-async def correct_run(name: str, file: Input, settings: Settings, means: SessionMeans) -> Closing:
-    """Take the corrected rows of `file` into run `name`, and take the run as far as it goes.
+async def continue_run(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each
+    name: str,
+    job: str,
+    rows: Input,
+    settings: Settings,
+    pacing: Mapping[str, str],
+    consent: Consent,
+    screen: Screen,
+    *,
+    record: OpenRecorder | None = None,
+) -> Closing:
+    """Take the corrected rows of a file into run `name` of that job, and take the run as far as it goes.
 
-    Raises `CommandRefused` when the rows cannot be taken: nothing was sent then, and the run is as it was.
+    Raises `CommandRefused` when the rows cannot be taken, `InputRefused`, `BillingError` and `JournalError`: nothing
+    was sent then, and the run is as it was.
     """
-    run = await means.journal.run(name)
-    _check(run, settings)
-    means.billing.services.rate.per_second = policy_of(run, means.said).rate
-    job = _job_of(run, file, means)
+    if not rows.file:
+        raise CommandRefused("--continue takes a file of corrected rows: name it")
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        if run.job != job:
+            raise CommandRefused(f"run {run.name} is one of {run.job}, not of {printable(job)}")
+        _check(run, settings)
+        async with open_session(settings, screen, journal, pacing=pacing, consent=consent, record=record) as opened:
+            return await _correct(run, rows, opened.for_run(run))
+
+
+async def _correct(run: Run, file: Input, session: Session) -> Closing:
+    journal = session.journal
+    job = _job_of(run, file, session)
     await job.try_out()
-    known = await means.journal.last_number(run)
-    try:
-        async with means.journal.taken_up(run) as run:
-            try:
-                async with open_journal(plans_beside(means.journal.path)) as plans:
-                    await _take_in(run, file.file, job, plans, means)
-            except BaseException:
-                await _forget_unsent(run, means.journal)
-                raise
-    except RunHeld as error:
-        raise await run_is_busy(run, means.journal, error) from error
-    return await RunSession(await means.journal.run(name), job, means, fresh=False, known=known).go()
+    known = await journal.last_number(run)
+    async with locked(run, journal) as ours:
+        try:
+            async with open_journal(plans_beside(journal.path)) as plans:
+                await _take_in(ours, file.file, job, plans, session)
+        except BaseException:
+            await _wipe_unsent(ours, journal)
+            raise
+    return await RunSession(await journal.run(run.name), job, session, fresh=False, known=known).run()
 
 
-async def _forget_unsent(run: Run, journal: Journal) -> None:
+async def _wipe_unsent(run: Run, journal: Journal) -> None:
     """Wipe the secrets of rows that were not taken in, unless the run has others to send yet."""
     with anyio.CancelScope(shield=True):
         if not (await journal.totals(run)).count_where(settled=False):
@@ -88,36 +94,36 @@ def _check(run: Run, settings: Settings) -> None:
         )
 
 
-def _job_of(run: Run, file: Input, means: SessionMeans) -> Job:
+def _job_of(run: Run, file: Input, session: Session) -> Job:
     """The run's own job, with the file as its rows; what the run's input was mapped to holds for the file too."""
     wanted = job_of(run)
     parameters = without_own(wanted, parameters_of(wanted, job_parameters(run.parameters)))
     mapping = {**input_of_parameters(run.parameters).mapping, **file.mapping}
-    return build(wanted, means.billing.services, parameters, replace(file, mapping=mapping))
+    return build(wanted, session.gateway, parameters, replace(file, mapping=mapping))
 
 
-async def _take_in(run: Run, file: str, job: Job, plans: Journal, means: SessionMeans) -> None:
+async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session) -> None:
     """Rehearse the file, show it, ask, and freeze its rows into the run."""
-    rehearsed = await _rehearsed(run, job, plans, means)
+    rehearsed = await _rehearse(run, job, plans, session)
     try:
-        corrections = Corrections(run, rehearsed, means.journal, plans, job, enter=how_often(run))
+        corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=how_often(run))
         outcome = await corrections.look()
         plan = outcome.plan(await plan_of(rehearsed, job, plans), replace(run, source=rehearsed.source))
-        show = means.screen.say if means.consent.yes else means.screen.insist
-        show(preview(plan, means.billing.target, means.journal.path, policy_of(run, means.said)))
-        _require_something(plan, outcome, means)
-        if plan.to_send and not means.consent.yes:
-            await _ask(plan.question, run, file, means)
+        show = session.screen.say if session.consent.yes else session.screen.insist
+        show(preview(plan, session.billing.target, session.journal.path, session.policy_of(run)))
+        _require_something(plan, outcome, session)
+        if plan.to_send and not session.consent.yes:
+            await _ask(plan.question, run, file, session)
         await corrections.take_in()
     finally:
         await plans.discard(rehearsed)
 
 
-def _require_something(plan: PreviewFacts, outcome: CorrectionResult, means: SessionMeans) -> None:
+def _require_something(plan: PreviewFacts, outcome: CorrectionResult, session: Session) -> None:
     """Refuse a file with rows that cannot be taken, and one that has nothing new."""
     bad = plan.totals.refused + plan.duplicates
     file, run = printable(plan.run.source), plan.run.name
-    if bad and not means.consent.skip_bad:
+    if bad and not session.consent.skip_bad:
         raise CommandRefused(
             f"{rows(bad)} of {file} cannot be taken: mend them, or leave them out with --skip-bad.\nNothing was sent."
         )
@@ -128,62 +134,27 @@ def _require_something(plan: PreviewFacts, outcome: CorrectionResult, means: Ses
         )
 
 
-async def _ask(question: str, run: Run, file: str, means: SessionMeans) -> None:
-    with means.screen.keyboard(file) as keyboard:
+async def _ask(question: str, run: Run, file: str, session: Session) -> None:
+    with session.screen.keyboard(file) as keyboard:
         if keyboard is None:
             raise CommandRefused(f"{is_unattended(question, file)}.\nNothing was sent.")
-        if not await means.screen.agrees(
+        if not await session.screen.agrees(
             f"\n[bold]{markup_safe(question)} They go into run {run.name}.[/]", keyboard
         ):
             raise CommandRefused("the answer was no\nNothing was sent.")
 
 
-async def _rehearsed(run: Run, job: Job, plans: Journal, means: SessionMeans) -> Run:
-    source = await anyio.to_thread.run_sync(lambda: job.source)
-    digest, header = await anyio.to_thread.run_sync(lambda: (source.digest, source.header))
-    there = {name.strip() for name in header}
+async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run:
+    """Freeze the rows of the file into a run that is never sent. Raises `CommandRefused` where it lacks columns."""
+    new = await new_run(job, run.parameters, run.target)
+    there = {name.strip() for name in new.header}
     missing = [name for name in run.header if name.strip() not in there]
     if missing:
         raise CommandRefused(
-            f"{printable(source.name)} is no export of run {run.name}: it lacks the column "
+            f"{printable(new.source)} is no export of run {run.name}: it lacks the column "
             f"{printable(missing[0])!r}. "
             f"Begin with {PROGRAM} export {run.name}"
         )
-    rehearsed = await plans.create_run(NewRun(run.job, run.parameters, run.target, source.name, digest, header))
-    progress = Progress()
     again = job.effect.repeatable or how_often(run) is Repeat.AGAIN
-    foreign = ForeignEntries(job, means.journal.known_marks, run.target, again=again)
-    try:
-        async with show_intake(progress, means.screen, source.name):
-            await Intake(rehearsed, job, plans, progress, enter=Repeat.AGAIN, foreign=foreign).freeze_all()
-        await tell_notes(source, means.screen)
-    except BaseException:
-        await plans.discard(rehearsed)
-        raise
-    return await plans.run(rehearsed.name)
-
-
-async def continue_run(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each
-    name: str,
-    job: str,
-    rows: Input,
-    settings: Settings,
-    said: Mapping[str, str],
-    consent: Consent,
-    screen: Screen,
-    *,
-    record: OpenRecorder | None = None,
-) -> Closing:
-    """Take corrected rows into the run that they belong to, and take it as far as it goes.
-
-    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
-    """
-    if not rows.file:
-        raise CommandRefused("--continue takes a file of corrected rows: name it")
-    async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
-        if run.job != job:
-            raise CommandRefused(f"run {run.name} is one of {run.job}, not of {printable(job)}")
-        async with open_billing(settings, record) as opened:
-            billing = with_vault(opened, vault_of(run, journal))
-            return await correct_run(name, rows, settings, SessionMeans(billing, journal, said, consent, screen))
+    foreign = ForeignEntries(job, session.journal.known_marks, run.target, again=again)
+    return await rehearse(job, new, plans, session.screen, foreign=foreign)

@@ -9,13 +9,12 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from checkpoints.errors import ForbiddenTransition, RunHeld
+from checkpoints.errors import ForbiddenTransition
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.session.order import run_is_busy
-from cli.session.session import open_existing
+from cli.session.journal import locked, open_existing
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, steps_list
@@ -68,10 +67,8 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
         run = await journal.run(name)
         item = await _the_one(run, key, journal)
         try:
-            async with journal.taken_up(run) as ours:
+            async with locked(run, journal) as ours:
                 await journal.decide(ours, item, State(choice), who=_who(), why=why.strip())
-        except RunHeld as error:
-            raise await run_is_busy(run, journal, error) from error
         except ForbiddenTransition:
             raise CommandRefused(
                 f"row {item.number} of run {run.name} is {item.state}: a person decides only on what is manual. "

@@ -32,7 +32,7 @@ from billing.money import SCALE
 from billing.profile import in_words
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
-from cli.session.order import unfinished
+from cli.session.journal import unfinished
 from cli.settings.flags import Flags, grouped
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Setting, Settings, load

@@ -14,7 +14,7 @@ from cli.commands.execution import execute
 from cli.output.answer_files import ANSWERS, reads, write_answers
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
 from cli.output.tables import suffix_of
-from cli.session.session import open_existing
+from cli.session.journal import open_existing
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit

@@ -13,7 +13,7 @@ import typer
 
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import NewRun, Run
+from checkpoints.records import Run
 from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.jobfile.job_file import TOML, JobFileStep
@@ -23,20 +23,19 @@ from cli.output.item_files import OutputFile, columns_of, of_item, refused_pages
 from cli.session.order import Order, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
+from cli.session.start import new_run, rehearse
 from cli.settings.flags import Flags, grouped, typed
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
 from cli.show.plan import next_step, plan_object, plan_screen
 from cli.show.plan_facts import PlanFacts, plan_facts
-from cli.show.preview import look_alikes, shared_accounts, tell_notes
-from cli.show.progress import show_intake
+from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe
 from engine.pacing.policy import ALL, Policy, policy_with
-from engine.pipeline.intake import Intake, Rehearsal, Repeat
-from engine.pipeline.progress import Progress
+from engine.pipeline.intake import Rehearsal
 from jobs.job import build
 from jobs.shared_accounts import question_of, settle
 
@@ -95,20 +94,20 @@ async def plan(
     """
     real = settings.journal.value
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
-        billing.services.rate.per_second = policy_with(Policy(), said, ALL).rate
-        job = build(order.kind, billing.services, order.parameters, order.rows)
+        billing.gateway.rate.per_second = policy_with(Policy(), said, ALL).rate
+        job = build(order.kind, billing.gateway, order.parameters, order.rows)
         await job.check()
         await job.try_out()
         async with earlier_runs(real) as earlier:
             rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
             recorded = {**order.recorded, **remembered_by_plan(billing, step)}
-            new = (order.kind.name, recorded, settings.target)
-            run = await _rehearsed(new, rehearsal, journal, screen)
-        profile = billing.services.profile
+            new = await new_run(job, recorded, settings.target)
+            run = await rehearse(rehearsal, new, journal, screen)
+        profile = billing.gateway.profile
         if order.shared_accounts is not None:
             await settle(run, journal, profile, order.shared_accounts)
         question = await question_of(run, journal, profile)
-        outlook = await plan_facts(run, job, billing.services, journal)
+        outlook = await plan_facts(run, job, billing.gateway, journal)
         bad = outlook.plan.totals.refused or outlook.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
         if screen.voice.as_json:
@@ -148,25 +147,6 @@ async def plan_file(
             worst = max(worst, await plan(step.order, folder, settings, said, screen, step=place))
         makers |= dict.fromkeys(files_made(step), step)
     return worst
-
-
-async def _rehearsed(
-    new: tuple[str, Mapping[str, str], str], rehearsal: Rehearsal, journal: Journal, screen: Screen
-) -> Run:
-    """The frozen list of a run that will never be sent; what cannot be frozen to its end is given up."""
-    source = await anyio.to_thread.run_sync(lambda: rehearsal.source)
-    digest, header = await anyio.to_thread.run_sync(lambda: (source.digest, source.header))
-    run = await journal.create_run(NewRun(*new, source.name, digest, header))
-    progress = Progress()
-    try:
-        async with show_intake(progress, screen, run.source):
-            # Plans before this one have entered nothing: only the real journal, behind the rehearsal, counts.
-            await Intake(run, rehearsal, journal, progress, enter=Repeat.AGAIN).freeze_all()
-        await tell_notes(source, screen)
-    except BaseException:
-        await journal.discard(run)
-        raise
-    return await journal.run(run.name)
 
 
 async def _forget_the_one_before(outlook: PlanFacts, journal: Journal) -> None:

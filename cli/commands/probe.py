@@ -82,9 +82,9 @@ async def probe(
                     f"a probe of abonent {intents.earlier[0].abonent} was killed before it had taken back what it "
                     f"entered: first {PROGRAM} probe --abonent {intents.earlier[0].abonent}"
                 )
-            abonent = await test_subscriber(billing.services, abonent_id)
+            abonent = await test_subscriber(billing.gateway, abonent_id)
             entries = Entries(
-                billing.services, intents, abonent, new_batch()[:_NAME], Patience(settle=settle), storno_call=None
+                billing.gateway, intents, abonent, new_batch()[:_NAME], Patience(settle=settle), storno_call=None
             )
             probing = Probe(entries, storno_call, lambda line: screen.say(f"[dim]·[/] {markup_safe(line)}"))
             if not await _earlier(probing, entries, intents, settle, screen, yes=yes):
@@ -197,7 +197,7 @@ def _close(
     findings: Findings, abonent: Abonent, billing: BillingConnection, settings: Settings, screen: Screen
 ) -> Exit:
     profile = findings.profile(
-        billing.services.profile, settings.target, billing.health.version, datetime.now(UTC).date()
+        billing.gateway.profile, settings.target, billing.health.version, datetime.now(UTC).date()
     )
     path = write_profile(settings, profile)
     code = _code(findings)

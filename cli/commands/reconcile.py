@@ -8,13 +8,12 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.session.order import run_is_busy
-from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
+from cli.session.journal import locked, open_existing
+from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
@@ -44,10 +43,10 @@ def _reconcile(name: RunName, *, pacing: Pacing, flags: Flags, voice: Voice) -> 
     execute(lambda settings, screen: reconcile_run(name, settings, pacing.said, screen), flags, voice)
 
 
-async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], screen: Screen) -> Exit:
+async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str], screen: Screen) -> Exit:
     """Settle what is unknown and look again at what is manual; sends nothing.
 
-    It waits as the run does, but for what is `said` now, which the run does not keep.
+    It waits as the run does, but for the settings of `pacing`, which the run does not keep.
 
     Raises `CommandRefused`, `LookUpFailed`, `BillingError`, `JournalError`; what was settled until then is kept.
     """
@@ -56,25 +55,20 @@ async def reconcile_run(name: str, settings: Settings, said: Mapping[str, str], 
         if run.stage is not Stage.APPROVED:
             raise CommandRefused(f"run {run.name} has sent nothing: there is nothing to look up")
         check_target(run, settings)
-        async with open_billing(settings) as billing:
-            policy = policy_of(run, said)
-            billing.services.rate.per_second = policy.rate
-            job = await rebuild(run, billing.services, journal)
-            stop, progress = Stop(), Progress()
+        async with open_session(settings, screen, journal, pacing=pacing) as opened:
+            session = opened.for_run(run)
+            job = await session.rebuild(run)
+            stop, progress = session.stop, Progress()
             interrupts = Interrupts(stop, screen)
             left: Mapping[int, LookUpResult] = {}
-            try:
-                async with journal.taken_up(run) as run:
-                    reconciler = Reconciler(run, job, journal, policy, progress, stop)
-                    await journal.doubt(run)
-                    progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
-                    async with interrupts.heeded():
-                        with interrupts.while_sending():
-                            async with show_sending(progress, screen):
-                                await reconciler.settle()
-                            left = await reconciler.look_again()
-            except RunHeld as error:
-                raise await run_is_busy(run, journal, error) from error
+            async with locked(run, journal) as run, interrupts.heeded():
+                reconciler = Reconciler(run, job, journal, session.policy_of(run), progress, stop)
+                await journal.doubt(run)
+                progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
+                with interrupts.while_sending():
+                    async with show_sending(progress, screen):
+                        await reconciler.settle()
+                    left = await reconciler.look_again()
         return await _close(run, journal, left, stop, screen)
 
 

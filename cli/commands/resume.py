@@ -10,19 +10,10 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.commands.execution import execute_run
 from cli.commands.replay import record_into
-from cli.session.cleanup import finish_run
 from cli.session.control_client import unpause_run
-from cli.session.order import run_is_busy, unfinished
-from cli.session.run_session import RunSession, SessionMeans
-from cli.session.session import (
-    OpenRecorder,
-    check_target,
-    open_billing,
-    open_existing,
-    rebuild,
-    vault_of,
-    with_vault,
-)
+from cli.session.journal import open_existing, require_unlocked, unfinished
+from cli.session.run_session import RunSession
+from cli.session.session import OpenRecorder, check_target, finish_run, open_session
 from cli.settings.flags import Consent, Flags, RecordFile, RunNameOrNone, grouped
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
@@ -63,7 +54,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
 async def resume(  # noqa: PLR0913 - what the command line says, a thing each
     name: str | None,
     settings: Settings,
-    said: Mapping[str, str],
+    pacing: Mapping[str, str],
     consent: Consent,
     screen: Screen,
     *,
@@ -72,9 +63,9 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
 ) -> Closing:
     """Take a run up where it stands: the one of that name, or the only one that is not at its end.
 
-    It is driven as it was, but for what is `said` now. One that is paused waits until somebody lets it go on, unless
-    it is to `unpause` at once. Raises `CommandRefused`,
-    `BillingError` and `JournalError`; nothing was sent then.
+    It is driven as it was, but for the settings of `pacing`. One that is paused waits until somebody lets it go on,
+    unless it is to `unpause` at once. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent
+    then.
     """
     journal_path = settings.journal.value
     if name is None and not journal_path.exists():
@@ -87,18 +78,17 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
             return Closing(Exit.DONE)
         if not await unfinished(chosen, journal):
             return await _at_its_end(chosen, journal, screen)
-        if holder := await journal.holder(chosen):
-            raise await run_is_busy(chosen, journal, f"another process works on this run: {holder}")
+        await require_unlocked(chosen, journal)
         check_target(chosen, settings)
         try:
-            async with open_billing(settings, record) as opened:
-                billing = with_vault(opened, vault_of(chosen, journal))
-                job = await rebuild(chosen, billing.services, journal)
+            async with open_session(
+                settings, screen, journal, pacing=pacing, consent=consent, record=record
+            ) as opened:
+                session = opened.for_run(chosen)
+                job = await session.rebuild(chosen)
                 if unpause and chosen.paused_at:
                     await unpause_run(chosen, journal)
-                return await RunSession(
-                    chosen, job, SessionMeans(billing, journal, said, consent, screen), fresh=False
-                ).go()
+                return await RunSession(chosen, job, session, fresh=False).run()
         except (BillingAway, BillingBusy, DatabaseAway) as error:
             raise CommandRefused(
                 f"{error}\nRun {chosen.name} stays as it is: {PROGRAM} resume {chosen.name} goes on when it is back",

@@ -17,7 +17,7 @@ from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.jobfile.rounds import holds_its_file
 from cli.session.control_client import ask, claim
-from cli.session.session import open_existing, stored_policy
+from cli.session.journal import open_existing, stored_policy
 from cli.settings.flags import Flags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import (

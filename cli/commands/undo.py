@@ -10,9 +10,10 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute_run
-from cli.session.order import create_run, unfinished
-from cli.session.run_session import RunSession, SessionMeans
-from cli.session.session import check_target, open_billing, open_existing
+from cli.session.journal import open_existing, unfinished
+from cli.session.run_session import RunSession
+from cli.session.session import check_target, open_session
+from cli.session.start import create_run
 from cli.settings.flags import Consent, Flags, RunName, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
@@ -51,9 +52,9 @@ def _undo(
 
 
 async def undo(
-    name: str, how: Sequence[str], settings: Settings, said: Mapping[str, str], consent: Consent, screen: Screen
+    name: str, how: Sequence[str], settings: Settings, pacing: Mapping[str, str], consent: Consent, screen: Screen
 ) -> Closing:
-    """Take run `name` back, as far as it can be; `how` are NAME=VALUE that tell in which way, `said` the pace.
+    """Take run `name` back, as far as it can be; `how` has NAME=VALUE that tell in which way.
 
     Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
     then.
@@ -66,12 +67,10 @@ async def undo(
         check_target(run, settings)
         way = _way(await _kind_of(run, journal), parse_pairs(how, "--set"), profile_of(settings), screen)
         parameters = {RUN: run.name, **way}
-        async with open_billing(settings) as billing:
-            job = await build_undo(billing.services, journal, parameters)
-            begun = await create_run(job, parameters, settings.target, journal, said)
-            return await RunSession(
-                begun, job, SessionMeans(billing, journal, said, consent, screen), fresh=True
-            ).go()
+        async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as session:
+            job = await build_undo(session.gateway, journal, parameters)
+            created = await create_run(job, parameters, session)
+            return await RunSession(created, job, session, fresh=True).run()
 
 
 async def _check(run: Run, journal: Journal) -> None:

@@ -10,14 +10,13 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.output.item_files import OutputFile, Sheet, columns_of, of_item, written_to
-from cli.session.order import run_is_busy
-from cli.session.session import check_target, open_billing, open_existing, policy_of, rebuild
+from cli.session.journal import locked, open_existing
+from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
@@ -92,9 +91,9 @@ async def _balances(run: Run, services: Gateway, journal: Journal, differences: 
 
 
 async def verify_run(
-    name: str, target: OutputFile | None, settings: Settings, said: Mapping[str, str], screen: Screen
+    name: str, target: OutputFile | None, settings: Settings, pacing: Mapping[str, str], screen: Screen
 ) -> Exit:
-    """Read back all that was accepted, at the run's rate, but for what is `said` now, which the run does not keep.
+    """Read back all that was accepted, at the run's rate or that of `pacing`, which the run does not keep.
 
     Raises `CommandRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
@@ -103,20 +102,17 @@ async def verify_run(
         if run.stage is Stage.DISCARDED:
             raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to verify")
         check_target(run, settings)
-        billing = await stack.enter_async_context(open_billing(settings))
-        billing.services.rate.per_second = policy_of(run, said).rate
-        job = await rebuild(run, billing.services, journal)
+        opened = await stack.enter_async_context(open_session(settings, screen, journal, pacing=pacing))
+        session = opened.for_run(run)
+        job = await session.rebuild(run)
         differences = Differences(run)
         if target is not None:
             differences.sheet = await stack.enter_async_context(written_to(target))
             differences.sheet.row([*run.header, *columns_of(run)])
-        try:
-            # What is verified changes its state: nobody else may work on the run meanwhile.
-            async with journal.taken_up(run) as ours:
-                verdict = await verify(ours, job, journal, differences.add)
-            balances = await _balances(run, billing.services, journal, differences)
-        except RunHeld as error:
-            raise await run_is_busy(run, journal, error) from error
+        # What is verified changes its state: nobody else may work on the run meanwhile.
+        async with locked(run, journal) as ours:
+            verdict = await verify(ours, job, journal, differences.add)
+        balances = await _balances(run, session.gateway, journal, differences)
         totals = await journal.totals(run)
         code = exit_of(verdict, totals)
         if code is Exit.DONE and isinstance(balances, Balances) and balances.different:

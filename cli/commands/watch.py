@@ -11,7 +11,7 @@ from rich.text import Text
 
 from checkpoints.journal import Journal
 from cli.commands.status import RunSeen, detail, facts_object, run_object, see, stage_of
-from cli.session.session import open_existing
+from cli.session.journal import open_existing
 from cli.settings.settings import Settings
 from cli.show.progress import line, screen_of
 from cli.terminal.exits import CommandRefused, Exit

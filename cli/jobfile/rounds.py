@@ -17,7 +17,8 @@ import anyio.to_thread
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep
-from cli.session.order import PLACE, identity, unfinished
+from cli.session.journal import unfinished
+from cli.session.order import PLACE, identity
 from cli.terminal.exits import Exit, outcome_of
 from cli.terminal.texts import moment, printable
 from engine.sources.raw.original import FileOnDisk

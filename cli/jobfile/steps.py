@@ -8,16 +8,15 @@ import anyio.to_thread
 from rich.console import Group
 from rich.text import Text
 
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.jobfile.rounds import Mark, Round, StepDecision, StepState, passes, round_of
 from cli.jobfile.wait import WaitResult, wait
-from cli.session.cleanup import finish_run
-from cli.session.order import run_is_busy
-from cli.session.run_session import NOTHING_SENT, RunSession, SessionMeans
-from cli.session.session import BillingConnection, OpenRecorder, open_billing, rebuild, vault_of, with_vault
-from cli.session.start import Ready, ready, start_run
+from cli.session.journal import require_unlocked
+from cli.session.run_session import NOTHING_SENT, RunSession
+from cli.session.session import OpenRecorder, Session, finish_run, open_session
+from cli.session.start import Ready, check_files, prepare, start_run
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, steps_list
@@ -25,12 +24,11 @@ from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of, o
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
+from engine.pacing.holds import Stop
 from jobs.rows.input import STDIN
 
 
-async def check_all(
-    moves: Sequence[StepDecision], billing: BillingConnection, journal: Journal
-) -> Mapping[int, Ready]:
+async def check_all(moves: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:
     """Open the rows of each step that is to begin: a file that is not there is told before anything is sent.
 
     Returns the steps whose rows come through standard input, by number, for it can be read but once. Rows that an
@@ -42,7 +40,7 @@ async def check_all(
         step = move.step
         if move.how is StepState.BEGUN:
             try:
-                one = ready(step.order, billing, journal, step.output)
+                one = prepare(step.order, check_files(step.order, step.output), session)
                 await one.job.check()
                 if not is_to_be_made(step, makers):
                     await anyio.to_thread.run_sync(_open, one.job)
@@ -91,10 +89,10 @@ def _open(job: Job) -> None:
 class FileRunOptions:
     """How all steps are worked on."""
 
-    said: Mapping[str, str]
-    """Of the pace, for a step that is begun: by the command line, else by the file."""
-    said_now: Mapping[str, str]
-    """The same by the command line alone, for a step whose run goes on: it keeps the rest, and what was set since."""
+    pacing: Mapping[str, str]
+    """Settings of the policy for a step that is begun: of the command line, else of the file."""
+    pacing_now: Mapping[str, str]
+    """Those of the command line alone, for a step whose run goes on: it keeps the rest, and what was set since."""
     consent: Consent
     record: OpenRecorder | None = None
 
@@ -107,28 +105,29 @@ async def run_file(file: JobFile, settings: Settings, manner: FileRunOptions, sc
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; after that
     `CommandRefused` alone, with another exit code.
     """
-    async with open_billing(settings, manner.record) as billing, open_journal(settings.journal.value) as journal:
+    async with open_session(settings, screen, pacing=manner.pacing, record=manner.record) as opened:
+        journal = opened.journal
         now = await round_of(file, settings.target, journal)
         await _tell(now, journal, screen)
-        piped = await check_all(now.moves, billing, journal)
+        piped = await check_all(now.moves, opened)
         closing, worst = Closing(Exit.DONE), Exit.DONE
         done: list[tuple[StepDecision, Closing]] = []
         waited = WaitResult()
         for move in now.moves:
             step = move.step
             consent = replace(manner.consent, skip_bad=manner.consent.skip_bad or step.skip_bad)
-            means = SessionMeans(billing, journal, manner.said, consent, screen)
+            session = replace(opened, consent=consent, stop=Stop())
             screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
             try:
                 mark = Mark(str(file.path), now.number, step.number, len(file.steps))
-                closing = await _worked(move, mark, piped.get(step.number), settings, means, manner.said_now)
+                closing = await _worked(move, mark, piped.get(step.number), session, manner.pacing_now)
                 done.append((move, closing))
                 if not passes(step, closing.exit):
                     _tell_the_end(file, step, closing, screen)
                     return waited.counted_in(closing)
                 if move is not now.moves[-1] and closing.run is not None:
-                    run, by_now = await journal.run(closing.run), replace(means, said=manner.said_now)
-                    waited = waited.and_then(await wait(run, by_now))
+                    run = await journal.run(closing.run)
+                    waited = waited.and_then(await wait(run, replace(session, pacing=manner.pacing_now)))
                     if waited.stop.requested:
                         _tell_the_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
                         return waited.counted_in(closing)
@@ -154,51 +153,39 @@ async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
 
 
 async def _worked(
-    move: StepDecision,
-    mark: Mark,
-    piped: Ready | None,
-    settings: Settings,
-    means: SessionMeans,
-    said_now: Mapping[str, str],
+    move: StepDecision, mark: Mark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
 ) -> Closing:
     """Do what there is to do about a step."""
     match move:
         case StepDecision(how=StepState.PASSED_OVER, run=Run() as run):
-            return await _passed_over(run, means)
+            return await _passed_over(run, session)
         case StepDecision(how=StepState.TAKEN_UP, run=Run() as run):
-            return await _taken_up(run, replace(means, said=said_now))
+            return await _taken_up(run, replace(session, pacing=pacing_now))
     if move.why:
-        means.screen.say(f"{markup_safe(move.why)}: the step is begun anew")
+        session.screen.say(f"{markup_safe(move.why)}: the step is begun anew")
     # What was opened to be checked may be hours old; what came through standard input comes but once.
     step = move.step
-    one = piped or ready(step.order, means.billing, means.journal, step.output)
-    return await start_run(one, settings, means, remembered=mark.recorded)
+    one = piped or prepare(step.order, check_files(step.order, step.output), session)
+    return await start_run(one, session, remembered=mark.recorded)
 
 
-async def _passed_over(run: Run, means: SessionMeans) -> Closing:
-    await _require_unheld(run, means.journal)
-    totals = await means.journal.totals(run)
-    means.screen.say(f"done before in this round: run {run.name}, {rows(totals.frozen)}")
+async def _passed_over(run: Run, session: Session) -> Closing:
+    await require_unlocked(run, session.journal)
+    totals = await session.journal.totals(run)
+    session.screen.say(f"done before in this round: run {run.name}, {rows(totals.frozen)}")
     # A kill may have come between the last answer and what there was to do then.
-    ending = await finish_run(run, means.journal, anew=False)
+    ending = await finish_run(run, session.journal, anew=False)
     code = Exit.STOPPED if ending.trouble else outcome_of(totals)
     if ending.trouble:
-        means.screen.complain(ending.trouble)
+        session.screen.complain(ending.trouble)
     return Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)
 
 
-async def _taken_up(run: Run, means: SessionMeans) -> Closing:
-    await _require_unheld(run, means.journal)
-    means.screen.say(f"taking up run {run.name}")
-    billing = with_vault(means.billing, vault_of(run, means.journal))
-    job = await rebuild(run, billing.services, means.journal)
-    return await RunSession(run, job, replace(means, billing=billing), fresh=False).go()
-
-
-async def _require_unheld(run: Run, journal: Journal) -> None:
-    """Refuse to go on with a run that another process works on; it may be one that waits behind it."""
-    if holder := await journal.holder(run):
-        raise await run_is_busy(run, journal, f"another process works on this run: {holder}")
+async def _taken_up(run: Run, session: Session) -> Closing:
+    await require_unlocked(run, session.journal)
+    session.screen.say(f"taking up run {run.name}")
+    session = session.for_run(run)
+    return await RunSession(run, await session.rebuild(run), session, fresh=False).run()
 
 
 def _in_the_middle(

@@ -10,12 +10,10 @@ from typing import Final
 
 import structlog
 
-from checkpoints.errors import RunHeld
 from checkpoints.records import Run
 from cli.session.control_server import serve_control
-from cli.session.order import run_is_busy
-from cli.session.run_session import SessionMeans
-from cli.session.session import policy_of, rebuild, vault_of, with_vault
+from cli.session.journal import locked
+from cli.session.session import Session
 from cli.show.closing import Closing
 from cli.show.progress import show_sending
 from cli.terminal.exits import Exit
@@ -53,36 +51,33 @@ class WaitResult:
         return replace(whole, exit=code, stopped=self.stop.reason)
 
 
-async def wait(run: Run, means: SessionMeans) -> WaitResult:
+async def wait(run: Run, session: Session) -> WaitResult:
     """Wait behind a run that is at its end until the next step may begin, or a stop is asked for.
 
-    Raises `CommandRefused` when somebody else works on the run, `JournalError`, and what `rebuild` raises.
+    Raises `CommandRefused` when another process works on the run, `JournalError`, and what `rebuild` raises.
     """
     structlog.contextvars.bind_contextvars(run=run.name)
-    return await _Waiting(run, means).go()
+    return await _Waiting(run, session).wait()
 
 
 class _Waiting:
     """One waiting behind one run."""
 
-    def __init__(self, run: Run, means: SessionMeans) -> None:
+    def __init__(self, run: Run, session: Session) -> None:
         self._run = run
-        self._means = means
-        self._journal = means.journal
+        self._session = session
+        self._journal = session.journal
         # Whoever has stopped the step when nothing of it was left to stop means the file; any other stop is over.
-        self._stop = means.stop if means.stop.kind is StopKind.INTERRUPTED else Stop()
-        self._steering = LivePolicy(policy_of(run, means.said), Progress(), self._stop)
-        self._interrupts = Interrupts(self._stop, means.screen)
+        self._stop = session.stop if session.stop.kind is StopKind.INTERRUPTED else Stop()
+        self._steering = LivePolicy(session.policy_of(run), Progress(), self._stop)
+        self._interrupts = Interrupts(self._stop, session.screen)
 
-    async def go(self) -> WaitResult:
+    async def wait(self) -> WaitResult:
         progress = self._steering.progress
-        try:
-            async with self._journal.taken_up(self._run) as self._run, self._interrupts.heeded():
-                progress.take_up(await self._journal.totals(self._run), intake_ended=True)
-                with self._interrupts.before_sending():
-                    await self._until_open(Barrier(await self._gauge(), self._steering))
-        except RunHeld as error:
-            raise await run_is_busy(self._run, self._journal, error) from error
+        async with locked(self._run, self._journal) as self._run, self._interrupts.heeded():
+            progress.take_up(await self._journal.totals(self._run), intake_ended=True)
+            with self._interrupts.before_sending():
+                await self._until_open(Barrier(await self._gauge(), self._steering))
         if self._stop.requested:
             log.info("the next step does not begin", why=self._stop.reason)
         return WaitResult(progress.seconds, progress.holds.seconds, self._stop)
@@ -91,19 +86,18 @@ class _Waiting:
         paused = True
         while paused and not self._stop.requested:
             async with (
-                serve_control(self._run, self._journal, self._steering, self._means.screen),
-                show_sending(self._steering.progress, self._means.screen),
+                serve_control(self._run, self._journal, self._steering, self._session.screen),
+                show_sending(self._steering.progress, self._session.screen),
             ):
                 await barrier.wait()
             # A pause may have been asked for as the waiting ended, and whoever was told that it holds relies on it.
             paused = (await self._journal.run(self._run.name)).paused_at is not None
 
     async def _gauge(self) -> Gauge:
-        billing, policy = self._means.billing, self._steering.policy
-        if billing.services.database is None:
+        policy = self._steering.policy
+        if self._session.gateway.database is None:
             return settled(policy.settle, BLIND)
-        with_secrets = with_vault(billing, vault_of(self._run, self._journal))
-        job = await rebuild(self._run, with_secrets.services, self._journal)
+        job = await self._session.for_run(self._run).rebuild(self._run)
         return is_worked_off(self._run, job, self._journal, policy.drain_patience)
 
 

@@ -1,27 +1,18 @@
-"""How a run begins: its identity, whether it was begun before, and what has to give way to it."""
+"""An order: what a command line or a step of a job file says is to be done, to which rows, and how often."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import anyio.to_thread
 import structlog
 
 from billing.selects.select import select_of
-from checkpoints.errors import RunHeld
-from checkpoints.journal import Journal
-from checkpoints.records import NewRun, Run, Stage
-from checkpoints.states import State
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
-from cli.session.cleanup import wipe_secrets
 from cli.settings.flags import parse_pairs
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, asked_for
-from cli.terminal.texts import PROGRAM, rows
-from engine.job import Job
-from engine.pacing.policy import ALL, Policy, policy_with, to_settings
 from engine.pipeline.intake import Repeat
 from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import kind
@@ -146,47 +137,6 @@ def _keys(typed: str | None) -> KeyList | None:
     return None if typed is None else key_list(typed, Path.cwd())
 
 
-async def create_run(
-    job: Job, recorded: Mapping[str, str], target: str, journal: Journal, said: Mapping[str, str]
-) -> Run:
-    """Enter a new run into the journal, unless it would be one that is already under way.
-
-    `recorded` is what the journal keeps to build the job anew, `said` how it is driven. Raises
-    `CommandRefused` when it is under way, `InputRefused` when the input cannot be read at all.
-    """
-    new = await anyio.to_thread.run_sync(lambda: _new_run(job, recorded, target, said))
-    for run in await journal.runs():
-        if run.job == new.job and run.target == new.target and run.source == new.source:
-            await _give_way(run, new, journal)
-    return await journal.create_run(new)
-
-
-def _new_run(job: Job, recorded: Mapping[str, str], target: str, said: Mapping[str, str]) -> NewRun:
-    source = job.source
-    return NewRun(
-        job=job.name,
-        parameters=recorded,
-        target=target,
-        source=source.name,
-        source_digest=source.digest,
-        header=source.header,
-        policy=to_settings(policy_with(Policy(), said, ALL)),
-    )
-
-
-async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
-    """Refuse to begin beside the same run; give one up that never began and whose file has been mended since."""
-    if not await unfinished(run, journal):
-        return
-    same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
-    begun = run.approved_at or await journal.holder(run) or (await journal.totals(run)).count_where(open=True)
-    if same and begun:
-        raise CommandRefused(await _under_way(run, journal))
-    if run.approved_at is None and await journal.holder(run) is None:
-        await give_up(run, journal)
-        log.info("gave up an earlier run that had sent nothing", given_up=run.name)
-
-
 def identity(parameters: Mapping[str, str]) -> dict[str, str]:
     """What makes two runs of a job the same, of what each remembers.
 
@@ -200,45 +150,3 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
         and name not in {REPEAT, SHARED_ACCOUNTS, BATCH, ANSWER_FILE_PARAMETER}
         and not name.startswith((PLACE, PLAN))
     }
-
-
-async def _under_way(run: Run, journal: Journal) -> str:
-    totals = await journal.totals(run)
-    left = rows(totals.count_where(open=True))
-    if holder := await journal.holder(run):
-        return f"run {run.name} is doing just this at this moment ({holder}): {left} left"
-    if run.approved_at is None:
-        return (
-            f"run {run.name} has read just this and was never approved: nothing of it was sent.\n"
-            f"Go on with it: {PROGRAM} resume {run.name} (answer no there to give it up)"
-        )
-    return (
-        f"run {run.name} has begun just this and is not at its end: {left} left.\n"
-        f"Go on with it: {PROGRAM} resume {run.name}"
-    )
-
-
-async def unfinished(run: Run, journal: Journal) -> bool:
-    """Whether `resume` has something to do for the run."""
-    if run.stage is Stage.DISCARDED:
-        return False
-    return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
-
-
-async def give_up(run: Run, journal: Journal) -> None:
-    """Discard a run that has sent nothing; its refusals are kept. One that somebody holds is left alone."""
-    try:
-        async with journal.taken_up(run) as ours:
-            await journal.discard(ours)
-            await wipe_secrets(ours, journal)
-    except RunHeld as error:
-        log.info("left alone", left_alone=run.name, why=str(error))
-
-
-async def run_is_busy(run: Run, journal: Journal, why: object) -> CommandRefused:
-    """Why a second process may not work on a run: who does, and how much it has in flight."""
-    in_flight = (await journal.totals(run)).count(State.SENDING)
-    return CommandRefused(
-        f"run {run.name}: {why}; {rows(in_flight)} in flight.\n"
-        f"Wait for it, or stop it there; {PROGRAM} status {run.name} shows where it stands"
-    )

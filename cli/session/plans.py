@@ -41,7 +41,7 @@ def plans_beside(journal: Path) -> Path:
 
 def remembered_by_plan(billing: BillingConnection, step: str = "") -> dict[str, str]:
     """What a plan keeps of the billing that it was made with, and the `step` of a job file that it is of."""
-    database = billing.services.database
+    database = billing.gateway.database
     said = {VERSION: billing.health.version, DATABASE: "" if database is None else str(database.dsn), STEP: step}
     return {name: value for name, value in said.items() if value}
 

@@ -1,4 +1,4 @@
-"""The way of one run, as `run` and `resume` both go it: read, shown, agreed to, sent, told.
+"""The way of one run, for `run` and `resume` alike: intake, preview, consent, sending, closing.
 
 not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ "Send these …?" ──▶ approved ──▶ pipeline ──▶ closing
                   │                        │                  │
@@ -12,16 +12,21 @@ from typing import Final
 import anyio.to_thread
 import structlog
 
-from checkpoints.errors import ForbiddenTransition, JournalError, RunHeld
-from checkpoints.journal import Journal
+from checkpoints.errors import ForbiddenTransition, JournalError
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
-from cli.session.cleanup import FinishedRun, finish_run, wipe_secrets
 from cli.session.control_server import serve_control
-from cli.session.order import PLAN, run_is_busy
+from cli.session.journal import describe_pacing, locked, store_policy
+from cli.session.order import PLAN
 from cli.session.plans import departures
-from cli.session.session import BillingConnection, how_often, in_force, policy_of, shared_accounts_of, store_policy
-from cli.settings.flags import Consent
+from cli.session.session import (
+    FinishedRun,
+    Session,
+    finish_run,
+    how_often,
+    shared_accounts_of,
+    wipe_secrets,
+)
 from cli.show.closing import Closing, refused_export, show_closing
 from cli.show.preview import (
     PreviewFacts,
@@ -35,12 +40,11 @@ from cli.show.preview import (
 )
 from cli.show.progress import show_intake, show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.screen import Screen, is_unattended
+from cli.terminal.screen import is_unattended
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.job import Job
-from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
 from engine.pipeline.intake import Intake
@@ -55,20 +59,6 @@ log = structlog.get_logger(__name__)
 
 NOTHING_SENT: Final = "Nothing was sent."
 """Ends the refusal of a run that was given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionMeans:
-    """What a run is worked on with."""
-
-    billing: BillingConnection
-    journal: Journal
-    said: Mapping[str, str]
-    """What is said of the pace, as `Pacing.said` has it."""
-    consent: Consent
-    screen: Screen
-    stop: Stop = field(default_factory=Stop)
-    """The wish to stop of whoever watches the run. One that comes when nothing is left to stop outlives the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,52 +79,48 @@ class RunSession:
     in the journal before this process.
     """
 
-    def __init__(self, run: Run, job: Job, means: SessionMeans, *, fresh: bool, known: int | None = None) -> None:
+    def __init__(self, run: Run, job: Job, session: Session, *, fresh: bool, known: int | None = None) -> None:
         self._run = run
         self._job = job
-        self._means = means
+        self._session = session
         self._fresh = fresh
         self._known = 0 if fresh else known
-        self._journal = means.journal
-        self._screen = means.screen
-        self._stop = means.stop
-        self._interrupts = Interrupts(self._stop, means.screen)
+        self._journal = session.journal
+        self._screen = session.screen
+        self._stop = session.stop
+        self._interrupts = Interrupts(self._stop, session.screen)
         self._steering = LivePolicy(Policy(), Progress(), self._stop)
         self._steering.listen(self._heed_rate)
         self._heed_rate()
         self._gauges: Sequence[Gauge] = ()
 
-    async def go(self) -> Closing:
+    async def run(self) -> Closing:
         """Work on the run until it ends, is refused, or is stopped; the closing screen is shown.
 
         Raises `CommandRefused` when nothing is sent and the run is given up, or somebody else works on it.
         """
         structlog.contextvars.bind_contextvars(run=self._run.name)
-        try:
-            async with self._journal.taken_up(self._run) as self._run, self._interrupts.heeded():
-                await self._drive()
-                sent = await self._send() if await self._may_send() else Sent()
-                return await self._close(sent)
-        except RunHeld as error:
-            raise await run_is_busy(self._run, self._journal, error) from error
+        async with locked(self._run, self._journal) as self._run, self._interrupts.heeded():
+            await self._drive()
+            sent = await self._send() if await self._may_send() else Sent()
+            return await self._close(sent)
 
     # ---- before anything is sent ----
 
     async def _drive(self) -> None:
         """Find out how the run is driven: nobody else may change that now that it is ours."""
         await self._refresh()
-        policy = policy_of(self._run, self._means.said)
+        policy = self._session.policy_of(self._run)
         self._steering.take(policy)
         self._gauges = await self._watched()
         if not self._fresh:
-            self._screen.say(in_force(self._run, policy))
+            self._screen.say(describe_pacing(self._run, policy))
         await store_policy(self._run, policy, self._journal)
 
     async def _watched(self) -> Sequence[Gauge]:
         """What the run is watched by while it sends. Raises `CommandRefused` when that cannot be read."""
-        services = self._means.billing.services
         try:
-            return await gauges_of(services, lambda: self._steering.policy, self._journal.path)
+            return await gauges_of(self._session.gateway, lambda: self._steering.policy, self._journal.path)
         except InputRefused as error:
             raise (await self._given_up(str(error)) if self._fresh else CommandRefused(str(error))) from error
 
@@ -170,7 +156,7 @@ class RunSession:
 
         Raises `CommandRefused` when the rows cannot be read at all.
         """
-        if self._run.frozen_at is not None or not self._means.consent.yes or PLAN in self._run.parameters:
+        if self._run.frozen_at is not None or not self._session.consent.yes or PLAN in self._run.parameters:
             return False
         if shared_accounts_of(self._run) is not None:
             # What several rows of an account mean can be done when all of them are there.
@@ -182,7 +168,7 @@ class RunSession:
 
     def _heed_rate(self) -> None:
         """What a run reads keeps its rate as well, also one that is changed while it goes."""
-        self._means.billing.services.rate.per_second = self._steering.policy.rate
+        self._session.gateway.rate.per_second = self._steering.policy.rate
 
     async def _take_in(self) -> None:
         """Freeze the whole list. Raises `CommandRefused` when the input cannot be taken."""
@@ -213,18 +199,18 @@ class RunSession:
         """Show what will be done, and ask. Raises `CommandRefused` when it is not to be done."""
         question = await self._shared_accounts()
         # Nothing is read anew between this and the sending: what is compared is the list that is sent.
-        if departs := await departures(self._run, self._journal, self._means.billing):
+        if departs := await departures(self._run, self._journal, self._session.billing):
             raise await self._given_up(departs)
         plan = await plan_of(self._run, self._job, self._journal)
-        consent = self._means.consent
+        consent = self._session.consent
         # Whoever is asked must see what about, quiet or not.
         show = self._screen.say if consent.yes else self._screen.insist
-        show(preview(plan, self._means.billing.target, self._journal.path, self._steering.policy))
+        show(preview(plan, self._session.billing.target, self._journal.path, self._steering.policy))
         self._caution(show)
         if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
             raise await self._refused(plan)
         if question.accounts:
-            show(shared_accounts(question, self._means.billing.services.profile))
+            show(shared_accounts(question, self._session.gateway.profile))
             plan = await self._meant(question)
         if not plan.to_send:
             await self._approve()
@@ -241,16 +227,16 @@ class RunSession:
 
     async def _shared_accounts(self) -> Question:
         """Do with several opening balances of one account what is said; what is still to be said."""
-        profile = self._means.billing.services.profile
+        profile = self._session.gateway.profile
         if (meant := shared_accounts_of(self._run)) is not None:
             await settle(self._run, self._journal, profile, meant)
         return await question_of(self._run, self._journal, profile)
 
     async def _meant(self, question: Question) -> PreviewFacts:
         """Ask what such rows mean, and do that. Raises `CommandRefused` where nobody says it."""
-        profile = self._means.billing.services.profile
+        profile = self._session.gateway.profile
         with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
-            if keyboard is None or self._means.consent.yes:
+            if keyboard is None or self._session.consent.yes:
                 raise await self._given_up(in_sentences(question, profile))
             answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
@@ -268,7 +254,7 @@ class RunSession:
 
     async def _refused(self, plan: PreviewFacts) -> CommandRefused:
         """Why rows of the input keep all of it from being sent, and the ways out."""
-        if self._screen.voice.quiet and self._means.consent.yes:
+        if self._screen.voice.quiet and self._session.consent.yes:
             self._screen.insist(bad_rows(plan, refused_export(self._run)))
         good = (
             "Mend the input and run it again, or leave the refused rows out: "
@@ -309,7 +295,7 @@ class RunSession:
             gauges=self._gauges,
             enter=how_often(self._run),
             known=known,
-            trust_journal=self._means.consent.trust_journal,
+            trust_journal=self._session.consent.trust_journal,
         )
         self._interrupts.in_flight = lambda: progress.counts[State.SENDING]
         error: str | None = None
@@ -354,7 +340,7 @@ class RunSession:
             held=sent.held,
             stopped=error or stopped or None,
             error=error,
-            trusted_journal=self._means.consent.trust_journal,
+            trusted_journal=self._session.consent.trust_journal,
         )
         if totals.refused and self._was_streamed:
             # Nobody has seen them: there was no preview.

@@ -1,50 +1,50 @@
-"""`run` and `resume`: from a command line to a run that goes."""
+"""Start: an order becomes a run in the journal, which is then worked on.
+
+Order ──▶ files checked ──▶ session open ──▶ job built ──▶ collisions ──▶ run in the journal ──▶ RunSession
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import anyio.to_thread
 import structlog
 
-from checkpoints.journal import Journal, open_journal
+from checkpoints.errors import RunHeld
+from checkpoints.journal import Journal
+from checkpoints.records import NewRun, Run
 from cli.output.answer_files import checked
-from cli.session.order import PLAN, Order, create_run
-from cli.session.run_session import RunSession, SessionMeans
-from cli.session.session import (
-    BillingConnection,
-    OpenRecorder,
-    open_billing,
-    with_vault,
-)
+from cli.session.journal import unfinished
+from cli.session.order import PLAN, Order, identity
+from cli.session.run_session import RunSession
+from cli.session.session import OpenRecorder, Session, open_session, wipe_secrets
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
+from cli.show.preview import tell_notes
+from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
+from cli.terminal.texts import PROGRAM, rows
 from engine.job import Job
+from engine.pacing.policy import ALL, Policy, policy_with, to_settings
+from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.intake import Intake, Repeat
+from engine.pipeline.progress import Progress
 from jobs.access.vault import Vault, vault_path
 from jobs.job import build
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A run that could begin: its job, and what it is worked on with; `files` is what it remembers of its answers."""
-
-    order: Order
-    job: Job
-    billing: BillingConnection
-    vault: Vault
-    files: Mapping[str, str]
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 async def run(  # noqa: PLR0913 - what the command line says, a thing each
     order: Order,
     settings: Settings,
-    said: Mapping[str, str],
+    pacing: Mapping[str, str],
     consent: Consent,
     screen: Screen,
     *,
@@ -54,48 +54,49 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
 ) -> Closing:
     """Begin a run and take it as far as it goes; `output` is the file for the answers of a job that reads.
 
-    With a `plan` it sends what that one has planned, or nothing.
-
-    `said` is what the command line says of the pace, here and below.
-
-    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
+    `pacing` has the settings of the policy that were given. With a `plan` the run sends what that one has planned, or
+    nothing. Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
-    _check_files(order, output)
-    async with open_billing(settings, record) as opened, open_journal(settings.journal.value) as journal:
-        log.debug("the billing answers", version=opened.health.version, seconds=round(opened.health.seconds, 3))
-        means = SessionMeans(opened, journal, said, consent, screen)
+    files = check_files(order, output)
+    async with open_session(settings, screen, pacing=pacing, consent=consent, record=record) as session:
         remembered = {} if plan is None else {PLAN: plan}
-        return await start_run(ready(order, opened, journal, output), settings, means, remembered=remembered)
+        return await start_run(prepare(order, files, session), session, remembered=remembered)
 
 
-def ready(order: Order, billing: BillingConnection, journal: Journal, output: Path | None) -> Ready:
-    """The run of this order, as far as that can be had without reading its rows.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run that could begin: its job, where its secrets go, and what it remembers of the file for its answers."""
 
-    Raises `CommandRefused` for files that cannot be made, `ParameterRefused` for a job that cannot be set up.
+    order: Order
+    job: Job
+    vault: Vault
+    files: Mapping[str, str]
+
+
+def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
+    """The run of an order whose `files` are checked, as far as that can be had without reading its rows.
+
+    Raises `ParameterRefused` for a job that cannot be set up.
     """
-    files = _check_files(order, output)
-    vault = Vault(vault_path(journal.path), order.batch)
-    billing = with_vault(billing, vault)
-    job = build(order.kind, billing.services, order.parameters, order.rows)
-    return Ready(order, job, billing, vault, files)
+    vault = Vault(vault_path(session.journal.path), order.batch)
+    job = build(order.kind, session.with_vault(vault).gateway, order.parameters, order.rows)
+    return Ready(order, job, vault, files)
 
 
-async def start_run(
-    ready: Ready, settings: Settings, means: SessionMeans, *, remembered: Mapping[str, str] = MappingProxyType({})
-) -> Closing:
+async def start_run(ready: Ready, session: Session, *, remembered: Mapping[str, str] = _NOTHING) -> Closing:
     """Begin a run and take it as far as it goes; `remembered` is what the run keeps besides.
 
     Raises what `run` raises.
     """
     recorded = {**ready.order.recorded, **ready.files, **remembered}
     await ready.job.check()
-    begun = await create_run(ready.job, recorded, settings.target, means.journal, means.said)
+    created = await create_run(ready.job, recorded, session)
     # Once the run remembers what they are kept under, they are wiped in any case.
     await anyio.to_thread.run_sync(ready.vault.keep, ready.order.secrets)
-    return await RunSession(begun, ready.job, replace(means, billing=ready.billing), fresh=True).go()
+    return await RunSession(created, ready.job, session.with_vault(ready.vault), fresh=True).run()
 
 
-def _check_files(order: Order, output: Path | None) -> dict[str, str]:
+def check_files(order: Order, output: Path | None) -> dict[str, str]:
     """What the run remembers of the file for its answers. Raises `CommandRefused` for files that cannot be made.
 
     A file that is there already is refused: nobody may lose one.
@@ -112,3 +113,100 @@ def _check_files(order: Order, output: Path | None) -> dict[str, str]:
         if not path.parent.is_dir():
             raise CommandRefused(f"--set {parameter.name}={path}: there is no folder {path.parent}")
     return file
+
+
+# ---- the run in the journal -------------------------------------------------------------------------------------
+
+
+async def create_run(job: Job, recorded: Mapping[str, str], session: Session) -> Run:
+    """Enter a new run into the journal, unless it would be one that is already under way.
+
+    `recorded` is what the journal keeps to build the job anew. Raises `CommandRefused` when it is under way,
+    `InputRefused` when the input cannot be read at all.
+    """
+    new = await new_run(job, recorded, session.settings.target, session.pacing)
+    journal = session.journal
+    for run in await journal.runs():
+        if run.job == new.job and run.target == new.target and run.source == new.source:
+            await _give_way(run, new, journal)
+    return await journal.create_run(new)
+
+
+async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Mapping[str, str] = _NOTHING) -> NewRun:
+    """What the journal is told of a run of this job; the source is opened for that. Raises `InputRefused`."""
+
+    def of_source() -> NewRun:
+        source = job.source
+        return NewRun(
+            job=job.name,
+            parameters=recorded,
+            target=target,
+            source=source.name,
+            source_digest=source.digest,
+            header=source.header,
+            policy=to_settings(policy_with(Policy(), pacing, ALL)),
+        )
+
+    return await anyio.to_thread.run_sync(of_source)
+
+
+async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
+    """Refuse to begin beside the same run; give one up that never began and whose file has been mended since."""
+    if not await unfinished(run, journal):
+        return
+    same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
+    begun = run.approved_at or await journal.holder(run) or (await journal.totals(run)).count_where(open=True)
+    if same and begun:
+        raise CommandRefused(await _under_way(run, journal))
+    if run.approved_at is None and await journal.holder(run) is None:
+        await give_up(run, journal)
+        log.info("gave up an earlier run that had sent nothing", given_up=run.name)
+
+
+async def _under_way(run: Run, journal: Journal) -> str:
+    totals = await journal.totals(run)
+    left = rows(totals.count_where(open=True))
+    if holder := await journal.holder(run):
+        return f"run {run.name} is doing just this at this moment ({holder}): {left} left"
+    if run.approved_at is None:
+        return (
+            f"run {run.name} has read just this and was never approved: nothing of it was sent.\n"
+            f"Go on with it: {PROGRAM} resume {run.name} (answer no there to give it up)"
+        )
+    return (
+        f"run {run.name} has begun just this and is not at its end: {left} left.\n"
+        f"Go on with it: {PROGRAM} resume {run.name}"
+    )
+
+
+async def give_up(run: Run, journal: Journal) -> None:
+    """Discard a run that has sent nothing; its refusals are kept. One that another process has is left alone."""
+    try:
+        async with journal.taken_up(run) as ours:
+            await journal.discard(ours)
+            await wipe_secrets(ours, journal)
+    except RunHeld as error:
+        log.info("left alone", left_alone=run.name, why=str(error))
+
+
+# ---- rehearsing -------------------------------------------------------------------------------------------------
+
+
+async def rehearse(
+    job: Job, new: NewRun, plans: Journal, screen: Screen, *, foreign: ForeignEntries | None = None
+) -> Run:
+    """The frozen list of a run that is never sent, in a journal of plans; what cannot be frozen is given up.
+
+    Rows of other plans have entered nothing and do not count; `foreign` says what the billing has of them. Raises
+    `InputRefused`, `LookUpFailed` and `JournalError`.
+    """
+    run = await plans.create_run(new)
+    progress = Progress()
+    try:
+        async with show_intake(progress, screen, run.source):
+            await Intake(run, job, plans, progress, enter=Repeat.AGAIN, foreign=foreign).freeze_all()
+        await tell_notes(job.source, screen)
+    except BaseException:
+        await plans.discard(run)
+        raise
+    return await plans.run(run.name)

@@ -11,9 +11,9 @@ import pytest
 from checkpoints.journal import open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page
 from checkpoints.states import State
-from cli.session import order as beginning
-from cli.session.cleanup import finish_run, wipe_secrets
-from cli.session.order import parse_order
+from cli.session.order import identity, parse_order
+from cli.session.session import finish_run, wipe_secrets
+from cli.session.start import give_up
 from jobs.access.vault import BATCH, Vault, is_token, vault_path
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.rows.input import Input
@@ -125,7 +125,7 @@ def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
     assert BATCH not in parse_order("at-ip", Input(), {"ip": "10.0.0.1"}).recorded
     # With another word it is the same run all the same: nobody can tell.
     other = parse_order("password", Input(), {"user_id": "5", "psw": "anders"})
-    assert beginning.identity(other.recorded) == beginning.identity(order.recorded)
+    assert identity(other.recorded) == identity(order.recorded)
 
 
 def test_a_file_of_passwords_that_is_there_is_refused_before_anything(typed: Typed, tmp_path: Path) -> None:
@@ -171,10 +171,10 @@ async def test_a_run_that_is_given_up_takes_its_secrets_with_it(tmp_path: Path) 
     async with open_journal(path) as journal:
         run = await journal.create_run(NewRun("password", {BATCH: "a" * 16}, "billing", "file"))
         async with journal.taken_up(run):
-            await beginning.give_up(run, journal)
+            await give_up(run, journal)
         # Somebody works on it.
         assert WORD.encode() in vault_path(path).read_bytes()
-        await beginning.give_up(run, journal)
+        await give_up(run, journal)
     assert WORD.encode() not in vault_path(path).read_bytes()
 
 

@@ -14,9 +14,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.jobfile import wait as barrier
 from cli.jobfile.wait import WaitResult, wait
-from cli.session.run_session import SessionMeans
-from cli.session.session import BillingConnection
-from cli.settings.flags import Consent
+from cli.session.session import BillingConnection, Session
+from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.screen import Screen, Voice
@@ -217,10 +216,10 @@ def test_a_billing_that_does_not_catch_up_is_exit_code_3_and_the_closing_says_so
     assert closing.held == {"barrier": 4.5, "paused": 5.0, "hours": 1.0}
 
 
-def means_of(journal: Journal) -> SessionMeans:
-    """A billing without a database, for which no time is waited."""
+def session_of(journal: Journal) -> Session:
+    """A session with a billing without a database, for which no time is waited."""
     billing = BillingConnection(Gateway(cast("BillingClient", None)), cast("Health", None))
-    return SessionMeans(billing, journal, {"settle": "0"}, Consent(), Screen(Voice(quiet=True)))
+    return Session(cast("Settings", None), Screen(Voice(quiet=True)), journal, billing, {"settle": "0"})
 
 
 async def test_a_pause_that_is_answered_as_the_waiting_ends_holds(
@@ -238,9 +237,9 @@ async def test_a_pause_that_is_answered_as_the_waiting_ends_holds(
             heard.append("paused")
             await journal.pause(run, "olga")
 
-    monkeypatch.setattr(barrier, "steerable", steerable)
+    monkeypatch.setattr(barrier, "serve_control", steerable)
     async with open_journal(tmp_path / "a.journal") as journal:
-        waited = await wait(await frozen_run(journal, new_item("1")), means_of(journal))
+        waited = await wait(await frozen_run(journal, new_item("1")), session_of(journal))
     assert heard == ["paused", "waited for, olga"]
     assert not waited.stop.requested
 
@@ -249,7 +248,7 @@ async def test_of_the_stops_of_the_step_only_a_persons_ends_the_file(tmp_path: P
     async with open_journal(tmp_path / "a.journal") as journal:
         run = await frozen_run(journal, new_item("1"))
         for kind in StopKind:
-            means = means_of(journal)
-            means.stop.request(kind, "enough")
-            waited = await wait(run, means)
+            session = session_of(journal)
+            session.stop.request(kind, "enough")
+            waited = await wait(run, session)
             assert waited.stop.requested is (kind is StopKind.INTERRUPTED)

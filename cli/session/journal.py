@@ -1,0 +1,105 @@
+"""The journal of a command, and its hold on one run: opened, locked, and the policy that the run keeps.
+
+Nothing here knows the billing, so a command that only looks loads neither HTTP nor a database.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from checkpoints.errors import RunHeld
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Run, Stage
+from checkpoints.states import State
+from cli.session.control_client import ourselves
+from cli.settings.places import journals_in
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import PROGRAM, markup_safe, rows
+from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
+
+
+@asynccontextmanager
+async def open_existing(path: Path) -> AsyncIterator[Journal]:
+    """The journal at `path`. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
+    if not await anyio.Path(path).exists():
+        others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, path.parent)]
+        there = f"; beside it there are: {', '.join(others)}" if others else ""
+        raise CommandRefused(
+            f"there is no journal {path}: nothing was run with it. Name the billing with --api-url, or the run's "
+            f"journal with --journal{there}"
+        )
+    async with open_journal(path) as journal:
+        yield journal
+
+
+async def unfinished(run: Run, journal: Journal) -> bool:
+    """Whether `resume` has something to do for the run."""
+    if run.stage is Stage.DISCARDED:
+        return False
+    return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
+
+
+# ---- the lock ---------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def locked(run: Run, journal: Journal) -> AsyncIterator[Run]:
+    """The run, for this process alone while the context lasts. Raises `CommandRefused` when another has it."""
+    try:
+        async with journal.taken_up(run) as ours:
+            yield ours
+    except RunHeld as error:
+        raise await _busy(run, journal, error) from error
+
+
+async def require_unlocked(run: Run, journal: Journal) -> None:
+    """Raise `CommandRefused` when another process works on the run, before anything is prepared for it."""
+    if holder := await journal.holder(run):
+        raise await _busy(run, journal, f"another process works on this run: {holder}")
+
+
+async def _busy(run: Run, journal: Journal, why: object) -> CommandRefused:
+    """Who works on the run, and how much it has in flight."""
+    in_flight = (await journal.totals(run)).count(State.SENDING)
+    return CommandRefused(
+        f"run {run.name}: {why}; {rows(in_flight)} in flight.\n"
+        f"Wait for it, or stop it there; {PROGRAM} status {run.name} shows where it stands"
+    )
+
+
+# ---- the policy -------------------------------------------------------------------------------------------------
+
+
+def stored_policy(run: Run) -> Policy:
+    """The policy that a run keeps. Raises `CommandRefused` where it cannot be read: a limit may be lost with it."""
+    try:
+        return policy_with(Policy(), run.policy, ALL)
+    except ValueError as error:
+        raise CommandRefused(f"run {run.name} keeps a setting that cannot be read: {error}") from error
+
+
+def policy_of(run: Run, pacing: Mapping[str, str]) -> Policy:
+    """The policy that a run keeps, with the settings of `pacing` in place of its own."""
+    return policy_with(stored_policy(run), pacing, ALL)
+
+
+async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
+    """Keep the policy with the run, and note what was changed and by whom."""
+    before, now = run.policy, to_settings(policy)
+    if now == before:
+        return
+    await journal.keep_policy(run, now)
+    other = [name for name in ALL if now.get(name) != before.get(name)]
+    flags = " ".join(f"--{name} {ALL[name].shown(policy)}" for name in other)
+    await journal.note_command(run, ourselves(), f"taken up with {flags}", describe_settings(policy, other))
+
+
+def describe_pacing(run: Run, policy: Policy) -> str:
+    """How a run that is taken up is driven, and which of these settings the run has kept; as markup."""
+    own = to_settings(policy)
+    of_run = ", ".join(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text)
+    from_run = f" [dim](kept with the run: {markup_safe(of_run)}; a flag or `set` changes that)[/]" if of_run else ""
+    return f"[dim]pacing:[/] {markup_safe(describe_policy(policy), 600)}{from_run}"
