@@ -43,6 +43,8 @@ _LOOKALIKES: Final = {
     "an eight": "BВ",
 }
 """Letters, Latin and Cyrillic, that are taken for digits when a file is typed or scanned."""
+_EXPONENTS: Final = frozenset("eEеЕ")
+"""Latin and Cyrillic, as 1,5E+03 is written by a spreadsheet."""
 
 
 class AmountError(BillingError, ValueError):
@@ -204,6 +206,8 @@ def _check_characters(text: str, start: int, end: int) -> None:
         character = text[place]
         if character in _DIGITS or character in _SEPARATORS or character in _SPACES:
             continue
+        if character in _EXPONENTS:
+            raise AmountError("an exponent is not allowed", place + 1)
         raise AmountError(f"character {place + 1} is {_describe(character)}", place + 1)
 
 
@@ -214,8 +218,6 @@ def _describe(character: str) -> str:  # noqa: PLR0911 — a list of cases
     for digit, letters in _LOOKALIKES.items():
         if character in letters:
             return f"the {script} letter {character!r}, which looks like {digit}"
-    if character in "eEеЕ":
-        return f"the {script} letter {character!r}: an amount is written in full, without an exponent"
     if character.isnumeric():
         return f"{character!r}, a digit of another script ({name}): only 0 to 9 are read"
     if character in "+-\u2212":

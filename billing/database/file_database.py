@@ -1,12 +1,12 @@
 """A database file that is read through a process of its own, the keeper, and never by this one.
 
-Whoever is killed inside the embedded engine may leave a mutex of the shared lock table locked for ever, and in the
-end every process that opens the file hangs on it. A run may be killed at any instant. Its keeper
-(`billing.database.file_process`) is in a session of its own, where neither Ctrl-C nor a signal to the run's group
-reaches it; it ends by itself when the run has gone, and takes leave of the engine in good form.
+A process killed inside the embedded engine can leave a shared mutex locked. Every process that opens the file then
+hangs on it. A run may be killed at any instant, so its keeper (`billing.database.file_process`) reads the file. The
+keeper has a session of its own, where neither Ctrl-C nor a signal to the run's group reaches it; it ends by itself
+when the run has gone, and closes the file properly.
 
-The two speak over a pair of sockets that nobody else has: a request, its answer, pickled. Nothing but our own two
-processes can write there, so that unpickling runs no stranger's code.
+The two speak over a pair of sockets that no other process has: a request, its answer, pickled. Only our own two
+processes can write there, so unpickling is safe.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The rounds of a job file: the how-manieth time it is gone through, and what is left to do of that.
+"""The rounds of a job file: the round number, and what is left to do of the round.
 
     a round is at its end when its last step is: the next start is a new round, from step 1
     until then each start goes on with it: what is done is passed over, what was stopped is taken up

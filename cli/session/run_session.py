@@ -264,7 +264,7 @@ class RunSession:
         )
         faults = [f"{rows(plan.totals.refused)} of the input cannot be taken"] if plan.totals.refused else []
         if plan.duplicates:
-            faults.append(f"{rows(plan.duplicates)} of the input say again what an earlier row says")
+            faults.append(f"{rows(plan.duplicates)} {'is a duplicate' if plan.duplicates == 1 else 'are duplicates'}")
         as_file = f"\nThe refused rows as a file: {refused_export(self._run)}" if plan.totals.refused else ""
         return await self._given_up(f"{'; '.join(faults)}.\n{good}.{as_file}")
 

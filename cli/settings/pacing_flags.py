@@ -34,7 +34,7 @@ class Pacing:
             "--in-flight",
             metavar="N",
             rich_help_panel=_PACING,
-            help="Calls at one time; auto, the default, for as many as the billing takes well, beginning with 2.",
+            help="Parallel calls; auto, the default, begins with 2 and finds out how many the billing takes well.",
         ),
     ] = None
     max_in_flight: Annotated[
@@ -43,7 +43,7 @@ class Pacing:
             "--max-in-flight",
             metavar="N",
             rich_help_panel=_PACING,
-            help=f"Calls at one time at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
+            help=f"Parallel calls at most while --in-flight is auto, {_DEFAULT.max_in_flight} by default.",
         ),
     ] = None
     rate: Annotated[

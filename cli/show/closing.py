@@ -139,7 +139,7 @@ def headline(closing: Closing) -> Text:
         case Exit.DONE:
             return Text(f"✓ {name} is done", "bold green")
         case Exit.REJECTED:
-            return Text(f"! {name} is done; some rows did not go in", "bold yellow")
+            return Text(f"! {name} is done; {_not_entered(closing.totals)}", "bold yellow")
         case Exit.UNDECIDED:
             return Text(f"! {name}: rows are left that a look-up or a person has to decide on", "bold yellow")
         case Exit.INTERRUPTED | Exit.STOPPED:
@@ -147,6 +147,11 @@ def headline(closing: Closing) -> Text:
             return Text(f"■ {name} stopped: {why}", "bold yellow")
         case _:
             return Text(f"✗ {name}: {printable(closing.error or 'refused', 600)}", "bold red")
+
+
+def _not_entered(totals: Totals) -> str:
+    number = totals.count(State.REJECTED) + totals.refused
+    return f"{rows(number)} {'was' if number == 1 else 'were'} not entered"
 
 
 def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:

@@ -138,7 +138,7 @@ def _time(outlook: PlanFacts, *, with_stacks: bool) -> str:
         f"{pace.at_once} at once"
     )
     if with_stacks and number > WORKER * pace.seconds_for(number):
-        told += f"; its own worker may need {duration(number / WORKER)} until all has its effect"
+        told += f"; the billing may need {duration(number / WORKER - pace.seconds_for(number))} more to apply them"
     return told
 
 

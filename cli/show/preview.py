@@ -90,7 +90,7 @@ class PreviewFacts:
 
     @property
     def duplicates(self) -> int:
-        """Rows that say again what an earlier row of the input has said; they are never sent."""
+        """Rows that repeat an earlier row of the input; they are never sent."""
         return sum(reason.items for reason in self.skipped if reason.kind == DUPLICATE)
 
     @property

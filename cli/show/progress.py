@@ -15,6 +15,7 @@ from checkpoints.states import State, states_where
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import count, duration, markup_safe, printable
+from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
 
 LINE_EVERY: Final = 5.0
@@ -124,7 +125,7 @@ def screen_of(status: Status) -> Group:
     if status.held:
         parts.append(Text("held ", "yellow").append(printable(status.held)))
     elif status.why:
-        parts.append(Text("not faster for ", "dim").append(printable(status.why)))
+        parts.append(Text("limited by ", "dim").append(_limit(status.why)))
     parts += [Text("error ", "dim").append(kind) for kind in _kinds(status)]
     if status.last_error:
         parts.append(
@@ -153,7 +154,12 @@ def _rate(rate: float) -> str:
 def _why(status: Status) -> list[str]:
     if status.held:
         return [f"held: {printable(status.held)}"]
-    return [printable(status.why)] if status.why else []
+    return [_limit(status.why)] if status.why else []
+
+
+def _limit(why: str) -> str:
+    """What keeps a run from being faster; a setting as it is typed."""
+    return f"--{why}" if why.partition(" ")[0] in SETTINGS else printable(why)
 
 
 def _average(status: Status) -> list[str]:
@@ -171,7 +177,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _troubles(status: Status) -> list[str]:
-    """What went wrong: rows that did not go in or are in doubt, and calls that were made again."""
+    """What went wrong: rows that were not entered or are in doubt, and calls that were made again."""
     states = [
         f"{count(number)} {state}" for state in states_where(trouble=True) if (number := status.counts.get(state))
     ]

@@ -17,7 +17,7 @@ class Exit(IntEnum):
     DONE = 0
     """All rows were accepted, or there was nothing to do."""
     REJECTED = 1
-    """Some rows did not go in: the billing rejected them, or they were refused and left out."""
+    """Some rows were not entered: the billing rejected them, or they were refused and left out."""
     REFUSED = 2
     """Usage, settings or input refused: nothing was sent."""
     STOPPED = 3

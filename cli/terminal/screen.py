@@ -173,11 +173,8 @@ def _terminal() -> TextIO | None:
 
 def is_unattended(question: str, file: str) -> str:
     """Why a question cannot be asked, and what to do."""
-    if file == STDIN:
-        why = "Standard input carries the rows, and there is no terminal to answer on: give --yes to go ahead"
-    else:
-        why = "Look at it on a terminal, or give --yes to go ahead"
-    return f"nobody is there to ask: {question}\n{why}"
+    why = "add --yes (standard input carries the rows)" if file == STDIN else "add --yes, or look at it on a terminal"
+    return f"no terminal to confirm on: {why}\nThe question was: {question}"
 
 
 _ONCE_MORE = " once more"
@@ -195,7 +192,7 @@ async def asked_for(names: Sequence[str], said: dict[str, str], file: str | None
                 raise CommandRefused(f"--ask {printable(name)}: it is given already; leave one of the two out")
             if keyboard is None:
                 raise CommandRefused(
-                    f"nobody is there to ask for {printable(name)}: type the command at a terminal, or let a "
+                    f"no terminal to ask for {printable(name)} on: type the command at a terminal, or let a "
                     "column of "
                     f"the rows say it, as {printable(name)} in the first line of a file"
                 )

@@ -74,12 +74,12 @@ def hours_of(text: str) -> Hours:
     """The hours that a text like `01:00-06:00` means. Raises `ValueError` with a sentence."""
     found = _SPAN.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} are no hours: write them as 01:00-06:00, or 22:00-05:30 over midnight")
+        raise ValueError(f"{text!r} is not a time range: write it as 01:00-06:00, or 22:00-05:30 over midnight")
     begin, end = (int(found[1]), int(found[2])), (int(found[3]), int(found[4]))
     try:
         hours = Hours(time(*begin), time() if end == _MIDNIGHT else time(*end))
     except ValueError:
-        raise ValueError(f"{text!r} are no hours of a day: they go from 00:00 to 24:00") from None
+        raise ValueError(f"{text!r} is not a time range: the hours of a day go from 00:00 to 24:00") from None
     if hours.begin == hours.end:
         raise ValueError(f"{text!r} begins and ends at the same time: leave the hours out for the whole day")
     return hours

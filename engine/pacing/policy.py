@@ -139,7 +139,7 @@ def describe_policy(policy: Policy) -> str:
 def whole(text: str, least: int, most: int) -> int:
     """A whole number within bounds. Raises `ValueError` with a sentence."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= most):
-        raise ValueError(f"{text[:40]!r} is no whole number from {least:,} to {most:,}")
+        raise ValueError(f"{text[:40]!r} is not a whole number from {least:,} to {most:,}")
     return int(text)
 
 
@@ -150,7 +150,9 @@ def rate_of(text: str) -> float | None:
     rate = _number(text)
     # Not a number compares false to everything, so it is asked for what is right, not for what is wrong.
     if not 0 < rate <= FASTEST:
-        raise ValueError(f"{text[:40]!r} are no calls a second: above 0 and up to {FASTEST:,}, or {NONE}")
+        raise ValueError(
+            f"{text[:40]!r} is not a valid rate: calls a second, above 0 and up to {FASTEST:,}, or {NONE}"
+        )
     return rate
 
 
@@ -160,7 +162,7 @@ def latency_of(text: str) -> float | None:
         return None
     seconds = _number(text)
     if not 0 < seconds <= SLOWEST:
-        raise ValueError(f"{text[:40]!r} are no seconds above 0 and up to {SLOWEST:,}, nor {NONE}")
+        raise ValueError(f"{text[:40]!r} is not a valid latency: seconds, above 0 and up to {SLOWEST:,}, or {NONE}")
     return seconds
 
 
@@ -168,7 +170,7 @@ def settle_of(text: str) -> float:
     """Seconds of settling. Raises `ValueError` with a sentence."""
     seconds = _number(text)
     if not 0 <= seconds <= LONGEST_SETTLE:
-        raise ValueError(f"{text[:40]!r} are no seconds from 0 to {LONGEST_SETTLE:,}")
+        raise ValueError(f"{text[:40]!r} is not a valid settle delay: seconds from 0 to {LONGEST_SETTLE:,}")
     return seconds
 
 
@@ -176,7 +178,7 @@ def number_of(text: str) -> float:
     """Any number. Raises `ValueError` with a sentence."""
     number = _number(text)
     if not isfinite(number):
-        raise ValueError(f"{text[:40]!r} is no number")
+        raise ValueError(f"{text[:40]!r} is not a number")
     return number
 
 
@@ -201,13 +203,13 @@ def _written(number: float | None) -> str:
 
 def _in_flight_told(policy: Policy) -> str:
     if policy.in_flight is not None:
-        return f"{policy.in_flight} in flight"
-    return f"as many in flight as the billing takes well, {policy.max_in_flight} at most"
+        return f"parallel calls: {policy.in_flight}"
+    return f"parallel calls: automatic, at most {policy.max_in_flight}"
 
 
 def _max_in_flight_told(policy: Policy) -> str:
     fixed = f"; now in-flight is fixed at {policy.in_flight}" if policy.in_flight is not None else ""
-    return f"{policy.max_in_flight} in flight at most, while in-flight is {AUTO}{fixed}"
+    return f"at most {policy.max_in_flight} parallel calls, while in-flight is {AUTO}{fixed}"
 
 
 def _rate_told(policy: Policy) -> str:

@@ -165,7 +165,7 @@ class FixedWindow:
     @property
     def why(self) -> str:
         """The operator's wish."""
-        return f"in flight {self.size} (fixed)"
+        return f"in-flight {self.size}"
 
     def started(self, now: float, in_flight: int) -> Ticket:
         """As for any window."""

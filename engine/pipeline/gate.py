@@ -208,9 +208,9 @@ class Gate:
                 elif not self._throttle.has_room:
                     self._why = self._throttle.why
                 elif self.in_flight >= self._breaker.most:
-                    self._why = "starting slowly"
+                    self._why = "slow start"
                 else:
-                    self._why = "rate cap"
+                    self._why = "" if self._rate.per_second is None else f"rate {self._rate.per_second:g}"
                     now = anyio.current_time()
                     moment = self._rate.moment(asked, now)
                     wait = moment - now

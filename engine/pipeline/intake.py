@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 DUPLICATE = "a duplicate in the input"
-"""The kind of a skipped row that says again what an earlier row of the same input has said."""
+"""The kind of a skipped row that repeats an earlier row of the same input."""
 
 LIMIT: Final = "--limit"
 """By which rows are left out once as many as were wanted are to be sent."""
@@ -99,7 +99,7 @@ class Intake:
                 listener.more()
         await self._journal.end_intake(self._run)
         self._progress.intake_ended = True
-        log.info("the list is frozen")
+        log.info("all rows are read and saved")
         if listener:
             listener.end_intake()
 

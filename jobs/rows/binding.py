@@ -32,6 +32,7 @@ NUMBER: str = "contract_number"
 USER: str = "user_id"
 LOGIN: str = "login"
 
+_LONGEST_SHOWN: Final = 40
 OTHER_KEY: Final[Mapping[str, str]] = MappingProxyType({ABONENT: NUMBER, USER: LOGIN})
 """What people have instead of an id: the number on the contract, the name of an account."""
 
@@ -374,12 +375,10 @@ def _with_flags(row: Row, places: frozenset[int]) -> Row:
 
 
 def _fault(error: ValueError, row: Row, column: Column | None) -> str:
-    """What is wrong with a cell; of an amount the place as well, counted in the cell as it is."""
+    """What is wrong with a cell; of an amount the cell itself as well, for a message may count its characters."""
     if column is None or not isinstance(error, AmountError):
         return str(error)
-    cell = row.cells[column.place]
-    before = len(cell) - len(cell.lstrip())
-    return f"column {column.place + 1}, character {before + error.position}: {error}"
+    return f"{row.cells[column.place].strip()[:_LONGEST_SHOWN]!r} (column {column.place + 1}): {error}"
 
 
 def _not_one(login: str, things: Sequence[BillingObject]) -> str:

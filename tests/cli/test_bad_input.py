@@ -54,7 +54,7 @@ async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
         (f"{HEAD}00003;{MANY}\n", ["line 2, column amount", "5000 characters long"]),
         (f"{HEAD}00003;922337203.69\n", ["line 2, column amount", "can hold"]),
         (f"{HEAD}00003;-922 337 203,69\n", ["line 2, column amount", "922,337,203.68 at most"]),
-        (f"{HEAD}00003;1e300000000\n", ["line 2, column amount", "without an exponent"]),
+        (f"{HEAD}00003;1e300000000\n", ["line 2, column amount", "an exponent is not allowed"]),
         (f"{HEAD}{GOOD}{MANY};5\n", ["line 3, column contract_number", "5,000 characters"]),
         (f"abonent_id;amount\n{MANY};5\n", ["line 2, column abonent_id", "there is no abonent"]),
         (f'{{"abonent_id": {MANY}, "amount": 5}}\n', ["line 1, column abonent_id", "there is no abonent"]),
@@ -131,8 +131,8 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
         (["run", "balances", "x.csv", "--set", "descr=a", "--set", "descr=b"], ["given twice"]),
         (["run", "balances", "x.csv", "--set", "dscr=a"], ["no parameter 'dscr'", "did you mean 'descr'?"]),
         (["run", "balances", "x.csv", "--in-flight", "0"], ["--in-flight"]),
-        (["run", "balances", "x.csv", "--in-flight", MANY], ["--in-flight", "no whole number from 1 to 1,000"]),
-        (["run", "balances", "x.csv", "--max-stack", f"000000000001{MANY}"], ["--max-stack", "no whole number"]),
+        (["run", "balances", "x.csv", "--in-flight", MANY], ["--in-flight", "not a whole number from 1 to 1,000"]),
+        (["run", "balances", "x.csv", "--max-stack", f"000000000001{MANY}"], ["--max-stack", "not a whole number"]),
         (["run", "balances", "x.csv", "--rate", "1e300000000"], ["--rate"]),
         (["run", "balances", "x.csv", "--settle", MANY], ["--settle"]),
         (["run", "balances", "x.csv", "--limit-money", MANY], ["--limit-money"]),
@@ -228,7 +228,7 @@ async def test_many_refused_rows_are_counted_and_kept_for_an_export(place: Place
 
 async def test_nobody_there_to_ask_is_a_no(place: Place) -> None:
     balances = place.balances(5)
-    told = ["nobody is there to ask: Send these 5 rows", "--yes"]
+    told = ["no terminal to confirm on", "Send these 5 rows", "--yes"]
     await refused(place, "run", "balances", str(balances.path), told=told)
 
 

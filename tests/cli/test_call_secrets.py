@@ -151,7 +151,7 @@ async def test_a_secret_that_is_mistyped_is_refused(typed: Sequence[str], told: 
 @pytest.mark.parametrize("command", ["run", "plan"])
 async def test_where_nobody_can_be_asked_a_column_is_named(command: str, place: Place) -> None:
     ended = await place.cli(command, *JOB[1:], may_end_with=(2,))
-    assert "nobody is there to ask for psw" in ended.words
+    assert "no terminal to ask for psw on" in ended.words
     assert "let a column of the rows say it" in ended.words
 
 

@@ -39,7 +39,8 @@ async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_be
     ended = await place.cli("resume", "--settle", "0", "--json", may_end_with=(3,))
     begin, end = hours.split("-")
     assert (
-        f"pacing: 2 in flight; at most 5 calls a second; from {begin} to {end}; held above 70 entries in a stack; "
+        f"pacing: parallel calls: 2; at most 5 calls a second; from {begin} to {end}; "
+        "held above 70 entries in a stack; "
         f"stops after 100 errors; at most {SUM_OF_15} in this run; "
     ) in ended.words
     assert f"kept with the run: in-flight=2, rate=5, hours={hours}, max-stack=70, limit-money=7.50," in ended.words

@@ -234,7 +234,7 @@ async def test_it_asks_first_and_names_each_sum(opened: Opened) -> None:
         ended = await place.cli("probe", "--abonent", str(abonent), may_end_with=(2,))
         assert "enter a receipt of 0.01" in ended.words
         assert "enter an operation of type 8 of about" in ended.words
-        assert "nobody is there to ask" in ended.words
+        assert "no terminal to confirm on" in ended.words
         assert list(place.billing.database.query(MARKED)) == []
 
 

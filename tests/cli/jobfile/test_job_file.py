@@ -75,15 +75,18 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
         ('[[step]]\njob = "operator"\nset = {operator = 1.5}\n', ["line 3, column 1", "a table of texts"]),
         (
             '[run]\nrate = "fast"\n[[step]]\njob = "operator"\n',
-            ["line 2, column 1", "rate: 'fast' are no calls a second"],
+            ["line 2, column 1", "rate: 'fast' is not a valid rate"],
         ),
         (
             '[run]\nrate = -1\n[[step]]\njob = "operator"\n',
-            ["line 2, column 1", "rate: '-1' are no calls a second: above 0"],
+            ["line 2, column 1", "rate: '-1' is not a valid rate: calls a second, above 0"],
         ),
-        ('[run]\nhours = "night"\n', ["line 2, column 1", "'night' are no hours"]),
-        ("[run]\nin_flight = 0\n", ["line 2, column 1", "in-flight: '0' is no whole number from 1 to 1,000"]),
-        ("[run]\nsettle = -1\n", ["line 2, column 1", "settle: '-1' are no seconds from 0 to 86,400"]),
+        ('[run]\nhours = "night"\n', ["line 2, column 1", "'night' is not a time range"]),
+        ("[run]\nin_flight = 0\n", ["line 2, column 1", "in-flight: '0' is not a whole number from 1 to 1,000"]),
+        (
+            "[run]\nsettle = -1\n",
+            ["line 2, column 1", "settle: '-1' is not a valid settle delay: seconds from 0 to 86,400"],
+        ),
         (TWICE_PIPED, ["line 6, column 1", "step 1 reads standard input, and it can be read but once"]),
         ("[run]\nrates = 5\n", ["line 2, column 1", "no key 'rates'", "did you mean 'rate'?"]),
         (
@@ -324,5 +327,7 @@ async def test_pacing_that_is_typed_takes_effect_beside_a_job_file(place: Place)
     data(place)
     job_file(place, STEPS.replace("rate = 200", "max_in_flight = 5"))
     told = (await place.cli("run", "night.toml", may_end_with=(2,))).words
-    assert "5 at most" in told
-    assert "5 at most" not in (await place.cli("run", "night.toml", "--max-in-flight", "64", may_end_with=(2,))).words
+    assert "at most 5;" in told
+    assert (
+        "at most 5;" not in (await place.cli("run", "night.toml", "--max-in-flight", "64", may_end_with=(2,))).words
+    )

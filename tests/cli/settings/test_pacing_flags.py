@@ -65,12 +65,12 @@ def test_each_flag_means_one_thing(flags: dict[str, Any], policy: dict[str, Any]
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
-        ({"rate": "0"}, "--rate: '0' are no calls a second"),
-        ({"in_flight": "many"}, "--in-flight: 'many' is no whole number"),
+        ({"rate": "0"}, "--rate: '0' is not a valid rate"),
+        ({"in_flight": "many"}, "--in-flight: 'many' is not a whole number"),
         ({"rate": "nan"}, "--rate: 'nan'"),
         ({"settle": "inf"}, "--settle: 'inf'"),
-        ({"hours": "night"}, "--hours: 'night' are no hours"),
-        ({"max_latency": "0"}, "--max-latency: '0' are no seconds"),
+        ({"hours": "night"}, "--hours: 'night' is not a time range"),
+        ({"max_latency": "0"}, "--max-latency: '0' is not a valid latency"),
         ({"max_latency": "nan"}, "--max-latency: 'nan'"),
         ({"throttle_sql": "select 1 from rdb$database"}, "--throttle-sql and --throttle-above belong together"),
         ({"throttle_above": "1"}, "--throttle-sql and --throttle-above belong together"),

@@ -73,7 +73,8 @@ def test_a_line_with_many_errors_is_read_in_200_columns() -> None:
     assert ", errors: 1\u202f234 × no acco" in text
     assert text.endswith("…")
     assert len(text) <= 200
-    short = replace(UNDER_WAY, why="rate cap", errors={"no account": 3, "locked": 2, "fault": 1, "fourth": 1})
+    short = replace(UNDER_WAY, why="rate 20", errors={"no account": 3, "locked": 2, "fault": 1, "fourth": 1})
+    assert ", --rate 20, " in line(short).plain
     assert line(short).plain.endswith(", errors: 3 × no account, 2 × locked, 1 × fault")
     counts = {"pending": 1, "sending": 4, "accepted": 7, "rejected": 12_345, "unknown": 12, "manual": 3}
     assert ", 12\u202f345 rejected, 12 unknown, 3 manual, " in line(replace(UNDER_WAY, counts=counts)).plain
@@ -115,7 +116,7 @@ def test_the_screen_has_a_thought_a_line_and_fits_80_columns() -> None:
         "latency p50 45 ms, p95 1.2 s",
         "pending 86\u202f420   skipped 10   sending 12   accepted 12\u202f345   rejected 3   sent",
         "again 42",
-        "not faster for window 16 (the server's limit)",
+        "limited by window 16 (the server's limit)",
         "error 3 × no account",
         "last error 00123: \\x1b[31mbad news",
     ]

@@ -25,11 +25,13 @@ def test_a_line_goes_to_the_screen_and_as_json_to_a_private_file(tmp_path: Path)
     shown, heard = screen()
     with logging_to(path, shown, ()):
         structlog.contextvars.bind_contextvars(run="k7m2q")
-        structlog.get_logger("engine").info("the list is frozen", rows=5)
+        structlog.get_logger("engine").info("all rows are read and saved", rows=5)
         structlog.get_logger("engine").debug("too much")
     (entry,) = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    assert entry.items() >= {"event": "the list is frozen", "rows": 5, "run": "k7m2q", "level": "info"}.items()
-    assert "the list is frozen rows=5" in heard.getvalue()
+    assert (
+        entry.items() >= {"event": "all rows are read and saved", "rows": 5, "run": "k7m2q", "level": "info"}.items()
+    )
+    assert "all rows are read and saved rows=5" in heard.getvalue()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

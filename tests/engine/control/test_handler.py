@@ -96,7 +96,7 @@ async def test_stop_stops_and_is_noted(steering: Steering) -> None:
 async def test_set_sets_all_that_it_names_at_once_and_the_journal_keeps_it(steering: Steering) -> None:
     assert await steering.obey("set", rate="20", **{"in-flight": "8"}) == (
         False,
-        "rate: at most 20 calls a second; in-flight: 8 in flight",
+        "rate: at most 20 calls a second; in-flight: parallel calls: 8",
     )
     assert steering.fake.policy == Policy(rate=20.0, in_flight=8)
     assert len(steering.fake.told) == 1

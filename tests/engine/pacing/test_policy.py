@@ -61,9 +61,9 @@ def test_all_that_can_be_set_on_a_live_run_is_told_with_its_value() -> None:
     [
         ("rate", "20", "at most 20 calls a second", Policy(rate=20.0)),
         ("rate", "none", "as many calls a second as the window lets through", Policy()),
-        ("in-flight", "8", "8 in flight", Policy(in_flight=8)),
-        ("in-flight", "auto", "as many in flight as the billing takes well, 64 at most", Policy()),
-        ("max-in-flight", "32", "32 in flight at most, while in-flight is auto", Policy(max_in_flight=32)),
+        ("in-flight", "8", "parallel calls: 8", Policy(in_flight=8)),
+        ("in-flight", "auto", "parallel calls: automatic, at most 64", Policy()),
+        ("max-in-flight", "32", "at most 32 parallel calls, while in-flight is auto", Policy(max_in_flight=32)),
         ("hours", "01:00-06:00", "from 01:00 to 06:00", Policy(hours=hours_of("01:00-06:00"))),
         ("hours", "always", "at all hours", Policy()),
         ("max-stack", "5000", "held above 5,000 entries in a stack", Policy(max_stack=5000)),
@@ -170,11 +170,9 @@ def test_a_run_keeps_what_is_not_as_by_default_and_is_driven_by_it_again() -> No
 
 
 def test_in_words_says_what_is_set() -> None:
-    assert (
-        describe_policy(Policy()) == "as many in flight as the billing takes well, 64 at most; stops after 100 errors"
-    )
+    assert describe_policy(Policy()) == "parallel calls: automatic, at most 64; stops after 100 errors"
     assert describe_policy(OTHER) == (
-        "8 in flight; at most 2.5 calls a second; from 22:00 to 05:30; never held for the stacks; "
+        "parallel calls: 8; at most 2.5 calls a second; from 22:00 to 05:30; never held for the stacks; "
         "held while the billing takes longer than 1.5 s for its version; "
         "held while less than 50 MB are free for the journal; stops when more than 1% go wrong; "
         "at most 1,000.50 in this run; held while --throttle-sql gives more than 5,120,000.5; "

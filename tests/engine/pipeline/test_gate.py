@@ -85,7 +85,7 @@ async def test_there_are_never_more_calls_than_places_and_they_go_in_order() -> 
             tasks.start_soon(setting.call, 1.0)
         await settle()
         assert setting.gate.in_flight == 3
-        assert setting.gate.why == "in flight 3 (fixed)"
+        assert setting.gate.why == "in-flight 3"
     assert setting.left == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
     assert setting.gate.why == ""
 
@@ -268,7 +268,7 @@ async def test_many_workers_together_keep_the_rate() -> None:
         for _ in range(6):
             tasks.start_soon(setting.enter)
         await anyio.sleep(0.1)
-        assert setting.gate.why == "rate cap"
+        assert setting.gate.why == "rate 4"
     assert setting.left == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
 
 
@@ -330,7 +330,7 @@ async def test_after_a_time_away_calls_come_back_one_by_one() -> None:
         tasks.start_soon(setting.breaker.keep)
         await settle()
         assert setting.left == [50.0]
-        assert setting.gate.why == "starting slowly"
+        assert setting.gate.why == "slow start"
         await anyio.sleep(10)
         assert setting.left == [50.0] + [51.0] * 2 + [52.0] * 4 + [53.0] * 8
         tasks.cancel_scope.cancel()

@@ -54,7 +54,7 @@ async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
     steering = steering_of()
     progress = steering.progress
     progress.take_up(Totals({State.PENDING: 90, State.SKIPPED: 10}), intake_ended=True)
-    progress.sending = lambda: Sending(3, 4, "rate cap")
+    progress.sending = lambda: Sending(3, 4, "rate 20")
     for _ in range(20):
         await anyio.sleep(0.5)
         progress.moved(State.PENDING, State.SENDING)
@@ -83,7 +83,7 @@ async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
         "window": 4,
         "p50": pytest.approx(0.25, rel=0.06),
         "p95": pytest.approx(0.25, rel=0.06),
-        "why": "rate cap",
+        "why": "rate 20",
         "held": None,
         "held_seconds": {},
         "paused": False,

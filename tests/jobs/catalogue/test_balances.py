@@ -188,9 +188,9 @@ async def test_suggestions_come_to_an_end(client: BillingClient, database: Datab
     ("amount", "reason"),
     [
         ("", "the cell is empty"),
-        ("12O", "column 2, character 3: character 3 is the Latin letter 'O', which looks like a zero"),
-        ("5.5555", "column 2, character 5: 5.5555 has 4 decimals"),
-        ("  5.5555", "column 2, character 7: 5.5555 has 4 decimals"),
+        ("12O", "'12O' (column 2): character 3 is the Latin letter 'O', which looks like a zero"),
+        ("5.5555", "'5.5555' (column 2): 5.5555 has 4 decimals"),
+        ("  5.5555", "'5.5555' (column 2): 5.5555 has 4 decimals"),
     ],
 )
 async def test_bad_amounts_have_line_column_and_character(

@@ -94,7 +94,7 @@ CASES: Final = (
         "abonent_id;amount\n9002;-120,00\n9003;-7.5\n",
         {"ADMIN_ACCOUNTS": {9002: {"LIMIT_WARNING": -120 * SCALE}, 9003: {"LIMIT_WARNING": -75 * SCALE // 10}}},
         {
-            "9002;1.0055": "2 amount: column 2, character ",
+            "9002;1.0055": "2 amount: '1.0055' (column 2): ",
             "9007;5": "2 abonent_id: abonent 9007 has no account",
             "9006;5": "2 abonent_id: abonent 9006 is deleted",
         },

@@ -222,7 +222,7 @@ async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Fr
 @pytest.mark.parametrize(
     ("amount", "reason"),
     [
-        ("5.5555", "column 2, character 5: 5.5555 has 4 decimals"),
+        ("5.5555", "'5.5555' (column 2): 5.5555 has 4 decimals"),
         ("0", "0 is no payment: an amount above zero is expected"),
         ("-5", "-5 is no payment: an amount above zero is expected"),
     ],
