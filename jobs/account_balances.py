@@ -19,7 +19,7 @@ from jobs.access.operations import newest, two_decimals
 from jobs.access.payload import ACCOUNT, payload_of
 from jobs.access.type_8 import enters_balance
 from jobs.effects.creatable_models import BALANCE
-from jobs.undo import UNDO
+from jobs.spec.spec import UNDO
 
 PAGE: Final = 500
 """Accounts that are asked for at a time."""

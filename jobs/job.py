@@ -16,6 +16,7 @@ from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
 from jobs.access.type_8 import replaces
 from jobs.effects.effect import CallEffect, Irreversible
+from jobs.effects.factory import effect_of
 from jobs.rows.binding import Binding, Bound, Header, is_given
 from jobs.rows.input import Input, open_rows
 from jobs.rows.secret_cells import guard_rows
@@ -79,7 +80,7 @@ class InputJob(BillingJob):
             self._services,
             self._rows,
             self._parameters,
-            own=statement_of(self._kind.statement, self._parameters),
+            own=statement_of(self._kind.select, self._parameters),
             says_all=says_all,
         )
         binding = self._binding(Header(source.name, source.header))
@@ -204,4 +205,4 @@ def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
 
 def build(kind: JobSpec, services: Gateway, parameters: Mapping[str, str], rows: Input) -> InputJob:
     """The job, set up. Raises `ParameterRefused`; `InputRefused` comes when its source is asked for."""
-    return InputJob(services, kind, parameters, rows, kind.effect(services, parameters))
+    return InputJob(services, kind, parameters, rows, effect_of(services, kind, parameters))

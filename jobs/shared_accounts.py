@@ -24,7 +24,7 @@ from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
 from jobs.access.type_8 import replaces
-from jobs.undo import UNDO
+from jobs.spec.spec import UNDO
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts that are shown; the rest is counted."""

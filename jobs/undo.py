@@ -21,11 +21,11 @@ from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import job_of
 from jobs.effects.before_image import Mate, left_by_adding, replaced_by, shares_place, value_before_run
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
+from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
-from jobs.spec.spec import parameters_of
+from jobs.spec.spec import UNDO, parameters_of
 
-UNDO: Final = "undo"
 RUN: Final = "run"
 """The parameter that names the run to take back; all others say how."""
 
@@ -126,19 +126,19 @@ async def build_undo(services: Gateway, journal: Journal, parameters: Mapping[st
     """
     run = await journal.run(parameters[RUN])
     how = {name: value for name, value in parameters.items() if name != RUN}
-    back = (await effect_of(services, journal, run)).undo(how)
+    back = (await effect_of_run(services, journal, run)).undo(how)
     if isinstance(back, Irreversible):
         raise InputRefused(f"run {run.name} ({run.job}) cannot be taken back: {back.text}")
     return UndoJob(services, journal, EarlierItems(run, journal), back)
 
 
-async def effect_of(services: Gateway, journal: Journal, run: Run) -> CallEffect:
+async def effect_of_run(services: Gateway, journal: Journal, run: Run) -> CallEffect:
     """What the items of a run do; of an undo, what takes the other run's items back."""
     if run.job != UNDO:
         wanted = job_of(run)
-        return wanted.effect(services, parameters_of(wanted, job_parameters(run.parameters)))
+        return effect_of(services, wanted, parameters_of(wanted, job_parameters(run.parameters)))
     other = await journal.run(run.parameters[RUN])
-    back = (await effect_of(services, journal, other)).undo(job_parameters(run.parameters))
+    back = (await effect_of_run(services, journal, other)).undo(job_parameters(run.parameters))
     if isinstance(back, Irreversible):
         raise InputRefused(f"run {run.name} takes back run {other.name}, and nothing can: {back.text}")
     return back

@@ -150,7 +150,7 @@ def _line(number: str, job: JobSpec) -> str:
         effects.twice,
         effects.recognised,
         effects.verified,
-        job.way_back,
+        job.undo,
         *(", ".join(map(_link, some)) or "–" for some in (proofs.whole_way, proofs.undo, proofs.own)),
     ]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
@@ -171,7 +171,7 @@ def _section(job: JobSpec) -> Iterator[str]:
     yield ""
     yield f"- Rows: {needs(job)}."
     yield f"- Call: `{job.call}`"
-    yield f"- Undo: {job.way_back}."
+    yield f"- Undo: {job.undo}."
     yield from _table("parameter", job.parameters)
     yield from _table("parameter of its undo", job.undo_parameters)
     if select := own_select(job):

@@ -83,7 +83,7 @@ async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str
 
 
 def _without_own_select(database: Database, kind: JobSpec) -> str:
-    own = statement_of(kind.statement, {one.name: one.name for one in kind.parameters})
+    own = statement_of(kind.select, {one.name: one.name for one in kind.parameters})
     try:
         if own is not None:
             database.fit(own)

@@ -51,7 +51,7 @@ def as_object(job: JobSpec) -> dict[str, object]:
         "parameters": [_parameter(one) for one in job.parameters],
         "sql": own_select(job),
         "call": job.call,
-        "way_back": job.way_back,
+        "way_back": job.undo,
         "undo_parameters": [_parameter(one) for one in job.undo_parameters],
         "example": job.example,
     }
@@ -110,7 +110,7 @@ def _show_one(job: JobSpec, screen: Screen) -> None:
         "kind": "writes" if job.writes else "reads; its answers become a file",
         "rows": needs(job),
         "call": job.call,
-        "undo": job.way_back,
+        "undo": job.undo,
         "example": job.example,
     }
     for name, text in facts.items():

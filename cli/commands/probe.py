@@ -28,10 +28,10 @@ from engine.pacing.policy import Policy
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
-from jobs.effects.reverse import HOW, STORNO_CALL
 from jobs.probe.entries import Entered, Entries, Patience
 from jobs.probe.intent import Intents, open_intents
 from jobs.probe.probe import Findings, Probe, steps, test_subscriber
+from jobs.spec.operations import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 
 ENDING = ".probe"
@@ -102,7 +102,7 @@ def storno_of(said: Sequence[str]) -> str | None:
 
     Raises `CommandRefused`, `ParameterRefused`.
     """
-    known = tuple(parameter for parameter in HOW if parameter.name == STORNO_CALL)
+    known = tuple(parameter for parameter in UNDO_OF_OPERATIONS if parameter.name == STORNO_CALL)
     given = parse_pairs(said, "--set")
     values = check_parameters("a probe", known, given)
     return values[STORNO_CALL] if STORNO_CALL in given else None

@@ -29,9 +29,9 @@ from engine.sources.exported import RUN, named
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
 from jobs.effects.answer_cells import Flat, decode_answer
-from jobs.effects.read import is_reading
 from jobs.rows.input import job_parameters
 from jobs.spec.chain import template_of
+from jobs.spec.chain_kind import ChainKind, kind_of
 
 ANSWERS: Final = "answers"
 """What `export --state` calls them."""
@@ -49,7 +49,7 @@ _AGAIN: Final = "answer_"
 def reads(job: str, parameters: Mapping[str, str]) -> bool:
     """Whether a job with these parameters has answers that are worth a file."""
     if job == CALL:
-        return is_reading(template_of(job_parameters(parameters)))
+        return kind_of(template_of(job_parameters(parameters))) is ChainKind.READS
     return job in JOBS and not JOBS[job].writes
 
 

@@ -49,12 +49,13 @@ from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.vault import BATCH, Vault, vault_path
 from jobs.catalogue.catalogue import JOBS, job_of
+from jobs.effects.factory import finish_of
 from jobs.job import build
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
 from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.errors import VaultFailed
-from jobs.spec.spec import parameters_of
-from jobs.undo import UNDO, build_undo
+from jobs.spec.spec import UNDO, parameters_of
+from jobs.undo import build_undo
 
 log = structlog.get_logger(__name__)
 
@@ -226,7 +227,7 @@ async def finish_run(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
     Done when the run comes to its end, and again when it is taken up there, for a kill may have come in between.
     `anew` writes the file of its answers also where there is one already. Raises `JournalError`.
     """
-    finish = JOBS[run.job].finish if run.job in JOBS else None
+    finish = finish_of(JOBS[run.job]) if run.job in JOBS else None
     finished = await _write_answers(run, journal, anew=anew) if finish is None else await _hand_over(run, finish)
     if not (await journal.totals(run)).count_where(settled=False):
         await wipe_secrets(run, journal)

@@ -15,8 +15,8 @@ from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.texts import PROGRAM, count, duration, money, printable, rows
 from jobs.catalogue.catalogue import JOBS
-from jobs.effects.reverse import LIST, WAY
-from jobs.undo import UNDO
+from jobs.spec.operations import LIST, WAY
+from jobs.spec.spec import UNDO
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown; of what went well that is what a person should know all the same."""

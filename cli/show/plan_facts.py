@@ -18,9 +18,7 @@ from engine.job import Job
 from jobs.access.gateway import Gateway
 from jobs.access.payload import in_one_spelling, payload_of
 from jobs.access.vault import mask_secrets
-from jobs.effects.create import CREATE
-from jobs.effects.delete import DELETE
-from jobs.effects.set_fields import SET
+from jobs.spec.chain_kind import CREATE, DELETE, SET
 
 SHOWN: Final = 3
 """Requests that are shown as they would be sent."""

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-from jobs.access.gateway import Gateway
-from jobs.effects.effect import CallEffect
-from jobs.effects.factory import deletions
 from jobs.spec.parameters import ACCOUNT, FOLDER, Parameter, an_id
 from jobs.spec.spec import JobSpec
 
@@ -13,7 +10,7 @@ DELETE_SERVICES: Final = JobSpec(
     name="delete-services",
     recipes=(11,),
     summary="delete connected services, found by their comment or named by their ids",
-    statement=lambda parameters: "services_by_comment" if parameters["comment"] else "",
+    select=lambda parameters: "services_by_comment" if parameters["comment"] else "",
     parameters=(
         Parameter(
             "comment",
@@ -22,26 +19,25 @@ DELETE_SERVICES: Final = JobSpec(
         ),
         Parameter("id", "id of the connected service, users_usluga.id", parse=an_id, columns=("users_usluga_id",)),
     ),
-    effect=deletions("UsersUsluga", '{"id": {id}}'),
-    call="UsersUsluga: objects.get(id=…) → delete()",
+    model="UsersUsluga",
+    chain=('objects.get {"id": {id}}', "delete"),
     example="carbon-migrate run delete-services --set comment='Автоматический%предоплате%2017-12-31%'",
-    way_back="services like them are created with the kept fields, and with new ids",
+    undo="services like them are created with the kept fields, and with new ids",
 )
 
 _YES: Final = "yes"
-_CLEANED: Final = deletions("Users", '{"id": {user_id}}', '{"clean_links": true}')
-_AS_IT_IS: Final = deletions("Users", '{"id": {user_id}}')
 
 
-def _accounts(services: Gateway, parameters: Mapping[str, str]) -> CallEffect:
-    return (_CLEANED if parameters["clean_links"] == _YES else _AS_IT_IS)(services, parameters)
+def _delete_account(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    cleaned = parameters["clean_links"] == _YES
+    return ('objects.get {"id": {user_id}}', 'delete {"clean_links": true}' if cleaned else "delete")
 
 
 DELETE_ACCOUNT: Final = JobSpec(
     name="delete-account",
     recipes=(22,),
     summary="delete accounts; their subscribers stay",
-    statement="users_of_folder",
+    select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
@@ -52,10 +48,10 @@ DELETE_ACCOUNT: Final = JobSpec(
             (_YES, "no"),
         ),
     ),
-    effect=_accounts,
-    call="Users: objects.get(id=…) → delete(clean_links=true)",
+    model="Users",
+    chain=_delete_account,
     example="carbon-migrate run delete-account accounts.csv",
-    way_back="none: what the accounts were is kept, and is in the column carbon_answer of an export",
+    undo="none: what the accounts were is kept, and is in the column carbon_answer of an export",
 )
 
 DELETIONS: Final = (DELETE_SERVICES, DELETE_ACCOUNT)

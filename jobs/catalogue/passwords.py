@@ -1,13 +1,13 @@
 """Jobs on passwords of accounts: set one, have one generated, send a letter that lets people set their own."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from yarl import URL
 
-from jobs.effects.set_password import TO, given_passwords, hand_over, made_up_passwords, recovery_letters
 from jobs.spec.parameters import ACCOUNT, Parameter, at_most
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import JobSpec, SecondCall, Special
 
 _LONGEST: Final = 255
 
@@ -31,6 +31,14 @@ def an_address_of_pages(text: str) -> str:
     return text.strip()
 
 
+_GET: Final = 'objects.get {"id": {user_id}}'
+
+
+def _set_password(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    hidden = "true" if parameters["dontshow"] == "yes" else "false"
+    return (_GET, f'set_password {{"psw": "{{psw}}", "dontshow": {hidden}}}')
+
+
 PASSWORD: Final = JobSpec(
     name="password",
     recipes=(12,),
@@ -49,10 +57,11 @@ PASSWORD: Final = JobSpec(
             "dontshow", "yes keeps the password out of the administrators' sight, no shows it", "no", ("yes", "no")
         ),
     ),
-    effect=given_passwords,
-    call="Users: objects.get(id=…) → set_password(psw=•••, dontshow=false)",
+    model="Users",
+    chain=_set_password,
+    special=Special.GIVEN_PASSWORD,
     example="carbon-migrate run password passwords.csv",
-    way_back="none: what the passwords were is kept nowhere; set new ones. Nor can they be read back: verify says so",
+    undo="none: what the passwords were is kept nowhere; set new ones. Nor can they be read back: verify says so",
 )
 
 RANDOM_PASSWORD: Final = JobSpec(
@@ -62,17 +71,19 @@ RANDOM_PASSWORD: Final = JobSpec(
     parameters=(
         *ACCOUNT,
         Parameter(
-            TO,
+            "to",
             "the file that is made for them, user_id;login;password: its owner's alone, and they go nowhere else",
             parse=a_file,
             makes_file=True,
         ),
     ),
-    effect=made_up_passwords,
-    call='Users: objects.get(id=…) → set(psw="") → save(); then Users: objects.get(id=…) → save() | id, login, psw',
+    model="Users",
+    chain=(_GET, 'set {"psw": ""}', "save"),
+    fields=("id",),
+    then=SecondCall((_GET, "save"), ("id", "login", "psw")),
+    special=Special.GENERATED_PASSWORD,
     example="carbon-migrate run random-password accounts.csv --set to=passwords.csv",
-    way_back="none: what the passwords were is kept nowhere; the job password sets others",
-    finish=hand_over,
+    undo="none: what the passwords were is kept nowhere; the job password sets others",
 )
 
 PASSWORD_RECOVERY: Final = JobSpec(
@@ -87,10 +98,11 @@ PASSWORD_RECOVERY: Final = JobSpec(
             parse=an_address_of_pages,
         ),
     ),
-    effect=recovery_letters,
-    call='Users: web_cabinet.reset_password(login="…", base_url="http://lk.example.org/")',
+    model="Users",
+    chain=('web_cabinet.reset_password {"login": "{login}", "base_url": "{base_url}"}',),
+    special=Special.RECOVERY_LETTER,
     example="carbon-migrate run password-recovery logins.csv --set base_url=http://lk.example.org/",
-    way_back="none: a letter that has left is not called back; a password stays until its link is followed",
+    undo="none: a letter that has left is not called back; a password stays until its link is followed",
 )
 
 PASSWORDS: Final = (PASSWORD, RANDOM_PASSWORD, PASSWORD_RECOVERY)

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
-from jobs.effects.read import readings
-from jobs.effects.read_offers import offers
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, at_most
-from jobs.spec.spec import JobSpec
+from jobs.spec.spec import JobSpec, SecondCall, Special
 
 _WAY_BACK: Final = "none is needed: it changes nothing"
 _LONGEST: Final = 64
@@ -49,11 +47,11 @@ ADMINISTRATORS: Final = JobSpec(
     name="administrators",
     recipes=(9,),
     summary="list the administrators, whose ids are what connect-service takes as its manager",
-    effect=readings("DjangoUsersProfile", "objects.filter"),
-    call="DjangoUsersProfile: objects.filter()",
+    model="DjangoUsersProfile",
+    chain=("objects.filter",),
     example="carbon-migrate run administrators -o administrators.csv",
     writes=False,
-    way_back=_WAY_BACK,
+    undo=_WAY_BACK,
 )
 
 SERVICES_ON_OFFER: Final = JobSpec(
@@ -61,12 +59,13 @@ SERVICES_ON_OFFER: Final = JobSpec(
     recipes=(10,),
     summary="list what subscribers can connect in the cabinet, and what is connected; of one account only",
     parameters=SUBSCRIBER,
-    effect=offers,
-    call="Users: objects.get(id=…) → get_or_create_dynamic_session(); then, with the session's suid, "
-    "Users: web_cabinet.get_usluga_list(suid=•••, get_user_uslugas_all=1)",
+    model="Users",
+    chain=('objects.get {"abonent_id": {abonent_id}}', "get_or_create_dynamic_session"),
+    then=SecondCall(('web_cabinet.get_usluga_list {"suid": "{suid}", "get_user_uslugas_all": 1}',)),
+    special=Special.OFFERS,
     example="carbon-migrate run services-on-offer --set abonent_id=94 -o services.csv",
     writes=False,
-    way_back=f"{_WAY_BACK}; a session of the cabinet is opened where there is none",
+    undo=f"{_WAY_BACK}; a session of the cabinet is opened where there is none",
 )
 
 SESSION_ACCOUNT: Final = JobSpec(
@@ -83,28 +82,26 @@ SESSION_ACCOUNT: Final = JobSpec(
             secret=True,
         ),
     ),
-    effect=readings(
-        "Users",
-        'get_user_by_suid {"suid": "{suid}"}',
-        fields=("id", "login", "ip", "abonent_id", "abonent__name", "abonent__contract_number"),
-    ),
-    call="Users: get_user_by_suid(suid=•••) | id, login, ip, abonent_id, abonent__name, abonent__contract_number",
+    model="Users",
+    chain=('get_user_by_suid {"suid": "{suid}"}',),
+    fields=("id", "login", "ip", "abonent_id", "abonent__name", "abonent__contract_number"),
     example="carbon-migrate run session-account sessions.csv -o accounts.csv",
     writes=False,
-    way_back=_WAY_BACK,
+    undo=_WAY_BACK,
 )
 
 BLOCKED: Final = JobSpec(
     name="blocked",
     recipes=(17,),
     summary="list subscribers blocked for a negative balance, with login and address",
-    statement="blocked",
+    select="blocked",
     parameters=ACCOUNT,
-    effect=readings("Users", 'objects.get {"id": {user_id}}', fields=("login", "ip")),
-    call="Users: objects.get(id=…) | login, ip",
+    model="Users",
+    chain=('objects.get {"id": {user_id}}',),
+    fields=("login", "ip"),
     example="carbon-migrate run blocked -o blocked.xlsx",
     writes=False,
-    way_back=_WAY_BACK,
+    undo=_WAY_BACK,
 )
 
 AT_IP: Final = JobSpec(
@@ -112,15 +109,12 @@ AT_IP: Final = JobSpec(
     recipes=(18,),
     summary="find the subscribers that have an account at an address",
     parameters=(Parameter("ip", "the address, as 127.1.2.3", parse=an_address, columns=()),),
-    effect=readings(
-        "Users",
-        'objects.filter {"ip": "{ip}"}',
-        fields=("id", "login", "abonent__name", "abonent__contract_number"),
-    ),
-    call='Users: objects.filter(ip="127.1.2.3") | id, login, abonent__name, abonent__contract_number',
+    model="Users",
+    chain=('objects.filter {"ip": "{ip}"}',),
+    fields=("id", "login", "abonent__name", "abonent__contract_number"),
     example="carbon-migrate run at-ip --set ip=127.1.2.3",
     writes=False,
-    way_back=_WAY_BACK,
+    undo=_WAY_BACK,
 )
 
 BY_SMS: Final = JobSpec(
@@ -135,11 +129,12 @@ BY_SMS: Final = JobSpec(
             columns=("phone",),
         ),
     ),
-    effect=readings("Abonents", 'objects.filter {"sms": "{sms}"}', fields=("id", "name", "contract_number", "sms")),
-    call='Abonents: objects.filter(sms="+79123456789") | id, name, contract_number, sms',
+    model="Abonents",
+    chain=('objects.filter {"sms": "{sms}"}',),
+    fields=("id", "name", "contract_number", "sms"),
     example="carbon-migrate run by-sms --set sms='+7 912 345-67-89'",
     writes=False,
-    way_back=_WAY_BACK,
+    undo=_WAY_BACK,
 )
 
 READINGS: Final = (ADMINISTRATORS, SERVICES_ON_OFFER, SESSION_ACCOUNT, BLOCKED, AT_IP, BY_SMS)

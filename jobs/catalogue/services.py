@@ -3,8 +3,6 @@
 from typing import Final
 
 from jobs.access.marks import LONGEST_TEXT
-from jobs.effects.factory import creations
-from jobs.effects.set_fields import fields
 from jobs.spec.parameters import FOLDER, SERVICE, SUBSCRIBER, Parameter, a_moment, a_text, an_id, at_most
 from jobs.spec.spec import JobSpec
 
@@ -19,13 +17,10 @@ ATTRIBUTE: Final = JobSpec(
         Parameter("attribute", "id of the attribute", parse=an_id, refers_to="Attribute", columns=("attribute_id",)),
         Parameter("value", "the value", parse=a_text(_LONGEST), columns=("attribute_value",), verbatim=True),
     ),
-    effect=creations(
-        "AttributeValues",
-        '{"abonent_id": {abonent_id}, "attribute_id": {attribute}, "attribute_value": "{value}"}',
-    ),
-    call='AttributeValues: objects.create(abonent_id=…, attribute_id=7, attribute_value="…")',
+    model="AttributeValues",
+    chain=('objects.create {"abonent_id": {abonent_id}, "attribute_id": {attribute}, "attribute_value": "{value}"}',),
     example="carbon-migrate run attribute attributes.csv --set attribute=7",
-    way_back="the values are deleted by their ids, where nobody has changed them since",
+    undo="the values are deleted by their ids, where nobody has changed them since",
 )
 
 ATTRIBUTES: Final = (ATTRIBUTE,)
@@ -41,8 +36,8 @@ SERVICE_OPERATOR: Final = JobSpec(
         Parameter("usluga_id", "id of the service", parse=an_id, columns=("id",)),
         Parameter("operator", "id of the operator", parse=an_id, refers_to="Operator", columns=("operator_id",)),
     ),
-    effect=fields("Usluga", '{"id": {usluga_id}}', '{"operator_id": "{operator}"}'),
-    call='Usluga: objects.get(id=…) → set(operator_id="3") → save()',
+    model="Usluga",
+    chain=('objects.get {"id": {usluga_id}}', 'set {"operator_id": "{operator}"}', "save"),
     example="carbon-migrate run service-operator --set usluga_id=105 --set operator=3",
 )
 
@@ -55,13 +50,12 @@ NEXT_CHARGE: Final = JobSpec(
         SERVICE,
         Parameter("next_date", "the date of the next charge", parse=a_moment, columns=("date",)),
     ),
-    effect=fields(
-        "UsersUsluga",
-        '{"abonent_id": {abonent_id}, "usluga_id": {usluga_id}}',
-        '{"next_date": "{next_date}"}',
+    model="UsersUsluga",
+    chain=(
+        'objects.get {"abonent_id": {abonent_id}, "usluga_id": {usluga_id}}',
+        'set {"next_date": "{next_date}"}',
         'save {"allow_set_none_manager": true}',
     ),
-    call="UsersUsluga: objects.get(abonent_id=…, usluga_id=…) → set(next_date=…) → save(allow_set_none_manager=true)",
     example="carbon-migrate run next-charge --set abonent_id=94 --set usluga_id=127 --set next_date=2020-09-13",
 )
 
@@ -73,8 +67,8 @@ PASSED_TO_1C: Final = JobSpec(
         Parameter("op_id", "id of the operation", parse=an_id, columns=("pk", "id")),
         Parameter("code1c", "its code in 1C", parse=at_most(_LONGEST_CODE), columns=("code",)),
     ),
-    effect=fields("FinanceOperations", '{"pk": {op_id}}', '{"sync1c": 1, "code1c": "{code1c}"}'),
-    call="FinanceOperations: objects.get(pk=…) → set(sync1c=1, code1c=…) → save()",
+    model="FinanceOperations",
+    chain=('objects.get {"pk": {op_id}}', 'set {"sync1c": 1, "code1c": "{code1c}"}', "save"),
     example="carbon-migrate run passed-to-1c operations.csv",
 )
 
@@ -85,7 +79,7 @@ CONNECT_SERVICE: Final = JobSpec(
     name="connect-service",
     recipes=(8,),
     summary="connect a service, as a promised payment, to subscribers",
-    statement="of_folder",
+    select="of_folder",
     parameters=(
         FOLDER,
         *SUBSCRIBER,
@@ -106,14 +100,16 @@ CONNECT_SERVICE: Final = JobSpec(
             verbatim=True,
         ),
     ),
-    effect=creations(
-        "UsersUsluga",
-        '{"abonent_id": {abonent_id}, "usluga_id": {usluga}, "manager_id": {manager}, "comment": "{comment}"}',
-        comment="comment",
+    model="UsersUsluga",
+    chain=(
+        (
+            'objects.create {"abonent_id": {abonent_id}, "usluga_id": {usluga}, "manager_id": {manager}, '
+            '"comment": "{comment}"}'
+        ),
     ),
-    call='UsersUsluga: objects.create(abonent_id=…, usluga_id=240, manager_id=33, comment="… [cm run/number]")',
+    comment="comment",
     example="carbon-migrate run connect-service subscribers.csv --set usluga=240 --set manager=33",
-    way_back="the services are deleted by their ids, where nobody has changed them since",
+    undo="the services are deleted by their ids, where nobody has changed them since",
 )
 
 SERVICES: Final = (CONNECT_SERVICE,)

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from jobs.effects.set_fields import fields
 from jobs.spec.parameters import (
     ACCOUNT,
     FOLDER,
@@ -21,18 +20,14 @@ SNAT_POOL: Final = JobSpec(
     name="snat-pool",
     recipes=(6,),
     summary="move the accounts of a folder's subscribers to a pool of SNAT addresses",
-    statement="users_of_folder",
+    select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
         Parameter("pool", "id of the pool", parse=an_id, columns=("snat_pull",), refers_to="SnatPool"),
     ),
-    effect=fields(
-        "Users",
-        '{"id": {user_id}}',
-        '{"snatip": "", "snat_pull": "{pool}"}',
-    ),
-    call='Users: objects.get(id=…) → set(snatip="", snat_pull="1030") → save()',
+    model="Users",
+    chain=('objects.get {"id": {user_id}}', 'set {"snatip": "", "snat_pull": "{pool}"}', "save"),
     example="carbon-migrate run snat-pool --set folder=1000 --set pool=1030",
 )
 
@@ -40,34 +35,34 @@ IP_POOL: Final = JobSpec(
     name="ip-pool",
     recipes=(7,),
     summary="move accounts to a pool of addresses, and let the billing issue a new one to each",
-    statement="users_of_folder",
+    select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
         Parameter("pool", "id of the pool", parse=an_id, columns=("pull",), refers_to="Pool"),
     ),
-    effect=fields("Users", '{"id": {user_id}}', '{"ip": "", "pull": "{pool}"}'),
-    call='Users: objects.get(id=…) → set(ip="", pull="6") → save() | ip, pull',
+    model="Users",
+    chain=('objects.get {"id": {user_id}}', 'set {"ip": "", "pull": "{pool}"}', "save"),
     example="carbon-migrate run ip-pool --set user_id=324 --set pool=6",
 )
 
 USERS: Final = (SNAT_POOL, IP_POOL)
 
 
-_KEY: Final = '{"account_id_abonents": {abonent_id}}'
+_GET_ACCOUNT: Final = 'objects.get {"account_id_abonents": {abonent_id}}'
 
 WARNING_THRESHOLD: Final = JobSpec(
     name="warning-threshold",
     recipes=(3,),
     summary="set the warning threshold of a folder's subscribers",
-    statement="of_folder",
+    select="of_folder",
     parameters=(
         FOLDER,
         *SUBSCRIBER,
         Parameter("amount", "the threshold in roubles, as -120", parse=roubles, columns=("limit_warning",)),
     ),
-    effect=fields("AdminAccounts", _KEY, '{"limit_warning": "{amount}"}'),
-    call='AdminAccounts: objects.get(account_id_abonents=…) → set(limit_warning="-120") → save()',
+    model="AdminAccounts",
+    chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
     example="carbon-migrate run warning-threshold --set folder=1316 --set amount=-120",
 )
 
@@ -75,13 +70,13 @@ TARIFF_THRESHOLD: Final = JobSpec(
     name="tariff-threshold",
     recipes=(4,),
     summary="set the warning threshold as in the tariff, where it differs",
-    statement="tariff_thresholds",
+    select="tariff_thresholds",
     parameters=(
         *SUBSCRIBER,
         Parameter("amount", "the threshold in roubles", parse=roubles, columns=("limit_warning",)),
     ),
-    effect=fields("AdminAccounts", _KEY, '{"limit_warning": "{amount}"}'),
-    call='AdminAccounts: objects.get(account_id_abonents=…) → set(limit_warning="…") → save()',
+    model="AdminAccounts",
+    chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
     example="carbon-migrate run tariff-threshold",
 )
 
@@ -89,27 +84,27 @@ CUTOFF_LIMIT: Final = JobSpec(
     name="cutoff-limit",
     recipes=(5,),
     summary="set the cut-off limit of a folder's subscribers to the sum of their tariff's services, plus one rouble",
-    statement="tariff_sums",
+    select="tariff_sums",
     parameters=(
         FOLDER,
         *SUBSCRIBER,
         Parameter("amount", "the limit in roubles", parse=roubles, columns=("limit",)),
     ),
-    effect=fields("AdminAccounts", _KEY, '{"limit": "{amount}"}'),
-    call='AdminAccounts: objects.get(account_id_abonents=…) → set(limit="351") → save()',
+    model="AdminAccounts",
+    chain=(_GET_ACCOUNT, 'set {"limit": "{amount}"}', "save"),
     example="carbon-migrate run cutoff-limit --set folder=89",
 )
 
 ACCOUNTS: Final = (WARNING_THRESHOLD, TARIFF_THRESHOLD, CUTOFF_LIMIT)
 
 
-_BY_ID: Final = '{"id": {abonent_id}}'
+_GET: Final = 'objects.get {"id": {abonent_id}}'
 
 OPERATOR: Final = JobSpec(
     name="operator",
     recipes=(15,),
     summary="move subscribers to another operator",
-    statement="of_operator",
+    select="of_operator",
     parameters=(
         Parameter("from", "id of the operator that they are with", "", parse=an_id, refers_to="Operator"),
         *SUBSCRIBER,
@@ -121,8 +116,8 @@ OPERATOR: Final = JobSpec(
             columns=("operator_id",),
         ),
     ),
-    effect=fields("Abonents", _BY_ID, '{"operator_id": {operator}}'),
-    call="Abonents: objects.get(id=…) → set(operator_id=1444) → save()",
+    model="Abonents",
+    chain=(_GET, 'set {"operator_id": {operator}}', "save"),
     example="carbon-migrate run operator --set from=3 --set operator=1444",
 )
 
@@ -139,10 +134,10 @@ RECALCULATE: Final = JobSpec(
             columns=("need_recalc",),
         ),
     ),
-    effect=fields("Abonents", _BY_ID, '{"need_recalc": "{since}"}'),
-    call='Abonents: objects.get(id=…) → set(need_recalc="2019-06-01") → save()',
+    model="Abonents",
+    chain=(_GET, 'set {"need_recalc": "{since}"}', "save"),
     example="carbon-migrate run recalculate subscribers.csv",
-    way_back="none: recalculate again, once what was wrong is put right",
+    undo="none: recalculate again, once what was wrong is put right",
 )
 
 TARIFF_NEXT: Final = JobSpec(
@@ -156,8 +151,8 @@ TARIFF_NEXT: Final = JobSpec(
         ),
         Parameter("date", "from when it counts", parse=a_date, columns=("tarif_next_date",)),
     ),
-    effect=fields("Abonents", _BY_ID, '{"tarif_next_id": {tariff}, "tarif_next_date": "{date}"}'),
-    call='Abonents: objects.get(id=…) → set(tarif_next_id=7, tarif_next_date="2020-09-01") → save()',
+    model="Abonents",
+    chain=(_GET, 'set {"tarif_next_id": {tariff}, "tarif_next_date": "{date}"}', "save"),
     example="carbon-migrate run tariff-next subscribers.csv --set tariff=7 --set date=2020-09-01",
 )
 
@@ -169,8 +164,8 @@ TARIFF_NOW: Final = JobSpec(
         *SUBSCRIBER,
         Parameter("tariff", "id of the tariff", parse=an_id, refers_to="Tarif", columns=("tarif_id",)),
     ),
-    effect=fields("Abonents", _BY_ID, '{"tarif_id": {tariff}}'),
-    call="Abonents: objects.get(id=…) → set(tarif_id=7) → save()",
+    model="Abonents",
+    chain=(_GET, 'set {"tarif_id": {tariff}}', "save"),
     example="carbon-migrate run tariff-now subscribers.csv --set tariff=7",
 )
 
@@ -183,8 +178,8 @@ VOLUNTARY_BLOCK: Final = JobSpec(
         Parameter("start", "the first day", parse=a_date, columns=("own_disabled_start",)),
         Parameter("end", "the last day", parse=a_date, columns=("own_disabled_end",)),
     ),
-    effect=fields("Abonents", _BY_ID, '{"own_disabled_start": "{start}", "own_disabled_end": "{end}"}'),
-    call='Abonents: objects.get(id=…) → set(own_disabled_start="2020-07-01", own_disabled_end="2020-07-31") → save()',
+    model="Abonents",
+    chain=(_GET, 'set {"own_disabled_start": "{start}", "own_disabled_end": "{end}"}', "save"),
     example="carbon-migrate run voluntary-block subscribers.csv --set start=2020-07-01 --set end=2020-07-31",
 )
 
@@ -197,12 +192,8 @@ BLOCK_HISTORY: Final = JobSpec(
         Parameter("time_changed", "when the block began", parse=a_moment, columns=()),
         Parameter("time_del", "when it ended", parse=a_moment, columns=()),
     ),
-    effect=fields(
-        "AbonentsBlockHistory",
-        '{"id": {id}}',
-        '{"time_changed": "{time_changed}", "time_del": "{time_del}"}',
-    ),
-    call='AbonentsBlockHistory: objects.get(id=…) → set(time_changed="2019-06-01 00:00:00", time_del="…") → save()',
+    model="AbonentsBlockHistory",
+    chain=('objects.get {"id": {id}}', 'set {"time_changed": "{time_changed}", "time_del": "{time_del}"}', "save"),
     example="carbon-migrate run block-history --set id=118 --set time_changed=2019-06-01 --set time_del=2019-06-01",
 )
 

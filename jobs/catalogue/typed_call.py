@@ -5,27 +5,15 @@ known by what is gone, `create` of a model that the catalogue knows is entered a
 sum; reading chains write down what they are answered. Of all others nothing is known but what the operator says.
 """
 
-from collections.abc import Collection, Mapping
-from functools import partial
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from billing.selects.select import select_of
-from jobs.access.gateway import Gateway
-from jobs.effects.any_call import AnyCallEffect, CallRules
-from jobs.effects.creatable_models import CREATABLE_MODELS
-from jobs.effects.create import CREATE, CreateEffect, is_creation
-from jobs.effects.delete import DeleteEffect, is_deletion
-from jobs.effects.effect import CallEffect
-from jobs.effects.entered_operations import MODEL as OPERATIONS
-from jobs.effects.factory import of_created, of_deleted
-from jobs.effects.read import ReadEffect, is_reading
-from jobs.effects.reverse import HOW
-from jobs.effects.set_fields import SetFieldsEffect, is_fields
 from jobs.spec.chain import Template, parse, template_of
+from jobs.spec.chain_kind import CREATE, CREATED, ChainKind, describe_secret_arguments, kind_of, secret_placeholders
 from jobs.spec.errors import ParameterRefused
+from jobs.spec.operations import OPERATIONS, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
-from jobs.spec.secret_arguments import describe_secret_arguments, names_secret, secret_placeholders
 from jobs.spec.spec import JobSpec
 
 CALL: Final = "call"
@@ -80,7 +68,8 @@ def call_kind(parameters: Mapping[str, str]) -> JobSpec:
 
 
 def _kind(template: Template) -> JobSpec:
-    creation, secret = is_creation(template), secret_placeholders(template)
+    does, secret = kind_of(template), secret_placeholders(template)
+    creation = template.methods[0] == CREATE and template.model in CREATED
     own = {one.name for one in OWN}
     if taken := next((name for name in template.names if name in own), None):
         raise ParameterRefused(
@@ -96,7 +85,7 @@ def _kind(template: Template) -> JobSpec:
             secret=name in secret,
             may_be_empty=name in template.emptying,
             in_a_chain=True,
-            refers_to="" if is_reading(template) else REFERS_TO.get(name, ""),
+            refers_to="" if does is ChainKind.READS else REFERS_TO.get(name, ""),
         )
         for name in template.names
     )
@@ -111,11 +100,12 @@ def _kind(template: Template) -> JobSpec:
         recipes=(),
         summary="make any call for each row, its values in the placeholders of a chain",
         parameters=(*OWN, *holes, *others),
-        effect=_effect,
-        call=str(template),
+        model=template.model,
+        chain=template.text,
+        fields=template.fields,
         example=EXAMPLE,
-        undo_parameters=HOW if creation and template.model == OPERATIONS else (),
-        way_back="as far as its methods tell: fields are set back; operations, services and attributes that were "
+        undo_parameters=UNDO_OF_OPERATIONS if creation and template.model == OPERATIONS else (),
+        undo="as far as its methods tell: fields are set back; operations, services and attributes that were "
         "created or deleted are taken back as by the jobs for them; all else is left to a person",
         # A new object is known by what it is, and not by how its call was written.
         identity=template.model if creation else f"{template.model}-{template.digest}",
@@ -127,57 +117,6 @@ EXAMPLE: Final = (
     "'set {\"limit_warning\": \"-12000\"}' --chain save --sql 'select id from abonents where parent_id = 1316'"
 )
 """The vendor's own third recipe."""
-
-
-def _effect(services: Gateway, parameters: Mapping[str, str]) -> CallEffect:
-    template = template_of(parameters)
-    look_up = parameters.get("look_up", "")
-    if look_up:
-        _check_look_up(look_up, secret_placeholders(template))
-    if names_secret(template) and not is_reading(template):
-        # What there was under its name would be read and kept, and held against it.
-        return AnyCallEffect(services, template, CallRules(_is_repeatable(template, parameters), look_up))
-    if is_fields(template):
-        return SetFieldsEffect(services, template)
-    if is_deletion(template):
-        return DeleteEffect(services, template, partial(of_deleted, services, template.model))
-    if is_reading(template):
-        return ReadEffect(services, template)
-    if is_creation(template):
-        return _creation(services, template, parameters)
-    return AnyCallEffect(services, template, CallRules(_is_repeatable(template, parameters), look_up))
-
-
-def _is_repeatable(template: Template, parameters: Mapping[str, str]) -> bool:
-    return is_fields(template) or parameters.get("repeatable") == YES
-
-
-def _check_look_up(look_up: str, secret: Collection[str]) -> None:
-    """Raises `ParameterRefused` for a select that asks for a secret: it would get what stands in its place."""
-    for name in select_of(look_up).parameters:
-        if name in secret:
-            raise ParameterRefused(f"look_up: :{name} is a secret, which no select is given: find the row by another")
-
-
-def _creation(services: Gateway, template: Template, parameters: Mapping[str, str]) -> CallEffect:
-    """What enters a new object as the catalogue does. Raises `ParameterRefused` where it could not be told again."""
-    model, kind, given = template.model, CREATABLE_MODELS[template.model], template.links[0].arguments
-    if len(template.links) > 1:
-        raise ParameterRefused(
-            f"{CREATE} enters its {kind.noun} by itself: leave out what stands behind it, "
-            f"{' → '.join(template.text[1:])}"
-        )
-    if missing := [name for name in (*kind.same, kind.amount) if name and name not in given]:
-        raise ParameterRefused(
-            f"{CREATE} of {model} has to say {' and '.join(missing)}: by {', '.join(kind.same)} a {kind.noun} is "
-            "told from others, so that none is entered twice"
-        )
-    if told := [name for name in ("look_up", "repeatable") if parameters.get(name)]:
-        raise ParameterRefused(
-            f"--{told[0].replace('_', '-')}: nothing would look at it, for a {kind.noun} is never entered twice, and "
-            "is found again without it; leave it out"
-        )
-    return CreateEffect(services, template, partial(of_created, services, model))
 
 
 TYPED_CALL: Final = _kind(

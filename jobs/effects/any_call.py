@@ -21,12 +21,12 @@ from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepa
 from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
-from jobs.effects.create import CREATE
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.trying import FOUND_AGAIN, needed
 from jobs.rows.binding import ABONENT, Bound, amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
+from jobs.spec.chain_kind import CREATE
 from jobs.spec.parameters import row_key
 
 NO_WAY_TO_LOOK = (

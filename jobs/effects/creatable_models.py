@@ -16,8 +16,9 @@ from jobs.access.operations import two_decimals
 from jobs.access.payload import Payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.trying import NOBODY
+from jobs.spec.chain_kind import CREATED
+from jobs.spec.operations import OPERATIONS
 
-OPERATIONS: Final = "FinanceOperations"
 BALANCE: Final = "balance"
 """Among the wanted fields of an operation: no field of its own, but what the account's balance shall be then."""
 
@@ -74,12 +75,12 @@ class CreatableModel:
 
 CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
     {
-        "FinanceOperations": CreatableModel(
+        OPERATIONS: CreatableModel(
             noun="operation",
             key="op_id",
             found_by=("abonent_id", "op_type_id"),
             same=("abonent_id", "op_type_id"),
-            comment="descr",
+            comment=CREATED[OPERATIONS],
             column=("FINANCE_OPERATIONS", "DESCR"),
             ended="storno",
             ended_in_words="reversed by storno",
@@ -90,7 +91,7 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
             key="id",
             found_by=("abonent_id",),
             same=("abonent_id", "usluga_id"),
-            comment="comment",
+            comment=CREATED["UsersUsluga"],
             column=("USERS_USLUGA", "COMMENT"),
             ended="deleted",
             ended_in_words="deleted",

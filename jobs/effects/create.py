@@ -6,7 +6,7 @@ put in when the call is sent, for the run's name and the item's number are known
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -47,7 +47,6 @@ from jobs.effects.before_image import describe_change, refresh_before_image, wit
 from jobs.effects.creatable_models import (
     BALANCE,
     CREATABLE_MODELS,
-    OPERATIONS,
     CreatableModel,
     created,
     difference,
@@ -61,10 +60,9 @@ from jobs.effects.recognition import NAMELESS, Names, Recognition, says
 from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, KEPT, NOBODY, needed, try_finding
 from jobs.rows.binding import Bound, amount_fault, owner_of_row
 from jobs.spec.chain import Template
+from jobs.spec.chain_kind import CREATE
+from jobs.spec.operations import OPERATIONS
 from jobs.spec.parameters import row_key
-
-CREATE: Final = "objects.create"
-"""The method; it enters the object by itself, and needs no `save` behind it [S]."""
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
 """What takes an effect back, by the parameters of the undo."""
@@ -321,11 +319,6 @@ class CreateEffect(CallEffect):
             if told:
                 entries[key] = Entries(marked, some_of(alike) if alike else "")
         return entries
-
-
-def is_creation(template: Template) -> bool:
-    """Whether a chain creates an object of a model that is known."""
-    return template.methods[0] == CREATE and template.model in CREATABLE_MODELS
 
 
 def payload_for(

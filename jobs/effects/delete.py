@@ -27,17 +27,11 @@ from jobs.effects.entered_operations import has_id, refused, skip_changed
 from jobs.effects.trying import FOUND_AGAIN, KEPT, needed, try_finding
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
+from jobs.spec.chain_kind import DELETE, GET
 
-GET: Final = "objects.get"
-DELETE: Final = "delete"
 DELETED: Final = "deleted"
 
 _SAYS_GONE: Final = ("удалён", "удален", "does not exist")
-
-
-def is_deletion(template: Template) -> bool:
-    """Whether a chain deletes one object, and does nothing else."""
-    return template.methods == (GET, DELETE) and bool(template.links[0].arguments)
 
 
 def _no_way_back(how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - the door

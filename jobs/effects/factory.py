@@ -1,23 +1,165 @@
-"""Which effect takes back which: what was created is deleted, what was deleted is created anew.
+"""From a job's spec to its effect: one table of what each kind of chain does, and of what takes it back.
 
-Recipes name their effects here: `creations("AttributeValues", '{"abonent_id": {abonent_id}, …}')`.
+What was created is deleted, what was deleted is created anew, fields are set back; operations are taken back as the
+undo says. The effects that a chain does not tell have a name in the spec.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
+from billing.selects.select import select_of
+from checkpoints.records import Run
 from jobs.access.gateway import Gateway
 from jobs.effects import reverse as reversals
+from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.creatable_models import CREATABLE_MODELS
-from jobs.effects.create import CREATE, CreateEffect
-from jobs.effects.delete import DELETE, DeleteEffect
+from jobs.effects.create import CreateEffect
+from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible
-from jobs.effects.entered_operations import MODEL as OPERATIONS
+from jobs.effects.pay import PayEffect
+from jobs.effects.read import ReadEffect
+from jobs.effects.read_offers import ReadOffersEffect
 from jobs.effects.recreate import renew
-from jobs.spec.chain import parse
-from jobs.spec.spec import MakeEffect
+from jobs.effects.set_fields import SetFieldsEffect
+from jobs.effects.set_password import SendRecoveryLetter, SetGeneratedPassword, SetGivenPassword, hand_over
+from jobs.spec.chain import Template, parse
+from jobs.spec.chain_kind import CREATE, DELETE, ChainKind, kind_of, secret_placeholders, sets_fields
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.operations import OPERATIONS
+from jobs.spec.spec import JobSpec, Special
+
+YES: Final = "yes"
+
+
+def effect_of(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    """The effect of a job, set up with its checked parameters. Raises `ParameterRefused`."""
+    if spec.special is not None:
+        return _SPECIALS[spec.special](services, spec, parameters)
+    _check_look_up(parameters.get("look_up", ""), secret_placeholders(spec.template(parameters)))
+    return _EFFECTS[kind_of(spec.template(parameters))](services, spec, parameters)
+
+
+def finish_of(spec: JobSpec) -> Callable[[Run], str] | None:
+    """What is done in a worker thread when nothing of a run is left to send, None where nothing is.
+
+    It is done again where a run is taken up at its end; it says what there is now, and raises `EngineError`.
+    """
+    return hand_over if spec.special is Special.GENERATED_PASSWORD else None
+
+
+# ---- what a chain does -------------------------------------------------------------------------------------------
+
+_Make: TypeAlias = Callable[[Gateway, JobSpec, Mapping[str, str]], CallEffect]
+
+
+def _set_fields(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return SetFieldsEffect(services, spec.template(parameters))
+
+
+def _read(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return ReadEffect(services, spec.template(parameters))
+
+
+def _delete(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return DeleteEffect(services, spec.template(parameters), partial(undo_of_deleted, services, spec.model))
+
+
+def _create(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    template = spec.template(parameters)
+    _check_creation(template, parameters)
+    back = partial(undo_of_created, services, spec.model)
+    return CreateEffect(services, template, back, comment=parameters.get(spec.comment, ""))
+
+
+def _any_call(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    template = spec.template(parameters)
+    repeatable = sets_fields(template) or parameters.get("repeatable") == YES
+    return AnyCallEffect(services, template, CallRules(repeatable, parameters.get("look_up", "")))
+
+
+_EFFECTS: Final[Mapping[ChainKind, _Make]] = MappingProxyType(
+    {
+        ChainKind.READS: _read,
+        ChainKind.SETS_FIELDS: _set_fields,
+        ChainKind.CREATES: _create,
+        ChainKind.DELETES: _delete,
+        ChainKind.ANY: _any_call,
+    }
+)
+
+
+def _check_look_up(look_up: str, secret: Collection[str]) -> None:
+    """Raises `ParameterRefused` for a select that asks for a secret: it would get what stands in its place."""
+    for name in select_of(look_up).parameters if look_up else ():
+        if name in secret:
+            raise ParameterRefused(f"look_up: :{name} is a secret, which no select is given: find the row by another")
+
+
+def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
+    """Raises `ParameterRefused` for what enters a new object that could not be told again."""
+    kind, given = CREATABLE_MODELS[template.model], template.links[0].arguments
+    if len(template.links) > 1:
+        raise ParameterRefused(
+            f"{CREATE} enters its {kind.noun} by itself: leave out what stands behind it, "
+            f"{' → '.join(template.text[1:])}"
+        )
+    if missing := [name for name in (*kind.same, kind.amount) if name and name not in given]:
+        raise ParameterRefused(
+            f"{CREATE} of {template.model} has to say {' and '.join(missing)}: by {', '.join(kind.same)} a "
+            f"{kind.noun} is told from others, so that none is entered twice"
+        )
+    if told := [name for name in ("look_up", "repeatable") if parameters.get(name)]:
+        raise ParameterRefused(
+            f"--{told[0].replace('_', '-')}: nothing would look at it, for a {kind.noun} is never entered twice, and "
+            "is found again without it; leave it out"
+        )
+
+
+# ---- effects by their names --------------------------------------------------------------------------------------
+
+
+def _pay(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return PayEffect(services, spec.template(), parameters["recognise"])
+
+
+def _offers(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:  # noqa: ARG001 - it has none
+    return ReadOffersEffect(services, *_both(spec))
+
+
+def _given_password(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return SetGivenPassword(services, spec.template(parameters))
+
+
+def _generated_password(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return SetGeneratedPassword(services, *_both(spec), Path(parameters["to"]))
+
+
+def _recovery_letter(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return SendRecoveryLetter(services, spec.template(parameters))
+
+
+def _both(spec: JobSpec) -> tuple[Template, Template]:
+    second = spec.second_template
+    if second is None:
+        raise ValueError(f"{spec.name} makes two calls, and its spec has one")
+    return spec.template(), second
+
+
+_SPECIALS: Final[Mapping[Special, _Make]] = MappingProxyType(
+    {
+        Special.PAYMENT: _pay,
+        Special.OFFERS: _offers,
+        Special.GIVEN_PASSWORD: _given_password,
+        Special.GENERATED_PASSWORD: _generated_password,
+        Special.RECOVERY_LETTER: _recovery_letter,
+    }
+)
+
+
+# ---- the way back ------------------------------------------------------------------------------------------------
 
 _LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -27,31 +169,17 @@ _LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def creations(model: str, arguments: str, *, comment: str = "") -> MakeEffect:
-    """How a recipe says what it creates; `comment` is the parameter that becomes the comment, "" where none does."""
-    template = parse(model, (f"{CREATE} {arguments}",))
-    return lambda services, parameters: CreateEffect(
-        services, template, partial(of_created, services, model), comment=parameters.get(comment, "")
-    )
-
-
-def deletions(model: str, get: str, delete: str = "{}") -> MakeEffect:
-    """How a recipe says what it deletes."""
-    template = parse(model, (f"objects.get {get}", f"{DELETE} {delete}"))
-    return lambda services, _: DeleteEffect(services, template, partial(of_deleted, services, model))
-
-
-def of_created(services: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:
+def undo_of_created(services: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:
     """What takes back objects that were created: operations as `how` says, all else is deleted."""
     if model == OPERATIONS:
         return reversals.undo_of_operations(services, how)
     template = parse(model, ('objects.get {"id": {id}}', DELETE))
-    return DeleteEffect(services, template, partial(of_deleted, services, model))
+    return DeleteEffect(services, template, partial(undo_of_deleted, services, model))
 
 
-def of_deleted(services: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
+def undo_of_deleted(services: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
     """What makes deleted objects anew."""
     if model not in CREATABLE_MODELS or model == OPERATIONS:
         return Irreversible(_LOST_FOR_GOOD.get(model, f"a deleted object of {model} cannot be made again"))
-    back = partial(of_created, services, model)
+    back = partial(undo_of_created, services, model)
     return CreateEffect(services, parse(model, (CREATE,)), back, taking_back=partial(renew, services, model))

@@ -37,21 +37,18 @@ from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, listed, since
 from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, NOBODY, needed, try_finding
 from jobs.rows.binding import Bound
-from jobs.spec.chain import parse
+from jobs.spec.chain import Template
+from jobs.spec.operations import ASK, SUM
+from jobs.spec.operations import DOCUMENT as _DOCUMENT
 from jobs.spec.parameters import row_key
 
-ASK: Final = "ask"
-SUM: Final = "sum"
-DOCUMENT: Final = "document"
-"""The parameter with the number of a payment's document."""
+DOCUMENT: Final = _DOCUMENT.name
 
 TOLD_APART: Final = (
     "several payments of one subscriber in a file are told apart by the numbers of their documents alone: without a "
     f"column {DOCUMENT} (--map {DOCUMENT}=COLUMN) equal ones count as one, and different ones are refused. Give it "
     "from the first run on: what was entered without one is not known again with one"
 )
-
-_TEMPLATE: Final = parse("Abonents", ('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'))
 
 
 class PayEffect(CallEffect):
@@ -60,15 +57,16 @@ class PayEffect(CallEffect):
     looked_for = LookedFor.WHEN_TAKEN_UP
     cautions = (TOLD_APART,)
 
-    def __init__(self, services: Gateway, recognise: str = ASK) -> None:
-        super().__init__(services, (*_TEMPLATE.names, DOCUMENT))
+    def __init__(self, services: Gateway, template: Template, recognise: str = ASK) -> None:
+        super().__init__(services, (*template.names, DOCUMENT))
+        self._template = template
         self._recognise = recognise
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, each with the subscriber's last operation. Raises `LookUpFailed`."""
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
         last = await newest(self._services, [abonent.id for _, abonent in whose])
-        return Prepared(tuple(_item(one, abonent, last[abonent.id]) for one, abonent in whose), ())
+        return Prepared(tuple(_item(self._template, one, abonent, last[abonent.id]) for one, abonent in whose), ())
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Receipts of the same sum that bear no mark: a payment bears none itself. Raises `LookUpFailed`."""
@@ -119,29 +117,24 @@ class PayEffect(CallEffect):
         ]
 
 
-def payments(services: Gateway, parameters: Mapping[str, str]) -> PayEffect:
-    """How the recipe says it."""
-    return PayEffect(services, parameters["recognise"])
-
-
-def _item(one: Bound, abonent: Abonent, last: int) -> NewItem:
+def _item(template: Template, one: Bound, abonent: Abonent, last: int) -> NewItem:
     document = one.values[DOCUMENT]
     return NewItem(
         key=row_key((str(abonent.id), document)) if document else str(abonent.id),
         label=f"{one.label}, {document}" if document else one.label,
         lane=f"{ACCOUNT}{abonent.account_id}",
-        payload=encode_payload(_payload(one.values, abonent.id, last)),
+        payload=encode_payload(_payload(template, one.values, abonent.id, last)),
         amount=Decimal(one.values["amount"]),
         line=one.row.line,
         row=one.row.cells,
     )
 
 
-def _payload(values: Mapping[str, str], abonent: int, last: int) -> Payload:
+def _payload(template: Template, values: Mapping[str, str], abonent: int, last: int) -> Payload:
     document = {DOCUMENT: values[DOCUMENT]} if values[DOCUMENT] else {}
     return Payload(
-        model=_TEMPLATE.model,
-        steps=chain_of(*((step.method, step.arguments) for step in _TEMPLATE.fill(values))),
+        model=template.model,
+        steps=chain_of(*((step.method, step.arguments) for step in template.fill(values))),
         abonent=abonent,
         key={"id": str(abonent), **document},
         wanted={SUM_IN: plain_value(SUM_IN, values["amount"])},

@@ -3,7 +3,7 @@
 They can be repeated, they change nothing, and there is nothing to take back.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from billing.api.calls import Call
@@ -17,13 +17,10 @@ from jobs.access.vault import is_token, reveal_secrets
 from jobs.effects.answer_cells import encode_answer, flat, only
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, USER, Bound
-from jobs.spec.chain import Template, parse
+from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
 
 NOTHING_CHANGED: Final = Irreversible("it changed nothing")
-
-_READING: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid"})
-_OF_CABINET: Final = "web_cabinet.get_"
 
 
 class ReadEffect(CallEffect):
@@ -90,19 +87,6 @@ def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem
         line=one.row.line,
         row=one.row.cells,
     )
-
-
-def is_reading(template: Template) -> bool:
-    """Whether a chain only reads. Of a method that is not known this is never assumed."""
-    return all(method in _READING or method.startswith(_OF_CABINET) for method in template.methods)
-
-
-def readings(
-    model: str, *chain: str, fields: Sequence[str] = ()
-) -> Callable[[Gateway, Mapping[str, str]], ReadEffect]:
-    """How a recipe says it: `readings("Users", 'objects.filter {"ip": "{ip}"}', fields=("id", "login"))`."""
-    template = parse(model, chain, fields)
-    return lambda services, _: ReadEffect(services, template)
 
 
 def _said(result: object) -> object:

@@ -4,11 +4,11 @@ Two requests: `objects.get → get_or_create_dynamic_session`, and `web_cabinet.
 That id opens somebody's cabinet: it goes from the one answer into the other request, and nowhere else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from billing.api.answers import objects
-from billing.api.calls import Call, ChainStep, describe
+from billing.api.calls import describe
 from billing.directory.objects import BillingObject
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -23,23 +23,23 @@ from jobs.effects.read import ReadEffect
 from jobs.effects.trying import needed, try_finding
 from jobs.rows.binding import ABONENT, Bound
 from jobs.rows.secret_cells import without_words
-from jobs.spec.chain import parse
+from jobs.spec.chain import Template
 
 MODEL: Final = "Users"
 
 _OPEN: Final = "get_or_create_dynamic_session"
-_LIST: Final = "web_cabinet.get_usluga_list"
+_SUID: Final = "suid"
+"""What the second request is given of the answer to the first."""
 _WHICH: Final = ("offered", "connected")
 """The two lists of the answer, in their order [S]."""
-
-_TEMPLATE: Final = parse(MODEL, ('objects.get {"abonent_id": {abonent_id}}', _OPEN))
 
 
 class ReadOffersEffect(ReadEffect):
     """A reading whose answer takes two requests. Both can be repeated."""
 
-    def __init__(self, services: Gateway) -> None:
-        super().__init__(services, _TEMPLATE)
+    def __init__(self, services: Gateway, opening: Template, listing: Template) -> None:
+        super().__init__(services, opening)
+        self._listing = listing
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items: subscribers with exactly one account, for whose the session would be is told by nobody [S].
@@ -66,7 +66,7 @@ class ReadOffersEffect(ReadEffect):
         if suid is None:
             # What it answered instead is not shown: a session may be somewhere in it.
             return Lost("the billing was asked for a session, and its answer has no suid")
-        evidence = await self._services.client.send(_list_of(suid))
+        evidence = await self._services.client.send(self._listing.call({_SUID: suid}))
         match evidence:
             case Accepted(result=result):
                 return Accepted(encode_answer(_rows(result)))
@@ -74,12 +74,7 @@ class ReadOffersEffect(ReadEffect):
 
     def describe(self, run_name: str, item: Item) -> str:
         """Both calls."""
-        return f"{super().describe(run_name, item)}; {describe(_list_of('the session'))}"
-
-
-def offers(services: Gateway, _: Mapping[str, str]) -> ReadOffersEffect:
-    """How a recipe says it."""
-    return ReadOffersEffect(services)
+        return f"{super().describe(run_name, item)}; {describe(self._listing.call({_SUID: 'the session'}))}"
 
 
 def _entry(one: Bound, item: NewItem, things: Sequence[BillingObject]) -> NewItem | Refusal:
@@ -109,10 +104,6 @@ def _entry(one: Bound, item: NewItem, things: Sequence[BillingObject]) -> NewIte
         line=item.line,
         row=item.row,
     )
-
-
-def _list_of(suid: str) -> Call:
-    return Call(MODEL, (ChainStep(_LIST, {"suid": suid, "get_user_uslugas_all": 1}),))
 
 
 def _suid(result: object) -> str | None:

@@ -17,7 +17,7 @@ from engine.job import CannotLook, LookUpResult, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.operations import balances, two_decimals
 from jobs.effects.creatable_models import BALANCE
-from jobs.effects.create import CREATE, Back, CreateEffect, payload_for
+from jobs.effects.create import Back, CreateEffect, payload_for
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import (
     MODEL,
@@ -32,60 +32,11 @@ from jobs.effects.entered_operations import (
 from jobs.effects.storno import StornoReversal
 from jobs.rows.binding import Bound
 from jobs.spec.chain import parse
-from jobs.spec.parameters import Parameter, at_most
+from jobs.spec.operations import OPERATION, OPERATIONS, OPPOSITE, SETS, STORNO, TYPE_8, UNDO_OF_OPERATIONS, WAY
 
-WAY: Final = "way"
-"""The parameter of an undo that names the way back."""
-LIST: Final = "list"
-STORNO: Final = "storno"
-OPPOSITE: Final = "opposite"
-STORNO_CALL: Final = "storno_call"
-TYPE_8: Final = "type_8"
-SETS: Final = "sets"
-ADDS: Final = "adds"
+_DEFAULTS: Final = {parameter.name: parameter.default or "" for parameter in UNDO_OF_OPERATIONS}
 
-
-def _a_method(text: str) -> str:
-    if not (text.isascii() and text.isidentifier()):
-        raise ValueError(f"{text!r} is no name of a method")
-    return text
-
-
-HOW: Final = (
-    Parameter(
-        WAY,
-        "list: nothing is sent, the rows are listed for the accountant; storno: each operation is reversed; "
-        "opposite: the opposite sum is entered",
-        LIST,
-        (LIST, STORNO, OPPOSITE),
-    ),
-    Parameter(
-        STORNO_CALL,
-        "the method of an operation that reverses it; what the billing calls it is not documented: ask the vendor, "
-        "and try it on one operation first",
-        STORNO,
-        parse=_a_method,
-        fact="storno_call",
-    ),
-    Parameter(
-        TYPE_8,
-        "what an entry of type 8 does to the balance, for way=opposite: sets it to its sum, or adds its sum; try it "
-        "on one subscriber first",
-        SETS,
-        (SETS, ADDS),
-        fact="type_8",
-    ),
-    Parameter(
-        "descr", "comment of opposite entries, before the operation's id", "Отмена операции", parse=at_most(150)
-    ),
-)
-"""What an undo of operations may be told."""
-
-_DEFAULTS: Final = {parameter.name: parameter.default or "" for parameter in HOW}
-OPERATION: Final = '{"abonent_id": {abonent_id}, "op_summa": "{amount}", "op_type_id": {op_type}, "descr": "{descr}"}'
-"""What an operation is created from."""
-
-_ENTRY: Final = parse(MODEL, (f"{CREATE} {OPERATION}",))
+_ENTRY: Final = parse(OPERATIONS, (OPERATION,))
 
 
 def undo_of_operations(services: Gateway, how: Mapping[str, str]) -> CallEffect:

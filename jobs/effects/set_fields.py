@@ -4,7 +4,7 @@ It can be repeated: setting a field twice sets it once. What is as wanted alread
 is kept with the item, and taking it back is the same effect the other way round.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,12 +38,9 @@ from jobs.effects.field_rules import rules_of
 from jobs.effects.recognition import NAMELESS, Names, Recognition, says
 from jobs.effects.trying import FOUND_AGAIN, KEPT, NOBODY, needed, try_finding
 from jobs.rows.binding import Bound
-from jobs.spec.chain import Template, parse
+from jobs.spec.chain import Template
+from jobs.spec.chain_kind import SET
 from jobs.spec.parameters import row_key
-
-GET: Final = "objects.get"
-SET: Final = "set"
-SAVE: Final = "save"
 
 
 class SetFieldsEffect(CallEffect):
@@ -268,23 +265,6 @@ class _Now:
     differs: Values = field(default_factory=dict)
     gone: str | None = None
     issued: Values = field(default_factory=dict)
-
-
-def fields(
-    model: str, get: str, assign: str, save: str = SAVE
-) -> Callable[[Gateway, Mapping[str, str]], SetFieldsEffect]:
-    """How a recipe says it: `fields("Abonents", '{"id": {abonent_id}}', '{"operator_id": {operator}}')`."""
-    template = parse(model, (f"{GET} {get}", f"{SET} {assign}", save))
-    return lambda services, _: SetFieldsEffect(services, template)
-
-
-def is_fields(template: Template) -> bool:
-    """Whether a chain sets fields of one object and saves it, and nothing else."""
-    return (
-        template.methods == (GET, SET, SAVE)
-        and bool(template.links[0].arguments)
-        and bool(template.links[1].arguments)
-    )
 
 
 def _key(arguments: Mapping[str, object]) -> dict[str, str]:

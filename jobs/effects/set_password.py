@@ -27,11 +27,11 @@ from jobs.effects.password_file import PasswordFile
 from jobs.effects.trying import needed, try_finding
 from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
-from jobs.spec.chain import Template, parse
+from jobs.spec.chain import Template
 from jobs.spec.errors import PasswordsUnwritten
 
 MODEL: Final = "Users"
-TO: Final = "to"
+_TO: Final = "to"
 """The parameter that names the file of generated passwords."""
 
 LETTER_LOST: Final = (
@@ -41,7 +41,6 @@ LETTER_LOST: Final = (
 LETTER_UNREADABLE: Final = "that a letter has left cannot be read back: nobody but the subscriber can tell"
 UNREADABLE: Final = "a password cannot be read back: nobody but who logs in with it can tell"
 
-_GET: Final = 'objects.get {"id": {user_id}}'
 _FIELDS: Final = ("id", "deleted")
 _BESIDES: Final = ("login",)
 _CLEARED: Final = "the password is cleared, and no new one is known"
@@ -108,15 +107,17 @@ class SetGeneratedPassword(CallEffect):
         UNREADABLE,
     )
 
-    def __init__(self, services: Gateway, to: Path) -> None:
+    def __init__(self, services: Gateway, clearing: Template, generating: Template, to: Path) -> None:
         super().__init__(services, (USER,))
+        self._clearing = clearing
+        self._generating = generating
         self._to = to
         self._file: PasswordFile | None = None
         self._cleared: set[int] = set()
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items. Raises `LookUpFailed`."""
-        return await _planned(self._services, bound, lambda one: _clearing(int(one.values[USER])).steps)
+        return await _planned(self._services, bound, lambda one: self._clearing.fill(one.values))
 
     async def try_out(self) -> None:
         """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
@@ -128,7 +129,7 @@ class SetGeneratedPassword(CallEffect):
         is_cleared = user in self._cleared
         if not is_cleared and (trouble := await self._clear(user)) is not None:
             return trouble
-        made = await self._services.client.send(_generating(user))
+        made = await self._services.client.send(self._generating.call({USER: str(user)}))
         if isinstance(made, Busy | NotSent):
             self._cleared.add(user)
         else:
@@ -154,8 +155,8 @@ class SetGeneratedPassword(CallEffect):
 
     def describe(self, run_name: str, item: Item) -> str:
         """Both calls."""
-        user = int(payload_of(item).key["id"])
-        return f"{describe(_clearing(user))}; {describe(_generating(user))}"
+        values = {USER: payload_of(item).key["id"]}
+        return "; ".join(describe(one.call(values)) for one in (self._clearing, self._generating))
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """None."""
@@ -166,7 +167,7 @@ class SetGeneratedPassword(CallEffect):
 
     async def _clear(self, user: int) -> Evidence | None:
         """Take the password away; None when it is gone."""
-        cleared = await self._services.client.send(_clearing(user))
+        cleared = await self._services.client.send(self._clearing.call({USER: str(user)}))
         if not isinstance(cleared, Accepted):
             return cleared
         return None if _account(cleared, user) else Lost(f"an answer that is not about account {user}")
@@ -208,27 +209,9 @@ class SendRecoveryLetter(AnyCallEffect):
         )
 
 
-def given_passwords(services: Gateway, parameters: Mapping[str, str]) -> SetGivenPassword:
-    """How a recipe says it; `dontshow` is one of its parameters."""
-    hidden = "true" if parameters["dontshow"] == "yes" else "false"
-    template = parse(MODEL, (_GET, f'set_password {{"psw": "{{psw}}", "dontshow": {hidden}}}'))
-    return SetGivenPassword(services, template)
-
-
-def made_up_passwords(services: Gateway, parameters: Mapping[str, str]) -> SetGeneratedPassword:
-    """How a recipe says it; `to` is one of its parameters."""
-    return SetGeneratedPassword(services, Path(parameters[TO]))
-
-
-def recovery_letters(services: Gateway, _: Mapping[str, str]) -> SendRecoveryLetter:
-    """How a recipe says it."""
-    template = parse(MODEL, ('web_cabinet.reset_password {"login": "{login}", "base_url": "{base_url}"}',))
-    return SendRecoveryLetter(services, template)
-
-
 def hand_over(run: Run) -> str:
     """Leave one password an account in the run's file, and say where they are. Raises `PasswordsUnwritten`."""
-    path = Path(run.parameters[TO])
+    path = Path(run.parameters[_TO])
     accounts = PasswordFile(path, run.name).finish()
     return f"{accounts} {'password is' if accounts == 1 else 'passwords are'} in {path}" if accounts else ""
 
@@ -275,15 +258,6 @@ def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainSte
 
 
 # ---- the two requests -------------------------------------------------------------------------------------------
-
-
-def _clearing(user: int) -> Call:
-    steps = (ChainStep("objects.get", {"id": user}), ChainStep("set", {"psw": ""}), ChainStep("save"))
-    return Call(MODEL, steps, ("id",))
-
-
-def _generating(user: int) -> Call:
-    return Call(MODEL, (ChainStep("objects.get", {"id": user}), ChainStep("save")), ("id", "login", "psw"))
 
 
 def _account(answered: Accepted, user: int) -> Mapping[str, object] | None:

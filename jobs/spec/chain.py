@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from billing.api.calls import SECRET_ARGUMENTS, Call, ChainStep
+from billing.api.calls import NOTHING, SECRET_ARGUMENTS, Call, ChainStep
 from billing.directory.objects import AMOUNTS
 from jobs.spec.columns import KNOWN, normalise_header
 from jobs.spec.errors import ParameterRefused
@@ -117,8 +117,14 @@ class Template:
         """The whole call."""
         return Call(self.model, self.fill(values), self.fields)
 
-    def __str__(self) -> str:
-        return f"{self.model}: {' → '.join(self.text)}"
+    def described(self, behind: Mapping[str, str] = NOTHING) -> str:
+        """The call in one line, each placeholder in braces; `behind` names what is put behind texts, by field.
+
+        As `AdminAccounts: objects.get(account_id_abonents={id}) → set(limit_warning="{sum}") → save()`.
+        """
+        steps = (f"{link.method}({', '.join(_described(link.arguments, behind))})" for link in self.links)
+        line = f"{self.model}: {' → '.join(steps)}"
+        return f"{line} | {', '.join(self.fields)}" if self.fields else line
 
 
 def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Template:
@@ -321,6 +327,27 @@ def _harmless(link: Link) -> set[str]:
     """The placeholders of fields that can be emptied, wherever they stand."""
     guarded = {name for field, name in link.places if field in AMOUNTS or field.casefold() in SECRET_ARGUMENTS}
     return {name for _, name in link.places} - guarded
+
+
+def _described(arguments: Mapping[str, Tree], behind: Mapping[str, str]) -> Iterator[str]:
+    for name, tree in arguments.items():
+        said = _as_text(tree)
+        yield f'{name}={said[:-1]} {behind[name]}"' if name in behind else f"{name}={said}"
+
+
+def _as_text(tree: Tree) -> str:
+    """A value as JSON, a placeholder in braces."""
+    match tree:
+        case Hole(name):
+            return f"{{{name}}}"
+        case TemplateText(parts):
+            said = "".join(f"{{{part.name}}}" if isinstance(part, Hole) else part for part in parts)
+            return json.dumps(said, ensure_ascii=False)
+        case list():
+            return f"[{', '.join(map(_as_text, tree))}]"
+        case dict():
+            return f"{{{', '.join(f'{json.dumps(name)}: {_as_text(one)}' for name, one in tree.items())}}}"
+    return json.dumps(tree, ensure_ascii=False)
 
 
 def _filled_object(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:

@@ -1,49 +1,106 @@
-"""What a job is before it is set up: its name, its rows, its effect and its parameters."""
+"""What a job is, as data: its model and chain, its parameters, the select of its rows, and how it is undone.
+
+All else follows from these. The effect is made of the chain (`jobs/effects/factory.py`), the text of the call is the
+chain with its placeholders, `translate` knows a call again by it, and the page of jobs and the crash lab read it.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from enum import Enum, auto
+from functools import cache
+from typing import Final, TypeAlias
 
-from checkpoints.records import Run
-from jobs.access.gateway import Gateway
-from jobs.effects.effect import CallEffect
+from jobs.spec.chain import Template, parse
+from jobs.spec.chain_kind import CREATE, CREATED
 from jobs.spec.parameters import Parameter, check_parameters, row_key
 
-MakeEffect: TypeAlias = Callable[[Gateway, Mapping[str, str]], CallEffect]
-"""Sets the effect up with the job's checked parameters; raises `ParameterRefused`."""
+UNDO: Final = "undo"
+"""The name of the job that takes a run back."""
 
-Statement: TypeAlias = str | Callable[[Mapping[str, str]], str]
+Select: TypeAlias = str | Callable[[Mapping[str, str]], str]
 """The name of a block of `jobs/sql/recipes.sql`, or how the parameters choose one; "" where rows must be given."""
+
+Chain: TypeAlias = tuple[str, ...] | Callable[[Mapping[str, str]], tuple[str, ...]]
+"""The links of a call as they are typed, `{name}` for each value, or how the parameters choose them."""
+
+
+class Special(Enum):
+    """An effect that the methods of a chain do not tell."""
+
+    PAYMENT = auto()
+    OFFERS = auto()
+    GIVEN_PASSWORD = auto()
+    GENERATED_PASSWORD = auto()
+    RECOVERY_LETTER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class SecondCall:
+    """A second request of a row, on the same model, made when the first is answered."""
+
+    chain: tuple[str, ...]
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """One kind of job, as the catalogue lists it.
 
-    `recipes` are its numbers in `docs/jobs.md`; `call` is what is sent, as text; `example` a command line; `way_back`
-    says how an undo takes it back, and `undo_parameters` what an undo may be told. A job without `writes` reads, and
-    its answers become a file. `finish` is done in a worker thread when nothing of a run is left to send, and again
-    where a run is taken up at its end; it says what there is now, and raises `EngineError`. `identity` is for a
-    job that does something else in every run: what this one does begins the keys of its rows.
+    `recipes` are its numbers in `docs/jobs.md`; `example` is a command line. `fields` are those that the call is to
+    be answered with. `comment` is the parameter that becomes the comment of what is created. `special` names the
+    effect where the chain does not tell it. `undo` says how an undo takes it back, and `undo_parameters` what an undo
+    may be told. A job without `writes` reads, and its answers become a file. `identity` is for a job that does
+    something else in every run: what this one does begins the keys of its rows.
     """
 
     name: str
     recipes: tuple[int, ...]
     summary: str
-    effect: MakeEffect = field(repr=False)
-    call: str
+    model: str
+    chain: Chain = field(repr=False)
     example: str
+    fields: tuple[str, ...] = ()
+    then: SecondCall | None = None
     parameters: tuple[Parameter, ...] = ()
-    statement: Statement = ""
+    select: Select = ""
+    comment: str = ""
+    special: Special | None = None
     writes: bool = True
     undo_parameters: tuple[Parameter, ...] = ()
-    way_back: str = "the old values are set again, where nobody has changed them since"
-    finish: Callable[[Run], str] | None = field(default=None, repr=False)
+    undo: str = "the old values are set again, where nobody has changed them since"
     identity: str = ""
+
+    def template(self, parameters: Mapping[str, str] | None = None) -> Template:
+        """The call with its placeholders; where the parameters choose it and none are given, that of the defaults."""
+        chain = self.chain
+        if not isinstance(chain, tuple):
+            chain = chain(parameters or {one.name: one.default or "" for one in self.parameters})
+        return _parsed(self.model, chain, self.fields)
+
+    @property
+    def second_template(self) -> Template | None:
+        """The second request with its placeholders, None where there is none."""
+        return _parsed(self.model, self.then.chain, self.then.fields) if self.then else None
+
+    @property
+    def call(self) -> str:
+        """What is sent, as text: a `{name}` is the parameter or column of that name."""
+        template, second = self.template(), self.second_template
+        first = template.described({CREATED[self.model]: MARK} if template.methods[0] == CREATE else {})
+        return f"{first}; then {second.described()}" if second else first
 
     def key(self, own: str) -> str:
         """The business key of a row, which the whole journal knows, from the one that its effect gives it."""
         return row_key((self.identity, own)) if self.identity else own
+
+
+MARK: Final = "[cm RUN/ROW]"
+"""What stands behind the comment of a new object: the mark of run and row."""
+
+
+@cache
+def _parsed(model: str, chain: tuple[str, ...], fields: tuple[str, ...]) -> Template:
+    return parse(model, chain, fields)
 
 
 def parameters_of(kind: JobSpec, given: Mapping[str, str]) -> dict[str, str]:

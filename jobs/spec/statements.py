@@ -6,10 +6,10 @@ from billing.database.schema import whole
 from billing.database.sql_blocks import SqlStatement as Sql
 from billing.database.sql_blocks import sql_block
 from billing.selects.select import select_of
-from jobs.spec.spec import JobSpec, Statement
+from jobs.spec.spec import JobSpec, Select
 
 
-def statement_of(wanted: Statement, parameters: Mapping[str, str]) -> Sql | None:
+def statement_of(wanted: Select, parameters: Mapping[str, str]) -> Sql | None:
     """A job's own statement, to be fitted to the billing; None where its rows come from a file."""
     name = wanted if isinstance(wanted, str) else wanted(parameters)
     return sql_block("recipes", name, "jobs.sql") if name else None
@@ -18,7 +18,7 @@ def statement_of(wanted: Statement, parameters: Mapping[str, str]) -> Sql | None
 def own_select(kind: JobSpec) -> str:
     """The select that a job's rows come from where no others are given, "" where there is none."""
     # A statement that the parameters choose is the one that is chosen where all of them are given.
-    found = statement_of(kind.statement, {one.name: one.name for one in kind.parameters})
+    found = statement_of(kind.select, {one.name: one.name for one in kind.parameters})
     return whole(found).text.strip() if found else ""
 
 

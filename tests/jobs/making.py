@@ -12,6 +12,7 @@ from engine.job import Effect, Job, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import encode_payload, payload_of
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
+from jobs.effects.factory import effect_of as made
 from jobs.job import InputJob, build
 from jobs.rows.input import Input
 from jobs.spec.spec import JobSpec, parameters_of
@@ -121,7 +122,7 @@ async def undone(effect: CallEffect, items: Sequence[Item], **how: str) -> Undo:
 
 def effect_of(services: Gateway, kind: JobSpec, **given: str) -> CallEffect:
     """What the job's calls do."""
-    return kind.effect(services, parameters_of(kind, given))
+    return made(services, kind, parameters_of(kind, given))
 
 
 def effect_behind(does: Job | Effect) -> Effect:

@@ -23,8 +23,8 @@ from jobs.catalogue.catalogue import job_named
 from jobs.effects.before_image import FOUND_OWN
 from jobs.job import build
 from jobs.rows.input import Input
-from jobs.spec.spec import parameters_of
-from jobs.undo import RUN, UNDO, build_undo
+from jobs.spec.spec import UNDO, parameters_of
+from jobs.undo import RUN, build_undo
 from tests.jobs.conftest import Execute
 from tests.jobs.making import rows_of
 from tests.jobs.whole_database import Tables, changes, whole

@@ -10,6 +10,7 @@ import pytest
 from billing.api.client import BillingClient, ClientSettings
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
+from jobs.effects.factory import effect_of
 from jobs.spec.spec import JobSpec
 from lab.crash.trials import TRIALS
 from tests.cli import test_passwords
@@ -79,6 +80,6 @@ async def test_what_it_says_of_a_second_call_is_what_the_effect_says(job: JobSpe
     if job.name == "call":
         return
     async with BillingClient(ClientSettings("http://billing.invalid")) as client:
-        effect = job.effect(Gateway(client), {one.name: one.default or "1" for one in job.parameters})
+        effect = effect_of(Gateway(client), job, {one.name: one.default or "1" for one in job.parameters})
     twice, *_ = effects_of(job).twice.split(":")
     assert twice == ("yes" if effect.repeatable else "no")

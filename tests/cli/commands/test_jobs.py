@@ -16,6 +16,7 @@ from cli.session.order import given_values, parse_input, parse_order
 from cli.settings.order_flags import CallFlags, RowFlags
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
+from jobs.effects.factory import effect_of
 from jobs.job import build
 from jobs.spec.spec import JobSpec
 from jobs.spec.statements import own_select
@@ -38,7 +39,7 @@ def test_all_jobs_have_a_line_and_those_that_read_are_marked(typed: Typed) -> No
 @EACH
 def test_one_job_is_shown_with_all_that_is_known_of_it(typed: Typed, kind: JobSpec) -> None:
     shown = " ".join(typed("jobs", kind.name).out.split())
-    for text in (kind.summary, kind.call, kind.way_back, kind.example, *own_select(kind).splitlines()):
+    for text in (kind.summary, kind.call, kind.undo, kind.example, *own_select(kind).splitlines()):
         assert " ".join(text.split()) in shown
     for one in (*kind.parameters, *kind.undo_parameters):
         assert f" {one.name} " in shown
@@ -99,7 +100,7 @@ async def test_an_example_works(
     with Database(Dsn(str(billing_file))) as database:
         services = Gateway(client, database)
         if typed.file:
-            needed = order.kind.effect(services, order.parameters).names
+            needed = effect_of(services, order.kind, order.parameters).names
             optional = {one.name for one in kind.parameters if one.optional}
             header = [name for name in needed if not order.parameters.get(name) and name not in optional]
             rows = [header, [CELLS[name] for name in header]]

@@ -31,6 +31,7 @@ from jobs.catalogue.subscribers import (
     WARNING_THRESHOLD,
 )
 from jobs.effects.effect import Irreversible
+from jobs.effects.factory import effect_of as made
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.spec.spec import JobSpec, parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
@@ -278,9 +279,8 @@ def test_every_job_that_sets_fields_has_its_case(client: BillingClient) -> None:
 
 
 def _sets_fields(kind: JobSpec, services: Gateway) -> bool:
-    return isinstance(
-        kind.effect(services, {one.name: one.default or "1" for one in kind.parameters}), SetFieldsEffect
-    )
+    effect = made(services, kind, {one.name: one.default or "1" for one in kind.parameters})
+    return isinstance(effect, SetFieldsEffect)
 
 
 @OF_KINDS

@@ -18,11 +18,12 @@ from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.catalogue.deletions import DELETE_ACCOUNT, DELETE_SERVICES
-from jobs.effects.delete import DeleteEffect, is_deletion
+from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import Irreversible
 from jobs.rows.binding import Bound
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
+from jobs.spec.chain_kind import ChainKind, kind_of
 from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import (
     effect_of,
@@ -275,9 +276,9 @@ async def test_an_account_that_is_pointed_to_stays_without_clean_links(
 
 def test_which_chains_delete() -> None:
     get, delete = 'objects.get {"id": {id}}', 'delete {"clean_links": true}'
-    assert is_deletion(parse("Users", (get, delete)))
-    assert not is_deletion(parse("Users", ("objects.get", delete)))
-    assert not is_deletion(parse("Users", (get, "save", delete)))
+    assert kind_of(parse("Users", (get, delete))) is ChainKind.DELETES
+    assert kind_of(parse("Users", ("objects.get", delete))) is ChainKind.ANY
+    assert kind_of(parse("Users", (get, "save", delete))) is ChainKind.ANY
 
 
 @pytest.mark.parametrize(("model", "known"), [("Users", True), ("Tarif", False)])

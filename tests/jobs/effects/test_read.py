@@ -13,9 +13,9 @@ from engine.job import Absent, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
 from jobs.effects.effect import Irreversible
-from jobs.effects.read import ReadEffect, is_reading
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
+from jobs.spec.chain_kind import ChainKind, kind_of
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec
 from lab.mock.faults import Fault, FaultKind, FaultPlan
@@ -30,7 +30,7 @@ LOGIN_OF = ('objects.get {"id": {id}}',)
 def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), secret: str = "") -> JobSpec:
     template = parse(model, chain, fields)
     parameters = tuple(Parameter(name, "", columns=(), secret=name == secret) for name in template.names)
-    return JobSpec("reading", (), "", lambda services, _: ReadEffect(services, template), "", "", parameters)
+    return JobSpec("reading", (), "", model, chain, "", fields, parameters=parameters)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def told(evidence: Evidence) -> object:
     ],
 )
 def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it(chain: tuple[str, ...], reads: bool) -> None:
-    assert is_reading(parse("Users", chain)) is reads
+    assert (kind_of(parse("Users", chain)) is ChainKind.READS) is reads
 
 
 @pytest.mark.usefixtures("accounts")

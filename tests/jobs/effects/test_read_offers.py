@@ -13,13 +13,12 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload
 from jobs.catalogue.readings import SERVICES_ON_OFFER
 from jobs.effects.effect import Irreversible
-from jobs.effects.read_offers import ReadOffersEffect
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
 from tests.billing.api.scripted_server import answer, scripted
 from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import job_of, planned, prepared, rows_of
+from tests.jobs.making import effect_of, job_of, planned, prepared, rows_of
 
 SUID = "144997776676316356"
 NO_SUID = Lost("the billing was asked for a session, and its answer has no suid")
@@ -125,7 +124,7 @@ async def test_what_comes_of_the_two_requests(
         return listed if form["method1"].startswith("web_cabinet") else answer(opened)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        assert await ReadOffersEffect(Gateway(client)).send(run, item_of(frozen)) == evidence
+        assert await effect_of(Gateway(client), SERVICES_ON_OFFER).send(run, item_of(frozen)) == evidence
         assert len(server.forms) == requests
 
 
@@ -134,7 +133,7 @@ async def test_half_an_answer_is_not_shown_for_the_session_may_be_in_it(run: Run
         return web.Response(text=f'{{"result": "{SUID}')
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await ReadOffersEffect(Gateway(client)).send(run, item_of(frozen))
+        evidence = await effect_of(Gateway(client), SERVICES_ON_OFFER).send(run, item_of(frozen))
     assert isinstance(evidence, Lost)
     assert evidence.text.startswith("HTTP 200, but not the billing's JSON;")
     assert SUID[:4] not in evidence.text
@@ -145,7 +144,9 @@ async def test_the_second_request_is_not_made_where_the_first_was_not_answered(r
         return web.json_response({"call": "x", "error": "Слишком частые запросы"})
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        assert await ReadOffersEffect(Gateway(client)).send(run, item_of(frozen)) == Busy("Слишком частые запросы")
+        assert await effect_of(Gateway(client), SERVICES_ON_OFFER).send(run, item_of(frozen)) == Busy(
+            "Слишком частые запросы"
+        )
         assert len(server.forms) == 1
 
 

@@ -20,9 +20,10 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.catalogue.money import BALANCES
 from jobs.effects.effect import Irreversible
-from jobs.effects.reverse import HOW, undo_of_operations
+from jobs.effects.reverse import undo_of_operations
 from jobs.effects.storno import StornoReversal
 from jobs.spec.errors import ParameterRefused
+from jobs.spec.operations import UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running
@@ -448,7 +449,7 @@ async def test_an_operation_whose_id_nobody_knows(
 
 
 def test_the_parameters_of_an_undo() -> None:
-    assert check_parameters("undo", HOW, {}) == {
+    assert check_parameters("undo", UNDO_OF_OPERATIONS, {}) == {
         "way": "list",
         "storno_call": "storno",
         "type_8": "sets",
@@ -456,7 +457,7 @@ def test_the_parameters_of_an_undo() -> None:
     }
     for wrong in ({"way": "strono"}, {"storno_call": "a b"}, {"type_8": "8"}):
         with pytest.raises(ParameterRefused):
-            check_parameters("undo", HOW, wrong)
+            check_parameters("undo", UNDO_OF_OPERATIONS, wrong)
 
 
 async def test_the_comment_of_opposite_entries(

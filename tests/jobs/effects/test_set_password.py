@@ -17,14 +17,15 @@ from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.access.vault import Vault, is_token
 from jobs.catalogue.passwords import PASSWORD, PASSWORD_RECOVERY, RANDOM_PASSWORD
 from jobs.effects.effect import Irreversible
-from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE, SetGeneratedPassword
+from jobs.effects.factory import finish_of
+from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
 from tests.billing.api.scripted_server import answer, scripted
 from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import job_of, planned, prepared, rows_of
+from tests.jobs.making import effect_of, job_of, planned, prepared, rows_of
 from tests.jobs.whole_database import changes, whole
 
 WORD = "Sekret-7"
@@ -183,8 +184,9 @@ async def test_an_answer_that_is_lost_costs_another_password(
     assert await job.effect.send(run, item) == Accepted()
     ((last,),) = database.query("select psw from users where id = 90001")
     assert out.read_text("utf-8-sig").count("90001;u90001;") == 2
-    assert RANDOM_PASSWORD.finish is not None
-    told = RANDOM_PASSWORD.finish(replace(run, parameters={"to": str(out)}))
+    finish = finish_of(RANDOM_PASSWORD)
+    assert finish is not None
+    told = finish(replace(run, parameters={"to": str(out)}))
     assert told == f"1 password is in {out}"
     assert out.read_text("utf-8-sig").splitlines()[1:] == [f"90001;u90001;{last}"]
 
@@ -228,7 +230,7 @@ async def test_what_comes_of_the_second_request(
         return answer(account()) if form["method2"] == "set" else made
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = SetGeneratedPassword(Gateway(client), tmp_path / "out.csv")
+        effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
         assert await effect.send(run, item_of(frozen)) == evidence
         assert len(server.forms) == 2
     assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
@@ -243,7 +245,7 @@ async def test_without_an_answer_to_the_first_request_the_second_is_not_made(
         return answers.pop(0)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = SetGeneratedPassword(Gateway(client), tmp_path / "out.csv")
+        effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
         assert await effect.send(run, item_of(frozen)) == Busy("Слишком частые запросы")
         assert await effect.send(run, item_of(frozen)) == Lost("an answer that is not about account 5")
         assert len(server.forms) == 2
@@ -261,7 +263,7 @@ async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_reque
         return answer(account()) if form["method2"] == "set" else seconds.pop(0)
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        effect = SetGeneratedPassword(Gateway(client), tmp_path / "out.csv")
+        effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
         seen = [await effect.send(run, item_of(frozen)) for _ in range(5)]
         # Once an answer was lost, nobody knows whether there is a password: it is cleared once more.
         assert [form["method2"] for form in server.forms] == ["set", "save", "save", "save", "set", "save", "save"]
@@ -312,5 +314,5 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
     back = job.effect.undo({})
     assert isinstance(back, Irreversible)
-    effect = PASSWORD_RECOVERY.effect(services, {})
+    effect = effect_of(services, PASSWORD_RECOVERY, base_url="http://lk.example.org/")
     assert "left for a person" in effect.cautions[0]

@@ -5,7 +5,7 @@ import pytest
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import parse
-from jobs.spec.secret_arguments import describe_secret_arguments, names_secret, secret_placeholders
+from jobs.spec.chain_kind import describe_secret_arguments, names_secret, secret_placeholders
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@ import pytest
 
 from jobs.catalogue.catalogue import JOBS, job_named, kind
 from jobs.catalogue.typed_call import CALL, call_kind
-from jobs.effects.set_fields import fields
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter, an_id, at_most, roubles
@@ -12,8 +11,8 @@ KIND = JobSpec(
     name="demo",
     recipes=(),
     summary="for the tests",
-    effect=fields("AdminAccounts", '{"id": {id}}', '{"limit": "{amount}"}'),
-    call="",
+    model="AdminAccounts",
+    chain=('objects.get {"id": {id}}', 'set {"limit": "{amount}"}', "save"),
     example="",
     parameters=(
         Parameter("folder", "id of the folder", parse=an_id),
@@ -66,7 +65,7 @@ def test_a_text_has_one_line_and_an_end() -> None:
 
 def test_what_the_rows_may_say_need_not_be_given() -> None:
     of_rows = Parameter("id", "of the row", parse=an_id, columns=())
-    one = JobSpec("demo", (), "", KIND.effect, "", "", (of_rows,))
+    one = JobSpec("demo", (), "", KIND.model, KIND.chain, "", parameters=(of_rows,))
     # A run that remembers nothing for it is taken up with nothing.
     assert parameters_of(one, {}) == parameters_of(one, {"id": ""}) == {"id": ""}
     assert parameters_of(one, {"id": "07"}) == {"id": "7"}
@@ -99,7 +98,7 @@ def test_every_job_says_what_it_is(one: JobSpec) -> None:
     assert "\n" not in one.summary
     assert f"carbon-migrate run {one.name}" in one.example
     assert one.call
-    assert one.way_back
+    assert one.undo
     assert len({p.name for p in one.parameters}) == len(one.parameters)
 
 
