@@ -9,13 +9,12 @@ blocks of `queries.sql`; `sqlite_store.py` says how.
 import os
 import secrets
 import socket
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from checkpoints import intake_pages
 from checkpoints import sqlite_rows as rows
@@ -25,7 +24,6 @@ from checkpoints.queries import Queries, Row, Value
 from checkpoints.records import (
     Change,
     Command,
-    Comparison,
     Correction,
     Decision,
     Holder,
@@ -39,16 +37,12 @@ from checkpoints.records import (
     Refusal,
     Run,
     Shared,
-    Shift,
     Totals,
 )
 from checkpoints.sqlite_store import SqliteStore, open_store
 from checkpoints.states import State
 
 Result = TypeVar("Result")
-
-ANOTHER_CALL: Final = "another call"
-"""How two lists differ in a row that has the same amount and state in both."""
 
 NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Letters of a run's name: none that is mistaken for another when it is read out over the telephone."""
@@ -291,23 +285,6 @@ class Journal:
     async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` items in one of `states` whose number is greater than `after`, by number."""
         return await self._items("items", run_id=run.run_id, after=after, states=states, size=size)
-
-    async def compare(self, old: Run, new: Run, *, size: int = 20, plain: Callable[[str], str] = str) -> Comparison:
-        """How the lists of two runs differ; `size` bounds the examples, and of payloads their `plain` is compared."""
-
-        def read(db: Queries) -> Comparison:
-            counts: Counter[str] = Counter()
-            examples: list[Shift] = []
-            for row in db.each("plan_changes", old=old.run_id, new=new.run_id):
-                shift = rows.to_shift(row)
-                if shift.kind == ANOTHER_CALL and plain(row["old_payload"]) == plain(row["new_payload"]):
-                    continue
-                counts[shift.kind] += 1
-                if len(examples) < size:
-                    examples.append(shift)
-            return Comparison(counts, examples)
-
-        return await self._read(read)
 
     async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` accepted items behind number `after` whose effect stands: it was not taken back."""

@@ -407,52 +407,15 @@ order by e.item_id
 
 -- ---- Comparing two lists ------------------------------------------------------------------------------------------
 
--- name: plan_changes
--- How two runs of the same job differ, row by row of their keys: what is new, gone, or to be done otherwise. A key that
--- stands in a run several times counts with its first item. Amounts are compared as numbers: 50.5 is 50.50.
-with
-    rows as (
-        select 0 as is_new, key, label, amount, payload, state, min(number)
-        from items where run_id = :old group by key
-        union all
-        select 1, key, label, amount, payload, state, min(number)
-        from items where run_id = :new group by key
-    ),
-    sides as (
-        -- Grouped, and not joined: a full join makes SQLite compare each row with each.
-        select max(case is_new when 0 then key end) as old_key, max(case is_new when 1 then key end) as new_key,
-               max(case is_new when 0 then label end) as old_label, max(case is_new when 1 then label end) as new_label,
-               max(case is_new when 0 then amount end) as old_amount,
-               max(case is_new when 1 then amount end) as new_amount,
-               max(case is_new when 0 then state end) as old_state, max(case is_new when 1 then state end) as new_state,
-               max(case is_new when 0 then payload end) as old_payload,
-               max(case is_new when 1 then payload end) as new_payload
-        from rows group by key
-    ),
-    both as (
-        select *, case when old_amount is null or new_amount is null then (old_amount is null) <> (new_amount is null)
-                       else decimal_cmp(old_amount, new_amount) <> 0 end as other_amount
-        from sides
-    )
-select case when old_key is null then 'new'
-            when new_key is null then 'gone'
-            when other_amount then 'another amount'
-            when old_state <> new_state then old_state || ' before, now ' || new_state
-            else 'another call' end as kind,
-       coalesce(new_key, old_key) as key, coalesce(new_label, old_label) as label, old_amount, new_amount, old_payload,
-       new_payload
-from both
-where old_key is null or new_key is null or other_amount or old_state <> new_state or old_payload <> new_payload
-
 -- name: list_differences
--- How the list of a run differs from that of a run in the journal that is attached as `plans`: rows of one key are held
--- against each other in their order. Both sides of each difference, null where one list has the row not, in the order of
--- the input. Grouped, and not joined: a full join makes SQLite compare each row with each.
+-- How the list of a run differs from that of a run in the journal that is attached as `older`: rows of one key are held
+-- against each other in their order, or the first of each key alone. Both sides of each difference, null where one list
+-- lacks the row, in the order of the input. Grouped, and not joined: a full join makes SQLite compare each row with each.
 with
     rows as (
         select 0 as is_new, key, line, number, row_number() over (partition by key order by number) as place,
                json_array(key, line, label, lane, amount, payload, wanted, state, message) as row
-        from plans.items where run_id = :old
+        from older.items where run_id = :old
         union all
         select 1, key, line, number, row_number() over (partition by key order by number),
                json_array(key, line, label, lane, amount, payload, wanted, state, message)
@@ -460,6 +423,7 @@ with
     )
 select max(case is_new when 0 then row end) as before, max(case is_new when 1 then row end) as now
 from rows
+where place = 1 or not :first_only
 group by key, place
 having before is not now
 order by coalesce(max(case is_new when 1 then line end), max(line)), min(number)
@@ -469,7 +433,7 @@ order by coalesce(max(case is_new when 1 then line end), max(line)), min(number)
 with
     old as (select line, column_name, label, reason, row,
                    row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
-            from plans.refusals where run_id = :old and mended_at is null),
+            from older.refusals where run_id = :old and mended_at is null),
     new as (select line, column_name, label, reason, row,
                    row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
             from main.refusals where run_id = :new and mended_at is null)

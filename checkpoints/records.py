@@ -1,6 +1,6 @@
 """What the journal takes and gives, as frozen records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -300,25 +300,6 @@ class Reason:
     line: int | None
     label: str
     example: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """A row of which two lists say different things, by its business key; `kind` says what, in words."""
-
-    kind: str
-    key: str
-    label: str
-    before: Decimal | None
-    now: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """How two lists differ: how many rows of each kind, and the first of them."""
-
-    counts: Mapping[str, int]
-    examples: Sequence[Shift]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,18 +32,12 @@ class _DecimalSum:
         return format(self._sum, "f")
 
 
-def _decimal_cmp(one: str, other: str) -> int:
-    """`decimal_cmp(amount, amount)`: -1, 0 or 1, of text; the `sqlite3` shell has one of the same name."""
-    return int(Decimal(one).compare(Decimal(other)))
-
-
 def connect(path: Path) -> sqlite3.Connection:
     """Open the journal at `path`, in autocommit: transactions are begun by name. Raises `JournalUnreadable`."""
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # the stub knows int only
-        connection.create_function("decimal_cmp", 2, _decimal_cmp, deterministic=True)
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")

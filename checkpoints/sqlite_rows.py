@@ -22,7 +22,6 @@ from checkpoints.records import (
     Reason,
     Refusal,
     Run,
-    Shift,
     Totals,
 )
 from checkpoints.states import State
@@ -170,11 +169,6 @@ def to_reason(row: Row) -> Reason:
     """A row of `reasons`."""
     amount = Decimal(row["amount"])
     return Reason(row["kind"] or "", row["items"], amount, row["line"], row["label"], row["example"] or "")
-
-
-def to_shift(row: Row) -> Shift:
-    """A row of `plan_changes`."""
-    return Shift(row["kind"], row["key"], row["label"], _amount(row["old_amount"]), _amount(row["new_amount"]))
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from checkpoints.comparing import Differences, list_differences
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
+from checkpoints.list_differences import ListDifferences, differences_from_plan
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
@@ -124,7 +124,9 @@ async def departures(run: Run, journal: Journal, billing: BillingConnection) -> 
         then, now = (await plans.totals(plan)).left_out, (await journal.totals(run)).left_out
         if then != now:
             facts.append(f"rows that are left out: {_counted(then)} then, {_counted(now)} now")
-        found = await list_differences(journal.path, run, path, plan, size=MAX_DIFFERENCES_SHOWN, plain=mask_secrets)
+        found = await differences_from_plan(
+            path, plan, journal.path, run, size=MAX_DIFFERENCES_SHOWN, plain=mask_secrets
+        )
     if not facts and not found.counts:
         return None
     lines = [*facts, *_lines(found)]
@@ -166,7 +168,7 @@ def _counted(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{count(number)} by {flag}" for flag, number in left_out.items()) or "none"
 
 
-def _lines(found: Differences) -> list[str]:
+def _lines(found: ListDifferences) -> list[str]:
     if not found.counts:
         return []
     lines = [", ".join(f"{count(number)} × {kind}" for kind, number in found.counts.items())]

@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from checkpoints.records import Run, Shift
+from checkpoints.list_differences import ListDifference
+from checkpoints.records import Run
 from cli.show.closing import states_object, steps_list
 from cli.show.plan_facts import PlanFacts
 from cli.show.preview import (
@@ -142,12 +143,13 @@ def _time(outlook: PlanFacts, *, with_stacks: bool) -> str:
     return told
 
 
-def _amounts(shift: Shift) -> str:
+def _amounts(changed: ListDifference) -> str:
     """What a row comes to in both lists, or in the one that has it."""
-    if shift.before is None or shift.now is None or shift.before == shift.now:
-        only = shift.now if shift.before is None else shift.before
+    before, now = changed.amounts
+    if before is None or now is None or before == now:
+        only = now if before is None else before
         return "" if only is None else f", {money(only)}"
-    return f", {money(shift.before)} before, {money(shift.now)} now"
+    return f", {money(before)} before, {money(now)} now"
 
 
 def _changes(outlook: PlanFacts) -> RenderableType:
@@ -163,7 +165,7 @@ def _changes(outlook: PlanFacts) -> RenderableType:
         kinds.append(f"{count(outlook.refused_before)} refused before, {count(refused)} now")
     told = ", ".join(kinds)
     lines = [
-        Text("  ").append(printable(shift.label or shift.key, 60), "bold").append(f": {shift.kind}{_amounts(shift)}")
-        for shift in changes.examples
+        Text("  ").append(printable(changed.label, 60), "bold").append(f": {changed.kind}{_amounts(changed)}")
+        for changed in changes.examples
     ]
     return Group(Text(f"{since}{told}", "yellow"), *lines)

@@ -11,7 +11,8 @@ from typing import Final
 from billing.api.calls import version
 from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
-from checkpoints.records import Comparison, Item, Run
+from checkpoints.list_differences import ListDifferences, changes_between_plans
+from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.show.preview import PreviewFacts, plan_of
 from engine.job import Job
@@ -76,7 +77,7 @@ class PlanFacts:
     pace: Pace
     before: Run | None
     refused_before: int
-    changes: Comparison | None
+    changes: ListDifferences | None
 
 
 async def plan_facts(run: Run, job: Job, services: Gateway, journal: Journal) -> PlanFacts:
@@ -92,7 +93,9 @@ async def plan_facts(run: Run, job: Job, services: Gateway, journal: Journal) ->
         pace=await _pace(services),
         before=before,
         refused_before=(await journal.totals(before)).refused if before else 0,
-        changes=await journal.compare(before, run, size=MAX_GROUPS_SHOWN, plain=_plain) if before else None,
+        changes=await changes_between_plans(journal.path, before, run, size=MAX_GROUPS_SHOWN, plain=_plain)
+        if before
+        else None,
     )
 
 

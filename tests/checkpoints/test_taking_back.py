@@ -198,35 +198,6 @@ async def test_a_replaced_item_stays_so_and_is_in_nobodys_way(journal: Journal) 
     assert await standing(journal, run) == []
 
 
-# ---- two lists ---------------------------------------------------------------------------------------------------
-
-
-async def test_how_two_lists_differ(journal: Journal) -> None:
-    old = await frozen_run(journal, new_item("a", "1"), new_item("b", "2"), new_item("c", "3"), new_item("e", "5"))
-    new = await frozen_run(
-        journal,
-        new_item("a", "1"),
-        new_item("b", "2.50"),
-        new_item("d", "4"),
-        new_item("e", "5", skip_reason="there"),
-    )
-    found = await journal.compare(old, new)
-    assert found.counts == {"another amount": 1, "gone": 1, "new": 1, "pending before, now skipped": 1}
-    told = {shift.key: (shift.kind, shift.before, shift.now) for shift in found.examples}
-    assert told["b"] == ("another amount", Decimal(2), Decimal("2.50"))
-    assert told["c"] == ("gone", Decimal(3), None)
-    assert told["d"] == ("new", None, Decimal(4))
-    assert len((await journal.compare(old, new, size=1)).examples) == 1
-    assert (await journal.compare(old, old)).counts == {}
-
-
-async def test_payloads_are_compared_as_whoever_asks_sees_them(journal: Journal) -> None:
-    old = await frozen_run(journal, NewItem("a", "a", "a", "secret 1", Decimal(1)))
-    new = await frozen_run(journal, NewItem("a", "a", "a", "secret 2", Decimal(1)))
-    assert (await journal.compare(old, new)).counts == {"another call": 1}
-    assert (await journal.compare(old, new, plain=lambda payload: payload[:6])).counts == {}
-
-
 # ---- only looking ------------------------------------------------------------------------------------------------
 
 
@@ -270,12 +241,6 @@ async def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
     await anyio.Path(path).write_text("no journal at all, whatever it is called", encoding="utf-8")
     with pytest.raises(JournalUnreadable):
         await _look(path)
-
-
-async def test_two_spellings_of_one_amount_are_no_other_amount(journal: Journal) -> None:
-    old = await frozen_run(journal, new_item("a", "50.5"), new_item("b", "-0.00"), new_item("c", "1"))
-    new = await frozen_run(journal, new_item("a", "50.50"), new_item("b", "0"), new_item("c", "1.001"))
-    assert (await journal.compare(old, new)).counts == {"another amount": 1}
 
 
 async def test_what_stood_beside_a_row_before_its_undo_was_not_entered_anew(journal: Journal) -> None:

@@ -1,0 +1,210 @@
+"""How two frozen lists differ, row by row: a run from its plan, or a plan from the one before it.
+
+What is compared is all that says what is sent, to whom, over what, or why not: key, subscriber, account, amount,
+call, what the call overwrites, state and reason. Names of runs, their times and marks are no part of a list.
+"""
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from heapq import merge
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+import msgspec
+
+from checkpoints.earlier_runs import connect_to_look, read_only
+from checkpoints.errors import JournalUnreadable
+from checkpoints.queries import Queries
+from checkpoints.records import Run
+
+_WAS: Final = ("was", "planned")
+"""What a payload keeps of what its call overwrites."""
+
+Plain = Callable[[str], str]
+"""A payload as it is held against another: without secrets, for one."""
+
+
+class ListRow(msgspec.Struct, frozen=True, array_like=True):
+    """A row of one of the lists, in the order of the block `list_differences`; all None where the list lacks it."""
+
+    key: str | None = None
+    line: int | None = None
+    label: str | None = None
+    lane: str | None = None
+    amount: Decimal | None = None
+    payload: str | None = None
+    wanted: str | None = None
+    state: str | None = None
+    message: str | None = None
+
+
+_NOWHERE: Final = ListRow()
+
+
+@dataclass(frozen=True, slots=True)
+class ListDifference:
+    """A row that differs: the `kind` in a few words, and both sides of it, "" where the kind says all.
+
+    `amounts` are what the row comes to in the older and in the newer list, None where the list lacks it.
+    """
+
+    kind: str
+    line: int | None
+    label: str
+    then: str = ""
+    now: str = ""
+    amounts: tuple[Decimal | None, Decimal | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class ListDifferences:
+    """How two lists differ: how many rows of each kind, and the first of them in the order of the input."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    examples: Sequence[ListDifference] = ()
+
+
+_Judge = Callable[[ListRow, ListRow, Plain], ListDifference | None]
+
+
+async def differences_from_plan(
+    plans: Path, plan: Run, journal: Path, run: Run, *, size: int, plain: Plain
+) -> ListDifferences:
+    """How the list of a run differs from that of its plan, rows and refusals; `size` bounds the examples.
+
+    Both journals are only read; memory does not grow with their rows. Raises `JournalUnreadable`.
+    """
+
+    def read(db: Queries) -> Iterator[ListDifference]:
+        # Both in the order of the input; rows of a select have no lines.
+        rows = _rows(db, plan, run, _from_plan, plain, first_only=False)
+        return merge(rows, _refusals(db, plan, run), key=lambda one: one.line or 0)
+
+    return await anyio.to_thread.run_sync(_compare, plans, journal, read, size)
+
+
+async def changes_between_plans(plans: Path, before: Run, plan: Run, *, size: int, plain: Plain) -> ListDifferences:
+    """What a plan would do otherwise than the one before it; of rows of one key the first counts.
+
+    The journal is only read; memory does not grow with its rows. Raises `JournalUnreadable`.
+    """
+
+    def read(db: Queries) -> Iterator[ListDifference]:
+        return _rows(db, before, plan, _between_plans, plain, first_only=True)
+
+    return await anyio.to_thread.run_sync(_compare, plans, plans, read, size)
+
+
+def _compare(
+    older: Path, newer: Path, read: Callable[[Queries], Iterator[ListDifference]], size: int
+) -> ListDifferences:
+    counts: Counter[str] = Counter()
+    examples: list[ListDifference] = []
+    try:
+        with _opened(older, newer) as db:
+            for one in read(db):
+                counts[one.kind] += 1
+                if len(examples) < size:
+                    examples.append(one)
+    except sqlite3.Error as error:
+        raise JournalUnreadable(f"{newer} and {older} cannot be compared: {error}") from error
+    return ListDifferences(counts, examples)
+
+
+@contextlib.contextmanager
+def _opened(older: Path, newer: Path) -> Iterator[Queries]:
+    """Both journals, none of whose bytes can be changed through this."""
+    with contextlib.closing(connect_to_look(newer)) as connection:
+        connection.execute("attach database ? as older", (read_only(older),))
+        # One moment of each for all blocks.
+        connection.execute("begin")
+        yield Queries(connection)
+
+
+def _rows(
+    db: Queries, old: Run, new: Run, judge: _Judge, plain: Plain, *, first_only: bool
+) -> Iterator[ListDifference]:
+    decode = msgspec.json.Decoder(ListRow).decode
+    for row in db.each("list_differences", old=old.run_id, new=new.run_id, first_only=first_only):
+        sides = [decode(text) if text else _NOWHERE for text in (row["before"], row["now"])]
+        if (found := judge(sides[0], sides[1], plain)) is not None:
+            yield found
+
+
+def _refusals(db: Queries, old: Run, new: Run) -> Iterator[ListDifference]:
+    for row in db.each("refusal_differences", old=old.run_id, new=new.run_id):
+        if row["is_new"]:
+            yield ListDifference("refused now", row["line"], row["label"], now=row["reason"])
+        else:
+            yield ListDifference("no longer refused", row["line"], row["label"], then=row["reason"])
+
+
+def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:
+    """Whether a run does with a row otherwise than planned, in anything."""
+    if old.key is None:
+        return _difference(old, new, "new", now=_state_and_amount(new))
+    if new.key is None:
+        return _difference(old, new, "gone", then=_state_and_amount(old))
+    (call, was), (now_call, now_was) = _call(old, plain), _call(new, plain)
+    compared: tuple[tuple[str, object, object, str, str], ...] = (
+        ("another amount", old.amount, new.amount, _amount(old), _amount(new)),
+        (f"{old.state} then, now {new.state}", old.state, new.state, old.message or "", new.message or ""),
+        ("another reason", old.message, new.message, old.message or "", new.message or ""),
+        ("another subscriber or account", _whose(old), _whose(new), _whose(old), _whose(new)),
+        ("another call", (call, old.wanted), (now_call, new.wanted), old.wanted or "", new.wanted or ""),
+        ("something else would be overwritten", was, now_was, _values(was), _values(now_was)),
+        ("another line", old.line, new.line, str(old.line), str(new.line)),
+    )
+    for kind, before, after, then, now in compared:
+        if before != after:
+            return _difference(old, new, kind, then, now)
+    return None
+
+
+def _between_plans(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:
+    """Whether two plans would do different things with a row, whatever they say of it."""
+    if old.key is None:
+        return _difference(old, new, "new")
+    if new.key is None:
+        return _difference(old, new, "gone")
+    if old.amount != new.amount:
+        return _difference(old, new, "another amount")
+    if old.state != new.state:
+        return _difference(old, new, f"{old.state} before, now {new.state}")
+    if plain(old.payload or "") != plain(new.payload or ""):
+        return _difference(old, new, "another call")
+    return None
+
+
+def _difference(old: ListRow, new: ListRow, kind: str, then: str = "", now: str = "") -> ListDifference:
+    label = new.label or old.label or new.key or old.key or ""
+    return ListDifference(kind, new.line or old.line, label, then, now, (old.amount, new.amount))
+
+
+def _whose(row: ListRow) -> str:
+    return f"{row.label}, {row.lane}"
+
+
+def _call(row: ListRow, plain: Plain) -> tuple[dict[str, object], dict[str, object]]:
+    """What is sent, and what there is before."""
+    payload = msgspec.json.decode(plain(row.payload or "{}"), type=dict[str, object])
+    was: dict[str, object] = {name: payload.pop(name) for name in _WAS if name in payload}
+    return payload, was
+
+
+def _values(was: Mapping[str, object]) -> str:
+    values = was.get("was")
+    return ", ".join(f"{name} {value}" for name, value in values.items()) if isinstance(values, dict) else "nothing"
+
+
+def _state_and_amount(row: ListRow) -> str:
+    return f"{row.state} {_amount(row)}".strip()
+
+
+def _amount(row: ListRow) -> str:
+    return "" if row.amount is None else format(row.amount, "f")
