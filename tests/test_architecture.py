@@ -115,7 +115,6 @@ OFFENCES = {
     "cli/session/control_server.py is short",
     "cli/settings/places.py is short",
     "cli/terminal/texts.py is short",
-    "cli/translate/call.py is long",
     "engine/sources/raw/options.py is short",
     "jobs/access/marks.py is short",
     "jobs/access/references.py is short",

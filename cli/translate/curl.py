@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from cli.translate import findings as faults
+from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.script import Command
 from cli.translate.shell import HOLE, Atom, Letter, Quote, ShellText, Word
@@ -289,7 +289,7 @@ def _entries(data: Data, found: list[Finding], notes: list[str]) -> Iterator[_En
             )
             continue
         if not key["equals"]:
-            found.append(faults.missing_equals(place, key["key"]))
+            found.append(findings.MISSING_EQUALS.at(place, key=key["key"]))
         value = stretch.cut(key.end())
         value = value if data.encoded else _decoded(value, key["key"], place, found)
         yield _Entry(key["key"], int(key["method"] or key["arg"] or 0), value.stripped(), place)
@@ -305,7 +305,7 @@ def _whole_values(data: Data, found: list[Finding]) -> Iterator[ShellText]:
             start = at + 1
         elif at == seen.index("&", start):
             key = seen[start:at].lstrip().partition("=")[0]
-            found.append(faults.ampersand(data.text.place(at, data.place), named(key)))
+            found.append(findings.AMPERSAND.at(data.text.place(at, data.place), key=named(key)))
     yield from _filled(data.text.cut(start))
 
 
@@ -337,12 +337,13 @@ def _decoded(value: ShellText, key: str, place: LinePlace, found: list[Finding])
         codes = _CODES.match(seen, at)
         where = value.place(at, place)
         if codes:
-            say("codes", faults.encoded_by_hand(where, codes[0][:3], key))
+            say("codes", findings.ENCODED_BY_HAND.at(where, code=codes[0][:3], key=key))
             atoms += [Letter(char, where, Quote.GIVEN) for char in _characters(codes[0], where)]
             at = codes.end()
             continue
         if seen[at] in "+%":
-            say(seen[at], faults.plus_or_percent(where, seen[at], key))
+            text = findings.PLUS if seen[at] == "+" else findings.PERCENT
+            say(seen[at], text.at(where, key=key))
         atoms.append(Letter(" ", where, Quote.GIVEN) if seen[at] == "+" and is_whole else value.atoms[at])
         at += 1
     return ShellText(tuple(atoms))
@@ -376,13 +377,14 @@ def _steps(entries: Sequence[_Entry], found: list[Finding]) -> list[FormStep]:
     mended = _pair(methods, arguments, found)
     for before, number in pairwise([0, *sorted(methods)]):
         if number != before + 1 and not mended:
-            found.append(faults.gap(methods[number].place, number, before))
+            last = f"method{before}" if before else "nothing"
+            found.append(findings.GAP.at(methods[number].place, number=number, before=last, missing=before + 1))
     steps: list[FormStep] = []
     for number in sorted(methods):
         method = methods[number]
         given = arguments.get(number, _Entry("", number, ShellText(), method.place))
         if not given.value.atoms:
-            found.append(faults.no_arguments(method.place, number))
+            found.append(findings.NO_ARGUMENTS.at(method.place, number=number))
         steps.append(FormStep(method.value.plain, given.key, given.value, method.place))
     return steps
 
@@ -394,12 +396,13 @@ def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], found: list[
     if len(alone) == 1 and len(without) == 1:
         ((argument,), (method,)) = alone, without
         entry = arguments.pop(argument)
-        found.append(faults.numbers_apart(entry.place, argument, method, methods[method].value.plain))
+        name = methods[method].value.plain
+        found.append(findings.NUMBERS_APART.at(entry.place, arguments=argument, method=method, name=name))
         arguments[method] = entry
         return True
     for number in alone:
         entry = arguments.pop(number)
         if entry.value.plain.replace(" ", "") not in ("", "{}"):
             raise refused(entry.place, f"arg{number} has no method{number}; whose arguments they are cannot be told")
-        found.append(faults.arguments_alone(entry.place, number))
+        found.append(findings.ARGUMENTS_ALONE.at(entry.place, arguments=number))
     return False

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cli.translate import findings as faults
+from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.script import Command, LoopRows, Scope, undefined
 from cli.translate.shell import Variable
@@ -63,9 +63,9 @@ def bind(rows: LoopRows, select: LineSelect) -> Bound:
     for one in rows.filters:
         line.pass_through(one)
     if select.form is SelectForm.HEADED:
-        line.faults.append(faults.headings_are_rows(rows.sql.place))
+        line.faults.append(findings.HEADINGS_ARE_ROWS.at(rows.sql.place))
     if not line.is_dense:
-        line.faults.append(faults.blank_lines(rows.loop))
+        line.faults.append(findings.BLANK_LINES.at(rows.loop))
     return _read_into(rows, line)
 
 
@@ -128,13 +128,13 @@ class _Line:
             return before[number - 1]
         if len(before) > 1:
             raise refused(command.place, f"awk picks ${number}, and the lines have {len(before)} fields")
-        self.faults.append(faults.field_not_there(command.place, number))
+        self.faults.append(findings.FIELD_NOT_THERE.at(command.place, number=number))
         return before[0]
 
     def _glue(self, command: Command) -> None:
         self.note_spaces(command.place, self.fields)
         if len(self.fields) > 1:
-            self.faults.append(faults.columns_glued(command.place))
+            self.faults.append(findings.COLUMNS_GLUED.at(command.place))
 
     def note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:
         """Texts among these fields are taken apart at their spaces."""
@@ -142,7 +142,7 @@ class _Line:
         for name in names:
             if name is not None and name in TEXTS - self.noted:
                 self.noted.add(name)
-                self.faults.append(faults.spaces(place, name))
+                self.faults.append(findings.SPACES.at(place, column=named(name)))
 
 
 def _read_into(rows: LoopRows, line: _Line) -> Bound:
@@ -151,10 +151,10 @@ def _read_into(rows: LoopRows, line: _Line) -> Bound:
     # The last variable takes all that is left of the line, its spaces too.
     line.note_spaces(rows.loop, fields[: len(rows.variables) - 1])
     if line.select.form is SelectForm.LIST and fields == [_LABEL, 0] and len(rows.variables) == 1:
-        line.faults.append(faults.label_for_value(rows.loop))
+        line.faults.append(findings.LABEL_FOR_VALUE.at(rows.loop))
         fields = [0]
     if fields == [_LABEL]:
-        line.faults.append(faults.label_for_value(rows.loop))
+        line.faults.append(findings.LABEL_FOR_VALUE.at(rows.loop))
         fields = [0]
     columns: dict[str, int] = {}
     missing: dict[str, str] = {}
@@ -208,7 +208,7 @@ def table_of(rows: LoopRows, scope: Scope) -> LoopTable:
     sql, bound_later = with_parameters(scope.resolve(rows.sql.text))
     for variable in sql.variables:
         raise undefined(variable)
-    scope.faults += [faults.parameter(one.place, one.name) for one in bound_later]
+    scope.faults += [findings.PARAMETER.at(one.place, name=one.name) for one in bound_later]
     select = read_select(sql, rows.sql.place, apart=splits(rows))
     bound = bind(rows, select)
     return LoopTable(select, bound, _names(select, bound))

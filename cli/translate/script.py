@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM
-from cli.translate import findings as faults
+from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.shell import NEWLINE, Atom, Letter, Operator, Quote, ShellText, Token, Variable, Word
 
@@ -59,7 +59,7 @@ class Scope:
         if value is None:
             return [variable]
         if variable.name not in self.asked:
-            self.faults.append(faults.given_by_hand(variable.place, variable.name))
+            self.faults.append(findings.GIVEN_BY_HAND.at(variable.place, name=variable.name))
         self.asked.add(variable.name)
         return [Letter(char, variable.place, Quote.GIVEN) for char in value]
 
@@ -75,7 +75,7 @@ class Scope:
             if name not in (*self.of_row, *self.constants, *self.given):
                 self.notes.append(f"{place}: a $ stands within single quotes, and is sent as the $ that it is")
                 continue
-            self.faults.append(faults.never_expands(place, name))
+            self.faults.append(findings.NEVER_EXPANDS.at(place, name=name))
             atoms += [*text.atoms[done:start], Variable(name, place, Quote.SINGLE)]
             done = end
         return ShellText((*atoms, *text.atoms[done:]))

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from cli.terminal.exits import CommandRefused
-from cli.translate import findings as faults
+from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, refused
 
 HOLE: Final = "\0"
@@ -186,11 +186,11 @@ class _Lexer:
         start = self._at
         end = self._end_of(quote, start)
         if self._is_too_many(quote, start):
-            self.faults.append(faults.quote_too_many(self._place(start), quote))
+            self.faults.append(findings.QUOTE_TOO_MANY.at(self._place(start), quote=quote))
             self._at = start + 1
             return []
         if end < 0:
-            self.faults.append(faults.quote_not_closed(self._place(start), quote))
+            self.faults.append(findings.QUOTE_NOT_CLOSED.at(self._place(start), quote=quote))
         stop = end if end >= 0 else max(start + 1, len(self._line.rstrip()))
         self._at = start + 1
         atoms = self._inside(stop, Quote.SINGLE if quote == "'" else Quote.DOUBLE)
@@ -249,7 +249,7 @@ class _Lexer:
             self._at = found.end()
             name = found["name"] or found["braced"]
             if ShellText(tuple((before or [])[-3:])).plain.casefold() in _SYSTEM_TABLES:
-                self.faults.append(faults.dollar_eaten(place, name))
+                self.faults.append(findings.DOLLAR_EATEN.at(place, name=name))
                 return [Letter(char, place, quote) for char in found[0]]
             return [Variable(name, place, quote)]
         self._refuse_what_runs(quote, place)
@@ -303,7 +303,7 @@ class _Lexer:
             if unicodedata.category(char) != "Zs":
                 raise refused(self._place(at), f"a character that cannot be seen (U+{ord(char):04X}): take it out")
             if not self.faults:
-                self.faults.append(faults.foreign_space(self._place(at)))
+                self.faults.append(findings.FOREIGN_SPACE.at(self._place(at)))
             clean.append(" ")
         return "".join(clean)
 

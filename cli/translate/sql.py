@@ -4,7 +4,7 @@ What is a select, and what of isql's words in front of it may be left out, is `b
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import pairwise
@@ -13,8 +13,8 @@ from typing import Final
 from billing.database.tokens import Sort, Token, tokens_of
 from billing.errors import NotASelect
 from billing.selects.select import select_of
-from cli.translate import findings as faults
-from cli.translate.findings import Finding, LinePlace, refused
+from cli.translate import findings
+from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.shell import HOLE, Atom, Letter, Quote, ShellText, Variable
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -95,8 +95,7 @@ def read_select(text: ShellText, place: LinePlace, *, apart: bool) -> LineSelect
         raise refused(place, f"the SQL: {error}") from error
     # Both texts have their words in the same places.
     sql, tokens = select.text, tokens_of(select.text)
-    found = _undefined(tokens)
-    wrong = (faults.no_such_alias(text.place(found[0].start, place), [one.text for one in found]),) if found else ()
+    wrong = tuple(_no_such_aliases(_undefined(tokens), text, place))
     items, end = _select_list(tokens, text, place)
     parts = _parts(items[0]) if apart and len(items) == 1 and not _is_union(tokens[end:]) else None
     if parts is None:
@@ -104,6 +103,13 @@ def read_select(text: ShellText, place: LinePlace, *, apart: bool) -> LineSelect
     sql = _cut_apart(sql, items[0], parts)
     note = "the columns that the select glues together with ' ' are taken apart, so that each keeps its type"
     return LineSelect(sql.strip(), _form(whole), tuple(map(_column, parts)), wrong, (note,))
+
+
+def _no_such_aliases(found: Sequence[Token], text: ShellText, place: LinePlace) -> Iterator[Finding]:
+    """The finding for short names of tables that the select never gives."""
+    if found:
+        where, names = text.place(found[0].start, place), ", ".join(named(one.text) for one in found)
+        yield (findings.NO_SUCH_ALIAS if len(found) == 1 else findings.NO_SUCH_ALIASES).at(where, names=names)
 
 
 def _form(whole: str) -> SelectForm:
