@@ -158,6 +158,9 @@ class Request:
         for output, descriptor in ((1, self.stdout), (2, self.stderr)):
             os.dup2(descriptor, output)
             os.close(descriptor)
+        # Those of the server know whether its own outputs can be sought in, and believe it of these.
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process lasts
+        sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - the same
         os.chdir(self.folder)
         os.environ.clear()
         os.environ.update(self.environment)
