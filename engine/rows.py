@@ -10,6 +10,9 @@ from checkpoints.records import Refusal
 STANDARD_INPUT: Final = "standard input"
 """The name of rows that are piped in."""
 
+STDIN: Final = "-"
+"""What people type for standard input, in the place of a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

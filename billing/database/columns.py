@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from fdb import ibase
-
 
 class ColumnType(StrEnum):
     """What the values of a column are."""
@@ -53,15 +51,17 @@ class SelectColumns:
     plan: str
 
 
-_SELECTS: Final = frozenset({ibase.isc_info_sql_stmt_select, ibase.isc_info_sql_stmt_select_for_upd})
-_INTEGERS: Final = frozenset({ibase.SQL_SHORT, ibase.SQL_LONG, ibase.SQL_INT64})
-_TEXTS: Final = frozenset({ibase.SQL_TEXT, ibase.SQL_VARYING})
-_FLOATS: Final = frozenset({ibase.SQL_FLOAT, ibase.SQL_DOUBLE, ibase.SQL_D_FLOAT})
+# Firebird's own numbers, from its ibase.h; those of fdb are not taken, for this file is read without it.
+_SELECTS: Final = frozenset({1, 12})  # select, select for update
+_INTEGERS: Final = frozenset({500, 496, 580})  # short, long, int64
+_TEXTS: Final = frozenset({452, 448})  # text, varying
+_FLOATS: Final = frozenset({482, 480, 530})  # float, double, d_float
+_BLOB: Final = 520
 _OTHERS: Final = {
-    ibase.SQL_TIMESTAMP: ColumnType.TIMESTAMP,
-    ibase.SQL_TYPE_DATE: ColumnType.DATE,
-    ibase.SQL_TYPE_TIME: ColumnType.TIME,
-    ibase.SQL_BOOLEAN: ColumnType.BOOLEAN,
+    510: ColumnType.TIMESTAMP,
+    570: ColumnType.DATE,
+    560: ColumnType.TIME,
+    32764: ColumnType.BOOLEAN,
 }
 _OCTETS: Final = 1  # the number of this character set
 _TEXT_BLOB: Final = 1  # the number of this subtype of blobs
@@ -100,6 +100,6 @@ def _kind(code: int, subtype: int, scale: int) -> ColumnType:
         return ColumnType.BINARY if subtype == _OCTETS else ColumnType.TEXT
     if code in _FLOATS:
         return ColumnType.FLOAT
-    if code == ibase.SQL_BLOB:
+    if code == _BLOB:
         return ColumnType.TEXT if subtype == _TEXT_BLOB else ColumnType.BINARY
     return _OTHERS.get(code, ColumnType.UNKNOWN)

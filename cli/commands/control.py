@@ -66,7 +66,7 @@ def _set(
 @grouped
 def _get(name: RunName, *, flags: Flags, voice: Voice) -> None:
     """Show what can be set on a run that works, and what it is now."""
-    execute(lambda settings, screen: show(name, settings, screen), flags, voice, logged=False)
+    execute(lambda settings, screen: show(name, settings, screen), flags, voice, only_reads=True)
 
 
 @app.command("stop")

@@ -28,12 +28,12 @@ Failure: TypeAlias = Callable[[Exit, str], object]
 
 
 def execute(
-    work: Work, flags: Flags, voice: Voice, *, logged: bool = True, failure: Failure | None = None
+    work: Work, flags: Flags, voice: Voice, *, only_reads: bool = False, failure: Failure | None = None
 ) -> NoReturn:
     """Run `work` with the settings in force, and exit with its code.
 
-    It is `logged` unless it only reads the journal, which is to leave no trace. Without `failure` nothing is printed
-    with `--json` where an error ends it.
+    What `only_reads` the journal leaves no trace in the log. Without a `failure` nothing is printed with `--json`
+    where an error ends it.
     """
     screen = Screen(voice)
     try:
@@ -44,9 +44,9 @@ def execute(
         raise
     if settings.journal.origin == IN_FOLDER:
         screen.say(f"[dim]note:[/] the journal is {markup_safe(settings.journal.value)}, {IN_FOLDER}")
-    with logging_to(settings.log if logged else None, screen, settings.secrets):
+    with logging_to(None if only_reads else settings.log, screen, settings.secrets):
         try:
-            code = run_command(lambda: work(settings, screen))
+            code = run_command(lambda: work(settings, screen), calls=not only_reads)
         except (BrokenPipeError, Interrupted):
             raise
         except Exception as error:  # noqa: BLE001 - told here, where the log can keep its details

@@ -64,7 +64,7 @@ def _export(
             return await export_answers(name, target, settings, screen)
         return await export_state(name, state, target, settings, screen)
 
-    execute(work, flags, voice, logged=False)
+    execute(work, flags, voice, only_reads=True)
 
 
 async def export_all(name: str, folder: Path, settings: Settings, screen: Screen, *, force: bool) -> Exit:

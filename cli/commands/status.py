@@ -60,7 +60,7 @@ def _status(
         from cli.commands.watch import watch as show
     else:
         show = status
-    execute(lambda settings, screen: show(name, settings, screen), flags, voice, logged=False)
+    execute(lambda settings, screen: show(name, settings, screen), flags, voice, only_reads=True)
 
 
 @dataclass(frozen=True, slots=True)

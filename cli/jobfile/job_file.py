@@ -13,10 +13,11 @@ from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
+from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import YES
-from jobs.rows.input import STDIN, Input
+from jobs.rows.input import Input
 from jobs.rows.key_lists import KeyList, key_list
 from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.chain import chain_text

@@ -21,8 +21,8 @@ from cli.session.journal import unfinished
 from cli.session.order import PLACE, identity
 from cli.terminal.exits import Exit, outcome_of
 from cli.terminal.texts import moment, printable
+from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
-from jobs.rows.input import STDIN
 
 JOB_FILE_PARAMETER: Final = f"{PLACE}file"
 ROUND: Final = f"{PLACE}round"

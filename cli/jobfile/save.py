@@ -12,9 +12,9 @@ from cli.session.order import Order
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.pipeline.intake import Repeat
+from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
 from jobs.catalogue.typed_call import CALL, OWN, YES
-from jobs.rows.input import STDIN
 from jobs.rows.key_lists import KeyList
 
 

@@ -25,7 +25,7 @@ from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
 from engine.pacing.holds import Stop
-from jobs.rows.input import STDIN
+from engine.rows import STDIN
 
 
 async def check_all(moves: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:

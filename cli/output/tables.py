@@ -8,8 +8,6 @@ from types import MappingProxyType
 from typing import Final, Protocol, TextIO, TypeAlias
 
 import msgspec
-import xlsxwriter  # type: ignore[import-untyped]
-from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]
 
 from cli.output.item_files import OutputFile, Sheet, replacing
 from cli.terminal.exits import CommandRefused
@@ -66,6 +64,11 @@ class Workbook:
     """
 
     def __init__(self, path: Path, apart: Path, names: Sequence[str]) -> None:
+        # It takes as long to import as all of the rest of a command.
+        import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
+        from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        self._errors: type[Exception] = XlsxWriterException
         self._book = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": str(apart)})
         self._book.use_zip64()
         self._sheet = self._book.add_worksheet()
@@ -80,8 +83,11 @@ class Workbook:
             self._next += 1
 
     def close(self) -> None:
-        """Complete the file."""
-        self._book.close()
+        """Complete the file. Raises `CommandRefused` where it cannot be written."""
+        try:
+            self._book.close()
+        except self._errors as error:
+            raise CommandRefused(f"the workbook cannot be written: {error}") from error
 
     def _put(self, place: int, cell: Cell) -> None:
         if cell is None or cell == "":
@@ -151,13 +157,10 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTab
             yield book
         except BaseException:
             # What it holds open it lets go of only when it is complete; nobody will see that.
-            with suppress(XlsxWriterException, OSError):
+            with suppress(CommandRefused, OSError):
                 book.close()
             raise
-        try:
-            book.close()
-        except XlsxWriterException as error:
-            raise CommandRefused(f"the workbook cannot be written: {error}") from error
+        book.close()
 
 
 KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[OutputTable]]]] = (

@@ -14,10 +14,11 @@ from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, asked_for
 from engine.pipeline.intake import Repeat
+from engine.rows import STDIN
 from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import kind
 from jobs.catalogue.typed_call import YES
-from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, STDIN, Input
+from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
 from jobs.rows.key_lists import KeyList, key_list
 from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.chain import chain_text

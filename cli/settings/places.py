@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from yarl import URL
-
 from cli.terminal.texts import JOURNAL, PROGRAM
 
 SUFFIX: Final = ".journal"
@@ -22,6 +20,11 @@ OF_ROOT: Final = Path("/var/lib")
 _STATE: Final = "XDG_STATE_HOME"
 _ROOT: Final = 0
 _LONGEST: Final = 200
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
+_PLAIN: Final = re.compile(
+    r"(https?)://(?!.*xn--)([0-9a-z.-]+)(?::([0-9]{1,4}|[1-5][0-9]{4}))?((?:/[0-9a-z_-]*)*)", re.IGNORECASE | re.ASCII
+)
+"""An address whose parts are what they seem: without other alphabets, escapes, passwords, dots in its path."""
 _OUTSIDE: Final = re.compile(r"[^0-9a-z.-]+")
 """What does not belong into the name of a file."""
 
@@ -70,10 +73,20 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 
 def name_of_billing(address: str) -> str:
     """A billing's address as the name of a file, as `10.0.0.5-8082`; whatever it is, it names one file."""
+    if plain := _PLAIN.fullmatch(address):
+        scheme, host, port, path = plain.groups()
+        words = f"{host}-{int(port or _USUAL_PORTS[scheme.casefold()])}{path.rstrip('/')}"
+    else:
+        words = _words_of(address)
+    return _OUTSIDE.sub("_", words.casefold()).strip("_.-")[:_LONGEST] or "billing"
+
+
+def _words_of(address: str) -> str:
+    """Host, port and path of any address; what is wrong with it is told where it is used."""
+    from yarl import URL  # noqa: PLC0415 - it costs every command a tenth of its start, and few addresses need it
+
     try:
         url = URL(address)
-        words = f"{url.host or 'nowhere'}-{url.port or 0}{url.path.rstrip('/')}"
+        return f"{url.host or 'nowhere'}-{url.port or 0}{url.path.rstrip('/')}"
     except ValueError:
-        # What is wrong with the address is told where it is used.
-        words = address
-    return _OUTSIDE.sub("_", words.casefold()).strip("_.-")[:_LONGEST] or "billing"
+        return address

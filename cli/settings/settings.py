@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
-from yarl import URL
 
-from billing.api.client import ClientSettings
 from billing.database.dsn import Dsn
 from billing.errors import SettingsError
 from checkpoints.journal_file import network_of
@@ -29,6 +27,9 @@ from cli.terminal.texts import (
     USER,
     printable,
 )
+
+if TYPE_CHECKING:
+    from billing.api.client import ClientSettings
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -80,10 +81,12 @@ class Settings:
     @property
     def target(self) -> str:
         """The REST API's address in its one plain spelling, as runs record it. Raises `SettingsRefused`."""
+        from yarl import URL  # noqa: PLC0415 - most commands ask for no address
+
         return str(URL(self.client.base_url)).rstrip("/")
 
     @property
-    def client(self) -> ClientSettings:
+    def client(self) -> "ClientSettings":
         """How the REST API is reached. Raises `SettingsRefused` when it is not set or cannot be used."""
         if not self.api_url.value:
             raise SettingsRefused(
@@ -92,6 +95,8 @@ class Settings:
                 f"  export {API_URL}=http://HOST:8082\n"
                 f'  in {self.file or SETTINGS_FILE}:  [api]  url = "http://HOST:8082"'
             )
+        from billing.api.client import ClientSettings  # noqa: PLC0415 - as above
+
         try:
             return ClientSettings(
                 self.api_url.value,

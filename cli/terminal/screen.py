@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import markup_safe, printable
-from jobs.rows.input import STDIN
+from engine.rows import STDIN
 
 WIDTH: Final = 400
 """Columns where there is no terminal: lines are left whole for whoever searches them."""

@@ -10,7 +10,7 @@ from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage, Source
+from engine.rows import STDIN, Row, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout
@@ -18,7 +18,6 @@ from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.key_lists import KeyList
 from jobs.rows.select_source import select_source
 
-STDIN: Final = "-"
 REPEAT: Final = "enter"
 """What a run remembers besides the parameters of its job and its input: how often its rows may be entered."""
 SHARED_ACCOUNTS: Final = "shared_accounts"
