@@ -1,14 +1,14 @@
-"""What can go wrong with the journal.
+"""What can go wrong with the journal, by who has to do something about it.
 
 JournalError
-├── JournalUnreadable     not a journal, damaged, or the folder cannot be written
-├── JournalAliased        the file has several names: SQLite keeps a log beside each
-├── JournalOtherFormat    written by another version of carbon-migrate
-├── JournalNotClosed      a write does not end: the disk, or a fault of ours
-├── ForbiddenTransition   a step that the table of states does not have: a fault of ours
+├── JournalUnreadable     the file is not a journal, damaged, or not to be read or written
+├── JournalAliased        the file has several names, and SQLite keeps a log beside each
+├── JournalOtherFormat    another version of carbon-migrate wrote the file
+├── JournalNotClosed      the disk: a write does not end
+├── NoSuchRun             the operator: no run has that name
 ├── RunHeld               another process is working on the run
-├── RunTakenOver          another process has taken the run up since: this one writes and sends nothing any more
-└── NoSuchRun             no run of that name
+├── RunTakenOver          another process has taken the run up since: this one writes and sends nothing more
+└── ForbiddenTransition   a fault of ours: a step that is not in the table of states
 """
 
 
@@ -21,19 +21,19 @@ class JournalUnreadable(JournalError):
 
 
 class JournalAliased(JournalError):
-    """Raised when the journal's file has several names; a process that opens it by another would not see this one."""
+    """Raised when the file has several names: a process that opens it by another one would not see this one."""
 
 
 class JournalOtherFormat(JournalError):
-    """Raised when another version of this program wrote the file; the text says which of the two to use."""
+    """Raised when another version of this program wrote the file; the text says what to do."""
 
 
 class JournalNotClosed(JournalError):
-    """Raised when a write is still under way that closing the journal has waited for; its fate is not known."""
+    """Raised when closing has waited in vain for a write; whether that write is kept is not known."""
 
 
-class ForbiddenTransition(JournalError):
-    """Raised when a write would break the table of states; nothing of that write is kept."""
+class NoSuchRun(JournalError):
+    """Raised when the journal has no run of the given name; the text names those that it has."""
 
 
 class RunHeld(JournalError):
@@ -44,5 +44,5 @@ class RunTakenOver(JournalError):
     """Raised when the run has another runner by now; nothing of the write is kept, and the text names the runner."""
 
 
-class NoSuchRun(JournalError):
-    """Raised when the journal has no run of the given name."""
+class ForbiddenTransition(JournalError):
+    """Raised when a write would break the table of states; nothing of that write is kept."""

@@ -93,16 +93,6 @@ class Journal:
         """From now on the run may send."""
         await self._write(run, lambda db: db.write("approve_run", run_id=run.run_id, now=now()))
 
-    async def end_intake(self, run: Run) -> None:
-        """The list is complete. Rows that contradict each other become refusals, all of them."""
-
-        def work(db: Queries) -> None:
-            db.write("refuse_conflicts", run_id=run.run_id)
-            db.write("withdraw_conflicts", run_id=run.run_id)
-            db.write("end_intake", run_id=run.run_id, now=now())
-
-        await self._write(run, work)
-
     async def discard(self, run: Run) -> None:
         """Give the run up; does nothing to one that was approved, for it may have sent."""
 
@@ -182,11 +172,33 @@ class Journal:
     async def _latest_holder(self, run: Run) -> Holder:
         return rows.to_holder(await self._one("holder", run_id=run.run_id))
 
-    # ---- items: writing ----
+    # ---- intake ----
 
     async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
         """Freeze a page in one commit, together with where the source goes on; returns what each item became."""
         return await self._write(run, lambda db: intake_pages.freeze_page(db, run, page, judge))
+
+    async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
+        """What would become of these items if they were frozen now; nothing is written."""
+        return await self._read(lambda db: intake_pages.judge_items(db, run, items, judge))
+
+    async def last_number(self, run: Run) -> int:
+        """The number of the run's last item, 0 where it has none."""
+        return int((await self._one("last_number", run_id=run.run_id))["number"])
+
+    async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
+        """Of these marks, by run and number, those whose items are in this journal, of whichever run."""
+        return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
+
+    async def end_intake(self, run: Run) -> None:
+        """The list is complete. Rows that contradict each other become refusals, all of them."""
+
+        def work(db: Queries) -> None:
+            db.write("refuse_conflicts", run_id=run.run_id)
+            db.write("withdraw_conflicts", run_id=run.run_id)
+            db.write("end_intake", run_id=run.run_id, now=now())
+
+        await self._write(run, work)
 
     async def correct(self, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
         """Freeze corrected rows into a run that has their faulty ones, in one commit; returns what each became.
@@ -195,6 +207,43 @@ class Journal:
         sums have each row once. A row that is refused again replaces nothing.
         """
         return await self._write(run, lambda db: intake_pages.freeze_corrections(db, run, page, judge))
+
+    async def find_refusal(
+        self, run: Run, *, refusal_id: int | None = None, line: int | None = None
+    ) -> tuple[int, bool] | None:
+        """The refused row of that id, else of that line: its id and whether it was corrected; None where none is."""
+        found = await self._all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
+        return (found[0]["refusal_id"], bool(found[0]["is_mended"])) if found else None
+
+    async def refuse(self, run: Run, item_ids: Collection[int], reason: str) -> None:
+        """Make pending items refused rows; does nothing to a run that was approved."""
+        await self._write(run, lambda db: intake_pages.refuse_items(db, run, item_ids, reason))
+
+    # ---- rows that share a lane (account) ----
+
+    async def shared_lanes(self, run: Run) -> Shared:
+        """The lanes (accounts) that more than one pending item reaches."""
+        found = await self._one("shared_lanes", run_id=run.run_id)
+        return Shared(found["lanes"], found["items"], Decimal(found["amount"]))
+
+    async def shared_items(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
+        """The pending items of up to `size` lanes behind `after` that several of them reach, by lane and number."""
+        return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
+
+    async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
+        """Let one row of an account stand for the others; does nothing to a run that was approved."""
+        await self._write(run, lambda db: intake_pages.merge_rows(db, run, merged))
+
+    async def carried(self, run: Run, number: int) -> list[int]:
+        """The numbers of the rows that an item stands for, beside its own."""
+        return [row["number"] for row in await self._all("carries", run_id=run.run_id, number=number)]
+
+    async def first_in_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[int, str]]:
+        """Of these lanes, the number and the key of the first item in each that has, or may have, an effect."""
+        found = await self._all("first_in_lanes", run_id=run.run_id, lanes=lanes)
+        return {row["lane"]: (row["number"], row["key"]) for row in found}
+
+    # ---- sending, and what came of it ----
 
     async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
         """Make the intent to send these durable: pending → sending, one attempt more.
@@ -229,13 +278,13 @@ class Journal:
 
         return await self._write(run, work)
 
-    async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
-        """Make these unknown where they were accepted; returns those that were."""
-        return await self._write(run, lambda db: _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why))
-
     async def doubt(self, run: Run) -> int:
         """At start: every `sending` becomes `unknown`, for whoever sent it is gone; returns how many."""
         return await self._write(run, lambda db: db.write("doubt", run_id=run.run_id, now=now()))
+
+    async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
+        """Make these unknown where they were accepted; returns those that were."""
+        return await self._write(run, lambda db: _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why))
 
     async def decide(self, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
         """Record a person's decision on a manual item, and follow it, in one commit.
@@ -253,55 +302,15 @@ class Journal:
 
         await self._write(run, work)
 
-    # ---- items: reading ----
-
-    async def find(self, run: Run, word: str) -> list[Item]:
-        """The items of that business key, label or number."""
-        return await self._items("find_items", run_id=run.run_id, word=word)
-
-    async def find_refusal(
-        self, run: Run, *, refusal_id: int | None = None, line: int | None = None
-    ) -> tuple[int, bool] | None:
-        """The refused row of that id, else of that line: its id and whether it was corrected; None where none is."""
-        found = await self._all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
-        return (found[0]["refusal_id"], bool(found[0]["is_mended"])) if found else None
-
-    async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
-        """What would become of these items if they were frozen now; nothing is written."""
-        return await self._read(lambda db: intake_pages.judge_items(db, run, items, judge))
-
-    async def last_number(self, run: Run) -> int:
-        """The number of the run's last item, 0 where it has none."""
-        return int((await self._one("last_number", run_id=run.run_id))["number"])
-
-    async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
-        """Of these marks, by run and number, those whose items are in this journal, of whichever run."""
-        return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
-
     async def decisions(self, run: Run) -> list[Decision]:
         """What people decided of the run's items, the oldest first."""
         return [rows.to_decision(row) for row in await self._all("decisions", run_id=run.run_id)]
 
+    # ---- reading ----
+
     async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` items in one of `states` whose number is greater than `after`, by number."""
         return await self._items("items", run_id=run.run_id, after=after, states=states, size=size)
-
-    async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
-        """Up to `size` accepted items behind number `after` whose effect stands: it was not taken back."""
-        return await self._items("in_effect", run_id=run.run_id, after=after, size=size)
-
-    async def taken_back(self, run: Run) -> bool:
-        """Whether anything of the run was taken back, and not restored since."""
-        return bool((await self._one("taken_back", run_id=run.run_id))["is_taken_back"])
-
-    async def lane_mates(self, run: Run, lanes: Collection[str], *, standing: bool = False) -> list[Item]:
-        """The items of these lanes whose call was accepted, in their order; with `standing` those not taken back."""
-        return await self._items("lane_mates", run_id=run.run_id, lanes=lanes, standing=standing)
-
-    async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
-        """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""
-        found = await self._all("entered_anew", ids=item_ids)
-        return {row["item_id"]: row["run"] for row in reversed(found)}
 
     async def each_page(self, run: Run, states: Collection[State], *, size: int = 1000) -> AsyncIterator[list[Item]]:
         """All items in one of `states`, page by page, each page read when it is wanted."""
@@ -309,6 +318,10 @@ class Journal:
         while page := await self.items(run, states, after=after, size=size):
             yield page
             after = page[-1].number
+
+    async def find(self, run: Run, word: str) -> list[Item]:
+        """The items of that business key, label or number."""
+        return await self._items("find_items", run_id=run.run_id, word=word)
 
     async def refusals(self, run: Run, *, after: int = 0, size: int = 1000) -> list[tuple[int, Refusal]]:
         """Up to `size` refused rows whose id is greater than `after`, with their ids."""
@@ -336,10 +349,30 @@ class Journal:
         found = await self._all("reasons", run_id=run.run_id, state=state, size=size)
         return [rows.to_reason(row) for row in found]
 
-    async def shared_lanes(self, run: Run) -> Shared:
-        """The lanes (accounts) that more than one pending item reaches."""
-        found = await self._one("shared_lanes", run_id=run.run_id)
-        return Shared(found["lanes"], found["items"], Decimal(found["amount"]))
+    # ---- taking back ----
+
+    async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
+        """Up to `size` accepted items behind number `after` whose effect stands: it was not taken back."""
+        return await self._items("in_effect", run_id=run.run_id, after=after, size=size)
+
+    async def taken_back(self, run: Run) -> bool:
+        """Whether anything of the run was taken back, and not restored since."""
+        return bool((await self._one("taken_back", run_id=run.run_id))["is_taken_back"])
+
+    async def lane_mates(self, run: Run, lanes: Collection[str], *, standing: bool = False) -> list[Item]:
+        """The items of these lanes whose call was accepted, in their order; with `standing` those not taken back."""
+        return await self._items("lane_mates", run_id=run.run_id, lanes=lanes, standing=standing)
+
+    async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
+        """The accepted items that stand, of up to `size` lanes behind `after`, by lane and number."""
+        return await self._items("standing_by_lane", run_id=run.run_id, after=after, size=size)
+
+    async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
+        """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""
+        found = await self._all("entered_anew", ids=item_ids)
+        return {row["item_id"]: row["run"] for row in reversed(found)}
+
+    # ---- how all of it is read and written ----
 
     async def _write(self, run: Run, work: Callable[[Queries], Result]) -> Result:
         """Write as the runner of `run`. Raises `RunTakenOver`, and writes nothing, under an epoch that is over.
@@ -352,31 +385,6 @@ class Journal:
             return work(db)
 
         return await self._store.write(fenced)
-
-    async def shared_items(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
-        """The pending items of up to `size` lanes behind `after` that several of them reach, by lane and number."""
-        return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
-
-    async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
-        """The accepted items that stand, of up to `size` lanes behind `after`, by lane and number."""
-        return await self._items("standing_by_lane", run_id=run.run_id, after=after, size=size)
-
-    async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
-        """Let one row of an account stand for the others; does nothing to a run that was approved."""
-        await self._write(run, lambda db: intake_pages.merge_rows(db, run, merged))
-
-    async def refuse(self, run: Run, item_ids: Collection[int], reason: str) -> None:
-        """Make pending items refused rows; does nothing to a run that was approved."""
-        await self._write(run, lambda db: intake_pages.refuse_items(db, run, item_ids, reason))
-
-    async def carried(self, run: Run, number: int) -> list[int]:
-        """The numbers of the rows that an item stands for, beside its own."""
-        return [row["number"] for row in await self._all("carries", run_id=run.run_id, number=number)]
-
-    async def first_in_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[int, str]]:
-        """Of these lanes, the number and the key of the first item in each that has, or may have, an effect."""
-        found = await self._all("first_in_lanes", run_id=run.run_id, lanes=lanes)
-        return {row["lane"]: (row["number"], row["key"]) for row in found}
 
     async def _all(self, name: str, /, **values: Value) -> list[Row]:
         return await self._read(lambda db: db.all(name, **values))
