@@ -1,13 +1,12 @@
 """The house as its files tell it: who imports whom, how many layers a room has, which names stand twice.
 
-`tests/test_architecture.py` holds the rules with it; `python -m tools.house` prints the figures of
-docs/architecture.md. Nothing is imported to find out: the files are read with `ast`.
+`tests/test_architecture.py` holds the rules with it, and `tools/figures.py` counts. Nothing is imported to find out:
+the files are read with `ast`.
 """
 
 import ast
 import re
-import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,6 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("checkpoints", "engine", "billing", "jobs", "lab", "cli")
-CATALOGUE = "jobs/catalogue/catalogue.py"
 _PATH = re.compile(r"<!-- main path -->(.*?)<!-- /main path -->", re.DOTALL)
 _STATION = re.compile(r"^\d+\. `([^`]+)`", re.MULTILINE)
 
@@ -199,47 +197,3 @@ def main_path(page: str) -> list[str]:
     """The files of the main path, as docs/architecture.md lists them."""
     (listed,) = _PATH.findall(page) or [""]
     return _STATION.findall(listed)
-
-
-def figures(house: House) -> Iterator[tuple[str, str]]:
-    """The counted rows of the table "before and after"."""
-    graph = house.graph()
-
-    def weight(files: Iterable[str]) -> str:
-        names = list(files)
-        return f"{len(names)} files, {sum(len(house.texts[name].splitlines()) for name in names):,} lines"
-
-    yield "Python files of the product, without `__init__.py`", weight(house.files)
-    for room in reversed(ROOMS):
-        yield f"of them `{room}`", weight(file for file in house.files if room_of(file) == room)
-    yield "SQL files of the product", str(sum(1 for room in ROOMS for _ in (house.root / room).rglob("*.sql")))
-    for room in reversed(ROOMS):
-        both = [layers(of_room(graph, room, folders_as_one=as_one)) for as_one in (True, False)]
-        yield f"layers of `{room}`, folders as one / file by file", f"{both[0]} / {both[1]}"
-    yield "layers of the whole, file by file", str(layers({file: graph[file] for file in house.files}))
-    folder_graph = folders(graph)
-    pairs = {frozenset((one, other)) for one in folder_graph for other in folder_graph[one] if one in folder_graph[other]}
-    yield "folders that import each other, pairs", str(len(pairs))
-    drawn = reachable(house.graph(deferred=False), [CATALOGUE]) | {CATALOGUE}
-    yield "what a look at the catalogue drags in", weight(file for file in drawn if file in house.files)
-    page = (house.root / "docs" / "architecture.md").read_text(encoding="utf-8")
-    yield "files to open for the main path", str(len(main_path(page)))
-    classes = list(house.class_definitions())
-    yield "classes", str(len(classes))
-    protocols = sum(1 for found in classes for base in found.bases if "Protocol" in ast.unparse(base))
-    yield "protocols", str(protocols)
-    rooms = [house.public_classes(room) for room in ROOMS]
-    in_a_room = sum(1 for room in rooms for files in room.values() if len(files) > 1)
-    everywhere = Counter(name for room in rooms for name, files in room.items() for _ in files)
-    in_all = sum(1 for times in everywhere.values() if times > 1)
-    yield "public class names that stand twice, in a room / in the whole", f"{in_a_room} / {in_all}"
-
-
-def main() -> None:
-    """Print the figures, a line each."""
-    for name, value in figures(House()):
-        sys.stdout.write(f"{name:60} {value}\n")
-
-
-if __name__ == "__main__":
-    main()
