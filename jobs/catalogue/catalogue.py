@@ -1,6 +1,6 @@
-"""All jobs by their names."""
+"""All jobs: by their names, and by the calls that they make."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -12,6 +12,8 @@ from jobs.catalogue.readings import READINGS
 from jobs.catalogue.services import ATTRIBUTES, OFFERS, SERVICES
 from jobs.catalogue.subscribers import ACCOUNTS, SUBSCRIBERS, USERS
 from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
+from jobs.spec.chain import Link, Template
+from jobs.spec.chain_kind import CREATE, GET, SET
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import nearest
 from jobs.spec.spec import JobSpec
@@ -57,3 +59,38 @@ def job_named(name: str) -> JobSpec:
     if name not in JOBS:
         raise ParameterRefused(f"there is no job {name!r}{nearest(name, JOBS)}; there are: {', '.join(JOBS)}")
     return JOBS[name]
+
+
+# ---- the job of a call -------------------------------------------------------------------------------------------
+
+
+def job_like(call: Template, varying: Collection[str] = ()) -> str | None:
+    """The name of the job that makes such a call, None where there is none.
+
+    `varying` are the arguments for which each row has a value of its own: they tell jobs with the same call apart.
+    """
+    same = [spec for spec in JOBS.values() if spec.recipes and any(_makes(spec, one, call) for one in spec.templates)]
+    apart = [spec for spec in same if spec.varying and spec.varying in varying]
+    return next((spec.name for spec in (*apart, *(one for one in same if not one.varying))), None)
+
+
+def _makes(spec: JobSpec, own: Template, call: Template) -> bool:
+    """Whether a call has the methods of a job's own, what each row has to say, and what is always set."""
+    if (own.model, own.methods) != (call.model, call.methods):
+        return False
+    # What an object is found by tells nothing of what is done with it.
+    links = list(zip(own.links, call.links, strict=True))[1 if own.methods[0] == GET else 0 :]
+    required = {one.name for one in spec.parameters if one.default is None}
+    return bool(links) and all(_agree(mine, theirs, required) for mine, theirs in links)
+
+
+def _agree(mine: Link, theirs: Link, required: Collection[str]) -> bool:
+    placeholders = dict(mine.places)
+    needed = {field for field, name in mine.places if name in required}
+    constant = {name: value for name, value in mine.arguments.items() if name not in placeholders}
+    if mine.method not in {SET, CREATE}:
+        # How it is saved or deleted is for the parameters to say.
+        constant = {}
+    return needed <= theirs.arguments.keys() and all(
+        name in theirs.arguments and str(theirs.arguments[name]) == str(value) for name, value in constant.items()
+    )

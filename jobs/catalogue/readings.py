@@ -60,7 +60,7 @@ SERVICES_ON_OFFER: Final = JobSpec(
     summary="list what subscribers can connect in the cabinet, and what is connected; of one account only",
     parameters=SUBSCRIBER,
     model="Users",
-    chain=('objects.get {"abonent_id": {abonent_id}}', "get_or_create_dynamic_session"),
+    chain=('objects.get {"id": {user_id}}', "get_or_create_dynamic_session"),
     then=SecondCall(('web_cabinet.get_usluga_list {"suid": "{suid}", "get_user_uslugas_all": 1}',)),
     special=Special.OFFERS,
     example="carbon-migrate run services-on-offer --set abonent_id=94 -o services.csv",

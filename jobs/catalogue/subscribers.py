@@ -77,6 +77,7 @@ TARIFF_THRESHOLD: Final = JobSpec(
     ),
     model="AdminAccounts",
     chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
+    varying="limit_warning",
     example="carbon-migrate run tariff-threshold",
 )
 

@@ -17,11 +17,10 @@ from engine.job import Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
 from jobs.access.payload import Payload, chain_of, payload_of
-from jobs.access.payload import encode_payload as packed_payload
 from jobs.effects.answer_cells import Flat, encode_answer, flat
-from jobs.effects.read import ReadEffect
+from jobs.effects.read import ReadEffect, new_item
 from jobs.effects.trying import needed, try_finding
-from jobs.rows.binding import ABONENT, Bound
+from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 
@@ -39,6 +38,7 @@ class ReadOffersEffect(ReadEffect):
 
     def __init__(self, services: Gateway, opening: Template, listing: Template) -> None:
         super().__init__(services, opening)
+        self.names = (ABONENT,)
         self._listing = listing
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
@@ -48,9 +48,7 @@ class ReadOffersEffect(ReadEffect):
         """
         keys = [{ABONENT: one.values[ABONENT]} for one in bound]
         found = await find(self._services, MODEL, keys, ("id", "deleted"), ("login",))
-        plain = (await super().plan(bound)).items
-        entries = [_entry(*one) for one in zip(bound, plain, found, strict=True)]
-        return Prepared.of(entries)
+        return Prepared.of([self._entry(one, things) for one, things in zip(bound, found, strict=True)])
 
     async def try_out(self) -> None:
         """Look for the account of nobody. Raises `InputRefused`, `LookUpFailed`."""
@@ -76,34 +74,27 @@ class ReadOffersEffect(ReadEffect):
         """Both calls."""
         return f"{super().describe(run_name, item)}; {describe(self._listing.call({_SUID: 'the session'}))}"
 
-
-def _entry(one: Bound, item: NewItem, things: Sequence[BillingObject]) -> NewItem | Refusal:
-    accounts = [thing for thing in things if thing.values["deleted"] == "0"]
-    if not accounts:
-        return one.refused("the subscriber has no account, and so no cabinet")
-    if len(accounts) > 1:
-        named = ", ".join(f"{thing.values['id']} ({thing.values.get('login') or 'no login'})" for thing in accounts)
-        return one.refused(
-            f"the subscriber has {len(accounts)} accounts: {named}. A session is opened for a subscriber's only one; "
-            "take this row out"
+    def _entry(self, one: Bound, things: Sequence[BillingObject]) -> NewItem | Refusal:
+        accounts = [thing for thing in things if thing.values["deleted"] == "0"]
+        if not accounts:
+            return one.refused("the subscriber has no account, and so no cabinet")
+        if len(accounts) > 1:
+            named = ", ".join(f"{it.values['id']} ({it.values.get('login') or 'no login'})" for it in accounts)
+            return one.refused(
+                f"the subscriber has {len(accounts)} accounts: {named}. A session is opened for a subscriber's only "
+                "one; take this row out"
+            )
+        (account,) = accounts
+        # By the account's own id: the subscriber may be given a second one meanwhile.
+        steps = self._template.fill({USER: str(account.values["id"])})
+        values = {ABONENT: one.values[ABONENT]}
+        payload = Payload(
+            model=MODEL,
+            steps=chain_of(*((step.method, step.arguments) for step in steps)),
+            abonent=one.abonent.id if one.abonent else 0,
+            key=values,
         )
-    (account,) = accounts
-    # By the account's own id: the subscriber may be given a second one meanwhile.
-    key = int(account.values["id"] or 0)
-    payload = Payload(
-        model=MODEL,
-        steps=chain_of(("objects.get", {"id": key}), (_OPEN, {})),
-        abonent=one.abonent.id if one.abonent else 0,
-        key={ABONENT: one.values[ABONENT]},
-    )
-    return NewItem(
-        key=item.key,
-        label=item.label,
-        lane=item.lane,
-        payload=packed_payload(payload),
-        line=item.line,
-        row=item.row,
-    )
+        return new_item(one, values, payload)
 
 
 def _suid(result: object) -> str | None:

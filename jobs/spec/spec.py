@@ -47,10 +47,11 @@ class JobSpec:
     """One kind of job, as the catalogue lists it.
 
     `recipes` are its numbers in `docs/jobs.md`; `example` is a command line. `fields` are those that the call is to
-    be answered with. `comment` is the parameter that becomes the comment of what is created. `special` names the
-    effect where the chain does not tell it. `undo` says how an undo takes it back, and `undo_parameters` what an undo
-    may be told. A job without `writes` reads, and its answers become a file. `identity` is for a job that does
-    something else in every run: what this one does begins the keys of its rows.
+    be answered with. `comment` is the parameter that becomes the comment of what is created, `varying` the argument
+    for which each row has a value of its own, where that tells the job from another one. `special` names the effect
+    where the chain does not tell it. `undo` says how an undo takes it back, and `undo_parameters` what an undo may be
+    told. A job without `writes` reads, and its answers become a file. `identity` is for a job that does something
+    else in every run: what this one does begins the keys of its rows.
     """
 
     name: str
@@ -64,6 +65,7 @@ class JobSpec:
     parameters: tuple[Parameter, ...] = ()
     select: Select = ""
     comment: str = ""
+    varying: str = ""
     special: Special | None = None
     writes: bool = True
     undo_parameters: tuple[Parameter, ...] = ()
@@ -81,6 +83,12 @@ class JobSpec:
     def second_template(self) -> Template | None:
         """The second request with its placeholders, None where there is none."""
         return _parsed(self.model, self.then.chain, self.then.fields) if self.then else None
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """All calls that it makes for a row."""
+        second = self.second_template
+        return (self.template(), second) if second else (self.template(),)
 
     @property
     def call(self) -> str:
