@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.script import Command
-from cli.translate.shell import HOLE, Atom, Letter, Quote, ShellText, Word
+from cli.translate.shell import HOLE, Piece, Quote, ShellText, Stretch, Word
 
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?://)?(?:[^/?#]*@)?(?P<host>[^/?#@]+)/rest_api/v2/(?P<model>[A-Za-z_][A-Za-z0-9_]*)/?"
@@ -197,7 +197,7 @@ def _short(word: Word, words: Iterator[Word]) -> Iterator[tuple[str, Word, LineP
         letter = f"-{word.plain[at]}"
         option = _SHORT.get(letter, letter)
         rest = word.text.cut(at + 1)
-        if option in _WITH_VALUE and rest.atoms:
+        if option in _WITH_VALUE and rest.pieces:
             yield option, Word(rest, rest.place(0, word.place)), word.place
             return
         yield _long(option, word, words)
@@ -217,7 +217,7 @@ _KEY: Final = re.compile(
 _FIELD: Final = re.compile(rf"\s*{_KEY.pattern}")
 _OTHER: Final = re.compile(r"(?P<key>[A-Za-z_][\w.-]*)=")
 _METHOD: Final = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
-_CODES: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_CODES: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+|[+%]")
 _WHOLLY_ENCODED: Final = re.compile(r"\+*%(?:7B|5B)", re.IGNORECASE)
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _FROM_LINE: Final = frozenset({Quote.NONE, Quote.SINGLE, Quote.DOUBLE, Quote.ESCAPED})
@@ -297,7 +297,7 @@ def _entries(data: Data, found: list[Finding], notes: list[str]) -> Iterator[_En
 
 def _whole_values(data: Data, found: list[Finding]) -> Iterator[ShellText]:
     """The data taken apart at each `&` that is none of a value."""
-    seen = "".join(map(_own, data.text.atoms))
+    seen = "".join(map(_own, data.text.pieces))
     start = 0
     for at in (found.start() for found in re.finditer("&", seen)):
         if _FIELD.match(seen, at + 1) or not _is_within_string(seen[start:at]):
@@ -311,7 +311,7 @@ def _whole_values(data: Data, found: list[Finding]) -> Iterator[ShellText]:
 
 def _filled(stretch: ShellText) -> Iterator[ShellText]:
     stripped = stretch.stripped()
-    if stripped.atoms:
+    if stripped.pieces:
         yield stripped
 
 
@@ -323,35 +323,39 @@ def _is_within_string(text: str) -> bool:
 def _decoded(value: ShellText, key: str, place: LinePlace, found: list[Finding]) -> ShellText:
     """The value as the billing would read it, but with each `+` and `%` as it was meant."""
     is_whole = _WHOLLY_ENCODED.match(value.plain) is not None
-    seen = "".join(_own(atom) for atom in value.atoms)
-    atoms: list[Atom] = []
+    seen = "".join(map(_own, value.pieces))
+    pieces: list[Piece] = []
     said: set[str] = set()
-    at = 0
+    done = 0
 
     def say(what: str, fault: Finding) -> None:
         if what not in said and not is_whole:
             found.append(fault)
         said.add(what)
 
-    while at < len(seen):
-        codes = _CODES.match(seen, at)
-        where = value.place(at, place)
-        if codes:
-            say("codes", findings.ENCODED_BY_HAND.at(where, code=codes[0][:3], key=key))
-            atoms += [Letter(char, where, Quote.GIVEN) for char in _characters(codes[0], where)]
-            at = codes.end()
-            continue
-        if seen[at] in "+%":
-            text = findings.PLUS if seen[at] == "+" else findings.PERCENT
-            say(seen[at], text.at(where, key=key))
-        atoms.append(Letter(" ", where, Quote.GIVEN) if seen[at] == "+" and is_whole else value.atoms[at])
-        at += 1
-    return ShellText(tuple(atoms))
+    for code in _CODES.finditer(seen):
+        where = value.place(code.start(), place)
+        meant = code[0]
+        if meant == "+":
+            say(meant, findings.PLUS.at(where, key=key))
+            meant = " " if is_whole else meant
+        elif meant == "%":
+            say(meant, findings.PERCENT.at(where, key=key))
+        else:
+            say("codes", findings.ENCODED_BY_HAND.at(where, code=meant[:3], key=key))
+            meant = _characters(meant, where)
+        if meant != code[0]:
+            pieces += value.cut(done, code.start()).pieces
+            pieces.append(Stretch(meant, where, Quote.GIVEN, stands_for=True))
+            done = code.end()
+    return ShellText((*pieces, *value.cut(done).pieces))
 
 
-def _own(atom: Atom) -> str:
-    """A letter of the line; a stand-in for what came from elsewhere and means nothing here."""
-    return atom.char if isinstance(atom, Letter) and atom.quote in _FROM_LINE else HOLE
+def _own(piece: Piece) -> str:
+    """Letters of the line; stand-ins for what came from elsewhere and means nothing here."""
+    if isinstance(piece, Stretch):
+        return piece.text if piece.quote in _FROM_LINE else HOLE * len(piece.text)
+    return HOLE
 
 
 def _characters(codes: str, place: LinePlace) -> str:
@@ -383,7 +387,7 @@ def _steps(entries: Sequence[_Entry], found: list[Finding]) -> list[FormStep]:
     for number in sorted(methods):
         method = methods[number]
         given = arguments.get(number, _Entry("", number, ShellText(), method.place))
-        if not given.value.atoms:
+        if not given.value.pieces:
             found.append(findings.NO_ARGUMENTS.at(method.place, number=number))
         steps.append(FormStep(method.value.plain, given.key, given.value, method.place))
     return steps

@@ -9,18 +9,25 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.shell import NEWLINE, Atom, Letter, Operator, Quote, ShellText, Token, Variable, Word
+from cli.translate.shell import NEWLINE, Operator, Piece, Quote, ShellText, Stretch, Token, Variable, Word
 
 _IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
 
 def filled(text: ShellText, constants: Mapping[str, ShellText]) -> ShellText:
     """The text with the values of these variables in their places."""
-    atoms: list[Atom] = []
-    for atom in text.atoms:
-        known = constants.get(atom.name) if isinstance(atom, Variable) else None
-        atoms += [atom] if known is None else [replace(one, place=atom.place) for one in known.atoms]
-    return ShellText(tuple(atoms))
+    pieces: list[Piece] = []
+    for piece in text.pieces:
+        known = constants.get(piece.name) if isinstance(piece, Variable) else None
+        pieces += [piece] if known is None else [_at(piece.place, one) for one in known.pieces]
+    return ShellText(tuple(pieces))
+
+
+def _at(place: LinePlace, piece: Piece) -> Piece:
+    """The piece in the place of a variable."""
+    if isinstance(piece, Stretch):
+        return replace(piece, place=place, stands_for=True)
+    return replace(piece, place=place)
 
 
 def undefined(variable: Variable) -> CommandRefused:
@@ -49,36 +56,33 @@ class Scope:
     def resolve(self, text: ShellText) -> ShellText:
         """The text with variables only where a row's value goes, and where nobody knows the value."""
         text = filled(self._freed(text), self.constants)
-        atoms: list[Atom] = []
-        for atom in text.atoms:
-            atoms += self._value(atom) if isinstance(atom, Variable) else [atom]
-        return ShellText(tuple(atoms))
+        return ShellText(tuple(self._value(one) if isinstance(one, Variable) else one for one in text.pieces))
 
-    def _value(self, variable: Variable) -> list[Atom]:
+    def _value(self, variable: Variable) -> Piece:
         value = None if variable.name in self.of_row else self.given.get(variable.name)
         if value is None:
-            return [variable]
+            return variable
         if variable.name not in self.asked:
             self.faults.append(findings.GIVEN_BY_HAND.at(variable.place, name=variable.name))
         self.asked.add(variable.name)
-        return [Letter(char, variable.place, Quote.GIVEN) for char in value]
+        return Stretch(value, variable.place, Quote.GIVEN, stands_for=True)
 
     def _freed(self, text: ShellText) -> ShellText:
         """The text with variables in the place of names that single quotes keep from becoming ones."""
-        atoms: list[Atom] = []
+        pieces: list[Piece] = []
         done = 0
         for found in _IN_QUOTES.finditer(text.plain):
             start, end = found.span()
-            if any(not isinstance(atom, Letter) or atom.quote is not Quote.SINGLE for atom in text.atoms[start:end]):
+            if any(piece.quote is not Quote.SINGLE for piece in text.cut(start, end).pieces):
                 continue
-            name, place = found[1] or found[2], text.atoms[start].place
+            name, place = found[1] or found[2], text.place(start, START)
             if name not in (*self.of_row, *self.constants, *self.given):
                 self.notes.append(f"{place}: a $ stands within single quotes, and is sent as the $ that it is")
                 continue
             self.faults.append(findings.NEVER_EXPANDS.at(place, name=name))
-            atoms += [*text.atoms[done:start], Variable(name, place, Quote.SINGLE)]
+            pieces += [*text.cut(done, start).pieces, Variable(name, place, Quote.SINGLE)]
             done = end
-        return ShellText((*atoms, *text.atoms[done:]))
+        return ShellText((*pieces, *text.cut(done).pieces))
 
 
 START: Final = LinePlace(1, 1)
@@ -318,7 +322,7 @@ def _is_assignment(pipeline: Pipeline) -> bool:
 def _sets(word: Word) -> bool:
     found = _ASSIGNMENT.match(word.plain)
     name = word.text.cut(0, found.end()) if found else ShellText()
-    return bool(name.atoms) and all(atom.quote is Quote.NONE for atom in name.atoms)
+    return bool(name.pieces) and all(piece.quote is Quote.NONE for piece in name.pieces)
 
 
 def _assigned(pipeline: Pipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText]:

@@ -1,4 +1,4 @@
-"""A line of shell as bash reads it: words, each letter with its quoting and its place, and operators.
+"""A line of shell as bash reads it: operators and words, each piece of them with its quoting and its place.
 
 Nothing is ever run or expanded: a variable stays a variable. What bash could not read for an unbalanced quote is read
 as it was most likely meant, and named as a fault.
@@ -7,8 +7,8 @@ as it was most likely meant, and named as a fault.
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
@@ -21,7 +21,7 @@ HOLE: Final = "\0"
 
 
 class Quote(Enum):
-    """How a letter was quoted."""
+    """How a stretch of a word was quoted."""
 
     NONE = auto()
     SINGLE = auto()
@@ -32,12 +32,25 @@ class Quote(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One character of a word, once the quotes are off."""
+class Stretch:
+    """Letters side by side on one line that are quoted alike, once the quotes are off.
 
-    char: str
+    `place` is that of the first. What `stands_for` something else of the line, a variable or a code, is all of it at
+    the place of that.
+    """
+
+    text: str
     place: LinePlace
     quote: Quote
+    stands_for: bool = False
+
+    def place_of(self, at: int) -> LinePlace:
+        """Where its letter at `at` stands."""
+        return self.place if self.stands_for else LinePlace(self.place.line, self.place.column + at)
+
+    def cut(self, start: int, end: int) -> "Stretch":
+        """The stretch from `start` to before `end`."""
+        return replace(self, text=self.text[start:end], place=self.place_of(start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +62,52 @@ class Variable:
     quote: Quote
 
 
-Atom: TypeAlias = Letter | Variable
+Piece: TypeAlias = Stretch | Variable
+
+
+def _as_string(piece: Piece) -> str:
+    return piece.text if isinstance(piece, Stretch) else HOLE
 
 
 @dataclass(frozen=True, slots=True)
 class ShellText:
-    """A stretch of a word. As a string (`plain`) it has one character an atom, `HOLE` for a variable."""
+    """A part of a word. As a string (`plain`) a variable in it is one character, `HOLE`."""
 
-    atoms: tuple[Atom, ...] = ()
+    pieces: tuple[Piece, ...] = ()
 
     @property
     def plain(self) -> str:
-        """The text as a string of the same length."""
-        return "".join(atom.char if isinstance(atom, Letter) else HOLE for atom in self.atoms)
+        """The text as a string."""
+        return "".join(map(_as_string, self.pieces))
 
     @property
     def variables(self) -> list[Variable]:
         """Its variables in order, one as often as it stands there."""
-        return [atom for atom in self.atoms if isinstance(atom, Variable)]
+        return [piece for piece in self.pieces if isinstance(piece, Variable)]
 
     def cut(self, start: int, end: int | None = None) -> "ShellText":
-        """The stretch from `start` to before `end`."""
-        return ShellText(self.atoms[start:end])
+        """The part from the character `start` of the string to before `end`."""
+        found: list[Piece] = []
+        for at, piece in self._from_the_start():
+            size = len(_as_string(piece))
+            first, last = max(start - at, 0), size if end is None else min(end - at, size)
+            if first < last:
+                found.append(piece.cut(first, last) if isinstance(piece, Stretch) else piece)
+        return ShellText(tuple(found))
 
     def place(self, at: int, otherwise: LinePlace) -> LinePlace:
-        """Where its atom at `at` stands; `otherwise` where it has none."""
-        return self.atoms[at].place if at < len(self.atoms) else otherwise
+        """Where its character at `at` stands; `otherwise` where it has none."""
+        for start, piece in self._from_the_start():
+            if at < start + len(_as_string(piece)):
+                return piece.place_of(at - start) if isinstance(piece, Stretch) else piece.place
+        return otherwise
+
+    def _from_the_start(self) -> Iterator[tuple[int, Piece]]:
+        """Each piece, and how many characters are before it."""
+        at = 0
+        for piece in self.pieces:
+            yield at, piece
+            at += len(_as_string(piece))
 
     def stripped(self) -> "ShellText":
         """Without the white space at both ends."""
@@ -98,7 +131,7 @@ class Word:
 
     def is_bare(self, *words: str) -> bool:
         """Whether it is one of these, with nothing of it quoted: only such a word can be a keyword."""
-        quotes = {atom.quote for atom in self.text.atoms}
+        quotes = {piece.quote for piece in self.text.pieces}
         return self.plain in words and quotes == {Quote.NONE}
 
 
@@ -118,6 +151,8 @@ _ENDS_WORD: Final = frozenset(" \t\n|&;()<>")
 _VARIABLE: Final = re.compile(
     r"\$(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-])|\{(?P<braced>[A-Za-z_]\w*)\})", re.ASCII
 )
+_UNQUOTED: Final = re.compile(r"""[^ \t\n|&;()<>'"\\$`]+""")
+_IN_DOUBLE: Final = re.compile(r"[^$`\\]+")
 _DOUBLE: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _CLOSED: Final = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^'"\\]+|\\$""", re.DOTALL)
 _ESCAPED_IN_DOUBLE: Final = frozenset('$`"\\\n')
@@ -165,24 +200,25 @@ class _Lexer:
     def _word(self) -> Word:
         start = self._at
         self._closed = -1
-        atoms: list[Atom] = []
+        pieces: list[Piece] = []
         while self._at < len(self._line) and self._line[self._at] not in _ENDS_WORD:
-            atoms += self._stretch()
-        return Word(ShellText(tuple(atoms)), self._place(start), self._with_quotes(start, self._at))
+            pieces += self._next_part()
+        return Word(ShellText(tuple(pieces)), self._place(start), self._with_quotes(start, self._at))
 
-    def _stretch(self) -> list[Atom]:
-        """The next letter of a word, or a whole quoted part of it."""
+    def _next_part(self) -> list[Piece]:
+        """The next part of a word that is quoted alike."""
+        unquoted = _UNQUOTED.match(self._line, self._at)
+        if unquoted:
+            return self._letters(unquoted.end(), Quote.NONE)
         match self._line[self._at]:
             case "'" | '"' as quote:
                 return self._quoted(quote)
             case "\\":
                 return self._backslash()
-            case "$" | "`":
+            case _:
                 return self._dollar(Quote.NONE)
-            case char:
-                return [self._letter(char, Quote.NONE)]
 
-    def _quoted(self, quote: str) -> list[Atom]:
+    def _quoted(self, quote: str) -> list[Piece]:
         start = self._at
         end = self._end_of(quote, start)
         if self._is_too_many(quote, start):
@@ -193,10 +229,10 @@ class _Lexer:
             self.faults.append(findings.QUOTE_NOT_CLOSED.at(self._place(start), quote=quote))
         stop = end if end >= 0 else max(start + 1, len(self._line.rstrip()))
         self._at = start + 1
-        atoms = self._inside(stop, Quote.SINGLE if quote == "'" else Quote.DOUBLE)
+        pieces = self._inside(stop, Quote.SINGLE if quote == "'" else Quote.DOUBLE)
         self._at = stop + 1 if end >= 0 else len(self._line)
         self._closed = self._at
-        return atoms
+        return pieces
 
     def _end_of(self, quote: str, start: int) -> int:
         if quote == "'":
@@ -217,46 +253,54 @@ class _Lexer:
             start = found.end()
         return start < len(self._line)
 
-    def _inside(self, stop: int, quote: Quote) -> list[Atom]:
-        """The atoms of a quoted stretch that ends before `stop`."""
-        atoms: list[Atom] = []
+    def _inside(self, stop: int, quote: Quote) -> list[Piece]:
+        """The pieces of a quoted part that ends before `stop`."""
+        if quote is Quote.SINGLE:
+            return self._letters(stop, quote)
+        pieces: list[Piece] = []
         while self._at < stop:
-            char = self._line[self._at]
-            if quote is Quote.DOUBLE and char in "$`":
-                atoms += self._dollar(quote, atoms)
-            elif quote is Quote.DOUBLE and char == "\\" and self._line[self._at + 1 : stop][:1] in _ESCAPED_IN_DOUBLE:
-                atoms += self._backslash()
+            letters = _IN_DOUBLE.match(self._line, self._at, stop)
+            if letters:
+                pieces += self._letters(letters.end(), quote)
+            elif self._line[self._at] in "$`":
+                pieces += self._dollar(quote, pieces)
+            elif self._line[self._at + 1 : stop][:1] in _ESCAPED_IN_DOUBLE:
+                pieces += self._backslash()
             else:
-                atoms.append(self._letter(char, quote))
-        return atoms
+                pieces += self._letters(self._at + 1, quote)
+        return pieces
 
-    def _letter(self, char: str, quote: Quote) -> Letter:
-        self._at += 1
-        return Letter(char, self._place(self._at - 1), quote)
+    def _letters(self, end: int, quote: Quote) -> list[Piece]:
+        """What stands before `end`, a stretch a line."""
+        found: list[Piece] = []
+        for text in self._line[self._at : end].splitlines(keepends=True):
+            found.append(Stretch(text, self._place(self._at), quote))
+            self._at += len(text)
+        return found
 
-    def _backslash(self) -> list[Atom]:
+    def _backslash(self) -> list[Piece]:
         """A backslash and what it quotes; nothing at the end of a line, where it joins two of them."""
         following = self._line[self._at + 1 : self._at + 2]
         place = self._place(self._at)
         self._at += 1 + len(following)
-        return [] if following == NEWLINE else [Letter(following or "\\", place, Quote.ESCAPED)]
+        return [] if following == NEWLINE else [Stretch(following or "\\", place, Quote.ESCAPED)]
 
-    def _dollar(self, quote: Quote, before: list[Atom] | None = None) -> list[Atom]:
+    def _dollar(self, quote: Quote, before: Sequence[Piece] = ()) -> list[Piece]:
         start = self._at
         place = self._place(start)
         found = _VARIABLE.match(self._line, start)
         if found:
             self._at = found.end()
             name = found["name"] or found["braced"]
-            if ShellText(tuple((before or [])[-3:])).plain.casefold() in _SYSTEM_TABLES:
+            if ShellText(tuple(before)).plain[-3:].casefold() in _SYSTEM_TABLES:
                 self.faults.append(findings.DOLLAR_EATEN.at(place, name=name))
-                return [Letter(char, place, quote) for char in found[0]]
+                return [Stretch(found[0], place, quote)]
             return [Variable(name, place, quote)]
         self._refuse_what_runs(quote, place)
         if quote is Quote.NONE and self._line.startswith('$"', start):
             self._at += 1
             return []
-        return [self._letter("$", quote)]
+        return self._letters(start + 1, quote)
 
     def _refuse_what_runs(self, quote: Quote, place: LinePlace) -> None:
         """Raises `CommandRefused` for a `$` or a backtick whose value only a running shell knows."""
@@ -279,13 +323,13 @@ class _Lexer:
         resume, said = self._at, len(self.faults)
         self._at = start + 1
         try:
-            atoms = self._inside(end - 1, Quote.DOUBLE)
+            pieces = self._inside(end - 1, Quote.DOUBLE)
         except CommandRefused:
             return None
         finally:
             self._at = resume
             del self.faults[said:]
-        return ShellText(tuple(_as_double(atom) if quote == "'" else atom for atom in atoms))
+        return ShellText(tuple(_in_double(piece) if quote == "'" else piece for piece in pieces))
 
     # ---- places and characters ----
 
@@ -308,6 +352,6 @@ class _Lexer:
         return "".join(clean)
 
 
-def _as_double(atom: Atom) -> Atom:
-    is_single = isinstance(atom, Letter) and atom.char == "'"
-    return Letter('"', atom.place, atom.quote) if is_single else atom
+def _in_double(piece: Piece) -> Piece:
+    """The same with double quotes for single ones."""
+    return replace(piece, text=piece.text.replace("'", '"')) if isinstance(piece, Stretch) else piece

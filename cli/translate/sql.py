@@ -15,7 +15,7 @@ from billing.errors import NotASelect
 from billing.selects.select import select_of
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.shell import HOLE, Atom, Letter, Quote, ShellText, Variable
+from cli.translate.shell import HOLE, Piece, Quote, ShellText, Stretch, Variable
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-zА-Яа-яЁё_]\w*")
@@ -67,7 +67,7 @@ def with_parameters(sql: ShellText) -> tuple[ShellText, list[Variable]]:
 
     A variable that stands for anything else, a part of a text or a table, is left.
     """
-    atoms: list[Atom] = []
+    pieces: list[Piece] = []
     bound: list[Variable] = []
     done = 0
     for found in _VALUE.finditer(sql.plain):
@@ -75,11 +75,11 @@ def with_parameters(sql: ShellText) -> tuple[ShellText, list[Variable]]:
         for variable in sql.cut(start, end).variables if start >= 0 else ():
             if not _NAME.fullmatch(variable.name):
                 continue
-            atoms += sql.atoms[done:start]
-            atoms += [Letter(char, variable.place, Quote.GIVEN) for char in f":{variable.name}"]
+            pieces += sql.cut(done, start).pieces
+            pieces.append(Stretch(f":{variable.name}", variable.place, Quote.GIVEN, stands_for=True))
             bound.append(variable)
             done = end
-    return ShellText((*atoms, *sql.atoms[done:])), bound
+    return ShellText((*pieces, *sql.cut(done).pieces)), bound
 
 
 def read_select(text: ShellText, place: LinePlace, *, apart: bool) -> LineSelect:

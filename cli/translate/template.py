@@ -71,7 +71,7 @@ class _Pairs:
 
 def template(method: str, key: str, arguments: ShellText, place: LinePlace, names: Names) -> LineTemplate:
     """The arguments of a method as a template. Raises `CommandRefused` for what is no JSON object."""
-    if not arguments.atoms:
+    if not arguments.pieces:
         return LineTemplate("")
     where = arguments.place(0, place)
     writer = _Writer(arguments, where, names, keeps_money=method not in _READS)
@@ -94,7 +94,7 @@ def template(method: str, key: str, arguments: ShellText, place: LinePlace, name
 
 def fields_of(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
     """The names in `fields=["ip", "pull"]`. Raises `CommandRefused` for what is no list of them."""
-    if not fields.atoms:
+    if not fields.pieces:
         return ()
     where = fields.place(0, place)
     read = _parsed(fields, "fields", where)

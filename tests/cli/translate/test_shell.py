@@ -73,11 +73,11 @@ def test_operators_are_apart_from_words_and_redirections_keep_their_number() -> 
     ]
 
 
-def test_each_letter_knows_how_it_was_quoted_and_where_it_stands() -> None:
+def test_each_piece_knows_how_it_was_quoted_and_where_it_stands() -> None:
     tokens, _ = lex("\n x'y'\"$z\"")
     word = tokens[-1]
     assert isinstance(word, Word)
-    assert [(atom.quote, atom.place) for atom in word.text.atoms] == [
+    assert [(piece.quote, piece.place) for piece in word.text.pieces] == [
         (Quote.NONE, LinePlace(2, 2)),
         (Quote.SINGLE, LinePlace(2, 4)),
         (Quote.DOUBLE, LinePlace(2, 7)),
