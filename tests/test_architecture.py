@@ -96,6 +96,7 @@ SHORT_FOR_A_REASON = {
     "engine/errors.py": "the error tree of a room",
     "jobs/spec/errors.py": "the error tree of a room",
     "lab/crash/errors.py": "the error tree of a room",
+    "lab/crash/fields.py": "one thought, which the load and the books share",
     "lab/crash/clock.py": "a launcher, which imports nothing before its clock is in place",
     "lab/mock/leaving_out.py": "one thought, which the population and tests share",
     "lab/mock/port.py": "one thought, which the server has two of",

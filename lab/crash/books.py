@@ -15,11 +15,14 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
 from checkpoints.states import State
 from jobs.access.marks import find
+from jobs.spec.chain import Template
 from lab.crash.experiment_plan import ExperimentPlan
+from lab.crash.fields import fields_now
 from lab.crash.judge import BookRow, Books, LedgerEffect
 from lab.crash.load import RequestedLoad
 from lab.crash.observer import Observer
 from lab.crash.trials import TRIALS, By, Trial, Wanted, sql
+from lab.mock.connection import MockConnection
 
 MONEY = frozenset({"balances", "payment"})
 """Jobs whose operations are counted and added up in the billing's own table."""
@@ -91,15 +94,24 @@ def _ledger(
         if trial.job in MONEY:
             ((count, scaled),) = database.query(sql("entered_operations"), {"before": requested.last})
             entered = count, roubles(scaled)
-        found = database.query(sql(trial.ends)) if trial.ends else ()
-        ends = {trial.key(key): _end(trial, value) for key, value in found}
-        return effects, entered, ends
+        found = list(database.query(sql(trial.ends))) if trial.ends else []
+    if trial.sets is not None:
+        found = list(_fields_now(trial.sets, billing).items())
+    return effects, entered, {trial.key(key): _end(trial, value) for key, value in found}
+
+
+def _fields_now(chain: Template, billing: Path) -> Mapping[str, str]:
+    connection = MockConnection(Dsn(str(billing)))
+    try:
+        return fields_now(chain, connection)
+    finally:
+        connection.close()
 
 
 def _end(trial: Trial, value: object) -> Wanted | None:
-    if value is None:
+    if value is None or (trial.amount and value == ""):
         return None
-    return roubles(value) if trial.amount and isinstance(value, int) else str(value)
+    return Decimal(str(value)) if trial.amount else str(value)
 
 
 def _effects(database: Database, trial: Trial) -> Iterator[LedgerEffect]:

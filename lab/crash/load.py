@@ -21,6 +21,7 @@ from billing.directory.subscribers import OPENING_BALANCE
 from jobs.spec.parameters import row_key
 from lab.crash import clock
 from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
+from lab.crash.fields import wanted_fields
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView
 from lab.crash.program import JOURNAL, ProgramUnderTest, start
@@ -91,7 +92,10 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[obje
             key = trial.key(own)
             line = [*map(str, cells), *(cell(draw) for cell in trial.drawn)]
             sheet.writerow(line)
-            text = trial.constant or " ".join(line[place] for place in trial.wanted)
+            if trial.sets is not None:
+                text = wanted_fields(trial.sets, dict(zip(trial.header, line, strict=True)))
+            else:
+                text = trial.constant or line[-1]
             wanted[key] = Decimal(text) if trial.amount else text
             objects[key] = int(str(of))
     called = CALLED if trial.job == "call" else ()

@@ -72,12 +72,6 @@ where a.is_folder = 0 and a.deleted = 0
   and not exists (select b.id from abonents b where b.account_id = a.account_id and b.id <> a.id)
 order by a.id
 
--- name: thresholds
-select a.id, c.limit_warning from abonents a join admin_accounts c on c.id = a.account_id where a.is_folder = 0
-
--- name: limits
-select a.id, c."limit" from abonents a join admin_accounts c on c.id = a.account_id where a.is_folder = 0
-
 -- name: users
 select first :rows u.id, u.id, u.id from users u join abonents a on a.id = u.abonent_id
 where u.deleted = 0 and a.deleted = 0 order by u.id
@@ -85,9 +79,6 @@ where u.deleted = 0 and a.deleted = 0 order by u.id
 -- name: logins
 select first :rows u.login || '/http://lk.example.org/', u.id, u.login from users u join abonents a on a.id = u.abonent_id
 where u.deleted = 0 and a.deleted = 0 order by u.id
-
--- name: snat_pools
-select u.id, cast(u.snat_pull as varchar(20)) from users u
 
 -- name: ip_pools
 -- An account without an address has none of its new pool.
@@ -103,26 +94,9 @@ select u.id, cast(u.deleted as varchar(20)) from users u
 select first :rows a.id, a.id, a.id, iif(a.operator_id = 3, 1444, 3) from abonents a
 where a.is_folder = 0 and a.deleted = 0 order by a.id
 
--- name: operators
-select a.id, cast(a.operator_id as varchar(20)) from abonents a
-
 -- name: other_tariff
 select first :rows a.id, a.id, a.id, mod(a.tarif_id, 6) + 1 from abonents a
 where a.is_folder = 0 and a.deleted = 0 order by a.id
-
--- name: tariffs
-select a.id, cast(a.tarif_id as varchar(20)) from abonents a
-
--- name: next_tariffs
-select a.id, cast(a.tarif_next_id as varchar(20)) || ' ' || cast(cast(a.tarif_next_date as date) as varchar(20))
-from abonents a
-
--- name: recalculations
-select a.id, cast(a.need_recalc as varchar(20)) from abonents a
-
--- name: own_blocks
-select a.id, cast(a.own_disabled_start as varchar(20)) || ' ' || cast(a.own_disabled_end as varchar(20))
-from abonents a
 
 -- name: more_blocks
 insert into abonents_block_history (id, abonent_id)
@@ -131,11 +105,6 @@ select first :rows 500000 + a.id, a.id from abonents a where a.is_folder = 0 and
 -- name: block_entries
 select first :rows h.id, h.id, h.id from abonents_block_history h where h.id > 500000 order by h.id
 
--- name: blocks
-select h.id, substring(cast(h.time_changed as varchar(30)) from 1 for 19) || ' ' ||
-       substring(cast(h.time_del as varchar(30)) from 1 for 19)
-from abonents_block_history h
-
 -- name: more_services
 insert into usluga (id, name, summa, operator_id, promised)
 select first :rows 500000 + a.id, 'Услуга', 0, 3, 0 from abonents a
@@ -143,9 +112,6 @@ where a.is_folder = 0 and a.deleted = 0 order by a.id
 
 -- name: services
 select first :rows s.id, s.id, s.id, 1444 from usluga s where s.id > 500000 order by s.id
-
--- name: operators_of_services
-select s.id, cast(s.operator_id as varchar(20)) from usluga s
 
 -- name: connected
 select first :rows c.id, c.id, c.id from users_usluga c where c.deleted = 0 order by c.id
@@ -157,15 +123,8 @@ select c.id, cast(c.deleted as varchar(20)) from users_usluga c
 select first :rows c.abonent_id || '/' || c.usluga_id, c.id, c.abonent_id, c.usluga_id
 from users_usluga c where c.deleted = 0 order by c.id
 
--- name: next_charges
-select c.abonent_id || '/' || c.usluga_id, substring(cast(c.next_date as varchar(30)) from 1 for 19)
-from users_usluga c where c.deleted = 0
-
 -- name: operations
 select first :rows o.op_id, o.op_id, o.op_id from finance_operations o order by o.op_id
-
--- name: codes
-select o.op_id, o.code1c from finance_operations o where o.sync1c = 1
 
 -- name: to_connect
 select first :rows a.id || '/105', a.id, a.id, 105 from abonents a
