@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.objects import plain_value
+from billing.directory.values import plain_value
 from billing.money import wire
 from billing.profile import Profile, in_words
 from checkpoints.journal import Journal

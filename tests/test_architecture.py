@@ -106,6 +106,7 @@ SHORT_FOR_A_REASON = {
     "engine/pipeline/ownership.py": "the one question whether the run is still ours",
     "engine/pipeline/verifier.py": "the one pass of `verify`",
     "billing/database/sql_blocks.py": "the reader of .sql files, for billing, jobs and lab",
+    "cli/session/step_mark.py": "what of a job file a run remembers, read by commands that read no job file",
     "engine/control/messages.py": "the requests and answers that both ends of the socket share",
 }
 

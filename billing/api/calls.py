@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import Final
 
 import msgspec
-from yarl import URL
 
 from billing.money import wire
 from engine.evidence import readable
@@ -27,7 +26,6 @@ SECRET_ARGUMENTS: Final = frozenset({"psw", "password", "hash_key", "suid"})
 _PREVIEW: Final = 1000
 _PLAIN: Final = frozenset({str, int, bool, type(None)})
 _ENCODER: Final = msgspec.json.Encoder()
-_NO_ADDRESS: Final = URL()
 
 
 class ChainStep(msgspec.Struct, frozen=True):
@@ -110,6 +108,9 @@ def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
     2019-06-01, with time as 2019-06-01 00:00:00 [S]. `extra` are the configured form fields, a key or
     password among them. Raises TypeError for a float, which is no way to hold money.
     """
+    # Asked for once a call, not once a command: few commands call.
+    from yarl import URL  # noqa: PLC0415
+
     form: list[tuple[str, str]] = []
     for number, step in enumerate(call.steps, 1):
         arguments = step.arguments
@@ -127,7 +128,7 @@ def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
     form.extend(call.form)
     form.extend(extra.items())
     # A form is written as the query of an address is; yarl does it in C, in a third of urlencode's time.
-    return _NO_ADDRESS.with_query(form).raw_query_string.encode("ascii")
+    return URL().with_query(form).raw_query_string.encode("ascii")
 
 
 def secrets_of(call: Call) -> list[str]:

@@ -14,16 +14,13 @@ from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import Values, sql_block
+from billing.directory.models import OPENING_BALANCE
 from billing.errors import ColumnsMissing
 from billing.money import stored_roubles
 
 _sql: Final = partial(sql_block, "subscribers", folder="billing.directory")
 
 _DAY: Final = len("2019-06-01")
-RECEIPT: Final = 1
-ACT: Final = 2
-OPENING_BALANCE: Final = 8
-"""Types of operations: a receipt and an act [I], the entry of an initial balance [S]."""
 
 
 @dataclass(frozen=True, slots=True)

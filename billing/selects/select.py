@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from billing.database.columns import Column, ColumnType, SelectColumns
-from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement, Values
 from billing.database.tokens import Sort, Token, spot, tokens_of
 from billing.errors import NotASelect, StatementRefused
+
+if TYPE_CHECKING:
+    from billing.database.database import Database
 
 EXAMPLE: Final = "select id from abonents where parent_id = :folder"
 
@@ -81,7 +83,7 @@ def select_of(text: str) -> Select:
 
 
 def columns(
-    database: Database, select: Select, values: Values | None = None, names: Sequence[str] = ()
+    database: "Database", select: Select, values: Values | None = None, names: Sequence[str] = ()
 ) -> tuple[Column, ...]:
     """The columns of the select, their names in small letters, told without fetching a row.
 
@@ -98,7 +100,7 @@ def columns(
     return named
 
 
-def describe(database: Database, statement: SqlStatement, values: Values | None) -> SelectColumns:
+def describe(database: "Database", statement: SqlStatement, values: Values | None) -> SelectColumns:
     """What Firebird tells of a select, or of one that was put around it. Raises `StatementRefused`, plainly."""
     if not database.writes(statement.text):
         place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))
@@ -111,7 +113,7 @@ def describe(database: Database, statement: SqlStatement, values: Values | None)
 
 
 @contextmanager
-def told_plainly(database: Database, statement: SqlStatement) -> Iterator[None]:
+def told_plainly(database: "Database", statement: SqlStatement) -> Iterator[None]:
     """What Firebird refuses becomes a sentence that names the line and column, or the parameter."""
     try:
         yield

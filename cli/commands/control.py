@@ -12,9 +12,9 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import execute
-from cli.jobfile.rounds import holds_its_file, is_followed, mark_of
 from cli.session.control_client import ask, claim, note_at_rest, ourselves
 from cli.session.journal import open_existing, unfinished
+from cli.session.step_mark import holds_its_file, is_followed, mark_of
 from cli.settings.flags import Flags, RunName, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list

@@ -15,21 +15,22 @@ from checkpoints.journal import Journal
 from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.jobfile.rounds import holds_its_file
 from cli.session.control_client import ask, claim
 from cli.session.journal import open_existing, stored_policy
+from cli.session.step_mark import holds_its_file
 from cli.settings.flags import Flags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import (
     EXPLAINED,
+    first_refusals,
     next_steps,
     reasons_list,
     refused_export,
+    refused_rows,
     states_object,
     states_table,
     steps_list,
 )
-from cli.show.preview import first_refusals, refused_rows
 from cli.show.progress import screen_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final
 
 import anyio.to_thread
 
@@ -18,41 +17,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.session.journal import unfinished
-from cli.session.order import PLACE, identity
+from cli.session.order import identity
+from cli.session.step_mark import Mark, mark_of
 from cli.terminal.exits import Exit, outcome_of
 from cli.terminal.texts import moment, printable
 from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
-
-JOB_FILE_PARAMETER: Final = f"{PLACE}file"
-ROUND: Final = f"{PLACE}round"
-NUMBER: Final = f"{PLACE}step"
-STEPS: Final = f"{PLACE}steps"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a run remembers of its job file: it is step `number` of the `steps` that there were, in that round."""
-
-    file: str
-    round: int
-    number: int
-    steps: int
-
-    @property
-    def recorded(self) -> dict[str, str]:
-        """As parameters of a run."""
-        return {
-            JOB_FILE_PARAMETER: self.file,
-            ROUND: str(self.round),
-            NUMBER: str(self.number),
-            STEPS: str(self.steps),
-        }
-
-    @property
-    def is_last(self) -> bool:
-        """Whether no step came after it."""
-        return self.number == self.steps
 
 
 class StepState(Enum):
@@ -87,25 +57,6 @@ class Round:
     moves: tuple[StepDecision, ...]
     note: str = ""
     strays: tuple[Run, ...] = ()
-
-
-def mark_of(run: Run) -> Mark | None:
-    """Which step of which job file a run is, None for one that was typed."""
-    said = run.parameters
-    if not {JOB_FILE_PARAMETER, ROUND, NUMBER, STEPS} <= said.keys():
-        return None
-    return Mark(said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
-
-
-def is_followed(run: Run) -> bool:
-    """Whether it is a step of a job file, and not the last one."""
-    mark = mark_of(run)
-    return mark is not None and not mark.is_last
-
-
-def holds_its_file(run: Run) -> bool:
-    """Whether it is paused and its job file waits behind it, also when the run itself is at its end."""
-    return run.paused_at is not None and is_followed(run)
 
 
 def passes(step: JobFileStep, outcome: Exit) -> bool:

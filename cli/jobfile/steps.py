@@ -11,12 +11,13 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.jobfile.job_file import JobFile, JobFileStep
-from cli.jobfile.rounds import Mark, Round, StepDecision, StepState, passes, round_of
+from cli.jobfile.rounds import Round, StepDecision, StepState, passes, round_of
 from cli.jobfile.wait import WaitResult, wait
 from cli.session.journal import require_unlocked
 from cli.session.run_session import NOTHING_SENT, RunSession
 from cli.session.session import OpenRecorder, Session, finish_run, open_session
 from cli.session.start import Ready, check_files, prepare, start_run
+from cli.session.step_mark import Mark
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, steps_list

@@ -14,7 +14,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.output.item_files import columns_of
-from cli.show.preview import MAX_REFUSALS_SHOWN, PreviewFacts
+from cli.show.closing import MAX_REFUSALS_SHOWN
+from cli.show.preview import PreviewFacts
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.job import Job

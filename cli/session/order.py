@@ -9,6 +9,7 @@ import structlog
 
 from billing.selects.select import select_of
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
+from cli.session.step_mark import PLACE
 from cli.settings.flags import parse_pairs
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.terminal.exits import CommandRefused
@@ -25,9 +26,6 @@ from jobs.spec.chain import chain_text
 from jobs.spec.spec import JobSpec, parameters_of
 
 log = structlog.get_logger(__name__)
-
-PLACE: Final = "input_place."
-"""Begins the names under which a run remembers which step of which job file it is; no part of what it does."""
 
 
 PLAN: Final = "input_plan"

@@ -27,17 +27,8 @@ from cli.session.session import (
     shared_accounts_of,
     wipe_secrets,
 )
-from cli.show.closing import Closing, refused_export, show_closing
-from cli.show.preview import (
-    PreviewFacts,
-    bad_rows,
-    first_refusals,
-    plan_of,
-    preview,
-    refused_rows,
-    shared_accounts,
-    tell_notes,
-)
+from cli.show.closing import Closing, first_refusals, refused_export, refused_rows, show_closing
+from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts, tell_notes
 from cli.show.progress import show_intake, show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.screen import is_unattended

@@ -10,11 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Reason, Run, Totals
+from checkpoints.records import Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.texts import PROGRAM, count, duration, money, printable, rows
-from jobs.catalogue.catalogue import JOBS
 from jobs.spec.operations import LIST, WAY
 from jobs.spec.spec import UNDO
 
@@ -182,7 +181,7 @@ def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[st
         steps.append((f"{PROGRAM} reconcile {run.name}", "see both sides of what a person has to decide"))
     if totals.refused:
         steps.append((refused_export(run), f"mend the {rows(totals.refused)} that were left out"))
-    if intake_ended and run.job in JOBS and (totals.count(State.REJECTED) or totals.refused):
+    if intake_ended and run.job != UNDO and (totals.count(State.REJECTED) or totals.refused):
         word = State.REJECTED if totals.count(State.REJECTED) else "refused"
         back = f"{PROGRAM} run {run.job} {run.name}-{word}.csv --continue {run.name}"
         steps.append((back, "take that file in again, once it is corrected"))
@@ -213,3 +212,32 @@ def steps_list(steps: Sequence[tuple[str, str]]) -> Table:
     for number, (command, purpose) in enumerate(steps):
         table.add_row(Text("next: " if not number else "      ", "dim").append(command, "bold"), purpose)
     return table
+
+
+MAX_REFUSALS_SHOWN = 20
+"""Refused rows that are shown; the rest is counted."""
+
+
+async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
+    """The first refused rows, by line: those that contradict each other were refused last and stand anywhere."""
+    found = [refusal for _, refusal in await journal.refusals(run, size=MAX_REFUSALS_SHOWN)]
+    return sorted(found, key=lambda refusal: refusal.line or 0)
+
+
+def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
+    """The first refused rows, each with its line, its column and the reason; `all_of_them` says how to see all."""
+    lines = [_refusal_line(refusal) for refusal in refusals]
+    if total > len(refusals):
+        lines.append(Text(f"… and {count(total - len(refusals))} more: ", "dim").append(all_of_them, "bold"))
+    return Group(Text(""), *lines)
+
+
+def _refusal_line(refusal: Refusal) -> Text:
+    """One refused row, in words."""
+    line = Text("✗ ", "red")
+    place = [f"line {refusal.line}"] if refusal.line else []
+    place += [f"column {printable(refusal.column, 60)}"] if refusal.column else []
+    line.append(", ".join(place) or "a row", "bold")
+    if refusal.label:
+        line.append(f" ({printable(refusal.label, 60)})", "dim")
+    return line.append(f": {printable(refusal.reason)}")

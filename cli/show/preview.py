@@ -15,7 +15,7 @@ from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
-from cli.show.closing import accountants_list, refused_export
+from cli.show.closing import MAX_REFUSALS_SHOWN, accountants_list, first_refusals, refused_export, refused_rows
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
 from engine.job import Job
@@ -28,9 +28,6 @@ from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
-
-MAX_REFUSALS_SHOWN = 20
-"""Refused rows that are shown; the rest is counted."""
 
 LOOKED_AT = 200
 """Rows to be sent that are looked at for what they rest on: the rows of a job are of a kind."""
@@ -157,12 +154,6 @@ async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journa
             if len(found) >= MAX_REFUSALS_SHOWN:
                 break
     return found[:MAX_REFUSALS_SHOWN]
-
-
-async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
-    """The first refused rows, by line: those that contradict each other were refused last and stand anywhere."""
-    found = [refusal for _, refusal in await journal.refusals(run, size=MAX_REFUSALS_SHOWN)]
-    return sorted(found, key=lambda refusal: refusal.line or 0)
 
 
 def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -> RenderableType:
@@ -305,25 +296,6 @@ def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     if plan.duplicates > len(plan.repeated):
         parts.append(Text(f"… and {count(plan.duplicates - len(plan.repeated))} more duplicates", "dim"))
     return Group(*parts)
-
-
-def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
-    """The first refused rows, each with its line, its column and the reason; `all_of_them` says how to see all."""
-    lines = [refusal_line(refusal) for refusal in refusals]
-    if total > len(refusals):
-        lines.append(Text(f"… and {count(total - len(refusals))} more: ", "dim").append(all_of_them, "bold"))
-    return Group(Text(""), *lines)
-
-
-def refusal_line(refusal: Refusal) -> Text:
-    """One refused row, in words."""
-    line = Text("✗ ", "red")
-    place = [f"line {refusal.line}"] if refusal.line else []
-    place += [f"column {printable(refusal.column, 60)}"] if refusal.column else []
-    line.append(", ".join(place) or "a row", "bold")
-    if refusal.label:
-        line.append(f" ({printable(refusal.label, 60)})", "dim")
-    return line.append(f": {printable(refusal.reason)}")
 
 
 def _amount(number: int, amount: Decimal | None) -> str:

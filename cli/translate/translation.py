@@ -15,8 +15,8 @@ from cli.translate.row_source import LoopTable, table_of
 from cli.translate.script import Command, OneLiner, Scope, read
 from cli.translate.shell import Token, Word, lex
 from jobs.catalogue.passwords import PASSWORD
-from jobs.rows.binding import USER
 from jobs.spec.chain import Hole, TemplateText, Tree, parse
+from jobs.spec.parameters import USER
 
 _PSW: Final = "psw"
 _DONTSHOW: Final = "dontshow"
@@ -39,7 +39,7 @@ def as_job(call: TranslatedCall, table: LoopTable | None) -> tuple[str, ...] | N
         return None
     return (
         PASSWORD.name,
-        *_said(USER, user),
+        *_said(USER.name, user),
         *(() if _PSW in call.secrets else _said(_PSW, psw)),
         *("--set", f"{_DONTSHOW}={'yes' if hidden else 'no'}"),
     )

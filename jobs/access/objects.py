@@ -3,17 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from billing.directory.objects import (
-    BillingObject,
-    Key,
-    call_for,
-    can_be,
-    from_database,
-    known_to_database,
-    of_answer,
-    plain_value,
-    same_value,
-)
+from billing.directory.models import BillingObject, Key
+from billing.directory.objects import call_for, can_be, from_database, known_to_database, of_answer
+from billing.directory.values import plain_value, same_value
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import ACCOUNT
 from jobs.access.subscribers import SubscriberFinder

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import Call, ChainStep
-from billing.directory.objects import plain_value
+from billing.directory.values import plain_value
 from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 

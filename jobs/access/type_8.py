@@ -1,6 +1,6 @@
 """Operations of type 8, the entry of an initial balance [S]: whether one sets the balance or adds to it [?]."""
 
-from billing.directory.subscribers import OPENING_BALANCE
+from billing.directory.models import OPENING_BALANCE
 from billing.profile import Profile, TypeEight
 from jobs.access.payload import Payload
 

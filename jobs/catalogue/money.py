@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final
 
-from billing.directory.subscribers import OPENING_BALANCE
+from billing.directory.models import OPENING_BALANCE
 from billing.money import parse_amount, wire
 from jobs.access.marks import LONGEST_TEXT
 from jobs.spec.operations import DOCUMENT, OPERATION, OPERATIONS, RECOGNISE, UNDO_OF_OPERATIONS

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from yarl import URL
-
 from jobs.spec.parameters import ACCOUNT, Parameter, at_most
 from jobs.spec.spec import JobSpec, SecondCall, Special
 
@@ -22,6 +20,8 @@ def a_file(text: str) -> str:
 
 def an_address_of_pages(text: str) -> str:
     """The address of a site, as http://lk.example.org/."""
+    from yarl import URL  # noqa: PLC0415 - the list of jobs needs none
+
     try:
         url = URL(text.strip())
     except ValueError:

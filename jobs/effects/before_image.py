@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.objects import Values, same_value, same_values
+from billing.directory.values import Values, same_value, same_values
 from billing.money import wire
 from engine.evidence import Accepted
 from jobs.access.objects import describe_fields

@@ -7,7 +7,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from billing.directory.objects import BillingObject, Key, commented, plain_value, same_value
+from billing.directory.models import BillingObject, Key
+from billing.directory.objects import commented
+from billing.directory.values import plain_value, same_value
 from checkpoints.records import Item
 from jobs.access import marks
 from jobs.access.gateway import Gateway

@@ -12,8 +12,9 @@ import msgspec
 
 from billing.api.answers import created_id, is_about_other_model, judge
 from billing.api.calls import NOTHING, Call, ChainStep, describe
-from billing.directory.objects import BillingObject, plain_value
-from billing.directory.subscribers import OPENING_BALANCE, Abonent
+from billing.directory.models import OPENING_BALANCE, BillingObject
+from billing.directory.subscribers import Abonent
+from billing.directory.values import plain_value
 from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from billing.directory.objects import MODELS, BillingObject, Key
+from billing.directory.models import MODELS, BillingObject, Key
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, Keeps, LookedFor, LookUpResult, Prepared, ReadBack

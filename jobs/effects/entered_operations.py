@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from billing.directory.objects import BillingObject
-from billing.directory.subscribers import ACT, OPENING_BALANCE
+from billing.directory.models import ACT, OPENING_BALANCE, BillingObject
 from checkpoints.records import NewItem, Refusal
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from billing.directory.objects import Values
+from billing.directory.values import Values
 from jobs.spec.parameters import first_of_a_month, today
 
 Check: TypeAlias = Callable[[Values], str | None]

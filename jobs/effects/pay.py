@@ -15,8 +15,9 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import judge
-from billing.directory.objects import BillingObject, plain_value
-from billing.directory.subscribers import RECEIPT, Abonent
+from billing.directory.models import RECEIPT, BillingObject
+from billing.directory.subscribers import Abonent
+from billing.directory.values import plain_value
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack

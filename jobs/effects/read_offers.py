@@ -9,7 +9,7 @@ from typing import Final
 
 from billing.api.answers import objects
 from billing.api.calls import describe
-from billing.directory.objects import BillingObject
+from billing.directory.models import BillingObject
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost

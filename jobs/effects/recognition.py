@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Final
 
-from billing.directory.objects import plain_value, same_value
+from billing.directory.values import plain_value, same_value
 from checkpoints.records import Item
 from engine.evidence import Lost
 

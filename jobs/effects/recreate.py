@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from billing.directory.objects import BillingObject
+from billing.directory.models import BillingObject
 from checkpoints.records import NewItem, Refusal
 from engine.job import Prepared
 from jobs.access import marks

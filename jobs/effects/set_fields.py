@@ -12,17 +12,9 @@ import msgspec
 
 from billing.api.answers import is_about_other_model, objects
 from billing.api.calls import Call, is_secret
-from billing.directory.objects import (
-    ADDRESSES,
-    MODELS,
-    BillingObject,
-    Key,
-    Values,
-    known_to_database,
-    plain_value,
-    same_value,
-    same_values,
-)
+from billing.directory.models import MODELS, BillingObject, Key
+from billing.directory.objects import known_to_database
+from billing.directory.values import ADDRESSES, Values, plain_value, same_value, same_values
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused, readable

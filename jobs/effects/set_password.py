@@ -12,7 +12,7 @@ import msgspec
 
 from billing.api.answers import judge, objects
 from billing.api.calls import Call, ChainStep, describe
-from billing.directory.objects import BillingObject
+from billing.directory.models import BillingObject
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from billing.api.answers import is_about_other_model, judge
-from billing.directory.objects import BillingObject
+from billing.directory.models import BillingObject
 from billing.money import wire
 from billing.profile import StornoEffect
 from checkpoints.records import Item, NewItem, Run

@@ -10,7 +10,8 @@ import anyio
 
 from billing.api.answers import created_id, objects
 from billing.api.calls import ChainStep, create, filter_, get
-from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT, Abonent, Operation
+from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
+from billing.directory.subscribers import Abonent, Operation
 from billing.money import from_answer
 from engine.errors import EngineError, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, NotSent, RowRefused, SystemRefused

@@ -12,7 +12,8 @@ import msgspec
 from billing.api.answers import objects
 from billing.api.calls import ChainStep, filter_, get
 from billing.directory import system
-from billing.directory.subscribers import OPENING_BALANCE, RECEIPT, Abonent
+from billing.directory.models import OPENING_BALANCE, RECEIPT
+from billing.directory.subscribers import Abonent
 from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted

@@ -10,8 +10,8 @@ import msgspec
 
 from billing.api.calls import Call, filter_, get, version
 from billing.database.database import Database
-from billing.directory.objects import plain_value
 from billing.directory.system import check_scale
+from billing.directory.values import plain_value
 from billing.money import SCALE
 from billing.profile import Shape
 from engine.evidence import Accepted, SystemRefused

@@ -10,7 +10,7 @@ from typing import Final
 import anyio.to_thread
 
 from billing.api.secrets import PLACEHOLDER
-from billing.directory.objects import BillingObject
+from billing.directory.models import BillingObject
 from billing.directory.subscribers import Abonent
 from billing.money import LARGEST, TOO_LARGE, AmountError
 from checkpoints.records import Refusal

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from billing.api.calls import NOTHING, SECRET_ARGUMENTS, Call, ChainStep
-from billing.directory.objects import AMOUNTS
+from billing.directory.values import AMOUNTS
 from jobs.spec.columns import KNOWN, normalise_header
 from jobs.spec.errors import ParameterRefused
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
-from billing.directory.objects import LONGEST_NAME
+from billing.directory.models import LONGEST_NAME
 from billing.money import parse_amount, wire
 from billing.profile import Profile, in_words
 from jobs.spec.errors import ParameterRefused

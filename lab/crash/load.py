@@ -17,7 +17,7 @@ from anyio.abc import Process
 
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.directory.subscribers import OPENING_BALANCE
+from billing.directory.models import OPENING_BALANCE
 from jobs.spec.parameters import row_key
 from lab.crash import clock
 from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan

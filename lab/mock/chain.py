@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from billing.directory.subscribers import RECEIPT
+from billing.directory.models import RECEIPT
 from lab.mock import cabinet, refusals
 from lab.mock.connection import MockConnection
 from lab.mock.models import Model

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Final, TypeAlias
 
 from billing.database.sql_blocks import SqlStatement, sql_block
-from billing.directory.subscribers import ACT, OPENING_BALANCE, RECEIPT
+from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
 from lab.mock import refusals
 from lab.mock.connection import MockConnection
 from lab.mock.quirks import OpeningBalance, Quirks, StornoEffect

@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.api.answers import created_id, objects, read_answer, retry_after
-from billing.directory.objects import of_answer, plain_value
+from billing.directory.objects import of_answer
+from billing.directory.values import plain_value
 from billing.errors import BillingError
 from billing.money import from_answer, scaled, wire
 from engine.evidence import Accepted, Lost, RowRefused

@@ -11,7 +11,8 @@ from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.database.schema import DOCUMENTED, TableColumn
 from billing.database.sql_blocks import SqlStatement, Value, blocks
-from billing.directory.objects import MODELS, commented, from_database
+from billing.directory.models import MODELS
+from billing.directory.objects import commented, from_database
 from billing.errors import ColumnsMissing
 from lab.mock.leaving_out import leave_out
 from lab.mock.population import create

@@ -8,7 +8,8 @@ import pytest
 
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.directory.objects import BillingObject, from_database
+from billing.directory.models import BillingObject
+from billing.directory.objects import from_database
 from billing.directory.subscribers import balances, by_ids, of_abonents
 from billing.errors import UnreadableAnswer
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.directory import subscribers as operations
+from billing.directory.models import RECEIPT
 from billing.directory.subscribers import Operation
 from lab.mock.connection import MockConnection
 
@@ -16,7 +17,7 @@ def test_operations_of_one_type_on_many_subscribers(either_database: Database) -
             "select op_id, abonent_id, op_summa, descr, op_date from finance_operations where op_type = 1"
         )
     )
-    found = list(operations.of_abonents(either_database, range(2001, 3_500), operations.RECEIPT))
+    found = list(operations.of_abonents(either_database, range(2001, 3_500), RECEIPT))
     assert {o.op_id: o for o in found} == {
         op: Operation(op, abonent, 1, Decimal(summa) / 10**10, descr, False, f"{happened:%Y-%m-%d}")
         for op, abonent, summa, descr, happened in rows

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.directory.objects import same_value, same_values
+from billing.directory.values import same_value, same_values
 
 AMOUNTS = st.decimals("-99999999.99", "99999999.99", places=2)
 

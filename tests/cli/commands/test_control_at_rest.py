@@ -16,8 +16,8 @@ from anyio.from_thread import start_blocking_portal
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Command, Run
 from checkpoints.states import State
-from cli.jobfile.rounds import Mark
 from cli.session import control_client as asking
+from cli.session.step_mark import Mark
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from engine.control.address import listening, socket_path

@@ -10,7 +10,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.jobfile.job_file import JobFile, read
-from cli.jobfile.rounds import Mark, Round, StepState, round_of
+from cli.jobfile.rounds import Round, StepState, round_of
+from cli.session.step_mark import Mark
 from engine.sources.raw.original import FileOnDisk
 
 TARGET = "http://billing"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from billing.directory.objects import plain_value
+from billing.directory.values import plain_value
 from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.catalogue.money import BALANCES

@@ -1,0 +1,147 @@
+"""The models of the billing: their fields, the columns these are read from, and by what their objects are found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from billing.database.schema import Schema, TableColumn, columns_of
+from billing.database.sql_blocks import SqlStatement, sql_block
+from billing.directory.values import Values
+
+_sql: Final = partial(sql_block, "objects", folder="billing.directory")
+
+
+Key: TypeAlias = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BillingObject:
+    """One object. `abonent_id` and `account_id` are None where it belongs to nobody, as a service on offer does.
+
+    A value that cannot be read is None, and `faults` says by the name of its field what is wrong with it.
+    """
+
+    abonent_id: int | None
+    account_id: int | None
+    label: str
+    values: Values
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How objects of a model are read from the database: the statement of `objects.sql`, its fields, its keys.
+
+    `columns` say by which expression each field is selected, in the aliases of the statement; one whose columns the
+    billing lacks is left out. `keys` tells by which field of a key objects are looked for, and the end of the
+    statement that does it; `owner` is the way from an object to its account in REST, "" where there is none;
+    `commented` is the end that looks into the comments, "" where there are none.
+    """
+
+    statement: str
+    columns: Mapping[str, str]
+    keys: Mapping[str, str]
+    owner: str = ""
+    commented: str = ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that are documented."""
+        return tuple(self.columns)
+
+    def needs(self, field: str) -> frozenset[TableColumn]:
+        """The tables and columns that a field is read from."""
+        return columns_of(self.columns[field], _sql(self.statement).text)
+
+    def there(self, schema: Schema) -> tuple[str, ...]:
+        """The fields that this billing has."""
+        return tuple(field for field in self.columns if self.needs(field) <= schema.there)
+
+    def selecting(self, fields: Sequence[str], end: str) -> SqlStatement:
+        """The statement that gives these fields of the objects that one of its ends finds."""
+        columns = ", ".join(self.columns[field] for field in fields)
+        head = _sql(self.statement).text.replace("{columns}", columns)
+        return SqlStatement(end, f"{head}\n{_sql(end).text}", ours=True)
+
+
+def _model(name: str, alias: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:
+    """A model; `fields` are columns behind the alias, or `field:expression` where it is another one."""
+    pairs = [field.partition(":") for field in fields.split()]
+    columns = {field: expression or f"{alias}.{field}" for field, _, expression in pairs}
+    if "balance" in columns:
+        columns["balance"] = _sql("balance").text
+    return Model(name, MappingProxyType(columns), MappingProxyType(keys), owner, commented)
+
+
+MODELS: Final[Mapping[str, Model]] = MappingProxyType(
+    {
+        "Abonents": _model(
+            "abonents",
+            "a",
+            "id operator_id tarif_id tarif_next_id tarif_next_date need_recalc own_disabled_start own_disabled_end "
+            "parent_id name contract_number sms email is_folder deleted",
+            owner="account_id",
+            id="abonents_by_id",
+        ),
+        "AdminAccounts": _model(
+            "accounts",
+            "aa",
+            'id account_id_abonents:a.id limit:aa."limit" limit_warning balance',
+            owner="id",
+            id="accounts_by_id",
+            account_id_abonents="accounts_by_abonent",
+        ),
+        "Users": _model(
+            "users",
+            "u",
+            "id abonent_id login ip mac pull snatip snat_pull enabled deleted",
+            owner="abonent__account_id",
+            id="users_by_id",
+            abonent_id="users_by_abonent",
+            login="users_by_login",
+        ),
+        "UsersUsluga": _model(
+            "connected",
+            "c",
+            "id abonent_id usluga_id manager_id comment next_date enabled deleted",
+            owner="abonent__account_id",
+            commented="connected_commented",
+            id="connected_by_id",
+            abonent_id="connected_by_abonent",
+        ),
+        "Usluga": _model("services", "s", "id name summa operator_id", id="services_by_id"),
+        "FinanceOperations": _model(
+            "operations",
+            "o",
+            "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c",
+            owner="abonent__account_id",
+            commented="operations_commented",
+            op_id="operations_by_id",
+            pk="operations_by_id",
+            abonent_id="operations_by_abonent",
+        ),
+        "AbonentsBlockHistory": _model(
+            "blocks", "h", "id abonent_id time_changed time_del", owner="abonent__account_id", id="blocks_by_id"
+        ),
+        "AttributeValues": _model(
+            "attributes",
+            "v",
+            "id abonent_id attribute_id attribute_value",
+            owner="abonent__account_id",
+            id="attributes_by_id",
+            abonent_id="attributes_by_abonent",
+        ),
+    }
+)
+"""The models whose objects can be read in bulk; those of the recipes [S]."""
+
+
+LONGEST_NAME: Final = 64
+"""Characters of a contract's number or of a login. The columns of the real billing are not known [?]."""
+
+RECEIPT: Final = 1
+ACT: Final = 2
+OPENING_BALANCE: Final = 8
+"""Types of operations: a receipt and an act [I], the entry of an initial balance [S]."""

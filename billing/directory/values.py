@@ -1,0 +1,136 @@
+"""Values of fields in one plain spelling, whichever way they came, so that two of them can be compared.
+
+They are texts: money in roubles, dates as 2019-06-01, with a time as 2019-06-01 00:00:00, addresses dotted; None
+where there is nothing.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from ipaddress import IPv4Address
+from typing import Final, TypeAlias
+
+from billing.money import from_answer, roubles, wire
+
+Values: TypeAlias = Mapping[str, str | None]
+
+
+def _money(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _number(roubles(value))
+    return _number(_decimal(value))
+
+
+def _number(amount: Decimal) -> str:
+    whole = amount.to_integral_value()
+    return wire(whole if amount == whole else amount.normalize())
+
+
+def _decimal(value: object) -> Decimal:
+    return from_answer(value if isinstance(value, int | float | Decimal) else str(value))
+
+
+def _address(value: object) -> str | None:
+    return str(IPv4Address(value)) if isinstance(value, int) and value else str(value or "") or None
+
+
+def _moment(value: object) -> str:
+    text = str(value)
+    return text.removesuffix(_MIDNIGHT)
+
+
+_MIDNIGHT: Final = " 00:00:00"
+_LONGEST_VALUE: Final = 32_765
+"""Characters: the longest text column that Firebird has."""
+AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_summa", "SUM_IN"})
+"""Fields of money, roubles in a call."""
+ADDRESSES: Final = frozenset({"ip", "snatip"})
+_MOMENTS: Final = frozenset(
+    {
+        "tarif_next_date",
+        "need_recalc",
+        "own_disabled_start",
+        "own_disabled_end",
+        "next_date",
+        "op_date",
+        "time_changed",
+        "time_del",
+    }
+)
+
+
+def plain_value(field: str, value: object) -> str | None:
+    """A value of a call, or of an answer, in its one spelling, so that two of them can be held against each other.
+
+    A date and its midnight are the same; blanks at the end, which Firebird does not compare, make no difference; "",
+    and 0 for an address, are nothing. Raises ValueError for money that is no number, for an address that is none, and
+    for what is longer than any field is.
+    """
+    if value is None or value == "":
+        return None
+    if field in AMOUNTS:
+        return _number(_decimal(value))
+    if field in ADDRESSES:
+        return _address(value)
+    if field in _MOMENTS:
+        return _moment(value)
+    if isinstance(value, bool):
+        return str(int(value))
+    text = str(value)
+    if len(text) > _LONGEST_VALUE:
+        raise ValueError(f"{text[:20]!r}… of {len(text)} characters is longer than any field")
+    return text.rstrip(" ") or None
+
+
+def read_values(
+    fields: Iterable[tuple[str, object]], spell: Callable[[str, object], str | None]
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Values by the names of their fields, and what is wrong with those that cannot be read, which are None."""
+    values: dict[str, str | None] = {}
+    faults: dict[str, str] = {}
+    for name, value in fields:
+        try:
+            values[name] = spell(name, value)
+        except ValueError as error:
+            values[name] = None
+            faults[name] = str(error)
+    return values, faults
+
+
+def same_value(field: str, one: str | None, other: str | None) -> bool:
+    """Whether two values of a field are the same, by its kind: money as numbers, dates as moments, all else as text.
+
+    How they are spelled makes no difference, "-459.9" and "-459.90" are one amount; nothing equals nothing alone.
+    """
+    if one == other or one is None or other is None:
+        return one == other
+    try:
+        if field in AMOUNTS:
+            return from_answer(one) == from_answer(other)
+        if field in _MOMENTS:
+            return dt.datetime.fromisoformat(one) == dt.datetime.fromisoformat(other)
+        if field in ADDRESSES:
+            return IPv4Address(one) == IPv4Address(other)
+    except ValueError:
+        # One of them is of no such kind, and the other is another text.
+        return False
+    return False
+
+
+def same_values(one: Values, other: Values) -> bool:
+    """Whether two objects have the same fields with the same values."""
+    return one.keys() == other.keys() and all(same_value(name, value, other[name]) for name, value in one.items())
+
+
+def stored_value(field: str, value: object) -> str | None:
+    """The same of a value of the database, where money is scaled."""
+    if value is None:
+        return None
+    if field in AMOUNTS:
+        return _money(value)
+    if field in ADDRESSES and isinstance(value, int) and -(2**31) <= value < 0:
+        # A signed column of 32 bits can hold an address above 127.255.255.255 only as a negative number [?].
+        return _address(value + 2**32)
+    if isinstance(value, dt.datetime):
+        return _moment(value.strftime("%Y-%m-%d %H:%M:%S"))
+    return plain_value(field, value.isoformat() if isinstance(value, dt.date) else value)

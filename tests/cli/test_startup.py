@@ -1,0 +1,78 @@
+"""What a command does not need it does not import: help, jobs, status and translate are there at once."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from checkpoints.journal import open_journal
+from tests.checkpoints.samples import frozen_run, new_item
+from tests.cli.oneliners import PUBLISHED
+
+HEAVY = frozenset({"aiohttp", "yarl", "fdb", "firebird", "uvloop", "xlsxwriter", "charset_normalizer", "lab"})
+"""HTTP, the database and its engine, the event loop for many calls, workbooks, guesses of encodings, the lab."""
+
+SETTINGS = """
+[api]
+url = "http://billing.example.org:8082"
+[database]
+address = "billing.fdb"
+"""
+
+AT_THE_END = """
+import atexit, sys
+atexit.register(lambda: print(*{name.partition(".")[0] for name in sys.modules}, file=sys.__stderr__))
+"""
+TYPED = f"{AT_THE_END}\nfrom cli.main import main\nmain()"
+ALL_COMMANDS = f"{AT_THE_END}\nfrom cli.main import COMMANDS, load\nfor name in COMMANDS: load(name)"
+
+
+def imported(program: str, arguments: Sequence[str], folder: Path) -> set[str]:
+    """The packages that a program has imported when it ends."""
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(folder), "XDG_STATE_HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("--version",), ("jobs",), ("jobs", "balances"), ("translate", PUBLISHED["session"].line)],
+)
+def test_what_asks_nobody_loads_neither_http_nor_a_database(arguments: Sequence[str], tmp_path: Path) -> None:
+    found = imported(TYPED, arguments, tmp_path)
+    assert "cli" in found
+    assert found & HEAVY == set()
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> str:
+    """The name of a run in the journal of a folder whose settings name a billing and its database."""
+    (tmp_path / "carbon-migrate.toml").write_text(SETTINGS, encoding="utf-8")
+    journal_file = tmp_path / "carbon-migrate" / "billing.example.org-8082.journal"
+    journal_file.parent.mkdir()
+    async with open_journal(journal_file) as journal:
+        return (await frozen_run(journal, new_item("1"), new_item("2"))).name
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",), ("--watch",)])
+def test_a_look_at_runs_loads_neither_http_nor_a_database(flags: Sequence[str], run: str, tmp_path: Path) -> None:
+    assert imported(TYPED, ("status", run, *flags), tmp_path) & HEAVY == set()
+
+
+def test_a_look_at_all_runs_loads_neither(run: str, tmp_path: Path) -> None:
+    assert run
+    assert imported(TYPED, ("status",), tmp_path) & HEAVY == set()
+
+
+def test_no_command_loads_the_lab_before_it_is_called(tmp_path: Path) -> None:
+    found = imported(ALL_COMMANDS, (), tmp_path)
+    assert "aiohttp" in found, "the commands are imported"
+    assert "lab" not in found
