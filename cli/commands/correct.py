@@ -109,7 +109,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=how_often(run))
         outcome = await corrections.look()
         plan = outcome.plan(await plan_of(rehearsed, job, plans), replace(run, source=rehearsed.source))
-        show = session.screen.say if session.consent.yes else session.screen.insist
+        show = session.screen.say if session.consent.yes else session.screen.say_always
         show(preview(plan, session.billing.target, session.journal.path, session.policy_of(run)))
         _require_something(plan, outcome, session)
         if plan.to_send and not session.consent.yes:

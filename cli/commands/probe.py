@@ -143,7 +143,7 @@ async def _earlier(
     await entries.drained()
     left = await entries.left()
     if left:
-        screen.insist(_leftovers(left))
+        screen.say_always(_leftovers(left))
         if not await _agreed("Take them back?", screen, yes=yes):
             return False
         kept = await probing.take_back_earlier()
@@ -154,7 +154,7 @@ async def _earlier(
                 Exit.UNDECIDED,
             )
     for one in await entries.not_found():
-        screen.insist(
+        screen.say_always(
             f"[yellow]note:[/] an operation of {two_decimals(one.amount)}, type {one.op_type}, that an earlier probe "
             f"was about to enter ({one.probe}/{one.number}) is not there: its call never arrived"
         )

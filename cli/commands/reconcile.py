@@ -61,7 +61,7 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
             stop, progress = session.stop, Progress()
             interrupts = Interrupts(stop, screen)
             left: Mapping[int, LookUpResult] = {}
-            async with locked(run, journal) as run, interrupts.heeded():
+            async with locked(run, journal) as run, interrupts.listening():
                 reconciler = Reconciler(run, job, journal, session.policy_of(run), progress, stop)
                 await journal.doubt(run)
                 progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)

@@ -144,7 +144,7 @@ async def _interruptible(series: Series, screen: Screen, *, keep: bool) -> Exit:
     code = _close(series, done, anyio.current_time() - began, screen) if done else Exit.DONE
     if not whole.cancel_called:
         return code
-    screen.insist("[yellow]interrupted; all that was started is stopped as well[/]")
+    screen.say_always("[yellow]interrupted; all that was started is stopped as well[/]")
     return Exit.INTERRUPTED if code is Exit.DONE else code
 
 
@@ -206,11 +206,11 @@ def _show(experiment: "Experiment", lab: "Lab", series: Series, screen: Screen) 
     if experiment.holds:
         return
     for problem in experiment.problems[:_MAX_PROBLEMS_SHOWN]:
-        screen.insist(f"  [red]✗[/] {escape(printable(problem))}")
+        screen.say_always(f"  [red]✗[/] {escape(printable(problem))}")
     if len(experiment.problems) > _MAX_PROBLEMS_SHOWN:
-        screen.insist(f"    … and {len(experiment.problems) - _MAX_PROBLEMS_SHOWN} more")
-    screen.insist(f"    all of it: {escape(str(lab.folder_of(experiment.plan)))}")
-    screen.insist(f"    again: [bold]{escape(series.repeat(experiment.plan.seed))}[/]")
+        screen.say_always(f"    … and {len(experiment.problems) - _MAX_PROBLEMS_SHOWN} more")
+    screen.say_always(f"    all of it: {escape(str(lab.folder_of(experiment.plan)))}")
+    screen.say_always(f"    again: [bold]{escape(series.repeat(experiment.plan.seed))}[/]")
 
 
 def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen: Screen) -> Exit:
@@ -229,7 +229,7 @@ def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen:
         screen.out.file.write(content.decode())
     if failed:
         seeds = ", ".join(str(experiment.plan.seed) for experiment in failed)
-        screen.insist(f"[bold red]✗ {len(failed)} of {len(done)} rounds failed, of the seeds {seeds}[/]  {where}")
+        screen.say_always(f"[bold red]✗ {len(failed)} of {len(done)} rounds failed, of the seeds {seeds}[/]  {where}")
         return Exit.REJECTED
     sentence = f"✓ {len(done)} rounds in {duration(seconds)}: each effect once, every sum to the kopeck"
     screen.say(f"[bold green]{sentence}[/]  {where}")

@@ -102,7 +102,7 @@ async def _other_undo(run: Run, journal: Journal) -> Run | None:
 
 
 def _note_undecided(run: Run, number: int, screen: Screen) -> None:
-    screen.insist(
+    screen.say_always(
         f"[yellow]note:[/] {rows(number)} of run {run.name} nobody has decided on: they are not taken back. Decide "
         f"({PROGRAM} reconcile {run.name}), and undo it once more"
     )
@@ -119,5 +119,5 @@ def _way(wanted: JobSpec, said: Mapping[str, str], profile: Profile, screen: Scr
     """How it is taken back: as said, else as a probe has learned."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, said, profile):
-        screen.insist(f"[yellow]note:[/] {markup_safe(contradiction)}")
+        screen.say_always(f"[yellow]note:[/] {markup_safe(contradiction)}")
     return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, said, profile))

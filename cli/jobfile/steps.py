@@ -146,7 +146,7 @@ async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
         screen.say(markup_safe(now.note))
     for run in now.strays:
         left = rows((await journal.totals(run)).count_where(open=True))
-        screen.insist(
+        screen.say_always(
             f"[yellow]note:[/] no step of the file is like run {run.name} ({markup_safe(run.job)}) any more, and "
             "it is not "
             f"at its end: {left} left. {PROGRAM} resume {run.name} takes it there"
@@ -219,7 +219,7 @@ def _tell_the_end(file: JobFile, step: JobFileStep, closing: Closing, screen: Sc
     left = len(file.steps) - step.number
     if left:
         hint = " or give the step go_on = true" if closing.exit is Exit.REJECTED else ""
-        screen.insist(
+        screen.say_always(
             f"[yellow]Step {step.number} ended with exit code {int(closing.exit)}: the {left} after it "
             f"{'was' if left == 1 else 'were'} not begun.[/] Put right what is wrong{hint}, then: "
             f"{markup_safe(_again(file))}"

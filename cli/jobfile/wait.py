@@ -69,15 +69,15 @@ class _Waiting:
         self._journal = session.journal
         # Whoever has stopped the step when nothing of it was left to stop means the file; any other stop is over.
         self._stop = session.stop if session.stop.kind is StopKind.INTERRUPTED else Stop()
-        self._steering = LivePolicy(session.policy_of(run), Progress(), self._stop)
+        self._live_policy = LivePolicy(session.policy_of(run), Progress(), self._stop)
         self._interrupts = Interrupts(self._stop, session.screen)
 
     async def wait(self) -> WaitResult:
-        progress = self._steering.progress
-        async with locked(self._run, self._journal) as self._run, self._interrupts.heeded():
+        progress = self._live_policy.progress
+        async with locked(self._run, self._journal) as self._run, self._interrupts.listening():
             progress.take_up(await self._journal.totals(self._run), intake_ended=True)
             with self._interrupts.before_sending():
-                await self._until_open(Barrier(await self._gauge(), self._steering))
+                await self._until_open(Barrier(await self._gauge(), self._live_policy))
         if self._stop.requested:
             log.info("the next step does not begin", why=self._stop.reason)
         return WaitResult(progress.seconds, progress.holds.seconds, self._stop)
@@ -86,15 +86,15 @@ class _Waiting:
         paused = True
         while paused and not self._stop.requested:
             async with (
-                serve_control(self._run, self._journal, self._steering, self._session.screen),
-                show_sending(self._steering.progress, self._session.screen),
+                serve_control(self._run, self._journal, self._live_policy, self._session.screen),
+                show_sending(self._live_policy.progress, self._session.screen),
             ):
                 await barrier.wait()
             # A pause may have been asked for as the waiting ended, and whoever was told that it holds relies on it.
             paused = (await self._journal.run(self._run.name)).paused_at is not None
 
     async def _gauge(self) -> Gauge:
-        policy = self._steering.policy
+        policy = self._live_policy.policy
         if self._session.gateway.database is None:
             return settled(policy.settle, BLIND)
         job = await self._session.for_run(self._run).rebuild(self._run)

@@ -80,8 +80,8 @@ class RunSession:
         self._screen = session.screen
         self._stop = session.stop
         self._interrupts = Interrupts(self._stop, session.screen)
-        self._steering = LivePolicy(Policy(), Progress(), self._stop)
-        self._steering.listen(self._heed_rate)
+        self._live_policy = LivePolicy(Policy(), Progress(), self._stop)
+        self._live_policy.listen(self._heed_rate)
         self._heed_rate()
         self._gauges: Sequence[Gauge] = ()
 
@@ -91,7 +91,7 @@ class RunSession:
         Raises `CommandRefused` when nothing is sent and the run is given up, or somebody else works on it.
         """
         structlog.contextvars.bind_contextvars(run=self._run.name)
-        async with locked(self._run, self._journal) as self._run, self._interrupts.heeded():
+        async with locked(self._run, self._journal) as self._run, self._interrupts.listening():
             await self._drive()
             sent = await self._send() if await self._may_send() else Sent()
             return await self._close(sent)
@@ -102,7 +102,7 @@ class RunSession:
         """Find out how the run is driven: nobody else may change that now that it is ours."""
         await self._refresh()
         policy = self._session.policy_of(self._run)
-        self._steering.take(policy)
+        self._live_policy.take(policy)
         self._gauges = await self._watched()
         if not self._fresh:
             self._screen.say(describe_pacing(self._run, policy))
@@ -111,7 +111,7 @@ class RunSession:
     async def _watched(self) -> Sequence[Gauge]:
         """What the run is watched by while it sends. Raises `CommandRefused` when that cannot be read."""
         try:
-            return await gauges_of(self._session.gateway, lambda: self._steering.policy, self._journal.path)
+            return await gauges_of(self._session.gateway, lambda: self._live_policy.policy, self._journal.path)
         except InputRefused as error:
             raise (await self._given_up(str(error)) if self._fresh else CommandRefused(str(error))) from error
 
@@ -122,7 +122,7 @@ class RunSession:
             if self._run.approved_at is not None:
                 return True
             if await self._may_stream():
-                self._caution(self._screen.insist)
+                self._caution(self._screen.say_always)
                 await self._approve()
                 return True
             if self._run.frozen_at is None:
@@ -159,7 +159,7 @@ class RunSession:
 
     def _heed_rate(self) -> None:
         """What a run reads keeps its rate as well, also one that is changed while it goes."""
-        self._session.gateway.rate.per_second = self._steering.policy.rate
+        self._session.gateway.rate.per_second = self._live_policy.policy.rate
 
     async def _take_in(self) -> None:
         """Freeze the whole list. Raises `CommandRefused` when the input cannot be taken."""
@@ -195,8 +195,8 @@ class RunSession:
         plan = await plan_of(self._run, self._job, self._journal)
         consent = self._session.consent
         # Whoever is asked must see what about, quiet or not.
-        show = self._screen.say if consent.yes else self._screen.insist
-        show(preview(plan, self._session.billing.target, self._journal.path, self._steering.policy))
+        show = self._screen.say if consent.yes else self._screen.say_always
+        show(preview(plan, self._session.billing.target, self._journal.path, self._live_policy.policy))
         self._caution(show)
         if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
             raise await self._refused(plan)
@@ -246,7 +246,7 @@ class RunSession:
     async def _refused(self, plan: PreviewFacts) -> CommandRefused:
         """Why rows of the input keep all of it from being sent, and the ways out."""
         if self._screen.voice.quiet and self._session.consent.yes:
-            self._screen.insist(bad_rows(plan, refused_export(self._run)))
+            self._screen.say_always(bad_rows(plan, refused_export(self._run)))
         good = (
             "Mend the input and run it again, or leave the refused rows out: "
             f"--skip-bad sends the good ones, {rows(plan.to_send)}"
@@ -276,13 +276,13 @@ class RunSession:
 
     async def _send(self) -> Sent:
         """Let the pipeline run; a journal that fails stops it, and leaves it resumable."""
-        steering, progress = self._steering, self._steering.progress
+        live_policy, progress = self._live_policy, self._live_policy.progress
         known = await self._journal.last_number(self._run) if self._known is None else self._known
         pipeline = Pipeline(
             self._run,
             self._job,
             self._journal,
-            steering,
+            live_policy,
             gauges=self._gauges,
             enter=how_often(self._run),
             known=known,
@@ -293,7 +293,7 @@ class RunSession:
         with self._interrupts.while_sending():
             try:
                 async with (
-                    serve_control(self._run, self._journal, steering, self._screen),
+                    serve_control(self._run, self._journal, live_policy, self._screen),
                     show_sending(progress, self._screen),
                 ):
                     await pipeline.migrate()

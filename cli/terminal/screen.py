@@ -89,7 +89,7 @@ class Screen:
         if not self.voice.quiet:
             self.err.print(what)
 
-    def insist(self, what: RenderableType) -> None:
+    def say_always(self, what: RenderableType) -> None:
         """Something that must be seen, quiet or not."""
         self.err.print(what)
 

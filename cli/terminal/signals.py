@@ -121,7 +121,7 @@ class Interrupts:
         return self._sending
 
     @asynccontextmanager
-    async def heeded(self) -> AsyncIterator[None]:
+    async def listening(self) -> AsyncIterator[None]:
         """Take SIGINT, SIGTERM and SIGHUP for as long as the context lasts."""
         async with heeding(self._heed):
             yield
@@ -136,11 +136,13 @@ class Interrupts:
                 waiting = self.in_flight()
                 # Of what is being looked up, nothing need be finished.
                 told = f"finishing {waiting} in flight" if waiting else "nothing is in flight, stopping"
-                self._screen.insist(f"[yellow]{why}: {told}; press again to stop at once[/]")
+                self._screen.say_always(f"[yellow]{why}: {told}; press again to stop at once[/]")
         elif self._preparing or self._sending:
             scope = self._preparing or self._sending
             if scope:
-                self._screen.insist(f"[yellow]{why}: stopping at once; what was in flight is looked up on resume[/]")
+                self._screen.say_always(
+                    f"[yellow]{why}: stopping at once; what was in flight is looked up on resume[/]"
+                )
                 scope.cancel()
 
 
