@@ -36,7 +36,7 @@ from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
-from jobs.access.marks import find, with_mark
+from jobs.spec.entries import find_mark, with_mark
 
 MODEL: Final = "FinanceOperations"
 TEXT: Final = "Миграция балансов"
@@ -106,7 +106,7 @@ class Entering(Effect, Job):
 
 
 def _sighting(run: Run, item: Item, answer: object) -> LookUpResult:
-    marked = [one for one in objects(answer) if find(str(one.get("descr"))) == (run.name, item.number)]
+    marked = [one for one in objects(answer) if find_mark(str(one.get("descr"))) == (run.name, item.number)]
     if len(marked) > 1:
         return CannotLook(f"entered {len(marked)} times")
     return Found(str(marked[0]["op_id"])) if marked else Absent()

@@ -15,9 +15,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find
-from jobs.access.operations import newest, two_decimals
+from jobs.access.operations import enters_balance, newest, two_decimals
 from jobs.access.payload import ACCOUNT, payload_of
-from jobs.access.type_8 import enters_balance
 from jobs.effects.creatable_models import BALANCE
 from jobs.spec.spec import UNDO
 

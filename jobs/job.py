@@ -12,9 +12,9 @@ from engine.errors import InputRefused
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
+from jobs.access.operations import sets_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
-from jobs.access.type_8 import replaces
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.factory import effect_of
 from jobs.rows.binding import Binding, Bound, Header, is_given
@@ -24,8 +24,7 @@ from jobs.rows.selection import Selected
 from jobs.spec.columns import Assigned
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobSpec
-from jobs.spec.statements import asked_for, own_select, statement_of
+from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
 
 
 class BillingJob(Job):
@@ -132,7 +131,7 @@ class InputJob(BillingJob):
 
     def replaces(self, item: NewItem) -> bool:
         """Whether the item's call sets a balance, in place of what an earlier one of its account has set."""
-        return replaces(decode_payload(item.payload), self._services.profile)
+        return sets_balance(decode_payload(item.payload), self._services.profile)
 
     @property
     def source(self) -> Source:

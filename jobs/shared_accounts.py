@@ -21,9 +21,8 @@ from billing.money import wire
 from billing.profile import Profile, in_words
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
-from jobs.access.operations import some_of, two_decimals
+from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
-from jobs.access.type_8 import replaces
 from jobs.spec.spec import UNDO
 
 MAX_ACCOUNTS_SHOWN: Final = 5
@@ -65,7 +64,7 @@ async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
     while run.job != UNDO and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
         for _, lane in groupby(page, key=lambda item: item.lane):
-            items = tuple(item for item in lane if replaces(payload_of(item), profile))
+            items = tuple(item for item in lane if sets_balance(payload_of(item), profile))
             if len(items) > 1:
                 yield Group(items)
 

@@ -114,16 +114,8 @@ SHORT_FOR_A_REASON = {
 OFFENCES = {
     "cli/terminal/texts.py is short",
     "engine/sources/raw/options.py is short",
-    "jobs/access/marks.py is short",
     "jobs/access/references.py is short",
-    "jobs/access/type_8.py is short",
-    "jobs/catalogue/deletions.py is short",
-    "jobs/effects/create.py is long",
-    "jobs/effects/recognition.py is short",
     "jobs/effects/recreate.py is short",
-    "jobs/effects/trying.py is short",
-    "jobs/probe/marks.py is short",
-    "jobs/spec/statements.py is short",
 }
 
 

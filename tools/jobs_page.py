@@ -15,8 +15,7 @@ from cli.commands.jobs import in_rows, needs, value
 from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobSpec
-from jobs.spec.statements import own_select
+from jobs.spec.spec import JobSpec, own_select
 from tests.proofs import proofs_of
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "jobs.md"

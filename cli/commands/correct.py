@@ -31,8 +31,7 @@ from engine.pipeline.intake import Repeat
 from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
-from jobs.spec.spec import parameters_of
-from jobs.spec.statements import without_own
+from jobs.spec.spec import parameters_of, without_own
 
 
 async def continue_run(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each

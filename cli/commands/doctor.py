@@ -46,8 +46,7 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
 from jobs.job import build
 from jobs.rows.input import Input
-from jobs.spec.spec import JobSpec
-from jobs.spec.statements import statement_of
+from jobs.spec.spec import JobSpec, statement_of
 
 app: Final = typer.Typer(add_completion=False)
 

@@ -13,8 +13,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS, job_named
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobSpec
-from jobs.spec.statements import asked_for, own_select
+from jobs.spec.spec import JobSpec, asked_for, own_select
 
 app: Final = typer.Typer(add_completion=False)
 

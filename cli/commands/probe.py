@@ -31,7 +31,7 @@ from jobs.access.vault import new_batch
 from jobs.probe.entries import Entered, Entries, Patience
 from jobs.probe.intent import Intents, open_intents
 from jobs.probe.probe import Findings, Probe, steps, test_subscriber
-from jobs.spec.operations import STORNO_CALL, UNDO_OF_OPERATIONS
+from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 
 ENDING = ".probe"

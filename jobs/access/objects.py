@@ -1,15 +1,18 @@
 """Objects of the billing as they are now: from the database in bulk, or through the API, a call a key."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from billing.directory.models import BillingObject, Key
 from billing.directory.objects import call_for, can_be, from_database, known_to_database, of_answer
 from billing.directory.values import plain_value, same_value
+from billing.errors import ColumnsMissing
+from engine.errors import InputRefused, LookUpRefused
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import ACCOUNT
 from jobs.access.subscribers import SubscriberFinder
-from jobs.spec.parameters import whole_id
+from jobs.spec.parameters import LARGEST_ID, whole_id
 
 _KEYS: Final = frozenset({"id", "pk", "op_id", "login", "abonent_id", "account_id_abonents"})
 OF_ABONENT: Final = "account_id_abonents"
@@ -111,3 +114,46 @@ def describe_fields(values: Mapping[str, str | None]) -> str:
 def spell_out(arguments: Mapping[str, object]) -> dict[str, str | None]:
     """The arguments of a call, each in its one plain spelling. Raises ValueError for money that is no number."""
     return {name: plain_value(name, value) for name, value in arguments.items()}
+
+
+# ---- asked once, before the first call ---------------------------------------------------------------------------
+#
+# A look-up that cannot be made would leave every lost call in doubt for ever. So each effect asks what it will have
+# to: the same statements, the same filters and fields, for a key that no object has.
+
+NOBODY: Final = LARGEST_ID
+"""An id that no object of a billing has: the largest that its columns can hold."""
+
+FOUND_AGAIN: Final = "lost calls are found again"
+KEPT: Final = "what a call overwrites is kept, to be set back"
+TAKEN_BACK: Final = "what the run has done is taken back"
+FROM_NEW: Final = "what is there already is told from what is new"
+
+
+@contextmanager
+def needed(purpose: str) -> Iterator[None]:
+    """Refuse a run that cannot ask for what it needs; `purpose` says what for. Raises `InputRefused`."""
+    try:
+        yield
+    except LookUpRefused as error:
+        lacks = isinstance(error.__cause__, ColumnsMissing)
+        way_out = (
+            "Ask the vendor what it is called in this version; with no database set, the API is asked in its place"
+            if lacks
+            else "Ask the vendor how this version is asked for it"
+        )
+        joint = ", by which" if lacks else "; and by this"
+        raise InputRefused(f"{error}{joint} {purpose}: no call is made without it. {way_out}") from error
+
+
+async def try_finding(
+    services: Gateway, model: str, names: Collection[str], fields: Collection[str], besides: Collection[str] = ()
+) -> None:
+    """Look for an object by these fields of its key, and find none. Raises `LookUpFailed`.
+
+    A model or a key that no recipe has is not tried: what its values may be is not known here, and the plan of each
+    row has looked in the same way.
+    """
+    key = dict.fromkeys(names, str(NOBODY))
+    if names and known_to_database(model, [key], (*fields, *besides)):
+        await find(services, model, [key], fields, besides)

@@ -9,14 +9,28 @@ from typing import Final
 from billing.api.answers import created_id, objects
 from billing.api.calls import filter_
 from billing.directory import subscribers as abonents
+from billing.directory.models import OPENING_BALANCE
 from billing.directory.subscribers import Operation, of_abonents
 from billing.directory.subscribers import newest as newest_in_database
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
+from billing.profile import Profile, TypeEight
 from engine.job import Entries, Marked
-from jobs.access import marks
 from jobs.access.gateway import Gateway, as_engine_errors
+from jobs.access.payload import Payload
 from jobs.access.subscribers import as_bool
+from jobs.spec.entries import find_mark
+
+
+def enters_balance(payload: Payload) -> bool:
+    """Whether a call enters an initial balance."""
+    return payload.model == "FinanceOperations" and payload.key.get("op_type_id") == str(OPENING_BALANCE)
+
+
+def sets_balance(payload: Payload, profile: Profile) -> bool:
+    """Whether a call sets a balance, in place of what is there."""
+    return enters_balance(payload) and profile.type_8.value is TypeEight.SETS
+
 
 _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
 _KOPECK: Final = Decimal("0.01")
@@ -100,7 +114,7 @@ async def balances(services: Gateway, ids: Collection[int]) -> Mapping[int, Deci
 
 
 def _entries(wanted: Sum, there: Iterable[Operation]) -> Entries:
-    standing = [(one, marks.find(one.descr)) for one in there if not one.storno]
+    standing = [(one, find_mark(one.descr)) for one in there if not one.storno]
     marked = tuple(Marked(*mark, _described(one), one.op_summa) for one, mark in standing if mark is not None)
     alike = [_described(one) for one, mark in standing if mark is None and one.op_summa == wanted.amount]
     return Entries(marked, some_of(alike) if alike else "")

@@ -5,12 +5,11 @@ from types import MappingProxyType
 from typing import Final
 
 from checkpoints.records import Run
-from jobs.catalogue.deletions import DELETIONS
 from jobs.catalogue.money import MONEY
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.catalogue.readings import READINGS
-from jobs.catalogue.services import ATTRIBUTES, OFFERS, SERVICES
-from jobs.catalogue.subscribers import ACCOUNTS, SUBSCRIBERS, USERS
+from jobs.catalogue.services import ATTRIBUTES, DELETE_SERVICES, OFFERS, SERVICES
+from jobs.catalogue.subscribers import ACCOUNTS, DELETE_ACCOUNT, SUBSCRIBERS, USERS
 from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
 from jobs.spec.chain import Link, Template
 from jobs.spec.chain_kind import CREATE, GET, SET
@@ -29,7 +28,8 @@ JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
             *OFFERS,
             *SERVICES,
             *ATTRIBUTES,
-            *DELETIONS,
+            DELETE_SERVICES,
+            DELETE_ACCOUNT,
             *READINGS,
             *PASSWORDS,
             TYPED_CALL,

@@ -5,8 +5,7 @@ from typing import Final
 
 from billing.directory.models import OPENING_BALANCE
 from billing.money import parse_amount, wire
-from jobs.access.marks import LONGEST_TEXT
-from jobs.spec.operations import DOCUMENT, OPERATION, OPERATIONS, RECOGNISE, UNDO_OF_OPERATIONS
+from jobs.spec.entries import DOCUMENT, LONGEST_TEXT, OPERATION, OPERATIONS, RECOGNISE, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import SUBSCRIBER, Parameter, a_text, an_id
 from jobs.spec.spec import JobSpec, Special
 

@@ -1,8 +1,8 @@
-"""Jobs that connect services to subscribers."""
+"""Jobs on services and what belongs to them: connect, change and delete them."""
 
 from typing import Final
 
-from jobs.access.marks import LONGEST_TEXT
+from jobs.spec.entries import LONGEST_TEXT
 from jobs.spec.parameters import FOLDER, SERVICE, SUBSCRIBER, Parameter, a_moment, a_text, an_id, at_most
 from jobs.spec.spec import JobSpec
 
@@ -113,3 +113,22 @@ CONNECT_SERVICE: Final = JobSpec(
 )
 
 SERVICES: Final = (CONNECT_SERVICE,)
+
+DELETE_SERVICES: Final = JobSpec(
+    name="delete-services",
+    recipes=(11,),
+    summary="delete connected services, found by their comment or named by their ids",
+    select=lambda parameters: "services_by_comment" if parameters["comment"] else "",
+    parameters=(
+        Parameter(
+            "comment",
+            "comment of the services, % stands for anything: 'Автоматический%предоплате%2017-12-31%'",
+            "",
+        ),
+        Parameter("id", "id of the connected service, users_usluga.id", parse=an_id, columns=("users_usluga_id",)),
+    ),
+    model="UsersUsluga",
+    chain=('objects.get {"id": {id}}', "delete"),
+    example="carbon-migrate run delete-services --set comment='Автоматический%предоплате%2017-12-31%'",
+    undo="services like them are created with the kept fields, and with new ids",
+)

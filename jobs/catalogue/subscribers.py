@@ -1,5 +1,6 @@
-"""Jobs on subscribers: operator, tariff, recalculation, voluntary block, the history of blocks."""
+"""Jobs on subscribers and their accounts: pools, thresholds, operator, tariff, recalculation, blocks, deletion."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from jobs.spec.parameters import (
@@ -47,6 +48,35 @@ IP_POOL: Final = JobSpec(
 )
 
 USERS: Final = (SNAT_POOL, IP_POOL)
+
+_YES: Final = "yes"
+
+
+def _delete_account(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    cleaned = parameters["clean_links"] == _YES
+    return ('objects.get {"id": {user_id}}', 'delete {"clean_links": true}' if cleaned else "delete")
+
+
+DELETE_ACCOUNT: Final = JobSpec(
+    name="delete-account",
+    recipes=(22,),
+    summary="delete accounts; their subscribers stay",
+    select="users_of_folder",
+    parameters=(
+        FOLDER,
+        *ACCOUNT,
+        Parameter(
+            "clean_links",
+            "yes deletes first what points to an account, as its sessions; no leaves an account that is pointed to",
+            _YES,
+            (_YES, "no"),
+        ),
+    ),
+    model="Users",
+    chain=_delete_account,
+    example="carbon-migrate run delete-account accounts.csv",
+    undo="none: what the accounts were is kept, and is in the column carbon_answer of an export",
+)
 
 
 _GET_ACCOUNT: Final = 'objects.get {"account_id_abonents": {abonent_id}}'

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.chain import Template, parse, template_of
-from jobs.spec.chain_kind import CREATE, CREATED, ChainKind, describe_secret_arguments, kind_of, secret_placeholders
+from jobs.spec.chain_kind import CREATE, ChainKind, describe_secret_arguments, kind_of, secret_placeholders
+from jobs.spec.entries import CREATED, OPERATIONS, UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.operations import OPERATIONS, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
 from jobs.spec.spec import JobSpec
 

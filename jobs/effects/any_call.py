@@ -19,10 +19,10 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
+from jobs.access.objects import FOUND_AGAIN, needed
 from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.effect import CallEffect, Irreversible
-from jobs.effects.trying import FOUND_AGAIN, needed
 from jobs.rows.binding import ABONENT, Bound, amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template

@@ -11,15 +11,12 @@ from billing.directory.models import BillingObject, Key
 from billing.directory.objects import commented
 from billing.directory.values import plain_value, same_value
 from checkpoints.records import Item
-from jobs.access import marks
 from jobs.access.gateway import Gateway
-from jobs.access.objects import describe_fields, differences, find
+from jobs.access.objects import NOBODY, describe_fields, differences, find
 from jobs.access.operations import two_decimals
 from jobs.access.payload import Payload, payload_of
 from jobs.access.subscribers import as_bool
-from jobs.effects.trying import NOBODY
-from jobs.spec.chain_kind import CREATED
-from jobs.spec.operations import OPERATIONS
+from jobs.spec.entries import CREATED, MARK_ROOM, OPERATIONS, find_mark, mark_prefix
 
 BALANCE: Final = "balance"
 """Among the wanted fields of an operation: no field of its own, but what the account's balance shall be then."""
@@ -136,7 +133,7 @@ async def try_finding_created(services: Gateway, model: str, arguments: Collecti
     apart = {*kind.found_by, *kind.moving, kind.comment}
     fields = kind.fields([name for name in arguments if name not in apart])
     if services.database is not None and kind.comment:
-        text = marks.beginning("0")
+        text = mark_prefix("0")
         await services.read(lambda database: commented(database, model, [NOBODY], text, fields))
     else:
         await find(services, model, [dict.fromkeys(kind.found_by, str(NOBODY))], fields)
@@ -167,7 +164,7 @@ async def room_for_text(services: Gateway, model: str) -> int | None:
     if services.database is not None and table:
         rooms.append(await services.read(lambda database: database.longest(table, column)))
     room = min((room for room in rooms if room), default=None)
-    return None if room is None else max(room - marks.ROOM, 0)
+    return None if room is None else max(room - MARK_ROOM, 0)
 
 
 def mark_fault(services: Gateway, model: str) -> str | None:
@@ -180,10 +177,10 @@ def mark_fault(services: Gateway, model: str) -> str | None:
             f"this billing does not keep comments as they are sent (the probe of {profile.descr_kept.learned}): an "
             "operation could not be found again by its mark, and a lost answer not be settled. Nothing can be entered"
         )
-    if profile.descr_length.known and profile.descr_length.value < marks.ROOM:
+    if profile.descr_length.known and profile.descr_length.value < MARK_ROOM:
         return (
             f"this billing keeps {profile.descr_length.value} characters of a comment (the probe of "
-            f"{profile.descr_length.learned}), and a mark needs {marks.ROOM}. Nothing can be entered"
+            f"{profile.descr_length.learned}), and a mark needs {MARK_ROOM}. Nothing can be entered"
         )
     return None
 
@@ -194,16 +191,16 @@ async def _marked(
     """By subscriber and number of the item, what bears a mark of the run."""
     if services.database is not None:
         abonents = [payload.abonent for payload in payloads]
-        text = marks.beginning(run_name)
+        text = mark_prefix(run_name)
         found = await services.read(lambda database: commented(database, model, abonents, text, fields))
     else:
         keys = list({tuple(payload.key.items()): payload.key for payload in payloads}.values())
         if model == OPERATIONS and "contains" in services.profile.descr_filters.value:
-            keys = [{**key, "descr__contains": marks.beginning(run_name)} for key in keys]
+            keys = [{**key, "descr__contains": mark_prefix(run_name)} for key in keys]
         found = [thing for things in await find(services, model, keys, fields) for thing in things]
     by_item: defaultdict[tuple[int, int], list[BillingObject]] = defaultdict(list)
     for thing in found:
-        mark = marks.find(thing.values.get(CREATABLE_MODELS[model].comment) or "")
+        mark = find_mark(thing.values.get(CREATABLE_MODELS[model].comment) or "")
         if mark is not None and mark[0] == run_name and thing.abonent_id is not None:
             by_item[thing.abonent_id, mark[1]].append(thing)
     return by_item

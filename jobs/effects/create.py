@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from billing.api.answers import created_id, is_about_other_model, judge
+from billing.api.answers import created_id, judge
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.models import OPENING_BALANCE, BillingObject
 from billing.directory.subscribers import Abonent
@@ -32,9 +32,18 @@ from engine.job import (
     Prepared,
     ReadBack,
 )
-from jobs.access import marks
 from jobs.access.gateway import Gateway
-from jobs.access.objects import describe_fields, differences, find
+from jobs.access.objects import (
+    FOUND_AGAIN,
+    FROM_NEW,
+    KEPT,
+    NOBODY,
+    describe_fields,
+    differences,
+    find,
+    needed,
+    try_finding,
+)
 from jobs.access.operations import Sum, balances, find_entries, some_of, two_decimals
 from jobs.access.payload import (
     ACCOUNT,
@@ -44,6 +53,7 @@ from jobs.access.payload import (
     encode_payload,
     payload_of,
 )
+from jobs.effects.answer_owner import NAMELESS, Names, Recognition, names_created, telling_fields
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import (
     BALANCE,
@@ -57,12 +67,10 @@ from jobs.effects.creatable_models import (
     try_finding_created,
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.recognition import NAMELESS, Names, Recognition, says
-from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, KEPT, NOBODY, needed, try_finding
 from jobs.rows.binding import Bound, amount_fault, owner_of_row
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
-from jobs.spec.operations import OPERATIONS
+from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, find_mark, with_mark
 from jobs.spec.parameters import row_key
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
@@ -224,7 +232,7 @@ class CreateEffect(CallEffect):
                 # billing reads that before or after it creates is not known [?], hence the look-up decides.
                 return Lost(f"refused, but perhaps only after it was entered: {text}")
             case Accepted(result=result):
-                named = _named(result, payload, own, tells=self._tells_comment)
+                named = names_created(result, payload, own, tells=self._tells_comment)
                 if named is not Names.ANOTHER and not self._recognition.believe(named, row):
                     return NAMELESS
                 judged = judge(evidence, lambda _: None if named is Names.ANOTHER else created_id(result))
@@ -249,11 +257,11 @@ class CreateEffect(CallEffect):
             text = str(arguments.get(self._kind.comment) or "")
             arguments = {
                 **arguments,
-                self._kind.comment: marks.with_mark(text, run_name, number, longest=self._longest),
+                self._kind.comment: with_mark(text, run_name, number, longest=self._longest),
             }
         # What tells the object from others comes back with its key: an answer that bears another mark is of another
         # request.
-        return Call(payload.model, (ChainStep(method, arguments),), _telling(self._kind, payload))
+        return Call(payload.model, (ChainStep(method, arguments),), telling_fields(self._kind, payload))
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """That the mark is kept, and what type 8 does to the balance."""
@@ -273,7 +281,7 @@ class CreateEffect(CallEffect):
     @property
     def _longest(self) -> int:
         """Characters of a comment with its mark."""
-        return self._services.profile.descr_length.value if self._template.model == OPERATIONS else marks.LONGEST
+        return self._services.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
 
     async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[BillingObject]]:
         """What each new object would stand beside, where it bears no mark."""
@@ -311,7 +319,7 @@ class CreateEffect(CallEffect):
         entries: dict[str, Entries] = {}
         for key, things in zip(payloads, found, strict=True):
             told = [
-                (marks.find(thing.values.get("comment") or ""), self._kind.described(thing, ("usluga_id",)))
+                (find_mark(thing.values.get("comment") or ""), self._kind.described(thing, ("usluga_id",)))
                 for thing in things
                 if self._kind.counts(thing)
             ]
@@ -375,7 +383,7 @@ def _too_long(text: str, room: int | None) -> str | None:
     if room is None or len(text) <= room:
         return None
     return (
-        f"the billing keeps {room + marks.ROOM} characters of a comment, and {marks.ROOM} of them are for the mark: "
+        f"the billing keeps {room + MARK_ROOM} characters of a comment, and {MARK_ROOM} of them are for the mark: "
         f"shorten this one to {room} characters"
     )
 
@@ -389,45 +397,11 @@ def _taken(kind: CreatableModel, payload: Payload, there: Sequence[BillingObject
     )
 
 
-def _telling(kind: CreatableModel, payload: Payload) -> tuple[str, ...]:
-    """The fields that tell a new object from those of other requests."""
-    if kind.comment:
-        return (kind.key, kind.comment)
-    return (kind.key, *kind.found_by, *payload.wanted)
-
-
 def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:
     said = text.casefold()
     # A model of custom attributes may well refuse the attribute that a row names.
-    named = any(name in said for name in _telling(kind, payload))
+    named = any(name in said for name in telling_fields(kind, payload))
     return "атрибут" in said and (named or bool(kind.comment))
-
-
-def _named(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> Names:
-    """Whether an answer is that to our request: by its mark, or where there is none by all that was sent."""
-    kind, fields = CREATABLE_MODELS[payload.model], _fields_of(result)
-    if is_about_other_model(result, payload.model):
-        return Names.ANOTHER
-    if kind.comment:
-        comment = fields.get(kind.comment)
-        if not comment:
-            # A billing that is known to tell the comment has answered somebody else.
-            return Names.ANOTHER if tells else Names.NOBODY
-        return Names.OURS if marks.find(str(comment)) == own else Names.ANOTHER
-    sent = {**payload.key, **payload.wanted}
-    if any(not says(fields, name, value) for name, value in sent.items() if name in fields):
-        return Names.ANOTHER
-    return Names.OURS if sent.keys() <= fields.keys() else Names.NOBODY
-
-
-def _fields_of(result: object) -> Mapping[str, object]:
-    """The fields in the answer to a create, from whichever shape the billing chose."""
-    match result:
-        case [{"fields": dict() as fields}] | {"fields": dict() as fields}:
-            return fields
-        case [dict() as fields] | (dict() as fields):
-            return fields
-    return {}
 
 
 def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:

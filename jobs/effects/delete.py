@@ -16,7 +16,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find, lane_of
+from jobs.access.objects import FOUND_AGAIN, KEPT, find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
@@ -24,7 +24,6 @@ from jobs.effects.creatable_models import CREATABLE_MODELS, difference
 from jobs.effects.create import Back
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import has_id, refused, skip_changed
-from jobs.effects.trying import FOUND_AGAIN, KEPT, needed, try_finding
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import DELETE, GET

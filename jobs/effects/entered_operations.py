@@ -8,13 +8,12 @@ from typing import Final, TypeAlias
 from billing.directory.models import ACT, OPENING_BALANCE, BillingObject
 from checkpoints.records import NewItem, Refusal
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find, lane_of
+from jobs.access.objects import TAKEN_BACK, find, lane_of, needed, try_finding
 from jobs.access.operations import two_decimals
 from jobs.access.payload import Payload, encode_payload
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.effect import ItemToUndo
-from jobs.effects.trying import TAKEN_BACK, needed, try_finding
 
 MODEL: Final = "FinanceOperations"
 SUM_IN: Final = "SUM_IN"

@@ -27,8 +27,8 @@ from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.set_password import SendRecoveryLetter, SetGeneratedPassword, SetGivenPassword, hand_over
 from jobs.spec.chain import Template, parse
 from jobs.spec.chain_kind import CREATE, DELETE, ChainKind, kind_of, secret_placeholders, sets_fields
+from jobs.spec.entries import OPERATIONS
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.operations import OPERATIONS
 from jobs.spec.spec import JobSpec, Special
 
 YES: Final = "yes"

@@ -22,7 +22,7 @@ from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find
+from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
 from jobs.access.operations import Sum, find_entries, newest, two_decimals
 from jobs.access.payload import (
     ACCOUNT,
@@ -36,11 +36,10 @@ from jobs.access.subscribers import as_bool
 from jobs.effects import reverse as reversals
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, listed, since
-from jobs.effects.trying import FOUND_AGAIN, FROM_NEW, NOBODY, needed, try_finding
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
-from jobs.spec.operations import ASK, SUM
-from jobs.spec.operations import DOCUMENT as _DOCUMENT
+from jobs.spec.entries import ASK, SUM
+from jobs.spec.entries import DOCUMENT as _DOCUMENT
 from jobs.spec.parameters import row_key
 
 DOCUMENT: Final = _DOCUMENT.name

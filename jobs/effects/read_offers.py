@@ -15,11 +15,10 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Prepared
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find
+from jobs.access.objects import find, needed, try_finding
 from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.effects.answer_cells import Flat, encode_answer, flat
 from jobs.effects.read import ReadEffect, new_item
-from jobs.effects.trying import needed, try_finding
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template

@@ -6,7 +6,6 @@ from typing import Final
 from billing.directory.models import BillingObject
 from checkpoints.records import NewItem, Refusal
 from engine.job import Prepared
-from jobs.access import marks
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of
 from jobs.access.payload import encode_payload
@@ -14,6 +13,7 @@ from jobs.effects.creatable_models import CREATABLE_MODELS, room_for_text
 from jobs.effects.create import payload_for
 from jobs.effects.effect import ItemToUndo
 from jobs.effects.entered_operations import refused, skip_changed
+from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, without_marks
 
 _OWN: Final = frozenset({"id", "deleted"})
 """Fields that the billing gives a new object itself."""
@@ -61,8 +61,8 @@ def _arguments(one: ItemToUndo, comment: str, room: int | None) -> dict[str, obj
     kept = {name: value for name, value in one.payload.was.items() if value is not None and name not in _OWN}
     arguments: dict[str, object] = {name: _argument(name, value) for name, value in kept.items()}
     if comment and comment in kept:
-        text = marks.without_marks(kept[comment])
-        longest = marks.LONGEST - marks.ROOM if room is None else room
+        text = without_marks(kept[comment])
+        longest = LONGEST_COMMENT - MARK_ROOM if room is None else room
         arguments[comment] = text if len(text) <= longest else text[: max(longest - 1, 0)].rstrip() + "…"
     return arguments
 

@@ -32,7 +32,7 @@ from jobs.effects.entered_operations import (
 from jobs.effects.storno import StornoReversal
 from jobs.rows.binding import Bound
 from jobs.spec.chain import parse
-from jobs.spec.operations import OPERATION, OPERATIONS, OPPOSITE, SETS, STORNO, TYPE_8, UNDO_OF_OPERATIONS, WAY
+from jobs.spec.entries import OPERATION, OPERATIONS, OPPOSITE, SETS, STORNO, TYPE_8, UNDO_OF_OPERATIONS, WAY
 
 _DEFAULTS: Final = {parameter.name: parameter.default or "" for parameter in UNDO_OF_OPERATIONS}
 

@@ -10,25 +10,36 @@ from typing import Final
 
 import msgspec
 
-from billing.api.answers import is_about_other_model, objects
-from billing.api.calls import Call, is_secret
+from billing.api.answers import objects
 from billing.directory.models import MODELS, BillingObject, Key
 from billing.directory.objects import known_to_database
-from billing.directory.values import ADDRESSES, Values, plain_value, same_value, same_values
+from billing.directory.values import ADDRESSES, Values, same_value, same_values
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost, RowRefused, readable
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, Keeps, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import OF_ABONENT, describe_fields, differences, find_one, lane_of, spell_out, which
-from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of
+from jobs.access.objects import (
+    FOUND_AGAIN,
+    KEPT,
+    NOBODY,
+    OF_ABONENT,
+    describe_fields,
+    differences,
+    find_one,
+    lane_of,
+    needed,
+    spell_out,
+    try_finding,
+    which,
+)
+from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
+from jobs.effects.answer_owner import NAMELESS, Recognition, about_another, call_asking, names_changed
 from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import replaced_in_run
 from jobs.effects.field_rules import rules_of
-from jobs.effects.recognition import NAMELESS, Names, Recognition, says
-from jobs.effects.trying import FOUND_AGAIN, KEPT, NOBODY, needed, try_finding
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import SET
@@ -98,12 +109,12 @@ class SetFieldsEffect(CallEffect):
             return RowRefused(f"changed since the plan: {changed}")
         issued = self._traits.emptied(payload.wanted)
         row = self._recognition.row(item)
-        evidence = await self._services.client.send(_asking(payload, issued), row=row)
+        evidence = await self._services.client.send(call_asking(payload, issued), row=row)
         if not isinstance(evidence, Accepted):
             return evidence
-        if other := _another(evidence.result, item, payload):
+        if other := about_another(evidence.result, item, payload):
             return Lost(other)
-        if not self._recognition.believe(_named(evidence.result, item, payload, issued), row):
+        if not self._recognition.believe(names_changed(evidence.result, item, payload, issued), row):
             return NAMELESS
         return with_note(Accepted(_renewed(evidence, issued)), payload)
 
@@ -261,75 +272,6 @@ class _Now:
 
 def _key(arguments: Mapping[str, object]) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in arguments.items()}
-
-
-_TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})
-"""Fields of a key that the answer is asked for, to tell whose it is."""
-
-
-def _own_key(model: str) -> str:
-    return "op_id" if model == "FinanceOperations" else "id"
-
-
-def _asking(payload: Payload, issued: Collection[str]) -> Call:
-    """The call, asking for what tells whose its answer is, and for what the billing issues.
-
-    Back come the fields that were set as well, for two rows may set them of one object. Only fields that are known to
-    be there are asked for: one that is not might be refused when the object is already saved [?].
-    """
-    known = MODELS[payload.model].fields if payload.model in MODELS else ()
-    telling = (name for name in payload.key if name in _TELLING)
-    back = (name for name in payload.wanted if name in known and not is_secret(name))
-    return payload.call.asking(*dict.fromkeys((_own_key(payload.model), *telling, *back, *sorted(issued))))
-
-
-def _asked_for(item: Item, payload: Payload) -> dict[str, str]:
-    """What the call finds its object by, as fields of the object."""
-    own = _own_key(payload.model)
-    asked = {own if name == "pk" else name: value for name, value in payload.key.items()}
-    if payload.model == "AdminAccounts" and item.lane.startswith(ACCOUNT):
-        # Asked for by its subscriber, and answered by its own id.
-        asked.setdefault(own, item.lane.removeprefix(ACCOUNT))
-        asked.pop(OF_ABONENT, None)
-    return asked
-
-
-def _fields_of(result: object, payload: Payload) -> dict[str, object]:
-    """The fields of the one object that an answer is about, its key among them by its own name."""
-    match result:
-        case [dict() as single] | (dict() as single):
-            fields = single.get("fields")
-            found = dict(fields) if isinstance(fields, dict) else dict(single)
-            if "pk" in single:
-                found.setdefault(_own_key(payload.model), single["pk"])
-            return found
-    return {}
-
-
-def _another(result: object, item: Item, payload: Payload) -> str | None:
-    """An answer to another request says nothing about ours, however well it looks."""
-    if is_about_other_model(result, payload.model):
-        return f"an answer about another model than {payload.model}, which was asked for"
-    fields = _fields_of(result, payload)
-    for name, value in _asked_for(item, payload).items():
-        if name in fields and not says(fields, name, plain_value(name, value)):
-            named = readable(str(fields[name]), limit=40)
-            return f"an answer about {payload.model} {named}, and {value} was asked for"
-    return None
-
-
-def _named(result: object, item: Item, payload: Payload, issued: Collection[str]) -> Names:
-    """Whether an answer that is not about another object names ours, with all that was set.
-
-    A value in another spelling than ours names nobody: whether the billing spells it so, or another row has set it,
-    is not to be told from here.
-    """
-    fields = _fields_of(result, payload)
-    wanted = {name: value for name, value in payload.wanted.items() if name not in issued}
-    if not wanted or not _asked_for(item, payload).keys() <= fields.keys():
-        return Names.NOBODY
-    is_told = all(name in fields and says(fields, name, value) for name, value in wanted.items())
-    return Names.OURS if is_told else Names.NOBODY
 
 
 def _back(one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:

@@ -18,13 +18,12 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook, LookUpResult, Prepared
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find, lane_of
+from jobs.access.objects import find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
 from jobs.access.vault import reveal_secrets
 from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.password_file import PasswordFile
-from jobs.effects.trying import needed, try_finding
 from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template

@@ -14,7 +14,7 @@ from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import find
+from jobs.access.objects import FOUND_AGAIN, NOBODY, find, needed
 from jobs.access.operations import balances, two_decimals
 from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.subscribers import as_bool
@@ -29,7 +29,6 @@ from jobs.effects.entered_operations import (
     taking_back,
     try_standing,
 )
-from jobs.effects.trying import FOUND_AGAIN, NOBODY, needed
 from jobs.rows.binding import Bound
 
 

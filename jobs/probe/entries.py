@@ -1,5 +1,6 @@
 """The operations that a probe enters on its test subscriber, found again by their marks, and taken back."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,14 +13,46 @@ from billing.api.answers import created_id, objects
 from billing.api.calls import ChainStep, create, filter_, get
 from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
 from billing.directory.subscribers import Abonent, Operation
-from billing.money import from_answer
+from billing.money import from_answer, wire
 from engine.errors import EngineError, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, NotSent, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.operations import balances, of_type, two_decimals
-from jobs.probe import marks
 from jobs.probe.intent import Intended, Intents
-from jobs.probe.marks import Mark
+
+_PROBE_MARK: Final = re.compile(
+    r"\[cm-probe ([a-z0-9]{1,16})/([1-9][0-9]{0,3})"
+    r"(?: undoes ([1-9][0-9]{0,17}))?(?: before (-?[0-9]{1,15}(?:\.[0-9]{1,10})?))?\]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeMark:
+    """Which probe entered an operation, and its number there.
+
+    `undoes` is the id of the operation that this one takes back; `before` the balance in roubles that an operation of
+    type 8 has changed.
+    """
+
+    probe: str
+    number: int
+    undoes: int | None = None
+    before: Decimal | None = None
+
+    def __str__(self) -> str:
+        undoes = f" undoes {self.undoes}" if self.undoes is not None else ""
+        before = f" before {wire(self.before)}" if self.before is not None else ""
+        return f"[cm-probe {self.probe}/{self.number}{undoes}{before}]"
+
+
+def find_probe_mark(comment: str) -> ProbeMark | None:
+    """The mark in a comment, None where there is none."""
+    found = _PROBE_MARK.search(comment)
+    if found is None:
+        return None
+    probe, number, undoes, before = found.groups()
+    return ProbeMark(probe, int(number), int(undoes) if undoes else None, Decimal(before) if before else None)
+
 
 MODEL: Final = "FinanceOperations"
 TYPES: Final = (RECEIPT, ACT, OPENING_BALANCE)
@@ -42,7 +75,7 @@ class Entered:
     """
 
     operation: Operation
-    mark: Mark
+    mark: ProbeMark
     sent: str = ""
     result: object = None
     seconds: float = 0.0
@@ -105,7 +138,7 @@ class Entries:
         Raises `ProbeStopped` where nobody can tell what became of it, `IntentFailed`, `LookUpFailed`.
         """
         self.numbers += 1
-        mark = Mark(self.probe, self.numbers, undoes, before)
+        mark = ProbeMark(self.probe, self.numbers, undoes, before)
         # In front, where a column that is too short cuts it off last.
         descr = f"{mark} {text}"
         earlier = await self.balance()
@@ -266,12 +299,12 @@ class Entries:
                 return None
         return f"an opposite entry is refused: {refused}"
 
-    async def _seen(self, op_type: int, mark: Mark, op_id: str | None, patience: float) -> Operation | None:
+    async def _seen(self, op_type: int, mark: ProbeMark, op_id: str | None, patience: float) -> Operation | None:
         """The operation, when it is there and nothing of it waits in the stacks; None when the patience is over."""
 
         async def there() -> Operation | None:
             found = (await of_type(self.services, [self.abonent.id], op_type)).get(self.abonent.id, [])
-            return next((one for one in found if marks.find(one.descr) == mark or str(one.op_id) == op_id), None)
+            return next((one for one in found if find_probe_mark(one.descr) == mark or str(one.op_id) == op_id), None)
 
         if (found := await self._until(there, patience)) is not None:
             await self.drained()
@@ -293,12 +326,12 @@ class Entries:
         self.entered.append(entered)
         return entered
 
-    def _mark_of(self, operation: Operation) -> Mark | None:
+    def _mark_of(self, operation: Operation) -> ProbeMark | None:
         """The mark of a probe's operation; one that a short column has cut off is told by sum and type."""
-        if (mark := marks.find(operation.descr)) is not None:
+        if (mark := find_probe_mark(operation.descr)) is not None:
             return mark
         for one in self.intents.earlier:
-            mark = Mark(one.probe, one.number, one.undoes, one.before)
+            mark = ProbeMark(one.probe, one.number, one.undoes, one.before)
             same = (one.op_type, one.amount) == (operation.op_type, operation.op_summa)
             if same and operation.descr and str(mark).startswith(operation.descr):
                 return mark

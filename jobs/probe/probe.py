@@ -20,8 +20,8 @@ from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import SubscriberFinder, as_bool
-from jobs.probe import marks, readings
-from jobs.probe.entries import Entered, Entries, ProbeStopped
+from jobs.probe import readings
+from jobs.probe.entries import Entered, Entries, ProbeMark, ProbeStopped
 
 KOPECK: Final = Decimal("0.01")
 LENGTHS: Final = (300, 255, 128, 64)
@@ -232,7 +232,7 @@ class Probe:
         for length in LENGTHS:
             self._say(f"entering a receipt of {KOPECK} with a comment of {length} characters")
             entries = self._entries
-            mark = marks.Mark(entries.probe, entries.numbers + 1)
+            mark = ProbeMark(entries.probe, entries.numbers + 1)
             entered = await entries.enter(RECEIPT, KOPECK, _filling(length - len(str(mark)) - 1))
             if isinstance(entered, Entered):
                 kept = entered.operation.descr

@@ -1,13 +1,12 @@
 """What a chain tells of itself: what it does, by its methods, and which of its arguments are secret."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import Enum, auto
-from types import MappingProxyType
 from typing import Final
 
 from billing.api.calls import is_secret
 from jobs.spec.chain import Hole, Template, TemplateText, Tree
-from jobs.spec.operations import OPERATIONS
+from jobs.spec.entries import CREATED
 
 GET: Final = "objects.get"
 FILTER: Final = "objects.filter"
@@ -19,11 +18,6 @@ CREATE: Final = "objects.create"
 
 _READING: Final = frozenset({GET, FILTER, "get_user_by_suid"})
 _OF_CABINET: Final = "web_cabinet.get_"
-
-CREATED: Final[Mapping[str, str]] = MappingProxyType(
-    {OPERATIONS: "descr", "UsersUsluga": "comment", "AttributeValues": ""}
-)
-"""The models whose new objects are known again, each with the comment that bears their mark, "" where none does."""
 
 
 class ChainKind(Enum):

@@ -10,8 +10,13 @@ from enum import Enum, auto
 from functools import cache
 from typing import Final, TypeAlias
 
+from billing.database.schema import whole
+from billing.database.sql_blocks import SqlStatement as Sql
+from billing.database.sql_blocks import sql_block
+from billing.selects.select import select_of
 from jobs.spec.chain import Template, parse
-from jobs.spec.chain_kind import CREATE, CREATED
+from jobs.spec.chain_kind import CREATE
+from jobs.spec.entries import CREATED, MARK
 from jobs.spec.parameters import Parameter, check_parameters, row_key
 
 UNDO: Final = "undo"
@@ -102,10 +107,6 @@ class JobSpec:
         return row_key((self.identity, own)) if self.identity else own
 
 
-MARK: Final = "[cm RUN/ROW]"
-"""What stands behind the comment of a new object: the mark of run and row."""
-
-
 @cache
 def _parsed(model: str, chain: tuple[str, ...], fields: tuple[str, ...]) -> Template:
     return parse(model, chain, fields)
@@ -118,3 +119,30 @@ def parameters_of(kind: JobSpec, given: Mapping[str, str]) -> dict[str, str]:
     wrong: unknown names, missing and bad values.
     """
     return check_parameters(kind.name, kind.parameters, given)
+
+
+# ---- its own select ----------------------------------------------------------------------------------------------
+
+
+def statement_of(wanted: Select, parameters: Mapping[str, str]) -> Sql | None:
+    """A job's own statement, to be fitted to the billing; None where its rows come from a file."""
+    name = wanted if isinstance(wanted, str) else wanted(parameters)
+    return sql_block("recipes", name, "jobs.sql") if name else None
+
+
+def own_select(kind: JobSpec) -> str:
+    """The select that a job's rows come from where no others are given, "" where there is none."""
+    # A statement that the parameters choose is the one that is chosen where all of them are given.
+    found = statement_of(kind.select, {one.name: one.name for one in kind.parameters})
+    return whole(found).text.strip() if found else ""
+
+
+def asked_for(text: str) -> tuple[str, ...]:
+    """The `:names` of a select, "" having none. Raises `NotASelect`."""
+    return select_of(text).parameters if text else ()
+
+
+def without_own(kind: JobSpec, parameters: Mapping[str, str]) -> dict[str, str]:
+    """The parameters, those emptied that only the job's own select asks for: its rows come from elsewhere."""
+    own = asked_for(own_select(kind))
+    return {name: "" if name in own else value for name, value in parameters.items()}

@@ -14,8 +14,8 @@ from billing.money import from_answer, roubles
 from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
 from checkpoints.states import State
-from jobs.access.marks import find
 from jobs.spec.chain import Template
+from jobs.spec.entries import find_mark
 from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.fields import fields_now
 from lab.crash.judge import BookRow, Books, LedgerEffect
@@ -119,7 +119,7 @@ def _effects(database: Database, trial: Trial) -> Iterator[LedgerEffect]:
         written = msgspec.json.decode(what, type=dict[str, object])
         text = str(written.get("descr") or written.get("comment") or "")
         of = key if trial.by is By.OBJECT else subject
-        yield LedgerEffect(model, request, of, _value(trial, written), find(text))
+        yield LedgerEffect(model, request, of, _value(trial, written), find_mark(text))
 
 
 def _value(trial: Trial, written: Mapping[str, object]) -> Wanted | None:

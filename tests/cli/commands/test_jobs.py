@@ -6,8 +6,7 @@ import pytest
 
 from cli.commands.jobs import as_object
 from jobs.catalogue.catalogue import JOBS
-from jobs.spec.spec import JobSpec
-from jobs.spec.statements import own_select
+from jobs.spec.spec import JobSpec, own_select
 from tests.cli.conftest import Typed
 
 EACH = pytest.mark.parametrize("kind", JOBS.values(), ids=list(JOBS))

@@ -17,7 +17,8 @@ from engine.job import Absent, CannotLook, Found, Keeps, Prepared, ReadBack
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
-from jobs.catalogue.deletions import DELETE_ACCOUNT, DELETE_SERVICES
+from jobs.catalogue.services import DELETE_SERVICES
+from jobs.catalogue.subscribers import DELETE_ACCOUNT
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import Irreversible
 from jobs.rows.binding import Bound

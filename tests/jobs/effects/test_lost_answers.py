@@ -12,9 +12,9 @@ from checkpoints.records import Item, Run
 from engine.evidence import Accepted, Lost
 from engine.job import Absent, Effect, Found, Job
 from jobs.access.gateway import Gateway
-from jobs.catalogue.deletions import DELETE_ACCOUNT, DELETE_SERVICES
 from jobs.catalogue.money import BALANCES, PAYMENT
-from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
+from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE, DELETE_SERVICES
+from jobs.catalogue.subscribers import DELETE_ACCOUNT
 from jobs.spec.spec import JobSpec
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling

@@ -22,8 +22,8 @@ from jobs.catalogue.money import BALANCES
 from jobs.effects.effect import Irreversible
 from jobs.effects.reverse import undo_of_operations
 from jobs.effects.storno import StornoReversal
+from jobs.spec.entries import UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.operations import UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running

@@ -1,14 +1,78 @@
-"""Finance operations: the link that enters one, and what may be said of payments and of the undo.
+"""Entries that jobs make in the billing: their marks, and what may be said of finance operations.
+
+A mark, as `[cm k7m2q/1042]`, is run and item in the comment of a new object, which is found again by it. It stands at
+the end, for people read the text first.
 
 Neither what the API's method for storno is called is known [?], nor whether an entry of type 8 sets the balance or
 adds to it [?]: the parameters of the undo say so, and without them nothing is sent.
 """
 
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
 
 OPERATIONS: Final = "FinanceOperations"
+
+CREATED: Final[Mapping[str, str]] = MappingProxyType(
+    {OPERATIONS: "descr", "UsersUsluga": "comment", "AttributeValues": ""}
+)
+"""The models whose new objects are known again, each with the comment that bears their mark, "" where none does."""
+
+MARK: Final = "[cm RUN/ROW]"
+"""A mark, in words."""
+
+LONGEST_COMMENT: Final = 255
+"""Characters of a comment. The column of the real billing is not known [?]; this is Django's usual length."""
+
+MARK_ROOM: Final = 32
+"""Characters that are kept free for a mark and the space before it."""
+
+LONGEST_TEXT: Final = 200
+"""Characters of a text that a mark always fits behind, with some to spare."""
+
+_MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
+
+
+def entry_mark(run_name: str, number: int) -> str:
+    """The mark of an item, by the name of its run and its number within it."""
+    return f"[cm {run_name}/{number}]"
+
+
+def mark_prefix(run_name: str) -> str:
+    """How the marks of all items of a run begin."""
+    return f"[cm {run_name}/"
+
+
+def find_mark(comment: str) -> tuple[str, int] | None:
+    """Run and number of the last mark in a comment, None where there is none."""
+    found = _MARK.findall(comment)
+    if not found:
+        return None
+    run_name, number = found[-1]
+    return run_name, int(number)
+
+
+def with_mark(text: str, run_name: str, number: int, *, longest: int = LONGEST_COMMENT) -> str:
+    """The text with its mark behind it, `longest` characters at most: the text gives way, never the mark."""
+    tail = entry_mark(run_name, number)
+    if not text:
+        return tail
+    room = longest - len(tail) - 1
+    if len(text) > room:
+        text = text[: max(room - 1, 0)].rstrip() + "…"
+    return f"{text} {tail}" if room > 0 else tail
+
+
+def without_marks(comment: str) -> str:
+    """The text of a comment as it was before it was marked."""
+    return _MARK.sub("", comment).rstrip()
+
+
+# ---- finance operations ------------------------------------------------------------------------------------------
+
 OPERATION: Final = (
     'objects.create {"abonent_id": {abonent_id}, "op_summa": "{amount}", "op_type_id": {op_type}, "descr": "{descr}"}'
 )

@@ -6,11 +6,11 @@ from unittest.mock import AsyncMock
 from billing.api.client import BillingClient
 from checkpoints.records import NewItem, Run
 from engine.evidence import Accepted, Lost
-from jobs.access import marks
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, chain_of, encode_payload
 from jobs.catalogue.catalogue import job_named
 from jobs.effects.create import payload_for
+from jobs.spec.entries import with_mark
 from tests.jobs.conftest import Frozen
 from tests.jobs.making import effect_of
 
@@ -30,7 +30,7 @@ SET = NewItem("5", "5", "account:17", encode_payload(ASSIGNED))
 
 
 def operation(mark: tuple[str, int] | None) -> dict[str, object]:
-    return {"pk": 9, "fields": {"op_id": 9} | ({"descr": marks.with_mark("", *mark)} if mark else {})}
+    return {"pk": 9, "fields": {"op_id": 9} | ({"descr": with_mark("", *mark)} if mark else {})}
 
 
 def account(key: int = 17, **fields: object) -> dict[str, object]:
