@@ -24,7 +24,7 @@ def measure(size: str) -> Part:
     frozen: list[float] = []
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         billing = Path(folder) / "billing.fdb"
-        create(billing, abonents=int(ABONENTS.of(size)), seed=1)
+        create(billing, subscribers=int(ABONENTS.of(size)), seed=1)
         with Database(Dsn(str(billing))) as database:
             source = select_source(database, SELECT, {})
             if source.checked_whole:

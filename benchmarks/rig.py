@@ -108,7 +108,7 @@ class Mock:
 
 def populated(database: Path, subscribers: int) -> list[int]:
     """Make the database of a mock billing; the ids of those who can receive a balance."""
-    create(database, abonents=subscribers, seed=1)
+    create(database, subscribers=subscribers, seed=1)
     with Database(Dsn(str(database))) as reader:
         return [int(key) for (key,) in reader.query(SELECT)]
 

@@ -18,7 +18,7 @@ from anyio.from_thread import start_blocking_portal
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 
-ABONENTS: Final = 100
+SUBSCRIBERS: Final = 100
 SEED: Final = 1
 """The same subscribers in every test: numbers and names can be written into it."""
 
@@ -27,7 +27,7 @@ SEED: Final = 1
 def mock_billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database that every test gets a copy of; with another of this name a test suite has its own subscribers."""
     path = tmp_path_factory.mktemp("mock_billing") / "billing.fdb"
-    create(path, abonents=ABONENTS, seed=SEED)
+    create(path, subscribers=SUBSCRIBERS, seed=SEED)
     return path
 
 

@@ -50,7 +50,7 @@ def pytest_unconfigure() -> None:
 def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mock billing with 1,000 subscribers that can receive a balance; not to be opened, only copied."""
     path = tmp_path_factory.mktemp("template") / "billing.fdb"
-    create(path, abonents=ABONENTS, seed=SEED)
+    create(path, subscribers=ABONENTS, seed=SEED)
     return path
 
 

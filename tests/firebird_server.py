@@ -50,7 +50,7 @@ class FirebirdServer:
     def populated(self, *, abonents: int, seed: int = 1) -> Dsn:
         """A new mock billing, created over TCP."""
         dsn = self.dsn(self.folder / f"billing{next(self._numbers)}.fdb")
-        create(dsn, abonents=abonents, seed=seed)
+        create(dsn, subscribers=abonents, seed=seed)
         return dsn
 
 

@@ -50,14 +50,14 @@ def init(
     if file.exists():
         raise CommandRefused(f"{printable(file)} is there already: name another file, or remove it")
     try:
-        made = create(file, abonents=abonents, seed=seed, without=without or ())
+        made = create(file, subscribers=abonents, seed=seed, without=without or ())
     except SettingsError:
         # What was begun is of no use, and the command is typed again.
         file.unlink(missing_ok=True)
         raise
     screen = Screen()
     screen.say(
-        f"{markup_safe(file)}: {count(made.abonents)} subscribers, {count(made.deleted)} deleted ones, "
+        f"{markup_safe(file)}: {count(made.subscribers)} subscribers, {count(made.deleted)} deleted ones, "
         f"folders {', '.join(map(str, made.folders))}"
     )
     screen.say(f"[dim]next:[/] {PROGRAM} mock serve {markup_safe(file)}")

@@ -109,7 +109,7 @@ class Lab:
         """An empty folder with a billing that nothing was done to yet."""
         template = self._folder / "-".join((str(plan.rows), *plan.lacking, _TEMPLATE))
         if not template.exists():
-            create(template, abonents=_SUBSCRIBERS_A_ROW * plan.rows, seed=1, without=plan.lacking)
+            create(template, subscribers=_SUBSCRIBERS_A_ROW * plan.rows, seed=1, without=plan.lacking)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shutil.copyfile(template, folder / BILLING)

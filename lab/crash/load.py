@@ -109,12 +109,12 @@ def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]]
     with (folder / INPUT).open("w", encoding="utf-8-sig", newline="") as stream:
         sheet = csv.writer(stream, delimiter=";")
         sheet.writerow(["abonent_id" if by_id else "contract_number", "amount"])
-        for abonent, number in subscribers:
+        for subscriber, number in subscribers:
             amount = Decimal(draw.randrange(1, 300_000)) / 100
-            key = row_key((str(abonent), str(OPENING_BALANCE)))
+            key = row_key((str(subscriber), str(OPENING_BALANCE)))
             wanted[key] = amount = -amount if draw.random() < _OWED else amount
-            objects[key] = abonent
-            sheet.writerow([abonent if by_id else number, f"{amount:.2f}".replace(".", ",")])
+            objects[key] = subscriber
+            sheet.writerow([subscriber if by_id else number, f"{amount:.2f}".replace(".", ",")])
     return RequestedLoad(("balances", INPUT), wanted, objects, last)
 
 

@@ -38,7 +38,7 @@ class ProxyFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interference:
-    """What a proxy does: the share of requests that each disturbance meets, and of which model ("" for any).
+    """What a proxy does: the share of requests that each fault meets, and of which model ("" for any).
 
     `delay` is in seconds, of what is held, and of how long a second answer waits for the next request of its
     connection before it is sent unasked.
@@ -53,7 +53,7 @@ class Interference:
 class Proxy:
     """Listens on a port of 127.0.0.1, and passes on to the server at the port `target`.
 
-    `done` counts the disturbances that came to pass, `calm` ends them. A second answer comes to pass when it is sent:
+    `done` counts the faults that came to pass, `calm` ends them. A second answer comes to pass when it is sent:
     not where the load has closed the connection before.
     """
 
@@ -75,15 +75,15 @@ class Proxy:
         """From now on everything is passed on undisturbed."""
         self._calm = True
 
-    def drawn(self, path: bytes) -> ProxyFault | None:
+    def draw(self, path: bytes) -> ProxyFault | None:
         """What is done to the request that has just come."""
         plan = self._interference
         if self._calm or (plan.model and f"/{plan.model}/".encode() not in path):
             return None
         self._requests += 1
-        for index, (disturbance, share) in enumerate(sorted(plan.shares.items())):
+        for index, (fault, share) in enumerate(sorted(plan.shares.items())):
             if chance(plan.seed, index, self._requests) < share:
-                return disturbance
+                return fault
         return None
 
     @asynccontextmanager
@@ -179,7 +179,7 @@ class _End:
 
 @dataclass(frozen=True, slots=True)
 class _Late:
-    """An answer that is sent once the next request is there, and the disturbance that made it late."""
+    """An answer that is sent once the next request is there, and the fault that made it late."""
 
     answer: bytes
     by: ProxyFault | None
@@ -204,9 +204,9 @@ class _Connection:
         try:
             while True:
                 request = await self._next_request()
-                disturbance = self._proxy.drawn(request.partition(b"\r\n")[0])
+                fault = self._proxy.draw(request.partition(b"\r\n")[0])
                 if self._send_late() not in _SWALLOWING:
-                    await self._pass_on(request, disturbance)
+                    await self._pass_on(request, fault)
         except _Broken as broken:
             self._client.close(reset=broken.reset)
         finally:
@@ -232,7 +232,7 @@ class _Connection:
         return head + body
 
     def _send_late(self) -> ProxyFault | None:
-        """Send the late answer, where there is one; gives the disturbance that made it late."""
+        """Send the late answer, where there is one; gives the fault that made it late."""
         late, self._late = self._late, _NOTHING_LATE
         if late.by is not None:
             self._client.send(late.answer)
@@ -240,32 +240,32 @@ class _Connection:
                 self._count(late.by)
         return late.by
 
-    async def _pass_on(self, request: bytes, disturbance: ProxyFault | None) -> None:
-        if disturbance is ProxyFault.REQUEST_HELD:
-            self._count(disturbance)
+    async def _pass_on(self, request: bytes, fault: ProxyFault | None) -> None:
+        if fault is ProxyFault.REQUEST_HELD:
+            self._count(fault)
             await asyncio.sleep(self._delay)
         billing = await self._connected()
         if billing is None:
             self._client.send(_page(502, "Bad Gateway"))
             return
         billing.send(request)
-        match disturbance:
+        match fault:
             case None | ProxyFault.REQUEST_HELD:
                 await billing.receive(copy=self._client)
             case ProxyFault.ANSWER_HELD:
                 answer = b"".join(await billing.receive())
-                self._count(disturbance)
+                self._count(fault)
                 await asyncio.sleep(self._delay)
                 self._client.send(answer)
             case ProxyFault.ANSWER_TWICE | ProxyFault.NEXT_SWALLOWED:
-                self._late = _Late(b"".join(await billing.receive(copy=self._client)), disturbance)
+                self._late = _Late(b"".join(await billing.receive(copy=self._client)), fault)
             case ProxyFault.GATEWAY_TIMEOUT:
                 self._client.send(_page(504, "Gateway Time-out"))
-                self._count(disturbance)
-                self._late = _Late(b"".join(await billing.receive()), disturbance)
+                self._count(fault)
+                self._late = _Late(b"".join(await billing.receive()), fault)
 
-    def _count(self, disturbance: ProxyFault) -> None:
-        self._proxy.done[disturbance] += 1
+    def _count(self, fault: ProxyFault) -> None:
+        self._proxy.done[fault] += 1
 
     async def _connected(self) -> _End | None:
         """The connection to the billing, made anew where it was closed; None where the billing is away."""

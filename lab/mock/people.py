@@ -31,11 +31,11 @@ def password_of(random: Random) -> str:
     return f"{random.getrandbits(40):010x}"
 
 
-def user_row(user: int, abonent: int, address: int, pull: int, password: str, *, deleted: bool = False) -> Columns:
+def user_row(user: int, subscriber: int, address: int, pull: int, password: str, *, deleted: bool = False) -> Columns:
     """An account: its login and MAC address follow from its id."""
     mac = f"02:00:{user >> 24 & 255:02x}:{user >> 16 & 255:02x}:{user >> 8 & 255:02x}:{user & 255:02x}"
     digest = hashlib.sha256(password.encode()).hexdigest()
-    return (user, abonent, f"user{user}", address, mac, pull, password, digest, int(not deleted), int(deleted))
+    return (user, subscriber, f"user{user}", address, mac, pull, password, digest, int(not deleted), int(deleted))
 
 
 _CREATED: Final = datetime(2018, 3, 1)  # noqa: DTZ001 - the billing's dates have no zone
@@ -52,7 +52,7 @@ class Example:
     next charge; `blocked` as wanted id, beginning and end; `attributes` as attribute and value.
     """
 
-    abonent: int
+    subscriber: int
     folder: int
     number: str
     sms: str
@@ -66,7 +66,7 @@ class Example:
 
 SUBSCRIBERS: Final = (
     Example(
-        abonent=94,
+        subscriber=94,
         folder=89,
         number="Д94/2018",
         sms="+79000000094",
@@ -77,7 +77,7 @@ SUBSCRIBERS: Final = (
         blocked=((118, _BLOCKED, _UNBLOCKED),),
     ),
     Example(
-        abonent=1111,
+        subscriber=1111,
         folder=1316,
         number="test",
         # No number that could be set today.
@@ -86,7 +86,7 @@ SUBSCRIBERS: Final = (
         users=((6242, 0),),
     ),
     Example(
-        abonent=1392,
+        subscriber=1392,
         folder=1000,
         number="Д1392/2018",
         sms="+79000001392",
@@ -103,7 +103,7 @@ SUBSCRIBERS: Final = (
 # The folders of the vendor's recipes [S] keep their ids; 1400 lies within 1000.
 FOLDERS: Final = {89: "Частный сектор", 1000: "Многоквартирные дома", 1316: "Перенесённые", 1400: "Новостройки"}
 NESTED: Final = {1400: 1000}
-FIRST_ABONENT: Final = 2_001
+FIRST_SUBSCRIBER: Final = 2_001
 OPERATORS: Final = {3: "Старый оператор", 1444: "Новый оператор"}
 TARIFFS: Final = {1: None, 2: -50, 3: -100, 4: -200, 5: 0, 6: 100}
 """Tariffs and their thresholds in roubles; the first has none."""
@@ -167,7 +167,7 @@ class People:
         self._random = Random(seed)
         # Another one, so that the rest of a subscriber does not depend on the passwords.
         self._passwords = Random(seed)
-        self.last = dict.fromkeys(PopulationRows.__slots__, 0) | {"abonents": FIRST_ABONENT - 1}
+        self.last = dict.fromkeys(PopulationRows.__slots__, 0) | {"abonents": FIRST_SUBSCRIBER - 1}
         self.made = dict.fromkeys(PopulationRows.__slots__, 0)
         self._account = 0
         self._number: str | None = None
@@ -183,7 +183,7 @@ class People:
         while made < alive - len(examples):
             deleted = self._random.random() < _DELETED
             made += not deleted
-            self._abonent(rows, deleted=deleted)
+            self._subscriber(rows, deleted=deleted)
             if len(rows.abonents) >= size:
                 yield rows
                 rows = PopulationRows()
@@ -204,26 +204,26 @@ class People:
         rows.admin_accounts.append((account, example.balance * SCALE, 0, 0, 0, -50 * SCALE))
         name = f"{_SURNAMES[0]} {_NAMES[0]} {_FATHERS[0]}"
         rows.abonents.append((
-            example.abonent, example.folder, 0, name, example.number, account, 2, 3, example.sms,
-            f"a{example.abonent}@example.org", example.created, 0,
+            example.subscriber, example.folder, 0, name, example.number, account, 2, 3, example.sms,
+            f"a{example.subscriber}@example.org", example.created, 0,
         ))  # fmt: skip
         for wanted, address in example.users:
             user = self._next("users", wanted)
             password = password_of(self._passwords)
-            rows.users.append(user_row(user, example.abonent, address or FIRST_ADDRESS + user, 6, password))
+            rows.users.append(user_row(user, example.subscriber, address or FIRST_ADDRESS + user, 6, password))
         for service, manager, comment, due in example.services:
             key = self._next("users_usluga")
-            rows.users_usluga.append((key, example.abonent, service, manager, comment, due, 0))
+            rows.users_usluga.append((key, example.subscriber, service, manager, comment, due, 0))
         for wanted, since, until in example.blocked:
             key = self._next("abonents_block_history", wanted)
-            rows.abonents_block_history.append((key, example.abonent, since, until))
+            rows.abonents_block_history.append((key, example.subscriber, since, until))
         for attribute, value in example.attributes:
             key = self._next("attribute_values")
-            rows.attribute_values.append((key, example.abonent, attribute, value))
+            rows.attribute_values.append((key, example.subscriber, attribute, value))
 
-    def _abonent(self, rows: PopulationRows, *, deleted: bool) -> None:
+    def _subscriber(self, rows: PopulationRows, *, deleted: bool) -> None:
         random = self._random
-        abonent = self._next("abonents")
+        subscriber = self._next("abonents")
         tariff = random.choice(tuple(TARIFFS))
         receipt = random.randrange(100, 2_000_00) * SCALE // 100 if random.random() < _RECEIPT else 0
         act = random.randrange(100, 1_000_00) * SCALE // 100 if random.random() < _ACT else 0
@@ -233,21 +233,23 @@ class People:
         else:
             receipt = act = 0
         # One deleted subscriber in ten bears a number that was given to somebody else.
-        number = self._number if deleted and random.random() < _REUSED else self._contract(abonent)
+        number = self._number if deleted and random.random() < _REUSED else self._contract(subscriber)
         if not deleted:
             self._number = number
         created = _BEGINNING + timedelta(minutes=random.randrange(4_000_000))
         name = f"{random.choice(_SURNAMES)} {random.choice(_NAMES)} {random.choice(_FATHERS)}"
         sms = f"+79{random.randrange(10**9):09d}"
         rows.abonents.append((
-            abonent, random.choice(tuple(FOLDERS)), 0, name, number, self._account, tariff,
-            random.choice(tuple(OPERATORS)), sms, f"a{abonent}@example.org", created, int(deleted),
+            subscriber, random.choice(tuple(FOLDERS)), 0, name, number, self._account, tariff,
+            random.choice(tuple(OPERATORS)), sms, f"a{subscriber}@example.org", created, int(deleted),
         ))  # fmt: skip
-        self._belongings(rows, abonent, created, deleted=deleted)
+        self._belongings(rows, subscriber, created, deleted=deleted)
         for kind, summa, descr in ((1, receipt, "Оплата наличными"), (2, act, "Абонентская плата")):
             if summa:
                 paid = created + timedelta(days=random.randrange(1, 300))
-                rows.finance_operations.append((self._next("finance_operations"), abonent, kind, summa, paid, descr))
+                rows.finance_operations.append(
+                    (self._next("finance_operations"), subscriber, kind, summa, paid, descr)
+                )
 
     def _account_row(self, rows: PopulationRows, tariff: int, receipt: int, act: int) -> None:
         random = self._random
@@ -265,29 +267,31 @@ class People:
             None if threshold is None else threshold * SCALE,
         ))  # fmt: skip
 
-    def _belongings(self, rows: PopulationRows, abonent: int, created: datetime, *, deleted: bool) -> None:
+    def _belongings(self, rows: PopulationRows, subscriber: int, created: datetime, *, deleted: bool) -> None:
         random = self._random
         for _ in range(1 + (random.random() < _SECOND_USER)):
             user = self._next("users")
             pull = random.choice((5, 6, 1030))
             password = password_of(self._passwords)
-            rows.users.append(user_row(user, abonent, FIRST_ADDRESS + user, pull, password, deleted=deleted))
+            rows.users.append(user_row(user, subscriber, FIRST_ADDRESS + user, pull, password, deleted=deleted))
         if random.random() < _SERVICE:
             service = random.choice(tuple(SERVICES))
             comment = "Автоматический обещанный платёж по предоплате до 2017-12-31" if service == PROMISED else None
             due = created + timedelta(days=30)
-            rows.users_usluga.append((self._next("users_usluga"), abonent, service, 33, comment, due, int(deleted)))
+            rows.users_usluga.append(
+                (self._next("users_usluga"), subscriber, service, 33, comment, due, int(deleted))
+            )
         if random.random() < _SHARE_BLOCKED:
             since = created + timedelta(days=60)
             rows.abonents_block_history.append(
-                (self._next("abonents_block_history"), abonent, since, since + timedelta(days=3))
+                (self._next("abonents_block_history"), subscriber, since, since + timedelta(days=3))
             )
         if random.random() < _ATTRIBUTE:
-            rows.attribute_values.append((self._next("attribute_values"), abonent, 7, "пенсионер"))
+            rows.attribute_values.append((self._next("attribute_values"), subscriber, 7, "пенсионер"))
 
-    def _contract(self, abonent: int) -> str:
+    def _contract(self, subscriber: int) -> str:
         # Unique: the serial number stands in each, and no two kinds look alike.
-        serial = abonent - FIRST_ABONENT + 1
+        serial = subscriber - FIRST_SUBSCRIBER + 1
         kind = self._random.randrange(20)
         if kind < 3:  # noqa: PLR2004 - three in twenty
             return f"{serial}J{serial % 97}"

@@ -33,9 +33,9 @@ _PAGES_A_COMMIT = 10
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """What stands in the new billing; `abonents` counts those that can receive a balance."""
+    """What stands in the new billing; `subscribers` counts those that can receive a balance."""
 
-    abonents: int
+    subscribers: int
     deleted: int
     accounts: int
     users: int
@@ -43,14 +43,14 @@ class Population:
     folders: tuple[int, ...]
 
 
-def create(place: Dsn | Path | str, *, abonents: int, seed: int, without: Sequence[str] = ()) -> Population:
-    """Create the database at `place` with `abonents` subscribers that can receive a balance.
+def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Sequence[str] = ()) -> Population:
+    """Create the database at `place` with so many `subscribers` that can receive a balance.
 
     The same seed gives the same rows. Besides these: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
     3 % deleted subscribers, 1 % who share an account with the one before, contract numbers with letters, Cyrillic
-    and leading zeros; from 100 subscribers on, some are those of `lab.mock.people`. It is one
-    `without` these tables and columns, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseAway` when
-    there is a database already, `SettingsError` for a name to leave out that it does not have.
+    and leading zeros; from 100 subscribers on, some are those of `lab.mock.people`. `without` names tables
+    and columns that it lacks, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseAway` when there is
+    a database already, `SettingsError` for a name to leave out that it does not have.
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     people = People(seed)
@@ -60,7 +60,7 @@ def create(place: Dsn | Path | str, *, abonents: int, seed: int, without: Sequen
         connection.commit()
         check_names(connection, without)
         _insert_fixed(connection)
-        for number, rows in enumerate(people.pages(abonents), 1):
+        for number, rows in enumerate(people.pages(subscribers), 1):
             _insert_rows(connection, rows)
             if number % _PAGES_A_COMMIT == 0:
                 connection.commit()
@@ -77,8 +77,8 @@ def create(place: Dsn | Path | str, *, abonents: int, seed: int, without: Sequen
         connection.close()
     write_unforced(dsn)
     return Population(
-        abonents=abonents,
-        deleted=people.made["abonents"] - abonents,
+        subscribers=subscribers,
+        deleted=people.made["abonents"] - subscribers,
         accounts=people.made["admin_accounts"],
         users=people.made["users"],
         operations=people.made["finance_operations"],

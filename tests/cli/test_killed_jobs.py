@@ -78,7 +78,7 @@ async def whole_of(file: Path) -> Tables:
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A billing with a few subscribers; not to be opened, only copied."""
     path = tmp_path_factory.mktemp("few") / "billing.fdb"
-    create(path, abonents=5 * ROWS, seed=1)
+    create(path, subscribers=5 * ROWS, seed=1)
     return path
 
 

@@ -56,7 +56,7 @@ ANY: Final = settings(
 def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mock billing of a few subscribers: it is read whole many times over."""
     path = tmp_path_factory.mktemp("few") / "billing.fdb"
-    create(path, abonents=20, seed=7)
+    create(path, subscribers=20, seed=7)
     return path
 
 

@@ -39,7 +39,7 @@ class Nothing(dict[str, Value]):
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "billing.fdb"
-    create(path, abonents=5, seed=1)
+    create(path, subscribers=5, seed=1)
     return path
 
 

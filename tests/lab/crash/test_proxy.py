@@ -68,12 +68,12 @@ async def served() -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def proxied(
-    target: int, disturbance: ProxyFault | None, *, times: int = 1, model: str = "", delay: float = 0.05
+    target: int, fault: ProxyFault | None, *, times: int = 1, model: str = "", delay: float = 0.05
 ) -> AsyncIterator[Proxy]:
     """A proxy that disturbs the first `times` requests, and calms down then."""
-    shares = {} if disturbance is None else {disturbance: 1.0}
+    shares = {} if fault is None else {fault: 1.0}
     proxy = Proxy(free_ports(1)[0], target, Interference(1, shares, model, delay))
-    drawn, left = proxy.drawn, [times]
+    drawn, left = proxy.draw, [times]
 
     def first_ones(path: bytes) -> ProxyFault | None:
         found = drawn(path)
@@ -83,7 +83,7 @@ async def proxied(
             proxy.calm()
         return found
 
-    proxy.drawn = first_ones  # type: ignore[method-assign]  # chance has tests of its own
+    proxy.draw = first_ones  # type: ignore[method-assign]  # chance has tests of its own
     async with asyncio.timeout(PATIENCE), proxy.serving():
         yield proxy
 

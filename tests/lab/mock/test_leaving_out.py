@@ -28,7 +28,7 @@ def connection(billing_file: Path) -> Iterator[Connection]:
 
 
 def test_each_documented_table_and_column_can_be_left_out(tmp_path: Path) -> None:
-    create(tmp_path / "template.fdb", abonents=2, seed=1)
+    create(tmp_path / "template.fdb", subscribers=2, seed=1)
     # The first columns of all tables in one billing, the second ones in another.
     lists = [[TableColumn(table, name) for name in names] for table, names in DOCUMENTED.items()]
     columns = [[one for one in each if one is not None] for each in zip_longest(*lists)]
@@ -44,7 +44,7 @@ def test_each_documented_table_and_column_can_be_left_out(tmp_path: Path) -> Non
 
 
 def test_a_new_one_is_made_without_them(tmp_path: Path) -> None:
-    create(tmp_path / "b.fdb", abonents=5, seed=1, without=("finance_operations.descr", "ACCOUNT_STACK"))
+    create(tmp_path / "b.fdb", subscribers=5, seed=1, without=("finance_operations.descr", "ACCOUNT_STACK"))
     with Database(Dsn(str(tmp_path / "b.fdb"))) as database:
         assert not database.schema.has("FINANCE_OPERATIONS", "DESCR")
         assert not database.schema.has("ACCOUNT_STACK")
@@ -54,7 +54,7 @@ def test_a_new_one_is_made_without_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["FINANCE_OPERATIONS.NOTHING", "NOTHING", "MOCK_LEDGER", "ABONENTS.", ""])
 def test_what_it_does_not_have_cannot_be_left_out(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match="no such table or column"):
-        create(tmp_path / "b.fdb", abonents=5, seed=1, without=(name,))
+        create(tmp_path / "b.fdb", subscribers=5, seed=1, without=(name,))
 
 
 async def test_a_field_without_its_column_is_no_attribute(connection: Connection, billing_file: Path) -> None:

@@ -80,7 +80,7 @@ def test_live_contract_numbers_are_unique(either_database: Database) -> None:
 def test_the_same_seed_gives_the_same_rows(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.fdb" for number in range(3)]
     for path, seed in zip(paths, (1, 1, 2), strict=True):
-        create(path, abonents=200, seed=seed)
+        create(path, subscribers=200, seed=seed)
     first, second, other = map(_all, paths)
     assert first == second
     assert first["abonents"] != other["abonents"]
@@ -88,9 +88,9 @@ def test_the_same_seed_gives_the_same_rows(tmp_path: Path) -> None:
 
 def test_it_tells_what_it_made(tmp_path: Path) -> None:
     path = tmp_path / "billing.fdb"
-    made = create(path, abonents=300, seed=3)
+    made = create(path, subscribers=300, seed=3)
     with Database(Dsn(str(path))) as database:
-        assert made.abonents == _count(database, "abonents", LIVE) == 300
+        assert made.subscribers == _count(database, "abonents", LIVE) == 300
         assert made.deleted == _count(database, "abonents", "deleted = 1")
         assert made.accounts == _count(database, "admin_accounts")
         assert made.users == _count(database, "users")
@@ -102,5 +102,5 @@ def test_it_tells_what_it_made(tmp_path: Path) -> None:
 def test_an_existing_database_is_left_alone(billing_file: Path) -> None:
     before = _all(billing_file)
     with pytest.raises(DatabaseError):
-        create(billing_file, abonents=1, seed=1)
+        create(billing_file, subscribers=1, seed=1)
     assert _all(billing_file) == before
