@@ -12,14 +12,14 @@ from checkpoints import sqlite_rows as rows
 from checkpoints.errors import JournalUnreadable
 from checkpoints.queries import Queries
 from checkpoints.records import EarlierEntry, KnownMark
-from checkpoints.sqlite_connection import BUSY_SECONDS, Reader
+from checkpoints.sqlite_connection import BUSY_SECONDS, JournalReader
 from checkpoints.sqlite_schema import has_format
 
 
 class Earlier:
     """The items of all runs, by business key."""
 
-    def __init__(self, reader: Reader | None) -> None:
+    def __init__(self, reader: JournalReader | None) -> None:
         self._reader = reader
 
     async def twins(self, job: str, keys: Collection[str]) -> list[EarlierEntry]:
@@ -48,7 +48,7 @@ async def earlier_runs(path: Path) -> AsyncIterator[Earlier]:
     if not await anyio.Path(path).exists():
         yield Earlier(None)
         return
-    reader = Reader(connect_to_look(path), path)
+    reader = JournalReader(connect_to_look(path), path)
     try:
         has_runs = await reader.do(lambda db: _has_runs(db, path))
         yield Earlier(reader if has_runs else None)

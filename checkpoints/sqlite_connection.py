@@ -47,7 +47,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-class Reader:
+class JournalReader:
     """The connection that reads the journal at `path`, which it takes over; any thread may have opened it.
 
     Worker threads use it, one at a time, and it is closed when none is inside. A task that is cancelled leaves its

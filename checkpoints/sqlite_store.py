@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import BUSY_SECONDS, Reader, connect
+from checkpoints.sqlite_connection import BUSY_SECONDS, JournalReader, connect
 from checkpoints.sqlite_schema import prepare
 from checkpoints.sqlite_writer import Writer
 
@@ -29,7 +29,7 @@ class SqliteStore:
     """The journal at `path`; it can be read and written once it is open."""
 
     _file: JournalFile
-    _reader: Reader
+    _reader: JournalReader
     _writer: Writer
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
@@ -50,7 +50,7 @@ class SqliteStore:
             # Two that make it at one moment would find it half made, or SQLite busy with changing its mode.
             with self._file.making(BUSY_SECONDS):
                 prepare(self.path)
-            self._reader = Reader(connect(self.path), self.path)
+            self._reader = JournalReader(connect(self.path), self.path)
             opened.callback(self._reader.close)
             self._writer = Writer(connect(self.path), self._loop)
             opened.callback(self._writer.close)

@@ -90,7 +90,7 @@ class Proof:
         )
 
 
-class Stage:
+class DemoStage:
     """Runs the demonstration's commands in its own folder, each a process of its own.
 
     `on_command` hears the arguments of each command right before it starts.

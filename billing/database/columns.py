@@ -21,7 +21,7 @@ class ColumnType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SelectColumn:
     """A column of a statement's rows.
 
     `name` is the alias, else the column's own name, as Firebird spells it. `table` and `field` tell where the values
@@ -47,7 +47,7 @@ class SelectColumns:
     """A statement, prepared and not executed. `plan` is Firebird's own text, "" where it tells none."""
 
     reads: bool
-    columns: tuple[Column, ...]
+    columns: tuple[SelectColumn, ...]
     plan: str
 
 
@@ -78,12 +78,12 @@ def describe_columns(prepared: Any, encoding: str) -> SelectColumns:  # noqa: AN
     )
 
 
-def _column(variable: Any, encoding: str) -> Column:  # noqa: ANN401 - a structure of ctypes
+def _column(variable: Any, encoding: str) -> SelectColumn:  # noqa: ANN401 - a structure of ctypes
     def text(name: bytes, length: int) -> str:
         # A name that is too long for its place may be cut in the middle of a letter.
         return name[:length].decode(encoding, errors="replace")
 
-    return Column(
+    return SelectColumn(
         name=text(variable.aliasname, variable.aliasname_length),
         kind=_kind(variable.sqltype & ~1, variable.sqlsubtype, variable.sqlscale),
         table=text(variable.relname, variable.relname_length),

@@ -49,7 +49,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class SelectMessage:
-    """Execute a select; answered by its first `Page`."""
+    """Execute a select; answered by its first `CursorPage`."""
 
     sql: str
     values: Sequence[Value]
@@ -57,7 +57,7 @@ class SelectMessage:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The next `Page` of a select."""
+    """The next `CursorPage` of a select."""
 
     select: int
 
@@ -80,7 +80,7 @@ FileRequest = Open | SelectMessage | Next | Leave | Describe
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class CursorPage:
     """Rows of a select, by whose number the next are asked for; after the last ones it is closed already."""
 
     select: int
@@ -128,15 +128,15 @@ class FileDatabase:
 
     def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
         """Execute a select and fetch its first page."""
-        return _KeptRows(self, self._ask(SelectMessage(sql, values), Page))
+        return _KeptRows(self, self._ask(SelectMessage(sql, values), CursorPage))
 
     def describe(self, sql: str) -> SelectColumns:
         """Prepare a statement and tell what it would give."""
         return self._ask(Describe(sql), SelectColumns)
 
-    def next(self, select: int) -> Page:
+    def next(self, select: int) -> CursorPage:
         """The next page of a select that is not at its end."""
-        return self._ask(Next(select), Page)
+        return self._ask(Next(select), CursorPage)
 
     def leave(self, select: int) -> None:
         """Close a select before its end."""
@@ -208,7 +208,7 @@ class FileDatabase:
 class _KeptRows:
     """The rows of a select that a keeper reads."""
 
-    def __init__(self, reader: FileDatabase, first: Page) -> None:
+    def __init__(self, reader: FileDatabase, first: CursorPage) -> None:
         self._reader = reader
         self._waiting: list[DatabaseRow] | None = first.rows
         self._select = first.select

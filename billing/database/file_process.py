@@ -20,7 +20,16 @@ import fdb
 
 from billing.database.database import as_database_error, direct
 from billing.database.dsn import Dsn
-from billing.database.file_database import LEAVING, Describe, FileRequest, Leave, Next, Open, Page, SelectMessage
+from billing.database.file_database import (
+    LEAVING,
+    CursorPage,
+    Describe,
+    FileRequest,
+    Leave,
+    Next,
+    Open,
+    SelectMessage,
+)
 from billing.database.reader import ROWS_A_PAGE, DatabaseRows, Reader
 from billing.errors import BillingError
 
@@ -119,12 +128,12 @@ class Keeper:
             case Describe(sql):
                 return self._reader.describe(sql)
 
-    def _page(self, number: int, rows: DatabaseRows) -> Page:
+    def _page(self, number: int, rows: DatabaseRows) -> CursorPage:
         last = True
         try:
             page = rows.page()
             last = len(page) < ROWS_A_PAGE
-            return Page(number, page, last)
+            return CursorPage(number, page, last)
         finally:
             if last:
                 self._rows.pop(number, None)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from billing.database.columns import Column, ColumnType
+from billing.database.columns import ColumnType, SelectColumn
 from billing.database.reader import DatabaseRow
 
 LONGEST_CELL: Final = 100_000
@@ -19,7 +19,7 @@ _DOUBLES_DIGITS: Final = 15
 _BROKEN: Final = "\ufffd"  # fdb's mark for bytes that are no letter
 
 
-class CellFault(msgspec.Struct, frozen=True, array_like=True):
+class SelectCellFault(msgspec.Struct, frozen=True, array_like=True):
     """Why a row cannot be taken: the column, and the reason as a sentence."""
 
     column: str
@@ -30,10 +30,10 @@ class SelectedRow(msgspec.Struct, frozen=True, array_like=True):
     """The cells of a row, "" where there is no value."""
 
     cells: tuple[str, ...]
-    fault: CellFault | None = None
+    fault: SelectCellFault | None = None
 
 
-def as_cells(columns: Sequence[Column]) -> Callable[[DatabaseRow], SelectedRow]:
+def as_cells(columns: Sequence[SelectColumn]) -> Callable[[DatabaseRow], SelectedRow]:
     """What turns the rows of these columns into cells.
 
     Whole numbers are plain; decimals exact, with two places or more where they are needed and the column has them;
@@ -53,13 +53,13 @@ def as_cells(columns: Sequence[Column]) -> Callable[[DatabaseRow], SelectedRow]:
 
     def faulty(row: DatabaseRow) -> SelectedRow:
         cells: list[str] = []
-        faults: list[CellFault] = []
+        faults: list[SelectCellFault] = []
         for column, write, value in zip(columns, writers, row, strict=True):
             try:
                 cells.append("" if value is None else write(value))
             except _Unwritten as error:
                 cells.append(str(value)[:LONGEST_CELL])
-                faults.append(CellFault(column.name, str(error)))
+                faults.append(SelectCellFault(column.name, str(error)))
         return SelectedRow(tuple(cells), faults[0])
 
     return written
@@ -69,7 +69,7 @@ class _Unwritten(Exception):
     """Raised for a value that has no exact text."""
 
 
-def _writer(column: Column) -> Callable[[Any], str]:
+def _writer(column: SelectColumn) -> Callable[[Any], str]:
     if column.kind is ColumnType.DECIMAL:
         return lambda value: _decimal(value, column.places)
     return _WRITERS[column.kind]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from billing.database.columns import Column
+from billing.database.columns import SelectColumn
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement, Values, sql_block
 from billing.database.tokens import Token, tokens_of
@@ -61,7 +61,7 @@ class _Shape:
 
 
 def walk_of(
-    database: Database, select: Select, columns: Sequence[Column], values: Values | None = None
+    database: Database, select: Select, columns: Sequence[SelectColumn], values: Values | None = None
 ) -> Walk | None:
     """The way along the key of a select, None where there is none. Raises `DatabaseAway`."""
     text = select.statement.text
@@ -90,7 +90,7 @@ def _around(select: str, names: str, page: str) -> SqlStatement:
 # ---- what is proved ---------------------------------------------------------------------------------------------
 
 
-def _is_key(key: Column, shape: _Shape) -> bool:
+def _is_key(key: SelectColumn, shape: _Shape) -> bool:
     """Whether the first column is written as one of the first table, and always has a value."""
     table = shape.tables[0]
     written = [token.name or token.text for token in shape.selected]
@@ -100,7 +100,7 @@ def _is_key(key: Column, shape: _Shape) -> bool:
     return is_of_table and not key.nullable
 
 
-def _is_its_order(key: Column, shape: _Shape) -> bool:
+def _is_its_order(key: SelectColumn, shape: _Shape) -> bool:
     """Whether the select wants no order, or that of its key, upwards."""
     order = [token.name or token.text for token in shape.order]
     if order[-1:] == ["ASC"]:
@@ -108,7 +108,7 @@ def _is_its_order(key: Column, shape: _Shape) -> bool:
     return order in ([], ["1"], [key.field], [shape.tables[0].alias, ".", key.field])
 
 
-def _each_row_once(database: Database, key: Column, tables: Sequence[_Table]) -> bool:
+def _each_row_once(database: Database, key: SelectColumn, tables: Sequence[_Table]) -> bool:
     """Whether a key comes in one row at most: it is unique, and what is joined is joined by unique columns."""
     if key.field not in _unique(database, tables[0].name):
         return False

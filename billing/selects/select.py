@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from billing.database.columns import Column, ColumnType, SelectColumns
+from billing.database.columns import ColumnType, SelectColumn, SelectColumns
 from billing.database.sql_blocks import SqlStatement, Values
 from billing.database.tokens import Sort, Token, spot, tokens_of
 from billing.errors import NotASelect, StatementRefused
@@ -84,7 +84,7 @@ def select_of(text: str) -> Select:
 
 def columns(
     database: "Database", select: Select, values: Values | None = None, names: Sequence[str] = ()
-) -> tuple[Column, ...]:
+) -> tuple[SelectColumn, ...]:
     """The columns of the select, their names in small letters, told without fetching a row.
 
     `names` take the place of the select's own names, in their order. Raises `StatementRefused` with Firebird's
@@ -163,13 +163,13 @@ def _only_looks(after: Sequence[Token], depth: int) -> bool:
 # ---- its columns ------------------------------------------------------------------------------------------------
 
 
-def _given(found: Sequence[Column], names: Sequence[str]) -> tuple[Column, ...]:
+def _given(found: Sequence[SelectColumn], names: Sequence[str]) -> tuple[SelectColumn, ...]:
     if len(found) != len(names):
         raise StatementRefused(f"the select gives {len(found)} columns, and {len(names)} names were given for them")
     return tuple(replace(column, name=name.strip()) for column, name in zip(found, names, strict=True))
 
 
-def _own_names(found: Sequence[Column], select: Select) -> tuple[Column, ...]:
+def _own_names(found: Sequence[SelectColumn], select: Select) -> tuple[SelectColumn, ...]:
     written = {token.name for token in tokens_of(select.text)}
     for number, column in enumerate(found, 1):
         if not column.named:
@@ -185,7 +185,7 @@ def _own_names(found: Sequence[Column], select: Select) -> tuple[Column, ...]:
     return tuple(replace(column, name=column.name.lower()) for column in found)
 
 
-def _check_apart(named: Sequence[Column]) -> None:
+def _check_apart(named: Sequence[SelectColumn]) -> None:
     seen: dict[str, int] = {}
     for number, column in enumerate(named, 1):
         if not column.name:
@@ -198,7 +198,7 @@ def _check_apart(named: Sequence[Column]) -> None:
             )
 
 
-def _check_kinds(named: Sequence[Column]) -> None:
+def _check_kinds(named: Sequence[SelectColumn]) -> None:
     for number, column in enumerate(named, 1):
         if column.kind is ColumnType.BINARY:
             raise StatementRefused(f"column {number}, {column.name}, holds bytes and no text: leave it out")

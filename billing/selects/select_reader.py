@@ -15,7 +15,7 @@ from typing import IO, Final
 
 import msgspec
 
-from billing.database.columns import Column
+from billing.database.columns import SelectColumn
 from billing.database.database import Database
 from billing.database.sql_blocks import Value
 from billing.errors import NoRoom, RowsChanged
@@ -45,7 +45,7 @@ class SelectReader:
     database: Database
     select: Select
     values: Mapping[str, Value]
-    columns: tuple[Column, ...]
+    columns: tuple[SelectColumn, ...]
     walk: Walk | None
 
     @property

@@ -50,11 +50,11 @@ async def _interruptible(subscribers: int, screen: Screen) -> Exit:
 
 
 async def _play(subscribers: int, screen: Screen) -> Exit:
-    from lab.demo import BALANCES, FOLDER, LATENCY_MS, Stage, make_folder
+    from lab.demo import BALANCES, FOLDER, LATENCY_MS, DemoStage, make_folder
 
     began = anyio.current_time()
     show = _Narration(screen)
-    stage = Stage(await anyio.to_thread.run_sync(make_folder), show.command)
+    stage = DemoStage(await anyio.to_thread.run_sync(make_folder), show.command)
     show.opening(subscribers)
     show.heading("A billing to load into, and a file of balances")
     asked = await stage.make_billing(subscribers)

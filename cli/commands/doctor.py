@@ -35,7 +35,7 @@ from checkpoints.journal import open_journal
 from cli.session.journal import unfinished
 from cli.settings.flags import Flags, grouped
 from cli.settings.profiles import profile_of, profile_path
-from cli.settings.settings import Setting, Settings, load
+from cli.settings.settings import Settings, SettingValue, load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_command
@@ -170,7 +170,7 @@ async def _runtime(checklist: Checklist) -> None:
 def _settings(settings: Settings, checklist: Checklist) -> None:
     table = Table.grid(padding=(0, 2))
     secret = {"password": settings.database_password, "form": settings.form, "headers": settings.headers}
-    open_settings: dict[str, Setting[str | None] | Setting[str] | Setting[Path]] = {
+    open_settings: dict[str, SettingValue[str | None] | SettingValue[str] | SettingValue[Path]] = {
         "api url": settings.api_url,
         "database": settings.database,
         "user": settings.database_user,

@@ -28,7 +28,7 @@ from engine.pacing.policy import Policy
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
-from jobs.probe.entries import Entered, Entries, Patience
+from jobs.probe.entries import Entered, ProbeEntries, ProbePatience
 from jobs.probe.intent import Intents, open_intents
 from jobs.probe.probe import Findings, Probe, steps, test_subscriber
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
@@ -83,8 +83,8 @@ async def probe(
                     f"entered: first {PROGRAM} probe --abonent {intents.earlier[0].abonent}"
                 )
             abonent = await test_subscriber(billing.gateway, abonent_id)
-            entries = Entries(
-                billing.gateway, intents, abonent, new_batch()[:_NAME], Patience(settle=settle), storno_call=None
+            entries = ProbeEntries(
+                billing.gateway, intents, abonent, new_batch()[:_NAME], ProbePatience(settle=settle), storno_call=None
             )
             probing = Probe(entries, storno_call, lambda line: screen.say(f"[dim]·[/] {markup_safe(line)}"))
             if not await _earlier(probing, entries, intents, settle, screen, yes=yes):
@@ -128,7 +128,7 @@ async def _check_runs(settings: Settings) -> None:
 
 
 async def _earlier(
-    probing: Probe, entries: Entries, intents: Intents, settle: float, screen: Screen, *, yes: bool
+    probing: Probe, entries: ProbeEntries, intents: Intents, settle: float, screen: Screen, *, yes: bool
 ) -> bool:
     """Take back what a probe that was killed has left; whether the new one may begin.
 

@@ -26,7 +26,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
-from engine.pipeline.verifier import Verdict, verify
+from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 
@@ -158,7 +158,7 @@ def _balances_object(balances: Balances | str) -> Mapping[str, object]:
     }
 
 
-def exit_of(verdict: Verdict, totals: Totals) -> Exit:
+def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
     """0 only when every row that was to be sent is applied; refused rows were never part of the run.
 
     What cannot be read back is neither applied nor different: whether it is there, a person has to find out.
@@ -169,7 +169,7 @@ def exit_of(verdict: Verdict, totals: Totals) -> Exit:
     return Exit.REJECTED if code is Exit.DONE and verdict.different else code
 
 
-def _screen(run: Run, verdict: Verdict, totals: Totals, differences: Differences) -> RenderableType:
+def _screen(run: Run, verdict: ReadBackSummary, totals: Totals, differences: Differences) -> RenderableType:
     all_well = exit_of(verdict, totals) is Exit.DONE
     unreadable = verdict.unreadable.total()
     parts: list[RenderableType] = [*differences.first]
@@ -202,7 +202,7 @@ def _screen(run: Run, verdict: Verdict, totals: Totals, differences: Differences
     return Group(*parts)
 
 
-def _next_steps(run: Run, verdict: Verdict, totals: Totals) -> list[tuple[str, str]]:
+def _next_steps(run: Run, verdict: ReadBackSummary, totals: Totals) -> list[tuple[str, str]]:
     """What to type next. Where nothing more can be read back, verifying once more would tell nothing."""
     steps = next_steps(run, totals, intake_ended=run.frozen_at is not None)
     if not verdict.unreadable:
@@ -213,7 +213,7 @@ def _next_steps(run: Run, verdict: Verdict, totals: Totals) -> list[tuple[str, s
     return [*(step for step in steps if step[0] != again), look]
 
 
-def _object(run: Run, verdict: Verdict, totals: Totals, code: Exit) -> Mapping[str, object]:
+def _object(run: Run, verdict: ReadBackSummary, totals: Totals, code: Exit) -> Mapping[str, object]:
     return {
         "run": run.name,
         "job": run.job,

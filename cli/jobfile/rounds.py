@@ -18,7 +18,7 @@ from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.session.journal import unfinished
 from cli.session.order import identity
-from cli.session.step_mark import Mark, mark_of
+from cli.session.step_mark import StepMark, mark_of
 from cli.terminal.exits import Exit, outcome_of
 from cli.terminal.texts import moment, printable
 from engine.rows import STDIN
@@ -89,7 +89,7 @@ async def round_of(file: JobFile, target: str, journal: Journal) -> Round:
     )
 
 
-def _mark_here(run: Run, file: JobFile, target: str) -> Mark | None:
+def _mark_here(run: Run, file: JobFile, target: str) -> StepMark | None:
     mark = mark_of(run)
     here = mark is not None and mark.file == str(file.path) and run.target == target
     return mark if here and run.stage is not Stage.DISCARDED else None
@@ -99,7 +99,7 @@ def _all_of(steps: Sequence[JobFileStep]) -> tuple[StepDecision, ...]:
     return tuple(StepDecision(step, StepState.BEGUN) for step in steps)
 
 
-def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[Mark, Run]]) -> dict[int, Run]:
+def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[StepMark, Run]]) -> dict[int, Run]:
     """The newest run of each step: one of its own number first, for two steps may be alike; else one that is left."""
     found: dict[int, Run] = {}
     for only_its_own in (True, False):
@@ -115,7 +115,7 @@ def _same(step: JobFileStep, run: Run) -> bool:
     return run.job == step.order.kind.name and identity(run.parameters) == identity(step.order.recorded)
 
 
-async def _ended(latest: Sequence[tuple[Mark, Run]], last: Run | None, journal: Journal) -> Run | None:
+async def _ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journal: Journal) -> Run | None:
     """The run that has ended the round, be it that of the last step now or of the last step then."""
     ends = [run for mark, run in latest if mark.is_last or (last is not None and run.run_id == last.run_id)]
     if not ends or await unfinished(ends[0], journal):

@@ -17,7 +17,7 @@ from cli.session.journal import require_unlocked
 from cli.session.run_session import NOTHING_SENT, RunSession
 from cli.session.session import OpenRecorder, Session, finish_run, open_session
 from cli.session.start import Ready, check_files, prepare, start_run
-from cli.session.step_mark import Mark
+from cli.session.step_mark import StepMark
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, steps_list
@@ -120,7 +120,7 @@ async def run_file(file: JobFile, settings: Settings, manner: FileRunOptions, sc
             session = replace(opened, consent=consent, stop=Stop())
             screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
             try:
-                mark = Mark(str(file.path), now.number, step.number, len(file.steps))
+                mark = StepMark(str(file.path), now.number, step.number, len(file.steps))
                 closing = await _worked(move, mark, piped.get(step.number), session, manner.pacing_now)
                 done.append((move, closing))
                 if not passes(step, closing.exit):
@@ -154,7 +154,7 @@ async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
 
 
 async def _worked(
-    move: StepDecision, mark: Mark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
+    move: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
 ) -> Closing:
     """Do what there is to do about a step."""
     match move:

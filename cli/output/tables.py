@@ -43,7 +43,7 @@ class CsvTable:
         self._sheet.all([[as_text(cell) for cell in row] for row in page])
 
 
-class JsonLines:
+class JsonLinesTable:
     """An object a line, its values as they were answered."""
 
     def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
@@ -143,7 +143,7 @@ def _csv(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTable]:
 @contextmanager
 def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTable]:
     with path.open("w", encoding="utf-8") as stream:
-        yield JsonLines(stream, names)
+        yield JsonLinesTable(stream, names)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from cli.terminal.signals import run_alongside
 from cli.terminal.texts import PROGRAM, markup_safe, moment
 from engine.control.address import listening, socket_path
 from engine.control.handler import ControlHandler, Controllable
-from engine.control.listener import ControlListener, Limits
+from engine.control.listener import ControlListener, ListenerLimits
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ async def serve_control(run: Run, journal: Journal, controlled: Controllable, sc
             )
             serve = partial(_follow_journal, handler)
         else:
-            serve = ControlListener(socket, handler.obey, frozenset({os.geteuid(), _ROOT}), Limits()).serve
+            serve = ControlListener(socket, handler.obey, frozenset({os.geteuid(), _ROOT}), ListenerLimits()).serve
         await stack.enter_async_context(run_alongside(partial(_logged, serve)))
         # Only now, so that a pause is either read here or given to the listener.
         _tell_pause(await handler.take_up(), screen)

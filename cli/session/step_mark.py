@@ -14,7 +14,7 @@ STEPS: Final = f"{PLACE}steps"
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class StepMark:
     """What a run remembers of its job file: it is step `number` of the `steps` that there were, in that round."""
 
     file: str
@@ -38,12 +38,12 @@ class Mark:
         return self.number == self.steps
 
 
-def mark_of(run: Run) -> Mark | None:
+def mark_of(run: Run) -> StepMark | None:
     """Which step of which job file a run is, None for one that was typed."""
     said = run.parameters
     if not {JOB_FILE_PARAMETER, ROUND, NUMBER, STEPS} <= said.keys():
         return None
-    return Mark(said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
+    return StepMark(said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
 
 
 def is_followed(run: Run) -> bool:

@@ -39,7 +39,7 @@ _LONGEST_TIMEOUT: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Setting(Generic[Value_co]):
+class SettingValue(Generic[Value_co]):
     """A value and where it came from: a flag, a variable, a line of the file, or built in."""
 
     value: Value_co
@@ -54,15 +54,15 @@ class Settings:
     An `api_url` of None is not set; a `database` of None is none. Secrets never stand in a repr.
     """
 
-    api_url: Setting[str | None]
-    form: Setting[Mapping[str, str]] = field(repr=False)
-    headers: Setting[Mapping[str, str]] = field(repr=False)
-    database: Setting[str | None]
-    database_user: Setting[str]
-    database_password: Setting[str] = field(repr=False)
-    database_charset: Setting[str]
-    journal: Setting[Path]
-    timeout: Setting[float] = Setting(TIMEOUT, BUILT_IN)
+    api_url: SettingValue[str | None]
+    form: SettingValue[Mapping[str, str]] = field(repr=False)
+    headers: SettingValue[Mapping[str, str]] = field(repr=False)
+    database: SettingValue[str | None]
+    database_user: SettingValue[str]
+    database_password: SettingValue[str] = field(repr=False)
+    database_charset: SettingValue[str]
+    journal: SettingValue[Path]
+    timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
     file: Path | None = None
     state: Path = Path()
     """Where this program keeps what belongs to a billing, when there is no settings file to put it beside."""
@@ -265,19 +265,19 @@ class _Chooser:
 
     def __call__(
         self, flag: str, given: str | None, variable: str, key: str, of_file: str | None, default: str
-    ) -> Setting[str]:
+    ) -> SettingValue[str]:
         """The value and its origin. An empty variable counts as not set."""
         if given is not None:
-            return Setting(given, flag)
+            return SettingValue(given, flag)
         if self.environment.get(variable):
-            return Setting(self.environment[variable], variable)
+            return SettingValue(self.environment[variable], variable)
         if of_file is not None:
-            return Setting(of_file, self.origin(key), of_file=True)
-        return Setting(default, BUILT_IN)
+            return SettingValue(of_file, self.origin(key), of_file=True)
+        return SettingValue(default, BUILT_IN)
 
-    def of_file(self, key: str, values: Mapping[str, str]) -> Setting[Mapping[str, str]]:
+    def of_file(self, key: str, values: Mapping[str, str]) -> SettingValue[Mapping[str, str]]:
         """What only the file can set."""
-        return Setting(values, self.origin(key) if values else BUILT_IN)
+        return SettingValue(values, self.origin(key) if values else BUILT_IN)
 
     def origin(self, key: str) -> str:
         """A place in the file."""
@@ -285,7 +285,7 @@ class _Chooser:
         return f"{self.path.name}, line {number}" if number else self.path.name
 
 
-def _local(journal: Setting[Path], flags: Flags, found: _File) -> Setting[Path]:
+def _local(journal: SettingValue[Path], flags: Flags, found: _File) -> SettingValue[Path]:
     """A journal that lies on this machine. Raises `SettingsRefused` for one on a network file system."""
     kind = network_of(journal.value)
     if kind and not (flags.journal_on_network or found.journal_on_network):
@@ -299,20 +299,22 @@ def _local(journal: Setting[Path], flags: Flags, found: _File) -> Setting[Path]:
     return journal
 
 
-def _journal(choose: _Chooser, flags: Flags, found: _File, path: Path, folder: Path, api_url: str) -> Setting[Path]:
+def _journal(
+    choose: _Chooser, flags: Flags, found: _File, path: Path, folder: Path, api_url: str
+) -> SettingValue[Path]:
     given = None if flags.journal is None else str(flags.journal)
     chosen = choose("--journal", given, JOURNAL_FILE, "journal", found.journal, "")
     if not chosen.value:
         place = default_journal(choose.environment, folder, api_url)
-        return Setting(place.path, place.origin)
+        return SettingValue(place.path, place.origin)
     # What the file names is sought beside the file, wherever the command is typed.
     beside = path.parent if chosen.of_file else folder
-    return Setting(beside / Path(chosen.value).expanduser(), chosen.origin)
+    return SettingValue(beside / Path(chosen.value).expanduser(), chosen.origin)
 
 
-def _timeout(choose: _Chooser, flags: Flags, found: _File) -> Setting[float]:
+def _timeout(choose: _Chooser, flags: Flags, found: _File) -> SettingValue[float]:
     if flags.timeout is not None:
-        return Setting(flags.timeout, "--timeout")
+        return SettingValue(flags.timeout, "--timeout")
     if found.api.timeout is not None:
         # Not a number compares false to everything.
         if not 0 < found.api.timeout <= _LONGEST_TIMEOUT:
@@ -320,15 +322,15 @@ def _timeout(choose: _Chooser, flags: Flags, found: _File) -> Setting[float]:
                 f"{choose.path}, {_place(choose.text, 'api.timeout')}api.timeout: "
                 f"{found.api.timeout:g} are not seconds above 0 and up to {_LONGEST_TIMEOUT:,}"
             )
-        return Setting(found.api.timeout, choose.origin("api.timeout"), of_file=True)
-    return Setting(TIMEOUT, BUILT_IN)
+        return SettingValue(found.api.timeout, choose.origin("api.timeout"), of_file=True)
+    return SettingValue(TIMEOUT, BUILT_IN)
 
 
-def _beside(database: Setting[str], path: Path) -> Setting[str]:
+def _beside(database: SettingValue[str], path: Path) -> SettingValue[str]:
     if not database.value or not database.of_file or Dsn(database.value).on_server:
         return database
-    return Setting(str(path.parent / database.value), database.origin)
+    return SettingValue(str(path.parent / database.value), database.origin)
 
 
-def _none_if_empty(setting: Setting[str]) -> Setting[str | None]:
-    return Setting(setting.value or None, setting.origin)
+def _none_if_empty(setting: SettingValue[str]) -> SettingValue[str | None]:
+    return SettingValue(setting.value or None, setting.origin)

@@ -38,7 +38,7 @@ _ASKED: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ReadingPace:
     """How fast the billing answered reading calls: so many a second, with `at_once` in flight."""
 
     per_second: float
@@ -74,7 +74,7 @@ class PlanFacts:
     kinds: Sequence[PlannedGroup]
     refused: Known
     requests: Sequence[str]
-    pace: Pace
+    pace: ReadingPace
     before: Run | None
     refused_before: int
     changes: ListDifferences | None
@@ -145,7 +145,7 @@ def _same_input(one: Run, other: Run) -> bool:
     return frozen and (one.job, one.target, one.source) == (other.job, other.target, other.source)
 
 
-async def _pace(services: Gateway) -> Pace:
+async def _pace(services: Gateway) -> ReadingPace:
     """The pace of calls that change nothing; the middle of several rounds, for one slow answer is none."""
     rounds: list[float] = []
     at_once = services.asked_at_once
@@ -153,4 +153,4 @@ async def _pace(services: Gateway) -> Pace:
         begun = time.monotonic()
         await services.ask([version()] * at_once)
         rounds.append(time.monotonic() - begun)
-    return Pace(at_once / max(statistics.median(rounds), 1e-6), at_once)
+    return ReadingPace(at_once / max(statistics.median(rounds), 1e-6), at_once)

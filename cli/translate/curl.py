@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.script import Command
+from cli.translate.script import ShellCommand
 from cli.translate.shell import HOLE, Piece, Quote, ShellText, Stretch, Word
 
 _ADDRESS: Final = re.compile(
@@ -148,7 +148,7 @@ class _Options:
             raise refused(value.place, f"the data is sent as {named(content)}, and a call of the billing is a form")
 
 
-def read_request(command: Command) -> CurlRequest:
+def read_request(command: ShellCommand) -> CurlRequest:
     """The call that a curl makes. Raises `CommandRefused` for what is no call of the REST API v2."""
     options = _Options()
     for option, value, place in _options(command):
@@ -168,7 +168,7 @@ def read_request(command: Command) -> CurlRequest:
     return CurlRequest(found["model"], address, tuple(options.data), tuple(options.notes))
 
 
-def _options(command: Command) -> Iterator[tuple[str, Word, LinePlace]]:
+def _options(command: ShellCommand) -> Iterator[tuple[str, Word, LinePlace]]:
     """The options by their long names, and addresses as `--url`; an option without a value has itself."""
     words = iter(command.words[1:])
     for word in words:

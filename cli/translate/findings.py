@@ -25,7 +25,7 @@ class LinePlace(NamedTuple):
         return f"line {self.line}, column {self.column}"
 
 
-class FaultKind(StrEnum):
+class FindingKind(StrEnum):
     """The names of the faults, as `--json` has them."""
 
     UNBALANCED_QUOTE = "unbalanced-quote"
@@ -50,7 +50,7 @@ class FaultKind(StrEnum):
 class Finding:
     """One fault: `what` it is, what it does `today`, and what the translation does `instead`."""
 
-    kind: FaultKind
+    kind: FindingKind
     place: LinePlace
     what: str
     today: str
@@ -61,7 +61,7 @@ class Finding:
 class FindingText:
     """An entry of the table; `{…}` in its sentences are words out of the line."""
 
-    kind: FaultKind
+    kind: FindingKind
     what: str
     today: str
     instead: str
@@ -88,7 +88,7 @@ def named(text: str) -> str:
 _UNDEFINED: Final = "the shell takes whatever it has by that name: nothing, where it has none"
 
 QUOTE_TOO_MANY: Final = FindingText(
-    FaultKind.UNBALANCED_QUOTE,
+    FindingKind.UNBALANCED_QUOTE,
     "a {quote} too many: it opens a string that nothing closes",
     "the shell takes all that follows, the address too, into the string, and waits for more",
     "the quote is left out",
@@ -96,7 +96,7 @@ QUOTE_TOO_MANY: Final = FindingText(
 """A second closing quote, which opens a string instead."""
 
 QUOTE_NOT_CLOSED: Final = FindingText(
-    FaultKind.UNBALANCED_QUOTE,
+    FindingKind.UNBALANCED_QUOTE,
     "the {quote} that stands here is never closed",
     "the shell waits for more, and takes what is typed next into the string",
     "the string ends where the line ends",
@@ -104,7 +104,7 @@ QUOTE_NOT_CLOSED: Final = FindingText(
 """A string without its end."""
 
 FOREIGN_SPACE: Final = FindingText(
-    FaultKind.FOREIGN_SPACE,
+    FindingKind.FOREIGN_SPACE,
     "a space that is none for the shell, as web pages have them",
     "the shell takes it for a letter, and the words on both sides for one",
     "it is read as a space, here and wherever else one stands",
@@ -112,7 +112,7 @@ FOREIGN_SPACE: Final = FindingText(
 """A no-break space, as a web page has them."""
 
 NEVER_EXPANDS: Final = FindingText(
-    FaultKind.NEVER_EXPANDS,
+    FindingKind.NEVER_EXPANDS,
     "${name} stands within single quotes",
     "the shell never puts a value there: each call carries the letters ${name}",
     "the value is put there",
@@ -120,7 +120,7 @@ NEVER_EXPANDS: Final = FindingText(
 """A variable within single quotes."""
 
 GIVEN_BY_HAND: Final = FindingText(
-    FaultKind.NOT_DEFINED,
+    FindingKind.NOT_DEFINED,
     "${name} is not defined in the line",
     _UNDEFINED,
     "the value given with --set stands there",
@@ -128,7 +128,7 @@ GIVEN_BY_HAND: Final = FindingText(
 """A variable that the line does not define, whose value was given with --set."""
 
 NOT_DEFINED: Final = FindingText(
-    FaultKind.NOT_DEFINED,
+    FindingKind.NOT_DEFINED,
     "${name} is not defined in the line",
     _UNDEFINED,
     "{{{name}}} is a placeholder: add --set {name}=VALUE to the command, which asks for it otherwise",
@@ -136,7 +136,7 @@ NOT_DEFINED: Final = FindingText(
 """A variable that the line does not define."""
 
 PARAMETER: Final = FindingText(
-    FaultKind.NOT_DEFINED,
+    FindingKind.NOT_DEFINED,
     "${name} is not defined in the line",
     _UNDEFINED,
     ":{name} is a parameter of the select: add --set {name}=VALUE to the command, which asks for it otherwise",
@@ -144,7 +144,7 @@ PARAMETER: Final = FindingText(
 """A variable of the SQL that the line does not define."""
 
 DOLLAR_EATEN: Final = FindingText(
-    FaultKind.DOLLAR_EATEN,
+    FindingKind.DOLLAR_EATEN,
     "${name} is a part of a table's name, and stands where the shell takes it for a variable",
     "the shell puts the value of a variable there, most likely nothing",
     "the name is left as it is",
@@ -155,7 +155,7 @@ DOLLAR_EATEN: Final = FindingText(
 # ---- the form ----------------------------------------------------------------------------------------------------
 
 MISSING_EQUALS: Final = FindingText(
-    FaultKind.MISSING_EQUALS,
+    FindingKind.MISSING_EQUALS,
     "{key} lacks its =",
     "the billing finds no {key}: the step is done without it, and most likely nothing is said",
     "it is read as {key}=",
@@ -163,7 +163,7 @@ MISSING_EQUALS: Final = FindingText(
 """`arg2{`."""
 
 NUMBERS_APART: Final = FindingText(
-    FaultKind.NUMBERS,
+    FindingKind.NUMBERS,
     "arg{arguments} has no method{arguments}, and method{method} has no arg{method}",
     "the arguments belong to no step, and the billing may stop before method{method} without an error",
     "they are taken for those of {name}, and the steps are numbered without a gap",
@@ -171,7 +171,7 @@ NUMBERS_APART: Final = FindingText(
 """`method3=save&arg2={}`: the arguments are taken for those of the method."""
 
 ARGUMENTS_ALONE: Final = FindingText(
-    FaultKind.NUMBERS,
+    FindingKind.NUMBERS,
     "arg{arguments} has no method{arguments}",
     "it belongs to no step",
     "it is empty, and left out",
@@ -179,7 +179,7 @@ ARGUMENTS_ALONE: Final = FindingText(
 """`arg4={}` without a method4."""
 
 GAP: Final = FindingText(
-    FaultKind.NUMBERS,
+    FindingKind.NUMBERS,
     "method{number} follows on {before}, and there is no method{missing}",
     "the billing may stop at method{missing} without an error",
     "the steps are numbered without a gap",
@@ -187,7 +187,7 @@ GAP: Final = FindingText(
 """method1, then method3; `before` is the method before the gap, or nothing."""
 
 NO_ARGUMENTS: Final = FindingText(
-    FaultKind.NO_ARGUMENTS,
+    FindingKind.NO_ARGUMENTS,
     "method{number} has no arg{number}",
     "the step is sent without arguments: some of the vendor's recipes do so, its documentation does not",
     "arg{number}={{}} is sent",
@@ -195,7 +195,7 @@ NO_ARGUMENTS: Final = FindingText(
 """A method without its arguments."""
 
 PLUS: Final = FindingText(
-    FaultKind.NOT_ENCODED,
+    FindingKind.NOT_ENCODED,
     "a + stands in {key} and is not form-encoded",
     "it arrives as a space",
     "it is sent as the + that it is",
@@ -203,7 +203,7 @@ PLUS: Final = FindingText(
 """A `+` in a value."""
 
 PERCENT: Final = FindingText(
-    FaultKind.NOT_ENCODED,
+    FindingKind.NOT_ENCODED,
     "a % stands in {key} and is not form-encoded",
     "it arrives as itself or the half of a code, as it happens",
     "it is sent as the % that it is",
@@ -211,7 +211,7 @@ PERCENT: Final = FindingText(
 """A lone `%` in a value."""
 
 AMPERSAND: Final = FindingText(
-    FaultKind.NOT_ENCODED,
+    FindingKind.NOT_ENCODED,
     "an & stands in {key} and is not form-encoded",
     "{key} ends before it, and what follows is taken for another field",
     "it is sent as the & that it is",
@@ -219,7 +219,7 @@ AMPERSAND: Final = FindingText(
 """An `&` within a value."""
 
 ENCODED_BY_HAND: Final = FindingText(
-    FaultKind.ENCODED_BY_HAND,
+    FindingKind.ENCODED_BY_HAND,
     "{code} stands in {key}: a character that was form-encoded by hand",
     "this one arrives as it is meant, the next value may not",
     "it is read as the character, and every value is encoded",
@@ -227,7 +227,7 @@ ENCODED_BY_HAND: Final = FindingText(
 """`%2B` in a value."""
 
 QUOTES_EATEN: Final = FindingText(
-    FaultKind.NO_JSON,
+    FindingKind.NO_JSON,
     "the quotes of the JSON are those of the shell as well",
     "the shell takes them away, and what the billing receives is no JSON",
     "they are read as part of the JSON",
@@ -235,7 +235,7 @@ QUOTES_EATEN: Final = FindingText(
 """JSON in double quotes within double quotes: `"{"id": 5}"`."""
 
 TEXT_WITHOUT_QUOTES: Final = FindingText(
-    FaultKind.NO_JSON,
+    FindingKind.NO_JSON,
     "{column} is a text, and stands in the JSON without quotes",
     "with 00123 or 15J34 in its place it is no JSON, and 123 becomes a number",
     "it is sent as a text",
@@ -243,7 +243,7 @@ TEXT_WITHOUT_QUOTES: Final = FindingText(
 """A text that stands in the JSON as a bare value."""
 
 BARE_NUMBER: Final = FindingText(
-    FaultKind.BARE_NUMBER,
+    FindingKind.BARE_NUMBER,
     "the amount {key} is sent as a bare number",
     "it becomes a binary fraction on its way, which has no exact 0.10: a kopeck can be lost",
     "it is sent as a text, digit by digit",
@@ -259,7 +259,7 @@ _SELECT_LEFT: Final = (
 )
 
 HEADINGS_ARE_ROWS: Final = FindingText(
-    FaultKind.OUTPUT_FORM,
+    FindingKind.OUTPUT_FORM,
     "the select is printed with its headings: set heading off is missing",
     "the loop takes the line of headings and the ==== below it for rows, and makes calls of them",
     "the rows alone are read",
@@ -267,7 +267,7 @@ HEADINGS_ARE_ROWS: Final = FindingText(
 """Neither `set heading off` nor `set list on`."""
 
 LABEL_FOR_VALUE: Final = FindingText(
-    FaultKind.OUTPUT_FORM,
+    FindingKind.OUTPUT_FORM,
     "with set list on a line is the column's name and then its value, and this takes the name along",
     "each call carries the name of the column",
     "the value is taken",
@@ -275,7 +275,7 @@ LABEL_FOR_VALUE: Final = FindingText(
 """The column's name is picked where its value is meant."""
 
 FIELD_NOT_THERE: Final = FindingText(
-    FaultKind.OUTPUT_FORM,
+    FindingKind.OUTPUT_FORM,
     "${number} is picked from lines that have one field, for there is no set list on",
     "each call carries an empty value",
     "the one field is taken",
@@ -283,7 +283,7 @@ FIELD_NOT_THERE: Final = FindingText(
 """`$2` where the line has one field."""
 
 COLUMNS_GLUED: Final = FindingText(
-    FaultKind.OUTPUT_FORM,
+    FindingKind.OUTPUT_FORM,
     "the spaces between the columns are removed",
     "all columns run together into one value",
     "the columns are kept apart",
@@ -291,7 +291,7 @@ COLUMNS_GLUED: Final = FindingText(
 """All spaces are removed from lines of several columns."""
 
 BLANK_LINES: Final = FindingText(
-    FaultKind.BLANK_LINES,
+    FindingKind.BLANK_LINES,
     "the blank lines that the database's shell prints reach the loop",
     "each of them becomes a call without a value",
     "the rows alone are read",
@@ -299,7 +299,7 @@ BLANK_LINES: Final = FindingText(
 """No `sed '/^$/d'`."""
 
 SPACES: Final = FindingText(
-    FaultKind.SPACES,
+    FindingKind.SPACES,
     "{column} is a text that may have spaces, and is taken apart at them",
     "such a value arrives cut, and what was cut off stands where it does not belong",
     "the value is taken whole",
@@ -307,7 +307,7 @@ SPACES: Final = FindingText(
 """A text passes through something that breaks it at its spaces."""
 
 NO_SUCH_ALIAS: Final = FindingText(
-    FaultKind.NO_SUCH_ALIAS,
+    FindingKind.NO_SUCH_ALIAS,
     "{names} is used in the select, which has no table of that name",
     _REFUSED_SELECT,
     _SELECT_LEFT,
@@ -315,7 +315,7 @@ NO_SUCH_ALIAS: Final = FindingText(
 """A table's short name that the select never gives."""
 
 NO_SUCH_ALIASES: Final = FindingText(
-    FaultKind.NO_SUCH_ALIAS,
+    FindingKind.NO_SUCH_ALIAS,
     "{names} are used in the select, which has no tables of these names",
     _REFUSED_SELECT,
     _SELECT_LEFT,

@@ -7,7 +7,7 @@ from typing import Final
 
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.script import Command, LoopRows, Scope, undefined
+from cli.translate.script import LoopRows, Scope, ShellCommand, undefined
 from cli.translate.shell import Variable
 from cli.translate.sql import LineSelect, SelectForm, read_select, with_parameters
 
@@ -29,7 +29,7 @@ _NO_PADDING: Final = re.compile(r"s/(\^( |\\s|\[\[:space:\]\])[*+]?|( |\\s|\[\[:
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class VariableColumns:
     """The column (from 0) of each variable that has one; of the others, why they have none."""
 
     columns: Mapping[str, int]
@@ -48,7 +48,7 @@ def splits(rows: LoopRows) -> bool:
     return len(rows.variables) > 1 or any(one.program == "awk" for one in rows.filters)
 
 
-def bind(rows: LoopRows, select: LineSelect) -> Bound:
+def bind(rows: LoopRows, select: LineSelect) -> VariableColumns:
     """Follow a line of the select through the filters into the variables of the loop.
 
     Raises `CommandRefused` for a filter that is not known, and where it cannot be told which column is meant.
@@ -80,7 +80,7 @@ class _Line:
     """Whether blank lines were taken out."""
     noted: set[str] = field(default_factory=set)
 
-    def pass_through(self, command: Command) -> None:
+    def pass_through(self, command: ShellCommand) -> None:
         """Raises `CommandRefused` for a filter that is not known."""
         if command.redirects:
             raise refused(command.redirects[0][0].place, "a redirection of a filter is not translated")
@@ -104,7 +104,7 @@ class _Line:
                     f"{named(whole)}: what it does to the rows is not known here; put it into the select",
                 )
 
-    def _sed(self, command: Command, script: str) -> None:
+    def _sed(self, command: ShellCommand, script: str) -> None:
         for one in script.split(";"):
             if _NO_BLANK.fullmatch(one.strip()):
                 self.is_dense = True
@@ -116,14 +116,14 @@ class _Line:
                     f"sed {named(script)}: what it does to the rows is not known here; put it into the select",
                 )
 
-    def _pick(self, command: Command, numbers: Sequence[int]) -> None:
+    def _pick(self, command: ShellCommand, numbers: Sequence[int]) -> None:
         if numbers == [0]:
             return
         self.note_spaces(command.place, self.fields)
         before = self.fields
         self.fields = [self._picked(command, before, number) for number in numbers]
 
-    def _picked(self, command: Command, before: Sequence[int], number: int) -> int:
+    def _picked(self, command: ShellCommand, before: Sequence[int], number: int) -> int:
         if 0 < number <= len(before):
             return before[number - 1]
         if len(before) > 1:
@@ -131,7 +131,7 @@ class _Line:
         self.faults.append(findings.FIELD_NOT_THERE.at(command.place, number=number))
         return before[0]
 
-    def _glue(self, command: Command) -> None:
+    def _glue(self, command: ShellCommand) -> None:
         self.note_spaces(command.place, self.fields)
         if len(self.fields) > 1:
             self.faults.append(findings.COLUMNS_GLUED.at(command.place))
@@ -145,7 +145,7 @@ class _Line:
                 self.faults.append(findings.SPACES.at(place, column=named(name)))
 
 
-def _read_into(rows: LoopRows, line: _Line) -> Bound:
+def _read_into(rows: LoopRows, line: _Line) -> VariableColumns:
     """`read` gives each variable a field, and the last one all that is left."""
     fields = line.fields
     # The last variable takes all that is left of the line, its spaces too.
@@ -164,7 +164,7 @@ def _read_into(rows: LoopRows, line: _Line) -> Bound:
             columns[name] = left[0]
         else:
             missing[name] = _why(name, left, len(fields))
-    return Bound(columns, missing, tuple(line.faults))
+    return VariableColumns(columns, missing, tuple(line.faults))
 
 
 def _why(name: str, left: Sequence[int], fields: int) -> str:
@@ -180,7 +180,7 @@ class LoopTable:
     """A select with a name for each of its columns."""
 
     select: LineSelect
-    bound: Bound
+    bound: VariableColumns
     names: tuple[str, ...]
 
     @property
@@ -214,7 +214,7 @@ def table_of(rows: LoopRows, scope: Scope) -> LoopTable:
     return LoopTable(select, bound, _names(select, bound))
 
 
-def _names(select: LineSelect, bound: Bound) -> tuple[str, ...]:
+def _names(select: LineSelect, bound: VariableColumns) -> tuple[str, ...]:
     """The select's own names; where one is missing or stands twice, those of the variables as far as they reach."""
     own = tuple(name for name in select.columns if name is not None)
     if len(set(own)) == len(select.columns):

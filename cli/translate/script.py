@@ -97,7 +97,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class ShellCommand:
     """A program with its words; `redirects` are the operators and files of its redirections."""
 
     words: tuple[Word, ...]
@@ -119,15 +119,15 @@ class Loop:
     """`while read …; do …; done`."""
 
     variables: tuple[str, ...]
-    body: "tuple[Pipeline, ...]"
+    body: "tuple[ShellPipeline, ...]"
     place: LinePlace
 
 
-Stage: TypeAlias = Command | Loop
+Stage: TypeAlias = ShellCommand | Loop
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
+class ShellPipeline:
     """Stages with `|` between them; `apart` when an `&` sends it to the background."""
 
     stages: tuple[Stage, ...]
@@ -139,7 +139,7 @@ class Pipeline:
         return self.stages[0].place
 
 
-def parse(tokens: Sequence[Token]) -> list[Pipeline]:
+def parse(tokens: Sequence[Token]) -> list[ShellPipeline]:
     """The pipelines of a line. Raises `CommandRefused`, naming the part that cannot be translated."""
     return _Parser(tokens).pipelines()
 
@@ -150,9 +150,9 @@ class _Parser:
     at: int = field(default=0, init=False)
     in_loop: bool = field(default=False, init=False)
 
-    def pipelines(self, until: str | None = None) -> list[Pipeline]:
+    def pipelines(self, until: str | None = None) -> list[ShellPipeline]:
         """All pipelines up to the keyword `until`, or to the end."""
-        found: list[Pipeline] = []
+        found: list[ShellPipeline] = []
         while True:
             self._skip()
             token = self._next()
@@ -160,14 +160,14 @@ class _Parser:
                 return found
             found.append(self._pipeline())
 
-    def _pipeline(self) -> Pipeline:
+    def _pipeline(self) -> ShellPipeline:
         stages = [self._stage()]
         while self._is_at("|"):
             self.at += 1
             self._skip(NEWLINE)
             stages.append(self._stage())
         token = self._next()
-        return Pipeline(tuple(stages), apart=isinstance(token, Operator) and token.symbol == "&")
+        return ShellPipeline(tuple(stages), apart=isinstance(token, Operator) and token.symbol == "&")
 
     def _stage(self) -> Stage:
         token = self._next()
@@ -177,7 +177,7 @@ class _Parser:
             raise refused(token.place, f"`{token.plain}` cannot be translated; the one loop that can is while read …")
         return self._command()
 
-    def _command(self) -> Command:
+    def _command(self) -> ShellCommand:
         words: list[Word] = []
         redirects: list[tuple[Operator, Word]] = []
         while (token := self._next()) is not None:
@@ -190,7 +190,7 @@ class _Parser:
             self.at += 1
         if not words:
             raise refused(self._here(), "a command is missing here")
-        return Command(tuple(words), tuple(redirects))
+        return ShellCommand(tuple(words), tuple(redirects))
 
     def _target(self, operator: Operator) -> Word:
         """The file of a redirection; only those of what a program says are let pass."""
@@ -221,7 +221,7 @@ class _Parser:
         self.in_loop = False
         return Loop(variables, tuple(body), place)
 
-    def _variables(self, command: Command) -> tuple[str, ...]:
+    def _variables(self, command: ShellCommand) -> tuple[str, ...]:
         words = list(command.words)
         if words[0].plain == "IFS=":
             words.pop(0)
@@ -274,7 +274,7 @@ class LoopRows:
     """Where the rows of a loop come from, and the variables that it reads them into."""
 
     sql: Word
-    filters: tuple[Command, ...]
+    filters: tuple[ShellCommand, ...]
     variables: tuple[str, ...]
     loop: LinePlace
 
@@ -283,7 +283,7 @@ class LoopRows:
 class OneLiner:
     """The parts of a line. `rows` is None for a single call; `constants` are variables that the line itself sets."""
 
-    call: Command
+    call: ShellCommand
     rows: LoopRows | None
     constants: Mapping[str, ShellText]
     notes: tuple[str, ...]
@@ -293,7 +293,7 @@ def read(tokens: Sequence[Token]) -> OneLiner:
     """The parts of a line. Raises `CommandRefused`, naming the part that cannot be translated."""
     constants: dict[str, ShellText] = {}
     notes: list[str] = []
-    left: list[Pipeline] = []
+    left: list[ShellPipeline] = []
     for pipeline in parse(tokens):
         if _is_assignment(pipeline):
             constants |= _assigned(pipeline, constants)
@@ -307,16 +307,16 @@ def read(tokens: Sequence[Token]) -> OneLiner:
         raise refused(left[1].place, f"another command begins here; {PROGRAM} translate takes one at a time")
     (whole,) = left
     *before, last = whole.stages
-    if isinstance(last, Command):
+    if isinstance(last, ShellCommand):
         return OneLiner(_call(whole), None, constants, (*notes, *_of_call(last, apart=whole.apart)))
     rows = _rows(before, last)
     call, apart = _call_of_loop(last, notes)
     return OneLiner(call, rows, constants, (*notes, *_of_call(call, apart=apart)))
 
 
-def _is_assignment(pipeline: Pipeline) -> bool:
+def _is_assignment(pipeline: ShellPipeline) -> bool:
     (first, *others) = pipeline.stages
-    return not others and isinstance(first, Command) and all(_sets(word) for word in first.words)
+    return not others and isinstance(first, ShellCommand) and all(_sets(word) for word in first.words)
 
 
 def _sets(word: Word) -> bool:
@@ -325,28 +325,28 @@ def _sets(word: Word) -> bool:
     return bool(name.pieces) and all(piece.quote is Quote.NONE for piece in name.pieces)
 
 
-def _assigned(pipeline: Pipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText]:
+def _assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText]:
     found = dict(before)
     for stage in pipeline.stages:
-        for word in stage.words if isinstance(stage, Command) else ():
+        for word in stage.words if isinstance(stage, ShellCommand) else ():
             name, _, _ = word.plain.partition("=")
             found[name] = filled(word.text.cut(len(name) + 1), found)
     return found
 
 
-def _left_out(pipeline: Pipeline) -> str | None:
+def _left_out(pipeline: ShellPipeline) -> str | None:
     (first, *others) = pipeline.stages
-    if others or not isinstance(first, Command) or first.program not in LEFT_OUT:
+    if others or not isinstance(first, ShellCommand) or first.program not in LEFT_OUT:
         return None
     return LEFT_OUT[first.program].format(first.program)
 
 
-def _call(pipeline: Pipeline) -> Command:
+def _call(pipeline: ShellPipeline) -> ShellCommand:
     """The curl that the line is, when it has no loop."""
     first, *others = pipeline.stages
-    if isinstance(first, Command) and first.program == "sqlexec":
+    if isinstance(first, ShellCommand) and first.program == "sqlexec":
         raise refused(first.place, f"the rows of this sqlexec go into no loop with a curl; {_FORMS}")
-    if not isinstance(first, Command) or first.program != "curl":
+    if not isinstance(first, ShellCommand) or first.program != "curl":
         raise _not_understood(first)
     for other in others:
         raise refused(
@@ -359,20 +359,20 @@ def _rows(before: Sequence[Stage], loop: Loop) -> LoopRows:
     if not before:
         raise refused(loop.place, f"nothing is piped into this loop; {_FORMS}")
     first, *filters = before
-    if not isinstance(first, Command) or first.program != "sqlexec":
+    if not isinstance(first, ShellCommand) or first.program != "sqlexec":
         raise _not_understood(first)
     if first.redirects or len(first.words) != 2:  # noqa: PLR2004 - its name and the SQL
         raise refused(first.place, 'sqlexec is read with one text behind it, the SQL: sqlexec "select …"')
-    found: list[Command] = []
+    found: list[ShellCommand] = []
     for one in filters:
-        if not isinstance(one, Command):
+        if not isinstance(one, ShellCommand):
             raise refused(one.place, "a loop that feeds another is not translated")
         found.append(one)
     return LoopRows(first.words[1], tuple(found), loop.variables, loop.place)
 
 
-def _call_of_loop(loop: Loop, notes: list[str]) -> tuple[Command, bool]:
-    calls: list[Pipeline] = []
+def _call_of_loop(loop: Loop, notes: list[str]) -> tuple[ShellCommand, bool]:
+    calls: list[ShellPipeline] = []
     for pipeline in loop.body:
         if (note := _left_out(pipeline)) is not None:
             notes.append(note)
@@ -387,7 +387,7 @@ def _call_of_loop(loop: Loop, notes: list[str]) -> tuple[Command, bool]:
     return _call(calls[0]), calls[0].apart
 
 
-def _of_call(call: Command, *, apart: bool) -> list[str]:
+def _of_call(call: ShellCommand, *, apart: bool) -> list[str]:
     """What is said of a call's surroundings."""
     notes = ["where its output goes is left out: the journal keeps each row's outcome"] if call.redirects else []
     return [*notes, "the & behind curl is left out: --in-flight says how many calls go at a time"] if apart else notes
@@ -398,4 +398,4 @@ def _not_understood(stage: Stage) -> CommandRefused:
 
 
 def _shown(stage: Stage) -> str:
-    return named(stage.program) if isinstance(stage, Command) else "a loop"
+    return named(stage.program) if isinstance(stage, ShellCommand) else "a loop"

@@ -10,9 +10,9 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import API_URL, PROGRAM
 from cli.translate.call import TranslatedCall, calling
 from cli.translate.curl import CurlRequest, read_request
-from cli.translate.findings import FaultKind, Finding
+from cli.translate.findings import Finding, FindingKind
 from cli.translate.row_source import LoopTable, table_of
-from cli.translate.script import Command, OneLiner, Scope, read
+from cli.translate.script import OneLiner, Scope, ShellCommand, read
 from cli.translate.shell import Token, Word, lex
 from jobs.catalogue.passwords import PASSWORD
 from jobs.spec.chain import Hole, TemplateText, Tree, parse
@@ -107,7 +107,7 @@ def translate(line: str, given: Mapping[str, str]) -> Translation:
     try:
         return _translated(tokens, of_quotes, given)
     except CommandRefused as error:
-        open_quotes = [fault for fault in of_quotes if fault.kind is FaultKind.UNBALANCED_QUOTE]
+        open_quotes = [fault for fault in of_quotes if fault.kind is FindingKind.UNBALANCED_QUOTE]
         if not open_quotes:
             raise
         # Most likely what is refused stands where it does because of the quote.
@@ -132,7 +132,7 @@ def _translated(tokens: Sequence[Token], of_quotes: Sequence[Finding], given: Ma
     )
 
 
-def _resolved(command: Command, scope: Scope) -> Command:
+def _resolved(command: ShellCommand, scope: Scope) -> ShellCommand:
     """The command with all values that are known before there is a row."""
     return replace(command, words=tuple(_word(word, scope) for word in command.words))
 

@@ -39,7 +39,7 @@ _BREATH: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ListenerLimits:
     """What a client may take up. Times are seconds."""
 
     clients: int = 32
@@ -54,7 +54,7 @@ class Limits:
 class ControlListener:
     """Lets clients of `owners` in, and answers them line by line. Takes the socket over."""
 
-    def __init__(self, listening: socket.socket, obey: Obey, owners: frozenset[int], limits: Limits) -> None:
+    def __init__(self, listening: socket.socket, obey: Obey, owners: frozenset[int], limits: ListenerLimits) -> None:
         self._socket = listening
         self._obey = obey
         self._owners = owners

@@ -95,7 +95,7 @@ DOUBTFUL = 8
 """Calls that a measurement takes at least while the own latency is doubtful or hardly known, if they scatter."""
 
 
-class State(StrEnum):
+class Phase(StrEnum):
     """What a window is doing."""
 
     STARTING = "starting"
@@ -217,7 +217,7 @@ class Window:
         self.size = start
         self._floor = floor
         self._cap = cap
-        self._state = State.STARTING
+        self._state = Phase.STARTING
         self._limit = float(start)
         """The size, but for a cut and for measuring, which pass."""
 
@@ -246,10 +246,10 @@ class Window:
     def started(self, now: float, in_flight: int) -> Ticket:
         """A call is begun; `in_flight` counts it."""
         measures = False
-        if self._state is State.CRUISING:
+        if self._state is Phase.CRUISING:
             if now >= self._next_measurement:
                 self._go_down(now)
-        elif self._state is State.MEASURING and in_flight <= self.size:
+        elif self._state is Phase.MEASURING and in_flight <= self.size:
             measures = self._begin_measuring_call(now)
         seen = self._round
         if not seen.begun and not seen.times.count:
@@ -270,7 +270,7 @@ class Window:
         seen = self._round
         seen.times.add(seconds)
         seen.in_flight += ticket.in_flight
-        if seen.times.count >= self._needed or (self._state is State.STARTING and self._has_seen_enough(now)):
+        if seen.times.count >= self._needed or (self._state is Phase.STARTING and self._has_seen_enough(now)):
             self._end_round(now)
 
     def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
@@ -284,8 +284,8 @@ class Window:
             self._cut_helped = False
             if overload:
                 self._limit *= CUT
-        if overload and self._state is State.STARTING and self._latency.known:
-            self._state = State.CRUISING
+        if overload and self._state is Phase.STARTING and self._latency.known:
+            self._state = Phase.CRUISING
         self._cut = True
         self._cut_at = now
         self._cuts += 1
@@ -318,9 +318,9 @@ class Window:
     def _reason(self) -> str:
         if self._cut:
             return f"cut: {self._last_cut}"
-        if self._state is State.STARTING:
+        if self._state is Phase.STARTING:
             return "finding the server's limit"
-        if self._state is State.MEASURING:
+        if self._state is Phase.MEASURING:
             return "measuring the server's own latency"
         return "at its cap" if self.size == self._cap else "the server's limit"
 
@@ -339,7 +339,7 @@ class Window:
         """Draw the conclusion from a round, and begin the next."""
         seen = self._round
         self._rate = seen.times.count / (now - seen.began) if now > seen.began else None
-        if self._state is not State.MEASURING and seen.used_up:
+        if self._state is not Phase.MEASURING and seen.used_up:
             if not self._latency.known:
                 self._latency.measured(seen.times)
             self._conclude(seen, now)
@@ -348,11 +348,11 @@ class Window:
     def _conclude(self, seen: _Round, now: float) -> None:
         waited = seen.times.mean / self._latency.at_most if self._latency.at_most else 1.0
         may_grow = self._trouble_share <= OVERLOAD and not seen.hanging(now)
-        if self._state is State.STARTING:
+        if self._state is Phase.STARTING:
             if waited <= CALM_WHILE_STARTING and self._limit < self._cap:
                 self._resize(self._limit * 2 if may_grow else self._limit)
                 return
-            self._state = State.CRUISING
+            self._state = Phase.CRUISING
         if waited > CALM:
             worked_on = seen.in_flight / seen.times.count / waited
             # Half of the way: one round is not known well enough for all of it.
@@ -371,7 +371,7 @@ class Window:
         self._limit = min(max(limit, self._floor), self._cap)
         size = self._limit * CUT if self._cut else self._limit
         calls = floor(size + 0.5)
-        if self._state is State.MEASURING:
+        if self._state is Phase.MEASURING:
             calls //= 4 if self._doubtful else 2
         self.size = max(self._floor, calls)
 
@@ -386,7 +386,7 @@ class Window:
             return
         self._doubtful = self._doubtful or self._limit < self._limit_then / 2
         self._limit_then = self._limit
-        self._state = State.MEASURING
+        self._state = Phase.MEASURING
         self._resize(self._limit)
         hardly_known = self._doubtful or not self._latency.well_known
         self._to_begin = max(self.size, int(min(DOUBTFUL, self._latency.answers_for(ROUGH))) if hardly_known else 0)
@@ -400,7 +400,7 @@ class Window:
             self._to_begin -= 1
             self._awaited += 1
             return True
-        self._state = State.CRUISING
+        self._state = Phase.CRUISING
         self._resize(self._limit)
         self._next_round(now)
         self._measuring_call_ended(now)
@@ -408,7 +408,7 @@ class Window:
 
     def _measuring_call_ended(self, now: float) -> None:
         """All are waited for: the first to be answered are the fast ones, and would be a biased sample."""
-        if self._state is not State.MEASURING and self._sample is not None and self._sample.count >= self._awaited:
+        if self._state is not Phase.MEASURING and self._sample is not None and self._sample.count >= self._awaited:
             self._learn(self._sample, now)
 
     def _learn(self, sample: Times, now: float) -> None:

@@ -12,7 +12,7 @@ from engine.job import CannotLook, Job, ReadBack
 
 
 @dataclass(slots=True)
-class Verdict:
+class ReadBackSummary:
     """What reading back gave: how many are as wanted, how many are not, and what both sides of these add up to.
 
     `unreadable` are those that cannot be read back, by the reason why: nothing is claimed of them.
@@ -29,13 +29,13 @@ Report = Callable[[Item, ReadBack], None]
 """Told of each item that is not as wanted."""
 
 
-async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000) -> Verdict:
+async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000) -> ReadBackSummary:
     """Read back every accepted and applied item; those as wanted become applied.
 
     What cannot be read back is counted, and stays as it is. Raises `LookUpFailed` when the billing cannot be asked;
     what was verified until then is kept.
     """
-    verdict = Verdict()
+    verdict = ReadBackSummary()
     async for items in journal.each_page(run, states_where(in_effect=True), size=page):
         readings = await job.effect.read_back(run, items)
         applied: list[Change] = []

@@ -21,7 +21,7 @@ from jobs.effects.creatable_models import CREATABLE_MODELS, CreatableModel
 from jobs.spec.entries import find_mark
 
 
-class Names(Enum):
+class AnswerNames(Enum):
     """What an answer says of whose it is."""
 
     OURS = auto()
@@ -53,11 +53,11 @@ class Recognition:
         """The row that the answer will name; None where the call needs a connection of its own."""
         return item.item_id if self._named else None
 
-    def believe(self, named: Names, row: int | None) -> bool:
+    def believe(self, named: AnswerNames, row: int | None) -> bool:
         """Whether an answer is to be taken for that to the row; it came over the connection that `row` chose."""
-        if named is Names.ANOTHER:
+        if named is AnswerNames.ANOTHER:
             return False
-        self._named = named is Names.OURS
+        self._named = named is AnswerNames.OURS
         return self._named or row is None
 
 
@@ -71,21 +71,21 @@ def telling_fields(kind: CreatableModel, payload: Payload) -> tuple[str, ...]:
     return (kind.key, *kind.found_by, *payload.wanted)
 
 
-def names_created(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> Names:
+def names_created(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> AnswerNames:
     """Whether an answer is that to our request: by its mark, or where there is none by all that was sent."""
     kind, fields = CREATABLE_MODELS[payload.model], fields_of_created(result)
     if is_about_other_model(result, payload.model):
-        return Names.ANOTHER
+        return AnswerNames.ANOTHER
     if kind.comment:
         comment = fields.get(kind.comment)
         if not comment:
             # A billing that is known to tell the comment has answered somebody else.
-            return Names.ANOTHER if tells else Names.NOBODY
-        return Names.OURS if find_mark(str(comment)) == own else Names.ANOTHER
+            return AnswerNames.ANOTHER if tells else AnswerNames.NOBODY
+        return AnswerNames.OURS if find_mark(str(comment)) == own else AnswerNames.ANOTHER
     sent = {**payload.key, **payload.wanted}
     if any(not says(fields, name, value) for name, value in sent.items() if name in fields):
-        return Names.ANOTHER
-    return Names.OURS if sent.keys() <= fields.keys() else Names.NOBODY
+        return AnswerNames.ANOTHER
+    return AnswerNames.OURS if sent.keys() <= fields.keys() else AnswerNames.NOBODY
 
 
 def fields_of_created(result: object) -> Mapping[str, object]:
@@ -128,7 +128,7 @@ def about_another(result: object, item: Item, payload: Payload) -> str | None:
     return None
 
 
-def names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> Names:
+def names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> AnswerNames:
     """Whether an answer that is not about another object names ours, with all that was set.
 
     A value in another spelling than ours names nobody: whether the billing spells it so, or another row has set it,
@@ -137,9 +137,9 @@ def names_changed(result: object, item: Item, payload: Payload, issued: Collecti
     fields = _fields_of(result, payload)
     wanted = {name: value for name, value in payload.wanted.items() if name not in issued}
     if not wanted or not _asked_for(item, payload).keys() <= fields.keys():
-        return Names.NOBODY
+        return AnswerNames.NOBODY
     is_told = all(name in fields and says(fields, name, value) for name, value in wanted.items())
-    return Names.OURS if is_told else Names.NOBODY
+    return AnswerNames.OURS if is_told else AnswerNames.NOBODY
 
 
 def _own_key(model: str) -> str:

@@ -53,7 +53,7 @@ from jobs.access.payload import (
     encode_payload,
     payload_of,
 )
-from jobs.effects.answer_owner import NAMELESS, Names, Recognition, names_created, telling_fields
+from jobs.effects.answer_owner import NAMELESS, AnswerNames, Recognition, names_created, telling_fields
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import (
     BALANCE,
@@ -233,9 +233,9 @@ class CreateEffect(CallEffect):
                 return Lost(f"refused, but perhaps only after it was entered: {text}")
             case Accepted(result=result):
                 named = names_created(result, payload, own, tells=self._tells_comment)
-                if named is not Names.ANOTHER and not self._recognition.believe(named, row):
+                if named is not AnswerNames.ANOTHER and not self._recognition.believe(named, row):
                     return NAMELESS
-                judged = judge(evidence, lambda _: None if named is Names.ANOTHER else created_id(result))
+                judged = judge(evidence, lambda _: None if named is AnswerNames.ANOTHER else created_id(result))
                 return msgspec.structs.replace(judged, created=True) if isinstance(judged, Accepted) else judged
         return evidence
 

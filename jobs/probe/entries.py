@@ -86,7 +86,7 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ProbePatience:
     """How long a probe waits, in seconds: for an effect, and until an absent operation counts as not entered."""
 
     effect: float = 300.0
@@ -94,7 +94,7 @@ class Patience:
 
 
 @dataclass(slots=True)
-class Entries:
+class ProbeEntries:
     """Enters, finds and takes back operations on one subscriber, one at a time.
 
     `storno_call` is the method that reverses an operation, once it is known to work.
@@ -104,7 +104,7 @@ class Entries:
     intents: Intents
     abonent: Abonent
     probe: str
-    patience: Patience = field(default_factory=Patience)
+    patience: ProbePatience = field(default_factory=ProbePatience)
     storno_call: str | None = None
     numbers: int = 0
     entered: list[Entered] = field(default_factory=list)

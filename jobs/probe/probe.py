@@ -21,7 +21,7 @@ from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.probe import readings
-from jobs.probe.entries import Entered, Entries, ProbeMark, ProbeStopped
+from jobs.probe.entries import Entered, ProbeEntries, ProbeMark, ProbeStopped
 
 KOPECK: Final = Decimal("0.01")
 LENGTHS: Final = (300, 255, 128, 64)
@@ -114,7 +114,7 @@ class _Seen:
 class Probe:
     """One probe of one subscriber; `say` hears what it does, a line at a time."""
 
-    def __init__(self, entries: Entries, storno_call: str | None, say: Say) -> None:
+    def __init__(self, entries: ProbeEntries, storno_call: str | None, say: Say) -> None:
         self._entries = entries
         self._services = entries.services
         self._storno_call = storno_call

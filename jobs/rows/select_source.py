@@ -9,7 +9,7 @@ import structlog
 from billing.database.columns import ColumnType
 from billing.database.database import Database
 from billing.errors import NotASelect, RowsChanged, StatementRefused
-from billing.selects.cells import CellFault, SelectedRow
+from billing.selects.cells import SelectCellFault, SelectedRow
 from billing.selects.select import Select, select_of
 from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
@@ -117,5 +117,5 @@ def _as_source_error() -> Iterator[None]:
             raise InputRefused(str(error)) from error
 
 
-def _refusal(row: SelectedRow, fault: CellFault) -> Refusal:
+def _refusal(row: SelectedRow, fault: SelectCellFault) -> Refusal:
     return Refusal(None, fault.column, row.cells[0][:_LONGEST_LABEL], fault.reason, row.cells)

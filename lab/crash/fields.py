@@ -10,7 +10,7 @@ from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
 from lab.mock.connection import MockConnection
 from lab.mock.lookups import select
-from lab.mock.models import MODELS, Field, Model
+from lab.mock.models import MODELS, Field, MockModel
 from lab.mock.rules import Columns
 from lab.mock.values import Stored, ValueType, stored, value_text
 
@@ -47,11 +47,11 @@ def money_field(chain: Template) -> str:
     return names[0] if len(names) == 1 and kinds == {ValueType.MONEY} else ""
 
 
-def _rows(billing: MockConnection, model: Model) -> list[Columns]:
+def _rows(billing: MockConnection, model: MockModel) -> list[Columns]:
     return [dict(zip(model.fields, row, strict=True)) for row in billing.execute(*select(billing.models, model, {}))]
 
 
-def _fields(model: Model, names: Mapping[str, object], row: Columns) -> str:
+def _fields(model: MockModel, names: Mapping[str, object], row: Columns) -> str:
     return " ".join(_text(model.fields[name], row[name]) for name in names)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from billing.database.sql_blocks import SqlStatement, sql_block
 from lab.mock import refusals
 from lab.mock.objects import Arguments, MockObject, MockObjects
-from lab.mock.refusals import Refusal
+from lab.mock.refusals import MockRefusal
 from lab.mock.rules import password_columns
 from lab.mock.values import ValueType, value_text
 
@@ -64,7 +64,7 @@ def answer(objects: MockObjects, method: str, arguments: Arguments) -> list[str]
     """What a method of `web_cabinet` answers, a refusal included."""
     try:
         result = _METHODS[method](objects, arguments)
-    except Refusal as refusal:
+    except MockRefusal as refusal:
         result = {"error": str(refusal)}
     return [msgspec.json.encode(result).decode()]
 

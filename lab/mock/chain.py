@@ -13,17 +13,17 @@ from typing import Final, TypeAlias
 from billing.directory.models import RECEIPT
 from lab.mock import cabinet, refusals
 from lab.mock.connection import MockConnection
-from lab.mock.models import Model
+from lab.mock.models import MockModel
 from lab.mock.objects import Arguments, MockObject, MockObjects
 from lab.mock.quirks import Quirks
-from lab.mock.refusals import Refusal
+from lab.mock.refusals import MockRefusal
 from lab.mock.values import BadValue, value_text
 
 _Tree: TypeAlias = Mapping[str, "_Tree"]
 
 
 def shape(objects: MockObjects, target: MockObject, fields: Iterable[str] | None) -> dict[str, object]:
-    """An object with the `fields` wanted of it, or with all of its own but secrets; raises `Refusal` for others."""
+    """An object with the `fields` wanted of it, or all of its own but secrets; raises `MockRefusal` for others."""
     return _shape(objects, target, None if fields is None else _tree(fields))
 
 
@@ -95,7 +95,7 @@ class Chain:
 def parse(model: str, form: Mapping[str, str]) -> Chain:
     """A request's form as a chain, as tolerant as the real one: a missing `argN` is `{}` [S].
 
-    Raises `Refusal` for JSON that cannot be read.
+    Raises `MockRefusal` for JSON that cannot be read.
     """
     steps: list[tuple[str, Arguments]] = []
     if form.get("get_version"):
@@ -104,23 +104,23 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
         name = f"arg{len(steps) + 1}"
         arguments = _json(name, form.get(name) or "{}")
         if not isinstance(arguments, dict):
-            raise Refusal(f"{name}: нужен объект JSON")
+            raise MockRefusal(f"{name}: нужен объект JSON")
         steps.append((method, arguments))
     wanted = _json("fields", form["fields"]) if form.get("fields") else None
     if wanted is not None and not isinstance(wanted, list):
-        raise Refusal("fields: нужен список JSON")
+        raise MockRefusal("fields: нужен список JSON")
     return Chain(model, tuple(steps), None if wanted is None else tuple(map(str, wanted)))
 
 
 class Chains:
-    """Carries out chains in the transaction of a connection; the caller commits, or goes back after a `Refusal`."""
+    """Carries out chains in the transaction of a connection; the caller commits, or undoes it after a refusal."""
 
     def __init__(self, connection: MockConnection, quirks: Quirks | None = None) -> None:
         self._connection = connection
         self._quirks = quirks or Quirks()
 
     def carry_out(self, chain: Chain, request: int = 0) -> Result:
-        """The answer's `result`; raises `Refusal`. `request` is the number that the ledger keeps."""
+        """The answer's `result`; raises `MockRefusal`. `request` is the number that the ledger keeps."""
         if chain.model == "Version":
             if chain.call != "get_version":
                 raise refusals.unknown_method(chain.call)
@@ -134,13 +134,13 @@ class Chains:
         try:
             return _Work(objects, model, chain, self._quirks).carry_out()
         except BadValue as error:
-            raise Refusal(str(error)) from error
+            raise MockRefusal(str(error)) from error
 
 
 class _Work:
     """One chain at work."""
 
-    def __init__(self, objects: MockObjects, model: Model, chain: Chain, quirks: Quirks) -> None:
+    def __init__(self, objects: MockObjects, model: MockModel, chain: Chain, quirks: Quirks) -> None:
         self._objects = objects
         self._model = model
         self._chain = chain
@@ -249,11 +249,11 @@ def _only(arguments: Arguments, *known: str) -> None:
             raise refusals.unknown_attribute(name)
 
 
-def _of_cabinet(method: str) -> Callable[[MockObjects, Model, Arguments], Result]:
+def _of_cabinet(method: str) -> Callable[[MockObjects, MockModel, Arguments], Result]:
     return lambda objects, _, arguments: cabinet.answer(objects, method, arguments)
 
 
-_OF_MODEL: Final[Mapping[str, Callable[[MockObjects, Model, Arguments], Result]]] = {
+_OF_MODEL: Final[Mapping[str, Callable[[MockObjects, MockModel, Arguments], Result]]] = {
     "objects.get": lambda objects, model, arguments: objects.get(model, arguments),
     "objects.filter": lambda objects, model, arguments: objects.find(model, arguments),
     _CREATE: lambda objects, model, arguments: objects.create(model, arguments),
@@ -278,4 +278,4 @@ def _json(name: str, text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise Refusal(f"{name}: {error}") from error
+        raise MockRefusal(f"{name}: {error}") from error

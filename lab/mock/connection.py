@@ -11,8 +11,8 @@ from billing.database.reader import Connection, Cursor, DatabaseRow
 from billing.database.schema import Schema, fitted
 from billing.database.sql_blocks import SqlStatement, Values, sql_block
 from billing.errors import ColumnsMissing
-from lab.mock.models import Model, models_with
-from lab.mock.refusals import Refusal
+from lab.mock.models import MockModel, models_with
+from lab.mock.refusals import MockRefusal
 
 _KEPT = 300  # other statements than these come from filters, and are as many as the callers make up
 _SAVEPOINT = "this_call"
@@ -30,17 +30,17 @@ class MockConnection:
         self._fitted: dict[str, SqlStatement] = {}
         rows = self.execute(sql_block("population", "columns", "lab.mock.sql").text)
         self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
-        self.models: dict[str, Model] = models_with(self.schema.has)
+        self.models: dict[str, MockModel] = models_with(self.schema.has)
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[DatabaseRow]:
         """Run a statement; the rows that it gives, or an empty list.
 
-        Raises `Refusal` when Firebird refuses it: a value too long, a key that refers to nothing.
+        Raises `MockRefusal` when Firebird refuses it: a value too long, a key that refers to nothing.
         """
         try:
             return self._execute(sql, parameters)
         except (fdb.DatabaseError, ValueError) as error:
-            raise Refusal(" ".join(str(error.args[0]).split())) from error
+            raise MockRefusal(" ".join(str(error.args[0]).split())) from error
 
     def _execute(self, sql: str, parameters: Sequence[object]) -> list[DatabaseRow]:
         if sql not in self._prepared:
@@ -63,12 +63,12 @@ class MockConnection:
     def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:
         """Run a named statement with its parameters.
 
-        Raises `Refusal`, also where this billing lacks what it names.
+        Raises `MockRefusal`, also where this billing lacks what it names.
         """
         try:
             fit = self._fitted.get(wanted.text) or self._fitted.setdefault(wanted.text, fitted(wanted, self.schema))
         except ColumnsMissing as error:
-            raise Refusal(str(error)) from error
+            raise MockRefusal(str(error)) from error
         return self.execute(*fit.bind(values))
 
     def next_key(self, generator: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lab.mock import refusals
-from lab.mock.models import Field, Model
+from lab.mock.models import Field, MockModel
 from lab.mock.quirks import Filters
 from lab.mock.values import Stored, ValueType, stored
 
@@ -19,21 +19,21 @@ _PARTS = {"contains": "position(?, {}) > 0", "icontains": "{} containing ?", "st
 
 @dataclass(slots=True)
 class _Query:
-    models: Mapping[str, Model]
+    models: Mapping[str, MockModel]
     filters: Filters = "exact"
     joins: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     values: list[Stored] = field(default_factory=list)
 
-    def join(self, model: Model, column: str, to: str) -> str:
+    def join(self, model: MockModel, column: str, to: str) -> str:
         alias = f"t{len(self.joins) + 1}"
         self.joins.append(f"join {model.table} {alias} on {alias}.{column} = {to}")
         return alias
 
 
 def select(
-    models: Mapping[str, Model],
-    model: Model,
+    models: Mapping[str, MockModel],
+    model: MockModel,
     lookups: Mapping[str, object],
     first: int | None = None,
     filters: Filters = "exact",
@@ -41,7 +41,7 @@ def select(
     """The statement that finds objects of one of the models, all columns in the order of its fields, and its values.
 
     `first` is the most that are wanted, all of them without it, and `filters` what comments can be filtered by.
-    Raises `Refusal` for an attribute that is not there, `BadValue` for a value that is not of its kind.
+    Raises `MockRefusal` for an attribute that is not there, `BadValue` for a value that is not of its kind.
     """
     query = _Query(models, filters)
     for lookup, value in lookups.items():
@@ -54,7 +54,7 @@ def select(
     return sql, query.values
 
 
-def _add(query: _Query, model: Model, alias: str, lookup: str, value: object) -> None:
+def _add(query: _Query, model: MockModel, alias: str, lookup: str, value: object) -> None:
     name, _, rest = lookup.partition("__")
     if name == "pk":
         name = model.key.name
@@ -85,7 +85,7 @@ def _compare(query: _Query, attribute: Field, alias: str, value: object, *, rang
     column = f"{alias}.{attribute.column}"
     if ranged:
         if not isinstance(value, list) or len(value) != _PAIR:
-            raise refusals.Refusal(f"Неверное значение {value!r}")
+            raise refusals.MockRefusal(f"Неверное значение {value!r}")
         query.conditions.append(f"{column} between ? and ?")
         query.values.extend(stored(attribute.kind, end) for end in value)
     elif (wanted := stored(attribute.kind, value)) is None:

@@ -47,7 +47,7 @@ class Reverse:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class MockModel:
     """A model; `subject` is the field that tells on whom an effect lies.
 
     `reverse` are the links of others to it, named as the billing names them: `abonent_id_users` [D]. One without
@@ -107,9 +107,9 @@ def _model(
     key: str = "id",
     subject: str = "",
     methods: frozenset[str] = _WRITE,
-) -> Model:
+) -> MockModel:
     own = _field(key, fixed=True)
-    return Model(name, table, own, {field.name: field for field in (own, *fields)}, {}, subject or key, methods)
+    return MockModel(name, table, own, {field.name: field for field in (own, *fields)}, {}, subject or key, methods)
 
 
 _ALL: Final = (
@@ -251,12 +251,12 @@ def _links_to(name: str) -> dict[str, Reverse]:
     }
 
 
-def models_with(has: Callable[[str, str], bool]) -> dict[str, Model]:
+def models_with(has: Callable[[str, str], bool]) -> dict[str, MockModel]:
     """The models of a billing that may lack tables and columns, by what `has` says of them, in capitals.
 
     A field without its column is no attribute, and a table without its key no model.
     """
-    found: dict[str, Model] = {}
+    found: dict[str, MockModel] = {}
     for model in MODELS.values():
         fields = {name: field for name, field in model.fields.items() if has(model.table.upper(), field.stored_as)}
         if model.key.name in fields:
@@ -265,7 +265,7 @@ def models_with(has: Callable[[str, str], bool]) -> dict[str, Model]:
     return {name: replace(model, reverse=_reverse_within(model, found)) for name, model in found.items()}
 
 
-def _reverse_within(model: Model, models: Mapping[str, Model]) -> dict[str, Reverse]:
+def _reverse_within(model: MockModel, models: Mapping[str, MockModel]) -> dict[str, Reverse]:
     return {
         name: link
         for name, link in model.reverse.items()
@@ -273,4 +273,4 @@ def _reverse_within(model: Model, models: Mapping[str, Model]) -> dict[str, Reve
     }
 
 
-MODELS: Final[Mapping[str, Model]] = {model.name: replace(model, reverse=_links_to(model.name)) for model in _ALL}
+MODELS: Final[Mapping[str, MockModel]] = {model.name: replace(model, reverse=_links_to(model.name)) for model in _ALL}

@@ -10,7 +10,7 @@ import msgspec
 from lab.mock import lookups, refusals
 from lab.mock.connection import MockConnection
 from lab.mock.ledger import LedgerEntry, enter
-from lab.mock.models import Field, Model, Tie
+from lab.mock.models import Field, MockModel, Tie
 from lab.mock.quirks import Quirks
 from lab.mock.rules import Columns, RuleChange, apply_rules, take_back
 from lab.mock.values import Stored, stored, value_text
@@ -24,7 +24,7 @@ _HIDDEN = "•••"
 class MockObject:
     """An object in the middle of a chain: what is stored, and what was assigned and is not yet saved."""
 
-    model: Model
+    model: MockModel
     values: Columns
     assigned: Columns = field(default_factory=dict)
     gone: bool = False
@@ -42,8 +42,8 @@ class MockObject:
 class MockObjects:
     """What can be done with objects, in the transaction of a connection and on behalf of one request.
 
-    `request` and `methods` are what the ledger keeps of it. All of it raises `Refusal`, and `BadValue` for a value
-    that is not of its column's kind.
+    `request` and `methods` are what the ledger keeps of it. All of it raises `MockRefusal`, and `BadValue` for a
+    value that is not of its column's kind.
     """
 
     def __init__(self, connection: MockConnection, request: int, methods: str, quirks: Quirks) -> None:
@@ -52,14 +52,14 @@ class MockObjects:
         self._methods = methods
         self._quirks = quirks
 
-    def find(self, model: Model, arguments: Arguments, first: int | None = None) -> list[MockObject]:
+    def find(self, model: MockModel, arguments: Arguments, first: int | None = None) -> list[MockObject]:
         """All objects that meet the criteria, or the `first` of them, in the order of their keys."""
         rows = self.connection.execute(
             *lookups.select(self.connection.models, model, arguments, first, self._quirks.descr_filters)
         )
         return [MockObject(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
 
-    def get(self, model: Model, arguments: Arguments) -> MockObject:
+    def get(self, model: MockModel, arguments: Arguments) -> MockObject:
         """The one object that meets the criteria."""
         found = self.find(model, arguments)
         if not found:
@@ -68,7 +68,7 @@ class MockObjects:
             raise refusals.several_found(model.name, len(found))
         return found[0]
 
-    def create(self, model: Model, arguments: Arguments) -> MockObject:
+    def create(self, model: MockModel, arguments: Arguments) -> MockObject:
         """A new object; it needs no `save` [S]."""
         values = self._read(model, arguments, fixed=True)
         apply_rules(model.name, self._change(None, {}, values, {}))
@@ -130,7 +130,7 @@ class MockObjects:
         operation.assigned = {"storno": 1}
         self.write(operation)
 
-    def _untie(self, target: MockObject, other: Model, link: Field, *, clean_links: bool) -> None:
+    def _untie(self, target: MockObject, other: MockModel, link: Field, *, clean_links: bool) -> None:
         if link.tie is Tie.STAYS:
             return
         criteria: dict[str, object] = {link.name: target.key}
@@ -146,7 +146,7 @@ class MockObjects:
     def _change(self, key: int | None, stored_now: Columns, written: Columns, arguments: Arguments) -> RuleChange:
         return RuleChange(self.connection, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
 
-    def _read(self, model: Model, arguments: Arguments, *, fixed: bool) -> Columns:
+    def _read(self, model: MockModel, arguments: Arguments, *, fixed: bool) -> Columns:
         """The arguments as the columns hold them; what `set` may not assign is refused unless `fixed` is taken."""
         values: Columns = {}
         for name, value in arguments.items():
@@ -173,7 +173,7 @@ class MockObjects:
         )
 
 
-def _written(model: Model, name: str, value: Stored) -> object:
+def _written(model: MockModel, name: str, value: Stored) -> object:
     """A value as the ledger keeps it; `deleted` is no attribute where rows are not only marked."""
     attribute = model.fields.get(name)
     if attribute is None:

@@ -1,90 +1,90 @@
 """What the billing answers when it does not do what it was asked, in the product's own words [V]."""
 
 
-class Refusal(Exception):
+class MockRefusal(Exception):
     """Raised when a call is refused: nothing of it is kept, and its text is the answer's `error`."""
 
 
-def unknown_model(name: str) -> Refusal:
+def unknown_model(name: str) -> MockRefusal:
     """There is no such model."""
-    return Refusal(f"Не найдена модель {name}")
+    return MockRefusal(f"Не найдена модель {name}")
 
 
-def unknown_attribute(name: str) -> Refusal:
+def unknown_attribute(name: str) -> MockRefusal:
     """The model has no such attribute, or it cannot be assigned."""
-    return Refusal(f"Не найден атрибут {name}")
+    return MockRefusal(f"Не найден атрибут {name}")
 
 
-def unknown_method(name: str) -> Refusal:
+def unknown_method(name: str) -> MockRefusal:
     """Neither the model nor the object has such a method, or not at this place of the chain."""
-    return Refusal(f"Метод {name} нельзя вызвать")
+    return MockRefusal(f"Метод {name} нельзя вызвать")
 
 
-def none_found(model: str) -> Refusal:
+def none_found(model: str) -> MockRefusal:
     """`objects.get` found nothing: Django's text."""
-    return Refusal(f"{model} matching query does not exist.")
+    return MockRefusal(f"{model} matching query does not exist.")
 
 
-def several_found(model: str, count: int) -> Refusal:
+def several_found(model: str, count: int) -> MockRefusal:
     """`objects.get` found more than one: Django's text."""
-    return Refusal(f"get() returned more than one {model} -- it returned {count}!")
+    return MockRefusal(f"get() returned more than one {model} -- it returned {count}!")
 
 
-def already_deleted() -> Refusal:
+def already_deleted() -> MockRefusal:
     """The object, or the subscriber whom it is about, is deleted."""
-    return Refusal("Объект уже удалён")
+    return MockRefusal("Объект уже удалён")
 
 
-def folder() -> Refusal:
+def folder() -> MockRefusal:
     """A finance operation on a folder."""
-    return Refusal("Группе нельзя добавлять финансовую операцию")
+    return MockRefusal("Группе нельзя добавлять финансовую операцию")
 
 
-def no_account() -> Refusal:
+def no_account() -> MockRefusal:
     """A finance operation on a subscriber without an account."""
-    return Refusal("Нет счета для проведения финансовой операции")
+    return MockRefusal("Нет счета для проведения финансовой операции")
 
 
-def required(name: str) -> Refusal:
+def required(name: str) -> MockRefusal:
     """An attribute or an argument without which it cannot be done; the text is ours [?]."""
-    return Refusal(f"Поле {name} обязательно")
+    return MockRefusal(f"Поле {name} обязательно")
 
 
-def referred_to(model: str) -> Refusal:
+def referred_to(model: str) -> MockRefusal:
     """An object that others point to, and that is to be deleted."""
-    return Refusal(f"На объект ссылаются: {model}")
+    return MockRefusal(f"На объект ссылаются: {model}")
 
 
-def already_reversed() -> Refusal:
+def already_reversed() -> MockRefusal:
     """A finance operation that has had its storno."""
-    return Refusal("Операция уже сторнирована")
+    return MockRefusal("Операция уже сторнирована")
 
 
-def promised_already() -> Refusal:
+def promised_already() -> MockRefusal:
     """A promised payment on a subscriber who has one."""
-    return Refusal("Обещанный платеж уже подключен")
+    return MockRefusal("Обещанный платеж уже подключен")
 
 
-def no_phone(text: str) -> Refusal:
+def no_phone(text: str) -> MockRefusal:
     """A number that no message can be sent to."""
-    return Refusal(f"Неверный номер телефона {text}. Правильный формат: +79XXXXXXXXX")
+    return MockRefusal(f"Неверный номер телефона {text}. Правильный формат: +79XXXXXXXXX")
 
 
-def recalculation_too_long() -> Refusal:
+def recalculation_too_long() -> MockRefusal:
     """A recalculation that begins too long ago."""
-    return Refusal("Перерасчет поддерживает не более 6 месяцев")
+    return MockRefusal("Перерасчет поддерживает не более 6 месяцев")
 
 
-def recalculation_within_a_month() -> Refusal:
+def recalculation_within_a_month() -> MockRefusal:
     """A recalculation that does not begin with a month: the rule is the vendor's [S], the text ours [?]."""
-    return Refusal("Перерасчет возможен только с первого числа месяца")
+    return MockRefusal("Перерасчет возможен только с первого числа месяца")
 
 
-def no_session() -> Refusal:
+def no_session() -> MockRefusal:
     """A session of the cabinet that is not there, or no longer; the text is ours [?]."""
-    return Refusal("Сессия не найдена")
+    return MockRefusal("Сессия не найдена")
 
 
-def number_taken(number: str) -> Refusal:
+def number_taken(number: str) -> MockRefusal:
     """A contract number that another subscriber bears."""
-    return Refusal(f"Номер договора уже закреплен: {number}")
+    return MockRefusal(f"Номер договора уже закреплен: {number}")

@@ -48,7 +48,7 @@ class RuleChange:
 
 
 def apply_rules(model: str, change: RuleChange) -> None:
-    """Check what is about to be written, complete it, and do what it entails; raises `Refusal`."""
+    """Check what is about to be written, complete it, and do what it entails; raises `MockRefusal`."""
     if change.stored.get("deleted"):
         raise refusals.already_deleted()
     for rule in _RULES.get(model, ()):

@@ -37,7 +37,7 @@ from lab.mock.faults import FaultPlan
 from lab.mock.ledger import Ledger
 from lab.mock.port import Port
 from lab.mock.quirks import Quirks, in_words
-from lab.mock.refusals import Refusal
+from lab.mock.refusals import MockRefusal
 from lab.mock.worker import MockAnswer, Worker, refused
 
 LOOPBACK: Final = "127.0.0.1"
@@ -178,7 +178,7 @@ class MockBilling:
             chain = parse(
                 model, dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
             )
-        except Refusal as refusal:
+        except MockRefusal as refusal:
             return refused("", str(refusal), self.quirks.error_status)
         return await self._worker.do(chain)
 

@@ -23,7 +23,7 @@ from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains, Result
 from lab.mock.connection import MockConnection
-from lab.mock.refusals import Refusal
+from lab.mock.refusals import MockRefusal
 
 BUSY_TEXT: Final = "Абонент обрабатывается, попробуйте позже"
 AT_ONCE: Final = 256
@@ -146,7 +146,7 @@ class Stack:
         self._last = max(self._last + count / rate, now - 1 / rate) if rate else now
 
     def accept(self, chain: Chain, request: int, *, busy: bool) -> Result:
-        """The answer to a write that will be carried out later; raises `Refusal`.
+        """The answer to a write that will be carried out later; raises `MockRefusal`.
 
         With `busy` it is refused while an entry concerns the same subscriber or account. What changes no object of
         the API, as a session of the cabinet, is done at once. The caller has set a savepoint.
@@ -161,7 +161,7 @@ class Stack:
         keys = list(connection.given)
         connection.go_back()
         if busy and any(map(self._waits, concerned)):
-            raise Refusal(BUSY_TEXT)
+            raise MockRefusal(BUSY_TEXT)
         self._push(concerned[0], _Call(chain, keys), request)
         return result
 
@@ -206,7 +206,7 @@ class Stack:
         connection.reserve(call.keys)
         try:
             self._chains.carry_out(call.chain, request)
-        except Refusal as refusal:
+        except MockRefusal as refusal:
             # It held when it was answered; what came in between has made it impossible. So does the real one.
             _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
             connection.go_back()

@@ -23,7 +23,7 @@ from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection
 from lab.mock.ledger import last_request
 from lab.mock.quirks import Quirks
-from lab.mock.refusals import Refusal
+from lab.mock.refusals import MockRefusal
 from lab.mock.rules import set_scale
 from lab.mock.stack import ReservingConnection, Stack
 
@@ -195,7 +195,7 @@ class Worker:
             else:
                 result = chains.carry_out(chain, self._request)
             return MockAnswer(200, msgspec.json.encode({"call": chain.call, "result": result}))
-        except Refusal as refusal:
+        except MockRefusal as refusal:
             if chain.writes:
                 connection.go_back()
             return refused(chain.call, str(refusal), self._quirks.error_status)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from lab.record.matching import RecordedRequest, request_of
-from lab.record.recording import Header, Recorded, Recording
+from lab.record.recording import Recorded, Recording, RecordingHeader
 
 _DUE: Final = 0
 _SERVED: Final = 1
@@ -40,7 +40,7 @@ class Exchanges:
         self._begins: dict[int, int] = {}
         try:
             with Recording(path) as recording:
-                self.header: Header = recording.header
+                self.header: RecordingHeader = recording.header
                 self._take_in(recording)
                 self.whole: bool = recording.whole
         except BaseException:

@@ -31,7 +31,6 @@ from billing.api.wire import CallRecord
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.record.recording import (
     FORMAT,
-    Header,
     Instead,
     Recorded,
     RecordedAnswer,
@@ -39,6 +38,7 @@ from lab.record.recording import (
     RecordingBroken,
     RecordingError,
     RecordingExists,
+    RecordingHeader,
 )
 
 ROOM: Final = 16 * 1024 * 1024
@@ -69,7 +69,7 @@ class Recorder:
         self._host = url.host or ""
         header_secrets = [secret for value in settings.headers.values() for secret in credentials(value)]
         self._remover = SecretRemover(settings.extra, [*settings.extra.values(), *header_secrets])
-        self._header = Header(
+        self._header = RecordingHeader(
             FORMAT,
             _program(),
             self._remover.text(url.path.rstrip("/")),

@@ -46,7 +46,7 @@ class RecordingBroken(RecordingError):
     """Raised at the end of a recording that lacks exchanges because its file could not be written."""
 
 
-class Header(msgspec.Struct, frozen=True):
+class RecordingHeader(msgspec.Struct, frozen=True):
     """The first line: `hidden_fields` are the names of form fields whose values were replaced."""
 
     recording: int
@@ -105,7 +105,7 @@ class Recording:
         self._path = Path(path)
         self._lines = self._read()
         try:
-            self.header = msgspec.json.decode(next(self._lines), type=Header)
+            self.header = msgspec.json.decode(next(self._lines), type=RecordingHeader)
         except StopIteration:
             raise NotARecording(f"{self._path} is no recording, or one that was stopped at its first line.") from None
         except msgspec.DecodeError as fault:

@@ -74,7 +74,7 @@ _HARDLY: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class CyrillicWord:
     """Bytes with one above ASCII at least, and where they stand first, counted from 0."""
 
     data: bytes
@@ -86,7 +86,7 @@ class Doubt:
     """Several encodings fit, the likeliest first; `word` is the first that they read differently."""
 
     codecs: tuple[str, ...]
-    word: Word
+    word: CyrillicWord
 
     @property
     def readings(self) -> str:
@@ -95,7 +95,7 @@ class Doubt:
         return f"{', '.join(each[:-1])} and {each[-1]}"
 
 
-def distinct_words(file: BinaryIO) -> Iterator[Word]:
+def distinct_words(file: BinaryIO) -> Iterator[CyrillicWord]:
     """The distinct words with a byte above ASCII, in their order, as many as are kept at most.
 
     A word begins with the first such byte, or with the one Latin letter before it.
@@ -110,7 +110,7 @@ def distinct_words(file: BinaryIO) -> Iterator[Word]:
                 new.remove(found[0])
                 seen.add(found[0])
                 begin = found.start() - data[max(found.start() - 1, 0) : found.start()].isalpha()
-                yield Word(data[begin : found.end()], start + begin)
+                yield CyrillicWord(data[begin : found.end()], start + begin)
                 if len(seen) >= _MOST_WORDS:
                     return
 
@@ -128,12 +128,12 @@ def _between_words(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     yield start, rest
 
 
-def holds_utf_8(words: Sequence[Word]) -> bool:
+def holds_utf_8(words: Sequence[CyrillicWord]) -> bool:
     """Whether some of the words are UTF-8: then the text is UTF-8 with a fault, or of two encodings."""
     return any(_UTF_8_LETTERS.search(word.data) for word in words)
 
 
-def judge(words: Sequence[Word]) -> str | Doubt | None:
+def judge(words: Sequence[CyrillicWord]) -> str | Doubt | None:
     """The codec that the words are in, a `Doubt` between several, or None where none of them makes Russian of it."""
     weights = {codec: _weight(words, codec) for codec in NAMES}
     fitting = sorted((codec for codec in NAMES if _fits(words, codec)), key=lambda codec: -weights[codec])
@@ -146,12 +146,12 @@ def judge(words: Sequence[Word]) -> str | Doubt | None:
     return _differing(words, likely)
 
 
-def by_chance_utf_8(words: Iterator[Word]) -> Doubt | None:
+def by_chance_utf_8(words: Iterator[CyrillicWord]) -> Doubt | None:
     """A `Doubt` where a text is UTF-8 as it were, with no sign of Russian in it, and Russian in an old encoding.
 
     In CP866 фио is one Chinese character of UTF-8; in ISO 8859-5 ТА is the sign of a degree.
     """
-    strange: list[Word] = []
+    strange: list[CyrillicWord] = []
     for word in words:
         if not _is_strange(word.data):
             return None
@@ -162,7 +162,7 @@ def by_chance_utf_8(words: Iterator[Word]) -> Doubt | None:
     return Doubt((*codecs, "utf-8"), strange[0]) if strange and codecs else None
 
 
-def _other_witness(words: Sequence[Word], codec: str) -> str | None:
+def _other_witness(words: Sequence[CyrillicWord], codec: str) -> str | None:
     """The codec that charset-normalizer finds better than this one, None where it finds none."""
     # Loading it takes more than half as long as all else of a command, and hardly any needs it.
     from charset_normalizer import from_bytes  # noqa: PLC0415
@@ -175,7 +175,7 @@ def _other_witness(words: Sequence[Word], codec: str) -> str | None:
     return min(marks, key=marks.__getitem__)
 
 
-def _differing(words: Sequence[Word], codecs: Sequence[str]) -> str | Doubt:
+def _differing(words: Sequence[CyrillicWord], codecs: Sequence[str]) -> str | Doubt:
     """The first codec where all read the same, else the doubt between them."""
     for word in words:
         if len({word.data.decode(codec) for codec in codecs}) > 1:
@@ -183,7 +183,7 @@ def _differing(words: Sequence[Word], codecs: Sequence[str]) -> str | Doubt:
     return codecs[0]
 
 
-def _weight(words: Sequence[Word], codec: str) -> float:
+def _weight(words: Sequence[CyrillicWord], codec: str) -> float:
     """The logarithm of how likely it is that a Russian text has these words, if they are in this encoding."""
     return sum(_likeliness(word.data, codec) for word in words)
 
@@ -219,7 +219,7 @@ def _of_case(letters: str, *, full: bool) -> float:
     return _TITLE if letters.istitle() else _MIXED
 
 
-def _fits(words: Sequence[Word], codec: str) -> bool:
+def _fits(words: Sequence[CyrillicWord], codec: str) -> bool:
     """Whether the words are hardly anything but Cyrillic letters, and stand apart from Latin ones.
 
     Müller, in Western Europe's encoding, would be Mьller in CP1251.
@@ -238,7 +238,7 @@ def _fits(words: Sequence[Word], codec: str) -> bool:
     return letters >= _MOSTLY * high and strange <= _HARDLY * high and mixed <= _RARELY * len(words)
 
 
-def _is_plain(words: Sequence[Word], codec: str) -> bool:
+def _is_plain(words: Sequence[CyrillicWord], codec: str) -> bool:
     """Whether each of the words is one of Cyrillic letters, its capitals where they should be."""
     texts = [_decoded(word.data, codec) or "" for word in words]
     return all(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import Value
-from billing.selects.cells import CellFault, SelectedRow
+from billing.selects.cells import SelectCellFault, SelectedRow
 from billing.selects.select import select_of
 from billing.selects.select_reader import SelectReader, reading
 
@@ -38,7 +38,7 @@ def cells_of(database: Database, text: str, values: Mapping[str, Value] | None =
     return row.cells
 
 
-def fault_of(database: Database, text: str) -> CellFault:
+def fault_of(database: Database, text: str) -> SelectCellFault:
     (row,) = rows_of(database, text)
     assert row.fault is not None
     return row.fault

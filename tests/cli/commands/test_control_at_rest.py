@@ -17,7 +17,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Command, Run
 from checkpoints.states import State
 from cli.session import control_client as asking
-from cli.session.step_mark import Mark
+from cli.session.step_mark import StepMark
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from engine.control.address import listening, socket_path
@@ -131,7 +131,7 @@ def step_at_its_end(path: Path, number: int) -> str:
     """A run that is step `number` of a job file of two, and that was paused before it came to its end."""
 
     async def make(journal: Journal) -> str:
-        mark = Mark("/etc/night.toml", 1, number, 2)
+        mark = StepMark("/etc/night.toml", 1, number, 2)
         run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, parameters=mark.recorded))
         await journal.end_intake(run)
         await journal.approve(run)

@@ -11,7 +11,7 @@ from checkpoints.records import Change, NewItem, NewRun, Page, Run
 from checkpoints.states import State
 from cli.jobfile.job_file import JobFile, read
 from cli.jobfile.rounds import Round, StepState, round_of
-from cli.session.step_mark import Mark
+from cli.session.step_mark import StepMark
 from engine.sources.raw.original import FileOnDisk
 
 TARGET = "http://billing"
@@ -47,7 +47,7 @@ class Desk:
         step = file.steps[number - 1]
         rows = step.order.rows.file
         digest = FileOnDisk(Path(rows)).digest if rows else ""
-        mark = Mark(str(file.path), round, number, len(file.steps))
+        mark = StepMark(str(file.path), round, number, len(file.steps))
         recorded = {**step.order.recorded, **mark.recorded}
         run = await self.journal.create_run(
             NewRun(step.order.kind.name, recorded, TARGET, rows or "a select", digest)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.settings.flags import Flags
-from cli.settings.settings import Setting, load
+from cli.settings.settings import SettingValue, load
 from cli.terminal.exits import SettingsRefused
 
 TOML = """\
@@ -158,7 +158,7 @@ def test_a_silence_that_is_none_is_refused_with_its_line(seconds: str, tmp_path:
 URL = "http://169.254.80.82:8082"
 
 
-def of_url(tmp_path: Path, folder: str = "here", url: str = URL) -> Setting[Path]:
+def of_url(tmp_path: Path, folder: str = "here", url: str = URL) -> SettingValue[Path]:
     (tmp_path / folder).mkdir(exist_ok=True)
     environment = {"CARBON_MIGRATE_API_URL": url, "XDG_STATE_HOME": str(tmp_path / "state")}
     return load(Flags(), environment, tmp_path / folder).journal

@@ -13,7 +13,7 @@ import pytest
 from checkpoints.journal import open_journal
 from cli.terminal.signals import run_alongside
 from engine.control.address import listening, socket_path
-from engine.control.listener import ControlListener, Limits
+from engine.control.listener import ControlListener, ListenerLimits
 from engine.control.messages import ControlAnswer, ControlRequest
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
@@ -90,7 +90,7 @@ async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
         run = await frozen_run(journal, new_item("1"))
         await journal.approve(run)
         async with journal.taken_up(run), listening(socket_path(journal, run)) as door:
-            listener = ControlListener(door, obey, frozenset({os.geteuid()}), Limits())
+            listener = ControlListener(door, obey, frozenset({os.geteuid()}), ListenerLimits())
             async with (
                 run_alongside(listener.serve),
                 place.cli.started(command[0], run.name, *command[1:]) as started,

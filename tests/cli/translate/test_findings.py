@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cli.translate.findings import FaultKind
+from cli.translate.findings import FindingKind
 from cli.translate.translation import Translation
 from tests.cli.oneliners import URL, chains, get, kinds, loop, option, post, translated
 
@@ -37,7 +37,7 @@ def test_every_kind_of_fault_has_a_line_here() -> None:
         loop("set heading off; select a.id from abonents", get()),
     ]
     found = {kind for line in lines for kind in kinds(translated(line))}
-    assert found == {kind.value for kind in FaultKind}
+    assert found == {kind.value for kind in FindingKind}
 
 
 def test_every_fault_says_what_it_does_and_what_is_done_instead() -> None:
@@ -71,7 +71,7 @@ def test_a_dollar_within_single_quotes_that_is_no_variable_is_left() -> None:
 def test_an_undefined_variable_becomes_a_placeholder_that_the_run_asks_for() -> None:
     found = translated(post("'method1=objects.create&arg1={\"manager_id\":'$manager'}'"))
     (fault,) = found.faults
-    assert (fault.kind, fault.place.column) == (FaultKind.NOT_DEFINED, 60)
+    assert (fault.kind, fault.place.column) == (FindingKind.NOT_DEFINED, 60)
     assert "--set manager=VALUE" in fault.instead
     assert chains(found) == ['objects.create {"manager_id": {manager}}']
 
@@ -338,7 +338,7 @@ def test_names_of_tables_that_the_select_does_not_have(sql: str, aliases: str | 
     )
     if "," in sql.partition(" from ")[0]:
         line = line.replace("list on", "heading off").replace("$2", "$1")
-    found = [fault for fault in translated(line).faults if fault.kind is FaultKind.NO_SUCH_ALIAS]
+    found = [fault for fault in translated(line).faults if fault.kind is FindingKind.NO_SUCH_ALIAS]
     assert [fault.what.partition(" is ")[0].partition(" are ")[0].upper() for fault in found] == (
         [aliases] if aliases else []
     )

@@ -20,7 +20,7 @@ import pytest
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from cli.terminal.exits import Exit
-from cli.translate.findings import FaultKind
+from cli.translate.findings import FindingKind
 from cli.translate.translation import translate
 from lab.mock.server import MockBilling, running
 from tests.cli.conftest import Cli, Place, Traffic, clean_environment
@@ -237,7 +237,7 @@ class Broken:
     `meant` are the tables that its translation changes, and `told` what that says.
     """
 
-    fault: FaultKind
+    fault: FindingKind
     said: str
     meant: frozenset[str]
     told: str
@@ -246,14 +246,14 @@ class Broken:
 
 BROKEN: Final[Mapping[str, Broken]] = {
     # Which alias was meant nobody can know, so the select is refused.
-    "cutoff-limit": Broken(FaultKind.NO_SUCH_ALIAS, "", frozenset(), "the select is refused"),
-    "delete-account": Broken(FaultKind.UNBALANCED_QUOTE, "unexpected EOF", frozenset({"USERS"}), "is done"),
-    "delete-services": Broken(FaultKind.NEVER_EXPANDS, "error", frozenset({"USERS_USLUGA"}), "is done"),
+    "cutoff-limit": Broken(FindingKind.NO_SUCH_ALIAS, "", frozenset(), "the select is refused"),
+    "delete-account": Broken(FindingKind.UNBALANCED_QUOTE, "unexpected EOF", frozenset({"USERS"}), "is done"),
+    "delete-services": Broken(FindingKind.NEVER_EXPANDS, "error", frozenset({"USERS_USLUGA"}), "is done"),
     # It only saves what is there: as the page says, the password has to be cleared first.
-    "random-password": Broken(FaultKind.UNBALANCED_QUOTE, "unexpected EOF", frozenset(), "is done"),
+    "random-password": Broken(FindingKind.UNBALANCED_QUOTE, "unexpected EOF", frozenset(), "is done"),
     # The billing answers as if all were well: nobody told it what to set.
     "service-operator": Broken(
-        FaultKind.MISSING_EQUALS,
+        FindingKind.MISSING_EQUALS,
         '"result":null',
         frozenset({"USLUGA"}),
         "is done",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.findings import FaultKind, LinePlace
+from cli.translate.findings import FindingKind, LinePlace
 from cli.translate.shell import HOLE, Operator, Quote, Variable, Word, lex
 
 ANYTHING = st.text(st.sampled_from(" \t\n'\"\\$`{}()|&;<>#ab1=%+я\xa0"), max_size=40)
@@ -112,7 +112,7 @@ def test_a_word_is_known_with_its_inner_quotes_too() -> None:
 def test_a_quote_without_its_other_half_is_read_as_it_was_meant(line: str, expected: list[str], column: int) -> None:
     _, faults = lex(line)
     assert words(line) == expected
-    assert [(fault.kind, fault.place.column) for fault in faults] == [(FaultKind.UNBALANCED_QUOTE, column)]
+    assert [(fault.kind, fault.place.column) for fault in faults] == [(FindingKind.UNBALANCED_QUOTE, column)]
 
 
 def test_two_strings_side_by_side_are_no_fault() -> None:
@@ -123,7 +123,7 @@ def test_two_strings_side_by_side_are_no_fault() -> None:
 def test_names_of_firebirds_own_tables_are_no_variables() -> None:
     tokens, faults = lex('"from RDB$DATABASE where $x"')
     assert [token.plain for token in tokens if isinstance(token, Word)] == [f"from RDB$DATABASE where {HOLE}"]
-    assert [fault.kind for fault in faults] == [FaultKind.DOLLAR_EATEN]
+    assert [fault.kind for fault in faults] == [FindingKind.DOLLAR_EATEN]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import anyio.to_thread
 import pytest
 
 from engine.control.address import connect, listening
-from engine.control.listener import ControlListener, Limits, sender, user_name
+from engine.control.listener import ControlListener, ListenerLimits, sender, user_name
 from engine.control.messages import LONGEST_ANSWER, LONGEST_REQUEST, ControlAnswer, ControlRequest, line_of
 from tests.engine.control.steered import PATIENCE, Client, client_of
 
 US = frozenset({os.geteuid()})
-QUICK = Limits(clients=3, idle=0.2, unread=0.1)
+QUICK = ListenerLimits(clients=3, idle=0.2, unread=0.1)
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ async def served(
     path: Path,
     obey: Callable[[ControlRequest, str], Awaitable[ControlAnswer]] = echo,
     owners: frozenset[int] = US,
-    limits: Limits | None = None,
+    limits: ListenerLimits | None = None,
 ) -> AsyncIterator[None]:
     """A listener at `path`; what it raises, the test raises."""
     async with listening(path) as door, anyio.create_task_group() as tasks:
-        tasks.start_soon(ControlListener(door, obey, owners, limits or Limits()).serve)
+        tasks.start_soon(ControlListener(door, obey, owners, limits or ListenerLimits()).serve)
         yield
         tasks.cancel_scope.cancel()
 
@@ -152,7 +152,7 @@ async def test_one_who_says_nothing_is_shown_out(path: Path) -> None:
 
 
 async def test_one_too_many_is_told_to_come_again(path: Path) -> None:
-    async with served(path, limits=Limits(clients=3)), AsyncExitStack() as open_:
+    async with served(path, limits=ListenerLimits(clients=3)), AsyncExitStack() as open_:
         inside = [await open_.enter_async_context(client_of(path)) for _ in range(3)]
         for client in inside:
             await client.asks("status")
@@ -194,7 +194,7 @@ async def test_what_takes_too_long_is_answered_as_unknown(path: Path) -> None:
         await anyio.sleep_forever()
         raise AssertionError
 
-    async with served(path, obey, limits=Limits(work=0.1)), client_of(path) as client:
+    async with served(path, obey, limits=ListenerLimits(work=0.1)), client_of(path) as client:
         answer = await client.asks("pause")
         assert (answer.refused, "nothing is known" in answer.said) == (True, True)
 
@@ -219,7 +219,7 @@ async def test_when_the_run_ends_an_answer_is_still_given_to_its_end(path: Path)
         listening(path) as door,
         anyio.create_task_group() as run,
     ):
-        run.start_soon(ControlListener(door, obey, US, Limits()).serve)
+        run.start_soon(ControlListener(door, obey, US, ListenerLimits()).serve)
         asking.start_soon(ask, await clients.enter_async_context(client_of(path)))
         await begun.wait()
         run.cancel_scope.cancel()

@@ -12,7 +12,7 @@ from billing.database.dsn import Dsn
 from lab.mock.chain import Chains, parse
 from lab.mock.connection import MockConnection
 from lab.mock.quirks import Quirks
-from lab.mock.refusals import Refusal
+from lab.mock.refusals import MockRefusal
 
 Call = Callable[..., Any]
 Steps = tuple[object, ...]
@@ -40,7 +40,7 @@ def _caller(session: MockConnection, quirks: Quirks | None = None) -> Call:
         session.save_here()
         try:
             return chains.carry_out(parse(model, form), 1)
-        except Refusal:
+        except MockRefusal:
             session.go_back()
             raise
 
@@ -111,7 +111,7 @@ def test_what_a_finance_operation_is_refused_for(session: MockConnection, call: 
         (_operation(2001, "NaN"), "Неверное значение"),
         (_operation(2001) | {"colour": 1}, "Не найден атрибут colour"),
     ):
-        with pytest.raises(Refusal, match=text):
+        with pytest.raises(MockRefusal, match=text):
             call("FinanceOperations", "objects.create", operation)
     assert _one(session, "select count(*) from finance_operations where op_type = 8") == 0
     assert _one(session, "select count(*) from mock_ledger") == 0
@@ -119,9 +119,9 @@ def test_what_a_finance_operation_is_refused_for(session: MockConnection, call: 
 
 def test_get_needs_exactly_one(call: Call) -> None:
     assert call("Abonents", "objects.get", {"id": 2001})["pk"] == 2001
-    with pytest.raises(Refusal, match="Abonents matching query does not exist"):
+    with pytest.raises(MockRefusal, match="Abonents matching query does not exist"):
         call("Abonents", "objects.get", {"id": -1})
-    with pytest.raises(Refusal, match="returned more than one Abonents -- it returned"):
+    with pytest.raises(MockRefusal, match="returned more than one Abonents -- it returned"):
         call("Abonents", "objects.get", {"parent_id": 89})
     assert call("Abonents", "objects.filter", {"id": -1}) == []
 
@@ -142,7 +142,7 @@ def test_filters_are_djangos(session: MockConnection, call: Call) -> None:
     assert keys(abonent=2001) == keys(abonent_id=2001)
     assert keys(snatip="") == wanted("u.snatip is null")
     for bad in ({"id__in": [1]}, {"nothing": 1}, {"abonent__nothing": 1}, {"id__range": 5}, {"id__range": [1, "x"]}):
-        with pytest.raises(Refusal, match=r"Не найден атрибут|Неверное значение"):
+        with pytest.raises(MockRefusal, match=r"Не найден атрибут|Неверное значение"):
             keys(**bad)
 
 
@@ -182,24 +182,24 @@ def test_fields_of_a_saved_object_and_of_what_it_refers_to(call: Call) -> None:
     whole = call("Abonents", "objects.get", {"id": 2001}, fields=["tarif", "abonent_id_users__ip"])["fields"]
     assert whole["tarif"]["fields"].keys() == {"id", "name", "users_limit_warning"}
     assert [found["fields"] for found in whole["abonent_id_users"]] == [{"ip": answer["fields"]["ip"]}]
-    with pytest.raises(Refusal, match="Не найден атрибут colour"):
+    with pytest.raises(MockRefusal, match="Не найден атрибут colour"):
         call("Users", "objects.get", {"id": 1}, fields=["colour"])
 
 
 def test_what_cannot_be_assigned(call: Call) -> None:
     for model, name in (("AdminAccounts", "ostatok"), ("Abonents", "deleted"), ("Users", "id"), ("Users", "colour")):
-        with pytest.raises(Refusal, match=f"Не найден атрибут {name}"):
+        with pytest.raises(MockRefusal, match=f"Не найден атрибут {name}"):
             call(model, "objects.get", {"pk": 2001 if model == "Abonents" else 1}, "set", {name: 1}, "save", {})
 
 
 def test_a_deleted_object_is_gone(session: MockConnection, call: Call) -> None:
     assert call("Users", "objects.get", {"id": 1}, "delete", {"clean_links": True}) is None
     assert _one(session, "select deleted from users where id = 1") == 1
-    with pytest.raises(Refusal, match="Объект уже удалён"):
+    with pytest.raises(MockRefusal, match="Объект уже удалён"):
         call("Users", "objects.get", {"id": 1}, "delete", {})
-    with pytest.raises(Refusal, match="Объект уже удалён"):
+    with pytest.raises(MockRefusal, match="Объект уже удалён"):
         call("Users", "objects.get", {"id": 1}, "save", {})
-    with pytest.raises(Refusal, match="Объект уже удалён"):
+    with pytest.raises(MockRefusal, match="Объект уже удалён"):
         call("Users", "objects.get", {"id": 2}, "delete", {}, "save", {})
     history = _one(session, "select first 1 id from abonents_block_history")
     call("AbonentsBlockHistory", "objects.get", {"id": history}, "delete", {})
@@ -208,7 +208,7 @@ def test_a_deleted_object_is_gone(session: MockConnection, call: Call) -> None:
 
 def test_a_contract_number_is_borne_by_one(session: MockConnection, call: Call) -> None:
     number = _one(session, "select contract_number from abonents where id = 2003")
-    with pytest.raises(Refusal, match=r"(?i)номер договора уже закреплен"):
+    with pytest.raises(MockRefusal, match=r"(?i)номер договора уже закреплен"):
         call("Abonents", "objects.get", {"id": 2001}, "set", {"contract_number": number}, "save", {})
     call("Abonents", "objects.get", {"id": 2001}, "set", {"contract_number": "НОВЫЙ"}, "save", {})
     call("Abonents", "objects.get", {"id": 2001}, "set", {"contract_number": "НОВЫЙ"}, "save", {})
@@ -223,7 +223,7 @@ def test_dates_have_the_documented_shape(call: Call) -> None:
     step: Steps = ("objects.get", {"id": 2001}, "set", values, "save", {})
     assert call("Abonents", *step, fields=list(values))["fields"] == values | {"create_date": "2019-06-01 00:00:00"}
     for bad in ("01.06.2019", "2019-13-01", 5):
-        with pytest.raises(Refusal, match="Неверное значение"):
+        with pytest.raises(MockRefusal, match="Неверное значение"):
             call("Abonents", "objects.get", {"id": 2001}, "set", {"need_recalc": bad})
 
 
@@ -231,7 +231,7 @@ def test_services_are_connected_to_subscribers_only(call: Call) -> None:
     service = {"abonent_id": 2001, "usluga_id": 240, "manager_id": 33}
     answer = call("UsersUsluga", "objects.create", service)
     assert answer["fields"]["enabled"] == 1
-    with pytest.raises(Refusal, match="Группе нельзя"):
+    with pytest.raises(MockRefusal, match="Группе нельзя"):
         call("UsersUsluga", "objects.create", service | {"abonent_id": 89})
 
 
@@ -248,13 +248,13 @@ def test_services_are_connected_to_subscribers_only(call: Call) -> None:
     ],
 )
 def test_models_and_methods_that_are_none(call: Call, model: str, steps: tuple[object, ...], text: str) -> None:
-    with pytest.raises(Refusal, match=text):
+    with pytest.raises(MockRefusal, match=text):
         call(model, *steps)
 
 
 def test_a_value_too_long_is_of_the_row_and_leaves_the_session_usable(session: MockConnection, call: Call) -> None:
     for length in (65, 300):
-        with pytest.raises(Refusal, match=r"truncation|too long"):
+        with pytest.raises(MockRefusal, match=r"truncation|too long"):
             call("Abonents", "objects.get", {"id": 2001}, "set", {"contract_number": "x" * length}, "save", {})
     session.commit()
     assert call("Abonents", "objects.get", {"id": 2001}, fields=["id"])["fields"] == {"id": 2001}
@@ -271,7 +271,7 @@ def test_parsing_is_as_tolerant_as_the_real_one() -> None:
         {"method1": "objects.get", "arg1": "[1]"},
         {"method1": "objects.get", "fields": '"ip"'},
     ):
-        with pytest.raises(Refusal):
+        with pytest.raises(MockRefusal):
             parse("Users", form)
 
 

@@ -11,7 +11,7 @@ from billing.database.dsn import Dsn
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection
 from lab.mock.ledger import Ledger, Total, last_request
-from lab.mock.refusals import Refusal
+from lab.mock.refusals import MockRefusal
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_what_is_not_kept_is_not_in_the_ledger(session: MockConnection, ledger: 
     _create(session, 2001, 1)
     session.abandon()
     session.save_here()
-    with pytest.raises(Refusal):
+    with pytest.raises(MockRefusal):
         _create(session, 89, 2)
     session.go_back()
     session.commit()

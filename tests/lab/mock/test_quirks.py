@@ -15,7 +15,7 @@ from billing.errors import SettingsError
 from lab.mock.chain import Chains, parse
 from lab.mock.connection import MockConnection
 from lab.mock.quirks import CHOICES, Quirks, in_words, read_quirks
-from lab.mock.refusals import Refusal
+from lab.mock.refusals import MockRefusal
 from lab.mock.server import running
 
 ABONENT = 2001
@@ -105,7 +105,7 @@ def test_comments_are_filtered_by(session: MockConnection, filters: Any, works: 
             assert found(session, quirks, **{name: text}) == [LONG]
             assert found(session, quirks, **{name: "another text"}) == []
         else:
-            with pytest.raises(Refusal, match=f"Не найден атрибут {name}"):
+            with pytest.raises(MockRefusal, match=f"Не найден атрибут {name}"):
                 found(session, quirks, **{name: text})
 
 
@@ -124,7 +124,7 @@ def test_the_storno_has_another_name_or_none(
     quirks = Quirks(storno_call=called)
     key = create(session, quirks)["pk"]
     if refused:
-        with pytest.raises(Refusal, match=f"Метод {asked} нельзя вызвать"):
+        with pytest.raises(MockRefusal, match=f"Метод {asked} нельзя вызвать"):
             call(session, quirks, "objects.get", {"op_id": key}, asked, {})
         return
     call(session, quirks, "objects.get", {"op_id": key}, asked, {})
