@@ -179,10 +179,11 @@ def lengths(house: House) -> Iterator[str]:
 
 
 def doubles(house: House) -> Iterator[str]:
+    places: dict[str, list[str]] = {}
     for room in ROOMS:
         for name, files in house.public_classes(room).items():
-            if len(files) > 1:
-                yield f"{name} stands in {', '.join(files)}"
+            places.setdefault(name, []).extend(files)
+    return (f"{name} stands in {', '.join(files)}" for name, files in places.items() if len(files) > 1)
 
 
 def private_names(house: House) -> Iterator[str]:
