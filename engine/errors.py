@@ -1,4 +1,4 @@
-"""What stops the engine, by who must act.
+"""What stops the engine, by who must act, and what can be done about it.
 
 EngineError
 ├── InputRefused        the input as a whole cannot be taken: the operator mends the file or the query
@@ -8,11 +8,55 @@ EngineError
 └── CountsDiffer        the journal does not add up: a fault of ours
 """
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import msgspec
+
 from checkpoints.errors import JournalError
 
 
+class Remedy(msgspec.Struct, frozen=True):
+    """What a person can type about a trouble, as a value: only the command line knows how it is spelled.
+
+    `command` is to be typed, for `run` where it is about one; "" where `settings` alone are meant. These are to be
+    given by name, each with its value, "" for one that has none.
+    """
+
+    command: str = ""
+    run: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """The remedy in plain words, for a log."""
+        given = (f"{name} {value}" if value else name for name, value in self.settings)
+        words = " ".join(word for word in (self.command, self.run, *given) if word)
+        return f"`{words}`" if self.command else words
+
+
+Said: TypeAlias = Sequence[str | Remedy]
+"""A sentence in parts: texts, and the remedies between them."""
+
+Words: TypeAlias = Callable[[Remedy], str]
+"""How a remedy is told."""
+
+
+def setting(name: str, value: str = "") -> Remedy:
+    """The remedy of giving a setting, or of leaving it out."""
+    return Remedy(settings=((name, value),))
+
+
+def sentence(said: Said, words: Words = str) -> str:
+    """A sentence in parts, as one text."""
+    return "".join(part if isinstance(part, str) else words(part) for part in said)
+
+
 class EngineError(Exception):
-    """Root of what the engine raises; its text is a sentence for the operator, with what to do next."""
+    """Root of what the engine raises; what is `said` is a sentence for the operator, with what to do next."""
+
+    def __init__(self, *said: str | Remedy) -> None:
+        super().__init__(sentence(said))
+        self.said: Said = said
 
 
 class InputRefused(EngineError):

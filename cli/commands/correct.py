@@ -23,6 +23,7 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import PreviewFacts, plan_of, preview
 from cli.terminal.exits import CommandRefused
+from cli.terminal.remedies import command_line
 from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
@@ -155,5 +156,5 @@ async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run
             f"Begin with {PROGRAM} export {run.name}"
         )
     again = job.effect.repeatable or how_often(run) is Repeat.AGAIN
-    foreign = ForeignEntries(job, session.journal.known_marks, run.target, again=again)
+    foreign = ForeignEntries(job, session.journal.known_marks, run.target, again=again, words=command_line)
     return await rehearse(job, new, plans, session.screen, foreign=foreign)

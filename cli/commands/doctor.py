@@ -37,6 +37,7 @@ from cli.settings.flags import Flags, grouped
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, SettingValue, load
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import PROGRAM, SETTINGS_FILE, count, markup_safe, printable
@@ -75,7 +76,7 @@ async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str
         try:
             await build(kind, services, parameters, Input()).try_out()
         except EngineError as error:
-            found[str(error)].append(name)
+            found[describe_error(error)].append(name)
         if reason := await anyio.to_thread.run_sync(_without_own_select, database, kind):
             found[reason].append(name)
     return found
@@ -131,7 +132,7 @@ class Checklist:
         try:
             yield
         except (BillingError, JournalError, CommandRefused) as error:
-            self.wrong(what, str(error))
+            self.wrong(what, describe_error(error))
 
 
 async def examine(flags: Flags, screen: Screen) -> Exit:

@@ -17,6 +17,7 @@ from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
 from cli.terminal.logs import logging_to
+from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import PROGRAM, markup_safe
@@ -52,7 +53,7 @@ def execute(
         except Exception as error:  # noqa: BLE001 - told here, where the log can keep its details
             code = exit_code(error, screen, settings.log)
             if failure is not None and voice.as_json and isinstance(error, OPERATOR_ERRORS):
-                screen.emit(failure(code, str(error)))
+                screen.emit(failure(code, describe_error(error)))
     raise typer.Exit(code)
 
 
@@ -96,7 +97,7 @@ def exit_code(error: BaseException, screen: Screen, log: Path | None = None) -> 
             screen.complain(f"interrupted ({error})")
             return Exit.INTERRUPTED
         case Exception() if isinstance(error, OPERATOR_ERRORS):
-            screen.complain(str(error))
+            screen.complain(describe_error(error))
             return code_of(error)
         case _:
             return _fault(error, screen, log)

@@ -32,6 +32,7 @@ from cli.show.plan import next_step, plan_object, plan_screen
 from cli.show.plan_facts import PlanFacts, plan_facts
 from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.remedies import command_line
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe
 from engine.pacing.policy import ALL, Policy, policy_with
@@ -99,7 +100,7 @@ async def plan(
         await job.check()
         await job.try_out()
         async with earlier_runs(real) as earlier:
-            rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
+            rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter, words=command_line)
             recorded = {**order.recorded, **remembered_by_plan(billing, step)}
             new = await new_run(job, recorded, settings.target)
             run = await rehearse(rehearsal, new, journal, screen)

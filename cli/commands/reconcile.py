@@ -20,6 +20,7 @@ from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.remedies import render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import PROGRAM, printable, rows
@@ -87,7 +88,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
     elif not totals.count(State.UNKNOWN):
         parts.insert(0, Text(f"✓ run {run.name}: nothing is in doubt", "bold green"))
     if stop.requested:
-        parts.append(Text(printable(stop.reason, 600), "yellow"))
+        parts.append(Text(printable(render(stop.said), 600), "yellow"))
     if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
         parts.append(steps_list(steps))
     screen.result(Group(*parts), good=code is Exit.DONE)

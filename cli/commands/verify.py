@@ -22,6 +22,7 @@ from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
 from engine.errors import LookUpFailed
@@ -87,7 +88,7 @@ async def _balances(run: Run, services: Gateway, journal: Journal, differences: 
     try:
         return await compare_balances(run, services, journal, differences.add_account)
     except LookUpFailed as error:
-        return str(error)
+        return describe_error(error)
 
 
 async def verify_run(

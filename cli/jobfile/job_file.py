@@ -12,6 +12,7 @@ from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused
+from cli.terminal.remedies import describe_error
 from cli.terminal.texts import printable
 from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
@@ -153,7 +154,7 @@ class _Reader:
         except CommandRefused as error:
             # The engine's words begin with the flag: `--stop-after-errors: …`.
             flag = str(error).partition(":")[0].partition(" ")[0]
-            raise self._refused((RUN, flag.removeprefix("--").replace("-", "_")), str(error)) from error
+            raise self._refused((RUN, flag.removeprefix("--").replace("-", "_")), describe_error(error)) from error
 
     def _check_standard_input(self, steps: Sequence[Mapping[str, object]]) -> None:
         piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
@@ -194,7 +195,9 @@ class _Reader:
                 (*way, "sql" if "sql" in step else "look_up"), f"step {index + 1}: {error}"
             ) from error
         except (CommandRefused, ParameterRefused) as error:
-            raise self._refused(self._meant(way, step, str(error)), f"step {index + 1}: {error}") from error
+            raise self._refused(
+                self._meant(way, step, str(error)), f"step {index + 1}: {describe_error(error)}"
+            ) from error
         output = step.get("output")
         return JobFileStep(
             number=index + 1,

@@ -22,6 +22,7 @@ from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, steps_list
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of, outcome_of
+from cli.terminal.remedies import describe_error, render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
@@ -46,7 +47,9 @@ async def check_all(moves: Sequence[StepDecision], session: Session) -> Mapping[
                 if not is_to_be_made(step, makers):
                     await anyio.to_thread.run_sync(_open, one.job)
             except OPERATOR_ERRORS as error:
-                raise CommandRefused(f"{named(step)}: {error}\n{NOTHING_SENT}", code_of(error)) from error
+                raise CommandRefused(
+                    f"{named(step)}: {describe_error(error)}\n{NOTHING_SENT}", code_of(error)
+                ) from error
             if step.order.rows.file == STDIN:
                 piped[step.number] = one
         for path in files_made(step):
@@ -130,7 +133,7 @@ async def run_file(file: JobFile, settings: Settings, manner: FileRunOptions, sc
                     run = await journal.run(closing.run)
                     waited = waited.and_then(await wait(run, replace(session, pacing=manner.pacing_now)))
                     if waited.stop.requested:
-                        _tell_the_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
+                        _tell_the_stop(file, step, await journal.run(closing.run), render(waited.stop.said), screen)
                         return waited.counted_in(closing)
             except OPERATOR_ERRORS as error:
                 if all(one.how is StepState.PASSED_OVER for one, _ in done):
@@ -196,7 +199,7 @@ def _in_the_middle(
     sent = ", ".join(f"step {move.step.number} (run {closing.run})" for move, closing in done)
     code = code_of(error)
     return CommandRefused(
-        f"{named(step)}: {str(error).removesuffix(NOTHING_SENT).rstrip()}\n"
+        f"{named(step)}: {describe_error(error).removesuffix(NOTHING_SENT).rstrip()}\n"
         f"Stopped in the middle of {printable(file.path)}; done before that: {sent}.\n"
         f"Put right what is wrong, then go on with: {_again(file)} (it passes over what is done)",
         Exit.STOPPED if code is Exit.REFUSED else code,

@@ -17,6 +17,7 @@ from cli.output.item_files import columns_of
 from cli.show.closing import MAX_REFUSALS_SHOWN
 from cli.show.preview import PreviewFacts
 from cli.terminal.exits import CommandRefused
+from cli.terminal.remedies import command_line
 from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pipeline.intake import DUPLICATE, Repeat, judge_for
@@ -96,7 +97,7 @@ class Corrections:
         self._journal = journal
         self._plans = plans
         self._job = job
-        self._judge = judge_for(run, repeatable=job.effect.repeatable, enter=enter)
+        self._judge = judge_for(run, repeatable=job.effect.repeatable, enter=enter, words=command_line)
         self._places = _places(rehearsed.header)
         own = columns_of(run)
         self._row, self._line = self._places.get(own[0]), self._places.get(own[1])

@@ -31,6 +31,7 @@ from cli.show.closing import Closing, first_refusals, refused_export, refused_ro
 from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts, tell_notes
 from cli.show.progress import show_intake, show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
+from cli.terminal.remedies import command_line, describe_error, render
 from cli.terminal.screen import is_unattended
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
@@ -113,7 +114,8 @@ class RunSession:
         try:
             return await gauges_of(self._session.gateway, lambda: self._live_policy.policy, self._journal.path)
         except InputRefused as error:
-            raise (await self._given_up(str(error)) if self._fresh else CommandRefused(str(error))) from error
+            why = describe_error(error)
+            raise (await self._given_up(why) if self._fresh else CommandRefused(why)) from error
 
     async def _may_send(self) -> bool:
         """Whether there is something to send and the operator agrees; False as well when it was interrupted."""
@@ -140,7 +142,8 @@ class RunSession:
             # What is in doubt is looked up first, and that waits for the billing.
             log.warning("what the run will ask could not be tried", why=str(error))
         except (InputRefused, LookUpFailed) as error:
-            raise (await self._given_up(str(error)) if self._fresh else CommandRefused(str(error))) from error
+            why = describe_error(error)
+            raise (await self._given_up(why) if self._fresh else CommandRefused(why)) from error
 
     async def _may_stream(self) -> bool:
         """Whether sending may begin with the first frozen page: rows of a query, and nobody wants to see them.
@@ -165,7 +168,7 @@ class RunSession:
         """Freeze the whole list. Raises `CommandRefused` when the input cannot be taken."""
         progress = Progress()
         progress.take_up(await self._journal.totals(self._run), intake_ended=False)
-        intake = Intake(self._run, self._job, self._journal, progress, enter=how_often(self._run))
+        intake = Intake(self._run, self._job, self._journal, progress, enter=how_often(self._run), words=command_line)
         try:
             async with show_intake(progress, self._screen, self._run.source):
                 await intake.freeze_all()
@@ -177,11 +180,11 @@ class RunSession:
     async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
         """Why the rows cannot be read to their end; a run that was taken up stays, unless it is the input's fault."""
         if isinstance(error, InputRefused):
-            return await self._given_up(str(error))
+            return await self._given_up(describe_error(error))
         if self._fresh:
-            return await self._given_up(f"the rows could not be read to their end: {error}")
+            return await self._given_up(f"the rows could not be read to their end: {describe_error(error)}")
         return CommandRefused(
-            f"the rows could not be read to their end: {error}\nThe run stays as it is: "
+            f"the rows could not be read to their end: {describe_error(error)}\nThe run stays as it is: "
             f"{PROGRAM} resume {self._run.name} goes on reading",
             Exit.STOPPED,
         )
@@ -287,6 +290,7 @@ class RunSession:
             enter=how_often(self._run),
             known=known,
             trust_journal=self._session.consent.trust_journal,
+            words=command_line,
         )
         self._interrupts.in_flight = lambda: progress.counts[State.SENDING]
         error: str | None = None
@@ -320,7 +324,7 @@ class RunSession:
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
         error = sent.error or ending.trouble
-        stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
+        stopped = render(self._stop.said) if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
         closing = Closing(
             exit=code,
             run=self._run.name,

@@ -26,6 +26,7 @@ from cli.show.closing import Closing
 from cli.show.preview import tell_notes
 from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused
+from cli.terminal.remedies import command_line
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, rows
 from engine.job import Job
@@ -204,7 +205,9 @@ async def rehearse(
     progress = Progress()
     try:
         async with show_intake(progress, screen, run.source):
-            await Intake(run, job, plans, progress, enter=Repeat.AGAIN, foreign=foreign).freeze_all()
+            await Intake(
+                run, job, plans, progress, enter=Repeat.AGAIN, foreign=foreign, words=command_line
+            ).freeze_all()
         await tell_notes(job.source, screen)
     except BaseException:
         await plans.discard(run)

@@ -20,7 +20,7 @@ from typing import Final
 import anyio
 import structlog
 
-from engine.errors import LookUpFailed
+from engine.errors import LookUpFailed, Remedy
 from engine.outcomes import Cause, Outcome
 from engine.pacing.holds import BILLING, POLL_SECONDS, Holds, Stop, StopKind
 from engine.pacing.policy import Policy
@@ -203,5 +203,6 @@ class Breaker:
             self._stop.request(
                 StopKind.SYSTEM,
                 f"the billing has taken no call for {unwell:.0f} s: {why}. "
-                "Nothing is lost; when it is back, take the run up with `carbon-migrate resume`",
+                "Nothing is lost; when it is back, take the run up with ",
+                Remedy("resume"),
             )

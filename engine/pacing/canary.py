@@ -10,6 +10,7 @@ from typing import Final
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
+from engine.errors import Remedy, Said, setting
 from engine.statistics import error_group
 
 STEPS: Final = (1, 10, 100)
@@ -46,7 +47,7 @@ class Canary:
         self._answered += 1
         self._watched -= 1
 
-    def alarm(self, item: Item, error: str, run_name: str, *, tries: int | None = None) -> str | None:
+    def alarm(self, item: Item, error: str, run_name: str, *, tries: int | None = None) -> Said | None:
         """Why the run should stop: `item` has met an error, one of the first and a new one. None when it is not.
 
         `tries` is how often it was tried, where the row was not refused but left for another time.
@@ -54,17 +55,23 @@ class Canary:
         if self._watched < 0 or not self._left or error_group(error) in self._known:
             return None
         where = f"row {item.number}" + (f", line {item.line}" if item.line else "")
-        resume = f"`carbon-migrate resume {run_name}`"
+        resume, no_canary = Remedy("resume", run_name), setting("no-canary")
         if tries is not None:
             return (
-                f"one of the first {WATCHED} rows was tried {tries} times in vain and is left for another time: "
-                f"{where} ({item.label}): {error}. {resume} tries it again; with --no-canary the others do not wait "
-                "for it"
+                f"one of the first {WATCHED} rows was tried {tries} times in vain and is left for another time: ",
+                f"{where} ({item.label}): {error}. ",
+                resume,
+                " tries it again; with ",
+                no_canary,
+                " the others do not wait for it",
             )
         return (
-            f"one of the first {WATCHED} rows met an error that this run has not met before: {where} ({item.label}): "
-            f"{error}. If it is only this row, {resume} goes on with the others; "
-            "with --no-canary it does not begin with a few rows"
+            f"one of the first {WATCHED} rows met an error that this run has not met before: {where} ",
+            f"({item.label}): {error}. If it is only this row, ",
+            resume,
+            " goes on with the others; with ",
+            no_canary,
+            " it does not begin with a few rows",
         )
 
     def passed(self) -> None:

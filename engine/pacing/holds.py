@@ -10,6 +10,8 @@ from typing import Final
 import anyio
 import structlog
 
+from engine.errors import Remedy, Said, sentence
+
 
 class StopKind(StrEnum):
     """Who or what stopped a run; each leaves it resumable."""
@@ -27,7 +29,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.kind: StopKind | None = None
-        self.reason = ""
+        self.said: Said = ()
         self._event = anyio.Event()
 
     @property
@@ -35,10 +37,15 @@ class Stop:
         """Whether to begin nothing new."""
         return self.kind is not None
 
-    def request(self, kind: StopKind, reason: str) -> None:
+    @property
+    def reason(self) -> str:
+        """Why, with what there is to do in plain words."""
+        return sentence(self.said)
+
+    def request(self, kind: StopKind, *said: str | Remedy) -> None:
         """Begin nothing new; finish what is in flight."""
         if self.kind is None:
-            self.kind, self.reason = kind, reason
+            self.kind, self.said = kind, said
             self._event.set()
 
     async def wait(self) -> None:

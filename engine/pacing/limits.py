@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
+from engine.errors import Remedy, Said, setting
 
 # Two decimals at most: what is meant by 10,000 only a person can say.
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,2})?")
@@ -69,23 +70,27 @@ class Spending:
         if not state.counts_money:
             self._sent -= _absolute(item)
 
-    def overdrawn(self, run: Run) -> str | None:
+    def overdrawn(self, run: Run) -> Said | None:
         """Why nothing more may leave, and what to do: the limit is now below what is sent. None when it is not."""
         limit = self._limit()
         if limit is None or self.must_look or self._sent <= limit:
             return None
         return (
-            f"{in_roubles(self._sent)} has been sent or was about to be, and --limit-money is {in_roubles(limit)} "
-            f"now. {_goes_on(run)}"
+            f"{in_roubles(self._sent)} has been sent or was about to be, and ",
+            setting("limit-money"),
+            f" is {in_roubles(limit)} now. ",
+            *_goes_on(run),
         )
 
-    def told(self, item: Item, run: Run) -> str:
+    def told(self, item: Item, run: Run) -> Said:
         """Why `item` cannot go, and what to do."""
         limit, sent = self._limit() or Decimal(0), self._sent
         return (
-            f"{in_roubles(sent)} has been sent, and row {item.number} ({item.label}) of "
-            f"{in_roubles(item.amount or Decimal(0))} would pass --limit-money {in_roubles(limit)}: "
-            f"{in_roubles(max(limit - sent, Decimal(0)))} is left. {_goes_on(run)}"
+            f"{in_roubles(sent)} has been sent, and row {item.number} ({item.label}) of ",
+            f"{in_roubles(item.amount or Decimal(0))} would pass ",
+            setting("limit-money", in_roubles(limit)),
+            f": {in_roubles(max(limit - sent, Decimal(0)))} is left. ",
+            *_goes_on(run),
         )
 
 
@@ -94,8 +99,8 @@ def in_roubles(amount: Decimal) -> str:
     return f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount:,f}"
 
 
-def _goes_on(run: Run) -> str:
-    return f"`carbon-migrate resume {run.name} --limit-money AMOUNT` goes on with a higher one"
+def _goes_on(run: Run) -> Said:
+    return Remedy("resume", run.name, (("limit-money", "AMOUNT"),)), " goes on with a higher one"
 
 
 def _absolute(item: Item) -> Decimal:

@@ -234,8 +234,8 @@ def _max_latency_told(policy: Policy) -> str:
 
 def _throttle_told(policy: Policy) -> str:
     if policy.throttle_sql is None:
-        return "holds nothing: there is no --throttle-sql"
-    return f"held while --throttle-sql gives more than {policy.throttle_above:,.12g}"
+        return "holds nothing: there is no throttle-sql"
+    return f"held while throttle-sql gives more than {policy.throttle_above:,.12g}"
 
 
 def _min_disk_told(policy: Policy) -> str:

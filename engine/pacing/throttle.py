@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 import structlog
 
-from engine.errors import LookUpFailed
+from engine.errors import LookUpFailed, Remedy, Said
 from engine.pacing.holds import Holds, Stop, StopKind
 
 LATENESS: Final = 0.01
@@ -51,7 +51,7 @@ EVERY: Final = 2.0
 EVERY_WHILE_HELD: Final = 0.5
 """The same at most, while it holds the run."""
 
-RESUME: Final = "take the run up with `carbon-migrate resume`"
+RESUME: Final[Said] = ("take the run up with ", Remedy("resume"))
 """What there is to do after a stop, once what has stopped the run is mended."""
 
 LAST_ROOM: Final = 0.1
@@ -115,7 +115,7 @@ class Throttle:
         stop: Stop,
         in_flight: Callable[[], int],
         patience: float,
-        then: str = RESUME,
+        then: Said = RESUME,
     ) -> None:
         self._watched = [_Watched(gauge) for gauge in gauges]
         self._holds = holds
@@ -208,7 +208,8 @@ class Throttle:
         if measure.value > measure.end:
             self._stop.request(
                 StopKind.SYSTEM,
-                f"{_describe_gauge(name, measure)}. Nothing is lost; once that is mended, {self._then}",
+                f"{_describe_gauge(name, measure)}. Nothing is lost; once that is mended, ",
+                *self._then,
             )
 
     def _blind(self, watched: _Watched, error: LookUpFailed) -> None:
@@ -222,7 +223,8 @@ class Throttle:
             self._stop.request(
                 StopKind.SYSTEM,
                 f"{name} could not be read for {now - watched.failing_since:.0f} s: {error}. Nothing is lost; "
-                f"when it can be read again, {self._then}",
+                "when it can be read again, ",
+                *self._then,
             )
 
 

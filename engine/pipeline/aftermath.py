@@ -7,6 +7,7 @@ import structlog
 
 from checkpoints.records import Item, Run
 from checkpoints.states import State
+from engine.errors import Remedy, setting
 from engine.outcomes import Cause, Outcome
 from engine.pacing.canary import Canary
 from engine.pacing.holds import StopKind
@@ -116,8 +117,13 @@ class Aftermath:
             where = State.REJECTED if self._progress.counts[State.REJECTED] else State.PENDING
             self._stop.request(
                 StopKind.BUDGET,
-                f"{spent} (--stop-after-errors {limit}). Look at them with "
-                f"`carbon-migrate export {self._run.name} --state {where}`; `carbon-migrate resume` goes on",
+                f"{spent} (",
+                setting("stop-after-errors", str(limit)),
+                "). Look at them with ",
+                Remedy("export", self._run.name, (("state", where),)),
+                "; ",
+                Remedy("resume"),
+                " goes on",
             )
         if alarm := self.canary.alarm(item, outcome.message or "", self._run.name, tries=tries):
-            self._stop.request(StopKind.BUDGET, alarm)
+            self._stop.request(StopKind.BUDGET, *alarm)

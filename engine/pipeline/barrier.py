@@ -18,7 +18,7 @@ from engine.pacing.holds import BARRIER
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
 from engine.pipeline.live_policy import LivePolicy
 
-ONCE_MORE: Final = "start the same command again"
+ONCE_MORE: Final = ("start the same command again",)
 """What there is to do after a stop: the run itself is at its end, and cannot be taken up."""
 
 

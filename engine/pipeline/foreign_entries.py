@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from checkpoints.records import KnownMark, NewItem, Refusal
+from engine.errors import Words, setting
 from engine.job import Entries, Job, Marked
 
 LOOKS_ENTERED: Final = "looks as if entered already"
@@ -17,7 +18,6 @@ LOOKS_ENTERED: Final = "looks as if entered already"
 FOREIGN: Final = "entered from another journal"
 """The kind of a row that a run has entered of which this journal does not know."""
 
-_ON_TOP: Final = "If it is meant to be entered on top, run with --again"
 
 KnownMarks = Callable[[Collection[tuple[str, int]]], Awaitable[Sequence[KnownMark]]]
 """Of these marks, by run and number, those whose items the journal has."""
@@ -27,15 +27,18 @@ class ForeignEntries:
     """Holds new items of a run for `target` against what the billing has of them.
 
     `own` is the run itself, `known` asks the journal of the real runs; with `again` nothing is refused, and told all
-    the same.
+    the same. `words` tells what to type, in a refusal.
     """
 
-    def __init__(self, job: Job, known: KnownMarks, target: str, *, again: bool, own: str = "") -> None:
+    def __init__(
+        self, job: Job, known: KnownMarks, target: str, *, again: bool, own: str = "", words: Words = str
+    ) -> None:
         self._job = job
         self._known = known
         self._target = target
         self._again = again
         self._own = own
+        self._words = words
 
     async def judge(self, items: Sequence[NewItem]) -> list[NewItem | Refusal]:
         """What becomes of each item: as it is, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
@@ -52,7 +55,8 @@ class ForeignEntries:
             return item
         told = [why for one in entries.marked if (why := self._foreign(one, known.get((one.run, one.number))))]
         if told and not self._again:
-            return Refusal(item.line, None, item.label, f"{told[-1]}. {_ON_TOP}", item.row)
+            on_top = f"If it is meant to be entered on top, run with {self._words(setting('again'))}"
+            return Refusal(item.line, None, item.label, f"{told[-1]}. {on_top}", item.row)
         notes = [f"{LOOKS_ENTERED}: {entries.unmarked}"] if entries.unmarked else []
         return replace(item, note="; ".join([*told, *notes])) if told or notes else item
 
@@ -64,7 +68,7 @@ class ForeignEntries:
         if known.target != self._target:
             return (
                 f"run {known.run} has entered it by the address {known.target}, which leads to this same billing: "
-                f"{entry.text}; --api-url {known.target} goes on there"
+                f"{entry.text}; {self._words(setting('api-url', known.target))} goes on there"
             )
         if not known.had_effect:
             return f"run {known.run} has it as {known.state}, and yet it is in the billing: {entry.text}"

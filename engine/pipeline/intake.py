@@ -15,7 +15,7 @@ from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State
-from engine.errors import InputRefused
+from engine.errors import InputRefused, Words, setting
 from engine.job import Entries, Job, Prepared
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
@@ -63,10 +63,12 @@ class Intake:
     Where the source is limited, rows behind the last one that is to be sent are counted and nothing else: neither
     judged nor refused. Rows that are skipped or refused before it do not count.
 
+    `words` tells what to type, in a refusal.
+
     Raises `InputRefused` when the input as a whole cannot be taken or is no longer the one that the run began with.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a choice for each of its uses
         self,
         run: Run,
         job: Job,
@@ -75,14 +77,18 @@ class Intake:
         *,
         enter: Repeat = Repeat.ONCE,
         foreign: ForeignEntries | None = None,
+        words: Words = str,
     ) -> None:
         self._run = run
         self._job = job
         self._journal = journal
         self._progress = progress
-        self._judge = judge_for(run, repeatable=job.effect.repeatable, enter=enter)
+        self._judge = judge_for(run, repeatable=job.effect.repeatable, enter=enter, words=words)
+        self._words = words
         again = job.effect.repeatable or enter is Repeat.AGAIN
-        self._foreign = foreign or ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
+        self._foreign = foreign or ForeignEntries(
+            job, journal.known_marks, run.target, again=again, own=run.name, words=words
+        )
 
     async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
         """Read, prepare and freeze page after page; tell `listener` of each."""
@@ -171,14 +177,15 @@ class Intake:
             here = "the row before it" if item.line is None else f"line {item.line}"
             key, where = owners.setdefault(item.lane, (item.key, here))
             # The same key again is judged as a duplicate.
-            entries.append(item if key == item.key else _refused(item, REPLACES.format(where=where)))
+            entries.append(item if key == item.key else _refused(item, self._replaces(where)))
         return Prepared.of([*entries, *prepared.refusals])
 
-
-REPLACES: Final = (
-    "its account has its balance from {where} of this run, and this row would replace it. Rows of a select "
-    "are sent while others are still read: give --shared-accounts sum or last, and all of them are read first"
-)
+    def _replaces(self, where: str) -> str:
+        shared = self._words(setting("shared-accounts", "sum or last"))
+        return (
+            f"its account has its balance from {where} of this run, and this row would replace it. Rows of a select "
+            f"are sent while others are still read: give {shared}, and all of them are read first"
+        )
 
 
 def _other(name: str, run: Run) -> str:
@@ -203,14 +210,14 @@ def _next(pages: Iterator[RowPage]) -> RowPage | None:
     return next(pages, None)
 
 
-def judge_for(run: Run, *, repeatable: bool, enter: Repeat) -> Judge:
+def judge_for(run: Run, *, repeatable: bool, enter: Repeat, words: Words = str) -> Judge:
     """The judge of a run's rows: what must not be entered twice is held against all that the journal has."""
     wanted = Repeat.AGAIN if repeatable else enter
     against_same = _against_same_input if run.approved_at is None else _against_what_stays
 
     def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
         own = next((twin for twin in twins if twin.run == run.name), None)
-        return against_earlier(item, twins, run.target, wanted) if own is None else against_same(item, own)
+        return against_earlier(item, twins, run.target, wanted, words) if own is None else against_same(item, own)
 
     return judge
 
@@ -238,7 +245,9 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     return replace(verdict, reason=f"{verdict.reason}; that one stays in the run, this one is left out")
 
 
-def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, enter: Repeat) -> NewItem | Refusal:
+def against_earlier(
+    item: NewItem, twins: Sequence[EarlierEntry], target: str, enter: Repeat, words: Words = str
+) -> NewItem | Refusal:
     """What becomes of a row for `target` that must not be entered twice, beside what earlier runs have of it."""
     if enter is Repeat.AGAIN:
         return item
@@ -254,14 +263,15 @@ def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, e
         return _refused(
             item,
             f"run {twin.run} has entered {_asked(twin)} for this key on {twin.changed_at[:10]}; the input says "
-            f"{_asked(item)}: if it is meant to be entered on top, run with --again",
+            f"{_asked(item)}: if it is meant to be entered on top, run with {words(setting('again'))}",
         )
     if twins and enter is Repeat.ONCE:
         twin = twins[-1]
         return _refused(
             item,
             f"run {twin.run} has this row at {twin.target}, and this one is for {target}: if that is the same "
-            f"billing, give --api-url {twin.target}; if it is another one, run with --another-billing",
+            f"billing, give {words(setting('api-url', twin.target))}; if it is another one, run with "
+            f"{words(setting('another-billing'))}",
         )
     return item
 
@@ -285,13 +295,17 @@ class Rehearsal(Job):
     `enter` says what of it counts as new all the same, as it does for a run.
     """
 
-    def __init__(self, job: Job, target: str, earlier: Earlier, *, enter: Repeat = Repeat.ONCE) -> None:
+    def __init__(
+        self, job: Job, target: str, earlier: Earlier, *, enter: Repeat = Repeat.ONCE, words: Words = str
+    ) -> None:
         self._job = job
         self._target = target
         self._earlier = earlier
         self._enter = Repeat.AGAIN if job.effect.repeatable else enter
         self.name, self.effect = job.name, job.effect
-        self._foreign = ForeignEntries(job, earlier.known_marks, target, again=self._enter is Repeat.AGAIN)
+        self._words = words
+        again = self._enter is Repeat.AGAIN
+        self._foreign = ForeignEntries(job, earlier.known_marks, target, again=again, words=words)
 
     @property
     def source(self) -> Source:
@@ -308,7 +322,9 @@ class Rehearsal(Job):
         twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
         for twin in await self._earlier.twins(self._job.name, {item.key for item in known.items}):
             twins[twin.key].append(twin)
-        judged = [against_earlier(item, twins[item.key], self._target, self._enter) for item in known.items]
+        judged = [
+            against_earlier(item, twins[item.key], self._target, self._enter, self._words) for item in known.items
+        ]
         new = Prepared.of(judged)
         return Prepared(new.items, (*refused, *new.refusals))
 

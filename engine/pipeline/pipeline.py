@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
+from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, Remedy, Words, cause_of
 from engine.evidence import Evidence, NotSent
 from engine.job import Job
 from engine.outcomes import decide
@@ -65,6 +65,7 @@ class Pipeline:
         enter: Repeat = Repeat.ONCE,
         known: int = 0,
         trust_journal: bool = False,
+        words: Words = str,
     ) -> None:
         self._run = run
         self._job = job
@@ -75,8 +76,8 @@ class Pipeline:
         self._progress = steering.progress
         self._stop = stop = steering.stopping
         again = effect.repeatable or enter is Repeat.AGAIN
-        foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name)
-        self._intake = Intake(run, job, journal, self._progress, enter=enter, foreign=foreign)
+        foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name, words=words)
+        self._intake = Intake(run, job, journal, self._progress, enter=enter, foreign=foreign, words=words)
         self._before_images = BeforeImages(run, effect, journal)
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
@@ -144,7 +145,7 @@ class Pipeline:
             try:
                 await self._settle()
             except EngineError as error:
-                self._stop.request(StopKind.SYSTEM, f"rows in doubt could not be looked up: {error}")
+                self._stop.request(StopKind.SYSTEM, "rows in doubt could not be looked up: ", *error.said)
                 return
             if self._spending.must_look:
                 await self._spending.look(self._run, self._journal)
@@ -158,8 +159,9 @@ class Pipeline:
             also = f", and {behind} more wait, each for an earlier row of its account" if behind else ""
             self._stop.request(
                 StopKind.SYSTEM,
-                f"{left} {rows} left pending, having failed {self._tries.most} times{each}{also}; "
-                f"`carbon-migrate resume {self._run.name}` tries again, in the order of the list",
+                f"{left} {rows} left pending, having failed {self._tries.most} times{each}{also}; ",
+                Remedy("resume", self._run.name),
+                " tries again, in the order of the list",
             )
 
     async def _take_up(self) -> None:
@@ -170,7 +172,9 @@ class Pipeline:
         try:
             await self._once_the_billing_answers(self._witness.take_up)
         except EngineError as error:
-            self._stop.request(StopKind.SYSTEM, f"whether rows are in the billing already cannot be seen: {error}")
+            self._stop.request(
+                StopKind.SYSTEM, "whether rows are in the billing already cannot be seen: ", *error.said
+            )
 
     async def _send_pending(self, tasks: TaskGroup) -> int:
         """One pass over the list; returns how many items were claimed, once each of them has its outcome."""
@@ -201,7 +205,7 @@ class Pipeline:
         try:
             await self._intake.freeze_all(self._backlog)
         except EngineError as error:
-            self._stop.request(StopKind.SYSTEM, f"the rows could not be read to their end: {error}")
+            self._stop.request(StopKind.SYSTEM, "the rows could not be read to their end: ", *error.said)
         self._taken_in.set()
 
     async def _work(self) -> None:
@@ -274,7 +278,7 @@ class Pipeline:
     def _heed_limit(self) -> None:
         """A limit of money that was lowered holds for what is claimed already: a stop gives it back as not sent."""
         if why := self._spending.overdrawn(self._run):
-            self._stop.request(StopKind.BUDGET, why)
+            self._stop.request(StopKind.BUDGET, *why)
 
     # ---- the steps in between ----
 
@@ -326,7 +330,7 @@ class Pipeline:
             await self._all_recorded()
         fitting = self._spending.fitting(group)
         if not fitting:
-            self._stop.request(StopKind.BUDGET, self._spending.told(group[0], self._run))
+            self._stop.request(StopKind.BUDGET, *self._spending.told(group[0], self._run))
         return fitting
 
     async def _read_page(self, after: int) -> list[Item]:

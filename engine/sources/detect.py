@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.errors import InputRefused
+from engine.errors import InputRefused, setting
 from engine.rows import RowPage, Source
 from engine.sources.exported import restore_cells
-from engine.sources.raw import charset, options
+from engine.sources.raw import charset
 from engine.sources.raw.original import FileOnDisk, Original, StandardInput
 from engine.sources.raw.sample import Layout, Sample
 from engine.sources.raw.source import check_given
@@ -56,7 +56,7 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
         charset.named(layout.encoding)
     delimiter = _SPELLED.get(layout.delimiter, layout.delimiter)
     if len(delimiter) > 1 or delimiter in {'"', "\r", "\n", "\0"}:
-        raise InputRefused(f"{options.DELIMITER} {layout.delimiter}: one character is expected, as ; or tab")
+        raise InputRefused(setting("delimiter", layout.delimiter), ": one character is expected, as ; or tab")
     columns = check_given(layout.columns)
     original = StandardInput() if path is None else FileOnDisk(path)
     return _DetectedInput(original, Layout(layout.encoding, delimiter, layout.sheet, columns), page_rows)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO, TypeAlias
 
-from engine.errors import InputRefused
-from engine.sources.raw import cyrillic, options
+from engine.errors import InputRefused, Said, setting
+from engine.sources.raw import cyrillic
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.cyrillic import NAMES, Doubt
 from engine.sources.raw.original import Original, unreadable
@@ -74,17 +74,17 @@ def detect_charset(original: Original, encoding: str) -> Charset:
         is_utf_8 = _is_utf_8(file)
     if is_utf_8:
         if doubt := _doubtful_utf_8(original):
-            raise InputRefused(_question(original, doubt))
+            raise _question(original, doubt)
         return Charset(UTF_8)
     verdict = verdict_on(original)
     match verdict:
         case str():
             return Charset(verdict, f"read as {NAMES[verdict]}, for its bytes are not UTF-8")
         case Doubt():
-            raise InputRefused(_question(original, verdict))
+            raise _question(original, verdict)
     with original.open() as file:
         words = faults.not_this_encoding(file, UTF_8)
-    raise InputRefused(f"{original.name}, {words}; {advice(verdict)}")
+    raise InputRefused(f"{original.name}, {words}; ", *advice(verdict))
 
 
 Verdict: TypeAlias = str | Doubt | None
@@ -98,14 +98,15 @@ def verdict_on(original: Original) -> Verdict:
     return None if cyrillic.holds_utf_8(words) else cyrillic.judge(words)
 
 
-def advice(verdict: Verdict) -> str:
+def advice(verdict: Verdict) -> Said:
     """What to do about bytes that are not UTF-8, by what `verdict_on` says of them."""
     match verdict:
         case str():
-            return f"it looks like {NAMES[verdict]}: give {options.ENCODING}{verdict}"
+            return f"it looks like {NAMES[verdict]}: give ", setting("encoding", verdict)
         case Doubt():
-            return f"it may be {_either(verdict, '')}: say which with {_either(verdict, options.ENCODING)}"
-    return f"save the file as CSV UTF-8, or name its encoding with {options.ENCODING}…"
+            names = [NAMES.get(codec, "UTF-8") for codec in verdict.codecs]
+            return f"it may be {', '.join(names[:-1])} or {names[-1]}: say which with ", *_either(verdict)
+    return "save the file as CSV UTF-8, or name its encoding with ", setting("encoding", "…")
 
 
 def _doubtful_utf_8(original: Original) -> Doubt | None:
@@ -118,19 +119,21 @@ def _doubtful_utf_8(original: Original) -> Doubt | None:
         return cyrillic.by_chance_utf_8(cyrillic.distinct_words(file))
 
 
-def _question(original: Original, doubt: Doubt) -> str:
+def _question(original: Original, doubt: Doubt) -> InputRefused:
     with original.open() as file:
         spot = faults.spot_of(file, doubt.word.place)
-    return (
+    return InputRefused(
         f"{original.name}, {spot}: the encoding cannot be told from so few letters: this is {doubt.readings}. Say "
-        f"which is right with {_either(doubt, options.ENCODING)}"
+        "which is right with ",
+        *_either(doubt),
     )
 
 
-def _either(doubt: Doubt, before: str) -> str:
-    """The encodings of a doubt, as names or, with the flag `before` each, as they are typed."""
-    names = [f"{before}{codec}" if before else NAMES.get(codec, "UTF-8") for codec in doubt.codecs]
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+def _either(doubt: Doubt) -> Said:
+    """The encodings of a doubt, one of which is to be given."""
+    *before, last = (setting("encoding", codec) for codec in doubt.codecs)
+    listed = [part for each in before for part in (", ", each)]
+    return *listed[1:], " or ", last
 
 
 def _is_utf_8(file: BinaryIO) -> bool:
@@ -202,4 +205,4 @@ class DecodedText:
         with self.original.open() as file:
             words = faults.not_this_encoding(file, self.codec)
         verdict = verdict_on(self.original) if self.codec == UTF_8 else None
-        return InputRefused(f"{self.name}, {words}; {advice(verdict)}")
+        return InputRefused(f"{self.name}, {words}; ", *advice(verdict))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
-from engine.sources.raw import options
+from engine.errors import Said, setting
 
 HEAD: Final = 8 * 1024
 """Bytes from which it can be told what a file is."""
@@ -39,20 +39,20 @@ class Spot:
         return f"line {self.line}, column {self.column}"
 
 
-def no_text(head: bytes, *, wide: bool) -> str | None:
+def no_text(head: bytes, *, wide: bool) -> Said | None:
     """What a file is by its first bytes when it is no text that can be read, with what to do, or None.
 
     `wide` says that a codec of two or four bytes a character was asked for: then a UTF-16 mark is no fault.
     """
     if head.startswith(ZIP):
         if b"xl/" in head or b"[Content_Types].xml" in head:
-            return "is an Excel workbook: save it as CSV UTF-8"
-        return "is a ZIP archive: unpack it first"
+            return ("is an Excel workbook: save it as CSV UTF-8",)
+        return ("is a ZIP archive: unpack it first",)
     if head.startswith(_UTF_16) and not wide:
-        return f"is UTF-16: save it as CSV UTF-8, or give {options.ENCODING}utf-16"
+        return "is UTF-16: save it as CSV UTF-8, or give ", setting("encoding", "utf-16")
     if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
-        return "is a page of HTML or XML, whatever its name says: save the table as .xlsx or CSV UTF-8"
-    return next((what for signature, what in _SIGNATURES if head.startswith(signature)), None)
+        return ("is a page of HTML or XML, whatever its name says: save the table as .xlsx or CSV UTF-8",)
+    return next(((what,) for signature, what in _SIGNATURES if head.startswith(signature)), None)
 
 
 def not_this_encoding(file: BinaryIO, codec: str) -> str:

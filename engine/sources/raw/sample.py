@@ -5,8 +5,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Final
 
-from engine.errors import InputRefused
-from engine.sources.raw import charset, options
+from engine.errors import InputRefused, setting
+from engine.sources.raw import charset
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.charset import AUTO, Charset, DecodedText
 from engine.sources.raw.original import Original, empty
@@ -82,8 +82,8 @@ class Sample:
     def _charset(self) -> Charset:
         encoding = self.layout.encoding
         if self.layout.sheet:
-            raise InputRefused(f"{self.name} is no workbook and has no sheets: leave {options.SHEET} out")
+            raise InputRefused(f"{self.name} is no workbook and has no sheets: leave ", setting("sheet"), " out")
         wide = charset.is_auto(encoding) or charset.is_wide(charset.named(encoding))
         if trouble := faults.no_text(self.start, wide=wide):
-            raise InputRefused(f"{self.name} {trouble}")
+            raise InputRefused(f"{self.name} ", *trouble)
         return charset.detect_charset(self.original, encoding)

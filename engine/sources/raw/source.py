@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused
+from engine.errors import InputRefused, setting
 from engine.rows import Row, RowPage
-from engine.sources.raw import options
 
 REST: Final = "..."
 """At the end of the last name that is given: where values are parted by spaces, it takes the rest of the line."""
@@ -41,7 +40,8 @@ def check_names(
     if all(_NUMBER.fullmatch(name.strip()) for name in header):
         raise InputRefused(
             f"{where}: {line} holds numbers ({', '.join(header)[:60]}) where the names of the columns are expected. "
-            f"If the input has no header, name its columns with {options.COLUMNS} {example(len(header))}"
+            "If the input has no header, name its columns with ",
+            setting("columns", example(len(header))),
         )
 
 
@@ -69,11 +69,12 @@ def check_given(columns: Sequence[str]) -> tuple[str, ...]:
     """
     names = tuple(name.strip() for name in columns)
     plain = [name.casefold() for name in names]
+    given = setting("columns", ",".join(columns))
     if "" in plain:
-        raise InputRefused(f"{options.COLUMNS} {','.join(columns)}: the name number {plain.index('') + 1} is empty")
+        raise InputRefused(given, f": the name number {plain.index('') + 1} is empty")
     for place, name in enumerate(plain):
         if name in plain[:place]:
-            raise InputRefused(f"{options.COLUMNS} {','.join(columns)}: the name {names[place]!r} is there twice")
+            raise InputRefused(given, f": the name {names[place]!r} is there twice")
     return names
 
 

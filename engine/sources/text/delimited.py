@@ -194,7 +194,7 @@ class DelimitedFile(Source):
         with self._original.open() as file:
             trouble = faults.no_text(file.read(faults.HEAD), wide=charset.is_wide(self._text.codec))
         if trouble:
-            raise InputRefused(f"{self.name} {trouble}")
+            raise InputRefused(f"{self.name} ", *trouble)
 
     def _quoting(self, line: int, delimiter: str) -> InputRefused:
         with self._text.open() as file:

@@ -12,9 +12,8 @@ from itertools import takewhile
 from typing import Final, Protocol
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused
+from engine.errors import InputRefused, setting
 from engine.rows import Row, RowPage, Source
-from engine.sources.raw import options
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import proven
 from engine.sources.raw.sample import Sample
@@ -138,7 +137,9 @@ def _form_of(sample: Sample) -> PrintedForm | None:
 def _refuse_names(name: str, columns: Sequence[str], line: int) -> None:
     if columns:
         raise InputRefused(
-            f"{name} names its columns itself, from line {line} on: leave {options.COLUMNS} {','.join(columns)} out"
+            f"{name} names its columns itself, from line {line} on: leave ",
+            setting("columns", ",".join(columns)),
+            " out",
         )
 
 
@@ -200,8 +201,9 @@ def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> 
         return True
     if len(_APART.split(line.strip(" "))) == len(columns):
         raise InputRefused(
-            f"{where}: the line can be taken apart at its commas and at its spaces. For the commas give "
-            f"{options.DELIMITER} , and for the spaces print with set list on"
+            f"{where}: the line can be taken apart at its commas and at its spaces. For the commas give ",
+            setting("delimiter", ","),
+            " and for the spaces print with set list on",
         )
     return False
 
@@ -217,8 +219,9 @@ def _unnamed(where: str, line: str, *, padded: bool) -> PrintedForm | None:
         return None
     if len(words) > 1:
         raise InputRefused(
-            f"{where}: {len(words)} values and no names of columns. Name them with {options.COLUMNS} "
-            f"{example(len(words))}, or print with set list on"
+            f"{where}: {len(words)} values and no names of columns. Name them with ",
+            setting("columns", example(len(words))),
+            ", or print with set list on",
         )
     return _Bare(())
 
@@ -316,12 +319,10 @@ class _Bare:
     def _whole(self, line: str) -> list[str] | str:
         if self.names:
             if len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
-                return (
-                    f"several values in the one column {self.names[0]}; name all columns with {options.COLUMNS} a,b"
-                )
+                return f"several values in the one column {self.names[0]}: all columns have to be named"
             return [line]
         if not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1):
-            return f"{line[:60]!r} is no id; say what the column holds with {options.COLUMNS} NAME"
+            return f"{line[:60]!r} is no id: the column has to be named by what it holds"
         return [line]
 
     def _words(self, line: str) -> list[str] | str:
@@ -331,7 +332,7 @@ class _Bare:
         named = ",".join(self.names)
         return (
             f"{len(words)} words for {len(self.names)} columns: a value has a space in it, or is empty. Print with "
-            f"set list on; or, where only the last column has spaces, write {options.COLUMNS} {named}{REST}"
+            f"set list on; or, where only the last column has spaces, name the columns {named}{REST}"
         )
 
     def _rest_to_the_last(self, line: str) -> list[str] | str:

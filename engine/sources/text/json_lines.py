@@ -10,9 +10,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused
+from engine.errors import InputRefused, setting
 from engine.rows import Row, RowPage, Source
-from engine.sources.raw import options
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import empty, proven
 from engine.sources.raw.sample import Sample
@@ -42,7 +41,7 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
             f"{sample.name} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'"
         )
     if sample.layout.columns:
-        raise InputRefused(f"{sample.name} names its columns itself: leave {options.COLUMNS} out")
+        raise InputRefused(f"{sample.name} names its columns itself: leave ", setting("columns"), " out")
     return JsonLines(sample.text, page_rows=sample.page_rows), sample.notes("JSON lines")
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused
+from engine.errors import InputRefused, setting
 from engine.rows import Row, RowPage, Source
-from engine.sources.raw import options
 from engine.sources.raw.original import Original, empty, proven
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import bare_names, check_names, label_of, paged, wrong_width
@@ -117,7 +116,8 @@ class SheetRows(Source):
         if len(filled) > 1:
             raise InputRefused(
                 f"{self.name} has {len(filled)} sheets that hold something: {_listed(filled)}. Name the one to read "
-                f"with {options.SHEET} NAME"
+                "with ",
+                setting("sheet", "NAME"),
             )
         return filled[0]
 

@@ -2,6 +2,7 @@ import msgspec
 
 from checkpoints.records import Item
 from checkpoints.states import State
+from engine.errors import sentence
 from engine.pacing.canary import Canary, canary_of
 from tests.engine.doubles import A_RUN, MemoryJournal, item
 
@@ -38,7 +39,8 @@ def test_a_step_of_which_no_row_was_answered_is_made_again() -> None:
 
 
 def alarm(canary: Canary, error: str, of: Item | None = None) -> str | None:
-    return canary.alarm(of or item(3), error, "k7m2q")
+    said = canary.alarm(of or item(3), error, "k7m2q")
+    return None if said is None else sentence(said)
 
 
 def test_a_new_error_among_the_first_ten_is_an_alarm_that_says_what_where_and_how_to_go_on() -> None:
@@ -47,8 +49,8 @@ def test_a_new_error_among_the_first_ten_is_an_alarm_that_says_what_where_and_ho
     assert alarm(canary, "account 17 is locked") is None
     assert alarm(canary, "no such tariff") == (
         "one of the first 10 rows met an error that this run has not met before: row 3, line 4 (subscriber 3): "
-        "no such tariff. If it is only this row, `carbon-migrate resume k7m2q` goes on with the others; "
-        "with --no-canary it does not begin with a few rows"
+        "no such tariff. If it is only this row, `resume k7m2q` goes on with the others; "
+        "with no-canary it does not begin with a few rows"
     )
     assert "row 3 (subscriber 3)" in (
         alarm(canary, "no such tariff", msgspec.structs.replace(item(3), line=None)) or ""

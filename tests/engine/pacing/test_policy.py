@@ -75,7 +75,7 @@ def test_all_that_can_be_set_on_a_live_run_is_told_with_its_value() -> None:
             Policy(max_latency=0.5),
         ),
         ("max-latency", "none", "never held for the latency", Policy()),
-        ("throttle-above", "7", "holds nothing: there is no --throttle-sql", Policy(throttle_above=7.0)),
+        ("throttle-above", "7", "holds nothing: there is no throttle-sql", Policy(throttle_above=7.0)),
         ("min-disk", "500", "held while less than 500 MB are free for the journal", Policy(min_disk=500_000_000)),
         ("min-disk", "never", "never held for the disk", Policy(min_disk=0)),
         ("stop-after-errors", "50", "stops after 50 errors", Policy(stop_after_errors=50)),
@@ -101,7 +101,7 @@ def test_the_number_of_a_select_of_ones_own_is_told_with_it() -> None:
     assert policy == Policy(throttle_sql=SQL, throttle_above=-1.5)
     assert (
         describe_settings(policy, ["throttle-above"])
-        == "throttle-above: held while --throttle-sql gives more than -1.5"
+        == "throttle-above: held while throttle-sql gives more than -1.5"
     )
 
 
@@ -175,6 +175,6 @@ def test_in_words_says_what_is_set() -> None:
         "parallel calls: 8; at most 2.5 calls a second; from 22:00 to 05:30; never held for the stacks; "
         "held while the billing takes longer than 1.5 s for its version; "
         "held while less than 50 MB are free for the journal; stops when more than 1% go wrong; "
-        "at most 1,000.50 in this run; held while --throttle-sql gives more than 5,120,000.5; "
+        "at most 1,000.50 in this run; held while throttle-sql gives more than 5,120,000.5; "
         "begins with all rows at once; looks lost answers up after 0.1 s"
     )

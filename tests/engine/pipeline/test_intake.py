@@ -109,7 +109,7 @@ def test_another_amount_than_an_earlier_run_entered_is_refused_and_no_conflict(s
     assert isinstance(verdict, Refusal)
     assert verdict.reason == (
         "run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: "
-        "if it is meant to be entered on top, run with --again"
+        "if it is meant to be entered on top, run with again"
     )
     assert verdict.conflict is None
 
@@ -154,7 +154,7 @@ def test_what_was_entered_at_another_address_is_asked_about(state: State, amount
     assert isinstance(verdict, Refusal)
     assert verdict.reason == (
         f"run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same billing, "
-        f"give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
+        f"give api-url {ELSEWHERE}; if it is another one, run with another-billing"
     )
 
 
@@ -269,7 +269,7 @@ async def test_an_earlier_run_is_seen_through_the_journal(journal: Journal) -> N
     assert refusal.reason.startswith(f"run {first.name} has this row as pending")
     asked, _ = await frozen(journal, *again, run=await new_run(journal, target="http://other"))
     assert await outcome(journal, asked) == []
-    assert all("--another-billing" in refusal.reason for _, refusal in await journal.refusals(asked))
+    assert all("another-billing" in refusal.reason for _, refusal in await journal.refusals(asked))
     run = await new_run(journal, target="http://other")
     other, _ = await frozen(journal, *again, run=run, enter=Repeat.PER_BILLING)
     assert await outcome(journal, other) == [(one.key, State.PENDING) for one in again]

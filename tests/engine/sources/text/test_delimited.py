@@ -225,7 +225,7 @@ def test_bytes_of_cp1251_are_named_with_their_place(tmp_path: Path) -> None:
     path = written(tmp_path, "id;name\r\n1;abc\r\n22;д Иванов\r\n".encode("cp1251"))
     assert refused(path) == (
         f"{path}, line 3, column 4: byte 0xE4 (byte 20 of the file) is not UTF-8; it looks like CP1251: "
-        "give --encoding cp1251"
+        "give encoding cp1251"
     )
 
 
@@ -333,7 +333,7 @@ def test_rows_that_do_not_fit_the_names_that_are_given(tmp_path: Path) -> None:
 def test_numbers_are_no_names(tmp_path: Path) -> None:
     told = refused(written(tmp_path, "17;100,50\n18;3\n"))
     assert "line 1: the first line holds numbers (17, 100,50) where the names of the columns are expected" in told
-    assert "--columns a,b" in told
+    assert "columns a,b" in told
 
 
 # ---- a file that changes -------------------------------------------------------------------------------------------

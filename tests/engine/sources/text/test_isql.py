@@ -190,9 +190,9 @@ def test_names_longer_than_their_place(tmp_path: Path) -> None:
 def test_the_names_of_a_list_and_of_headings_are_not_given_twice(tmp_path: Path) -> None:
     text = pair("ID", "1") + "\n" + pair("ID", "2")
     told = why_refused(saved(tmp_path, text), Layout(columns=("a", "b")))
-    assert told.endswith("names its columns itself, from line 1 on: leave --columns a,b out")
+    assert told.endswith("names its columns itself, from line 1 on: leave columns a,b out")
     told = why_refused(saved(tmp_path, "\nID \n== \n 1 \n"), Layout(columns=("a",)))
-    assert told.endswith("names its columns itself, from line 2 on: leave --columns a out")
+    assert told.endswith("names its columns itself, from line 2 on: leave columns a out")
 
 
 def test_two_columns_of_one_name_are_no_two_rows(isql: Isql) -> None:
@@ -260,9 +260,9 @@ def test_headings_that_do_not_tell_where_a_wide_column_ends(tmp_path: Path) -> N
 def test_several_bare_values_need_names(tmp_path: Path) -> None:
     told = why_refused(saved(tmp_path, "\n          17      100.00 \n"))
     assert told.endswith(
-        "line 2: 2 values and no names of columns. Name them with --columns a,b, or print with set list on"
+        "line 2: 2 values and no names of columns. Name them with columns a,b, or print with set list on"
     )
-    assert "Name them with --columns a,b" in why_refused(saved(tmp_path, "17 100.00\n18 5\n"))
+    assert "Name them with columns a,b" in why_refused(saved(tmp_path, "17 100.00\n18 5\n"))
 
 
 def test_a_value_with_a_space_refuses_its_row(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_value_with_a_space_refuses_its_row(tmp_path: Path) -> None:
     assert [(refusal.line, refusal.row) for refusal in refusals_of(source)] == [(2, ("АБ 1 100.00",)), (3, ("18",))]
     assert refusals_of(source)[0].reason == (
         "3 words for 2 columns: a value has a space in it, or is empty. Print with set list on; or, where only the "
-        "last column has spaces, write --columns number,amount..."
+        "last column has spaces, name the columns number,amount..."
     )
 
 
@@ -293,7 +293,7 @@ def test_an_unnamed_column_holds_ids_and_nothing_else(tmp_path: Path) -> None:
     source = opened(saved(tmp_path, "17\n00123\nАБ-1\n-5\n18 19\n٣\n18\n"))
     assert cells_of(source) == [("17",), ("18",)]
     assert [refusal.line for refusal in refusals_of(source)] == [2, 3, 4, 5, 6]
-    assert refusals_of(source)[0].reason == "'00123' is no id; say what the column holds with --columns NAME"
+    assert refusals_of(source)[0].reason == "'00123' is no id: the column has to be named by what it holds"
     padded = opened(saved(tmp_path, "\nАБ-00001      \n00123         \n"))
     assert len(refusals_of(padded)) == 2
 

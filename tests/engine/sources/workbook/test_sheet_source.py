@@ -40,7 +40,7 @@ def test_the_only_sheet_that_holds_something(write: Write) -> None:
 def test_two_sheets_that_hold_something_are_asked_about(write: Write) -> None:
     path = write({"Январь": TABLE, "Пустой": [], "Февраль": TABLE})
     assert why_refused(path).endswith(
-        "has 2 sheets that hold something: 'Январь', 'Февраль'. Name the one to read with --sheet NAME"
+        "has 2 sheets that hold something: 'Январь', 'Февраль'. Name the one to read with sheet NAME"
     )
 
 

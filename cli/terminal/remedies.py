@@ -1,0 +1,22 @@
+"""What a person can type about a trouble: the engine's remedies, which are values, as flags and commands."""
+
+from cli.terminal.texts import PROGRAM
+from engine.errors import EngineError, Remedy, Said, sentence
+
+
+def command_line(remedy: Remedy) -> str:
+    """A remedy as it is typed: flags alone, or in backticks the whole command."""
+    flags = (f"--{name} {value}" if value else f"--{name}" for name, value in remedy.settings)
+    if not remedy.command:
+        return " ".join(flags)
+    return f"`{' '.join(word for word in (PROGRAM, remedy.command, remedy.run, *flags) if word)}`"
+
+
+def render(said: Said) -> str:
+    """A sentence with its remedies as they are typed."""
+    return sentence(said, command_line)
+
+
+def describe_error(error: BaseException) -> str:
+    """The text of an error, with the remedies of the engine's as they are typed."""
+    return render(error.said) if isinstance(error, EngineError) else str(error)
