@@ -1,6 +1,6 @@
 """The aftermath: what follows from a recorded outcome, for the lane, for the row's next try, for the run."""
 
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 import structlog
@@ -76,8 +76,12 @@ class Aftermath:
             case State.REJECTED:
                 self._done(item)
                 self._went_wrong(item, outcome)
-            case _:
+            case State.PENDING | State.UNKNOWN:
                 self._failed(landed)
+            case State.SKIPPED | State.SENDING | State.MANUAL | State.APPLIED | State.REPLACED:
+                raise ValueError(f"a call has no outcome {outcome.state}")
+            case _:
+                assert_never(outcome.state)
 
     def _done(self, item: Item) -> None:
         """The billing has answered what was asked: the row needs no further call."""

@@ -82,11 +82,6 @@ def test_the_drawn_table_has_a_line_a_step_with_its_reason() -> None:
         assert line == f"| {step.source.value if step.source else '–'} | {step.target.value} | {step.when} |"
 
 
-def test_the_page_of_architecture_shows_the_table() -> None:
-    page = Path(__file__).parents[2] / "docs" / "architecture.md"
-    assert as_markdown() in page.read_text(encoding="utf-8")
-
-
 async def test_the_journal_was_filled_from_the_table(path: Path) -> None:
     async with open_journal(path):
         pass
