@@ -11,8 +11,10 @@ from checkpoints.journal import open_journal
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.oneliners import PUBLISHED
 
-HEAVY = frozenset({"aiohttp", "yarl", "fdb", "firebird", "uvloop", "xlsxwriter", "charset_normalizer", "lab"})
-"""HTTP, the database and its engine, the event loop for many calls, workbooks, guesses of encodings, the lab."""
+HEAVY = frozenset(
+    {"aiohttp", "yarl", "fdb", "firebird", "uvloop", "xlsxwriter", "charset_normalizer", "pydantic", "lab"}
+)
+"""HTTP, the database and its engine, the loop for many calls, workbooks, encodings, conversions of flags, the lab."""
 
 SETTINGS = """
 [api]
