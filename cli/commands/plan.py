@@ -70,7 +70,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
         if job.endswith(TOML):
             return await plan_file(job, out, settings, pacing, screen, typed=given)
         order = await typed_order(job, file, told, rows, calling, screen)
-        return await plan(order, out, settings, pacing.said, screen)
+        return await plan(order, out, settings, pacing.given, screen)
 
     execute(work, flags, voice, failure=lambda code, text: {"job": job, "exit": int(code), "error": text})
 
@@ -79,14 +79,14 @@ async def plan(
     order: Order,
     out: Path | None,
     settings: Settings,
-    said: Mapping[str, str],
+    pacing: Mapping[str, str],
     screen: Screen,
     *,
     step: str = "",
 ) -> Exit:
     """Say what `run` would do with this order; with `out`, save the rows into that folder.
 
-    It reads at the rate that is `said`; `step` names the step of a job file that the order is of. The plan is kept by
+    It reads at the rate of `pacing`; `step` names the step of a job file that the order is of. The plan is kept by
     its name until the next one of the same input: `run --plan` sends it.
 
     1 is the exit code where rows are refused, say again what others say, or set the balance of one account and nobody
@@ -95,7 +95,7 @@ async def plan(
     """
     real = settings.journal.value
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
-        billing.gateway.rate.per_second = policy_with(Policy(), said, ALL).rate
+        billing.gateway.rate.per_second = policy_with(Policy(), pacing, ALL).rate
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         await job.check()
         await job.try_out()
@@ -135,7 +135,7 @@ async def plan_file(
     `typed` is what the command line says, by parameter; what would be ignored of it is refused.
     """
     file = await read_file(name, typed)
-    said = with_file(pacing, file.pacing).said
+    given = with_file(pacing, file.pacing).given
     worst = Exit.DONE
     makers: dict[Path, JobFileStep] = {}
     for step in file.steps:
@@ -145,7 +145,7 @@ async def plan_file(
         else:
             folder = out / f"step-{step.number}" if out else None
             place = f"step {step.number} of {file.path}"
-            worst = max(worst, await plan(step.order, folder, settings, said, screen, step=place))
+            worst = max(worst, await plan(step.order, folder, settings, given, screen, step=place))
         makers |= dict.fromkeys(files_made(step), step)
     return worst
 

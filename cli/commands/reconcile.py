@@ -41,7 +41,7 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _reconcile(name: RunName, *, pacing: Pacing, flags: Flags, voice: Voice) -> None:
     """Look up what is in doubt, also days later and after rows were put right by hand; sends nothing."""
-    execute(lambda settings, screen: reconcile_run(name, settings, pacing.said, screen), flags, voice)
+    execute(lambda settings, screen: reconcile_run(name, settings, pacing.given, screen), flags, voice)
 
 
 async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str], screen: Screen) -> Exit:

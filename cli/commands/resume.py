@@ -46,7 +46,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     recorder = record_into(record)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await resume(name, settings, pacing.said, consent, screen, record=recorder, unpause=unpause)
+        return await resume(name, settings, pacing.given, consent, screen, record=recorder, unpause=unpause)
 
     execute_run(work, flags, voice, job=None)
 

@@ -89,7 +89,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 )
             order = (await planned(plan, settings)).order
             return await start.run(
-                order, settings, pacing.said, consent, screen, record=recorder, output=output, plan=plan
+                order, settings, pacing.given, consent, screen, record=recorder, output=output, plan=plan
             )
         if job is None:
             raise CommandRefused(f"name what is to be done: a job of `{PROGRAM} jobs`, a job file, or --plan ID")
@@ -98,16 +98,16 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")
             corrected = parse_input(file, rows)
             return await continue_run(
-                corrects, job, corrected, settings, pacing.said, consent, screen, record=recorder
+                corrects, job, corrected, settings, pacing.given, consent, screen, record=recorder
             )
         if job.endswith(TOML):
             return await run_file.run(job, settings, pacing, consent, screen, typed=given, record=recorder)
         order = await typed_order(job, file, told, rows, calling, screen)
         if save is not None:
-            wish = run_file.wish_of(order, output, consent, pacing, given)
-            return run_file.saved(wish, save, screen, force=force)
+            request = run_file.save_request(order, output, consent, pacing, given)
+            return run_file.save_order(request, save, screen, force=force)
         if force:
             raise CommandRefused("--force overwrites the file of --save, and none is named: leave it out")
-        return await start.run(order, settings, pacing.said, consent, screen, record=recorder, output=output)
+        return await start.run(order, settings, pacing.given, consent, screen, record=recorder, output=output)
 
     execute_run(work, flags, voice, job)

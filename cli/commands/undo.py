@@ -46,7 +46,7 @@ def _undo(
     """Take a run back: old values are set again, created entries reversed; what was changed since is left alone."""
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await undo(name, set_ or [], settings, pacing.said, consent, screen)
+        return await undo(name, set_ or [], settings, pacing.given, consent, screen)
 
     execute_run(work, flags, voice, UNDO)
 
@@ -115,9 +115,9 @@ async def _kind_of(run: Run, journal: Journal) -> JobSpec:
     return job_of(run)
 
 
-def _way(wanted: JobSpec, said: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
+def _way(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
     """How it is taken back: as said, else as a probe has learned."""
     own = wanted.undo_parameters
-    for contradiction in contradictions(own, said, profile):
+    for contradiction in contradictions(own, given, profile):
         screen.say_always(f"[yellow]note:[/] {markup_safe(contradiction)}")
-    return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, said, profile))
+    return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, given, profile))

@@ -54,7 +54,7 @@ def _verify(
     target = OutputFile(output, force=force) if output else None
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        return await verify_run(name, target, settings, Pacing(rate=rate).said, screen)
+        return await verify_run(name, target, settings, Pacing(rate=rate).given, screen)
 
     execute(work, flags, voice)
 

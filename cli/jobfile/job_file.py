@@ -150,7 +150,7 @@ class _Reader:
             except CommandRefused as error:
                 raise self._refused((RUN, name), str(error)) from error
         try:
-            _ = with_file(Pacing(), pacing).said
+            _ = with_file(Pacing(), pacing).given
         except CommandRefused as error:
             # The engine's words begin with the flag: `--stop-after-errors: …`.
             flag = str(error).partition(":")[0].partition(" ")[0]
@@ -166,15 +166,15 @@ class _Reader:
             )
 
     def _shared_accounts(self, way: Way, step: Mapping[str, object]) -> SharedAccountsRule | None:
-        said = step.get("shared_accounts")
-        if said is None:
+        given = step.get("shared_accounts")
+        if given is None:
             return None
         try:
-            return SharedAccountsRule(str(said))
+            return SharedAccountsRule(str(given))
         except ValueError:
             raise self._refused(
                 (*way, "shared_accounts"),
-                f"shared_accounts: one of {', '.join(SharedAccountsRule)} is expected, not {said!r}",
+                f"shared_accounts: one of {', '.join(SharedAccountsRule)} is expected, not {given!r}",
             ) from None
 
     def _step(self, index: int, step: Mapping[str, object]) -> JobFileStep:
@@ -228,7 +228,7 @@ class _Reader:
         return None if typed is None else key_list(str(typed), self._path.parent.absolute())
 
     def _said(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
-        said = self._beside(str(step.get("job", "")), _table(step.get("set")))
+        given = self._beside(str(step.get("job", "")), _table(step.get("set")))
         of_call = {
             "model": str(step.get("model", "")),
             "chain": chain_text(_texts(step.get("chain"))) if "chain" in step else "",
@@ -236,17 +236,17 @@ class _Reader:
             "repeatable": YES if step.get("repeatable") is True else "",
             "look_up": str(step.get("look_up", "")),
         }
-        twice = next((name for name, value in of_call.items() if value and name in said), None)
+        twice = next((name for name, value in of_call.items() if value and name in given), None)
         if twice is not None:
             raise self._refused((*way, "set", twice), f"{twice} is given twice: in the step, and in its set")
-        return {**said, **{name: value for name, value in of_call.items() if value}}
+        return {**given, **{name: value for name, value in of_call.items() if value}}
 
-    def _beside(self, job: str, said: Mapping[str, str]) -> dict[str, str]:
+    def _beside(self, job: str, given: Mapping[str, str]) -> dict[str, str]:
         """The parameters, with the files that a job makes sought beside the job file, as its inputs are."""
         made = {one.name for one in (JOBS[job].parameters if job in JOBS else ()) if one.makes_file}
         return {
             name: str(self._path.parent.absolute() / Path(value).expanduser()) if name in made and value else value
-            for name, value in said.items()
+            for name, value in given.items()
         }
 
     def _meant(self, way: Way, step: Mapping[str, object], error: str) -> Way:

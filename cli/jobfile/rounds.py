@@ -41,7 +41,7 @@ class StepDecision:
     """One thing to do. `run` is the one that the step has in this round, `why` tells why it does not suffice."""
 
     step: JobFileStep
-    how: StepState
+    state: StepState
     run: Run | None = None
     why: str = ""
 
@@ -54,7 +54,7 @@ class Round:
     """
 
     number: int
-    moves: tuple[StepDecision, ...]
+    decisions: tuple[StepDecision, ...]
     note: str = ""
     strays: tuple[Run, ...] = ()
 
@@ -78,12 +78,12 @@ async def round_of(file: JobFile, target: str, journal: Journal) -> Round:
             f"{number + 1}, from step 1. What must not be entered twice is left out where an earlier run has it"
         )
         return Round(number + 1, _all_of(file.steps), note)
-    moves = [move for step in file.steps for move in await _moves(step, runs.get(step.number), journal)]
+    decisions = [decision for step in file.steps for decision in await _decide(step, runs.get(step.number), journal)]
     known = {run.run_id for run in runs.values()}
     strays = [run for _, run in latest if run.run_id not in known and run.approved_at]
     return Round(
         number,
-        tuple(moves),
+        tuple(decisions),
         f"Going on with round {number}, which is not at its end",
         tuple([run for run in strays if await unfinished(run, journal)]),
     )
@@ -125,7 +125,7 @@ async def _ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journ
     return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
 
 
-async def _moves(step: JobFileStep, run: Run | None, journal: Journal) -> list[StepDecision]:
+async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[StepDecision]:
     """What is left to do of a step of the round that is gone on with."""
     if run is None:
         return [StepDecision(step, StepState.BEGUN)]

@@ -48,11 +48,11 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     `typed` is what the command line says, by parameter; what would be ignored of it is refused.
     """
     file = await read_file(name, typed)
-    manner = FileRunOptions(with_file(pacing, file.pacing).said, pacing.said, consent, record)
-    return await run_file(file, settings, manner, screen)
+    options = FileRunOptions(with_file(pacing, file.pacing).given, pacing.given, consent, record)
+    return await run_file(file, settings, options, screen)
 
 
-def wish_of(
+def save_request(
     order: Order, output: Path | None, consent: Consent, pacing: Pacing, typed: Mapping[str, str]
 ) -> SaveRequest:
     """All of a command line that is to be saved. Raises `CommandRefused` for what a job file has no place for."""
@@ -61,8 +61,8 @@ def wish_of(
             f"a job file has no place for {', '.join(names)}: leave {_them(names)} out here, and type {_them(names)} "
             f"with {PROGRAM} run FILE{TOML}"
         )
-    said = {name: _as_written(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
-    return SaveRequest(order, output, consent.skip_bad, said)
+    given = {name: _as_written(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
+    return SaveRequest(order, output, consent.skip_bad, given)
 
 
 def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the switch among the texts
@@ -75,13 +75,13 @@ def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the s
     return value
 
 
-def saved(wish: SaveRequest, path: Path, screen: Screen, *, force: bool) -> Closing:
+def save_order(request: SaveRequest, path: Path, screen: Screen, *, force: bool) -> Closing:
     """Write it as a job file. Raises `CommandRefused`."""
-    save(wish, path, force=force)
+    save(request, path, force=force)
     screen.result(
         f"Saved as {markup_safe(path)}; nothing was sent. Run it with: carbon-migrate run {markup_safe(path)}"
     )
-    return Closing(Exit.DONE, job=wish.order.kind.name)
+    return Closing(Exit.DONE, job=request.order.kind.name)
 
 
 def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:

@@ -28,12 +28,12 @@ class SaveRequest:
     pacing: Mapping[str, object]
 
 
-def save(wish: SaveRequest, path: Path, *, force: bool) -> None:
+def save(request: SaveRequest, path: Path, *, force: bool) -> None:
     """Write it as a job file of one step; nothing is run.
 
     Raises `CommandRefused` for a file that is there, one that cannot be written, and for secrets.
     """
-    order = wish.order
+    order = request.order
     if path.suffix != TOML:
         raise CommandRefused(
             f"{printable(path)}: the name of a job file ends in {TOML}, or `run` would take it for a job"
@@ -41,7 +41,7 @@ def save(wish: SaveRequest, path: Path, *, force: bool) -> None:
     secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
     if secret is not None:
         raise CommandRefused(f"{secret} is a secret: no job file keeps one. Let a column of the rows say it")
-    text = _text(wish.pacing, _step(wish, path.absolute().parent))
+    text = _text(request.pacing, _step(request, path.absolute().parent))
     try:
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -60,33 +60,33 @@ def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
     return "\n".join(parts)
 
 
-def _step(wish: SaveRequest, folder: Path) -> dict[str, object]:
-    order, rows, own = wish.order, wish.order.rows, {one.name: one for one in OWN}
+def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
+    order, rows, own = request.order, request.order.rows, {one.name: one for one in OWN}
     step: dict[str, object] = {"job": order.kind.name, "file": _beside(rows.file, folder), "sql": rows.sql}
     step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
     step |= {"limit": rows.limit, "only": _keys(rows.only, folder), "exclude": _keys(rows.exclude, folder)}
     step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
     made = {one.name for one in order.kind.parameters if one.makes_file}
-    said = {
+    given = {
         name: _beside(value, folder) if name in made else value
         for name, value in {**order.parameters, **rows.values}.items()
     }
     if order.kind.name == CALL:
         step |= {
-            "model": said["model"],
-            "chain": msgspec.json.decode(said["chain"], type=list[str]),
-            "fields": [name for name in said["fields"].split(",") if name],
-            "repeatable": said["repeatable"] == YES,
-            "look_up": said["look_up"],
+            "model": given["model"],
+            "chain": msgspec.json.decode(given["chain"], type=list[str]),
+            "fields": [name for name in given["fields"].split(",") if name],
+            "repeatable": given["repeatable"] == YES,
+            "look_up": given["look_up"],
         }
-        said = {name: value for name, value in said.items() if name not in own}
-    step["output"] = _beside(str(wish.output.absolute()), folder) if wish.output else ""
+        given = {name: value for name, value in given.items() if name not in own}
+    step["output"] = _beside(str(request.output.absolute()), folder) if request.output else ""
     step |= {"again": order.enter is Repeat.AGAIN, "another_billing": order.enter is Repeat.PER_BILLING}
-    step["skip_bad"] = wish.skip_bad
+    step["skip_bad"] = request.skip_bad
     step["shared_accounts"] = order.shared_accounts.value if order.shared_accounts else ""
     defaults = {one.name: one.default for one in order.kind.parameters}
     step["map"] = dict(rows.mapping)
-    step["set"] = {name: value for name, value in said.items() if value != (defaults.get(name) or "")}
+    step["set"] = {name: value for name, value in given.items() if value != (defaults.get(name) or "")}
     return {name: value for name, value in step.items() if value}
 
 

@@ -30,7 +30,7 @@ from engine.pacing.holds import Stop
 from engine.rows import STDIN
 
 
-async def check_all(moves: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:
+async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:
     """Open the rows of each step that is to begin: a file that is not there is told before anything is sent.
 
     Returns the steps whose rows come through standard input, by number, for it can be read but once. Rows that an
@@ -38,9 +38,9 @@ async def check_all(moves: Sequence[StepDecision], session: Session) -> Mapping[
     """
     piped: dict[int, Ready] = {}
     makers: dict[Path, JobFileStep] = {}
-    for move in moves:
-        step = move.step
-        if move.how is StepState.BEGUN:
+    for decision in decisions:
+        step = decision.step
+        if decision.state is StepState.BEGUN:
             try:
                 one = prepare(step.order, check_files(step.order, step.output), session)
                 await one.job.check()
@@ -101,7 +101,7 @@ class FileRunOptions:
     record: OpenRecorder | None = None
 
 
-async def run_file(file: JobFile, settings: Settings, manner: FileRunOptions, screen: Screen) -> Closing:
+async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, screen: Screen) -> Closing:
     """Do what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
     A step that ends with anything but success ends the file there, unless its `go_on` lets rejected rows pass; a stop
@@ -109,34 +109,34 @@ async def run_file(file: JobFile, settings: Settings, manner: FileRunOptions, sc
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; after that
     `CommandRefused` alone, with another exit code.
     """
-    async with open_session(settings, screen, pacing=manner.pacing, record=manner.record) as opened:
+    async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
         journal = opened.journal
         now = await round_of(file, settings.target, journal)
         await _tell(now, journal, screen)
-        piped = await check_all(now.moves, opened)
+        piped = await check_all(now.decisions, opened)
         closing, worst = Closing(Exit.DONE), Exit.DONE
         done: list[tuple[StepDecision, Closing]] = []
         waited = WaitResult()
-        for move in now.moves:
-            step = move.step
-            consent = replace(manner.consent, skip_bad=manner.consent.skip_bad or step.skip_bad)
+        for decision in now.decisions:
+            step = decision.step
+            consent = replace(options.consent, skip_bad=options.consent.skip_bad or step.skip_bad)
             session = replace(opened, consent=consent, stop=Stop())
             screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
             try:
                 mark = StepMark(str(file.path), now.number, step.number, len(file.steps))
-                closing = await _worked(move, mark, piped.get(step.number), session, manner.pacing_now)
-                done.append((move, closing))
+                closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
+                done.append((decision, closing))
                 if not passes(step, closing.exit):
                     _tell_the_end(file, step, closing, screen)
                     return waited.counted_in(closing)
-                if move is not now.moves[-1] and closing.run is not None:
+                if decision is not now.decisions[-1] and closing.run is not None:
                     run = await journal.run(closing.run)
-                    waited = waited.and_then(await wait(run, replace(session, pacing=manner.pacing_now)))
+                    waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
                     if waited.stop.requested:
                         _tell_the_stop(file, step, await journal.run(closing.run), render(waited.stop.said), screen)
                         return waited.counted_in(closing)
             except OPERATOR_ERRORS as error:
-                if all(one.how is StepState.PASSED_OVER for one, _ in done):
+                if all(one.state is StepState.PASSED_OVER for one, _ in done):
                     raise
                 raise _in_the_middle(file, step, done, error) from error
             worst = max(worst, closing.exit)
@@ -156,19 +156,19 @@ async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
         )
 
 
-async def _worked(
-    move: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
+async def _work_on(
+    decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
 ) -> Closing:
     """Do what there is to do about a step."""
-    match move:
-        case StepDecision(how=StepState.PASSED_OVER, run=Run() as run):
+    match decision:
+        case StepDecision(state=StepState.PASSED_OVER, run=Run() as run):
             return await _passed_over(run, session)
-        case StepDecision(how=StepState.TAKEN_UP, run=Run() as run):
+        case StepDecision(state=StepState.TAKEN_UP, run=Run() as run):
             return await _taken_up(run, replace(session, pacing=pacing_now))
-    if move.why:
-        session.screen.say(f"{markup_safe(move.why)}: the step is begun anew")
+    if decision.why:
+        session.screen.say(f"{markup_safe(decision.why)}: the step is begun anew")
     # What was opened to be checked may be hours old; what came through standard input comes but once.
-    step = move.step
+    step = decision.step
     one = piped or prepare(step.order, check_files(step.order, step.output), session)
     return await start_run(one, session, remembered=mark.recorded)
 
@@ -196,7 +196,7 @@ def _in_the_middle(
     file: JobFile, step: JobFileStep, done: Sequence[tuple[StepDecision, Closing]], error: Exception
 ) -> CommandRefused:
     """What keeps a file from going on when some of it was sent: what is wrong, what is done, and what to type."""
-    sent = ", ".join(f"step {move.step.number} (run {closing.run})" for move, closing in done)
+    sent = ", ".join(f"step {decision.step.number} (run {closing.run})" for decision, closing in done)
     code = code_of(error)
     return CommandRefused(
         f"{named(step)}: {describe_error(error).removesuffix(NOTHING_SENT).rstrip()}\n"

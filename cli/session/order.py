@@ -59,30 +59,30 @@ class Order:
 def parse_order(
     job: str,
     rows: Input,
-    said: Mapping[str, str],
+    given: Mapping[str, str],
     enter: Repeat = Repeat.ONCE,
     shared_accounts: SharedAccountsRule | None = None,
 ) -> Order:
     """The order that a command line or a job file gives; nothing is read yet.
 
-    What is `said` beside the job's own parameters is bound to the `:names` of a select. Raises `ParameterRefused` and
-    `CommandRefused`.
+    What is `given` besides the job's own parameters is bound to the `:names` of a select. Raises `CommandRefused`
+    and `ParameterRefused`.
     """
     if rows.file and rows.sql:
         raise CommandRefused("the rows come from a file or from --sql, not from both: leave one out")
-    wanted = kind(job, said)
-    bound = _bound(wanted, rows, said)
-    parameters = parameters_of(wanted, {name: value for name, value in said.items() if name not in bound})
+    wanted = kind(job, given)
+    bound = _bound(wanted, rows, given)
+    parameters = parameters_of(wanted, {name: value for name, value in given.items() if name not in bound})
     batch = new_batch()
     values, secrets = seal_parameters(wanted.parameters, parameters, batch)
     return Order(wanted, values, replace(rows, values=bound), enter, batch, secrets, shared_accounts)
 
 
-def _bound(wanted: JobSpec, rows: Input, said: Mapping[str, str]) -> dict[str, str]:
-    """What is said for the `:names` of the select, and is no parameter of the job."""
+def _bound(wanted: JobSpec, rows: Input, given: Mapping[str, str]) -> dict[str, str]:
+    """What is given for the `:names` of the select, and is no parameter of the job."""
     names = select_of(rows.sql).parameters if rows.sql else ()
     own = {parameter.name for parameter in wanted.parameters}
-    return {name: said[name] for name in names if name in said and name not in own}
+    return {name: given[name] for name in names if name in given and name not in own}
 
 
 def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
@@ -92,7 +92,7 @@ def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
 
 def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
     """All that a command line says to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
-    said = parse_pairs(settings, "--set")
+    given = parse_pairs(settings, "--set")
     flags = {
         "model": calling.model or "",
         "chain": chain_text(calling.chain) if calling.chain else "",
@@ -100,7 +100,7 @@ def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
         "repeatable": YES if calling.repeatable else "",
         "look_up": calling.look_up or "",
     }
-    return {**said, **{name: value for name, value in flags.items() if value}}
+    return {**given, **{name: value for name, value in flags.items() if value}}
 
 
 def parse_input(file: str | None, rows: RowFlags) -> Input:

@@ -42,8 +42,8 @@ def plans_beside(journal: Path) -> Path:
 def remembered_by_plan(billing: BillingConnection, step: str = "") -> dict[str, str]:
     """What a plan keeps of the billing that it was made with, and the `step` of a job file that it is of."""
     database = billing.gateway.database
-    said = {VERSION: billing.health.version, DATABASE: "" if database is None else str(database.dsn), STEP: step}
-    return {name: value for name, value in said.items() if value}
+    known = {VERSION: billing.health.version, DATABASE: "" if database is None else str(database.dsn), STEP: step}
+    return {name: value for name, value in known.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +150,16 @@ def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[str]:
         before, after = plan.parameters.get(name, "none"), now.get(name, "none")
         if before != after:
             facts.append(f"another {what}: {printable(before)} then, {printable(after)} now")
-    then, said = _said(plan), _said(run)
+    then, given = _given(plan), _given(run)
     facts += [
-        f"{name}: {printable(then.get(name, 'nothing'))} then, {printable(said.get(name, 'nothing'))} now"
-        for name in sorted(then.keys() | said.keys())
-        if then.get(name) != said.get(name)
+        f"{name}: {printable(then.get(name, 'nothing'))} then, {printable(given.get(name, 'nothing'))} now"
+        for name in sorted(then.keys() | given.keys())
+        if then.get(name) != given.get(name)
     ]
     return facts
 
 
-def _said(run: Run) -> dict[str, str]:
+def _given(run: Run) -> dict[str, str]:
     """The job's own parameters, without those that say nothing."""
     return {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
 

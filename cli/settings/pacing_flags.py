@@ -150,23 +150,23 @@ class Pacing:
     ] = None
 
     @property
-    def said(self) -> dict[str, str]:
+    def given(self) -> dict[str, str]:
         """What the command line says, by the names of the settings. Raises `CommandRefused` for what is no value."""
-        said = {
+        given = {
             _setting(one.name): _text(getattr(self, one.name)) for one in fields(self) if _is_said(self, one.name)
         }
         try:
-            policy_with(_DEFAULT, said, ALL)
+            policy_with(_DEFAULT, given, ALL)
         except ValueError as error:
             raise CommandRefused(f"--{error}") from error
-        if (said.get("throttle-sql", NONE) == NONE) != ("throttle-above" not in said):
+        if (given.get("throttle-sql", NONE) == NONE) != ("throttle-above" not in given):
             raise CommandRefused("--throttle-sql and --throttle-above belong together: give both, or none")
-        return said
+        return given
 
 
-def with_file(pacing: Pacing, said: Mapping[str, object]) -> Pacing:
+def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:
     """The pacing with what a job file says where the command line says nothing. Raises `CommandRefused`."""
-    read = {name: _of_file(name, value) for name, value in said.items()}
+    read = {name: _of_file(name, value) for name, value in given.items()}
     # A window that is fixed would make nothing of the bound that was typed for it.
     over = {"in_flight"} if _is_said(pacing, "max_in_flight") else set()
     return replace(

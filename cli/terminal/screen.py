@@ -180,12 +180,12 @@ def is_unattended(question: str, file: str) -> str:
 _ONCE_MORE = " once more"
 
 
-async def asked_for(names: Sequence[str], said: dict[str, str], file: str | None, screen: Screen) -> dict[str, str]:
-    """What is said, and what is typed for these names.
+async def asked_for(names: Sequence[str], given: dict[str, str], file: str | None, screen: Screen) -> dict[str, str]:
+    """What is given, and what is typed for these names.
 
-    Raises `CommandRefused` for a name that is said already, where nobody can be asked, and for two words that differ.
+    Raises `CommandRefused` for a name that is given already, for two words that differ, and without a terminal.
     """
-    values = dict(said)
+    values = dict(given)
     with screen.keyboard(file or "") as keyboard:
         for name in names:
             if name in values:

@@ -206,7 +206,7 @@ def test_all_that_was_typed_and_has_a_place_is_saved(typed: Typed, tmp_path: Pat
     ]
     file = read(tmp_path / "saved.toml")
     assert file.steps[0].output == tmp_path / "out.csv"
-    assert policy_with(Policy(), with_file(Pacing(), file.pacing).said, ALL) == Policy(
+    assert policy_with(Policy(), with_file(Pacing(), file.pacing).given, ALL) == Policy(
         in_flight=3,
         rate=2.5,
         hours=hours_of("01:00-06:00"),

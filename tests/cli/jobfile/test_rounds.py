@@ -88,7 +88,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 def told(found: Round) -> list[tuple[int, StepState, str | None]]:
-    return [(move.step.number, move.how, move.run.name if move.run else None) for move in found.moves]
+    return [(one.step.number, one.state, one.run.name if one.run else None) for one in found.decisions]
 
 
 BEGUN = [(1, StepState.BEGUN, None), (2, StepState.BEGUN, None), (3, StepState.BEGUN, None)]
@@ -123,7 +123,7 @@ async def test_a_round_whose_last_step_is_at_its_end_is_followed_by_a_new_one(de
     assert f"Round 1 is at its end, with run {ended.name}" in found.note
     assert "this is round 2, from step 1" in found.note
     await desk.ran(file, 1, State.ACCEPTED, round=2)
-    assert [move.how for move in (await desk.round(file)).moves] == [
+    assert [decision.state for decision in (await desk.round(file)).decisions] == [
         StepState.PASSED_OVER,
         StepState.BEGUN,
         StepState.BEGUN,
@@ -164,7 +164,7 @@ async def test_a_row_that_was_added_makes_a_step_of_an_open_round_begin_anew(des
         rows.write("00002;6\n")
     found = await desk.round(file)
     assert told(found) == [(1, StepState.BEGUN, one.name), *BEGUN[1:]]
-    assert found.moves[0].why.endswith(f"a.csv has changed since run {one.name} began with it")
+    assert found.decisions[0].why.endswith(f"a.csv has changed since run {one.name} began with it")
     anew = await desk.ran(file, 1, State.ACCEPTED)
     assert told(await desk.round(file))[0] == (1, StepState.PASSED_OVER, anew.name)
 
@@ -197,7 +197,7 @@ async def test_a_step_that_was_taken_back_is_not_done(desk: Desk) -> None:
     await desk.undone(one)
     found = await desk.round(file)
     assert told(found)[0] == (1, StepState.BEGUN, one.name)
-    assert found.moves[0].why == f"run {one.name} was taken back"
+    assert found.decisions[0].why == f"run {one.name} was taken back"
 
 
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.REJECTED])

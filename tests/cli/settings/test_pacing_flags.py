@@ -22,15 +22,15 @@ Typed = Callable[..., Ended]
 
 
 def policy_of(pacing: Pacing) -> Policy:
-    return policy_with(Policy(), pacing.said, ALL)
+    return policy_with(Policy(), pacing.given, ALL)
 
 
 def test_without_flags_nothing_is_said() -> None:
-    assert Pacing().said == {}
+    assert Pacing().given == {}
 
 
 def test_a_flag_with_the_default_says_it_all_the_same() -> None:
-    assert Pacing(max_in_flight="64", no_canary=False).said == {"max-in-flight": "64", "canary": "yes"}
+    assert Pacing(max_in_flight="64", no_canary=False).given == {"max-in-flight": "64", "canary": "yes"}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_each_flag_means_one_thing(flags: dict[str, Any], policy: dict[str, Any]
 )
 def test_what_means_nothing_is_refused_with_its_flag(flags: dict[str, Any], why: str) -> None:
     with pytest.raises(CommandRefused) as refused:
-        _ = Pacing(**flags).said
+        _ = Pacing(**flags).given
     assert str(refused.value).startswith(why)
 
 
