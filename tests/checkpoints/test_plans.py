@@ -27,6 +27,12 @@ def test_items_are_found_by_their_ids(path: Path, name: str) -> None:
     assert re.search(r"SEARCH items USING INTEGER PRIMARY KEY", found), found
 
 
+@pytest.mark.parametrize("name", ["lane_mates", "first_in_lanes", "standing_by_lane"])
+def test_what_shares_a_lane_is_found_by_its_lane(path: Path, name: str) -> None:
+    found = plan(path, name)
+    assert re.search(r"SEARCH items USING INDEX items_by_lane \(run_id=\? AND lane=\?\)", found), found
+
+
 def test_an_id_that_two_rows_have_is_found_by_its_index(path: Path) -> None:
     found = plan(path, "doubt_shared_ids")
     assert found.count("items_by_answer (run_id=? AND answer=?)") == 2, found
