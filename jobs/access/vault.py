@@ -199,4 +199,4 @@ def _opened(value: object, found: Mapping[str, str]) -> object:
 
 
 def _sql(name: str) -> str:
-    return sql_block("vault", name, "jobs.sql").text
+    return sql_block("vault", name, "jobs.access").text

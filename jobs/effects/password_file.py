@@ -157,4 +157,4 @@ def _as_file_error(path: Path) -> Iterator[None]:
 
 
 def _sql(name: str) -> str:
-    return sql_block("password_file", name, "jobs.sql").text
+    return sql_block("password_file", name, "jobs.effects").text

@@ -23,7 +23,7 @@ UNDO: Final = "undo"
 """The name of the job that takes a run back."""
 
 Select: TypeAlias = str | Callable[[Mapping[str, str]], str]
-"""The name of a block of `jobs/sql/recipes.sql`, or how the parameters choose one; "" where rows must be given."""
+"""The name of a block of `jobs/catalogue/selects.sql`, or how the parameters choose one; "" where rows must be given."""
 
 Chain: TypeAlias = tuple[str, ...] | Callable[[Mapping[str, str]], tuple[str, ...]]
 """The links of a call as they are typed, `{name}` for each value, or how the parameters choose them."""
@@ -127,7 +127,7 @@ def parameters_of(kind: JobSpec, given: Mapping[str, str]) -> dict[str, str]:
 def statement_of(wanted: Select, parameters: Mapping[str, str]) -> Sql | None:
     """A job's own statement, to be fitted to the billing; None where its rows come from a file."""
     name = wanted if isinstance(wanted, str) else wanted(parameters)
-    return sql_block("recipes", name, "jobs.sql") if name else None
+    return sql_block("selects", name, "jobs.catalogue") if name else None
 
 
 def own_select(kind: JobSpec) -> str:

@@ -25,7 +25,7 @@ FILES = [
     ("database", "billing.database"),
     ("subscribers", "billing.directory"),
     ("system", "billing.directory"),
-    ("recipes", "jobs.sql"),
+    ("selects", "jobs.catalogue"),
 ]
 
 

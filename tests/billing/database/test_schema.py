@@ -20,7 +20,7 @@ FILES = [
     ("database", "billing.database"),
     ("subscribers", "billing.directory"),
     ("system", "billing.directory"),
-    ("recipes", "jobs.sql"),
+    ("selects", "jobs.catalogue"),
 ]
 ALL = Schema(frozenset(documented()))
 TOTAL = SqlStatement("total", "select count(*) from finance_operations f where f.op_id > 0", ours=True)
