@@ -69,7 +69,8 @@ def job_like(call: Template, varying: Collection[str] = ()) -> str | None:
 
     `varying` are the arguments for which each row has a value of its own: they tell jobs with the same call apart.
     """
-    same = [spec for spec in JOBS.values() if spec.recipes and any(_makes(spec, one, call) for one in spec.templates)]
+    others = [spec for spec in JOBS.values() if spec is not TYPED_CALL]
+    same = [spec for spec in others if any(_makes(spec, one, call) for one in spec.templates)]
     apart = [spec for spec in same if spec.varying and spec.varying in varying]
     return next((spec.name for spec in (*apart, *(one for one in same if not one.varying))), None)
 

@@ -23,7 +23,7 @@ UNDO: Final = "undo"
 """The name of the job that takes a run back."""
 
 Select: TypeAlias = str | Callable[[Mapping[str, str]], str]
-"""The name of a block of `jobs/catalogue/selects.sql`, or how the parameters choose one; "" where rows must be given."""
+"""The name of a block of `jobs/catalogue/selects.sql`, or how parameters choose one; "" where rows must be given."""
 
 Chain: TypeAlias = tuple[str, ...] | Callable[[Mapping[str, str]], tuple[str, ...]]
 """The links of a call as they are typed, `{name}` for each value, or how the parameters choose them."""
