@@ -15,6 +15,7 @@
         ├── WrongPassword        the operator: the server refuses user or password
         ├── StatementRefused     whoever wrote the statement
         │   ├── NotASelect           it changes something, or is none
+        │   ├── NamesNeeded          it has columns that cannot be told by their names
         │   └── ColumnsMissing       nobody: this billing has not what a statement of ours needs
         ├── RowsChanged          the operator: what a select gives is no longer what was taken from it
         ├── OtherScale           the operator: this billing counts its money otherwise
@@ -85,6 +86,14 @@ class StatementRefused(DatabaseError):
 
 class NotASelect(StatementRefused):
     """Raised when what was typed is not one select that changes nothing; the text says where it is not, and why."""
+
+
+class NamesNeeded(StatementRefused):
+    """Raised when a select has columns without a name, or two of one name; all its `columns` can be named instead."""
+
+    def __init__(self, message: str, columns: int) -> None:
+        super().__init__(message)
+        self.columns = columns
 
 
 class ColumnsMissing(StatementRefused):

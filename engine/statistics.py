@@ -1,4 +1,4 @@
-"""How long calls take: a histogram of fixed size, whose buckets grow with what they hold."""
+"""Statistics of a run in bounded memory: its errors by group, its rows a second, the times of its calls."""
 
 import math
 import re
@@ -6,10 +6,10 @@ from collections import Counter, deque
 from typing import Final
 
 LONGEST: Final = 160
-"""Characters of a kind."""
+"""Characters of a group's text."""
 
 MOST: Final = 20
-"""Kinds that are told apart; the rest counts together."""
+"""Groups that are told apart; the rest counts together."""
 
 OTHER: Final = "other errors"
 
@@ -17,20 +17,20 @@ _DIGITS: Final = re.compile(r"\d+")
 
 
 def error_group(text: str) -> str:
-    """What `text` says, without its numbers: "account 17 is locked" and "account 4 is locked" are one kind."""
+    """What `text` says, without its numbers: "account 17 is locked" and "account 4 is locked" are one group."""
     return " ".join(_DIGITS.sub("", text[: 4 * LONGEST]).split())[:LONGEST]
 
 
 class ErrorGroups:
-    """How often each kind was met; however many there are, the memory is that of `MOST`."""
+    """How often each group of errors was met; however many there are, the memory is that of `MOST`."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def add(self, text: str) -> None:
         """One more."""
-        kind = error_group(text)
-        self._counts[kind if kind in self._counts or len(self._counts) < MOST else OTHER] += 1
+        group = error_group(text)
+        self._counts[group if group in self._counts or len(self._counts) < MOST else OTHER] += 1
 
     def counted(self) -> dict[str, int]:
         """The commonest first."""
@@ -86,7 +86,7 @@ _PER_STEP: Final = 1 / math.log(GROWTH)
 
 
 class Histogram:
-    """Times of calls, in seconds."""
+    """Times of calls, in seconds: a histogram of fixed size, whose buckets grow with what they hold."""
 
     def __init__(self) -> None:
         self._counts = [0] * BUCKETS

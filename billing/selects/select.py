@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from billing.database.columns import ColumnType, SelectColumn, SelectColumns
 from billing.database.sql_blocks import SqlStatement, Values
 from billing.database.tokens import Sort, Token, spot, tokens_of
-from billing.errors import NotASelect, StatementRefused
+from billing.errors import NamesNeeded, NotASelect, StatementRefused
 
 if TYPE_CHECKING:
     from billing.database.database import Database
@@ -144,7 +144,7 @@ def _check_beginning(token: Token, text: str) -> None:
 def _check_token(token: Token, after: Sequence[Token], text: str) -> None:
     place = spot(text, token.start)
     if token.text == "?":
-        raise NotASelect(f"{place}: a parameter needs a name, as :folder, and a value with --set folder=…")
+        raise NotASelect(f"{place}: a parameter needs a name, as :folder, and a value of this name")
     if token.word == "next" and [one.word for one in after[:2]] == ["value", "for"]:
         raise NotASelect(f"{place}: 'next value for' changes a generator, and a select here must change nothing")
     # Generators are beyond transactions: not even a read-only one keeps them from moving on.
@@ -173,9 +173,10 @@ def _own_names(found: Sequence[SelectColumn], select: Select) -> tuple[SelectCol
     written = {token.name for token in tokens_of(select.text)}
     for number, column in enumerate(found, 1):
         if not column.named:
-            raise StatementRefused(
+            raise NamesNeeded(
                 f"column {number} has no name, Firebird only calls it {column.name or 'nothing'}. Name it with as, "
-                f"as in: … as amount; or name all columns in their order with {_listed(len(found))}"
+                "as in: … as amount",
+                len(found),
             )
         if column.name != column.field and column.name not in written:
             raise StatementRefused(
@@ -192,9 +193,10 @@ def _check_apart(named: Sequence[SelectColumn]) -> None:
             raise StatementRefused(f"the name given for column {number} is empty")
         first = seen.setdefault(column.name.casefold(), number)
         if first != number:
-            raise StatementRefused(
+            raise NamesNeeded(
                 f"columns {first} and {number} have the same name, {column.name}. Give one another with as, as in: "
-                f"… as other_{column.name}; or name all columns in their order with {_listed(len(named))}"
+                f"… as other_{column.name}",
+                len(named),
             )
 
 
@@ -207,10 +209,6 @@ def _check_kinds(named: Sequence[SelectColumn]) -> None:
                 f"column {number}, {column.name}, is of a type that is not known here: cast it, as in: "
                 f"cast(… as varchar(100)) as {column.name}"
             )
-
-
-def _listed(count: int) -> str:
-    return "--columns " + ",".join("abcdefghijklmnopqrstuvwxyz"[:count])
 
 
 # ---- what Firebird says of it -----------------------------------------------------------------------------------

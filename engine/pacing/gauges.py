@@ -1,4 +1,4 @@
-"""Hours of the day in which a run may send."""
+"""The gauges of every run, whatever the billing: room on the disk, and the hours of the day in which it may send."""
 
 import os
 import re

@@ -1,4 +1,7 @@
-"""What holds a run: the reasons why no call may leave now, and for how long each of them has been one."""
+"""What keeps a run from sending: the reasons why no call may leave now, and the wish to stop.
+
+A hold ends by itself or by a person, and the run goes on; a stop ends the run, which can be resumed.
+"""
 
 import time
 from collections import defaultdict
@@ -11,6 +14,8 @@ import anyio
 import structlog
 
 from engine.errors import Remedy, Said, sentence
+
+log = structlog.get_logger(__name__)
 
 
 class StopKind(StrEnum):
@@ -58,8 +63,6 @@ class Stop:
             with anyio.move_on_after(seconds):
                 await self._event.wait()
 
-
-log = structlog.get_logger(__name__)
 
 IN_DOUBT: Final = "in doubt"
 """Rows are looked up, and nothing is sent meanwhile."""

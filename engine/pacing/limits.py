@@ -1,4 +1,7 @@
-"""The error budget: how many rows may go wrong before a run stops and lets somebody look."""
+"""The limits that end a run: how much money it may send, and how many of its rows may go wrong.
+
+A run that reaches one of them stops and lets somebody look; it can be resumed with a higher limit.
+"""
 
 import re
 from collections import deque

@@ -1,4 +1,7 @@
-"""When a row goes again: full jitter, so that rows which failed together do not come back together, and a budget."""
+"""When a row goes again, and how often: the wait, the tries of a row, and the budget of all retries.
+
+The wait is drawn with full jitter, so that rows which failed together do not come back together.
+"""
 
 import random
 from collections.abc import Callable

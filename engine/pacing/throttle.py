@@ -1,4 +1,4 @@
-"""The throttle: holds a run that would do harm, by what gauges read beside it.
+"""The throttle: holds a run that would do harm, by what gauges read beside it; and the rate of its calls.
 
 A gauge is read every few seconds. One that grows with each call, as the depth of a queue does, is read again before
 the calls that have left since could have filled what room there was: a call that finds no room left waits for the
@@ -15,33 +15,6 @@ import structlog
 
 from engine.errors import LookUpFailed, Remedy, Said
 from engine.pacing.holds import Holds, Stop, StopKind
-
-LATENESS: Final = 0.01
-"""Seconds that a call which leaves later than it might have may be behind without the next ones losing them."""
-
-
-class Rate:
-    """GCRA (the leaky bucket as a meter): at most `per_second` calls, evenly spaced, without a burst.
-
-    A pure function of the times it is asked at: no clock of its own. `per_second` may be changed at any time, and
-    counts from the last call that left; None is no limit.
-    """
-
-    def __init__(self, per_second: float | None = None) -> None:
-        self.per_second = per_second
-        self._last = float("-inf")
-
-    def moment(self, asked: float, now: float) -> float:
-        """When the next call may leave that was ready at `asked`; not after `now` when it may leave at once."""
-        if self.per_second is None:
-            return now
-        # Whoever had to wait in a queue leaves on schedule; whoever comes after an idle hour finds no burst saved up.
-        return max(self._last + 1.0 / self.per_second, asked, now - LATENESS)
-
-    def left(self, moment: float) -> None:
-        """A call has left, whose moment was `moment`."""
-        self._last = moment
-
 
 log = structlog.get_logger(__name__)
 
@@ -233,3 +206,30 @@ def _describe_gauge(name: str, measure: GaugeReading) -> str:
         return measure.text
     sign = ">" if measure.value > measure.high else "of"
     return f"{name} {measure.value:,.0f} {sign} {measure.high:,.0f}"
+
+
+LATENESS: Final = 0.01
+"""Seconds that a call which leaves later than it might have may be behind without the next ones losing them."""
+
+
+class Rate:
+    """GCRA (the leaky bucket as a meter): at most `per_second` calls, evenly spaced, without a burst.
+
+    A pure function of the times it is asked at: no clock of its own. `per_second` may be changed at any time, and
+    counts from the last call that left; None is no limit.
+    """
+
+    def __init__(self, per_second: float | None = None) -> None:
+        self.per_second = per_second
+        self._last = float("-inf")
+
+    def moment(self, asked: float, now: float) -> float:
+        """When the next call may leave that was ready at `asked`; not after `now` when it may leave at once."""
+        if self.per_second is None:
+            return now
+        # Whoever had to wait in a queue leaves on schedule; whoever comes after an idle hour finds no burst saved up.
+        return max(self._last + 1.0 / self.per_second, asked, now - LATENESS)
+
+    def left(self, moment: float) -> None:
+        """A call has left, whose moment was `moment`."""
+        self._last = moment

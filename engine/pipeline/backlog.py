@@ -1,7 +1,8 @@
-"""The backlog: which pending items go next.
+"""The backlog: which pending items go next; and the claims: items that are claimed, on their way to the gate.
 
-It reads the frozen list a page at a time, lets one item a lane be under way, and brings items back when their time
-has come. It holds a bounded number of them, however long the list.
+The backlog reads the frozen list a page at a time, lets one item a lane be under way, and brings items back when
+their time has come. It holds a bounded number of them, however long the list. What it hands out is claimed in the
+journal, a group a commit, and waits in `Claims` for a worker.
 """
 
 import heapq
@@ -13,67 +14,6 @@ import anyio
 
 from checkpoints.records import Item
 from engine.pacing.retries import RetryBudget
-
-
-class Claims:
-    """Items that were claimed and have not yet passed the gate. `size` tells how many may be, and may change.
-
-    They come in groups: a further one is asked for when half of the places are empty, so that no worker waits for a
-    commit.
-    """
-
-    def __init__(self, size: Callable[[], int]) -> None:
-        self._size = size
-        self._items: deque[Item] = deque()
-        self._idle: deque[anyio.Event] = deque()
-        self._emptied: anyio.Event | None = None
-        self._closed = False
-        self.waiting = 0
-
-    async def room(self) -> int:
-        """Wait until half of the places are empty; how many are. Returns at once after `close`."""
-        while self.waiting > self._size() // 2 and not self._closed:
-            self._emptied = anyio.Event()
-            await self._emptied.wait()
-        self._emptied = None
-        return max(self._size() - self.waiting, 1)
-
-    @property
-    def full(self) -> bool:
-        """Whether somebody waits for room."""
-        return self._emptied is not None
-
-    def put(self, items: Sequence[Item]) -> None:
-        """These are claimed."""
-        self.waiting += len(items)
-        self._items.extend(items)
-        for _ in range(min(len(items), len(self._idle))):
-            self._idle.popleft().set()
-
-    async def next(self) -> Item:
-        """The next item, for a worker that brings it to the gate."""
-        while not self._items:
-            called = anyio.Event()
-            self._idle.append(called)
-            await called.wait()
-        return self._items.popleft()
-
-    def passed(self) -> None:
-        """An item has left the gate: its call begins, or it was given back."""
-        self.waiting -= 1
-        self.look()
-
-    def look(self) -> None:
-        """There may be room now."""
-        if self._emptied is not None and self.waiting <= self._size() // 2:
-            self._emptied.set()
-
-    def close(self) -> None:
-        """Let nobody wait for room any longer."""
-        self._closed = True
-        if self._emptied is not None:
-            self._emptied.set()
-
 
 ReadPage = Callable[[int], Awaitable[Sequence[Item]]]
 """The next pending items after the given number, by number; none when there are no more at present."""
@@ -264,3 +204,63 @@ class Backlog:
         else:
             self._held += 1
             waiting.append(item)
+
+
+class Claims:
+    """Items that were claimed and have not yet passed the gate. `size` tells how many may be, and may change.
+
+    They come in groups: a further one is asked for when half of the places are empty, so that no worker waits for a
+    commit.
+    """
+
+    def __init__(self, size: Callable[[], int]) -> None:
+        self._size = size
+        self._items: deque[Item] = deque()
+        self._idle: deque[anyio.Event] = deque()
+        self._emptied: anyio.Event | None = None
+        self._closed = False
+        self.waiting = 0
+
+    async def room(self) -> int:
+        """Wait until half of the places are empty; how many are. Returns at once after `close`."""
+        while self.waiting > self._size() // 2 and not self._closed:
+            self._emptied = anyio.Event()
+            await self._emptied.wait()
+        self._emptied = None
+        return max(self._size() - self.waiting, 1)
+
+    @property
+    def full(self) -> bool:
+        """Whether somebody waits for room."""
+        return self._emptied is not None
+
+    def put(self, items: Sequence[Item]) -> None:
+        """These are claimed."""
+        self.waiting += len(items)
+        self._items.extend(items)
+        for _ in range(min(len(items), len(self._idle))):
+            self._idle.popleft().set()
+
+    async def next(self) -> Item:
+        """The next item, for a worker that brings it to the gate."""
+        while not self._items:
+            called = anyio.Event()
+            self._idle.append(called)
+            await called.wait()
+        return self._items.popleft()
+
+    def passed(self) -> None:
+        """An item has left the gate: its call begins, or it was given back."""
+        self.waiting -= 1
+        self.look()
+
+    def look(self) -> None:
+        """There may be room now."""
+        if self._emptied is not None and self.waiting <= self._size() // 2:
+            self._emptied.set()
+
+    def close(self) -> None:
+        """Let nobody wait for room any longer."""
+        self._closed = True
+        if self._emptied is not None:
+            self._emptied.set()

@@ -1,4 +1,7 @@
-"""The intake: from the source's rows to the frozen list, a page a commit."""
+"""The intake: from the source's rows to the frozen list, a page a commit; and its rehearsal for a plan.
+
+Each row is held against what the journal and the billing have of it: it becomes an item, a skipped one, or a refusal.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Where a run stands at this moment, for whoever shows it. Counts follow the journal, transition by transition."""
+"""Where a run stands at this moment, for whoever shows it: kept as it goes (`Progress`), and as a value (`Status`).
+
+Counts follow the journal, transition by transition.
+"""
 
 import time
 from collections import Counter

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from string import ascii_lowercase
 from typing import Final
 
 import structlog
 
 from billing.database.columns import ColumnType
 from billing.database.database import Database
-from billing.errors import NotASelect, RowsChanged, StatementRefused
+from billing.errors import NamesNeeded, NotASelect, RowsChanged, StatementRefused
 from billing.selects.cells import SelectCellFault, SelectedRow
 from billing.selects.select import Select, select_of
 from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
-from engine.errors import InputRefused
+from engine.errors import InputRefused, setting
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import as_engine_errors
 from jobs.spec.errors import ParameterRefused
@@ -111,6 +112,11 @@ def _as_source_error() -> Iterator[None]:
     with as_engine_errors():
         try:
             yield
+        except NamesNeeded as error:
+            raise InputRefused(
+                f"the select is refused: {error}; or name all columns in their order with ",
+                setting("columns", ",".join(ascii_lowercase[: error.columns])),
+            ) from error
         except StatementRefused as error:
             raise InputRefused(f"the select is refused: {error}") from error
         except RowsChanged as error:

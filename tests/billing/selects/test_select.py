@@ -169,7 +169,7 @@ def test_given_names_take_the_place_of_the_selects_own(either_database: Database
         (
             "select id, 1 from tarif",
             (),
-            "column 2 has no name, Firebird only calls it CONSTANT. Name it with as, .* a,b",
+            "column 2 has no name, Firebird only calls it CONSTANT. Name it with as, as in: … as amount$",
         ),
         ("select coalesce(id, 0) from tarif", (), "column 1 has no name, Firebird only calls it COALESCE"),
         ("select max(id), 1 as x from tarif", (), "column 1 has no name, Firebird only calls it MAX"),

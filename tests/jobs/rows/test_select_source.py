@@ -56,7 +56,7 @@ def test_kinds_and_given_names(database: Database) -> None:
     source = select_source(database, text, {}, ("key", "Сумма", "since"))
     assert source.header == ("key", "Сумма", "since")
     assert source.kinds == (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.TIMESTAMP)
-    with pytest.raises(InputRefused, match=r"the select is refused: column 2 has no name, .* --columns a,b,c"):
+    with pytest.raises(InputRefused, match=r"the select is refused: column 2 has no name, .* columns a,b,c"):
         _ = select_source(database, text, {}).header
 
 
