@@ -108,12 +108,12 @@ async def plan(
         if order.shared_accounts is not None:
             await settle(run, journal, profile, order.shared_accounts)
         question = await question_of(run, journal, profile)
-        outlook = await plan_facts(run, job, billing.gateway, journal)
-        bad = outlook.plan.totals.refused or outlook.plan.duplicates or question.accounts
+        facts = await plan_facts(run, job, billing.gateway, journal)
+        bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
         if screen.voice.as_json:
-            screen.emit({**plan_object(outlook, code), "shared_accounts_to_be_said": question.accounts})
-        screen.result(plan_screen(outlook, billing.target, real))
+            screen.emit({**plan_object(facts, code), "shared_accounts_to_be_said": question.accounts})
+        screen.result(plan_screen(facts, billing.target, real))
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:
@@ -123,7 +123,7 @@ async def plan(
             screen.say(f"The rows are saved in {markup_safe(out)}")
         if not step:
             screen.result(next_step(run, skips_bad=bool(bad)))
-        await _forget_the_one_before(outlook, journal)
+        await _forget_the_one_before(facts, journal)
     return code
 
 
@@ -150,10 +150,10 @@ async def plan_file(
     return worst
 
 
-async def _forget_the_one_before(outlook: PlanFacts, journal: Journal) -> None:
+async def _forget_the_one_before(facts: PlanFacts, journal: Journal) -> None:
     """Two plans of an input are enough: this one is what the next is held against."""
-    if outlook.before is not None:
-        await journal.discard(outlook.before)
+    if facts.before is not None:
+        await journal.discard(facts.before)
 
 
 # ---- the rows as files ------------------------------------------------------------------------------------------

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from billing.selects.select import select_of
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.step_mark import PLACE
@@ -24,9 +22,6 @@ from jobs.rows.key_lists import KeyList, key_list
 from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.chain import chain_text
 from jobs.spec.spec import JobSpec, parameters_of
-
-log = structlog.get_logger(__name__)
-
 
 PLAN: Final = "input_plan"
 """The parameter by which a run remembers the plan that it is held against; no part of what it does either."""

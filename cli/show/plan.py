@@ -29,9 +29,9 @@ WORKER = 5.5
 """Records a second that the billing's own worker takes from its stacks [D]."""
 
 
-def plan_screen(outlook: PlanFacts, target: Target, journal: Path) -> RenderableType:
+def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableType:
     """The screen of a plan."""
-    plan, run = outlook.plan, outlook.plan.run
+    plan, run = facts.plan, facts.plan.run
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", justify="right")
     table.add_column(overflow="fold")
@@ -41,8 +41,8 @@ def plan_screen(outlook: PlanFacts, target: Target, journal: Path) -> Renderable
     if columns := columns_line(plan.columns):
         table.add_row("columns", columns)
     table.add_row("read", rows(plan.totals.read))
-    table.add_row("would send", Text(_to_send(outlook), "bold"))
-    for kind in outlook.kinds:
+    table.add_row("would send", Text(_to_send(facts), "bold"))
+    for kind in facts.kinds:
         total = f", {money(kind.sum)} in total" if plan.has_amounts else ""
         table.add_row("", f"{count(kind.rows)} {kind.word}{total}")
     for line in skipped_lines(plan):
@@ -50,25 +50,25 @@ def plan_screen(outlook: PlanFacts, target: Target, journal: Path) -> Renderable
     for line in left_out_lines(plan.totals):
         table.add_row("left out", line)
     if plan.totals.refused:
-        table.add_row("refused", Text(_refused(outlook), "bold red"))
+        table.add_row("refused", Text(_refused(facts), "bold red"))
     if plan.shared.lanes:
-        table.add_row("accounts", _shared(outlook))
+        table.add_row("accounts", _shared(facts))
     if plan.look_alike_rows:
         table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
-    table.add_row("takes", _time(outlook, with_stacks=target.database is not None))
+    table.add_row("takes", _time(facts, with_stacks=target.database is not None))
     table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
     if plan.assumptions:
         table.add_row("assumed", assumed_line(plan))
     parts: list[RenderableType] = [Text(""), table]
-    if outlook.requests:
+    if facts.requests:
         parts += [
             Text("\nThe first requests:", "dim"),
-            *(Text(f"  {printable(line, 400)}") for line in outlook.requests),
+            *(Text(f"  {printable(line, 400)}") for line in facts.requests),
         ]
     parts += [
         look_alike_rows(plan, "--out DIR saves all of them"),
         bad_rows(plan, "--out DIR saves all of them"),
-        _changes(outlook),
+        _changes(facts),
     ]
     parts.append(Text(f"\nNothing was sent; the journal {printable(journal)} was only read.", "dim"))
     return Group(*parts)
@@ -80,21 +80,21 @@ def next_step(run: Run, *, skips_bad: bool) -> RenderableType:
     return steps_list([(command, "send this, or nothing if it has changed")])
 
 
-def plan_object(outlook: PlanFacts, code: Exit) -> Mapping[str, object]:
+def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
     """The object of `--json`."""
-    plan = outlook.plan
+    plan = facts.plan
     return {
         "job": plan.run.job,
         "plan": plan.run.name,
         "columns": {name: column.name for name, column in plan.columns.taken.items()},
         "columns_not_used": list(plan.columns.unused),
         **states_object(plan.totals),
-        "refused_with_amount": outlook.refused.rows,
-        "refused_amount": format(outlook.refused.sum, "f"),
+        "refused_with_amount": facts.refused.rows,
+        "refused_amount": format(facts.refused.sum, "f"),
         "skipped": {reason.kind: reason.items for reason in plan.skipped},
         "skipped_amounts": {reason.kind: format(reason.amount, "f") for reason in plan.skipped},
-        "kinds": {kind.word: kind.rows for kind in outlook.kinds},
-        "kind_amounts": {kind.word: format(kind.sum, "f") for kind in outlook.kinds},
+        "kinds": {kind.word: kind.rows for kind in facts.kinds},
+        "kind_amounts": {kind.word: format(kind.sum, "f") for kind in facts.kinds},
         "duplicates": plan.duplicates,
         "duplicates_amount": format(plan.duplicates_sum, "f"),
         "shared_accounts": plan.shared.lanes,
@@ -102,36 +102,36 @@ def plan_object(outlook: PlanFacts, code: Exit) -> Mapping[str, object]:
         "shared_accounts_amount": format(plan.shared.amount, "f"),
         "look_alikes": plan.look_alike_rows,
         "look_alikes_amount": format(plan.look_alike_sum, "f"),
-        "seconds": round(outlook.pace.seconds_for(plan.to_send), 1),
-        "requests": list(outlook.requests),
+        "seconds": round(facts.pace.seconds_for(plan.to_send), 1),
+        "requests": list(facts.requests),
         "assumptions": list(plan.assumptions),
-        "changes": None if outlook.changes is None else dict(outlook.changes.counts),
+        "changes": None if facts.changes is None else dict(facts.changes.counts),
         "exit": int(code),
         "error": None,
     }
 
 
-def _to_send(outlook: PlanFacts) -> str:
-    plan = outlook.plan
+def _to_send(facts: PlanFacts) -> str:
+    plan = facts.plan
     return rows(plan.to_send) + (f", {money(plan.sum)} in total" if plan.has_amounts and plan.to_send else "")
 
 
-def _refused(outlook: PlanFacts) -> str:
-    number, known = outlook.plan.totals.refused, outlook.refused
+def _refused(facts: PlanFacts) -> str:
+    number, known = facts.plan.totals.refused, facts.refused
     if not known.rows:
         return rows(number)
     whose = "in total" if known.rows == number else f"in the {count(known.rows)} whose amount can be read"
     return f"{rows(number)}, {money(known.sum)} {whose}"
 
 
-def _shared(outlook: PlanFacts) -> str:
-    shared = outlook.plan.shared
-    total = f", {money(shared.amount)} in total" if outlook.plan.has_amounts else ""
+def _shared(facts: PlanFacts) -> str:
+    shared = facts.plan.shared
+    total = f", {money(shared.amount)} in total" if facts.plan.has_amounts else ""
     return f"{count(shared.lanes)} reached by several rows, one after the other: {rows(shared.items)}{total}"
 
 
-def _time(outlook: PlanFacts, *, with_stacks: bool) -> str:
-    number, pace = outlook.plan.to_send, outlook.pace
+def _time(facts: PlanFacts, *, with_stacks: bool) -> str:
+    number, pace = facts.plan.to_send, facts.pace
     if not number:
         return "no time: there is nothing to send"
     told = (
@@ -152,17 +152,17 @@ def _amounts(changed: ListDifference) -> str:
     return f", {money(before)} before, {money(now)} now"
 
 
-def _changes(outlook: PlanFacts) -> RenderableType:
-    before, changes = outlook.before, outlook.changes
+def _changes(facts: PlanFacts) -> RenderableType:
+    before, changes = facts.before, facts.changes
     if before is None or changes is None:
         return Group()
     since = f"\nSince the plan of {moment(before.created_at)}: "
-    refused = outlook.plan.totals.refused
-    if not changes.counts and refused == outlook.refused_before:
+    refused = facts.plan.totals.refused
+    if not changes.counts and refused == facts.refused_before:
         return Text(f"{since}nothing has changed.", "dim")
     kinds = [f"{count(number)} × {kind}" for kind, number in changes.counts.items()]
-    if refused != outlook.refused_before:
-        kinds.append(f"{count(outlook.refused_before)} refused before, {count(refused)} now")
+    if refused != facts.refused_before:
+        kinds.append(f"{count(facts.refused_before)} refused before, {count(refused)} now")
     told = ", ".join(kinds)
     lines = [
         Text("  ").append(printable(changed.label, 60), "bold").append(f": {changed.kind}{_amounts(changed)}")

@@ -1,24 +1,19 @@
 """The call as the command says it: model, chain and fields, and the job of the catalogue that does the same."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
 from cli.translate.curl import CurlRequest, Data, read_form
-from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.row_source import TEXTS, LoopTable
-from cli.translate.script import Scope, undefined
-from cli.translate.shell import Quote, Variable
+from cli.translate.findings import Finding
+from cli.translate.row_source import LoopTable, Placeholders
+from cli.translate.script import Scope
 from cli.translate.template import LineTemplate, fields_of, template
 from jobs.catalogue.catalogue import job_like
 from jobs.spec.chain import parse
 from jobs.spec.chain_kind import GET
 from jobs.spec.errors import ParameterRefused
-
-_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,7 @@ def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> Tran
 
     Raises `CommandRefused` for what cannot be translated.
     """
-    names = _Names(table, scope)
+    names = Placeholders(table, scope)
     try:
         return _read(request.model, request.data, names)
     except CommandRefused:
@@ -59,7 +54,7 @@ def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> Tran
         return as_meant
 
 
-def _tried(model: str, data: Sequence[Data], names: "_Names") -> TranslatedCall | None:
+def _tried(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCall | None:
     """The call with the inner quotes of its data; None if it is none then either."""
     eaten = [one.place for one in data if one.kept is not None]
     if not eaten:
@@ -71,13 +66,14 @@ def _tried(model: str, data: Sequence[Data], names: "_Names") -> TranslatedCall 
     return replace(found, faults=(*found.faults, findings.QUOTES_EATEN.at(eaten[0])))
 
 
-def _read(model: str, data: Sequence[Data], names: "_Names") -> TranslatedCall:
+def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCall:
     form = read_form(data)
     templates = [template(step.method, step.key, step.arguments, step.place, names) for step in form.steps]
     fields = fields_of(form.fields, data[0].place)
     variables = [one for step in form.steps for one in step.arguments.variables]
+    alone = {one for each in templates for one in each.alone}
     of_values = [fault for one in templates for fault in one.faults]
-    of_variables = [fault for one in variables for fault in names.faults_of(one, templates)]
+    of_variables = [fault for one in variables for fault in names.faults_of(one, alone)]
     secrets = tuple(dict.fromkeys(name for one in templates for name in one.secrets))
     names.refuse_columns_called(secrets, data[0].place)
     chain = tuple(f"{step.method} {one.text}".rstrip() for step, one in zip(form.steps, templates, strict=True))
@@ -91,53 +87,6 @@ def _read(model: str, data: Sequence[Data], names: "_Names") -> TranslatedCall:
         (*form.faults, *of_values, *of_variables),
         form.notes,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """The placeholders: a column for what a row has, the variable's own name for what nobody has yet."""
-
-    table: LoopTable | None
-    scope: Scope
-
-    def name_of(self, variable: Variable) -> str:
-        """Raises `CommandRefused` where a value has to be known."""
-        table = self._table_of(variable)
-        if table is not None:
-            return table.name_of(variable)
-        is_column = self.table is not None and variable.name in self.table.names
-        if is_column or not _NAME.fullmatch(variable.name):
-            raise undefined(variable)
-        return variable.name
-
-    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
-        """Raises `CommandRefused` where a column would be taken for a secret that the line tells itself."""
-        for name in secrets:
-            if self.table is not None and name in self.table.names:
-                raise refused(place, f"{name} is told in the data, and is a column of the select too: rename that")
-
-    def is_text(self, variable: Variable) -> bool:
-        """Whether its column is one of those that are known to hold texts."""
-        table = self._table_of(variable)
-        return table is not None and table.title_of(variable) in TEXTS
-
-    def faults_of(self, variable: Variable, templates: Sequence[LineTemplate]) -> Iterator[Finding]:
-        """What is wrong with one place of a variable: nobody defines it, or a text breaks there."""
-        table = self._table_of(variable)
-        if table is None:
-            yield findings.NOT_DEFINED.at(variable.place, name=variable.name)
-            return
-        column = table.title_of(variable)
-        if column is None or column not in TEXTS:
-            return
-        if any(variable in one.alone for one in templates):
-            yield findings.TEXT_WITHOUT_QUOTES.at(variable.place, column=named(column))
-        is_cut = any(fault == findings.SPACES.at(fault.place, column=named(column)) for fault in table.faults)
-        if variable.quote is Quote.NONE and not is_cut:
-            yield findings.SPACES.at(variable.place, column=named(column))
-
-    def _table_of(self, variable: Variable) -> LoopTable | None:
-        return self.table if variable.name in self.scope.of_row else None
 
 
 def _job_for(model: str, chain: Sequence[str], templates: Sequence[LineTemplate]) -> str | None:

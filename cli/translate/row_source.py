@@ -1,14 +1,14 @@
 """What becomes of a line of isql on its way to the loop: which column of the select each variable has in the end."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.script import LoopRows, Scope, ShellCommand, undefined
-from cli.translate.shell import Variable
+from cli.translate.shell import Quote, Variable
 from cli.translate.sql import LineSelect, SelectForm, read_select, with_parameters
 
 TEXTS: Final = frozenset(
@@ -19,6 +19,7 @@ TEXTS: Final = frozenset(
 _LABEL: Final = -1
 """In the place of a column's number: the column's name, which `set list on` prints before each value."""
 
+_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _AWK: Final = re.compile(
     r"\s*(?P<guard>NF|\$[0-9]{1,3}|/\./|!/\^\$/)?\s*"
     r"\{\s*print\s+(?P<fields>\$[0-9]{1,3}(?:(?:\s*,\s*|\s*\"\s+\"\s*)\$[0-9]{1,3})*)\s*;?\s*\}\s*"
@@ -229,3 +230,53 @@ def _names(select: LineSelect, bound: VariableColumns) -> tuple[str, ...]:
         taken.add(name)
         names.append(name)
     return tuple(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholders:
+    """What stands for the variables of a call: a column for what a row has, the own name for what nobody has yet."""
+
+    table: LoopTable | None
+    scope: Scope
+
+    def name_of(self, variable: Variable) -> str:
+        """The name of a variable's placeholder. Raises `CommandRefused` where its value has to be known."""
+        table = self._table_of(variable)
+        if table is not None:
+            return table.name_of(variable)
+        is_column = self.table is not None and variable.name in self.table.names
+        if is_column or not _NAME.fullmatch(variable.name):
+            raise undefined(variable)
+        return variable.name
+
+    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
+        """Raises `CommandRefused` where a column would be taken for a secret that the line tells itself."""
+        for name in secrets:
+            if self.table is not None and name in self.table.names:
+                raise refused(place, f"{name} is told in the data, and is a column of the select too: rename that")
+
+    def is_text(self, variable: Variable) -> bool:
+        """Whether the values of a variable are texts, digits or not: 00123 is no number."""
+        table = self._table_of(variable)
+        return table is not None and table.title_of(variable) in TEXTS
+
+    def faults_of(self, variable: Variable, alone: Collection[Variable]) -> Iterator[Finding]:
+        """What is wrong with one place of a variable: nobody defines it, or a text breaks there.
+
+        Those that stand `alone` have no quotes around them.
+        """
+        table = self._table_of(variable)
+        if table is None:
+            yield findings.NOT_DEFINED.at(variable.place, name=variable.name)
+            return
+        column = table.title_of(variable)
+        if column is None or column not in TEXTS:
+            return
+        if variable in alone:
+            yield findings.TEXT_WITHOUT_QUOTES.at(variable.place, column=named(column))
+        is_cut = any(fault == findings.SPACES.at(fault.place, column=named(column)) for fault in table.faults)
+        if variable.quote is Quote.NONE and not is_cut:
+            yield findings.SPACES.at(variable.place, column=named(column))
+
+    def _table_of(self, variable: Variable) -> LoopTable | None:
+        return self.table if variable.name in self.scope.of_row else None

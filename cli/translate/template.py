@@ -4,11 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from billing.api.calls import is_secret
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
+from cli.translate.row_source import Placeholders
 from cli.translate.shell import HOLE, ShellText, Variable
 
 MONEY: Final = frozenset(
@@ -24,16 +25,6 @@ _ALONE: Final = "\x01"
 """Begins a JSON string that stands for what has a variable and no quotes."""
 _PLAIN_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
-
-
-class Names(Protocol):
-    """What the placeholders of variables are called."""
-
-    def name_of(self, variable: Variable) -> str:
-        """The name of its placeholder; raises `CommandRefused` where it has none."""
-
-    def is_text(self, variable: Variable) -> bool:
-        """Whether its values are texts, digits or not: 00123 is no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ class _Pairs:
     pairs: "tuple[tuple[str, _Json], ...]"
 
 
-def template(method: str, key: str, arguments: ShellText, place: LinePlace, names: Names) -> LineTemplate:
+def template(method: str, key: str, arguments: ShellText, place: LinePlace, names: Placeholders) -> LineTemplate:
     """The arguments of a method as a template. Raises `CommandRefused` for what is no JSON object."""
     if not arguments.pieces:
         return LineTemplate("")
@@ -164,7 +155,7 @@ class _Writer:
 
     source: ShellText
     place: LinePlace
-    names: Names
+    names: Placeholders
     keeps_money: bool
     varying: set[str] = field(default_factory=set)
     alone: list[Variable] = field(default_factory=list)
