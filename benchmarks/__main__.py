@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import capacity, faulty, growth, intake, looking, machine, side_by_side, throughput
+from benchmarks import capacity, faulty, growth, intake, looking, machine, side_by_side, startup, throughput
 from benchmarks.entering import quietly
 from benchmarks.figures import Part
 
@@ -105,6 +105,13 @@ CHAPTERS: Final = (
         "The embedded engine, a select as an operator types it, read along its key in pages of 1,000 rows, each row "
         "as the texts of its cells.",
         intake.measure,
+    ),
+    Chapter(
+        "startup",
+        "There at once",
+        "The whole process of a command that asks nobody, best of seven; its bytecode is there. `status` lists "
+        f"{startup.RUNS} runs.",
+        startup.measure,
     ),
 )
 

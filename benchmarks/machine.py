@@ -5,7 +5,7 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -54,12 +54,18 @@ class Took:
     said: str
 
 
-def timed(command: Sequence[str], *, cwd: Path | None = None) -> Took:
+def timed(command: Sequence[str], *, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> Took:
     """Run a command to its end. Raises RuntimeError, with what it said, when it fails."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         began = time.perf_counter()
         with subprocess.Popen(
-            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         ) as process:
             said = process.stdout.read() if process.stdout is not None else ""
             _, status, usage = os.wait4(process.pid, 0)

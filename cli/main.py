@@ -4,7 +4,6 @@ Each command stands in a file of its own, which is imported when the command is 
 another one needs.
 """
 
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -113,9 +112,6 @@ COMMANDS: Final = {
 }
 """All commands, in the order in which the help lists them."""
 
-_HALF: Final = re.compile(r"[\ud800-\udfff]")
-"""Half of a character, as a byte of the command line becomes that is no UTF-8."""
-
 app: Final = typer.Typer(
     name=PROGRAM,
     help="Moves a Carbon Billing's subscribers in bulk: each row's effect lands exactly once, whatever happens.",
@@ -193,9 +189,9 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
 
 
 def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, value: Any) -> Any:  # noqa: ANN401 - as above
-    """The value of a parameter: nothing and plain texts as they are, all else converted by typer."""
+    """The value of a parameter: nothing and texts as they are, all else converted by typer."""
     if value is None and not parameter.required:
         return () if parameter.multiple or parameter.nargs == -1 else None
-    if parameter.type_descriptor.annotation is str and isinstance(value, str) and not _HALF.search(value):
+    if parameter.type_descriptor.annotation is str and isinstance(value, str):
         return value
     return convert(context, value)

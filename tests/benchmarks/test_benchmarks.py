@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import capacity, faulty, intake, rig
+from benchmarks import capacity, faulty, intake, rig, startup
 from benchmarks.__main__ import CHAPTERS, main
 from benchmarks.bare import bare, wired
 from benchmarks.contenders import CONTENDERS, ENGINE
@@ -128,3 +128,13 @@ def test_a_page_names_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--write", "intake"])
     assert "name no part" in capsys.readouterr().err
+
+
+def test_the_start_of_each_command_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "COMMANDS", {name: startup.COMMANDS[name] for name in ("`--help`", "`status`")})
+    rows = rows_of(startup.measure("smoke"))
+    assert [row[0] for row in rows] == ["`--help`", "`status`"]
+    for _, seconds, processor, peak, _ in rows:
+        assert float(seconds) > 0
+        assert float(processor) > 0
+        assert int(peak.removesuffix(" MiB")) > 0
