@@ -37,6 +37,9 @@ BALANCES: Final = JobSpec(
     name="balances",
     recipes=(1, 2),
     summary="enter opening balances, by subscriber's id or by contract number",
+    model=OPERATIONS,
+    chain=(OPERATION,),
+    comment="descr",
     parameters=(
         *SUBSCRIBER,
         _AMOUNT,
@@ -56,18 +59,18 @@ BALANCES: Final = JobSpec(
             verbatim=True,
         ),
     ),
-    model=OPERATIONS,
-    chain=(OPERATION,),
-    comment="descr",
     example="carbon-migrate run balances balances.csv",
-    undo_parameters=UNDO_OF_OPERATIONS,
     undo=_WAY_BACK,
+    undo_parameters=UNDO_OF_OPERATIONS,
 )
 
 PAYMENT: Final = JobSpec(
     name="payment",
     recipes=(27,),
     summary="enter payments that carry no mark; better is balances with --set op_type=1, whose operations carry one",
+    model="Abonents",
+    chain=('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'),
+    special=Special.PAYMENT,
     parameters=(
         *SUBSCRIBER,
         Parameter(
@@ -79,12 +82,9 @@ PAYMENT: Final = JobSpec(
         DOCUMENT,
         RECOGNISE,
     ),
-    model="Abonents",
-    chain=('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'),
-    special=Special.PAYMENT,
     example="carbon-migrate run payment payments.csv",
-    undo_parameters=UNDO_OF_OPERATIONS,
     undo=f"{_WAY_BACK}, and a payment that cannot be told from others as well",
+    undo_parameters=UNDO_OF_OPERATIONS,
 )
 
 MONEY: Final = (BALANCES, PAYMENT)

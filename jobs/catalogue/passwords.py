@@ -43,6 +43,9 @@ PASSWORD: Final = JobSpec(
     name="password",
     recipes=(12,),
     summary="set passwords of accounts",
+    model="Users",
+    chain=_set_password,
+    special=Special.GIVEN_PASSWORD,
     parameters=(
         *ACCOUNT,
         Parameter(
@@ -57,9 +60,6 @@ PASSWORD: Final = JobSpec(
             "dontshow", "yes keeps the password out of the administrators' sight, no shows it", "no", ("yes", "no")
         ),
     ),
-    model="Users",
-    chain=_set_password,
-    special=Special.GIVEN_PASSWORD,
     example="carbon-migrate run password passwords.csv",
     undo="none: what the passwords were is kept nowhere; set new ones. Nor can they be read back: verify says so",
 )
@@ -68,6 +68,11 @@ RANDOM_PASSWORD: Final = JobSpec(
     name="random-password",
     recipes=(13,),
     summary="have the billing generate passwords of accounts, and write them to a file",
+    model="Users",
+    chain=(_GET, 'set {"psw": ""}', "save"),
+    fields=("id",),
+    then=SecondCall((_GET, "save"), ("id", "login", "psw")),
+    special=Special.GENERATED_PASSWORD,
     parameters=(
         *ACCOUNT,
         Parameter(
@@ -77,11 +82,6 @@ RANDOM_PASSWORD: Final = JobSpec(
             makes_file=True,
         ),
     ),
-    model="Users",
-    chain=(_GET, 'set {"psw": ""}', "save"),
-    fields=("id",),
-    then=SecondCall((_GET, "save"), ("id", "login", "psw")),
-    special=Special.GENERATED_PASSWORD,
     example="carbon-migrate run random-password accounts.csv --set to=passwords.csv",
     undo="none: what the passwords were is kept nowhere; the job password sets others",
 )
@@ -90,6 +90,9 @@ PASSWORD_RECOVERY: Final = JobSpec(
     name="password-recovery",
     recipes=(14,),
     summary="send letters by which subscribers set their password; a lost one is left to a person, never sent again",
+    model="Users",
+    chain=('web_cabinet.reset_password {"login": "{login}", "base_url": "{base_url}"}',),
+    special=Special.RECOVERY_LETTER,
     parameters=(
         Parameter("login", "login of the account, or the subscriber's e-mail", columns=("email",)),
         Parameter(
@@ -98,9 +101,6 @@ PASSWORD_RECOVERY: Final = JobSpec(
             parse=an_address_of_pages,
         ),
     ),
-    model="Users",
-    chain=('web_cabinet.reset_password {"login": "{login}", "base_url": "{base_url}"}',),
-    special=Special.RECOVERY_LETTER,
     example="carbon-migrate run password-recovery logins.csv --set base_url=http://lk.example.org/",
     undo="none: a letter that has left is not called back; a password stays until its link is followed",
 )

@@ -12,13 +12,13 @@ ATTRIBUTE: Final = JobSpec(
     name="attribute",
     recipes=(29,),
     summary="give subscribers a custom attribute; a value that is there already is never changed",
+    model="AttributeValues",
+    chain=('objects.create {"abonent_id": {abonent_id}, "attribute_id": {attribute}, "attribute_value": "{value}"}',),
     parameters=(
         *SUBSCRIBER,
         Parameter("attribute", "id of the attribute", parse=an_id, refers_to="Attribute", columns=("attribute_id",)),
         Parameter("value", "the value", parse=a_text(_LONGEST), columns=("attribute_value",), verbatim=True),
     ),
-    model="AttributeValues",
-    chain=('objects.create {"abonent_id": {abonent_id}, "attribute_id": {attribute}, "attribute_value": "{value}"}',),
     example="carbon-migrate run attribute attributes.csv --set attribute=7",
     undo="the values are deleted by their ids, where nobody has changed them since",
 )
@@ -32,12 +32,12 @@ SERVICE_OPERATOR: Final = JobSpec(
     name="service-operator",
     recipes=(23,),
     summary="set the operator of services",
+    model="Usluga",
+    chain=('objects.get {"id": {usluga_id}}', 'set {"operator_id": "{operator}"}', "save"),
     parameters=(
         Parameter("usluga_id", "id of the service", parse=an_id, columns=("id",)),
         Parameter("operator", "id of the operator", parse=an_id, refers_to="Operator", columns=("operator_id",)),
     ),
-    model="Usluga",
-    chain=('objects.get {"id": {usluga_id}}', 'set {"operator_id": "{operator}"}', "save"),
     example="carbon-migrate run service-operator --set usluga_id=105 --set operator=3",
 )
 
@@ -45,16 +45,16 @@ NEXT_CHARGE: Final = JobSpec(
     name="next-charge",
     recipes=(24,),
     summary="set the date of the next charge of a connected service",
-    parameters=(
-        *SUBSCRIBER,
-        SERVICE,
-        Parameter("next_date", "the date of the next charge", parse=a_moment, columns=("date",)),
-    ),
     model="UsersUsluga",
     chain=(
         'objects.get {"abonent_id": {abonent_id}, "usluga_id": {usluga_id}}',
         'set {"next_date": "{next_date}"}',
         'save {"allow_set_none_manager": true}',
+    ),
+    parameters=(
+        *SUBSCRIBER,
+        SERVICE,
+        Parameter("next_date", "the date of the next charge", parse=a_moment, columns=("date",)),
     ),
     example="carbon-migrate run next-charge --set abonent_id=94 --set usluga_id=127 --set next_date=2020-09-13",
 )
@@ -63,12 +63,12 @@ PASSED_TO_1C: Final = JobSpec(
     name="passed-to-1c",
     recipes=(30,),
     summary="mark finance operations as passed to 1C, with their code there",
+    model="FinanceOperations",
+    chain=('objects.get {"pk": {op_id}}', 'set {"sync1c": 1, "code1c": "{code1c}"}', "save"),
     parameters=(
         Parameter("op_id", "id of the operation", parse=an_id, columns=("pk", "id")),
         Parameter("code1c", "its code in 1C", parse=at_most(_LONGEST_CODE), columns=("code",)),
     ),
-    model="FinanceOperations",
-    chain=('objects.get {"pk": {op_id}}', 'set {"sync1c": 1, "code1c": "{code1c}"}', "save"),
     example="carbon-migrate run passed-to-1c operations.csv",
 )
 
@@ -79,6 +79,14 @@ CONNECT_SERVICE: Final = JobSpec(
     name="connect-service",
     recipes=(8,),
     summary="connect a service, as a promised payment, to subscribers",
+    model="UsersUsluga",
+    chain=(
+        (
+            'objects.create {"abonent_id": {abonent_id}, "usluga_id": {usluga}, "manager_id": {manager}, '
+            '"comment": "{comment}"}'
+        ),
+    ),
+    comment="comment",
     select="of_folder",
     parameters=(
         FOLDER,
@@ -100,14 +108,6 @@ CONNECT_SERVICE: Final = JobSpec(
             verbatim=True,
         ),
     ),
-    model="UsersUsluga",
-    chain=(
-        (
-            'objects.create {"abonent_id": {abonent_id}, "usluga_id": {usluga}, "manager_id": {manager}, '
-            '"comment": "{comment}"}'
-        ),
-    ),
-    comment="comment",
     example="carbon-migrate run connect-service subscribers.csv --set usluga=240 --set manager=33",
     undo="the services are deleted by their ids, where nobody has changed them since",
 )
@@ -118,6 +118,8 @@ DELETE_SERVICES: Final = JobSpec(
     name="delete-services",
     recipes=(11,),
     summary="delete connected services, found by their comment or named by their ids",
+    model="UsersUsluga",
+    chain=('objects.get {"id": {id}}', "delete"),
     select=lambda parameters: "services_by_comment" if parameters["comment"] else "",
     parameters=(
         Parameter(
@@ -127,8 +129,6 @@ DELETE_SERVICES: Final = JobSpec(
         ),
         Parameter("id", "id of the connected service, users_usluga.id", parse=an_id, columns=("users_usluga_id",)),
     ),
-    model="UsersUsluga",
-    chain=('objects.get {"id": {id}}', "delete"),
     example="carbon-migrate run delete-services --set comment='Автоматический%предоплате%2017-12-31%'",
     undo="services like them are created with the kept fields, and with new ids",
 )

@@ -21,14 +21,14 @@ SNAT_POOL: Final = JobSpec(
     name="snat-pool",
     recipes=(6,),
     summary="move the accounts of a folder's subscribers to a pool of SNAT addresses",
+    model="Users",
+    chain=('objects.get {"id": {user_id}}', 'set {"snatip": "", "snat_pull": "{pool}"}', "save"),
     select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
         Parameter("pool", "id of the pool", parse=an_id, columns=("snat_pull",), refers_to="SnatPool"),
     ),
-    model="Users",
-    chain=('objects.get {"id": {user_id}}', 'set {"snatip": "", "snat_pull": "{pool}"}', "save"),
     example="carbon-migrate run snat-pool --set folder=1000 --set pool=1030",
 )
 
@@ -36,14 +36,14 @@ IP_POOL: Final = JobSpec(
     name="ip-pool",
     recipes=(7,),
     summary="move accounts to a pool of addresses, and let the billing issue a new one to each",
+    model="Users",
+    chain=('objects.get {"id": {user_id}}', 'set {"ip": "", "pull": "{pool}"}', "save"),
     select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
         Parameter("pool", "id of the pool", parse=an_id, columns=("pull",), refers_to="Pool"),
     ),
-    model="Users",
-    chain=('objects.get {"id": {user_id}}', 'set {"ip": "", "pull": "{pool}"}', "save"),
     example="carbon-migrate run ip-pool --set user_id=324 --set pool=6",
 )
 
@@ -61,6 +61,8 @@ DELETE_ACCOUNT: Final = JobSpec(
     name="delete-account",
     recipes=(22,),
     summary="delete accounts; their subscribers stay",
+    model="Users",
+    chain=_delete_account,
     select="users_of_folder",
     parameters=(
         FOLDER,
@@ -72,8 +74,6 @@ DELETE_ACCOUNT: Final = JobSpec(
             (_YES, "no"),
         ),
     ),
-    model="Users",
-    chain=_delete_account,
     example="carbon-migrate run delete-account accounts.csv",
     undo="none: what the accounts were is kept, and is in the column carbon_answer of an export",
 )
@@ -85,14 +85,14 @@ WARNING_THRESHOLD: Final = JobSpec(
     name="warning-threshold",
     recipes=(3,),
     summary="set the warning threshold of a folder's subscribers",
+    model="AdminAccounts",
+    chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
     select="of_folder",
     parameters=(
         FOLDER,
         *SUBSCRIBER,
         Parameter("amount", "the threshold in roubles, as -120", parse=roubles, columns=("limit_warning",)),
     ),
-    model="AdminAccounts",
-    chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
     example="carbon-migrate run warning-threshold --set folder=1316 --set amount=-120",
 )
 
@@ -100,14 +100,14 @@ TARIFF_THRESHOLD: Final = JobSpec(
     name="tariff-threshold",
     recipes=(4,),
     summary="set the warning threshold as in the tariff, where it differs",
+    model="AdminAccounts",
+    chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
+    varying="limit_warning",
     select="tariff_thresholds",
     parameters=(
         *SUBSCRIBER,
         Parameter("amount", "the threshold in roubles", parse=roubles, columns=("limit_warning",)),
     ),
-    model="AdminAccounts",
-    chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
-    varying="limit_warning",
     example="carbon-migrate run tariff-threshold",
 )
 
@@ -115,14 +115,14 @@ CUTOFF_LIMIT: Final = JobSpec(
     name="cutoff-limit",
     recipes=(5,),
     summary="set the cut-off limit of a folder's subscribers to the sum of their tariff's services, plus one rouble",
+    model="AdminAccounts",
+    chain=(_GET_ACCOUNT, 'set {"limit": "{amount}"}', "save"),
     select="tariff_sums",
     parameters=(
         FOLDER,
         *SUBSCRIBER,
         Parameter("amount", "the limit in roubles", parse=roubles, columns=("limit",)),
     ),
-    model="AdminAccounts",
-    chain=(_GET_ACCOUNT, 'set {"limit": "{amount}"}', "save"),
     example="carbon-migrate run cutoff-limit --set folder=89",
 )
 
@@ -135,6 +135,8 @@ OPERATOR: Final = JobSpec(
     name="operator",
     recipes=(15,),
     summary="move subscribers to another operator",
+    model="Abonents",
+    chain=(_GET, 'set {"operator_id": {operator}}', "save"),
     select="of_operator",
     parameters=(
         Parameter("from", "id of the operator that they are with", "", parse=an_id, refers_to="Operator"),
@@ -147,8 +149,6 @@ OPERATOR: Final = JobSpec(
             columns=("operator_id",),
         ),
     ),
-    model="Abonents",
-    chain=(_GET, 'set {"operator_id": {operator}}', "save"),
     example="carbon-migrate run operator --set from=3 --set operator=1444",
 )
 
@@ -156,6 +156,8 @@ RECALCULATE: Final = JobSpec(
     name="recalculate",
     recipes=(20,),
     summary="recalculate subscribers from the first of a month, six months back at most",
+    model="Abonents",
+    chain=(_GET, 'set {"need_recalc": "{since}"}', "save"),
     parameters=(
         *SUBSCRIBER,
         Parameter(
@@ -165,8 +167,6 @@ RECALCULATE: Final = JobSpec(
             columns=("need_recalc",),
         ),
     ),
-    model="Abonents",
-    chain=(_GET, 'set {"need_recalc": "{since}"}', "save"),
     example="carbon-migrate run recalculate subscribers.csv",
     undo="none: recalculate again, once what was wrong is put right",
 )
@@ -175,6 +175,8 @@ TARIFF_NEXT: Final = JobSpec(
     name="tariff-next",
     recipes=(25,),
     summary="plan a change of tariff for a date",
+    model="Abonents",
+    chain=(_GET, 'set {"tarif_next_id": {tariff}, "tarif_next_date": "{date}"}', "save"),
     parameters=(
         *SUBSCRIBER,
         Parameter(
@@ -182,8 +184,6 @@ TARIFF_NEXT: Final = JobSpec(
         ),
         Parameter("date", "from when it counts", parse=a_date, columns=("tarif_next_date",)),
     ),
-    model="Abonents",
-    chain=(_GET, 'set {"tarif_next_id": {tariff}, "tarif_next_date": "{date}"}', "save"),
     example="carbon-migrate run tariff-next subscribers.csv --set tariff=7 --set date=2020-09-01",
 )
 
@@ -191,12 +191,12 @@ TARIFF_NOW: Final = JobSpec(
     name="tariff-now",
     recipes=(26,),
     summary="change the tariff at once",
+    model="Abonents",
+    chain=(_GET, 'set {"tarif_id": {tariff}}', "save"),
     parameters=(
         *SUBSCRIBER,
         Parameter("tariff", "id of the tariff", parse=an_id, refers_to="Tarif", columns=("tarif_id",)),
     ),
-    model="Abonents",
-    chain=(_GET, 'set {"tarif_id": {tariff}}', "save"),
     example="carbon-migrate run tariff-now subscribers.csv --set tariff=7",
 )
 
@@ -204,13 +204,13 @@ VOLUNTARY_BLOCK: Final = JobSpec(
     name="voluntary-block",
     recipes=(28,),
     summary="block subscribers at their own wish, from one day to another",
+    model="Abonents",
+    chain=(_GET, 'set {"own_disabled_start": "{start}", "own_disabled_end": "{end}"}', "save"),
     parameters=(
         *SUBSCRIBER,
         Parameter("start", "the first day", parse=a_date, columns=("own_disabled_start",)),
         Parameter("end", "the last day", parse=a_date, columns=("own_disabled_end",)),
     ),
-    model="Abonents",
-    chain=(_GET, 'set {"own_disabled_start": "{start}", "own_disabled_end": "{end}"}', "save"),
     example="carbon-migrate run voluntary-block subscribers.csv --set start=2020-07-01 --set end=2020-07-31",
 )
 
@@ -218,13 +218,13 @@ BLOCK_HISTORY: Final = JobSpec(
     name="block-history",
     recipes=(19,),
     summary="correct entries of the history of blocks",
+    model="AbonentsBlockHistory",
+    chain=('objects.get {"id": {id}}', 'set {"time_changed": "{time_changed}", "time_del": "{time_del}"}', "save"),
     parameters=(
         Parameter("id", "id of the entry", parse=an_id, columns=()),
         Parameter("time_changed", "when the block began", parse=a_moment, columns=()),
         Parameter("time_del", "when it ended", parse=a_moment, columns=()),
     ),
-    model="AbonentsBlockHistory",
-    chain=('objects.get {"id": {id}}', 'set {"time_changed": "{time_changed}", "time_del": "{time_del}"}', "save"),
     example="carbon-migrate run block-history --set id=118 --set time_changed=2019-06-01 --set time_del=2019-06-01",
 )
 

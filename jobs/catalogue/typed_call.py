@@ -99,14 +99,14 @@ def _kind(template: Template) -> JobSpec:
         name=CALL,
         recipes=(),
         summary="make any call for each row, its values in the placeholders of a chain",
-        parameters=(*OWN, *holes, *others),
         model=template.model,
         chain=template.text,
         fields=template.fields,
+        parameters=(*OWN, *holes, *others),
         example=EXAMPLE,
-        undo_parameters=UNDO_OF_OPERATIONS if creation and template.model == OPERATIONS else (),
         undo="as far as its methods tell: fields are set back; operations, services and attributes that were "
         "created or deleted are taken back as by the jobs for them; all else is left to a person",
+        undo_parameters=UNDO_OF_OPERATIONS if creation and template.model == OPERATIONS else (),
         # A new object is known by what it is, and not by how its call was written.
         identity=template.model if creation else f"{template.model}-{template.digest}",
     )

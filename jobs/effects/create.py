@@ -80,10 +80,6 @@ TakeBack: TypeAlias = Callable[[Sequence[ItemToUndo]], Awaitable[Prepared]]
 """What items of an earlier run become in the run that takes them back."""
 
 
-async def _nothing(taken: Sequence[ItemToUndo]) -> Prepared:  # noqa: ARG001 - the door
-    return Prepared((), ())
-
-
 class CreateEffect(CallEffect):
     """Creates objects; with `taking_back` it takes the effect of an earlier run back.
 
@@ -97,7 +93,7 @@ class CreateEffect(CallEffect):
         back: Back,
         *,
         comment: str = "",
-        taking_back: TakeBack = _nothing,
+        taking_back: TakeBack | None = None,
         type_8: TypeEight | None = None,
     ) -> None:
         super().__init__(services, template.names)
@@ -223,7 +219,7 @@ class CreateEffect(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """What items of an earlier run become. Raises `LookUpFailed`."""
-        return await self._taking_back(taken)
+        return await (self._taking_back or super().take_back)(taken)
 
     def _evidence(self, evidence: Evidence, payload: Payload, own: tuple[str, int], row: int | None) -> Evidence:
         match evidence:

@@ -33,10 +33,9 @@ DELETED: Final = "deleted"
 _SAYS_GONE: Final = ("удалён", "удален", "does not exist")
 
 
-def _no_way_back(how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - the door
-    return Irreversible(
-        "what was deleted is left to a person: its fields are in the column carbon_answer of an export"
-    )
+_LEFT_TO_A_PERSON: Final = (
+    "what was deleted is left to a person: its fields are in the column carbon_answer of an export"
+)
 
 
 class DeleteEffect(CallEffect):
@@ -44,7 +43,7 @@ class DeleteEffect(CallEffect):
 
     looked_for = LookedFor.WHEN_TAKEN_UP
 
-    def __init__(self, services: Gateway, template: Template, back: Back = _no_way_back) -> None:
+    def __init__(self, services: Gateway, template: Template, back: Back | None = None) -> None:
         super().__init__(services, template.names)
         self._template = template
         self._back = back
@@ -100,8 +99,8 @@ class DeleteEffect(CallEffect):
         }
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """What makes the objects anew, if anything does."""
-        return self._back(how)
+        """What makes the objects anew."""
+        return self._back(how) if self._back else Irreversible(_LEFT_TO_A_PERSON)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Delete what an earlier run has created, unless somebody has changed it since. Raises `LookUpFailed`."""

@@ -5,7 +5,6 @@ what there is now (`read_back`), and which effect takes it back (`undo`). `creat
 full.
 """
 
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -68,9 +67,12 @@ class CallEffect(Effect):
 
     # ---- rows to items ----
 
-    @abstractmethod
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
+        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`.
+
+        What only takes back refuses the rows of an input.
+        """
+        return Prepared((), tuple(one.refused(_ONLY_BACK) for one in bound))
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """What the effect of these takes for true that the vendor does not document, by the facts of the profile."""
@@ -131,4 +133,5 @@ class CallEffect(Effect):
         return Prepared((), tuple(Refusal(None, None, one.label, _NO_WAY, one.cells) for one in taken))
 
 
+_ONLY_BACK: Final = "this only takes back what an earlier run has done"
 _NO_WAY: Final = "nobody knows how to take it back"

@@ -30,7 +30,6 @@ from jobs.effects.entered_operations import (
     try_standing,
 )
 from jobs.effects.storno import StornoReversal
-from jobs.rows.binding import Bound
 from jobs.spec.chain import parse
 from jobs.spec.entries import OPERATION, OPERATIONS, OPPOSITE, SETS, STORNO, TYPE_8, UNDO_OF_OPERATIONS, WAY
 
@@ -120,12 +119,6 @@ def _entered(
 
 class AccountantsList(CallEffect):
     """Sends nothing: each operation is skipped with what has to be done by hand, for `export`."""
-
-    async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Of an input nothing becomes a list: every row is refused."""
-        return Prepared(
-            (), tuple(one.refused("a list for the accountant is made of a run that is taken back") for one in bound)
-        )
 
     async def try_out(self) -> None:
         """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""

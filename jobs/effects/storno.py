@@ -29,7 +29,6 @@ from jobs.effects.entered_operations import (
     taking_back,
     try_standing,
 )
-from jobs.rows.binding import Bound
 
 
 class StornoReversal(CallEffect):
@@ -40,10 +39,6 @@ class StornoReversal(CallEffect):
     def __init__(self, services: Gateway, method: str) -> None:
         super().__init__(services)
         self._method = method
-
-    async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Of an input nothing is reversed: every row is refused."""
-        return Prepared((), tuple(one.refused("a storno takes back what a run has entered") for one in bound))
 
     async def try_out(self) -> None:
         """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""

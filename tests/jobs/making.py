@@ -66,7 +66,7 @@ async def sent(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Item
     return accepted
 
 
-async def kept_now(does: CallEffect, items: Sequence[Item]) -> list[Item]:
+async def with_fresh_before_images(does: CallEffect, items: Sequence[Item]) -> list[Item]:
     """The items with what their calls would overwrite now, as before they are sent."""
     payloads = await does.read_before_images(items)
     return [

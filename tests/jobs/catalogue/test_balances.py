@@ -25,7 +25,7 @@ from jobs.rows.input import Input
 from lab.mock.server import MockBilling
 from tests.jobs import making
 from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import effect_of, kept_now, planned, prepared, refused, sent, sightings, undone
+from tests.jobs.making import effect_of, planned, prepared, refused, sent, sightings, undone, with_fresh_before_images
 
 
 def job_of(services: Gateway, folder: Path, text: str, *, mapping: dict[str, str] | None = None, **given: str) -> Job:
@@ -101,7 +101,7 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     assert isinstance(without_database, CreateEffect)
     assert await effect.read_before_images(items) == {}
     execute("update admin_accounts set ostatok = ? where id in (9002, 9003)", 7 * SCALE)
-    items = await kept_now(effect, items)
+    items = await with_fresh_before_images(effect, items)
     assert [payload_of(one).was for one in items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
     evidence = await effect.send(run, items[1])
     assert isinstance(evidence, Accepted)

@@ -43,7 +43,6 @@ from tests.jobs.making import (
     effect_behind,
     effect_of,
     job_of,
-    kept_now,
     planned,
     prepared,
     readings,
@@ -52,6 +51,7 @@ from tests.jobs.making import (
     sent,
     sightings,
     undone,
+    with_fresh_before_images,
 )
 from tests.jobs.whole_database import Changes, changes, whole
 
@@ -371,7 +371,7 @@ async def test_what_somebody_changed_between_plan_and_call_comes_back(
     items = await planned(job_of(services, case.kind, rows_of(tmp_path, case.rows)), frozen)
     change_first(case, execute)
     before = whole(database)
-    items = await kept_now(effect, [msgspec.structs.replace(one, attempts=0) for one in items])
+    items = await with_fresh_before_images(effect, [msgspec.structs.replace(one, attempts=0) for one in items])
     notes = []
     for item in items:
         evidence = await effect.send(run, item)
@@ -381,7 +381,7 @@ async def test_what_somebody_changed_between_plan_and_call_comes_back(
     if case.kind is RECALCULATE:
         return
     # After another kill: what our own call has set is not what there was before.
-    done = await kept_now(effect, [msgspec.structs.replace(one, attempts=1) for one in items])
+    done = await with_fresh_before_images(effect, [msgspec.structs.replace(one, attempts=1) for one in items])
     assert done == [msgspec.structs.replace(one, attempts=1) for one in items]
     issued = await sightings(effect, run, done)
     done = [
@@ -406,7 +406,7 @@ async def test_an_undo_yields_to_what_somebody_changed_between_its_plan_and_its_
     items = [msgspec.structs.replace(one, attempts=0) for one in back.items(frozen)]
     change_first(case, execute)
     before = whole(database)
-    first, second = await kept_now(back.effect, items)
+    first, second = await with_fresh_before_images(back.effect, items)
     evidence = await back.effect.send(run, first)
     assert isinstance(evidence, RowRefused)
     assert evidence.text.startswith("changed since the plan: it was ")

@@ -29,7 +29,6 @@ from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import (
     effect_of,
     job_of,
-    kept_now,
     planned,
     prepared,
     readings,
@@ -37,6 +36,7 @@ from tests.jobs.making import (
     sent,
     sightings,
     undone,
+    with_fresh_before_images,
 )
 from tests.jobs.whole_database import changes, new_rows, whole
 
@@ -161,7 +161,7 @@ async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
     assert await effect.read_before_images(items) == {}
     execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
     before = whole(database)
-    items = await kept_now(effect, items)
+    items = await with_fresh_before_images(effect, items)
     evidence = await effect.send(run, items[0])
     assert isinstance(evidence, Accepted)
     assert evidence.note == (
