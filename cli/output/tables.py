@@ -1,11 +1,12 @@
 """Rows as a file: CSV, a workbook, or a JSON object a line, by the end of its name."""
 
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol, TextIO, TypeAlias
+from typing import Final, TextIO, TypeAlias
 
 import msgspec
 
@@ -23,15 +24,15 @@ _LARGEST_NUMBER: Final = 2**53
 """A spreadsheet's numbers are exact up to here."""
 
 
-class OutputTable(Protocol):
+class OutputTable(ABC):
     """A file that takes rows in their order. Works in threads."""
 
+    @abstractmethod
     def write(self, page: Sequence[TableRow]) -> None:
         """Write a page of rows. Raises `CommandRefused` for a cell that the file cannot hold."""
-        ...
 
 
-class CsvTable:
+class CsvTable(OutputTable):
     """A CSV as `export` writes it: cells that a spreadsheet would run as a formula are defused."""
 
     def __init__(self, sheet: Sheet, names: Sequence[str]) -> None:
@@ -43,7 +44,7 @@ class CsvTable:
         self._sheet.all([[as_text(cell) for cell in row] for row in page])
 
 
-class JsonLinesTable:
+class JsonLinesTable(OutputTable):
     """An object a line, its values as they were answered."""
 
     def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
@@ -57,7 +58,7 @@ class JsonLinesTable:
         self._stream.writelines(lines)
 
 
-class Workbook:
+class Workbook(OutputTable):
     """A sheet, written row by row; `apart` is a folder for what is held back until it is closed.
 
     Texts stay texts: no cell is a formula, and 00123 keeps its zeros.
