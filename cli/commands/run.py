@@ -12,7 +12,7 @@ from cli.jobfile import run_file
 from cli.jobfile.job_file import TOML
 from cli.session import start
 from cli.session.order import parse_input, typed_order
-from cli.session.plans import planned
+from cli.session.plans import planned_order
 from cli.settings.flags import Consent, Flags, RecordFile, grouped, names_of, typed
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
@@ -87,7 +87,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                     f"{', '.join(ignored)}: plan {printable(plan)} says itself what is done; leave it out, or run "
                     "without --plan"
                 )
-            order = (await planned(plan, settings)).order
+            order = await planned_order(plan, settings)
             return await start.run(
                 order, settings, pacing.given, consent, screen, record=recorder, output=output, plan=plan
             )

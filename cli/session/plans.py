@@ -6,7 +6,6 @@ so that one which is taken up before it was approved is held against it as well.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -46,16 +45,8 @@ def remembered_by_plan(billing: BillingConnection, step: str = "") -> dict[str, 
     return {name: value for name, value in known.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPlan:
-    """A plan, and the order that it was made by."""
-
-    plan: Run
-    order: Order
-
-
-async def planned(name: str, settings: Settings) -> StoredPlan:
-    """The plan of that name, as an order for a run. Raises `CommandRefused` where it cannot be run, and says why."""
+async def planned_order(name: str, settings: Settings) -> Order:
+    """The order by which the plan of that name was made. Raises `CommandRefused` where that cannot be run."""
     path = plans_beside(settings.journal.value)
     if not path.exists():
         raise CommandRefused(
@@ -82,8 +73,7 @@ async def planned(name: str, settings: Settings) -> StoredPlan:
             f"plan {plan.name} was made with a {given} for all rows, and a plan keeps no secret: type the run "
             f"itself, with --ask {given}"
         )
-    order = Order(wanted, parameters, input_of_parameters(plan.parameters), how_often(plan), new_batch())
-    return StoredPlan(plan, order)
+    return Order(wanted, parameters, input_of_parameters(plan.parameters), how_often(plan), new_batch())
 
 
 async def kept_plan(name: str, plans: Journal) -> Run:
