@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from checkpoints.states import as_markdown
 from tools.house import (
     ROOMS,
     ROOT,
@@ -212,8 +211,3 @@ def test_the_main_path_can_be_walked_along_the_imports(house: House) -> None:
     for file in path[1:]:
         assert any(file in graph[earlier] | house.named_in(earlier) for earlier in walked), f"no way to {file}"
         walked.add(file)
-
-
-def test_the_documented_table_of_states_is_the_one_that_is_checked() -> None:
-    documented = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    assert as_markdown() in documented
