@@ -12,7 +12,7 @@ import structlog
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.directory.system import STACKS, count_waiting
-from engine.errors import InputRefused, LookUpFailed
+from engine.errors import InputRefused, LookUpFailed, setting
 from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
@@ -132,7 +132,7 @@ async def _select_gauge(services: Gateway, select: str, threshold: Callable[[], 
     try:
         await measure()
     except LookUpFailed as error:
-        raise InputRefused(f"--throttle-sql {select!r}: {error}") from error
+        raise InputRefused(setting("throttle-sql", repr(select)), ": ", *error.said) from error
     return Gauge("--throttle-sql", measure, every=5.0)
 
 

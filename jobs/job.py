@@ -8,7 +8,7 @@ from billing.directory.references import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
 from checkpoints.records import Item, NewItem, Refusal
-from engine.errors import InputRefused
+from engine.errors import InputRefused, setting
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
@@ -53,7 +53,7 @@ class BillingJob(Job):
             try:
                 await back.try_out()
             except InputRefused as error:
-                raise InputRefused(f"what this run does could not be taken back: {error}") from error
+                raise InputRefused("what this run does could not be taken back: ", *error.said) from error
 
 
 class InputJob(BillingJob):
@@ -113,7 +113,8 @@ class InputJob(BillingJob):
             if empty := [name for name in own if not self._parameters.get(name)]:
                 raise InputRefused(
                     f"there is nothing to read rows from: give --set {empty[0]}=… for the job's own select, or name "
-                    "a file, - for standard input, or give --sql"
+                    "a file, - for standard input, or give ",
+                    setting("sql"),
                 )
             return
         typed = () if self._rows.file else _names_of(self._rows.sql)

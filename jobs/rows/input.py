@@ -9,7 +9,7 @@ from typing import Final
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing
-from engine.errors import InputRefused
+from engine.errors import InputRefused, setting
 from engine.rows import STDIN, Row, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
@@ -144,11 +144,15 @@ def open_rows(
     if says_all and not rows.sql:
         return OneRow()
     if not rows.sql and own is None:
-        raise InputRefused("there is nothing to read rows from: name a file, - for standard input, or give --sql")
+        raise InputRefused(
+            "there is nothing to read rows from: name a file, - for standard input, or give ", setting("sql")
+        )
     if services.database is None:
         raise InputRefused(
-            "the rows come from a select, and no database is set. Give it with --database HOST:PATH, with "
-            "CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml; or name a file of rows"
+            "the rows come from a select, and no database is set. Give it with ",
+            setting("database", "HOST:PATH"),
+            ", with CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml; ",
+            "or name a file of rows",
         )
     text = rows.sql or _fitted(services.database, own)
     return select_source(services.database, text, {**parameters, **rows.values}, rows.columns)
@@ -163,5 +167,6 @@ def _fitted(database: Database, own: SqlStatement | None) -> str:
             return database.fit(own).text
         except ColumnsMissing as error:
             raise InputRefused(
-                f"{error}, which the job's own select reads its rows from: name a file of rows, or give --sql"
+                f"{error}, which the job's own select reads its rows from: name a file of rows, or give ",
+                setting("sql"),
             ) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from engine.errors import InputRefused
+from engine.errors import InputRefused, Remedy
 from engine.rows import Source
 from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
@@ -52,8 +52,8 @@ def key_list(typed: str, folder: Path) -> KeyList:
     return KeyList(text=typed)
 
 
-def read_keys(given: KeyList, flag: str) -> Keys:
-    """The keys of a list; `flag` is how the messages name it.
+def read_keys(given: KeyList, flag: Remedy) -> Keys:
+    """The keys of a list; `flag` is the setting that gave it.
 
     Raises `InputRefused` for a list without keys or with too many, and for a file that cannot be read or has changed.
     """
@@ -63,15 +63,15 @@ def read_keys(given: KeyList, flag: str) -> Keys:
         typed = _distinct((part.strip() for part in given.text.split(",")), flag)
         keys = Keys(typed, either=frozenset(typed))
     if not keys.all:
-        raise InputRefused(f"{flag}: there is no key in {given.file or repr(given.text)}")
+        raise InputRefused(flag, f": there is no key in {given.file or repr(given.text)}")
     return keys
 
 
-def _of_file(path: Path, digest: str, flag: str) -> Keys:
+def _of_file(path: Path, digest: str, flag: Remedy) -> Keys:
     if FileOnDisk(path).digest != digest:
         raise InputRefused(
-            f"{flag}: {path} has changed since the run began with it. Put the old file back and resume, or start a "
-            "new run"
+            flag,
+            f": {path} has changed since the run began with it. Put the old file back and resume, or start a new run",
         )
     bare = _bare(path, flag)
     if bare is not None:
@@ -81,7 +81,7 @@ def _of_file(path: Path, digest: str, flag: str) -> Keys:
     found = {name: column for name, column in _located(source, names).items() if column is not None}
     if not found:
         raise InputRefused(
-            f"{flag}: {path} has no column of keys, as {' or '.join(names)}; it has: {', '.join(source.header)}"
+            flag, f": {path} has no column of keys, as {' or '.join(names)}; it has: {', '.join(source.header)}"
         )
     # A contract number says more to people than an id: where both are there, it is the key.
     name = next(name for name in names if name in found)
@@ -89,7 +89,7 @@ def _of_file(path: Path, digest: str, flag: str) -> Keys:
     return Keys(keys, **{"ids" if name in _IDS else "others": frozenset(keys)})
 
 
-def _bare(path: Path, flag: str) -> tuple[str, ...] | None:
+def _bare(path: Path, flag: Remedy) -> tuple[str, ...] | None:
     """One key a line; None for a table."""
     source = open_input(path, Layout(columns=(_BARE,)))
     try:
@@ -119,11 +119,11 @@ def _column(source: Source, column: Column) -> Iterator[str]:
         yield from map(column.of, page.rows)
 
 
-def _distinct(keys: Iterator[str], flag: str) -> tuple[str, ...]:
+def _distinct(keys: Iterator[str], flag: Remedy) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for key in keys:
         if key:
             found[key] = None
         if len(found) > MOST:
-            raise InputRefused(f"{flag}: there are more than {MOST:,} keys, and so many are not taken")
+            raise InputRefused(flag, f": there are more than {MOST:,} keys, and so many are not taken")
     return tuple(found)

@@ -11,15 +11,18 @@ from typing import Final
 import anyio.from_thread
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused
+from engine.errors import InputRefused, Remedy, setting
 from engine.rows import RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.subscribers import SubscriberFinder
 from jobs.rows.key_lists import KeyList, Keys, read_keys
 from jobs.spec.parameters import whole_id
 
-ONLY: Final = "--only"
-EXCLUDE: Final = "--exclude"
+ONLY: Final = setting("only")
+EXCLUDE: Final = setting("exclude")
+BY_ONLY: Final = "--only"
+BY_EXCLUDE: Final = "--exclude"
+"""By which of them rows are left out, as a journal keeps it."""
 
 _NAMED: Final = 20
 """Keys that a sentence names; the rest is counted."""
@@ -113,7 +116,7 @@ class Selected(Source):
         """How the rows are read, and which keys to be left out are in no row. Raises `InputRefused`."""
         _, exclude = self._ready()
         missing = exclude.missing if exclude else ()
-        told = (f"{EXCLUDE}: {_counted(missing)} in no row: {_listed(missing)}",) if missing else ()
+        told = (f"{BY_EXCLUDE}: {_counted(missing)} in no row: {_listed(missing)}",) if missing else ()
         return (*self._inner.notes, *told)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
@@ -125,14 +128,14 @@ class Selected(Source):
     def _chosen(self, page: RowPage, only: Wanted | None, exclude: Wanted | None) -> RowPage:
         if only is None and exclude is None:
             return page
-        left_out = {ONLY: 0, EXCLUDE: 0}
+        left_out = {BY_ONLY: 0, BY_EXCLUDE: 0}
 
         def is_meant(key: tuple[str, str] | None) -> bool:
             if only is not None and (key is None or not only.has(key)):
-                left_out[ONLY] += 1
+                left_out[BY_ONLY] += 1
                 return False
             if exclude is not None and key is not None and exclude.has(key):
-                left_out[EXCLUDE] += 1
+                left_out[BY_EXCLUDE] += 1
                 return False
             return True
 
@@ -152,13 +155,16 @@ class Selected(Source):
             self._wanted = (self._found(*lists[0]), self._found(*lists[1]))
         return self._wanted
 
-    def _found(self, flag: str, given: KeyList | None) -> Wanted | None:
+    def _found(self, flag: Remedy, given: KeyList | None) -> Wanted | None:
         """The keys as the rows spell them. Raises `InputRefused` for ambiguous ones, and those that no row has."""
         if given is None:
             return None
         if self._columns.id is None and self._columns.other is None:
             raise InputRefused(
-                f"{flag}: {self._inner.name} has no column that says which row is whose: leave {flag} out"
+                flag,
+                f": {self._inner.name} has no column that says which row is whose: leave ",
+                flag,
+                " out",
             )
         keys = read_keys(given, flag)
         direct = Wanted(keys.ids | keys.either, keys.others | keys.either)
@@ -168,10 +174,11 @@ class Selected(Source):
         turned = self._turned(keys, missing)
         also = self._seen(Wanted(frozenset(turned), frozenset(turned))) if turned else _NOBODY
         missing = [key for key in missing if not _is_found(key, turned, also)]
-        if missing and (flag == ONLY or not given.file):
+        if missing and (flag is ONLY or not given.file):
             raise InputRefused(
-                f"{flag}: {_counted(missing)} in no row of {self._inner.name}: {_listed(missing)}"
-                + (". There is no file of that name either" if given.text and len(keys.all) == 1 else "")
+                flag,
+                f": {_counted(missing)} in no row of {self._inner.name}: {_listed(missing)}"
+                + (". There is no file of that name either" if given.text and len(keys.all) == 1 else ""),
             )
         return Wanted(seen.ids | also.ids, seen.others | also.others, tuple(missing))
 
@@ -195,7 +202,7 @@ class Selected(Source):
     def _key(self, cells: Sequence[str]) -> tuple[str, str]:
         return self._columns.of(cells) if len(cells) == len(self.header) else ("", "")
 
-    def _refuse_ambiguous(self, flag: str, keys: Keys, seen: "Seen") -> None:
+    def _refuse_ambiguous(self, flag: Remedy, keys: Keys, seen: "Seen") -> None:
         """Refuse a key that names one row by its id and another by its contract number.
 
         Where the rows have ids alone, that is asked of the billing: people mostly mean the contract number.
@@ -207,8 +214,10 @@ class Selected(Source):
                     ambiguous[key] = f"a row by its id, and is the contract number of abonent {abonent}"
         for key, why in sorted(ambiguous.items()):
             raise InputRefused(
-                f"{flag}: {key!r} names {why}. Write it into a CSV file with a column abonent_id or contract_number, "
-                f"and name that file with {flag}"
+                flag,
+                f": {key!r} names {why}. Write it into a CSV file with a column abonent_id or contract_number, ",
+                "and name that file with ",
+                flag,
             )
 
     def _turned(self, keys: Keys, missing: Iterable[str]) -> dict[str, str]:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
-from engine.errors import InputRefused
+from engine.errors import InputRefused, Remedy, setting
 from engine.rows import Row
 
-MAP: Final = "--map"
 """How the operator says which column is which, as the messages name it."""
 
 _PHONE: Final = (
@@ -93,8 +92,8 @@ def find(header: Sequence[str], name: str) -> Column | None:
     return None
 
 
-def required(source: str, header: Sequence[str], what: str, names: Sequence[str], setting: str) -> Column:
-    """The one column that has one of `names`; `what` says what it is to hold, `setting` which parameter names it.
+def required(source: str, header: Sequence[str], what: str, names: Sequence[str], parameter: str) -> Column:
+    """The one column that has one of `names`; `what` says what it is to hold; `parameter` of the job can name it.
 
     Raises `InputRefused`, naming the columns that there are, when none has or several have.
     """
@@ -105,10 +104,12 @@ def required(source: str, header: Sequence[str], what: str, names: Sequence[str]
     if not found:
         raise InputRefused(
             f"{source} has no column for {what}: none is named {' or '.join(names)}; it has: {there}. "
-            f"Name the right one with --set {setting}=…"
+            f"Name the right one with --set {parameter}=…"
         )
     both = " and ".join(column.name for column in found)
-    raise InputRefused(f"{source} has several columns for {what}: {both}. Name the right one with --set {setting}=…")
+    raise InputRefused(
+        f"{source} has several columns for {what}: {both}. Name the right one with --set {parameter}=…"
+    )
 
 
 def locate(
@@ -149,8 +150,8 @@ def needed(source_name: str, header: Sequence[str], found: Mapping[str, Column |
         if column is not None:
             return column
     raise InputRefused(
-        f"{source_name} has no column {' or '.join(names)}; it has: {_titles(header)}. Say which column it is with "
-        f"{MAP} {names[0]}=COLUMN"
+        f"{source_name} has no column {' or '.join(names)}; it has: {_titles(header)}. Say which column it is with ",
+        _map(names[0], "COLUMN"),
     )
 
 
@@ -170,6 +171,11 @@ def normalise_header(name: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", words).casefold().replace("ё", "е"))
 
 
+def _map(name: str, title: str) -> Remedy:
+    """The setting that says which column is meant."""
+    return setting("map", f"{name}={title}")
+
+
 def _mapped(source_name: str, header: Sequence[str], name: str, title: str) -> Column:
     exact = [place for place, one in enumerate(header) if one.strip() == title.strip()]
     alike = [place for place, one in enumerate(header) if normalise_header(one) == normalise_header(title) != ""]
@@ -178,9 +184,10 @@ def _mapped(source_name: str, header: Sequence[str], name: str, title: str) -> C
         return Column(header[places[0]].strip(), places[0])
     if places:
         both = " and ".join(repr(header[place].strip()) for place in places)
-        raise InputRefused(f"{MAP} {name}={title}: {source_name} has {both}; write the name exactly as it is there")
+        raise InputRefused(_map(name, title), f": {source_name} has {both}; write the name exactly as it is there")
     raise InputRefused(
-        f"{MAP} {name}={title}: {source_name} has no such column{_nearest(title, header)}; it has: {_titles(header)}"
+        _map(name, title),
+        f": {source_name} has no such column{_nearest(title, header)}; it has: {_titles(header)}",
     )
 
 
@@ -188,8 +195,9 @@ def _refuse_strangers(wanted: Mapping[str, object], mapping: Mapping[str, str]) 
     for name, title in mapping.items():
         if name not in wanted:
             raise InputRefused(
-                f"{MAP} {name}={title}: the rows are not asked for {name}{_nearest(name, wanted)}; they are asked "
-                f"for: {', '.join(wanted)}"
+                _map(name, title),
+                f": the rows are not asked for {name}{_nearest(name, wanted)}; they are asked for: ",
+                ", ".join(wanted),
             )
 
 
@@ -222,8 +230,8 @@ def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | No
     if len(columns) > 1:
         both = " and ".join(repr(column.name) for column in columns)
         raise InputRefused(
-            f"{source_name} has several columns that can be {name}: {both}. Say which is meant with "
-            f"{MAP} {name}=COLUMN"
+            f"{source_name} has several columns that can be {name}: {both}. Say which is meant with ",
+            _map(name, "COLUMN"),
         )
     return columns[0] if columns else None
 
@@ -238,8 +246,8 @@ def _giving_way(
     if len(first) > 1:
         both = " and ".join(first)
         raise InputRefused(
-            f"{source_name}: the column {title.strip()!r} can be {both}. Say which is meant with "
-            f"{MAP} {first[0]}=COLUMN"
+            f"{source_name}: the column {title.strip()!r} can be {both}. Say which is meant with ",
+            _map(first[0], "COLUMN"),
         )
     return [name for name in names if name != first[0]]
 
