@@ -54,7 +54,7 @@ Heard = Callable[[float, Evidence], None]
 class Ids(Source):
     """Subscribers' ids: what is measured begins behind the file."""
 
-    name, digest, header, checked_whole = "numbers", "", ("abonent_id", "amount"), False
+    name, digest, header, is_read_whole = "numbers", "", ("abonent_id", "amount"), False
 
     def __init__(self, ids: Sequence[int]) -> None:
         self._ids = ids

@@ -27,7 +27,7 @@ def measure(size: str) -> Part:
         create(billing, subscribers=int(ABONENTS.of(size)), seed=1)
         with Database(Dsn(str(billing))) as database:
             source = select_source(database, SELECT, {})
-            if source.checked_whole:
+            if source.is_read_whole:
                 raise RuntimeError(
                     "the select is read at once, and not along its key: the figures would be of another way"
                 )

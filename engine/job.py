@@ -148,7 +148,7 @@ class Effect(ABC):
         """What the billing now says of `items`, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
         return {item.item_id: CannotLook("nobody knows how to read it back") for item in items}
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
+    async def unfinished_work(self, items: Sequence[Item]) -> str | None:
         """Why it proves nothing yet that the effect of `items` is absent: work that the billing has not finished.
 
         None when it does prove something. Raises `LookUpFailed`.

@@ -60,7 +60,7 @@ class Source(ABC):
         """The names of the columns, as the input has them."""
 
     @property
-    def checked_whole(self) -> bool:
+    def is_read_whole(self) -> bool:
         """Whether all of it must have been read and found good before anything is sent (a file: yes)."""
         return True
 

@@ -56,7 +56,7 @@ class Balances:
 
 
 async def compare_balances(
-    run: Run, services: Gateway, journal: Journal, report: Callable[[AccountDifference], None]
+    run: Run, gateway: Gateway, journal: Journal, report: Callable[[AccountDifference], None]
 ) -> Balances:
     """Hold the balance of each account against the rows of the run that stand; `report` is told what differs.
 
@@ -67,21 +67,21 @@ async def compare_balances(
         after = page[-1].lane
         lanes = [list(items) for _, items in groupby(page, key=lambda item: item.lane)]
         wanted = [rows for rows in lanes if any(enters_balance(payload_of(item)) for item in rows)]
-        await _compare(wanted, services, result, report)
+        await _compare(wanted, gateway, result, report)
     return result
 
 
 async def _compare(
     lanes: Sequence[Sequence[Item]],
-    services: Gateway,
+    gateway: Gateway,
     result: Balances,
     report: Callable[[AccountDifference], None],
 ) -> None:
     keys = [{OF_ABONENT: str(payload_of(rows[0]).abonent)} for rows in lanes]
-    found = await find(services, "AdminAccounts", keys, (BALANCE,)) if keys else []
-    latest = await newest(services, [payload_of(item).abonent for rows in lanes for item in rows])
+    found = await find(gateway, "AdminAccounts", keys, (BALANCE,)) if keys else []
+    latest = await newest(gateway, [payload_of(item).abonent for rows in lanes for item in rows])
     for rows, accounts in zip(lanes, found, strict=True):
-        expected = _expected(rows, services)
+        expected = _expected(rows, gateway)
         if expected is None or len(accounts) != 1:
             result.untold += 1
             continue
@@ -97,13 +97,13 @@ async def _compare(
             report(AccountDifference(rows[0].lane.removeprefix(ACCOUNT), tuple(rows), expected, balance))
 
 
-def _expected(rows: Sequence[Item], services: Gateway) -> Decimal | None:
+def _expected(rows: Sequence[Item], gateway: Gateway) -> Decimal | None:
     """The balance that the rows of an account ask for together; None where they do not say it."""
     payloads = [payload_of(item) for item in rows]
     if not all(map(enters_balance, payloads)):
         return None
     total = sum((item.amount or Decimal(0) for item in rows), Decimal(0))
-    if services.profile.type_8.value is TypeEight.SETS:
+    if gateway.profile.type_8.value is TypeEight.SETS:
         return total
     before = payloads[0].was.get(BALANCE)
     return None if before is None else Decimal(before) + total

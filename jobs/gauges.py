@@ -27,27 +27,27 @@ MEASURED_EVERY: Final = 600.0
 """Seconds after which the billing's clock is asked for again: it may have been set, or have moved to summer time."""
 
 
-async def gauges_of(services: Gateway, policy: Callable[[], Policy], journal: Path) -> Sequence[Gauge]:
+async def gauges_of(gateway: Gateway, policy: Callable[[], Policy], journal: Path) -> Sequence[Gauge]:
     """All that a run is watched by. `policy` gives the thresholds in force, which may change; 0 or None is none.
 
     Raises `InputRefused` for a select that gives no number, and `LookUpFailed`.
     """
     gauges = [
         disk_gauge(journal, lambda: policy().min_disk),
-        hours_gauge(lambda: policy().hours, BillingClock(services).now),
-        *await _stack_gauges(services, lambda: policy().max_stack),
-        _latency_gauge(services, lambda: policy().max_latency),
+        hours_gauge(lambda: policy().hours, BillingClock(gateway).now),
+        *await _stack_gauges(gateway, lambda: policy().max_stack),
+        _latency_gauge(gateway, lambda: policy().max_latency),
     ]
     if (select := policy().throttle_sql) is not None:
-        gauges.append(await _select_gauge(services, select, lambda: policy().throttle_above))
+        gauges.append(await _select_gauge(gateway, select, lambda: policy().throttle_above))
     return gauges
 
 
 class BillingClock:
     """The billing's wall clock, as its own answers tell it: ours, set right by what both said at one moment."""
 
-    def __init__(self, services: Gateway, here: Callable[[], datetime] = datetime.now) -> None:
-        self._services = services
+    def __init__(self, gateway: Gateway, here: Callable[[], datetime] = datetime.now) -> None:
+        self._gateway = gateway
         self._here = here
         self._offset: timedelta | None = None
         self._measured = 0.0
@@ -62,7 +62,7 @@ class BillingClock:
         self._measured = time.monotonic()
         try:
             with as_engine_errors():
-                health = await self._services.client.health()
+                health = await self._gateway.client.health()
         except LookUpFailed:
             # A billing that is away does not set its clock.
             if self._offset is None:
@@ -85,27 +85,27 @@ def _moment(text: str | None) -> datetime | None:
         return None
 
 
-async def _stack_gauges(services: Gateway, threshold: Callable[[], int]) -> list[Gauge]:
+async def _stack_gauges(gateway: Gateway, threshold: Callable[[], int]) -> list[Gauge]:
     """One for each stack that this billing has; none without its database, for nobody can see them then."""
-    if services.database is None:
+    if gateway.database is None:
         return []
-    schema = await services.read(lambda database: database.schema)
-    return [_stack_gauge(services, name, threshold) for name in STACKS if schema.has(name)]
+    schema = await gateway.read(lambda database: database.schema)
+    return [_stack_gauge(gateway, name, threshold) for name in STACKS if schema.has(name)]
 
 
-def _stack_gauge(services: Gateway, name: str, threshold: Callable[[], int]) -> Gauge:
+def _stack_gauge(gateway: Gateway, name: str, threshold: Callable[[], int]) -> Gauge:
     depth = count_waiting(name)
 
     async def measure() -> GaugeReading | None:
         most = threshold()
         if not most:
             return None
-        return GaugeReading(await _number(services, depth), most, int(_low(most)), grows=True)
+        return GaugeReading(await _number(gateway, depth), most, int(_low(most)), grows=True)
 
     return Gauge(name, measure)
 
 
-def _latency_gauge(services: Gateway, threshold: Callable[[], float | None]) -> Gauge:
+def _latency_gauge(gateway: Gateway, threshold: Callable[[], float | None]) -> Gauge:
     """How long the smallest question takes: a canary for those who work on the billing meanwhile."""
 
     async def measure() -> GaugeReading | None:
@@ -113,19 +113,19 @@ def _latency_gauge(services: Gateway, threshold: Callable[[], float | None]) -> 
         if most is None:
             return None
         with as_engine_errors():
-            seconds = (await services.client.health()).seconds
+            seconds = (await gateway.client.health()).seconds
         bound = f"{most:g} s are the most" if seconds > most else f"goes on at {_low(most):g} s"
         return GaugeReading(seconds, most, _low(most), text=f"latency: the billing takes {seconds:.2g} s, {bound}")
 
     return Gauge("latency", measure, every=5.0)
 
 
-async def _select_gauge(services: Gateway, select: str, threshold: Callable[[], float]) -> Gauge:
+async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], float]) -> Gauge:
     """A select of the operator's own; asked once at the beginning, so that a mistyped one is told before a call."""
 
     async def measure() -> GaugeReading:
         above = threshold()
-        found = await _number(services, SqlStatement("of --throttle-sql", select))
+        found = await _number(gateway, SqlStatement("of --throttle-sql", select))
         bound = f"> {_written(above)}" if found > above else f"goes on at {_written(_low(above))}"
         return GaugeReading(found, above, _low(above), text=f"--throttle-sql {_written(found)} {bound}")
 
@@ -145,7 +145,7 @@ def _written(number: float) -> str:
     return f"{number:,.12g}"
 
 
-async def _number(services: Gateway, query: SqlStatement) -> float:
+async def _number(gateway: Gateway, query: SqlStatement) -> float:
     """The one number that a select gives. Raises `LookUpFailed`, also when it gives something else."""
 
     def read(database: Database) -> float:
@@ -155,4 +155,4 @@ async def _number(services: Gateway, query: SqlStatement) -> float:
         except (TypeError, ValueError, KeyError) as error:
             raise LookUpFailed("it does not give one row with one number") from error
 
-    return await services.read(read)
+    return await gateway.read(read)

@@ -32,15 +32,15 @@ class BillingJob(Job):
 
     effect: CallEffect
 
-    def __init__(self, name: str, services: Gateway, effect: CallEffect) -> None:
+    def __init__(self, name: str, gateway: Gateway, effect: CallEffect) -> None:
         self.name = name
         self.effect = effect
-        self._services = services
+        self._gateway = gateway
 
     def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
         """What the money of these items rests on and no probe has confirmed, each a sentence."""
         rests_on = self.effect.rests_on([payload_of(item) for item in items])
-        return unconfirmed(self._services.profile, rests_on) if rests_on else ()
+        return unconfirmed(self._gateway.profile, rests_on) if rests_on else ()
 
     async def try_out(self) -> None:
         """Ask once, about nobody, what effect and way back will have to ask.
@@ -60,13 +60,13 @@ class InputJob(BillingJob):
     """A job whose rows are those of an input: a file, a select, or what is given for one row."""
 
     def __init__(
-        self, services: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: CallEffect
+        self, gateway: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: CallEffect
     ) -> None:
-        super().__init__(kind.name, services, effect)
+        super().__init__(kind.name, gateway, effect)
         self._kind = kind
         self._parameters = parameters
         self._rows = rows
-        self._references = References(services)
+        self._references = References(gateway)
 
     @cached_property
     def _opened(self) -> tuple[Source, Binding]:
@@ -76,7 +76,7 @@ class InputJob(BillingJob):
         says_all = bool(needed or not names) and all(is_given(name, self._parameters) for name in needed)
         self._check_used(says_all=says_all)
         source = open_rows(
-            self._services,
+            self._gateway,
             self._rows,
             self._parameters,
             own=statement_of(self._kind.select, self._parameters),
@@ -93,7 +93,7 @@ class InputJob(BillingJob):
         if not (rows.limit or rows.only or rows.exclude):
             return source
         columns = binding.key_columns
-        return Selected(source, columns, self._services, limit=rows.limit, only=rows.only, exclude=rows.exclude)
+        return Selected(source, columns, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
 
     def assigned(self, header: tuple[str, ...]) -> Assigned:
         """Which columns of a header are taken for what; the rows are not touched. Raises `InputRefused`."""
@@ -101,7 +101,7 @@ class InputJob(BillingJob):
 
     def _binding(self, header: Header) -> Binding:
         kind, mapping = self._kind, self._rows.mapping
-        return Binding(self._services, header, self.effect.names, kind.parameters, self._parameters, mapping)
+        return Binding(self._gateway, header, self.effect.names, kind.parameters, self._parameters, mapping)
 
     def _check_used(self, *, says_all: bool) -> None:
         """Refuse what was said for the job's own select where that select is not what the rows come from.
@@ -132,7 +132,7 @@ class InputJob(BillingJob):
 
     def replaces(self, item: NewItem) -> bool:
         """Whether the item's call sets a balance, in place of what an earlier one of its account has set."""
-        return sets_balance(decode_payload(item.payload), self._services.profile)
+        return sets_balance(decode_payload(item.payload), self._gateway.profile)
 
     @property
     def source(self) -> Source:
@@ -203,6 +203,6 @@ def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
     return tuple(sorted(refusals, key=lambda one: one.line or 0))
 
 
-def build(kind: JobSpec, services: Gateway, parameters: Mapping[str, str], rows: Input) -> InputJob:
+def build(kind: JobSpec, gateway: Gateway, parameters: Mapping[str, str], rows: Input) -> InputJob:
     """The job, set up. Raises `ParameterRefused`; `InputRefused` comes when its source is asked for."""
-    return InputJob(services, kind, parameters, rows, effect_of(services, kind, parameters))
+    return InputJob(gateway, kind, parameters, rows, effect_of(gateway, kind, parameters))

@@ -53,7 +53,7 @@ class EarlierItems(Source):
     journal: Journal
     header: tuple[str, ...] = HEADER
     digest: str = ""
-    checked_whole: bool = True
+    is_read_whole: bool = True
 
     @property
     def name(self) -> str:
@@ -74,8 +74,8 @@ class EarlierItems(Source):
 class UndoJob(BillingJob):
     """A job whose rows are the items of an earlier run, and whose calls take them back."""
 
-    def __init__(self, services: Gateway, journal: Journal, source: EarlierItems, effect: CallEffect) -> None:
-        super().__init__(UNDO, services, effect)
+    def __init__(self, gateway: Gateway, journal: Journal, source: EarlierItems, effect: CallEffect) -> None:
+        super().__init__(UNDO, gateway, effect)
         self._source = source
         self._journal = journal
 
@@ -119,26 +119,26 @@ class UndoJob(BillingJob):
         return [_beside(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
 
 
-async def build_undo(services: Gateway, journal: Journal, parameters: Mapping[str, str]) -> Job:
+async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str]) -> Job:
     """The job that takes a run back, from the parameters of the undo.
 
     Raises `InputRefused` when the run's effect has no way back, and what `Journal.run` raises.
     """
     run = await journal.run(parameters[RUN])
     how = {name: value for name, value in parameters.items() if name != RUN}
-    back = (await effect_of_run(services, journal, run)).undo(how)
+    back = (await effect_of_run(gateway, journal, run)).undo(how)
     if isinstance(back, Irreversible):
         raise InputRefused(f"run {run.name} ({run.job}) cannot be taken back: {back.text}")
-    return UndoJob(services, journal, EarlierItems(run, journal), back)
+    return UndoJob(gateway, journal, EarlierItems(run, journal), back)
 
 
-async def effect_of_run(services: Gateway, journal: Journal, run: Run) -> CallEffect:
+async def effect_of_run(gateway: Gateway, journal: Journal, run: Run) -> CallEffect:
     """What the items of a run do; of an undo, what takes the other run's items back."""
     if run.job != UNDO:
         wanted = job_of(run)
-        return effect_of(services, wanted, parameters_of(wanted, job_parameters(run.parameters)))
+        return effect_of(gateway, wanted, parameters_of(wanted, job_parameters(run.parameters)))
     other = await journal.run(run.parameters[RUN])
-    back = (await effect_of_run(services, journal, other)).undo(job_parameters(run.parameters))
+    back = (await effect_of_run(gateway, journal, other)).undo(job_parameters(run.parameters))
     if isinstance(back, Irreversible):
         raise InputRefused(f"run {run.name} takes back run {other.name}, and nothing can: {back.text}")
     return back

@@ -67,14 +67,14 @@ async def missing_columns(database: Database) -> tuple[str, ...]:
 
 async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str, list[str]]:
     """By the reason, the jobs that are refused before their first call, and those without their own select."""
-    services = Gateway(client, database)
+    gateway = Gateway(client, database)
     found: defaultdict[str, list[str]] = defaultdict(list)
     for name, kind in JOBS.items():
         if name == CALL:
             continue
         parameters = {one.name: one.default or one.name for one in kind.parameters}
         try:
-            await build(kind, services, parameters, Input()).try_out()
+            await build(kind, gateway, parameters, Input()).try_out()
         except EngineError as error:
             found[describe_error(error)].append(name)
         if reason := await anyio.to_thread.run_sync(_without_own_select, database, kind):

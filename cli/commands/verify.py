@@ -83,10 +83,10 @@ class Differences:
             self.accounts.append(Text("✗ ", "red").append(printable(str(difference), 400)))
 
 
-async def _balances(run: Run, services: Gateway, journal: Journal, differences: Differences) -> Balances | str:
+async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: Differences) -> Balances | str:
     """What the accounts of the run came to, or why that cannot be read."""
     try:
-        return await compare_balances(run, services, journal, differences.add_account)
+        return await compare_balances(run, gateway, journal, differences.add_account)
     except LookUpFailed as error:
         return describe_error(error)
 

@@ -156,7 +156,7 @@ class RunSession:
             # What several rows of an account mean can be done when all of them are there.
             return False
         try:
-            return not await anyio.to_thread.run_sync(lambda: self._job.source.checked_whole)
+            return not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
 

@@ -80,7 +80,7 @@ class PlanFacts:
     changes: ListDifferences | None
 
 
-async def plan_facts(run: Run, job: Job, services: Gateway, journal: Journal) -> PlanFacts:
+async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal) -> PlanFacts:
     """Look at a frozen list from all sides. Raises `LookUpFailed`."""
     plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
@@ -90,7 +90,7 @@ async def plan_facts(run: Run, job: Job, services: Gateway, journal: Journal) ->
         kinds=await _kinds(run, journal),
         refused=await _refused(plan, journal),
         requests=[job.effect.describe(run.name, item) for item in first],
-        pace=await _pace(services),
+        pace=await _pace(gateway),
         before=before,
         refused_before=(await journal.totals(before)).refused if before else 0,
         changes=await changes_between_plans(journal.path, before, run, size=MAX_GROUPS_SHOWN, plain=_plain)
@@ -145,12 +145,12 @@ def _same_input(one: Run, other: Run) -> bool:
     return frozen and (one.job, one.target, one.source) == (other.job, other.target, other.source)
 
 
-async def _pace(services: Gateway) -> ReadingPace:
+async def _pace(gateway: Gateway) -> ReadingPace:
     """The pace of calls that change nothing; the middle of several rounds, for one slow answer is none."""
     rounds: list[float] = []
-    at_once = services.asked_at_once
+    at_once = gateway.asked_at_once
     for _ in range(_ASKED // at_once):
         begun = time.monotonic()
-        await services.ask([version()] * at_once)
+        await gateway.ask([version()] * at_once)
         rounds.append(time.monotonic() - begun)
     return ReadingPace(at_once / max(statistics.median(rounds), 1e-6), at_once)

@@ -64,7 +64,7 @@ def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gaug
     async def measure() -> GaugeReading | None:
         nonlocal after
         while page := await journal.items(run, states_where(in_effect=True), after=after):
-            if (left := await job.effect.undrained(page)) is not None:
+            if (left := await job.effect.unfinished_work(page)) is not None:
                 return _held(left)
             # Nothing is sent any more: what was worked off once stays so, and nobody has to be asked again.
             after = page[-1].number

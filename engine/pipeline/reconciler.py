@@ -65,15 +65,15 @@ class Reconciler:
     async def _look_until_settled(self, met: Counter[State]) -> None:
         """Look, and again while the billing has not worked off what it took; `met` counts what the items became."""
 
-        async def look() -> Undrained | None:
-            met_now, undrained = await self._settle_all()
+        async def look() -> UnfinishedWork | None:
+            met_now, unfinished_work = await self._settle_all()
             met.update(met_now)
-            if undrained is None:
+            if unfinished_work is None:
                 return None
             left = self._progress.counts[State.UNKNOWN]
-            return Undrained(
-                f"{left} rows are in doubt and cannot be settled: {undrained}",
-                f"{left} in doubt: waiting for the billing to catch up ({undrained})",
+            return UnfinishedWork(
+                f"{left} rows are in doubt and cannot be settled: {unfinished_work}",
+                f"{left} in doubt: waiting for the billing to catch up ({unfinished_work})",
             )
 
         await wait_for_stacks(look, self._policy.drain_patience, self._progress, self._stop)
@@ -114,16 +114,16 @@ class Reconciler:
         otherwise be missed by both questions.
         """
         met: Counter[State] = Counter()
-        undrained: str | None = None
+        unfinished_work: str | None = None
         async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
-            reason = await self._effect.undrained(page)
+            reason = await self._effect.unfinished_work(page)
             sightings = await self._effect.look_up(self._run, page)
             if reason is not None:
                 absent = {key for key, sighting in sightings.items() if isinstance(sighting, Absent)}
                 sightings = {key: sighting for key, sighting in sightings.items() if key not in absent}
-                undrained = reason if absent else undrained
+                unfinished_work = reason if absent else unfinished_work
             met += await self._settle_page(page, sightings)
-        return met, undrained
+        return met, unfinished_work
 
     async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, LookUpResult]) -> Counter[State]:
         changes = [_settled(item, sightings[item.item_id]) for item in page if item.item_id in sightings]
@@ -150,7 +150,7 @@ async def count_down(ends: float, progress: Progress, stop: Stop, words: str) ->
         await stop.sleep(min(wait, POLL_SECONDS))
 
 
-class Undrained(NamedTuple):
+class UnfinishedWork(NamedTuple):
     """What the billing has not worked off yet: why a run that waits for it in vain ends, and why it is held."""
 
     end: str
@@ -158,7 +158,7 @@ class Undrained(NamedTuple):
 
 
 async def wait_for_stacks(
-    look: Callable[[], Awaitable[Undrained | None]], patience: float, progress: Progress, stop: Stop
+    look: Callable[[], Awaitable[UnfinishedWork | None]], patience: float, progress: Progress, stop: Stop
 ) -> bool:
     """Look until the billing has worked off what it took; False when a stop comes first.
 
@@ -166,15 +166,16 @@ async def wait_for_stacks(
     """
     deadline = anyio.current_time() + patience
     while not stop.requested:
-        undrained = await look()
-        if undrained is None:
+        unfinished_work = await look()
+        if unfinished_work is None:
             return True
         if anyio.current_time() > deadline:
             stop.request(
                 StopKind.SYSTEM,
-                f"{undrained.end}, after {patience:.0f} s of waiting. Resume the run when the billing has caught up",
+                f"{unfinished_work.end}, after {patience:.0f} s of waiting. "
+                "Resume the run when the billing has caught up",
             )
-        progress.hold(undrained.hold)
+        progress.hold(unfinished_work.hold)
         await stop.sleep(GAP)
     return False
 

@@ -26,7 +26,7 @@ from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
-from engine.pipeline.reconciler import Undrained, count_down, wait_for_stacks
+from engine.pipeline.reconciler import UnfinishedWork, count_down, wait_for_stacks
 
 log = structlog.get_logger(__name__)
 
@@ -105,12 +105,12 @@ class Witness:
         """These items, once the stacks have held nothing of each for a moment; none when a stop comes first."""
         waiting = items
 
-        async def look() -> Undrained | None:
+        async def look() -> UnfinishedWork | None:
             nonlocal waiting
-            waiting, why = await self._undrained(waiting)
+            waiting, why = await self._unfinished_work(waiting)
             if not waiting:
                 return None
-            return Undrained(
+            return UnfinishedWork(
                 f"whether {len(waiting)} rows are in the billing already cannot be seen: {why}",
                 f"looking for rows that are in the billing already: {why}",
             )
@@ -118,16 +118,16 @@ class Witness:
         drained = await wait_for_stacks(look, self._policy.drain_patience, self._progress, self._stop)
         return items if drained else ()
 
-    async def _undrained(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
+    async def _unfinished_work(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
         """Those of the items that the stacks still hold something of, found by halving; and what the stacks hold."""
-        why = await self._effect.undrained(items)
+        why = await self._effect.unfinished_work(items)
         if why is None:
             return (), ""
         if len(items) == 1:
             return items, why
         half = len(items) // 2
-        first, _ = await self._undrained(items[:half])
-        second, _ = await self._undrained(items[half:])
+        first, _ = await self._unfinished_work(items[:half])
+        second, _ = await self._unfinished_work(items[half:])
         return (*first, *second), why
 
     async def _settle(self, items: Sequence[Item]) -> None:

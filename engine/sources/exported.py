@@ -77,9 +77,9 @@ class Restored(Source):
         return _restored(self.inner.header)
 
     @property
-    def checked_whole(self) -> bool:
+    def is_read_whole(self) -> bool:
         """Whether all of it is read before anything is sent."""
-        return self.inner.checked_whole
+        return self.inner.is_read_whole
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""

@@ -90,7 +90,7 @@ class Gateway:
         if moment > now:
             await anyio.sleep(moment - now)
 
-    async def undrained(self, accounts: Collection[int], abonents: Collection[int]) -> str | None:
+    async def unfinished_work(self, accounts: Collection[int], abonents: Collection[int]) -> str | None:
         """What the billing has accepted for these and not yet worked off, as "ACCOUNT_STACK holds 12 entries".
 
         None when nothing waits, and without a database, where nobody can tell: then the engine's settle delay alone

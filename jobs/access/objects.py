@@ -20,17 +20,17 @@ OF_ABONENT: Final = "account_id_abonents"
 
 
 async def find(
-    services: Gateway, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
+    gateway: Gateway, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
 ) -> list[list[BillingObject]]:
     """What each key finds, none to several objects, with these fields at least.
 
     `besides` are fields that are taken along where the billing has them. Raises `LookUpFailed`.
     """
     asked = tuple(dict.fromkeys((*fields, *besides)))
-    if services.database is not None and known_to_database(model, keys, asked):
-        return await services.read(lambda database: from_database(database, model, keys, fields))
+    if gateway.database is not None and known_to_database(model, keys, asked):
+        return await gateway.read(lambda database: from_database(database, model, keys, fields))
     possible = [place for place, key in enumerate(keys) if _is_possible(key)]
-    answers = await services.ask([call_for(model, keys[place], asked) for place in possible])
+    answers = await gateway.ask([call_for(model, keys[place], asked) for place in possible])
     found: list[list[BillingObject]] = [[] for _ in keys]
     with as_engine_errors():
         for place, answer in zip(possible, answers, strict=True):
@@ -44,15 +44,15 @@ def _is_possible(key: Key) -> bool:
 
 
 async def find_one(
-    services: Gateway, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
+    gateway: Gateway, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
 ) -> list[BillingObject | str]:
     """What each key finds where it is one object, with fields as `find` has them; else why not.
 
     Raises `LookUpFailed`.
     """
-    found = await find(services, model, keys, fields, besides)
+    found = await find(gateway, model, keys, fields, besides)
     nobodys = [key[OF_ABONENT] for key, things in zip(keys, found, strict=True) if not things and OF_ABONENT in key]
-    why = await _without_account(services, nobodys)
+    why = await _without_account(gateway, nobodys)
     return [
         _readable(model, key, things[0], fields) if len(things) == 1 else _not_one(model, key, len(things), why)
         for key, things in zip(keys, found, strict=True)
@@ -65,11 +65,11 @@ def _readable(model: str, key: Key, thing: BillingObject, fields: Collection[str
     return f"what {which(model, key)} has cannot be read: {', '.join(faults)}" if faults else thing
 
 
-async def _without_account(services: Gateway, subscribers: Sequence[str]) -> dict[str, str]:
+async def _without_account(gateway: Gateway, subscribers: Sequence[str]) -> dict[str, str]:
     """Why no account is found for these: a subscriber who is deleted has one, which nothing may change."""
     ids = {text: whole_id(text) for text in subscribers}
     resolved = (
-        await SubscriberFinder(services).by_ids([key for key in ids.values() if isinstance(key, int)]) if ids else {}
+        await SubscriberFinder(gateway).by_ids([key for key in ids.values() if isinstance(key, int)]) if ids else {}
     )
     reasons: dict[str, str] = {}
     for text, key in ids.items():
@@ -147,7 +147,7 @@ def needed(purpose: str) -> Iterator[None]:
 
 
 async def try_finding(
-    services: Gateway, model: str, names: Collection[str], fields: Collection[str], besides: Collection[str] = ()
+    gateway: Gateway, model: str, names: Collection[str], fields: Collection[str], besides: Collection[str] = ()
 ) -> None:
     """Look for an object by these fields of its key, and find none. Raises `LookUpFailed`.
 
@@ -156,4 +156,4 @@ async def try_finding(
     """
     key = dict.fromkeys(names, str(NOBODY))
     if names and known_to_database(model, [key], (*fields, *besides)):
-        await find(services, model, [key], fields, besides)
+        await find(gateway, model, [key], fields, besides)

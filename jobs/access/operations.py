@@ -53,15 +53,15 @@ def two_decimals(amount: Decimal) -> str:
     return wire(exact if exact == amount else amount)
 
 
-async def of_type(services: Gateway, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
+async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
     """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
     by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
-    if services.database is not None:
-        found = await services.read(lambda database: list(of_abonents(database, ids, op_type)))
+    if gateway.database is not None:
+        found = await gateway.read(lambda database: list(of_abonents(database, ids, op_type)))
     else:
         each = list(dict.fromkeys(ids))
         criteria = [{"abonent_id": abonent_id, "op_type_id": op_type} for abonent_id in each]
-        answers = await services.ask([filter_("FinanceOperations", wanted, *_FIELDS) for wanted in criteria])
+        answers = await gateway.ask([filter_("FinanceOperations", wanted, *_FIELDS) for wanted in criteria])
         with as_engine_errors():
             found = [
                 _operation(fields, abonent_id, op_type)
@@ -73,7 +73,7 @@ async def of_type(services: Gateway, ids: Collection[int], op_type: int) -> Mapp
     return by_abonent
 
 
-async def find_entries(services: Gateway, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
+async def find_entries(gateway: Gateway, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
     """By key, the operations of the same type that bear a mark, and those of the same sum that bear none.
 
     What was reversed does not count. Raises `LookUpFailed`.
@@ -81,7 +81,7 @@ async def find_entries(services: Gateway, wanted: Mapping[str, Sum]) -> dict[str
     by_type: defaultdict[int, set[int]] = defaultdict(set)
     for one in wanted.values():
         by_type[one.op_type].add(one.abonent_id)
-    there = {op_type: await of_type(services, ids, op_type) for op_type, ids in by_type.items()}
+    there = {op_type: await of_type(gateway, ids, op_type) for op_type, ids in by_type.items()}
     found = {key: _entries(one, there[one.op_type].get(one.abonent_id, ())) for key, one in wanted.items()}
     return {key: entries for key, entries in found.items() if entries != Entries()}
 
@@ -92,12 +92,12 @@ def some_of(named: Sequence[str]) -> str:
     return ", ".join(named[:_NAMED]) + more
 
 
-async def newest(services: Gateway, ids: Collection[int]) -> Mapping[int, int]:
+async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     """The id of each subscriber's last operation, of whatever type; 0 for one who has none. Raises `LookUpFailed`."""
     none = dict.fromkeys(ids, 0)
-    if services.database is not None:
-        return none | await services.read(lambda database: dict(newest_in_database(database, ids)))
-    answers = await services.ask([filter_("FinanceOperations", {"abonent_id": one}, "op_id") for one in none])
+    if gateway.database is not None:
+        return none | await gateway.read(lambda database: dict(newest_in_database(database, ids)))
+    answers = await gateway.ask([filter_("FinanceOperations", {"abonent_id": one}, "op_id") for one in none])
     with as_engine_errors():
         return {
             abonent_id: max((_key(fields) for fields in objects(answer)), default=0)
@@ -105,11 +105,11 @@ async def newest(services: Gateway, ids: Collection[int]) -> Mapping[int, int]:
         }
 
 
-async def balances(services: Gateway, ids: Collection[int]) -> Mapping[int, Decimal]:
+async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decimal]:
     """The balances of these subscribers' accounts in roubles; nothing without a database. Raises `LookUpFailed`."""
-    if services.database is None or not ids:
+    if gateway.database is None or not ids:
         return {}
-    found = await services.read(lambda database: list(abonents.balances(database, ids)))
+    found = await gateway.read(lambda database: list(abonents.balances(database, ids)))
     return {one.abonent_id: one.balance for one in found}
 
 

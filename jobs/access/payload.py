@@ -88,8 +88,8 @@ def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[
     return tuple((method, dict(arguments)) for method, arguments in steps)
 
 
-async def unfinished_work(services: Gateway, items: Sequence[Item]) -> str | None:
+async def unfinished_work(gateway: Gateway, items: Sequence[Item]) -> str | None:
     """What of the billing's stacks is not worked off and concerns these items. Raises `LookUpFailed`."""
     accounts = [int(item.lane.removeprefix(ACCOUNT)) for item in items if item.lane.startswith(ACCOUNT)]
     abonents = [payload.abonent for item in items if (payload := payload_of(item)).abonent]
-    return await services.undrained(accounts, abonents) if accounts or abonents else None
+    return await gateway.unfinished_work(accounts, abonents) if accounts or abonents else None

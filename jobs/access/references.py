@@ -15,8 +15,8 @@ REMEMBERED: Final = 10_000
 class References:
     """Tells which ids are not in the billing. Made once a job, for it remembers what it has asked for."""
 
-    def __init__(self, services: Gateway) -> None:
-        self._services = services
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
         self._there: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         self._unchecked: dict[str, str] = {}
 
@@ -52,15 +52,15 @@ class References:
     async def _find(self, reference: Reference, ids: Collection[int]) -> tuple[set[int], bool]:
         """The ids that are there, and whether those that were not found are known not to be."""
         there: set[int] = set()
-        if self._services.database is not None:
-            there = await self._services.read(lambda database: there_of(database, reference, ids))
-            if await self._services.read(lambda database: has_table(database, reference)):
+        if self._gateway.database is not None:
+            there = await self._gateway.read(lambda database: there_of(database, reference, ids))
+            if await self._gateway.read(lambda database: has_table(database, reference)):
                 return there, True
         left = sorted(set(ids) - there)
         if not reference.model:
             return there, False
         try:
-            answers = await self._services.ask([call_for(reference, key) for key in left])
+            answers = await self._gateway.ask([call_for(reference, key) for key in left])
         except LookUpDelayed:
             raise
         except LookUpFailed:

@@ -28,15 +28,15 @@ class SubscriberFinder:
     Contract numbers are texts and compared exactly: 00123 is not 123, and a Cyrillic А is not a Latin A.
     """
 
-    def __init__(self, services: Gateway, *, suggested_for: int = SUGGESTED_FOR) -> None:
-        self._services = services
+    def __init__(self, gateway: Gateway, *, suggested_for: int = SUGGESTED_FOR) -> None:
+        self._gateway = gateway
         self._suggestions_left = suggested_for
 
     async def by_ids(self, ids: Collection[int]) -> Mapping[int | str, Resolved]:
         """A subscriber or a reason for each id. Raises `LookUpFailed`."""
         possible = [key for key in dict.fromkeys(ids) if 0 < key <= LARGEST_ID]
-        if self._services.database is not None:
-            rows = await self._services.read(lambda database: list(abonents.by_ids(database, possible)))
+        if self._gateway.database is not None:
+            rows = await self._gateway.read(lambda database: list(abonents.by_ids(database, possible)))
         else:
             rows = await self._asked("id", possible)
         found = {row.id: row for row in rows}
@@ -48,8 +48,8 @@ class SubscriberFinder:
         Raises `LookUpFailed`.
         """
         wanted = dict.fromkeys(numbers)
-        if self._services.database is not None:
-            rows = await self._services.read(lambda database: list(abonents.by_contract_numbers(database, wanted)))
+        if self._gateway.database is not None:
+            rows = await self._gateway.read(lambda database: list(abonents.by_contract_numbers(database, wanted)))
         else:
             rows = await self._asked("contract_number", list(wanted))
         found: defaultdict[str, list[Abonent]] = defaultdict(list)
@@ -67,13 +67,13 @@ class SubscriberFinder:
         searched = numbers[: self._suggestions_left]
         self._suggestions_left -= len(searched)
         near: dict[str, list[Suggestion]] = {}
-        if searched and self._services.database is not None:
-            near = await self._services.read(lambda database: abonents.suggestions(database, searched))
+        if searched and self._gateway.database is not None:
+            near = await self._gateway.read(lambda database: abonents.suggestions(database, searched))
         return {number: f"there is no contract number {number!r}{self._hint(near.get(number))}" for number in numbers}
 
     def _hint(self, near: Sequence[Suggestion] | None) -> str:
         if near is None:
-            if self._services.database is None:
+            if self._gateway.database is None:
                 return " (similar ones are searched for in the database only)"
             return " (similar ones are no longer searched for: too many numbers are unknown)"
         if not near:
@@ -82,7 +82,7 @@ class SubscriberFinder:
 
     async def _asked(self, attribute: str, values: Sequence[int | str]) -> list[Abonent]:
         """What the API has for each value, a call each: it knows no `in` [D]."""
-        answers = await self._services.ask([filter_("Abonents", {attribute: value}, *_FIELDS) for value in values])
+        answers = await self._gateway.ask([filter_("Abonents", {attribute: value}, *_FIELDS) for value in values])
         with as_engine_errors():
             return [_abonent(fields) for answer in answers for fields in objects(answer)]
 

@@ -53,8 +53,8 @@ _FINDING: Final = frozenset({"objects.get", "objects.filter"})
 class AnyCallEffect(CallEffect):
     """Makes any call. The business key of a row is all that the call takes from it, but for the sum it enters."""
 
-    def __init__(self, services: Gateway, template: Template, knowledge: CallRules) -> None:
-        super().__init__(services, template.names)
+    def __init__(self, gateway: Gateway, template: Template, knowledge: CallRules) -> None:
+        super().__init__(gateway, template.names)
         self.repeatable = knowledge.repeatable
         self._template = template
         self._creates = template.methods[-1] == CREATE
@@ -76,14 +76,14 @@ class AnyCallEffect(CallEffect):
             return
         nothing = dict.fromkeys(select_of(wanted.text).parameters)
         with needed(FOUND_AGAIN):
-            await self._services.read(lambda database: database.describe(wanted, nothing))
+            await self._gateway.read(lambda database: database.describe(wanted, nothing))
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. Of an answer that is itself a secret nothing is kept."""
-        call = await reveal_secrets(self._services.vault, payload_of(item).call)
+        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
-        evidence = await self._services.client.send(call)
+        evidence = await self._gateway.client.send(call)
         match evidence:
             case Accepted(result=result):
                 key = None if self._tells_secret else created_id(result)
@@ -124,7 +124,7 @@ class AnyCallEffect(CallEffect):
                 answers[item.item_id] = None if row is None else str(row[0])
             return answers
 
-        return await self._services.read(read)
+        return await self._gateway.read(read)
 
     def _entry(self, one: Bound) -> NewItem | Refusal:
         values = {name: one.values[name] for name in self.names}

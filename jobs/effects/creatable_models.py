@@ -107,7 +107,7 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
 """The models whose objects the recipes create [S, I]."""
 
 
-async def created(services: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
+async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
     """By item_id, the objects that are the item's, those that count no longer among them. Raises `LookUpFailed`."""
     payloads = [payload_of(item) for item in items]
     if not payloads:
@@ -116,9 +116,9 @@ async def created(services: Gateway, run_name: str, items: Sequence[Item]) -> di
     kind = CREATABLE_MODELS[model]
     fields = fields_of(payloads)
     if not kind.comment:
-        found = await find(services, model, [payload.key for payload in payloads], fields)
+        found = await find(gateway, model, [payload.key for payload in payloads], fields)
         return {item.item_id: things for item, things in zip(items, found, strict=True)}
-    marked = await _marked(services, model, run_name, payloads, fields)
+    marked = await _marked(gateway, model, run_name, payloads, fields)
     return {
         item.item_id: [
             thing for thing in marked.get((payload.abonent, item.number), []) if _found_by(payload.key, thing)
@@ -127,16 +127,16 @@ async def created(services: Gateway, run_name: str, items: Sequence[Item]) -> di
     }
 
 
-async def try_finding_created(services: Gateway, model: str, arguments: Collection[str]) -> None:
+async def try_finding_created(gateway: Gateway, model: str, arguments: Collection[str]) -> None:
     """Look for an object that nobody has created from these arguments, as `created` does. Raises `LookUpFailed`."""
     kind = CREATABLE_MODELS[model]
     apart = {*kind.found_by, *kind.moving, kind.comment}
     fields = kind.fields([name for name in arguments if name not in apart])
-    if services.database is not None and kind.comment:
+    if gateway.database is not None and kind.comment:
         text = mark_prefix("0")
-        await services.read(lambda database: commented(database, model, [NOBODY], text, fields))
+        await gateway.read(lambda database: commented(database, model, [NOBODY], text, fields))
     else:
-        await find(services, model, [dict.fromkeys(kind.found_by, str(NOBODY))], fields)
+        await find(gateway, model, [dict.fromkeys(kind.found_by, str(NOBODY))], fields)
 
 
 def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
@@ -156,20 +156,20 @@ def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
     return f"sent {kind.sent(wanted)}; the billing has {there or none}"
 
 
-async def room_for_text(services: Gateway, model: str) -> int | None:
+async def room_for_text(gateway: Gateway, model: str) -> int | None:
     """Characters of a comment beside its mark, None where nobody can tell. Raises `LookUpFailed`."""
     table, column = CREATABLE_MODELS[model].column
-    known = services.profile.descr_length
+    known = gateway.profile.descr_length
     rooms = [known.value] if model == OPERATIONS and known.known else []
-    if services.database is not None and table:
-        rooms.append(await services.read(lambda database: database.longest(table, column)))
+    if gateway.database is not None and table:
+        rooms.append(await gateway.read(lambda database: database.longest(table, column)))
     room = min((room for room in rooms if room), default=None)
     return None if room is None else max(room - MARK_ROOM, 0)
 
 
-def mark_fault(services: Gateway, model: str) -> str | None:
+def mark_fault(gateway: Gateway, model: str) -> str | None:
     """Why objects of the model cannot be found again by their marks on this billing, None where they can."""
-    profile = services.profile
+    profile = gateway.profile
     if model != OPERATIONS:
         return None
     if profile.descr_kept.known and not profile.descr_kept.value:
@@ -186,18 +186,18 @@ def mark_fault(services: Gateway, model: str) -> str | None:
 
 
 async def _marked(
-    services: Gateway, model: str, run_name: str, payloads: Sequence[Payload], fields: Collection[str]
+    gateway: Gateway, model: str, run_name: str, payloads: Sequence[Payload], fields: Collection[str]
 ) -> Mapping[tuple[int, int], list[BillingObject]]:
     """By subscriber and number of the item, what bears a mark of the run."""
-    if services.database is not None:
+    if gateway.database is not None:
         abonents = [payload.abonent for payload in payloads]
         text = mark_prefix(run_name)
-        found = await services.read(lambda database: commented(database, model, abonents, text, fields))
+        found = await gateway.read(lambda database: commented(database, model, abonents, text, fields))
     else:
         keys = list({tuple(payload.key.items()): payload.key for payload in payloads}.values())
-        if model == OPERATIONS and "contains" in services.profile.descr_filters.value:
+        if model == OPERATIONS and "contains" in gateway.profile.descr_filters.value:
             keys = [{**key, "descr__contains": mark_prefix(run_name)} for key in keys]
-        found = [thing for things in await find(services, model, keys, fields) for thing in things]
+        found = [thing for things in await find(gateway, model, keys, fields) for thing in things]
     by_item: defaultdict[tuple[int, int], list[BillingObject]] = defaultdict(list)
     for thing in found:
         mark = find_mark(thing.values.get(CREATABLE_MODELS[model].comment) or "")

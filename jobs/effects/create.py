@@ -88,7 +88,7 @@ class CreateEffect(CallEffect):
 
     def __init__(
         self,
-        services: Gateway,
+        gateway: Gateway,
         template: Template,
         back: Back,
         *,
@@ -96,35 +96,35 @@ class CreateEffect(CallEffect):
         taking_back: TakeBack | None = None,
         type_8: TypeEight | None = None,
     ) -> None:
-        super().__init__(services, template.names)
+        super().__init__(gateway, template.names)
         self._template = template
         self._kind = CREATABLE_MODELS[template.model]
         self._back = back
         self._comment = comment
         self._taking_back = taking_back
-        self._type_8 = type_8 or services.profile.type_8.value
+        self._type_8 = type_8 or gateway.profile.type_8.value
         self._recognition = Recognition()
         # Where the mark tells, before each call; equal fields may be somebody else's.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
-        if template.model == OPERATIONS and services.database is not None:
+        if template.model == OPERATIONS and gateway.database is not None:
             # The balance, which an entry of type 8 may set; only the database tells it.
             self.keeps = Keeps.TOGETHER
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, with what is there already. Raises `LookUpFailed`, `InputRefused`."""
-        model, services = self._template.model, self._services
-        if fault := mark_fault(services, model):
+        model, gateway = self._template.model, self._gateway
+        if fault := mark_fault(gateway, model):
             raise InputRefused(fault)
-        room = await room_for_text(services, model)
+        room = await room_for_text(gateway, model)
         if fault := _too_long(self._comment, room):
             raise InputRefused(fault)
         rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
         faults = [(one, amount_fault(self._kind.amount, arguments)) for one, arguments in rows]
         readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
-        whose, unowned = await owner_of_row(services, readable)
+        whose, unowned = await owner_of_row(gateway, readable)
         payloads = [payload_for(model, arguments, who.id) for _, arguments, who in whose]
         there = await self._there(payloads)
-        before = await balances(services, [payload.abonent for payload in payloads if _may_set_balance(payload)])
+        before = await balances(gateway, [payload.abonent for payload in payloads if _may_set_balance(payload)])
         entries = [
             self._entry(one, who, _with_balance(payload, before), things, room)
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
@@ -140,7 +140,7 @@ class CreateEffect(CallEffect):
         payloads = {item.key: decode_payload(item.payload) for item in items}
         if self._template.model == "FinanceOperations":
             sums = {key: _sum_of(payload) for key, payload in payloads.items()}
-            return await find_entries(self._services, sums)
+            return await find_entries(self._gateway, sums)
         if self._template.model == "UsersUsluga":
             return await self._same_services(payloads)
         return {}
@@ -150,22 +150,22 @@ class CreateEffect(CallEffect):
 
         Raises `InputRefused`, `LookUpFailed`.
         """
-        services, model = self._services, self._template.model
+        gateway, model = self._gateway, self._template.model
         with needed("the subscribers of new objects are found"):
-            await find(services, "Abonents", [{"id": str(NOBODY)}], ("id", "deleted"))
+            await find(gateway, "Abonents", [{"id": str(NOBODY)}], ("id", "deleted"))
         with needed(FOUND_AGAIN):
-            await try_finding_created(services, model, self._template.links[0].arguments)
+            await try_finding_created(gateway, model, self._template.links[0].arguments)
         with needed(FROM_NEW):
             await self._try_entries()
         if self.keeps is not Keeps.NOTHING:
             with needed(KEPT):
-                await balances(services, [NOBODY])
+                await balances(gateway, [NOBODY])
 
     async def _try_entries(self) -> None:
         if self._template.model == "FinanceOperations":
-            await find_entries(self._services, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0))})
+            await find_entries(self._gateway, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0))})
         elif self._template.model == "UsersUsluga":
-            await try_finding(self._services, "UsersUsluga", self._kind.same, self._kind.fields(("usluga_id",)))
+            await try_finding(self._gateway, "UsersUsluga", self._kind.same, self._kind.fields(("usluga_id",)))
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Create the object, its comment marked with run and item."""
@@ -173,7 +173,7 @@ class CreateEffect(CallEffect):
         if _overwrites(payload) and (moved := await self._moved(payload)):
             return moved
         row = self._recognition.row(item)
-        evidence = await self._services.client.send(self._call(payload, run.name, item.number), row=row)
+        evidence = await self._gateway.client.send(self._call(payload, run.name, item.number), row=row)
         evidence = self._evidence(evidence, payload, (run.name, item.number), row)
         return with_note(evidence, payload) if isinstance(evidence, Accepted) else evidence
 
@@ -184,7 +184,7 @@ class CreateEffect(CallEffect):
         """
         payloads = {item.item_id: payload_of(item) for item in items}
         keeping = {key: one for key, one in payloads.items() if BALANCE in one.was and not _overwrites(one)}
-        now = await balances(self._services, [one.abonent for one in keeping.values()])
+        now = await balances(self._gateway, [one.abonent for one in keeping.values()])
         anew = {
             key: refresh_before_image(one, {**one.was, BALANCE: wire(now[one.abonent])})
             for key, one in keeping.items()
@@ -194,7 +194,7 @@ class CreateEffect(CallEffect):
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the objects are there, as they were sent. Raises `LookUpFailed`."""
-        found = await created(self._services, run.name, items)
+        found = await created(self._gateway, run.name, items)
         return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
@@ -203,10 +203,10 @@ class CreateEffect(CallEffect):
         Where an entry was to bring a balance back, the balance is read as well: what a type of operation does to it
         is the billing's to know.
         """
-        found = await created(self._services, run.name, items)
+        found = await created(self._gateway, run.name, items)
         payloads = {item.item_id: payload_of(item) for item in items}
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
-        now = await balances(self._services, wanted)
+        now = await balances(self._gateway, wanted)
         return {key: _reading(payload, found[key], now.get(payload.abonent)) for key, payload in payloads.items()}
 
     def describe(self, run_name: str, item: Item) -> str:
@@ -238,7 +238,7 @@ class CreateEffect(CallEffect):
     async def _moved(self, payload: Payload) -> Evidence | None:
         """Why a balance is not to be set back now: a payment that came after the plan would be lost."""
         try:
-            now = (await balances(self._services, [payload.abonent])).get(payload.abonent)
+            now = (await balances(self._gateway, [payload.abonent])).get(payload.abonent)
         except LookUpFailed as error:
             return NotSent(f"what the balance is now cannot be read: {error}")
         then = Decimal(payload.was[BALANCE] or 0)
@@ -264,27 +264,27 @@ class CreateEffect(CallEffect):
         if self._template.model != OPERATIONS:
             return {}
         kept: dict[str, object] = {"descr_kept": True}
-        if self._services.database is None:
-            kept["descr_length"] = self._services.profile.descr_length.value
+        if self._gateway.database is None:
+            kept["descr_length"] = self._gateway.profile.descr_length.value
         return kept | ({"type_8": self._type_8} if any(map(_may_set_balance, payloads)) else {})
 
     @property
     def _tells_comment(self) -> bool:
         """Whether this billing is known to answer a creation with its comment."""
-        fact = self._services.profile.descr_returned
+        fact = self._gateway.profile.descr_returned
         return self._template.model == OPERATIONS and fact.known and fact.value
 
     @property
     def _longest(self) -> int:
         """Characters of a comment with its mark."""
-        return self._services.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
+        return self._gateway.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
 
     async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[BillingObject]]:
         """What each new object would stand beside, where it bears no mark."""
         if self._kind.comment or not payloads:
             return [()] * len(payloads)
         keys = [payload.key for payload in payloads]
-        return await find(self._services, self._template.model, keys, fields_of(payloads))
+        return await find(self._gateway, self._template.model, keys, fields_of(payloads))
 
     def _entry(
         self, one: Bound, abonent: Abonent, payload: Payload, there: Sequence[BillingObject], room: int | None
@@ -311,7 +311,7 @@ class CreateEffect(CallEffect):
 
     async def _same_services(self, payloads: Mapping[str, Payload]) -> dict[str, Entries]:
         keys = [{**payload.key, "usluga_id": str(payload.wanted["usluga_id"])} for payload in payloads.values()]
-        found = await find(self._services, "UsersUsluga", keys, self._kind.fields(("usluga_id",)))
+        found = await find(self._gateway, "UsersUsluga", keys, self._kind.fields(("usluga_id",)))
         entries: dict[str, Entries] = {}
         for key, things in zip(payloads, found, strict=True):
             told = [

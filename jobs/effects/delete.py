@@ -43,11 +43,11 @@ class DeleteEffect(CallEffect):
 
     looked_for = LookedFor.WHEN_TAKEN_UP
 
-    def __init__(self, services: Gateway, template: Template, back: Back | None = None) -> None:
-        super().__init__(services, template.names)
+    def __init__(self, gateway: Gateway, template: Template, back: Back | None = None) -> None:
+        super().__init__(gateway, template.names)
         self._template = template
         self._back = back
-        together = services.database is not None and template.model in MODELS
+        together = gateway.database is not None and template.model in MODELS
         self.keeps = Keeps.TOGETHER if together else Keeps.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
@@ -55,7 +55,7 @@ class DeleteEffect(CallEffect):
         model = self._template.model
         steps = [self._template.fill(one.values) for one in bound]
         keys = [_texts(get.arguments) for get, _ in steps]
-        found = await find(self._services, model, keys, _telling(model), _fields(model))
+        found = await find(self._gateway, model, keys, _telling(model), _fields(model))
         return Prepared.of(
             [
                 self._entry(one, key, things, delete.arguments)
@@ -67,19 +67,19 @@ class DeleteEffect(CallEffect):
         """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
         model, get = self._template.model, self._template.links[0].arguments
         with needed(f"{FOUND_AGAIN}, and {KEPT}"):
-            await try_finding(self._services, model, get, _telling(model), _fields(model))
+            await try_finding(self._gateway, model, get, _telling(model), _fields(model))
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Delete the object."""
         payload = payload_of(item)
-        return _evidence(await self._services.client.send(payload.call), payload)
+        return _evidence(await self._gateway.client.send(payload.call), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """What the objects are now, where it is something else than is kept. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         model = self._template.model
         keys = [payload.key for payload in payloads]
-        found = await find(self._services, model, keys, _telling(model), _fields(model))
+        found = await find(self._gateway, model, keys, _telling(model), _fields(model))
         anew = {
             item.item_id: refresh_before_image(payload, things[0].values)
             for item, payload, things in zip(items, payloads, found, strict=True)
@@ -107,7 +107,7 @@ class DeleteEffect(CallEffect):
         model = self._template.model
         known = [one for one in taken if has_id(one)]
         keys = [{"id": one.answer or ""} for one in known]
-        found = await find(self._services, model, keys, _telling(model), _fields(model))
+        found = await find(self._gateway, model, keys, _telling(model), _fields(model))
         there = {one.item_id: things for one, things in zip(known, found, strict=True)}
         return Prepared.of([self._back_again(one, there.get(one.item_id)) for one in taken])
 
@@ -151,7 +151,7 @@ class DeleteEffect(CallEffect):
 
     async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
         model = self._template.model
-        found = await find(self._services, model, [payload_of(item).key for item in items], _telling(model))
+        found = await find(self._gateway, model, [payload_of(item).key for item in items], _telling(model))
         return list(zip(items, found, strict=True))
 
 

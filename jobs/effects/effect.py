@@ -60,10 +60,10 @@ class CallEffect(Effect):
 
     cautions: tuple[str, ...] = ()
 
-    def __init__(self, services: Gateway, names: Sequence[str] = ()) -> None:
-        self._services = services
+    def __init__(self, gateway: Gateway, names: Sequence[str] = ()) -> None:
+        self._gateway = gateway
         self.names = tuple(names)
-        self.looks_together = services.database is not None
+        self.looks_together = gateway.database is not None
 
     # ---- rows to items ----
 
@@ -86,15 +86,15 @@ class CallEffect(Effect):
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
         """Report items whose answers may be another's."""
-        return self._services.client.doubts(report)
+        return self._gateway.client.doubts(report)
 
     async def probe(self) -> None:
         """Ask the billing for its version. Raises `LookUpFailed`."""
-        await self._services.probe()
+        await self._gateway.probe()
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
+    async def unfinished_work(self, items: Sequence[Item]) -> str | None:
         """What of the billing's stacks is not worked off and concerns the items. Raises `LookUpFailed`."""
-        return await unfinished_work(self._services, items)
+        return await unfinished_work(self._gateway, items)
 
     # ---- before-images ----
 

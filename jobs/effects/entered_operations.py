@@ -63,14 +63,12 @@ Standing: TypeAlias = EnteredOperation | NewItem | Refusal
 """An operation that can be taken back, or why not."""
 
 
-async def still_in_effect(services: Gateway, taken: Sequence[ItemToUndo]) -> list[Standing]:
+async def still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> list[Standing]:
     """What became of the operations of these items, in their order. Raises `LookUpFailed`."""
     known = [one for one in taken if has_id(one)]
     unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
-    by_id = await find(services, MODEL, [{"op_id": one.answer or ""} for one in known], FIELDS, BESIDES)
-    newer = await find(
-        services, MODEL, [{"abonent_id": str(one.payload.abonent)} for one in unknown], FIELDS, BESIDES
-    )
+    by_id = await find(gateway, MODEL, [{"op_id": one.answer or ""} for one in known], FIELDS, BESIDES)
+    newer = await find(gateway, MODEL, [{"abonent_id": str(one.payload.abonent)} for one in unknown], FIELDS, BESIDES)
     found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
     found |= {
         one.item_id: since(one.payload.was.get(LAST), amount_of(one), things)
@@ -79,11 +77,11 @@ async def still_in_effect(services: Gateway, taken: Sequence[ItemToUndo]) -> lis
     return [_standing(one, found.get(one.item_id)) for one in taken]
 
 
-async def try_standing(services: Gateway) -> None:
+async def try_standing(gateway: Gateway) -> None:
     """Look for an operation that is not there, in each way that is used. Raises `InputRefused`, `LookUpFailed`."""
     with needed(TAKEN_BACK):
-        await try_finding(services, MODEL, ("op_id",), FIELDS, BESIDES)
-        await try_finding(services, MODEL, ("abonent_id",), FIELDS, BESIDES)
+        await try_finding(gateway, MODEL, ("op_id",), FIELDS, BESIDES)
+        await try_finding(gateway, MODEL, ("abonent_id",), FIELDS, BESIDES)
 
 
 def amount_of(one: ItemToUndo) -> Decimal:

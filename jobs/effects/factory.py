@@ -34,12 +34,12 @@ from jobs.spec.spec import JobSpec, Special
 YES: Final = "yes"
 
 
-def effect_of(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
     """The effect of a job, set up with its checked parameters. Raises `ParameterRefused`."""
     if spec.special is not None:
-        return _SPECIALS[spec.special](services, spec, parameters)
+        return _SPECIALS[spec.special](gateway, spec, parameters)
     _check_look_up(parameters.get("look_up", ""), secret_placeholders(spec.template(parameters)))
-    return _EFFECTS[kind_of(spec.template(parameters))](services, spec, parameters)
+    return _EFFECTS[kind_of(spec.template(parameters))](gateway, spec, parameters)
 
 
 def finish_of(spec: JobSpec) -> Callable[[Run], str] | None:
@@ -55,29 +55,29 @@ def finish_of(spec: JobSpec) -> Callable[[Run], str] | None:
 _Make: TypeAlias = Callable[[Gateway, JobSpec, Mapping[str, str]], CallEffect]
 
 
-def _set_fields(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return SetFieldsEffect(services, spec.template(parameters))
+def _set_fields(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return SetFieldsEffect(gateway, spec.template(parameters))
 
 
-def _read(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return ReadEffect(services, spec.template(parameters))
+def _read(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return ReadEffect(gateway, spec.template(parameters))
 
 
-def _delete(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return DeleteEffect(services, spec.template(parameters), partial(undo_of_deleted, services, spec.model))
+def _delete(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return DeleteEffect(gateway, spec.template(parameters), partial(undo_of_deleted, gateway, spec.model))
 
 
-def _create(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+def _create(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
     template = spec.template(parameters)
     _check_creation(template, parameters)
-    back = partial(undo_of_created, services, spec.model)
-    return CreateEffect(services, template, back, comment=parameters.get(spec.comment, ""))
+    back = partial(undo_of_created, gateway, spec.model)
+    return CreateEffect(gateway, template, back, comment=parameters.get(spec.comment, ""))
 
 
-def _any_call(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+def _any_call(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
     template = spec.template(parameters)
     repeatable = sets_fields(template) or parameters.get("repeatable") == YES
-    return AnyCallEffect(services, template, CallRules(repeatable, parameters.get("look_up", "")))
+    return AnyCallEffect(gateway, template, CallRules(repeatable, parameters.get("look_up", "")))
 
 
 _EFFECTS: Final[Mapping[ChainKind, _Make]] = MappingProxyType(
@@ -121,24 +121,24 @@ def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
 # ---- effects by their names --------------------------------------------------------------------------------------
 
 
-def _pay(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return PayEffect(services, spec.template(), parameters["recognise"])
+def _pay(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return PayEffect(gateway, spec.template(), parameters["recognise"])
 
 
-def _offers(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:  # noqa: ARG001 - it has none
-    return ReadOffersEffect(services, *_both(spec))
+def _offers(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:  # noqa: ARG001 - it has none
+    return ReadOffersEffect(gateway, *_both(spec))
 
 
-def _given_password(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return SetGivenPassword(services, spec.template(parameters))
+def _given_password(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return SetGivenPassword(gateway, spec.template(parameters))
 
 
-def _generated_password(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return SetGeneratedPassword(services, *_both(spec), Path(parameters["to"]))
+def _generated_password(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return SetGeneratedPassword(gateway, *_both(spec), Path(parameters["to"]))
 
 
-def _recovery_letter(services: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return SendRecoveryLetter(services, spec.template(parameters))
+def _recovery_letter(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
+    return SendRecoveryLetter(gateway, spec.template(parameters))
 
 
 def _both(spec: JobSpec) -> tuple[Template, Template]:
@@ -169,17 +169,17 @@ _LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def undo_of_created(services: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:
+def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:
     """What takes back objects that were created: operations as `how` says, all else is deleted."""
     if model == OPERATIONS:
-        return reversals.undo_of_operations(services, how)
+        return reversals.undo_of_operations(gateway, how)
     template = parse(model, ('objects.get {"id": {id}}', DELETE))
-    return DeleteEffect(services, template, partial(undo_of_deleted, services, model))
+    return DeleteEffect(gateway, template, partial(undo_of_deleted, gateway, model))
 
 
-def undo_of_deleted(services: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
+def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
     """What makes deleted objects anew."""
     if model not in CREATABLE_MODELS or model == OPERATIONS:
         return Irreversible(_LOST_FOR_GOOD.get(model, f"a deleted object of {model} cannot be made again"))
-    back = partial(undo_of_created, services, model)
-    return CreateEffect(services, parse(model, (CREATE,)), back, taking_back=partial(renew, services, model))
+    back = partial(undo_of_created, gateway, model)
+    return CreateEffect(gateway, parse(model, (CREATE,)), back, taking_back=partial(renew, gateway, model))

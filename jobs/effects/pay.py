@@ -57,15 +57,15 @@ class PayEffect(CallEffect):
     looked_for = LookedFor.WHEN_TAKEN_UP
     cautions = (TOLD_APART,)
 
-    def __init__(self, services: Gateway, template: Template, recognise: str = ASK) -> None:
-        super().__init__(services, (*template.names, DOCUMENT))
+    def __init__(self, gateway: Gateway, template: Template, recognise: str = ASK) -> None:
+        super().__init__(gateway, (*template.names, DOCUMENT))
         self._template = template
         self._recognise = recognise
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, each with the subscriber's last operation. Raises `LookUpFailed`."""
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
-        last = await newest(self._services, [abonent.id for _, abonent in whose])
+        last = await newest(self._gateway, [abonent.id for _, abonent in whose])
         return Prepared(tuple(_item(self._template, one, abonent, last[abonent.id]) for one, abonent in whose), ())
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
@@ -73,21 +73,21 @@ class PayEffect(CallEffect):
         sums = {
             item.key: Sum(decode_payload(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items
         }
-        found = await find_entries(self._services, sums)
+        found = await find_entries(self._gateway, sums)
         return {key: Entries(unmarked=entries.unmarked) for key, entries in found.items() if entries.unmarked}
 
     async def try_out(self) -> None:
         """Look for the operations of nobody, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
         with needed(FOUND_AGAIN):
-            await newest(self._services, [NOBODY])
-            await try_finding(self._services, MODEL, ("abonent_id",), FIELDS, BESIDES)
+            await newest(self._gateway, [NOBODY])
+            await try_finding(self._gateway, MODEL, ("abonent_id",), FIELDS, BESIDES)
         with needed(FROM_NEW):
-            await find_entries(self._services, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
+            await find_entries(self._gateway, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the payment."""
         payload = payload_of(item)
-        return _evidence(await self._services.client.send(payload.call), payload)
+        return _evidence(await self._gateway.client.send(payload.call), payload)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """What is newer and of the same sum. Raises `LookUpFailed`."""
@@ -105,12 +105,12 @@ class PayEffect(CallEffect):
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """As for all operations, where it can be told which one is the payment's."""
-        return reversals.undo_of_operations(self._services, how)
+        return reversals.undo_of_operations(self._gateway, how)
 
     async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
         payloads = [payload_of(item) for item in items]
         keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
-        found = await find(self._services, MODEL, keys, FIELDS, BESIDES)
+        found = await find(self._gateway, MODEL, keys, FIELDS, BESIDES)
         return [
             (item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things))
             for item, payload, things in zip(items, payloads, found, strict=True)

@@ -28,8 +28,8 @@ class ReadEffect(CallEffect):
 
     repeatable = True
 
-    def __init__(self, services: Gateway, template: Template) -> None:
-        super().__init__(services, template.names)
+    def __init__(self, gateway: Gateway, template: Template) -> None:
+        super().__init__(gateway, template.names)
         self._template = template
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
@@ -38,17 +38,17 @@ class ReadEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Ask."""
-        call = await reveal_secrets(self._services.vault, payload_of(item).call)
+        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
-        evidence = await self._services.client.send(call)
+        evidence = await self._gateway.client.send(call)
         match evidence:
             case Accepted(result=result):
                 said = flat(_said(result) if call.of_cabinet else result)
                 return Accepted(encode_answer(only(call.fields, said)))
         return evidence
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
+    async def unfinished_work(self, items: Sequence[Item]) -> str | None:
         """Nothing: a reading waits in no stack."""
         return None
 

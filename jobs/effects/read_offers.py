@@ -35,8 +35,8 @@ _WHICH: Final = ("offered", "connected")
 class ReadOffersEffect(ReadEffect):
     """A reading whose answer takes two requests. Both can be repeated."""
 
-    def __init__(self, services: Gateway, opening: Template, listing: Template) -> None:
-        super().__init__(services, opening)
+    def __init__(self, gateway: Gateway, opening: Template, listing: Template) -> None:
+        super().__init__(gateway, opening)
         self.names = (ABONENT,)
         self._listing = listing
 
@@ -46,24 +46,24 @@ class ReadOffersEffect(ReadEffect):
         Raises `LookUpFailed`.
         """
         keys = [{ABONENT: one.values[ABONENT]} for one in bound]
-        found = await find(self._services, MODEL, keys, ("id", "deleted"), ("login",))
+        found = await find(self._gateway, MODEL, keys, ("id", "deleted"), ("login",))
         return Prepared.of([self._entry(one, things) for one, things in zip(bound, found, strict=True)])
 
     async def try_out(self) -> None:
         """Look for the account of nobody. Raises `InputRefused`, `LookUpFailed`."""
         with needed("the subscriber's account is found"):
-            await try_finding(self._services, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
+            await try_finding(self._gateway, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Open the session and ask. The second request is not made where the first was not answered."""
-        opened = await self._services.client.send(payload_of(item).call)
+        opened = await self._gateway.client.send(payload_of(item).call)
         if not isinstance(opened, Accepted):
             return without_words(opened)
         suid = _suid(opened.result)
         if suid is None:
             # What it answered instead is not shown: a session may be somewhere in it.
             return Lost("the billing was asked for a session, and its answer has no suid")
-        evidence = await self._services.client.send(self._listing.call({_SUID: suid}))
+        evidence = await self._gateway.client.send(self._listing.call({_SUID: suid}))
         match evidence:
             case Accepted(result=result):
                 return Accepted(encode_answer(_rows(result)))

@@ -22,13 +22,13 @@ _MOMENTS: Final = frozenset({"next_date"})
 _DAY: Final = len("2019-06-01")
 
 
-async def renew(services: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Prepared:
+async def renew(gateway: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Prepared:
     """A new object for each that was deleted, unless there is one like it again. Raises `LookUpFailed`."""
     kind = CREATABLE_MODELS[model]
     same = [{name: one.payload.was.get(name) or "" for name in kind.same} for one in taken]
-    alike = await find(services, model, same, kind.fields(kind.same))
-    owners = await find(services, "Abonents", [{"id": str(one.payload.abonent)} for one in taken], ("id", "deleted"))
-    room = await room_for_text(services, model)
+    alike = await find(gateway, model, same, kind.fields(kind.same))
+    owners = await find(gateway, "Abonents", [{"id": str(one.payload.abonent)} for one in taken], ("id", "deleted"))
+    room = await room_for_text(gateway, model)
     return Prepared.of(
         [_renewed(model, *each, room) for each in zip(taken, alike, owners, strict=True)],
     )

@@ -38,26 +38,26 @@ _DEFAULTS: Final = {parameter.name: parameter.default or "" for parameter in UND
 _ENTRY: Final = parse(OPERATIONS, (OPERATION,))
 
 
-def undo_of_operations(services: Gateway, how: Mapping[str, str]) -> CallEffect:
+def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
     """What takes operations back, by the parameters of the undo."""
     said = {**_DEFAULTS, **how}
     if said[WAY] == STORNO:
-        return StornoReversal(services, said["storno_call"])
+        return StornoReversal(gateway, said["storno_call"])
     if said[WAY] == OPPOSITE:
-        back: Back = partial(undo_of_operations, services)
-        takes_back = partial(_opposites, services, said)
-        return CreateEffect(services, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(said[TYPE_8]))
-    return AccountantsList(services)
+        back: Back = partial(undo_of_operations, gateway)
+        takes_back = partial(_opposites, gateway, said)
+        return CreateEffect(gateway, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(said[TYPE_8]))
+    return AccountantsList(gateway)
 
 
 # ---- the opposite entry -----------------------------------------------------------------------------------------
 
 
-async def _opposites(services: Gateway, said: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
+async def _opposites(gateway: Gateway, said: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
     """An opposite entry for each operation that is as it was entered. Raises `LookUpFailed`."""
-    found = await still_in_effect(services, taken)
+    found = await still_in_effect(gateway, taken)
     entries = [one for one in found if isinstance(one, EnteredOperation)]
-    now = await balances(services, [one.taken.payload.abonent for one in entries if one.sets_balance])
+    now = await balances(gateway, [one.taken.payload.abonent for one in entries if one.sets_balance])
     return Prepared.of([_opposite(one, said, now) if isinstance(one, EnteredOperation) else one for one in found])
 
 
@@ -122,7 +122,7 @@ class AccountantsList(CallEffect):
 
     async def try_out(self) -> None:
         """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
-        await try_standing(self._services)
+        await try_standing(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Never asked for: all items are skipped."""
@@ -142,7 +142,7 @@ class AccountantsList(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """The list. Raises `LookUpFailed`."""
-        found = await still_in_effect(self._services, taken)
+        found = await still_in_effect(self._gateway, taken)
         return Prepared.of([_on_the_list(one) if isinstance(one, EnteredOperation) else one for one in found])
 
 

@@ -55,15 +55,15 @@ class SetFieldsEffect(CallEffect):
 
     repeatable = True
 
-    def __init__(self, services: Gateway, template: Template, *, yields: bool = False) -> None:
-        super().__init__(services, template.names)
+    def __init__(self, gateway: Gateway, template: Template, *, yields: bool = False) -> None:
+        super().__init__(gateway, template.names)
         self._template = template
         self._yields = yields
         self._traits = rules_of(template.model, template.links[1].arguments)
         self._recognition = Recognition()
         get, assigned = (link.arguments for link in template.links[:2])
         known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
-        self.keeps = Keeps.TOGETHER if services.database is not None and known else Keeps.ONE_BY_ONE
+        self.keeps = Keeps.TOGETHER if gateway.database is not None and known else Keeps.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items: the objects read in bulk, what is as wanted already skipped. Raises `LookUpFailed`."""
@@ -74,7 +74,7 @@ class SetFieldsEffect(CallEffect):
         fields = dict.fromkeys(name for fields in wanted for name in fields)
         known = MODELS.get(self._template.model)
         marked = ("deleted",) if known and "deleted" in known.fields else ()
-        found = await find_one(self._services, self._template.model, keys, tuple(fields), marked)
+        found = await find_one(self._gateway, self._template.model, keys, tuple(fields), marked)
         entries: list[NewItem | Refusal] = [
             self._entry(one, key, thing, shall, [(step.method, step.arguments) for step in call])
             for one, key, thing, shall, call in zip(bound, keys, found, wanted, steps, strict=True)
@@ -98,9 +98,9 @@ class SetFieldsEffect(CallEffect):
         """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
         get, assigned = (link.arguments for link in self._template.links[:2])
         with needed(f"{FOUND_AGAIN}, and {KEPT}"):
-            await try_finding(self._services, self._template.model, get, assigned)
+            await try_finding(self._gateway, self._template.model, get, assigned)
             if OF_ABONENT in get:
-                await SubscriberFinder(self._services).by_ids([NOBODY])
+                await SubscriberFinder(self._gateway).by_ids([NOBODY])
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Set the fields."""
@@ -109,7 +109,7 @@ class SetFieldsEffect(CallEffect):
             return RowRefused(f"changed since the plan: {changed}")
         issued = self._traits.emptied(payload.wanted)
         row = self._recognition.row(item)
-        evidence = await self._services.client.send(call_asking(payload, issued), row=row)
+        evidence = await self._gateway.client.send(call_asking(payload, issued), row=row)
         if not isinstance(evidence, Accepted):
             return evidence
         if other := about_another(evidence.result, item, payload):
@@ -149,7 +149,7 @@ class SetFieldsEffect(CallEffect):
         """The same, the other way round."""
         if self._traits.no_way_back:
             return Irreversible(self._traits.no_way_back)
-        return SetFieldsEffect(self._services, self._template, yields=True)
+        return SetFieldsEffect(self._gateway, self._template, yields=True)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Set the fields to what they were, unless somebody has changed them since. Raises `LookUpFailed`."""
@@ -157,7 +157,7 @@ class SetFieldsEffect(CallEffect):
             return Prepared((), ())
         model = taken[0].payload.model
         fields = dict.fromkeys(name for one in taken for name in one.payload.wanted)
-        found = await find_one(self._services, model, [one.payload.key for one in taken], tuple(fields))
+        found = await find_one(self._gateway, model, [one.payload.key for one in taken], tuple(fields))
         return Prepared.of([_back(one, thing) for one, thing in zip(taken, found, strict=True)])
 
     def _entry(
@@ -209,7 +209,7 @@ class SetFieldsEffect(CallEffect):
     async def _found(self, payloads: Sequence[Payload]) -> Sequence[BillingObject | str]:
         fields = dict.fromkeys(name for payload in payloads for name in payload.wanted)
         model = payloads[0].model if payloads else self._template.model
-        return await find_one(self._services, model, [payload.key for payload in payloads], tuple(fields))
+        return await find_one(self._gateway, model, [payload.key for payload in payloads], tuple(fields))
 
     def _overwritten(self, item: Item, payload: Payload, thing: BillingObject) -> Values:
         """What the call would overwrite. What is as wanted may be the effect of an earlier call of the same item."""

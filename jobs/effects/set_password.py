@@ -51,24 +51,24 @@ class SetGivenPassword(CallEffect):
     repeatable = True
     cautions = (UNREADABLE,)
 
-    def __init__(self, services: Gateway, template: Template) -> None:
-        super().__init__(services, template.names)
+    def __init__(self, gateway: Gateway, template: Template) -> None:
+        super().__init__(gateway, template.names)
         self._template = template
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, each with a token in the place of the password. Raises `LookUpFailed`."""
-        return await _planned(self._services, bound, self._steps)
+        return await _planned(self._gateway, bound, self._steps)
 
     async def try_out(self) -> None:
         """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
-        await _try_accounts(self._services)
+        await _try_accounts(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Set the password."""
-        call = await reveal_secrets(self._services.vault, payload_of(item).call)
+        call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
-        return judge(await self._services.client.send(call))
+        return judge(await self._gateway.client.send(call))
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Absent: a password that may not have been set is set again."""
@@ -106,8 +106,8 @@ class SetGeneratedPassword(CallEffect):
         UNREADABLE,
     )
 
-    def __init__(self, services: Gateway, clearing: Template, generating: Template, to: Path) -> None:
-        super().__init__(services, (USER,))
+    def __init__(self, gateway: Gateway, clearing: Template, generating: Template, to: Path) -> None:
+        super().__init__(gateway, (USER,))
         self._clearing = clearing
         self._generating = generating
         self._to = to
@@ -116,11 +116,11 @@ class SetGeneratedPassword(CallEffect):
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items. Raises `LookUpFailed`."""
-        return await _planned(self._services, bound, lambda one: self._clearing.fill(one.values))
+        return await _planned(self._gateway, bound, lambda one: self._clearing.fill(one.values))
 
     async def try_out(self) -> None:
         """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
-        await _try_accounts(self._services)
+        await _try_accounts(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Clear the password, let the billing generate one, and put it on the disk."""
@@ -128,7 +128,7 @@ class SetGeneratedPassword(CallEffect):
         is_cleared = user in self._cleared
         if not is_cleared and (trouble := await self._clear(user)) is not None:
             return trouble
-        made = await self._services.client.send(self._generating.call({USER: str(user)}))
+        made = await self._gateway.client.send(self._generating.call({USER: str(user)}))
         if isinstance(made, Busy | NotSent):
             self._cleared.add(user)
         else:
@@ -166,7 +166,7 @@ class SetGeneratedPassword(CallEffect):
 
     async def _clear(self, user: int) -> Evidence | None:
         """Take the password away; None when it is gone."""
-        cleared = await self._services.client.send(self._clearing.call({USER: str(user)}))
+        cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
         if not isinstance(cleared, Accepted):
             return cleared
         return None if _account(cleared, user) else Lost(f"an answer that is not about account {user}")
@@ -193,8 +193,8 @@ class SetGeneratedPassword(CallEffect):
 class SendRecoveryLetter(AnyCallEffect):
     """Any call, one that must not be repeated and that leaves nothing to be looked up [?]."""
 
-    def __init__(self, services: Gateway, template: Template) -> None:
-        super().__init__(services, template, CallRules())
+    def __init__(self, gateway: Gateway, template: Template) -> None:
+        super().__init__(gateway, template, CallRules())
         self.cautions = (LETTER_LOST,)
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
@@ -219,17 +219,17 @@ def hand_over(run: Run) -> str:
 
 
 async def _planned(
-    services: Gateway, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[ChainStep]]
+    gateway: Gateway, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[ChainStep]]
 ) -> Prepared:
     """Items for the accounts that are there; a password waits for what else is done to the same subscriber."""
-    found = await find(services, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
+    found = await find(gateway, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
     entries = [_entry(one, things, steps(one)) for one, things in zip(bound, found, strict=True)]
     return Prepared.of(entries)
 
 
-async def _try_accounts(services: Gateway) -> None:
+async def _try_accounts(gateway: Gateway) -> None:
     with needed("the accounts of the rows are found"):
-        await try_finding(services, MODEL, ("id",), _FIELDS, _BESIDES)
+        await try_finding(gateway, MODEL, ("id",), _FIELDS, _BESIDES)
 
 
 def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainStep]) -> NewItem | Refusal:

@@ -36,15 +36,15 @@ class StornoReversal(CallEffect):
 
     looked_for = LookedFor.WHEN_TAKEN_UP
 
-    def __init__(self, services: Gateway, method: str) -> None:
-        super().__init__(services)
+    def __init__(self, gateway: Gateway, method: str) -> None:
+        super().__init__(gateway)
         self._method = method
 
     async def try_out(self) -> None:
         """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
-        await try_standing(self._services)
+        await try_standing(self._gateway)
         with needed(FOUND_AGAIN):
-            await balances(self._services, [NOBODY])
+            await balances(self._gateway, [NOBODY])
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """That the method is there and reverses, and where type 8 is reversed that it brings the balance back."""
@@ -56,7 +56,7 @@ class StornoReversal(CallEffect):
     async def send(self, run: Run, item: Item) -> Evidence:
         """Reverse the operation."""
         payload = payload_of(item)
-        return _evidence(await self._services.client.send(payload.call), payload)
+        return _evidence(await self._gateway.client.send(payload.call), payload)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the operations are reversed. Raises `LookUpFailed`."""
@@ -65,7 +65,7 @@ class StornoReversal(CallEffect):
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """What the operations are now, and for type 8 the balance as well. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
-        now = await balances(self._services, [one.abonent for one in payloads if BALANCE in one.wanted])
+        now = await balances(self._gateway, [one.abonent for one in payloads if BALANCE in one.wanted])
         return {item.item_id: _reading(item, things, now) for item, things in await self._now(items)}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
@@ -77,7 +77,7 @@ class StornoReversal(CallEffect):
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """A storno for each operation that is as it was entered. Raises `LookUpFailed`."""
-        found = await still_in_effect(self._services, taken)
+        found = await still_in_effect(self._gateway, taken)
         return Prepared.of([self._storno(one) if isinstance(one, EnteredOperation) else one for one in found])
 
     def _storno(self, entry: EnteredOperation) -> NewItem:
@@ -97,7 +97,7 @@ class StornoReversal(CallEffect):
         return taking_back(entry, payload, -entry.amount)
 
     async def _now(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
-        found = await find(self._services, MODEL, [payload_of(item).key for item in items], FIELDS, BESIDES)
+        found = await find(self._gateway, MODEL, [payload_of(item).key for item in items], FIELDS, BESIDES)
         return list(zip(items, found, strict=True))
 
 

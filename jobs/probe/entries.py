@@ -100,7 +100,7 @@ class ProbeEntries:
     `storno_call` is the method that reverses an operation, once it is known to work.
     """
 
-    services: Gateway
+    gateway: Gateway
     intents: Intents
     abonent: Abonent
     probe: str
@@ -111,10 +111,10 @@ class ProbeEntries:
 
     async def balance(self) -> Decimal | None:
         """The balance in roubles, None where nobody tells it. Raises `LookUpFailed`."""
-        if self.services.database is not None:
-            return (await balances(self.services, [self.abonent.id])).get(self.abonent.id)
+        if self.gateway.database is not None:
+            return (await balances(self.gateway, [self.abonent.id])).get(self.abonent.id)
         call = get("AdminAccounts", {"account_id_abonents": self.abonent.id}).asking("balance")
-        evidence = await self.services.client.send(call)
+        evidence = await self.gateway.client.send(call)
         match evidence:
             case Accepted(result=result):
                 with as_engine_errors():
@@ -157,7 +157,7 @@ class ProbeEntries:
             )
         )
         call = create(MODEL, abonent_id=self.abonent.id, op_summa=amount, op_type_id=op_type, descr=descr)
-        evidence = await self._sent(lambda: self.services.client.send(call.asking("op_id", "descr")))
+        evidence = await self._sent(lambda: self.gateway.client.send(call.asking("op_id", "descr")))
         begun = anyio.current_time()
         match evidence:
             case Accepted(result=result):
@@ -185,7 +185,7 @@ class ProbeEntries:
         """Reverse an operation by a method and wait; None when it is reversed, else why not."""
         call = get(MODEL, {"op_id": operation.op_id}, ChainStep(method)).asking("op_id", "storno")
         earlier = await self.balance()
-        evidence = await self._sent(lambda: self.services.client.send(call))
+        evidence = await self._sent(lambda: self.gateway.client.send(call))
 
         async def reversed_() -> bool | None:
             now = await self.operation(operation.op_id)
@@ -244,7 +244,7 @@ class ProbeEntries:
     async def operations(self) -> list[Operation]:
         """The subscriber's operations of the types that a probe enters. Raises `LookUpFailed`."""
         ids = [self.abonent.id]
-        found = [(await of_type(self.services, ids, op_type)).get(self.abonent.id, []) for op_type in TYPES]
+        found = [(await of_type(self.gateway, ids, op_type)).get(self.abonent.id, []) for op_type in TYPES]
         return [one for of_one_type in found for one in of_one_type]
 
     async def operation(self, op_id: int) -> Operation | None:
@@ -256,14 +256,14 @@ class ProbeEntries:
 
         async def nothing() -> bool | None:
             accounts = [] if self.abonent.account_id is None else [self.abonent.account_id]
-            return None if await self.services.undrained(accounts, [self.abonent.id]) else True
+            return None if await self.gateway.unfinished_work(accounts, [self.abonent.id]) else True
 
         if not await self._until(nothing, self.patience.effect):
             raise ProbeStopped(f"the billing's stacks hold entries of abonent {self.abonent.id} for too long")
 
     async def filtered(self, criteria: dict[str, object]) -> list[int] | None:
         """The ids of the subscriber's operations that a filter finds, None where it is refused."""
-        evidence = await self.services.client.send(
+        evidence = await self.gateway.client.send(
             filter_(MODEL, {"abonent_id": self.abonent.id, **criteria}, "op_id", "storno")
         )
         if not isinstance(evidence, Accepted):
@@ -303,7 +303,7 @@ class ProbeEntries:
         """The operation, when it is there and nothing of it waits in the stacks; None when the patience is over."""
 
         async def there() -> Operation | None:
-            found = (await of_type(self.services, [self.abonent.id], op_type)).get(self.abonent.id, [])
+            found = (await of_type(self.gateway, [self.abonent.id], op_type)).get(self.abonent.id, [])
             return next((one for one in found if find_probe_mark(one.descr) == mark or str(one.op_id) == op_id), None)
 
         if (found := await self._until(there, patience)) is not None:
@@ -312,7 +312,7 @@ class ProbeEntries:
 
     async def _settled(self, earlier: Decimal | None) -> None:
         """Wait until the balance can be believed: with a database the stacks tell, else it has to move."""
-        if self.services.database is not None:
+        if self.gateway.database is not None:
             await self.drained()
             return
 

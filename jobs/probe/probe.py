@@ -58,12 +58,12 @@ class Findings:
         return msgspec.structs.replace(kept, billing=billing, version=version, **facts)
 
 
-async def test_subscriber(services: Gateway, abonent_id: int) -> Abonent:
+async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
     """The subscriber that is probed. Raises `InputRefused` where it is none, or its account is another's too."""
-    found = (await SubscriberFinder(services).by_ids([abonent_id]))[abonent_id]
+    found = (await SubscriberFinder(gateway).by_ids([abonent_id]))[abonent_id]
     if isinstance(found, str):
         raise InputRefused(f"{found}: a probe needs a live test subscriber with an account of its own")
-    (answer,) = await services.ask([filter_("Abonents", {"account_id": found.account_id}, "id", "deleted")])
+    (answer,) = await gateway.ask([filter_("Abonents", {"account_id": found.account_id}, "id", "deleted")])
     with as_engine_errors():
         others = [str(one.get("id", one.get("pk"))) for one in objects(answer) if not as_bool(one.get("deleted"))]
     others = [one for one in others if one != str(abonent_id)]
@@ -116,7 +116,7 @@ class Probe:
 
     def __init__(self, entries: ProbeEntries, storno_call: str | None, say: Say) -> None:
         self._entries = entries
-        self._services = entries.services
+        self._gateway = entries.gateway
         self._storno_call = storno_call
         self._say = say
         self._findings = Findings()
@@ -150,12 +150,12 @@ class Probe:
     # ---- reading ----
 
     async def _read(self) -> None:
-        services, learned = self._services, self._findings.learned
+        gateway, learned = self._gateway, self._findings.learned
         self._say("reading: errors, models, latencies")
-        self._learn("error_status", await readings.error_status(services), "no call failed as expected")
-        self._learn("models", await readings.models(services), "")
-        self._learn("read_latency", await readings.latencies(services), "")
-        database = services.database
+        self._learn("error_status", await readings.error_status(gateway), "no call failed as expected")
+        self._learn("models", await readings.models(gateway), "")
+        self._learn("read_latency", await readings.latencies(gateway), "")
+        database = gateway.database
         if database is None:
             for name in ("columns", "charset", "money_scale"):
                 self._findings.missing[name] = "only the database tells it, and none is set"
@@ -247,9 +247,9 @@ class Probe:
 
     async def _column(self) -> int:
         """Characters of the comment's column, 0 where nobody tells."""
-        if self._services.database is None:
+        if self._gateway.database is None:
             return 0
-        return await self._services.read(lambda database: database.longest("FINANCE_OPERATIONS", "DESCR"))
+        return await self._gateway.read(lambda database: database.longest("FINANCE_OPERATIONS", "DESCR"))
 
     # ---- type 8 ----
 
@@ -308,7 +308,7 @@ class Probe:
     # ---- save ----
 
     async def _save(self) -> None:
-        client, abonent = self._services.client, self._entries.abonent.id
+        client, abonent = self._gateway.client, self._entries.abonent.id
         evidence = await client.send(readings.call_of_threshold(abonent))
         threshold = readings.threshold_of(evidence.result) if isinstance(evidence, Accepted) else None
         if threshold is None:

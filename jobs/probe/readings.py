@@ -40,17 +40,17 @@ READS: Final = 8
 _NO_MODEL: Final = "не найдена модель"
 
 
-async def error_status(services: Gateway) -> int | None:
+async def error_status(gateway: Gateway) -> int | None:
     """The HTTP status of an error of the billing's own, None where it made none."""
-    seen, _ = await services.client.observe(get("FinanceOperations", {"op_id": 0}).asking("op_id"))
+    seen, _ = await gateway.client.observe(get("FinanceOperations", {"op_id": 0}).asking("op_id"))
     return seen[0] if isinstance(seen, tuple) and _states_error(seen[2]) else None
 
 
-async def models(services: Gateway) -> tuple[str, ...]:
+async def models(gateway: Gateway) -> tuple[str, ...]:
     """The models that answer, of those that are named anywhere."""
     found: list[str] = []
     for model in MODELS:
-        evidence = await services.client.send(filter_(model, {"pk": 0}, "pk"))
+        evidence = await gateway.client.send(filter_(model, {"pk": 0}, "pk"))
         if isinstance(evidence, Accepted):
             found.append(model)
         elif isinstance(evidence, SystemRefused) and _NO_MODEL not in evidence.text.casefold():
@@ -58,18 +58,18 @@ async def models(services: Gateway) -> tuple[str, ...]:
     return tuple(found)
 
 
-async def latencies(services: Gateway) -> Mapping[str, float]:
+async def latencies(gateway: Gateway) -> Mapping[str, float]:
     """The median time of a reading call in milliseconds, by how many are in flight. Raises `LookUpFailed`."""
-    return {str(number): await _latency(services, number) for number in AT_ONCE}
+    return {str(number): await _latency(gateway, number) for number in AT_ONCE}
 
 
-async def _latency(services: Gateway, at_once: int) -> float:
+async def _latency(gateway: Gateway, at_once: int) -> float:
     times: list[float] = []
 
     async def one() -> None:
         begun = time.perf_counter()
         with as_engine_errors():
-            await services.client.ask(version())
+            await gateway.client.ask(version())
         times.append(time.perf_counter() - begun)
 
     for _ in range(READS // at_once):

@@ -72,15 +72,15 @@ class Binding:
 
     def __init__(
         self,
-        services: Gateway,
+        gateway: Gateway,
         header: Header,
         names: Sequence[str],
         parameters: Sequence[Parameter],
         given: Mapping[str, str],
         mapping: Mapping[str, str],
     ) -> None:
-        self._services = services
-        self._abonents = SubscriberFinder(services)
+        self._gateway = gateway
+        self._abonents = SubscriberFinder(gateway)
         self._name = header.of
         self._header = header.names
         self._names = tuple(names)
@@ -92,7 +92,7 @@ class Binding:
         }
         self._columns: dict[str, Column] | None = None
         self._second_number: Column | None = None
-        self._vault = services.vault or Vault()
+        self._vault = gateway.vault or Vault()
         self._secret = {name for name in self._names if name in self._parameters and self._parameters[name].secret}
         self._secret_places: frozenset[int] = frozenset()
         self._flags: frozenset[int] = frozenset()
@@ -341,7 +341,7 @@ class Binding:
         return one.refused(f"{is_named}, {who} says {said!r}", column.name if column else None)
 
     async def _with_users(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
-        found = await find(self._services, "Users", [{LOGIN: one.values[LOGIN]} for one in bound], ("id", LOGIN))
+        found = await find(self._gateway, "Users", [{LOGIN: one.values[LOGIN]} for one in bound], ("id", LOGIN))
         known: list[Bound] = []
         refused: list[Refusal] = []
         for one, things in zip(bound, found, strict=True):
@@ -394,7 +394,7 @@ _AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,10})?")
 
 
 async def owner_of_row(
-    services: Gateway, rows: Sequence[tuple[Bound, Arguments]]
+    gateway: Gateway, rows: Sequence[tuple[Bound, Arguments]]
 ) -> tuple[list[tuple[Bound, Arguments, Abonent]], list[Refusal]]:
     """The rows whose call names a usable subscriber, and the others, refused. Raises `LookUpFailed`.
 
@@ -403,7 +403,7 @@ async def owner_of_row(
     """
     named = [whole_id(str(arguments.get(ABONENT) or "")) for _, arguments in rows]
     found: dict[int | str, Resolved] = {one.abonent.id: one.abonent for one, _ in rows if one.abonent is not None}
-    found |= await SubscriberFinder(services).by_ids(
+    found |= await SubscriberFinder(gateway).by_ids(
         [key for key in named if isinstance(key, int) and key not in found]
     )
     known: list[tuple[Bound, Arguments, Abonent]] = []

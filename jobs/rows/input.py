@@ -75,7 +75,7 @@ class OneRow(Source):
     name: str = "one row, as given"
     digest: str = ""
     header: tuple[str, ...] = ()
-    checked_whole: bool = True
+    is_read_whole: bool = True
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The row, once."""
@@ -131,7 +131,7 @@ def _keys_of(name: str, parameters: Mapping[str, str]) -> KeyList | None:
 
 
 def open_rows(
-    services: Gateway, rows: Input, parameters: Mapping[str, str], *, own: SqlStatement | None, says_all: bool
+    gateway: Gateway, rows: Input, parameters: Mapping[str, str], *, own: SqlStatement | None, says_all: bool
 ) -> Source:
     """The source of the rows. Where the input names none: one row if the parameters say all of it, else `own`'s.
 
@@ -147,15 +147,15 @@ def open_rows(
         raise InputRefused(
             "there is nothing to read rows from: name a file, - for standard input, or give ", setting("sql")
         )
-    if services.database is None:
+    if gateway.database is None:
         raise InputRefused(
             "the rows come from a select, and no database is set. Give it with ",
             setting("database", "HOST:PATH"),
             ", with CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml; ",
             "or name a file of rows",
         )
-    text = rows.sql or _fitted(services.database, own)
-    return select_source(services.database, text, {**parameters, **rows.values}, rows.columns)
+    text = rows.sql or _fitted(gateway.database, own)
+    return select_source(gateway.database, text, {**parameters, **rows.values}, rows.columns)
 
 
 def _fitted(database: Database, own: SqlStatement | None) -> str:

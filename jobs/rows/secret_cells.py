@@ -57,9 +57,9 @@ class Guarded(Source):
         return self.inner.header
 
     @property
-    def checked_whole(self) -> bool:
+    def is_read_whole(self) -> bool:
         """Whether all of it is read before anything is sent."""
-        return self.inner.checked_whole
+        return self.inner.is_read_whole
 
     @property
     def limit(self) -> int:

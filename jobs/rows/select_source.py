@@ -46,7 +46,7 @@ class SelectSource(Source):
     """The rows of a select: page by page along its key where it has one, else read at once and checked whole.
 
     Values of parameters may be texts: Firebird turns one into what it is compared with, and refuses one that cannot
-    be. What it is to read is asked of the database once, by the first of `header`, `kinds`, `checked_whole` and
+    be. What it is to read is asked of the database once, by the first of `header`, `kinds`, `is_read_whole` and
     `pages` that is used; they raise `InputRefused` for what Firebird refuses, `LookUpFailed` when it is away.
     """
 
@@ -78,7 +78,7 @@ class SelectSource(Source):
         return tuple(column.kind for column in self._ready().columns)
 
     @property
-    def checked_whole(self) -> bool:
+    def is_read_whole(self) -> bool:
         """Whether all rows are read at once: then all are frozen before anything is sent."""
         return self._ready().at_once
 

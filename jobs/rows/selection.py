@@ -72,7 +72,7 @@ class Selected(Source):
         self,
         inner: Source,
         columns: KeyColumns,
-        services: Gateway,
+        gateway: Gateway,
         *,
         limit: int = 0,
         only: KeyList | None = None,
@@ -80,7 +80,7 @@ class Selected(Source):
     ) -> None:
         self._inner = inner
         self._columns = columns
-        self._services = services
+        self._gateway = gateway
         self._only = only
         self._exclude = exclude
         self._wanted: tuple[Wanted | None, Wanted | None] | None = None
@@ -102,9 +102,9 @@ class Selected(Source):
         return self._inner.header
 
     @property
-    def checked_whole(self) -> bool:
+    def is_read_whole(self) -> bool:
         """With `only` and `exclude` too: nothing is sent before each key has been found in a row."""
-        return self._inner.checked_whole or self._only is not None or self._exclude is not None
+        return self._inner.is_read_whole or self._only is not None or self._exclude is not None
 
     @property
     def limit(self) -> int:
@@ -235,7 +235,7 @@ class Selected(Source):
         """The id of each contract number that somebody bears. Raises `LookUpFailed`."""
         if not numbers:
             return {}
-        abonents = SubscriberFinder(self._services, suggested_for=0)
+        abonents = SubscriberFinder(self._gateway, suggested_for=0)
         found = anyio.from_thread.run(abonents.by_contract_numbers, numbers)
         return {str(key): str(one.id) for key, one in found.items() if not isinstance(one, str)}
 
@@ -244,7 +244,7 @@ class Selected(Source):
         whole = [key for text in ids if isinstance(key := whole_id(text), int)]
         if not whole:
             return {}
-        found = anyio.from_thread.run(SubscriberFinder(self._services).by_ids, whole)
+        found = anyio.from_thread.run(SubscriberFinder(self._gateway).by_ids, whole)
         return {
             str(key): one.contract_number
             for key, one in found.items()

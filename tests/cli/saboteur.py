@@ -60,11 +60,11 @@ def trusts_an_early_look() -> None:
     # That look would find what the stacks have worked off since the early one.
     sends_without_looking()
 
-    async def drained(_: Gateway, accounts: Collection[int], abonents: Collection[int]) -> str | None:
+    async def unfinished_work(_: Gateway, accounts: Collection[int], abonents: Collection[int]) -> str | None:
         assert accounts or abonents
         return None
 
-    setattr(Gateway, "undrained", drained)  # noqa: B010 - the same
+    setattr(Gateway, "unfinished_work", unfinished_work)  # noqa: B010 - the same
 
 
 def follows_redirects() -> None:

@@ -95,7 +95,7 @@ class MemorySource(Source):
     name: str = "memory"
     digest: str = ""
     header: tuple[str, ...] = ("id",)
-    checked_whole: bool = False
+    is_read_whole: bool = False
     before_page: Callable[[int], None] = lambda _start: None
     refusals: Mapping[int, Refusal] = field(default_factory=dict)
 
@@ -162,7 +162,7 @@ class FakeJob(Effect, Job):
         self.asked: list[tuple[str, list[str]]] = []
         self.sightings: dict[str, LookUpResult | None] = {}
         self.look_up_error: LookUpFailed | None = None
-        self.undrained_for: deque[str] = deque()
+        self.unfinished_for: deque[str] = deque()
         self.readings: dict[str, ReadBack | CannotLook | None] = {}
         self.entries: dict[str, Entries] = {}
         self.probes = 0
@@ -201,9 +201,9 @@ class FakeJob(Effect, Job):
         finally:
             self.in_flight[item.lane] -= 1
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        self.asked.append(("undrained", [one.key for one in items]))
-        return self.undrained_for.popleft() if self.undrained_for else None
+    async def unfinished_work(self, items: Sequence[Item]) -> str | None:
+        self.asked.append(("unfinished_work", [one.key for one in items]))
+        return self.unfinished_for.popleft() if self.unfinished_for else None
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         assert self.in_flight.total() == 0, "looked up while calls were in flight"

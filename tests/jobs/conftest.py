@@ -71,7 +71,7 @@ async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
 
 
 @pytest.fixture(params=["with a database", "without a database"])
-def services(request: pytest.FixtureRequest, client: BillingClient, database: Database) -> Gateway:
+def gateway(request: pytest.FixtureRequest, client: BillingClient, database: Database) -> Gateway:
     request.getfixturevalue("odd_ones")
     return Gateway(client, database if request.param == "with a database" else None)
 

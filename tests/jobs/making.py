@@ -19,9 +19,9 @@ from jobs.spec.spec import JobSpec, parameters_of
 from tests.jobs.conftest import Frozen
 
 
-def job_of(services: Gateway, kind: JobSpec, rows: Input, **given: str) -> InputJob:
+def job_of(gateway: Gateway, kind: JobSpec, rows: Input, **given: str) -> InputJob:
     """The job, set up as `run` does it."""
-    return build(kind, services, parameters_of(kind, given), rows)
+    return build(kind, gateway, parameters_of(kind, given), rows)
 
 
 def rows_of(folder: Path, text: str, **mapping: str) -> Input:
@@ -120,9 +120,9 @@ async def undone(effect: CallEffect, items: Sequence[Item], **how: str) -> Undo:
     return Undo(reversal, await reversal.take_back([taken(item) for item in items]))
 
 
-def effect_of(services: Gateway, kind: JobSpec, **given: str) -> CallEffect:
+def effect_of(gateway: Gateway, kind: JobSpec, **given: str) -> CallEffect:
     """What the job's calls do."""
-    return made(services, kind, parameters_of(kind, given))
+    return made(gateway, kind, parameters_of(kind, given))
 
 
 def effect_behind(does: Job | Effect) -> Effect:

@@ -43,14 +43,14 @@ async def with_both(mock_billing: MockBilling, database: Database) -> AsyncItera
         yield Gateway(client, database)
 
 
-async def gauge_of(services: Gateway, policy: Policy, name: str, journal: Path) -> Gauge:
-    gauges = await gauges_of(services, lambda: policy, journal)
+async def gauge_of(gateway: Gateway, policy: Policy, name: str, journal: Path) -> Gauge:
+    gauges = await gauges_of(gateway, lambda: policy, journal)
     (found,) = [gauge for gauge in gauges if gauge.name == name]
     return found
 
 
-async def measured(services: Gateway, policy: Policy, name: str, journal: Path) -> GaugeReading:
-    measure = await (await gauge_of(services, policy, name, journal)).measure()
+async def measured(gateway: Gateway, policy: Policy, name: str, journal: Path) -> GaugeReading:
+    measure = await (await gauge_of(gateway, policy, name, journal)).measure()
     assert measure is not None
     return measure
 
@@ -100,28 +100,28 @@ class Load:
     """A run of operations on subscribers, as fast as the window lets it, against a billing that works off slowly."""
 
     billing: MockBilling
-    services: Gateway
+    gateway: Gateway
     policy: Policy
     journal: Path
     rows: int = 150
     deepest: int = 0
 
     async def go(self) -> Progress:
-        database = self.services.database
+        database = self.gateway.database
         assert database is not None
         ids = [key for (key,) in database.query(SUBSCRIBERS)][: self.rows]
         kept = [item(number) for number in range(1, self.rows + 1)]
 
         async def call(one: Item) -> None:
             wanted = {"abonent_id": ids[one.number - 1], "op_summa": "1.10", "op_type_id": 8, "descr": "?"}
-            evidence = await self.services.client.send(create("FinanceOperations", **wanted))
+            evidence = await self.gateway.client.send(create("FinanceOperations", **wanted))
             assert isinstance(evidence, Accepted), evidence
 
         job = FakeJob()
         job.during = call
         journal = MemoryJournal(*kept)
         steering = LivePolicy(self.policy, Progress(), Stop())
-        gauges = await gauges_of(self.services, lambda: steering.policy, self.journal)
+        gauges = await gauges_of(self.gateway, lambda: steering.policy, self.journal)
         async with self.watched():
             await Pipeline(A_RUN, job, journal, steering, gauges=gauges).migrate()
         assert set(journal.states().values()) == {State.ACCEPTED}
@@ -154,8 +154,8 @@ async def test_a_load_that_would_bury_the_stacks_keeps_their_depth_within_the_th
     threshold: int, billing_file: Path, database: Database, tmp_path: Path
 ) -> None:
     policy = Policy(in_flight=16, canary=False, max_stack=threshold)
-    async with slow_billing(billing_file, database, rate=30.0) as (billing, services):
-        load = Load(billing, services, policy, tmp_path)
+    async with slow_billing(billing_file, database, rate=30.0) as (billing, gateway):
+        load = Load(billing, gateway, policy, tmp_path)
         progress = await load.go()
     assert threshold // 2 < load.deepest <= threshold
     assert progress.holds.seconds["ACCOUNT_STACK"] > 0.5
@@ -165,8 +165,8 @@ async def test_without_a_threshold_the_same_load_buries_them(
     billing_file: Path, database: Database, tmp_path: Path
 ) -> None:
     policy = Policy(in_flight=16, canary=False, max_stack=0)
-    async with slow_billing(billing_file, database, rate=5.5) as (billing, services):
-        load = Load(billing, services, policy, tmp_path)
+    async with slow_billing(billing_file, database, rate=5.5) as (billing, gateway):
+        load = Load(billing, gateway, policy, tmp_path)
         await load.go()
     assert load.deepest > 100
 
@@ -230,12 +230,12 @@ async def test_the_clock_is_asked_once_in_a_while_and_goes_on_when_the_billing_i
 
 
 async def test_the_hours_are_those_of_the_billing(tmp_path: Path) -> None:
-    services = Gateway(Told(f"{datetime.now() + timedelta(hours=12):%Y-%m-%d %H:%M:%S}"))  # noqa: DTZ005
+    gateway = Gateway(Told(f"{datetime.now() + timedelta(hours=12):%Y-%m-%d %H:%M:%S}"))  # noqa: DTZ005
     hour = datetime.now().hour  # noqa: DTZ005
     there = f"{(hour + 11) % 24:02}:00-{(hour + 14) % 24:02}:00"
     here = f"{(hour - 1) % 24:02}:00-{(hour + 2) % 24:02}:00"
-    inside = await measured(services, Policy(hours=hours_of(there)), "hours", tmp_path)
-    outside = await measured(services, Policy(hours=hours_of(here)), "hours", tmp_path)
+    inside = await measured(gateway, Policy(hours=hours_of(there)), "hours", tmp_path)
+    outside = await measured(gateway, Policy(hours=hours_of(here)), "hours", tmp_path)
     assert inside.value <= inside.low
     assert outside.value > outside.high
 

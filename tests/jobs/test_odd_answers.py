@@ -71,17 +71,17 @@ def chain(model: str, *steps: tuple[str, dict[str, object]], **more: object) -> 
     return Payload(model, chain_of(*steps), abonent=5, **more)  # type: ignore[arg-type]
 
 
-def effects(services: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
+def effects(gateway: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
     got: tuple[str, dict[str, object]] = ("objects.get", {"id": 5})
     user = chain("Users", got, key={"id": "5"})
     return {
-        "balances": (effect_of(services, job_named("balances")), payload_for("FinanceOperations", OPERATION, 5)),
+        "balances": (effect_of(gateway, job_named("balances")), payload_for("FinanceOperations", OPERATION, 5)),
         "payment": (
-            effect_of(services, job_named("payment"), recognise="sum"),
+            effect_of(gateway, job_named("payment"), recognise="sum"),
             chain("Abonents", got, key={"id": "5"}, wanted={"SUM_IN": "50.5"}, was={"op_id": "3"}),
         ),
         "warning-threshold": (
-            effect_of(services, job_named("warning-threshold"), amount="-120"),
+            effect_of(gateway, job_named("warning-threshold"), amount="-120"),
             chain(
                 "AdminAccounts",
                 ("objects.get", {"account_id_abonents": 5}),
@@ -93,17 +93,17 @@ def effects(services: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
             ),
         ),
         "delete-account": (
-            effect_of(services, job_named("delete-account")),
+            effect_of(gateway, job_named("delete-account")),
             chain("Users", got, ("delete", {}), key={"id": "5"}, wanted={"deleted": "1"}),
         ),
-        "password": (effect_of(services, job_named("password"), dontshow="yes"), user),
-        "services-on-offer": (effect_of(services, job_named("services-on-offer")), user),
+        "password": (effect_of(gateway, job_named("password"), dontshow="yes"), user),
+        "services-on-offer": (effect_of(gateway, job_named("services-on-offer")), user),
         "by-sms": (
-            effect_of(services, job_named("by-sms"), sms="+79990000001"),
+            effect_of(gateway, job_named("by-sms"), sms="+79990000001"),
             chain("Users", ("objects.filter", {"id": 5})),
         ),
         "call": (
-            AnyCallEffect(services, parse("Odd", ("objects.create {}",)), CallRules()),
+            AnyCallEffect(gateway, parse("Odd", ("objects.create {}",)), CallRules()),
             chain("Odd", ("do", {})),
         ),
     }

@@ -49,11 +49,11 @@ async def alone(billing_file: Path, odd_ones: None, quirks: Quirks) -> AsyncIter
 async def test_a_short_comment_leaves_room_for_the_mark(
     alone: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
-    services = replace(alone, profile=known(descr_length=60))
+    gateway = replace(alone, profile=known(descr_length=60))
     rows = rows_of(tmp_path, ONE)
     with pytest.raises(InputRefused, match="keeps 60 characters of a comment"):
-        await planned(job_of(services, BALANCES, rows, descr="а" * 29), frozen)
-    job = job_of(services, BALANCES, rows, descr="а" * 28)
+        await planned(job_of(gateway, BALANCES, rows, descr="а" * 29), frozen)
+    job = job_of(gateway, BALANCES, rows, descr="а" * 28)
     (item,) = await planned(job, frozen)
     assert isinstance(await job.effect.send(run, item), Accepted)
     assert isinstance((await job.effect.look_up(run, [item]))[item.item_id], Found)
@@ -66,9 +66,9 @@ async def test_a_short_comment_leaves_room_for_the_mark(
 async def test_without_a_mark_nothing_is_entered(
     alone: Gateway, tmp_path: Path, frozen: Frozen, facts: dict[str, object], why: str
 ) -> None:
-    services = replace(alone, profile=known(**facts))
+    gateway = replace(alone, profile=known(**facts))
     with pytest.raises(InputRefused, match=why):
-        await planned(job_of(services, BALANCES, rows_of(tmp_path, ONE)), frozen)
+        await planned(job_of(gateway, BALANCES, rows_of(tmp_path, ONE)), frozen)
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_returned=False)])

@@ -34,9 +34,9 @@ def written(folder: Path, name: str, header: list[str], *rows: list[object]) -> 
 
 
 @pytest.mark.parametrize("name", KINDS)
-async def test_true_is_no_amount_and_no_id(services: Gateway, tmp_path: Path, name: str) -> None:
+async def test_true_is_no_amount_and_no_id(gateway: Gateway, tmp_path: Path, name: str) -> None:
     rows = written(tmp_path, name, ["abonent_id", "amount"], ["9001", True], [True, "5"], ["9002", "6"])
-    done = await prepared(job_of(services, BALANCES, rows))
+    done = await prepared(job_of(gateway, BALANCES, rows))
     assert [item.label for item in done.items] == ["123"]
     assert [refusal.column for refusal in done.refusals] == ["amount", "abonent_id"]
     amount, key = done.refusals

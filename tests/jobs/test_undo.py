@@ -71,7 +71,7 @@ async def carried_out(
 
 
 async def done(
-    services: Gateway,
+    gateway: Gateway,
     journal: Journal,
     name: str,
     rows: Input,
@@ -81,13 +81,13 @@ async def done(
     enter: Repeat = Repeat.ONCE,
 ) -> Run:
     parameters = parameters_of(job_named(name), given)
-    job = build(job_named(name), services, parameters, rows)
+    job = build(job_named(name), gateway, parameters, rows)
     return await carried_out(job, parameters, journal, meanwhile=meanwhile, enter=enter)
 
 
-async def undone(services: Gateway, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
+async def undone(gateway: Gateway, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
     parameters = {RUN: run.name, **how}
-    return await carried_out(await build_undo(services, journal, parameters), parameters, journal, most=most)
+    return await carried_out(await build_undo(gateway, journal, parameters), parameters, journal, most=most)
 
 
 async def counts(journal: Journal, run: Run) -> dict[str, int]:
@@ -262,8 +262,8 @@ async def test_created_objects_are_deleted_and_made_anew_and_deleted(
 ) -> None:
     rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n")
     run = await done(both, journal, "connect-service", rows, {"usluga": "240", "manager": "33"})
-    services = {row["ID"] for row in _of(database, "9001") + _of(database, "9002")}
-    assert len(services) == 2
+    gateway = {row["ID"] for row in _of(database, "9001") + _of(database, "9002")}
+    assert len(gateway) == 2
     back = await undone(both, journal, run)
     assert _of(database, "9001") == []
     forth = await undone(both, journal, back)

@@ -103,12 +103,12 @@ def apart_from_operations(before: Tables, after: Tables) -> object:
 
 
 async def there_and_back(
-    services: Gateway, journal: Journal, database: Database, run: Run, first: Tables, **how: str
+    gateway: Gateway, journal: Journal, database: Database, run: Run, first: Tables, **how: str
 ) -> None:
     """Undo, undo of the undo, and so on: each gives the one state or the other, and nothing is refused."""
     second = whole(database)
     for turn in range(4):
-        run = await undone(services, journal, run, most=MANY, **how)
+        run = await undone(gateway, journal, run, most=MANY, **how)
         assert (await counts(journal, run))["refused"] == 0
         assert apart_from_operations(second if turn % 2 else first, whole(database)) == {}, turn
 
@@ -128,17 +128,17 @@ async def test_opening_balances_are_taken_back_and_restored(
     tmp_path: Path,
 ) -> None:
     begin_with(execute, balances)
-    async with billing(billing_file, database, type_8) as (services, journal):
+    async with billing(billing_file, database, type_8) as (gateway, journal):
         zero = whole(database)
-        earlier = await done(services, journal, "balances", rows_of(tmp_path, as_file(rows)))
+        earlier = await done(gateway, journal, "balances", rows_of(tmp_path, as_file(rows)))
         one = whole(database)
-        later = await done(services, journal, "balances", rows_of(tmp_path, as_file(again)), enter=Repeat.AGAIN)
+        later = await done(gateway, journal, "balances", rows_of(tmp_path, as_file(again)), enter=Repeat.AGAIN)
         how: dict[str, str] = {"way": "opposite", "type_8": type_8}
-        await there_and_back(services, journal, database, later, one, **how)
+        await there_and_back(gateway, journal, database, later, one, **how)
         # Four times is where it was: once more, and the earlier run is on top.
-        await undone(services, journal, later, most=MANY, **how)
+        await undone(gateway, journal, later, most=MANY, **how)
         assert apart_from_operations(one, whole(database)) == {}
-        await there_and_back(services, journal, database, earlier, zero, **how)
+        await there_and_back(gateway, journal, database, earlier, zero, **how)
 
 
 @ANY
@@ -153,10 +153,10 @@ async def test_receipts_are_taken_back_and_restored(
     tmp_path: Path,
 ) -> None:
     begin_with(execute, balances)
-    async with billing(billing_file, database, "sets") as (services, journal):
+    async with billing(billing_file, database, "sets") as (gateway, journal):
         first = whole(database)
-        run = await done(services, journal, "balances", rows_of(tmp_path, as_file(rows)), {"op_type": "1"})
-        await there_and_back(services, journal, database, run, first, way="opposite")
+        run = await done(gateway, journal, "balances", rows_of(tmp_path, as_file(rows)), {"op_type": "1"})
+        await there_and_back(gateway, journal, database, run, first, way="opposite")
 
 
 @ANY
@@ -179,10 +179,10 @@ async def test_fields_of_an_account_are_taken_back_and_restored(
     for account, limit in zip(ACCOUNTS, limits, strict=True):
         value = None if limit is None else scaled(limit)
         execute(f"update admin_accounts set {column} = ? where id = ?", value, account)  # noqa: S608
-    async with billing(billing_file, database, "sets") as (services, journal):
+    async with billing(billing_file, database, "sets") as (gateway, journal):
         first = whole(database)
-        run = await done(services, journal, name, rows_of(tmp_path, as_file(rows)))
-        await there_and_back(services, journal, database, run, first)
+        run = await done(gateway, journal, name, rows_of(tmp_path, as_file(rows)))
+        await there_and_back(gateway, journal, database, run, first)
 
 
 async def test_the_balance_of_two_rows_whose_texts_end_in_a_zero(
@@ -194,11 +194,11 @@ async def test_the_balance_of_two_rows_whose_texts_end_in_a_zero(
 ) -> None:
     """-459,90 was read as -459.9 in one place and as -459.90 in another: the undo stopped at it, with exit 0."""
     begin_with(execute, [Decimal("2193.64"), Decimal(0), Decimal(0)])
-    async with billing(billing_file, database, "sets") as (services, journal):
+    async with billing(billing_file, database, "sets") as (gateway, journal):
         first = whole(database)
         rows = rows_of(tmp_path, "abonent_id;amount\n9001;-459,90\n9008;953,24\n")
-        run = await done(services, journal, "balances", rows)
-        back = await undone(services, journal, run, way="opposite")
+        run = await done(gateway, journal, "balances", rows)
+        back = await undone(gateway, journal, run, way="opposite")
         assert apart_from_operations(first, whole(database)) == {}
         assert await counts(journal, back) == {"accepted": 1, "skipped": 1, "refused": 0}
 
@@ -211,9 +211,9 @@ async def test_a_row_that_a_later_one_has_replaced_is_left_alone_and_says_so(
     tmp_path: Path,
 ) -> None:
     begin_with(execute, [Decimal(7), Decimal(0), Decimal(0)])
-    async with billing(billing_file, database, "sets") as (services, journal):
+    async with billing(billing_file, database, "sets") as (gateway, journal):
         # Equal sums: the balance alone does not tell whose it is.
-        run = await done(services, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;50\n9008;50\n"))
-        back = await undone(services, journal, run, way="opposite")
+        run = await done(gateway, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;50\n9008;50\n"))
+        back = await undone(gateway, journal, run, way="opposite")
         (left,) = await reasons(journal, back)
         assert left == "row 2 of the same run has replaced it: taking that one back brings back what was before both"

@@ -97,7 +97,7 @@ class DelimitedFile(Source):
         return self._original.name
 
     @property
-    def checked_whole(self) -> bool:
+    def is_read_whole(self) -> bool:
         """A file is read to its end before its first row is sent."""
         return True
 

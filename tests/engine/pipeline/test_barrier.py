@@ -33,8 +33,8 @@ class Behind(FakeJob):
         self.answers: Iterator[str | None] = iter(())
         self.error: Exception | None = None
 
-    async def undrained(self, items: Sequence[Item]) -> str | None:
-        self.asked.append(("undrained", [one.key for one in items]))
+    async def unfinished_work(self, items: Sequence[Item]) -> str | None:
+        self.asked.append(("unfinished_work", [one.key for one in items]))
         if self.error:
             raise self.error
         return next(self.answers, self.left)
@@ -73,7 +73,7 @@ async def test_where_nothing_is_left_to_work_off_nothing_is_held() -> None:
     await setting.wait()
     assert setting.waited == 0.0
     assert setting.steering.look().held_seconds == {}
-    assert setting.job.asked == [("undrained", ["1", "3"])]
+    assert setting.job.asked == [("unfinished_work", ["1", "3"])]
 
 
 async def test_it_holds_until_the_billing_has_worked_it_off_and_says_what_is_left() -> None:

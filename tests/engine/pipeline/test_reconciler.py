@@ -78,10 +78,10 @@ async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
 async def test_with_nothing_unknown_nobody_is_asked_and_nobody_waits() -> None:
     setting = Setting(item(1))
     setting.job.look_up_error = LookUpFailed("away")
-    setting.job.undrained_for.append("full")
+    setting.job.unfinished_for.append("full")
     await setting.settle()
     assert setting.now == 0.0
-    assert len(setting.job.undrained_for) == 1
+    assert len(setting.job.unfinished_for) == 1
 
 
 async def test_what_can_be_repeated_goes_again_without_a_look() -> None:
@@ -115,7 +115,7 @@ async def test_after_a_restart_the_settling_is_waited_for_too() -> None:
 
 async def test_absent_is_believed_only_when_the_billing_has_worked_off_what_it_took() -> None:
     setting = Setting(unknown(1), policy=Policy(settle=0))
-    setting.job.undrained_for.extend(["5 in the stack"] * 4)
+    setting.job.unfinished_for.extend(["5 in the stack"] * 4)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(setting.settle)
         await anyio.sleep(3.5)
@@ -128,7 +128,7 @@ async def test_absent_is_believed_only_when_the_billing_has_worked_off_what_it_t
 
 async def test_what_the_billing_does_while_it_is_waited_for_is_found() -> None:
     setting = Setting(unknown(1), policy=Policy(settle=0))
-    setting.job.undrained_for.extend(["5 in the stack"] * 4)
+    setting.job.unfinished_for.extend(["5 in the stack"] * 4)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(setting.settle)
         await anyio.sleep(2.5)
@@ -139,7 +139,7 @@ async def test_what_the_billing_does_while_it_is_waited_for_is_found() -> None:
 
 async def test_what_is_found_is_believed_at_once_however_busy_the_billing_is() -> None:
     setting = Setting(*map(unknown, range(1, 5)), policy=Policy(settle=0))
-    setting.job.undrained_for.extend(["full"] * 3)
+    setting.job.unfinished_for.extend(["full"] * 3)
     setting.job.sightings = {"1": Found("777"), "2": Different("other"), "3": CannotLook("no mark")}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(setting.settle)
@@ -158,16 +158,16 @@ async def test_whether_the_billing_is_idle_is_asked_before_it_is_looked_at() -> 
     setting = Setting(*map(unknown, range(1, 5)), policy=Policy(settle=0, page=2))
     await setting.settle()
     assert setting.job.asked == [
-        ("undrained", ["1", "2"]),
+        ("unfinished_work", ["1", "2"]),
         ("look up", ["1", "2"]),
-        ("undrained", ["3", "4"]),
+        ("unfinished_work", ["3", "4"]),
         ("look up", ["3", "4"]),
     ]
 
 
 async def test_a_busy_billing_with_nothing_absent_is_not_waited_for() -> None:
     setting = Setting(unknown(1), policy=Policy(settle=0))
-    setting.job.undrained_for.append("full")
+    setting.job.unfinished_for.append("full")
     setting.job.effects["1"] += 1
     await setting.settle()
     assert setting.now == 0.0
@@ -176,7 +176,7 @@ async def test_a_busy_billing_with_nothing_absent_is_not_waited_for() -> None:
 
 async def test_a_billing_that_never_catches_up_ends_in_a_stop_with_all_still_unknown() -> None:
     setting = Setting(unknown(1), unknown(2), policy=Policy(settle=0, drain_patience=60.0))
-    setting.job.undrained_for.extend(["5 in the stack"] * 1000)
+    setting.job.unfinished_for.extend(["5 in the stack"] * 1000)
     await setting.settle()
     assert setting.stop.kind is StopKind.SYSTEM
     assert setting.stop.reason.startswith("2 rows are in doubt and cannot be settled: 5 in the stack, after 60 s")
@@ -185,16 +185,16 @@ async def test_a_billing_that_never_catches_up_ends_in_a_stop_with_all_still_unk
     assert setting.progress.held is None
 
 
-@pytest.mark.parametrize("undrained", [0, 1000])
-async def test_a_stop_while_waiting_leaves_all_unknown(undrained: int) -> None:
-    setting = Setting(unknown(1), policy=Policy(settle=0 if undrained else 1000))
-    setting.job.undrained_for.extend(["full"] * undrained)
+@pytest.mark.parametrize("unfinished_work", [0, 1000])
+async def test_a_stop_while_waiting_leaves_all_unknown(unfinished_work: int) -> None:
+    setting = Setting(unknown(1), policy=Policy(settle=0 if unfinished_work else 1000))
+    setting.job.unfinished_for.extend(["full"] * unfinished_work)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(setting.settle)
         await anyio.sleep(5.0)
         setting.stop.request(StopKind.INTERRUPTED, "enough")
     assert setting.now == 5.0
-    assert bool(setting.job.looked_up) == bool(undrained)
+    assert bool(setting.job.looked_up) == bool(unfinished_work)
     assert setting.journal.states() == {"1": State.UNKNOWN}
 
 

@@ -125,7 +125,7 @@ async def test_rows_that_came_into_the_journal_with_this_process_need_no_wait() 
 async def test_while_the_stacks_hold_something_of_a_row_its_absence_proves_nothing() -> None:
     job = MarkingJob()
     # For all three of the first page, for the first half, for the second, and then once more for that one.
-    job.undrained_for.extend(["ACCOUNT_STACK holds 1 entry"] * 2)
+    job.unfinished_for.extend(["ACCOUNT_STACK holds 1 entry"] * 2)
     setting = Setting(job, known=3, count=3)
 
     async def late() -> None:
@@ -135,8 +135,8 @@ async def test_while_the_stacks_hold_something_of_a_row_its_absence_proves_nothi
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(late)
         await setting.pipeline.migrate()
-    assert job.asked[:2] == [("undrained", ["1", "2", "3"]), ("undrained", ["1"])]
-    assert ("undrained", ["1"]) in job.asked[3:], "only what waits is asked for again"
+    assert job.asked[:2] == [("unfinished_work", ["1", "2", "3"]), ("unfinished_work", ["1"])]
+    assert ("unfinished_work", ["1"]) in job.asked[3:], "only what waits is asked for again"
     assert sorted(job.calls) == ["2", "3"]
     assert job.effects["1"] == 1
 

@@ -53,7 +53,7 @@ async def test_a_database_that_is_missing_is_not_waited_for() -> None:
 
 def test_reading_calls_keep_the_rate_and_another_one_counts_from_then_on() -> None:
     client = AsyncMock(spec=BillingClient)
-    services = Gateway(client, rate=Rate(2.0))
+    gateway = Gateway(client, rate=Rate(2.0))
     moments: list[float] = []
 
     async def asked(_: Call) -> object:
@@ -61,9 +61,9 @@ def test_reading_calls_keep_the_rate_and_another_one_counts_from_then_on() -> No
         return "5.24"
 
     async def read() -> None:
-        await services.ask([version()] * 5)
-        services.rate.per_second = None
-        await services.ask([version()] * 3)
+        await gateway.ask([version()] * 5)
+        gateway.rate.per_second = None
+        await gateway.ask([version()] * 3)
 
     client.ask.side_effect = asked
     run(read())
@@ -72,7 +72,7 @@ def test_reading_calls_keep_the_rate_and_another_one_counts_from_then_on() -> No
 
 def test_without_a_rate_a_few_are_asked_at_once() -> None:
     client = AsyncMock(spec=BillingClient)
-    services = Gateway(client, asked_at_once=3)
+    gateway = Gateway(client, asked_at_once=3)
 
     async def asked(_: Call) -> None:
         await anyio.sleep(1.0)
@@ -81,7 +81,7 @@ def test_without_a_rate_a_few_are_asked_at_once() -> None:
 
     async def read() -> float:
         began = anyio.current_time()
-        await services.ask([version()] * 9)
+        await gateway.ask([version()] * 9)
         return anyio.current_time() - began
 
     assert run(read()) == pytest.approx(3.0)

@@ -14,28 +14,28 @@ from jobs.access.operations import balances, newest, of_type, two_decimals
 from tests.jobs.conftest import Execute
 
 
-async def test_operations_are_the_same_through_both_doors(services: Gateway, execute: Execute) -> None:
+async def test_operations_are_the_same_through_both_doors(gateway: Gateway, execute: Execute) -> None:
     for key, kind, storno, descr in [(90001, 8, 0, "Ввод"), (90002, 8, 1, None), (90003, 1, 0, "Касса")]:
         execute(
             "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
             "values (?, 9001, ?, ?, '2026-02-03 23:59:59', ?, ?)",
             *(key, kind, -505 * SCALE // 10, descr, storno),
         )
-    found = await of_type(services, [9001, 9002], 8)
+    found = await of_type(gateway, [9001, 9002], 8)
     assert dict(found) == {
         9001: [
             Operation(90001, 9001, 8, Decimal("-50.50"), "Ввод", False, "2026-02-03"),
             Operation(90002, 9001, 8, Decimal("-50.50"), "", True, "2026-02-03"),
         ]
     }
-    assert await newest(services, [9001, 9002]) == {9001: 90003, 9002: 0}
+    assert await newest(gateway, [9001, 9002]) == {9001: 90003, 9002: 0}
 
 
-async def test_balances_are_known_with_a_database_only(services: Gateway, execute: Execute) -> None:
+async def test_balances_are_known_with_a_database_only(gateway: Gateway, execute: Execute) -> None:
     execute("update admin_accounts set ostatok = ?, credit = ? where id = 9001", 10 * SCALE, 3 * SCALE)
-    found = await balances(services, [9001, 9008, 9002])
+    found = await balances(gateway, [9001, 9008, 9002])
     there = {9001: Decimal(7), 9008: Decimal(7), 9002: Decimal(0)}
-    assert found == (there if services.database else {})
+    assert found == (there if gateway.database else {})
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ def told(done: Prepared) -> list[tuple[int | None, str | None, str]]:
     return [(one.line, one.column, one.reason) for one in done.refusals]
 
 
-async def test_rows_are_refused_with_line_and_column(services: Gateway, tmp_path: Path) -> None:
-    job = job_of(services, TARIFF_NOW, rows_of(tmp_path, "abonent_id;Тариф\n9001;3\n9002;77\n9003;99999999999\n"))
+async def test_rows_are_refused_with_line_and_column(gateway: Gateway, tmp_path: Path) -> None:
+    job = job_of(gateway, TARIFF_NOW, rows_of(tmp_path, "abonent_id;Тариф\n9001;3\n9002;77\n9003;99999999999\n"))
     done = await prepared(job)
     assert [one.label for one in done.items] == ["00123"]
     assert told(done) == [
@@ -56,23 +56,23 @@ async def test_rows_are_refused_with_line_and_column(services: Gateway, tmp_path
     ],
 )
 async def test_what_is_given_for_all_rows_is_refused_as_a_parameter(
-    services: Gateway, kind: JobSpec, given: dict[str, str], why: str
+    gateway: Gateway, kind: JobSpec, given: dict[str, str], why: str
 ) -> None:
     with pytest.raises(ParameterRefused) as refused:
-        await job_of(services, kind, Input(file="rows.csv"), **given).check()
+        await job_of(gateway, kind, Input(file="rows.csv"), **given).check()
     assert str(refused.value) == why
 
 
-async def test_what_is_there_passes(services: Gateway) -> None:
-    await job_of(services, CONNECT_SERVICE, Input(), folder="89", usluga="240", manager="33").check()
-    await job_of(services, TARIFF_NOW, Input(), tariff="6").check()
-    await job_of(services, OPERATOR, Input(), operator="1444", **{"from": "3"}).check()
+async def test_what_is_there_passes(gateway: Gateway) -> None:
+    await job_of(gateway, CONNECT_SERVICE, Input(), folder="89", usluga="240", manager="33").check()
+    await job_of(gateway, TARIFF_NOW, Input(), tariff="6").check()
+    await job_of(gateway, OPERATOR, Input(), operator="1444", **{"from": "3"}).check()
 
 
-async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(services: Gateway) -> None:
+async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_well(gateway: Gateway) -> None:
     links = ['objects.get {"id": {id}}', 'set {"tarif_id": {tarif_id}}', "save"]
     chain = {"model": "Abonents", "chain": chain_text(links)}
-    job = job_of(services, call_kind(chain), Input(), **chain, tarif_id="77", id="9001")
+    job = job_of(gateway, call_kind(chain), Input(), **chain, tarif_id="77", id="9001")
     with pytest.raises(ParameterRefused, match="tarif_id: the billing has no tariff 77"):
         await job.check()
 
@@ -94,13 +94,13 @@ async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
     client: BillingClient, database: Database, execute: Execute
 ) -> None:
     execute("update users set pull = 6 where id = (select min(id) from users where deleted = 0)")
-    services = Gateway(client, database)
+    gateway = Gateway(client, database)
     for kind, given, noun in ((IP_POOL, {"pool": "777"}, "pool"), (ATTRIBUTE, {"attribute": "9999"}, "attribute")):
-        job = job_of(services, kind, Input(), **given)
+        job = job_of(gateway, kind, Input(), **given)
         await job.check()
         (note,) = job.cautions
         assert note.startswith(f"{noun} {next(iter(given.values()))} was not checked: nothing has it yet")
-    job = job_of(services, IP_POOL, Input(), pool="6")
+    job = job_of(gateway, IP_POOL, Input(), pool="6")
     await job.check()
     assert job.cautions == ()
 
@@ -108,8 +108,8 @@ async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
 @pytest.mark.usefixtures("odd_ones")
 async def test_what_is_deleted_is_not_there(client: BillingClient, database: Database, execute: Execute) -> None:
     execute("update abonents set deleted = 1 where id = 1400")
-    for services in (Gateway(client, database), Gateway(client)):
-        assert await References(services).missing("Folder", {"89", "1400"}) == {"1400"}
+    for gateway in (Gateway(client, database), Gateway(client)):
+        assert await References(gateway).missing("Folder", {"89", "1400"}) == {"1400"}
 
 
 @pytest.mark.usefixtures("odd_ones")
@@ -128,14 +128,14 @@ async def test_an_id_is_asked_for_once_and_what_is_remembered_is_bounded(
 ) -> None:
     monkeypatch.setattr("jobs.access.references.REMEMBERED", 3)
     asked: list[int] = []
-    services = Gateway(client)
+    gateway = Gateway(client)
 
     async def ask(calls: list[object]) -> list[object]:
         asked.append(len(calls))
         return [[{"pk": 1, "fields": {"id": 1}}] for _ in calls]
 
     monkeypatch.setattr(Gateway, "ask", lambda _self, calls: ask(calls))
-    references = References(services)
+    references = References(gateway)
     assert await references.missing("Tarif", {"1", "2"}) == set()
     assert await references.missing("Tarif", {"1", "2"}) == set()
     assert await references.missing("Tarif", {"3"}) == set()

@@ -28,8 +28,8 @@ from tests.jobs.conftest import Execute, Frozen
 from tests.jobs.making import effect_of, planned, prepared, refused, sent, sightings, undone, with_fresh_before_images
 
 
-def job_of(services: Gateway, folder: Path, text: str, *, mapping: dict[str, str] | None = None, **given: str) -> Job:
-    return making.job_of(services, BALANCES, making.rows_of(folder, text, **(mapping or {})), **given)
+def job_of(gateway: Gateway, folder: Path, text: str, *, mapping: dict[str, str] | None = None, **given: str) -> Job:
+    return making.job_of(gateway, BALANCES, making.rows_of(folder, text, **(mapping or {})), **given)
 
 
 def an_item(account: int = 9001) -> NewItem:
@@ -47,8 +47,8 @@ async def one_of(job: Job, frozen: Frozen) -> Item:
 # ---- rows to items -------------------------------------------------------------------------------------------
 
 
-async def test_rows_by_id(services: Gateway, tmp_path: Path) -> None:
-    job = job_of(services, tmp_path, "abonent_id;amount;note\n9001;50,5;x\n9002; 1 200 ;y\n9003;-0;z\n")
+async def test_rows_by_id(gateway: Gateway, tmp_path: Path) -> None:
+    job = job_of(gateway, tmp_path, "abonent_id;amount;note\n9001;50,5;x\n9002; 1 200 ;y\n9003;-0;z\n")
     done = await prepared(job)
     assert done.refusals == ()
     assert [(one.key, one.label, one.lane, one.amount, one.line, one.row) for one in done.items] == [
@@ -92,10 +92,10 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     frozen: Frozen,
     odd_ones: None,  # noqa: ARG001
 ) -> None:
-    services = Gateway(client, database)
+    gateway = Gateway(client, database)
     text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
-    items = await planned(job_of(services, tmp_path, text), frozen)
-    effect = effect_of(services, BALANCES)
+    items = await planned(job_of(gateway, tmp_path, text), frozen)
+    effect = effect_of(gateway, BALANCES)
     assert isinstance(effect, CreateEffect)
     without_database = effect_of(Gateway(client), BALANCES)
     assert isinstance(without_database, CreateEffect)
@@ -116,9 +116,9 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     assert (effect.keeps, without_database.keeps) == (Keeps.TOGETHER, Keeps.NOTHING)
 
 
-async def test_contract_numbers_are_texts(services: Gateway, tmp_path: Path) -> None:
+async def test_contract_numbers_are_texts(gateway: Gateway, tmp_path: Path) -> None:
     text = " Contract_Number ,AMOUNT\n00123,1\n123,2\nA15,3\n77/2,4\nВТОРОЙ,5\n"
-    done = await prepared(job_of(services, tmp_path, text))
+    done = await prepared(job_of(gateway, tmp_path, text))
     assert done.refusals == ()
     assert [(item.key, item.label, item.lane) for item in done.items] == [
         ("9001/8", "00123", "account:9001"),
@@ -129,9 +129,9 @@ async def test_contract_numbers_are_texts(services: Gateway, tmp_path: Path) -> 
     ]
 
 
-async def test_rows_that_name_nobody_usable(services: Gateway, tmp_path: Path) -> None:
+async def test_rows_that_name_nobody_usable(gateway: Gateway, tmp_path: Path) -> None:
     text = "contract_number;op_summa\n;1\nДУБЛЬ;1\nГОСТЬ-1;1\nБЕЗСЧЁТА;1\n"
-    assert await refused(job_of(services, tmp_path, text)) == [
+    assert await refused(job_of(gateway, tmp_path, text)) == [
         "2 contract_number: the cell is empty",
         (
             "3 contract_number: several subscribers have the contract number 'ДУБЛЬ': abonent 9004 (Иванов), "
@@ -142,9 +142,9 @@ async def test_rows_that_name_nobody_usable(services: Gateway, tmp_path: Path) -
     ]
 
 
-async def test_ids_that_are_nobody_usable(services: Gateway, tmp_path: Path) -> None:
+async def test_ids_that_are_nobody_usable(gateway: Gateway, tmp_path: Path) -> None:
     text = "abonent_id;amount\n;1\n9100;1\n9006;1\n9007;1\n8999;1\n99999999999;1\n00123;1\n12a;1\n0;1\n"
-    assert await refused(job_of(services, tmp_path, text)) == [
+    assert await refused(job_of(gateway, tmp_path, text)) == [
         "2 abonent_id: the cell is empty",
         "3 abonent_id: abonent 9100 is a folder (Странные), no subscriber",
         "4 abonent_id: abonent 9006 is deleted",
@@ -194,9 +194,9 @@ async def test_suggestions_come_to_an_end(client: BillingClient, database: Datab
     ],
 )
 async def test_bad_amounts_have_line_column_and_character(
-    services: Gateway, tmp_path: Path, amount: str, reason: str
+    gateway: Gateway, tmp_path: Path, amount: str, reason: str
 ) -> None:
-    done = await prepared(job_of(services, tmp_path, f"abonent_id;Amount\n9001;1\n9002;{amount}\n"))
+    done = await prepared(job_of(gateway, tmp_path, f"abonent_id;Amount\n9001;1\n9002;{amount}\n"))
     (refusal,) = done.refusals
     assert (refusal.line, refusal.column, refusal.label, refusal.row) == (3, "Amount", "9002", ("9002", amount))
     assert refusal.reason.startswith(reason)
@@ -206,35 +206,35 @@ async def test_bad_amounts_have_line_column_and_character(
 # ---- which columns -------------------------------------------------------------------------------------------
 
 
-async def test_of_two_keys_the_id_is_used_and_the_number_checked(services: Gateway, tmp_path: Path) -> None:
+async def test_of_two_keys_the_id_is_used_and_the_number_checked(gateway: Gateway, tmp_path: Path) -> None:
     text = "contract_number;abonent_id;amount\n00123;9001;1\n;9002;1\n123;9003;1\n"
-    done = await prepared(job_of(services, tmp_path, text))
+    done = await prepared(job_of(gateway, tmp_path, text))
     assert [item.key for item in done.items] == ["9001/8", "9002/8"]
     (refusal,) = done.refusals
     assert (refusal.line, refusal.column) == (4, "contract_number")
     assert refusal.reason == "abonent 9003 has the contract number 'A15', this column says '123'"
 
 
-async def test_columns_by_other_names(services: Gateway, tmp_path: Path) -> None:
+async def test_columns_by_other_names(gateway: Gateway, tmp_path: Path) -> None:
     text = "Номер;Код;Сумма, руб;Итог\nA15;9001;7;8\n"
-    by_number = job_of(services, tmp_path, text, mapping={"contract_number": "номер", "amount": "СУММА, РУБ"})
+    by_number = job_of(gateway, tmp_path, text, mapping={"contract_number": "номер", "amount": "СУММА, РУБ"})
     assert [(one.key, one.amount) for one in (await prepared(by_number)).items] == [("9003/8", Decimal(7))]
-    by_id = job_of(services, tmp_path, text, mapping={"abonent_id": "Код", "amount": "Итог"})
+    by_id = job_of(gateway, tmp_path, text, mapping={"abonent_id": "Код", "amount": "Итог"})
     assert [(one.key, one.amount) for one in (await prepared(by_id)).items] == [("9001/8", Decimal(8))]
 
 
-async def test_rows_may_say_type_and_comment(services: Gateway, tmp_path: Path) -> None:
+async def test_rows_may_say_type_and_comment(gateway: Gateway, tmp_path: Path) -> None:
     text = "abonent_id;op_summa;op_type_id;descr\n9001;5;1;Касса\n9002;6;;\n"
-    done = await prepared(job_of(services, tmp_path, text, op_type="2", descr="Акт"))
+    done = await prepared(job_of(gateway, tmp_path, text, op_type="2", descr="Акт"))
     assert [decode_payload(one.payload).steps[0][1] for one in done.items] == [
         {"abonent_id": 9001, "op_summa": "5.00", "op_type_id": 1, "descr": "Касса"},
         {"abonent_id": 9002, "op_summa": "6.00", "op_type_id": 2, "descr": "Акт"},
     ]
 
 
-async def test_columns_as_people_call_them(services: Gateway, tmp_path: Path) -> None:
+async def test_columns_as_people_call_them(gateway: Gateway, tmp_path: Path) -> None:
     text = "№ договора;Абонент;Входящий остаток, руб.\n00123;Иванов И. И.;50,50\n"
-    done = await prepared(job_of(services, tmp_path, text))
+    done = await prepared(job_of(gateway, tmp_path, text))
     assert [(one.key, one.amount) for one in done.items] == [("9001/8", Decimal("50.50"))]
 
 
@@ -246,17 +246,17 @@ async def test_columns_as_people_call_them(services: Gateway, tmp_path: Path) ->
         ("abonent_id;amount;op_summa", "several columns that can be amount: 'amount' and 'op_summa'"),
     ],
 )
-async def test_missing_columns_refuse_the_file(services: Gateway, tmp_path: Path, header: str, reason: str) -> None:
-    job = job_of(services, tmp_path, f"{header}\n1;2\n")
+async def test_missing_columns_refuse_the_file(gateway: Gateway, tmp_path: Path, header: str, reason: str) -> None:
+    job = job_of(gateway, tmp_path, f"{header}\n1;2\n")
     with pytest.raises(InputRefused, match=reason):
         _ = job.source
 
 
-async def test_it_needs_rows(services: Gateway, tmp_path: Path) -> None:
+async def test_it_needs_rows(gateway: Gateway, tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match="nothing to read rows from"):
-        _ = making.job_of(services, BALANCES, Input()).source
+        _ = making.job_of(gateway, BALANCES, Input()).source
     with pytest.raises(InputRefused, match="there is no file"):
-        _ = making.job_of(services, BALANCES, Input(file=str(tmp_path / "none.csv"), encoding="cp1251")).source
+        _ = making.job_of(gateway, BALANCES, Input(file=str(tmp_path / "none.csv"), encoding="cp1251")).source
 
 
 # ---- sending and looking -------------------------------------------------------------------------------------
@@ -273,9 +273,9 @@ async def reading(job: Job, run: Run, item: Item) -> object:
 
 
 async def test_an_operation_is_entered_once_and_found_again(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database
 ) -> None:
-    job = job_of(services, tmp_path, FILE, descr="Ввод остатков")
+    job = job_of(gateway, tmp_path, FILE, descr="Ввод остатков")
     item = await one_of(job, frozen)
     assert await sighting(job, run, item) == Absent()
     assert await reading(job, run, item) == ReadBack(None, "sent 50.50; the billing has no operation with this mark")
@@ -295,9 +295,9 @@ async def test_an_operation_is_entered_once_and_found_again(
 
 
 async def test_only_the_mark_of_run_and_item_counts(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = job_of(services, tmp_path, FILE)
+    job = job_of(gateway, tmp_path, FILE)
     item = await one_of(job, frozen)
     for number, abonent, kind, descr in [
         (90001, 9001, 8, "Ввод [cm k7m2q/2]"),  # another item
@@ -315,9 +315,9 @@ async def test_only_the_mark_of_run_and_item_counts(
 
 
 async def test_what_is_found_and_differs(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = job_of(services, tmp_path, FILE)
+    job = job_of(gateway, tmp_path, FILE)
     item = await one_of(job, frozen)
     accepted = await job.effect.send(run, item)
     assert isinstance(accepted, Accepted)
@@ -344,8 +344,8 @@ async def test_what_is_found_and_differs(
     assert await reading(job, run, item) == ReadBack(None, text)
 
 
-async def test_many_are_looked_up_at_once(services: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
-    job = job_of(services, tmp_path, "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9008;4\n9010;5\n")
+async def test_many_are_looked_up_at_once(gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+    job = job_of(gateway, tmp_path, "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9008;4\n9010;5\n")
     items = await planned(job, frozen)
     for item in items[::2]:
         assert isinstance(await job.effect.send(run, item), Accepted)
@@ -354,9 +354,9 @@ async def test_many_are_looked_up_at_once(services: Gateway, tmp_path: Path, run
 
 
 async def test_the_billings_refusal_is_of_the_row(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = job_of(services, tmp_path, FILE)
+    job = job_of(gateway, tmp_path, FILE)
     item = await one_of(job, frozen)
     execute("update abonents set deleted = 1 where id = 9001")
     assert await job.effect.send(run, item) == RowRefused("Объект уже удалён", recognised=True)
@@ -422,15 +422,18 @@ async def test_absence_proves_nothing_while_entries_of_the_row_wait(
 ) -> None:
     job = job_of(Gateway(client, database), tmp_path, FILE)
     item = frozen(an_item(17))
-    assert await job.effect.undrained([item]) is None
+    assert await job.effect.unfinished_work([item]) is None
     execute("insert into account_stack (id, account_id) values (1, 18)")
-    assert await job.effect.undrained([item]) is None, "another's entry"
+    assert await job.effect.unfinished_work([item]) is None, "another's entry"
     execute("insert into account_stack (id, account_id) values (2, 17)")
-    assert await job.effect.undrained([item]) == "ACCOUNT_STACK holds 1 entry"
+    assert await job.effect.unfinished_work([item]) == "ACCOUNT_STACK holds 1 entry"
     execute("insert into events_stack_compact (id, abonent_id) values (1, 9001)")
     execute("insert into events_stack_compact (id, abonent_id) values (2, 9001)")
-    assert await job.effect.undrained([item]) == "ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries"
-    assert await job_of(Gateway(client), tmp_path, FILE).effect.undrained([item]) is None, "nobody can tell"
+    assert (
+        await job.effect.unfinished_work([item])
+        == "ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries"
+    )
+    assert await job_of(Gateway(client), tmp_path, FILE).effect.unfinished_work([item]) is None, "nobody can tell"
 
 
 async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
@@ -442,7 +445,7 @@ async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
     execute("insert into account_stack (id) values (1)")
     # What a billing has is asked for once a connection.
     database.close()
-    assert await job.effect.undrained([item]) == "ACCOUNT_STACK holds 1 entry"
+    assert await job.effect.unfinished_work([item]) == "ACCOUNT_STACK holds 1 entry"
 
 
 async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) -> None:
@@ -463,13 +466,13 @@ async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) 
 async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path, run: Run, frozen: Frozen) -> None:
     job = job_of(Gateway(client, Database(Dsn(str(tmp_path / "none.fdb")))), tmp_path, FILE)
     new = an_item()
-    for asking in (job.effect.undrained([frozen(new)]), prepared(job), sighting(job, run, frozen(new))):
+    for asking in (job.effect.unfinished_work([frozen(new)]), prepared(job), sighting(job, run, frozen(new))):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
             await asking
 
 
-async def test_a_billing_that_is_well(services: Gateway, tmp_path: Path) -> None:
-    await job_of(services, tmp_path, FILE).effect.probe()
+async def test_a_billing_that_is_well(gateway: Gateway, tmp_path: Path) -> None:
+    await job_of(gateway, tmp_path, FILE).effect.probe()
 
 
 async def test_a_comment_without_room_for_its_mark(
@@ -497,7 +500,7 @@ async def test_a_row_whose_comment_has_no_room_for_its_mark(
 # ---- what was entered by hand ------------------------------------------------------------------------------------
 
 
-async def test_what_looks_the_same_is_named(services: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_what_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     entered = "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) values "
     for op_id, abonent, kind, kopecks, descr, storno in [
         (90001, 9001, 8, 5050, "по письму", 0),
@@ -512,7 +515,7 @@ async def test_what_looks_the_same_is_named(services: Gateway, tmp_path: Path, e
             entered + "(?, ?, ?, ?, '2026-02-03 10:00:00', ?, ?)",
             *(op_id, abonent, kind, kopecks * SCALE // 100, descr, storno),
         )
-    job = job_of(services, tmp_path, "abonent_id;amount\n9001;50,50\n9002;1\n9010;50,50\n")
+    job = job_of(gateway, tmp_path, "abonent_id;amount\n9001;50,50\n9002;1\n9010;50,50\n")
     items = (await prepared(job)).items
     assert await job.find_entries(items) == {
         "9001/8": Entries(unmarked="operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"),
@@ -520,14 +523,14 @@ async def test_what_looks_the_same_is_named(services: Gateway, tmp_path: Path, e
     }
 
 
-async def test_a_long_list_of_the_same_is_cut(services: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_long_list_of_the_same_is_cut(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     for op_id in range(90001, 90006):
         execute(
             "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "
             "values (?, 9001, 8, ?, '2026-02-03')",
             *(op_id, 505 * SCALE // 10),
         )
-    job = job_of(services, tmp_path, FILE)
+    job = job_of(gateway, tmp_path, FILE)
     (found,) = (await job.find_entries((await prepared(job)).items)).values()
     assert found.unmarked.startswith("operation 90001 ")
     assert found.unmarked.endswith("operation 90003 of 50.50, 2026-02-03 and 2 more")

@@ -62,15 +62,15 @@ async def client(mock_billing: MockBilling) -> AsyncIterator[Noting]:
 
 
 @pytest.fixture
-def services(client: Noting, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+def gateway(client: Noting, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.chdir(tmp_path)
     return Gateway(client, database, vault=Vault(tmp_path / "secrets", "a" * 16))
 
 
 @EACH
-async def test_an_example_works(kind: JobSpec, services: Gateway) -> None:
+async def test_an_example_works(kind: JobSpec, gateway: Gateway) -> None:
     """Planned on the mock billing, it has rows, and none that is refused."""
-    done = await prepared(example_of(kind, services))
+    done = await prepared(example_of(kind, gateway))
     # The vendor's own select, which `call` shows, has the deleted subscribers of the folder too.
     unusable = {one.reason for one in done.refusals if not (kind.name == "call" and "is deleted" in one.reason)}
     assert unusable == set()
@@ -79,9 +79,9 @@ async def test_an_example_works(kind: JobSpec, services: Gateway) -> None:
 
 @EACH
 async def test_the_text_of_a_call_is_what_the_effect_sends(
-    kind: JobSpec, services: Gateway, client: Noting, run: Run, frozen: Frozen
+    kind: JobSpec, gateway: Gateway, client: Noting, run: Run, frozen: Frozen
 ) -> None:
-    job = example_of(kind, services)
+    job = example_of(kind, gateway)
     done = await prepared(job)
     await job.effect.send(run, frozen(done.items[0]))
     said = kind.call.split("; then ")
@@ -101,7 +101,7 @@ def pattern(text: str) -> str:
     )
 
 
-def example_of(kind: JobSpec, services: Gateway) -> InputJob:
+def example_of(kind: JobSpec, gateway: Gateway) -> InputJob:
     """The job as its example has it, over a file in the working folder where it names one."""
     typed = read(kind.example)
     order = parse_order(
@@ -109,11 +109,11 @@ def example_of(kind: JobSpec, services: Gateway) -> InputJob:
     )
     assert order.kind.name == kind.name
     if typed.file:
-        needed = effect_of(services, order.kind, order.parameters).names
+        needed = effect_of(gateway, order.kind, order.parameters).names
         optional = {one.name for one in kind.parameters if one.optional}
         header = [name for name in needed if not order.parameters.get(name) and name not in optional]
         write(Path(typed.file), [header, [CELLS[name] for name in header]])
-    return build(order.kind, services, order.parameters, order.rows)
+    return build(order.kind, gateway, order.parameters, order.rows)
 
 
 def write(path: Path, rows: list[list[str]]) -> None:

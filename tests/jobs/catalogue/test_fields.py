@@ -279,17 +279,17 @@ def test_every_job_that_sets_fields_has_its_case(client: BillingClient) -> None:
     assert setting == {case.kind.name for case in CASES}
 
 
-def _sets_fields(kind: JobSpec, services: Gateway) -> bool:
-    effect = made(services, kind, {one.name: one.default or "1" for one in kind.parameters})
+def _sets_fields(kind: JobSpec, gateway: Gateway) -> bool:
+    effect = made(gateway, kind, {one.name: one.default or "1" for one in kind.parameters})
     return isinstance(effect, SetFieldsEffect)
 
 
 @OF_KINDS
 async def test_there_and_back_again(
-    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     before = whole(database)
-    job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
+    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
     items = await planned(job, frozen)
     assert len(items) == 2
     assert changes(before, whole(database)) == {}
@@ -303,7 +303,7 @@ async def test_there_and_back_again(
     assert [type(one) for one in await sightings(job, run, done)] == [Found, Found]
     assert await readings(job, run, done) == [ReadBack(None), ReadBack(None)]
 
-    effect = effect_of(services, case.kind)
+    effect = effect_of(gateway, case.kind)
     if case.kind is RECALCULATE:
         assert isinstance(effect.undo({}), Irreversible)
         return
@@ -323,11 +323,11 @@ async def test_there_and_back_again(
 
 @OF_KINDS
 async def test_what_is_as_wanted_is_never_sent(
-    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen
+    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     rows = rows_of(tmp_path, case.rows)
-    await sent(job_of(services, case.kind, rows), run, (await planned(job_of(services, case.kind, rows), frozen))[:1])
-    done = await prepared(job_of(services, case.kind, rows))
+    await sent(job_of(gateway, case.kind, rows), run, (await planned(job_of(gateway, case.kind, rows), frozen))[:1])
+    done = await prepared(job_of(gateway, case.kind, rows))
     first, second = done.items
     assert (first.skip_reason or "").startswith("already as wanted: ")
     assert second.skip_reason is None
@@ -338,23 +338,23 @@ async def test_what_is_as_wanted_is_never_sent(
     [(case, row, why) for case in CASES for row, why in case.wrong.items()],
     ids=lambda one: one.kind.name if isinstance(one, Case) else "",
 )
-async def test_what_is_wrong_is_refused(services: Gateway, case: Case, row: str, why: str, tmp_path: Path) -> None:
-    (told,) = await refused(job_of(services, case.kind, rows_of(tmp_path, f"{case.header}\n{row}\n")))
+async def test_what_is_wrong_is_refused(gateway: Gateway, case: Case, row: str, why: str, tmp_path: Path) -> None:
+    (told,) = await refused(job_of(gateway, case.kind, rows_of(tmp_path, f"{case.header}\n{row}\n")))
     assert why in told
 
 
 @OF_KINDS
 async def test_what_somebody_has_changed_since_is_left_alone(
-    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
     if case.kind is RECALCULATE:
         return
-    job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
+    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
     done = await sent(job, run, await planned(job, frozen))
     ((table, _),) = case.changed.items()
     change_first(case, execute)
     before = whole(database)
-    back = await undone(effect_of(services, case.kind), done)
+    back = await undone(effect_of(gateway, case.kind), done)
     first, second = back.left_alone
     assert (first or "").startswith("changed since: the run set ")
     assert second is None
@@ -364,11 +364,11 @@ async def test_what_somebody_has_changed_since_is_left_alone(
 
 @OF_KINDS
 async def test_what_somebody_changed_between_plan_and_call_comes_back(
-    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
-    effect = effect_of(services, case.kind)
+    effect = effect_of(gateway, case.kind)
     assert isinstance(effect, SetFieldsEffect)
-    items = await planned(job_of(services, case.kind, rows_of(tmp_path, case.rows)), frozen)
+    items = await planned(job_of(gateway, case.kind, rows_of(tmp_path, case.rows)), frozen)
     change_first(case, execute)
     before = whole(database)
     items = await with_fresh_before_images(effect, [msgspec.structs.replace(one, attempts=0) for one in items])
@@ -396,12 +396,12 @@ async def test_what_somebody_changed_between_plan_and_call_comes_back(
 
 @OF_KINDS
 async def test_an_undo_yields_to_what_somebody_changed_between_its_plan_and_its_call(
-    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
     if case.kind is RECALCULATE:
         return
-    job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
-    back = await undone(effect_of(services, case.kind), await sent(job, run, await planned(job, frozen)))
+    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
+    back = await undone(effect_of(gateway, case.kind), await sent(job, run, await planned(job, frozen)))
     assert isinstance(back.effect, SetFieldsEffect)
     items = [msgspec.structs.replace(one, attempts=0) for one in back.items(frozen)]
     change_first(case, execute)
@@ -432,7 +432,7 @@ def _another(column: str) -> str:
 
 @OF_KINDS
 async def test_lost_answers(
-    services: Gateway,
+    gateway: Gateway,
     case: Case,
     tmp_path: Path,
     run: Run,
@@ -442,7 +442,7 @@ async def test_lost_answers(
 ) -> None:
     """Lost before its effect, and with it; found again, and taken back from what was found."""
     before = whole(database)
-    job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
+    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
     items = await planned(job, frozen)
     await _lost(job, run, items[0], mock_billing, FaultKind.CRASH_BEFORE)
     assert changes(before, whole(database)) == {}
@@ -457,7 +457,7 @@ async def test_lost_answers(
     assert meets(changes(before, whole(database)), case)
     if case.kind is RECALCULATE:
         return
-    back = await undone(effect_of(services, case.kind), found)
+    back = await undone(effect_of(gateway, case.kind), found)
     await sent(back.effect, run, back.items(frozen))
     assert changes(before, whole(database)) == {}
 
@@ -470,9 +470,9 @@ async def _lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, k
 
 @OF_KINDS
 async def test_an_answer_to_another_row_is_no_answer(
-    services: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
 ) -> None:
-    job = job_of(services, case.kind, rows_of(tmp_path, case.rows))
+    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
     first, second = await planned(job, frozen)
     # Only what was answered while a plan was set is handed on.
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))

@@ -13,11 +13,11 @@ from tests.jobs.making import job_of, planned, rows_of, sent
 
 
 async def test_a_service_without_a_manager(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
     execute("insert into users_usluga (id, abonent_id, usluga_id) values (90001, 9001, 126)")
     rows = rows_of(tmp_path, "contract_number;usluga_id;next_date\n00123;126;2020-09-13\n")
-    job = job_of(services, NEXT_CHARGE, rows)
+    job = job_of(gateway, NEXT_CHARGE, rows)
     items = await planned(job, frozen)
     assert payload_of(items[0]).steps == (
         ("objects.get", {"abonent_id": 9001, "usluga_id": 126}),
@@ -26,6 +26,6 @@ async def test_a_service_without_a_manager(
     )
     # The billing refuses the same without the word.
     bare = payload_of(items[0]).call.steps[:2]
-    evidence = await services.client.send(Call("UsersUsluga", (*bare, ChainStep("save", {}))))
+    evidence = await gateway.client.send(Call("UsersUsluga", (*bare, ChainStep("save", {}))))
     assert isinstance(evidence, RowRefused), evidence
     await sent(job, run, items)

@@ -75,7 +75,7 @@ CASES: tuple[tuple[JobSpec, dict[str, str], object], ...] = (
 
 
 @pytest.fixture
-def services(client: BillingClient, database: Database, execute: Execute, tmp_path: Path) -> Gateway:
+def gateway(client: BillingClient, database: Database, execute: Execute, tmp_path: Path) -> Gateway:
     execute("insert into cabinet_sessions (id, suid, user_id, created) values (1, '12345', 4084, '2026-05-01')")
     return Gateway(client, database, vault=Vault(tmp_path / "secrets"))
 
@@ -87,7 +87,7 @@ def test_each_has_its_case_and_none_of_them_writes() -> None:
 
 @pytest.mark.parametrize(("kind", "given", "object_"), CASES, ids=lambda one: getattr(one, "name", ""))
 async def test_a_job_that_reads(
-    services: Gateway,
+    gateway: Gateway,
     database: Database,
     run: Run,
     frozen: Frozen,
@@ -95,7 +95,7 @@ async def test_a_job_that_reads(
     given: dict[str, str],
     object_: dict[str, object],
 ) -> None:
-    job = job_of(services, kind, Input(), **given)
+    job = job_of(gateway, kind, Input(), **given)
     (item,) = await planned(job, frozen)
     before = whole(database)
     evidence = await job.effect.send(run, item)
@@ -134,21 +134,21 @@ def test_a_foreign_number_stays_as_it_is() -> None:
     assert an_address(" 10.0.0.1 ") == "10.0.0.1"
 
 
-async def test_the_row_says_how_its_number_was_read(services: Gateway, frozen: Frozen, tmp_path: Path) -> None:
+async def test_the_row_says_how_its_number_was_read(gateway: Gateway, frozen: Frozen, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "телефон\n8 123 456-78-99\n+71234567898\n")
-    one, two = await planned(job_of(services, BY_SMS, rows), frozen)
+    one, two = await planned(job_of(gateway, BY_SMS, rows), frozen)
     assert (one.key, one.label) == ("+71234567899", "8 123 456-78-99, read as +71234567899")
     assert (two.key, two.label) == ("+71234567898", "+71234567898")
     bad = rows_of(tmp_path, "телефон\n12\n")
-    assert await refused(job_of(services, BY_SMS, bad)) == [
+    assert await refused(job_of(gateway, BY_SMS, bad)) == [
         "2 телефон: '12' has 2 digits: a number is written as +79123456789 or 8 912 345-67-89"
     ]
-    assert await refused(job_of(services, AT_IP, rows_of(tmp_path, "ip\n1.2.3\n"))) == [
+    assert await refused(job_of(gateway, AT_IP, rows_of(tmp_path, "ip\n1.2.3\n"))) == [
         "2 ip: '1.2.3' is no address, as 127.1.2.3 is one"
     ]
 
 
-async def test_who_is_blocked_comes_out_of_the_database(services: Gateway, execute: Execute) -> None:
+async def test_who_is_blocked_comes_out_of_the_database(gateway: Gateway, execute: Execute) -> None:
     for abonent, balance, limit, blocked in [
         (1, -101, -100, ""),
         (2, -100, -100, ""),
@@ -175,7 +175,7 @@ async def test_who_is_blocked_comes_out_of_the_database(services: Gateway, execu
                 "values (?, ?, '2019-05-20', ?)",
                 *(key, key, None if blocked == "open" else blocked),
             )
-    job = job_of(services, BLOCKED, Input())
+    job = job_of(gateway, BLOCKED, Input())
     assert job.source.header == ("user_id", "account", "abonent_id", "contract_number")
     done = await prepared(job)
     assert done.refusals == ()

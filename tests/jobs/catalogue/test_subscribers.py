@@ -28,36 +28,36 @@ async def test_all_of_an_operator(
 ) -> None:
     execute("insert into operators (id, name) values (?, 'Третий')", OTHER)
     execute("update abonents set operator_id = ? where id in (9001, 9003, 9006)", OTHER)
-    services = Gateway(client, database)
-    job = job_of(services, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
+    gateway = Gateway(client, database)
+    job = job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
     items = await planned(job, frozen)
     # 9006 is deleted.
     assert [one.key for one in items] == ["9001", "9003"]
     await sent(job, run, items)
     query = "select id from abonents where operator_id = 1444 and id > 9000 order by id"
     assert [key for (key,) in database.query(query)] == [9001, 9003]
-    assert (await prepared(job_of(services, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
+    assert (await prepared(job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
 
 
 async def test_an_operator_is_named_or_rows_are_given(
     client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
-    services = Gateway(client, database)
+    gateway = Gateway(client, database)
     with pytest.raises(InputRefused, match="give --set from=… for the job's own select, or name a file"):
-        _ = job_of(services, OPERATOR, Input(), operator="3").source
+        _ = job_of(gateway, OPERATOR, Input(), operator="3").source
     rows = rows_of(tmp_path, "abonent_id\n2001\n")
     for rows_elsewhere in (rows, Input(sql="select id as abonent_id from abonents")):
         with pytest.raises(InputRefused, match="--set from=… chooses rows for the job's own select"):
-            _ = job_of(services, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
+            _ = job_of(gateway, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
     # A select that asks for it makes it count.
     asking = Input(sql="select id as abonent_id from abonents where operator_id = :from and id < 2010")
-    assert job_of(services, OPERATOR, asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
+    assert job_of(gateway, OPERATOR, asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
 
 
 async def test_a_recalculation_that_is_done_already_is_as_wanted(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = job_of(services, RECALCULATE, rows_of(tmp_path, "abonent_id\n9001\n"), since=first_of(-2))
+    job = job_of(gateway, RECALCULATE, rows_of(tmp_path, "abonent_id\n9001\n"), since=first_of(-2))
     items = await planned(job, frozen)
     done = await sent(job, run, items)
     execute("update abonents set need_recalc = null where id = 9001")
@@ -67,7 +67,7 @@ async def test_a_recalculation_that_is_done_already_is_as_wanted(
     execute("update abonents set need_recalc = '2001-01-01' where id = 9001")
     (reading,) = await readings(job, run, done)
     assert reading.difference == f"wanted need_recalc {first_of(-2)}; there is need_recalc 2001-01-01"
-    way_back = effect_of(services, RECALCULATE, since=first_of(-2)).undo({})
+    way_back = effect_of(gateway, RECALCULATE, since=first_of(-2)).undo({})
     assert isinstance(way_back, Irreversible)
     assert "recalculate from the same month" in way_back.text
 
@@ -101,10 +101,10 @@ def test_the_first_and_the_last_month(months: int) -> None:
     ids=lambda one: getattr(one, "name", None),
 )
 async def test_a_block_ends_after_it_begins(
-    services: Gateway, tmp_path: Path, kind: object, header: str, first: str, last: str, execute: Execute
+    gateway: Gateway, tmp_path: Path, kind: object, header: str, first: str, last: str, execute: Execute
 ) -> None:
     execute("insert into abonents_block_history (id, abonent_id) values (9001, 9001)")
     assert kind in (VOLUNTARY_BLOCK, BLOCK_HISTORY)
     chosen = VOLUNTARY_BLOCK if kind is VOLUNTARY_BLOCK else BLOCK_HISTORY
-    (told,) = await refused(job_of(services, chosen, rows_of(tmp_path, f"{header}\n9001;{first};{last}\n")))
+    (told,) = await refused(job_of(gateway, chosen, rows_of(tmp_path, f"{header}\n9001;{first};{last}\n")))
     assert "before it begins at 2020-07-" in told

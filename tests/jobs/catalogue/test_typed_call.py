@@ -35,8 +35,8 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
 class Called:
     """A `call` of a model with a chain, and what it is told."""
 
-    def __init__(self, services: Gateway, model: str, *chain: str) -> None:
-        self.services = services
+    def __init__(self, gateway: Gateway, model: str, *chain: str) -> None:
+        self.gateway = gateway
         self.said = {"model": model, "chain": chain_text(chain)}
 
     @property
@@ -44,7 +44,7 @@ class Called:
         return call_kind(self.said)
 
     def job(self, rows: Input) -> InputJob:
-        return build(self.kind, self.services, parameters_of(self.kind, self.said), rows)
+        return build(self.kind, self.gateway, parameters_of(self.kind, self.said), rows)
 
 
 def address(database: Database, key: int = 90001) -> IPv4Address:
@@ -53,9 +53,9 @@ def address(database: Database, key: int = 90001) -> IPv4Address:
 
 
 async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
-    call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": "", "pull": "6"}', "save")
+    call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": "", "pull": "6"}', "save")
     job = call.job(rows_of(tmp_path, "id\n90001\n"))
     old = address(database)
     done = await sent(job, run, await planned(job, frozen))
@@ -63,16 +63,16 @@ async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
     assert await readings(job, run, done) == [ReadBack(None)]
     assert await sightings(job, run, done) == [Found(done[0].answer)]
     assert [one.skip_reason is None for one in (await prepared(job)).items] == [False], "a second time nothing is new"
-    back = await undone(effect_of(services, call.kind, **call.said), done)
+    back = await undone(effect_of(gateway, call.kind, **call.said), done)
     backs = await sent(back.effect, run, back.items(frozen))
     assert await readings(back.effect, run, backs) == [ReadBack(None)]
     assert address(database) == old
 
 
 async def test_an_address_alone_that_is_emptied_is_issued_anew(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
-    call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": ""}', "save")
+    call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": ""}', "save")
     job = call.job(rows_of(tmp_path, "id\n90001\n"))
     items = await planned(job, frozen)
     assert [one.state for one in items] == ["sending"]
@@ -83,9 +83,9 @@ async def test_an_address_alone_that_is_emptied_is_issued_anew(
 
 
 async def test_an_address_that_is_named_is_that_one_and_no_other(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    call = Called(services, "Users", 'objects.get {"id": {id}}', 'set {"ip": "{ip}"}', "save")
+    call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": "{ip}"}', "save")
     job = call.job(rows_of(tmp_path, "id;ip\n90001;10.0.0.7\n"))
     items = await planned(job, frozen)
     execute("update users set ip = 167772999 where id = 90001")
@@ -114,17 +114,17 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(
     ],
 )
 async def test_what_the_vendor_forbids_is_refused(
-    services: Gateway, tmp_path: Path, model: str, chain: str, row: str, told: str
+    gateway: Gateway, tmp_path: Path, model: str, chain: str, row: str, told: str
 ) -> None:
-    call = Called(services, model, 'objects.get {"id": {id}}', chain, "save")
+    call = Called(gateway, model, 'objects.get {"id": {id}}', chain, "save")
     (reason,) = await refused(call.job(rows_of(tmp_path, f"id;x\n9001;{row}\n")))
     assert told.format(x=row) in reason
 
 
 async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_taken_back(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    call = Called(services, "Abonents", 'objects.get {"id": {id}}', f'set {{"need_recalc": "{first_of(0)}"}}', "save")
+    call = Called(gateway, "Abonents", 'objects.get {"id": {id}}', f'set {{"need_recalc": "{first_of(0)}"}}', "save")
     job = call.job(rows_of(tmp_path, "id\n9001\n"))
     done = await sent(job, run, await planned(job, frozen))
     execute("update abonents set need_recalc = null where id = 9001")

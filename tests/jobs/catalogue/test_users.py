@@ -45,11 +45,11 @@ async def test_a_snat_pool(client_services: Gateway, run: Run, frozen: Frozen, d
 
 
 async def test_another_address_is_issued_and_taken_back(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     rows = rows_of(tmp_path, "user_id;pool\n90001;6\n90002;6\n")
-    first, second = await planned(job_of(services, IP_POOL, rows), frozen)
-    done = await prepared(job_of(services, IP_POOL, rows))
+    first, second = await planned(job_of(gateway, IP_POOL, rows), frozen)
+    done = await prepared(job_of(gateway, IP_POOL, rows))
     # Who is in the pool keeps the address: the same plan a second time issues nothing.
     assert [one.skip_reason for one in done.items] == [
         None,
@@ -57,30 +57,30 @@ async def test_another_address_is_issued_and_taken_back(
     ]
     assert second.key == "90002"
     old = _pools(database, "ip")[90001]
-    (item,) = await sent(job_of(services, IP_POOL, rows), run, [first])
+    (item,) = await sent(job_of(gateway, IP_POOL, rows), run, [first])
     new = _pools(database, "ip")[90001]
     assert new not in {None, old}
     assert item.answer == f'{{"ip":"{IPv4Address(new)}"}}'
-    back = await undone(effect_of(services, IP_POOL), [item])
+    back = await undone(effect_of(gateway, IP_POOL), [item])
     await sent(back.effect, run, back.items(frozen))
     assert (_pools(database, "ip")[90001], _pools(database, "pull")[90001]) == (old, 5)
 
 
 async def test_an_address_that_was_issued_again_since_is_left_alone(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = job_of(services, IP_POOL, rows_of(tmp_path, "user_id;pool\n90001;6\n"))
+    job = job_of(gateway, IP_POOL, rows_of(tmp_path, "user_id;pool\n90001;6\n"))
     done = await sent(job, run, await planned(job, frozen))
     execute("update users set ip = 167772999 where id = 90001")
-    (reason,) = (await undone(effect_of(services, IP_POOL), done)).left_alone
+    (reason,) = (await undone(effect_of(gateway, IP_POOL), done)).left_alone
     assert (reason or "").startswith("changed since: ")
     assert "10.0.3.71" in (reason or "")
 
 
 @pytest.fixture
-def client_services(services: Gateway, database: Database) -> Gateway:
+def client_services(gateway: Gateway, database: Database) -> Gateway:
     """With a database in any case: the rows come out of it."""
-    return Gateway(services.client, database)
+    return Gateway(gateway.client, database)
 
 
 def _pools(database: Database, column: str) -> dict[int, int]:

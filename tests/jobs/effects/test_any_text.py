@@ -62,8 +62,8 @@ def as_json_lines(folder: Path, texts: Sequence[str]) -> Path:
 
 async def arrived(client: BillingClient, file: Path, run: Run, frozen: Frozen) -> list[str]:
     """The texts as the server has them, once it has taken their forms apart."""
-    services = Gateway(client, None)
-    job = job_of(services, call_kind(CHAIN), Input(file=str(file), encoding="utf-8"), **CHAIN)
+    gateway = Gateway(client, None)
+    job = job_of(gateway, call_kind(CHAIN), Input(file=str(file), encoding="utf-8"), **CHAIN)
     items = await planned(job, frozen)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
         await sent(job, run, items)
@@ -96,10 +96,10 @@ async def test_white_space_around_a_number_or_a_date_says_nothing(
 
 
 async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
-    services: Gateway, run: Run, frozen: Frozen, tmp_path: Path, database: Database
+    gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path, database: Database
 ) -> None:
     rows = rows_of(tmp_path, "Договор ;Сумма; descr\n \u00a000123 ; 5,00\u00a0;\u00a0 за март\n A15;6;   \n")
-    job = job_of(services, BALANCES, rows)
+    job = job_of(gateway, BALANCES, rows)
     first, second = await sent(job, run, await planned(job, frozen))
     assert (first.label, first.amount, second.label) == ("00123", Decimal("5.00"), "A15")
     comments = [descr for (descr,) in database.query("select descr from finance_operations where op_type = 8")]
@@ -107,10 +107,10 @@ async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
 
 
 async def test_blanks_that_the_database_does_not_keep_make_no_difference(
-    services: Gateway, mock_billing: MockBilling, run: Run, frozen: Frozen, tmp_path: Path
+    gateway: Gateway, mock_billing: MockBilling, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "contract_number;attribute_id;value\n00123;1012; телеграм  \n")
-    job = job_of(services, ATTRIBUTE, rows)
+    job = job_of(gateway, ATTRIBUTE, rows)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
         items: Sequence[Item] = await sent(job, run, await planned(job, frozen))
     (form,) = [call.args[1] for call in parsed.call_args_list if "objects.create" in call.args[1].values()]
@@ -120,9 +120,9 @@ async def test_blanks_that_the_database_does_not_keep_make_no_difference(
     assert mock_billing.ledger.effects("AttributeValues")
 
 
-async def test_line_ends_in_a_comment_are_told_and_not_cut_off(services: Gateway, tmp_path: Path) -> None:
+async def test_line_ends_in_a_comment_are_told_and_not_cut_off(gateway: Gateway, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, 'contract_number;amount;descr\n00123;5;"за март\n"\n')
-    (told,) = await refused(job_of(services, BALANCES, rows))
+    (told,) = await refused(job_of(gateway, BALANCES, rows))
     assert told == "2 descr: the text has line ends or other invisible characters"
 
 

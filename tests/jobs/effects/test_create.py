@@ -50,24 +50,24 @@ def third(run: Run) -> Run:
 
 
 async def connecting(
-    services: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_CONNECT, **given: str
+    gateway: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_CONNECT, **given: str
 ) -> list[Item]:
     rows = rows_of(folder, text)
-    return await planned(job_of(services, CONNECT_SERVICE, rows, usluga="240", manager="33", **given), frozen)
+    return await planned(job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33", **given), frozen)
 
 
-async def giving(services: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_GIVE) -> list[Item]:
-    return await planned(job_of(services, ATTRIBUTE, rows_of(folder, text)), frozen)
+async def giving(gateway: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_GIVE) -> list[Item]:
+    return await planned(job_of(gateway, ATTRIBUTE, rows_of(folder, text)), frozen)
 
 
 # ---- services ----------------------------------------------------------------------------------------------------
 
 
 async def test_services_are_connected_once_and_found_again(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
-    job = effect_of(services, CONNECT_SERVICE, usluga="240", manager="33")
-    items = await connecting(services, tmp_path, frozen, comment="Обещанный платёж")
+    job = effect_of(gateway, CONNECT_SERVICE, usluga="240", manager="33")
+    items = await connecting(gateway, tmp_path, frozen, comment="Обещанный платёж")
     assert [(item.key, item.label, item.lane, item.amount) for item in items] == [
         ("9001/240", "00123", "account:9001", None),
         ("9002/240", "123", "account:9002", None),
@@ -105,17 +105,17 @@ async def test_a_folder_is_connected_by_the_jobs_own_select(
     assert [frozen(one).lane for one in done.items[:1]] == ["account:9001"]
 
 
-async def test_one_subscriber_as_given(services: Gateway, frozen: Frozen) -> None:
+async def test_one_subscriber_as_given(gateway: Gateway, frozen: Frozen) -> None:
     given = {"abonent_id": "9001", "usluga": "240", "manager": "33"}
-    (item,) = await planned(job_of(services, CONNECT_SERVICE, Input(), **given), frozen)
+    (item,) = await planned(job_of(gateway, CONNECT_SERVICE, Input(), **given), frozen)
     assert (item.key, item.label) == ("9001/240", "00123")
 
 
 async def test_a_service_that_is_no_longer_as_it_was_connected(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = effect_of(services, CONNECT_SERVICE)
-    items = await connecting(services, tmp_path, frozen)
+    job = effect_of(gateway, CONNECT_SERVICE)
+    items = await connecting(gateway, tmp_path, frozen)
     first, second = [one.answer for one in await sent(job, run, items)]
     execute("update users_usluga set usluga_id = 126 where id = ?", first)
     # Deleted by somebody before anybody has looked: it is no reason to connect it once more.
@@ -129,7 +129,7 @@ async def test_a_service_that_is_no_longer_as_it_was_connected(
     assert await readings(job, run, items) == [ReadBack(None, text) for text in texts]
 
 
-async def test_a_service_that_looks_the_same_is_named(services: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     for key, abonent, usluga, comment, deleted in [
         (90001, 9001, 240, "по звонку", 0),
         (90002, 9001, 126, None, 0),
@@ -141,7 +141,7 @@ async def test_a_service_that_looks_the_same_is_named(services: Gateway, tmp_pat
             *(key, abonent, usluga, comment, deleted),
         )
     rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n")
-    job = job_of(services, CONNECT_SERVICE, rows, usluga="240", manager="33")
+    job = job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33")
     assert await job.find_entries((await prepared(job)).items) == {
         "9001/240": Entries(unmarked="connected service 90001 with usluga_id 240"),
         "9003/240": Entries((Marked("aaaaa", 1, "connected service 90004 with usluga_id 240"),)),
@@ -149,11 +149,11 @@ async def test_a_service_that_looks_the_same_is_named(services: Gateway, tmp_pat
 
 
 async def test_connected_services_are_deleted_and_connected_again(
-    services: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
 ) -> None:
-    job = effect_of(services, CONNECT_SERVICE)
+    job = effect_of(gateway, CONNECT_SERVICE)
     before = whole(database)
-    done = await sent(job, run, await connecting(services, tmp_path, frozen, comment="Обещанный"))
+    done = await sent(job, run, await connecting(gateway, tmp_path, frozen, comment="Обещанный"))
 
     undo = await undone(job, done)
     assert [(one.lane, one.undoes) for one in undo.done.items] == [("account:9001", 101), ("account:9002", 102)]
@@ -185,10 +185,10 @@ async def test_connected_services_are_deleted_and_connected_again(
 
 
 async def test_a_service_that_somebody_has_changed_is_left_alone(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = effect_of(services, CONNECT_SERVICE)
-    done = await sent(job, run, await connecting(services, tmp_path, frozen))
+    job = effect_of(gateway, CONNECT_SERVICE)
+    done = await sent(job, run, await connecting(gateway, tmp_path, frozen))
     execute("update users_usluga set manager_id = 34 where id = ?", done[0].answer)
     execute("update users_usluga set deleted = 1 where id = ?", done[1].answer)
     undo = await undone(job, done)
@@ -199,9 +199,9 @@ async def test_a_service_that_somebody_has_changed_is_left_alone(
     ]
 
 
-async def test_a_service_whose_id_nobody_knows(services: Gateway, tmp_path: Path, frozen: Frozen) -> None:
-    items = await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n")
-    assert (await undone(effect_of(services, CONNECT_SERVICE), items)).refused == [
+async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path, frozen: Frozen) -> None:
+    items = await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n")
+    assert (await undone(effect_of(gateway, CONNECT_SERVICE), items)).refused == [
         "the id of what was created is not known: delete the UsersUsluga by hand"
     ]
 
@@ -210,11 +210,11 @@ async def test_a_service_whose_id_nobody_knows(services: Gateway, tmp_path: Path
 
 
 async def test_attributes_are_given_and_taken_back(
-    services: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
 ) -> None:
-    job = effect_of(services, ATTRIBUTE)
+    job = effect_of(gateway, ATTRIBUTE)
     before = whole(database)
-    items = await giving(services, tmp_path, frozen)
+    items = await giving(gateway, tmp_path, frozen)
     assert [(item.key, item.label) for item in items] == [("9001/1012", "00123"), ("9003/7", "A15")]
     assert await sightings(job, run, items) == [Absent(), Absent()]
     assert await readings(job, run, items[:1]) == [
@@ -243,10 +243,10 @@ async def test_attributes_are_given_and_taken_back(
     ]
 
 
-async def test_a_value_that_is_there_already(services: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_value_that_is_there_already(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     execute("insert into attribute_values values (90001, 9001, 1012, 'телеграм')")
     execute("insert into attribute_values values (90002, 9003, 7, '15')")
-    done = await prepared(job_of(services, ATTRIBUTE, rows_of(tmp_path, TO_GIVE)))
+    done = await prepared(job_of(gateway, ATTRIBUTE, rows_of(tmp_path, TO_GIVE)))
     assert [(one.key, one.skip_reason) for one in done.items] == [
         ("9001/1012", "already as wanted: attribute value 90001 with attribute_value телеграм")
     ]
@@ -259,10 +259,10 @@ async def test_a_value_that_is_there_already(services: Gateway, tmp_path: Path, 
 
 
 async def test_a_value_that_differs_when_it_is_looked_for(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = effect_of(services, ATTRIBUTE)
-    items = await giving(services, tmp_path, frozen, text="abonent_id;attribute_id;value\n9001;7;да\n")
+    job = effect_of(gateway, ATTRIBUTE)
+    items = await giving(gateway, tmp_path, frozen, text="abonent_id;attribute_id;value\n9001;7;да\n")
     execute("insert into attribute_values values (90001, 9001, 7, 'нет')")
     text = "sent attribute_value да; the billing has attribute value 90001 with attribute_value нет"
     assert await sightings(job, run, items) == [Different(text)]
@@ -271,9 +271,9 @@ async def test_a_value_that_differs_when_it_is_looked_for(
     assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
 
 
-async def test_ids_with_leading_zeros_are_contract_numbers(services: Gateway, tmp_path: Path) -> None:
+async def test_ids_with_leading_zeros_are_contract_numbers(gateway: Gateway, tmp_path: Path) -> None:
     text = "id;attribute_id;value\n00123;7;да\n"
-    assert await refused(job_of(services, ATTRIBUTE, rows_of(tmp_path, text))) == [
+    assert await refused(job_of(gateway, ATTRIBUTE, rows_of(tmp_path, text))) == [
         "2 id: '00123' is no id, for it starts with a zero; is it a contract number?"
     ]
 
@@ -282,10 +282,10 @@ async def test_ids_with_leading_zeros_are_contract_numbers(services: Gateway, tm
 
 
 async def test_what_is_there_again_is_not_made_anew(
-    services: Gateway, tmp_path: Path, run: Run, second: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, second: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = effect_of(services, ATTRIBUTE)
-    undo = await undone(job, await sent(job, run, await giving(services, tmp_path, frozen)))
+    job = effect_of(gateway, ATTRIBUTE)
+    undo = await undone(job, await sent(job, run, await giving(gateway, tmp_path, frozen)))
     backs = await sent(undo.effect, second, undo.items(frozen))
     execute("insert into attribute_values values (90001, 9001, 1012, 'вайбер')")
     execute("update abonents set deleted = 1 where id = 9003")
@@ -311,9 +311,9 @@ async def test_a_comment_gives_way_to_the_new_mark(
     execute: Execute,
     odd_ones: None,  # noqa: ARG001
 ) -> None:
-    services = Gateway(client, database)
-    job = effect_of(services, CONNECT_SERVICE)
-    done = await sent(job, run, await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n"))
+    gateway = Gateway(client, database)
+    job = effect_of(gateway, CONNECT_SERVICE)
+    done = await sent(job, run, await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n"))
     execute("update users_usluga set comment = ?, next_date = '2026-05-01' where id = ?", "я" * 255, done[0].answer)
     undo = await undone(job, done)
     backs = await sent(undo.effect, second, undo.items(frozen))
@@ -367,10 +367,10 @@ async def test_evidence_of_an_attribute(seen: Evidence, evidence: Evidence, run:
 
 
 async def test_what_the_billing_refuses_is_of_the_row(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
 ) -> None:
-    job = effect_of(services, CONNECT_SERVICE)
-    first, second = await connecting(services, tmp_path, frozen, text="abonent_id\n9001\n9002\n")
+    job = effect_of(gateway, CONNECT_SERVICE)
+    first, second = await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n9002\n")
     await sent(job, run, [first])
     twice = msgspec.structs.replace(first, number=7)
     assert await job.send(run, twice) == RowRefused("Обещанный платеж уже подключен")

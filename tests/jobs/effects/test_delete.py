@@ -79,8 +79,8 @@ def undo_run(run: Run) -> Run:
 
 @pytest.mark.usefixtures("connected")
 async def test_services_found_by_their_comment(client: BillingClient, database: Database) -> None:
-    services = Gateway(client, database)
-    done = await prepared(job_of(services, DELETE_SERVICES, Input(), comment=COMMENT))
+    gateway = Gateway(client, database)
+    done = await prepared(job_of(gateway, DELETE_SERVICES, Input(), comment=COMMENT))
     assert done.refusals == ()
     ours = [one for one in done.items if int(one.key) > 90000]
     assert [(one.key, one.label, one.lane, one.skip_reason) for one in ours] == [
@@ -91,9 +91,9 @@ async def test_services_found_by_their_comment(client: BillingClient, database: 
 
 
 @pytest.mark.usefixtures("connected")
-async def test_services_by_their_ids(services: Gateway, tmp_path: Path) -> None:
+async def test_services_by_their_ids(gateway: Gateway, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "users_usluga_id\n90001\n90003\n80000\n")
-    done = await prepared(job_of(services, DELETE_SERVICES, rows))
+    done = await prepared(job_of(gateway, DELETE_SERVICES, rows))
     assert [(one.key, one.skip_reason) for one in done.items] == [
         ("90001", None),
         ("90003", "already as wanted: UsersUsluga 90003 is deleted"),
@@ -101,18 +101,18 @@ async def test_services_by_their_ids(services: Gateway, tmp_path: Path) -> None:
     assert [(one.line, one.reason) for one in done.refusals] == [(4, "there is no UsersUsluga with id 80000")]
 
 
-async def test_without_comment_and_rows_there_is_nothing_to_delete(services: Gateway) -> None:
+async def test_without_comment_and_rows_there_is_nothing_to_delete(gateway: Gateway) -> None:
     with pytest.raises(InputRefused, match="nothing to read rows from"):
-        _ = job_of(services, DELETE_SERVICES, Input()).source
+        _ = job_of(gateway, DELETE_SERVICES, Input()).source
 
 
 @pytest.mark.usefixtures("connected")
 async def test_services_are_deleted_and_connected_anew(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
     before = whole(database)
-    job = effect_of(services, DELETE_SERVICES)
-    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
+    job = effect_of(gateway, DELETE_SERVICES)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
     assert job.describe(run.name, items[0]) == "UsersUsluga: objects.get(id=90001) → delete()"
     assert await sightings(job, run, items) == [Absent(), Absent()]
     assert await readings(job, run, items) == [
@@ -153,11 +153,11 @@ async def test_services_are_deleted_and_connected_anew(
 
 @pytest.mark.usefixtures("connected")
 async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
 ) -> None:
-    effect = effect_of(services, DELETE_SERVICES)
+    effect = effect_of(gateway, DELETE_SERVICES)
     assert isinstance(effect, DeleteEffect)
-    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
     assert await effect.read_before_images(items) == {}
     execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
     before = whole(database)
@@ -178,10 +178,10 @@ async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
 
 @pytest.mark.usefixtures("connected")
 async def test_a_deletion_whose_effect_came_late_is_looked_up(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
-    job = effect_of(services, DELETE_SERVICES)
-    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n")), frozen)
+    job = effect_of(gateway, DELETE_SERVICES)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n")), frozen)
     (first,) = await sent(job, run, items)
     assert await job.send(run, items[0]) == Lost(
         "refused, and whether it is gone has to be looked up: Объект уже удалён"
@@ -192,10 +192,10 @@ async def test_a_deletion_whose_effect_came_late_is_looked_up(
 
 @pytest.mark.usefixtures("connected")
 async def test_a_service_that_was_connected_again_is_left_alone(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = effect_of(services, DELETE_SERVICES)
-    items = await planned(job_of(services, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
+    job = effect_of(gateway, DELETE_SERVICES)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
     done = await sent(job, run, items)
     execute("insert into users_usluga (id, abonent_id, usluga_id) values (90009, 9001, 126)")
     execute("update users_usluga set deleted = 0 where id = 90002")
@@ -240,10 +240,10 @@ async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Fr
 
 
 async def test_an_account_goes_with_what_points_to_it(
-    services: Gateway, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
-    job = effect_of(services, DELETE_ACCOUNT)
-    items = await planned(job_of(services, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")), frozen)
+    job = effect_of(gateway, DELETE_ACCOUNT)
+    items = await planned(job_of(gateway, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")), frozen)
     assert [(one.key, one.lane) for one in items] == [(str(account), "account:9001")]
     assert job.describe(run.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
     before = whole(database)
@@ -262,10 +262,10 @@ async def test_an_account_goes_with_what_points_to_it(
 
 
 async def test_an_account_that_is_pointed_to_stays_without_clean_links(
-    services: Gateway, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
     rows = rows_of(tmp_path, f"user_id\n{account}\n")
-    job = job_of(services, DELETE_ACCOUNT, rows, clean_links="no")
+    job = job_of(gateway, DELETE_ACCOUNT, rows, clean_links="no")
     items = await planned(job, frozen)
     before = whole(database)
     assert await job.effect.send(run, items[0]) == RowRefused("На объект ссылаются: CabinetSessions")
@@ -287,15 +287,13 @@ def test_which_chains_delete() -> None:
 def test_all_fields_are_kept_in_one_go_only_where_the_database_has_them(
     database: Database, model: str, *, known: bool, with_database: bool
 ) -> None:
-    services = Gateway(AsyncMock(spec=BillingClient), database if with_database else None)
-    effect = DeleteEffect(services, parse(model, ('objects.get {"id": {id}}', "delete")))
+    gateway = Gateway(AsyncMock(spec=BillingClient), database if with_database else None)
+    effect = DeleteEffect(gateway, parse(model, ('objects.get {"id": {id}}', "delete")))
     assert effect.keeps is (Keeps.TOGETHER if known and with_database else Keeps.ONE_BY_ONE)
 
 
-async def test_a_model_that_nobody_here_knows(
-    services: Gateway, run: Run, frozen: Frozen, database: Database
-) -> None:
-    effect = DeleteEffect(services, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+async def test_a_model_that_nobody_here_knows(gateway: Gateway, run: Run, frozen: Frozen, database: Database) -> None:
+    effect = DeleteEffect(gateway, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
     done = await effect.plan([Bound(Row(2, (key,)), key, {"id": key}) for key in ("6", "60")])
     assert [(one.key, one.lane) for one in done.items] == [("6", "Tarif:6")]
     assert [one.reason for one in done.refusals] == ["there is no Tarif with id 60"]

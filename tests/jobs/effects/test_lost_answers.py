@@ -34,7 +34,7 @@ JOBS: tuple[tuple[JobSpec, str, dict[str, str], dict[str, str]], ...] = (
 
 
 @pytest.fixture
-def services(client: BillingClient, database: Database, execute: Execute, odd_ones: None) -> Gateway:  # noqa: ARG001
+def gateway(client: BillingClient, database: Database, execute: Execute, odd_ones: None) -> Gateway:  # noqa: ARG001
     execute("insert into users_usluga (id, abonent_id, usluga_id, manager_id) values (90001, 9002, 126, 33)")
     execute("insert into users (id, abonent_id, login) values (90001, 9002, 'ivanov')")
     return Gateway(client, database)
@@ -61,7 +61,7 @@ async def in_the_end(does: Job | Effect, run: Run, item: Item, server: MockBilli
 
 @pytest.mark.parametrize(("kind", "text", "given", "how"), JOBS, ids=lambda one: getattr(one, "name", None))
 async def test_a_lost_call_and_a_lost_undo_have_their_effect_once(
-    services: Gateway,
+    gateway: Gateway,
     mock_billing: MockBilling,
     tmp_path: Path,
     run: Run,
@@ -72,20 +72,20 @@ async def test_a_lost_call_and_a_lost_undo_have_their_effect_once(
     given: dict[str, str],
     how: dict[str, str],
 ) -> None:
-    job = job_of(services, kind, rows_of(tmp_path, text), **given)
+    job = job_of(gateway, kind, rows_of(tmp_path, text), **given)
     (item,) = await planned(job, frozen)
     done = await in_the_end(job, run, item, mock_billing, database)
 
-    undo = await undone(effect_of(services, kind, **given), [done], **how)
+    undo = await undone(effect_of(gateway, kind, **given), [done], **how)
     second = replace(run, run_id=2, name="u7u7u", job="undo")
     (back,) = undo.items(frozen)
     await in_the_end(undo.effect, second, back, mock_billing, database)
 
 
 async def test_a_lost_deletion_of_an_account(
-    services: Gateway, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen, database: Database
 ) -> None:
-    job = job_of(services, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n"))
+    job = job_of(gateway, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n"))
     (item,) = await planned(job, frozen)
     done = await in_the_end(job, run, item, mock_billing, database)
     assert '"login":"ivanov"' in (done.answer or "")
@@ -97,7 +97,7 @@ async def test_a_lost_deletion_of_an_account(
     ids=lambda one: getattr(one, "name", None),
 )
 async def test_an_answer_to_somebody_else_is_no_answer(
-    services: Gateway,
+    gateway: Gateway,
     mock_billing: MockBilling,
     tmp_path: Path,
     run: Run,
@@ -106,11 +106,11 @@ async def test_an_answer_to_somebody_else_is_no_answer(
     text: str,
     given: dict[str, str],
 ) -> None:
-    other = job_of(services, BALANCES, rows_of(tmp_path, "abonent_id;amount\n9003;1\n"))
+    other = job_of(gateway, BALANCES, rows_of(tmp_path, "abonent_id;amount\n9003;1\n"))
     # Only what was answered while a plan was set is handed on.
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))
     await sent(other, run, await planned(other, frozen))
-    job = job_of(services, kind, rows_of(tmp_path, text), **given)
+    job = job_of(gateway, kind, rows_of(tmp_path, text), **given)
     items = [msgspec.structs.replace(one, number=7) for one in await planned(job, frozen)]
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1),)))
     assert isinstance(await job.effect.send(run, items[0]), Lost)
@@ -118,17 +118,17 @@ async def test_an_answer_to_somebody_else_is_no_answer(
 
 
 async def test_what_waits_in_a_stack_is_not_absent(
-    services: Gateway, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen
+    gateway: Gateway, mock_billing: MockBilling, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
     """Accepted is not applied: while the entry waits, its absence proves nothing."""
-    job = job_of(services, CONNECT_SERVICE, rows_of(tmp_path, "abonent_id\n9001\n"), usluga="240", manager="33")
+    job = job_of(gateway, CONNECT_SERVICE, rows_of(tmp_path, "abonent_id\n9001\n"), usluga="240", manager="33")
     items = await planned(job, frozen)
     mock_billing.stack_rate = 0.001
     evidence = await job.effect.send(run, items[0])
     assert isinstance(evidence, Accepted)
     assert await sightings(job, run, items) == [Absent()]
-    assert await job.effect.undrained(items) == "EVENTS_STACK_COMPACT holds 1 entry"
+    assert await job.effect.unfinished_work(items) == "EVENTS_STACK_COMPACT holds 1 entry"
     mock_billing.stack_rate = 0
     await mock_billing.wait_for_stacks()
-    assert await job.effect.undrained(items) is None
+    assert await job.effect.unfinished_work(items) is None
     assert await sightings(job, run, items) == [Found(evidence.answer)]

@@ -57,48 +57,48 @@ def operation(execute: Execute, key: int, abonent: int, kopecks: int, kind: int 
     )
 
 
-async def paying(services: Gateway, folder: Path, frozen: Frozen, text: str = TWO) -> list[Item]:
-    return await planned(job_of(services, PAYMENT, rows_of(folder, text)), frozen)
+async def paying(gateway: Gateway, folder: Path, frozen: Frozen, text: str = TWO) -> list[Item]:
+    return await planned(job_of(gateway, PAYMENT, rows_of(folder, text)), frozen)
 
 
 @pytest.mark.usefixtures("earlier")
 async def test_payments_are_planned_with_the_last_operation(
-    services: Gateway,
+    gateway: Gateway,
     tmp_path: Path,
     frozen: Frozen,
 ) -> None:
-    items = await paying(services, tmp_path, frozen, TWO + "A15;1\n")
+    items = await paying(gateway, tmp_path, frozen, TWO + "A15;1\n")
     assert [(one.key, one.label, one.lane, one.amount) for one in items] == [
         ("9001", "00123", "account:9001", Decimal("50.50")),
         ("9002", "123", "account:9002", Decimal(7)),
         ("9003", "A15", "account:9003", Decimal(1)),
     ]
     assert [payload_of(one).was for one in items] == [{"op_id": "80001"}, {"op_id": "80002"}, {"op_id": "0"}]
-    job = effect_of(services, PAYMENT)
+    job = effect_of(gateway, PAYMENT)
     assert job.describe("k7m2q", items[0]) == 'Abonents: objects.get(id=9001) → add_payment(SUM_IN="50.50")'
     assert not job.repeatable
 
 
 @pytest.mark.usefixtures("earlier")
 async def test_a_payment_that_was_made_before_is_named(
-    services: Gateway,
+    gateway: Gateway,
     tmp_path: Path,
 ) -> None:
-    job = job_of(services, PAYMENT, rows_of(tmp_path, TWO))
+    job = job_of(gateway, PAYMENT, rows_of(tmp_path, TWO))
     found = await job.find_entries((await prepared(job)).items)
     assert found == {"9001": Entries(unmarked="operation 80001 of 50.50, 2026-02-03")}
 
 
 @pytest.mark.usefixtures("earlier")
 async def test_payments_are_entered_once_and_read_back(
-    services: Gateway,
+    gateway: Gateway,
     tmp_path: Path,
     run: Run,
     frozen: Frozen,
     database: Database,
 ) -> None:
-    job = effect_of(services, PAYMENT)
-    items = await paying(services, tmp_path, frozen)
+    job = effect_of(gateway, PAYMENT)
+    items = await paying(gateway, tmp_path, frozen)
     assert await sightings(job, run, items) == [Absent(), Absent()]
     none = "since the plan the billing has no operation of that sum"
     assert await readings(job, run, items) == [
@@ -120,10 +120,10 @@ TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\
 
 
 async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
-    job = effect_of(services, PAYMENT, recognise="sum")
-    items = await paying(services, tmp_path, frozen, TWICE)
+    job = effect_of(gateway, PAYMENT, recognise="sum")
+    items = await paying(gateway, tmp_path, frozen, TWICE)
     assert [(one.key, one.label, one.amount) for one in items] == [
         ("9001/17", "00123, 17", Decimal(5)),
         ("9001/18", "00123, 18", Decimal(5)),
@@ -143,20 +143,20 @@ async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
     assert await readings(job, run, items) == [ReadBack(Decimal(amount)) for amount in (5, 5, 6, 7)]
 
 
-async def test_the_column_of_the_documents_is_named_by_the_operator(services: Gateway, tmp_path: Path) -> None:
+async def test_the_column_of_the_documents_is_named_by_the_operator(gateway: Gateway, tmp_path: Path) -> None:
     text = "abonent_id;amount;№ документа\n9001;5;17\n"
-    plain = job_of(services, PAYMENT, rows_of(tmp_path, text))
+    plain = job_of(gateway, PAYMENT, rows_of(tmp_path, text))
     assert [one.key for one in (await prepared(plain)).items] == ["9001"]
-    named = job_of(services, PAYMENT, rows_of(tmp_path, text, document="№ документа"))
+    named = job_of(gateway, PAYMENT, rows_of(tmp_path, text, document="№ документа"))
     assert [one.key for one in (await prepared(named)).items] == ["9001/17"]
     assert any("--map document=COLUMN" in caution for caution in plain.cautions)
 
 
 async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    ask, by_sum = effect_of(services, PAYMENT), effect_of(services, PAYMENT, recognise="sum")
-    items = await paying(services, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
+    ask, by_sum = effect_of(gateway, PAYMENT), effect_of(gateway, PAYMENT, recognise="sum")
+    items = await paying(gateway, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
     operation(execute, 80005, 9001, 500)
     operation(execute, 80006, 9001, 600)
     operation(execute, 80007, 9002, 500)
@@ -180,16 +180,16 @@ async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
 
 @pytest.mark.parametrize(("kind", "storno"), [(5, 0), (1, 1)])
 async def test_nothing_newer_of_that_sum_is_the_only_absence(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, kind: int, storno: int
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, kind: int, storno: int
 ) -> None:
     """Of which type a payment is, and whether somebody has reversed it by now, nobody knows for certain."""
-    items = await paying(services, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
+    items = await paying(gateway, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
     operation(execute, 80004, 9001, 500, kind=2)
-    assert await sightings(effect_of(services, PAYMENT), run, items) == [Absent()], "what the month costs"
+    assert await sightings(effect_of(gateway, PAYMENT), run, items) == [Absent()], "what the month costs"
     operation(execute, 80005, 9001, 500, kind, storno)
-    (sighting,) = await sightings(effect_of(services, PAYMENT), run, items)
+    (sighting,) = await sightings(effect_of(gateway, PAYMENT), run, items)
     assert isinstance(sighting, CannotLook)
-    (by_sum,) = await sightings(effect_of(services, PAYMENT, recognise="sum"), run, items)
+    (by_sum,) = await sightings(effect_of(gateway, PAYMENT, recognise="sum"), run, items)
     assert by_sum == (Found("80005") if not storno else sighting)
 
 
@@ -227,9 +227,9 @@ async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Fr
         ("-5", "-5 is no payment: an amount above zero is expected"),
     ],
 )
-async def test_bad_amounts(services: Gateway, tmp_path: Path, amount: str, reason: str) -> None:
+async def test_bad_amounts(gateway: Gateway, tmp_path: Path, amount: str, reason: str) -> None:
     rows = rows_of(tmp_path, f"abonent_id;sum_in\n9001;{amount}\n")
-    (told,) = await refused(job_of(services, PAYMENT, rows))
+    (told,) = await refused(job_of(gateway, PAYMENT, rows))
     assert told.startswith(f"2 sum_in: {reason}")
 
 
@@ -239,7 +239,7 @@ async def test_bad_amounts(services: Gateway, tmp_path: Path, amount: str, reaso
 @pytest.mark.usefixtures("earlier")
 @pytest.mark.parametrize("way", ["storno", "opposite"])
 async def test_payments_are_taken_back(
-    services: Gateway,
+    gateway: Gateway,
     tmp_path: Path,
     run: Run,
     undo_run: Run,
@@ -247,9 +247,9 @@ async def test_payments_are_taken_back(
     database: Database,
     way: str,
 ) -> None:
-    job = effect_of(services, PAYMENT)
+    job = effect_of(gateway, PAYMENT)
     before = whole(database)
-    done = await sent(job, run, await paying(services, tmp_path, frozen))
+    done = await sent(job, run, await paying(gateway, tmp_path, frozen))
     assert [one.answer for one in done] == [None, None]
     undo = await undone(job, done, way=way)
     assert [one.amount for one in undo.done.items] == [Decimal("-50.50"), Decimal(-7)]
@@ -262,10 +262,10 @@ async def test_payments_are_taken_back(
 
 
 async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = effect_of(services, PAYMENT)
-    done = await sent(job, run, await paying(services, tmp_path, frozen))
+    job = effect_of(gateway, PAYMENT)
+    done = await sent(job, run, await paying(gateway, tmp_path, frozen))
     execute("update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001")
     operation(execute, 80002, 9001, 5050)
     execute("delete from finance_operations where abonent_id = 9002")

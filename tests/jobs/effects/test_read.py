@@ -40,8 +40,8 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
     execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
 
 
-async def asked(services: Gateway, kind: JobSpec, rows: Input, run: Run, frozen: Frozen) -> list[Evidence]:
-    job = job_of(services, kind, rows)
+async def asked(gateway: Gateway, kind: JobSpec, rows: Input, run: Run, frozen: Frozen) -> list[Evidence]:
+    job = job_of(gateway, kind, rows)
     return [await job.effect.send(run, item) for item in await planned(job, frozen)]
 
 
@@ -70,17 +70,17 @@ def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it(chain: tuple[
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_one_object_or_none(services: Gateway, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+async def test_one_object_or_none(gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path) -> None:
     kind = reading(*LOGIN_OF, fields=("login", "abonent__name"))
-    found, none = await asked(services, kind, rows_of(tmp_path, "id\n90001\n77777777\n"), run, frozen)
+    found, none = await asked(gateway, kind, rows_of(tmp_path, "id\n90001\n77777777\n"), run, frozen)
     assert told(found) == [{"login": "ivanov", "abonent__name": "Иванов"}]
     assert none == RowRefused("Users matching query does not exist.", recognised=True)
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_several_objects_or_none(services: Gateway, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+async def test_several_objects_or_none(gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path) -> None:
     kind = reading('objects.filter {"ip": "{ip}"}', fields=("id", "login"))
-    found, none = await asked(services, kind, rows_of(tmp_path, "ip\n10.0.0.10\n10.99.99.99\n"), run, frozen)
+    found, none = await asked(gateway, kind, rows_of(tmp_path, "ip\n10.0.0.10\n10.99.99.99\n"), run, frozen)
     ids = [one["id"] for one in told(found) if one["id"] > 90000]  # type: ignore[attr-defined]
     assert ids == [90001, 90002]
     assert told(none) == []
@@ -100,7 +100,7 @@ async def test_nothing_of_it_changes_anything(
     assert job.effect.repeatable
     assert len({item.lane for item in items}) == 2
     assert [item.amount for item in items] == [None, None]
-    assert await job.effect.undrained(items) is None
+    assert await job.effect.unfinished_work(items) is None
     assert await job.effect.look_up(run, items) == {item.item_id: Absent() for item in items}
     assert await job.effect.read_back(run, items) == {item.item_id: ReadBack(None) for item in items}
     back = job.effect.undo({})
@@ -109,11 +109,11 @@ async def test_nothing_of_it_changes_anything(
 
 @pytest.mark.usefixtures("accounts")
 async def test_what_is_lost_may_be_asked_again(
-    mock_billing: MockBilling, services: Gateway, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
     kind = reading(*LOGIN_OF, fields=("login",))
-    job = job_of(services, kind, rows_of(tmp_path, "id\n90001\n"))
+    job = job_of(gateway, kind, rows_of(tmp_path, "id\n90001\n"))
     (item,) = await planned(job, frozen)
     assert isinstance(await job.effect.send(run, item), Lost)
     assert told(await job.effect.send(run, item)) == [{"login": "ivanov"}]
@@ -124,8 +124,8 @@ async def test_a_secret_key_is_in_the_call_and_nowhere_else(
     client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     kind = reading('get_user_by_suid {"suid": "{suid}"}', fields=("login",), secret="suid")
-    services = Gateway(client, None, vault=Vault(tmp_path / "secrets"))
-    job = job_of(services, kind, rows_of(tmp_path, "suid;note\n12345;a\n12345;b\n99999;c\n"))
+    gateway = Gateway(client, None, vault=Vault(tmp_path / "secrets"))
+    job = job_of(gateway, kind, rows_of(tmp_path, "suid;note\n12345;a\n12345;b\n99999;c\n"))
     items = await planned(job, frozen)
     assert "12345" not in repr(items)
     assert [item.label for item in items] == ["line 2", "line 3", "line 4"]
@@ -161,14 +161,14 @@ async def test_a_billing_that_is_not_there(run: Run, frozen: Frozen, tmp_path: P
 @pytest.mark.usefixtures("accounts")
 async def test_the_cabinet_s_own_lists(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
     kind = reading('web_cabinet.get_usluga_list {"suid": "{suid}", "get_user_uslugas_all": 1}', secret="suid")
-    services = Gateway(client, None, vault=Vault(tmp_path / "secrets"))
-    (evidence,) = await asked(services, kind, rows_of(tmp_path, "suid\n12345\n"), run, frozen)
+    gateway = Gateway(client, None, vault=Vault(tmp_path / "secrets"))
+    (evidence,) = await asked(gateway, kind, rows_of(tmp_path, "suid\n12345\n"), run, frozen)
     rows = told(evidence)
     assert {one["list"] for one in rows} == {1}  # type: ignore[attr-defined]
     assert {"pk", "name", "summa"} <= rows[0].keys()  # type: ignore[index]
 
 
-async def test_a_call_without_placeholders_is_one_row(services: Gateway, run: Run, frozen: Frozen) -> None:
+async def test_a_call_without_placeholders_is_one_row(gateway: Gateway, run: Run, frozen: Frozen) -> None:
     kind = reading("objects.filter", model="DjangoUsersProfile", fields=("username",))
-    (evidence,) = await asked(services, kind, Input(), run, frozen)
+    (evidence,) = await asked(gateway, kind, Input(), run, frozen)
     assert told(evidence) == [{"username": "admin"}, {"username": "migration"}, {"username": "support"}]

@@ -39,8 +39,8 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_only_who_has_one_account_is_taken(services: Gateway, tmp_path: Path) -> None:
-    job = job_of(services, SERVICES_ON_OFFER, rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n9006\n"))
+async def test_only_who_has_one_account_is_taken(gateway: Gateway, tmp_path: Path) -> None:
+    job = job_of(gateway, SERVICES_ON_OFFER, rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n9006\n"))
     done = await prepared(job)
     assert [item.key for item in done.items] == ["9001"]
     assert [(one.line, one.reason) for one in done.refusals] == [
@@ -55,9 +55,9 @@ async def test_only_who_has_one_account_is_taken(services: Gateway, tmp_path: Pa
 
 @pytest.mark.usefixtures("accounts")
 async def test_what_is_offered_and_what_is_connected(
-    services: Gateway, run: Run, frozen: Frozen, tmp_path: Path
+    gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
-    job = job_of(services, SERVICES_ON_OFFER, rows_of(tmp_path, "contract_number\n00123\n"))
+    job = job_of(gateway, SERVICES_ON_OFFER, rows_of(tmp_path, "contract_number\n00123\n"))
     (item,) = await planned(job, frozen)
     assert item.label == "00123"
     assert job.effect.describe("k7m2q", item) == (

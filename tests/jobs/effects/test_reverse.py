@@ -68,15 +68,15 @@ async def adding(billing_file: Path, database: Database, odd_ones: None) -> Asyn
 
 
 async def entered(
-    services: Gateway, folder: Path, run: Run, frozen: Frozen, *, text: str = THREE, **given: str
+    gateway: Gateway, folder: Path, run: Run, frozen: Frozen, *, text: str = THREE, **given: str
 ) -> list[Item]:
     """The operations of a run of balances."""
-    job = job_of(services, BALANCES, rows_of(folder, text), **given)
+    job = job_of(gateway, BALANCES, rows_of(folder, text), **given)
     return await sent(job, run, await planned(job, frozen))
 
 
-async def taking_back(services: Gateway, items: list[Item], **how: str) -> Undo:
-    return await undone(effect_of(services, BALANCES), items, **how)
+async def taking_back(gateway: Gateway, items: list[Item], **how: str) -> Undo:
+    return await undone(effect_of(gateway, BALANCES), items, **how)
 
 
 def balance_of(database: Database, account: int) -> Decimal:
@@ -88,11 +88,11 @@ def balance_of(database: Database, account: int) -> Decimal:
 
 
 async def test_after_storno_only_the_reversed_operations_are_left(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
     before = whole(database)
-    items = await entered(services, tmp_path, run, frozen)
-    undo = await taking_back(services, items, way="storno")
+    items = await entered(gateway, tmp_path, run, frozen)
+    undo = await taking_back(gateway, items, way="storno")
     assert [(one.label, one.amount, one.undoes, one.lane) for one in undo.done.items] == [
         ("00123", Decimal("-50.50"), 101, "account:9001"),
         ("123", Decimal(7), 102, "account:9002"),
@@ -112,9 +112,9 @@ async def test_after_storno_only_the_reversed_operations_are_left(
     assert all(one[THERE] == (False, True) for one in found[OPERATIONS].values())
 
 
-async def test_the_call_is_shown(services: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
-    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
-    undo = await taking_back(services, items, way="storno", storno_call="reverse")
+async def test_the_call_is_shown(gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+    undo = await taking_back(gateway, items, way="storno", storno_call="reverse")
     (back,) = undo.items(frozen)
     assert undo.effect.describe(UNDO_RUN, back) == (
         f"FinanceOperations: objects.get(op_id={items[0].answer}) → reverse() | op_id, storno"
@@ -122,18 +122,18 @@ async def test_the_call_is_shown(services: Gateway, tmp_path: Path, run: Run, fr
 
 
 async def test_a_billing_that_knows_no_such_method(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
 ) -> None:
-    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
-    undo = await taking_back(services, items, way="storno", storno_call="reverse")
+    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+    undo = await taking_back(gateway, items, way="storno", storno_call="reverse")
     assert await undo.effect.send(undo_run, undo.items(frozen)[0]) == RowRefused("Метод reverse нельзя вызвать")
 
 
 async def test_a_storno_that_had_its_effect_already_is_looked_up(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
 ) -> None:
-    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
-    undo = await taking_back(services, items, way="storno")
+    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+    undo = await taking_back(gateway, items, way="storno")
     (back,) = undo.items(frozen)
     await sent(undo.effect, undo_run, [back])
     assert await undo.effect.send(undo_run, back) == Lost(
@@ -168,10 +168,10 @@ async def test_a_storno_where_type_8_adds(
 
 
 async def test_what_is_read_back_of_a_storno(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
-    undo = await taking_back(services, items, way="storno")
+    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+    undo = await taking_back(gateway, items, way="storno")
     backs = undo.items(frozen)
     assert await readings(undo.effect, undo_run, backs) == [
         ReadBack(None, f"operation {items[0].answer} is not reversed")
@@ -216,8 +216,8 @@ async def test_evidence_of_a_storno(seen: Evidence, evidence: Evidence, undo_run
     assert await StornoReversal(Gateway(client), "storno").send(undo_run, item) == evidence
 
 
-async def test_a_storno_is_final(services: Gateway) -> None:
-    back = undo_of_operations(services, {"way": "storno"})
+async def test_a_storno_is_final(gateway: Gateway) -> None:
+    back = undo_of_operations(gateway, {"way": "storno"})
     assert isinstance(back, StornoReversal)
     assert isinstance(back.undo({}), Irreversible)
 
@@ -227,7 +227,7 @@ async def test_a_storno_is_final(services: Gateway) -> None:
 
 @pytest.mark.parametrize("kind", ["1", "2"])
 async def test_opposite_sums_bring_everything_back_but_the_operations(
-    services: Gateway,
+    gateway: Gateway,
     tmp_path: Path,
     run: Run,
     undo_run: Run,
@@ -236,8 +236,8 @@ async def test_opposite_sums_bring_everything_back_but_the_operations(
     kind: str,
 ) -> None:
     before = whole(database)
-    items = await entered(services, tmp_path, run, frozen, op_type=kind)
-    undo = await taking_back(services, items, way="opposite")
+    items = await entered(gateway, tmp_path, run, frozen, op_type=kind)
+    undo = await taking_back(gateway, items, way="opposite")
     backs = undo.items(frozen)
     assert await sightings(undo.effect, undo_run, backs) == [Absent()] * 3
 
@@ -256,11 +256,11 @@ async def test_opposite_sums_bring_everything_back_but_the_operations(
 
 
 async def test_the_undo_of_an_undo_enters_the_sums_again(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
-    items = await entered(services, tmp_path, run, frozen, op_type="1")
+    items = await entered(gateway, tmp_path, run, frozen, op_type="1")
     after = {key: balance_of(database, key) for key in (9001, 9002, 9003)}
-    undo = await taking_back(services, items, way="opposite")
+    undo = await taking_back(gateway, items, way="opposite")
     backs = await sent(undo.effect, undo_run, undo.items(frozen))
     again = await undone(undo.effect, backs, way="opposite")
     third = replace(undo_run, run_id=3, name="aaaaa")
@@ -336,10 +336,10 @@ async def test_type_8_needs_to_know_what_the_balance_was(
 
 
 async def test_opposite_entries_of_one_run_are_told_from_those_of_another(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
 ) -> None:
-    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
-    undo = await taking_back(services, items, way="opposite")
+    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
+    undo = await taking_back(gateway, items, way="opposite")
     backs = undo.items(frozen)
     await sent(undo.effect, undo_run, backs)
     assert await sightings(undo.effect, replace(undo_run, name="other"), backs) == [Absent()]
@@ -352,11 +352,11 @@ async def test_opposite_entries_of_one_run_are_told_from_those_of_another(
 
 
 async def test_without_a_word_nothing_is_sent(
-    services: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
 ) -> None:
-    items = await entered(services, tmp_path, run, frozen)
+    items = await entered(gateway, tmp_path, run, frozen)
     before = whole(database)
-    undo = await taking_back(services, items)
+    undo = await taking_back(gateway, items)
     for item, one, reason in zip(items, undo.done.items, undo.left_alone, strict=True):
         assert reason is not None
         assert reason.startswith(f"for the accountant: reverse operation {item.answer} of {item.amount} of 20")
@@ -380,16 +380,16 @@ def _cells(item: Item) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("way", ["list", "storno", "opposite"])
 async def test_what_was_changed_since_is_left_alone(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, way: str
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, way: str
 ) -> None:
     text = "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9010;4\n"
-    items = await entered(services, tmp_path, run, frozen, text=text, op_type="1")
+    items = await entered(gateway, tmp_path, run, frozen, text=text, op_type="1")
     first, second, third, fourth = (item.answer for item in items)
     execute("update finance_operations set storno = 1, op_date = '2026-01-05' where op_id = ?", first)
     execute("update finance_operations set op_summa = ?, op_date = '2026-01-05' where op_id = ?", 5 * SCALE, second)
     execute("delete from finance_operations where op_id = ?", third)
     execute("update finance_operations set abonent_id = 9001, op_date = '2026-01-05' where op_id = ?", fourth)
-    undo = await taking_back(services, items, way=way)
+    undo = await taking_back(gateway, items, way=way)
     assert undo.left_alone == [
         f"already taken back: operation {first} of 1.00, 2026-01-05 (reversed by storno)",
         f"changed since: the run entered 2.00, and now there is operation {second} of 5.00, 2026-01-05",
@@ -435,12 +435,10 @@ async def test_a_payment_that_comes_after_the_plan_is_not_overwritten(
     assert "nowhere.fdb" in evidence.text
 
 
-async def test_an_operation_whose_id_nobody_knows(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen
-) -> None:
-    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+async def test_an_operation_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
     decided = [msgspec.structs.replace(item, answer=None) for item in items]
-    assert (await taking_back(services, decided, way="storno")).refused == [
+    assert (await taking_back(gateway, decided, way="storno")).refused == [
         "the id of its operation of 50.00 is not known: take it back by hand"
     ]
 
@@ -461,10 +459,10 @@ def test_the_parameters_of_an_undo() -> None:
 
 
 async def test_the_comment_of_opposite_entries(
-    services: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
 ) -> None:
-    items = await entered(services, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
-    undo = await taking_back(services, items, way="opposite", descr="Ошибка ввода")
+    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
+    undo = await taking_back(gateway, items, way="opposite", descr="Ошибка ввода")
     (back,) = undo.items(frozen)
     assert payload_of(back).steps[0][1]["descr"] == f"Ошибка ввода {items[0].answer}"
     assert f"[cm {UNDO_RUN}/1]" in undo.effect.describe(UNDO_RUN, back)

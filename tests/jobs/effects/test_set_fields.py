@@ -39,10 +39,10 @@ def with_database(client: BillingClient, database: Database) -> Gateway:
     return Gateway(client, database)
 
 
-def threshold(services: Gateway, amount: str, rows: Input | None = None) -> Job:
+def threshold(gateway: Gateway, amount: str, rows: Input | None = None) -> Job:
     if rows is None:
-        return job_of(services, WARNING_THRESHOLD, Input(), folder=str(FOLDER), amount=amount)
-    return job_of(services, WARNING_THRESHOLD, rows, amount=amount)
+        return job_of(gateway, WARNING_THRESHOLD, Input(), folder=str(FOLDER), amount=amount)
+    return job_of(gateway, WARNING_THRESHOLD, rows, amount=amount)
 
 
 # ---- rows to items ---------------------------------------------------------------------------------------------
@@ -77,8 +77,8 @@ async def test_all_live_subscribers_of_a_folder(with_database: Gateway) -> None:
     assert [(one.label, one.reason) for one in done.refusals] == [("9007", "abonent 9007 has no account")]
 
 
-async def test_one_subscriber_as_given(services: Gateway) -> None:
-    job = job_of(services, WARNING_THRESHOLD, Input(), abonent_id="9002", amount="0")
+async def test_one_subscriber_as_given(gateway: Gateway) -> None:
+    job = job_of(gateway, WARNING_THRESHOLD, Input(), abonent_id="9002", amount="0")
     done = await prepared(job)
     assert [(one.key, decode_payload(one.payload).wanted) for one in done.items] == [("9002", {"limit_warning": "0"})]
 
@@ -109,9 +109,9 @@ async def test_what_chooses_the_rows_is_said_once(
 
 
 async def test_a_threshold_is_set_and_read_back(
-    services: Gateway, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database, tmp_path: Path
+    gateway: Gateway, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database, tmp_path: Path
 ) -> None:
-    job = threshold(services, "-12000.5", rows_of(tmp_path, "abonent_id\n9002\n"))
+    job = threshold(gateway, "-12000.5", rows_of(tmp_path, "abonent_id\n9002\n"))
     (item,) = await planned_items(job, frozen)
     assert job.effect.repeatable
     assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
@@ -134,9 +134,9 @@ async def test_a_threshold_is_set_and_read_back(
 
 
 async def test_another_value_is_absent_and_told(
-    services: Gateway, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
+    gateway: Gateway, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
 ) -> None:
-    job = threshold(services, "7", rows_of(tmp_path, "abonent_id\n9001\n"))
+    job = threshold(gateway, "7", rows_of(tmp_path, "abonent_id\n9001\n"))
     (item,) = await planned_items(job, frozen)
     assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
     assert await job.effect.read_back(run, [item]) == {
@@ -201,14 +201,14 @@ async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: F
 
 
 async def test_a_database_that_is_away(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
-    services = Gateway(client, Database(Dsn(str(tmp_path / "none.fdb"))))
-    job = threshold(services, "1", rows_of(tmp_path, "abonent_id\n9002\n"))
+    gateway = Gateway(client, Database(Dsn(str(tmp_path / "none.fdb"))))
+    job = threshold(gateway, "1", rows_of(tmp_path, "abonent_id\n9002\n"))
     good = threshold(Gateway(client), "1", rows_of(tmp_path, "abonent_id\n9002\n"))
     (item,) = await planned_items(good, frozen)
     for asking in (
         job.effect.look_up(run, [item]),
         job.effect.read_back(run, [item]),
-        job.effect.undrained([item]),
+        job.effect.unfinished_work([item]),
         prepared(job),
     ):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):

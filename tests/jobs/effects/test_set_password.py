@@ -42,8 +42,8 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
 
 
 @pytest.fixture
-def services(services: Gateway, tmp_path: Path) -> Gateway:
-    return Gateway(services.client, services.database, vault=Vault(tmp_path / "secrets"))
+def gateway(gateway: Gateway, tmp_path: Path) -> Gateway:
+    return Gateway(gateway.client, gateway.database, vault=Vault(tmp_path / "secrets"))
 
 
 # ---- given ------------------------------------------------------------------------------------------------------
@@ -51,10 +51,10 @@ def services(services: Gateway, tmp_path: Path) -> Gateway:
 
 @pytest.mark.parametrize(("dontshow", "shown"), [("no", WORD), ("yes", None)])
 async def test_a_password_is_set_and_is_shown_as_wanted(
-    services: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path, dontshow: str, shown: str | None
+    gateway: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path, dontshow: str, shown: str | None
 ) -> None:
     rows = rows_of(tmp_path, f"login;psw\nu90001;{WORD}\n")
-    job = job_of(services, PASSWORD, rows, dontshow=dontshow)
+    job = job_of(gateway, PASSWORD, rows, dontshow=dontshow)
     (item,) = await planned(job, frozen)
     before = whole(database)
     assert (item.key, item.label, item.lane, item.row) == ("90001", "u90001", "account:9001", ("u90001", "•••"))
@@ -69,9 +69,9 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
     assert job.effect.repeatable
 
 
-async def test_accounts_that_are_not_there_are_refused(services: Gateway, tmp_path: Path) -> None:
+async def test_accounts_that_are_not_there_are_refused(gateway: Gateway, tmp_path: Path) -> None:
     text = f"user_id;psw\n90003;{WORD}\n77777777;{WORD}\n90002;{WORD}\n"
-    done = await prepared(job_of(services, PASSWORD, rows_of(tmp_path, text)))
+    done = await prepared(job_of(gateway, PASSWORD, rows_of(tmp_path, text)))
     assert [item.key for item in done.items] == ["90002"]
     assert [(one.line, one.reason, one.row) for one in done.refusals] == [
         (2, "account 90003 (u90003) is deleted", ("90003", "•••")),
@@ -79,19 +79,19 @@ async def test_accounts_that_are_not_there_are_refused(services: Gateway, tmp_pa
     ]
 
 
-async def test_a_row_with_too_many_cells_is_refused_without_its_words(services: Gateway, tmp_path: Path) -> None:
-    done = await prepared(job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;x;{WORD}\n")))
+async def test_a_row_with_too_many_cells_is_refused_without_its_words(gateway: Gateway, tmp_path: Path) -> None:
+    done = await prepared(job_of(gateway, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;x;{WORD}\n")))
     assert [(one.line, one.row) for one in done.refusals] == [(2, ("•••", "•••", "•••"))]
 
 
 async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(
-    services: Gateway, run: Run, frozen: Frozen, tmp_path: Path
+    gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     for kind, text, given in [
         (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
         (RANDOM_PASSWORD, "user_id\n90001\n", {"to": str(tmp_path / "out.csv")}),
     ]:
-        job = job_of(services, kind, rows_of(tmp_path, text), **given)
+        job = job_of(gateway, kind, rows_of(tmp_path, text), **given)
         (item,) = await planned(job, frozen)
         assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
         assert await job.effect.read_back(run, [item]) == {item.item_id: CannotLook(UNREADABLE)}
@@ -101,9 +101,9 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(
 
 
 async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
-    mock_billing: MockBilling, services: Gateway, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
-    job = job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
+    job = job_of(gateway, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job, frozen)
     shown = "Users: objects.get(id=90001) → set_password(psw=•••, dontshow=false)"
     assert job.effect.describe("k7m2q", item) == shown
@@ -114,16 +114,16 @@ async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
 
 
 async def test_a_page_that_prints_the_request_is_told_without_the_password(
-    run: Run, frozen: Frozen, services: Gateway, tmp_path: Path
+    run: Run, frozen: Frozen, gateway: Gateway, tmp_path: Path
 ) -> None:
-    job = job_of(services, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
+    job = job_of(gateway, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job, frozen)
 
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await job_of(Gateway(client, vault=services.vault), PASSWORD, rows_of(tmp_path, "")).effect.send(
+        evidence = await job_of(Gateway(client, vault=gateway.vault), PASSWORD, rows_of(tmp_path, "")).effect.send(
             run, item
         )
         assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
@@ -136,13 +136,13 @@ async def test_a_page_that_prints_the_request_is_told_without_the_password(
 
 
 async def test_a_password_is_made_up_and_goes_into_the_file_alone(
-    mock_billing: MockBilling, services: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, gateway: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     out, recording = tmp_path / "out.csv", tmp_path / "recording.gz"
     settings = ClientSettings(mock_billing.url)
     async with open_recorder(recording, settings) as recorder, BillingClient(settings, listener=recorder) as client:
         job = job_of(
-            Gateway(client, services.database),
+            Gateway(client, gateway.database),
             RANDOM_PASSWORD,
             rows_of(tmp_path, "login\nu90001\nu90002\n"),
             to=str(out),
@@ -297,10 +297,10 @@ def item_of(frozen: Frozen) -> Item:
 
 
 async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
-    mock_billing: MockBilling, services: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, gateway: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "login\nu90001\nnobody\n")
-    job = job_of(services, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
+    job = job_of(gateway, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
     item, nobody = await planned(job, frozen)
     assert not job.effect.repeatable
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
@@ -314,5 +314,5 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
     back = job.effect.undo({})
     assert isinstance(back, Irreversible)
-    effect = effect_of(services, PASSWORD_RECOVERY, base_url="http://lk.example.org/")
+    effect = effect_of(gateway, PASSWORD_RECOVERY, base_url="http://lk.example.org/")
     assert "left for a person" in effect.cautions[0]

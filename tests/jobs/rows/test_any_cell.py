@@ -74,7 +74,7 @@ def by_others(names: Sequence[str]) -> list[str]:
 
 
 async def holds(
-    services: Gateway, kind: JobSpec, given: Mapping[str, str], folder: Path, rows: Sequence[Mapping[str, str]]
+    gateway: Gateway, kind: JobSpec, given: Mapping[str, str], folder: Path, rows: Sequence[Mapping[str, str]]
 ) -> None:
     path = folder / "rows.csv"
     names = list(rows[0])
@@ -82,7 +82,7 @@ async def holds(
         csv.writer(file, delimiter=";").writerows([names, *([row[name] for name in names] for row in rows)])
     if kind.name == "password-recovery":
         given = RECOVERY
-    done = await prepared(job_of(services, kind, Input(file=str(path)), **given))
+    done = await prepared(job_of(gateway, kind, Input(file=str(path)), **given))
     assert all(one.line is not None and one.reason for one in done.refusals)
     assert not any("Exceeds the limit" in one.reason for one in done.refusals)
     assert all(one.amount is None or abs(one.amount) <= LARGEST for one in done.items)
@@ -94,13 +94,13 @@ async def test_odd_cells_are_bound_or_refused_in_every_column_of_every_job(
     words: Callable[[list[str]], list[str]],
     kind: JobSpec,
     given: Mapping[str, str],
-    services: Gateway,
+    gateway: Gateway,
     tmp_path: Path,
 ) -> None:
     names = words(columns_of(kind))
     for column in names:
         others = {name: GOOD.get(name, "") for name in names}
-        await holds(services, kind, given, tmp_path, [others | {column: odd} for odd in ODD])
+        await holds(gateway, kind, given, tmp_path, [others | {column: odd} for odd in ODD])
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def vault(tmp_path: Path) -> Vault:
 
 
 @pytest.fixture
-def plain_services(services: Gateway, vault: Vault) -> Gateway:
-    return Gateway(services.client, None, vault=vault)
+def plain_services(gateway: Gateway, vault: Vault) -> Gateway:
+    return Gateway(gateway.client, None, vault=vault)
 
 
 def source_of(tmp_path: Path, text: str) -> DelimitedFile:
@@ -39,17 +39,17 @@ def source_of(tmp_path: Path, text: str) -> DelimitedFile:
     return DelimitedFile(path)
 
 
-def binding_of(services: Gateway, source: Source, given: str = "", **mapping: str) -> Binding:
+def binding_of(gateway: Gateway, source: Source, given: str = "", **mapping: str) -> Binding:
     header = Header(source.name, source.header)
-    return Binding(services, header, ("psw", "number"), PARAMETERS, {"psw": given, "number": ""}, mapping)
+    return Binding(gateway, header, ("psw", "number"), PARAMETERS, {"psw": given, "number": ""}, mapping)
 
 
 def rows_of(source: Source) -> Sequence[Row]:
     return [row for page in source.pages(None) for row in page.rows]
 
 
-async def bound(services: Gateway, source: Source, given: str = "") -> tuple[list[Bound], list[Refusal]]:
-    return await binding_of(services, source, given).bind(rows_of(source))
+async def bound(gateway: Gateway, source: Source, given: str = "") -> tuple[list[Bound], list[Refusal]]:
+    return await binding_of(gateway, source, given).bind(rows_of(source))
 
 
 async def test_a_secret_is_in_the_vault_and_not_in_the_row(
@@ -100,9 +100,9 @@ async def test_what_was_given_for_all_rows_stays_sealed_once(
         await bound(plain_services, source, token)
 
 
-async def test_a_plan_keeps_nothing_and_needs_nothing(services: Gateway, tmp_path: Path) -> None:
+async def test_a_plan_keeps_nothing_and_needs_nothing(gateway: Gateway, tmp_path: Path) -> None:
     (token,) = Vault().seal([WORD])
-    planning = Gateway(services.client, None)
+    planning = Gateway(gateway.client, None)
     (one,), _ = await bound(planning, source_of(tmp_path, "number;psw\n5;\n"), token)
     assert one.values["psw"] == token
 
@@ -125,7 +125,7 @@ class Telling(Source):
     name: str = "telling"
     digest: str = ""
     header: tuple[str, ...] = ("number", "psw")
-    checked_whole: bool = True
+    is_read_whole: bool = True
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         yield RowPage((), (Refusal(2, "psw", WORD, f"{WORD!r} is no number", ("5", WORD)),), "2")

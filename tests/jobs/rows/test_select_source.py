@@ -30,7 +30,7 @@ def test_a_select_along_its_key(database: Database) -> None:
     assert source.name == IN_FOLDER
     assert source.digest == ""
     assert source.header == ("id", "contract_number")
-    assert not source.checked_whole
+    assert not source.is_read_whole
     (page,) = pages_of(source)
     assert page.rows[:3] == (Row(None, ("9001", "00123")), Row(None, ("9002", "123")), Row(None, ("9003", "A15")))
     assert (len(page.rows), page.refusals, page.cursor) == (10, (), "9010")
@@ -41,7 +41,7 @@ def test_a_select_along_its_key(database: Database) -> None:
 @pytest.mark.usefixtures("odd_ones")
 def test_a_select_that_is_read_at_once_and_checked_whole(database: Database, execute: Execute) -> None:
     source = select_source(database, BY_NUMBER, {"folder": FOLDER, "of another": "parameter"})
-    assert source.checked_whole
+    assert source.is_read_whole
     (page,) = pages_of(source)
     assert [row.cells[1] for row in page.rows][:4] == ["00123", "123", "77/2", "77/2"]
     execute("insert into abonents (id, parent_id, contract_number) values (9011, ?, 'ЯЯЯ')", FOLDER)
@@ -114,7 +114,7 @@ def test_what_the_statement_is_to_blame_for(database: Database) -> None:
     for ask in (
         lambda: unknown.header,
         lambda: unknown.kinds,
-        lambda: unknown.checked_whole,
+        lambda: unknown.is_read_whole,
         lambda: pages_of(unknown),
     ):
         with pytest.raises(InputRefused) as refused:

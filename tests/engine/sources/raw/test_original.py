@@ -39,7 +39,7 @@ def test_standard_input_is_kept_and_read_again_and_again(monkeypatch: pytest.Mon
     assert source.name == "standard input"
     assert source.digest == hashlib.sha256(TEXT.encode()).hexdigest()
     assert source.header == ("договор", "сумма")
-    assert source.checked_whole
+    assert source.is_read_whole
     rows = rows_of(source)
     assert (len(rows), rows[0], rows[-1]) == (50_000, Row(2, ("0", "5")), Row(50_001, ("49999", "5")))
     (*_, last, end) = source.pages(None)

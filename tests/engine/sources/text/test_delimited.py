@@ -137,7 +137,7 @@ def test_the_name_and_the_digest_are_the_files(tmp_path: Path) -> None:
     source = DelimitedFile(path)
     assert source.name == str(path)
     assert source.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert source.checked_whole
+    assert source.is_read_whole
 
 
 def test_no_rows_and_only_refusals_are_two_things(tmp_path: Path) -> None:
