@@ -10,7 +10,6 @@ their `sum` as one operation, the `last` of them, or neither (`refuse`). Where t
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import StrEnum
 from itertools import groupby
 from typing import Final
 
@@ -23,18 +22,11 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
+from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import UNDO
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts that are shown; the rest is counted."""
-
-
-class SharedAccountsRule(StrEnum):
-    """What is meant by several opening balances of one account."""
-
-    SUM = "sum"
-    LAST = "last"
-    REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.commands.correct import continue_run
 from cli.commands.execution import execute_run
-from cli.commands.replay import record_into
-from cli.jobfile import run_file
-from cli.jobfile.job_file import TOML
-from cli.session import start
-from cli.session.order import parse_input, typed_order
-from cli.session.plans import planned_order
 from cli.settings.flags import Consent, Flags, RecordFile, grouped, names_of, typed
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
@@ -78,9 +71,18 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
 ) -> None:
     """Show what a job will do, ask, and do it; every row is remembered and can be taken up again."""
     given = typed(context)
-    recorder = record_into(record)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
+        # Here, and not at the top: `run --help` and a mistyped flag do not wait for what sends.
+        from cli.commands.correct import continue_run
+        from cli.commands.replay import record_into
+        from cli.jobfile import run_file
+        from cli.jobfile.job_file import TOML
+        from cli.session import start
+        from cli.session.order import parse_input, typed_order
+        from cli.session.plans import planned_order
+
+        recorder = record_into(record)
         if plan is not None:
             if ignored := [words for name, words in given.items() if name not in PLANNED]:
                 raise CommandRefused(

@@ -20,8 +20,8 @@ from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import YES
 from jobs.rows.input import Input
 from jobs.rows.key_lists import KeyList, key_list
-from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.chain import chain_text
+from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import nearest
 

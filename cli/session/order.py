@@ -19,8 +19,8 @@ from jobs.catalogue.catalogue import kind
 from jobs.catalogue.typed_call import YES
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
 from jobs.rows.key_lists import KeyList, key_list
-from jobs.shared_accounts import SharedAccountsRule
 from jobs.spec.chain import chain_text
+from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import JobSpec, parameters_of
 
 PLAN: Final = "input_plan"

@@ -45,7 +45,8 @@ from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from jobs.gauges import gauges_of
 from jobs.rows.input import input_of_parameters
-from jobs.shared_accounts import Question, SharedAccountsRule, in_sentences, question_of, settle
+from jobs.shared_accounts import Question, in_sentences, question_of, settle
+from jobs.spec.entries import SharedAccountsRule
 
 log = structlog.get_logger(__name__)
 

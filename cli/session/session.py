@@ -52,7 +52,7 @@ from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.effects.factory import finish_of
 from jobs.job import build
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
-from jobs.shared_accounts import SharedAccountsRule
+from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import VaultFailed
 from jobs.spec.spec import UNDO, parameters_of
 from jobs.undo import build_undo

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from engine.sources.text.delimited import AUTO
-from jobs.shared_accounts import SharedAccountsRule
+from jobs.spec.entries import SharedAccountsRule
 
 _ROWS: Final = "Rows"
 _CALLING: Final = "The job `call`"

@@ -9,12 +9,22 @@ adds to it [?]: the parameters of the undo say so, and without them nothing is s
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
 
 OPERATIONS: Final = "FinanceOperations"
+
+
+class SharedAccountsRule(StrEnum):
+    """What is meant by several opening balances of one account."""
+
+    SUM = "sum"
+    LAST = "last"
+    REFUSE = "refuse"
+
 
 CREATED: Final[Mapping[str, str]] = MappingProxyType(
     {OPERATIONS: "descr", "UsersUsluga": "comment", "AttributeValues": ""}

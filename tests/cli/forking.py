@@ -220,7 +220,7 @@ if __name__ == "__main__":
     import lab.crash.experiment  # noqa: F401
     from cli.main import COMMANDS
 
-    for entry in COMMANDS.values():
-        import_module(entry.module)
+    for module in (*(entry.module for entry in COMMANDS.values()), "cli.commands.correct", "cli.session.start"):
+        import_module(module)
     if found := serve(socket.socket(fileno=int(sys.argv[1]))):
         found.become()

@@ -46,7 +46,14 @@ def imported(program: str, arguments: Sequence[str], folder: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("--version",), ("jobs",), ("jobs", "balances"), ("translate", PUBLISHED["session"].line)],
+    [
+        ("--help",),
+        ("--version",),
+        ("run", "--help"),
+        ("jobs",),
+        ("jobs", "balances"),
+        ("translate", PUBLISHED["session"].line),
+    ],
 )
 def test_what_asks_nobody_loads_neither_http_nor_a_database(arguments: Sequence[str], tmp_path: Path) -> None:
     found = imported(TYPED, arguments, tmp_path)
