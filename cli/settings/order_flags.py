@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from engine.sources.text.delimited import AUTO
+from engine.sources.raw.charset import AUTO
 from jobs.spec.entries import SharedAccountsRule
 
 _ROWS: Final = "Rows"

@@ -36,7 +36,6 @@ Nothing here has a clock. Times are seconds of one monotonic clock, told by the 
 depend on how many went before it, nor does the memory.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from math import floor, inf, sqrt
 from typing import NamedTuple, Protocol
@@ -111,19 +110,6 @@ class Ticket(NamedTuple):
     measures: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WindowView:
-    """A window as it stands, for the display. `rate` is answers a second, `latency` the server's own in seconds."""
-
-    size: int
-    cap: int
-    why: str
-    rate: float | None = None
-    latency: float | None = None
-    cuts: int = 0
-    last_cut: str | None = None
-
-
 class InFlight(Protocol):
     """A bound on the calls in flight. Each call that is begun is told about once more, when it has ended."""
 
@@ -151,10 +137,6 @@ class InFlight(Protocol):
         """It ended in a way that says nothing of how busy the server is."""
         ...
 
-    def view(self) -> WindowView:
-        """How it stands."""
-        ...
-
 
 class FixedWindow:
     """So many calls in flight, whatever the server does."""
@@ -179,10 +161,6 @@ class FixedWindow:
 
     def dismissed(self, now: float, ticket: Ticket) -> None:
         """Nothing follows."""
-
-    def view(self) -> WindowView:
-        """Its size is all there is."""
-        return WindowView(self.size, self.size, self.why)
 
 
 class _Round:
@@ -224,7 +202,6 @@ class Window:
         self._latency = OwnLatency()
         self._round = _Round(-inf)
         self._needed = LONGEST_ROUND
-        self._rate: float | None = None
 
         self._next_measurement = -inf
         self._measuring_until = -inf
@@ -237,7 +214,6 @@ class Window:
         self._cut = False
         self._cut_at = -inf
         self._cut_helped = True
-        self._cuts = 0
         self._last_cut: str | None = None
         self._trouble_share = 0.0
 
@@ -288,7 +264,6 @@ class Window:
             self._state = Phase.CRUISING
         self._cut = True
         self._cut_at = now
-        self._cuts += 1
         self._last_cut = trouble
         self._resize(self._limit)
 
@@ -309,11 +284,6 @@ class Window:
     def why(self) -> str:
         """What holds calls back when the window does, in words for the status line."""
         return f"window {self.size} ({self._reason()})"
-
-    def view(self) -> WindowView:
-        """How it stands."""
-        latency = self._latency.seconds if self._latency.known else None
-        return WindowView(self.size, self._cap, self.why, self._rate, latency, self._cuts, self._last_cut)
 
     def _reason(self) -> str:
         if self._cut:
@@ -338,7 +308,6 @@ class Window:
     def _end_round(self, now: float) -> None:
         """Draw the conclusion from a round, and begin the next."""
         seen = self._round
-        self._rate = seen.times.count / (now - seen.began) if now > seen.began else None
         if self._state is not Phase.MEASURING and seen.used_up:
             if not self._latency.known:
                 self._latency.measured(seen.times)

@@ -14,8 +14,6 @@ from typing import Final
 from engine.errors import InputRefused, Remedy, setting
 from engine.rows import Row
 
-"""How the operator says which column is which, as the messages name it."""
-
 _PHONE: Final = (
     "phone", "mobile", "телефон", "тел", "номер телефона", "телефон абонента", "мобильный", "мобильный телефон",
     "смс", "номер смс", "sms номер", "телефон для смс", "телефон для sms",
@@ -92,26 +90,6 @@ def find(header: Sequence[str], name: str) -> Column | None:
     return None
 
 
-def required(source: str, header: Sequence[str], what: str, names: Sequence[str], parameter: str) -> Column:
-    """The one column that has one of `names`; `what` says what it is to hold; `parameter` of the job can name it.
-
-    Raises `InputRefused`, naming the columns that there are, when none has or several have.
-    """
-    found = [column for name in names if (column := find(header, name)) is not None]
-    if len(found) == 1:
-        return found[0]
-    there = ", ".join(title.strip() for title in header)
-    if not found:
-        raise InputRefused(
-            f"{source} has no column for {what}: none is named {' or '.join(names)}; it has: {there}. "
-            f"Name the right one with --set {parameter}=…"
-        )
-    both = " and ".join(column.name for column in found)
-    raise InputRefused(
-        f"{source} has several columns for {what}: {both}. Name the right one with --set {parameter}=…"
-    )
-
-
 def locate(
     source_name: str, header: Sequence[str], wanted: Mapping[str, tuple[str, ...]], mapping: Mapping[str, str]
 ) -> dict[str, Column | None]:
@@ -138,21 +116,6 @@ def locate(
         for name in _giving_way(source_name, header[place], names, wanted):
             found[name] = None
     return {name: found[name] for name in wanted}
-
-
-def needed(source_name: str, header: Sequence[str], found: Mapping[str, Column | None], *names: str) -> Column:
-    """The column of the first of `names` that was found.
-
-    Raises `InputRefused`, naming the columns that there are, when none was.
-    """
-    for name in names:
-        column = found.get(name)
-        if column is not None:
-            return column
-    raise InputRefused(
-        f"{source_name} has no column {' or '.join(names)}; it has: {_titles(header)}. Say which column it is with ",
-        _map(names[0], "COLUMN"),
-    )
 
 
 def is_exact(name: str) -> bool:

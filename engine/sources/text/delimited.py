@@ -22,8 +22,6 @@ from engine.sources.raw.original import FileOnDisk, Original, empty, proven
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL, bare_names, check_names, no_rows, wrong_width
 
-__all__ = ["AUTO", "DELIMITERS", "LONGEST_CELL", "LONGEST_LINE", "DelimitedFile"]
-
 DELIMITERS: Final = (";", "\t", ",")
 """In this order: a comma beside one of the others belongs to a name, as in "Сумма, руб;Договор"."""
 

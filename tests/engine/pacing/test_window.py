@@ -332,7 +332,7 @@ def test_a_pause_or_a_rate_is_not_taken_for_the_servers_limit(
     slots: int, less: Callable[[Simulation], None], scatter: Scatter
 ) -> None:
     simulation = settled(slots, 0.1, scatter)
-    before = simulation.clients[0].window.view().size
+    before = simulation.clients[0].window.size
     less(simulation)
     simulation.clients[0].most = 1000
     simulation.pass_by(2.0)

@@ -9,7 +9,7 @@ from engine.pacing.breaker import Breaker
 from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
-from engine.pacing.window import Ticket, WindowView
+from engine.pacing.window import Ticket
 from engine.pipeline.gate import Gate, Passed
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
@@ -115,9 +115,6 @@ class Noted:
 
     def dismissed(self, now: float, ticket: Ticket) -> None:
         self.told.append(("dismissed", now - ticket.started))
-
-    def view(self) -> WindowView:
-        return WindowView(self.size, self.size, self.why)
 
 
 async def test_a_window_is_told_of_each_call_and_what_it_grows_by_is_used_at_once(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputRefused
-from jobs.spec.columns import KNOWN, Column, locate, needed, normalise_header
+from jobs.spec.columns import KNOWN, locate, normalise_header
 
 BALANCES: dict[str, tuple[str, ...]] = {"abonent_id": ("id",), "contract_number": (), "amount": ("op_summa",)}
 
@@ -139,21 +139,6 @@ def test_a_mapping_of_what_nobody_asks_for_is_refused() -> None:
     assert told == (
         "map ammount=сумма: the rows are not asked for ammount; did you mean 'amount'?; they are asked for: "
         "abonent_id, contract_number, amount"
-    )
-
-
-def test_what_is_needed_is_the_first_that_is_there() -> None:
-    columns = locate("a.csv", ["договор", "сумма"], BALANCES, {})
-    assert needed("a.csv", ["договор", "сумма"], columns, "abonent_id", "contract_number") == Column("договор", 0)
-
-
-def test_what_is_needed_and_not_there_is_told_with_the_columns_that_are() -> None:
-    header = ["номер", "деньги "]
-    with pytest.raises(InputRefused) as caught:
-        needed("a.csv", header, locate("a.csv", header, BALANCES, {}), "abonent_id", "contract_number")
-    assert str(caught.value) == (
-        "a.csv has no column abonent_id or contract_number; it has: номер, деньги. Say which column it is with "
-        "map abonent_id=COLUMN"
     )
 
 

@@ -14,9 +14,10 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
 from engine.sources.detect import open_input
+from engine.sources.raw.charset import LONGEST_LINE
 from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LARGEST_PAGE
-from engine.sources.text.delimited import LONGEST_CELL, LONGEST_LINE, DelimitedFile
+from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
+from engine.sources.text.delimited import DelimitedFile
 from tests.engine.sources.reading import goes_on_after_every_page, memory_is_flat, refusals_of, rows_of
 
 
