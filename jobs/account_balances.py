@@ -18,7 +18,7 @@ from jobs.access.objects import OF_ABONENT, find
 from jobs.access.operations import enters_balance, newest, two_decimals
 from jobs.access.payload import ACCOUNT, payload_of
 from jobs.effects.creatable_models import BALANCE
-from jobs.spec.spec import UNDO
+from jobs.spec.undo_words import UNDO
 
 PAGE: Final = 500
 """Accounts that are asked for at a time."""

@@ -23,7 +23,7 @@ from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
 from jobs.spec.entries import SharedAccountsRule
-from jobs.spec.spec import UNDO
+from jobs.spec.undo_words import UNDO
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts that are shown; the rest is counted."""

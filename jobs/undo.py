@@ -24,7 +24,8 @@ from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
-from jobs.spec.spec import UNDO, parameters_of
+from jobs.spec.spec import parameters_of
+from jobs.spec.undo_words import UNDO
 
 RUN: Final = "run"
 """The parameter that names the run to take back; all others say how."""

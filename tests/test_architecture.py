@@ -91,6 +91,7 @@ SHORT_FOR_A_REASON = {
     "checkpoints/errors.py": "the error tree of a room",
     "cli/terminal/texts.py": "numbers, money and times as they are shown",
     "cli/terminal/remedies.py": "the one place that spells what the engine advises",
+    "jobs/spec/undo_words.py": "what of an undo is asked where runs are only looked at",
     "jobs/spec/errors.py": "the error tree of a room",
     "lab/crash/errors.py": "the error tree of a room",
     "lab/crash/fields.py": "one thought, which the load and the books share",

@@ -24,7 +24,8 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, rows
 from jobs.catalogue.catalogue import job_of
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
-from jobs.spec.spec import UNDO, JobSpec
+from jobs.spec.spec import JobSpec
+from jobs.spec.undo_words import UNDO
 from jobs.undo import RUN, build_undo
 
 app: Final = typer.Typer(add_completion=False)

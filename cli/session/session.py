@@ -54,7 +54,8 @@ from jobs.job import build
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import VaultFailed
-from jobs.spec.spec import UNDO, parameters_of
+from jobs.spec.spec import parameters_of
+from jobs.spec.undo_words import UNDO
 from jobs.undo import build_undo
 
 log = structlog.get_logger(__name__)

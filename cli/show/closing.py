@@ -14,8 +14,7 @@ from checkpoints.records import Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.texts import PROGRAM, count, duration, money, printable, rows
-from jobs.spec.entries import LIST, WAY
-from jobs.spec.spec import UNDO
+from jobs.spec.undo_words import LIST, UNDO, WAY
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown; of what went well that is what a person should know all the same."""

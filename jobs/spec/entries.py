@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
+from jobs.spec.undo_words import LIST, WAY
 
 OPERATIONS: Final = "FinanceOperations"
 
@@ -108,9 +109,6 @@ RECOGNISE: Final = Parameter(
     (ASK, SUM),
 )
 
-WAY: Final = "way"
-"""The parameter of an undo that names the way back."""
-LIST: Final = "list"
 STORNO: Final = "storno"
 OPPOSITE: Final = "opposite"
 STORNO_CALL: Final = "storno_call"

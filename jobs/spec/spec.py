@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cache
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from billing.database.schema import whole
 from billing.database.sql_blocks import SqlStatement as Sql
@@ -18,9 +18,6 @@ from jobs.spec.chain import Template, parse
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.entries import CREATED, MARK
 from jobs.spec.parameters import Parameter, check_parameters, row_key
-
-UNDO: Final = "undo"
-"""The name of the job that takes a run back."""
 
 Select: TypeAlias = str | Callable[[Mapping[str, str]], str]
 """The name of a block of `jobs/catalogue/selects.sql`, or how parameters choose one; "" where rows must be given."""
