@@ -42,7 +42,7 @@ class FieldRules:
 
 def rules_of(model: str, fields: Collection[str]) -> FieldRules:
     """What is peculiar to these fields of a model, all together."""
-    known = [traits for name, traits in _KNOWN.get(model, {}).items() if name in fields]
+    known = [rules for name, rules in _KNOWN.get(model, {}).items() if name in fields]
     return FieldRules(
         renewed=frozenset().union(*(one.renewed for one in known)),
         cleared=frozenset().union(*(one.cleared for one in known)),

@@ -59,7 +59,7 @@ class SetFieldsEffect(CallEffect):
         super().__init__(gateway, template.names)
         self._template = template
         self._yields = yields
-        self._traits = rules_of(template.model, template.links[1].arguments)
+        self._rules = rules_of(template.model, template.links[1].arguments)
         self._recognition = Recognition()
         get, assigned = (link.arguments for link in template.links[:2])
         known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
@@ -107,7 +107,7 @@ class SetFieldsEffect(CallEffect):
         payload = payload_of(item)
         if self._yields and (changed := changed_meanwhile(payload)):
             return RowRefused(f"changed since the plan: {changed}")
-        issued = self._traits.emptied(payload.wanted)
+        issued = self._rules.emptied(payload.wanted)
         row = self._recognition.row(item)
         evidence = await self._gateway.client.send(call_asking(payload, issued), row=row)
         if not isinstance(evidence, Accepted):
@@ -147,8 +147,8 @@ class SetFieldsEffect(CallEffect):
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """The same, the other way round."""
-        if self._traits.no_way_back:
-            return Irreversible(self._traits.no_way_back)
+        if self._rules.no_way_back:
+            return Irreversible(self._rules.no_way_back)
         return SetFieldsEffect(self._gateway, self._template, yields=True)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
@@ -176,7 +176,7 @@ class SetFieldsEffect(CallEffect):
             return one.refused(thing)
         if thing.values.get("deleted") == "1":
             return one.refused(f"{which(self._template.model, key)} is deleted")
-        if fault := self._traits.fault(wanted):
+        if fault := self._rules.fault(wanted):
             return one.refused(fault)
         if thing.abonent_id is not None and thing.account_id is None:
             return one.refused(f"abonent {thing.abonent_id} has no account")
@@ -220,7 +220,7 @@ class SetFieldsEffect(CallEffect):
     def _stands(self, payload: Payload, thing: BillingObject | str) -> "_Now":
         if isinstance(thing, str):
             return _Now(gone=thing)
-        renewed = {name: thing.values.get(name) for name in sorted(self._traits.emptied(payload.wanted))}
+        renewed = {name: thing.values.get(name) for name in sorted(self._rules.emptied(payload.wanted))}
         return _Now(payload.wanted, self._different(payload, thing), issued=renewed)
 
     def _sighting(self, now: "_Now") -> LookUpResult:
@@ -229,7 +229,7 @@ class SetFieldsEffect(CallEffect):
         return Absent() if now.differs else Found(_as_answer(now.issued))
 
     def _reading(self, now: "_Now") -> ReadBack:
-        differs = {name: there for name, there in now.differs.items() if there or name not in self._traits.cleared}
+        differs = {name: there for name, there in now.differs.items() if there or name not in self._rules.cleared}
         if now.gone is not None or not differs:
             return ReadBack(None, now.gone)
         wanted = {name: now.wanted[name] for name in differs}
@@ -242,7 +242,7 @@ class SetFieldsEffect(CallEffect):
         and not for a look-up, which would take a call that never arrived for one that is done.
         """
         differs = differences(payload.wanted, thing)
-        for name in self._traits.emptied(payload.wanted) & differs.keys():
+        for name in self._rules.emptied(payload.wanted) & differs.keys():
             if differs[name] is not None and not same_value(name, differs[name], payload.was.get(name)):
                 del differs[name]
         return differs
@@ -253,7 +253,7 @@ class SetFieldsEffect(CallEffect):
         An address is issued anew only where the other fields that are set change as well: the same plan a second
         time would give everybody another address.
         """
-        issued = self._traits.emptied(payload.wanted)
+        issued = self._rules.emptied(payload.wanted)
         return issued != payload.wanted.keys() and differences(payload.wanted, thing).keys() <= issued
 
 
