@@ -1,4 +1,4 @@
-"""What a journal has of earlier runs, for whoever only wants to look: it is opened for reading and nothing else."""
+"""The earlier runs of a journal that is opened for reading only."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Collection

@@ -1,7 +1,7 @@
 """Between two steps of a job file: the run of the one before is worked on until the next may begin.
 
-It sends nothing any more, and is locked, steered, interrupted and shown as a run that does: whoever looks at it sees
-what the file waits for, and whoever pauses it keeps the next step from beginning, also through a kill and a restart.
+The run sends nothing any more, but it is locked, controlled, interrupted and shown as one that does. `status` shows
+what the file waits for, and a pause keeps the next step from beginning, also through a kill and a restart.
 """
 
 from collections.abc import Mapping

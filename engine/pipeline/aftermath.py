@@ -1,4 +1,4 @@
-"""The aftermath: what follows from a recorded outcome, for the lane, for the row's next try, for the run."""
+"""The aftermath of a recorded outcome: the lane is released, a row is tried again, the limits of the run count it."""
 
 from typing import Final, assert_never
 

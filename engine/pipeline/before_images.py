@@ -2,9 +2,9 @@
 
     pending ──▶ read, many in one go ──▶ claimed ──▶ the gate, however long ──▶ read again, if long ago ──▶ the call
 
-Whatever differs from what was kept is durable before the call leaves: a kill at any instant leaves each item with
-what it is going to overwrite, or has overwritten. What somebody changes between the last reading and the effect of
-the call is not seen, for the billing has no call that compares before it sets.
+A before-image that has changed is in the journal before the call leaves: after a kill at any instant, each item has
+what its call overwrites or has overwritten. A change between the last reading and the effect of the call is not seen,
+because the billing has no call that compares before it sets.
 """
 
 from collections.abc import Collection, Sequence

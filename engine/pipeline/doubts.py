@@ -1,4 +1,4 @@
-"""Answers that turn out to be doubtful after they were taken: whose they are, nobody can tell any more."""
+"""Answers that become doubtful after they were taken: they may belong to another row. Their items become unknown."""
 
 from collections.abc import Collection, Sequence
 from typing import Final

@@ -1,8 +1,8 @@
-"""Ownership: that the run is still ours, as the journal said a moment ago.
+"""Ownership: whether the run still belongs to this process.
 
-Each write to the journal names our epoch, so each that it takes is such a word. A call that leaves long after the
-last one, because its claim has waited at the gate for its turn, might leave although another process has taken the
-run up meanwhile: before it does, the journal is asked.
+Each write to the journal names our epoch, so a write that succeeds proves it. A claim can wait at the gate for a long
+time after the last write, and another process may have taken the run up meanwhile. Before such a call leaves, the
+journal is asked.
 """
 
 from typing import Final
