@@ -159,7 +159,7 @@ _STORNO_TYPE_8: Final = {
 }
 
 
-def in_words(name: str, value: object) -> str:  # noqa: PLR0911 - a table
+def describe_fact(name: str, value: object) -> str:  # noqa: PLR0911 - a table
     """What a fact says, as a sentence without its full stop; `name` is its field in the profile."""
     match value:
         case bool() if name in _YES_NO:
@@ -186,7 +186,9 @@ def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[str]:
     for name, value in rests_on.items():
         fact = facts[name]
         if not fact.known:
-            told.append(in_words(name, value))
+            told.append(describe_fact(name, value))
         elif fact.value != value:
-            told.append(f"{in_words(name, value)} (the probe of {fact.learned} says: {in_words(name, fact.value)})")
+            told.append(
+                f"{describe_fact(name, value)} (the probe of {fact.learned} says: {describe_fact(name, fact.value)})"
+            )
     return told

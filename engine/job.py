@@ -105,7 +105,7 @@ class LookedFor(Enum):
     """It bears a mark of its own."""
 
 
-class Keeps(Enum):
+class BeforeImageMode(Enum):
     """What a job's items keep of what their calls overwrite, and how it is read."""
 
     NOTHING = auto()
@@ -131,7 +131,7 @@ class Effect(ABC):
     repeatable: bool = False
     looked_for: LookedFor = LookedFor.NEVER
     looks_together: bool = False
-    keeps: Keeps = Keeps.NOTHING
+    keeps: BeforeImageMode = BeforeImageMode.NOTHING
 
     @abstractmethod
     async def send(self, run: Run, item: Item) -> Evidence:

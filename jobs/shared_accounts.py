@@ -17,7 +17,7 @@ import msgspec
 
 from billing.directory.values import plain_value
 from billing.money import wire
-from billing.profile import Profile, in_words
+from billing.profile import Profile, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import sets_balance, some_of, two_decimals
@@ -109,7 +109,7 @@ def in_sentences(question: Question, profile: Profile) -> str:
     one = "account is" if accounts == 1 else "accounts are"
     return (
         f"{accounts} {one} reached by {rows} rows with opening balances, and "
-        f"{in_words('type_8', fact.value)}{known}: of each account only the last row would count.\n"
+        f"{describe_fact('type_8', fact.value)}{known}: of each account only the last row would count.\n"
         f"Say what is meant: --shared-accounts {SharedAccountsRule.SUM} (one operation of their sum), "
         "--shared-accounts "
         f"{SharedAccountsRule.LAST} (the last row, the others are skipped), or --shared-accounts "

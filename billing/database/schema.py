@@ -100,10 +100,10 @@ class Schema:
 def require(schema: Schema, wanted: Iterable[TableColumn]) -> None:
     """Raises `ColumnsMissing` where a table or column is not there, naming all of them."""
     if missing := schema.missing(wanted):
-        raise ColumnsMissing(in_words(missing), tuple(map(str, missing)))
+        raise ColumnsMissing(describe_missing(missing), tuple(map(str, missing)))
 
 
-def in_words(missing: Sequence[TableColumn]) -> str:
+def describe_missing(missing: Sequence[TableColumn]) -> str:
     """What is not there, as "the billing's FINANCE_OPERATIONS has no column DESCR"."""
     tables = [one.table for one in missing if not one.name]
     by_table: dict[str, list[str]] = {}

@@ -29,7 +29,7 @@ from billing.directory.subscribers import any_name
 from billing.directory.system import check_scale
 from billing.errors import BillingError, ColumnsMissing
 from billing.money import SCALE
-from billing.profile import in_words
+from billing.profile import describe_fact
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
 from cli.session.journal import unfinished
@@ -253,7 +253,7 @@ async def _profile(settings: Settings, checklist: Checklist) -> None:
         table = Table.grid(padding=(0, 2))
         for name, fact in facts.items():
             when = f" {fact.learned}" if fact.learned else ""
-            table.add_row("", f"[dim]{fact.standing}{when}[/]", markup_safe(in_words(name, fact.value)))
+            table.add_row("", f"[dim]{fact.standing}{when}[/]", markup_safe(describe_fact(name, fact.value)))
         checklist.screen.out.print(table)
 
 

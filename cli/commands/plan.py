@@ -101,7 +101,7 @@ async def plan(
         await job.try_out()
         async with earlier_runs(real) as earlier:
             rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter, words=command_line)
-            recorded = {**order.recorded, **remembered_by_plan(billing, step)}
+            recorded = {**order.to_parameters(), **remembered_by_plan(billing, step)}
             new = await new_run(job, recorded, settings.target)
             run = await rehearse(rehearsal, new, journal, screen)
         profile = billing.gateway.profile

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from billing.directory.subscribers import Abonent
-from billing.profile import in_words
+from billing.profile import describe_fact
 from checkpoints.journal import open_journal
 from cli.commands.execution import execute
 from cli.session.session import BillingConnection, open_billing
@@ -206,7 +206,7 @@ def _close(
     table = Table.grid(padding=(0, 2))
     for name, fact in profile.facts():
         why = findings.missing.get(name)
-        told = in_words(name, fact.value) + (f" (not learned: {printable(why)})" if why else "")
+        told = describe_fact(name, fact.value) + (f" (not learned: {printable(why)})" if why else "")
         table.add_row("", f"[dim]{fact.standing}[/]", markup_safe(told, 600))
     screen.result(Group(Text(""), table, *_ending(findings, path)), good=code is Exit.DONE)
     return code

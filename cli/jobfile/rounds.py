@@ -112,7 +112,7 @@ def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[StepMark, Run]
 
 
 def _same(step: JobFileStep, run: Run) -> bool:
-    return run.job == step.order.kind.name and identity(run.parameters) == identity(step.order.recorded)
+    return run.job == step.order.kind.name and identity(run.parameters) == identity(step.order.to_parameters())
 
 
 async def _ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journal: Journal) -> Run | None:

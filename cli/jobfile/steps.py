@@ -170,7 +170,7 @@ async def _work_on(
     # What was opened to be checked may be hours old; what came through standard input comes but once.
     step = decision.step
     one = piped or prepare(step.order, check_files(step.order, step.output), session)
-    return await start_run(one, session, remembered=mark.recorded)
+    return await start_run(one, session, remembered=mark.to_parameters())
 
 
 async def _passed_over(run: Run, session: Session) -> Closing:

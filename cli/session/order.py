@@ -42,13 +42,12 @@ class Order:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     shared_accounts: SharedAccountsRule | None = None
 
-    @property
-    def recorded(self) -> dict[str, str]:
+    def to_parameters(self) -> dict[str, str]:
         """What the journal keeps, enough to build the job anew."""
         batch = {BATCH: self.batch} if any(parameter.secret for parameter in self.kind.parameters) else {}
         enter = {} if self.enter is Repeat.ONCE else {REPEAT: self.enter.value}
         shared = {} if self.shared_accounts is None else {SHARED_ACCOUNTS: self.shared_accounts.value}
-        return {**self.parameters, **self.rows.recorded, **batch, **enter, **shared}
+        return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared}
 
 
 def parse_order(

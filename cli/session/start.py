@@ -89,7 +89,7 @@ async def start_run(ready: Ready, session: Session, *, remembered: Mapping[str, 
 
     Raises what `run` raises.
     """
-    recorded = {**ready.order.recorded, **ready.files, **remembered}
+    recorded = {**ready.order.to_parameters(), **ready.files, **remembered}
     await ready.job.check()
     created = await create_run(ready.job, recorded, session)
     # Once the run remembers what they are kept under, they are wiped in any case.

@@ -22,8 +22,7 @@ class StepMark:
     number: int
     steps: int
 
-    @property
-    def recorded(self) -> dict[str, str]:
+    def to_parameters(self) -> dict[str, str]:
         """As parameters of a run."""
         return {
             JOB_FILE_PARAMETER: self.file,

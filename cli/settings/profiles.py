@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import tomli_w
 
-from billing.profile import UNKNOWN, Fact, Profile, in_words
+from billing.profile import UNKNOWN, Fact, Profile, describe_fact
 from cli.settings.places import name_of_billing
 from cli.settings.settings import Settings
 from cli.settings.toml_places import Path as Way
@@ -79,7 +79,7 @@ def _text(profile: Profile) -> str:
     parts = [_HEAD, tomli_w.dumps({"billing": profile.billing, "version": profile.version})]
     for name, fact in profile.facts():
         if fact.known:
-            parts.append(f"# {in_words(name, fact.value)}\n{tomli_w.dumps({name: _plain(fact)})}")
+            parts.append(f"# {describe_fact(name, fact.value)}\n{tomli_w.dumps({name: _plain(fact)})}")
     return "\n".join(parts)
 
 

@@ -33,10 +33,10 @@ class Controllable(Protocol):
         ...
 
     def pause(self, who: str) -> None:
-        """Begin no call until `go_on`; what is in flight is finished."""
+        """Begin no call until `unpause`; what is in flight is finished."""
         ...
 
-    def go_on(self) -> None:
+    def unpause(self) -> None:
         """End the pause."""
         ...
 
@@ -73,7 +73,7 @@ class ControlHandler:
             if run.paused_at:
                 self._steered.pause(run.paused_by or "somebody")
             else:
-                self._steered.go_on()
+                self._steered.unpause()
             return run
 
     async def obey(self, request: ControlRequest, who: str) -> ControlAnswer:
@@ -141,12 +141,12 @@ class ControlHandler:
         try:
             await self._journal.pause(self._run, who)
         except JournalError:
-            self._steered.go_on()
+            self._steered.unpause()
             raise
         return "paused; what is in flight is finished, and nothing new is sent"
 
     async def _go_on(self) -> str:
         run = await self._journal.run(self._run.name)
         await self._journal.unpause(self._run)
-        self._steered.go_on()
+        self._steered.unpause()
         return "it goes on" if run.paused_at else "it was not paused"

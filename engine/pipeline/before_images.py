@@ -17,7 +17,7 @@ import structlog
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from engine.errors import LookUpFailed
-from engine.job import Effect, Keeps
+from engine.job import BeforeImageMode, Effect
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class BeforeImages:
 
     async def ahead(self, items: Sequence[Item]) -> Sequence[Item]:
         """`items` that are about to be claimed, with what they overwrite as it is now, where one reading shows it."""
-        if self._effect.keeps is not Keeps.TOGETHER:
+        if self._effect.keeps is not BeforeImageMode.TOGETHER:
             return items
         now = anyio.current_time()
         try:
@@ -50,7 +50,7 @@ class BeforeImages:
 
     async def at_call(self, item: Item) -> Item:
         """`item`, whose call leaves now, with what it overwrites as it is now. Raises `LookUpFailed`."""
-        if self._effect.keeps is Keeps.NOTHING:
+        if self._effect.keeps is BeforeImageMode.NOTHING:
             return item
         read_at = self._read_at.pop(item.item_id, None)
         if read_at is not None and anyio.current_time() - read_at <= FRESH:

@@ -34,11 +34,11 @@ class LivePolicy:
             heard()
 
     def pause(self, who: str) -> None:
-        """Begin no call until `go_on`; what is in flight is finished. Who paused first is told."""
+        """Begin no call until `unpause`; what is in flight is finished. Who paused first is told."""
         if PAUSED not in self.progress.holds:
             self.progress.holds.put(PAUSED, f"paused by {who}")
 
-    def go_on(self) -> None:
+    def unpause(self) -> None:
         """End the pause."""
         self.progress.holds.lift(PAUSED)
 

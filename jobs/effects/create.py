@@ -22,10 +22,10 @@ from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import (
     Absent,
+    BeforeImageMode,
     Different,
     Entries,
     Found,
-    Keeps,
     LookedFor,
     LookUpResult,
     Marked,
@@ -108,7 +108,7 @@ class CreateEffect(CallEffect):
         self.looked_for = LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
         if template.model == OPERATIONS and gateway.database is not None:
             # The balance, which an entry of type 8 may set; only the database tells it.
-            self.keeps = Keeps.TOGETHER
+            self.keeps = BeforeImageMode.TOGETHER
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, with what is there already. Raises `LookUpFailed`, `InputRefused`."""
@@ -157,7 +157,7 @@ class CreateEffect(CallEffect):
             await try_finding_created(gateway, model, self._template.links[0].arguments)
         with needed(FROM_NEW):
             await self._try_entries()
-        if self.keeps is not Keeps.NOTHING:
+        if self.keeps is not BeforeImageMode.NOTHING:
             with needed(KEPT):
                 await balances(gateway, [NOBODY])
 

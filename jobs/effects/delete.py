@@ -14,7 +14,7 @@ import msgspec
 from billing.directory.models import MODELS, BillingObject, Key
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Found, Keeps, LookedFor, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, KEPT, find, lane_of, needed, try_finding
 from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
@@ -48,7 +48,7 @@ class DeleteEffect(CallEffect):
         self._template = template
         self._back = back
         together = gateway.database is not None and template.model in MODELS
-        self.keeps = Keeps.TOGETHER if together else Keeps.ONE_BY_ONE
+        self.keeps = BeforeImageMode.TOGETHER if together else BeforeImageMode.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items, all fields kept. Raises `LookUpFailed`."""

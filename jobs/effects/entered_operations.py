@@ -105,7 +105,7 @@ def since(last: str | None, amount: Decimal, things: Sequence[BillingObject]) ->
     ]
 
 
-def listed(things: Sequence[BillingObject]) -> str:
+def list_objects(things: Sequence[BillingObject]) -> str:
     """Operations in a sentence."""
     return ", ".join(
         f"operation {thing.values['op_id']} of {_sum_of(thing)}, "
@@ -170,7 +170,7 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None) -> Standi
         return refused(one, f"the id of its operation of {two_decimals(amount)} is not known: take it back by hand")
     if len(things) > 1:
         return skip_changed(
-            one, f"which operation is its own cannot be told: {listed(things)}. Take the right one back by hand"
+            one, f"which operation is its own cannot be told: {list_objects(things)}. Take the right one back by hand"
         )
     if reason := _changed(one, things[0] if things else None):
         return skip_changed(one, reason)
@@ -185,9 +185,9 @@ def _changed(one: ItemToUndo, thing: BillingObject | None) -> str | None:
         named = f"operation {one.answer}" if one.answer else f"an operation of {amount}"
         return f"changed since: {named} is no longer there"
     if thing.abonent_id != one.payload.abonent:
-        return f"{listed([thing])} is one of abonent {thing.abonent_id}, and not of {one.label}"
+        return f"{list_objects([thing])} is one of abonent {thing.abonent_id}, and not of {one.label}"
     if as_bool(thing.values["storno"]):
-        return f"already taken back: {listed([thing])}"
+        return f"already taken back: {list_objects([thing])}"
     if Decimal(thing.values["op_summa"] or 0) != amount_of(one):
-        return f"changed since: the run entered {amount}, and now there is {listed([thing])}"
+        return f"changed since: the run entered {amount}, and now there is {list_objects([thing])}"
     return None

@@ -35,7 +35,7 @@ from jobs.access.payload import (
 from jobs.access.subscribers import as_bool
 from jobs.effects import reverse as reversals
 from jobs.effects.effect import CallEffect, Irreversible
-from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, listed, since
+from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, list_objects, since
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.entries import ASK, SUM
@@ -158,7 +158,8 @@ def _sighting(newer: Sequence[BillingObject], *, by_sum: bool) -> LookUpResult:
     if by_sum and len(newer) == 1 and not newer[0].faults and not as_bool(newer[0].values["storno"]):
         return Found(newer[0].values["op_id"])
     return CannotLook(
-        f"a payment bears no mark, and since the plan there is {listed(newer)}: it may be this row's, or somebody "
+        f"a payment bears no mark, and since the plan there is {list_objects(newer)}: it may be this row's, or "
+        "somebody "
         "else's. Look in the billing which it is"
     )
 
@@ -176,4 +177,4 @@ def _reading(item: Item, newer: Sequence[BillingObject], entered: int) -> ReadBa
     live = [thing for thing in newer if not as_bool(thing.values["storno"])]
     if len(newer) == len(live) == entered:
         return ReadBack(amount)
-    return ReadBack(amount if live else None, f"{sent} {listed(newer) or 'no operation of that sum'}")
+    return ReadBack(amount if live else None, f"{sent} {list_objects(newer) or 'no operation of that sum'}")

@@ -17,7 +17,7 @@ from billing.directory.values import ADDRESSES, Values, same_value, same_values
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Found, Keeps, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
     FOUND_AGAIN,
@@ -63,7 +63,9 @@ class SetFieldsEffect(CallEffect):
         self._recognition = Recognition()
         get, assigned = (link.arguments for link in template.links[:2])
         known = known_to_database(template.model, [dict.fromkeys(get, "")], assigned)
-        self.keeps = Keeps.TOGETHER if gateway.database is not None and known else Keeps.ONE_BY_ONE
+        self.keeps = (
+            BeforeImageMode.TOGETHER if gateway.database is not None and known else BeforeImageMode.ONE_BY_ONE
+        )
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Rows to items: the objects read in bulk, what is as wanted already skipped. Raises `LookUpFailed`."""

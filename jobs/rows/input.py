@@ -49,8 +49,7 @@ class Input:
     only: KeyList | None = None
     exclude: KeyList | None = None
 
-    @property
-    def recorded(self) -> dict[str, str]:
+    def to_parameters(self) -> dict[str, str]:
         """What a run remembers of it, enough to open the rows again."""
         said = {
             "input_file": self.file,

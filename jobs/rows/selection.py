@@ -182,7 +182,7 @@ class Selected(Source):
             )
         return Wanted(seen.ids | also.ids, seen.others | also.others, tuple(missing))
 
-    def _seen(self, wanted: Wanted) -> "Seen":
+    def _seen(self, wanted: Wanted) -> "MatchedKeys":
         """Which of these keys rows have; all of the input is read."""
         ids: set[str] = set()
         others: set[str] = set()
@@ -197,12 +197,12 @@ class Selected(Source):
                     others.add(other)
                     if one != other:
                         apart[1].add(other)
-        return Seen(frozenset(ids), frozenset(others), frozenset(apart[0] & apart[1]))
+        return MatchedKeys(frozenset(ids), frozenset(others), frozenset(apart[0] & apart[1]))
 
     def _key(self, cells: Sequence[str]) -> tuple[str, str]:
         return self._columns.of(cells) if len(cells) == len(self.header) else ("", "")
 
-    def _refuse_ambiguous(self, flag: Remedy, keys: Keys, seen: "Seen") -> None:
+    def _refuse_ambiguous(self, flag: Remedy, keys: Keys, seen: "MatchedKeys") -> None:
         """Refuse a key that names one row by its id and another by its contract number.
 
         Where the rows have ids alone, that is asked of the billing: people mostly mean the contract number.
@@ -253,7 +253,7 @@ class Selected(Source):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class MatchedKeys:
     """Keys that rows have as ids, and as what people have instead; `both` are of two rows, one in each way."""
 
     ids: frozenset[str]
@@ -261,7 +261,7 @@ class Seen:
     both: frozenset[str] = frozenset()
 
 
-_NOBODY: Final = Seen(frozenset(), frozenset())
+_NOBODY: Final = MatchedKeys(frozenset(), frozenset())
 
 
 def _cells(page: RowPage) -> Iterator[Sequence[str]]:
@@ -269,7 +269,7 @@ def _cells(page: RowPage) -> Iterator[Sequence[str]]:
     yield from (one.row for one in page.refusals)
 
 
-def _is_found(key: str, turned: Mapping[str, str], also: Seen) -> bool:
+def _is_found(key: str, turned: Mapping[str, str], also: MatchedKeys) -> bool:
     return any(of_key == key and (there in also.ids or there in also.others) for there, of_key in turned.items())
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from billing.directory.models import LONGEST_NAME
 from billing.money import parse_amount, wire
-from billing.profile import Profile, in_words
+from billing.profile import Profile, describe_fact
 from jobs.spec.errors import ParameterRefused
 
 
@@ -169,7 +169,7 @@ def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], pr
     facts = dict(profile.facts())
     return [
         f"--set {one.name}={given[one.name]} counts, and the probe of {facts[one.fact].learned} says: "
-        f"{in_words(one.fact, facts[one.fact].value)}"
+        f"{describe_fact(one.fact, facts[one.fact].value)}"
         for one in parameters
         if one.fact and one.name in given and facts[one.fact].known and str(facts[one.fact].value) != given[one.name]
     ]

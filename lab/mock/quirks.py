@@ -78,7 +78,7 @@ def read_quirks(said: Sequence[str], quirks: Quirks | None = None) -> Quirks:
     return replace(quirks or Quirks(), **changes)  # type: ignore[arg-type] # each is of its field's kind
 
 
-def in_words(quirks: Quirks) -> list[str]:
+def describe_quirks(quirks: Quirks) -> list[str]:
     """The quirks that are not as usual, as they are typed."""
     usual = Quirks()
     return [

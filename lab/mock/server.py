@@ -36,7 +36,7 @@ from lab.mock.fault_injector import Injector, page, respond
 from lab.mock.faults import FaultPlan
 from lab.mock.ledger import Ledger
 from lab.mock.port import Port
-from lab.mock.quirks import Quirks, in_words
+from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.refusals import MockRefusal
 from lab.mock.worker import MockAnswer, Worker, refused
 
@@ -128,7 +128,7 @@ class MockBilling:
             "latency": self.latency,
             "stack_rate": self.stack_rate,
             "busy": self.busy,
-            "quirks": in_words(self.quirks),
+            "quirks": describe_quirks(self.quirks),
             "stack": asdict(self._worker.stacks),
             "requests": self._requests,
             "turned_away": self._turned_away,

@@ -117,15 +117,15 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
 def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
     order = parse_order("password", Input(), {"user_id": "5", "psw": WORD})
     assert WORD not in repr(order)
-    assert WORD not in str(order.recorded)
-    token = order.recorded["psw"]
+    assert WORD not in str(order.to_parameters())
+    token = order.to_parameters()["psw"]
     assert is_token(token)
     assert order.secrets == {token: WORD}
-    assert token.startswith(f"•••{order.recorded[BATCH]}.")
-    assert BATCH not in parse_order("at-ip", Input(), {"ip": "10.0.0.1"}).recorded
+    assert token.startswith(f"•••{order.to_parameters()[BATCH]}.")
+    assert BATCH not in parse_order("at-ip", Input(), {"ip": "10.0.0.1"}).to_parameters()
     # With another word it is the same run all the same: nobody can tell.
     other = parse_order("password", Input(), {"user_id": "5", "psw": "anders"})
-    assert identity(other.recorded) == identity(order.recorded)
+    assert identity(other.to_parameters()) == identity(order.to_parameters())
 
 
 def test_a_file_of_passwords_that_is_there_is_refused_before_anything(typed: Typed, tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from engine.evidence import Accepted, Evidence, Lost
 from engine.job import (
     Absent,
     AskMates,
+    BeforeImageMode,
     CannotLook,
     Effect,
     Entries,
     Found,
     Job,
-    Keeps,
     LookUpResult,
     Prepared,
     ReadBack,
@@ -253,7 +253,7 @@ class OverwritingJob(FakeJob):
         new: Sequence[NewItem] = (),
         plan: Mapping[str, Sequence[Call]] | None = None,
         *,
-        keeps: Keeps = Keeps.TOGETHER,
+        keeps: BeforeImageMode = BeforeImageMode.TOGETHER,
         page: int = 10,
     ) -> None:
         super().__init__(new, plan, repeatable=True, page=page)

@@ -132,7 +132,7 @@ def step_at_its_end(path: Path, number: int) -> str:
 
     async def make(journal: Journal) -> str:
         mark = StepMark("/etc/night.toml", 1, number, 2)
-        run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, parameters=mark.recorded))
+        run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, parameters=mark.to_parameters()))
         await journal.end_intake(run)
         await journal.approve(run)
         await journal.pause(run, "olga")

@@ -48,7 +48,7 @@ class Desk:
         rows = step.order.rows.file
         digest = FileOnDisk(Path(rows)).digest if rows else ""
         mark = StepMark(str(file.path), round, number, len(file.steps))
-        recorded = {**step.order.recorded, **mark.recorded}
+        recorded = {**step.order.to_parameters(), **mark.to_parameters()}
         run = await self.journal.create_run(
             NewRun(step.order.kind.name, recorded, TARGET, rows or "a select", digest)
         )

@@ -32,7 +32,7 @@ class FakeRun:
     def pause(self, who: str) -> None:
         self.told.append(f"pause by {who}")
 
-    def go_on(self) -> None:
+    def unpause(self) -> None:
         self.told.append("go on")
 
     def stop(self, who: str) -> None:

@@ -96,7 +96,7 @@ async def test_a_pause_holds_also_when_nothing_is_left_to_work_off() -> None:
         setting.job.left = None
         await anyio.sleep(3600.0)
         assert (setting.waited, setting.held) == (None, "paused by olga@ops")
-        setting.steering.go_on()
+        setting.steering.unpause()
     assert setting.waited == 3600.0
     assert setting.steering.look().held_seconds["paused"] == 3600.0
 
@@ -109,7 +109,7 @@ async def test_what_was_worked_off_once_is_not_asked_for_again_however_long_a_pa
         setting.job.left = LEFT
         await anyio.sleep(3600.0)
         assert setting.held == "paused by olga@ops"
-        setting.steering.go_on()
+        setting.steering.unpause()
     assert setting.waited == 3600.0
     assert len(setting.job.asked) == 1
 
@@ -130,7 +130,7 @@ async def test_it_can_be_waited_at_again() -> None:
     setting.steering.pause("olga@ops")
     async with setting.waiting():
         assert setting.held == "paused by olga@ops"
-        setting.steering.go_on()
+        setting.steering.unpause()
     assert setting.held is None
 
 

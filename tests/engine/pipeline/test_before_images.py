@@ -11,7 +11,7 @@ from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Busy
-from engine.job import Keeps
+from engine.job import BeforeImageMode
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.before_images import FRESH, BeforeImages
@@ -42,11 +42,11 @@ class Setting:
         return {one.key: one.payload for one in self.journal.kept.values()}
 
 
-BOTH_WAYS = pytest.mark.parametrize("keeps", [Keeps.TOGETHER, Keeps.ONE_BY_ONE], ids=str)
+BOTH_WAYS = pytest.mark.parametrize("keeps", [BeforeImageMode.TOGETHER, BeforeImageMode.ONE_BY_ONE], ids=str)
 
 
 @BOTH_WAYS
-async def test_what_was_changed_before_the_run_went_on_is_kept(keeps: Keeps) -> None:
+async def test_what_was_changed_before_the_run_went_on_is_kept(keeps: BeforeImageMode) -> None:
     setting = Setting(OverwritingJob(keeps=keeps), items(5), Policy(in_flight=2))
     setting.job.there["3"] = "somebody's"
     await setting.pipeline.migrate()
@@ -55,7 +55,7 @@ async def test_what_was_changed_before_the_run_went_on_is_kept(keeps: Keeps) -> 
 
 
 @BOTH_WAYS
-async def test_what_is_changed_while_a_claimed_row_waits_for_its_turn_is_kept(keeps: Keeps) -> None:
+async def test_what_is_changed_while_a_claimed_row_waits_for_its_turn_is_kept(keeps: BeforeImageMode) -> None:
     setting = Setting(OverwritingJob(keeps=keeps), items(20), Policy(in_flight=8, rate=0.1))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(setting.pipeline.migrate)
@@ -96,7 +96,7 @@ async def test_rows_that_go_fast_are_read_once_and_in_groups() -> None:
 
 
 async def test_a_job_that_overwrites_nothing_is_asked_for_nothing() -> None:
-    setting = Setting(OverwritingJob(keeps=Keeps.NOTHING), items(8), Policy(in_flight=4))
+    setting = Setting(OverwritingJob(keeps=BeforeImageMode.NOTHING), items(8), Policy(in_flight=4))
     await setting.pipeline.migrate()
     assert setting.job.read == []
 

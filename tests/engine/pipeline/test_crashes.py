@@ -16,7 +16,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Busy, NotSent
-from engine.job import Keeps
+from engine.job import BeforeImageMode
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.live_policy import LivePolicy
@@ -170,7 +170,9 @@ async def test_killed_at_any_moment_each_row_keeps_what_it_has_overwritten(tmp_p
     draw = random.Random(seed)
     path = tmp_path / "journal.db"
     new = [replace(one, payload="old") for one in rows(ROWS, lanes=LANES)]
-    job = OverwritingJob(new, faults(draw), keeps=draw.choice([Keeps.TOGETHER, Keeps.ONE_BY_ONE]), page=7)
+    job = OverwritingJob(
+        new, faults(draw), keeps=draw.choice([BeforeImageMode.TOGETHER, BeforeImageMode.ONE_BY_ONE]), page=7
+    )
 
     def between() -> None:
         for key in draw.sample(range(ROWS), 8):

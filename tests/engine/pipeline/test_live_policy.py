@@ -38,8 +38,8 @@ async def test_who_paused_first_is_told_until_it_goes_on() -> None:
     steering.pause("anna@ops")
     assert (steering.look().held, steering.look().paused) == ("paused by olga@ops", True)
     await anyio.sleep(5)
-    steering.go_on()
-    steering.go_on()
+    steering.unpause()
+    steering.unpause()
     assert (steering.look().held, steering.look().paused) == (None, False)
     assert steering.look().held_seconds == {"paused": 5.0}
 

@@ -164,7 +164,7 @@ async def test_a_run_that_begins_paused_sends_nothing_until_it_goes_on() -> None
         await anyio.sleep(50.0)
         assert (setting.sent, setting.status.why) == ([], "paused by olga@ops")
         assert setting.counts() == {State.PENDING: 8}
-        setting.steering.go_on()
+        setting.steering.unpause()
     assert setting.sent_at() == [(50.0, 4), (51.0, 4)]
 
 
@@ -176,7 +176,7 @@ async def test_a_pause_lets_what_is_in_flight_finish_and_nothing_new_begin() -> 
         await anyio.sleep(50.0)
         assert setting.sent_at() == [(0.0, 4)]
         assert setting.counts()[State.ACCEPTED] == 4
-        setting.steering.go_on()
+        setting.steering.unpause()
     assert setting.counts() == {State.ACCEPTED: 20}
     assert setting.status.held_seconds == {"paused": 50.0}
 
@@ -188,7 +188,7 @@ async def test_a_row_whose_time_comes_during_a_pause_is_not_even_claimed() -> No
         setting.steering.pause("olga@ops")
         await anyio.sleep(100.0)
         assert setting.counts() == {State.PENDING: 1}
-        setting.steering.go_on()
+        setting.steering.unpause()
     assert setting.counts() == {State.ACCEPTED: 1}
 
 
@@ -199,7 +199,7 @@ async def test_a_pause_that_comes_while_the_billing_is_waited_for_ends_like_any_
         await anyio.sleep(10.0)
         setting.steering.pause("olga@ops")
         await anyio.sleep(40.0)
-        setting.steering.go_on()
+        setting.steering.unpause()
     assert setting.counts() == {State.ACCEPTED: 4}
 
 

@@ -223,7 +223,7 @@ async def test_a_limit_that_falls_below_what_was_sent_holds_for_what_is_claimed_
         # Four more are claimed and wait at the gate: of these not one may go.
         assert setting.counts()[State.SENDING] == 4
         change(setting.steering, "limit-money", f"{left * Decimal('1.10')}")
-        setting.steering.go_on()
+        setting.steering.unpause()
     assert len(setting.sent) == left
     assert setting.counts() == {State.ACCEPTED: left, State.PENDING: 100 - left}
     assert setting.stop.kind is StopKind.BUDGET

@@ -14,7 +14,7 @@ from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
-from engine.job import Absent, Different, Entries, Found, Job, Keeps, Marked, ReadBack
+from engine.job import Absent, BeforeImageMode, Different, Entries, Found, Job, Marked, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
@@ -113,7 +113,7 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     back = await undone(effect, done, way="opposite")
     await sent(back.effect, replace(run, name="u7u7u"), back.items(frozen))
     assert list(database.query("select balance from admin_accounts where id = 9002")) == [(7 * SCALE,)]
-    assert (effect.keeps, without_database.keeps) == (Keeps.TOGETHER, Keeps.NOTHING)
+    assert (effect.keeps, without_database.keeps) == (BeforeImageMode.TOGETHER, BeforeImageMode.NOTHING)
 
 
 async def test_contract_numbers_are_texts(gateway: Gateway, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from billing.database.database import Database
 from checkpoints.records import NewItem, Run
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Found, Keeps, Prepared, ReadBack
+from engine.job import Absent, BeforeImageMode, CannotLook, Found, Prepared, ReadBack
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
@@ -289,7 +289,7 @@ def test_all_fields_are_kept_in_one_go_only_where_the_database_has_them(
 ) -> None:
     gateway = Gateway(AsyncMock(spec=BillingClient), database if with_database else None)
     effect = DeleteEffect(gateway, parse(model, ('objects.get {"id": {id}}', "delete")))
-    assert effect.keeps is (Keeps.TOGETHER if known and with_database else Keeps.ONE_BY_ONE)
+    assert effect.keeps is (BeforeImageMode.TOGETHER if known and with_database else BeforeImageMode.ONE_BY_ONE)
 
 
 async def test_a_model_that_nobody_here_knows(gateway: Gateway, run: Run, frozen: Frozen, database: Database) -> None:

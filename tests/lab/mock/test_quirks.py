@@ -14,7 +14,7 @@ from billing.database.dsn import Dsn
 from billing.errors import SettingsError
 from lab.mock.chain import Chains, parse
 from lab.mock.connection import MockConnection
-from lab.mock.quirks import CHOICES, Quirks, in_words, read_quirks
+from lab.mock.quirks import CHOICES, Quirks, describe_quirks, read_quirks
 from lab.mock.refusals import MockRefusal
 from lab.mock.server import running
 
@@ -155,7 +155,7 @@ async def test_errors_have_another_status_and_the_scale_is_another(billing_file:
 
 def test_quirks_are_read_and_told_in_the_same_words() -> None:
     said = ["type_8=adds", "descr_length=60", "descr_returned=no", "storno_call=", "create_answers=id"]
-    assert in_words(read_quirks(said)) == sorted(said, key=_place)
+    assert describe_quirks(read_quirks(said)) == sorted(said, key=_place)
     assert read_quirks([]) == Quirks()
 
 
