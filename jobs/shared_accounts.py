@@ -1,10 +1,10 @@
-"""Rows of one run that reach one account with operations of type 8, where each sets the balance anew.
+"""Shared accounts: several rows of one run that each set the balance of one account (type 8).
 
-    9001;-459,90  ┐ one account: entered one after the other, the second would replace the first, and -459,90
-    9008;953,24   ┘ would be lost. Nobody here can tell whether 493,34 is meant, or 953,24.
+    9001;-459,90  ┐ one account: the second operation would replace the first, and -459,90 would be lost.
+    9008;953,24   ┘ The tool cannot tell whether 493,34 is meant, or 953,24.
 
-Before a run is approved all such rows are in the journal, and what is meant by them is said (`--shared-accounts`):
-their `sum` as one operation, the `last` of them, or neither (`refuse`). Where type 8 adds there is no question.
+All such rows are in the journal before a run is approved, and the operator decides with `--shared-accounts`: their
+`sum` as one operation, the `last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide.
 """
 
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.undo_words import UNDO
 
 MAX_ACCOUNTS_SHOWN: Final = 5
-"""Accounts that are shown; the rest is counted."""
+"""Accounts shown in full; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Group:
 
     @property
     def sum(self) -> Decimal:
-        """What they add up to."""
+        """The sum of the rows."""
         return sum((item.amount or Decimal(0) for item in self.items), Decimal(0))
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Group:
 
 
 async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[Group]:
-    """Account by account, the rows of which each would replace the one before; none for a run that takes back."""
+    """The rows that would replace each other, account by account; none for an undo run."""
     after = ""
     while run.job != UNDO and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
@@ -62,7 +62,7 @@ async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
 
 
 async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule) -> int:
-    """Make of the rows of each account what is meant, in a run that nobody has approved; of how many accounts."""
+    """Apply the operator's decision to the rows of each account, before approval; the number of accounts."""
     number = 0
     async for group in groups(run, journal, profile):
         number += 1
@@ -74,7 +74,7 @@ async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAcco
 
 
 def refusal(group: Group) -> str:
-    """Why the rows of an account are refused."""
+    """The reason for refusing the rows of an account."""
     return (
         f"{len(group.items)} rows reach one account, and each sets its balance anew: {group}. Leave one of them "
         "in, or say what is meant with --shared-accounts sum or last"
@@ -83,7 +83,7 @@ def refusal(group: Group) -> str:
 
 @dataclass(slots=True)
 class Question:
-    """How many accounts are reached by how many such rows, and the first of them."""
+    """The shared accounts that need a decision: their number, the number of their rows, and the first few."""
 
     accounts: int = 0
     rows: int = 0
@@ -91,7 +91,7 @@ class Question:
 
 
 async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
-    """The accounts of which nobody has said what their rows mean."""
+    """The shared accounts that still need a decision."""
     found = Question()
     async for group in groups(run, journal, profile):
         found.accounts += 1
@@ -102,7 +102,7 @@ async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
 
 
 def in_sentences(question: Question, profile: Profile) -> str:
-    """What has to be said before such rows are sent."""
+    """The question to the operator, in sentences."""
     accounts, rows = question.accounts, question.rows
     fact = profile.type_8
     known = "" if fact.known else f" ({fact.standing}: `carbon-migrate probe` finds out)"
@@ -130,7 +130,7 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
 
 
 def _with_sum(item: Item, amount: Decimal) -> str:
-    """The payload of a row whose operation is of another sum."""
+    """The payload of a row with another sum."""
     payload = decode_payload(item.payload)
     ((method, arguments),) = payload.steps
     wanted = {**payload.wanted, "op_summa": plain_value("op_summa", wire(amount))}

@@ -1,1 +1,1 @@
-"""The billing as the jobs reach it: by its API, by its database, with its secrets sealed."""
+"""Access of the jobs to the billing: its API, its database, and the vault for secrets."""

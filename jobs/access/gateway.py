@@ -1,4 +1,4 @@
-"""What a job has to work with: the billing's API, and its database where there is one."""
+"""The gateway of a job to the billing: its API, and its database where there is one."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,11 +31,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The doors to one billing. `asked_at_once` bounds the reading calls of one look-up that are in flight.
+    """The access to one billing. `asked_at_once` limits the reading calls of one look-up that are in flight.
 
-    `rate` bounds the reading calls a second, and may be changed at any time; what is sent has a rate of its own, for
-    a run sends and looks up by turns. `vault` keeps the secrets of the run that is worked on; without one they are
-    kept nowhere, as those of a plan. `profile` is what is known of the billing; each fact says how well.
+    `rate` limits the reading calls a second and may be changed at any time; calls that write have a rate of their
+    own. `vault` keeps the secrets of the current run; without one they are not kept, as in a plan. `profile` holds
+    the known facts of the billing, each with how well it is known.
     """
 
     client: BillingClient
@@ -46,7 +46,7 @@ class Gateway:
     profile: Profile = UNKNOWN
 
     async def read(self, work: Callable[[Database], Result]) -> Result:
-        """What `work` reads from the database, done in a thread. Raises `LookUpFailed`."""
+        """Run `work` on the database, in a thread. Raises `LookUpFailed`."""
         database = self.database
         if database is None:
             raise LookUpFailed("this needs the billing's database, and none is configured; give its address")
@@ -60,7 +60,7 @@ class Gateway:
     async def ask(self, calls: Sequence[Call]) -> list[object]:
         """The results of reading calls, in their order, a few at a time. Raises `LookUpFailed`."""
         results: list[object] = [None] * len(calls)
-        # The workers share one iterator: each takes the next call when it is done with its last.
+        # The workers share one iterator: each takes the next call when its last one has ended.
         rest = iter(enumerate(calls))
         failed: list[LookUpFailed] = []
 
@@ -83,7 +83,7 @@ class Gateway:
         return results
 
     async def _turn(self) -> None:
-        """Wait until one more reading call may leave; others that wait leave after it."""
+        """Wait until the rate allows one more reading call; waiting calls leave in turn."""
         now = anyio.current_time()
         moment = self.rate.moment(now, now)
         self.rate.left(moment)
@@ -91,10 +91,10 @@ class Gateway:
             await anyio.sleep(moment - now)
 
     async def unfinished_work(self, accounts: Collection[int], abonents: Collection[int]) -> str | None:
-        """What the billing has accepted for these and not yet worked off, as "ACCOUNT_STACK holds 12 entries".
+        """Work that the billing has accepted for these and not yet done, as "ACCOUNT_STACK holds 12 entries".
 
-        None when nothing waits, and without a database, where nobody can tell: then the engine's settle delay alone
-        stands between a lost answer and the look-up. Raises `LookUpFailed`.
+        None when no work waits. Without a database it is not known and also None: then only the engine's settle delay
+        separates a lost answer from its look-up. Raises `LookUpFailed`.
         """
         if self.database is None:
             return None
@@ -103,14 +103,14 @@ class Gateway:
         )
 
     async def probe(self) -> None:
-        """Ask the billing for its version. Raises `LookUpFailed` with the reason when it is not well."""
+        """Ask the billing for its version. Raises `LookUpFailed` with the reason when it does not work."""
         with as_engine_errors():
             await self.client.health()
 
 
 @contextmanager
 def as_engine_errors() -> Iterator[None]:
-    """What the billing and its database raise becomes `LookUpFailed`, with the same sentence."""
+    """Turn errors of the billing and its database into `LookUpFailed`, with the same sentence."""
     try:
         yield
     except (BillingAway, BillingBusy, DatabaseAway) as error:

@@ -1,4 +1,4 @@
-"""Objects of the billing as they are now: from the database in bulk, or through the API, a call a key."""
+"""Objects of the billing as they are now: from the database in bulk, or from the API with one call a key."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +22,9 @@ OF_ABONENT: Final = "account_id_abonents"
 async def find(
     gateway: Gateway, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
 ) -> list[list[BillingObject]]:
-    """What each key finds, none to several objects, with these fields at least.
+    """The objects that each key finds, none to several, with these fields at least.
 
-    `besides` are fields that are taken along where the billing has them. Raises `LookUpFailed`.
+    `besides` are further fields, read where the billing has them. Raises `LookUpFailed`.
     """
     asked = tuple(dict.fromkeys((*fields, *besides)))
     if gateway.database is not None and known_to_database(model, keys, asked):
@@ -39,14 +39,14 @@ async def find(
 
 
 def _is_possible(key: Key) -> bool:
-    """Whether there can be an object of this key; a call about one that there cannot be would be refused."""
+    """Whether an object can have this key; the billing refuses calls about impossible keys."""
     return all(can_be(name, value) for name, value in key.items() if name in _KEYS)
 
 
 async def find_one(
     gateway: Gateway, model: str, keys: Sequence[Key], fields: Collection[str], besides: Collection[str] = ()
 ) -> list[BillingObject | str]:
-    """What each key finds where it is one object, with fields as `find` has them; else why not.
+    """The one object that each key finds, with fields as in `find`; or the reason why there is not exactly one.
 
     Raises `LookUpFailed`.
     """
@@ -60,13 +60,13 @@ async def find_one(
 
 
 def _readable(model: str, key: Key, thing: BillingObject, fields: Collection[str]) -> BillingObject | str:
-    """The object, or what of the fields that were asked for cannot be read: nothing may be held against that."""
+    """The object, or the fields of it that cannot be read and so cannot be compared."""
     faults = [f"{name} {fault}" for name, fault in thing.faults.items() if name in fields]
     return f"what {which(model, key)} has cannot be read: {', '.join(faults)}" if faults else thing
 
 
 async def _without_account(gateway: Gateway, subscribers: Sequence[str]) -> dict[str, str]:
-    """Why no account is found for these: a subscriber who is deleted has one, which nothing may change."""
+    """Why no account is found for these: a deleted subscriber has one, but it must not be changed."""
     ids = {text: whole_id(text) for text in subscribers}
     resolved = (
         await SubscriberFinder(gateway).by_ids([key for key in ids.values() if isinstance(key, int)]) if ids else {}
@@ -86,19 +86,19 @@ def _not_one(model: str, key: Key, number: int, without_account: Mapping[str, st
 
 
 def which(model: str, key: Key) -> str:
-    """An object by the key that finds it, in words."""
+    """An object named by its key, in words."""
     return f"{model} with {', '.join(f'{name} {value}' for name, value in key.items())}"
 
 
 def lane_of(model: str, key: Mapping[str, str], thing: BillingObject) -> str:
-    """What allows one write at a time: the account, or the object itself where nobody's account is behind it."""
+    """The lane, which allows one write at a time: the account, or the object itself if it has no account."""
     if thing.account_id is not None:
         return f"{ACCOUNT}{thing.account_id}"
     return f"{model}:{'/'.join(key.values())}"
 
 
 def differences(wanted: Mapping[str, str | None], thing: BillingObject) -> dict[str, str | None]:
-    """The fields that are not as wanted, each with what it is now."""
+    """The fields that are not as wanted, each with its present value."""
     return {
         name: thing.values.get(name)
         for name, value in wanted.items()
@@ -112,14 +112,14 @@ def describe_fields(values: Mapping[str, str | None]) -> str:
 
 
 def spell_out(arguments: Mapping[str, object]) -> dict[str, str | None]:
-    """The arguments of a call, each in its one plain spelling. Raises ValueError for money that is no number."""
+    """The arguments of a call in their plain spelling. Raises ValueError for money that is not a number."""
     return {name: plain_value(name, value) for name, value in arguments.items()}
 
 
-# ---- asked once, before the first call ---------------------------------------------------------------------------
+# ---- checked once, before the first call -------------------------------------------------------------------------
 #
-# A look-up that cannot be made would leave every lost call in doubt for ever. So each effect asks what it will have
-# to: the same statements, the same filters and fields, for a key that no object has.
+# If a look-up does not work, every lost call stays in doubt. So each effect tries its look-ups first: the same
+# statements, filters and fields, for a key that no object has.
 
 NOBODY: Final = LARGEST_ID
 """An id that no object of a billing has: the largest that its columns can hold."""
@@ -132,7 +132,7 @@ FROM_NEW: Final = "what is there already is told from what is new"
 
 @contextmanager
 def needed(purpose: str) -> Iterator[None]:
-    """Refuse a run that cannot ask for what it needs; `purpose` says what for. Raises `InputRefused`."""
+    """Refuse a run whose look-up is refused; `purpose` says why it is needed. Raises `InputRefused`."""
     try:
         yield
     except LookUpRefused as error:
@@ -149,10 +149,10 @@ def needed(purpose: str) -> Iterator[None]:
 async def try_finding(
     gateway: Gateway, model: str, names: Collection[str], fields: Collection[str], besides: Collection[str] = ()
 ) -> None:
-    """Look for an object by these fields of its key, and find none. Raises `LookUpFailed`.
+    """Look for an object by these key fields, with values that no object has. Raises `LookUpFailed`.
 
-    A model or a key that no recipe has is not tried: what its values may be is not known here, and the plan of each
-    row has looked in the same way.
+    A model or a key without a recipe is not tried: its possible values are not known, and the plan of each row has
+    made the same look-up.
     """
     key = dict.fromkeys(names, str(NOBODY))
     if names and known_to_database(model, [key], (*fields, *besides)):

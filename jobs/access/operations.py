@@ -1,4 +1,4 @@
-"""Finance operations and balances as they are: from the database in bulk, or through the API, a call a subscriber."""
+"""Finance operations and balances: from the database in bulk, or from the API with one call a subscriber."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ def enters_balance(payload: Payload) -> bool:
 
 
 def sets_balance(payload: Payload, profile: Profile) -> bool:
-    """Whether a call sets a balance, in place of what is there."""
+    """Whether a call replaces the balance instead of adding to it."""
     return enters_balance(payload) and profile.type_8.value is TypeEight.SETS
 
 
@@ -40,7 +40,7 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A sum in roubles that is to be entered on a subscriber."""
+    """A sum in roubles to enter for a subscriber."""
 
     abonent_id: int
     op_type: int
@@ -48,7 +48,7 @@ class Sum:
 
 
 def two_decimals(amount: Decimal) -> str:
-    """Roubles as people write them, with two decimals, or more where there are more."""
+    """An amount in roubles with two decimals, or more if it has more."""
     exact = amount.quantize(_KOPECK)
     return wire(exact if exact == amount else amount)
 
@@ -74,9 +74,9 @@ async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mappi
 
 
 async def find_entries(gateway: Gateway, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
-    """By key, the operations of the same type that bear a mark, and those of the same sum that bear none.
+    """By key, the operations of the same type that carry a mark, and those of the same sum that carry none.
 
-    What was reversed does not count. Raises `LookUpFailed`.
+    Reversed operations do not count. Raises `LookUpFailed`.
     """
     by_type: defaultdict[int, set[int]] = defaultdict(set)
     for one in wanted.values():
@@ -87,13 +87,13 @@ async def find_entries(gateway: Gateway, wanted: Mapping[str, Sum]) -> dict[str,
 
 
 def some_of(named: Sequence[str]) -> str:
-    """The first few of them, in a sentence."""
+    """The first few names and the number of the others, for a sentence."""
     more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     return ", ".join(named[:_NAMED]) + more
 
 
 async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
-    """The id of each subscriber's last operation, of whatever type; 0 for one who has none. Raises `LookUpFailed`."""
+    """The id of each subscriber's last operation of any type; 0 if there is none. Raises `LookUpFailed`."""
     none = dict.fromkeys(ids, 0)
     if gateway.database is not None:
         return none | await gateway.read(lambda database: dict(newest_in_database(database, ids)))
@@ -125,7 +125,7 @@ def _described(one: Operation) -> str:
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:
-    """An operation from the fields of an answer. Raises `UnreadableAnswer`: what is missing may not be guessed."""
+    """An operation from the fields of an answer. Raises `UnreadableAnswer` if a needed field is missing."""
     summa, storno = fields.get("op_summa"), fields.get("storno")
     if not isinstance(summa, int | str | Decimal) or "storno" not in fields:
         raise UnreadableAnswer(

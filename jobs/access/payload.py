@@ -1,4 +1,4 @@
-"""What an item keeps of its call: the whole of it, what was there before, and whose it is."""
+"""The payload of an item: its whole call, the values before it, and the subscriber."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,16 +11,16 @@ from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 
 ACCOUNT: Final = "account:"
-"""Begins the lane of an item that changes what belongs to somebody's account."""
+"""The prefix of the lane of an item that changes an account or something that belongs to it."""
 
 
 class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One call, made when the row was frozen, so that a resumed run sends what was shown.
+    """One call, built at planning, so that a resumed run sends what the operator was shown.
 
-    `key` finds the object again, `wanted` are the fields as they shall be and `was` as they were before, each in its
-    one plain spelling (`billing.directory.objects.plain_value`). `planned` is what `was` said when the row was
-    frozen, if it has changed between then and the call. `after` is the number of the row of the same run that has
-    set what `was` says, 0 where none has. `abonent` is the subscriber, 0 where there is none.
+    `key` finds the object again. `wanted` are the fields after the call and `was` the fields before it, in their
+    plain spelling (`billing.directory.values.plain_value`). `planned` is `was` at planning, if it has changed since.
+    `after` is the number of the row of this run that set the values in `was`, 0 if none did. `abonent` is the id of
+    the subscriber, 0 if there is none.
     """
 
     model: str
@@ -44,17 +44,17 @@ _decode: Final = msgspec.json.Decoder(Payload).decode
 
 
 def encode_payload(payload: Payload) -> str:
-    """A payload as the journal keeps it."""
+    """The text of a payload for the journal."""
     return _encode(payload).decode()
 
 
 def decode_payload(text: str) -> Payload:
-    """A payload from what the journal keeps."""
+    """The payload of a text from the journal."""
     return _decode(text)
 
 
 def in_one_spelling(text: str) -> str:
-    """A packed payload whose values are all spelled in one way, so that equal ones are equal texts."""
+    """An encoded payload with all values in their plain spelling, so that equal payloads are equal texts."""
     payload = decode_payload(text)
     return encode_payload(
         msgspec.structs.replace(
@@ -84,12 +84,12 @@ def payload_of(item: Item) -> Payload:
 
 
 def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[str, object]], ...]:
-    """Steps as a payload keeps them."""
+    """Steps in the form that a payload keeps."""
     return tuple((method, dict(arguments)) for method, arguments in steps)
 
 
 async def unfinished_work(gateway: Gateway, items: Sequence[Item]) -> str | None:
-    """What of the billing's stacks is not worked off and concerns these items. Raises `LookUpFailed`."""
+    """Unfinished work in the billing's stacks that concerns these items. Raises `LookUpFailed`."""
     accounts = [int(item.lane.removeprefix(ACCOUNT)) for item in items if item.lane.startswith(ACCOUNT)]
     abonents = [payload.abonent for item in items if (payload := payload_of(item)).abonent]
     return await gateway.unfinished_work(accounts, abonents) if accounts or abonents else None

@@ -1,4 +1,4 @@
-"""Ids that a job's parameters refer by: those that are not in the billing are told before anything is sent."""
+"""References: ids in a job's parameters, checked in the billing before anything is sent."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -9,11 +9,11 @@ from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.access.gateway import Gateway, as_engine_errors
 
 REMEMBERED: Final = 10_000
-"""Ids of a kind that are asked for once; a page of rows mostly has the same few."""
+"""Ids of a kind that are remembered; the rows of a page mostly share a few."""
 
 
 class References:
-    """Tells which ids are not in the billing. Made once a job, for it remembers what it has asked for."""
+    """Finds the ids that are not in the billing. One object a job: it remembers the answers."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -22,11 +22,11 @@ class References:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What could not be checked, a sentence for each kind."""
+        """The kinds of ids that could not be checked, a sentence for each."""
         return tuple(self._unchecked.values())
 
     async def missing(self, kind: str, ids: Collection[str]) -> set[str]:
-        """Those of the ids that are not there, or are deleted. Raises `LookUpFailed`."""
+        """The ids that are not in the billing or are deleted. Raises `LookUpFailed`."""
         known = self._there[kind]
         unknown = [key for key in dict.fromkeys(ids) if key.isascii() and key.isdigit() and key not in known]
         if len(known) + len(unknown) > REMEMBERED:
@@ -50,7 +50,7 @@ class References:
         return {key: int(key[:19]) in there for key in ids}
 
     async def _find(self, reference: Reference, ids: Collection[int]) -> tuple[set[int], bool]:
-        """The ids that are there, and whether those that were not found are known not to be."""
+        """The ids that are in the billing, and whether the others are known to be missing."""
         there: set[int] = set()
         if self._gateway.database is not None:
             there = await self._gateway.read(lambda database: there_of(database, reference, ids))
@@ -64,7 +64,7 @@ class References:
         except LookUpDelayed:
             raise
         except LookUpFailed:
-            # A billing that does not know the model tells nothing of its objects.
+            # The billing may not know the model: this says nothing of its objects.
             return there, False
         with as_engine_errors():
             found = {key for key, answer in zip(left, answers, strict=True) if is_there(reference, answer)}

@@ -1,4 +1,4 @@
-"""Subscribers by id or contract number, in bulk: from the database, or through the API where there is none."""
+"""Subscribers by id or contract number, in bulk: from the database, or from the API if there is none."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,16 +14,16 @@ from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.spec.parameters import LARGEST_ID, LONGEST_ID
 
 Resolved: TypeAlias = Abonent | str
-"""The subscriber, live and with an account; or the reason why there is none, as a sentence about the row."""
+"""The subscriber, live and with an account; or the reason why there is none, for a sentence about the row."""
 
 SUGGESTED_FOR: Final = 200
-"""Unknown contract numbers of one run that the nearest existing ones are searched for."""
+"""Unknown contract numbers of one run for which similar numbers are searched."""
 
 _FIELDS: Final = ("id", "contract_number", "name", "parent_id", "is_folder", "deleted", "account_id")
 
 
 class SubscriberFinder:
-    """Resolves what a file says into subscribers. Made once a run, for it counts its suggestions.
+    """Resolves ids and contract numbers to subscribers. One object a run: it limits the suggestions of a run.
 
     Contract numbers are texts and compared exactly: 00123 is not 123, and a Cyrillic А is not a Latin A.
     """
@@ -43,7 +43,7 @@ class SubscriberFinder:
         return {key: _usable(found[key]) if key in found else f"there is no abonent {key}" for key in ids}
 
     async def by_contract_numbers(self, numbers: Collection[str]) -> Mapping[int | str, Resolved]:
-        """A subscriber or a reason for each number; the nearest numbers are named where one is unknown.
+        """A subscriber or a reason for each number; the reason for an unknown number names similar ones.
 
         Raises `LookUpFailed`.
         """
@@ -54,7 +54,7 @@ class SubscriberFinder:
             rows = await self._asked("contract_number", list(wanted))
         found: defaultdict[str, list[Abonent]] = defaultdict(list)
         for row in rows:
-            # The database may compare without regard to case, should its collation say so.
+            # The database may ignore case, depending on its collation.
             if row.contract_number is not None and row.contract_number in wanted:
                 found[row.contract_number].append(row)
         unknown = [number for number in wanted if number not in found]
@@ -81,14 +81,14 @@ class SubscriberFinder:
         return "; there is " + ", ".join(f"{one.contract_number!r} ({one.reason})" for one in near)
 
     async def _asked(self, attribute: str, values: Sequence[int | str]) -> list[Abonent]:
-        """What the API has for each value, a call each: it knows no `in` [D]."""
+        """The subscribers with these values from the API, one call a value: it has no `in` [D]."""
         answers = await self._gateway.ask([filter_("Abonents", {attribute: value}, *_FIELDS) for value in values])
         with as_engine_errors():
             return [_abonent(fields) for answer in answers for fields in objects(answer)]
 
 
 def name_of(abonent: Abonent) -> str:
-    """What people call the subscriber: the contract number, the id where there is none."""
+    """The name of a subscriber for people: the contract number, or the id if there is none."""
     return abonent.contract_number or f"abonent {abonent.id}"
 
 
@@ -117,7 +117,7 @@ def _list(found: Iterable[Abonent]) -> str:
 
 
 def _abonent(fields: dict[str, object]) -> Abonent:
-    """A subscriber from the fields of an answer. Raises `UnreadableAnswer`: what is missing may not be guessed."""
+    """A subscriber from the fields of an answer. Raises `UnreadableAnswer` if a needed field is missing."""
     missing = [name for name in ("is_folder", "deleted", "account_id") if name not in fields]
     key = _number(fields.get("id", fields.get("pk")))
     if key is None or missing:
@@ -142,5 +142,5 @@ def _number(value: object) -> int | None:
 
 
 def as_bool(value: object) -> bool:
-    """A flag of an answer, in whichever of the ways it may be written [?]."""
+    """A flag of an answer, in any of the spellings that the billing may use [?]."""
     return str(value).casefold() not in {"", "0", "false", "none"}

@@ -1,11 +1,11 @@
-"""Secrets on their way: passwords and sessions are kept here, and in no journal, log or recording.
+"""The vault: the file for the secrets of a run (passwords, sessions), which no journal, log or recording contains.
 
     a row's psw ── seal ──▶ the vault, a file of its own       the item and the run keep a token, •••<batch>.<number>
-    the call    ◀─ open ──  the vault                          when it is sent, and only then
-    the run's end ─ forget ▶ nothing is left
+    the call    ◀─ open ──  the vault                          only when the call is sent
+    the run's end ─ forget ▶ the secrets are deleted
 
-A run that is resumed needs them again, so they have to be on the disk meanwhile: beside the journal, in a file that
-is its owner's alone, and that deleted secrets are wiped out of.
+A resumed run needs its secrets again, so they are on the disk until the run ends: beside the journal, in a file that
+only its owner can read, and from which deleted secrets are wiped.
 """
 
 import os
@@ -29,31 +29,31 @@ from jobs.spec.errors import SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter
 
 BATCH: Final = "input_secrets"
-"""The parameter by which a run remembers what its secrets are kept under."""
+"""The parameter in which a run keeps the batch of its secrets."""
 
 _TOKEN: Final = re.compile(rf"{PLACEHOLDER}[0-9a-f]{{16}}\.[0-9a-f]{{16}}")
 _BUSY_SECONDS: Final = 30
 _UNCLAIMED: Final = 3600
-"""Seconds after which secrets that no run remembers are wiped."""
+"""Seconds after which the secrets of no known run are wiped."""
 
 
 def vault_path(journal: Path) -> Path:
-    """Where the secrets of a journal's runs are kept."""
+    """The file for the secrets of a journal's runs."""
     return journal.with_name(f"{journal.name}-secrets")
 
 
 def new_batch() -> str:
-    """A new name for the secrets of one run."""
+    """A new batch id for the secrets of one run."""
     return secrets.token_hex(8)
 
 
 def is_token(text: str) -> bool:
-    """Whether a text stands for a secret, and is none."""
+    """Whether a text is a token, which stands for a secret."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def mask_secrets(text: str) -> str:
-    """A text with its tokens as plain dots, for people."""
+    """A text for people, with plain dots for its tokens."""
     return _TOKEN.sub(PLACEHOLDER, text)
 
 
@@ -66,10 +66,10 @@ def seal_parameters(
 
 
 class Vault:
-    """The secrets of one run, under its `batch`, in a file that the vaults of other runs share.
+    """The secrets of one run, under its `batch`, in a file that other runs share.
 
-    Without a `path` nothing is kept: the secrets of a plan are never sent. Works in threads; the file is made when
-    there is something to keep. All of it raises `VaultFailed` when the file cannot be used.
+    Without a `path` nothing is kept, as in a plan, which sends nothing. May be used from threads. The file is created
+    with the first secret. All methods raise `VaultFailed` when the file cannot be used.
     """
 
     def __init__(self, path: Path | None = None, batch: str = "") -> None:
@@ -78,17 +78,17 @@ class Vault:
 
     @property
     def keeps(self) -> bool:
-        """Whether what is sealed can be opened again."""
+        """Whether sealed secrets can be opened again."""
         return self._path is not None
 
     def seal(self, texts: Sequence[str]) -> list[str]:
-        """Tokens for these secrets, which are on the disk then."""
+        """Save these secrets on the disk; their tokens."""
         tokens = [_minted(self._batch) for _ in texts]
         self.keep(dict(zip(tokens, texts, strict=True)))
         return tokens
 
     def keep(self, sealed: Mapping[str, str]) -> None:
-        """Put secrets on the disk under tokens that they have already."""
+        """Save secrets on the disk under existing tokens."""
         if self._path is None or not sealed:
             return
         now = int(time.time())
@@ -100,7 +100,7 @@ class Vault:
             database.executemany(_sql("seal"), rows)
 
     def open(self, tokens: Collection[str]) -> dict[str, str]:
-        """The secrets by their tokens. Raises `SecretGone` for one that is kept no longer."""
+        """The secrets by their tokens. Raises `SecretGone` for one that is no longer kept."""
         if not tokens:
             return {}
         if self._path is None or not self._path.exists():
@@ -113,9 +113,9 @@ class Vault:
         return {token: str(row[0]) for token, row in found.items()}
 
     def forget(self, needed: Collection[str]) -> None:
-        """Wipe the run's secrets, and what was left behind by processes that were killed.
+        """Wipe the run's secrets, and those left behind by killed processes.
 
-        `needed` are the batches of the runs that are not at their end.
+        `needed` are the batches of the unfinished runs.
         """
         if self._path is None or not self._path.exists():
             return
@@ -130,7 +130,7 @@ class Vault:
 
     @contextmanager
     def _opened(self, path: Path) -> Iterator[sqlite3.Connection]:
-        """A connection in one transaction that is durable when it ends."""
+        """A connection with one transaction, which is durable when it ends."""
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database:
@@ -145,7 +145,7 @@ class Vault:
 
 
 async def unseal(vault: Vault | None, call: Call) -> Call:
-    """The call with its secrets in the place of their tokens. Raises `SecretGone` and `VaultFailed`."""
+    """The call with secrets in place of their tokens. Raises `SecretGone` and `VaultFailed`."""
     tokens = {token for step in call.steps for token in _tokens(step.arguments)}
     if not tokens:
         return call
@@ -162,7 +162,7 @@ async def unseal(vault: Vault | None, call: Call) -> Call:
 
 
 async def reveal_secrets(vault: Vault | None, call: Call) -> Call | RowRefused | NotSent:
-    """The call as it is sent, or what becomes of a row whose secret cannot be had."""
+    """The call with its secrets, or the outcome of the row if its secret is not available."""
     try:
         return await unseal(vault, call)
     except SecretGone as error:

@@ -1,7 +1,7 @@
-"""Any other call: what it does is known to nobody here, so nothing is guessed.
+"""Any other call: its effect is not known to this tool, so nothing about it is guessed.
 
-Unless it is said to be repeatable, it is never sent again on a guess: a select tells whether a lost call had its
-effect, and where there is none, a person has to.
+A lost call is sent again only if the operator has called it repeatable. Otherwise the operator's select finds out
+whether it had its effect; without a select, a person decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,19 +39,19 @@ UNREADABLE = "cannot be read back: no look-up was given for this call"
 
 @dataclass(frozen=True, slots=True)
 class CallRules:
-    """What the operator says of the call: whether it can be repeated, and a select that finds its effect, or ""."""
+    """The operator's rules for the call: whether it is repeatable, and a select that finds its effect, or ""."""
 
     repeatable: bool = False
     look_up: str = ""
 
 
 _MONEY: Final = ("SUM_IN", "op_summa")
-"""Arguments that enter money [S, I], unless their method only finds something."""
+"""Arguments that enter money [S, I], unless their method only finds objects."""
 _FINDING: Final = frozenset({"objects.get", "objects.filter"})
 
 
 class AnyCallEffect(CallEffect):
-    """Makes any call. The business key of a row is all that the call takes from it, but for the sum it enters."""
+    """Makes any call. The business key of a row is every value the call takes from it, except the sum entered."""
 
     def __init__(self, gateway: Gateway, template: Template, knowledge: CallRules) -> None:
         super().__init__(gateway, template.names)
@@ -66,11 +66,11 @@ class AnyCallEffect(CallEffect):
             self.cautions = () if self._look_up else (NO_WAY_TO_LOOK,)
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items; nothing is asked for."""
+        """Turn rows into items, without a request."""
         return Prepared.of([self._entry(one) for one in bound])
 
     async def try_out(self) -> None:
-        """Have the database prepare the select that looks. Raises `InputRefused`, `LookUpFailed`."""
+        """Have the database prepare the look-up select. Raises `InputRefused`, `LookUpFailed`."""
         wanted = self._look_up
         if wanted is None:
             return
@@ -79,7 +79,7 @@ class AnyCallEffect(CallEffect):
             await self._gateway.read(lambda database: database.describe(wanted, nothing))
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Make the call. Of an answer that is itself a secret nothing is kept."""
+        """Make the call. An answer that is itself a secret is not kept."""
         call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
@@ -87,12 +87,12 @@ class AnyCallEffect(CallEffect):
         match evidence:
             case Accepted(result=result):
                 key = None if self._tells_secret else created_id(result)
-                # A bare number may be anything; an object with a key was created by this call and by no other.
+                # A bare number may be anything; an object with a key was created by this call.
                 return Accepted(key, created=self._creates and key is not None and isinstance(result, Mapping))
         return without_words(evidence) if self._tells_secret else evidence
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """What the select finds. Raises `LookUpFailed`."""
+        """The effect of each item, as the select finds it. Raises `LookUpFailed`."""
         if self._look_up is None:
             reason = CannotLook("no look-up was given for this call: look in the billing whether it is there")
             return {item.item_id: reason for item in items}
@@ -100,7 +100,7 @@ class AnyCallEffect(CallEffect):
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """Whether the select finds it. Raises `LookUpFailed`."""
+        """Whether the select finds the effect of each item. Raises `LookUpFailed`."""
         if self._look_up is None:
             return {item.item_id: CannotLook(UNREADABLE) for item in items}
         found = await self._found(items)
@@ -108,11 +108,11 @@ class AnyCallEffect(CallEffect):
         return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """None: nobody knows what the call does."""
+        """Irreversible: the effect of the call is not known."""
         return Irreversible(f"nobody knows what {' → '.join(self._template.methods)} does to {self._template.model}")
 
     async def _found(self, items: Sequence[Item]) -> dict[int, str | None]:
-        """By item_id, the first column of the first row that the select finds, None where it finds none."""
+        """The first column of the first row that the select finds, by item_id; None where it finds no row."""
         wanted = self._look_up
         if wanted is None:
             return {}
@@ -134,8 +134,7 @@ class AnyCallEffect(CallEffect):
         if fault := next((fault for name in sums if (fault := amount_fault(name, sums))), None):
             return one.refused(fault)
         told = [values[name] for name in self._telling]
-        # A token is another one each time: a row is known again by all else. White space around a value makes no
-        # other row of it.
+        # Tokens differ each time, so the key leaves them out. White space around a value does not change the key.
         telling = [value.strip() for value in told if not is_token(value)] or told
         key = row_key(telling) or "1"
         abonent = one.abonent
@@ -160,7 +159,7 @@ class AnyCallEffect(CallEffect):
 
 
 def _telling(template: Template) -> tuple[str, ...]:
-    """The placeholders that tell rows apart: all that stand anywhere but in the place of a sum that is entered."""
+    """The placeholders that identify a row: all that stand anywhere but in the place of a sum that is entered."""
     elsewhere = {
         name
         for link in template.links

@@ -1,12 +1,12 @@
 """Payments: `Abonents: objects.get → add_payment {SUM_IN}` [I].
 
-One carries no mark, so it is recognised by its sum alone. It must not be repeated. At planning the subscriber's last
-operation is kept: what is newer and of the same sum may be ours, or somebody's payment of the same time. So nothing
-newer of that sum, of whatever type but an act, means absent; and what is there is left to a person, unless the
-parameter `recognise` says that the sum tells.
+A payment carries no mark, so only its sum identifies it, and it must not be repeated. The plan keeps the id of the
+subscriber's last operation. A newer operation of the same sum may be this payment, or another one made at the same
+time. So a payment is absent if no newer operation of its sum exists, of any type but an act. If one exists, a person
+decides, unless the parameter `recognise` says that the sum identifies it.
 
-A subscriber has one payment in a file, unless the number of its document tells it from others. The billing is not
-told of that number, so of such a payment the sum tells nothing: another row of the file may have entered it.
+A subscriber has one payment in a file, unless document numbers tell several apart. The billing does not store that
+number, so the sum does not identify such a payment: another row of the file may have entered it.
 """
 
 from collections import Counter
@@ -63,13 +63,13 @@ class PayEffect(CallEffect):
         self._recognise = recognise
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items, each with the subscriber's last operation. Raises `LookUpFailed`."""
+        """Turn rows into items, each with the subscriber's last operation. Raises `LookUpFailed`."""
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
         last = await newest(self._gateway, [abonent.id for _, abonent in whose])
         return Prepared(tuple(_item(self._template, one, abonent, last[abonent.id]) for one, abonent in whose), ())
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Receipts of the same sum that bear no mark: a payment bears none itself. Raises `LookUpFailed`."""
+        """Receipts of the same sum without a mark, as payments have none. Raises `LookUpFailed`."""
         sums = {
             item.key: Sum(decode_payload(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items
         }
@@ -77,7 +77,7 @@ class PayEffect(CallEffect):
         return {key: Entries(unmarked=entries.unmarked) for key, entries in found.items() if entries.unmarked}
 
     async def try_out(self) -> None:
-        """Look for the operations of nobody, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        """Try each look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         with needed(FOUND_AGAIN):
             await newest(self._gateway, [NOBODY])
             await try_finding(self._gateway, MODEL, ("abonent_id",), FIELDS, BESIDES)
@@ -90,7 +90,7 @@ class PayEffect(CallEffect):
         return _evidence(await self._gateway.client.send(payload.call), payload)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """What is newer and of the same sum. Raises `LookUpFailed`."""
+        """The newer operations of the same sum, judged. Raises `LookUpFailed`."""
         by_sum = self._recognise == SUM
         return {
             item.item_id: _sighting(things, by_sum=by_sum and DOCUMENT not in payload_of(item).key)
@@ -98,13 +98,13 @@ class PayEffect(CallEffect):
         }
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """What is newer and of the same sum, as many as these items have entered. Raises `LookUpFailed`."""
+        """Whether there are as many newer operations of the sum as these items entered. Raises `LookUpFailed`."""
         newer = await self._newer(items)
         alike = Counter(map(_entered, items))
         return {item.item_id: _reading(item, things, alike[_entered(item)]) for item, things in newer}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """As for all operations, where it can be told which one is the payment's."""
+        """The reversal of the payment's operation, where that operation can be identified."""
         return reversals.undo_of_operations(self._gateway, how)
 
     async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
@@ -144,7 +144,7 @@ def _payload(template: Template, values: Mapping[str, str], abonent: int, last: 
 
 def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     match evidence:
-        # What the billing answers here is not documented [?]: an object tells whose answer it is, all else does not.
+        # The answer is not documented [?]. Only an object shows which request it answers.
         case Accepted(result={"pk": int() | str() as pk, "model": str() as model}) if model == MODEL:
             return Accepted(str(pk), created=True)
         case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
@@ -165,13 +165,13 @@ def _sighting(newer: Sequence[BillingObject], *, by_sum: bool) -> LookUpResult:
 
 
 def _entered(item: Item) -> tuple[int, Decimal]:
-    """Whose a payment is, and its sum: of its operation nothing else is known."""
+    """The subscriber and the sum of a payment: the only known facts of its operation."""
     payload = payload_of(item)
     return payload.abonent, Decimal(payload.wanted[SUM_IN] or 0)
 
 
 def _reading(item: Item, newer: Sequence[BillingObject], entered: int) -> ReadBack:
-    """`entered` payments of this sum are to be there."""
+    """Whether exactly `entered` payments of this sum are in the billing."""
     amount = item.amount or Decimal(0)
     sent = f"sent {two_decimals(amount)}; since the plan the billing has"
     live = [thing for thing in newer if not as_bool(thing.values["storno"])]
