@@ -1,1 +1,1 @@
-"""The command line: what an administrator types, sees and signs."""
+"""The command line of the program."""

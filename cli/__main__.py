@@ -1,4 +1,4 @@
-"""`python -m cli`, for where the command is not on the path."""
+"""`python -m cli`: the command line where `carbon-migrate` is not on the path."""
 
 from cli.main import main
 

@@ -1,7 +1,7 @@
-"""`carbon-migrate`: all commands by name, and the way out of the program.
+"""`carbon-migrate`: the table of all commands, and the entry point of the program.
 
-Each command stands in a file of its own, which is imported when the command is typed: no command waits for what only
-another one needs.
+Each command has its own file, which is imported only when the command is typed. This keeps every command's start
+fast.
 """
 
 import sys
@@ -18,7 +18,7 @@ from cli.terminal.texts import PROGRAM
 
 
 class Entry(NamedTuple):
-    """A command of the program: the module that it stands in, and the first sentence of its help."""
+    """A command of the program: its module, and the first sentence of its help."""
 
     module: str
     summary: str
@@ -110,7 +110,7 @@ COMMANDS: Final = {
         "A billing to try things on, with made-up subscribers.",
     ),
 }
-"""All commands, in the order in which the help lists them."""
+"""All commands, in the order of the help."""
 
 app: Final = typer.Typer(
     name=PROGRAM,
@@ -126,7 +126,7 @@ app: Final = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _program(
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,  # noqa: FBT002 - typer's way of a flag
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,  # noqa: FBT002 - typer's style of flags
 ) -> None:
     if show_version:
         from importlib.metadata import version
@@ -136,21 +136,21 @@ def _program(
 
 
 class Deferred(TyperCommand):
-    """Stands in the list for a command whose file is not imported yet; typed, it becomes that command."""
+    """Stands for a command whose file is not imported yet; when typed, it becomes that command."""
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - a class of typer's that it does not hand out
-        """Import the command, and let it read its own arguments."""
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - typer does not export this type
+        """Import the command, and let it parse its arguments."""
         return load(str(self.name)).make_context(info_name, args, parent, **extra)
 
 
 def load(name: str) -> Any:  # noqa: ANN401 - as above
-    """A command out of its file, whose `app` has it alone, among others, or is it, as a group."""
+    """The command from its file; `app` is a single command, one of several, or a group."""
     found = get_command(import_module(COMMANDS[name].module).app)
     return _without_pydantic(found.commands.get(name, found) if isinstance(found, TyperGroup) else found)
 
 
 def _deferred() -> None:
-    """Is never called: the command itself is."""
+    """A placeholder that is never called."""
 
 
 for _name, _entry in COMMANDS.items():
@@ -158,7 +158,7 @@ for _name, _entry in COMMANDS.items():
 
 
 def main() -> None:
-    """The entry point: run the command, and end with its exit code."""
+    """The entry point: run the command and exit with its code."""
     try:
         _without_pydantic(get_command(app))()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
@@ -169,9 +169,9 @@ def main() -> None:
 
 
 def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
-    """The command, which asks pydantic only of what has to be converted: a number that was typed, or a path.
+    """The command, with pydantic used only for values that need conversion, such as a number or a path.
 
-    Typer asks it of every parameter, typed or not, and its import takes a third of a command's start.
+    Typer uses pydantic for every parameter, and its import takes a third of a command's start.
     """
     of_command = command.get_params
 
@@ -189,7 +189,7 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
 
 
 def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, value: Any) -> Any:  # noqa: ANN401 - as above
-    """The value of a parameter: nothing and texts as they are, all else converted by typer."""
+    """The value of a parameter: None and texts unchanged, the rest converted by typer."""
     if value is None and not parameter.required:
         return () if parameter.multiple or parameter.nargs == -1 else None
     if parameter.type_descriptor.annotation is str and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""`pause`, `continue`, `set`, `get`, `stop`: a run is steered from another terminal while it runs."""
+"""`pause`, `continue`, `set`, `get`, `stop`: control of a working run from another terminal."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ from engine.control.messages import ControlAnswer, ControlRequest
 from engine.pacing.holds import StopKind
 
 GLANCE: Final = 0.1
-"""Seconds between two looks whether a run that was told to stop has ended."""
+"""Seconds between two checks whether a run that was asked to stop has ended."""
 
 app: Final = typer.Typer(add_completion=False)
 
 
-# ---- what is typed ----------------------------------------------------------------------------------------------
+# ---- the commands -----------------------------------------------------------------------------------------------
 
 
 @app.command("pause")
@@ -86,7 +86,7 @@ def _stop(
 
 
 async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
-    """Pause a run, in its journal alone where nobody works on it. Raises `CommandRefused` and `JournalError`."""
+    """Pause a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await _not_at_its_end(name, journal)
         answer = await ask(run, journal, ControlRequest("pause", who=claim()))
@@ -106,7 +106,7 @@ async def _paused_at_rest(run: Run, journal: Journal) -> str:
 
 
 async def continue_paused(name: str, settings: Settings, screen: Screen) -> Exit:
-    """Let a run go on, in its journal alone where nobody works on it. Raises `CommandRefused` and `JournalError`."""
+    """Continue a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await _not_at_its_end(name, journal)
         answer = await ask(run, journal, ControlRequest("continue", who=claim()))
@@ -126,7 +126,7 @@ async def _unpaused_at_rest(run: Run, journal: Journal) -> str:
 
 
 async def _way_on(run: Run, journal: Journal) -> str:
-    """What takes a run up that nobody works on; one that is at its end is waited behind by its job file."""
+    """The command that resumes an idle run; for one at its end, the command that continues its job file."""
     mark = mark_of(run)
     if mark is None or await unfinished(run, journal):
         return f"{PROGRAM} resume {run.name}"
@@ -134,7 +134,7 @@ async def _way_on(run: Run, journal: Journal) -> str:
 
 
 async def _not_at_its_end(name: str, journal: Journal) -> Run:
-    """The run of that name, where it is any use to pause it or to let it go on. Raises `CommandRefused`."""
+    """The run of that name, if it can be paused or continued. Raises `CommandRefused`."""
     run = await journal.run(name)
     if await journal.holder(run) or holds_its_file(run) or await unfinished(run, journal):
         return run
@@ -150,7 +150,7 @@ def _ended(run: Run) -> str:
 
 
 async def change(name: str, changes: Sequence[str], settings: Settings, screen: Screen) -> Exit:
-    """Set something on a run that works. Raises `CommandRefused` and `JournalError`; nothing is changed then."""
+    """Change settings of a working run, all or none. Raises `CommandRefused` and `JournalError`."""
     wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
@@ -161,7 +161,7 @@ async def change(name: str, changes: Sequence[str], settings: Settings, screen: 
 
 
 async def show(name: str, settings: Settings, screen: Screen) -> Exit:
-    """Show what can be set on a run that works. Raises `CommandRefused` and `JournalError`."""
+    """Show the settings of a working run that can be changed. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         answer = await ask(run, journal, ControlRequest("get", who=claim()))
@@ -195,13 +195,13 @@ async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> 
             f"run {run.name}: {markup_safe(answer.said)}; its process ends with {int(Exit.INTERRUPTED)} "
             "[dim](Ctrl-C here ends the waiting, not the stop)[/]"
         )
-        while await journal.holder(run):  # noqa: ASYNC110 - the end of another process is no event of ours
+        while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
             await anyio.sleep(GLANCE)
         return await _stopped(name, journal, screen)
 
 
 async def _stopped(name: str, journal: Journal, screen: Screen) -> Exit:
-    """How a run stands that was told to stop."""
+    """The state of a run after a stop was requested."""
     run = await journal.run(name)
     totals = await journal.totals(run)
     intake_ended = run.frozen_at is not None
@@ -225,7 +225,7 @@ async def _stopped(name: str, journal: Journal, screen: Screen) -> Exit:
 
 
 def _how_it_stopped(run: Run, code: Exit) -> str:
-    """What came of the wish to stop; one that finds nothing left to stop of a step ends its job file there."""
+    """The result of a stop request; where the step had already finished, the stop ends its job file."""
     if code is Exit.INTERRUPTED:
         return "has stopped"
     if is_followed(run):
@@ -233,11 +233,11 @@ def _how_it_stopped(run: Run, code: Exit) -> str:
     return "came to its end before it could be stopped"
 
 
-# ---- what all of them say ---------------------------------------------------------------------------------------
+# ---- messages ---------------------------------------------------------------------------------------------------
 
 
 def _tell(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
-    """Show what came of a command. Raises `CommandRefused` where it was refused."""
+    """Show the answer to a command. Raises `CommandRefused` where it was refused."""
     if answer.refused:
         raise CommandRefused(f"run {run.name}: {answer.said}")
     if screen.voice.as_json:
@@ -249,14 +249,14 @@ def _tell(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit
 
 
 async def _refuse_elsewhere(run: Run, journal: Journal) -> None:
-    """A socket does not reach from one machine to another."""
+    """Refuse a run on another machine: its control socket cannot be reached from here."""
     holder = await journal.holder(run)
     if holder and holder.host != socket.gethostname():
         raise CommandRefused(f"run {run.name} is worked on by {holder}: type the command on {printable(holder.host)}")
 
 
 async def _nobody(run: Run, journal: Journal, what: str, instead: str) -> CommandRefused:
-    """Why a command finds nobody who could carry it out, and what to do."""
+    """The error for a command without a process to carry it out, with the way out."""
     await _refuse_elsewhere(run, journal)
     if holder := await journal.holder(run):
         return CommandRefused(

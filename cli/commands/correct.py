@@ -1,7 +1,7 @@
-"""`run … --continue RUN`: corrected rows go into the run that has rejected or refused them, and into its totals.
+"""`run … --continue RUN`: takes corrected rows into the run that rejected or refused them, and into its totals.
 
-They are rehearsed first, in a journal of plans beside the real one: shown, agreed to, and only then taken in. An
-exported file is the next input as it is: its last columns say which row of the run each of its rows corrects.
+The rows are rehearsed in the journal of plans, shown, confirmed, and only then taken in. An exported file can be used
+as input unchanged: its last columns say which row of the run each of its rows corrects.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ from jobs.rows.input import Input, input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of, without_own
 
 
-async def continue_run(  # noqa: PLR0913, PLR0917 - what the command line says, a thing each
+async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part of the command line
     name: str,
     job: str,
     rows: Input,
@@ -46,10 +46,10 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - what the command line says, 
     *,
     record: OpenRecorder | None = None,
 ) -> Closing:
-    """Take the corrected rows of a file into run `name` of that job, and take the run as far as it goes.
+    """Take the corrected rows of a file into run `name` of that job, and work on the run.
 
-    Raises `CommandRefused` when the rows cannot be taken, `InputRefused`, `BillingError` and `JournalError`: nothing
-    was sent then, and the run is as it was.
+    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then and the run is
+    unchanged.
     """
     if not rows.file:
         raise CommandRefused("--continue takes a file of corrected rows: name it")
@@ -78,7 +78,7 @@ async def _correct(run: Run, file: Input, session: Session) -> Closing:
 
 
 async def _wipe_unsent(run: Run, journal: Journal) -> None:
-    """Wipe the secrets of rows that were not taken in, unless the run has others to send yet."""
+    """Wipe the secrets of rows that were not taken in, unless the run still needs secrets."""
     with anyio.CancelScope(shield=True):
         if not (await journal.totals(run)).count_where(settled=False):
             await wipe_secrets(run, journal)
@@ -95,7 +95,7 @@ def _check(run: Run, settings: Settings) -> None:
 
 
 def _job_of(run: Run, file: Input, session: Session) -> Job:
-    """The run's own job, with the file as its rows; what the run's input was mapped to holds for the file too."""
+    """The run's job with the file as its source; the column mapping of the run's input applies to the file."""
     wanted = job_of(run)
     parameters = without_own(wanted, parameters_of(wanted, job_parameters(run.parameters)))
     mapping = {**input_of_parameters(run.parameters).mapping, **file.mapping}
@@ -103,7 +103,7 @@ def _job_of(run: Run, file: Input, session: Session) -> Job:
 
 
 async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session) -> None:
-    """Rehearse the file, show it, ask, and freeze its rows into the run."""
+    """Rehearse the file, show the plan, ask, and save its rows in the run."""
     rehearsed = await _rehearse(run, job, plans, session)
     try:
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=how_often(run))
@@ -120,7 +120,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
 
 
 def _require_something(plan: PreviewFacts, outcome: CorrectionResult, session: Session) -> None:
-    """Refuse a file with rows that cannot be taken, and one that has nothing new."""
+    """Refuse a file with rows that cannot be taken in, and a file without new rows."""
     bad = plan.totals.refused + plan.duplicates
     file, run = printable(plan.run.source), plan.run.name
     if bad and not session.consent.skip_bad:
@@ -145,7 +145,7 @@ async def _ask(question: str, run: Run, file: str, session: Session) -> None:
 
 
 async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run:
-    """Freeze the rows of the file into a run that is never sent. Raises `CommandRefused` where it lacks columns."""
+    """Save the rows of the file in a run that is never sent. Raises `CommandRefused` for missing columns."""
     new = await new_run(job, run.parameters, run.target)
     there = {name.strip() for name in new.header}
     missing = [name for name in run.header if name.strip() not in there]

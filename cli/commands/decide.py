@@ -1,4 +1,4 @@
-"""`decide`: a person says what became of a row that no look-up can settle."""
+"""`decide`: records an operator's decision on a row that no look-up can settle."""
 
 import getpass
 import socket
@@ -25,7 +25,7 @@ from cli.terminal.texts import PROGRAM, printable
 log = structlog.get_logger(__name__)
 
 CHOICES: Final = (State.ACCEPTED, State.PENDING)
-"""What a person may decide: it is in the billing, or it is not and goes again."""
+"""States that a person can choose: the row is in the billing, or it is not and is sent again."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -52,9 +52,9 @@ def _decide(
 
 
 async def decide_row(name: str, key: str, choice: str, why: str, settings: Settings, screen: Screen) -> Exit:
-    """Record what a person decided of one manual row, with name and reason; `resume` sends what is pending.
+    """Record a decision on one manual row, with name and reason; `resume` sends rows that are pending.
 
-    Raises `CommandRefused` when the row is not there, not the only one, or not for a person to decide.
+    Raises `CommandRefused` when no row or several rows match, or the row is not manual.
     """
     if choice not in CHOICES:
         raise CommandRefused(

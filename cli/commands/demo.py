@@ -1,4 +1,4 @@
-"""`demo`: the demonstration of the lab, told as it goes, and its proof as a table."""
+"""`demo`: shows the lab's demonstration step by step, and its proof as a table."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ def _demo(
 
 
 async def _interruptible(subscribers: int, screen: Screen) -> Exit:
-    """Run the whole demonstration; 0 when the proof holds. Ctrl-C and SIGTERM end it, and all that it has started."""
+    """Run the whole demonstration; 0 when the proof holds. Ctrl-C and SIGTERM end it and its processes."""
     from lab.crash.errors import LabError
 
     with anyio.CancelScope() as whole:
@@ -82,14 +82,14 @@ async def _play(subscribers: int, screen: Screen) -> Exit:
 
 
 class _Narration:
-    """What is shown of the demonstration: each command as a reader would type it, between headings."""
+    """Shows the demonstration on the screen: headings, and each command as it is typed."""
 
     def __init__(self, screen: Screen) -> None:
         self._out = screen.out
         self._step = 0
 
     def opening(self, subscribers: int) -> None:
-        """What it is about."""
+        """Show the introduction."""
         self._out.print(
             Panel.fit(
                 f"A billing with {count(subscribers)} subscribers, a file with their opening balances,\n"
@@ -100,21 +100,21 @@ class _Narration:
         )
 
     def heading(self, text: str) -> None:
-        """What comes next."""
+        """Show the heading of the next part."""
         self._step += 1
         self._out.print(f"\n[bold cyan]{self._step}.[/] [bold]{text}[/]")
 
     def line(self, text: str) -> None:
-        """What came of it, as markup."""
+        """Show a result, as markup."""
         self._out.print(f"  {text}")
 
     def command(self, arguments: Sequence[str], program: str = f"{PROGRAM} ") -> None:
-        """A command as it is typed."""
+        """Show a command as it is typed."""
         self._out.print(f"  [dim]$[/] [bold]{program}{' '.join(arguments)}[/]", soft_wrap=True)
 
     @contextmanager
     def progress(self, rows: int) -> Iterator[Callable[[int], None]]:
-        """A bar of the rows that are accepted, from when the first number comes; gives what takes the number."""
+        """A progress bar of accepted rows, drawn from the first number on; yields the function that updates it."""
         bar = Progress(
             TextColumn("  "),
             BarColumn(40),
@@ -135,7 +135,7 @@ class _Narration:
             bar.stop()
 
     def proof(self, proof: "Proof", seconds: float, folder: str) -> None:
-        """What was asked for beside what the billing has, and whether it is the same."""
+        """Show what was requested beside what the billing has, and whether they agree."""
         table = Table.grid(padding=(0, 3))
         table.add_column(justify="right", style="dim")
         table.add_column(justify="right")
@@ -161,7 +161,7 @@ class _Narration:
 
 
 def _compared(proof: "Proof") -> Iterator[tuple[str, str, str]]:
-    """Each line of the proof: what, as it was asked for, as it was found."""
+    """The lines of the proof: name, requested value, found value."""
     yield "rows, and operations", count(proof.asked.rows), count(proof.operations)
     yield "sum in roubles", money(proof.asked.sum), money(proof.sum)
     yield "fewest operations of a subscriber", "1", str(proof.least)

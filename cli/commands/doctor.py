@@ -1,4 +1,4 @@
-"""`doctor`: everything that a run rests on, looked at in turn, and what to do where something is wrong."""
+"""`doctor`: checks everything that a run depends on, and says what to do about each problem."""
 
 import os
 import platform
@@ -60,13 +60,13 @@ def _doctor(*, flags: Flags) -> None:
 
 
 async def missing_columns(database: Database) -> tuple[str, ...]:
-    """The documented tables and columns that are not there, as `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseError`."""
+    """The documented tables and columns that are missing, as `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseError`."""
     schema = await anyio.to_thread.run_sync(lambda: database.schema)
     return tuple(map(str, schema.missing(documented())))
 
 
 async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str, list[str]]:
-    """By the reason, the jobs that are refused before their first call, and those without their own select."""
+    """By reason, the jobs that are refused before their first call, and those without their own select."""
     gateway = Gateway(client, database)
     found: defaultdict[str, list[str]] = defaultdict(list)
     for name, kind in JOBS.items():
@@ -93,17 +93,17 @@ def _without_own_select(database: Database, kind: JobSpec) -> str:
 
 
 LEAST_FREE: Final = 256 * 1024 * 1024
-"""Bytes that should be free where the journal grows: about half a kilobyte a row."""
+"""Bytes that should be free on the journal's disk; a row takes about half a kilobyte."""
 
 MOST_SKEW: Final = 60.0
-"""Seconds that the two clocks may differ before it is worth a word."""
+"""Difference of the two clocks in seconds above which it is reported."""
 
 _OTHERS_MAY_READ: Final = 0o044
 
 
 @dataclass(slots=True)
 class Checklist:
-    """Shows each finding as it comes, and remembers whether one was bad; `version` is what the billing says it is."""
+    """Shows each finding at once and remembers whether one was bad; `version` is the billing's version."""
 
     screen: Screen
     version: str = ""
@@ -111,15 +111,15 @@ class Checklist:
     advice: list[str] = field(default_factory=list)
 
     def good(self, what: str, finding: str) -> None:
-        """As it should be."""
+        """Show a check that passed."""
         self.screen.out.print(f"[green]✓[/] {what:<12} {finding}")
 
     def note(self, what: str, finding: str) -> None:
-        """Worth knowing, and no obstacle."""
+        """Show information that does not prevent a run."""
         self.screen.out.print(f"[yellow]![/] {what:<12} {finding}")
 
     def wrong(self, what: str, finding: str) -> None:
-        """An obstacle; `finding` says what to do."""
+        """Show a problem that prevents a run; `finding` says what to do."""
         self.bad += 1
         head, *rest = finding.splitlines() or [""]
         self.screen.out.print(f"[bold red]✗[/] {what:<12} {markup_safe(head)}")
@@ -128,7 +128,7 @@ class Checklist:
 
     @contextmanager
     def trying(self, what: str) -> Iterator[None]:
-        """What an operator can mend is told on the list, and the next thing is looked at."""
+        """Show an operator error as a problem, and continue with the next check."""
         try:
             yield
         except (BillingError, JournalError, CommandRefused) as error:
@@ -136,7 +136,7 @@ class Checklist:
 
 
 async def examine(flags: Flags, screen: Screen) -> Exit:
-    """Look at everything; 0 when nothing is in the way of a run, 2 when something is."""
+    """Run all checks; 0 when nothing prevents a run, else 2."""
     checklist = Checklist(screen)
     _machine(checklist)
     await _runtime(checklist)
@@ -231,7 +231,7 @@ async def _api(settings: Settings, checklist: Checklist) -> None:
 
 
 async def _profile(settings: Settings, checklist: Checklist) -> None:
-    """The facts that jobs rest on, each with its standing."""
+    """Show the facts that jobs depend on, and whether each is confirmed."""
     with checklist.trying("profile"):
         path = profile_path(settings)
         profile = profile_of(settings)
@@ -258,7 +258,7 @@ async def _profile(settings: Settings, checklist: Checklist) -> None:
 
 
 def _clock(health: Health, checklist: Checklist) -> None:
-    """The billing writes its time without a zone: it is held against this machine's, and against UTC."""
+    """Compare the billing's time, which has no zone, with this machine's time and with UTC."""
     if health.server_time is None:
         checklist.note("clock", "the billing does not tell its time")
         return
@@ -299,7 +299,7 @@ async def _database(settings: Settings, checklist: Checklist) -> None:
 
 
 async def _columns(settings: Settings, database: Database, checklist: Checklist) -> None:
-    """What is documented and not there: versions differ."""
+    """Show documented tables and columns that are missing; versions differ."""
     missing = await missing_columns(database)
     if not missing:
         checklist.good("columns", "all that are documented are there")
@@ -328,7 +328,7 @@ def _look_into(database: Database, checklist: Checklist) -> None:
         ]
         checklist.good("database", f"{markup_safe(database.dsn)}: {', '.join(counts)}")
         if (sample := any_name(database)) is not None:
-            # Garbled letters here mean a wrong charset: only a person can tell.
+            # Garbled letters mean a wrong charset; only a person can see that.
             checklist.good(
                 "charset",
                 f"{markup_safe(database.dsn.charset)}; can you read this name? {escape(printable(sample))}",

@@ -1,4 +1,4 @@
-"""How a command is carried out, with its settings and its log in an event loop, and how an error ends the program."""
+"""Execution of a command: settings, log, event loop, and the exit code of an error."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ from cli.terminal.texts import PROGRAM, markup_safe
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
 RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
 Failure: TypeAlias = Callable[[Exit, str], object]
-"""Makes the object that `--json` prints when the command fails, of the exit code and the error's text."""
+"""Makes the object that `--json` prints for a failed command, from the exit code and the error's text."""
 
 
 def execute(
@@ -33,8 +33,7 @@ def execute(
 ) -> NoReturn:
     """Run `work` with the settings in force, and exit with its code.
 
-    What `only_reads` the journal leaves no trace in the log. Without a `failure` nothing is printed with `--json`
-    where an error ends it.
+    A command that `only_reads` the journal writes no log. Without `failure`, an error prints nothing with `--json`.
     """
     screen = Screen(voice)
     try:
@@ -50,7 +49,7 @@ def execute(
             code = run_command(lambda: work(settings, screen), calls=not only_reads)
         except (BrokenPipeError, Interrupted):
             raise
-        except Exception as error:  # noqa: BLE001 - told here, where the log can keep its details
+        except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
             code = exit_code(error, screen, settings.log)
             if failure is not None and voice.as_json and isinstance(error, OPERATOR_ERRORS):
                 screen.emit(failure(code, describe_error(error)))
@@ -58,7 +57,7 @@ def execute(
 
 
 def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> NoReturn:
-    """Run `work`, which takes a run of `job` as far as it goes; with `--json` its closing object is printed."""
+    """Run `work`, which works on a run of `job`; with `--json`, print its closing object."""
 
     async def closed(settings: Settings, screen: Screen) -> Exit:
         closing = await work(settings, screen)
@@ -74,7 +73,7 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
             failure=lambda code, text: closing_object(Closing(code, job=job, error=text)),
         )
     except Interrupted as interrupt:
-        # A run that has begun takes the signal itself, and closes as it should.
+        # A working run handles the signal itself and closes in order.
         screen = Screen(voice)
         why = f"interrupted ({interrupt}) before a run was worked on; {PROGRAM} status shows what there is"
         screen.complain(why)
@@ -84,13 +83,13 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
 
 
 def exit_code(error: BaseException, screen: Screen, log: Path | None = None) -> Exit:
-    """The code that an error ends the program with, once it is told. Details of a fault of ours go to the `log`."""
+    """Show an error and return its exit code. Details of an internal error go to the `log`."""
     match error:
         case KeyboardInterrupt():
-            # Before the command has begun to hear signals, or after it.
+            # The signal came before the command's handlers were installed, or after they were removed.
             return Exit.INTERRUPTED
         case BrokenPipeError():
-            # Whoever read stdout has gone; what is still buffered has nowhere to go either.
+            # The reader of stdout has gone; discard what is still buffered.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return Exit.REJECTED
         case Interrupted():
@@ -104,7 +103,7 @@ def exit_code(error: BaseException, screen: Screen, log: Path | None = None) -> 
 
 
 def _fault(error: BaseException, screen: Screen, log: Path | None) -> Exit:
-    """Keep the traceback of a fault of ours where it can be sent from, and say where that is."""
+    """Save the traceback of an internal error in the log, and show where it is."""
     path = log or Path(tempfile.gettempdir()) / f"{PROGRAM}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
     details = "".join(traceback.format_exception(error))
     try:

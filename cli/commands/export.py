@@ -1,4 +1,4 @@
-"""`export`: rows of a run as files that open in a spreadsheet and can be the next input."""
+"""`export`: writes rows of a run to files that open in a spreadsheet and can be used as input."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -26,14 +26,14 @@ FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
     {
         str(file): (
             *sorted((state for state in State if state.export == file), key=lambda state: state is not file),
-            # The refused rows of the input are mended together with those that the billing rejected.
+            # Refused rows are corrected together with rejected ones, so they share a file.
             *([None] if file is State.REJECTED else []),
         )
         for file in State
         if file.export == file
     }
 )
-"""The files of a whole export by the states that name them, each with its states; None are the refused rows."""
+"""The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -68,7 +68,7 @@ def _export(
 
 
 async def export_all(name: str, folder: Path, settings: Settings, screen: Screen, *, force: bool) -> Exit:
-    """Write the accepted, rejected, unknown and manual rows of a run, a file each; what has no rows gets no file.
+    """Write the accepted, rejected, unknown and manual rows of a run, one file each; empty files are left out.
 
     Raises `CommandRefused` and `JournalError`.
     """
@@ -105,7 +105,7 @@ async def export_state(name: str, state: str, target: OutputFile, settings: Sett
 
 
 def _wanted(word: str) -> State | None:
-    """The state of that name, None for refused rows. Raises `CommandRefused`, naming the nearest."""
+    """The state of that name, None for refused rows. Raises `CommandRefused` with the nearest name."""
     plain_word = word.strip().casefold()
     if plain_word == REFUSED:
         return None

@@ -1,4 +1,4 @@
-"""`jobs`: what there is to do, and with which parameters."""
+"""`jobs`: lists the jobs and their parameters."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
@@ -29,7 +29,7 @@ def _jobs(
 
 
 def show(name: str | None, screen: Screen) -> None:
-    """All jobs, a line each, or one in detail. Raises `ParameterRefused` for a name that is none."""
+    """Show all jobs, or one in detail. Raises `ParameterRefused` for an unknown name."""
     chosen = list(JOBS.values()) if name is None else [job_named(name)]
     if screen.voice.as_json:
         found = [as_object(job) for job in chosen]
@@ -41,7 +41,7 @@ def show(name: str | None, screen: Screen) -> None:
 
 
 def as_object(job: JobSpec) -> dict[str, object]:
-    """All that is known of a job, for a machine."""
+    """A job as a JSON object."""
     return {
         "name": job.name,
         "recipes": list(job.recipes),
@@ -57,7 +57,7 @@ def as_object(job: JobSpec) -> dict[str, object]:
 
 
 def needs(job: JobSpec) -> str:
-    """Where the job's rows can come from, in words."""
+    """The possible sources of the job's rows, in words."""
     select = own_select(job)
     own = ["the job's own select, below"] if select else []
     asked = [f"--set {name}=…" for name in asked_for(select)]
@@ -68,7 +68,7 @@ def needs(job: JobSpec) -> str:
 
 
 def value(parameter: Parameter) -> str:
-    """What a parameter may be, and what it is where nothing is said."""
+    """The values that a parameter takes, and its default."""
     choices = " | ".join(parameter.choices)
     if parameter.default is None:
         return f"{choices} (required)".strip()
@@ -78,7 +78,7 @@ def value(parameter: Parameter) -> str:
 
 
 def in_rows(parameter: Parameter) -> str:
-    """Under which names the rows may have a column of it, "" where they may not."""
+    """The column names under which rows can give the parameter, "" where they cannot."""
     if parameter.columns is None:
         return ""
     return ", ".join((parameter.name, *parameter.columns))

@@ -1,4 +1,4 @@
-"""`mock`: a billing to try things on, with made-up subscribers."""
+"""`mock`: a test billing with made-up subscribers."""
 
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ QUIRKS: Final = (
     "error_status",
     "money_scale",
 )
-"""What --quirk knows: the fields of the lab's `Quirks`, named here because help must not import the lab."""
+"""The names that --quirk takes: the fields of the lab's `Quirks`. Repeated, since help must not import the lab."""
 
 
 @app.command()
@@ -52,7 +52,7 @@ def init(
     try:
         made = create(file, subscribers=abonents, seed=seed, without=without or ())
     except SettingsError:
-        # What was begun is of no use, and the command is typed again.
+        # A partial database is useless; the command can be repeated.
         file.unlink(missing_ok=True)
         raise
     screen = Screen()
@@ -162,7 +162,7 @@ def serve(  # noqa: PLR0913 - each is a flag
 
 
 def _announce(line: str) -> None:
-    # Flushed, for whoever started it may read this from a pipe.
+    # Flush, since a parent process may read this from a pipe.
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

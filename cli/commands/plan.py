@@ -1,7 +1,7 @@
-"""`plan`: what a run would do, from reading the billing; nothing is sent, and no real run is touched.
+"""`plan`: shows what a run would do, by reading the billing only; nothing is sent and no real run is changed.
 
-The rows are frozen into a journal of plans beside the real one, which is opened for reading only. The plan before of
-the same input is kept there, so that a second one can say what has changed.
+The rows are saved in a journal of plans beside the real one, which is opened for reading only. The previous plan of
+the same input is kept there, so that a new plan can show what has changed.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -84,13 +84,13 @@ async def plan(
     *,
     step: str = "",
 ) -> Exit:
-    """Say what `run` would do with this order; with `out`, save the rows into that folder.
+    """Show what `run` would do with this order; with `out`, save the rows in that folder.
 
-    It reads at the rate of `pacing`; `step` names the step of a job file that the order is of. The plan is kept by
-    its name until the next one of the same input: `run --plan` sends it.
+    It reads at the rate of `pacing`; `step` is the order's step of a job file. The plan is kept under its name until
+    the next plan of the same input: `run --plan` sends it.
 
-    1 is the exit code where rows are refused, say again what others say, or set the balance of one account and nobody
-    has said what is meant: `run` would send nothing then.
+    The exit code is 1 where `run` would send nothing: rows are refused or duplicates, or several rows set the balance
+    of one account and no rule for them was given.
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     real = settings.journal.value
@@ -130,9 +130,9 @@ async def plan(
 async def plan_file(
     name: str, out: Path | None, settings: Settings, pacing: Pacing, screen: Screen, *, typed: Mapping[str, str]
 ) -> Exit:
-    """Say what each step of a new round would do; a later one is planned as if those before it had done nothing yet.
+    """Show what each step of a new round would do; each step is planned as if the earlier ones had done nothing.
 
-    `typed` is what the command line says, by parameter; what would be ignored of it is refused.
+    `typed` is the command line, by parameter; options that would be ignored are refused.
     """
     file = await read_file(name, typed)
     given = with_file(pacing, file.pacing).given
@@ -151,7 +151,7 @@ async def plan_file(
 
 
 async def _forget_the_one_before(facts: PlanFacts, journal: Journal) -> None:
-    """Two plans of an input are enough: this one is what the next is held against."""
+    """Delete the previous plan of this input: the next one is compared with the new plan."""
     if facts.before is not None:
         await journal.discard(facts.before)
 

@@ -1,4 +1,4 @@
-"""`probe`: a live billing is asked, on one test subscriber, what nobody documents of it."""
+"""`probe`: tests undocumented behaviour of a live billing on one test subscriber."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -35,9 +35,9 @@ from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 
 ENDING = ".probe"
-"""Ends the name of the intent file, beside the profile."""
+"""The suffix of the intent file, which lies beside the profile."""
 _NAME = 5
-"""Characters of a probe's name."""
+"""Characters in a probe's name."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -70,7 +70,7 @@ def _probe(
 async def probe(
     abonent_id: int, storno_call: str | None, settle: float, settings: Settings, screen: Screen, *, yes: bool
 ) -> Exit:
-    """Show what is done, ask, do it, and write the profile.
+    """Show the steps, ask, carry them out, and write the profile.
 
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `ProbeHeld`, `IntentFailed` and `BillingError`.
     """
@@ -98,7 +98,7 @@ async def probe(
 
 
 def storno_of(said: Sequence[str]) -> str | None:
-    """The method for storno that is to be tried, None where none is named.
+    """The storno method to test, None where none is given.
 
     Raises `CommandRefused`, `ParameterRefused`.
     """
@@ -114,7 +114,7 @@ def _intent_path(settings: Settings) -> Path:
 
 
 async def _check_runs(settings: Settings) -> None:
-    """Refuse beside a run: what it enters would be taken for an effect of the probe."""
+    """Refuse to probe during a run: its entries could be mistaken for effects of the probe."""
     path = settings.journal.value
     if not await anyio.Path(path).exists():
         return
@@ -130,10 +130,10 @@ async def _check_runs(settings: Settings) -> None:
 async def _earlier(
     probing: Probe, entries: ProbeEntries, intents: Intents, settle: float, screen: Screen, *, yes: bool
 ) -> bool:
-    """Take back what a probe that was killed has left; whether the new one may begin.
+    """Take back what a killed probe has left; returns whether a new probe may begin.
 
-    What it was about to enter may still be on its way: it counts as absent when the settle delay is over and nothing
-    waits in the stacks.
+    A call of the killed probe may still arrive: it counts as absent once the settle delay is over and the stacks are
+    empty.
     """
     if intents.earlier and (wait := settle - intents.earlier[-1].seconds_ago) > 0:
         screen.say(

@@ -1,4 +1,4 @@
-"""`reconcile`: what is in doubt is looked up again; what no look-up can tell is shown for a person to decide."""
+"""`reconcile`: looks up rows in doubt again, and shows those that only a person can decide."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -32,7 +32,7 @@ from engine.pipeline.reconciler import Reconciler
 log = structlog.get_logger(__name__)
 
 MAX_MANUAL_SHOWN: Final = 50
-"""Rows for a person that are shown; the rest is counted, and `export --state manual` has them all."""
+"""Manual rows that are shown; the rest is counted, and `export --state manual` has them all."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -45,11 +45,11 @@ def _reconcile(name: RunName, *, pacing: Pacing, flags: Flags, voice: Voice) -> 
 
 
 async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str], screen: Screen) -> Exit:
-    """Settle what is unknown and look again at what is manual; sends nothing.
+    """Settle unknown rows and look up manual rows again; sends nothing.
 
-    It waits as the run does, but for the settings of `pacing`, which the run does not keep.
+    It uses the run's pacing, with the settings of `pacing` for this command only.
 
-    Raises `CommandRefused`, `LookUpFailed`, `BillingError`, `JournalError`; what was settled until then is kept.
+    Raises `CommandRefused`, `LookUpFailed`, `BillingError`, `JournalError`; rows settled by then stay settled.
     """
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
@@ -96,7 +96,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
 
 
 def _for_a_person(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResult]) -> RenderableType:
-    """Each row with both sides, and the command that records a decision."""
+    """The manual rows with both sides, and the command that records a decision."""
     lines: list[Text] = []
     for item in items:
         where = f"line {item.line}" if item.line else f"row {item.number}"

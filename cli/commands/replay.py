@@ -1,4 +1,4 @@
-"""Recordings: made by `run --record`, served again by `mock replay`, held against a live server by `mock diff`."""
+"""Recordings: made by `run --record`, served by `mock replay`, compared with a live server by `mock diff`."""
 
 import os
 import sys
@@ -30,19 +30,19 @@ log = structlog.get_logger(__name__)
 FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
 
 MAX_NOTES_SHOWN: Final = 20
-"""Requests of a kind that are named; the rest is counted."""
+"""Requests of each kind that are listed; the rest is counted."""
 
 app: Final = typer.Typer(add_completion=False)
 
 
 def record_into(path: Path | None) -> OpenRecorder | None:
-    """What records every exchange of a run into `path`; None where no file is named."""
+    """The recorder of a run's exchanges into `path`; None without a file."""
     return None if path is None else partial(_recorder, path)
 
 
 @asynccontextmanager
 async def _recorder(path: Path, client: ClientSettings) -> AsyncIterator[CallObserver]:
-    """A recorder into `path`. A recording that breaks off costs the run nothing, and is logged."""
+    """A recorder into `path`. A recording that fails is logged and does not affect the run."""
     from lab.record.recorder import open_recorder
     from lab.record.recording import RecordingBroken
 
@@ -50,7 +50,7 @@ async def _recorder(path: Path, client: ClientSettings) -> AsyncIterator[CallObs
         async with open_recorder(path, client) as recorder:
             yield recorder
     except RecordingBroken as error:
-        log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - its own sentence says it all
+        log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - the error's sentence is complete
 
 
 @app.command("replay")
@@ -83,7 +83,7 @@ def _replay(
 
 
 def format_replay_report(report: "ReplayReport") -> Text:
-    """What a replay saw, in words."""
+    """The report of a replay, in words."""
     text = Text(f"{count(report.served)} requests were answered as recorded\n")
     for mark, what, named, number in (
         ("✗", "unknown to the recording", report.unknown, report.unknown_count),
@@ -130,6 +130,6 @@ def _diff(file: FileOfRecording, *, flags: Flags) -> None:
 
 
 def announce(url: str) -> None:
-    """The address on stdout, flushed, for whoever started it may read this from a pipe."""
+    """Print the address on stdout; flush, since a parent process may read it from a pipe."""
     sys.stdout.write(f"{url}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`resume`: a run that was stopped, interrupted or killed is taken up where it stands."""
+"""`resume`: continues a run that was stopped, interrupted or killed."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -51,7 +51,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     execute_run(work, flags, voice, job=None)
 
 
-async def resume(  # noqa: PLR0913 - what the command line says, a thing each
+async def resume(  # noqa: PLR0913 - one parameter for each part of the command line
     name: str | None,
     settings: Settings,
     pacing: Mapping[str, str],
@@ -61,11 +61,10 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
     record: OpenRecorder | None = None,
     unpause: bool = False,
 ) -> Closing:
-    """Take a run up where it stands: the one of that name, or the only one that is not at its end.
+    """Resume the run of that name, or the only one that is not at its end.
 
-    It is driven as it was, but for the settings of `pacing`. One that is paused waits until somebody lets it go on,
-    unless it is to `unpause` at once. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent
-    then.
+    It keeps its pacing, except for the settings of `pacing`. A paused run waits for `continue`, or goes on at once
+    with `unpause`. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
     journal_path = settings.journal.value
     if name is None and not journal_path.exists():
@@ -97,7 +96,7 @@ async def resume(  # noqa: PLR0913 - what the command line says, a thing each
 
 
 async def _chosen(name: str | None, journal: Journal) -> Run | None:
-    """The run to take up, None when there is none. Raises `CommandRefused` when it is not clear, or was given up."""
+    """The run to resume, None when there is none. Raises `CommandRefused` for an ambiguous or discarded run."""
     if name is not None:
         run = await journal.run(name)
         if run.stage is Stage.DISCARDED:
@@ -111,9 +110,9 @@ async def _chosen(name: str | None, journal: Journal) -> Run | None:
 
 
 async def _at_its_end(run: Run, journal: Journal, screen: Screen) -> Closing:
-    """A run of which nothing is left to send: how it came out."""
+    """The closing of a run that has nothing left to send."""
     totals = await journal.totals(run)
-    # A kill may have come between the last answer and what there was to do then.
+    # A kill may have come between the last answer and the finishing of the run.
     ending = await finish_run(run, journal, anew=False)
     code = Exit.STOPPED if ending.trouble else outcome_of(totals)
     closing = Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)

@@ -1,4 +1,4 @@
-"""`run`: a job, a job file, a plan or corrected rows; whatever is sent, it is sent here."""
+"""`run`: sends a job, a job file, a plan or corrected rows."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -18,10 +18,10 @@ from cli.terminal.texts import PROGRAM, printable
 CONTINUING: Final = (
     frozenset({"job", "file", "corrects", "record"}) | names_of(RowFlags, Consent, Pacing, Flags, Voice)
 ) - {"limit", "only", "exclude"}
-"""What may be typed beside `--continue`, by parameter; all else the run remembers."""
+"""Parameters allowed beside `--continue`; the run keeps all others."""
 
 PLANNED: Final = frozenset({"plan", "record", "output"}) | names_of(Consent, Pacing, Flags, Voice)
-"""What may be typed beside `--plan`, by parameter; all else the plan says."""
+"""Parameters allowed beside `--plan`; the plan keeps all others."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -73,7 +73,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     given = typed(context)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        # Here, and not at the top: `run --help` and a mistyped flag do not wait for what sends.
+        # Imported here, so that `run --help` and a mistyped flag stay fast.
         from cli.commands.correct import continue_run
         from cli.commands.replay import record_into
         from cli.jobfile import run_file

@@ -1,6 +1,6 @@
-"""`selftest`: the command, its experiments one after the other, and what is kept of them.
+"""`selftest`: runs the crash lab's experiments one after the other, and keeps the failed ones.
 
-Experiments are called rounds where they are shown, as the flag `--rounds` says.
+On the screen experiments are called rounds, as in `--rounds`.
 """
 
 import os
@@ -30,18 +30,18 @@ MINUTES: Final = 1.0
 ROWS: Final = 240
 ALL_JOBS: Final = "all"
 USUAL_JOBS: Final = ("balances", "warning-threshold", "payment")
-"""What the help names; the lab has the same, and help must not import it."""
+"""The jobs that the help names. Repeated from the lab, since help must not import it."""
 
 _SEEDS: Final = 1_000_000
 _MAX_PROBLEMS_SHOWN: Final = 10
-"""Of one experiment; the JSON has them all."""
+"""Problems of one experiment that are shown; the JSON has them all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Which experiments: the first one's seed, and how many or how long.
+    """The series of experiments: the first seed, and the number or the duration.
 
-    The seeds `count_on` from the first where it was given; otherwise each is drawn.
+    With `count_on` the seeds count up from the first one; otherwise each is drawn.
     """
 
     seed: int
@@ -58,14 +58,14 @@ class Series:
         return self.seed + number if self.count_on or not number else secrets.randbelow(_SEEDS)
 
     def goes_on(self, done: int, seconds: float) -> bool:
-        """Whether there is another experiment: one that would end well after the time is not begun."""
+        """Whether another experiment is due; none is begun that would end well after the time is up."""
         if self.rounds is not None:
             return done < self.rounds
         mean = seconds / done if done else 0.0
         return seconds + mean / 2 < self.minutes * 60
 
     def repeat(self, seed: int) -> str:
-        """The command that repeats the experiment of a seed."""
+        """The command that repeats the experiment with this seed."""
         rows = None if self.rows == ROWS else self.rows
         given = {"--job": self.job, "--plan": self.faults, "--rows": rows, "--config": self.config}
         options = (str(word) for flag, value in given.items() if value is not None for word in (flag, value))
@@ -127,7 +127,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
 
 
 async def _interruptible(series: Series, screen: Screen, *, keep: bool) -> Exit:
-    """Run the series; Ctrl-C and SIGTERM end it, and all that it has started. What was done by then is kept."""
+    """Run the series; Ctrl-C and SIGTERM end it and its processes. Finished results are kept."""
     from lab.crash.errors import LabError, MockNotStarted, UnknownJob
 
     done: list[Experiment] = []
@@ -149,7 +149,7 @@ async def _interruptible(series: Series, screen: Screen, *, keep: bool) -> Exit:
 
 
 async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep: bool) -> None:
-    """Run one experiment after the other in a folder of their own; what holds is not kept, unless asked for."""
+    """Run the experiments, each in its own folder; those of passed experiments are deleted unless `keep` is set."""
     from lab.crash.drawing import draw
     from lab.crash.experiment import Lab
     from lab.crash.program import ProgramUnderTest, without_settings
@@ -180,7 +180,7 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
 
 
 def _text_of_plan(faults: Path | None) -> str | None:
-    """The text of a fault plan that was given, once it is known to be one; raises `PlanError`."""
+    """The text of a fault plan, checked. Raises `PlanError`."""
     from lab.mock.fault_plan import read_plan_file
 
     if faults is None:
@@ -190,7 +190,7 @@ def _text_of_plan(faults: Path | None) -> str | None:
 
 
 def _settings(config: Path | None) -> Path | None:
-    """The settings of the real job: those that were named, or those of the folder where there are any."""
+    """The settings of the real job: the file given, or the one in the folder if there is one."""
     if config is None:
         return Path.cwd() / SETTINGS_FILE if Path(SETTINGS_FILE).exists() else None
     if not config.exists():

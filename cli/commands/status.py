@@ -1,4 +1,4 @@
-"""`status`: where all runs stand, or one of them in detail."""
+"""`status`: shows all runs, or one of them in detail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
 
 MAX_STATUS_SHOWN: Final = 10
-"""Commands and decisions that are shown, the latest."""
+"""The latest commands and decisions that are shown."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -66,17 +66,17 @@ def _status(
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
-    """A run as it was seen: `live` is what whoever works on it says, None when nobody said anything."""
+    """A run at one moment: `live` is the status that its process reports, None without an answer."""
 
     run: Run
     holder: Holder | None
     live: Status | None = None
     silent: str = ""
-    """Why whoever works on it said nothing, where that is known."""
+    """Why the run's process did not answer, where that is known."""
 
 
 async def see(name: str, journal: Journal) -> RunSeen:
-    """Look at a run. Raises `NoSuchRun`."""
+    """Read the state of a run. Raises `NoSuchRun`."""
     run = await journal.run(name)
     holder = await journal.holder(run)
     if holder is None:
@@ -110,7 +110,7 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
 
 
 def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
-    """Where a run stands, in a word or two."""
+    """The stage of a run, in a word or two."""
     if is_held:
         return "running, paused" if run.paused_at else "running"
     match run.stage:
@@ -156,7 +156,7 @@ def _states(totals: Totals) -> Text:
 
 
 async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
-    """All that there is to say of a run."""
+    """All details of a run."""
     run, holder = seen.run, seen.holder
     totals = await journal.totals(run)
     facts = Table.grid(padding=(0, 2))
@@ -193,7 +193,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
 
 
 def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
-    """What to type next, and what for."""
+    """The commands to type next, each with its purpose."""
     run = seen.run
     unfinished = run.frozen_at is None or totals.count_where(open=True) > 0
     holds = run.paused_at and (unfinished or seen.holder or holds_its_file(run))
@@ -206,7 +206,7 @@ def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
 
 
 def _format_history(commands: Sequence[Command], decisions: Sequence[Decision]) -> list[RenderableType]:
-    """What people told the run and decided of its rows, the latest of each."""
+    """The latest commands to the run and decisions on its rows."""
     lines = [_line(one.given_at, one.command, one.answer, one.who) for one in commands[-MAX_STATUS_SHOWN:]]
     lines += [
         _line(datetime.fromisoformat(one.decided_at), f"row {one.number} is {one.state}", one.why, one.who)
@@ -232,7 +232,7 @@ def _line(when: datetime, what: str, why: str, who: str) -> Text:
 
 
 async def run_object(seen: RunSeen, journal: Journal) -> dict[str, object]:
-    """The same for scripts; `live` is what whoever works on it says, null when nobody said anything."""
+    """The details for scripts; `live` is the status that the run's process reports, null without an answer."""
     return {
         **facts_object(seen),
         **states_object(await journal.totals(seen.run)),
@@ -243,7 +243,7 @@ async def run_object(seen: RunSeen, journal: Journal) -> dict[str, object]:
 
 
 def facts_object(seen: RunSeen) -> dict[str, object]:
-    """What is known of a run without counting anything; of its settings those that are not as by default."""
+    """The facts of a run that need no counting; only settings that differ from the defaults."""
     run, holder = seen.run, seen.holder
     return {
         "run": run.name,

@@ -1,4 +1,4 @@
-"""`translate`: reads a one-liner, prints the command on stdout and its faults on stderr."""
+"""`translate`: reads a shell one-liner, prints the command on stdout and the faults on stderr."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from cli.translate.findings import Finding
 from cli.translate.translation import Translation, translate
 
 LONGEST: Final = 20_000
-"""Bytes of a line that are read; the longest of the vendor's has some 600."""
+"""Bytes of a line that are read; the vendor's longest line has about 600."""
 
 _HOW: Final = (
     f"give it in a file ({PROGRAM} translate -f FILE), on standard input, or as one argument in quotes of its own"
@@ -61,7 +61,7 @@ def _translate(
 
 
 def as_object(found: Translation) -> Mapping[str, object]:
-    """A translation as `--json` has it."""
+    """A translation as the object of `--json`."""
     return {
         "command": list(found.command),
         "faults": [
@@ -86,7 +86,7 @@ def _show(found: Translation, screen: Screen) -> None:
         screen.say(Text("note  ", "dim").append(printable(note), "not dim"))
     if found.faults or found.notes:
         screen.say()
-    # Not by the console: it would break the lines where the screen ends.
+    # Written directly: the console would wrap the lines.
     sys.stdout.write(f"{found.pretty}\n")
     sys.stdout.flush()
 
@@ -98,7 +98,7 @@ def _format_finding(fault: Finding) -> Text:
 
 
 def _line(line: str | None, file: Path | None) -> str:
-    """The line from wherever it is given. Raises `CommandRefused` where it is given nowhere, or twice."""
+    """The line from its argument, file or standard input. Raises `CommandRefused` for none or two of them."""
     if line is not None and file is not None:
         raise CommandRefused(f"the line is given twice, as an argument and with -f {printable(file)}")
     if line is not None:

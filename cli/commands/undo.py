@@ -1,4 +1,4 @@
-"""`undo`: a run that takes an earlier one back."""
+"""`undo`: a run that reverses an earlier run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
@@ -55,7 +55,7 @@ def _undo(
 async def undo(
     name: str, how: Sequence[str], settings: Settings, pacing: Mapping[str, str], consent: Consent, screen: Screen
 ) -> Closing:
-    """Take run `name` back, as far as it can be; `how` has NAME=VALUE that tell in which way.
+    """Reverse run `name` as far as possible; `how` has options as NAME=VALUE.
 
     Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
     then.
@@ -75,7 +75,7 @@ async def undo(
 
 
 async def _check(run: Run, journal: Journal) -> None:
-    """Refuse what is still moving: what is taken back must stand still meanwhile."""
+    """Refuse a run that is still working."""
     if run.stage is Stage.DISCARDED:
         raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to take back")
     if holder := await journal.holder(run):
@@ -93,7 +93,7 @@ async def _check(run: Run, journal: Journal) -> None:
 
 
 async def _other_undo(run: Run, journal: Journal) -> Run | None:
-    """One that has begun to take the same run back, in whatever way; two of them would do it twice."""
+    """Another undo of the same run that has begun, with any options; two of them would undo it twice."""
     for other in await journal.runs():
         if other.job != UNDO or other.parameters[RUN] != run.name or not await unfinished(other, journal):
             continue
@@ -110,14 +110,14 @@ def _note_undecided(run: Run, number: int, screen: Screen) -> None:
 
 
 async def _kind_of(run: Run, journal: Journal) -> JobSpec:
-    """The kind of job whose effect is taken back in the end, through undo of undo."""
+    """The job whose effect is reversed in the end, through any chain of undos."""
     while run.job == UNDO:
         run = await journal.run(run.parameters[RUN])
     return job_of(run)
 
 
 def _way(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
-    """How it is taken back: as said, else as a probe has learned."""
+    """The options of the undo: those given, else those that a probe has found."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, given, profile):
         screen.say_always(f"[yellow]note:[/] {markup_safe(contradiction)}")

@@ -1,4 +1,4 @@
-"""`verify`: what the billing now says of each row, held against what was sent."""
+"""`verify`: compares what the billing now has for each row with what was sent."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -32,7 +32,7 @@ from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 
 MAX_MISMATCHES_SHOWN: Final = 50
-"""Differences that are shown; the rest is counted, and all go into the file of `-o`."""
+"""Differences that are shown; the rest is counted, and the file of `-o` has them all."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -61,7 +61,7 @@ def _verify(
 
 @dataclass(slots=True)
 class Differences:
-    """Takes the rows that are not as wanted: the first are kept to be shown, all go to the sheet."""
+    """Collects rows that differ: the first are kept for the screen, all go to the file."""
 
     run: Run
     sheet: Sheet | None = None
@@ -69,7 +69,7 @@ class Differences:
     accounts: list[Text] = field(default_factory=list)
 
     def add(self, item: Item, reading: ReadBack) -> None:
-        """One row that is not as wanted."""
+        """Add one row that differs."""
         if len(self.first) < MAX_MISMATCHES_SHOWN:
             where = f"line {item.line}" if item.line else f"row {item.number}"
             line = Text("✗ ", "red").append(where, "bold").append(f" ({printable(item.label, 60)})", "dim")
@@ -78,13 +78,13 @@ class Differences:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
 
     def add_account(self, difference: AccountDifference) -> None:
-        """One account whose balance is not what its rows ask for."""
+        """Add one account whose balance differs from what its rows ask for."""
         if len(self.accounts) < MAX_MISMATCHES_SHOWN:
             self.accounts.append(Text("✗ ", "red").append(printable(str(difference), 400)))
 
 
 async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: Differences) -> Balances | str:
-    """What the accounts of the run came to, or why that cannot be read."""
+    """The balances of the run's accounts, or why they cannot be read."""
     try:
         return await compare_balances(run, gateway, journal, differences.add_account)
     except LookUpFailed as error:
@@ -94,7 +94,7 @@ async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: D
 async def verify_run(
     name: str, target: OutputFile | None, settings: Settings, pacing: Mapping[str, str], screen: Screen
 ) -> Exit:
-    """Read back all that was accepted, at the run's rate or that of `pacing`, which the run does not keep.
+    """Read back all accepted rows, at the run's rate or, for this command only, that of `pacing`.
 
     Raises `CommandRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
@@ -110,7 +110,7 @@ async def verify_run(
         if target is not None:
             differences.sheet = await stack.enter_async_context(written_to(target))
             differences.sheet.row([*run.header, *columns_of(run)])
-        # What is verified changes its state: nobody else may work on the run meanwhile.
+        # Verifying changes the state of rows, so it needs the run's lock.
         async with locked(run, journal) as ours:
             verdict = await verify(ours, job, journal, differences.add)
         balances = await _balances(run, session.gateway, journal, differences)
@@ -129,7 +129,7 @@ async def verify_run(
 
 
 def _balances_line(balances: Balances | str) -> Text | None:
-    """What the accounts came to, as one line; None where the run has entered no opening balances."""
+    """The balances in one line; None where the run has entered no opening balances."""
     if isinstance(balances, str):
         return Text(f"? the balances of the accounts cannot be read: {printable(balances)}", "yellow")
     if not balances.accounts + balances.moved + balances.untold:
@@ -160,9 +160,9 @@ def _balances_object(balances: Balances | str) -> Mapping[str, object]:
 
 
 def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
-    """0 only when every row that was to be sent is applied; refused rows were never part of the run.
+    """The exit code: 0 only when every row to be sent is applied; refused rows were never part of the run.
 
-    What cannot be read back is neither applied nor different: whether it is there, a person has to find out.
+    A row that cannot be read back is neither applied nor different: a person has to check it.
     """
     code = outcome_of(Totals(totals.counts, totals.amounts))
     if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
@@ -204,7 +204,7 @@ def _screen(run: Run, verdict: ReadBackSummary, totals: Totals, differences: Dif
 
 
 def _next_steps(run: Run, verdict: ReadBackSummary, totals: Totals) -> list[tuple[str, str]]:
-    """What to type next. Where nothing more can be read back, verifying once more would tell nothing."""
+    """The commands to type next; no second `verify` where nothing more can be read back."""
     steps = next_steps(run, totals, intake_ended=run.frozen_at is not None)
     if not verdict.unreadable:
         return steps

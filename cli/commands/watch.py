@@ -1,4 +1,4 @@
-"""`status --watch`: a run that is looked at again every second, until nobody works on it any more."""
+"""`status --watch`: shows a run again every second, until no process works on it."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -23,13 +23,13 @@ EVERY: Final = 1.0
 """Seconds between two looks."""
 
 PAUSE: Final = 4
-"""So many times what a look took is waited at least before the next."""
+"""The pause after a look is at least this many times its duration."""
 
 
 async def watch(name: str | None, settings: Settings, screen: Screen) -> Exit:
-    """Watch a run until it ends, the only one that works where none is named.
+    """Watch a run until it ends; without a name, the only one that is working.
 
-    On a terminal it is drawn anew; elsewhere it is a line whenever something has changed, with `--json` an object.
+    A terminal is redrawn; otherwise each change prints a line, or with `--json` an object.
     Raises `CommandRefused` and `JournalError`.
     """
     async with open_existing(settings.journal.value) as journal:
@@ -54,14 +54,14 @@ async def _the_one_that_works(journal: Journal) -> str:
 
 
 async def _each_look(name: str, journal: Journal) -> AsyncIterator[RunSeen]:
-    """A look a second; the last is of a run that nobody works on."""
+    """One look a second; the last one shows the run at rest."""
     while True:
         began = anyio.current_time()
         seen = await see(name, journal)
         yield seen
         if seen.holder is None:
             return
-        # Where the journal has to be counted a look may be dear, and the run's own work goes first.
+        # Counting in the journal can be slow, and the run's own work has priority.
         took = anyio.current_time() - began
         await anyio.sleep(max(EVERY - took, PAUSE * took))
 
@@ -75,7 +75,7 @@ async def _drawn(name: str, journal: Journal, screen: Screen) -> None:
 
 
 async def _picture(seen: RunSeen, journal: Journal) -> RenderableType:
-    """What fits on a screen and needs no counting while the run itself says how it stands."""
+    """The screen: a short view that needs no counting while the run reports its status."""
     return Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
 
 
@@ -101,17 +101,17 @@ async def _objects(name: str, journal: Journal, screen: Screen) -> None:
 
 
 def _timeless(live: Status) -> Status:
-    """The same without what changes with every second, whether anything happens or not."""
+    """The status without the values that change every second."""
     return replace(live, seconds=0.0, average=0.0, held_seconds={})
 
 
 def _beat(seen: RunSeen, live: Status) -> dict[str, object]:
-    """What the run says of itself, for scripts; sums are not part of it, for they would have to be counted anew."""
+    """The status that the run reports, for scripts; without sums, which would have to be counted."""
     return {**facts_object(seen), "states": live.counts, "refused": live.refused, "live": live}
 
 
 async def _at_rest(seen: RunSeen, journal: Journal) -> str:
-    """A run that says nothing of itself, from its journal."""
+    """The state, from its journal, of a run that reports no status."""
     totals = await journal.totals(seen.run)
     states = ", ".join(f"{count(number)} {state}" for state, number in totals.counts.items() if number)
     where = stage_of(seen.run, totals, is_held=seen.holder is not None)

@@ -1,1 +1,1 @@
-"""Job files: jobs with their rows and settings, kept in the administrator's own git and run in order."""
+"""Job files: several jobs with their rows and settings, kept in version control and run in order."""

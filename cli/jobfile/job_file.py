@@ -1,4 +1,4 @@
-"""Reading a job file: its schema, every fault with line and column, and each step as an order."""
+"""Reading a job file: its schema, errors with line and column, and each step as an order."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import nearest
 
 TOML: Final = ".toml"
-"""Ends the name of a job file, and no job's."""
+"""The suffix of job files; no job's name has it."""
 
 FORMAT: Final = 1
 STEP: Final = "step"
@@ -63,7 +63,7 @@ KEYS: Final[Mapping[str, str]] = {
     "skip_bad": SWITCH,
     "go_on": SWITCH,
 }
-"""The keys of a step, each with what it takes."""
+"""The keys of a step, each with the type of its value."""
 
 PACING: Final = frozenset(field.name for field in fields_of(Pacing))
 """The keys of `[run]`: the flags of the command line, with `_` for `-`."""
@@ -75,7 +75,7 @@ class JobFileRefused(CommandRefused):
 
 @dataclass(frozen=True, slots=True)
 class JobFileStep:
-    """One job of the file. With `go_on` rejected rows do not keep the next step from beginning."""
+    """One job of the file. With `go_on`, rejected rows do not stop the next step."""
 
     number: int
     order: Order
@@ -86,9 +86,9 @@ class JobFileStep:
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
-    """A job file whose every step could begin; `pacing` is what its `[run]` says.
+    """A checked job file; `pacing` is the content of its `[run]`.
 
-    Its runs know it again by its `path`.
+    `path` identifies the file in its runs.
     """
 
     path: Path
@@ -97,7 +97,7 @@ class JobFile:
 
 
 def read(path: Path) -> JobFile:
-    """The job file at `path`, checked whole: nothing is sent before all of it is found good.
+    """Read the job file at `path` and check all of it before anything is sent.
 
     Raises `JobFileRefused` with file, line and column.
     """
@@ -114,7 +114,7 @@ def read(path: Path) -> JobFile:
 
 
 class _Reader:
-    """Checks what the file says, and knows where it says it."""
+    """Checks the content of the file, and finds the place of each value."""
 
     def __init__(self, path: Path, where: Mapping[Way, TomlPlace]) -> None:
         self._path = path
@@ -152,7 +152,7 @@ class _Reader:
         try:
             _ = with_file(Pacing(), pacing).given
         except CommandRefused as error:
-            # The engine's words begin with the flag: `--stop-after-errors: …`.
+            # The engine's error begins with the flag: `--stop-after-errors: …`.
             flag = str(error).partition(":")[0].partition(" ")[0]
             raise self._refused((RUN, flag.removeprefix("--").replace("-", "_")), describe_error(error)) from error
 
@@ -210,7 +210,7 @@ class _Reader:
     def _input(self, step: Mapping[str, object]) -> Input:
         file = str(step.get("file", ""))
         return Input(
-            # What the file names is sought beside it, wherever the command is typed.
+            # Paths in the file are relative to the file.
             file=file if file in {"", STDIN} else str((self._path.parent / file).absolute()),
             sql=str(step.get("sql", "")),
             columns=tuple(_texts(step.get("columns"))),
@@ -224,7 +224,7 @@ class _Reader:
         )
 
     def _keys(self, typed: object) -> KeyList | None:
-        # A file of keys is sought beside the job file, as one of rows is.
+        # The path of a key file is relative to the job file.
         return None if typed is None else key_list(str(typed), self._path.parent.absolute())
 
     def _said(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
@@ -242,7 +242,7 @@ class _Reader:
         return {**given, **{name: value for name, value in of_call.items() if value}}
 
     def _beside(self, job: str, given: Mapping[str, str]) -> dict[str, str]:
-        """The parameters, with the files that a job makes sought beside the job file, as its inputs are."""
+        """The parameters, with the paths of output files relative to the job file."""
         made = {one.name for one in (JOBS[job].parameters if job in JOBS else ()) if one.makes_file}
         return {
             name: str(self._path.parent.absolute() / Path(value).expanduser()) if name in made and value else value
@@ -250,7 +250,7 @@ class _Reader:
         }
 
     def _meant(self, way: Way, step: Mapping[str, object], error: str) -> Way:
-        """The key that an error is about: it begins with the name of a parameter, or names a flag."""
+        """The key that an error is about: the error begins with a parameter or a flag."""
         name = error.partition(":")[0].partition(",")[0].strip()
         unknown = error.partition("no parameter '")[2].partition("'")[0]
         name = unknown or name
@@ -285,7 +285,7 @@ def _fits(kind: str, value: object) -> bool:
         case ("a list of texts", list()):
             return all(isinstance(one, str) for one in value)
         case ("a table of texts", dict()):
-            # Ids are often written as numbers; money never is one here, for 0.1 is none in binary.
+            # Ids are often written as numbers. Money must be text, since 0.1 is not exact in binary.
             return all(isinstance(one, str | int) and not isinstance(one, bool) for one in value.values())
     return False
 

@@ -1,9 +1,9 @@
-"""The rounds of a job file: the round number, and what is left to do of the round.
+"""Rounds of a job file: the round number, and what is left to do in the round.
 
-    a round is at its end when its last step is: the next start is a new round, from step 1
-    until then each start goes on with it: what is done is passed over, what was stopped is taken up
+    a round ends with its last step: the next start begins a new round, from step 1
+    until then each start continues the round: finished steps are skipped, stopped ones are resumed
 
-A step is known again by what it says, not by its number alone, so that a file may be mended in the middle of a round.
+A step is recognised by its content and not only by its number, so the file can be edited in the middle of a round.
 """
 
 from collections.abc import Sequence
@@ -26,19 +26,19 @@ from engine.sources.raw.original import FileOnDisk
 
 
 class StepState(Enum):
-    """What is done about a step."""
+    """What is done with a step."""
 
     PASSED_OVER = auto()
-    """It is done."""
+    """It is finished."""
     TAKEN_UP = auto()
-    """Its run goes on where it was stopped."""
+    """Its run is resumed."""
     BEGUN = auto()
-    """A run of its own begins."""
+    """A new run of it begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepDecision:
-    """One thing to do. `run` is the one that the step has in this round, `why` tells why it does not suffice."""
+    """The decision on a step. `run` is its run of this round, `why` says why that run is not enough."""
 
     step: JobFileStep
     state: StepState
@@ -48,9 +48,9 @@ class StepDecision:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What is left to do of a round, or all of a new one; `note` tells which it is, "" where there was none before.
+    """What is left to do in a round, or a whole new one; `note` says which, "" for the first round.
 
-    `strays` are runs of the round that are not at their end and that no step of the file is like any more.
+    `strays` are unfinished runs of the round that match no step of the file any more.
     """
 
     number: int
@@ -60,12 +60,12 @@ class Round:
 
 
 def passes(step: JobFileStep, outcome: Exit) -> bool:
-    """Whether the next step may begin when this one has come out so."""
+    """Whether the next step may begin after this outcome."""
     return outcome is Exit.DONE or (step.go_on and outcome is Exit.REJECTED)
 
 
 async def round_of(file: JobFile, target: str, journal: Journal) -> Round:
-    """The round that a start of the file goes on with, or begins. Raises `InputRefused` for a file of rows."""
+    """The round that a start of the file continues or begins. Raises `InputRefused` for a file of rows."""
     marked = [(mark, run) for run in reversed(await journal.runs()) if (mark := _mark_here(run, file, target))]
     number = max((mark.round for mark, _ in marked), default=0)
     latest = [(mark, run) for mark, run in marked if mark.round == number]
@@ -100,7 +100,7 @@ def _all_of(steps: Sequence[JobFileStep]) -> tuple[StepDecision, ...]:
 
 
 def _runs_of(steps: Sequence[JobFileStep], latest: Sequence[tuple[StepMark, Run]]) -> dict[int, Run]:
-    """The newest run of each step: one of its own number first, for two steps may be alike; else one that is left."""
+    """The newest run of each step: by its number first, since two steps may be equal, then among the others."""
     found: dict[int, Run] = {}
     for only_its_own in (True, False):
         for step in steps:
@@ -116,27 +116,27 @@ def _same(step: JobFileStep, run: Run) -> bool:
 
 
 async def _ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journal: Journal) -> Run | None:
-    """The run that has ended the round, be it that of the last step now or of the last step then."""
+    """The run that has ended the round: that of the current last step, or of the last step at that time."""
     ends = [run for mark, run in latest if mark.is_last or (last is not None and run.run_id == last.run_id)]
     if not ends or await unfinished(ends[0], journal):
         return None
-    # Rejected rows keep no step from following the last one; rows that wait for a person keep the round open.
+    # Rejected rows do not matter after the last step; rows that wait for a person keep the round open.
     outcome = outcome_of(await journal.totals(ends[0]))
     return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
 
 
 async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[StepDecision]:
-    """What is left to do of a step of the round that is gone on with."""
+    """What is left to do for a step of a continued round."""
     if run is None:
         return [StepDecision(step, StepState.BEGUN)]
     why = await _why_anew(step, run, journal)
     is_open = await unfinished(run, journal)
     if why and is_open and run.approved_at is None:
-        # Nothing of it was sent: it gives way to the new one.
+        # Nothing of it was sent, so the new run replaces it.
         return [StepDecision(step, StepState.BEGUN, run, why)]
     first = [StepDecision(step, StepState.TAKEN_UP, run)] if is_open else []
     if not is_open and run.paused_at and passes(step, outcome_of(await journal.totals(run))):
-        # Somebody holds the file behind this run: it waits there, whatever is to be begun then.
+        # The file is paused after this run: it waits there first, whatever begins next.
         first = [StepDecision(step, StepState.PASSED_OVER, run)]
     return (
         [*first, StepDecision(step, StepState.BEGUN, run, why)]
@@ -155,5 +155,5 @@ async def _why_anew(step: JobFileStep, run: Run, journal: Journal) -> str:
 
 
 def _has_changed(file: Path, digest: str) -> bool:
-    """Whether the file has other bytes now; one that is gone has nothing that would not have been sent."""
+    """Whether the content of the file has changed; a missing file has no rows left to send."""
     return file.exists() and FileOnDisk(file).digest != digest

@@ -22,18 +22,18 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, printable
 
 BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, Flags, Voice)
-"""What may be typed beside a job file, by parameter: it holds for all steps, or is no business of the file."""
+"""Parameters allowed beside a job file: they apply to all steps, or do not concern the file."""
 
 SAVED: Final = frozenset(
     {"job", "file", "set_", "again", "another_billing", "shared_accounts", "output", "skip_bad"}
 ) | names_of(RowFlags, CallFlags, Pacing)
-"""What a job file has a place for."""
+"""Parameters that a job file can hold."""
 
 SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)
-"""What tells how a job file is saved."""
+"""Parameters of saving itself."""
 
 
-async def run(  # noqa: PLR0913 - what the command line says, a thing each
+async def run(  # noqa: PLR0913 - one parameter for each part of the command line
     name: str,
     settings: Settings,
     pacing: Pacing,
@@ -43,9 +43,9 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     typed: Mapping[str, str],
     record: OpenRecorder | None,
 ) -> Closing:
-    """Take the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
+    """Run the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
 
-    `typed` is what the command line says, by parameter; what would be ignored of it is refused.
+    `typed` is the command line, by parameter; options that would be ignored are refused.
     """
     file = await read_file(name, typed)
     options = FileRunOptions(with_file(pacing, file.pacing).given, pacing.given, consent, record)
@@ -55,7 +55,7 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
 def save_request(
     order: Order, output: Path | None, consent: Consent, pacing: Pacing, typed: Mapping[str, str]
 ) -> SaveRequest:
-    """All of a command line that is to be saved. Raises `CommandRefused` for what a job file has no place for."""
+    """The command line as a request to save. Raises `CommandRefused` for options that a job file cannot hold."""
     if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
         raise CommandRefused(
             f"a job file has no place for {', '.join(names)}: leave {_them(names)} out here, and type {_them(names)} "
@@ -65,8 +65,8 @@ def save_request(
     return SaveRequest(order, output, consent.skip_bad, given)
 
 
-def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the switch among the texts
-    """A number where the text of a flag is one, as people write it into a job file; money stays a text."""
+def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - one switch among texts
+    """The value as people write it in a job file: a number where the text is one, but money as text."""
     if isinstance(value, bool) or name == "limit_money":
         return value
     for kind in (int, float):
@@ -76,7 +76,7 @@ def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - the s
 
 
 def save_order(request: SaveRequest, path: Path, screen: Screen, *, force: bool) -> Closing:
-    """Write it as a job file. Raises `CommandRefused`."""
+    """Write the request as a job file. Raises `CommandRefused`."""
     save(request, path, force=force)
     screen.result(
         f"Saved as {markup_safe(path)}; nothing was sent. Run it with: carbon-migrate run {markup_safe(path)}"
@@ -85,7 +85,7 @@ def save_order(request: SaveRequest, path: Path, screen: Screen, *, force: bool)
 
 
 def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
-    """Refuse what would change nothing: whoever typed it believes that it does."""
+    """Refuse options that would have no effect."""
     if names := [words for name, words in typed.items() if name not in BESIDE]:
         raise CommandRefused(
             f"{printable(file)} says itself what is done, and {', '.join(names)} would be ignored: nothing was "
@@ -101,5 +101,5 @@ def _them(names: Sequence[str]) -> str:
 async def read_file(name: str, typed: Mapping[str, str]) -> JobFile:
     """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what is `typed`."""
     _refuse_ignored(name, typed)
-    # However its path is typed it is the same file, and so are the files beside it.
+    # Resolve the path: the same file must be recognised under every spelling.
     return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve()))

@@ -1,4 +1,4 @@
-"""`run … --save FILE.toml`: a job file from what was typed."""
+"""`run … --save FILE.toml`: writes a job file from the command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from jobs.rows.key_lists import KeyList
 
 @dataclass(frozen=True, slots=True)
 class SaveRequest:
-    """All of a command line that a job file has a place for; `pacing` has what was typed, by the keys of `[run]`."""
+    """The parts of a command line that a job file can hold; `pacing` is by the keys of `[run]`."""
 
     order: Order
     output: Path | None
@@ -29,9 +29,9 @@ class SaveRequest:
 
 
 def save(request: SaveRequest, path: Path, *, force: bool) -> None:
-    """Write it as a job file of one step; nothing is run.
+    """Write the request as a job file of one step; nothing is run.
 
-    Raises `CommandRefused` for a file that is there, one that cannot be written, and for secrets.
+    Raises `CommandRefused` for an existing file, one that cannot be written, and for secrets.
     """
     order = request.order
     if path.suffix != TOML:
@@ -52,7 +52,7 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
 
 
 def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
-    """A step as people write one: its tables behind it, each under a head of its own."""
+    """A step in the usual layout: its tables after it, each under its own header."""
     plain_keys = {name: value for name, value in step.items() if not isinstance(value, dict)}
     parts = [tomli_w.dumps({"format": FORMAT, **({RUN: pacing} if pacing else {})})]
     parts += [f"[[{STEP}]]\n{tomli_w.dumps(plain_keys, multiline_strings=True)}"]
@@ -95,7 +95,7 @@ def _keys(keys: KeyList | None, folder: Path) -> str:
 
 
 def _beside(file: str, folder: Path) -> str:
-    """A path as the job file says it: from its own folder, where it lies below that."""
+    """The path for the job file: relative to the file's folder where it lies below that."""
     if file in {"", STDIN}:
         return file
     path = Path(file)

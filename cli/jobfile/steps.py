@@ -1,4 +1,4 @@
-"""The steps of a job file, one after the other, each a run of its own, with a barrier between them."""
+"""Steps of a job file, run in order: each is a run of its own, with a barrier between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,10 +31,10 @@ from engine.rows import STDIN
 
 
 async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:
-    """Open the rows of each step that is to begin: a file that is not there is told before anything is sent.
+    """Open the rows of each step that begins, so that a missing file is reported before anything is sent.
 
-    Returns the steps whose rows come through standard input, by number, for it can be read but once. Rows that an
-    earlier step is yet to write are left for their time. Raises `CommandRefused`, naming the step.
+    Returns, by number, the steps that read standard input, since it can be read only once. Rows that an earlier step
+    writes are opened later. Raises `CommandRefused`, naming the step.
     """
     piped: dict[int, Ready] = {}
     makers: dict[Path, JobFileStep] = {}
@@ -63,13 +63,13 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
 
 
 def is_to_be_made(step: JobFileStep, makers: Mapping[Path, JobFileStep]) -> bool:
-    """Whether the rows of the step are what an earlier one is yet to write."""
+    """Whether an earlier step writes the rows of this one."""
     file = Path(step.order.rows.file)
     return file.resolve() in makers and not file.exists()
 
 
 def files_made(step: JobFileStep) -> tuple[Path, ...]:
-    """The files that the step makes: of answers, and of what its job hands over."""
+    """The files that the step writes: its answers, and its job's own output."""
     named_by = [one.name for one in step.order.kind.parameters if one.makes_file]
     return tuple(
         Path(file).resolve()
@@ -79,35 +79,35 @@ def files_made(step: JobFileStep) -> tuple[Path, ...]:
 
 
 def named(step: JobFileStep) -> str:
-    """The step, as people call it."""
+    """The name of the step, as shown to people."""
     return f"step {step.number} ({step.order.kind.name})"
 
 
 def _open(job: Job) -> None:
-    """Ask the source for all that is known of it before its first row. Raises what it raises."""
+    """Read everything that the source knows before its first row. Raises what the source raises."""
     source = job.source
     _ = source.digest, source.header
 
 
 @dataclass(frozen=True, slots=True)
 class FileRunOptions:
-    """How all steps are worked on."""
+    """The options for all steps."""
 
     pacing: Mapping[str, str]
-    """Settings of the policy for a step that is begun: of the command line, else of the file."""
+    """Pacing for a step that begins: from the command line, else from the file."""
     pacing_now: Mapping[str, str]
-    """Those of the command line alone, for a step whose run goes on: it keeps the rest, and what was set since."""
+    """Pacing from the command line alone, for a step that is resumed; its run keeps the rest."""
     consent: Consent
     record: OpenRecorder | None = None
 
 
 async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, screen: Screen) -> Closing:
-    """Do what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
+    """Run what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
-    A step that ends with anything but success ends the file there, unless its `go_on` lets rejected rows pass; a stop
-    between two steps does so as well. What was waited between them is in the closing.
+    A step without success ends the file, unless `go_on` allows rejected rows; so does a stop between two steps. The
+    closing includes the time waited between the steps.
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; after that
-    `CommandRefused` alone, with another exit code.
+    only `CommandRefused`, with another exit code.
     """
     async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
         journal = opened.journal
@@ -144,7 +144,7 @@ async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, s
 
 
 async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
-    """Say which round it is, and what of it is left lying."""
+    """Show the round, and its runs that match no step."""
     if now.note:
         screen.say(markup_safe(now.note))
     for run in now.strays:
@@ -159,7 +159,7 @@ async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
 async def _work_on(
     decision: StepDecision, mark: StepMark, piped: Ready | None, session: Session, pacing_now: Mapping[str, str]
 ) -> Closing:
-    """Do what there is to do about a step."""
+    """Carry out the decision on a step."""
     match decision:
         case StepDecision(state=StepState.PASSED_OVER, run=Run() as run):
             return await _passed_over(run, session)
@@ -167,7 +167,7 @@ async def _work_on(
             return await _taken_up(run, replace(session, pacing=pacing_now))
     if decision.why:
         session.screen.say(f"{markup_safe(decision.why)}: the step is begun anew")
-    # What was opened to be checked may be hours old; what came through standard input comes but once.
+    # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
     step = decision.step
     one = piped or prepare(step.order, check_files(step.order, step.output), session)
     return await start_run(one, session, remembered=mark.to_parameters())
@@ -177,7 +177,7 @@ async def _passed_over(run: Run, session: Session) -> Closing:
     await require_unlocked(run, session.journal)
     totals = await session.journal.totals(run)
     session.screen.say(f"done before in this round: run {run.name}, {rows(totals.frozen)}")
-    # A kill may have come between the last answer and what there was to do then.
+    # A kill may have come between the last answer and the finishing of the run.
     ending = await finish_run(run, session.journal, anew=False)
     code = Exit.STOPPED if ending.trouble else outcome_of(totals)
     if ending.trouble:
@@ -195,7 +195,7 @@ async def _taken_up(run: Run, session: Session) -> Closing:
 def _in_the_middle(
     file: JobFile, step: JobFileStep, done: Sequence[tuple[StepDecision, Closing]], error: Exception
 ) -> CommandRefused:
-    """What keeps a file from going on when some of it was sent: what is wrong, what is done, and what to type."""
+    """The error that ends a file after some of it was sent: what is wrong, what is done, what to type."""
     sent = ", ".join(f"step {decision.step.number} (run {closing.run})" for decision, closing in done)
     code = code_of(error)
     return CommandRefused(
@@ -207,7 +207,7 @@ def _in_the_middle(
 
 
 def _tell_the_stop(file: JobFile, step: JobFileStep, run: Run, why: str, screen: Screen) -> None:
-    """Say that the file was stopped behind a step that is done, and how to go on."""
+    """Show that the file was stopped after a finished step, and how to continue."""
     end_of_pause = [(f"{PROGRAM} continue {run.name}", "end the pause")] if run.paused_at else []
     headline = Text(f"■ stopped after step {step.number}: {printable(why, 600)}", "bold yellow")
     again = (_again(file), "go on with the next step")

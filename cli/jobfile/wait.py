@@ -1,7 +1,7 @@
-"""Between two steps of a job file: the run of the one before is worked on until the next may begin.
+"""Waiting between two steps of a job file, until the billing has applied the earlier step.
 
-The run sends nothing any more, but it is locked, controlled, interrupted and shown as one that does. `status` shows
-what the file waits for, and a pause keeps the next step from beginning, also through a kill and a restart.
+The earlier run sends nothing more, but it stays locked, and is controlled, interrupted and shown like a working run.
+`status` shows what the file waits for. A pause keeps the next step from beginning, even after a kill and a restart.
 """
 
 from collections.abc import Mapping
@@ -28,23 +28,23 @@ from engine.pipeline.progress import Progress
 log = structlog.get_logger(__name__)
 
 BLIND: Final = "without a database nobody can see what the billing has still to do"
-"""Why a time is waited, and not for the billing."""
+"""Why a fixed time is waited instead of waiting for the billing."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitResult:
-    """What waiting between steps came to: for how long, how much of that by what, and the stop that has ended it."""
+    """The result of waiting between steps: its duration, how much of it by cause, and the stop that ended it."""
 
     seconds: float = 0.0
     held: Mapping[str, float] = field(default_factory=dict)
     stop: Stop = field(default_factory=Stop)
 
     def and_then(self, later: "WaitResult") -> "WaitResult":
-        """Both, one after the other."""
+        """The sum of two results, in order."""
         return WaitResult(self.seconds + later.seconds, _sum(self.held, later.held), later.stop)
 
     def counted_in(self, closing: Closing) -> Closing:
-        """The closing of a file that has waited so: that of its last step, with the waiting in it."""
+        """The closing of the file's last step with this waiting added."""
         whole = replace(closing, seconds=closing.seconds + self.seconds, held=_sum(self.held, closing.held))
         if not self.stop.requested:
             return whole
@@ -53,7 +53,7 @@ class WaitResult:
 
 
 async def wait(run: Run, session: Session) -> WaitResult:
-    """Wait behind a run that is at its end until the next step may begin, or a stop is asked for.
+    """Wait after a finished run until the next step may begin, or a stop is requested.
 
     Raises `CommandRefused` when another process works on the run, `JournalError`, and what `rebuild` raises.
     """
@@ -62,13 +62,13 @@ async def wait(run: Run, session: Session) -> WaitResult:
 
 
 class _Waiting:
-    """One waiting behind one run."""
+    """One wait after one run."""
 
     def __init__(self, run: Run, session: Session) -> None:
         self._run = run
         self._session = session
         self._journal = session.journal
-        # Whoever has stopped the step when nothing of it was left to stop means the file; any other stop is over.
+        # An interrupt that came when the step had nothing left to stop applies to the file; other stops are over.
         self._stop = session.stop if session.stop.kind is StopKind.INTERRUPTED else Stop()
         self._live_policy = LivePolicy(session.policy_of(run), Progress(), self._stop)
         self._interrupts = Interrupts(self._stop, session.screen)
@@ -91,7 +91,7 @@ class _Waiting:
                 show_sending(self._live_policy.progress, self._session.screen),
             ):
                 await barrier.wait()
-            # A pause may have been asked for as the waiting ended, and whoever was told that it holds relies on it.
+            # A pause may have been confirmed just as the waiting ended, and must hold.
             paused = (await self._journal.run(self._run.name)).paused_at is not None
 
     async def _gauge(self) -> Gauge:

@@ -1,1 +1,1 @@
-"""Files that are written: refusals, items, answers."""
+"""Output files: refused rows, items, answers."""

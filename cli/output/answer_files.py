@@ -1,8 +1,8 @@
-"""The answers of a run that reads, as a file or, the first of them, on the screen.
+"""Answers of a run that reads, as a file, or the first of them on the screen.
 
-A row of the input becomes as many rows as objects were answered to it, one where none were. The columns are the
-input's own, and then the fields of all answers: they are found by reading the answers once before. Where cells are
-defused, the run's name stands behind them, for the file to be known when it comes back as an input.
+Each row of the input becomes one row for each object in its answer, or one row where there is none. The columns are
+those of the input, then the fields of all answers, which a first pass over the answers collects. Where formula cells
+are defused, the run's name is in the last column, so that the file is recognised when it comes back as input.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -34,10 +34,10 @@ from jobs.spec.chain import template_of
 from jobs.spec.chain_kind import ChainKind, kind_of
 
 ANSWERS: Final = "answers"
-"""What `export --state` calls them."""
+"""The name of the answers in `export --state`."""
 
 ANSWER_FILE_PARAMETER: Final = "input_answers"
-"""The parameter by which a run remembers where its answers go."""
+"""The parameter that holds the path of the run's answer file."""
 
 MAX_ANSWERS_SHOWN: Final = 20
 """Rows that are shown where no file was named."""
@@ -47,16 +47,16 @@ _AGAIN: Final = "answer_"
 
 
 def reads(job: str, parameters: Mapping[str, str]) -> bool:
-    """Whether a job with these parameters has answers that are worth a file."""
+    """Whether a job with these parameters gives answers."""
     if job == CALL:
         return kind_of(template_of(job_parameters(parameters))) is ChainKind.READS
     return job in JOBS and not JOBS[job].writes
 
 
 def checked(job: str, parameters: Mapping[str, str], path: Path) -> dict[str, str]:
-    """What a run is to remember of the file for its answers, before anything is sent.
+    """The parameters that a run keeps for its answer file, checked before anything is sent.
 
-    Raises `CommandRefused` for a job without answers, and for a file that cannot be written in the end.
+    Raises `CommandRefused` for a job without answers, and for a file that cannot be written.
     """
     if not reads(job, parameters):
         raise CommandRefused(
@@ -72,7 +72,7 @@ def checked(job: str, parameters: Mapping[str, str], path: Path) -> dict[str, st
 
 
 async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:
-    """Write what has been answered until now; how many rows. Raises `CommandRefused` and `JournalError`."""
+    """Write the answers so far; returns the number of rows. Raises `CommandRefused` and `JournalError`."""
     layout = await _layout(run, journal)
     if target.path == STDOUT or is_defused(target.path):
         layout = replace(layout, names=(*layout.names, named(RUN, layout.names)), mark=(run.name,))
@@ -109,9 +109,9 @@ async def first_rows(run: Run, journal: Journal) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The columns of the file: how many are the input's, the fields behind them, their names; and how many rows.
+    """The columns of the file: the number of input columns, the answer fields, all names, and the number of rows.
 
-    `mark` is what each row has behind them.
+    `mark` is the last cell of each row.
     """
 
     width: int
@@ -134,7 +134,7 @@ async def _layout(run: Run, journal: Journal) -> _Layout:
 
 
 def _named(header: Sequence[str], fields: Mapping[str, None]) -> Iterator[str]:
-    """The names of all columns; a field that is called as a column of the input says that it is an answer."""
+    """The names of all columns; an answer field with the name of an input column is marked as an answer."""
     taken = {name.strip().casefold() for name in header}
     yield from header
     for field in fields:
@@ -157,7 +157,7 @@ def _rows(item: Item, layout: _Layout) -> Iterator[TableRow]:
 
 
 def _objects(item: Item) -> list[Flat]:
-    """What was answered to a row; nothing, in one row, keeps the row from being lost."""
+    """The objects in the answer to a row; an empty one for an empty answer, so that the row is kept."""
     return decode_answer(item.answer) or [{}]
 
 

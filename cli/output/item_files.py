@@ -1,4 +1,4 @@
-"""`export_state`: rows of one state as a file that opens in a spreadsheet and can be the next input."""
+"""`export_state`: rows of one state as a file that opens in a spreadsheet and can be used as input."""
 
 import csv
 import io
@@ -26,14 +26,14 @@ STDOUT: Final = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
-    """Where a file goes; without `force` one that is there is left alone."""
+    """The path of a file; an existing file is overwritten only with `force`."""
 
     path: Path
     force: bool = False
 
 
 async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
-    """Write the rows that are in these states, None for refused ones; how many."""
+    """Write the rows that are in these states, None for refused ones; returns their number."""
     written = 0
     out.row([*run.header, *columns_of(run)])
     for state in states:
@@ -61,19 +61,19 @@ async def refused_pages(run: Run, journal: Journal) -> AsyncIterator[list[list[s
 
 
 def columns_of(run: Run) -> tuple[str, ...]:
-    """`COLUMNS` as they stand behind the run's own: one that the input has itself gets a number."""
+    """The names of `COLUMNS` after the run's own columns; a name that the input already has gets a number."""
     return tuple(named(column, run.header) for column in COLUMNS)
 
 
 def of_item(item: Item, run: Run) -> list[str]:
-    """An item as a row of a file: the input's own cells, and those of `COLUMNS`."""
+    """An item as a row of a file: the cells of the input, then those of `COLUMNS`."""
     cells, _ = _fitted(item.row, len(run.header))
     place = f"{run.name}/{item.number}"
     return [*cells, place, str(item.line or ""), str(item.state), item.answer or "", item.message or ""]
 
 
 def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
-    """A refused row as a row of a file, in the same way."""
+    """A refused row as a row of a file, with the same columns."""
     cells, surplus = _fitted(refusal.row, len(run.header))
     message = f"{refusal.column}: {refusal.reason}" if refusal.column else refusal.reason
     if surplus:
@@ -82,7 +82,7 @@ def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
 
 
 def _fitted(cells: Sequence[str], width: int) -> tuple[list[str], list[str]]:
-    """Exactly `width` cells, and those that are too many."""
+    """Exactly `width` cells, and the surplus cells."""
     return [*cells[:width], *[""] * (width - len(cells))], list(cells[width:])
 
 
@@ -90,13 +90,13 @@ def _fitted(cells: Sequence[str], width: int) -> tuple[list[str], list[str]]:
 
 
 class Sheet:
-    """Rows of a CSV with `;`, as spreadsheets of this part of the world want it."""
+    """Rows of a CSV file separated by `;`, as local spreadsheets expect it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._writer = csv.writer(stream, delimiter=";", lineterminator="\r\n")
 
     def row(self, cells: Sequence[str]) -> None:
-        """Write a row, its cells made harmless."""
+        """Write a row, with formula cells defused."""
         self._writer.writerow([harmless(cell) for cell in cells])
 
     def all(self, page: Sequence[Sequence[str]]) -> None:
@@ -107,16 +107,16 @@ class Sheet:
 
 @asynccontextmanager
 async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
-    """A sheet that stands at its place when the context ends well, and not at all when it does not.
+    """A sheet whose file is put in place when the context ends well, and discarded otherwise.
 
-    UTF-8 with a BOM. Raises `CommandRefused` when the file is there already or cannot be written.
+    UTF-8 with a BOM. Raises `CommandRefused` when the file exists or cannot be written.
     """
     if target.path == STDOUT:
         borrowed = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8-sig", newline="", write_through=True)
         try:
             yield Sheet(borrowed)
         finally:
-            # It must not close what it does not own.
+            # The wrapper must not close stdout.
             borrowed.detach()
         return
     with replacing(target) as made, made.open("w", encoding="utf-8-sig", newline="") as stream:
@@ -125,9 +125,9 @@ async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
 
 @contextmanager
 def replacing(target: OutputFile) -> Iterator[Path]:
-    """An empty file, its owner's alone, that is renamed to its place once the context ends well.
+    """An empty file, mode 0600, that is renamed to its final path when the context ends well.
 
-    Raises `CommandRefused` when something is there already or it cannot be written.
+    Raises `CommandRefused` when the path exists or cannot be written.
     """
     path = target.path
     if path.exists() and not target.force:
@@ -135,7 +135,7 @@ def replacing(target: OutputFile) -> Iterator[Path]:
             f"{printable(path)} is there already: name another file, or give --force to overwrite it"
         )
     try:
-        # Beside its place, for a rename to be one step; its owner's alone, as the journal is.
+        # In the same folder, so that the rename is atomic; mode 0600, like the journal.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
     except OSError as error:

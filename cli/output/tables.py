@@ -1,4 +1,4 @@
-"""Rows as a file: CSV, a workbook, or a JSON object a line, by the end of its name."""
+"""Tables as files: CSV, workbook or JSON lines, by the suffix of the path."""
 
 import tempfile
 from abc import ABC, abstractmethod
@@ -18,14 +18,14 @@ from jobs.effects.answer_cells import Cell
 TableRow: TypeAlias = Sequence[Cell]
 
 SHEET_ROWS: Final = 1_048_576
-"""Rows that a sheet of a workbook has, its header among them."""
+"""Rows in a sheet of a workbook, including the header."""
 
 _LARGEST_NUMBER: Final = 2**53
-"""A spreadsheet's numbers are exact up to here."""
+"""The largest number up to which a spreadsheet's integers are exact."""
 
 
 class OutputTable(ABC):
-    """A file that takes rows in their order. Works in threads."""
+    """A file that takes rows in order. Usable from worker threads."""
 
     @abstractmethod
     def write(self, page: Sequence[TableRow]) -> None:
@@ -33,7 +33,7 @@ class OutputTable(ABC):
 
 
 class CsvTable(OutputTable):
-    """A CSV as `export` writes it: cells that a spreadsheet would run as a formula are defused."""
+    """A CSV file like that of `export`: cells that a spreadsheet would run as a formula are defused."""
 
     def __init__(self, sheet: Sheet, names: Sequence[str]) -> None:
         self._sheet = sheet
@@ -45,7 +45,7 @@ class CsvTable(OutputTable):
 
 
 class JsonLinesTable(OutputTable):
-    """An object a line, its values as they were answered."""
+    """One JSON object on each line, with the values as answered."""
 
     def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
         self._stream = stream
@@ -59,13 +59,13 @@ class JsonLinesTable(OutputTable):
 
 
 class Workbook(OutputTable):
-    """A sheet, written row by row; `apart` is a folder for what is held back until it is closed.
+    """A workbook of one sheet, written row by row; `apart` is a folder for temporary files until it is closed.
 
     Texts stay texts: no cell is a formula, and 00123 keeps its zeros.
     """
 
     def __init__(self, path: Path, apart: Path, names: Sequence[str]) -> None:
-        # It takes as long to import as all of the rest of a command.
+        # Imported here: the import takes as long as the rest of a command.
         import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
         from xlsxwriter.exceptions import XlsxWriterException  # type: ignore[import-untyped]  # noqa: PLC0415
 
@@ -104,16 +104,16 @@ class Workbook(OutputTable):
 
 @contextmanager
 def table_at(target: OutputFile, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
-    """A table of so many rows that stands at its place when the context ends well, and not at all when it does not.
+    """A table for this many rows, put in place when the context ends well and discarded otherwise.
 
-    Raises `CommandRefused` when the file is there already, cannot be written, or cannot hold so much.
+    Raises `CommandRefused` when the file exists, cannot be written, or cannot hold this many rows.
     """
     with replacing(target) as made, KINDS[suffix_of(target.path)](made, names, rows) as table:
         yield table
 
 
 def suffix_of(path: Path) -> str:
-    """The end of a name that says what the file is to be. Raises `CommandRefused` for any other."""
+    """The suffix of the path, which gives the format. Raises `CommandRefused` for an unknown one."""
     suffix = path.suffix.casefold()
     if suffix not in KINDS:
         raise CommandRefused(f"{printable(path)}: the name of the file says what it is to be: {', '.join(KINDS)}")
@@ -121,12 +121,12 @@ def suffix_of(path: Path) -> str:
 
 
 def is_defused(path: Path) -> bool:
-    """Whether cells of a table there are defused: of a CSV alone, for in no other file a text can be a formula."""
+    """Whether formula cells are defused at this path: only in a CSV file, where a text can be a formula."""
     return suffix_of(path) == ".csv"
 
 
 def as_text(cell: Cell) -> str:
-    """A cell as text; nothing where there is nothing."""
+    """A cell as text, empty for None."""
     match cell:
         case None:
             return ""
@@ -151,13 +151,13 @@ def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTabl
 def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
     if rows >= SHEET_ROWS:
         raise CommandRefused(f"a sheet holds {SHEET_ROWS - 1:,} rows, and there are {rows:,}: write a .csv file")
-    # Beside its place, its owner's alone: what is written there is the same.
+    # A temporary folder in the same folder, readable by its owner alone, like the file.
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as apart:
         book = Workbook(path, Path(apart), names)
         try:
             yield book
         except BaseException:
-            # What it holds open it lets go of only when it is complete; nobody will see that.
+            # The library closes its temporary files only on a complete save; the result is discarded.
             with suppress(CommandRefused, OSError):
                 book.close()
             raise
@@ -167,4 +167,4 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTab
 KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[OutputTable]]]] = (
     MappingProxyType({".csv": _csv, ".xlsx": _workbook, ".jsonl": _json_lines})
 )
-"""What can be written, by the end of the name."""
+"""The formats, by suffix."""

@@ -1,1 +1,1 @@
-"""One session: journal and billing open, a run started, driven and finished."""
+"""A session: journal and billing open; a run is started, worked on and finished."""

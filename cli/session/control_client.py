@@ -1,4 +1,4 @@
-"""Our end of a run's socket: ask whoever works on the run, and know when nobody does."""
+"""The client of a run's control socket, which also detects that no process works on the run."""
 
 import getpass
 import os
@@ -21,13 +21,13 @@ from engine.control.listener import sender, user_name
 from engine.control.messages import LONGEST_ANSWER, ControlAnswer, ControlRequest, NotAMessage, line_of, to_answer
 
 PATIENCE: Final = 10
-"""Seconds for an answer: a run that works gives one at once."""
+"""Seconds to wait for an answer; a working run answers at once."""
 
 
 async def ask(run: Run, journal: Journal, request: ControlRequest) -> ControlAnswer | None:
-    """What whoever works on the run answers; None when nobody listens, or it has ended meanwhile.
+    """The answer of the process that works on the run; None when no process listens, or the run has ended.
 
-    Raises `CommandRefused` when the run is not ours to steer, or does not answer.
+    Raises `CommandRefused` when this user may not control the run, or when it does not answer.
     """
     path = socket_path(journal, run)
     try:
@@ -73,24 +73,24 @@ def _owner_of(path: Path) -> str:
 
 
 def claim() -> str:
-    """Who types here, as far as this process can say: behind sudo, whoever called it."""
+    """The name of the user as far as this process knows it: behind sudo, the caller."""
     with suppress(OSError, KeyError):
         return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
     return ""
 
 
 def ourselves() -> str:
-    """Who types here, in the words in which a run would note it."""
+    """The name of the user, in the form that a run records."""
     return sender(user_name(os.geteuid()), os.getpid(), claim())
 
 
 async def unpause_run(run: Run, journal: Journal) -> None:
-    """End the pause of a run that is about to be taken up (`resume --unpause`)."""
+    """End the pause of a run that is about to be resumed (`resume --unpause`)."""
     await journal.unpause(run)
     await journal.note_command(run, ourselves(), "resume --unpause", "it goes on")
 
 
 async def note_at_rest(run: Run, journal: Journal, command: str, said: str) -> ControlAnswer:
-    """Note what was done in the journal alone; somebody who took the run up meanwhile is told as well."""
+    """Record a command in the journal alone; a process that has resumed the run meanwhile is told too."""
     await journal.note_command(run, ourselves(), command, said)
     return await ask(run, journal, ControlRequest(command, who=claim())) or ControlAnswer(said)

@@ -1,7 +1,7 @@
-"""The control socket of a run while it works: requests of other terminals are heard, and a pause is kept.
+"""The control socket of a working run: serves requests of other terminals, and keeps a pause.
 
 `pause`, `continue`, `set`, `get`, `stop` and `status` reach the run here; `control_client.py` is the other
-end. What each request does to the run is in `engine/control/handler.py`.
+end. The effect of each request on the run is in `engine/control/handler.py`.
 """
 
 import os
@@ -28,15 +28,15 @@ GLANCE: Final = 1.0
 """Seconds between two looks into the journal, where there is no socket."""
 
 _ROOT: Final = 0
-"""The user id of root, who may control a run of anybody."""
+"""The user id of root, who may control every run."""
 
 
 @asynccontextmanager
 async def serve_control(run: Run, journal: Journal, controlled: Controllable, screen: Screen) -> AsyncIterator[None]:
-    """Let the run be controlled while the body runs; where the journal says so, it is paused before the body begins.
+    """Serve the run's control socket while the body runs; a pause in the journal holds before the body begins.
 
-    Only the user of this process and root are heard. Where the journal's folder cannot hold a socket, a pause and
-    its end are found in the journal, and nothing else is heard. Raises `JournalError`.
+    Only the user of this process and root may connect. Where the journal's folder cannot hold a socket, only a pause
+    and its end are taken, from the journal. Raises `JournalError`.
     """
     handler = ControlHandler(run, journal, controlled)
     async with AsyncExitStack() as stack:
@@ -52,28 +52,28 @@ async def serve_control(run: Run, journal: Journal, controlled: Controllable, sc
         else:
             serve = ControlListener(socket, handler.obey, frozenset({os.geteuid(), _ROOT}), ListenerLimits()).serve
         await stack.enter_async_context(run_alongside(partial(_logged, serve)))
-        # Only now, so that a pause is either read here or given to the listener.
+        # Read the pause only after the socket listens, so that none is missed.
         _tell_pause(await handler.take_up(), screen)
         yield
 
 
 async def _logged(serve: Callable[[], Awaitable[None]]) -> None:
-    """Serve; a fault ends the control of the run and is logged, and the run goes on."""
+    """Run the server; an error ends the control of the run and is logged, and the run goes on."""
     try:
         await serve()
-    except Exception:  # whatever it is, it is no reason to end a run
+    except Exception:  # no error here may end the run
         log.exception("this run cannot be steered any longer: a fault of ours, please report it")
 
 
 async def _follow_journal(handler: ControlHandler) -> None:
-    """Take a pause and its end from the journal."""
+    """Follow pauses and their ends in the journal."""
     while True:
         await anyio.sleep(GLANCE)
         await handler.take_up()
 
 
 def _tell_pause(run: Run, screen: Screen) -> None:
-    """Say that the run begins paused, and how that is ended."""
+    """Say that the run begins paused, and how to end the pause."""
     if not run.paused_at:
         return
     log.info("paused", by=run.paused_by, since=run.paused_at.isoformat())

@@ -1,7 +1,8 @@
-"""Which row of a run each row of a corrected file stands for.
+"""Matching the rows of a corrected file to the rows of a run.
 
-An exported file says so itself, by its first column behind the input's own. Without that column it is told by line or
-by business key. What the run has already is left out, so a file that a kill has cut short can be given once more.
+An exported file has the row's number in the first column after those of the input. Without that column, rows are
+matched by line or by business key. Rows that the run already has are left out, so a file whose intake was killed can
+be given again.
 """
 
 import re
@@ -30,9 +31,9 @@ THERE: Final = "in the run already"
 
 @dataclass(slots=True)
 class CorrectionResult:
-    """What will become of the rows of a file: counts and sums, the first that are left out, and why.
+    """The planned result for the rows of a file: counts, sums, and the first rows left out, with the reason.
 
-    `corrected` rows take the place of others, whether they are sent then or skipped.
+    `corrected` counts rows that replace others, whether they are sent or skipped.
     """
 
     to_send: int = 0
@@ -45,7 +46,7 @@ class CorrectionResult:
     reasons: dict[str, Reason] = field(default_factory=dict)
 
     def add(self, verdict: NewItem | Refusal) -> None:
-        """Count one row that was judged."""
+        """Count one row by its verdict."""
         if isinstance(verdict, Refusal):
             self.refused += 1
             self.refusals += [verdict][: max(MAX_REFUSALS_SHOWN - len(self.refusals), 0)]
@@ -67,7 +68,7 @@ class CorrectionResult:
         self.reasons[kind] = Reason(kind, known.items + 1, amount, known.line, known.label, known.example)
 
     def plan(self, rehearsed: PreviewFacts, run: Run) -> PreviewFacts:
-        """The plan of the rehearsed file, as what it means for the run that it goes into."""
+        """The plan of the rehearsed file, restated for the run that takes the rows."""
         return PreviewFacts(
             run=run,
             totals=Totals(
@@ -87,7 +88,7 @@ class CorrectionResult:
 
 
 class Corrections:
-    """Takes the rows of a rehearsed file into a run: each stands for a rejected or a refused row of it, once."""
+    """Takes the rows of a rehearsed file into a run: each replaces one rejected or refused row."""
 
     def __init__(
         self, run: Run, rehearsed: Run, journal: Journal, plans: Journal, job: Job, *, enter: Repeat
@@ -103,9 +104,9 @@ class Corrections:
         self._row, self._line = self._places.get(own[0]), self._places.get(own[1])
 
     async def look(self) -> CorrectionResult:
-        """Match all rows, and judge them against all that was entered; nothing is written.
+        """Match all rows, and check them against everything entered before; nothing is written.
 
-        Raises `CommandRefused` when one stands for no row that can be corrected, or two for the same.
+        Raises `CommandRefused` when a row matches no row that can be corrected, or two match the same one.
         """
         outcome, lines = CorrectionResult(), dict[tuple[int | None, int | None], int | None]()
         async for page in self._pages(outcome):
@@ -122,12 +123,12 @@ class Corrections:
         return outcome
 
     async def take_in(self) -> None:
-        """Freeze them into the run, page by page; what a kill leaves out, the same file brings in later."""
+        """Save the rows in the run, page by page; after a kill, the same file adds the missing ones."""
         async for page in self._pages(CorrectionResult()):
             await self._journal.correct(self._run, [one for one, _ in page], self._judge)
 
     async def _pages(self, outcome: CorrectionResult) -> AsyncIterator[list[tuple[Correction, Item]]]:
-        """The corrections, each with its row of the file; what the run has already is counted in `outcome`.
+        """The corrections, each with its row of the file; rows that the run already has are counted in `outcome`.
 
         Raises `CommandRefused` for a row that corrects nothing.
         """
@@ -143,7 +144,7 @@ class Corrections:
             yield corrections
 
     async def _refuse_shared(self, item: Item, number: int | None) -> None:
-        """Raise for a row that carries others of its account, or would replace what one of them has set."""
+        """Raise for a row that stands for several rows of an account, or that replaces a value set by one of them."""
         where = f"line {item.line} ({printable(item.label, 60)})"
         if number is not None and (carried := await self._journal.carried(self._run, number)):
             raise CommandRefused(
@@ -165,7 +166,7 @@ class Corrections:
         return self._job.replaces(new)
 
     async def _correction(self, item: Item) -> Correction | None:
-        """What a row corrects; None when the run has the row already."""
+        """The correction that a row makes; None when the run already has the row."""
         line = self._line_of(item)
         new = self._new(item, line)
         number, refusal_id = self._named(item)
@@ -204,7 +205,7 @@ class Corrections:
         )
 
     def _named(self, item: Item) -> tuple[int | None, int | None]:
-        """The number, or the id of the refused row, that the file says. Raises `CommandRefused` for another run's."""
+        """The row's number or the refusal's id, from the file. Raises `CommandRefused` for another run's file."""
         text = "" if self._row is None else item.row[self._row].strip()
         if not text:
             return None, None
@@ -223,7 +224,7 @@ class Corrections:
         return (None, int(number)) if is_refused else (int(number), None)
 
     def _line_of(self, item: Item) -> int | None:
-        """The line that the file says. Raises `CommandRefused` for what is none."""
+        """The line number from the file. Raises `CommandRefused` for an invalid one."""
         text = "" if self._line is None else item.row[self._line].strip()
         if text and not _LINE.fullmatch(text):
             raise CommandRefused(
@@ -238,5 +239,5 @@ class Corrections:
 
 
 def _places(header: Sequence[str]) -> Mapping[str, int]:
-    """Where each column stands; of two of the same name, the first."""
+    """The position of each column; the first of several with the same name."""
     return {name.strip(): place for place, name in reversed(list(enumerate(header)))}

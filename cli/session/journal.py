@@ -1,6 +1,6 @@
-"""The journal of a command, and its hold on one run: opened, locked, and the policy that the run keeps.
+"""The journal of a command: opening it, the lock of a run, and the pacing policy that the run keeps.
 
-Nothing here knows the billing, so a command that only looks loads neither HTTP nor a database.
+Nothing here depends on the billing, so commands that only read the journal load neither HTTP nor a database.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -23,7 +23,7 @@ from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings
 
 @asynccontextmanager
 async def open_existing(path: Path) -> AsyncIterator[Journal]:
-    """The journal at `path`. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
+    """Open the journal at `path`. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
     if not await anyio.Path(path).exists():
         others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, path.parent)]
         there = f"; beside it there are: {', '.join(others)}" if others else ""
@@ -47,7 +47,7 @@ async def unfinished(run: Run, journal: Journal) -> bool:
 
 @asynccontextmanager
 async def locked(run: Run, journal: Journal) -> AsyncIterator[Run]:
-    """The run, for this process alone while the context lasts. Raises `CommandRefused` when another has it."""
+    """Hold the run's lock for the context; yields the run. Raises `CommandRefused` when another process has it."""
     try:
         async with journal.taken_up(run) as ours:
             yield ours
@@ -56,13 +56,13 @@ async def locked(run: Run, journal: Journal) -> AsyncIterator[Run]:
 
 
 async def require_unlocked(run: Run, journal: Journal) -> None:
-    """Raise `CommandRefused` when another process works on the run, before anything is prepared for it."""
+    """Raise `CommandRefused` when another process works on the run, before any preparation."""
     if holder := await journal.holder(run):
         raise await _busy(run, journal, f"another process works on this run: {holder}")
 
 
 async def _busy(run: Run, journal: Journal, why: object) -> CommandRefused:
-    """Who works on the run, and how much it has in flight."""
+    """The error that names the process working on the run and its calls in flight."""
     in_flight = (await journal.totals(run)).count(State.SENDING)
     return CommandRefused(
         f"run {run.name}: {why}; {rows(in_flight)} in flight.\n"
@@ -74,7 +74,7 @@ async def _busy(run: Run, journal: Journal, why: object) -> CommandRefused:
 
 
 def stored_policy(run: Run) -> Policy:
-    """The policy that a run keeps. Raises `CommandRefused` where it cannot be read: a limit may be lost with it."""
+    """The policy that a run keeps. Raises `CommandRefused` where it cannot be read, since a limit could be lost."""
     try:
         return policy_with(Policy(), run.policy, ALL)
     except ValueError as error:
@@ -82,12 +82,12 @@ def stored_policy(run: Run) -> Policy:
 
 
 def policy_of(run: Run, pacing: Mapping[str, str]) -> Policy:
-    """The policy that a run keeps, with the settings of `pacing` in place of its own."""
+    """The policy that a run keeps, overridden by the settings of `pacing`."""
     return policy_with(stored_policy(run), pacing, ALL)
 
 
 async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
-    """Keep the policy with the run, and note what was changed and by whom."""
+    """Store the policy with the run, and record what was changed and by whom."""
     before, now = run.policy, to_settings(policy)
     if now == before:
         return
@@ -98,7 +98,7 @@ async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
 
 
 def describe_pacing(run: Run, policy: Policy) -> str:
-    """How a run that is taken up is driven, and which of these settings the run has kept; as markup."""
+    """The pacing of a resumed run, and which settings come from the run; as markup."""
     own = to_settings(policy)
     of_run = ", ".join(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text)
     from_run = f" [dim](kept with the run: {markup_safe(of_run)}; a flag or `set` changes that)[/]" if of_run else ""

@@ -1,4 +1,4 @@
-"""An order: what a command line or a step of a job file says is to be done, to which rows, and how often."""
+"""An order: the job, its rows and its options, from a command line or a step of a job file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,14 +24,14 @@ from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import JobSpec, parameters_of
 
 PLAN: Final = "input_plan"
-"""The parameter by which a run remembers the plan that it is held against; no part of what it does either."""
+"""The parameter that holds the run's plan; it does not affect what the run does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What `run` was told to do: a job, its checked parameters, and where its rows come from.
+    """An order to `run`: a job, its checked parameters, and the source of its rows.
 
-    The parameters have tokens in the place of `secrets`; `batch` is what the vault keeps the run's secrets under.
+    In the parameters, tokens replace the `secrets`; `batch` is the vault's key for the run's secrets.
     """
 
     kind: JobSpec
@@ -43,7 +43,7 @@ class Order:
     shared_accounts: SharedAccountsRule | None = None
 
     def to_parameters(self) -> dict[str, str]:
-        """What the journal keeps, enough to build the job anew."""
+        """The parameters that the journal keeps, enough to rebuild the job."""
         batch = {BATCH: self.batch} if any(parameter.secret for parameter in self.kind.parameters) else {}
         enter = {} if self.enter is Repeat.ONCE else {REPEAT: self.enter.value}
         shared = {} if self.shared_accounts is None else {SHARED_ACCOUNTS: self.shared_accounts.value}
@@ -57,10 +57,10 @@ def parse_order(
     enter: Repeat = Repeat.ONCE,
     shared_accounts: SharedAccountsRule | None = None,
 ) -> Order:
-    """The order that a command line or a job file gives; nothing is read yet.
+    """The order of a command line or a job file; nothing is read yet.
 
-    What is `given` besides the job's own parameters is bound to the `:names` of a select. Raises `CommandRefused`
-    and `ParameterRefused`.
+    Values in `given` that are not parameters of the job are bound to the `:names` of a select. Raises
+    `CommandRefused` and `ParameterRefused`.
     """
     if rows.file and rows.sql:
         raise CommandRefused("the rows come from a file or from --sql, not from both: leave one out")
@@ -73,19 +73,19 @@ def parse_order(
 
 
 def _bound(wanted: JobSpec, rows: Input, given: Mapping[str, str]) -> dict[str, str]:
-    """What is given for the `:names` of the select, and is no parameter of the job."""
+    """The given values that are bound to the `:names` of the select, and are not parameters of the job."""
     names = select_of(rows.sql).parameters if rows.sql else ()
     own = {parameter.name for parameter in wanted.parameters}
     return {name: given[name] for name in names if name in given and name not in own}
 
 
 def parse_repeat(*, again: bool, another_billing: bool) -> Repeat:
-    """What the switches of a command line or a job file mean; --again means more."""
+    """The repeat rule of the two switches; --again takes precedence."""
     return Repeat.AGAIN if again else Repeat.PER_BILLING if another_billing else Repeat.ONCE
 
 
 def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
-    """All that a command line says to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
+    """All values that a command line gives to a job, `--set` and the flags of `call`. Raises `CommandRefused`."""
     given = parse_pairs(settings, "--set")
     flags = {
         "model": calling.model or "",
@@ -98,7 +98,7 @@ def given_values(settings: Sequence[str], calling: CallFlags) -> dict[str, str]:
 
 
 def parse_input(file: str | None, rows: RowFlags) -> Input:
-    """The rows as a command line names them; a path is taken from the working folder."""
+    """The input that a command line names; a path is relative to the working folder."""
     columns = tuple(name.strip() for name in (rows.columns or "").split(",") if name.strip())
     return Input(
         file="" if file is None else STDIN if file == STDIN else str(Path.cwd() / file),
@@ -117,7 +117,7 @@ def parse_input(file: str | None, rows: RowFlags) -> Input:
 async def typed_order(
     job: str, file: str | None, told: OrderFlags, rows: RowFlags, calling: CallFlags, screen: Screen
 ) -> Order:
-    """The order that a command line gives, once what is to be asked for was typed.
+    """The order of a command line, once all prompts were answered.
 
     Raises `ParameterRefused` and `CommandRefused`.
     """
@@ -131,10 +131,10 @@ def _keys(typed: str | None) -> KeyList | None:
 
 
 def identity(parameters: Mapping[str, str]) -> dict[str, str]:
-    """What makes two runs of a job the same, of what each remembers.
+    """The parameters that make two runs of a job the same.
 
-    A secret is no part of it: nobody can tell here whether two of them are equal. What is empty says nothing, as does
-    a parameter that an earlier version did not have.
+    Secrets are left out, since they cannot be compared here. An empty parameter counts as absent, like one that an
+    earlier version did not have.
     """
     return {
         name: mask_secrets(value)

@@ -1,8 +1,8 @@
-"""Plans that are kept: by its name a run sends what one of them has planned, and nothing else.
+"""Stored plans: `run --plan` sends exactly what a plan has planned.
 
-The run reads its input and the billing anew, and freezes a list of its own. Before anybody is asked, that list is
-held against the plan's; it is sent as it was compared, for nothing is read between the two. A run remembers its plan,
-so that one which is taken up before it was approved is held against it as well.
+The run reads its input and the billing again and saves its own list. Before the operator is asked, that list is
+compared with the plan's, and it is sent as compared: nothing is read in between. A run keeps the name of its plan,
+so a run that is resumed before its approval is compared as well.
 """
 
 from collections.abc import Mapping
@@ -26,27 +26,27 @@ from jobs.spec.spec import parameters_of
 VERSION: Final = f"{PLAN}.version"
 DATABASE: Final = f"{PLAN}.database"
 STEP: Final = f"{PLAN}.step"
-"""What a plan remembers besides: the billing's version, its database, and the step of a job file that it is of."""
+"""Parameters of a plan: the billing's version, its database, and its step of a job file."""
 
 MAX_DIFFERENCES_SHOWN: Final = 20
-"""Rows that are named where a run differs from its plan; the rest is counted."""
+"""Rows that are listed where a run differs from its plan; the rest is counted."""
 
 
 def plans_beside(journal: Path) -> Path:
-    """Where plans are kept: a journal of their own beside the real one's file, whose runs are never approved."""
+    """The path of the journal of plans, beside the real journal; its runs are never approved."""
     own = journal.resolve()
     return own.with_name(f"{own.name}-plans")
 
 
 def remembered_by_plan(billing: BillingConnection, step: str = "") -> dict[str, str]:
-    """What a plan keeps of the billing that it was made with, and the `step` of a job file that it is of."""
+    """The parameters of a plan: the billing it was made with, and its `step` of a job file."""
     database = billing.gateway.database
     known = {VERSION: billing.health.version, DATABASE: "" if database is None else str(database.dsn), STEP: step}
     return {name: value for name, value in known.items() if value}
 
 
 async def planned_order(name: str, settings: Settings) -> Order:
-    """The order by which the plan of that name was made. Raises `CommandRefused` where that cannot be run."""
+    """The order of the plan of that name. Raises `CommandRefused` where it cannot be run."""
     path = plans_beside(settings.journal.value)
     if not path.exists():
         raise CommandRefused(
@@ -77,7 +77,7 @@ async def planned_order(name: str, settings: Settings) -> Order:
 
 
 async def kept_plan(name: str, plans: Journal) -> Run:
-    """The plan of that name, with its list. Raises `CommandRefused` for one that is there no more."""
+    """The plan of that name, with its list. Raises `CommandRefused` for one that was deleted."""
     try:
         plan = await plans.run(name)
     except NoSuchRun as error:
@@ -100,9 +100,9 @@ async def kept_plan(name: str, plans: Journal) -> Run:
 
 
 async def departures(run: Run, journal: Journal, billing: BillingConnection) -> str | None:
-    """How a frozen run departs from the plan that it remembers, as sentences; None where it does not, or has none.
+    """How a run differs from its plan, in sentences; None without a difference or a plan.
 
-    Raises `CommandRefused` where the plan is there no more.
+    Raises `CommandRefused` where the plan was deleted.
     """
     name = run.parameters.get(PLAN)
     if name is None:
@@ -128,7 +128,7 @@ async def departures(run: Run, journal: Journal, billing: BillingConnection) -> 
 
 
 def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[str]:
-    """What differs of the run as a whole."""
+    """Differences of the run as a whole."""
     facts: list[str] = []
     if plan.source != run.source or plan.header != run.header:
         facts.append(f"other rows: {printable(plan.source)} then, {printable(run.source)} now")
@@ -150,7 +150,7 @@ def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[str]:
 
 
 def _given(run: Run) -> dict[str, str]:
-    """The job's own parameters, without those that say nothing."""
+    """The job's own parameters, without empty ones."""
     return {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
 
 

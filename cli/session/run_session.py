@@ -1,4 +1,4 @@
-"""The way of one run, for `run` and `resume` alike: intake, preview, consent, sending, closing.
+"""The course of one run, for `run` and `resume` alike: intake, preview, consent, sending, closing.
 
 not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ "Send these …?" ──▶ approved ──▶ pipeline ──▶ closing
                   │                        │                  │
@@ -51,12 +51,12 @@ from jobs.spec.entries import SharedAccountsRule
 log = structlog.get_logger(__name__)
 
 NOTHING_SENT: Final = "Nothing was sent."
-"""Ends the refusal of a run that was given up."""
+"""The end of the refusal of a discarded run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the sending of this process came to."""
+    """The result of sending in this process."""
 
     calls: int = 0
     seconds: float = 0.0
@@ -65,11 +65,11 @@ class Sent:
 
 
 class RunSession:
-    """Takes one run, from wherever it stands, as far as it goes.
+    """Works on one run, from any stage, as far as possible.
 
-    `fresh` tells a run that was begun just now: when its rows cannot be read, it is given up, for the same command
-    begins it again. One that is taken up is kept. Its items up to number `known`, by default all that there are, were
-    in the journal before this process.
+    `fresh` marks a run that was just begun: when its rows cannot be read it is discarded, since the same command
+    begins it again. A resumed run is kept. Items up to number `known`, by default all existing ones, were in the
+    journal before this process.
     """
 
     def __init__(self, run: Run, job: Job, session: Session, *, fresh: bool, known: int | None = None) -> None:
@@ -88,9 +88,9 @@ class RunSession:
         self._gauges: Sequence[Gauge] = ()
 
     async def run(self) -> Closing:
-        """Work on the run until it ends, is refused, or is stopped; the closing screen is shown.
+        """Work on the run until it ends, is refused, or is stopped; returns the closing, which was shown.
 
-        Raises `CommandRefused` when nothing is sent and the run is given up, or somebody else works on it.
+        Raises `CommandRefused` when nothing is sent and the run is discarded, or another process works on it.
         """
         structlog.contextvars.bind_contextvars(run=self._run.name)
         async with locked(self._run, self._journal) as self._run, self._interrupts.listening():
@@ -101,7 +101,7 @@ class RunSession:
     # ---- before anything is sent ----
 
     async def _drive(self) -> None:
-        """Find out how the run is driven: nobody else may change that now that it is ours."""
+        """Read the policy of the run; only now, under the lock, can no other process change it."""
         await self._refresh()
         policy = self._session.policy_of(self._run)
         self._live_policy.take(policy)
@@ -111,7 +111,7 @@ class RunSession:
         await store_policy(self._run, policy, self._journal)
 
     async def _watched(self) -> Sequence[Gauge]:
-        """What the run is watched by while it sends. Raises `CommandRefused` when that cannot be read."""
+        """The gauges that are watched while the run sends. Raises `CommandRefused` when they cannot be read."""
         try:
             return await gauges_of(self._session.gateway, lambda: self._live_policy.policy, self._journal.path)
         except InputRefused as error:
@@ -119,7 +119,7 @@ class RunSession:
             raise (await self._given_up(why) if self._fresh else CommandRefused(why)) from error
 
     async def _may_send(self) -> bool:
-        """Whether there is something to send and the operator agrees; False as well when it was interrupted."""
+        """Whether there is something to send and the operator agrees; also False when interrupted."""
         with self._interrupts.before_sending():
             await self._try_out()
             if self._run.approved_at is not None:
@@ -134,27 +134,27 @@ class RunSession:
         return False
 
     async def _try_out(self) -> None:
-        """Have the job ask what it will have to ask. Raises `CommandRefused` where that cannot be asked here."""
+        """Try the job's look-ups. Raises `CommandRefused` where they are not possible."""
         try:
             await self._job.try_out()
         except LookUpDelayed as error:
             if self._fresh:
                 raise await self._unreadable(error) from error
-            # What is in doubt is looked up first, and that waits for the billing.
+            # Rows in doubt are looked up first, and that waits for the billing.
             log.warning("what the run will ask could not be tried", why=str(error))
         except (InputRefused, LookUpFailed) as error:
             why = describe_error(error)
             raise (await self._given_up(why) if self._fresh else CommandRefused(why)) from error
 
     async def _may_stream(self) -> bool:
-        """Whether sending may begin with the first frozen page: rows of a query, and nobody wants to see them.
+        """Whether sending may begin with the first saved page: rows of a query, without a preview.
 
         Raises `CommandRefused` when the rows cannot be read at all.
         """
         if self._run.frozen_at is not None or not self._session.consent.yes or PLAN in self._run.parameters:
             return False
         if shared_accounts_of(self._run) is not None:
-            # What several rows of an account mean can be done when all of them are there.
+            # A rule for several rows of one account needs all of its rows.
             return False
         try:
             return not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
@@ -162,11 +162,11 @@ class RunSession:
             raise await self._unreadable(error) from error
 
     def _heed_rate(self) -> None:
-        """What a run reads keeps its rate as well, also one that is changed while it goes."""
+        """Apply the run's rate to its reads too, also after a change."""
         self._session.gateway.rate.per_second = self._live_policy.policy.rate
 
     async def _take_in(self) -> None:
-        """Freeze the whole list. Raises `CommandRefused` when the input cannot be taken."""
+        """Read and save the whole list. Raises `CommandRefused` when the input cannot be taken."""
         progress = Progress()
         progress.take_up(await self._journal.totals(self._run), intake_ended=False)
         intake = Intake(self._run, self._job, self._journal, progress, enter=how_often(self._run), words=command_line)
@@ -179,7 +179,7 @@ class RunSession:
         await self._refresh()
 
     async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
-        """Why the rows cannot be read to their end; a run that was taken up stays, unless it is the input's fault."""
+        """The error for unreadable rows; a resumed run is kept unless the input itself is wrong."""
         if isinstance(error, InputRefused):
             return await self._given_up(describe_error(error))
         if self._fresh:
@@ -191,14 +191,14 @@ class RunSession:
         )
 
     async def _agreed(self) -> bool:
-        """Show what will be done, and ask. Raises `CommandRefused` when it is not to be done."""
+        """Show the preview, and ask. Raises `CommandRefused` when the run must not be sent."""
         question = await self._shared_accounts()
-        # Nothing is read anew between this and the sending: what is compared is the list that is sent.
+        # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
         if departs := await departures(self._run, self._journal, self._session.billing):
             raise await self._given_up(departs)
         plan = await plan_of(self._run, self._job, self._journal)
         consent = self._session.consent
-        # Whoever is asked must see what about, quiet or not.
+        # An operator who is asked must see the preview, even with --quiet.
         show = self._screen.say if consent.yes else self._screen.say_always
         show(preview(plan, self._session.billing.target, self._journal.path, self._live_policy.policy))
         self._caution(show)
@@ -221,14 +221,14 @@ class RunSession:
             show(f"[yellow]caution:[/] {markup_safe(caution)}")
 
     async def _shared_accounts(self) -> Question:
-        """Do with several opening balances of one account what is said; what is still to be said."""
+        """Apply the rule for several opening balances of one account; returns what is still undecided."""
         profile = self._session.gateway.profile
         if (meant := shared_accounts_of(self._run)) is not None:
             await settle(self._run, self._journal, profile, meant)
         return await question_of(self._run, self._journal, profile)
 
     async def _meant(self, question: Question) -> PreviewFacts:
-        """Ask what such rows mean, and do that. Raises `CommandRefused` where nobody says it."""
+        """Ask for the rule for such rows, and apply it. Raises `CommandRefused` where no rule is given."""
         profile = self._session.gateway.profile
         with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
             if keyboard is None or self._session.consent.yes:
@@ -248,7 +248,7 @@ class RunSession:
                 raise await self._given_up("the answer was no")
 
     async def _refused(self, plan: PreviewFacts) -> CommandRefused:
-        """Why rows of the input keep all of it from being sent, and the ways out."""
+        """The error for an input with refused rows, and the ways out."""
         if self._screen.voice.quiet and self._session.consent.yes:
             self._screen.say_always(bad_rows(plan, refused_export(self._run)))
         good = (
@@ -279,7 +279,7 @@ class RunSession:
     # ---- sending, and after ----
 
     async def _send(self) -> Sent:
-        """Let the pipeline run; a journal that fails stops it, and leaves it resumable."""
+        """Run the pipeline; a failing journal stops it, and the run can be resumed."""
         live_policy, progress = self._live_policy, self._live_policy.progress
         known = await self._journal.last_number(self._run) if self._known is None else self._known
         pipeline = Pipeline(
@@ -303,21 +303,21 @@ class RunSession:
                 ):
                     await pipeline.migrate()
             except ForbiddenTransition:
-                # A fault of ours, not of the journal's file.
+                # An internal error, not a failure of the journal's file.
                 raise
             except JournalError as failed:
                 error = str(failed)
-                log.error("the journal failed", why=error)  # noqa: TRY400 - its own sentence says it all
+                log.error("the journal failed", why=error)  # noqa: TRY400 - the error's sentence is complete
         return Sent(progress.calls, progress.seconds, progress.holds.seconds, error)
 
     async def _close(self, sent: Sent) -> Closing:
-        """Tell how it came out, from the journal."""
-        # To be shown, and not to be written to: it may be another process's by now.
+        """The outcome of the run, read from the journal."""
+        # Only to show it: another process may hold its lock by now.
         self._run = await self._journal.run(self._run.name)
         totals = await self._journal.totals(self._run)
         code = exit_of(totals, self._stop.kind, intake_ended=self._run.frozen_at is not None)
         if self._run.approved_at is None:
-            # Only a signal leads here without an approval; all else gives the run up.
+            # Only a signal leads here without an approval; all other ways discard the run.
             code = Exit.INTERRUPTED
         elif sent.error and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
@@ -339,7 +339,7 @@ class RunSession:
             trusted_journal=self._session.consent.trust_journal,
         )
         if totals.refused and self._was_streamed:
-            # Nobody has seen them: there was no preview.
+            # There was no preview, so the refusals were not shown yet.
             first = await first_refusals(self._run, self._journal)
             self._screen.result(refused_rows(first, totals.refused, refused_export(self._run)), good=False)
         log.info(
@@ -358,7 +358,7 @@ class RunSession:
         return approved is not None and (frozen is None or approved < frozen)
 
     async def _wound_up(self, totals: Totals) -> FinishedRun:
-        """What is left to do when nothing is left to send."""
+        """Finish a run that has nothing left to send."""
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()
         return await finish_run(self._run, self._journal, anew=True)

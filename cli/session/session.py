@@ -1,4 +1,4 @@
-"""A session: the journal and the billing that one command works with, and what is done with a run of theirs.
+"""A session: the journal and the billing of one command, and the common operations on their runs.
 
 A command opens a session, locks its run (`cli/session/journal.py`), works on it, and finishes it:
 
@@ -61,31 +61,31 @@ from jobs.undo import build_undo
 log = structlog.get_logger(__name__)
 
 OpenRecorder: TypeAlias = Callable[[ClientSettings], AbstractAsyncContextManager[CallObserver]]
-"""Opens what records every exchange of the client with these settings, for as long as the context lasts."""
+"""Opens a recorder of every exchange of the client with these settings, for the time of the context."""
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class BillingConnection:
-    """A billing that has answered: the gateway to it, and what it said of itself."""
+    """A billing that has answered: its gateway and its health report."""
 
     gateway: Gateway
     health: Health
 
     @property
     def target(self) -> Target:
-        """The same, to be shown."""
+        """The billing in the form that screens show."""
         database = self.gateway.database
         return Target(self.health.version, None if database is None else str(database.dsn))
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open journal and an open billing, and how the command line says that runs are worked on.
+    """An open journal and an open billing, with the options of the command line.
 
-    `pacing` has the settings of the policy that were given, by name. `stop` is the wish to stop of whoever watches
-    the run; one that comes when nothing is left to stop outlives the run.
+    `pacing` holds the given settings of the policy, by name. `stop` is the requested stop of the process that works
+    on the run; a stop that comes when nothing is left to stop remains set after the run.
     """
 
     settings: Settings
@@ -98,16 +98,16 @@ class Session:
 
     @property
     def gateway(self) -> Gateway:
-        """The way to the billing."""
+        """The gateway to the billing."""
         return self.billing.gateway
 
     def with_vault(self, vault: Vault) -> "Session":
-        """The same session, for a run that may have secrets."""
+        """The same session with a vault, for a run that may have secrets."""
         gateway = replace(self.billing.gateway, vault=vault)
         return replace(self, billing=replace(self.billing, gateway=gateway))
 
     def for_run(self, run: Run) -> "Session":
-        """The same session, with the secrets of the run; the billing is read at the run's rate from now on.
+        """The same session with the run's secrets; from now on the billing is read at the run's rate.
 
         Raises `CommandRefused` where the policy of the run cannot be read.
         """
@@ -115,11 +115,11 @@ class Session:
         return self.with_vault(vault_of(run, self.journal))
 
     def policy_of(self, run: Run) -> Policy:
-        """The policy that the run keeps, with what was given. Raises `CommandRefused` where it cannot be read."""
+        """The run's policy with the given settings. Raises `CommandRefused` where it cannot be read."""
         return policy_of(run, self.pacing)
 
     async def rebuild(self, run: Run) -> Job:
-        """The job of a run, from what the journal has of it. Raises what `build` and `build_undo` raise."""
+        """The job of a run, rebuilt from the journal. Raises what `build` and `build_undo` raise."""
         own = job_parameters(run.parameters)
         if run.job == UNDO:
             return await build_undo(self.gateway, self.journal, own)
@@ -140,10 +140,10 @@ async def open_session(
     consent: Consent | None = None,
     record: OpenRecorder | None = None,
 ) -> AsyncIterator[Session]:
-    """A session with the settings' billing, and with a `journal` that is open already.
+    """A session with the billing of the settings and the given open `journal`.
 
-    Without one the settings' journal is opened once the billing has answered, and made where there is none. Raises
-    what `open_billing` and `open_journal` raise.
+    Without one, the journal of the settings is opened once the billing has answered, and created where there is none.
+    Raises what `open_billing` and `open_journal` raise.
     """
     async with AsyncExitStack() as stack:
         billing = await stack.enter_async_context(open_billing(settings, record))
@@ -154,9 +154,9 @@ async def open_session(
 
 @asynccontextmanager
 async def open_billing(settings: Settings, record: OpenRecorder | None = None) -> AsyncIterator[BillingConnection]:
-    """The billing that the settings name, once both its API and, where one is set, its database have answered.
+    """The billing of the settings, once its API and, where one is set, its database have answered.
 
-    What is known of it comes from its profile. Every exchange is recorded where a command hands in a recorder. Raises
+    Known facts come from its profile. Every exchange is recorded where a command gives a recorder. Raises
     `SettingsRefused`, what the recorder raises, and what `BillingClient.health`, `Database.connect` and `check_scale`
     raise.
     """
@@ -177,17 +177,17 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
 
 
 def _connected(database: Database) -> None:
-    """Connect, and see that its sums are read right before anybody reads one."""
+    """Connect, and check the scale of its money before any amount is read."""
     database.connect()
     if not check_scale(database):
         log.warning("the database does not say how it scales its money: taken as usual", scale=SCALE)
 
 
-# ---- what a run remembers ---------------------------------------------------------------------------------------
+# ---- parameters of a run ----------------------------------------------------------------------------------------
 
 
 def check_target(run: Run, settings: Settings) -> None:
-    """Raise `CommandRefused` for a run that began with another billing than the one of the settings."""
+    """Raise `CommandRefused` for a run of another billing than that of the settings."""
     if run.target != settings.target:
         raise CommandRefused(
             f"run {run.name} works on {printable(run.target)}, and the settings name {printable(settings.target)} "
@@ -196,17 +196,17 @@ def check_target(run: Run, settings: Settings) -> None:
 
 
 def vault_of(run: Run, journal: Journal) -> Vault:
-    """Where the secrets of a run are kept."""
+    """The vault with the secrets of a run."""
     return Vault(vault_path(journal.path), run.parameters.get(BATCH, ""))
 
 
 def how_often(run: Run) -> Repeat:
-    """How often the run may enter its rows: as it was begun, with --again, --another-billing or neither."""
+    """The repeat rule of the run: --again, --another-billing or neither, as it was begun."""
     return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
 
 
 def shared_accounts_of(run: Run) -> SharedAccountsRule | None:
-    """What several rows of the run mean that set the balance of one account; None where nobody has said."""
+    """The run's rule for several rows that set the balance of one account; None where none was given."""
     rule = run.parameters.get(SHARED_ACCOUNTS)
     return None if rule is None else SharedAccountsRule(rule)
 
@@ -216,17 +216,17 @@ def shared_accounts_of(run: Run) -> SharedAccountsRule | None:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """What there is to be shown of a run at its end, and what could not be done."""
+    """The output of a finished run, and what could not be done."""
 
     shown: RenderableType | None = None
     trouble: str | None = None
 
 
 async def finish_run(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
-    """Complete the files of a run at its end, and wipe its secrets.
+    """Complete the files of a finished run, and wipe its secrets.
 
-    Done when the run comes to its end, and again when it is taken up there, for a kill may have come in between.
-    `anew` writes the file of its answers also where there is one already. Raises `JournalError`.
+    Called when the run ends and again when it is resumed there, since a kill may have come in between.
+    `anew` rewrites an existing file of answers. Raises `JournalError`.
     """
     finish = finish_of(JOBS[run.job]) if run.job in JOBS else None
     finished = await _write_answers(run, journal, anew=anew) if finish is None else await _hand_over(run, finish)
@@ -236,7 +236,7 @@ async def finish_run(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
 
 
 async def wipe_secrets(run: Run, journal: Journal) -> None:
-    """Wipe the secrets of a run that will send nothing more; where that cannot be done, the log says so."""
+    """Wipe the secrets of a run that sends nothing more; a failure is logged."""
     if BATCH not in run.parameters:
         return
     vault = vault_of(run, journal)
@@ -244,11 +244,11 @@ async def wipe_secrets(run: Run, journal: Journal) -> None:
     try:
         await anyio.to_thread.run_sync(vault.forget, needed)
     except VaultFailed as error:
-        log.error("the secrets of the run are not wiped: delete the file", why=str(error))  # noqa: TRY400 - it says all
+        log.error("the secrets of the run are not wiped: delete the file", why=str(error))  # noqa: TRY400 - the sentence is complete
 
 
 async def _may_need(other: Run, run: Run, journal: Journal) -> bool:
-    """Whether another run of the same batch may send secrets yet."""
+    """Whether another run of the same batch may still send secrets."""
     if BATCH not in other.parameters or other.run_id == run.run_id or other.discarded_at:
         return False
     not_begun = other.frozen_at is None or other.approved_at is None
@@ -256,7 +256,7 @@ async def _may_need(other: Run, run: Run, journal: Journal) -> bool:
 
 
 async def _hand_over(run: Run, finish: Callable[[Run], str]) -> FinishedRun:
-    """Do what the job has to do in the end."""
+    """Run the job's own finishing step."""
     try:
         text = await anyio.to_thread.run_sync(finish, run)
     except EngineError as error:
@@ -265,7 +265,7 @@ async def _hand_over(run: Run, finish: Callable[[Run], str]) -> FinishedRun:
 
 
 async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
-    """Write the answers into the file that was named; without one, show the first of them."""
+    """Write the answers to the named file; without one, show the first of them."""
     if not reads(run.job, run.parameters):
         return FinishedRun()
     named = run.parameters.get(ANSWER_FILE_PARAMETER)
@@ -274,7 +274,7 @@ async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedR
     if not anew and await anyio.Path(named).exists():
         return FinishedRun(f"The answers are in {markup_safe(named)}")
     try:
-        # There was no such file when the run began: it is the run's own, should it be there.
+        # The file did not exist when the run began, so an existing one is the run's own.
         written = await write_answers(run, journal, OutputFile(Path(named), force=True))
     except CommandRefused as error:
         command = f"{PROGRAM} export {run.name} --state {ANSWERS} -o FILE"

@@ -1,4 +1,4 @@
-"""Start: an order becomes a run in the journal, which is then worked on.
+"""Start of a run: an order becomes a run in the journal, which is then worked on.
 
 Order ──▶ files checked ──▶ session open ──▶ job built ──▶ collisions ──▶ run in the journal ──▶ RunSession
 """
@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-async def run(  # noqa: PLR0913 - what the command line says, a thing each
+async def run(  # noqa: PLR0913 - one parameter for each part of the command line
     order: Order,
     settings: Settings,
     pacing: Mapping[str, str],
@@ -53,9 +53,9 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
     output: Path | None = None,
     plan: str | None = None,
 ) -> Closing:
-    """Begin a run and take it as far as it goes; `output` is the file for the answers of a job that reads.
+    """Begin a run and work on it; `output` is the file for the answers of a job that reads.
 
-    `pacing` has the settings of the policy that were given. With a `plan` the run sends what that one has planned, or
+    `pacing` holds the given settings of the policy. With a `plan` the run sends exactly what that has planned, or
     nothing. Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
     files = check_files(order, output)
@@ -66,7 +66,7 @@ async def run(  # noqa: PLR0913 - what the command line says, a thing each
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A run that could begin: its job, where its secrets go, and what it remembers of the file for its answers."""
+    """A prepared run: its job, its vault, and the parameters of its answer file."""
 
     order: Order
     job: Job
@@ -75,7 +75,7 @@ class Ready:
 
 
 def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
-    """The run of an order whose `files` are checked, as far as that can be had without reading its rows.
+    """Prepare the run of an order whose `files` are checked, without reading its rows.
 
     Raises `ParameterRefused` for a job that cannot be set up.
     """
@@ -85,22 +85,22 @@ def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
 
 
 async def start_run(ready: Ready, session: Session, *, remembered: Mapping[str, str] = _NOTHING) -> Closing:
-    """Begin a run and take it as far as it goes; `remembered` is what the run keeps besides.
+    """Begin a run and work on it; `remembered` holds additional parameters of the run.
 
     Raises what `run` raises.
     """
     recorded = {**ready.order.to_parameters(), **ready.files, **remembered}
     await ready.job.check()
     created = await create_run(ready.job, recorded, session)
-    # Once the run remembers what they are kept under, they are wiped in any case.
+    # The run keeps the vault's key first, so that its secrets are wiped in any case.
     await anyio.to_thread.run_sync(ready.vault.keep, ready.order.secrets)
     return await RunSession(created, ready.job, session.with_vault(ready.vault), fresh=True).run()
 
 
 def check_files(order: Order, output: Path | None) -> dict[str, str]:
-    """What the run remembers of the file for its answers. Raises `CommandRefused` for files that cannot be made.
+    """The run's parameters for its answer file. Raises `CommandRefused` for files that cannot be created.
 
-    A file that is there already is refused: nobody may lose one.
+    An existing file is refused, so that none is lost.
     """
     file = checked(order.kind.name, order.parameters, output) if output else {}
     for parameter in order.kind.parameters:
@@ -120,9 +120,9 @@ def check_files(order: Order, output: Path | None) -> dict[str, str]:
 
 
 async def create_run(job: Job, recorded: Mapping[str, str], session: Session) -> Run:
-    """Enter a new run into the journal, unless it would be one that is already under way.
+    """Create a new run in the journal, unless the same run is already under way.
 
-    `recorded` is what the journal keeps to build the job anew. Raises `CommandRefused` when it is under way,
+    `recorded` is what the journal keeps to rebuild the job. Raises `CommandRefused` when it is under way,
     `InputRefused` when the input cannot be read at all.
     """
     new = await new_run(job, recorded, session.settings.target, session.pacing)
@@ -134,7 +134,7 @@ async def create_run(job: Job, recorded: Mapping[str, str], session: Session) ->
 
 
 async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Mapping[str, str] = _NOTHING) -> NewRun:
-    """What the journal is told of a run of this job; the source is opened for that. Raises `InputRefused`."""
+    """The new run's record for the journal; opens the source for it. Raises `InputRefused`."""
 
     def of_source() -> NewRun:
         source = job.source
@@ -152,7 +152,7 @@ async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Ma
 
 
 async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
-    """Refuse to begin beside the same run; give one up that never began and whose file has been mended since."""
+    """Refuse a run that is already under way; discard one that was never approved and whose file has changed."""
     if not await unfinished(run, journal):
         return
     same = identity(run.parameters) == identity(new.parameters) and run.source_digest == new.source_digest
@@ -181,7 +181,7 @@ async def _under_way(run: Run, journal: Journal) -> str:
 
 
 async def give_up(run: Run, journal: Journal) -> None:
-    """Discard a run that has sent nothing; its refusals are kept. One that another process has is left alone."""
+    """Discard a run that has sent nothing; its refusals are kept. A run that another process holds is left alone."""
     try:
         async with journal.taken_up(run) as ours:
             await journal.discard(ours)
@@ -196,9 +196,9 @@ async def give_up(run: Run, journal: Journal) -> None:
 async def rehearse(
     job: Job, new: NewRun, plans: Journal, screen: Screen, *, foreign: ForeignEntries | None = None
 ) -> Run:
-    """The frozen list of a run that is never sent, in a journal of plans; what cannot be frozen is given up.
+    """The saved list of a run that is never sent, in a journal of plans; the run is discarded when that fails.
 
-    Rows of other plans have entered nothing and do not count; `foreign` says what the billing has of them. Raises
+    Rows of other plans were not entered and do not count; `foreign` looks them up in the billing. Raises
     `InputRefused`, `LookUpFailed` and `JournalError`.
     """
     run = await plans.create_run(new)

@@ -1,4 +1,4 @@
-"""What a run remembers of the job file that it is a step of; a run that was typed remembers none."""
+"""The mark of a job file's step in its run; a run from the command line has none."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from checkpoints.records import Run
 
 PLACE: Final = "input_place."
-"""Begins the names under which a run remembers which step of which job file it is; no part of what it does."""
+"""The prefix of the parameters that hold the mark; they do not affect what the run does."""
 JOB_FILE_PARAMETER: Final = f"{PLACE}file"
 ROUND: Final = f"{PLACE}round"
 NUMBER: Final = f"{PLACE}step"
@@ -15,7 +15,7 @@ STEPS: Final = f"{PLACE}steps"
 
 @dataclass(frozen=True, slots=True)
 class StepMark:
-    """What a run remembers of its job file: it is step `number` of the `steps` that there were, in that round."""
+    """The position of a run in its job file: step `number` of `steps`, in this round."""
 
     file: str
     round: int
@@ -23,7 +23,7 @@ class StepMark:
     steps: int
 
     def to_parameters(self) -> dict[str, str]:
-        """As parameters of a run."""
+        """The mark as parameters of a run."""
         return {
             JOB_FILE_PARAMETER: self.file,
             ROUND: str(self.round),
@@ -33,12 +33,12 @@ class StepMark:
 
     @property
     def is_last(self) -> bool:
-        """Whether no step came after it."""
+        """Whether it was the last step of the file."""
         return self.number == self.steps
 
 
 def mark_of(run: Run) -> StepMark | None:
-    """Which step of which job file a run is, None for one that was typed."""
+    """The mark of a run, None for one from the command line."""
     said = run.parameters
     if not {JOB_FILE_PARAMETER, ROUND, NUMBER, STEPS} <= said.keys():
         return None
@@ -46,11 +46,11 @@ def mark_of(run: Run) -> StepMark | None:
 
 
 def is_followed(run: Run) -> bool:
-    """Whether it is a step of a job file, and not the last one."""
+    """Whether the run is a step of a job file, and not the last one."""
     mark = mark_of(run)
     return mark is not None and not mark.is_last
 
 
 def holds_its_file(run: Run) -> bool:
-    """Whether it is paused and its job file waits behind it, also when the run itself is at its end."""
+    """Whether the run is paused and its job file waits after it, also when the run itself has ended."""
     return run.paused_at is not None and is_followed(run)

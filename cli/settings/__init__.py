@@ -1,1 +1,1 @@
-"""What is set: flags, environment, carbon-migrate.toml, the profile."""
+"""Settings: flags, environment, carbon-migrate.toml, the profile."""

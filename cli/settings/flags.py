@@ -1,4 +1,4 @@
-"""The flags that several commands share, in groups; `grouped` lets a command take a whole group as one parameter."""
+"""Flags that several commands share, in groups; `grouped` lets a command take a whole group as one parameter."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ RecordFile = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """How to reach billing and journal, as far as the command line says; None where it says nothing."""
+    """The connection to billing and journal, as given on the command line; None where not given."""
 
     api_url: Annotated[
         str | None,
@@ -115,7 +115,7 @@ class Flags:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What may be done without asking again."""
+    """The consent given in advance."""
 
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False
     skip_bad: Annotated[
@@ -131,12 +131,12 @@ class Consent:
 
 
 def names_of(*groups: type[Any]) -> frozenset[str]:
-    """The parameters of these groups of flags."""
+    """The parameter names of these groups of flags."""
     return frozenset(one.name for group in groups for one in fields(group))
 
 
 def typed(context: typer.Context) -> dict[str, str]:
-    """What stands on the command line itself, by parameter, each as people call it: `--set`, `FILE (other.csv)`."""
+    """The parameters given on the command line, each as shown to people: `--set`, `FILE (other.csv)`."""
     return {
         one.name: _called(one, context.params.get(one.name))
         for one in context.command.params
@@ -144,14 +144,14 @@ def typed(context: typer.Context) -> dict[str, str]:
     }
 
 
-def _called(parameter: Any, value: object) -> str:  # noqa: ANN401 - a class of typer's that it does not hand out
+def _called(parameter: Any, value: object) -> str:  # noqa: ANN401 - typer does not export this type
     if parameter.param_type_name == "argument":
         return f"{parameter.metavar} ({printable(value)})"
     return str(max(parameter.opts, key=len))
 
 
 def parse_pairs(words: Sequence[str], flag: str, *, example: str = "name=value") -> dict[str, str]:
-    """NAME=VALUE as typed after a flag. Raises `CommandRefused` for one without a name, or given twice."""
+    """The NAME=VALUE pairs of a flag. Raises `CommandRefused` for one without a name, or given twice."""
     pairs: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -165,7 +165,7 @@ def parse_pairs(words: Sequence[str], flag: str, *, example: str = "name=value")
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """A command as typer wants it: each parameter whose type is one of the groups above becomes its fields."""
+    """The command in typer's form: each parameter whose type is a group is replaced by the group's fields."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, type[Any]] = {}
     parameters: list[inspect.Parameter] = []

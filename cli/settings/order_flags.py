@@ -1,4 +1,4 @@
-"""The flags that say what is to be done: where the rows of a job come from, what it is told, what `call` calls."""
+"""Flags of an order: the source of the rows, the parameters of the job, and the call of `call`."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -14,7 +14,7 @@ _CALLING: Final = "The job `call`"
 
 @dataclass(frozen=True, slots=True)
 class OrderFlags:
-    """What a job is told, and how often its rows may be entered."""
+    """The parameters of a job, and how often its rows may be entered."""
 
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the job; repeatable.")
@@ -43,7 +43,7 @@ class OrderFlags:
 
 @dataclass(frozen=True, slots=True)
 class RowFlags:
-    """Where the rows of a job come from, and how they are read."""
+    """The source of a job's rows, and how they are read."""
 
     sql: Annotated[
         str | None,
@@ -114,7 +114,7 @@ class RowFlags:
 
 @dataclass(frozen=True, slots=True)
 class CallFlags:
-    """What the job `call` calls."""
+    """The call that the job `call` makes."""
 
     model: Annotated[
         str | None,

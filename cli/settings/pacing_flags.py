@@ -1,4 +1,4 @@
-"""The flags that say how hard a run drives the billing; a job file says the same by the same names."""
+"""Flags of the pacing: limits on how hard a run drives the billing; a job file uses the same names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -13,7 +13,7 @@ from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
 _PACING: Final = "Pacing"
 _DEFAULT: Final = Policy()
 _SWITCH: Final = "no_canary"
-"""The one field of the pacing that is on or off."""
+"""The only boolean field of the pacing."""
 
 ReadingRate = Annotated[
     str | None,
@@ -23,9 +23,9 @@ ReadingRate = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """How hard a run drives the billing, as far as the command line says; None where it says nothing.
+    """Limits on how hard a run drives the billing, as given on the command line; None where not given.
 
-    Each is the text of a setting, as `set` takes it, so that what a run keeps can be taken back as well.
+    Each is the text of a setting, as `set` takes it, so that a setting kept by the run can be reset as well.
     """
 
     in_flight: Annotated[
@@ -151,7 +151,7 @@ class Pacing:
 
     @property
     def given(self) -> dict[str, str]:
-        """What the command line says, by the names of the settings. Raises `CommandRefused` for what is no value."""
+        """The given settings, by name. Raises `CommandRefused` for an invalid value."""
         given = {
             _setting(one.name): _text(getattr(self, one.name)) for one in fields(self) if _is_said(self, one.name)
         }
@@ -165,16 +165,16 @@ class Pacing:
 
 
 def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:
-    """The pacing with what a job file says where the command line says nothing. Raises `CommandRefused`."""
+    """The pacing, with a job file's values where the command line gives none. Raises `CommandRefused`."""
     read = {name: _of_file(name, value) for name, value in given.items()}
-    # A window that is fixed would make nothing of the bound that was typed for it.
+    # A fixed window in the file would make a bound on the command line useless.
     over = {"in_flight"} if _is_said(pacing, "max_in_flight") else set()
     return replace(
         pacing, **{name: value for name, value in read.items() if not _is_said(pacing, name) and name not in over}
     )
 
 
-def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - the field says which
+def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - its type depends on the field
     """A value of `[run]` as the flag would give it."""
     if name == _SWITCH:
         if not isinstance(value, bool):
@@ -194,11 +194,11 @@ def _is_said(pacing: Pacing, name: str) -> bool:
 
 
 def _setting(name: str) -> str:
-    """The setting that a field is of."""
+    """The setting of a field."""
     return "canary" if name == _SWITCH else name.replace("_", "-")
 
 
-def _text(value: str | bool) -> str:  # noqa: FBT001 - the switch among the texts
+def _text(value: str | bool) -> str:  # noqa: FBT001 - one switch among texts
     if isinstance(value, str):
         return value
     return NO if value else YES

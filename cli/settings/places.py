@@ -1,7 +1,7 @@
-"""Where files that belong to a billing are kept when nobody names a place: in the user's state folder.
+"""Default places of a billing's files: in the user's state folder.
 
-A journal of the working folder would know nothing of what was entered from another folder. One that is there already,
-from a version that kept it so, is used where it is, and named.
+A journal in the working folder would not know what was entered from another folder. An existing one there, from an
+earlier version, is used and reported.
 """
 
 import os
@@ -24,24 +24,24 @@ _USUAL_PORTS: Final = {"http": 80, "https": 443}
 _PLAIN: Final = re.compile(
     r"(https?)://(?!.*xn--)([0-9a-z.-]+)(?::([0-9]{1,4}|[1-5][0-9]{4}))?((?:/[0-9a-z_-]*)*)", re.IGNORECASE | re.ASCII
 )
-"""An address whose parts are what they seem: without other alphabets, escapes, passwords, dots in its path."""
+"""An address in plain form: no other alphabets, escapes, passwords, or dots in its path."""
 _OUTSIDE: Final = re.compile(r"[^0-9a-z.-]+")
-"""What does not belong into the name of a file."""
+"""Characters that are not allowed in the name of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalPlace:
-    """A journal's path, and why it is this one."""
+    """A journal's path, and the reason for it."""
 
     path: Path
     origin: str
 
 
 def default_journal(environment: Mapping[str, str], folder: Path, api_url: str) -> JournalPlace:
-    """The journal of the billing at `api_url`, for commands typed in `folder`.
+    """The default journal of the billing at `api_url`, for commands in `folder`.
 
-    Where no address is set, that is the only journal of the state folder; where it has several, or none, a path at
-    which there is no journal.
+    Without an address, it is the only journal of the state folder; with none or several there, a path without a
+    journal.
     """
     here = folder / JOURNAL
     if here.exists():
@@ -54,7 +54,7 @@ def default_journal(environment: Mapping[str, str], folder: Path, api_url: str) 
 
 
 def journals_in(folder: Path) -> list[Path]:
-    """The journals that lie in a folder, by name."""
+    """The journals in a folder, by name."""
     try:
         return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX))
     except OSError:
@@ -62,7 +62,7 @@ def journals_in(folder: Path) -> list[Path]:
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
-    """The folder of our state: `$XDG_STATE_HOME/carbon-migrate`, or `/var/lib/carbon-migrate` for root."""
+    """The program's state folder: `$XDG_STATE_HOME/carbon-migrate`, or `/var/lib/carbon-migrate` for root."""
     named = Path(environment.get(_STATE, ""))
     if named.is_absolute():
         return named / PROGRAM
@@ -72,7 +72,7 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 
 
 def name_of_billing(address: str) -> str:
-    """A billing's address as the name of a file, as `10.0.0.5-8082`; whatever it is, it names one file."""
+    """A billing's address as a file name, such as `10.0.0.5-8082`; always a single valid name."""
     if plain := _PLAIN.fullmatch(address):
         scheme, host, port, path = plain.groups()
         words = f"{host}-{int(port or _USUAL_PORTS[scheme.casefold()])}{path.rstrip('/')}"
@@ -82,8 +82,8 @@ def name_of_billing(address: str) -> str:
 
 
 def _words_of(address: str) -> str:
-    """Host, port and path of any address; what is wrong with it is told where it is used."""
-    from yarl import URL  # noqa: PLC0415 - it costs every command a tenth of its start, and few addresses need it
+    """Host, port and path of any address; errors in it are reported where it is used."""
+    from yarl import URL  # noqa: PLC0415 - the import takes a tenth of a command's start
 
     try:
         url = URL(address)

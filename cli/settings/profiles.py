@@ -1,4 +1,4 @@
-"""The file of a billing's profile: `HOST-PORT.profile.toml`, beside the settings file or in the state folder."""
+"""Profile files: `HOST-PORT.profile.toml`, beside the settings file or in the state folder."""
 
 import os
 import tempfile
@@ -25,16 +25,16 @@ _HEAD: Final = f"""\
 
 
 def profile_path(settings: Settings) -> Path:
-    """Where the profile of the settings' billing is kept, whether it is there or not. Raises `SettingsRefused`."""
+    """The path of the billing's profile, whether it exists or not. Raises `SettingsRefused`."""
     folder = settings.file.absolute().parent if settings.file else settings.state
     return folder / f"{name_of_billing(settings.target)}{ENDING}"
 
 
 def profile_of(settings: Settings) -> Profile:
-    """What is known of the settings' billing; nothing where no probe has asked it.
+    """The known facts of the settings' billing; none where no probe has run.
 
-    Raises `SettingsRefused`, naming file, line and column, for a profile that cannot be used: a fact that was misread
-    would move money the wrong way.
+    Raises `SettingsRefused`, naming file, line and column, for an invalid profile: a misread fact would move money
+    the wrong way.
     """
     path = profile_path(settings)
     try:
@@ -56,7 +56,7 @@ def profile_of(settings: Settings) -> Profile:
 
 
 def write_profile(settings: Settings, profile: Profile) -> Path:
-    """Write the known facts, whole or not at all; the path. Raises `SettingsRefused` where that cannot be done."""
+    """Write the known facts atomically; returns the path. Raises `SettingsRefused` where that fails."""
     path = profile_path(settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The settings: by flag, then environment, then `carbon-migrate.toml`; each value knows where it came from."""
+"""Settings, from flag, environment or `carbon-migrate.toml`, in this order; each value knows its origin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,12 +35,12 @@ Value_co = TypeVar("Value_co", covariant=True)
 
 BUILT_IN: Final = "built in"
 _LONGEST_TIMEOUT: Final = 3600
-"""Seconds, as of the flag."""
+"""Seconds, the same limit as that of the flag."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingValue(Generic[Value_co]):
-    """A value and where it came from: a flag, a variable, a line of the file, or built in."""
+    """A value and its origin: a flag, a variable, a line of the file, or the default."""
 
     value: Value_co
     origin: str
@@ -49,9 +49,9 @@ class SettingValue(Generic[Value_co]):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the billing and the journal are reached. `file` is the configuration file that was read, if any.
+    """The connection to the billing and the journal. `file` is the configuration file, if one was read.
 
-    An `api_url` of None is not set; a `database` of None is none. Secrets never stand in a repr.
+    An `api_url` of None is not set; a `database` of None means no database. Secrets never appear in a repr.
     """
 
     api_url: SettingValue[str | None]
@@ -65,29 +65,29 @@ class Settings:
     timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
     file: Path | None = None
     state: Path = Path()
-    """Where this program keeps what belongs to a billing, when there is no settings file to put it beside."""
+    """The folder of the billing's files when there is no settings file."""
 
     @property
     def log(self) -> Path:
-        """The log file, beside the journal's own file, whatever link leads to it."""
+        """The path of the log file, beside the journal's real file with links resolved."""
         journal = self.journal.value.resolve()
         return journal.with_name(f"{journal.name}.log")
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """All values that may not be shown anywhere."""
+        """All values that must never be shown."""
         return (self.database_password.value, *self.form.value.values(), *self.headers.value.values())
 
     @property
     def target(self) -> str:
-        """The REST API's address in its one plain spelling, as runs record it. Raises `SettingsRefused`."""
-        from yarl import URL  # noqa: PLC0415 - most commands ask for no address
+        """The REST API's address in normalised form, as runs record it. Raises `SettingsRefused`."""
+        from yarl import URL  # noqa: PLC0415 - most commands need no address
 
         return str(URL(self.client.base_url)).rstrip("/")
 
     @property
     def client(self) -> "ClientSettings":
-        """How the REST API is reached. Raises `SettingsRefused` when it is not set or cannot be used."""
+        """The settings of the REST client. Raises `SettingsRefused` when they are missing or invalid."""
         if not self.api_url.value:
             raise SettingsRefused(
                 "the address of the billing's REST API is not set. Give it in one of three ways:\n"
@@ -103,7 +103,7 @@ class Settings:
                 extra=self.form.value,
                 headers=self.headers.value,
                 read=self.timeout.value,
-                # An answer that trickles is never silent; this ends it.
+                # The deadline ends an answer that trickles, which the time-out of silence never does.
                 deadline=2 * self.timeout.value,
             )
         except SettingsError as error:
@@ -111,7 +111,7 @@ class Settings:
 
     @property
     def dsn(self) -> Dsn | None:
-        """Where the database is, None where none is set."""
+        """The address of the database, None where none is set."""
         if not self.database.value:
             return None
         return Dsn(
@@ -157,8 +157,8 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
 def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings:
     """The settings in force in `folder`.
 
-    Raises `SettingsRefused`, naming file and line, for a file that cannot be used; an unknown key is no trifle: a
-    mistyped one would leave what it was meant to set at its default.
+    Raises `SettingsRefused`, naming file and line, for an invalid file; an unknown key is an error, since a mistyped
+    key would leave its setting at the default.
     """
     path = flags.config or folder / SETTINGS_FILE
     found, text = _read(path, required=flags.config is not None)
@@ -214,7 +214,7 @@ def _read(path: Path, *, required: bool) -> tuple[_File, str]:
     try:
         return msgspec.convert(content, _File), text
     except msgspec.ValidationError as error:
-        # msgspec says "… - at `$.api.url`"; what stands there may be a secret and is not told.
+        # msgspec says "… - at `$.api.url`"; the value may be a secret and is not shown.
         what, _, where = str(error).partition(" - at `$.")
         key = where.rstrip("`").removesuffix("[...]")
         raise SettingsRefused(f"{path}, {_place(text, key)}{key}: {what}") from error
@@ -234,7 +234,7 @@ def _refuse_unknown(path: Path, text: str, content: Mapping[str, object]) -> Non
 
 
 def _place(text: str, key: str) -> str:
-    """The line on which a key is set, as "line 7: "; nothing where it cannot be told."""
+    """The line on which a key is set, as "line 7: "; empty where it is unknown."""
     number = line_of(text, key)
     return f"line {number}: " if number else ""
 
@@ -257,7 +257,7 @@ def line_of(text: str, key: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Chooser:
-    """Takes the first of flag, environment, file and default that is there."""
+    """Takes the first of flag, environment, file and default that is set."""
 
     environment: Mapping[str, str]
     path: Path
@@ -276,17 +276,17 @@ class _Chooser:
         return SettingValue(default, BUILT_IN)
 
     def of_file(self, key: str, values: Mapping[str, str]) -> SettingValue[Mapping[str, str]]:
-        """What only the file can set."""
+        """A setting that only the file can have."""
         return SettingValue(values, self.origin(key) if values else BUILT_IN)
 
     def origin(self, key: str) -> str:
-        """A place in the file."""
+        """The origin of a key of the file."""
         number = line_of(self.text, key)
         return f"{self.path.name}, line {number}" if number else self.path.name
 
 
 def _local(journal: SettingValue[Path], flags: Flags, found: _File) -> SettingValue[Path]:
-    """A journal that lies on this machine. Raises `SettingsRefused` for one on a network file system."""
+    """The journal on a local disk. Raises `SettingsRefused` for one on a network file system."""
     kind = network_of(journal.value)
     if kind and not (flags.journal_on_network or found.journal_on_network):
         raise SettingsRefused(
@@ -307,7 +307,7 @@ def _journal(
     if not chosen.value:
         place = default_journal(choose.environment, folder, api_url)
         return SettingValue(place.path, place.origin)
-    # What the file names is sought beside the file, wherever the command is typed.
+    # Paths in the file are relative to the file.
     beside = path.parent if chosen.of_file else folder
     return SettingValue(beside / Path(chosen.value).expanduser(), chosen.origin)
 
@@ -316,7 +316,7 @@ def _timeout(choose: _Chooser, flags: Flags, found: _File) -> SettingValue[float
     if flags.timeout is not None:
         return SettingValue(flags.timeout, "--timeout")
     if found.api.timeout is not None:
-        # Not a number compares false to everything.
+        # NaN compares false with everything.
         if not 0 < found.api.timeout <= _LONGEST_TIMEOUT:
             raise SettingsRefused(
                 f"{choose.path}, {_place(choose.text, 'api.timeout')}api.timeout: "

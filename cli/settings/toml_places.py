@@ -1,4 +1,4 @@
-"""Where the keys of a TOML text stand: the standard library's reader tells what is set, and not where."""
+"""Places of keys in a TOML text, which the standard library's parser does not give."""
 
 import re
 import tomllib
@@ -9,11 +9,11 @@ from typing import Final, TypeAlias
 
 _LARGEST: Final = 2**63 - 1
 _BEYOND_PYTHON: Final = re.compile(r"[0-9_]{4300,}")
-"""Python reads no whole number of more digits; what stands there may be a secret, and is not told."""
+"""Python parses no integer with more digits; the value may be a secret and is not shown."""
 
 
 def parse_toml(text: str) -> dict[str, object]:
-    """What a text in TOML says. Raises ValueError with what is wrong in it, and where."""
+    """Parse a TOML text. Raises ValueError with the error and its place."""
     try:
         content = tomllib.loads(text)
     except RecursionError:
@@ -31,7 +31,7 @@ def parse_toml(text: str) -> dict[str, object]:
 
 
 def _whole_numbers(path: str, value: object) -> Iterator[tuple[str, int]]:
-    """Each whole number, and the names that lead to it."""
+    """Each integer, and the path of keys to it."""
     match value:
         case int():
             yield path, value
@@ -44,7 +44,7 @@ def _whole_numbers(path: str, value: object) -> Iterator[tuple[str, int]]:
 
 
 Path: TypeAlias = tuple[str | int, ...]
-"""The way to a key: `("step", 0, "set", "amount")`; the tables of an array count from 0."""
+"""The path to a key: `("step", 0, "set", "amount")`; the tables of an array count from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ _LONG: Final = ('"""', "'''")
 
 
 def places(text: str) -> dict[Path, TomlPlace]:
-    """The place of each table and key of a text that is known to be TOML; keys of inline tables too.
+    """The place of each table and key of a valid TOML text, including keys of inline tables.
 
-    A value that spans several lines is passed over as a whole, so nothing within it is taken for a key.
+    A value of several lines is skipped as a whole, so that nothing in it is mistaken for a key.
     """
     found: dict[Path, TomlPlace] = {(): TomlPlace(1, 1)}
     tables: Counter[str] = Counter()
@@ -121,7 +121,7 @@ def _names(text: str) -> Path:
 
 
 def _opened(value: str) -> str:
-    """The end of a long text that begins in this value and does not end there, "" where none does."""
+    """The closing delimiter of a multi-line string that begins in this value and does not end there, else ""."""
     for quotes in _LONG:
         if value.count(quotes) % 2:
             return quotes
@@ -134,6 +134,6 @@ def _depth(text: str) -> int:
 
 
 def _without_strings(text: str) -> str:
-    """The text with its strings and its comment as spaces, as long as before."""
+    """The text with its strings and its comment replaced by spaces; the length stays the same."""
     blanked = re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*'", lambda found: '"' * len(found[0]), text)
     return re.sub(r"#.*$", lambda found: " " * len(found[0]), blanked)

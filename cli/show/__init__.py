@@ -1,1 +1,1 @@
-"""What is rendered: the preview, the plan, progress, the closing."""
+"""Screens: the preview, the plan, the progress, the closing."""

@@ -1,4 +1,4 @@
-"""How a run came out: the closing screen for people, the closing object for scripts."""
+"""The outcome of a run: the closing screen for people, the closing object for scripts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from cli.terminal.texts import PROGRAM, count, duration, money, printable, rows
 from jobs.spec.undo_words import LIST, UNDO, WAY
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
-"""States whose reasons are shown; of what went well that is what a person should know all the same."""
+"""States whose reasons are shown, including states of success that a person should know about."""
 
 
 TRUSTED: Final = (
@@ -27,11 +27,11 @@ TRUSTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """What a command has to say at its end. `seconds` and `calls` are of this process alone.
+    """The closing of a command. `seconds` and `calls` are of this process alone.
 
-    `held` is for how many of these seconds nothing could be sent, by what held; two at one time count both. Of a job
-    file they are those of its last step, and of what was waited between its steps.
-    `run` is None when none was begun. `stopped` is why it went no further, `error` why it was refused or failed.
+    `held` gives, by cause, the seconds in which nothing could be sent; two causes at one time both count. For a job
+    file they cover its last step and the waiting between its steps.
+    `run` is None when none was begun. `stopped` is why it stopped early, `error` why it was refused or failed.
     """
 
     exit: Exit
@@ -44,7 +44,7 @@ class Closing:
     stopped: str | None = None
     error: str | None = None
     trusted_journal: bool = False
-    """Whether nothing was looked for that another copy of the journal may have sent."""
+    """Whether the look-up for rows sent from another copy of the journal was switched off."""
 
 
 def closing_object(closing: Closing) -> Mapping[str, object]:
@@ -64,7 +64,7 @@ def closing_object(closing: Closing) -> Mapping[str, object]:
 
 
 def states_object(totals: Totals) -> Mapping[str, object]:
-    """Counts and sums as scripts read them: the states that have items, sums as plain decimals."""
+    """Counts and sums for scripts: the states that have items, sums as plain decimals."""
     return {
         "states": {str(state): totals.counts[state] for state in State if totals.counts.get(state)},
         "amounts": {
@@ -78,7 +78,7 @@ def states_object(totals: Totals) -> Mapping[str, object]:
 
 
 def states_table(totals: Totals) -> Table:
-    """Counts and sums by state, and what they add up to."""
+    """Counts and sums by state, and their total."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column()
     table.add_column(justify="right")
@@ -89,7 +89,7 @@ def states_table(totals: Totals) -> Table:
             amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
             table.add_row(Text(str(state), state.style), count(number), amount)
     if len(totals.counts) != 1:
-        # What was replaced counts with the row that has taken its place.
+        # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
         sums = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
         table.add_row("[dim]all[/]", f"[dim]{count(frozen)}[/]", f"[dim]{money(sums)}[/]" if with_money else "")
@@ -101,7 +101,7 @@ def states_table(totals: Totals) -> Table:
 
 
 async def show_closing(closing: Closing, run: Run, journal: Journal) -> RenderableType:
-    """How the run came out, why, and what to do next."""
+    """The outcome of the run, its reasons, and what to do next."""
     parts: list[RenderableType] = [headline(closing), states_table(closing.totals)]
     if closing.calls:
         parts.append(Text(_pace(closing.calls, closing.seconds), "dim"))
@@ -119,7 +119,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
 
 def _pace(calls: int, seconds: float) -> str:
     told = f"{count(calls)} {'call' if calls == 1 else 'calls'} in {duration(seconds)}"
-    # Below a second a rate says nothing.
+    # Below a second a rate has no meaning.
     return f"{told}, {calls / seconds:.0f} a second" if seconds > 1 else told
 
 
@@ -131,7 +131,7 @@ def _held(held: Mapping[str, float]) -> str:
 
 
 def headline(closing: Closing) -> Text:
-    """The outcome, in one sentence."""
+    """The outcome in one sentence."""
     name = f"run {closing.run}"
     match closing.exit:
         case Exit.DONE:
@@ -153,7 +153,7 @@ def _not_entered(totals: Totals) -> str:
 
 
 def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
-    """Why items are in a state: the kinds, the commonest first, each with its first row."""
+    """Why items are in a state: the kinds of reasons, the most frequent first, each with its first row."""
     lines: list[Text] = []
     for reason in reasons:
         where = f"line {reason.line}, " if reason.line else ""
@@ -168,7 +168,7 @@ def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
 
 
 def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[str, str]]:
-    """What to type next, and what for."""
+    """The commands to type next, each with its purpose."""
     unfinished = totals.count_where(open=True) or not intake_ended
     steps = [(f"{PROGRAM} resume {run.name}", "go on where it stopped")] if unfinished else []
     steps += [
@@ -197,14 +197,14 @@ def refused_export(run: Run) -> str:
 
 
 def accountants_list(run: Run, totals: Totals) -> str | None:
-    """The command that writes what an undo leaves to the accountant; None where it leaves nothing."""
+    """The command that writes the accountant's list of an undo; None where the list is empty."""
     if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
         return None
     return f"{PROGRAM} export {run.name} --state {State.SKIPPED} -o {run.name}-for-the-accountant.csv"
 
 
 def steps_list(steps: Sequence[tuple[str, str]]) -> Table:
-    """Commands to type, each with what it is for."""
+    """A table of commands with their purposes."""
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(overflow="fold")
     table.add_column(style="dim")
@@ -218,13 +218,13 @@ MAX_REFUSALS_SHOWN = 20
 
 
 async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
-    """The first refused rows, by line: those that contradict each other were refused last and stand anywhere."""
+    """The first refused rows, sorted by line: contradicting rows are refused last, out of order."""
     found = [refusal for _, refusal in await journal.refusals(run, size=MAX_REFUSALS_SHOWN)]
     return sorted(found, key=lambda refusal: refusal.line or 0)
 
 
 def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
-    """The first refused rows, each with its line, its column and the reason; `all_of_them` says how to see all."""
+    """The first refused rows, each with line, column and reason; `all_of_them` is the command that shows all."""
     lines = [_refusal_line(refusal) for refusal in refusals]
     if total > len(refusals):
         lines.append(Text(f"… and {count(total - len(refusals))} more: ", "dim").append(all_of_them, "bold"))
@@ -232,7 +232,7 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
 
 
 def _refusal_line(refusal: Refusal) -> Text:
-    """One refused row, in words."""
+    """One refused row in words."""
     line = Text("✗ ", "red")
     place = [f"line {refusal.line}"] if refusal.line else []
     place += [f"column {printable(refusal.column, 60)}"] if refusal.column else []

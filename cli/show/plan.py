@@ -1,4 +1,4 @@
-"""How a plan is shown: counts and sums of each kind, how long it would take, and the first requests."""
+"""The screen of a plan: counts and sums of each kind, the duration, and the first requests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +26,7 @@ from cli.terminal.exits import Exit
 from cli.terminal.texts import PROGRAM, count, duration, markup_safe, moment, money, printable, rows
 
 WORKER = 5.5
-"""Records a second that the billing's own worker takes from its stacks [D]."""
+"""Records a second that the billing's worker takes from its stacks [D]."""
 
 
 def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableType:
@@ -75,7 +75,7 @@ def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableTy
 
 
 def next_step(run: Run, *, skips_bad: bool) -> RenderableType:
-    """What to type for the plan to be sent as it is."""
+    """The command that sends the plan unchanged."""
     command = f"{PROGRAM} run --plan {run.name}" + (" --skip-bad" if skips_bad else "")
     return steps_list([(command, "send this, or nothing if it has changed")])
 
@@ -144,7 +144,7 @@ def _time(facts: PlanFacts, *, with_stacks: bool) -> str:
 
 
 def _amounts(changed: ListDifference) -> str:
-    """What a row comes to in both lists, or in the one that has it."""
+    """The amount of a row in both lists, or in the one that has it."""
     before, now = changed.amounts
     if before is None or now is None or before == now:
         only = now if before is None else before

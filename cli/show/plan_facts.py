@@ -1,4 +1,4 @@
-"""What a plan says of a run that was only rehearsed: collected from the list, the billing and the plan before."""
+"""The facts of a plan: collected from the rehearsed list, the billing and the previous plan."""
 
 import statistics
 import time
@@ -22,36 +22,36 @@ from jobs.access.vault import mask_secrets
 from jobs.spec.chain_kind import CREATE, DELETE, SET
 
 SHOWN: Final = 3
-"""Requests that are shown as they would be sent."""
+"""Requests that are shown in full."""
 
 MAX_GROUPS_SHOWN: Final = 20
-"""Rows of a kind that are shown; the rest is counted."""
+"""Rows of each kind that are shown; the rest is counted."""
 
 AMOUNT: Final = "amount"
-"""What the jobs call the money of a row."""
+"""The name of the amount among the parameters of the jobs."""
 
 _DONE: Final = {CREATE: "new", SET: "to be changed", DELETE: "to be deleted"}
-"""What a call with a step of that method does."""
+"""The effect of a call that contains a step of this method."""
 
 _ASKED: Final = 16
-"""Reading calls by which the pace of the billing is measured."""
+"""Reading calls that are timed to measure the billing's pace."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingPace:
-    """How fast the billing answered reading calls: so many a second, with `at_once` in flight."""
+    """The pace of reading calls: calls a second, with `at_once` in flight."""
 
     per_second: float
     at_once: int
 
     def seconds_for(self, rows: int) -> float:
-        """How long so many calls would take."""
+        """Seconds that this many calls take."""
         return rows / self.per_second
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedGroup:
-    """What is done to some of the rows to be sent, in a word or two: how many they are, and what they add up to."""
+    """A group of rows to be sent: what is done to them, their number and their sum."""
 
     word: str
     rows: int
@@ -60,7 +60,7 @@ class PlannedGroup:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """So many refused rows have an amount that can be read, and these add up to `sum`."""
+    """The number of refused rows whose amount can be read, and their sum."""
 
     rows: int
     sum: Decimal
@@ -68,7 +68,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """All that a plan says. `before` is the plan before of the same input, and `changes` what differs since."""
+    """The facts of a plan. `before` is the previous plan of the same input, `changes` the differences from it."""
 
     plan: PreviewFacts
     kinds: Sequence[PlannedGroup]
@@ -81,7 +81,7 @@ class PlanFacts:
 
 
 async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal) -> PlanFacts:
-    """Look at a frozen list from all sides. Raises `LookUpFailed`."""
+    """Collect the facts of a saved list. Raises `LookUpFailed`."""
     plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     before = await _plan_before(run, journal)
@@ -100,7 +100,7 @@ async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal) -> 
 
 
 def _plain(payload: str) -> str:
-    """A payload as it is held against another: no secret's token, and each value in its one spelling."""
+    """A payload in comparable form: secrets masked, each value normalised."""
     return in_one_spelling(mask_secrets(payload))
 
 
@@ -115,12 +115,12 @@ async def _kinds(run: Run, journal: Journal) -> list[PlannedGroup]:
 
 
 async def _refused(plan: PreviewFacts, journal: Journal) -> Known:
-    """What the refused rows add up to, as far as it is known: the journal has their cells only."""
+    """The sum of the refused rows as far as it is known: the journal has only their cells."""
     column = plan.columns.taken.get(AMOUNT) if plan.has_amounts else None
     number, total, after = 0, Decimal(0), 0
     while column and (page := await journal.refusals(plan.run, after=after)):
         for _, refusal in page:
-            # Which cell is which is not known of a row with too few or too many of them.
+            # With too few or too many cells the columns are unknown.
             cells = refusal.row if len(refusal.row) == len(plan.run.header) else ()
             with suppress(AmountError):
                 total += parse_amount(cells[column.place] if cells else "")
@@ -140,13 +140,13 @@ async def _plan_before(run: Run, journal: Journal) -> Run | None:
 
 
 def _same_input(one: Run, other: Run) -> bool:
-    """Whether two plans are of the same job and input; the file may have been edited between them."""
+    """Whether two plans have the same job and input; the file may have been edited between them."""
     frozen = one.frozen_at is not None and one.discarded_at is None
     return frozen and (one.job, one.target, one.source) == (other.job, other.target, other.source)
 
 
 async def _pace(gateway: Gateway) -> ReadingPace:
-    """The pace of calls that change nothing; the middle of several rounds, for one slow answer is none."""
+    """The pace of calls that change nothing; the median of several rounds, to ignore a single slow answer."""
     rounds: list[float] = []
     at_once = gateway.asked_at_once
     for _ in range(_ASKED // at_once):

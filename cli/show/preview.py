@@ -1,4 +1,4 @@
-"""What a run will do, shown before anything is sent."""
+"""The preview: what a run will do, shown before anything is sent."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -30,18 +30,18 @@ from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
 
 LOOKED_AT = 200
-"""Rows to be sent that are looked at for what they rest on: the rows of a job are of a kind."""
+"""Rows to be sent that are checked for assumptions; the rows of a job are alike."""
 
 _NAME = 40
 """Characters of a column's name that are shown."""
 
 _NAMES = 12
-"""Columns that are named; the rest is counted."""
+"""Columns that are listed; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The billing that a run is for, as it is shown: its version, and where its database is, if one is read."""
+    """The billing of a run, for screens: its version, and the address of its database, if one is read."""
 
     version: str
     database: str | None
@@ -49,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class PreviewFacts:
-    """What is known of a run before its first call."""
+    """The facts of a run before its first call."""
 
     run: Run
     totals: Totals
@@ -60,51 +60,51 @@ class PreviewFacts:
     shared: Shared
     columns: Assigned
     look_alikes: Sequence[Reason] = ()
-    """What the billing has already that looks like rows to be sent, by its kind."""
+    """Entries in the billing that resemble rows to be sent, by kind."""
     first_look_alikes: Sequence[Item] = ()
     assumptions: Sequence[str] = ()
-    """What its money rests on, and no probe has confirmed, each a sentence."""
+    """Unconfirmed assumptions about its money, one sentence each."""
 
     @property
     def look_alike_rows(self) -> int:
-        """Rows to be sent that look as if somebody had entered them already."""
+        """The number of rows to be sent that resemble existing entries."""
         return sum(reason.items for reason in self.look_alikes)
 
     @property
     def look_alike_sum(self) -> Decimal:
-        """What these add up to."""
+        """The sum of these rows."""
         return sum((reason.amount for reason in self.look_alikes), Decimal(0))
 
     @property
     def to_send(self) -> int:
-        """Rows that will be sent."""
+        """The number of rows to be sent."""
         return self.totals.count(State.PENDING)
 
     @property
     def sum(self) -> Decimal:
-        """What they add up to."""
+        """The sum of the rows to be sent."""
         return self.totals.amounts.get(State.PENDING, Decimal(0))
 
     @property
     def duplicates(self) -> int:
-        """Rows that repeat an earlier row of the input; they are never sent."""
+        """The number of rows that repeat an earlier row of the input; they are never sent."""
         return sum(reason.items for reason in self.skipped if reason.kind == DUPLICATE)
 
     @property
     def duplicates_sum(self) -> Decimal:
-        """What these add up to."""
+        """The sum of the duplicates."""
         return sum((reason.amount for reason in self.skipped if reason.kind == DUPLICATE), Decimal(0))
 
     @property
     def question(self) -> str:
-        """What the operator is asked, as markup-free text."""
+        """The question to the operator, as plain text."""
         total = f", {money(self.sum)} in total," if self.has_amounts else ""
         one = "this" if self.to_send == 1 else "these"
         return f"Send {one} {rows(self.to_send)}{total} to {printable(self.run.target)}?"
 
 
 async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
-    """What the journal says of a run of `job` whose list is frozen. Raises `InputRefused`."""
+    """The facts of a run of `job` whose list is saved, from the journal. Raises `InputRefused`."""
     first = await journal.items(run, {State.PENDING, State.SKIPPED}, size=1)
     to_send = await journal.items(run, {State.PENDING}, size=LOOKED_AT)
     skipped = await journal.reasons(run, State.SKIPPED)
@@ -126,7 +126,7 @@ async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
 
 
 async def look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[Item]]:
-    """Page by page, the rows to be sent that look as if somebody had entered them already, each with its message."""
+    """The rows to be sent that resemble existing entries, page by page, each with its message."""
     async for page in journal.each_page(run, {State.PENDING}):
         yield [item for item in page if item.message]
 
@@ -141,7 +141,7 @@ async def _first_look_alikes(run: Run, journal: Journal) -> list[Item]:
 
 
 async def tell_notes(source: Source, screen: Screen) -> None:
-    """Say how the rows are read, as far as nobody has said so. Raises `InputRefused`."""
+    """Show notes on how the rows are read, where the flags leave it open. Raises `InputRefused`."""
     for note in await anyio.to_thread.run_sync(lambda: source.notes):
         screen.say(f"[dim]note:[/] {markup_safe(note)}")
 
@@ -157,7 +157,7 @@ async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journa
 
 
 def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -> RenderableType:
-    """The screen."""
+    """The screen of the preview."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", justify="right")
     table.add_column(overflow="fold")
@@ -198,14 +198,14 @@ def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -
 
 
 def look_alike_line(plan: PreviewFacts) -> str:
-    """How many rows look as if somebody had entered them already, and what they add up to."""
+    """The number and the sum of rows that resemble existing entries."""
     total = f", {money(plan.look_alike_sum)} in total," if plan.has_amounts else ""
     verb = "looks" if plan.look_alike_rows == 1 else "look"
     return f"{rows(plan.look_alike_rows)}{total} {verb} as if entered already"
 
 
 def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
-    """The first of these rows, each with what there is; `all_of_them` says how to see the others."""
+    """The first of these rows, each with the entry it resembles; `all_of_them` is the command that shows all."""
     lines = [
         Text("? ", "yellow")
         .append(f"line {item.line}" if item.line else f"row {item.number}", "bold")
@@ -219,7 +219,7 @@ def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
 
 
 def assumed_line(plan: PreviewFacts) -> Text:
-    """What the run's money rests on and no probe has confirmed, and the command that would."""
+    """The unconfirmed assumptions about the run's money, and the command that checks them."""
     ask = f"{PROGRAM} probe --abonent ID"
     if any("storno" in one for one in plan.assumptions):
         ask += " --set storno_call=NAME"
@@ -229,7 +229,7 @@ def assumed_line(plan: PreviewFacts) -> Text:
 
 
 def shared_accounts(question: Question, profile: Profile) -> RenderableType:
-    """What has to be said of accounts that several opening balances reach, and the first of them."""
+    """The choice for accounts with several opening balances, and the first of them."""
     lines = [Text("? ", "yellow").append(printable(str(group), 400)) for group in question.first]
     if question.accounts > len(lines):
         lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
@@ -237,9 +237,9 @@ def shared_accounts(question: Question, profile: Profile) -> RenderableType:
 
 
 def columns_line(columns: Assigned) -> str:
-    """Which column is taken for what, and which for nothing, as markup; "" where the rows have no columns.
+    """The use of each column, and the unused columns, as markup; "" where the rows have no columns.
 
-    Those that an export has put behind the input's own are not worth a word.
+    Columns that an export has added are left out.
     """
     taken = [
         printable(name, _NAME)
@@ -254,7 +254,7 @@ def columns_line(columns: Assigned) -> str:
 
 
 def some_of(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = f" and {count(len(names) - _NAMES)} more" if len(names) > _NAMES else ""
     return ", ".join(names[:_NAMES]) + more
 
@@ -266,7 +266,7 @@ def parameters_of(run: Run) -> str:
 
 
 def skipped_lines(plan: PreviewFacts) -> list[str]:
-    """Why rows are skipped, a line a reason, as markup."""
+    """The reasons for skipped rows, one line each, as markup."""
     return [
         f"{count(reason.items)} × {markup_safe(reason.kind)}"
         + (f", {money(reason.amount)} in total" if plan.has_amounts else "")
@@ -276,14 +276,14 @@ def skipped_lines(plan: PreviewFacts) -> list[str]:
 
 
 def left_out_lines(totals: Totals) -> list[str]:
-    """How many rows are left out by which flag, a line a flag."""
+    """The number of rows that each flag leaves out, one line each."""
     return [f"{rows(number)} by {flag}" for flag, number in totals.left_out.items()]
 
 
 def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
-    """The first rows that are refused and the first that are duplicates, each with its line; nothing without any.
+    """The first refused rows and the first duplicates, each with its line; empty without any.
 
-    `all_of_them` says how to see the others.
+    `all_of_them` is the command that shows all.
     """
     parts: list[RenderableType] = []
     if plan.totals.refused:

@@ -1,4 +1,4 @@
-"""What is seen while a run works: a bar on a terminal, a line every few seconds elsewhere."""
+"""The progress of a run: a bar on a terminal, otherwise a line every few seconds."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,24 +22,24 @@ LINE_EVERY: Final = 5.0
 """Seconds between two lines where there is no terminal."""
 
 DRAWN_EVERY: Final = 0.2
-"""Seconds between two drawings of the bar."""
+"""Seconds between two redraws of the bar."""
 
 SLOW: Final = 10
-"""Rows a second below which a tenth of one is worth telling."""
+"""Rows a second below which a decimal is shown."""
 
 KINDS: Final = 3
-"""Kinds of error that are shown while a run goes."""
+"""Kinds of error that are shown during a run."""
 
 LINE: Final = 200
-"""Columns of a line."""
+"""The length of a line in columns."""
 
 SHORT: Final = 25
-"""Columns that errors have of it at least."""
+"""The least number of columns for errors."""
 
 
 @asynccontextmanager
 async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncIterator[None]:
-    """A counter while rows are read and frozen; on a terminal only."""
+    """A counter while rows are read and saved; only on a terminal."""
     if screen.voice.quiet or not screen.err.is_terminal:
         yield
         return
@@ -57,16 +57,16 @@ async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncI
 
 @asynccontextmanager
 async def show_sending(progress: Progress, screen: Screen) -> AsyncIterator[None]:
-    """The bar, or the lines, while a run sends; nothing with `--quiet`."""
+    """The bar or the lines while a run sends; nothing with `--quiet`."""
     if screen.voice.quiet:
         yield
     elif screen.err.is_terminal:
         live = Live(
             console=screen.err,
             transient=True,
-            # Drawn from the event loop: a thread of its own would read counts that are being changed.
+            # Drawn from the event loop: a thread of its own would read counts while they change.
             auto_refresh=False,
-            # What is printed meanwhile goes above the bar by the console itself; stdout is for results.
+            # The console prints above the bar itself; stdout is for results.
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -91,7 +91,7 @@ async def _lines(progress: Progress, screen: Screen) -> None:
 
 
 def line(status: Status) -> Text:
-    """Where the run stands, in one line: what matters most within its first 80 columns, errors in what is left."""
+    """The state of the run in one line: the most important facts in the first 80 columns, then errors."""
     said = Text(
         ", ".join(
             [_place(status), *_pace(status), *_why(status), *_average(status), *_latency(status), *_troubles(status)]
@@ -106,7 +106,7 @@ def line(status: Status) -> Text:
 
 
 def screen_of(status: Status) -> Group:
-    """Where the run stands, in a few lines of 80 columns, a thought a line; what is longer wraps."""
+    """The state of the run in a few lines of 80 columns; longer ones wrap."""
     head = Table.grid(padding=(0, 2))
     total = status.to_send if status.intake_ended else None
     head.add_row(
@@ -158,7 +158,7 @@ def _why(status: Status) -> list[str]:
 
 
 def _limit(why: str) -> str:
-    """What keeps a run from being faster; a setting as it is typed."""
+    """The limit on the run's speed; a setting is shown as it is typed."""
     return f"--{why}" if why.partition(" ")[0] in SETTINGS else printable(why)
 
 
@@ -177,7 +177,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _troubles(status: Status) -> list[str]:
-    """What went wrong: rows that were not entered or are in doubt, and calls that were made again."""
+    """Problems: rows that were not entered or are in doubt, and repeated calls."""
     states = [
         f"{count(number)} {state}" for state in states_where(trouble=True) if (number := status.counts.get(state))
     ]
@@ -186,5 +186,5 @@ def _troubles(status: Status) -> list[str]:
 
 
 def _kinds(status: Status) -> list[str]:
-    """The commonest kinds of error, each with its number."""
+    """The most frequent kinds of error, each with its count."""
     return [f"{count(number)} × {printable(kind, 160)}" for kind, number in list(status.errors.items())[:KINDS]]

@@ -1,1 +1,1 @@
-"""The terminal: what is printed and asked, exit codes, signals, the log."""
+"""The terminal: output, questions, exit codes, signals, the log."""

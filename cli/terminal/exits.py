@@ -1,4 +1,4 @@
-"""What the program ends with: one number that a script or cron can act upon."""
+"""Exit codes: one number for scripts and cron."""
 
 from enum import IntEnum
 from typing import Final
@@ -12,7 +12,7 @@ from engine.pacing.holds import StopKind
 
 
 class Exit(IntEnum):
-    """What became of the command."""
+    """The exit code of a command."""
 
     DONE = 0
     """All rows were accepted, or there was nothing to do."""
@@ -25,7 +25,7 @@ class Exit(IntEnum):
     UNDECIDED = 4
     """Rows are left unknown, a person has to decide on them, or `verify` has no way to read them back."""
     FAULT = 70
-    """A fault of this program; where the details are is said on the screen."""
+    """An internal error of this program; the screen says where the details are."""
     INTERRUPTED = 130
     """Interrupted by a person or a signal; `resume` goes on."""
 
@@ -33,7 +33,7 @@ class Exit(IntEnum):
 def exit_of(totals: Totals, stopped: StopKind | None = None, *, intake_ended: bool = True) -> Exit:
     """The exit code of a run: 130 before 3 before 4 before 1 before 0.
 
-    A stop that came when nothing was left to do has stopped nothing, and does not count.
+    A stop that came when nothing was left to do does not count.
     """
     unfinished = not intake_ended or totals.count_where(open=True) > 0
     if unfinished and stopped is StopKind.INTERRUPTED:
@@ -44,7 +44,7 @@ def exit_of(totals: Totals, stopped: StopKind | None = None, *, intake_ended: bo
 
 
 def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
-    """The exit code that the states alone give, whoever stopped the run or not."""
+    """The exit code from the states alone, ignoring stops."""
     if not intake_ended or totals.count_where(to_send=True):
         return Exit.STOPPED
     if totals.count_where(settled=False):
@@ -55,9 +55,9 @@ def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
 
 
 class CommandRefused(Exception):
-    """Raised when a command cannot be carried out as it was given; the text says what happened and what to do.
+    """Raised when a command cannot be carried out; the text says what happened and what to do.
 
-    `code` is what the program ends with.
+    `code` is the exit code of the program.
     """
 
     def __init__(self, message: str, code: Exit = Exit.REFUSED) -> None:
@@ -66,15 +66,15 @@ class CommandRefused(Exception):
 
 
 class SettingsRefused(CommandRefused):
-    """Raised when the settings cannot be used: a missing one, an unknown key, a value of the wrong kind."""
+    """Raised when the settings cannot be used: a missing setting, an unknown key, a value of the wrong type."""
 
 
 OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
-"""What an operator can cause or mend: told in a sentence, never as a traceback."""
+"""Errors that an operator can cause or fix: shown as a sentence, never as a traceback."""
 
 
 def code_of(error: Exception) -> Exit:
-    """The exit code of an error that is known."""
+    """The exit code of a known error."""
     match error:
         case CommandRefused():
             return error.code

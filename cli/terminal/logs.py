@@ -1,4 +1,4 @@
-"""Logs: readable lines on stderr, and every line as JSON in a file beside the journal."""
+"""The log: readable lines on stderr, and JSON lines in a file beside the journal."""
 
 import logging
 import os
@@ -19,20 +19,20 @@ Entry = MutableMapping[str, Any]
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _SHORTEST_SECRET: Final = 3
-"""Characters; replacing shorter ones would spoil every line and hide nothing that cannot be guessed."""
+"""Characters; masking shorter secrets would damage every line and hide only what can be guessed."""
 
 
 @contextmanager
 def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> Iterator[None]:
-    """Log onto the screen and into the file at `path`, its owner's alone, for as long as the context lasts.
+    """Log to the screen and to the file at `path` (mode 0600) while the context lasts.
 
-    Info and worse are shown, with `--verbose` all, with `--quiet` warnings and worse; the file gets all but debug
-    unless `--verbose`. Values of `secrets` come out as dots. Raises `SettingsRefused` when it cannot be written.
+    The screen shows info and above, with `--verbose` all, with `--quiet` warnings and above; the file gets info and
+    above, with `--verbose` all. Values of `secrets` are masked. Raises `SettingsRefused` when it cannot be written.
     """
     try:
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Labels and amounts stand in it: like the journal, it is nobody else's business.
+        # Mode 0600 like the journal, since it contains labels and amounts.
         file = os.open(path or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SettingsRefused(f"the log {path} cannot be written: {error.strerror}") from error
@@ -64,7 +64,7 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
 
 @contextmanager
 def _lenient(stream: TextIO) -> Iterator[TextIO]:
-    """Close a stream in the end; what a full disk has left unwritten of it is lost, and ends nothing but itself."""
+    """Close a stream in the end; a write that fails on a full disk is lost, and the error is ignored."""
     try:
         yield stream
     finally:
@@ -73,7 +73,7 @@ def _lenient(stream: TextIO) -> Iterator[TextIO]:
 
 
 class _Writer:
-    """The last processor: one entry to the file and, when it is bad enough, to the screen."""
+    """The last log processor: writes an entry to the file and, from its level on, to the screen."""
 
     def __init__(self, stream: TextIO, screen: Screen, on_screen: int) -> None:
         self._stream = stream
@@ -81,7 +81,7 @@ class _Writer:
         self._on_screen = on_screen
 
     def __call__(self, _logger: object, _method: str, entry: Entry) -> str:
-        # A line at a time, so that the file says what happened even after a kill; a full disk ends the log alone.
+        # One line at a time, so that the file is complete even after a kill; a full disk ends only the log.
         with suppress(OSError):
             self._stream.write(msgspec.json.encode(entry, enc_hook=str).decode() + "\n")
             self._stream.flush()
@@ -111,7 +111,7 @@ def _hide(secrets: Collection[str]) -> structlog.typing.Processor:
         for name, value in entry.items():
             if isinstance(value, str):
                 for secret in hidden:
-                    value = value.replace(secret, "•••")  # noqa: PLW2901 - one secret after the other
+                    value = value.replace(secret, "•••")  # noqa: PLW2901 - masks one secret after the other
                 entry[name] = value
         return entry
 
@@ -119,9 +119,9 @@ def _hide(secrets: Collection[str]) -> structlog.typing.Processor:
 
 
 class _Bridge(logging.Handler):
-    """Brings what libraries log by the standard library to the same places."""
+    """Forwards the standard library's log records of other packages to the same places."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass a record on."""
+        """Forward a record."""
         log = structlog.get_logger(record.name)
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)

@@ -1,11 +1,11 @@
-"""What a person can type about a trouble: the engine's remedies, which are values, as flags and commands."""
+"""Remedies of the engine's errors, rendered as the flags and commands that a person types."""
 
 from cli.terminal.texts import PROGRAM
 from engine.errors import EngineError, Remedy, Said, sentence
 
 
 def command_line(remedy: Remedy) -> str:
-    """A remedy as it is typed: flags alone, or in backticks the whole command."""
+    """A remedy as it is typed: flags alone, or the whole command in backticks."""
     flags = (f"--{name} {value}" if value else f"--{name}" for name, value in remedy.settings)
     if not remedy.command:
         return " ".join(flags)
@@ -18,5 +18,5 @@ def render(said: Said) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """The text of an error, with the remedies of the engine's as they are typed."""
+    """The text of an error, with the engine's remedies as they are typed."""
     return render(error.said) if isinstance(error, EngineError) else str(error)

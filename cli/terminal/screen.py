@@ -1,4 +1,4 @@
-"""The two ends of the terminal: what people read goes to stderr, results to stdout."""
+"""The screen: messages for people on stderr, results on stdout."""
 
 import sys
 import termios
@@ -18,14 +18,14 @@ from cli.terminal.texts import markup_safe, printable
 from engine.rows import STDIN
 
 WIDTH: Final = 400
-"""Columns where there is no terminal: lines are left whole for whoever searches them."""
+"""Columns where there is no terminal; wide, so that lines stay whole for searching."""
 _PANEL: Final = "Screen"
 TERMINAL: Final = Path("/dev/tty")
-"""Where people type while standard input carries rows."""
+"""The keyboard while standard input carries rows."""
 
 
 class _Lasting:
-    """A stream for words alone: when the terminal is gone, the work goes on without them."""
+    """A message stream that ignores errors: the work goes on when the terminal is gone."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -34,19 +34,19 @@ class _Lasting:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write, if anybody is still there."""
+        """Write, unless the terminal is gone."""
         with suppress(OSError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, if anybody is still there."""
+        """Flush, unless the terminal is gone."""
         with suppress(OSError):
             self._stream.flush()
 
 
 def _console(stream: TextIO) -> Console:
-    # Emoji and highlighting would change what files and answers say. What is no terminal has no width to keep to.
+    # Emoji and highlighting would alter texts of files and answers. Without a terminal, lines are not wrapped.
     width = None if stream.isatty() else WIDTH
     return Console(file=stream, highlight=False, emoji=False, width=width)
 
@@ -61,7 +61,7 @@ def _for_results() -> Console:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """How much is said, and to whom."""
+    """The options of output: verbosity and format."""
 
     as_json: Annotated[
         bool,
@@ -75,9 +75,9 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """Says things at the right place, as loud as was asked for.
+    """Prints messages to the right stream at the chosen verbosity.
 
-    With `--json` stdout carries the closing object alone; with `--quiet` only what went wrong is said.
+    With `--json` stdout carries only the closing object; with `--quiet` only problems are shown.
     """
 
     voice: Voice = field(default_factory=Voice)
@@ -85,30 +85,30 @@ class Screen:
     out: Console = field(default_factory=_for_results)
 
     def say(self, what: RenderableType = "") -> None:
-        """Something on the way; strings are markup."""
+        """Print a progress message; strings are markup."""
         if not self.voice.quiet:
             self.err.print(what)
 
     def say_always(self, what: RenderableType) -> None:
-        """Something that must be seen, quiet or not."""
+        """Print a message that must be seen, even with `--quiet`."""
         self.err.print(what)
 
     def result(self, what: RenderableType, *, good: bool = True) -> None:
-        """What the command was for; with `--quiet` only when it is not `good`."""
+        """Print the result of the command; with `--quiet` only when it is not `good`."""
         if self.voice.quiet and good:
             return
         (self.err if self.voice.as_json else self.out).print(what)
 
     def complain(self, text: str) -> None:
-        """Why the command was refused or has failed, in sentences; the text may come from anywhere."""
+        """Print why the command was refused or failed, in sentences; the text is escaped."""
         head, *rest = (markup_safe(line, 2000) for line in text.splitlines() or [""])
-        # Not broken anywhere, so that paths and commands can be copied.
+        # Not wrapped, so that paths and commands can be copied.
         self.err.print(f"[bold red]✗[/] {head}", soft_wrap=True)
         for line in rest:
             self.err.print(f"  {line}", soft_wrap=True)
 
     def emit(self, closing: object) -> None:
-        """The one JSON object of `--json`, on a line of its own."""
+        """Print the JSON object of `--json` on a line of its own."""
         sys.stdout.write(f"{msgspec.json.encode(closing).decode()}\n")
         sys.stdout.flush()
 
@@ -125,7 +125,7 @@ class Screen:
         return keyboard.readline().strip().casefold()
 
     async def hears(self, question: str, keyboard: TextIO) -> str:
-        """Ask on the terminal for a line that is shown nowhere. Can be cancelled while waiting."""
+        """Ask on the terminal for a line without echo. Can be cancelled while waiting."""
         with _unseen(keyboard):
             self.err.print(question, end="", markup=False)
             await anyio.wait_readable(keyboard)
@@ -135,9 +135,9 @@ class Screen:
 
     @contextmanager
     def keyboard(self, file: str) -> Iterator[TextIO | None]:
-        """Where an answer is typed when the rows come from `file`, None where nobody sits there who could.
+        """The keyboard when the rows come from `file`, None without an interactive terminal.
 
-        That is standard input; where `file` is `-`, and so the rows take it up, it is the terminal itself.
+        That is standard input; where `file` is `-`, so that rows use it, it is the terminal itself.
         """
         if not self.err.is_terminal:
             yield None
@@ -152,10 +152,10 @@ class Screen:
 
 @contextmanager
 def _unseen(keyboard: TextIO) -> Iterator[None]:
-    """A terminal that does not show what is typed."""
+    """A terminal with echo switched off."""
     before = termios.tcgetattr(keyboard)
     silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    # What was typed before the question is not the answer.
+    # Discard input from before the question.
     termios.tcsetattr(keyboard, termios.TCSAFLUSH, silent)
     try:
         yield
@@ -164,7 +164,7 @@ def _unseen(keyboard: TextIO) -> Iterator[None]:
 
 
 def _terminal() -> TextIO | None:
-    """The terminal that the process belongs to; None for one of cron's, and for all others without."""
+    """The controlling terminal of the process; None without one, as under cron."""
     try:
         return TERMINAL.open(encoding="utf-8", errors="replace")
     except OSError:
@@ -181,9 +181,9 @@ _ONCE_MORE = " once more"
 
 
 async def asked_for(names: Sequence[str], given: dict[str, str], file: str | None, screen: Screen) -> dict[str, str]:
-    """What is given, and what is typed for these names.
+    """The given values, and those that are asked for by these names.
 
-    Raises `CommandRefused` for a name that is given already, for two words that differ, and without a terminal.
+    Raises `CommandRefused` for a name that is given already, for two inputs that differ, and without a terminal.
     """
     values = dict(given)
     with screen.keyboard(file or "") as keyboard:
@@ -199,7 +199,7 @@ async def asked_for(names: Sequence[str], given: dict[str, str], file: str | Non
             value = await screen.hears(f"{printable(name)}: ", keyboard)
             if not value:
                 raise CommandRefused(f"nothing was typed for {printable(name)}: nothing was sent")
-            # What nobody sees, nobody sees to be mistyped.
+            # Without echo a typing error is invisible, so the value is asked for twice.
             if value != await screen.hears(f"{printable(name)}{_ONCE_MORE}: ", keyboard):
                 raise CommandRefused(f"{printable(name)} was typed in two ways: nothing was sent")
             values[name] = value

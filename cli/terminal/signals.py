@@ -1,7 +1,7 @@
-"""Signals: every command ends in an orderly way, and a run lets what is in flight finish.
+"""Signals: every command ends in order, and a run finishes its calls in flight.
 
-SIGINT, SIGTERM and SIGHUP are heard from the first moment of a command to its last. Whoever heeds them is whoever has
-begun to last: a run that sends, in place of the command that it is a part of, and that again once the run has closed.
+SIGINT, SIGTERM and SIGHUP are handled during the whole command. The handler installed last is called: a sending run
+replaces the command's handler, and the command's handler returns once the run has closed.
 """
 
 import asyncio
@@ -22,29 +22,29 @@ Result = TypeVar("Result")
 Heed = Callable[[signal.Signals], None]
 
 _heeding: Final[ContextVar[list[Heed] | None]] = ContextVar("heeding", default=None)
-"""Who heeds the signals of this command, the last of them; None before it has begun to hear them."""
+"""The stack of signal handlers of this command, the last one active; None before handling begins."""
 
 _NAMES: Final = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal has gone"}
 
 
 class Interrupted(Exception):
-    """Raised when a signal has ended a command; all that it had open is closed. The text names the signal."""
+    """Raised when a signal has ended a command; everything it had open is closed. The text names the signal."""
 
 
 def run_command(work: Callable[[], Coroutine[Any, Any, Result]], *, calls: bool = True) -> Result:
     """Run a command in an event loop of its own. Raises `Interrupted`, and what `work` raises.
 
-    Where it `calls` the billing that is uvloop's, as long as it is there: sooner fast, and later begun.
+    A command that `calls` the billing uses uvloop where available: it is faster, but takes longer to start.
     """
     fast = calls and find_spec("uvloop") is not None
     return anyio.run(_interruptible, work, backend_options={"use_uvloop": fast})
 
 
 async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """Cancel the command at a signal, whatever it does then.
+    """Cancel the command at a signal.
 
-    The task itself is cancelled, and not a scope in it: a thread that reads a table without end is not waited for
-    then, but left to whatever closes what it reads.
+    The task itself is cancelled, not a scope in it: a scope would wait for a thread that reads a table without end;
+    the thread ends when its source is closed.
     """
     task = asyncio.current_task()
     heard: list[signal.Signals] = []
@@ -65,7 +65,7 @@ async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]]) -> Res
 
 @asynccontextmanager
 async def heeding(heed: Heed) -> AsyncIterator[None]:
-    """Have `heed` called at SIGINT, SIGTERM and SIGHUP for as long as the context lasts, in place of all others."""
+    """Call `heed` at SIGINT, SIGTERM and SIGHUP while the context lasts, in place of all other handlers."""
     others = _heeding.get()
     if others is not None:
         others.append(heed)
@@ -77,7 +77,7 @@ async def heeding(heed: Heed) -> AsyncIterator[None]:
     heeds = [heed]
     wanted = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # Under nohup it is meant to be ignored.
+        # nohup sets SIGHUP to be ignored, and that is kept.
         wanted.append(signal.SIGHUP)
     begun = _heeding.set(heeds)
     try:
@@ -94,10 +94,9 @@ async def heeding(heed: Heed) -> AsyncIterator[None]:
 
 
 class Interrupts:
-    """What signals do to a run: `in_flight` says how many calls the first one has to wait for.
+    """Signals of a run: `in_flight` gives the number of calls that the first signal waits for.
 
-    While nothing can have been sent yet, the work goes on in a scope made by `before_sending`, and the first signal
-    ends it at once.
+    Before anything is sent, the work runs in a scope made by `before_sending`, and the first signal ends it at once.
     """
 
     def __init__(self, stop: Stop, screen: Screen) -> None:
@@ -122,7 +121,7 @@ class Interrupts:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Take SIGINT, SIGTERM and SIGHUP for as long as the context lasts."""
+        """Handle SIGINT, SIGTERM and SIGHUP while the context lasts."""
         async with heeding(self._heed):
             yield
 
@@ -134,7 +133,7 @@ class Interrupts:
                 self._preparing.cancel()
             else:
                 waiting = self.in_flight()
-                # Of what is being looked up, nothing need be finished.
+                # Look-ups need not be finished.
                 told = f"finishing {waiting} in flight" if waiting else "nothing is in flight, stopping"
                 self._screen.say_always(f"[yellow]{why}: {told}; press again to stop at once[/]")
         elif self._preparing or self._sending:
@@ -148,7 +147,7 @@ class Interrupts:
 
 @asynccontextmanager
 async def run_alongside(*tasks: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[None]:
-    """Run tasks while the body runs, and end them with it; an error of either comes out as it is, in no group."""
+    """Run tasks while the body runs, and end them with it; their errors are raised without an exception group."""
     try:
         async with anyio.create_task_group() as group:
             for task in tasks:

@@ -1,4 +1,4 @@
-"""Numbers, times and foreign texts as they are shown to people."""
+"""Formatting of numbers, times and foreign texts for people."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -23,43 +23,43 @@ JOURNAL_FILE: Final = "CARBON_MIGRATE_JOURNAL"
 
 
 THIN = "\u202f"
-"""Between thousands: narrow, and never broken at the end of a line."""
+"""Between thousands: a narrow no-break space."""
 
 LONGEST = 300
 """Characters of a foreign text that are shown."""
 
 
 def printable(text: object, limit: int = LONGEST) -> str:
-    """A text from a file or an answer, safe on a terminal: one line, invisible characters as escapes."""
+    """A foreign text made safe for a terminal: one line, invisible characters as escapes."""
     words = " ".join(str(text)[: limit * 4].split())
     shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
 def markup_safe(text: object, limit: int = LONGEST) -> str:
-    """The same, as rich markup that says no more than the text itself."""
+    """The same as rich markup, with the text's own brackets escaped."""
     return escape(printable(text, limit))
 
 
 def _spelled(letter: str) -> str:
-    # Foreign spaces are shown as one; all else that cannot be seen is spelled out.
+    # Foreign spaces become plain ones; other invisible characters become escapes.
     return " " if letter.isspace() else letter.encode("unicode_escape").decode("ascii")
 
 
 def count(number: int) -> str:
-    """A whole number with its thousands apart."""
+    """An integer with separated thousands."""
     return f"{number:,}".replace(",", THIN)
 
 
 def money(amount: Decimal) -> str:
-    """An amount with its thousands apart and two decimals at least, all decimals that it has."""
+    """An amount with separated thousands, all its decimals, and at least two."""
     whole, _, decimals = format(amount, "f").partition(".")
     sign, digits = ("−", whole[1:]) if whole.startswith("-") else ("", whole)
     return f"{sign}{int(digits):,}".replace(",", THIN) + f".{decimals:0<2}"
 
 
 def rows(number: int) -> str:
-    """So many rows, in words."""
+    """A number of rows, in words."""
     return f"{count(number)} {'row' if number == 1 else 'rows'}"
 
 
@@ -72,5 +72,5 @@ def duration(seconds: float) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """A time of the journal, in the clock of whoever looks."""
+    """A time of the journal in local time."""
     return f"{when.astimezone():%Y-%m-%d %H:%M:%S}" if when else "–"

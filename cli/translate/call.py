@@ -1,4 +1,4 @@
-"""The call as the command says it: model, chain and fields, and the job of the catalogue that does the same."""
+"""The call in the command's form: model, chain and fields, and the job of the catalogue that makes the same call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,9 +18,9 @@ from jobs.spec.errors import ParameterRefused
 
 @dataclass(frozen=True, slots=True)
 class TranslatedCall:
-    """A call in words of the command; `job` is the one of the catalogue that does the same, where there is one.
+    """A call in the command's form; `job` is the catalogue's job that makes the same call, where there is one.
 
-    `secrets` are placeholders for what the line tells and the command does not.
+    `secrets` are the placeholders of secret values in the line, which the command leaves out.
     """
 
     model: str
@@ -34,15 +34,15 @@ class TranslatedCall:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What the command says of it."""
+        """The options of the command."""
         links = (word for link in self.chain for word in ("--chain", link))
         return ("--model", self.model, *links, *(("--fields", ",".join(self.fields)) if self.fields else ()))
 
 
 def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> TranslatedCall:
-    """The call as the shell makes it, or where that is none, as it reads with the quotes that the shell takes away.
+    """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept.
 
-    Raises `CommandRefused` for what cannot be translated.
+    Raises `CommandRefused` for a call that cannot be translated.
     """
     names = Placeholders(table, scope)
     try:
@@ -55,7 +55,7 @@ def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> Tran
 
 
 def _tried(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCall | None:
-    """The call with the inner quotes of its data; None if it is none then either."""
+    """The call with the inner quotes of its data; None if that is invalid too."""
     eaten = [one.place for one in data if one.kept is not None]
     if not eaten:
         return None
@@ -90,8 +90,8 @@ def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCa
 
 
 def _job_for(model: str, chain: Sequence[str], templates: Sequence[LineTemplate]) -> str | None:
-    """The job of the catalogue that makes this call, None where there is none."""
-    # Behind objects.get its arguments are only the key that finds the object.
+    """The catalogue's job that makes this call, None where there is none."""
+    # The arguments of objects.get are only the key of the object.
     own = templates[1:] if chain[0].startswith(GET) else templates
     try:
         return job_like(parse(model, chain), {name for one in own for name in one.varying})

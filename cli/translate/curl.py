@@ -1,4 +1,4 @@
-"""The words of a curl: its address, which names the model, and the data that it posts."""
+"""The arguments of a curl: its address, which contains the model, and the data that it posts."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from cli.translate.shell import HOLE, Piece, Quote, ShellText, Stretch, Word
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?://)?(?:[^/?#]*@)?(?P<host>[^/?#@]+)/rest_api/v2/(?P<model>[A-Za-z_][A-Za-z0-9_]*)/?"
 )
-"""What stands before an @ is a password."""
+"""The user part of an address, which contains a password."""
 _EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -97,7 +97,7 @@ _FLAGS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What one `-d` says. `kept` is how it reads with its inner quotes; curl encodes `encoded` data by itself."""
+    """The value of one `-d`. `kept` is the value with its inner quotes; curl encodes `encoded` data itself."""
 
     text: ShellText
     place: LinePlace
@@ -107,7 +107,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class CurlRequest:
-    """A call of the REST API: the model, what is posted, and the address, None if a variable has it."""
+    """A call of the REST API: the model, the posted data, and the address, None if a variable holds it."""
 
     model: str
     address: str | None
@@ -117,14 +117,14 @@ class CurlRequest:
 
 @dataclass(slots=True)
 class _Options:
-    """What the words say, as far as they were read."""
+    """The options read so far."""
 
     urls: list[Word] = field(default_factory=list)
     data: list[Data] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def take(self, option: str, value: Word, place: LinePlace) -> None:
-        """One option with its value. Raises `CommandRefused` for one that makes another call of it."""
+        """Add one option with its value. Raises `CommandRefused` for one that changes the kind of call."""
         if option == "--url":
             self.urls.append(value)
         elif option in _DATA:
@@ -149,7 +149,7 @@ class _Options:
 
 
 def read_request(command: ShellCommand) -> CurlRequest:
-    """The call that a curl makes. Raises `CommandRefused` for what is no call of the REST API v2."""
+    """The call that a curl makes. Raises `CommandRefused` for anything but a call of the REST API v2."""
     options = _Options()
     for option, value, place in _options(command):
         options.take(option, value, place)
@@ -169,7 +169,7 @@ def read_request(command: ShellCommand) -> CurlRequest:
 
 
 def _options(command: ShellCommand) -> Iterator[tuple[str, Word, LinePlace]]:
-    """The options by their long names, and addresses as `--url`; an option without a value has itself."""
+    """The options by their long names, addresses as `--url`; an option without a value has itself as value."""
     words = iter(command.words[1:])
     for word in words:
         if word.plain.startswith("--"):
@@ -192,7 +192,7 @@ def _long(option: str, word: Word, words: Iterator[Word]) -> tuple[str, Word, Li
 
 
 def _short(word: Word, words: Iterator[Word]) -> Iterator[tuple[str, Word, LinePlace]]:
-    """`-sS`, `-XPOST`, `-d …`: the first one that takes a value takes all that is left, or the next word."""
+    """`-sS`, `-XPOST`, `-d …`: the first option with a value takes the rest of the word, or the next word."""
     for at in range(1, len(word.plain)):
         letter = f"-{word.plain[at]}"
         option = _SHORT.get(letter, letter)
@@ -225,7 +225,7 @@ _FROM_LINE: Final = frozenset({Quote.NONE, Quote.SINGLE, Quote.DOUBLE, Quote.ESC
 
 @dataclass(frozen=True, slots=True)
 class FormStep:
-    """A method and its arguments as they stand in the line under `key`; empty where it has none."""
+    """A method and its arguments, as the line has them under `key`; either may be empty."""
 
     method: str
     key: str
@@ -235,7 +235,7 @@ class FormStep:
 
 @dataclass(frozen=True, slots=True)
 class CurlForm:
-    """What a call says: its steps, and the `fields` wanted of the last object, empty where none are named."""
+    """The content of a call: its steps, and the `fields` of the answer, empty where none are named."""
 
     steps: tuple[FormStep, ...]
     fields: ShellText
@@ -245,7 +245,7 @@ class CurlForm:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One `key=value`; `number` is 0 for what has none."""
+    """One `key=value`; `number` is 0 for a key without one."""
 
     key: str
     number: int
@@ -254,7 +254,7 @@ class _Entry:
 
 
 def read_form(data: Sequence[Data]) -> CurlForm:
-    """The steps of what is posted. Raises `CommandRefused` for what cannot be told apart."""
+    """The steps of the posted data. Raises `CommandRefused` where they are ambiguous."""
     found: list[Finding] = []
     notes: list[str] = []
     entries: dict[str, _Entry] = {}
@@ -296,7 +296,7 @@ def _entries(data: Data, found: list[Finding], notes: list[str]) -> Iterator[_En
 
 
 def _whole_values(data: Data, found: list[Finding]) -> Iterator[ShellText]:
-    """The data taken apart at each `&` that is none of a value."""
+    """The data split at each `&` that is not part of a value."""
     seen = "".join(map(_own, data.text.pieces))
     start = 0
     for at in (found.start() for found in re.finditer("&", seen)):
@@ -321,7 +321,7 @@ def _is_within_string(text: str) -> bool:
 
 
 def _decoded(value: ShellText, key: str, place: LinePlace, found: list[Finding]) -> ShellText:
-    """The value as the billing would read it, but with each `+` and `%` as it was meant."""
+    """The value as the billing decodes it, except that each `+` and `%` keeps its intended meaning."""
     is_whole = _WHOLLY_ENCODED.match(value.plain) is not None
     seen = "".join(map(_own, value.pieces))
     pieces: list[Piece] = []
@@ -352,7 +352,7 @@ def _decoded(value: ShellText, key: str, place: LinePlace, found: list[Finding])
 
 
 def _own(piece: Piece) -> str:
-    """Letters of the line; stand-ins for what came from elsewhere and means nothing here."""
+    """The line's own characters; neutral characters in place of substituted text."""
     if isinstance(piece, Stretch):
         return piece.text if piece.quote in _FROM_LINE else HOLE * len(piece.text)
     return HOLE
@@ -372,7 +372,7 @@ def _characters(codes: str, place: LinePlace) -> str:
 
 
 def _steps(entries: Sequence[_Entry], found: list[Finding]) -> list[FormStep]:
-    """The steps by their numbers, each with its arguments."""
+    """The steps in the order of their numbers, each with its arguments."""
     methods = {entry.number: entry for entry in entries if entry.key.startswith("method")}
     arguments = {entry.number: entry for entry in entries if entry.key.startswith("arg")}
     for number, entry in methods.items():
@@ -394,7 +394,7 @@ def _steps(entries: Sequence[_Entry], found: list[Finding]) -> list[FormStep]:
 
 
 def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], found: list[Finding]) -> bool:
-    """Give arguments without a method to the one method without arguments; whether the numbers were mended so."""
+    """Pair arguments without a method with the one method without arguments; returns whether that was possible."""
     alone = [number for number in sorted(arguments) if number not in methods]
     without = [number for number in sorted(methods) if number not in arguments]
     if len(alone) == 1 and len(without) == 1:

@@ -1,7 +1,6 @@
-"""What is wrong with a one-liner: a table of findings, each with what it does today and what is done instead.
+"""Findings: the table of faults in one-liners, each with its effect today and the correction.
 
-All that is said of a finding stands here, so that it can be read one after the other. Nothing of it repeats a value
-of the line: it may be a password.
+All sentences about findings are here. None of them repeats a value of the line, since it may be a password.
 """
 
 from dataclasses import dataclass
@@ -12,11 +11,11 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 
 _NAME: Final = 60
-"""Characters of a name out of the line that are shown."""
+"""Characters of a name from the line that are shown."""
 
 
 class LinePlace(NamedTuple):
-    """Where something stands in the one-liner, both counted from 1."""
+    """A place in the one-liner, line and column counted from 1."""
 
     line: int
     column: int
@@ -26,7 +25,7 @@ class LinePlace(NamedTuple):
 
 
 class FindingKind(StrEnum):
-    """The names of the faults, as `--json` has them."""
+    """The names of the faults in `--json`."""
 
     UNBALANCED_QUOTE = "unbalanced-quote"
     FOREIGN_SPACE = "foreign-space"
@@ -48,7 +47,7 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault: `what` it is, what it does `today`, and what the translation does `instead`."""
+    """One fault: `what` it is, its effect `today`, and the correction `instead`."""
 
     kind: FindingKind
     place: LinePlace
@@ -59,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FindingText:
-    """An entry of the table; `{…}` in its sentences are words out of the line."""
+    """An entry of the table; `{…}` in its sentences are replaced by words of the line."""
 
     kind: FindingKind
     what: str
@@ -74,12 +73,12 @@ class FindingText:
 
 
 def refused(place: LinePlace, sentence: str) -> CommandRefused:
-    """The refusal of a part that cannot be translated, to be raised."""
+    """The error for a part that cannot be translated."""
     return CommandRefused(f"{place}: {sentence}")
 
 
 def named(text: str) -> str:
-    """A word out of the line as it is shown in a sentence."""
+    """A word of the line as sentences show it."""
     return printable(text.replace("\0", "$…"), _NAME)
 
 
@@ -117,7 +116,7 @@ NEVER_EXPANDS: Final = FindingText(
     "the shell never puts a value there: each call carries the letters ${name}",
     "the value is put there",
 )
-"""A variable within single quotes."""
+"""A variable in single quotes."""
 
 GIVEN_BY_HAND: Final = FindingText(
     FindingKind.NOT_DEFINED,
@@ -125,7 +124,7 @@ GIVEN_BY_HAND: Final = FindingText(
     _UNDEFINED,
     "the value given with --set stands there",
 )
-"""A variable that the line does not define, whose value was given with --set."""
+"""A variable that the line does not define and --set does."""
 
 NOT_DEFINED: Final = FindingText(
     FindingKind.NOT_DEFINED,
@@ -168,7 +167,7 @@ NUMBERS_APART: Final = FindingText(
     "the arguments belong to no step, and the billing may stop before method{method} without an error",
     "they are taken for those of {name}, and the steps are numbered without a gap",
 )
-"""`method3=save&arg2={}`: the arguments are taken for those of the method."""
+"""`method3=save&arg2={}`: the arguments are taken as those of the method."""
 
 ARGUMENTS_ALONE: Final = FindingText(
     FindingKind.NUMBERS,
@@ -184,7 +183,7 @@ GAP: Final = FindingText(
     "the billing may stop at method{missing} without an error",
     "the steps are numbered without a gap",
 )
-"""method1, then method3; `before` is the method before the gap, or nothing."""
+"""method1, then method3; `before` is the method before the gap, or empty."""
 
 NO_ARGUMENTS: Final = FindingText(
     FindingKind.NO_ARGUMENTS,
@@ -232,7 +231,7 @@ QUOTES_EATEN: Final = FindingText(
     "the shell takes them away, and what the billing receives is no JSON",
     "they are read as part of the JSON",
 )
-"""JSON in double quotes within double quotes: `"{"id": 5}"`."""
+"""JSON in double quotes inside double quotes: `"{"id": 5}"`."""
 
 TEXT_WITHOUT_QUOTES: Final = FindingText(
     FindingKind.NO_JSON,
@@ -240,7 +239,7 @@ TEXT_WITHOUT_QUOTES: Final = FindingText(
     "with 00123 or 15J34 in its place it is no JSON, and 123 becomes a number",
     "it is sent as a text",
 )
-"""A text that stands in the JSON as a bare value."""
+"""A text without quotes as a value in the JSON."""
 
 BARE_NUMBER: Final = FindingText(
     FindingKind.BARE_NUMBER,
@@ -248,7 +247,7 @@ BARE_NUMBER: Final = FindingText(
     "it becomes a binary fraction on its way, which has no exact 0.10: a kopeck can be lost",
     "it is sent as a text, digit by digit",
 )
-"""An amount of money, or any number with a point, as a number of JSON."""
+"""An amount of money, or any decimal number, as a JSON number."""
 
 
 # ---- the rows ----------------------------------------------------------------------------------------------------
@@ -272,7 +271,7 @@ LABEL_FOR_VALUE: Final = FindingText(
     "each call carries the name of the column",
     "the value is taken",
 )
-"""The column's name is picked where its value is meant."""
+"""The filter picks the column's name instead of its value."""
 
 FIELD_NOT_THERE: Final = FindingText(
     FindingKind.OUTPUT_FORM,
@@ -304,7 +303,7 @@ SPACES: Final = FindingText(
     "such a value arrives cut, and what was cut off stands where it does not belong",
     "the value is taken whole",
 )
-"""A text passes through something that breaks it at its spaces."""
+"""A text passes through a command that splits it at spaces."""
 
 NO_SUCH_ALIAS: Final = FindingText(
     FindingKind.NO_SUCH_ALIAS,
@@ -312,7 +311,7 @@ NO_SUCH_ALIAS: Final = FindingText(
     _REFUSED_SELECT,
     _SELECT_LEFT,
 )
-"""A table's short name that the select never gives."""
+"""A table alias that the select does not define."""
 
 NO_SUCH_ALIASES: Final = FindingText(
     FindingKind.NO_SUCH_ALIAS,
@@ -320,4 +319,4 @@ NO_SUCH_ALIASES: Final = FindingText(
     _REFUSED_SELECT,
     _SELECT_LEFT,
 )
-"""Several of them."""
+"""Several such aliases."""

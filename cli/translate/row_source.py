@@ -1,4 +1,4 @@
-"""What becomes of a line of isql on its way to the loop: which column of the select each variable has in the end."""
+"""The path of a line of isql to the loop: the select's column for each variable."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,10 +14,10 @@ from cli.translate.sql import LineSelect, SelectForm, read_select, with_paramete
 TEXTS: Final = frozenset(
     {"name", "contract_number", "sms", "email", "login", "comment", "descr", "attribute_value", "op_descr", "address"}
 )
-"""Columns of the billing that hold texts, which may have spaces, or digits that are no number."""
+"""Columns of the billing that hold texts, which may contain spaces or consist of digits."""
 
 _LABEL: Final = -1
-"""In the place of a column's number: the column's name, which `set list on` prints before each value."""
+"""Marks, in place of a column's number, the column's name, which `set list on` prints before each value."""
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _AWK: Final = re.compile(
@@ -31,28 +31,28 @@ _NO_PADDING: Final = re.compile(r"s/(\^( |\\s|\[\[:space:\]\])[*+]?|( |\\s|\[\[:
 
 @dataclass(frozen=True, slots=True)
 class VariableColumns:
-    """The column (from 0) of each variable that has one; of the others, why they have none."""
+    """The column (from 0) of each variable that has one; for the others, the reason."""
 
     columns: Mapping[str, int]
     missing: Mapping[str, str]
     faults: tuple[Finding, ...]
 
     def column(self, name: str, place: LinePlace) -> int:
-        """The column of a variable. Raises `CommandRefused` where it has no single one."""
+        """The column of a variable. Raises `CommandRefused` where it is not a single one."""
         if name not in self.columns:
             raise refused(place, self.missing[name])
         return self.columns[name]
 
 
 def splits(rows: LoopRows) -> bool:
-    """Whether a line is taken apart into several fields on its way."""
+    """Whether a line is split into several fields on its way."""
     return len(rows.variables) > 1 or any(one.program == "awk" for one in rows.filters)
 
 
 def bind(rows: LoopRows, select: LineSelect) -> VariableColumns:
     """Follow a line of the select through the filters into the variables of the loop.
 
-    Raises `CommandRefused` for a filter that is not known, and where it cannot be told which column is meant.
+    Raises `CommandRefused` for an unknown filter, and for an ambiguous column.
     """
     if select.form is SelectForm.LIST and len(select.columns) > 1:
         raise refused(
@@ -72,17 +72,17 @@ def bind(rows: LoopRows, select: LineSelect) -> VariableColumns:
 
 @dataclass(slots=True)
 class _Line:
-    """A line on its way: the columns that its fields are, and what was found wrong."""
+    """A line on its way: the columns of its fields, and the findings."""
 
     select: LineSelect
     fields: list[int]
     faults: list[Finding] = field(default_factory=list)
     is_dense: bool = False
-    """Whether blank lines were taken out."""
+    """Whether blank lines were removed."""
     noted: set[str] = field(default_factory=set)
 
     def pass_through(self, command: ShellCommand) -> None:
-        """Raises `CommandRefused` for a filter that is not known."""
+        """Apply a filter. Raises `CommandRefused` for an unknown one."""
         if command.redirects:
             raise refused(command.redirects[0][0].place, "a redirection of a filter is not translated")
         arguments = [word.plain for word in command.words[1:]]
@@ -138,7 +138,7 @@ class _Line:
             self.faults.append(findings.COLUMNS_GLUED.at(command.place))
 
     def note_spaces(self, place: LinePlace, fields: Sequence[int]) -> None:
-        """Texts among these fields are taken apart at their spaces."""
+        """Note texts among these fields that are split at their spaces."""
         names = [self.select.columns[one] for one in fields if one != _LABEL]
         for name in names:
             if name is not None and name in TEXTS - self.noted:
@@ -147,9 +147,9 @@ class _Line:
 
 
 def _read_into(rows: LoopRows, line: _Line) -> VariableColumns:
-    """`read` gives each variable a field, and the last one all that is left."""
+    """Assign the fields as `read` does: one to each variable, and the rest to the last one."""
     fields = line.fields
-    # The last variable takes all that is left of the line, its spaces too.
+    # The last variable takes the rest of the line, including spaces.
     line.note_spaces(rows.loop, fields[: len(rows.variables) - 1])
     if line.select.form is SelectForm.LIST and fields == [_LABEL, 0] and len(rows.variables) == 1:
         line.faults.append(findings.LABEL_FOR_VALUE.at(rows.loop))
@@ -186,26 +186,26 @@ class LoopTable:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What the command says of it; `--columns` only where the select's own names do not serve."""
+        """The options of the command; `--columns` only where the select's own names cannot be used."""
         named = () if self.names == self.select.columns else ("--columns", ",".join(self.names))
         return ("--sql", self.select.sql, *named)
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """What was found wrong with it."""
+        """The faults of the select."""
         return (*self.select.faults, *self.bound.faults)
 
     def name_of(self, variable: Variable) -> str:
-        """The column that a variable of the loop has. Raises `CommandRefused` where it has no single one."""
+        """The column of a loop variable. Raises `CommandRefused` where it is not a single one."""
         return self.names[self.bound.column(variable.name, variable.place)]
 
     def title_of(self, variable: Variable) -> str | None:
-        """That column's name in the select itself."""
+        """The column's name in the select itself."""
         return self.select.columns[self.bound.column(variable.name, variable.place)]
 
 
 def table_of(rows: LoopRows, scope: Scope) -> LoopTable:
-    """The table that feeds a loop. Raises `CommandRefused` for what cannot be translated."""
+    """The table that feeds a loop. Raises `CommandRefused` where it cannot be translated."""
     sql, bound_later = with_parameters(scope.resolve(rows.sql.text))
     for variable in sql.variables:
         raise undefined(variable)
@@ -216,7 +216,7 @@ def table_of(rows: LoopRows, scope: Scope) -> LoopTable:
 
 
 def _names(select: LineSelect, bound: VariableColumns) -> tuple[str, ...]:
-    """The select's own names; where one is missing or stands twice, those of the variables as far as they reach."""
+    """The select's own names; where one is missing or repeated, the names of the variables where there are any."""
     own = tuple(name for name in select.columns if name is not None)
     if len(set(own)) == len(select.columns):
         return own
@@ -234,13 +234,13 @@ def _names(select: LineSelect, bound: VariableColumns) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Placeholders:
-    """What stands for the variables of a call: a column for what a row has, the own name for what nobody has yet."""
+    """The placeholders of a call's variables: a column of the row, or the variable's own name where undefined."""
 
     table: LoopTable | None
     scope: Scope
 
     def name_of(self, variable: Variable) -> str:
-        """The name of a variable's placeholder. Raises `CommandRefused` where its value has to be known."""
+        """The name of a variable's placeholder. Raises `CommandRefused` where its value must be known."""
         table = self._table_of(variable)
         if table is not None:
             return table.name_of(variable)
@@ -250,20 +250,20 @@ class Placeholders:
         return variable.name
 
     def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
-        """Raises `CommandRefused` where a column would be taken for a secret that the line tells itself."""
+        """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
         for name in secrets:
             if self.table is not None and name in self.table.names:
                 raise refused(place, f"{name} is told in the data, and is a column of the select too: rename that")
 
     def is_text(self, variable: Variable) -> bool:
-        """Whether the values of a variable are texts, digits or not: 00123 is no number."""
+        """Whether the values of a variable are texts even when they are digits: 00123 is not a number."""
         table = self._table_of(variable)
         return table is not None and table.title_of(variable) in TEXTS
 
     def faults_of(self, variable: Variable, alone: Collection[Variable]) -> Iterator[Finding]:
-        """What is wrong with one place of a variable: nobody defines it, or a text breaks there.
+        """The faults of one use of a variable: it is undefined, or a text is split there.
 
-        Those that stand `alone` have no quotes around them.
+        Variables that stand `alone` have no quotes around them.
         """
         table = self._table_of(variable)
         if table is None:

@@ -15,7 +15,7 @@ _IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za
 
 
 def filled(text: ShellText, constants: Mapping[str, ShellText]) -> ShellText:
-    """The text with the values of these variables in their places."""
+    """The text with these variables replaced by their values."""
     pieces: list[Piece] = []
     for piece in text.pieces:
         known = constants.get(piece.name) if isinstance(piece, Variable) else None
@@ -24,14 +24,14 @@ def filled(text: ShellText, constants: Mapping[str, ShellText]) -> ShellText:
 
 
 def _at(place: LinePlace, piece: Piece) -> Piece:
-    """The piece in the place of a variable."""
+    """The piece at the place of a variable."""
     if isinstance(piece, Stretch):
         return replace(piece, place=place, stands_for=True)
     return replace(piece, place=place)
 
 
 def undefined(variable: Variable) -> CommandRefused:
-    """The refusal of a variable whose value has to be known for the translation."""
+    """The error for a variable whose value must be known."""
     name = named(variable.name)
     return refused(
         variable.place,
@@ -41,9 +41,9 @@ def undefined(variable: Variable) -> CommandRefused:
 
 @dataclass(slots=True)
 class Scope:
-    """The variables that are known: `of_row` by the loop, `constants` by the line, `given` by whoever asks.
+    """The known variables: `of_row` from the loop, `constants` from the line, `given` from the caller.
 
-    `faults` and `notes` gather what was found on the way, `asked` the given names that were needed.
+    `faults` and `notes` collect findings, `asked` the given names that were used.
     """
 
     of_row: Collection[str]
@@ -54,7 +54,7 @@ class Scope:
     asked: set[str] = field(default_factory=set)
 
     def resolve(self, text: ShellText) -> ShellText:
-        """The text with variables only where a row's value goes, and where nobody knows the value."""
+        """The text with variables only for values of a row, and for undefined ones."""
         text = filled(self._freed(text), self.constants)
         return ShellText(tuple(self._value(one) if isinstance(one, Variable) else one for one in text.pieces))
 
@@ -68,7 +68,7 @@ class Scope:
         return Stretch(value, variable.place, Quote.GIVEN, stands_for=True)
 
     def _freed(self, text: ShellText) -> ShellText:
-        """The text with variables in the place of names that single quotes keep from becoming ones."""
+        """The text with variables in place of names that single quotes keep from expansion."""
         pieces: list[Piece] = []
         done = 0
         for found in _IN_QUOTES.finditer(text.plain):
@@ -105,12 +105,12 @@ class ShellCommand:
 
     @property
     def program(self) -> str:
-        """Its name, without a path."""
+        """Its name without a path."""
         return self.words[0].plain.rpartition("/")[2]
 
     @property
     def place(self) -> LinePlace:
-        """Where it begins."""
+        """The place where it begins."""
         return self.words[0].place
 
 
@@ -128,14 +128,14 @@ Stage: TypeAlias = ShellCommand | Loop
 
 @dataclass(frozen=True, slots=True)
 class ShellPipeline:
-    """Stages with `|` between them; `apart` when an `&` sends it to the background."""
+    """Stages with `|` between them; `apart` when `&` puts it in the background."""
 
     stages: tuple[Stage, ...]
     apart: bool = False
 
     @property
     def place(self) -> LinePlace:
-        """Where it begins."""
+        """The place where it begins."""
         return self.stages[0].place
 
 
@@ -193,7 +193,7 @@ class _Parser:
         return ShellCommand(tuple(words), tuple(redirects))
 
     def _target(self, operator: Operator) -> Word:
-        """The file of a redirection; only those of what a program says are let pass."""
+        """The file of a redirection; only redirections of output are accepted."""
         if ">" not in operator.symbol or "<" in operator.symbol:
             raise refused(operator.place, f"`{operator.symbol}` is not translated")
         self.at += 1
@@ -266,12 +266,12 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "wait": "{} is left out: a run ends when all its calls have",
     ":": "{} is left out: it does nothing",
 }
-"""Commands that may stand beside the call, and what is said of them."""
+"""Commands that are allowed beside the call, each with its note."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoopRows:
-    """Where the rows of a loop come from, and the variables that it reads them into."""
+    """The source of a loop's rows, and the variables that it reads them into."""
 
     sql: Word
     filters: tuple[ShellCommand, ...]
@@ -281,7 +281,7 @@ class LoopRows:
 
 @dataclass(frozen=True, slots=True)
 class OneLiner:
-    """The parts of a line. `rows` is None for a single call; `constants` are variables that the line itself sets."""
+    """The parts of a line. `rows` is None for a single call; `constants` are variables set by the line."""
 
     call: ShellCommand
     rows: LoopRows | None
@@ -342,7 +342,7 @@ def _left_out(pipeline: ShellPipeline) -> str | None:
 
 
 def _call(pipeline: ShellPipeline) -> ShellCommand:
-    """The curl that the line is, when it has no loop."""
+    """The curl of a line without a loop."""
     first, *others = pipeline.stages
     if isinstance(first, ShellCommand) and first.program == "sqlexec":
         raise refused(first.place, f"the rows of this sqlexec go into no loop with a curl; {_FORMS}")
@@ -388,7 +388,7 @@ def _call_of_loop(loop: Loop, notes: list[str]) -> tuple[ShellCommand, bool]:
 
 
 def _of_call(call: ShellCommand, *, apart: bool) -> list[str]:
-    """What is said of a call's surroundings."""
+    """Notes on what surrounds a call."""
     notes = ["where its output goes is left out: the journal keeps each row's outcome"] if call.redirects else []
     return [*notes, "the & behind curl is left out: --in-flight says how many calls go at a time"] if apart else notes
 

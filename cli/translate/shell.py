@@ -1,7 +1,7 @@
-"""A line of shell as bash reads it: operators and words, each piece of them with its quoting and its place.
+"""The lexer of a shell line: operators and words as bash reads them, each piece with its quoting and place.
 
-Nothing is ever run or expanded: a variable stays a variable. What bash could not read for an unbalanced quote is read
-as it was most likely meant, and named as a fault.
+Nothing is run or expanded: a variable stays a variable. A line with an unbalanced quote, which bash rejects, is read
+as most likely intended, with a finding.
 """
 
 import re
@@ -17,26 +17,26 @@ from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, refused
 
 HOLE: Final = "\0"
-"""Stands for a variable where a text is seen as a string; no letter of a line is one."""
+"""The character for a variable in a plain string; it never occurs in a line."""
 
 
 class Quote(Enum):
-    """How a stretch of a word was quoted."""
+    """The quoting of a stretch of a word."""
 
     NONE = auto()
     SINGLE = auto()
     DOUBLE = auto()
     ESCAPED = auto()
     GIVEN = auto()
-    """Not from the line: it stands for a variable whose value was given."""
+    """Not from the line: the value of a variable that was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Letters side by side on one line that are quoted alike, once the quotes are off.
+    """Adjacent characters of one line with the same quoting, with the quotes removed.
 
-    `place` is that of the first. What `stands_for` something else of the line, a variable or a code, is all of it at
-    the place of that.
+    `place` is that of the first character. A stretch that `stands_for` something else in the line, a variable or a
+    code, has that place for all its characters.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Stretch:
     stands_for: bool = False
 
     def place_of(self, at: int) -> LinePlace:
-        """Where its letter at `at` stands."""
+        """The place of its character at `at`."""
         return self.place if self.stands_for else LinePlace(self.place.line, self.place.column + at)
 
     def cut(self, start: int, end: int) -> "Stretch":
@@ -55,7 +55,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`$name`, where the shell would put its value."""
+    """`$name`, which the shell would replace by its value."""
 
     name: str
     place: LinePlace
@@ -71,7 +71,7 @@ def _as_string(piece: Piece) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShellText:
-    """A part of a word. As a string (`plain`) a variable in it is one character, `HOLE`."""
+    """A part of a word. In the plain string (`plain`) each variable is one character, `HOLE`."""
 
     pieces: tuple[Piece, ...] = ()
 
@@ -82,7 +82,7 @@ class ShellText:
 
     @property
     def variables(self) -> list[Variable]:
-        """Its variables in order, one as often as it stands there."""
+        """Its variables in order, with repetitions."""
         return [piece for piece in self.pieces if isinstance(piece, Variable)]
 
     def cut(self, start: int, end: int | None = None) -> "ShellText":
@@ -96,21 +96,21 @@ class ShellText:
         return ShellText(tuple(found))
 
     def place(self, at: int, otherwise: LinePlace) -> LinePlace:
-        """Where its character at `at` stands; `otherwise` where it has none."""
+        """The place of its character at `at`; `otherwise` where it has none."""
         for start, piece in self._from_the_start():
             if at < start + len(_as_string(piece)):
                 return piece.place_of(at - start) if isinstance(piece, Stretch) else piece.place
         return otherwise
 
     def _from_the_start(self) -> Iterator[tuple[int, Piece]]:
-        """Each piece, and how many characters are before it."""
+        """Each piece with its offset."""
         at = 0
         for piece in self.pieces:
             yield at, piece
             at += len(_as_string(piece))
 
     def stripped(self) -> "ShellText":
-        """Without the white space at both ends."""
+        """The text without surrounding white space."""
         seen = self.plain
         start = len(seen) - len(seen.lstrip())
         return self.cut(start, max(start, len(seen.rstrip())))
@@ -118,7 +118,7 @@ class ShellText:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a command. `kept` is how it reads with its inner quotes left in, where it may be meant so."""
+    """A word of a command. `kept` is the word with its inner quotes, where that may be intended."""
 
     text: ShellText
     place: LinePlace
@@ -130,14 +130,14 @@ class Word:
         return self.text.plain
 
     def is_bare(self, *words: str) -> bool:
-        """Whether it is one of these, with nothing of it quoted: only such a word can be a keyword."""
+        """Whether it is one of these words, without any quotes: only such a word can be a keyword."""
         quotes = {piece.quote for piece in self.text.pieces}
         return self.plain in words and quotes == {Quote.NONE}
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What stands between words: `|`, `;`, `&&`, a redirection with its number, the end of a line."""
+    """A token between words: `|`, `;`, `&&`, a redirection with its number, the end of a line."""
 
     symbol: str
     place: LinePlace
@@ -157,13 +157,13 @@ _DOUBLE: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _CLOSED: Final = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^'"\\]+|\\$""", re.DOTALL)
 _ESCAPED_IN_DOUBLE: Final = frozenset('$`"\\\n')
 _SYSTEM_TABLES: Final = ("rdb", "mon", "sec")
-"""What stands before the `$` in the names of Firebird's own tables."""
+"""The prefixes before the `$` in the names of Firebird's own tables."""
 
 
 def lex(line: str) -> tuple[list[Token], list[Finding]]:
-    """The words and operators of a line, and what was wrong with its quotes.
+    """The words and operators of a line, and the findings about its quotes.
 
-    Raises `CommandRefused` for what only a running shell could tell: `$(…)`, `${x:-…}`, `$'…'`.
+    Raises `CommandRefused` for what needs a running shell: `$(…)`, `${x:-…}`, `$'…'`.
     """
     lexer = _Lexer(line)
     return list(lexer.tokens()), lexer.faults
@@ -176,7 +176,7 @@ class _Lexer:
         self._line = self._cleaned(line)
         self._at = 0
         self._closed = -1
-        """Where the last quoted stretch of this word has ended."""
+        """The end of the last quoted stretch of this word."""
 
     def tokens(self) -> Iterator[Token]:
         line = self._line
@@ -206,7 +206,7 @@ class _Lexer:
         return Word(ShellText(tuple(pieces)), self._place(start), self._with_quotes(start, self._at))
 
     def _next_part(self) -> list[Piece]:
-        """The next part of a word that is quoted alike."""
+        """The next part of a word with the same quoting."""
         unquoted = _UNQUOTED.match(self._line, self._at)
         if unquoted:
             return self._letters(unquoted.end(), Quote.NONE)
@@ -241,7 +241,7 @@ class _Lexer:
         return found.end() - 1 if found else -1
 
     def _is_too_many(self, quote: str, start: int) -> bool:
-        """Whether a quote directly behind a closing one was typed by mistake: nobody begins a string so."""
+        """Whether a quote directly after a closing one is a typing error: no string begins so."""
         if self._closed != start or self._line[start - 1] != quote:
             return False
         following = self._line[start + 1 : start + 2]
@@ -271,7 +271,7 @@ class _Lexer:
         return pieces
 
     def _letters(self, end: int, quote: Quote) -> list[Piece]:
-        """What stands before `end`, a stretch a line."""
+        """The characters before `end`, one stretch a line."""
         found: list[Piece] = []
         for text in self._line[self._at : end].splitlines(keepends=True):
             found.append(Stretch(text, self._place(self._at), quote))
@@ -279,7 +279,7 @@ class _Lexer:
         return found
 
     def _backslash(self) -> list[Piece]:
-        """A backslash and what it quotes; nothing at the end of a line, where it joins two of them."""
+        """A backslash and the character it quotes; nothing at the end of a line, where it joins two lines."""
         following = self._line[self._at + 1 : self._at + 2]
         place = self._place(self._at)
         self._at += 1 + len(following)
@@ -303,7 +303,7 @@ class _Lexer:
         return self._letters(start + 1, quote)
 
     def _refuse_what_runs(self, quote: Quote, place: LinePlace) -> None:
-        """Raises `CommandRefused` for a `$` or a backtick whose value only a running shell knows."""
+        """Raise `CommandRefused` for a `$` or a backtick whose value only a running shell knows."""
         rest = self._line[self._at : self._at + 2]
         if rest[0] == "`" or rest == "$(":
             raise refused(
@@ -315,7 +315,7 @@ class _Lexer:
             raise refused(place, "$'…' is not read here: write the text in plain quotes")
 
     def _with_quotes(self, start: int, end: int) -> ShellText | None:
-        """The word with its inner quotes as part of it, if it begins and ends with the same and has more of them."""
+        """The word with its inner quotes, if it begins and ends with the same quote and contains more of them."""
         quote = self._line[start]
         around = (self._line[start], self._line[end - 1])
         if quote not in "'\"" or around != (quote, quote) or quote not in self._line[start + 1 : end - 1]:
@@ -338,7 +338,7 @@ class _Lexer:
         return LinePlace(line, at - self._starts[line - 1] + 1)
 
     def _cleaned(self, line: str) -> str:
-        """The line with plain spaces for foreign ones. Raises `CommandRefused` for what cannot be seen."""
+        """The line with foreign spaces replaced by plain ones. Raises `CommandRefused` for invisible characters."""
         clean: list[str] = []
         for at, char in enumerate(line):
             if char.isprintable() or char in "\n\t":
@@ -353,5 +353,5 @@ class _Lexer:
 
 
 def _in_double(piece: Piece) -> Piece:
-    """The same with double quotes for single ones."""
+    """The piece with double quotes in place of single ones."""
     return replace(piece, text=piece.text.replace("'", '"')) if isinstance(piece, Stretch) else piece

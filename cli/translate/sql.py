@@ -1,6 +1,6 @@
-"""The SQL of a one-liner: how isql prints its rows, the select's columns, and table names that it never gives.
+"""The SQL of a one-liner: how isql prints its rows, the select's columns, and undefined table names.
 
-What is a select, and what of isql's words in front of it may be left out, is `billing.selects.select`' to say.
+`billing.selects.select` decides what is a select, and which isql commands before it may be left out.
 """
 
 import re
@@ -23,19 +23,19 @@ _VALUE: Final = re.compile(
     rf"(?:[=<>]|\b(?:like|between|and|with|containing)\b)\s*(?P<value>'{HOLE}'|{HOLE}(?![\w$']))|'[^']*'",
     re.IGNORECASE,
 )
-"""A variable that a column is compared with; behind the bar texts, in which nothing is one."""
+"""A variable that a column is compared with; the second alternative skips strings, which contain none."""
 
 _BEHIND_TABLE: Final = (
     *("where", "on", "using", "join", "left", "right", "inner", "outer", "full", "cross", "natural"),
     *("group", "order", "having", "union", "plan", "rows", "for", "with", "to"),
     *("select", "as", "and", "or", "when", "then", "else", "end"),
 )
-"""Words that follow a table and are no alias of it."""
+"""Words after a table that are not its alias."""
 _NO_COLUMN: Final = (
     *("end", "null", "true", "false", "user"),
     *("current_date", "current_time", "current_timestamp", "current_user", "current_role", "current_connection"),
 )
-"""Words that end an expression and give it no name."""
+"""Words at the end of an expression that are not its name."""
 _NO_OPERAND: Final = ("and", "or", "not", "is", "in", "like", "between", "distinct", "all", "collate")
 _ARITHMETIC: Final = ("+", "-", "*", "/")
 
@@ -44,16 +44,16 @@ class SelectForm(Enum):
     """How isql prints the rows."""
 
     HEADED = auto()
-    """A line a row, under headings: what it does when it is told nothing."""
+    """One line a row under headings, the default."""
     BARE = auto()
-    """A line a row."""
+    """One line a row."""
     LIST = auto()
-    """A line a value: the column's name, then the value."""
+    """One line a value: the column's name, then the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineSelect:
-    """A select and how its rows are printed; a column is None where the select gives it no name."""
+    """A select and its output form; a column is None where the select gives it no name."""
 
     sql: str
     form: SelectForm
@@ -65,7 +65,7 @@ class LineSelect:
 def with_parameters(sql: ShellText) -> tuple[ShellText, list[Variable]]:
     """The SQL with `:name` for each variable that a column is compared with, and those variables.
 
-    A variable that stands for anything else, a part of a text or a table, is left.
+    Other variables, such as a part of a text or a table, are left unchanged.
     """
     pieces: list[Piece] = []
     bound: list[Variable] = []
@@ -83,17 +83,17 @@ def with_parameters(sql: ShellText) -> tuple[ShellText, list[Variable]]:
 
 
 def read_select(text: ShellText, place: LinePlace, *, apart: bool) -> LineSelect:
-    """The select of what sqlexec is given.
+    """The select that sqlexec gets.
 
-    With `apart` columns that are glued with `||' '||` become columns of their own. Raises `CommandRefused` for what
-    is no single select whose columns can be told.
+    With `apart`, columns joined with `||' '||` become columns of their own. Raises `CommandRefused` for anything but
+    a single select with known columns.
     """
     whole = text.plain
     try:
         select = select_of(whole)
     except NotASelect as error:
         raise refused(place, f"the SQL: {error}") from error
-    # Both texts have their words in the same places.
+    # Both texts have their words at the same places.
     sql, tokens = select.text, tokens_of(select.text)
     wrong = tuple(_no_such_aliases(_undefined(tokens), text, place))
     items, end = _select_list(tokens, text, place)
@@ -106,14 +106,14 @@ def read_select(text: ShellText, place: LinePlace, *, apart: bool) -> LineSelect
 
 
 def _no_such_aliases(found: Sequence[Token], text: ShellText, place: LinePlace) -> Iterator[Finding]:
-    """The finding for short names of tables that the select never gives."""
+    """The finding for table aliases that the select does not define."""
     if found:
         where, names = text.place(found[0].start, place), ", ".join(named(one.text) for one in found)
         yield (findings.NO_SUCH_ALIAS if len(found) == 1 else findings.NO_SUCH_ALIASES).at(where, names=names)
 
 
 def _form(whole: str) -> SelectForm:
-    """What the `set …;` in front of the select make of its form."""
+    """The output form that the `set …;` commands before the select choose."""
     listed, headed = False, True
     for setting in whole.casefold().split(";"):
         match setting.split():
@@ -131,7 +131,7 @@ def _form(whole: str) -> SelectForm:
 
 
 def _switched(value: Sequence[str], *, now: bool) -> bool:
-    """A setting after `on` or `off`; without either it changes over."""
+    """The setting after `on` or `off`; without either it is toggled."""
     return value[0] == "on" if value else not now
 
 
@@ -161,7 +161,7 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
 
 
 def _behind_options(tokens: Sequence[Token], at: int) -> int:
-    """Behind `first 10 skip (20) distinct`."""
+    """The index after `first 10 skip (20) distinct`."""
     while at + 1 < len(tokens):
         if tokens[at].word in ("distinct", "all"):
             at += 1
@@ -177,7 +177,7 @@ def _behind_options(tokens: Sequence[Token], at: int) -> int:
 
 
 def _column(item: Sequence[Token]) -> str | None:
-    """The alias, or the last part of a qualified name, in small letters; None for an expression without a name."""
+    """The alias, or the last part of a qualified name, in lower case; None for an unnamed expression."""
     last, name = item[-1], item[-1].name.lower()
     if not _PLAIN_NAME.fullmatch(name) or last.word in _NO_COLUMN:
         return None
@@ -191,20 +191,20 @@ def _column(item: Sequence[Token]) -> str | None:
 
 
 def _parts(item: Sequence[Token]) -> list[list[Token]] | None:
-    """The columns that a column is glued of, as `a || ' ' || b`; None if it is not of that form."""
+    """The columns that one column joins, as `a || ' ' || b`; None for another form."""
     pieces: list[list[Token]] = [[]]
     for token in item:
         if token.text == "|" and not token.depth:
             pieces.append([])
         else:
             pieces[-1].append(token)
-    # Each || is two marks, with nothing between them.
+    # Each || is two tokens with nothing between them.
     parts, glue, empty = pieces[::4], pieces[2::4], pieces[1::2]
     if not glue or len(parts) != len(glue) + 1 or any(empty) or not all(parts):
         return None
     if not all(len(one) == 1 and one[0].sort is Sort.TEXT and one[0].text[1:-1].isspace() for one in glue):
         return None
-    # A || binds closer than arithmetic: what has any at this level is another expression.
+    # || binds tighter than arithmetic, so arithmetic at this level makes it another expression.
     has_arithmetic = any(token.text in _ARITHMETIC and not token.depth for part in parts for token in part)
     return None if has_arithmetic else parts
 
@@ -222,7 +222,7 @@ def _cut_apart(sql: str, item: Sequence[Token], parts: Sequence[Sequence[Token]]
 
 
 def _undefined(tokens: Sequence[Token]) -> list[Token]:
-    """The first use of each table's name that no `from`, `join` or `with` gives; it may miss one, not invent one."""
+    """The first use of each table name that no `from`, `join` or `with` defines; false negatives are possible."""
     defined = _tables(tokens)
     found: dict[str, Token] = {}
     for at, (token, following) in enumerate(pairwise(tokens)):
@@ -236,7 +236,7 @@ def _tables(tokens: Sequence[Token]) -> set[str]:
     names: set[str] = set()
     for at, token in enumerate(tokens):
         following = [one.text.lower() for one in tokens[at + 1 : at + 3]]
-        # A comma may stand between tables; a qualified name behind one is a column.
+        # A comma may separate tables; a qualified name after one is a column.
         if token.word in ("from", "join") or (token.text == "," and following[1:] != ["."]):
             names |= _table(tokens, at + 1)
         elif token.name and following == ["as", "("]:

@@ -1,4 +1,4 @@
-"""The arguments of a step as a template: JSON with a placeholder for each variable."""
+"""Templates of a step's arguments: JSON with a placeholder for each variable."""
 
 import json
 import re
@@ -18,11 +18,11 @@ MONEY: Final = frozenset(
 """Arguments that are amounts of money, in lower case."""
 
 _READS: Final = frozenset({"objects.get", "objects.filter"})
-"""Methods whose arguments are criteria, not values that are kept."""
+"""Methods whose arguments are search criteria and not stored values."""
 
 _PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[^\s"{}\[\],:]+|.', re.DOTALL)
 _ALONE: Final = "\x01"
-"""Begins a JSON string that stands for what has a variable and no quotes."""
+"""The first character of a JSON string that represents a part with a variable and no quotes."""
 _PLAIN_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
 _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
 
@@ -31,9 +31,8 @@ _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
 class LineTemplate:
     """The arguments of a step as JSON with placeholders, empty where there are none.
 
-    `keys` are their names, `varying` those with a placeholder; the variables `alone` stand outside of strings.
-    `secrets` are the arguments whose values the line tells, and the template does not: each has a placeholder of its
-    own name.
+    `keys` are their names, `varying` those with a placeholder; the variables `alone` are outside of strings.
+    `secrets` are the arguments whose values the template leaves out; each has a placeholder of its own name.
     """
 
     text: str
@@ -45,7 +44,7 @@ class LineTemplate:
 
 
 class _Number(str):
-    """A number of JSON as it was written."""
+    """A JSON number as it was written."""
 
     __slots__ = ()
 
@@ -55,13 +54,13 @@ _Json: TypeAlias = "_Pairs | list[_Json] | str | _Number | bool | None"
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """An object of JSON with its names in order."""
+    """A JSON object with its names in order."""
 
     pairs: "tuple[tuple[str, _Json], ...]"
 
 
 def template(method: str, key: str, arguments: ShellText, place: LinePlace, names: Placeholders) -> LineTemplate:
-    """The arguments of a method as a template. Raises `CommandRefused` for what is no JSON object."""
+    """The arguments of a method as a template. Raises `CommandRefused` for anything but a JSON object."""
     if not arguments.pieces:
         return LineTemplate("")
     where = arguments.place(0, place)
@@ -84,7 +83,7 @@ def template(method: str, key: str, arguments: ShellText, place: LinePlace, name
 
 
 def fields_of(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
-    """The names in `fields=["ip", "pull"]`. Raises `CommandRefused` for what is no list of them."""
+    """The names in `fields=["ip", "pull"]`. Raises `CommandRefused` for anything but a list of names."""
     if not fields.pieces:
         return ()
     where = fields.place(0, place)
@@ -125,12 +124,12 @@ def _parsed(text: ShellText, key: str, place: LinePlace) -> _Json:
 
 
 def _marked(piece: str) -> str:
-    """A piece of JSON; one that has a variable and no quotes becomes a string that is marked as such."""
+    """A piece of JSON; one with a variable and no quotes becomes a marked string."""
     return f'"{_ALONE}{piece}"' if HOLE in piece and not piece.startswith('"') else piece
 
 
 class _Twins(Exception):
-    """A name that stands in an object twice."""
+    """Raised for a name that occurs twice in an object."""
 
 
 def _no_twins(pairs: "list[tuple[str, _Json]]") -> _Pairs:
@@ -151,7 +150,7 @@ def _no_constant(name: str) -> object:
 
 @dataclass(slots=True)
 class _Writer:
-    """Writes JSON with placeholders; its variables come in the order in which they stand in the line."""
+    """Writes JSON with placeholders; its variables come in the order of the line."""
 
     source: ShellText
     place: LinePlace
@@ -167,7 +166,7 @@ class _Writer:
         self.variables = iter(self.source.variables)
 
     def written(self, value: _Json, key: str = "") -> str:
-        """A value as a template; `key` is the name of the argument that it is."""
+        """A value as a template; `key` is the name of its argument."""
         match value:
             case _Pairs(pairs):
                 return "{" + ", ".join(self._pair(name, one) for name, one in pairs) + "}"
@@ -198,7 +197,7 @@ class _Writer:
         return f'"{text}"'
 
     def _secret(self, key: str, *, alone: bool) -> str:
-        """A placeholder in the place of a secret: what is printed is copied, kept and shown."""
+        """A placeholder for a secret, since the printed command is copied, stored and shown."""
         if not alone:
             raise refused(
                 self._of(key), f"{named(key)} is put together of a secret and a variable; let a column say the whole"
@@ -237,17 +236,17 @@ class _Writer:
         return self.keeps_money and key.casefold() in MONEY
 
     def _of(self, key: str) -> LinePlace:
-        """Where the argument of that name stands."""
+        """The place of the argument of that name."""
         at = self.source.plain.find(f'"{key}"')
         return self.source.place(at, self.place) if at >= 0 else self.place
 
 
 def _literal(text: str) -> str:
-    """The text as JSON that no brace of it makes a placeholder of."""
+    """The text as JSON with its braces escaped, so that none is a placeholder."""
     return _quoted(text.replace("{", "{{").replace("}", "}}"))
 
 
 def _quoted(text: str) -> str:
-    """A JSON string in which all that could not be seen is spelled out."""
+    """A JSON string with invisible characters as escapes."""
     whole = json.dumps(text, ensure_ascii=False)
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in whole)

@@ -1,4 +1,4 @@
-"""From a one-liner to the command that does the same here, with the faults that were found in it."""
+"""The translation of a one-liner: the command that does the same, and the faults of the line."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _DONTSHOW: Final = "dontshow"
 
 
 def as_job(call: TranslatedCall, table: LoopTable | None) -> tuple[str, ...] | None:
-    """Job and options that do what the call does; None where it does something else, or says less than the job."""
+    """The job and options equal to the call; None where the call does something else, or gives less."""
     if call.job != PASSWORD.name or call.fields:
         return None
     get, assign = parse(call.model, call.chain).links
@@ -33,7 +33,7 @@ def as_job(call: TranslatedCall, table: LoopTable | None) -> tuple[str, ...] | N
     user, psw = get.arguments["id"], assign.arguments[_PSW]
     of_rows = [name for one in (user, psw) if (name := _placeholder(one)) and name not in call.secrets]
     if of_rows and table is None:
-        # Variables that nobody defines: the call names them.
+        # The call has undefined variables, and shows their names.
         return None
     if not (_placeholder(psw) and (_placeholder(user) or _is_id(user))):
         return None
@@ -54,7 +54,7 @@ def _said(name: str, value: Tree) -> Iterator[str]:
 
 
 def _placeholder(value: Tree) -> str:
-    """The one placeholder that a value is, "" for any other value."""
+    """The one placeholder that a value consists of, "" for any other value."""
     match value:
         case Hole(name) | TemplateText(("", Hole(name), "")):
             return name
@@ -78,7 +78,7 @@ SAME_FOR_ALL: Final = "no variable of the loop is used: the same call is made fo
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """The command, an argument an entry, the faults in the order of their places, and what else is to be known."""
+    """The command as a list of arguments, the faults in the order of their places, and notes."""
 
     command: tuple[str, ...]
     faults: tuple[Finding, ...]
@@ -86,7 +86,7 @@ class Translation:
 
     @property
     def pretty(self) -> str:
-        """The command over several lines, an option a line, safe to paste into a shell."""
+        """The command with one option a line, safe to paste into a shell."""
         words = [quoted(word) for word in self.command]
         start = next(at for at, word in enumerate(self.command) if word.startswith("--"))
         options = [" ".join(pair) for pair in list(pairwise(words))[start::2]]
@@ -94,14 +94,14 @@ class Translation:
 
 
 def quoted(word: str) -> str:
-    """A word quoted for the shell: in double quotes where it has single ones and nothing else that means anything."""
+    """A word quoted for the shell: in double quotes if it has single quotes and no other special characters."""
     return f'"{word}"' if "'" in word and not _OPENS_IN_DOUBLE & set(word) else shlex.quote(word)
 
 
 def translate(line: str, given: Mapping[str, str]) -> Translation:
     """The command for a line; `given` are values of variables that it does not define.
 
-    Raises `CommandRefused`, naming the part, for what cannot be translated.
+    Raises `CommandRefused`, naming the part, for a line that cannot be translated.
     """
     tokens, of_quotes = lex(line)
     try:
@@ -110,7 +110,7 @@ def translate(line: str, given: Mapping[str, str]) -> Translation:
         open_quotes = [fault for fault in of_quotes if fault.kind is FindingKind.UNBALANCED_QUOTE]
         if not open_quotes:
             raise
-        # Most likely what is refused stands where it does because of the quote.
+        # The refused part is most likely misread because of the quote.
         why = f"{open_quotes[0].place}: {open_quotes[0].what}"
         raise CommandRefused(f"{error}; this may come of another place, {why}") from error
 
@@ -133,7 +133,7 @@ def _translated(tokens: Sequence[Token], of_quotes: Sequence[Finding], given: Ma
 
 
 def _resolved(command: ShellCommand, scope: Scope) -> ShellCommand:
-    """The command with all values that are known before there is a row."""
+    """The command with all values substituted that are known before the first row."""
     return replace(command, words=tuple(_word(word, scope) for word in command.words))
 
 
