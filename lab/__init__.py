@@ -1,1 +1,1 @@
-"""A billing to test against, and the proof that the engine keeps its promises."""
+"""The lab: a mock billing to test against, and the crash tests of the engine's promises."""

@@ -1,7 +1,7 @@
-"""The stage of `demo` and its proof: a load that is killed in the middle, taken up again, and right to the kopeck.
+"""The demonstration and its proof: a load is killed in the middle, resumed, and correct to the kopeck.
 
-Everything is real: a Firebird database, a REST API in a process of its own, the load in another, SIGKILL. What is
-shown of it is the business of whoever calls.
+Everything is real: a Firebird database, a REST API in a process of its own, the load in another, SIGKILL. The caller
+shows the results.
 """
 
 import csv
@@ -43,14 +43,14 @@ _PACING: Final = ("--settle", "1", "--in-flight", "64")
 _KILL_AT: Final = 0.45
 """The share of the rows after which the load is killed."""
 _OWED: Final = 0.08
-"""The share of balances that are below zero."""
+"""The share of negative balances."""
 _UNTIL_A_JOURNAL: Final = 0.02
 _BETWEEN_LOOKS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class DemoLoad:
-    """What the file asks for."""
+    """The request of the input file."""
 
     rows: int
     sum: Decimal
@@ -58,7 +58,7 @@ class DemoLoad:
 
 @dataclass(frozen=True, slots=True)
 class KilledLoad:
-    """A load whose process was killed: the name of its run, its process, and where its rows stood."""
+    """A killed load: the name of its run, its process, and the progress of its rows."""
 
     run: str
     process: int
@@ -67,7 +67,7 @@ class KilledLoad:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the billing's own tables say, beside what was asked for."""
+    """The result in the billing's own tables, beside the request."""
 
     asked: DemoLoad
     operations: int
@@ -75,12 +75,12 @@ class Proof:
     least: int
     most: int
     balances: int
-    """Accounts whose balance is what the file says."""
+    """Accounts whose balance is that of the file."""
     totals: Totals
 
     @property
     def holds(self) -> bool:
-        """Every row once, the sum and each balance to the kopeck, nothing in doubt."""
+        """Whether every row was entered once, all sums and balances are exact, and no row is in doubt."""
         return (
             self.operations == self.asked.rows
             and self.sum == self.asked.sum
@@ -91,9 +91,9 @@ class Proof:
 
 
 class DemoStage:
-    """Runs the demonstration's commands in its own folder, each a process of its own.
+    """Runs the demonstration's commands in its own folder, each as a process.
 
-    `on_command` hears the arguments of each command right before it starts.
+    `on_command` is called with the arguments of each command right before it starts.
     """
 
     def __init__(self, folder: Path, on_command: Callable[[Sequence[str]], None]) -> None:
@@ -102,13 +102,13 @@ class DemoStage:
         self._environment = without_settings(os.environ)
 
     async def make_billing(self, subscribers: int) -> DemoLoad:
-        """Make the billing, and the file that is loaded into it."""
+        """Create the billing, and the input file."""
         await self._run("mock", "init", _BILLING, "--abonents", str(subscribers))
         return await anyio.to_thread.run_sync(_write_balances, self._folder)
 
     @asynccontextmanager
     async def serve_billing(self) -> AsyncIterator[str]:
-        """Serve the billing for as long as the context lasts; gives its address. Later commands work on it."""
+        """Serve the billing while the context lasts; yields its address, which later commands use."""
         arguments = ("mock", "serve", _BILLING, "--port", "0", "--latency-ms", str(LATENCY_MS))
         self._on_command((*arguments, "&"))
         process = await start(arguments, self._folder, self._environment, stdout=subprocess.PIPE)
@@ -126,7 +126,7 @@ class DemoStage:
                 await process.aclose()
 
     async def kill_load(self, rows: int, on_progress: Callable[[int], None]) -> KilledLoad:
-        """Start the load and kill it in the middle; `on_progress` hears how many of the rows are accepted."""
+        """Start the load and kill it in the middle; `on_progress` gets the number of accepted rows."""
         arguments = ("run", "balances", BALANCES, "--yes", *_PACING, "--quiet")
         self._on_command(arguments)
         async with await start(arguments, self._folder, self._environment) as process:
@@ -137,11 +137,11 @@ class DemoStage:
                     await _end(process, signal.SIGKILL)
 
     async def show_status(self, run: str) -> None:
-        """`status`, which says for itself what the journal knows."""
+        """Run `status`, which shows the state in the journal."""
         await self._run("status", run)
 
     async def resume(self, run: str) -> None:
-        """Take the load up, to its end."""
+        """Resume the load to its end."""
         await self._run("resume", run, *_PACING)
 
     async def verify(self, run: str) -> None:
@@ -149,13 +149,13 @@ class DemoStage:
         await self._run("verify", run, may_end_with=(ExitCode.DONE, ExitCode.REJECTED))
 
     async def prove(self, asked: DemoLoad, run: str) -> Proof:
-        """What the billing's own tables and the mock's ledger of effects say, which the program cannot know."""
+        """The result in the billing's own tables and the mock's ledger, which are independent of the program."""
         async with open_journal(self._folder / JOURNAL) as journal:
             totals = await journal.totals(await journal.run(run))
         return await anyio.to_thread.run_sync(_prove, self._folder, asked, totals)
 
     async def _run(self, *arguments: str, may_end_with: Sequence[int] = (ExitCode.DONE,)) -> None:
-        """Run a command to its end. Raises `LabError` when it ends otherwise than it may."""
+        """Run a command to its end. Raises `LabError` for an exit code not in `may_end_with`."""
         self._on_command(arguments)
         async with await start(arguments, self._folder, self._environment) as process:
             try:
@@ -169,8 +169,8 @@ class DemoStage:
     async def _killed_in_the_middle(
         self, rows: int, process: Process, on_progress: Callable[[int], None]
     ) -> KilledLoad:
-        """Follow the load in its journal until enough is accepted, with calls in flight, and kill it."""
-        # The journal is there once the run has checked the billing; until then there is nothing to read.
+        """Follow the load in its journal until enough rows are accepted, with calls in flight, and kill it."""
+        # The journal exists only once the run has checked the billing.
         path = self._folder / JOURNAL
         while not await anyio.Path(path).exists():
             _check_alive(process)
@@ -190,7 +190,7 @@ class DemoStage:
 
 
 def make_folder() -> Path:
-    """The demonstration's own folder, below the current one, empty. Raises `LabError` when it cannot be made."""
+    """Create the demonstration's folder, empty, in the current one. Raises `LabError` when it cannot be created."""
     folder = Path.cwd() / FOLDER
     try:
         if folder.exists():
@@ -229,7 +229,7 @@ def _sql(name: str) -> SqlStatement:
 
 
 def _write_balances(folder: Path) -> DemoLoad:
-    """A balance for each account, by contract number, as a spreadsheet would have saved it."""
+    """A file with a balance for each account, by contract number, as a spreadsheet saves it."""
     draw = random.Random(2)
     total, number = Decimal(0), 0
     with (

@@ -1,7 +1,7 @@
--- What the demonstration asks of its billing: for its file, and for its proof.
+-- Queries of the demonstration: for its file, and for its proof.
 
 -- name: contract_numbers
--- One of each account: where an opening balance sets the balance, a second one would replace the first.
+-- One number of each account: where an opening balance sets the balance, a second one would replace the first.
 select a.contract_number from abonents a where a.id in (
     select min(b.id) from abonents b where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null
     group by b.account_id)

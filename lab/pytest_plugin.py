@@ -1,10 +1,10 @@
-"""A running mock billing for the tests of others, in one line of a `conftest.py`.
+"""A pytest plugin with a running mock billing, for other projects, in one line of a `conftest.py`.
 
     pytest_plugins = ["lab.pytest_plugin"]
 
-A test that takes `mock_billing_server` then has one of its own, in the embedded Firebird: `url` is what a program
-under test is given, `ledger` tells what was done to whom, how often and by which request. It runs in a thread, so
-that tests need not be asynchronous. Only this module needs pytest.
+A test with `mock_billing_server` gets a mock billing of its own, in the embedded Firebird: `url` is for the program
+under test, `ledger` shows what was done to which subject, how often and by which request. It runs in a thread, so
+tests need not be asynchronous. Only this module needs pytest.
 """
 
 import shutil
@@ -20,12 +20,12 @@ from lab.mock.server import MockBilling, running
 
 SUBSCRIBERS: Final = 100
 SEED: Final = 1
-"""The same subscribers in every test: numbers and names can be written into it."""
+"""The same subscribers in every test, so that tests may contain numbers and names."""
 
 
 @pytest.fixture(scope="session")
 def mock_billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database that every test gets a copy of; with another of this name a test suite has its own subscribers."""
+    """The database that is copied for every test; a test suite can override it with its own subscribers."""
     path = tmp_path_factory.mktemp("mock_billing") / "billing.fdb"
     create(path, subscribers=SUBSCRIBERS, seed=SEED)
     return path

@@ -1,1 +1,1 @@
-"""The crash lab: experiments with a real load that is killed, stopped and misled, judged by the billing's ledger."""
+"""The crash lab: experiments with a real load under kills, stops and faults, judged by the billing's ledger."""

@@ -1,4 +1,4 @@
-"""What journal and billing have in the end, read for the verdict."""
+"""The books of an experiment: the final state of journal and billing, read for the verdict."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -25,13 +25,13 @@ from lab.crash.trials import TRIALS, By, Trial, Wanted, sql
 from lab.mock.connection import MockConnection
 
 MONEY = frozenset({"balances", "payment"})
-"""Jobs whose operations are counted and added up in the billing's own table."""
+"""Jobs whose operations are counted and summed in the billing's own table."""
 
 
 async def read_books(
     plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: int
 ) -> Books:
-    """The books of an experiment that is over; nothing may be working on either side any more."""
+    """The books of a finished experiment; no process may work on journal or billing any more."""
     trial = TRIALS[plan.job]
     steps = observer.steps()
     items, totals = await _journal(observer.path, run)
@@ -78,7 +78,7 @@ def _row(item: Item, requested: RequestedLoad, made_up: Mapping[str, str]) -> Bo
 
 
 def _made_up(folder: Path, trial: Trial) -> dict[str, str]:
-    """By key, what the billing has made up, as the job's own file has it; the first column is the key."""
+    """The values that the billing has generated, by key, from the job's own file; the first column is the key."""
     if not trial.file or not (path := folder / trial.file).exists():
         return {}
     with path.open(encoding="utf-8-sig", newline="") as stream:

@@ -1,10 +1,9 @@
-"""`python -m lab.crash.clock SECONDS COMMAND …`: the program, with a wall clock that SIGUSR1 sets back.
+"""`python -m lab.crash.clock SECONDS COMMAND …`: runs the program with a wall clock that SIGUSR1 sets back.
 
-Moving the machine's clock would need root and hit everybody on it; a shim below the C library is not on every
-machine; and a seam in the engine would test the seam. So the lab's own launcher replaces what Python code reads as
-the wall clock, `time.time` and `datetime.now`, before anything of the program is imported, and then is the program.
-What C code reads (SQLite, Firebird, TLS) stays as it was, and so do the monotonic clocks, as on a machine whose clock
-was set.
+Setting the machine's clock needs root and affects every process; a shim below the C library is not available
+everywhere; a seam in the engine would test the seam. So this launcher replaces `time.time` and `datetime.now` before
+any module of the program is imported, and then runs the program. Clocks read by C code (SQLite, Firebird, TLS) and
+monotonic clocks are unchanged.
 """
 
 import datetime as dt
@@ -22,7 +21,7 @@ _Real = dt.datetime
 
 
 class Clock:
-    """A wall clock that runs `behind` the real one by so many seconds."""
+    """A wall clock that runs `behind` the real one by this many seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -34,14 +33,14 @@ class Clock:
 
 
 class _Kind(type):
-    """Lets a `datetime` of C code, or one made before, count as one of ours."""
+    """Makes a `datetime` from C code, or from before the replacement, count as an instance of the new class."""
 
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, _Real)
 
 
 def installed() -> Clock:
-    """Put a clock in the place of the real one, for all that is imported from now on."""
+    """Replace the clock for all modules imported from now on."""
     clock = Clock(time.time)
 
     class Datetime(_Real, metaclass=_Kind):
@@ -50,7 +49,7 @@ def installed() -> Clock:
             return cls.fromtimestamp(clock.time(), tz)
 
     time.time = clock.time
-    dt.datetime = Datetime  # type: ignore[misc]  # that is the point
+    dt.datetime = Datetime  # replaces the class on purpose
     return clock
 
 
@@ -62,7 +61,7 @@ def _main() -> None:
         clock.behind += seconds
 
     signal.signal(SIGNAL, set_back)
-    # Only now: whatever the program imports must find the new clock.
+    # Only now: every import of the program must find the new clock.
     runpy.run_module("cli", run_name="__main__", alter_sys=True)
 
 

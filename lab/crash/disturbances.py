@@ -1,4 +1,4 @@
-"""What is done to the processes of an experiment: the acts of its plan, each at its moment."""
+"""Disturbances of an experiment's processes: the acts of its plan, each at its moment."""
 
 import resource
 import signal
@@ -18,15 +18,15 @@ from lab.crash.observer import JournalView, Observer
 from lab.crash.program import SAYS_BUSY, SAYS_PAUSED, SAYS_TAKEN_OVER, ExitCode
 
 POLL: Final = 0.005
-"""Seconds between two looks at the journal: there is no other way to see from outside how far it has come."""
+"""Seconds between two looks at the journal, the only way to see the progress from outside."""
 
 _FULL_AT: Final = 64 * 1024
-"""Bytes that no file may grow beyond on a full disk: less than any journal with rows."""
+"""The largest file in bytes on a full disk: less than any journal with rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An act that came to pass, or the end of a process: when, in seconds, and how far the load was."""
+    """An act that was carried out, or the end of a process: the time in seconds and the progress of the load."""
 
     at: float
     act: Act | None
@@ -39,7 +39,7 @@ class Event:
 class Disturbances:
     """Carries out the acts of a plan, each at its moment.
 
-    `events` is what came to pass, `problems` what must not be, whatever the ledger says in the end.
+    `events` lists what happened, `problems` lists faults that do not depend on the ledger.
     """
 
     load: Load
@@ -50,10 +50,10 @@ class Disturbances:
     events: list[Event] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     paused: bool = False
-    """Whether the run was left paused by an act that ended its process."""
+    """Whether an act left the run paused when its process ended."""
 
     async def carry_out(self, disturbance: Disturbance, running: Running) -> bool:
-        """Wait for the moment of an act and do it; False when the process ended before."""
+        """Wait for the moment of an act and carry it out; False when the process ended before."""
         if not await self._wait_for_moment(disturbance, running):
             return False
         view = self.observer.view()
@@ -62,14 +62,14 @@ class Disturbances:
         return True
 
     async def carry_out_at_rest(self, disturbance: Disturbance) -> None:
-        """Do an act of `AT_REST` when the run is at its end."""
+        """Carry out an act of `AT_REST` once the run has ended."""
         view = self.observer.view()
         self.note(disturbance.act, view, await self._enter_elsewhere(Elsewhere(disturbance.words[0])))
 
     async def _wait_for_moment(self, disturbance: Disturbance, running: Running) -> bool:
-        """Wait until the load has come as far as the act wants it; False when the process ended before."""
+        """Wait for the progress that the act requires; False when the process ended before."""
         begun = self.observer.view()
-        # A process that takes up must first do something itself, or all later acts would hit its first second.
+        # A resuming process must first make progress, or all later acts would hit its first second.
         least = begun.done + 1 if disturbance.act in ENDING else 0
         wanted = 0.0 if disturbance.early else max(disturbance.share * self.rows, least)
         while running.alive:
@@ -84,41 +84,41 @@ class Disturbances:
     # ---- the acts ----
 
     async def kill(self, _: Disturbance, running: Running) -> str:
-        """SIGKILL to the load."""
+        """Send SIGKILL to the load."""
         running.process.kill()
         return ""
 
     async def freeze(self, disturbance: Disturbance, running: Running) -> str:
-        """SIGSTOP, and SIGCONT when its time is over."""
+        """Send SIGSTOP, and SIGCONT when its time is over."""
         running.process.send_signal(signal.SIGSTOP)
         await anyio.sleep(disturbance.seconds)
         running.process.send_signal(signal.SIGCONT)
         return f"for {disturbance.seconds:g} s"
 
     async def terminate(self, _: Disturbance, running: Running) -> str:
-        """SIGTERM to the load."""
+        """Send SIGTERM to the load."""
         running.process.send_signal(signal.SIGTERM)
         return ""
 
     async def interrupt(self, _: Disturbance, running: Running) -> str:
-        """SIGINT to the load, and again."""
+        """Send SIGINT to the load twice."""
         running.process.send_signal(signal.SIGINT)
-        # Two of a kind that are pending at one time arrive as one.
+        # Two pending signals of the same kind arrive as one.
         await anyio.sleep(_BETWEEN_SIGNALS)
         if running.alive:
             running.process.send_signal(signal.SIGINT)
         return ""
 
     async def restart_billing(self, _: Disturbance, __: Running) -> str:
-        """SIGTERM to the billing, and started again."""
+        """Send SIGTERM to the billing, and start it again."""
         await self.billing.restart(signal.SIGTERM)
         return ""
 
     async def crash_billing(self, _: Disturbance, running: Running) -> str:
-        """SIGKILL to the billing and to the load's file process, and the billing started again.
+        """Send SIGKILL to the billing and to the load's file process, and start the billing again.
 
-        One that is killed inside the embedded engine can leave a shared mutex locked, on which all others hang that
-        have the file open: they go with it, and the engine makes its table of locks anew.
+        A process killed inside the embedded engine can leave a shared mutex locked, on which all other processes with
+        the file open hang. So they are killed too, and the engine rebuilds its lock table.
         """
         await self.billing.end(signal.SIGKILL)
         killed = await running.kill_file_processes()
@@ -126,13 +126,13 @@ class Disturbances:
         return f"with {killed} keepers"
 
     async def fill_disk(self, _: Disturbance, running: Running) -> str:
-        """No file of the load grows any more."""
+        """Limit the size of the load's files."""
         hard = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
         return ""
 
     async def start_second(self, _: Disturbance, running: Running) -> str:
-        """Another process on the same run; harmless, and refused while the first is there."""
+        """Start a second process on the same run; it must be refused while the first one works."""
         run = self.observer.view().run
         if run is None:
             return "there was no run"
@@ -145,47 +145,47 @@ class Disturbances:
         return f"ended with {ended.exit}"
 
     async def set_clock_back(self, disturbance: Disturbance, running: Running) -> str:
-        """The load's wall clock is set back."""
+        """Set the load's wall clock back."""
         running.process.send_signal(clock.SIGNAL)
         return f"by {disturbance.seconds:g} s"
 
     async def pause(self, disturbance: Disturbance, running: Running) -> str:
-        """`pause`, a while in which nothing is claimed, and `continue`."""
+        """`pause`, a while in which no row may be claimed, and `continue`."""
         ended = await self._command("pause", running)
         await self._check_nothing_leaves(disturbance.seconds, running)
         await self._command("continue", running)
         return f"for {disturbance.seconds:g} s, ended with {ended.exit}"
 
     async def pause_and_kill(self, disturbance: Disturbance, running: Running) -> str:
-        """`pause`, a while in which nothing is claimed, and SIGKILL."""
+        """`pause`, a while in which no row may be claimed, and SIGKILL."""
         ended = await self._command("pause", running)
         await self._check_nothing_leaves(disturbance.seconds, running)
-        # Where the run came to its end before, there is nothing that could stay paused.
+        # A run that ended before cannot stay paused.
         self.paused = running.alive and ended.exit == ExitCode.DONE
         if running.alive:
             running.process.kill()
         return f"for {disturbance.seconds:g} s, ended with {ended.exit}"
 
     async def continue_paused(self, running: Running) -> None:
-        """`continue` to a run that was killed while it was paused, once what has taken it up says that it waits."""
-        while running.alive and SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file tells nobody
+        """`continue` a run that was killed while paused, once the process that resumed it reports that it waits."""
+        while running.alive and SAYS_PAUSED not in running.said:  # noqa: ASYNC110 - a file gives no event
             await anyio.sleep(POLL)
         await self._check_nothing_leaves(_WHILE, running)
         await self._command("continue", running)
         self.paused = False
 
     async def set_pace(self, disturbance: Disturbance, running: Running) -> str:
-        """`set` what the plan says."""
+        """Change settings with `set`, as the plan says."""
         ended = await self._command("set", running, *disturbance.words)
         return f"{' '.join(disturbance.words)}, ended with {ended.exit}"
 
     async def stop(self, _: Disturbance, running: Running) -> str:
-        """`stop`, and the end of the process."""
+        """`stop`, and wait for the end of the process."""
         ended = await self._command("stop", running)
         return f"ended with {ended.exit}"
 
     async def restore(self, disturbance: Disturbance, running: Running) -> str:
-        """A copy of the journal, rows that it knows nothing of, SIGKILL, and the copy in the journal's place."""
+        """Copy the journal, let it progress, send SIGKILL, and put the copy in the journal's place."""
         journal = self.observer.path
         copy = journal.with_name(f"copy-{journal.name}")
         await anyio.to_thread.run_sync(back_up, journal, copy)
@@ -200,7 +200,7 @@ class Disturbances:
         return f"{done - before} rows fewer are done"
 
     async def try_alias(self, disturbance: Disturbance, running: Running) -> str:
-        """Another process on the same run, by another way to its journal; refused, or the first gives way to it."""
+        """Start a second process on the same run by another name of the journal; one of the two must be refused."""
         run, alias = self.observer.view().run, Alias(disturbance.words[0])
         if run is None:
             return "there was no run"
@@ -220,7 +220,7 @@ class Disturbances:
         return f"{alias}, ended with {ended.exit}"
 
     async def _freeze_between_writes(self, running: Running) -> None:
-        """SIGSTOP at a moment at which it does not write: nobody else could open the journal then."""
+        """SIGSTOP between two writes: a process frozen in a write would block the journal for all others."""
         running.process.send_signal(signal.SIGSTOP)
         while running.alive and not self.observer.is_writable():
             running.process.send_signal(signal.SIGCONT)
@@ -228,17 +228,17 @@ class Disturbances:
             running.process.send_signal(signal.SIGSTOP)
 
     async def enter_elsewhere(self, disturbance: Disturbance, _: Running) -> str:
-        """The same input with another journal."""
+        """Enter the same input with another journal."""
         return await self._enter_elsewhere(Elsewhere(disturbance.words[0]))
 
     async def kill_and_enter_elsewhere(self, disturbance: Disturbance, running: Running) -> str:
-        """SIGKILL, and the same input with another journal."""
+        """Send SIGKILL, and enter the same input with another journal."""
         running.process.kill()
         await running.process.wait()
         return await self._enter_elsewhere(Elsewhere(disturbance.words[0]))
 
     async def _enter_elsewhere(self, elsewhere: Elsewhere) -> str:
-        """Type the same input again where nothing is known of the run: what the billing has already is refused."""
+        """Enter the same input where the run is unknown: rows that the billing already has must be refused."""
         run = self.observer.view().run
         if run is None or not await self._has_entered():
             return "nothing was entered yet"
@@ -258,15 +258,15 @@ class Disturbances:
         return f"{elsewhere}, ended with {ended.exit}"
 
     async def _has_entered(self) -> bool:
-        """Whether the billing has applied anything of the load, which may take as long as its stacks do."""
+        """Whether the billing has applied any row of the load, which may take as long as its stacks do."""
         with anyio.move_on_after(_LONGEST_STACK):
-            while not await self.billing.effects():  # noqa: ASYNC110 - the ledger tells nobody
+            while not await self.billing.effects():  # noqa: ASYNC110 - the ledger gives no event
                 await anyio.sleep(_WHILE)
             return True
         return False
 
     async def _command(self, command: str, running: Running, *words: str) -> Ended:
-        """Type a command to the run, which may be refused only where nobody listens or nothing is left to do."""
+        """Send a command to the run; it may be refused only where no process listens or nothing is left to do."""
         ended = await self.load.command(command, self.observer.view().run or "none", *words)
         self.check_end(ended)
         must_count = command in _COUNTS_AT_REST and running.alive and self.observer.view().open > 0
@@ -275,7 +275,7 @@ class Disturbances:
         return ended
 
     async def _check_nothing_leaves(self, seconds: float, running: Running) -> None:
-        """Watch a paused run for a while: what it had begun to claim by then is claimed, and nothing more."""
+        """Watch a paused run for a while: after the claims in progress there must be no new ones."""
         before, since = None, self.observer.claims()
         with anyio.move_on_after(_LONGEST_CLAIM):
             while running.alive and before != since:
@@ -287,14 +287,14 @@ class Disturbances:
             self.problems.append(f"while it was paused, intents went from {since} to {after}")
 
     async def run_to_refusal(self) -> Ended:
-        """The load that a billing without a column must not begin; the billing itself behaves."""
+        """Run a load that must be refused for a missing column; the billing itself has no faults."""
         await self.billing.clear_faults()
         ended = await (await self.load.start(self.observer.view())).wait()
         self.check_end(ended)
         return ended
 
     async def verify(self, run: str) -> Ended:
-        """`verify`, once the billing behaves and has worked off all that it took."""
+        """`verify`, once the billing has no faults and empty stacks."""
         await self.billing.clear_faults()
         await self.billing.wait_for_stacks()
         ended = await self.load.verify(run)
@@ -302,12 +302,12 @@ class Disturbances:
         return ended
 
     def note(self, act: Act | None, view: JournalView, followed: str) -> None:
-        """Keep what happened for the report."""
+        """Record an event for the report."""
         at = round(anyio.current_time() - self.began, 2)
         self.events.append(Event(at, act, view.done, view.in_flight, followed))
 
     def check_end(self, ended: Ended) -> None:
-        """Note the end of a process, and what must not be in it."""
+        """Record the end of a process, and faults in it."""
         self.note(None, self.observer.view(), f"{ended.command} ended with {ended.exit}")
         if ended.broke:
             self.problems.append(ended.broke)
@@ -320,9 +320,9 @@ _LONGEST_STACK: Final = 5.0
 _LONGEST_GIVING_WAY: Final = 10.0
 _LOOKS: Final = 8
 _WITHOUT_EFFECT: Final = frozenset({ExitCode.REFUSED, ExitCode.STOPPED})
-"""What a run that could not even look at a failing billing ends with as well."""
+"""Exit codes without effect; a run that could not reach a failing billing has them too."""
 _COUNTS_AT_REST: Final = frozenset({"pause", "continue"})
-"""Commands that count also where nobody listens."""
+"""Commands that have an effect even without a listening process."""
 _ACTS: Final[Mapping[Act, Callable[[Disturbances, Disturbance, Running], Awaitable[str]]]] = {
     Act.KILL: Disturbances.kill,
     Act.FREEZE: Disturbances.freeze,

@@ -1,7 +1,7 @@
-"""The plan of an experiment, drawn from its seed.
+"""Plans of experiments, drawn from a seed.
 
-The same seed draws the same plan. When things happen is tied to how far the load has come. What exactly is in flight
-at that moment depends on the machine, so a seed repeats an experiment closely, not to the microsecond.
+The same seed draws the same plan. Moments depend on the progress of the load. The calls in flight at that moment
+depend on the machine, so a seed repeats an experiment closely, not exactly.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,21 +33,21 @@ from lab.crash.trials import TRIALS, By, Trial
 from lab.mock.quirks import CHOICES
 
 ALL: Final = "all"
-"""Stands for a job that is drawn from all that write."""
+"""Stands for a job drawn from all jobs that write."""
 
 Value: TypeAlias = str | float | int
 Fault: TypeAlias = Mapping[str, Value]
-"""A `[[fault]]` of the mock's plan, under the names of the file."""
+"""A `[[fault]]` of the mock's fault plan, with the names of the file."""
 
 
 def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | None = None) -> ExperimentPlan:
-    """The experiment of a seed; `job` and `faults` (TOML) take the place of what would be drawn.
+    """The experiment of a seed; `job` and `faults` (TOML) replace what would be drawn.
 
-    Where faults are given there is no proxy: all that goes wrong on the way is what they say.
+    With given faults there is no proxy, so that these are the only faults.
     """
     if job is not None and job != ALL and job not in TRIALS:
         raise UnknownJob(f"the lab knows {', '.join(TRIALS)}, and {ALL} for one of them")
-    # Each part has a draw of its own: giving one of them by hand leaves the others as they were.
+    # Each part has its own random stream, so fixing one of them leaves the others unchanged.
     chosen = _job(seed, job)
     trial = TRIALS[chosen]
     model = trial.called or trial.model
@@ -58,7 +58,7 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
         in_flight=_draw(seed, "load").choice((None, None, None, 4, 8, MOST_IN_FLIGHT)),
         traits=_traits(_draw(seed, "billing"), rows),
         faults=_as_toml(seed, _faults(_draw(seed, "faults"), chosen, model)) if faults is None else faults,
-        # The word is part of the seed: with another one the same seed would draw other disturbances.
+        # The text is part of the seed: another text would draw other disturbances for the same seed.
         disturbances=_disturbances(_draw(seed, "mischief"), _acts(trial)),
         proxy=_interference(_draw(seed, "proxy"), model) if faults is None else None,
         without_database=chosen != WARNING_THRESHOLD and _draw(seed, "database").random() < _WITHOUT_DATABASE,
@@ -67,7 +67,7 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
     )
     if not plan.api_alone:
         return plan
-    # Without the database nobody can see the stacks, nor which columns there are.
+    # Without the database neither the stacks nor the columns can be seen.
     return replace(plan, traits=replace(plan.traits, stack_rate=None), lacking=())
 
 
@@ -82,7 +82,7 @@ def _draw(seed: int, what: str) -> Random:
 
 
 def _traits(draw: Random, rows: int) -> BillingTraits:
-    # So slow that after a kill, a start and the settle delay there is still something in it that has no effect yet.
+    # Slow enough that after a kill, a start and the settle delay some entries are still not applied.
     rate = round(rows / draw.uniform(9.0, 13.0), 1) if draw.random() < _STACKED else None
     return BillingTraits(draw.choice((5.0, 10.0, 20.0)), draw.choice((4, 16, 64)), rate)
 
@@ -104,11 +104,11 @@ OPTIONAL: Final = (
     "USERS.MAC",
     "USERS_USLUGA.NEXT_DATE",
 )
-"""Columns that `JOBS` can do without."""
+"""Columns that the jobs in `JOBS` do not need."""
 
 
 def _lacking(draw: Random, job: str) -> tuple[str, ...]:
-    """Columns that the billing does not have: none in most experiments, and seldom one without which nothing goes."""
+    """Columns that the billing lacks: usually none, rarely one that the job needs."""
     if draw.random() >= _LACKING:
         return ()
     lacking = draw.sample(OPTIONAL, draw.randint(1, 4))
@@ -117,11 +117,11 @@ def _lacking(draw: Random, job: str) -> tuple[str, ...]:
 
 _QUIRKY: Final = 0.5
 _WITHOUT_WEIGHT: Final = frozenset({"storno_call", "storno_type_8"})
-"""Quirks of what no experiment does."""
+"""Quirks that no experiment exercises."""
 
 
 def _quirks(draw: Random) -> tuple[str, ...]:
-    """How the billing is another than usual; a half of the experiments have it as usual."""
+    """The quirks of the billing; half of the experiments have none."""
     if draw.random() >= _QUIRKY:
         return ()
     names = draw.sample(sorted(CHOICES.keys() - _WITHOUT_WEIGHT), draw.randint(1, 3))
@@ -172,10 +172,10 @@ _KINDS: Final[Mapping[str, Callable[[Random], dict[str, Value]]]] = {
     "foreign-answer": _nothing,
     "redirect-before-effect": _nothing,
 }
-"""Kinds that are drawn, with what else is drawn for each; `cabinet-error` concerns neither job."""
+"""Kinds of fault, each with its additional draws; `cabinet-error` applies to neither job."""
 
 _ALWAYS: Final = "redirect-after-effect"
-"""In every experiment: whoever follows it sends twice, and no other fault would show that."""
+"""Part of every experiment: a client that follows it sends twice, and no other fault shows that."""
 
 _REJECTION: Final = "нет счета для проведения финансовой операции"
 _OF_ANY_MODEL: Final = 0.2
@@ -187,7 +187,7 @@ _WRITES: Final = {BALANCES: "objects.create", WARNING_THRESHOLD: "save", PAYMENT
 
 
 def _writing(job: str) -> dict[str, Value]:
-    """Only the calls of a job that write: a filter that is refused says nothing of a row, and ends a process."""
+    """Restricts a fault to the writing calls of a job: a refused read concerns no row and ends the process."""
     return {"method": _WRITES[job]} if job in _WRITES else {}
 
 
@@ -195,7 +195,7 @@ def _faults(draw: Random, job: str, model: str) -> list[Fault]:
     kinds = draw.sample(sorted(_KINDS), draw.randint(5, 9))
     faults: list[Fault] = []
     for kind in [_ALWAYS, *kinds]:
-        # Now and then the version and the look-ups are hit as well, and a process cannot even begin.
+        # Sometimes the version call and look-ups are hit as well, and a process cannot begin.
         where: dict[str, Value] = {} if draw.random() < _OF_ANY_MODEL else {"model": model}
         faults.append({"kind": kind, **where, "share": _share(draw), **_KINDS.get(kind, _nothing)(draw)})
     if draw.random() < _REJECTS:
@@ -220,9 +220,9 @@ def _toml(value: Value) -> str:
 # ---- the proxy --------------------------------------------------------------------------------------------------
 
 _PROXIED: Final = 0.5
-"""The share of experiments with a proxy. With one, no connection is ever refused: the proxy accepts them."""
+"""The share of experiments with a proxy. The proxy accepts all connections, so none is refused there."""
 LONGEST_DELAY: Final = 0.15
-"""Seconds. What a proxy holds must have had its effect within `SETTLE`, the time in the billing's slots included."""
+"""Seconds. A held request must have had its effect within `SETTLE`, including its time in the billing's slots."""
 
 
 def _interference(draw: Random, model: str) -> Interference | None:
@@ -248,20 +248,20 @@ _IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
 
 
 def _acts(trial: Trial) -> frozenset[Act]:
-    """The acts that an experiment with the job can have and still be judged."""
+    """The acts that can be judged in an experiment with this job."""
     acts = set(Act)
     if trial.job == WARNING_THRESHOLD:
         acts.remove(Act.FULL_DISK)
     if trial.by is not By.MARK:
         acts -= MARKED_ONLY
     if trial.once and trial.unreadable:
-        # Nothing tells what was done after the copy.
+        # The effects after the copy could not be identified.
         acts.remove(Act.RESTORE)
     return frozenset(acts)
 
 
 def _disturbances(draw: Random, possible: frozenset[Act]) -> tuple[Disturbance, ...]:
-    """Two kills at least, four other acts, in the order of their moments."""
+    """At least two kills and four other acts, in the order of their moments."""
     others = draw.sample([act for act in Act if act is not Act.KILL], 4)
     acts = [Act.KILL] * 2 + [act if act in possible else Act.KILL for act in others]
     return tuple(sorted((_one(draw, act) for act in acts), key=lambda one: one.share))
@@ -271,7 +271,7 @@ def _one(draw: Random, act: Act) -> Disturbance:
     share, delay = round(draw.uniform(0.01, 0.9), 3), round(draw.uniform(0.0, 0.08), 3)
     early = act is Act.KILL and draw.random() < _EARLY
     if early:
-        # From the moment of taking up into the middle of looking up.
+        # Between the start of a resuming process and the middle of its look-ups.
         delay = round(draw.uniform(0.0, SETTLE + 0.4), 3)
     seconds = 0.0
     words: tuple[str, ...] = ()

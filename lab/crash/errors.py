@@ -1,4 +1,4 @@
-"""What ends the lab.
+"""Errors of the lab.
 
 LabError
 ├── UnknownJob       no trial tries the job that was named
@@ -7,12 +7,12 @@ LabError
 
 
 class LabError(Exception):
-    """Raised when the lab cannot go on: its folder, its billing or its program is not as it has to be."""
+    """Raised when the lab cannot continue: a problem with its folder, its billing or its program."""
 
 
 class UnknownJob(LabError):
-    """Raised when a job is named that the lab does not try; the text says which it tries."""
+    """Raised for a job that the lab does not test; the text lists those that it tests."""
 
 
 class MockNotStarted(LabError):
-    """Raised when the mock billing does not come up; the text has what it said."""
+    """Raised when the mock billing does not start; the text has its output."""

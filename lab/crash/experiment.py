@@ -1,4 +1,4 @@
-"""An experiment: from an empty folder to its verdict."""
+"""Experiments: each runs from an empty folder to its verdict."""
 
 import shutil
 from collections import Counter
@@ -20,21 +20,21 @@ from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
 from lab.mock.population import create
 
 LONGEST: Final = 240.0
-"""Seconds after which an experiment that does not come to its end has failed."""
+"""Seconds after which an unfinished experiment has failed."""
 
 _UNDER_FAULTS: Final = 12
-"""Processes that may take the run up while the billing still fails."""
+"""Processes that may resume the run while the billing still fails."""
 _WHEN_WELL: Final = 4
-"""Processes that may take it up when it fails no more: one is enough, unless that one found something unknown."""
+"""Processes that may resume it without faults: one is enough, unless it finds unknown rows."""
 
 _TEMPLATE: Final = "template.fdb"
 _SUBSCRIBERS_A_ROW: Final = 5
-"""Four folders and some deleted subscribers: so one folder has about as many as an experiment has rows."""
+"""Four folders and some deleted subscribers share them, so one folder has about as many as an experiment has rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What came of an experiment. `rows` is what was asked for, `processes` how many of the load it took."""
+    """The result of an experiment. `rows` is the number requested, `processes` the number of load processes used."""
 
     plan: ExperimentPlan
     rows: int
@@ -47,7 +47,7 @@ class Experiment:
 
     @property
     def holds(self) -> bool:
-        """Whether all is as it must be."""
+        """Whether the experiment has passed."""
         return not self.problems and self.verdict is not None
 
 
@@ -64,7 +64,7 @@ class Lab:
         return self._folder / f"seed-{plan.seed}"
 
     async def run(self, plan: ExperimentPlan) -> Experiment:
-        """Run an experiment to its verdict; its folder is left as it is."""
+        """Run an experiment to its verdict; its folder is kept."""
         began = anyio.current_time()
         folder = self.folder_of(plan)
         async with self._preparing:
@@ -106,7 +106,7 @@ class Lab:
         )
 
     def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
-        """An empty folder with a billing that nothing was done to yet."""
+        """Prepare an empty folder with a new billing."""
         template = self._folder / "-".join((str(plan.rows), *plan.lacking, _TEMPLATE))
         if not template.exists():
             create(template, subscribers=_SUBSCRIBERS_A_ROW * plan.rows, seed=1, without=plan.lacking)
@@ -116,7 +116,7 @@ class Lab:
 
 
 class _Course:
-    """The processes of one experiment, one after the other, and the disturbances that its plan still has for them."""
+    """The processes of one experiment, in order, and the remaining disturbances of its plan."""
 
     def __init__(self, disturbances: Disturbances, planned: tuple[Disturbance, ...]) -> None:
         self._disturbances = disturbances
@@ -125,7 +125,7 @@ class _Course:
         self.processes = 0
 
     async def judge(self, plan: ExperimentPlan, requested: RequestedLoad) -> Verdict | None:
-        """Run the load to its end, and judge what the billing has then; the billing is ended by that."""
+        """Run the load to its end, and judge the state of the billing, which is stopped for that."""
         run = await self._run_to_its_end()
         for disturbance in self._planned:
             if disturbance.act in AT_REST:
@@ -138,14 +138,14 @@ class _Course:
         return judge(await read_books(plan, requested, self._observer, billing.database, run, verified.exit))
 
     async def judge_refusal(self, column: str) -> Verdict:
-        """Begin a load that must be refused for a column that is not there, and judge that."""
+        """Start a load that must be refused for a missing column, and judge the refusal."""
         self.processes += 1
         ended = await self._disturbances.run_to_refusal()
         effects = await self._disturbances.billing.effects()
         return judge_refusal(RefusedLoad(column, ended.exit, ended.said, effects))
 
     async def _run_to_its_end(self) -> str | None:
-        """Let the load run to its end through all that happens to it; the name of its run, None where it has none."""
+        """Run the load to its end through all disturbances; returns the name of its run, None where it has none."""
         for _ in range(_UNDER_FAULTS):
             if self._is_over(await self._run_process()):
                 return self._observer.view().run
@@ -163,7 +163,7 @@ class _Course:
         return self._observer.view().run
 
     async def _run_process(self) -> Ended:
-        """One process, to its own end or to that which the plan has for it."""
+        """Run one process to its own end or to the end that the plan has for it."""
         self.processes += 1
         running = await self._disturbances.load.start(self._observer.view())
         if self._disturbances.paused:
@@ -176,7 +176,7 @@ class _Course:
         return ended
 
     def _is_over(self, ended: Ended) -> bool:
-        """Whether nothing is left to send; disturbances whose moment has not come by then are left out."""
+        """Whether nothing is left to send; disturbances that are not due by then are skipped."""
         view = self._observer.view()
         return ended.exit in _ENDS and view.run is not None and not view.open
 

@@ -1,4 +1,4 @@
-"""What an experiment does: the load, the billing, its faults, and what disturbs the processes."""
+"""Plans of experiments: the load, the billing, its faults, and the disturbances of the processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,28 +9,28 @@ from lab.crash.proxy import Interference
 
 ROWS: Final = 240
 SETTLE: Final = 0.8
-"""Seconds. The mock has its effect at once when a slot is free; this leaves room for a busy machine."""
+"""Seconds. The mock has its effect at once when a slot is free; the rest is a margin for a busy machine."""
 TIMEOUT: Final = 1.2
-"""Seconds until the load gives an answer up; a silence of the plan lasts longer."""
+"""Seconds until the load gives up on an answer; a silence in the plan lasts longer."""
 MOST_IN_FLIGHT: Final = 16
-"""Calls at one time, however well the billing takes them: in `SETTLE` all of them must have had their effect."""
+"""Parallel calls at most: all of them must have had their effect within `SETTLE`."""
 
 BALANCES: Final = "balances"
 WARNING_THRESHOLD: Final = "warning-threshold"
 PAYMENT: Final = "payment"
 JOBS: Final = (BALANCES, WARNING_THRESHOLD, PAYMENT)
-"""Of these a job is drawn where none is named."""
+"""A job is drawn from these where none is named."""
 
 REQUIRED: Final[Mapping[str, str]] = {
     BALANCES: "FINANCE_OPERATIONS.DESCR",
     WARNING_THRESHOLD: "ADMIN_ACCOUNTS.LIMIT_WARNING",
     PAYMENT: "FINANCE_OPERATIONS.STORNO",
 }
-"""By job of `JOBS`, a column without which its look-up cannot be made."""
+"""By job of `JOBS`, a column that its look-up needs."""
 
 
 class Act(StrEnum):
-    """Something that is done to the load or to the billing."""
+    """An action on the load or on the billing."""
 
     KILL = "kill"
     """SIGKILL to the load."""
@@ -45,15 +45,15 @@ class Act(StrEnum):
     CRASH = "crash"
     """SIGKILL to the billing, and started again."""
     FULL_DISK = "full-disk"
-    """No file of the load may grow any more, the journal's first of all."""
+    """No file of the load may grow any more, including the journal."""
     SECOND = "second-runner"
     """A second process is started on the same run: it must be refused."""
     CLOCK = "clock-back"
     """The load's wall clock is set back."""
     PAUSE = "pause"
-    """`pause` from another terminal, and `continue` some time later: nothing may leave in between."""
+    """`pause` from another terminal, and `continue` some time later: nothing may be sent in between."""
     PAUSE_AND_KILL = "pause-and-kill"
-    """The same with SIGKILL in between: what takes the run up must come up paused, and wait for `continue`."""
+    """The same with SIGKILL in between: the process that resumes must start paused, and wait for `continue`."""
     SET = "set"
     """`set` from another terminal: another rate, another number in flight."""
     STOP = "stop"
@@ -61,7 +61,7 @@ class Act(StrEnum):
     RESTORE = "restore"
     """The journal is copied, the load goes on and is killed, and the copy takes the journal's place."""
     ALIAS = "alias"
-    """A second process is started on the same run, by another name of the journal or past its lock files."""
+    """A second process is started on the same run, by another name of the journal or without its lock files."""
     SECOND_JOURNAL = "second-journal"
     """The same input is entered from another journal while the load goes on: it must be refused."""
     KILL_AND_SECOND_JOURNAL = "kill-and-second-journal"
@@ -69,10 +69,10 @@ class Act(StrEnum):
 
 
 AT_REST: Final = frozenset({Act.SECOND_JOURNAL})
-"""Acts that can be done when the run is at its end as well, where their moment has not come before."""
+"""Acts that are also carried out when the run has ended before their moment."""
 
 FROZEN: Final = "frozen"
-"""Word of an alias: the first runner is stopped by SIGSTOP while the second tries, and so cannot end before it."""
+"""The word of an alias act that freezes the first process by SIGSTOP while the second one tries."""
 
 ENDING: Final = frozenset(
     {
@@ -86,19 +86,19 @@ ENDING: Final = frozenset(
         Act.KILL_AND_SECOND_JOURNAL,
     }
 )
-"""Acts after which the process of the load is gone."""
+"""Acts that end the process of the load."""
 
 MARKED_ONLY: Final = frozenset({Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL})
-"""Acts that only marks in the billing can tell from what may be done."""
+"""Acts that can be judged only if effects carry marks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """One act, and when: once `share` of the rows are done, and `delay` seconds later.
+    """One act and its moment: once `share` of the rows are done, and `delay` seconds later.
 
-    An `early` one comes as soon as a process has taken the run up, whatever it is doing then. `seconds` is how long a
-    freeze or a pause lasts, or how far back the clock is set. `words` are what is set, or in which way it is done.
-    `more` is the share of the rows that are done between a copy of the journal and the kill after it.
+    An `early` one is due as soon as a process has resumed the run. `seconds` is the length of a freeze or a pause, or
+    how far the clock is set back. `words` are the settings of a `set`, or the variant of the act. `more` is the share
+    of the rows that are done between a copy of the journal and the kill after it.
     """
 
     act: Act
@@ -112,7 +112,7 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True)
 class BillingTraits:
-    """What the billing is like; `stack_rate` is entries a second, None for a billing without a stack."""
+    """The traits of the billing; `stack_rate` is entries a second, None for a billing without a stack."""
 
     latency_ms: float
     slots: int
@@ -121,7 +121,7 @@ class BillingTraits:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPlan:
-    """An experiment. `in_flight` None is a window that follows the billing; `faults` the mock's fault plan, TOML."""
+    """An experiment. `in_flight` None is an adaptive window; `faults` is the mock's fault plan, TOML."""
 
     seed: int
     job: str
@@ -131,33 +131,33 @@ class ExperimentPlan:
     faults: str
     disturbances: tuple[Disturbance, ...]
     proxy: Interference | None = None
-    """What stands between load and billing, if anything does."""
+    """The proxy between load and billing, if there is one."""
     without_database: bool = False
     """Whether the load works through the API alone."""
     lacking: tuple[str, ...] = ()
-    """Columns that the billing does not have, as TABLE.COLUMN."""
+    """Columns that the billing lacks, as TABLE.COLUMN."""
     quirks: tuple[str, ...] = ()
-    """How the billing behaves where nobody knows it of the real one, as `mock serve --quirk` takes it."""
+    """Quirks: undocumented behaviour of the real billing, as `mock serve --quirk` takes them."""
     settle: float = SETTLE
     timeout: float = TIMEOUT
 
     @property
     def api_alone(self) -> bool:
-        """Whether the load gets no database: a full disk would hit Firebird's own pages in its process as well."""
+        """Whether the load has no database: a full disk would also affect Firebird's own files in its process."""
         return self.without_database or any(one.act is Act.FULL_DISK for one in self.disturbances)
 
     @property
     def other_balances(self) -> bool:
-        """Whether opening balances come out otherwise than the load takes for granted, and the database tells."""
+        """Whether opening balances behave differently from the load's assumption, and the database shows it."""
         return self.job == BALANCES and "type_8=adds" in self.quirks and not self.api_alone
 
     @property
     def refused_for(self) -> str | None:
-        """The column for which the load must be refused before anything is sent, None where none is."""
+        """The column for which the load must be refused before anything is sent, None for none."""
         required = REQUIRED.get(self.job)
         return required if required in self.lacking and not self.api_alone else None
 
     @property
     def clock_back(self) -> float | None:
-        """How far the clock of the load is set back, in seconds; None in an experiment that leaves it alone."""
+        """How far the load's clock is set back, in seconds; None for not at all."""
         return next((one.seconds for one in self.disturbances if one.act is Act.CLOCK), None)

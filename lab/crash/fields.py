@@ -1,7 +1,6 @@
-"""What a job that sets fields asks of the billing, and what the billing has of it in the end.
+"""Fields that a job sets: the wanted values and the values that the billing has in the end.
 
-Both are made of the job's own chain and of the mock's models, so that they are written in the same way: a job has to
-say nothing about it.
+Both are derived from the job's chain and the mock's models, and so have the same notation; a job declares nothing.
 """
 
 from collections.abc import Mapping
@@ -16,14 +15,14 @@ from lab.mock.values import Stored, ValueType, stored, value_text
 
 
 def wanted_fields(chain: Template, row: Mapping[str, str]) -> str:
-    """The values of all fields that the chain sets for a row, in their order, as the billing writes them."""
+    """The values of all fields that the chain sets for a row, in order, as the billing writes them."""
     fields = MODELS[chain.model].fields
     _, put, *_ = chain.fill(row)
     return " ".join(_text(fields[name], stored(fields[name].kind, value)) for name, value in put.arguments.items())
 
 
 def fields_now(chain: Template, billing: MockConnection) -> dict[str, str]:
-    """The same as the billing has them now, by the keys of rows."""
+    """The current values in the billing, by the keys of rows."""
     model = billing.models[chain.model]
     find, put, *_ = chain.links
     set_now = {_key(row, model.key.name): _fields(model, put.arguments, row) for row in _rows(billing, model)}
@@ -31,7 +30,7 @@ def fields_now(chain: Template, billing: MockConnection) -> dict[str, str]:
     if names == ["pk"]:
         return set_now
     if first in model.reverse:
-        # Found by what points to it, as an account by its subscriber.
+        # Found through the object that points to it, as an account by its subscriber.
         link = model.reverse[first]
         other = billing.models[link.model]
         pointing = {_key(row, other.key.name): _key(row, link.by) for row in _rows(billing, other)}
@@ -41,7 +40,7 @@ def fields_now(chain: Template, billing: MockConnection) -> dict[str, str]:
 
 
 def money_field(chain: Template) -> str:
-    """The one field that the chain sets, where that is an amount of money; else ""."""
+    """The only field that the chain sets, where that is an amount of money; else ""."""
     names = tuple(chain.links[1].arguments)
     kinds = {MODELS[chain.model].fields[name].kind for name in names}
     return names[0] if len(names) == 1 and kinds == {ValueType.MONEY} else ""

@@ -1,4 +1,4 @@
-"""What is done to the journal of an experiment besides writing to it: copied, put back, aliased, moved aside."""
+"""Operations on the journal files of an experiment: copy, restore, alias, move aside."""
 
 import os
 import shutil
@@ -10,31 +10,31 @@ from pathlib import Path
 from typing import Final
 
 _COMPANIONS: Final = ("-wal", "-shm")
-"""Files that SQLite keeps beside a database, under the name by which it was opened."""
+"""Files that SQLite keeps beside a database, with the name by which it was opened."""
 
 
 class Alias(StrEnum):
-    """A way to the same journal past its lock."""
+    """A second way to the same journal past its lock."""
 
     SYMBOLIC_LINK = "symbolic-link"
     HARD_LINK = "hard-link"
     NO_LOCK_FILES = "no-lock-files"
-    """The journal's own name, with the files that tell who holds it removed."""
+    """The journal's own name, with its lock files removed."""
 
 
 class Elsewhere(StrEnum):
-    """What becomes of the journal when the same input is entered without it."""
+    """What happens to the journal when the same input is entered without it."""
 
     OTHER_FOLDER = "other-folder"
-    """Nothing: a journal in another folder is named."""
+    """The journal stays; another folder's journal is named."""
     LOST = "lost"
-    """It is moved aside, and its name is free."""
+    """The journal is moved aside."""
     EMPTY = "empty"
-    """It is moved aside, and a file without a byte stands in its place."""
+    """The journal is moved aside and replaced by an empty file."""
 
 
 def back_up(journal: Path, copy: Path) -> None:
-    """Copy a journal that somebody writes to, as `sqlite3 .backup` does: whole, at one moment."""
+    """Copy a journal during writes, as `sqlite3 .backup` does: a consistent snapshot."""
     copy.unlink(missing_ok=True)
     with (
         closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as source,
@@ -44,7 +44,7 @@ def back_up(journal: Path, copy: Path) -> None:
 
 
 def put_back(copy: Path, journal: Path) -> None:
-    """Put a copy in the place of a journal that nobody has open, and of what SQLite keeps beside it."""
+    """Replace a journal that no process has open, and SQLite's files beside it, by a copy."""
     for companion in _COMPANIONS:
         journal.with_name(journal.name + companion).unlink(missing_ok=True)
     copy.replace(journal)
@@ -52,7 +52,7 @@ def put_back(copy: Path, journal: Path) -> None:
 
 @contextmanager
 def aliased(journal: Path, alias: Alias) -> Iterator[Path]:
-    """Another way to a journal, for as long as the context lasts."""
+    """Another way to a journal, while the context lasts."""
     if alias is Alias.NO_LOCK_FILES:
         for lock in journal.parent.glob(f"{journal.name}*.lock"):
             lock.unlink()
@@ -72,9 +72,9 @@ def aliased(journal: Path, alias: Alias) -> Iterator[Path]:
 
 @contextmanager
 def set_aside(journal: Path, elsewhere: Elsewhere) -> Iterator[Path]:
-    """The journal that the same input is entered with instead, for as long as the context lasts.
+    """The journal that the same input is entered with instead, while the context lasts.
 
-    Of a journal that is moved aside nobody may be at work.
+    No process may work with a journal that is moved aside.
     """
     if elsewhere is Elsewhere.OTHER_FOLDER:
         folder = journal.parent / "elsewhere"

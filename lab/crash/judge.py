@@ -1,4 +1,4 @@
-"""The verdict on an experiment: what the load says it did, held against what the billing's ledger says was done.
+"""The verdict on an experiment: compares what the load reports with the billing's ledger.
 
 A pure function of the evidence: no process, no file, no clock.
 """
@@ -17,7 +17,7 @@ from lab.crash.trials import Wanted
 class BookRow:
     """An item of the journal.
 
-    `wanted` is its amount, or the text that the billing shall have; `subject` what the ledger counts it by.
+    `wanted` is its amount, or the text that the billing shall have; `subject` is its key in the ledger.
     """
 
     number: int
@@ -31,7 +31,7 @@ class BookRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEffect:
-    """An entry of the ledger; `mark` is the run and number that a created object carries."""
+    """An entry of the ledger; `mark` is the run and number on a created object."""
 
     model: str
     request: int
@@ -42,14 +42,14 @@ class LedgerEffect:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """All that is known of an experiment in the end.
+    """The complete final state of an experiment.
 
-    `once` says that a second effect is one too many, `marked` that effects bear the mark of their row, `may_ask` that
-    a row may be left to a person, `unreadable` that nothing can be read back, `other_balances` that the billing adds
-    where the load takes for granted that it sets, which `verify` has to see. `requested` is the input: what is
-    wanted for each key. `frozen` and `sum` are the journal's own totals over all states; `entered` is how many
-    operations the billing's table has got and what they add up to, None for a job that creates none. `ends` are the
-    values that the billing has now, by key, for a job that sets them. `steps` counts every step of an item.
+    `once` says that a second effect is a fault, `marked` that effects bear the mark of their row, `may_ask` that a
+    row may be left to a person, `unreadable` that nothing can be read back, `other_balances` that the billing adds
+    where the load assumes that it sets, which `verify` must detect. `requested` is the input: what is wanted for each
+    key. `frozen` and `sum` are the journal's own totals over all states; `entered` is the number and the sum of
+    operations in the billing's table, None for a job that creates none. `ends` are the billing's final values by key,
+    for a job that sets them. `steps` counts every step of an item.
     """
 
     run: str
@@ -72,7 +72,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and with which key; an empty one is the whole experiment."""
+    """A fault and the key that it concerns, "" for the whole experiment."""
 
     key: str
     what: str
@@ -83,11 +83,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Counts of rows by their effect, of the look-ups on the way, and what is wrong.
+    """Counts of rows by their effect, of the look-ups on the way, and the problems.
 
-    `once` counts rows whose effect is there as it should be, `asked` those that are left to a person, `twice` those
-    that have it more than once and must not, `lost` those that should have it and do not. `repeated` counts rows that
-    had it more than once and may.
+    `once` counts rows with their effect as wanted, `asked` rows left to a person, `twice` rows with a forbidden
+    second effect, `lost` rows without the effect that they should have. `repeated` counts rows with an allowed second
+    effect.
     """
 
     once: int
@@ -104,7 +104,7 @@ class Verdict:
 
 
 def judge(books: Books) -> Verdict:
-    """The verdict on an experiment."""
+    """Judge an experiment."""
     tally: Counter[str] = Counter()
     problems = [*_of_rows(books, tally), *_of_strangers(books, tally), *_of_sums(books), *_of_steps(books)]
     return Verdict(
@@ -124,7 +124,7 @@ def judge(books: Books) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLoad:
-    """A load that had to be refused for a column: what it ended with and said, and the effects in the ledger."""
+    """A load that had to be refused for a column: its exit code, its output, and the effects in the ledger."""
 
     column: str
     exit: int
@@ -133,7 +133,7 @@ class RefusedLoad:
 
 
 def judge_refusal(refused: RefusedLoad) -> Verdict:
-    """The verdict on an experiment whose load must not begin."""
+    """Judge an experiment whose load must not begin."""
     problems: list[Problem] = []
     if refused.exit != ExitCode.REFUSED:
         problems.append(Problem("", f"{refused.column} is not there, and the load ended with {refused.exit}"))
@@ -157,10 +157,10 @@ def judge_refusal(refused: RefusedLoad) -> Verdict:
 
 
 def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
-    """Each row by itself: its state, and how often it had its effect."""
+    """Check each row by itself: its state and the number of its effects."""
     effects: defaultdict[object, list[LedgerEffect]] = defaultdict(list)
     for effect in books.effects:
-        # What was created carries the mark of its item; what was set is known by the object alone.
+        # A created object carries the mark of its item; a changed one is identified by the object alone.
         effects[effect.mark if books.marked else effect.subject].append(effect)
     for row in books.rows:
         own = effects[(books.run, row.number) if books.marked else row.subject]
@@ -199,10 +199,10 @@ def _wrong_value(books: Books, row: BookRow, own: Sequence[LedgerEffect]) -> str
 
 
 def _may_have_had_it(books: Books, row: BookRow) -> bool:
-    """Whether a row without success may have had its effect all the same.
+    """Whether a row without success may have had its effect.
 
-    A call that may be repeated is, when its answer was lost: the first may have had its effect and the second be
-    refused. And two rows on one account are one subject to the ledger.
+    A repeatable call is sent again when its answer was lost: the first one may have had its effect and the second be
+    refused. Two rows on one account are also a single subject in the ledger.
     """
     shared = any(other.subject == row.subject and other.state.in_effect for other in books.rows)
     return not books.once and (row.attempts > 1 or shared)
@@ -214,7 +214,7 @@ def _times(effects: Sequence[LedgerEffect]) -> str:
 
 
 def _of_strangers(books: Books, tally: Counter[str]) -> Iterator[Problem]:
-    """Effects that no row of the frozen list accounts for, and rows that the input never had."""
+    """Check for effects without a row of the saved list, and for rows that are not in the input."""
     numbers = {row.number for row in books.rows}
     subjects = {row.subject for row in books.rows}
     for effect in books.effects:
@@ -238,7 +238,7 @@ def _of_strangers(books: Books, tally: Counter[str]) -> Iterator[Problem]:
 
 
 def _of_sums(books: Books) -> Iterator[Problem]:
-    """The books as a whole, to the kopeck."""
+    """Check the totals exactly."""
     if books.frozen != len(books.rows) or books.frozen != len(books.requested):
         yield Problem("", f"{len(books.requested)} rows asked, {books.frozen} in the sum of all states")
     if books.verified != _to_be_verified(books):
@@ -250,7 +250,7 @@ def _of_sums(books: Books) -> Iterator[Problem]:
         yield Problem("", f"asked for {asked}, the journal's states add up to {books.sum}")
     operations, total = books.entered
     entered = Counter(effect.subject for effect in books.effects)
-    # A payment whose answer was lost may be there, and is left to a person all the same.
+    # A payment whose answer was lost may have been made, although it is left to a person.
     accepted = [
         row.wanted
         for row in books.rows
@@ -263,7 +263,7 @@ def _of_sums(books: Books) -> Iterator[Problem]:
 
 
 def _to_be_verified(books: Books) -> ExitCode:
-    """What `verify` has to end with."""
+    """The exit code that `verify` must have."""
     states = {row.state for row in books.rows}
     entered = any(state.in_effect for state in states)
     if any(not state.settled for state in states) or (books.unreadable and entered):
@@ -276,7 +276,7 @@ def _sum(values: Iterable[Wanted]) -> Decimal:
 
 
 def _of_steps(books: Books) -> Iterator[Problem]:
-    """The way there: only steps of the table, and as many intents as the rows count attempts."""
+    """Check the steps: only allowed ones, and as many intents as the rows count attempts."""
     for source, target in books.steps:
         if not may_follow(State(source), State(target)):
             yield Problem("", f"an item went from {source} to {target}")

@@ -1,4 +1,4 @@
-"""The load of an experiment: what is asked of it, its processes, and how each of them ended."""
+"""The load of an experiment: its request, its processes, and how each of them ended."""
 
 import csv
 import os
@@ -37,9 +37,9 @@ _OWED: Final = 0.08
 
 @dataclass(frozen=True, slots=True)
 class RequestedLoad:
-    """What is asked of a load: the job's arguments, and what is wanted for each key.
+    """The request of a load: the job's arguments, and the wanted value of each key.
 
-    `objects` is what the ledger knows a key by, `last` the last finance operation that was there before.
+    `objects` has the ledger's key for each key, `last` is the last finance operation before the load.
     """
 
     arguments: tuple[str, ...]
@@ -49,7 +49,7 @@ class RequestedLoad:
 
 
 def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> RequestedLoad:
-    """What is asked of the load, by the plan's seed; a file it needs is written into `folder`."""
+    """The request of the load, by the plan's seed; its input file is written into `folder`."""
     draw = Random(f"{plan.seed}/input")
     trial = TRIALS[plan.job]
     if trial.arranged:
@@ -60,7 +60,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
             found = list(database.query(sql("only_owners"), {"rows": plan.rows}))
             return _balances(folder, draw, found, last)
         if plan.job == WARNING_THRESHOLD:
-            # The only one whose rows come out of the database, as the job's own select has them.
+            # The only job whose rows come from the database, by its own select.
             threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
             members: dict[int, int] = dict(database.query(sql("members"), {"folder": FOLDER}))
             arguments = ("warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
@@ -72,7 +72,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
 
 
 def _arrange(billing: Path, trial: Trial, rows: int) -> None:
-    """Put rows into the billing that a new one has too few of."""
+    """Add rows to the billing of which a new one has too few."""
     connection = attach(Dsn(str(billing)))
     try:
         text, values = sql(trial.arranged).bind({"rows": rows})
@@ -120,7 +120,7 @@ def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A process of the load: what was typed, what it ended with (a signal as its negative), and what it said."""
+    """A finished process of the load: its command, its exit code (a signal as its negative), and its output."""
 
     command: str
     exit: int
@@ -128,15 +128,15 @@ class Ended:
 
     @property
     def broke(self) -> str | None:
-        """Why it is a fault of ours, None when it is none."""
-        # A signal that comes while uvloop already takes itself down leaves a traceback of its own, and nothing else.
+        """The reason why it is an internal error, None when it is none."""
+        # A signal during uvloop's own shutdown leaves a traceback that is harmless.
         if "Traceback" in self.said and "(_do_shutdown)" not in self.said:
             return f"{self.command} showed a traceback"
         return f"{self.command} ended with {self.exit}" if self.exit not in _SANE else None
 
 
 _SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})
-"""Exit codes, and signals that the lab sends; 70 is a fault of ours, and so is every other signal."""
+"""Expected exit codes, and the signals that the lab sends; 70 and all other signals are internal errors."""
 
 
 class Load:
@@ -157,7 +157,7 @@ class Load:
         self._program = program
         self._running: list[Running] = []
         dsn = Dsn(str(billing.database))
-        # What the settings say of URL, database and journal gives way: a lab never touches the real ones.
+        # Override URL, database and journal of the settings: the lab never touches the real ones.
         self._connection = ["--config", str(program.config), "--api-url", billing.url]
         self._connection += ["--database", "" if plan.api_alone else str(billing.database)]
         self._connection += [
@@ -173,29 +173,29 @@ class Load:
         self._pacing += ["--settle", str(plan.settle), "--stop-after-errors", "0", "--timeout", str(plan.timeout)]
 
     async def start(self, view: JournalView) -> "Running":
-        """A process that begins the run, or takes it up where there is one."""
+        """Start a process that begins the run, or resumes it where there is one."""
         if view.run is None:
             return await self._start("run", *self._requested.arguments, "--skip-bad", "--yes", *self._pacing)
         return await self._start("resume", view.run, "--skip-bad", "--yes", *self._pacing)
 
     async def start_second(self, run: str, journal: Path | None = None) -> "Ended":
-        """A second process on the same run, to its end; `journal` is another name of the journal."""
+        """Run a second process on the same run to its end; `journal` is another name of the journal."""
         return await self._run("resume", run, "--yes", *self._pacing, journal=journal)
 
     async def enter_anew(self, journal: Path) -> "Ended":
-        """The same input, entered anew with another journal, to its end."""
+        """Enter the same input with another journal; returns at the end of the process."""
         return await self._run("run", *self._requested.arguments, "--yes", *self._pacing, journal=journal)
 
     async def command(self, command: str, run: str, *words: str) -> "Ended":
-        """A command to the run from another terminal, to its end."""
+        """Send a command to the run from another process; returns at its end."""
         return await self._run(command, run, *words)
 
     async def verify(self, run: str) -> "Ended":
-        """`verify`, to its end."""
+        """Run `verify` to its end."""
         return await self._run("verify", run)
 
     async def end(self) -> None:
-        """Kill whatever is still there."""
+        """Kill all remaining processes."""
         for running in self._running:
             if running.alive:
                 await running.kill()
@@ -223,7 +223,7 @@ class Load:
 
 
 class Running:
-    """A process that is under way."""
+    """A running process."""
 
     def __init__(self, process: Process, command: str, said: Path) -> None:
         self.process = process
@@ -232,26 +232,26 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process id."""
         return self.process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is still running."""
         return self.process.returncode is None
 
     @property
     def said(self) -> str:
-        """What it has said so far."""
+        """Its output so far."""
         return self._said.read_text(encoding="utf-8", errors="replace")
 
     async def kill_file_processes(self) -> int:
-        """Kill what has the billing's file open for it, and wait until that has gone; tells how many there were."""
+        """Kill its processes that have the billing's file open, and wait for their end; returns their number."""
         folders = _file_processes_of(self.pid)
         for folder in folders:
             with suppress(ProcessLookupError):
                 os.kill(int(folder.name), signal.SIGKILL)
-        while any(_is_file_process(folder, self.pid) for folder in folders):  # noqa: ASYNC110 - no child of ours
+        while any(_is_file_process(folder, self.pid) for folder in folders):  # noqa: ASYNC110 - not a child process
             await anyio.sleep(_POLL)
         return len(folders)
 
@@ -282,5 +282,5 @@ def _is_file_process(folder: Path, of: int) -> bool:
         parent = (folder / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
     except OSError:
         return False
-    # One that is dead and not yet waited for has no command line any more.
+    # A zombie has no command line.
     return b"billing.database.file_process" in command and int(parent) == of

@@ -1,4 +1,4 @@
-"""The mock billing of an experiment, in a process of its own, on ports that it keeps when it is started again."""
+"""The mock billing of an experiment: a process of its own, on ports that it keeps across restarts."""
 
 import subprocess
 from collections import Counter
@@ -24,15 +24,15 @@ BILLING: Final = "billing.fdb"
 PLAN: Final = "faults.toml"
 _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_000)
-"""Below those of outgoing connections, one of which could take ours while the server is away."""
+"""Below the ports of outgoing connections, which could take a port while the server is down."""
 _PATIENCE: Final = 30.0
 _POLL: Final = 0.1
 
 
 class MockProcess:
-    """The server over the database in `folder`, and the proxy before it where the plan has one.
+    """The server over the database in `folder`, with a proxy before it where the plan has one.
 
-    `url` is where the load reaches it.
+    `url` is the address for the load.
     """
 
     def __init__(self, folder: Path, plan: ExperimentPlan, environment: Mapping[str, str]) -> None:
@@ -58,12 +58,12 @@ class MockProcess:
 
     @property
     def injected(self) -> Counter[str]:
-        """The faults of all its lives, and those of the proxy."""
+        """Counts of faults injected by all its processes and the proxy."""
         return self._injected if self._proxy is None else self._injected + self._proxy.done
 
     @asynccontextmanager
     async def serve_proxy(self) -> AsyncIterator[None]:
-        """The proxy serves, for as long as the context lasts; the billing behind it may come and go."""
+        """Serve the proxy while the context lasts; the billing behind it may stop and start."""
         async with AsyncExitStack() as stack:
             if self._proxy is not None:
                 await stack.enter_async_context(self._proxy.serving())
@@ -89,7 +89,7 @@ class MockProcess:
         raise MockNotStarted(f"the mock billing did not start: {why or said or 'it says nothing'}")
 
     async def end(self, number: Signals = SIGTERM) -> None:
-        """End it by a signal, and count what it has injected."""
+        """End it by a signal, and count its injected faults."""
         if self._process is None:
             return
         try:
@@ -107,19 +107,19 @@ class MockProcess:
         await self.start()
 
     async def clear_faults(self) -> None:
-        """From now on it behaves, and so does the proxy."""
+        """Remove all faults, also from the proxy."""
         await self._count()
         if self._proxy is not None:
             self._proxy.calm()
         await self._ask("PUT", "/faults")
 
     async def effects(self) -> int:
-        """How many effects its ledger has by now."""
+        """The number of effects in its ledger."""
         totals = (await self._ask("GET", "/ledger?limit=1")).get("totals")
         return sum(total["effects"] for total in totals) if isinstance(totals, list) else 0
 
     async def wait_for_stacks(self) -> None:
-        """Wait until nothing is left in its stacks. Raises `TimeoutError` when that does not come to pass."""
+        """Wait until its stacks are empty. Raises `TimeoutError` when that takes too long."""
         with anyio.fail_after(_PATIENCE):
             while True:
                 state = await self._ask("GET", "/state")
@@ -129,7 +129,7 @@ class MockProcess:
                 await anyio.sleep(_POLL)
 
     async def _count(self) -> None:
-        """Add up what it has injected since the last time; what a dead one has is lost."""
+        """Add the faults injected since the last count; those of a killed process are lost."""
         try:
             report = await self._ask("GET", "/faults")
         except (aiohttp.ClientError, TimeoutError):
@@ -139,7 +139,7 @@ class MockProcess:
             self._of_this_life(injected)
 
     def _of_this_life(self, injected: Mapping[str, int]) -> None:
-        """`injected` counts since the server began, and may be asked for more than once in a life."""
+        """Add counts of this process; `injected` counts from its start and may be given repeatedly."""
         self._injected += Counter(injected) - self._counted
         self._counted = Counter(injected)
 
@@ -154,7 +154,7 @@ class MockProcess:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of this machine that nobody listens on, and that no outgoing connection is given."""
+    """Ports that no process listens on, outside the range of outgoing connections."""
     draw = Random()
     found: list[int] = []
     while len(found) < number:

@@ -1,7 +1,7 @@
-"""What the lab sees of the journal while the load works on it.
+"""The observer of an experiment's journal while the load works on it.
 
-Each look opens the file anew and for reading only: a connection of ours that stayed open would keep the journal's
-write-ahead log alive, and what a killed process leaves behind would never have to be recovered.
+Each look opens the file anew for reading: a permanent connection would keep the write-ahead log alive, and a killed
+process would never leave one to recover.
 """
 
 import sqlite3
@@ -18,42 +18,42 @@ from checkpoints.states import State, states_where
 
 @dataclass(frozen=True, slots=True)
 class JournalView:
-    """Where the load stands: its run, None before there is one, and its items by state."""
+    """The progress of the load: its run, None before there is one, and its items by state."""
 
     run: str | None
     counts: Counter[str]
 
     @property
     def done(self) -> int:
-        """Items that need no further call."""
+        """The number of items that need no further call."""
         return sum(self.counts[state] for state in states_where(open=False))
 
     @property
     def open(self) -> int:
-        """Items that the run still has work with."""
+        """The number of items that the run still has work with."""
         return sum(self.counts[state] for state in states_where(open=True))
 
     @property
     def in_flight(self) -> int:
-        """Items that are being sent."""
+        """The number of items that are being sent."""
         return self.counts[State.SENDING]
 
 
 class Observer:
-    """Looks at the journal of an experiment, which `prepare` makes."""
+    """Reads the journal of an experiment, which `prepare` creates."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def prepare(self) -> "Observer":
-        """Make the journal, with the lab's own eye in it."""
+        """Create the journal, with the lab's trigger in it."""
         prepare(self.path)
         with closing(sqlite3.connect(self.path)) as journal:
             journal.executescript(_sql("watch"))
         return self
 
     def view(self) -> JournalView:
-        """Where the load stands at this moment."""
+        """The current progress of the load."""
         with suppress(sqlite3.Error), closing(self._open()) as journal:
             name = journal.execute(_sql("run_name")).fetchone()
             counts = Counter(dict(journal.execute(_sql("counts")).fetchall()))
@@ -61,25 +61,25 @@ class Observer:
         return JournalView(None, Counter())
 
     def steps(self) -> Counter[tuple[str, str]]:
-        """How often an item went from one state to another, in the whole experiment."""
+        """How often items changed from one state to another, in the whole experiment."""
         with closing(self._open()) as journal:
             return Counter({(source, target): n for source, target, n in journal.execute(_sql("steps"))})
 
     def claims(self) -> int | None:
-        """How many intents to send there were, in the whole experiment; None when it cannot be read now."""
+        """The number of intents to send in the whole experiment; None when it cannot be read now."""
         with suppress(sqlite3.Error):
             return self.steps()[State.PENDING, State.SENDING]
         return None
 
     def is_held(self, run: str, process: int) -> bool:
-        """Whether the process has the run's lock."""
+        """Whether the process holds the run's lock."""
         run_id, holder = 0, None
         with suppress(sqlite3.Error), closing(self._open()) as journal:
             run_id, holder = journal.execute(_sql("holder"), {"run": run}).fetchone()
         return holder == process and is_locked(self.path, run_id)
 
     def is_writable(self) -> bool:
-        """Whether nobody is in the middle of a write, not even one who is frozen."""
+        """Whether no process, running or frozen, is in the middle of a write."""
         with (
             suppress(sqlite3.Error),
             closing(sqlite3.connect(self.path, timeout=0.0, isolation_level=None)) as journal,

@@ -1,7 +1,7 @@
-"""The program as anybody starts it: its command line, its environment, its exit codes.
+"""The program under test: its command line, its environment, its exit codes.
 
-The lab judges the program from outside, so it imports nothing of the command line. What it relies on is stated here,
-and `tests/lab/crash/test_program.py` compares it with what the command line has.
+The lab tests the program from outside, so it imports nothing of the command line. Its assumptions are stated here,
+and `tests/lab/crash/test_program.py` compares them with the command line.
 """
 
 import subprocess
@@ -17,13 +17,13 @@ from anyio.abc import Process
 
 PROGRAM: Final = "carbon-migrate"
 MODULE: Final = "cli"
-"""What Python runs as the program, `python -m`."""
+"""The module of the program, for `python -m`."""
 
 JOURNAL: Final = "carbon-migrate.journal"
-"""The journal's name in a folder."""
+"""The journal's file name."""
 
 SETTINGS: Final = "CARBON_MIGRATE_"
-"""What the names of its settings begin with in the environment."""
+"""The prefix of its environment variables."""
 API_URL: Final = "CARBON_MIGRATE_API_URL"
 DATABASE: Final = "CARBON_MIGRATE_DATABASE"
 JOURNAL_FILE: Final = "CARBON_MIGRATE_JOURNAL"
@@ -32,11 +32,11 @@ JOURNAL_FILE: Final = "CARBON_MIGRATE_JOURNAL"
 SAYS_BUSY: Final = "another process works on this run"
 SAYS_TAKEN_OVER: Final = "taken over"
 SAYS_PAUSED: Final = "is paused"
-"""What it says where a second process takes a run, and where a run waits: as much of it as the lab looks for."""
+"""The part of the program's message about a paused run that the lab looks for."""
 
 
 class ExitCode(IntEnum):
-    """What the program ends with."""
+    """The exit codes of the program."""
 
     DONE = 0
     """All rows were accepted, or there was nothing to do."""
@@ -49,16 +49,16 @@ class ExitCode(IntEnum):
     UNDECIDED = 4
     """Rows are left unknown, wait for a person, or cannot be read back."""
     FAULT = 70
-    """A fault of the program."""
+    """An internal error of the program."""
     INTERRUPTED = 130
     """Interrupted by a signal; `resume` goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramUnderTest:
-    """What a load is started with: its file of settings, its environment, and what Python runs as the program.
+    """The start of a load: its settings file, its environment, and the module that Python runs.
 
-    A test of the lab itself names a broken program there.
+    A test of the lab names a broken program there.
     """
 
     config: Path
@@ -67,7 +67,7 @@ class ProgramUnderTest:
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without settings of the program: the lab gives it its own."""
+    """The environment without the program's settings, which the lab sets itself."""
     return {name: value for name, value in environment.items() if not name.startswith(SETTINGS)}
 
 
@@ -80,9 +80,9 @@ async def start(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
 ) -> Process:
-    """Start a command in a folder, with nothing to read on its standard input.
+    """Start a command in a folder, with an empty standard input.
 
-    It is in a session of its own: Ctrl-C ends the lab, and the lab ends its processes in good order.
+    It runs in a session of its own: Ctrl-C reaches the lab alone, which then ends its processes in order.
     """
     return await anyio.open_process(
         [sys.executable, *program, *arguments],

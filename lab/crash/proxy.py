@@ -1,10 +1,10 @@
-"""A proxy between the load and the billing of an experiment, which treats some requests as a bad load balancer does.
+"""A proxy between load and billing that disturbs some requests, as a bad load balancer does.
 
-It is part of the lab's own process and has real sockets: it outlives kills of the load and restarts of the billing.
-Every connection of the load has one connection to the billing. What it does not disturb it passes on byte by byte,
-also how a connection ends: broken, closed, or silent.
+It runs in the lab's own process with real sockets, so it survives kills of the load and restarts of the billing.
+Each connection of the load has one connection to the billing. Undisturbed traffic is passed on byte by byte,
+including the way a connection ends: reset, closed, or silent.
 
-Which requests it disturbs depends on its seed and the number of the request, see `lab.mock.faults.chance`.
+The choice of disturbed requests depends on the seed and the number of the request, see `lab.mock.faults.chance`.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from lab.mock.faults import chance
 
 
 class ProxyFault(StrEnum):
-    """What is done to one request."""
+    """A fault applied to one request."""
 
     REQUEST_HELD = "held-request"
-    """The request is passed on late, also when nobody waits for its answer any more."""
+    """The request is passed on late, even after the client has given up."""
     ANSWER_HELD = "delayed-answer"
     """The answer is passed on late."""
     ANSWER_TWICE = "doubled-answer"
-    """The answer is sent again, before that to the next request of the connection."""
+    """The answer is sent again before the answer to the next request of the connection."""
     NEXT_SWALLOWED = "swallowed-request"
-    """The answer is sent again in place of that to the next request of the connection, which never arrives."""
+    """The answer is sent again in place of the next request's answer; that request never arrives."""
     GATEWAY_TIMEOUT = "504-then-answer"
-    """HTTP 504 at once, and the real answer in place of that to the next request, which never arrives."""
+    """HTTP 504 at once, and the real answer in place of the next request's answer; that request never arrives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interference:
-    """What a proxy does: the share of requests that each fault meets, and of which model ("" for any).
+    """The faults of a proxy: for each the share of requests, and their model ("" for any).
 
-    `delay` is in seconds, of what is held, and of how long a second answer waits for the next request of its
-    connection before it is sent unasked.
+    `delay` is the time in seconds that held messages are held, and that a second answer waits for the next request of
+    its connection before it is sent without one.
     """
 
     seed: int
@@ -51,10 +51,10 @@ class Interference:
 
 
 class Proxy:
-    """Listens on a port of 127.0.0.1, and passes on to the server at the port `target`.
+    """Listens on a port of 127.0.0.1, and passes requests on to the port `target`.
 
-    `done` counts the faults that came to pass, `calm` ends them. A second answer comes to pass when it is sent:
-    not where the load has closed the connection before.
+    `done` counts the faults that happened, `calm` ends them. A second answer counts when it is sent: not where the
+    load has closed the connection before.
     """
 
     def __init__(self, port: int, target: int, interference: Interference) -> None:
@@ -68,15 +68,15 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many connections of the load there are."""
+        """The number of the load's connections."""
         return len(self._connections)
 
     def calm(self) -> None:
-        """From now on everything is passed on undisturbed."""
+        """Stop all faults."""
         self._calm = True
 
     def draw(self, path: bytes) -> ProxyFault | None:
-        """What is done to the request that has just come."""
+        """The fault for the request that has just come, or None."""
         plan = self._interference
         if self._calm or (plan.model and f"/{plan.model}/".encode() not in path):
             return None
@@ -88,7 +88,7 @@ class Proxy:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Serve for as long as the context lasts; every connection is broken off at its end."""
+        """Serve while the context lasts; all connections are reset at its end."""
         connections = self._connections
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,7 +96,7 @@ class Proxy:
             task = asyncio.create_task(connection.serve())
             connections.add(task)
             task.add_done_callback(connections.discard)
-            # A task that is cancelled before its first step closes nothing itself.
+            # A task cancelled before its first step closes nothing itself.
             task.add_done_callback(lambda _: connection.close())
 
         server = await asyncio.start_server(accept, _HOST, self.port, limit=_LONGEST_HEAD)
@@ -110,7 +110,7 @@ class Proxy:
 
 
 _SWALLOWING: Final = frozenset({ProxyFault.NEXT_SWALLOWED, ProxyFault.GATEWAY_TIMEOUT})
-"""The late answer takes the place of that to the next request, however long it has to wait for one."""
+"""Faults whose late answer replaces the next request's answer, however long it waits."""
 _HOST: Final = "127.0.0.1"
 _LONGEST_HEAD: Final = 64 * 1024
 _PART: Final = 64 * 1024
@@ -119,7 +119,7 @@ _AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
 class _Broken(Exception):
-    """The other end has gone: `reset`, or closed in good form."""
+    """Raised when the other end has gone: `reset`, or closed normally."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__("reset" if reset else "closed")
@@ -127,7 +127,7 @@ class _Broken(Exception):
 
 
 class _End:
-    """One end of a connection, on which whole messages are read."""
+    """One end of a connection that carries whole messages."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -139,7 +139,7 @@ class _End:
         return self._reader.at_eof() or self._reader.exception() is not None or self._writer.is_closing()
 
     async def receive(self, copy: "_End | None" = None) -> tuple[bytes, bytes]:
-        """Head and body of the next message; each part of it is sent to `copy` as it comes. Raises `_Broken`."""
+        """Head and body of the next message; each part is sent to `copy` as it comes. Raises `_Broken`."""
         try:
             head = await self._reader.readuntil(b"\r\n\r\n")
             if copy is not None:
@@ -162,14 +162,14 @@ class _End:
         return head, body
 
     def send(self, message: bytes) -> None:
-        """Send it, as far as the other side is still there."""
+        """Send a message, unless the other side has gone."""
         if not self._writer.is_closing():
             self._writer.write(message)
 
     def close(self, *, reset: bool = False) -> None:
-        """Close it in good form, or break it off."""
+        """Close it normally, or with a reset."""
         if reset:
-            # A connection that is lost already may have no socket any more.
+            # A lost connection may have no socket any more.
             if (socket := self._writer.get_extra_info("socket")) is not None:
                 with suppress(OSError):
                     socket.setsockopt(SOL_SOCKET, SO_LINGER, _AT_ONCE)
@@ -179,7 +179,7 @@ class _End:
 
 @dataclass(frozen=True, slots=True)
 class _Late:
-    """An answer that is sent once the next request is there, and the fault that made it late."""
+    """An answer that waits for the next request, and its fault."""
 
     answer: bytes
     by: ProxyFault | None
@@ -189,7 +189,7 @@ _NOTHING_LATE: Final = _Late(b"", None)
 
 
 class _Connection:
-    """One connection of the load, and the one behind it to the billing."""
+    """One connection of the load, and its connection to the billing."""
 
     def __init__(self, client: _End, target: int, proxy: Proxy, delay: float) -> None:
         self._client = client
@@ -200,7 +200,7 @@ class _Connection:
         self._late = _NOTHING_LATE
 
     async def serve(self) -> None:
-        """Pass on one request after the other, until one of the ends has gone."""
+        """Pass on requests one after the other, until one of the ends has gone."""
         try:
             while True:
                 request = await self._next_request()
@@ -219,7 +219,7 @@ class _Connection:
             self._billing.close()
 
     async def _next_request(self) -> bytes:
-        """The next request of the load. A late answer waits for it, but not for ever."""
+        """The next request of the load. A late answer waits for it, up to a limit."""
         asked = asyncio.ensure_future(self._client.receive())
         try:
             if self._late.by is not None and self._late.by not in _SWALLOWING:
@@ -232,7 +232,7 @@ class _Connection:
         return head + body
 
     def _send_late(self) -> ProxyFault | None:
-        """Send the late answer, where there is one; gives the fault that made it late."""
+        """Send the late answer, if there is one; returns its fault."""
         late, self._late = self._late, _NOTHING_LATE
         if late.by is not None:
             self._client.send(late.answer)
@@ -268,7 +268,7 @@ class _Connection:
         self._proxy.done[fault] += 1
 
     async def _connected(self) -> _End | None:
-        """The connection to the billing, made anew where it was closed; None where the billing is away."""
+        """The connection to the billing, reopened if it was closed; None where the billing is down."""
         if self._billing is not None and self._billing.is_over:
             self._billing.close()
             self._billing = None
@@ -281,7 +281,7 @@ class _Connection:
 
 
 def _page(status: int, phrase: str) -> bytes:
-    """A page that the proxy sends on its own account; the connection stays open."""
+    """A page that the proxy generates itself; the connection stays open."""
     body = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
     head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
     return (head + body).encode()

@@ -1,11 +1,11 @@
--- What the crash lab asks and does: of the journal of an experiment (SQLite), of its billing (Firebird), and for the
--- trials of its jobs (Firebird).
+-- Queries of the crash lab: on the journal of an experiment (SQLite), on its billing (Firebird), and for the
+-- trials of jobs (Firebird).
 
 -- ---- the journal ----
 
 -- name: watch
--- The lab's own eye in the journal: every step of every item, in the transaction of the step itself. The journal keeps
--- no history; how many were unknown on the way, and what became of them, could not be told later.
+-- A trigger that records every step of every item, in the transaction of the step. The journal itself keeps no
+-- history, so unknown rows and their outcome could not be counted later.
 create table selftest_steps (
     step    integer primary key,
     item_id integer not null,
@@ -46,21 +46,21 @@ select id, account_id from abonents
 where parent_id = :folder and is_folder = 0 and deleted = 0 and account_id is not null
 
 -- name: only_owners
--- Nobody who shares an account: which of two balances counts there, the operator would be asked.
+-- Only subscribers who do not share an account: for a shared one the operator would be asked which balance counts.
 select first :rows a.id, a.contract_number from abonents a
 where a.is_folder = 0 and a.deleted = 0
   and not exists (select b.id from abonents b where b.account_id = a.account_id and b.id <> a.id)
 order by a.id
 
 -- ---- the trials ----
--- Blocks of rows give the key of the item, the id of the object that the ledger knows, and the cells of the input;
--- blocks of ends give the key and the value that there is now.
+-- Blocks of rows give the item's key, the object's id in the ledger, and the input's cells; blocks of ends give the
+-- key and the current value.
 
 -- name: subscribers
 select first :rows a.id, a.id, a.id from abonents a where a.is_folder = 0 and a.deleted = 0 order by a.id
 
 -- name: owners
--- One of each account: of several balances that one account is set to, only the last would count.
+-- One subscriber of each account: of several balances of one account only the last would count.
 select first :rows a.id, a.id, a.id from abonents a where a.id in (
     select min(b.id) from abonents b where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null
     group by b.account_id)
@@ -81,7 +81,7 @@ select first :rows u.login || '/http://lk.example.org/', u.id, u.login from user
 where u.deleted = 0 and a.deleted = 0 order by u.id
 
 -- name: ip_pools
--- An account without an address has none of its new pool.
+-- An account without an address has no address of its new pool.
 select u.id, cast(u.pull as varchar(20)) from users u where u.ip is not null
 
 -- name: passwords

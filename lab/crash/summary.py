@@ -1,4 +1,4 @@
-"""The table of a self-test, a line an experiment as it goes, and all of it as JSON."""
+"""The summary of a self-test: a table with one line for each experiment, and the whole result as JSON."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,10 +26,10 @@ COLUMNS = (
     ("asked", 6),
     ("seconds", 8),
 )
-"""Heading and width; all but the first two stand at the right.
+"""Heading and width; all but the first two are right-aligned.
 
-`faults` are those that the billing injected, `kills` the acts that ended a process of the load, `other` the rest;
-`attempts` are intents to send, `unknown` how often a row was in doubt, `found` how often a look-up found it there.
+`faults` counts those that the billing injected, `kills` the acts that ended a process of the load, `other` the rest;
+`attempts` are intents to send, `unknown` counts rows that became unknown, `found` look-ups that found the effect.
 """
 
 _LEFT = 2
@@ -62,7 +62,7 @@ class Line:
 
 
 def heading() -> str:
-    """The line above the table."""
+    """The heading of the table."""
     return _line([name for name, _ in COLUMNS])
 
 
@@ -74,7 +74,7 @@ def _line(words: Sequence[str]) -> str:
 
 
 def line_of(experiment: Experiment) -> Line:
-    """The line of an experiment; what has no verdict has no counts."""
+    """The line of an experiment; without a verdict it has no counts."""
     verdict = experiment.verdict
     acts = [event.act for event in experiment.events if event.act is not None]
     ending = sum(act in ENDING for act in acts)
@@ -110,7 +110,7 @@ def total(experiments: Sequence[Experiment]) -> Line:
 
 
 def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int], str]) -> bytes:
-    """All that is known, for a machine; `repeat` gives the command that repeats the experiment of a seed."""
+    """The whole result as JSON; `repeat` gives the command that repeats the experiment of a seed."""
     whole = {
         "seed": seed,
         "holds": all(experiment.holds for experiment in experiments),
@@ -136,7 +136,7 @@ def _detailed(experiment: Experiment, repeat: Callable[[int], str]) -> Mapping[s
 
 
 def _plan(plan: Mapping[str, object]) -> Mapping[str, object]:
-    """A plan under the names that the JSON has for its parts."""
+    """A plan with the names that its parts have in the JSON."""
     return {_NAMES.get(name, name): value for name, value in plan.items()}
 
 

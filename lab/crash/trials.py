@@ -1,8 +1,8 @@
-"""How the lab asks for each job that writes, and how it tells in the billing what became of it.
+"""Trials of the jobs that write: how the lab requests each job, and reads its effect in the billing.
 
-A job is tried by a `Trial`: where its rows are drawn from, what is wanted of each, and what the billing has of it in
-the end. That of a job that sets fields is made of its spec. Any other job that writes has one of its own here; where
-it is missing, a test says so.
+A `Trial` names the source of the rows, the wanted value of each, and the query for the billing's value in the end.
+For a job that sets fields it is derived from the spec. Every other job that writes has its own trial here; a test
+checks that.
 """
 
 import datetime as dt
@@ -25,13 +25,13 @@ from lab.crash.fields import money_field
 from lab.mock.people import TARIFFS
 
 Wanted: TypeAlias = Decimal | str
-"""What is wanted of a row: an amount, to the kopeck, or the text that the billing has then."""
+"""The wanted value of a row: an amount, exact, or a text."""
 
 Cell: TypeAlias = Callable[[Random], str]
 
 
 class By(Enum):
-    """What tells the effects of a row in the ledger from those of others."""
+    """How the effects of a row are identified in the ledger."""
 
     MARK = "the mark of run and item, in the comment of what was created"
     SUBJECT = "the subscriber or account that something was created for"
@@ -40,19 +40,19 @@ class By(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A job in the lab.
+    """The trial of a job.
 
     `rows` names the block of queries.sql that gives key, object and first cells of each row. `drawn` are the cells
-    behind them, named in `header` as well. What is wanted of a row are the fields that the chain `sets`; where there
-    is none, its last cell. `ends` names the block that tells what there is by key; it is "" where the chain tells it,
-    or the ledger alone.
+    after them, named in `header` as well. The wanted values of a row are the fields that the chain `sets`, or without
+    a chain its last cell. `ends` names the block with the final values by key; it is "" where the chain or the ledger
+    alone gives them.
 
-    `amount` is the field of the ledger that holds money, `entered` one that holds text; `called` is the model of the
-    call where it is another than that of the effect. `once` says that a second effect is one too many, `may_ask` that
-    a row may be left to a person, `unreadable` that nothing of it can be read back, which `verify` says. `file` is
-    where the job writes what the billing made up, id and value. `constant` is wanted of all rows alike. `arranged`
-    names the block that puts rows into the billing where a new one has too few. `identity` begins the keys of a job
-    that has one.
+    `amount` is the ledger's field that holds money, `entered` one that holds text; `called` is the model of the call
+    where it differs from that of the effect. `once` says that a second effect is a fault, `may_ask` that a row may be
+    left to a person, `unreadable` that nothing can be read back, which `verify` reports. `file` is where the job
+    writes the values that the billing generated, id and value. `constant` is wanted of all rows alike. `arranged`
+    names the block that adds rows to the billing where a new one has too few. `identity` is the prefix of the keys of
+    a job that has one.
     """
 
     job: str
@@ -76,12 +76,12 @@ class Trial:
     sets: Template | None = None
 
     def key(self, own: object) -> str:
-        """The key of a row as the journal has it, from the one that queries.sql gives."""
+        """The key of a row in the journal, from its key in queries.sql."""
         return row_key((self.identity, str(own))) if self.identity else str(own)
 
     @property
     def arguments(self) -> list[str]:
-        """What is typed behind the job's file."""
+        """The arguments after the job's file."""
         return [word for one in self.given for word in ("--set", one)]
 
 
@@ -127,7 +127,7 @@ def _later_moment(draw: Random) -> str:
 
 def _month(draw: Random) -> str:
     today = dt.datetime.now().date()  # noqa: DTZ005 - the billing's day is local
-    # Not the earliest one: the experiment may go on over the end of a month.
+    # Not the earliest month: the experiment may run past the end of a month.
     whole = today.year * 12 + today.month - 1 - draw.randrange(MONTHS_BACK)
     return f"{whole // 12:04}-{whole % 12 + 1:02}-01"
 
@@ -137,7 +137,7 @@ def _month(draw: Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Objects:
-    """Where objects of a model come from: the block of their rows, and that which makes some where there are none."""
+    """Objects of a model: the block that selects their rows, and the block that creates some where there are none."""
 
     rows: str
     arranged: str = ""
@@ -152,7 +152,7 @@ _OBJECTS: Final[Mapping[str, _Objects]] = {
     "FinanceOperations": _Objects("operations"),
     "AbonentsBlockHistory": _Objects("block_entries", "more_blocks"),
 }
-"""By model, in the order of what its chain is found by."""
+"""By model, in the order of the keys that its chain uses."""
 
 _BY_REFERENCE: Final[Mapping[str, Cell]] = {"Tarif": _tariff}
 _BY_CHECK: Final[Mapping[Callable[[str], str], Cell]] = {
@@ -161,11 +161,11 @@ _BY_CHECK: Final[Mapping[Callable[[str], str], Cell]] = {
     a_date: _day,
     a_moment: _moment,
 }
-"""What is drawn for a parameter, by how it is checked; a word for any other one."""
+"""Values to draw for a parameter, by its check; a word for any other one."""
 
 
 def trial_of_fields(job: JobSpec, *, rows: str = "", drawn: tuple[Cell, ...] | None = None) -> Trial:
-    """The trial of a job that sets fields, made of its spec; `rows` and `drawn` take the place of the usual ones."""
+    """The trial of a job that sets fields, from its spec; `rows` and `drawn` replace the usual ones."""
     chain, objects = job.template(), _OBJECTS[job.model]
     finding = {name for _, name in chain.links[0].places}
     parameters = {one.name: one for one in job.parameters}
@@ -198,9 +198,9 @@ _OWN: Final = (
           amount="op_summa"),
     Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
           once=True, amount="op_summa", called="Abonents", may_ask=True),
-    # An address that is emptied is issued anew, so the end is another than what is set.
+    # An emptied address is issued anew, so the final value differs from the one set.
     Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="ip_pools"),
-    # Rows that bring their values along: others than those that are there.
+    # Rows with values of their own, which differ from the existing ones.
     trial_of_fields(JOBS["operator"], rows="other_operator", drawn=()),
     trial_of_fields(JOBS["tariff-now"], rows="other_tariff", drawn=()),
     trial_of_fields(JOBS["service-operator"], drawn=()),
@@ -235,4 +235,4 @@ def _trials() -> Iterator[Trial]:
 
 
 TRIALS: Final[Mapping[str, Trial]] = MappingProxyType({trial.job: trial for trial in _trials()})
-"""By job. One that sets fields needs no trial of its own."""
+"""Trials by job. A job that sets fields needs none here."""

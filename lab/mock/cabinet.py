@@ -1,7 +1,7 @@
-"""The cabinet of a subscriber, as the API opens it: sessions, services on offer, the recovery of a password.
+"""The subscriber's cabinet in the API: sessions, services on offer, the recovery of a password.
 
-`web_cabinet.*` answers a list whose first element is a JSON string, and puts its errors in there as well [I]. What
-the string holds is taken from what integrators read of it [I], the rest is ours [?].
+`web_cabinet.*` answers a list whose first element is a JSON string, and puts its errors in there as well [I]. The
+string's content is known from what integrators read of it [I], the rest is assumed [?].
 """
 
 import secrets
@@ -19,7 +19,7 @@ from lab.mock.rules import password_columns
 from lab.mock.values import ValueType, value_text
 
 _DIGITS: Final = 18
-"""Of the vendor's example of a `suid` [S]."""
+"""The number of digits in the vendor's example of a `suid` [S]."""
 
 
 def _sql(name: str) -> SqlStatement:
@@ -27,7 +27,7 @@ def _sql(name: str) -> SqlStatement:
 
 
 def open_session(objects: MockObjects, user: MockObject) -> MockObject:
-    """The session of an account, made if there is none: `get_or_create_dynamic_session`, `fields.suid` of it [I]."""
+    """The session of an account, created if needed: `get_or_create_dynamic_session`, `fields.suid` of it [I]."""
     if user.values.get("deleted"):
         raise refusals.already_deleted()
     model = objects.connection.models["CabinetSessions"]
@@ -39,7 +39,7 @@ def open_session(objects: MockObjects, user: MockObject) -> MockObject:
 
 
 def user_of(objects: MockObjects, arguments: Arguments) -> MockObject:
-    """The account whose session it is: `get_user_by_suid` [S]."""
+    """The account of a session: `get_user_by_suid` [S]."""
     suid = arguments.get("suid")
     if not suid:
         raise refusals.required("suid")
@@ -50,18 +50,18 @@ def user_of(objects: MockObjects, arguments: Arguments) -> MockObject:
 
 
 def set_password(objects: MockObjects, user: MockObject, arguments: Arguments) -> None:
-    """A password at once, without `save`; `dontshow` keeps it out of the administrators' sight [S]."""
+    """Set a password at once, without `save`; `dontshow` hides it from administrators [S]."""
     password = arguments.get("psw")
     if not isinstance(password, str):
         raise refusals.required("psw")
-    # What was assigned before and not saved stays assigned, and unsaved.
+    # Values that were assigned and not saved stay assigned and unsaved.
     assigned, user.assigned = user.assigned, password_columns(password, hidden=bool(arguments.get("dontshow")))
     objects.write(user)
     user.assigned = assigned
 
 
 def answer(objects: MockObjects, method: str, arguments: Arguments) -> list[str]:
-    """What a method of `web_cabinet` answers, a refusal included."""
+    """The answer of a method of `web_cabinet`, or its refusal."""
     try:
         result = _METHODS[method](objects, arguments)
     except MockRefusal as refusal:
@@ -70,7 +70,7 @@ def answer(objects: MockObjects, method: str, arguments: Arguments) -> list[str]
 
 
 def _services(objects: MockObjects, arguments: Arguments) -> object:
-    """Two lists: the services on offer, and with `get_user_uslugas_all` those that are connected [S]."""
+    """Two lists: the services on offer, and with `get_user_uslugas_all` the connected ones [S]."""
     user = {"user": user_of(objects, arguments).key}
     offered = [
         {"pk": key, "name": name, "summa": price, "__self": f"{name}: ({price} руб.)"}
@@ -92,7 +92,7 @@ def _services(objects: MockObjects, arguments: Arguments) -> object:
 
 
 def _recover(objects: MockObjects, arguments: Arguments) -> object:
-    """A letter to the subscriber with a link below `base_url`; the password stays until it is followed [?]."""
+    """Send the subscriber a link below `base_url`; the password stays until the link is followed [?]."""
     login = arguments.get("login")
     if not isinstance(login, str) or not login:
         raise refusals.required("login")

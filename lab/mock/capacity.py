@@ -1,4 +1,4 @@
-"""How much a mock billing does at a time: slots, a queue before them, and a capacity that changes."""
+"""Capacity of a mock billing: slots, a queue before them, and changes over time."""
 
 import asyncio
 import time
@@ -14,14 +14,14 @@ from billing.errors import SettingsError
 
 
 class QueueFull(Exception):
-    """Raised when all slots are taken and as many requests wait as may: nothing is done about this one."""
+    """Raised when all slots are taken and the queue is full: the request is not worked on."""
 
 
 class Slots:
-    """So many requests are worked on at a time; up to `queue` others wait, in their order, or all where it is None.
+    """Limits the requests in work; up to `queue` others wait in order, or any number where it is None.
 
-    A small threaded server takes connections as long as its queue has room and turns away the rest at once. The
-    number of slots may be changed at any time: those at work are not disturbed.
+    A small threaded server accepts connections while its queue has room and rejects the rest at once. The number of
+    slots may change at any time: requests in work are not affected.
     """
 
     def __init__(self, slots: int, queue: int | None = None) -> None:
@@ -30,7 +30,7 @@ class Slots:
 
     @property
     def total(self) -> int:
-        """How many slots there are."""
+        """The number of slots."""
         return int(self._limiter.total_tokens)
 
     @total.setter
@@ -39,22 +39,22 @@ class Slots:
 
     @property
     def taken(self) -> int:
-        """How many requests are worked on; above `total` for a while when that was lowered."""
+        """Requests in work; temporarily above `total` after that was lowered."""
         return self._limiter.borrowed_tokens
 
     @property
     def waiting(self) -> int:
-        """How many requests wait."""
+        """Requests that wait."""
         return self._limiter.statistics().tasks_waiting
 
     @property
     def full(self) -> bool:
-        """Whether another request would be turned away."""
+        """Whether another request would be rejected."""
         return self.queue is not None and self.taken >= self.total and self.waiting >= self.queue
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
-        """A slot, for as long as the context lasts; waits for it. Raises `QueueFull`."""
+        """Wait for a slot and hold it while the context lasts. Raises `QueueFull`."""
         if self.full:
             raise QueueFull
         async with self._limiter:
@@ -63,12 +63,12 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """From which moment on, in seconds since the server began, there are how many slots; moments ascend."""
+    """Numbers of slots over time: the start of each, in seconds since the server began, in ascending order."""
 
     steps: tuple[tuple[float, int], ...]
 
     async def follow(self, slots: Slots, clock: Callable[[], float] = time.monotonic) -> None:
-        """Change the slots when their time comes; returns after the last step."""
+        """Change the slots at their times; returns after the last change."""
         began = clock()
         for since, wanted in self.steps:
             if (wait := since - (clock() - began)) > 0:

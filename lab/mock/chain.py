@@ -1,7 +1,7 @@
-"""A chain of methods, carried out in one transaction: `objects.get` → `set` → `save`.
+"""Chains of methods, carried out in one transaction: `objects.get` → `set` → `save`.
 
-Each method is one of the model or of the object that the step before gave; the last one's result is the answer's
-[S, D]. Refusals come in the product's own words; Django's where Django itself would speak.
+Each method belongs to the model or to the object that the previous step gave; the last one's result is the answer's
+[S, D]. Refusals have the product's own words, or Django's where Django would raise them.
 """
 
 import json
@@ -23,7 +23,7 @@ _Tree: TypeAlias = Mapping[str, "_Tree"]
 
 
 def shape(objects: MockObjects, target: MockObject, fields: Iterable[str] | None) -> dict[str, object]:
-    """An object with the `fields` wanted of it, or all of its own but secrets; raises `MockRefusal` for others."""
+    """An object with the requested `fields`, or all but the secret ones; raises `MockRefusal` for unknown fields."""
     return _shape(objects, target, None if fields is None else _tree(fields))
 
 
@@ -75,7 +75,7 @@ Result: TypeAlias = object
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One request: the methods with their arguments, and the `fields` wanted of the last object."""
+    """A request: the methods with their arguments, and the `fields` requested of the last object."""
 
     model: str
     steps: tuple[tuple[str, Arguments], ...]
@@ -88,14 +88,14 @@ class Chain:
 
     @property
     def call(self) -> str:
-        """What the answer calls it."""
+        """The name of the call in the answer."""
         return ".".join(method for method, _ in self.steps)
 
 
 def parse(model: str, form: Mapping[str, str]) -> Chain:
     """A request's form as a chain, as tolerant as the real one: a missing `argN` is `{}` [S].
 
-    Raises `MockRefusal` for JSON that cannot be read.
+    Raises `MockRefusal` for invalid JSON.
     """
     steps: list[tuple[str, Arguments]] = []
     if form.get("get_version"):
@@ -113,14 +113,14 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
 
 
 class Chains:
-    """Carries out chains in the transaction of a connection; the caller commits, or undoes it after a refusal."""
+    """Carries out chains in the transaction of a connection; the caller commits, or rolls back after a refusal."""
 
     def __init__(self, connection: MockConnection, quirks: Quirks | None = None) -> None:
         self._connection = connection
         self._quirks = quirks or Quirks()
 
     def carry_out(self, chain: Chain, request: int = 0) -> Result:
-        """The answer's `result`; raises `MockRefusal`. `request` is the number that the ledger keeps."""
+        """The answer's `result`; raises `MockRefusal`. `request` is the number for the ledger."""
         if chain.model == "Version":
             if chain.call != "get_version":
                 raise refusals.unknown_method(chain.call)
@@ -138,7 +138,7 @@ class Chains:
 
 
 class _Work:
-    """One chain at work."""
+    """One chain in progress."""
 
     def __init__(self, objects: MockObjects, model: MockModel, chain: Chain, quirks: Quirks) -> None:
         self._objects = objects
@@ -166,12 +166,12 @@ class _Work:
         return self._creation_answer(answer) if self._chain.steps[-1][0] == _CREATE else answer
 
     def _usual(self, method: str) -> str:
-        """A method by the name that it has here; the storno may have another one, or none, to the caller."""
+        """The usual name of a method; under a quirk the caller's name for the storno differs, or it has none."""
         called = self._quirks.storno_call
         return method if called == _STORNO else {called: _STORNO, _STORNO: ""}.get(method, method)
 
     def _creation_answer(self, answer: Result) -> Result:
-        """The answer to a creation, in the shape that the quirks say."""
+        """The answer to a creation, in the form that the quirks set."""
         if not isinstance(answer, dict):
             return answer
         fields = dict(answer["fields"])
@@ -193,7 +193,7 @@ class _Work:
             return [shape(self._objects, each, fields) if isinstance(each, MockObject) else each for each in result]
         if isinstance(result, MockObject):
             return shape(self._objects, result, _ANSWERED_FIELDS.get(result.model.name) if fields is None else fields)
-        # `fields` after a `save` asks for the object as it now is [S, the recipe of pools].
+        # `fields` after a `save` asks for the object's new state [S, the recipe of pools].
         if result is None and target is not None and fields is not None and not target.gone:
             return shape(self._objects, target, fields)
         return result
@@ -243,7 +243,7 @@ def _open_session(objects: MockObjects, target: MockObject, arguments: Arguments
 
 
 def _only(arguments: Arguments, *known: str) -> None:
-    """Refuse the arguments that a method does not have."""
+    """Refuse unknown arguments of a method."""
     for name in arguments:
         if name not in known:
             raise refusals.unknown_attribute(name)
@@ -271,7 +271,7 @@ _OF_OBJECT: Final[Mapping[str, Callable[[MockObjects, MockObject, Arguments], Re
     "get_or_create_dynamic_session": _open_session,
 }
 _ANSWERED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {"CabinetSessions": ("suid", "user_id", "created")}
-"""What is answered of an object whose secret is what was asked for."""
+"""The fields answered for an object whose secret is the purpose of the request."""
 
 
 def _json(name: str, text: str) -> object:

@@ -1,4 +1,4 @@
-"""One writing connection of the mock billing, its statements prepared once."""
+"""A writing connection of the mock billing, with its statements prepared once."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,14 +14,14 @@ from billing.errors import ColumnsMissing
 from lab.mock.models import MockModel, models_with
 from lab.mock.refusals import MockRefusal
 
-_KEPT = 300  # other statements than these come from filters, and are as many as the callers make up
+_KEPT = 300  # statements built from filters, of which there is no limit, are cached up to this number
 _SAVEPOINT = "this_call"
 
 
 class MockConnection:
-    """A connection for one thread; `execute` gives all rows, and nothing is kept before `commit`.
+    """A connection for one thread; `execute` returns all rows, and nothing is kept before `commit`.
 
-    `schema` is what the database has, and `models` what it has of the models.
+    `schema` describes the database, and `models` the models that it supports.
     """
 
     def __init__(self, dsn: Dsn) -> None:
@@ -33,9 +33,9 @@ class MockConnection:
         self.models: dict[str, MockModel] = models_with(self.schema.has)
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[DatabaseRow]:
-        """Run a statement; the rows that it gives, or an empty list.
+        """Run a statement; returns its rows, or an empty list.
 
-        Raises `MockRefusal` when Firebird refuses it: a value too long, a key that refers to nothing.
+        Raises `MockRefusal` when Firebird refuses it: a value too long, a foreign key without a target.
         """
         try:
             return self._execute(sql, parameters)
@@ -52,18 +52,18 @@ class MockConnection:
         try:
             cursor.execute(prepared, parameters)
         except (fdb.Error, ValueError):
-            # fdb believes that a select which failed is open, and would fail again at the commit to close it.
+            # fdb takes a failed select as open, and would fail again at the commit when closing it.
             with suppress(fdb.Error):
                 cursor.close()
             del self._prepared[sql]
             raise
-        # Statements that give no rows have no description.
+        # Statements without rows have no description.
         return cursor.fetchall() if cursor.description else []
 
     def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:
         """Run a named statement with its parameters.
 
-        Raises `MockRefusal`, also where this billing lacks what it names.
+        Raises `MockRefusal`, also where this billing lacks a table or column of it.
         """
         try:
             fit = self._fitted.get(wanted.text) or self._fitted.setdefault(wanted.text, fitted(wanted, self.schema))
@@ -72,28 +72,28 @@ class MockConnection:
         return self.execute(*fit.bind(values))
 
     def next_key(self, generator: str) -> int:
-        """The next value of a generator; it is used up even if the transaction is not kept."""
+        """The next value of a generator; it stays used even after a rollback."""
         ((key,),) = self.execute(f"select gen_id({generator}, 1) from rdb$database")  # noqa: S608 - a name of ours
         return int(key)
 
     def save_here(self) -> None:
-        """Mark the place that `go_back` returns to."""
+        """Set the savepoint that `go_back` returns to."""
         self._connection.savepoint(_SAVEPOINT)
 
     def go_back(self) -> None:
-        """Undo what was done since `save_here`."""
+        """Roll back to the savepoint."""
         self._connection.rollback(savepoint=_SAVEPOINT)
 
     def commit(self) -> None:
-        """Keep what was done."""
+        """Commit the transaction."""
         self._connection.commit()
 
     def abandon(self) -> None:
-        """Undo what was done since the last commit."""
+        """Roll back the transaction."""
         self._connection.rollback()
 
     def close(self) -> None:
-        """Close the connection; what was not committed is lost."""
+        """Close the connection; uncommitted changes are lost."""
         self._prepared.clear()
         with suppress(fdb.Error):
             self._connection.close()

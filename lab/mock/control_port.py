@@ -8,7 +8,7 @@
     PUT /state     any of {"slots": 4, "queue": 8, "latency": 0.02, "stack_rate": 5, "busy": true}; a queue of null
                    has no bound
 
-What cannot be taken is refused with HTTP 400 and {"error": …}, and nothing is changed.
+Invalid requests get HTTP 400 and {"error": …}, and nothing is changed.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""A fault plan at work: what happens to a request in place of, or after, its effect.
+"""The fault injector: applies a fault plan to requests, before or after their effect.
 
-The plan may be replaced at any time; numbers of requests and spans of time then begin anew.
+The plan may be replaced at any time; request numbers and time spans then start anew.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
 
 _ABORT: Final = struct.pack("ii", 1, 0)
 _SMALLEST_GAP: Final = 0.001
-"""Seconds between the pieces of a trickle: the clock of an event loop is no finer."""
+"""Seconds between the pieces of a trickle: an event loop's clock is no finer."""
 
 
 @dataclass(slots=True)
 class _Count:
-    """What a fault has met: requests that its filter let through, and how often it was injected."""
+    """Counts of a fault: requests that its filter matched, and how often it was injected."""
 
     matched: int = 0
     injected: int = 0
@@ -40,7 +40,7 @@ class _Count:
 
 @dataclass(frozen=True, slots=True)
 class _DrawnFault:
-    """A fault that meets a request; `number` is the request's among those of the fault."""
+    """A fault that was drawn for a request; `number` counts the requests of the fault."""
 
     index: int
     number: int
@@ -50,7 +50,7 @@ class _DrawnFault:
 
 
 class Injector:
-    """The plan of one server, and what came of it so far; all of it in the server's event loop."""
+    """The fault plan of one server and its counts; used only in the server's event loop."""
 
     def __init__(self, plan: FaultPlan, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -61,7 +61,7 @@ class Injector:
         self.set(plan)
 
     def set(self, plan: FaultPlan) -> None:
-        """Take another plan; what was injected so far stays in the totals."""
+        """Replace the plan; the totals are kept."""
         self.plan = plan
         self._since = self._clock()
         self._counts = [_Count() for _ in plan.faults]
@@ -70,11 +70,11 @@ class Injector:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing can happen to any request."""
+        """Whether no fault is planned."""
         return not self.plan.faults
 
     def report(self) -> dict[str, object]:
-        """The plan, how often each of its faults was injected, and how often each kind since the server began."""
+        """The plan, the count of each of its faults, and the count of each kind since the server began."""
         return {
             "seed": self.plan.seed,
             "elapsed": round(self._clock() - self._since, 3),
@@ -86,11 +86,11 @@ class Injector:
         }
 
     def end(self) -> None:
-        """Cut all waits short: the server ends."""
+        """End all waits, since the server ends."""
         self._ended.set()
 
     async def serve(self, request: web.Request, model: str, body: bytes, carry_out: CarryOut) -> web.StreamResponse:
-        """Answer a request, or fail it; `carry_out` has its effect and gives its answer."""
+        """Answer a request, or fail it; `carry_out` applies its effect and gives its answer."""
         drawn = self._draw(_requested(model, body), body, model)
         if drawn is None:
             answer = await carry_out()
@@ -109,7 +109,7 @@ class Injector:
     async def watch_port(
         self, open_port: Callable[[], Awaitable[None]], close_port: Callable[[], Awaitable[None]]
     ) -> None:
-        """Close the port while the plan says so, and open it again, until cancelled."""
+        """Close the port while the plan says so, and reopen it, until cancelled."""
         refusing: set[int] = set()
         while True:
             self._changed.clear()
@@ -121,7 +121,7 @@ class Injector:
             elif refusing and not now:
                 await open_port()
             for index in now:
-                # Another plan counts its own spans, even if the port stays closed all the while.
+                # A new plan counts its own spans, even if the port stays closed throughout.
                 if not self._counts[index].injected:
                     self._count(index)
             refusing = now
@@ -139,7 +139,7 @@ class Injector:
         self._injected[self.plan.faults[index].kind.value] += 1
 
     def _draw(self, requested: RequestedFault, body: bytes, model: str) -> _DrawnFault | None:
-        """The first fault that meets a request; the others count it all the same."""
+        """The first fault that is drawn for a request; the later ones count the request all the same."""
         elapsed = self._clock() - self._since
         found: _DrawnFault | None = None
         for index, fault in enumerate(self.plan.faults):
@@ -162,19 +162,19 @@ class Injector:
         return found
 
     def _busy_again(self, index: int, tries: int, row: bytes, *, met: bool) -> bool:
-        """Whether a row is still busy: what was drawn at its first request holds for those that follow."""
+        """Whether a row is still busy: the draw at its first request holds for the following ones."""
         left = self._busy.setdefault((index, row), tries if met else 0)
         if left:
             self._busy[index, row] = left - 1
         return left > 0
 
     def _remember(self, body: bytes, answer: MockAnswer) -> None:
-        # A failure that is someone else's would be believed by anybody: only what succeeded is handed on.
+        # Only successful answers are passed to other requests; a foreign failure would be taken as the request's own.
         if not self.idle and answer.status == web.HTTPOk.status_code and not _failed(answer):
             self._foreign = body, answer
 
     def _others(self, body: bytes) -> MockAnswer:
-        """The last answer that is not this request's; that of a health check where there was none yet."""
+        """The last answer to another request; that of a health check where there was none yet."""
         if self._foreign is not None and self._foreign[0] != body:
             return self._foreign[1]
         return MockAnswer(200, b'{"call":"get_version","result":{"version":"0","time":"2000-01-01 00:00:00"}}')
@@ -201,13 +201,13 @@ class Injector:
 
 
 def respond(answer: MockAnswer) -> web.Response:
-    """An answer as it goes over the wire."""
+    """An answer as an HTTP response."""
     kind = "text/html" if answer.body.startswith(b"<") else "application/json"
     return web.Response(body=answer.body, status=answer.status, content_type=kind, charset="utf-8")
 
 
 def page(status: int) -> MockAnswer:
-    """The page that a server or a proxy sends on its own account."""
+    """A page that a server or a proxy generates itself."""
     phrase = _PHRASES[status]
     text = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
     return MockAnswer(status, text.encode())
@@ -234,7 +234,7 @@ def _failed(answer: MockAnswer) -> bool:
 
 
 async def _begin(request: web.Request, answer: MockAnswer) -> web.StreamResponse:
-    """An answer of which the head has gone."""
+    """A response whose head has been sent."""
     response = web.StreamResponse(status=answer.status, headers={"Content-Length": str(len(answer.body))})
     response.content_type = "application/json"
     await response.prepare(request)
@@ -242,7 +242,7 @@ async def _begin(request: web.Request, answer: MockAnswer) -> web.StreamResponse
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Break the connection with a RST; a FIN would tell the client that all is well."""
+    """Reset the connection; a FIN would look like a normal end."""
     if request.transport is not None:
         socket = request.transport.get_extra_info("socket")
         if socket is not None:
@@ -252,7 +252,7 @@ def _reset(request: web.Request) -> web.Response:
 
 
 def _waiting(drawn: _DrawnFault) -> web.Response:
-    """503 or 429: come back later, says a page, and perhaps a header."""
+    """503 or 429: a page that says to come back later, with or without a header."""
     response = respond(page(int(drawn.fault.kind.value)))
     after = drawn.fault.retry_after
     if after is not None:
@@ -275,11 +275,11 @@ def _redirected(request: web.Request) -> web.Response:
 
 
 def _half(request: web.Request, answer: MockAnswer) -> web.Response:
-    """The head promises all, half of it comes, the connection is closed."""
+    """The head announces the whole body, half of it is sent, and the connection is closed."""
     if request.transport is not None:
         head = f"HTTP/1.1 {answer.status} OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer.body)}"
         request.transport.write(head.encode() + b"\r\n\r\n" + answer.body[: len(answer.body) // 2])
-        # What was written still goes.
+        # Data written before is still sent.
         request.transport.close()
     return web.Response()
 
@@ -306,7 +306,7 @@ _BEFORE: Final[dict[FaultKind, Callable[[web.Request, _DrawnFault], web.StreamRe
     FaultKind.CABINET_ERROR: lambda _, drawn: _cabinet_error(drawn),
     FaultKind.REDIRECT_BEFORE: lambda request, _: _redirected(request),
 }
-"""In place of the effect."""
+"""Faults in place of the effect."""
 
 _AFTER: Final[dict[FaultKind, Callable[[web.Request, _DrawnFault, MockAnswer], web.StreamResponse]]] = {
     FaultKind.RESET_AFTER: lambda request, _drawn, _answer: _reset(request),
@@ -318,6 +318,6 @@ _AFTER: Final[dict[FaultKind, Callable[[web.Request, _DrawnFault, MockAnswer], w
     FaultKind.OTHER_ENCODING: lambda _request, drawn, answer: _recoded(drawn, answer),
     FaultKind.REDIRECT_AFTER: lambda request, _drawn, _answer: _redirected(request),
 }
-"""In place of the answer; the others take their time over it."""
+"""Faults in place of the answer; the other kinds delay it."""
 
 _WITH_TEXT: Final = frozenset({FaultKind.BUSY, FaultKind.STOP, FaultKind.CABINET_ERROR})

@@ -1,4 +1,4 @@
-"""Fault plans as people write them: TOML, or a flag a fault.
+"""Fault plans as TOML files or flags.
 
     seed = 1
 
@@ -19,7 +19,7 @@
 | `tries` | busy: a row drawn gets the text so many times, then none |
 | `from`, `to` only | refuse |
 
-A plan is checked before it is used: what would never have an effect is refused as well.
+A plan is checked before it is used: entries that could never have an effect are refused as well.
 """
 
 import re
@@ -38,11 +38,11 @@ Read: TypeAlias = Callable[[object], object]
 
 
 class PlanError(SettingsError):
-    """Raised when a fault plan cannot be used; its text names the file, the line if it is known, and the reason."""
+    """Raised for an invalid fault plan; its text names the file, the line if it is known, and the reason."""
 
 
 class _Wrong(ValueError):
-    """A reason, and the key that it is about."""
+    """A reason, and the key that it concerns."""
 
     def __init__(self, reason: str, key: str = "") -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ _TAKES: Final[dict[str, frozenset[FaultKind]]] = {
     "text": SAYING,
     "tries": frozenset({FaultKind.BUSY}),
 }
-"""Keys that only some kinds take."""
+"""Keys that only some kinds accept."""
 
 _SPAN: Final = re.compile(r"(\d+)(?:\s*(-)\s*(\d*))?")
 _HEADER: Final = re.compile(r"\s*\[\[\s*[\"']?fault[\"']?\s*\]\]")
@@ -66,7 +66,7 @@ _KEY: Final = re.compile(r"\s*[\"']?([A-Za-z_]+)[\"']?\s*=")
 
 
 def read_plan(text: str, name: str = "the plan") -> FaultPlan:
-    """The plan of a TOML text; `name` stands in the messages. No text is a plan without faults.
+    """The plan of a TOML text; `name` is used in the messages. An empty text is a plan without faults.
 
     Raises `PlanError`.
     """
@@ -116,13 +116,13 @@ def read_flag(text: str) -> Fault:
 
 
 def combined(plan: FaultPlan, flags: Collection[str], seed: int | None) -> FaultPlan:
-    """A plan with the faults of flags after its own, and another seed if one is given; raises `PlanError`."""
+    """A plan with the faults of flags added, and another seed if one is given; raises `PlanError`."""
     faults = (*plan.faults, *map(read_flag, flags))
     return replace(plan, faults=faults, seed=plan.seed if seed is None else seed)
 
 
 def nearest(word: str, known: Collection[str]) -> str:
-    """The nearest of the words that are known, as the end of a sentence; nothing where none is near."""
+    """The nearest known word as the end of a sentence; empty where none is near."""
     found = get_close_matches(word.casefold(), [each.casefold() for each in known], n=1, cutoff=0.4)
     by_case = {each.casefold(): each for each in known}
     return f"; did you mean {by_case[found[0]]!r}?" if found else f"; there are: {', '.join(known)}"
@@ -138,7 +138,7 @@ def _fault(entry: Mapping[str, object]) -> Fault:
     if entry["kind"] not in kinds:
         raise _Wrong(f"there is no kind {entry['kind']!r}{nearest(str(entry['kind']), kinds)}", "kind")
     kind = FaultKind(str(entry["kind"]))
-    values: dict[str, Any] = {}  # each is of the kind that its own reader gives
+    values: dict[str, Any] = {}  # each value has the type of its reader
     for key, value in entry.items():
         _check_taken(kind, key)
         try:
@@ -269,7 +269,7 @@ _FIELDS: Final = {"from": "since", "to": "until"}
 
 
 class _Lines:
-    """Where the keys of a plan stand, as far as it is written a key a line."""
+    """The places of a plan's keys, as far as each key has its own line."""
 
     def __init__(self, text: str) -> None:
         self._lines: dict[tuple[int, str], int] = {}
@@ -282,6 +282,6 @@ class _Lines:
                 self._lines.setdefault((index, found[1]), number)
 
     def of(self, index: int, key: str) -> str:
-        """`:12`, of a key of the fault at `index`, or of its heading; nothing where that is not known."""
+        """`:12` for a key of the fault at `index`, or for its heading; empty where unknown."""
         line = self._lines.get((index, key)) or self._lines.get((index, ""))
         return f":{line}" if line else ""

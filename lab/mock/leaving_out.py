@@ -1,4 +1,4 @@
-"""Tables and columns that a mock billing lacks, as versions of the real one do."""
+"""Missing tables and columns of a mock billing, as in versions of the real one."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,19 +9,19 @@ from billing.database.sql_blocks import Value, sql_block
 from billing.errors import SettingsError
 
 _COMPUTED: Final = frozenset({"OSTATOK", "DEBIT", "CREDIT"})
-"""What the column BALANCE of ADMIN_ACCOUNTS is computed from: it goes with any of them."""
+"""The columns that BALANCE of ADMIN_ACCOUNTS is computed from: it is dropped with any of them."""
 
 
 def check_names(connection: Connection, names: Sequence[str]) -> None:
-    """Raises `SettingsError` for a table or column that a new mock billing does not have."""
+    """Raise `SettingsError` for a table or column that a new mock billing does not have."""
     for name in names:
         _named(connection, name)
 
 
 def leave_out(connection: Connection, name: str) -> None:
-    """Take a table, or a column as `FINANCE_OPERATIONS.DESCR`, out of a mock billing, with all that hangs on it.
+    """Drop a table, or a column as `FINANCE_OPERATIONS.DESCR`, from a mock billing, with all that depends on it.
 
-    Raises `SettingsError` where it is not there, or is one of the mock's own.
+    Raises `SettingsError` where it does not exist, or is one of the mock's own.
     """
     table, column = _named(connection, name)
     if not column:
@@ -40,7 +40,7 @@ def leave_out(connection: Connection, name: str) -> None:
 
 
 def _named(connection: Connection, name: str) -> tuple[str, str]:
-    """Table and column as Firebird spells them, the latter "" for a table alone."""
+    """Table and column as Firebird spells them, the column "" for a table alone."""
     table, dot, column = name.strip().partition(".")
     table = table.upper()
     found = _schema(connection)

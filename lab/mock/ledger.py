@@ -1,7 +1,7 @@
-"""The ledger: which request changed what, written in the transaction of the change itself.
+"""The ledger of effects: which request changed what, written in the transaction of the change itself.
 
-It is the judge of every test: what the billing did, not what it answered. The key that effects are counted by is the
-`subject`: the subscriber of an operation or a service, otherwise the changed object itself.
+Tests judge by it: it holds what the billing did, not what it answered. Effects are counted by `subject`: the
+subscriber of an operation or a service, otherwise the changed object itself.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ LONGEST_WHAT = 1000
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One effect: `what` is the JSON of the fields that were written, in the API's notation."""
+    """One effect: `what` is the JSON of the written fields, in the API's notation."""
 
     request: int
     happened: datetime
@@ -32,7 +32,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many effects a model's objects had, and on how many subjects."""
+    """The number of effects on a model's objects, and the number of their subjects."""
 
     model: str
     effects: int
@@ -41,9 +41,9 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """How often a subject was touched by objects of a model, and by which requests, in order.
+    """The number of effects on a subject by objects of a model, and their requests, in order.
 
-    `keys` are those of the changed objects, an effect each; `key` is the first of them.
+    `keys` are those of the changed objects, one for each effect; `key` is the first of them.
     """
 
     model: str
@@ -59,7 +59,7 @@ def _sql(name: str) -> SqlStatement:
 
 
 def enter(connection: MockConnection, entry: LedgerEntry) -> None:
-    """Write an effect; it is kept if and only if the effect is."""
+    """Write an effect; it is committed together with the effect."""
     connection.run(
         _sql("enter"),
         {
@@ -76,40 +76,40 @@ def enter(connection: MockConnection, entry: LedgerEntry) -> None:
 
 
 def last_request(connection: MockConnection) -> int:
-    """The number of the last request that had an effect; 0 when none had."""
+    """The number of the last request with an effect; 0 for none."""
     ((number,),) = connection.run(_sql("last_request"), {})
     return int(number)
 
 
 class Ledger:
-    """Reads the ledger of a mock billing, in any process."""
+    """Reads the ledger of a mock billing, from any process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def totals(self) -> list[Total]:
-        """The effects per model."""
+        """The effects of each model."""
         return [Total(*row) for row in self._database.query(_sql("totals"))]
 
     def effects(self, model: str) -> dict[int, int]:
-        """How many effects each subject had, by objects of a model."""
+        """The number of effects on each subject, by objects of a model."""
         return dict(self._pairs("effects", model))
 
     def repeated(self, model: str, *, same: bool = False) -> dict[int, int]:
-        """The subjects with more than one effect, and how many; with `same`, only where all was the same."""
+        """The subjects with more than one effect, and how many; with `same`, only where all effects are equal."""
         if not same:
             return dict(self._pairs("repeated", model))
         rows = self._database.query(_sql("repeated_same"), {"model": model})
         return {subject: count for subject, _, count in rows}
 
     def entries(self, model: str, subject: int) -> list[LedgerEntry]:
-        """What was done to one subject, in order."""
+        """The effects on one subject, in order."""
         return [
             LedgerEntry(*row) for row in self._database.query(_sql("entries"), {"model": model, "subject": subject})
         ]
 
     def by_subject(self, after: tuple[str, int] = ("", 0), limit: int = 1000) -> list[Effects]:
-        """The effects by model and subject, in that order, beginning after a model's subject."""
+        """The effects sorted by model and subject, starting after the given subject."""
         model, subject = after
         rows = self._database.query(_sql("by_subject"), {"model": model, "subject": subject})
         found: list[Effects] = []

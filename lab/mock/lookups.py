@@ -1,6 +1,6 @@
-"""Django's filters as SQL: exact, `fk__field`, `__range`, reverse links.
+"""Look-ups in Django's notation as SQL: exact, `fk__field`, `__range`, reverse links.
 
-The SQL is put together from the names in `lab.mock.models`; values are always bound.
+The SQL is built from the names in `lab.mock.models`; values are always bound.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from lab.mock.values import Stored, ValueType, stored
 _PAIR = 2
 _COMMENT = "descr"
 _PARTS = {"contains": "position(?, {}) > 0", "icontains": "{} containing ?", "startswith": "{} starting with ?"}
-"""Django's lookups of a part of a text, by name."""
+"""Django's look-ups of a part of a text, by name."""
 
 
 @dataclass(slots=True)
@@ -38,10 +38,10 @@ def select(
     first: int | None = None,
     filters: Filters = "exact",
 ) -> tuple[str, list[Stored]]:
-    """The statement that finds objects of one of the models, all columns in the order of its fields, and its values.
+    """The statement that finds objects of a model, all columns in the order of its fields, and its values.
 
-    `first` is the most that are wanted, all of them without it, and `filters` what comments can be filtered by.
-    Raises `MockRefusal` for an attribute that is not there, `BadValue` for a value that is not of its kind.
+    `first` is the maximal number, None for all, and `filters` the look-ups that comments support.
+    Raises `MockRefusal` for an unknown attribute, `BadValue` for a value of the wrong type.
     """
     query = _Query(models, filters)
     for lookup, value in lookups.items():

@@ -1,7 +1,7 @@
-"""The models of the REST API and the tables behind them, as data.
+"""Models of the REST API and their tables, as data.
 
-A new model is a new entry of `MODELS`: its table, its key, a field for each attribute, and the methods that can be
-called. What a model does beyond storing its fields stands in `lab.mock.rules`.
+A new model is a new entry of `MODELS`: its table, its key, a field for each attribute, and its methods. Behaviour
+beyond storing fields is in `lab.mock.rules`.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from lab.mock.values import ValueType
 
 
 class Tie(Enum):
-    """What a row that points to an object means for deleting that object; which do what is not known [?]."""
+    """The effect of a link when the object it points to is deleted; which links have which is not known [?]."""
 
     STAYS = "nothing: it stays as it is, as history does"
     GOES = "the object stays, unless links are cleaned: then the row goes first"
@@ -22,7 +22,7 @@ class Tie(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An attribute: its name in REST, its column, its kind; `refers` names the model that it is a key of."""
+    """An attribute: its REST name, its column, its type; `refers` is the model of a foreign key."""
 
     name: str
     kind: ValueType
@@ -30,7 +30,7 @@ class Field:
     refers: str | None = None
     tie: Tie = Tie.STAYS
     fixed: bool = False  # `set` refuses it
-    secret: bool = False  # answered only where `fields` names it, and never in the ledger
+    secret: bool = False  # answered only where `fields` names it, and never written to the ledger
 
     @property
     def stored_as(self) -> str:
@@ -40,18 +40,18 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Reverse:
-    """A link from another model to this one: objects of this model by a key of the other's."""
+    """A reverse link: objects of this model found by a foreign key of another model."""
 
     model: str
-    by: str  # the other's field that holds our key
+    by: str  # the field of the other model that holds our key
 
 
 @dataclass(frozen=True, slots=True)
 class MockModel:
-    """A model; `subject` is the field that tells on whom an effect lies.
+    """A model; `subject` is the field that identifies the subject of an effect.
 
-    `reverse` are the links of others to it, named as the billing names them: `abonent_id_users` [D]. One without
-    methods is a table of ours, and no model to the callers.
+    `reverse` are the links of others to it, named as the billing names them: `abonent_id_users` [D]. A model without
+    methods is an internal table and unknown to callers.
     """
 
     name: str
@@ -63,13 +63,13 @@ class MockModel:
     methods: frozenset[str]
 
     def relation(self, name: str) -> Field | None:
-        """The field that is followed as `name__…`: `tarif_id` as `tarif`."""
+        """The foreign key followed as `name__…`: `tarif_id` as `tarif`."""
         field = self.fields.get(f"{name}_id")
         return field if field is not None and field.refers else None
 
     @property
     def marks_deleted(self) -> bool:
-        """Whether a row is only marked when it is deleted."""
+        """Whether a deleted row is only marked."""
         return "deleted" in self.fields
 
     @property
@@ -134,7 +134,7 @@ _ALL: Final = (
     _model(
         "AdminAccounts",
         "admin_accounts",
-        # The billing computes these; they change by finance operations alone. `balance` is theirs together [I].
+        # The billing computes these; only finance operations change them. `balance` is derived from them [I].
         _field("ostatok", ValueType.MONEY, fixed=True),
         _field("debit", ValueType.MONEY, fixed=True),
         _field("credit", ValueType.MONEY, fixed=True),
@@ -145,7 +145,7 @@ _ALL: Final = (
     _model(
         "FinanceOperations",
         "finance_operations",
-        # A sum that was changed afterwards would not be the one that the balance knows.
+        # A sum changed later would differ from the one in the balance.
         _field("abonent_id", refers="Abonents", fixed=True),
         _field("op_type_id", column="op_type", fixed=True),
         _field("op_summa", ValueType.MONEY, fixed=True),
@@ -156,7 +156,7 @@ _ALL: Final = (
         _field("code1c", ValueType.TEXT),
         key="op_id",
         subject="abonent_id",
-        # An operation is reversed, never deleted; what the API calls that is not known [?].
+        # An operation is reversed and never deleted; the API's name for that is not known [?].
         methods=_WRITE - {"delete"} | {"storno"},
     ),
     _model(
@@ -206,7 +206,7 @@ _ALL: Final = (
         _field("attribute_value", ValueType.TEXT),
         subject="abonent_id",
     ),
-    # The administrators; which columns theirs has besides the key is not known [?].
+    # The administrators; the real table's columns besides the key are not known [?].
     _model(
         "DjangoUsersProfile",
         "django_users_profile",
@@ -252,9 +252,9 @@ def _links_to(name: str) -> dict[str, Reverse]:
 
 
 def models_with(has: Callable[[str, str], bool]) -> dict[str, MockModel]:
-    """The models of a billing that may lack tables and columns, by what `has` says of them, in capitals.
+    """The models of a billing that may lack tables and columns; `has` gets table and column in capitals.
 
-    A field without its column is no attribute, and a table without its key no model.
+    A field without its column and a model without its key are left out.
     """
     found: dict[str, MockModel] = {}
     for model in MODELS.values():

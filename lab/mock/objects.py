@@ -1,4 +1,4 @@
-"""Objects of the billing in one chain: found, created, saved and deleted, each effect entered in the ledger."""
+"""Objects in a chain: found, created, saved and deleted, with each effect written to the ledger."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _HIDDEN = "•••"
 
 @dataclass(slots=True)
 class MockObject:
-    """An object in the middle of a chain: what is stored, and what was assigned and is not yet saved."""
+    """An object in a chain: its stored values, and the assigned ones that are not yet saved."""
 
     model: MockModel
     values: Columns
@@ -35,15 +35,15 @@ class MockObject:
         return _whole(self.values[self.model.key.name])
 
     def value(self, name: str) -> Stored:
-        """What an attribute is now, assigned or stored."""
+        """The current value of an attribute, assigned or stored."""
         return self.assigned.get(name, self.values[name])
 
 
 class MockObjects:
-    """What can be done with objects, in the transaction of a connection and on behalf of one request.
+    """The operations on objects, in the transaction of a connection and for one request.
 
-    `request` and `methods` are what the ledger keeps of it. All of it raises `MockRefusal`, and `BadValue` for a
-    value that is not of its column's kind.
+    `request` and `methods` are written to the ledger. All operations raise `MockRefusal`, and `BadValue` for a value
+    of the wrong type.
     """
 
     def __init__(self, connection: MockConnection, request: int, methods: str, quirks: Quirks) -> None:
@@ -53,14 +53,14 @@ class MockObjects:
         self._quirks = quirks
 
     def find(self, model: MockModel, arguments: Arguments, first: int | None = None) -> list[MockObject]:
-        """All objects that meet the criteria, or the `first` of them, in the order of their keys."""
+        """All objects that match the criteria, or the `first` of them, in the order of their keys."""
         rows = self.connection.execute(
             *lookups.select(self.connection.models, model, arguments, first, self._quirks.descr_filters)
         )
         return [MockObject(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
 
     def get(self, model: MockModel, arguments: Arguments) -> MockObject:
-        """The one object that meets the criteria."""
+        """The only object that matches the criteria."""
         found = self.find(model, arguments)
         if not found:
             raise refusals.none_found(model.name)
@@ -69,7 +69,7 @@ class MockObjects:
         return found[0]
 
     def create(self, model: MockModel, arguments: Arguments) -> MockObject:
-        """A new object; it needs no `save` [S]."""
+        """Create an object; it needs no `save` [S]."""
         values = self._read(model, arguments, fixed=True)
         apply_rules(model.name, self._change(None, {}, values, {}))
         values = {name: value for name, value in values.items() if name in model.fields}
@@ -78,24 +78,24 @@ class MockObjects:
         columns = ", ".join(model.fields[name].column for name in values)
         marks = ", ".join("?" * len(values))
         self.connection.execute(f"insert into {model.table} ({columns}) values ({marks})", tuple(values.values()))  # noqa: S608 - names of ours
-        # Read back, for the columns have defaults of their own.
+        # Read back, since columns have defaults.
         (target,) = self.find(model, {model.key.name: key})
         self._enter(target, {name: values[name] for name in values if name != model.key.name})
         return target
 
     def assign(self, target: MockObject, arguments: Arguments) -> None:
-        """Assign values, which are not kept before `save` [S]."""
+        """Assign values, which are stored only by `save` [S]."""
         target.assigned |= self._read(target.model, arguments, fixed=False)
 
     def save(self, target: MockObject, arguments: Arguments) -> None:
-        """Keep what was assigned, and do what the billing does on that occasion."""
+        """Store the assigned values, and apply the billing's rules."""
         apply_rules(target.model.name, self._change(target.key, target.values, target.assigned, arguments))
         self.write(target)
 
     def write(self, target: MockObject) -> None:
-        """Keep what was assigned as it is."""
+        """Store the assigned values without rules."""
         model = target.model
-        # What the rules complete may have no column here.
+        # Rules may set fields that have no column in this billing.
         target.assigned = {name: value for name, value in target.assigned.items() if name in model.fields}
         if target.assigned:
             columns = ", ".join(f"{model.fields[name].column} = ?" for name in target.assigned)
@@ -108,7 +108,7 @@ class MockObjects:
         target.assigned = {}
 
     def delete(self, target: MockObject, *, clean_links: bool) -> None:
-        """Delete an object, or mark it; `clean_links` deletes first what points to it and may go with it [S, ?]."""
+        """Delete an object, or mark it; `clean_links` first deletes the dependent rows that may be deleted [S, ?]."""
         model = target.model
         if target.values.get("deleted"):
             raise refusals.already_deleted()
@@ -121,7 +121,7 @@ class MockObjects:
         self._enter(target, {"deleted": 1})
 
     def reverse(self, operation: MockObject) -> None:
-        """The storno of a finance operation: its sum is taken back, whichever way it came [?]."""
+        """The storno of a finance operation: its sum is taken back, whatever its origin [?]."""
         if "storno" not in operation.model.fields:
             raise refusals.unknown_attribute("storno")
         if operation.values["storno"]:
@@ -134,7 +134,7 @@ class MockObjects:
         if link.tie is Tie.STAYS:
             return
         criteria: dict[str, object] = {link.name: target.key}
-        # To a row that is only marked, rows that are marked as well may go on pointing.
+        # A row that is only marked may keep links from rows that are marked as well.
         if target.model.marks_deleted and other.marks_deleted:
             criteria["deleted"] = 0
         cleaned = clean_links and link.tie is Tie.GOES
@@ -147,7 +147,7 @@ class MockObjects:
         return RuleChange(self.connection, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
 
     def _read(self, model: MockModel, arguments: Arguments, *, fixed: bool) -> Columns:
-        """The arguments as the columns hold them; what `set` may not assign is refused unless `fixed` is taken."""
+        """The arguments as column values; fields that `set` may not assign are refused unless `fixed` is true."""
         values: Columns = {}
         for name, value in arguments.items():
             attribute = model.fields.get(name)
@@ -174,11 +174,11 @@ class MockObjects:
 
 
 def _written(model: MockModel, name: str, value: Stored) -> object:
-    """A value as the ledger keeps it; `deleted` is no attribute where rows are not only marked."""
+    """A value in the ledger's form; `deleted` is left out where rows are not only marked."""
     attribute = model.fields.get(name)
     if attribute is None:
         return value
-    # That a password was cleared is no secret.
+    # A cleared password is no secret.
     return _HIDDEN if attribute.secret and value else value_text(attribute.kind, value)
 
 

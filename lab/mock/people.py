@@ -1,4 +1,4 @@
-"""Made-up subscribers, as a real billing has them; the same ones for the same seed."""
+"""Made-up subscribers that resemble those of a real billing; the same for the same seed."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ Columns = tuple[str | int | datetime | None, ...]
 
 @dataclass(slots=True)
 class PopulationRows:
-    """Rows to insert, a list a table, in an order that foreign keys allow."""
+    """Rows to insert by table, in an order that satisfies foreign keys."""
 
     admin_accounts: list[Columns] = field(default_factory=list)
     abonents: list[Columns] = field(default_factory=list)
@@ -32,7 +32,7 @@ def password_of(random: Random) -> str:
 
 
 def user_row(user: int, subscriber: int, address: int, pull: int, password: str, *, deleted: bool = False) -> Columns:
-    """An account: its login and MAC address follow from its id."""
+    """An account; its login and MAC address are derived from its id."""
     mac = f"02:00:{user >> 24 & 255:02x}:{user >> 16 & 255:02x}:{user >> 8 & 255:02x}:{user & 255:02x}"
     digest = hashlib.sha256(password.encode()).hexdigest()
     return (user, subscriber, f"user{user}", address, mac, pull, password, digest, int(not deleted), int(deleted))
@@ -46,7 +46,7 @@ _UNBLOCKED: Final = datetime(2019, 6, 3)  # noqa: DTZ001 - the same
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A subscriber and what belongs to him.
+    """An example of a subscriber with the dependent rows.
 
     `balance` in whole roubles; `users` as wanted id and address or 0; `services` as service, manager, comment and
     next charge; `blocked` as wanted id, beginning and end; `attributes` as attribute and value.
@@ -72,7 +72,7 @@ SUBSCRIBERS: Final = (
         sms="+79000000094",
         balance=-12,
         users=((4084, int(IPv4Address("127.1.2.3"))),),
-        # Connected by the billing itself: its next charge cannot be changed without `allow_set_none_manager`.
+        # Connected by the billing: its next charge cannot be changed without `allow_set_none_manager`.
         services=((127, None, None, _DUE),),
         blocked=((118, _BLOCKED, _UNBLOCKED),),
     ),
@@ -80,7 +80,7 @@ SUBSCRIBERS: Final = (
         subscriber=1111,
         folder=1316,
         number="test",
-        # No number that could be set today.
+        # Not a number that `set` accepts today.
         sms="+71234567899",
         balance=0,
         users=((6242, 0),),
@@ -91,13 +91,13 @@ SUBSCRIBERS: Final = (
         number="Д1392/2018",
         sms="+79000001392",
         balance=300,
-        # Two accounts: no session of the cabinet can be opened by the subscriber's id.
+        # Two accounts: the subscriber's id does not identify a session of the cabinet.
         users=((12345, 0), (12346, 0)),
         services=((240, 33, "Автоматический обещанный платёж по предоплате до 2017-12-31", _DUE),),
         attributes=((7, "пенсионер"),),
     ),
 )
-"""In the order of the accounts that they want, for ids are given in rising order."""
+"""In the order of their wanted accounts, since ids ascend."""
 
 
 # The folders of the vendor's recipes [S] keep their ids; 1400 lies within 1000.
@@ -108,17 +108,17 @@ OPERATORS: Final = {3: "Старый оператор", 1444: "Новый опе
 TARIFFS: Final = {1: None, 2: -50, 3: -100, 4: -200, 5: 0, 6: 100}
 """Tariffs and their thresholds in roubles; the first has none."""
 SERVICES: Final = {126: 250, 127: 450, 128: 700, 129: 99, 130: 1200, 240: 0}
-"""Services that subscribers have, and their prices in roubles."""
+"""Services in use, and their prices in roubles."""
 OTHER_SERVICES: Final = {105: 300}
-"""Services that nobody has; 105 is the vendor's example of one with another operator [S]."""
+"""Services without subscribers; 105 is the vendor's example of one with another operator [S]."""
 PROMISED: Final = 240
-"""The service that is the promised payment [S]."""
+"""The service of the promised payment [S]."""
 MANAGERS: Final = {1: ("admin", "Администратор"), 33: ("migration", "Миграция"), 34: ("support", "Поддержка")}
 """The administrators; 33 is the vendor's example of a `manager_id` [S]."""
 FIRST_ADDRESS: Final = 10 << 24
-"""Address n of this network is that of account n."""
+"""The base of the network: account n has its address n."""
 FEWEST: Final = 100
-"""Smaller billings have no subscribers of the vendor's examples: they would be too many among the others."""
+"""Smaller billings leave out the vendor's examples, which would be too large a share."""
 
 _BEGINNING: Final = datetime(2016, 1, 1)  # noqa: DTZ001 - the billing's dates have no zone
 _SURNAMES: Final = [
@@ -156,16 +156,16 @@ _RECEIPT: Final = 0.3
 _ACT: Final = 0.15
 _SHARE_BLOCKED: Final = 0.02
 _ATTRIBUTE: Final = 0.05
-# Of the deleted ones.
+# Share of the deleted ones.
 _REUSED: Final = 0.1
 
 
 class People:
-    """Makes subscribers one after the other; `last` holds the last id of each table, `made` how many there are."""
+    """Generates subscribers; `last` holds the last id of each table, `made` the number so far."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
-        # Another one, so that the rest of a subscriber does not depend on the passwords.
+        # A separate stream, so that passwords do not affect the other values.
         self._passwords = Random(seed)
         self.last = dict.fromkeys(PopulationRows.__slots__, 0) | {"abonents": FIRST_SUBSCRIBER - 1}
         self.made = dict.fromkeys(PopulationRows.__slots__, 0)
@@ -173,9 +173,9 @@ class People:
         self._number: str | None = None
 
     def pages(self, alive: int, size: int = 5_000) -> Iterator[PopulationRows]:
-        """Rows of `alive` subscribers that can receive a balance, and of the deleted ones among them.
+        """Rows of `alive` subscribers that can receive a balance, and of deleted ones among them.
 
-        The last few of them are those of the vendor's examples, unless they are fewer than `FEWEST`.
+        The last few are the vendor's examples, unless there are fewer than `FEWEST`.
         """
         rows = PopulationRows()
         made = 0
@@ -192,7 +192,7 @@ class People:
         yield rows
 
     def _next(self, table: str, wanted: int = 0) -> int:
-        """The next id of a table, or the one that is wanted where it is free."""
+        """The next id of a table, or the wanted one where it is free."""
         self.made[table] += 1
         key = wanted if wanted > self.last[table] else self.last[table] + 1
         self.last[table] = key
@@ -227,12 +227,12 @@ class People:
         tariff = random.choice(tuple(TARIFFS))
         receipt = random.randrange(100, 2_000_00) * SCALE // 100 if random.random() < _RECEIPT else 0
         act = random.randrange(100, 1_000_00) * SCALE // 100 if random.random() < _ACT else 0
-        # Two subscribers on one account: nothing forbids it, and a balance entered for both would be entered twice.
+        # Two subscribers may share an account; a balance entered for both would be entered twice.
         if not (self._account and not deleted and random.random() < _SHARED_ACCOUNT):
             self._account_row(rows, tariff, receipt, act)
         else:
             receipt = act = 0
-        # One deleted subscriber in ten bears a number that was given to somebody else.
+        # One in ten deleted subscribers has a number that was reassigned.
         number = self._number if deleted and random.random() < _REUSED else self._contract(subscriber)
         if not deleted:
             self._number = number
@@ -255,7 +255,7 @@ class People:
         random = self._random
         threshold = TARIFFS[tariff]
         drawn = random.random()
-        # Seven in ten as in the tariff, two in ten otherwise, one in ten not set.
+        # Seven in ten have the tariff's threshold, two in ten another one, one in ten none.
         if drawn < 0.2:  # noqa: PLR2004 - told in the line above
             threshold = random.choice((-500, -300, 50))
         elif drawn < 0.3:  # noqa: PLR2004 - the same
@@ -290,7 +290,7 @@ class People:
             rows.attribute_values.append((self._next("attribute_values"), subscriber, 7, "пенсионер"))
 
     def _contract(self, subscriber: int) -> str:
-        # Unique: the serial number stands in each, and no two kinds look alike.
+        # Unique: each contains the serial number, and the kinds differ in form.
         serial = subscriber - FIRST_SUBSCRIBER + 1
         kind = self._random.randrange(20)
         if kind < 3:  # noqa: PLR2004 - three in twenty

@@ -1,4 +1,4 @@
-"""A new mock billing: its tables, filled with made-up subscribers."""
+"""The population of a new mock billing: its tables, filled with made-up subscribers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _PAGES_A_COMMIT = 10
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """What stands in the new billing; `subscribers` counts those that can receive a balance."""
+    """The content of a new billing; `subscribers` counts those that can receive a balance."""
 
     subscribers: int
     deleted: int
@@ -44,13 +44,13 @@ class Population:
 
 
 def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Sequence[str] = ()) -> Population:
-    """Create the database at `place` with so many `subscribers` that can receive a balance.
+    """Create the database at `place` with this many `subscribers` that can receive a balance.
 
-    The same seed gives the same rows. Besides these: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
-    3 % deleted subscribers, 1 % who share an account with the one before, contract numbers with letters, Cyrillic
+    The same seed gives the same rows. Additional rows: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
+    3 % deleted subscribers, 1 % who share an account with the previous one, contract numbers with letters, Cyrillic
     and leading zeros; from 100 subscribers on, some are those of `lab.mock.people`. `without` names tables
-    and columns that it lacks, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseAway` when there is
-    a database already, `SettingsError` for a name to leave out that it does not have.
+    and columns to leave out, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseAway` when there is
+    a database already, `SettingsError` for an unknown name in `without`.
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     people = People(seed)

@@ -1,4 +1,4 @@
-"""The port of a server, which can be closed for a while: connections are refused then, and the port stays ours."""
+"""The port of a server, which can be closed for a while: connections are refused, and the port stays reserved."""
 
 import asyncio
 import socket
@@ -9,16 +9,16 @@ from aiohttp import web
 
 _WAITING_CONNECTIONS: Final = 512
 _PATIENCE: Final = 3600.0
-"""Seconds for a request that was in hand when the port was closed."""
+"""Seconds for requests in work when the port is closed."""
 
 
 class Port:
-    """One address of a server. Raises OSError when it is taken; `open` and `close` may be called in turn."""
+    """An address of a server; `open` and `close` may alternate. Raises OSError when it is taken."""
 
     def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
         self._runner = runner
         self._site: web.SockSite | None = None
-        # Bound and never listening: nobody gets the port while it is closed, and whoever connects is refused.
+        # Bound without listening: this reserves the port while it is closed, and connections are refused.
         self._claim = _bind(host, port)
         self.number: int = self._claim.getsockname()[1]
         self._host = host
@@ -26,11 +26,11 @@ class Port:
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
+        """The server's URL."""
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.number}"
 
     async def open(self) -> None:
-        """Listen."""
+        """Start to listen."""
         if self._site is None:
             listening = _bind(self._host, self.number)
             site = web.SockSite(self._runner, listening, backlog=_WAITING_CONNECTIONS)
@@ -42,22 +42,22 @@ class Port:
             self._site = site
 
     async def close(self) -> None:
-        """Listen no more, and end the connections that are kept open: they would be a way around."""
+        """Stop listening, and close the kept connections, which would otherwise stay usable."""
         site, self._site = self._site, None
         if site is not None:
             await site.stop()
             for connection in self._runner.server.connections if self._runner.server is not None else ():
-                # The first wakes it where it waits for a request, the second ends it when it has answered; without
-                # the second it would stay open and deaf.
+                # The first call wakes a handler that waits for a request, the second ends one that has answered;
+                # without the second, the connection would stay open and unanswered.
                 connection.close()
                 ending = asyncio.create_task(connection.shutdown(_PATIENCE))
                 self._ending.add(ending)
                 ending.add_done_callback(self._ending.discard)
-            # The loop lets go of the listening socket in its next round.
+            # The loop releases the listening socket in its next round.
             await asyncio.sleep(0)
 
     def release(self) -> None:
-        """Give the port back, for good."""
+        """Release the port for good."""
         for ending in self._ending:
             ending.cancel()
         with suppress(OSError):

@@ -1,7 +1,7 @@
-"""The quirks of a mock billing: what nobody documents of the real one, answered the other way.
+"""Quirks of a mock billing: alternatives to undocumented behaviour of the real one.
 
-`mock serve --quirk NAME=VALUE`, repeatable; a test gives a `Quirks`. `CHOICES` has the values that are worth drawing
-by chance, by name.
+`mock serve --quirk NAME=VALUE`, repeatable; a test gives a `Quirks`. `CHOICES` has, by name, the values for random
+draws.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,24 +13,24 @@ from billing.errors import SettingsError
 from billing.money import SCALE
 
 OpeningBalance: TypeAlias = Literal["sets", "adds"]
-"""Whether an operation of type 8 sets the balance to its sum, or adds it: what the real one does is not known [?]."""
+"""Whether an operation of type 8 sets the balance to its sum, or adds it: the real behaviour is not known [?]."""
 
 Answers: TypeAlias = Literal["object", "list", "fields", "id"]
-"""How `objects.create` answers: the object, a list with it, its fields alone, or its id alone."""
+"""The answer of `objects.create`: the object, a list with it, its fields alone, or its id alone."""
 
 Filters: TypeAlias = Literal["exact", "all", "none"]
-"""By what an operation's comment can be filtered: as it is; by a part as well; not at all."""
+"""Filters on an operation's comment: exact only; also by a part; none."""
 
 StornoEffect: TypeAlias = Literal["subtracts", "keeps"]
-"""What the storno of type 8 does to the balance: takes its sum from it, or nothing."""
+"""The effect of the storno of type 8 on the balance: its sum is subtracted, or nothing happens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """How a mock billing behaves where the real one's behaviour is not documented; the defaults are the usual ones.
+    """Undocumented behaviour of a mock billing; the defaults are the usual values.
 
-    `descr_length` cuts comments of operations off; 0 cuts nothing. A `storno_call` of "" is no method at all.
-    `money_scale` is what row 1 of `VPN_CONST` says.
+    `descr_length` truncates comments of operations; 0 means no limit. A `storno_call` of "" means no such method.
+    `money_scale` is the value in row 1 of `VPN_CONST`.
     """
 
     type_8: OpeningBalance = "sets"
@@ -56,7 +56,7 @@ CHOICES: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
         "error_status": (200, 400, 422),
     }
 )
-"""Values by name, the usual one first. Another money scale is left out: every command refuses it."""
+"""Values by name, the usual one first. Other money scales are left out, since every command refuses them."""
 
 _KINDS: Final = get_type_hints(Quirks)
 _WORDS: Final = MappingProxyType({"yes": True, "no": False})
@@ -64,7 +64,7 @@ _LEAST: Final = {"descr_length": 0, "error_status": 200, "money_scale": 1}
 
 
 def read_quirks(said: Sequence[str], quirks: Quirks | None = None) -> Quirks:
-    """The quirks named as NAME=VALUE, over those that are given. Raises `SettingsError` naming what is wrong."""
+    """Parse NAME=VALUE words into quirks, over those of `quirks`. Raises `SettingsError` naming the fault."""
     changes: dict[str, object] = {}
     for each in said:
         name, equals, text = each.partition("=")
@@ -75,11 +75,11 @@ def read_quirks(said: Sequence[str], quirks: Quirks | None = None) -> Quirks:
         if name in changes:
             raise SettingsError(f"--quirk {name}=… is given twice: which is meant?")
         changes[name] = _value(name, text)
-    return replace(quirks or Quirks(), **changes)  # type: ignore[arg-type] # each is of its field's kind
+    return replace(quirks or Quirks(), **changes)  # type: ignore[arg-type] # each has the type of its field
 
 
 def describe_quirks(quirks: Quirks) -> list[str]:
-    """The quirks that are not as usual, as they are typed."""
+    """The quirks that differ from the defaults, as they are typed."""
     usual = Quirks()
     return [
         f"{one.name}={_text(getattr(quirks, one.name))}"

@@ -1,6 +1,6 @@
-"""What the billing does beyond storing fields: money, issued addresses and passwords, and what it does not take.
+"""Rules of the billing beyond storing fields: money, issued addresses and passwords, and refused values.
 
-`_RULES` tells which rules an object of a model passes before it is created or saved, in their order.
+`_RULES` lists the rules that apply when an object of a model is created or saved, in order.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from lab.mock.values import Stored
 Columns: TypeAlias = dict[str, Stored]
 
 MONTHS_BACK: Final = 6
-"""How long ago a recalculation may begin [V]."""
+"""The earliest month of a recalculation, in months back [V]."""
 _PHONE: Final = re.compile(r"\+79[0-9]{9}")
 _PASSWORD_LENGTH: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """An object about to be created (`key` None, nothing `stored`) or saved; rules complete what is `written`."""
+    """An object to be created (`key` None, nothing `stored`) or saved; rules may add to `written`."""
 
     connection: MockConnection
     key: int | None
@@ -43,12 +43,12 @@ class RuleChange:
         return self.key is None
 
     def value(self, name: str) -> Stored:
-        """What an attribute will be."""
+        """The value that an attribute will have."""
         return self.written.get(name, self.stored.get(name))
 
 
 def apply_rules(model: str, change: RuleChange) -> None:
-    """Check what is about to be written, complete it, and do what it entails; raises `MockRefusal`."""
+    """Check the new values, complete them, and apply side effects; raises `MockRefusal`."""
     if change.stored.get("deleted"):
         raise refusals.already_deleted()
     for rule in _RULES.get(model, ()):
@@ -56,7 +56,7 @@ def apply_rules(model: str, change: RuleChange) -> None:
 
 
 def take_back(connection: MockConnection, operation: Mapping[str, Stored], opening_balance: StornoEffect) -> None:
-    """Take the sum of a finance operation from where it was entered; an opening balance counts as added [?]."""
+    """Subtract the sum of a finance operation where it was entered; an opening balance counts as added [?]."""
     summa = operation["op_summa"]
     account = _account_of(connection, operation["abonent_id"])
     if account is None or not isinstance(summa, int):
@@ -67,12 +67,12 @@ def take_back(connection: MockConnection, operation: Mapping[str, Stored], openi
 
 
 def set_scale(connection: MockConnection, scale: int) -> None:
-    """Let row 1 of `VPN_CONST` say how many of the database's units are one rouble."""
+    """Set row 1 of `VPN_CONST`: the number of the database's money units in one rouble."""
     connection.run(_sql("set_scale"), {"scale": str(scale)})
 
 
 def password_columns(password: str, *, hidden: bool) -> Columns:
-    """A password as it is kept: in clear text too unless `hidden`; an empty one is none."""
+    """The columns of a password: in clear text too unless `hidden`; an empty one means none."""
     if not password:
         return {"psw": None, "psw_hash": None}
     return {"psw": None if hidden else password, "psw_hash": hashlib.sha256(password.encode()).hexdigest()}
@@ -83,7 +83,7 @@ def _sql(name: str) -> SqlStatement:
 
 
 def _comment(change: RuleChange) -> None:
-    """A column that is shorter than what was sent: the rest is gone without a word."""
+    """Truncate a comment to the column's length, without an error."""
     longest, text = change.quirks.descr_length, change.written.get("descr")
     if longest and isinstance(text, str):
         change.written["descr"] = text[:longest]
@@ -105,7 +105,7 @@ def _operation(change: RuleChange) -> None:
 
 
 def _effect(kind: Stored, opening_balance: OpeningBalance) -> str:
-    """The statement by which a kind of operation moves a balance."""
+    """The statement that applies an operation of this kind to a balance."""
     effect = _EFFECTS.get(kind) if isinstance(kind, int) else None
     if effect is None:
         raise refusals.none_found("FinanceOpTypes")
@@ -120,7 +120,7 @@ _EFFECTS: Final[dict[int, Callable[[OpeningBalance], str]]] = {
 
 
 def _account_of(connection: MockConnection, abonent: Stored) -> int | None:
-    """The account of a subscriber on whom something may be entered."""
+    """The account of a subscriber who can have finance operations."""
     found = connection.run(_sql("abonent"), {"id": abonent})
     if not found:
         raise refusals.none_found("Abonents")
@@ -133,7 +133,7 @@ def _account_of(connection: MockConnection, abonent: Stored) -> int | None:
 
 
 def _subscriber(change: RuleChange) -> None:
-    """What belongs to a subscriber belongs to one who is there."""
+    """Check that the subscriber of an object exists."""
     if change.creates or "abonent_id" in change.written:
         if change.value("abonent_id") is None:
             raise refusals.required("abonent_id")
@@ -166,7 +166,7 @@ def _recalculation(change: RuleChange) -> None:
 
 
 def _account(change: RuleChange) -> None:
-    """A new subscriber gets an account: integrators create them without one [I]."""
+    """Give a new subscriber an account: integrators create subscribers without one [I]."""
     values = change.written
     if not change.creates:
         return
@@ -177,7 +177,7 @@ def _account(change: RuleChange) -> None:
 
 
 def _address(change: RuleChange) -> None:
-    """An emptied address with a pool behind it means: issue a new one [S]."""
+    """An emptied address with a pool gets a new address from it [S]."""
     emptied = "ip" in change.written or change.creates
     if not emptied or change.written.get("ip") is not None or not change.value("pull"):
         return
@@ -190,18 +190,18 @@ def _address(change: RuleChange) -> None:
 
 
 def _password(change: RuleChange) -> None:
-    """Clearing a password and generating one are two savings, as the vendor's recipe has two requests [S]."""
+    """Clearing a password and generating one need two saves, as the vendor's recipe has two requests [S]."""
     if "psw" in change.written:
         change.written.update(password_columns(str(change.written["psw"] or ""), hidden=False))
     elif not change.value("psw_hash"):
-        # From a key, for what is tried first and done later must come to the same; it guards nothing here.
+        # Derived from a key, so that a trial run and the later one give the same password; it protects nothing here.
         number = change.connection.next_key("gen_users_password")
         made = hashlib.sha256(f"password {number}".encode()).hexdigest()[:_PASSWORD_LENGTH]
         change.written.update(password_columns(made, hidden=False))
 
 
 def _manager(change: RuleChange) -> None:
-    """A service without a manager is saved only where the call allows it [S]; the text is ours [?]."""
+    """A service without a manager is saved only where the call allows it [S]; the text is assumed [?]."""
     if change.value("manager_id") is None and not change.arguments.get("allow_set_none_manager"):
         raise refusals.required("manager_id")
 

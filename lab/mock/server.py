@@ -6,9 +6,8 @@
 
 What watches and changes it while it serves is on a port of its own, see `lab.mock.control_port`.
 
-A request waits for one of the slots, takes `latency` seconds, and then has its effect, whether or not anybody still
-waits for the answer: the real one does not notice either that a client has gone. That the effect comes last is the
-hardest case for whoever looks for it after a time-out.
+A request waits for a slot, takes `latency` seconds, and then has its effect, even when the client has gone: the
+real one does not notice that either. An effect at the very end is the hardest case for a look-up after a time-out.
 """
 
 import asyncio
@@ -41,16 +40,15 @@ from lab.mock.refusals import MockRefusal
 from lab.mock.worker import MockAnswer, Worker, refused
 
 LOOPBACK: Final = "127.0.0.1"
-"""The control endpoint is for those on this machine."""
+"""The control endpoint is only for this machine."""
 
 _LARGEST_BODY: Final = 1024 * 1024
 
 
 class MockBilling:
-    """A running mock billing; what it is set to may be changed while it runs, all of it in its event loop.
+    """A running mock billing; its settings may be changed while it runs, in its event loop.
 
-    `url` and `control_url` are where it is reached, the latter empty where there is no control endpoint. `latency` is
-    in seconds.
+    `url` and `control_url` are its addresses, the latter empty without a control endpoint. `latency` is in seconds.
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class MockBilling:
 
     @property
     def slots(self) -> int:
-        """How many requests are worked on at a time; the others wait."""
+        """The number of requests in work at one time; the others wait."""
         return self._slots.total
 
     @slots.setter
@@ -80,7 +78,7 @@ class MockBilling:
 
     @property
     def queue(self) -> int | None:
-        """How many requests may wait for a slot; None for any number."""
+        """The number of requests that may wait for a slot; None for any number."""
         return self._slots.queue
 
     @queue.setter
@@ -89,12 +87,12 @@ class MockBilling:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a slot."""
+        """The number of requests that wait for a slot."""
         return self._slots.waiting
 
     @property
     def stack_rate(self) -> float:
-        """How many entries of the stacks are applied a second; 0 where writes have their effect at once."""
+        """Entries of the stacks applied a second; 0 means effects at once."""
         return self._worker.stack_rate
 
     @stack_rate.setter
@@ -111,7 +109,7 @@ class MockBilling:
         self._worker.busy = busy
 
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
-        """The aiohttp application; middlewares can make it misbehave."""
+        """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
         application.router.add_post("/rest_api/v2/{model}/", self._api)
         application.router.add_get("/mock/health", self._health)
@@ -119,7 +117,7 @@ class MockBilling:
         return application
 
     def state(self) -> dict[str, object]:
-        """What it is doing now, and what it is set to."""
+        """Its current state and its settings."""
         return {
             "in_flight": self._slots.taken,
             "waiting": self._slots.waiting,
@@ -135,7 +133,7 @@ class MockBilling:
         }
 
     def summary(self) -> list[dict[str, object]]:
-        """The effects so far, a model an entry; read from the database, so not to be called in an event loop."""
+        """The effects so far by model; reads the database, so not for an event loop."""
         return [asdict(total) | {"repeated": self.ledger.repeated(total.model)} for total in self.ledger.totals()]
 
     async def wait_for_stacks(self) -> None:
@@ -143,7 +141,7 @@ class MockBilling:
         await self._worker.wait_for_stacks()
 
     async def wait_for_requests(self) -> None:
-        """Wait until every request that arrived has had its effect."""
+        """Wait until all requests so far have had their effect."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
@@ -157,7 +155,7 @@ class MockBilling:
 
     async def _carry_out(self, model: str, body: bytes) -> MockAnswer:
         task = asyncio.create_task(self._process(model, body))
-        # Held here, for the loop itself keeps no task alive; shielded, for the client may go.
+        # Kept here, since the loop keeps no task alive; shielded, since the client may disconnect.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
@@ -174,7 +172,7 @@ class MockBilling:
         if self.latency:
             await asyncio.sleep(self.latency)
         try:
-            # Tolerant as the real one: what is no pair is passed over, letters that are none are replaced.
+            # As tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced.
             chain = parse(
                 model, dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
             )
@@ -206,14 +204,14 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     quirks: Quirks | None = None,
     middlewares: Sequence[Middleware] = (),
 ) -> AsyncIterator[MockBilling]:
-    """A mock billing over a database made by `population.create`, for as long as the context lasts.
+    """A mock billing over a database made by `population.create`, while the context lasts.
 
     `port` 0 takes a free one; with a `control_port` there is a control endpoint on 127.0.0.1, 0 as before. `latency`
-    is in seconds, `slots` as many requests as are worked on at a time, `queue` as many as may wait for that, and
-    `capacity` changes the slots over time. With a `stack_rate`, in entries a second, a write has its effect after it
-    was answered, and `busy` tells whether one that comes in between is refused. `quirks` is what it does
-    otherwise than usual. What arrived before the end is still answered; what waits in a stack waits there for the
-    next server. Raises what `billing.database.database` raises, and OSError for a port taken.
+    is in seconds, `slots` the number of requests in work, `queue` the number that may wait, and `capacity` changes
+    the slots over time. With a `stack_rate`, in entries a second, a write has its effect after its answer, and `busy`
+    refuses conflicting writes until then. `quirks` changes undocumented behaviour. Requests that arrived before the
+    end are answered; entries in a stack stay there for the next server. Raises what `billing.database.database`
+    raises, and OSError for a port taken.
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     quirks = quirks or Quirks()
@@ -251,7 +249,7 @@ async def _open_port(stack: AsyncExitStack, application: web.Application, host: 
 
 
 async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
-    """Something that goes on beside the server, until the stack unwinds."""
+    """A task beside the server, until the stack unwinds."""
     task = asyncio.create_task(work)
 
     async def end() -> None:
@@ -307,7 +305,7 @@ async def serve(  # noqa: PLR0913 - as `running`
 
 
 def _print(line: str) -> None:
-    # Flushed, for whoever started it may read this from a pipe.
+    # Flush, since a parent process may read this from a pipe.
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -1,10 +1,10 @@
-"""The stacks of a mock billing: accepted is not applied.
+"""The stacks of a mock billing: writes are accepted first and applied later.
 
-A write is tried in its place behind a savepoint, so that it is refused or answered as it will be, with the key that a
-new object is going to have; then all of it is undone, and what remains is an entry in `ACCOUNT_STACK` (money) or
-`EVENTS_STACK_COMPACT` (all else), with the call itself beside it. Entries are carried out in their order, so many a
-second, each in the transaction that removes it. Both are committed before anybody hears of them: whatever happens to
-the server, an entry that was answered is carried out once.
+A write is tried behind a savepoint, so that it is refused or answered with its final answer, including the key of a
+new object; then it is rolled back, and an entry in `ACCOUNT_STACK` (money) or `EVENTS_STACK_COMPACT` (the rest)
+remains, with the call beside it. Entries are applied in order, at a given rate, each in the transaction that removes
+it. Both are committed before any client gets an answer, so an answered entry is applied once, even if the server is
+killed.
 """
 
 import time
@@ -27,7 +27,7 @@ from lab.mock.refusals import MockRefusal
 
 BUSY_TEXT: Final = "Абонент обрабатывается, попробуйте позже"
 AT_ONCE: Final = 256
-"""Entries that are carried out in one transaction."""
+"""Entries that are applied in one transaction."""
 
 _ACCOUNTS: Final = "account_stack"
 _EVENTS: Final = "events_stack_compact"
@@ -39,9 +39,9 @@ _log = structlog.get_logger(__name__)
 
 
 class ReservingConnection(MockConnection):
-    """A connection that can hand out keys a second time: those that were reserved for the objects of a call.
+    """A connection that can reuse keys: those that were reserved for the objects of a call.
 
-    `given` are the generators and keys that were handed out since `reserve`.
+    `given` are the generators and keys used since `reserve`.
     """
 
     def __init__(self, dsn: Dsn) -> None:
@@ -50,7 +50,7 @@ class ReservingConnection(MockConnection):
         self._reserved: dict[str, deque[int]] = {}
 
     def reserve(self, keys: list[tuple[str, int]]) -> None:
-        """Hand out these keys first, each for its generator."""
+        """Use these keys first, each for its generator."""
         self.given = []
         self._reserved = {}
         for generator, key in keys:
@@ -65,7 +65,7 @@ class ReservingConnection(MockConnection):
 
 
 class _Call(msgspec.Struct, frozen=True):
-    """What an entry holds: the call, and the keys that its objects have been promised."""
+    """The content of an entry: the call, and the keys reserved for its objects."""
 
     chain: Chain
     keys: list[tuple[str, int]]
@@ -73,7 +73,7 @@ class _Call(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Concerned:
-    """Whom a change concerns, as far as that is known, and the stack that it goes through."""
+    """The subject of a change, as far as it is known, and the stack that it goes through."""
 
     stack: str
     account: int | None
@@ -84,7 +84,7 @@ _CALL: Final = msgspec.json.Decoder(_Call)
 
 
 class Stack:
-    """The entries that wait, in the thread and on the connection of the worker; the caller commits."""
+    """The waiting entries, in the thread and on the connection of the worker; the caller commits."""
 
     def __init__(
         self, connection: ReservingConnection, chains: Chains, clock: Callable[[], float] = time.monotonic
@@ -94,35 +94,35 @@ class Stack:
         self._clock = clock
         self._depths: Counter[str] = Counter()
         self._rate = 0.0
-        self._last = 0.0  # when the last entry was carried out, or the first one came
+        self._last = 0.0  # when the last entry was applied, or the first one came
         self._not_before = 0.0
 
     def load(self) -> None:
-        """Look at the tables: at the beginning, and after a transaction was not kept."""
+        """Read the tables: at the start, and after a rollback."""
         self._depths = Counter(dict(self._connection.run(_sql("depths"), {})))
         self._last = self._clock()
 
     def failed(self) -> None:
-        """The database fails: wait a while with the next entry."""
+        """Delay the next entry after a database failure."""
         self._not_before = self._clock() + _AFTER_A_FAILURE
 
     @property
     def depth(self) -> Stacks:
-        """How many entries wait."""
+        """The number of waiting entries."""
         return Stacks(self._depths[_ACCOUNTS], self._depths[_EVENTS])
 
     @property
     def waits(self) -> bool:
-        """Whether there is an entry."""
+        """Whether an entry waits."""
         return self._depths.total() > 0
 
     def last_request(self) -> int:
-        """The highest number of a request that waits; 0 when none does."""
+        """The highest request number of the waiting entries; 0 for none."""
         ((number,),) = self._connection.run(_sql("last_request"), {})
         return int(number)
 
     def wait(self, rate: float) -> float | None:
-        """Seconds until an entry is to be carried out at a rate, in entries a second, 0 for all at once.
+        """Seconds until the next entry is due at a rate, in entries a second, 0 for all at once.
 
         None when no entry waits.
         """
@@ -130,13 +130,13 @@ class Stack:
             return None
         now = self._clock()
         if rate != self._rate:
-            # Time that went by at another rate does not count at the new one.
+            # Time at the previous rate does not count at the new one.
             self._rate, self._last = rate, now
         due = max(self._last + 1 / rate if rate else now, self._not_before)
         return min(max(due - now, 0.0), _LONGEST_WAIT)
 
     def apply_due(self, rate: float) -> None:
-        """Carry out the entries that are due, in their order; each has its effect and is removed, or neither."""
+        """Apply the entries that are due, in order; each is applied and removed in one step."""
         if self.wait(rate) != 0:
             return
         now = self._clock()
@@ -146,10 +146,10 @@ class Stack:
         self._last = max(self._last + count / rate, now - 1 / rate) if rate else now
 
     def accept(self, chain: Chain, request: int, *, busy: bool) -> Result:
-        """The answer to a write that will be carried out later; raises `MockRefusal`.
+        """The answer to a write that is applied later; raises `MockRefusal`.
 
-        With `busy` it is refused while an entry concerns the same subscriber or account. What changes no object of
-        the API, as a session of the cabinet, is done at once. The caller has set a savepoint.
+        With `busy` it is refused while an entry concerns the same subscriber or account. A call that changes no
+        object of the API, such as a session of the cabinet, is done at once. The caller has set a savepoint.
         """
         connection = self._connection
         connection.reserve([])
@@ -189,7 +189,7 @@ class Stack:
         self._depths[stack] += 1
 
     def _pushing(self, stack: str) -> str:
-        """How an entry is put into a stack's table, "" where this billing has none."""
+        """The block that adds an entry to a stack's table, "" where this billing has none."""
         if not self._connection.schema.has(stack.upper()):
             return ""
         return f"push_{stack}" if self._connection.schema.has(stack.upper(), _WHOSE[stack]) else f"push_{stack}_bare"
@@ -207,18 +207,18 @@ class Stack:
         try:
             self._chains.carry_out(call.chain, request)
         except MockRefusal as refusal:
-            # It held when it was answered; what came in between has made it impossible. So does the real one.
+            # The call was valid when it was answered; a later change made it invalid. The real billing does the same.
             _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))
             connection.go_back()
         except Exception:  # noqa: BLE001 - logged with its traceback
-            # Kept in its stack it would come up again and again, and nothing after it ever would.
+            # If it stayed in its stack it would fail again and again, and block all later entries.
             _log.exception("an accepted call fails when it is carried out", request=request)
             connection.go_back()
         finally:
             connection.reserve([])
 
     def _concerned(self, model: str, table: str, key: int) -> _Concerned:
-        """Whom a changed object belongs to."""
+        """The subject of a changed object."""
         stack = _ACCOUNTS if model in _MONEY else _EVENTS
         if model == "AdminAccounts":
             return _Concerned(stack, key, None)

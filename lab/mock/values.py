@@ -1,4 +1,4 @@
-"""Values between the REST API and the database: roubles and scaled integers, dotted addresses and whole ones."""
+"""Values of the REST API and the database: roubles and scaled integers, dotted addresses and integers."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -17,7 +17,7 @@ _TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S"
 
 
 class ValueType(Enum):
-    """What a column holds, and how the REST API writes it [S, D]."""
+    """The type of a column, and its notation in the REST API [S, D]."""
 
     INTEGER = "an integer, taken as a string too"
     TEXT = "text"
@@ -29,11 +29,11 @@ class ValueType(Enum):
 
 
 class BadValue(ValueError):
-    """Raised when a value is not of its column's kind; the text is what the caller is answered."""
+    """Raised when a value has the wrong type for its column; the text is the answer's."""
 
 
 def stored(kind: ValueType, value: object) -> Stored:
-    """The value as the database holds it; raises `BadValue`."""
+    """The value in the database's form; raises `BadValue`."""
     if value is None:
         return None
     try:
@@ -43,7 +43,7 @@ def stored(kind: ValueType, value: object) -> Stored:
 
 
 def value_text(kind: ValueType, value: Stored) -> Answered:
-    """The value as the REST API answers it."""
+    """The value in the REST API's form."""
     if kind is ValueType.ADDRESS:
         return str(IPv4Address(value)) if isinstance(value, int) and value else ""
     if isinstance(value, datetime):
@@ -56,7 +56,7 @@ def value_text(kind: ValueType, value: Stored) -> Answered:
 
 
 def _integer(value: object) -> int:
-    # True is an int to Python, and 1.5 would be cut to 1.
+    # bool is a subclass of int, and int(1.5) would be 1.
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise TypeError
     return int(value)

@@ -1,8 +1,8 @@
-"""The one thread that works on the mock billing's database.
+"""The worker: the single thread that works on the mock billing's database.
 
-It takes all requests that wait, carries each out behind a savepoint of its own, commits once, and then answers all:
-under load the cost of a commit is shared by many, without anybody ever waiting for others to come. With a rate for
-the stacks, writes wait there, and it carries them out when their time comes.
+It takes all waiting requests, carries each out behind a savepoint of its own, commits once, and then answers all of
+them: under load many requests share the cost of a commit, and none waits for others to come. With a rate for the
+stacks, writes wait there, and the worker applies them when they are due.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MockAnswer:
-    """The body of an answer, JSON, or a page of a crash when `status` is 500."""
+    """The body of an answer: JSON, or a page of a crash when `status` is 500."""
 
     status: int
     body: bytes
@@ -46,7 +46,7 @@ class _Job:
 
 
 class _Signal(Enum):
-    """What else the thread is told."""
+    """Other messages to the thread."""
 
     LOOK = "something has been set anew"
     END = "there will be no more"
@@ -60,8 +60,8 @@ CRASH: Final = MockAnswer(
 class Worker:
     """The thread, from `start` to `stop`; `do` may be awaited by any number of tasks of one event loop.
 
-    `stack_rate` is in entries a second, 0 for effects at once; `busy` tells whether a write to somebody whom an entry
-    concerns is refused.
+    `stack_rate` is in entries a second, 0 for effects at once; `busy` tells whether a write is refused while an entry
+    concerns the same subscriber or account.
     """
 
     def __init__(self, dsn: Dsn, quirks: Quirks, *, stack_rate: float = 0.0, busy: bool = True) -> None:
@@ -78,7 +78,7 @@ class Worker:
 
     @property
     def stack_rate(self) -> float:
-        """Entries of the stacks that are carried out a second; when it is set to 0, all are at once."""
+        """Entries of the stacks that are applied a second; setting it to 0 applies all at once."""
         return self._stack_rate
 
     @stack_rate.setter
@@ -95,24 +95,24 @@ class Worker:
         await opened
 
     async def stop(self) -> None:
-        """Do what was asked for so far, and close the database."""
+        """Carry out all requests so far, and close the database."""
         if self._thread is not None:
             self._jobs.put(_Signal.END)
             await asyncio.to_thread(self._thread.join)
 
     async def wait_for_stacks(self) -> None:
-        """Wait until no entry is in the stacks."""
+        """Wait until the stacks are empty."""
         await self._empty.wait()
 
     async def do(self, chain: Chain) -> MockAnswer:
-        """Carry out a chain; the answer comes when its effect is committed."""
-        assert self._loop is not None  # noqa: S101 - started
+        """Carry out a chain; returns its answer once its effect is committed."""
+        assert self._loop is not None  # noqa: S101 - set by `start`
         job = _Job(chain, self._loop.create_future())
         self._jobs.put(job)
         return await job.future
 
     def _work(self, opened: asyncio.Future[None]) -> None:
-        assert self._loop is not None  # noqa: S101 - started
+        assert self._loop is not None  # noqa: S101 - set by `start`
         try:
             connection = ReservingConnection(self._dsn)
             chains = Chains(connection, self._quirks)
@@ -121,7 +121,7 @@ class Worker:
             stack.load()
             self._request = max(last_request(connection), stack.last_request())
             connection.commit()
-        except Exception as error:  # noqa: BLE001 - whatever it is, `start` raises it
+        except Exception as error:  # noqa: BLE001 - `start` raises it
             self._call(_fail, opened, error)
             return
         self._call(self._deep, stack.depth)
@@ -131,7 +131,7 @@ class Worker:
             while more:
                 jobs, more = self._waiting(stack.wait(self._stack_rate))
                 answers = self._carry_out(connection, chains, stack, jobs)
-                # Before anybody is answered: whoever asks after an answer finds his entry counted.
+                # Before any answer: a client that asks after its answer must find its entry counted.
                 self._call(self._deep, stack.depth)
                 self._call(_answer, jobs, answers)
         finally:
@@ -145,15 +145,15 @@ class Worker:
             self._empty.set()
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        assert self._loop is not None  # noqa: S101 - started
-        # The loop may be gone: then nobody waits for the answers either.
+        assert self._loop is not None  # noqa: S101 - set by `start`
+        # A closed loop has no clients that wait for answers.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 
     def _waiting(self, patience: float | None) -> tuple[list[_Job], bool]:
-        """All jobs that wait, and whether there may be more.
+        """All waiting jobs, and whether more may come.
 
-        Waits for one, at most `patience` seconds, or for as long as it takes where that is None.
+        Waits for the first one, at most `patience` seconds, or without limit where that is None.
         """
         jobs: list[_Job] = []
         with suppress(Empty):
@@ -175,7 +175,7 @@ class Worker:
             answers = [self._one(connection, chains, stack, job.chain) for job in jobs]
             connection.commit()
         except Exception:  # noqa: BLE001 - logged with its traceback
-            # The database is gone or full: nothing of these is kept, and nobody is told otherwise.
+            # The database is gone or full: these changes are lost, and their clients get an error.
             _log.exception("the mock billing's database fails")
             stack.failed()
             with suppress(Exception):
@@ -189,7 +189,7 @@ class Worker:
         if chain.writes:
             connection.save_here()
         try:
-            # While entries wait, a write that had its effect at once would overtake them.
+            # While entries wait, a write with an effect at once would overtake them.
             if chain.writes and (self._stack_rate or stack.waits):
                 result = stack.accept(chain, self._request, busy=self.busy)
             else:
@@ -207,7 +207,7 @@ class Worker:
 
 
 def refused(call: str, error: str, status: int = 200) -> MockAnswer:
-    """The answer to a call that is refused: the error stands in the same object, with HTTP 200 [D, ?]."""
+    """The answer to a refused call: the error is in the same object, with HTTP 200 [D, ?]."""
     return MockAnswer(status, msgspec.json.encode({"call": call, "error": error}))
 
 

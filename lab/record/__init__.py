@@ -1,1 +1,1 @@
-"""Exchanges with a billing, kept in a file, served again and compared."""
+"""Recordings of exchanges with a billing: kept in a file, replayed and compared."""

@@ -1,8 +1,8 @@
-"""What a live billing answers differently from a recording: a check before a migration, after a billing's update.
+"""Differences between a live billing's answers and a recording: a check after the billing's update.
 
-Only reads are asked, and only those that the list here knows as reads: whatever could write is never sent. Each is
-asked once, however often it was recorded, and compared with its first recorded answer, that from before the run's own
-writes. What was recorded with a secret in it cannot be asked again.
+Only known reads are sent; a request that could write is never sent. Each is sent once, however often it was recorded,
+and compared with its first recorded answer, from before the run's own writes. Requests recorded with a secret cannot
+be repeated.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from lab.record.matching import named, request_of
 from lab.record.recording import Recorded, Recording
 
 VOLATILE: Final = ("Version:result.*time*", "Version:result.*date*")
-"""What differs at every look: the server's own clock."""
+"""Values that differ in every answer: the server's clock."""
 
 _READS: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid", "web_cabinet.get_usluga_list"})
-"""Methods known to change nothing [S]. A name that begins with `get` is no proof: `get_or_create_dynamic_session`."""
+"""Methods known to change nothing [S]. The prefix `get` is not enough: `get_or_create_dynamic_session`."""
 _PATH: Final = re.compile(r"/rest_api/v2/([A-Za-z_]\w*)/", re.ASCII)
 _LONGEST: Final = 120
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -39,9 +39,9 @@ _JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place where the live answer is another.
+    """A place where the live answer differs.
 
-    `path` as `result[pk=5].fields.ip`, or `status`; what is not there on one side is `msgspec.UNSET`.
+    `path` as `result[pk=5].fields.ip`, or `status`; a missing value on one side is `msgspec.UNSET`.
     """
 
     number: int
@@ -56,10 +56,10 @@ class Difference:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the recorded exchanges: `asked` again, or passed over because of something.
+    """Counts of the recorded exchanges: `asked` again, or skipped by reason.
 
-    `writes` are all that is not known to be a read, `secret` those with a secret in the question, `repeated` those
-    asked already, `unanswered` reads that had got no answer of use.
+    `writes` are all that are not known reads, `secret` those with a secret in the request, `repeated` those asked
+    already, `unanswered` reads without a usable answer.
     """
 
     asked: int = 0
@@ -70,7 +70,7 @@ class Tally:
 
 
 class Differ:
-    """The differences, by iterating over it once; `tally` is complete when they are."""
+    """The differences, as a single-use iterator; `tally` is complete at its end."""
 
     def __init__(self, path: Path | str, client: BillingClient, volatile: Collection[str] = VOLATILE) -> None:
         self.tally = Tally()
@@ -97,7 +97,7 @@ class Differ:
                         yield Difference(recorded.number, named(recorded.path, recorded.form), place, was, now)
 
     def _question(self, recorded: Recorded, hidden_fields: Collection[str], asked: set[int]) -> Call | None:
-        """The call to ask again, None where there is none; counts why not."""
+        """The call to ask again, None where there is none; counts the reason."""
         call = read_only(recorded, hidden_fields)
         if call is None:
             self.tally.writes += 1
@@ -117,10 +117,10 @@ class Differ:
 
 
 def diff(path: Path | str, client: BillingClient, *, volatile: Collection[str] = VOLATILE) -> Differ:
-    """What the live billing of `client` answers differently from the recording, to be iterated over.
+    """The differences between the live billing of `client` and the recording, to be iterated over.
 
-    `volatile` are patterns of what is not compared, as `Users:result*.fields.last_seen`. Iterating raises
-    BillingAway when nobody is there, NotARecording and RecordingError.
+    `volatile` are patterns of values that are not compared, as `Users:result*.fields.last_seen`. Iterating raises
+    BillingAway when the billing does not answer, NotARecording and RecordingError.
     """
     return Differ(path, client, volatile)
 
@@ -135,7 +135,7 @@ def read_only(recorded: Recorded, hidden_fields: Collection[str] = ()) -> Call |
     model = path[1]
     if model == "Version":
         return Call(model, (), form=(("get_version", "True"),)) if given == {"get_version": "True"} else None
-    # One method, for what a second would do to the object of the first is nobody's to guess; and nothing beside it.
+    # A single method and nothing else: the effect of a second method on the first one's object is unknown.
     if not {"method1"} <= given.keys() <= {"method1", "arg1", "fields"} or given["method1"] not in _READS:
         return None
     try:
@@ -148,9 +148,9 @@ def read_only(recorded: Recorded, hidden_fields: Collection[str] = ()) -> Call |
 
 
 def differences(recorded: object, now: object, place: str = "") -> Iterator[tuple[str, object, object]]:
-    """Where two JSON values differ: place, recorded, now.
+    """Differences of two JSON values: place, recorded, now.
 
-    Objects in lists are paired by their `pk` where all have one. A `•••` in a recorded text stands for anything.
+    Objects in lists are paired by their `pk` where all have one. A `•••` in a recorded text matches anything.
     """
     if isinstance(recorded, dict) and isinstance(now, dict):
         for name in dict.fromkeys((*recorded, *now)):
@@ -209,7 +209,7 @@ def _equal(recorded: object, now: object) -> bool:
         return re.fullmatch(".*".join(map(re.escape, recorded.split(PLACEHOLDER))), now, re.DOTALL) is not None
     if recorded == PLACEHOLDER:
         return now is not msgspec.UNSET
-    # True is no 1, and "50.5" is no 50.5; but 50 is 50.0.
+    # True differs from 1, and "50.5" from 50.5; but 50 equals 50.0.
     if isinstance(recorded, bool) or isinstance(now, bool):
         return recorded is now
     return recorded == now
@@ -224,7 +224,7 @@ def _decoded(text: str) -> object:
 
 
 def _unfolded(value: object) -> object:
-    """The value with the JSON within its strings read too, as the cabinet writes it."""
+    """The value with JSON inside its strings parsed too, as the cabinet writes it."""
     match value:
         case dict():
             return {name: _unfolded(item) for name, item in value.items()}

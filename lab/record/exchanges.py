@@ -1,8 +1,8 @@
-"""The exchanges of a recording, found by their requests.
+"""Exchanges of a recording, found by their requests.
 
 A recording can be gigabytes: it is unpacked into a temporary file, and memory holds 17 bytes an exchange, a digest of
-its request and where its line begins. `•••` within a request's texts, which stands for anything, is rare; the places
-where it occurs are known, and requests with it are found by what else they say.
+its request and the offset of its line. `•••` in a request's texts, which matches anything, is rare; the places with
+it are known, and such requests are found by their other texts.
 """
 
 import tempfile
@@ -19,16 +19,16 @@ from lab.record.recording import Recorded, Recording, RecordingHeader
 _DUE: Final = 0
 _SERVED: Final = 1
 _SPARE: Final = 2
-"""Never reached a billing, or given up by the client itself: nobody has to ask for it."""
+"""Exchanges that never reached a billing, or that the client cancelled: they need not be replayed."""
 _LONG: Final = 16
 
 
 class UsedUp(LookupError):
-    """Raised when a request was recorded, and every one of its answers has been given already."""
+    """Raised when a request was recorded, and all of its answers have been given already."""
 
 
 class Exchanges:
-    """What is to be replayed; a context manager, or `close` it. Not for several threads."""
+    """The exchanges to replay; a context manager, or `close` it. Not thread-safe."""
 
     def __init__(self, path: Path | str) -> None:
         """Unpack and index; raises NotARecording and RecordingError."""
@@ -64,20 +64,20 @@ class Exchanges:
         return sum(each.itemsize * len(each) for each in arrays) + len(self._states)
 
     def close(self) -> None:
-        """Give the temporary file back."""
+        """Delete the temporary file."""
         self._spool.close()
 
     def request(self, path: str, form: list[tuple[str, str]]) -> RecordedRequest:
-        """The request as the recorded ones are compared, its path as it came over HTTP."""
+        """The request in comparable form, from its path as it came over HTTP."""
         base = self.header.base_path
         if base and path.startswith(f"{base}/"):
             path = path[len(base) :]
         return request_of(path, form, self.header.hidden_fields)
 
     def take(self, request: RecordedRequest) -> Recorded | None:
-        """The next recorded exchange of this request, None when there was never one.
+        """The next recorded exchange of this request, None when it was never recorded.
 
-        What never reached the billing, and what the client itself gave up, is passed over as long as there is an
+        Exchanges that never reached the billing, or that the client cancelled, are skipped as long as there is an
         answer. Raises UsedUp.
         """
         known = False
@@ -95,12 +95,12 @@ class Exchanges:
         return None
 
     def never_made(self, most: int) -> Iterator[Recorded]:
-        """The first `most` exchanges whose requests nobody has made, in the order of the recording."""
+        """The first `most` exchanges that were not requested, in the order of the recording."""
         offsets = (self._offsets[place] for place, state in enumerate(self._states) if state == _DUE)
         yield from map(self._read, nsmallest(most, offsets))
 
     def due(self) -> int:
-        """How many exchanges nobody has asked for."""
+        """The number of exchanges that were not requested."""
         return self._states.count(_DUE)
 
     def _take_in(self, recording: Recording) -> None:
@@ -118,7 +118,7 @@ class Exchanges:
             self._spool.write(line + b"\n")
             offset += len(line) + 1
         self._spool.flush()
-        # Stable: what one request was answered stays in its order.
+        # A stable sort, which keeps the answers to one request in order.
         order = sorted(range(len(digests)), key=digests.__getitem__)
         self._digests = array("Q", (digests[place] for place in order))
         self._offsets = array("Q", (offsets[place] for place in order))
@@ -130,7 +130,7 @@ class Exchanges:
         return range(first, bisect_right(self._digests, digest, lo=first))
 
     def _next(self, group: range, request: RecordedRequest | None) -> tuple[int | None, bool]:
-        """The place of a group's next exchange, and whether it has any for the request, given where it matters."""
+        """The place of a group's next exchange, and whether it has any for the request, which may be None."""
         spare: int | None = None
         met = bool(group) and request is None
         begin = self._begins.get(group.start, group.start)

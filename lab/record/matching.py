@@ -1,8 +1,8 @@
-"""Whether two requests are the same: what a replay compares.
+"""Matching of requests for a replay.
 
-The same are requests of one path with the same form fields, in whatever order and spacing of their JSON. Not compared
-are the run's name in a mark `[cm run/number]`, the values of secret arguments, and secret form fields altogether, for
-a replay needs no key. A `•••` within a recorded text stands for anything.
+Two requests match if they have the same path and the same form fields, in any order and JSON spacing. Ignored are the
+run's name in a mark `[cm run/number]`, the values of secret arguments, and secret form fields altogether, since a
+replay needs no key. A `•••` within a recorded text matches anything.
 """
 
 import re
@@ -25,24 +25,24 @@ _DIGEST: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as it is compared: its path, and the text at each place of its form, as "arg1/abonent_id"."""
+    """A request in comparable form: its path, and the text at each place of its form, as "arg1/abonent_id"."""
 
     path: str
     texts: Mapping[str, str]
 
     @property
     def veiled(self) -> frozenset[str]:
-        """The places whose texts hold a `•••`."""
+        """The places whose texts contain a `•••`."""
         return frozenset(place for place, text in self.texts.items() if PLACEHOLDER in text)
 
     def digest(self, veiled: Collection[str] = ()) -> int:
-        """64 bits for what the request says, but for the texts at the `veiled` places."""
+        """A 64-bit digest of the request without the texts at the `veiled` places."""
         said = [(place, None if place in veiled else text) for place, text in sorted(self.texts.items())]
         packed = msgspec.msgpack.encode((self.path, said))
         return int.from_bytes(blake2b(packed, digest_size=_DIGEST).digest(), "big")
 
     def meets(self, recorded: "RecordedRequest") -> bool:
-        """Whether it is the recorded one, whatever stands where that has a `•••`."""
+        """Whether it matches the recorded request, in which `•••` matches anything."""
         return (
             self.path == recorded.path
             and self.texts.keys() == recorded.texts.keys()
@@ -83,7 +83,7 @@ def marks(form: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _leaves(place: str, value: object) -> Iterator[tuple[str, str]]:
-    """The texts within a JSON value by their places; what is empty is a text of its own."""
+    """The texts within a JSON value by their places; an empty value is a text of its own."""
     if isinstance(value, dict) and value:
         for name, item in value.items():
             secret = name.casefold() in SECRET_ARGUMENTS and bool(item)

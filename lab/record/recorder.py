@@ -1,7 +1,7 @@
-"""Writing a recording: a `CallObserver` that keeps every exchange in a file, without its secrets.
+"""The recorder: a `CallObserver` that writes every exchange to a file, without its secrets.
 
-Each line is flushed on its own: of a process that was killed, all is readable but what still waited to be written.
-The format is that of `lab.record.recording`.
+Each line is flushed on its own: after a kill only the exchanges that still waited are missing. The format is that of
+`lab.record.recording`.
 """
 
 import asyncio
@@ -48,17 +48,17 @@ _OVERHEAD: Final = 1024
 _BATCH: Final = 256
 _LEVEL: Final = 5
 _GZIP: Final = 31
-"""What zlib calls a gzip header and trailer."""
+"""The zlib parameter for a gzip header and trailer."""
 _KEPT: Final = ("Content-Type", "Retry-After", "Location")
-"""Headers of an answer that somebody reads."""
+"""Headers of an answer that are used."""
 _NO_SECRETS: Final = frozenset({"", "None"})
-"""What `secrets_of` says of a value that is being cleared."""
+"""Values from `secrets_of` for a secret that is being cleared."""
 
 
 class Recorder:
-    """A `CallObserver` that writes what it hears, in a thread of its own; made by `open_recorder`.
+    """A `CallObserver` that writes exchanges in a thread of its own; made by `open_recorder`.
 
-    It never harms a run: when the file cannot be written any more it stops recording, and `failure` says why.
+    It never harms a run: when the file cannot be written any more it stops recording, and `failure` has the reason.
     """
 
     def __init__(self, descriptor: int, settings: ClientSettings, room: int = ROOM) -> None:
@@ -87,15 +87,15 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
     async def start(self) -> None:
-        """Write the header. Raises RecordingError when even that cannot be written."""
+        """Write the header. Raises RecordingError when that fails."""
         fault = await anyio.to_thread.run_sync(self._write, [msgspec.json.encode(self._header)])
         if fault is not None:
             raise RecordingError(f"The recording cannot be written: {fault}.")
         self._thread.start()
 
     async def ready(self) -> None:
-        """Wait while more than the room's bytes are still to be written."""
-        # Whoever was woken by the same line may have filled the room again.
+        """Wait while too many bytes are still to be written."""
+        # Another task woken at the same time may have filled the room again.
         while not self._room.is_set():
             await self._room.wait()
 
@@ -111,7 +111,7 @@ class Recorder:
         self._queue.put((self.exchanges, at, record))
 
     async def close(self) -> None:
-        """Write what still waits, and end the file. Raises RecordingBroken when something could not be written."""
+        """Write the waiting exchanges, and end the file. Raises RecordingBroken when some could not be written."""
         self._queue.put(None)
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._thread.join)
@@ -119,7 +119,7 @@ class Recorder:
             raise RecordingBroken(f"The recording lacks exchanges: {self.failure}.")
 
     def _work(self) -> None:
-        """The thread: take all that waits, write it, tell the loop."""
+        """The thread: take the waiting exchanges, write them, notify the loop."""
         ended = False
         failure: str | None = None
         while not ended:
@@ -128,11 +128,11 @@ class Recorder:
             batch = [each for each in taken if each is not None]
             if failure is None:
                 failure = self._write((self._line(*each) for each in batch), end=ended)
-            # A loop that has gone needs to be told nothing.
+            # A closed loop needs no notification.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._written, sum(_weight(each[2]) for each in batch), failure)
         if failure is not None:
-            # The loop may end before it comes to what it was told.
+            # The loop may end before it handles the notification.
             self.failure = failure
 
     def _take(self) -> list[tuple[int, float, CallRecord] | None]:
@@ -151,7 +151,7 @@ class Recorder:
             _write_all(self._descriptor, b"".join(packed))
             if end:
                 os.fsync(self._descriptor)
-        except Exception as fault:  # noqa: BLE001 — a thread that died in silence would hold the run for ever
+        except Exception as fault:  # noqa: BLE001 — a thread that died silently would block the run for ever
             return str(fault) or type(fault).__name__
         return None
 
@@ -194,11 +194,11 @@ class Recorder:
 async def open_recorder(
     path: Path | str, settings: ClientSettings, *, force: bool = False, room: int = ROOM
 ) -> AsyncIterator[Recorder]:
-    """A recorder to be given to the client of these settings as its `listener`; open it before, close it after.
+    """A recorder for the client of these settings, as its `listener`; open it before the client, close it after.
 
-    The file is for its owner's eyes only (0600); one that is there already is replaced only with `force`. `room` is
-    how many bytes may wait to be written. Raises RecordingExists, RecordingError when the file cannot be made, and
-    RecordingBroken at the end when exchanges are missing.
+    The file has mode 0600; an existing one is replaced only with `force`. `room` is the number of bytes that may wait
+    to be written. Raises RecordingExists, RecordingError when the file cannot be created, and RecordingBroken at the
+    end when exchanges are missing.
     """
     descriptor = await anyio.to_thread.run_sync(_create, Path(path), force)
     try:
@@ -207,7 +207,7 @@ async def open_recorder(
         try:
             yield recorder
         except BaseException:
-            # What went wrong first is what is to be heard of.
+            # The first error is the one to raise.
             with contextlib.suppress(RecordingBroken):
                 await recorder.close()
             raise
@@ -216,10 +216,10 @@ async def open_recorder(
         os.close(descriptor)
 
 
-def _create(path: Path, force: bool) -> int:  # noqa: FBT001 — called by way of a thread
+def _create(path: Path, force: bool) -> int:  # noqa: FBT001 — called through a thread
     try:
         if force:
-            # Not written over in place: somebody may be reading it, or have it under another name.
+            # Not overwritten in place: another process may read it, or it may have another name.
             path.unlink(missing_ok=True)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:

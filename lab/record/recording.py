@@ -25,7 +25,7 @@ FORMAT: Final = 1
 
 _CHUNK: Final = 64 * 1024
 _GZIP: Final = 31
-"""What zlib calls a gzip header and trailer."""
+"""The zlib parameter for a gzip header and trailer."""
 
 RecordedOutcome: TypeAlias = Literal["answered", "refused", "busy", "system refused", "not sent", "lost", "cancelled"]
 
@@ -35,11 +35,11 @@ class RecordingError(BillingError):
 
 
 class RecordingExists(RecordingError):
-    """Raised when there is a file already where a recording is to be written."""
+    """Raised when the file of a new recording exists already."""
 
 
 class NotARecording(RecordingError):
-    """Raised when a file is no recording, or one of a format that this program does not know."""
+    """Raised when a file is no recording, or has an unknown format."""
 
 
 class RecordingBroken(RecordingError):
@@ -67,7 +67,7 @@ class RecordedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def body(self) -> bytes:
-        """The body as it is to be sent."""
+        """The body as it is sent."""
         return (self.text or "").encode() if self.base64 is None else base64.b64decode(self.base64)
 
 
@@ -81,7 +81,7 @@ class Instead(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One exchange: `at` is its start in seconds since the recording's, `form` the decoded fields in their order."""
+    """One exchange: `at` is its start in seconds after the recording's, `form` the decoded fields in order."""
 
     number: int
     at: float
@@ -94,10 +94,10 @@ class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Recording:
-    """A recording as it is read: `header`, then the exchanges by iterating; a context manager.
+    """Reads a recording: `header`, then the exchanges by iterating; a context manager.
 
-    `whole` is known at the end: False when the file stops in the middle, as that of a killed process does; what comes
-    before is read all the same. Raises NotARecording.
+    `whole` is known at the end: False when the file is cut off, as after a kill; the part before that is read all the
+    same. Raises NotARecording.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -127,7 +127,7 @@ class Recording:
             yield self.decode(line)
 
     def lines(self) -> Iterator[bytes]:
-        """The exchanges as they are written, without the line's end."""
+        """The exchanges as written, without the line's end."""
         yield from self._lines
 
     def decode(self, line: bytes) -> Recorded:
@@ -146,18 +146,18 @@ class Recording:
                 for each in rest:
                     line = b"".join(begun)
                     if not _is_json(line):
-                        # Damaged bytes can still unpack to something, and in it may be ends of lines.
+                        # Damaged bytes can still unpack, and may contain line ends.
                         return
                     yield line
                     begun = [each]
         except zlib.error:
-            # As far as it is whole; a line that is not is no line.
+            # The file is cut off; a partial line is skipped.
             return
         except OSError as fault:
             raise RecordingError(f"The recording {self._path} cannot be read: {fault.strerror}.") from None
 
     def _unpacked(self) -> Iterator[bytes]:
-        """What the file holds, in pieces of a bounded size however well it was packed."""
+        """The unpacked content, in pieces of a bounded size at any compression ratio."""
         with self._path.open("rb") as file:
             unpack = zlib.decompressobj(wbits=_GZIP)
             while not unpack.eof and (chunk := unpack.unconsumed_tail or file.read(_CHUNK)):
@@ -165,7 +165,7 @@ class Recording:
                 try:
                     piece = unpack.decompress(chunk, _CHUNK)
                 except zlib.error:
-                    # What came before the bad byte is good: it was not given, for it comes all or none.
+                    # A failing call returns nothing, so the good data before the damage is unpacked bytewise.
                     yield from (saved.decompress(chunk[place : place + 1]) for place in range(len(chunk)))
                     raise
                 yield piece

@@ -4,19 +4,19 @@
     GET  /mock/health    {"status": "ok"}
     GET  /mock/report    the `ReplayReport` so far
 
-Which requests are the same is told in `lab.record.matching`. One that was made several times gets its answers
-in the recorded order; when they are used up it is refused as an unknown one is, for a program that asks more often
-than it did is not the same program. Names of runs within an answer's marks become that of the run that asks.
+`lab.record.matching` defines which requests are the same. One that was made several times gets its answers in the
+recorded order; when they are used up it is refused as an unknown one, since a program that asks more often has
+changed. Names of runs in an answer's marks are replaced by that of the asking run.
 
 | recorded | replayed |
 |---|---|
 | an answer | the same status, headers and body |
 | lost | the connection is closed, reset, or (a time-out) kept silent and then closed, without an answer |
 | broke off | the head and the part that came, then the same |
-| cancelled by the client | passed over while there is an answer to the same request, else as lost |
-| not sent | passed over likewise, else the connection is reset: no server can be replayed that was not reached |
+| cancelled by the client | skipped while there is an answer to the same request, else as lost |
+| not sent | skipped likewise, else the connection is reset: an unreachable server cannot be replayed |
 
-With the recorded timing each of these comes after the time that it took; else at once, silence too.
+With the recorded timing each of these comes after its recorded time; else at once, including silence.
 """
 
 import asyncio
@@ -41,11 +41,11 @@ from lab.record.matching import RECORDED_MARK, marks, named
 from lab.record.recording import Recorded, RecordedAnswer
 
 MAX_UNASKED_SHOWN: Final = 1000
-"""Requests that a report names of each kind; the counts are of all."""
+"""Requests of each kind that a report lists; the counts are complete."""
 
 _LARGEST_BODY: Final = 64 * 1024 * 1024
 _SLACK: Final = 1.0
-"""Seconds that a replayed silence outlasts the recorded one, so that the client's own time-out ends it."""
+"""Seconds that a replayed silence is longer than the recorded one, so that the client's own time-out ends it."""
 _ABORT: Final = struct.pack("ii", 1, 0)
 
 Speed: TypeAlias = Literal["recorded", "at once"]
@@ -53,10 +53,11 @@ Speed: TypeAlias = Literal["recorded", "at once"]
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What came of a replay.
+    """The result of a replay.
 
-    `served` counts requests that got what was recorded. `unknown` names requests that were refused, each once, and
-    `unknown_count` counts every time; `never_made` names recorded ones that nobody made, `never_made_count` of them.
+    `served` counts requests that got a recorded answer. `unknown` lists refused requests, each once, and
+    `unknown_count` counts every time; `never_made` lists recorded requests that were not made, `never_made_count`
+    counts them.
     """
 
     served: int
@@ -67,12 +68,12 @@ class ReplayReport:
 
     @property
     def same(self) -> bool:
-        """Whether what was asked is what was recorded, no more and no less."""
+        """Whether exactly the recorded requests were made."""
         return not self.unknown_count and not self.never_made_count
 
 
 class Replay:
-    """A running replay, at `url`; made by `replaying`. `whole` tells whether the recording was, to its end."""
+    """A running replay, at `url`; made by `replaying`. `whole` tells whether the recording is complete."""
 
     def __init__(self, exchanges: Exchanges, speed: Speed) -> None:
         self.url = ""
@@ -87,7 +88,7 @@ class Replay:
         self._final: ReplayReport | None = None
 
     def report(self) -> ReplayReport:
-        """What came of it so far, or in all when it has ended."""
+        """The report so far, or the final one when it has ended."""
         if self._final is not None:
             return self._final
         never = [named(recorded.path, recorded.form) for recorded in self._exchanges.never_made(MAX_UNASKED_SHOWN)]
@@ -100,7 +101,7 @@ class Replay:
         )
 
     def end(self) -> None:
-        """Keep the report and let go of the recording."""
+        """Keep the report and close the recording."""
         self._final = self.report()
         self._exchanges.close()
 
@@ -151,7 +152,7 @@ class Replay:
 
     async def _part(self, request: web.Request, answer: RecordedAnswer) -> web.StreamResponse:
         body = self._body(answer)
-        # The length promises one byte that never comes.
+        # The length announces one byte that never comes.
         headers = answer.headers | {"Content-Length": str(len(body) + 1)}
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(request)
@@ -166,7 +167,7 @@ class Replay:
         return answer.body
 
     def _refuse(self, path: str, form: list[tuple[str, str]], why: str) -> web.Response:
-        # It comes from whoever is being tested and may hold secrets, known by their names alone.
+        # The request comes from the program under test and may hold secrets, known only by their names.
         remover = self._remover.knowing(self._remover.secrets_in(form))
         name = named(path, remover.form(form))
         if name in self._refused or len(self._refused) < MAX_UNASKED_SHOWN:
@@ -180,7 +181,7 @@ class Replay:
 async def replaying(
     path: Path | str, *, host: str = "127.0.0.1", port: int = 0, speed: Speed = "at once"
 ) -> AsyncIterator[Replay]:
-    """A recording served for as long as the context lasts; its `report` can be had during it and after.
+    """A recording served while the context lasts; its `report` is available during it and after.
 
     `port` 0 takes a free one. Raises NotARecording, RecordingError, and OSError for a port taken.
     """
@@ -225,7 +226,7 @@ async def _signalled() -> None:
 
 
 def _hang_up(request: web.Request, *, reset: bool) -> None:
-    """End the connection under the answer that the handler goes on to give."""
+    """Close the connection while the handler's answer is pending."""
     transport = request.transport
     if transport is None:
         return
@@ -233,7 +234,7 @@ def _hang_up(request: web.Request, *, reset: bool) -> None:
         transport.close()
         return
     if (socket := transport.get_extra_info("socket")) is not None:
-        # To linger for no time makes closing a reset.
+        # A linger time of zero turns the close into a reset.
         socket.setsockopt(SOL_SOCKET, SO_LINGER, _ABORT)
     transport.abort()
 

@@ -1,7 +1,7 @@
 -- The cabinet of a subscriber.
 
 -- name: offered
--- The services of the tariff. Money comes scaled by 10^10, as it is stored.
+-- The services of the tariff. Money is scaled by 10^10, as stored.
 select u.id, u.name, u.summa
 from users s
 join abonents a on a.id = s.abonent_id
@@ -19,7 +19,7 @@ where s.id = :user and c.deleted = 0 and c.enabled = 1
 order by c.id
 
 -- name: bearers_of_login
--- By login, or by the subscriber's address of e-mail.
+-- By login, or by the subscriber's e-mail address.
 select s.id
 from users s
 join abonents a on a.id = s.abonent_id

@@ -1,4 +1,4 @@
--- What a real billing's tables have besides their keys; made after the rows, which is some times faster.
+-- Indexes and constraints besides the keys, as in a real billing; created after the rows, which is faster.
 
 alter table abonents add constraint fk_abonents_parent foreign key (parent_id) references abonents (id);
 alter table abonents add constraint fk_abonents_account foreign key (account_id) references admin_accounts (id);

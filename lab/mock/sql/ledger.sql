@@ -28,7 +28,7 @@ select request, happened, model, methods, changed_table, changed_key, subject, w
 from mock_ledger where model = :model and subject = :subject order by entry
 
 -- name: by_subject
--- The effects that follow a subject of a model, those on the same one together.
+-- The effects after a subject of a model, grouped by subject.
 select model, subject, changed_key, request from mock_ledger
 where model > :model or (model = :model and subject > :subject)
 order by model, subject, entry

@@ -1,12 +1,12 @@
 -- The rows of a new mock billing.
 
 -- name: columns
--- What a billing has, of all that is no table of Firebird's own.
+-- The columns of a billing, without Firebird's own tables.
 select trim(r.rdb$relation_name), trim(r.rdb$field_name) from rdb$relation_fields r
 where r.rdb$system_flag = 0 or r.rdb$system_flag is null
 
 -- name: constraints_on
--- The constraints that a column takes part in.
+-- The constraints on a column.
 select trim(c.rdb$constraint_name)
 from rdb$relation_constraints c
 join rdb$index_segments s on s.rdb$index_name = c.rdb$index_name
@@ -15,7 +15,7 @@ where c.rdb$relation_name = :table and s.rdb$field_name = :column
 order by iif(c.rdb$constraint_type = 'FOREIGN KEY', 0, 1)
 
 -- name: constraints_to
--- The foreign keys of other tables that refer to a column, or to any of a table, each with its table.
+-- The foreign keys of other tables on a column, or on any column of a table, each with its table.
 select trim(c.rdb$relation_name), trim(c.rdb$constraint_name)
 from rdb$ref_constraints r
 join rdb$relation_constraints c on c.rdb$constraint_name = r.rdb$constraint_name
@@ -23,7 +23,7 @@ join rdb$relation_constraints u on u.rdb$constraint_name = r.rdb$const_name_uq
 where u.rdb$relation_name = :table
 
 -- name: indexes_on
--- The indexes of a column that belong to no constraint.
+-- The indexes of a column without those of constraints.
 select trim(i.rdb$index_name)
 from rdb$indices i
 join rdb$index_segments s on s.rdb$index_name = i.rdb$index_name
@@ -31,7 +31,7 @@ where i.rdb$relation_name = :table and s.rdb$field_name = :column
   and not exists (select c.rdb$index_name from rdb$relation_constraints c where c.rdb$index_name = i.rdb$index_name)
 
 -- name: key_of
--- The columns of a table's key.
+-- The key columns of a table.
 select trim(s.rdb$field_name)
 from rdb$relation_constraints c
 join rdb$index_segments s on s.rdb$index_name = c.rdb$index_name

@@ -1,10 +1,10 @@
--- What the billing itself does when objects are created and saved.
+-- Rules of the billing when objects are created and saved.
 
 -- name: abonent
 select [a.is_folder|0], [a.deleted|0], [a.account_id|null] from abonents a where a.id = :id
 
 -- name: set_balance
--- The balance is ostatok + debit - credit: what came and went stays as it is.
+-- The balance is ostatok + debit - credit; debit and credit stay unchanged.
 update admin_accounts set ostatok = :summa - debit + credit where id = :account
 
 -- name: add_to_balance
@@ -26,7 +26,7 @@ select count(*) from abonents a where a.contract_number = :number [and a.deleted
 select count(*) from users u where u.ip = :ip
 
 -- name: promised_payments
--- Whether a service is a promised payment, and how many of these the subscriber has besides this one.
+-- Whether a service is a promised payment, and the number of other ones that the subscriber has.
 select
     (select u.promised from usluga u where u.id = :usluga),
     (select count(*) from users_usluga c join usluga u on u.id = c.usluga_id

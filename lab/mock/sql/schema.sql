@@ -1,5 +1,5 @@
--- The billing's tables, as far as they are known: Firebird 2.1's SQL, money scaled by 10^10.
--- Constraints and indexes are in indexes.sql: they are made when the rows are in.
+-- The billing's known tables: Firebird 2.1's SQL, money scaled by 10^10.
+-- Constraints and indexes are in indexes.sql, for they are created after the rows.
 
 create table vpn_const (const_id integer not null primary key, const_value varchar(64));
 

@@ -1,4 +1,4 @@
--- The stacks: writes that were answered and wait for their effect.
+-- The stacks: answered writes that wait for their effect.
 
 -- name: depths
 select stack, count(*) from mock_pending group by stack
@@ -7,7 +7,7 @@ select stack, count(*) from mock_pending group by stack
 select coalesce(max(request), 0) from mock_pending
 
 -- name: touched
--- What a request has changed in this transaction.
+-- The changes of a request in this transaction.
 select model, changed_table, changed_key from mock_ledger where request = :request order by entry
 
 -- name: of_abonent
@@ -24,7 +24,7 @@ insert into account_stack (id, account_id, created) values (:id, :key, :asked)
 insert into events_stack_compact (id, abonent_id, created) values (:id, :key, :asked)
 
 -- name: push_account_stack_bare
--- A stack that does not say whose its entries are.
+-- For a stack that does not record the subscriber of its entries.
 insert into account_stack (id, created) values (:id, :asked)
 
 -- name: push_events_stack_compact_bare
