@@ -32,7 +32,7 @@ begins alternates. Sender and server share the cores of the machine, so a faster
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A heading, what is said under it, and what makes its tables."""
+    """A heading, its text, and the function that makes its tables."""
 
     name: str
     title: str

@@ -1,6 +1,6 @@
-"""A server that answers every POST alike, after a fixed latency: what is measured against it is the client.
+"""A server that gives every POST the same answer after a fixed latency, to measure clients.
 
-`python -m benchmarks.answering LATENCY_MS` prints its port and serves until it is ended.
+`python -m benchmarks.answering LATENCY_MS` prints its port and serves until it is killed.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ LENGTH = b"content-length:"
 
 
 class Answering(asyncio.Protocol):
-    """One connection; requests are cut out of the stream by their Content-Length."""
+    """One connection; requests are split by their Content-Length."""
 
     def __init__(self, latency: float) -> None:
         self._latency = latency
@@ -24,12 +24,12 @@ class Answering(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport to answer on."""
-        # uvloop's transports are not registered as asyncio's, so isinstance would say no.
+        """Keep the transport for the answers."""
+        # uvloop's transports are not registered as asyncio's, so isinstance would be False.
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer every request that is complete."""
+        """Answer every complete request."""
         self._buffer += data
         while (end := self._buffer.find(END_OF_HEAD)) >= 0:
             head = self._buffer[:end].lower()

@@ -1,4 +1,4 @@
-"""Plain loops that keep nothing and look at nothing but the JSON: aiohttp's own session, and the engine's wire.
+"""Plain loops without durability that parse only the JSON: aiohttp's own session, and the engine's wire.
 
 `python -m benchmarks.bare ROWS URL` is one measured process.
 """
@@ -21,13 +21,13 @@ BODY: Final = (
     b"%2C%22descr%22%3A%22%D0%9C%D0%B8%D0%B3%D1%80%D0%B0%D1%86%D0%B8%D1%8F%20%D0%B1%D0%B0%D0%BB%D0%B0%D0%BD%D1%81"
     b"%D0%BE%D0%B2%20%5Bcm%20k7m2q%2F1%5D%22%7D&fields=%5B%22op_id%22%5D"
 )
-"""One body for all: even making it would be work."""
+"""One body for all requests, so that creating it costs nothing."""
 PATH: Final = f"/rest_api/v2/{MODEL}/"
 HEADERS: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 async def bare(url: str, rows: int) -> float:
-    """The seconds that so many calls take, 64 workers sharing one iterator."""
+    """Seconds for this many calls, with 64 workers that share one iterator."""
     address = URL(url + PATH)
     numbers = iter(range(rows))
 
@@ -43,7 +43,7 @@ async def bare(url: str, rows: int) -> float:
 
 
 async def wired(url: str, rows: int) -> float:
-    """The same over `billing.api.wire`, by which the engine sends: what is left to it is a row's own work."""
+    """The same over `billing.api.wire`, the engine's wire; the difference to the engine is its work for each row."""
     told = ClientSettings(url)
     wire = Wire(url, HEADERS, Limits(told.connect, told.read, told.deadline, told.answer_limit))
     numbers = iter(range(rows))

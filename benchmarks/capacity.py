@@ -1,8 +1,8 @@
-"""What happens when a server's capacity halves: fixed numbers of calls in flight, and the window that follows.
+"""Throughput when a server's capacity halves: fixed numbers of calls in flight, and the adaptive window.
 
-The mock billing has so many slots, each busy for a fixed time; what finds none free waits. A number that fits before
-the change does not fit after it. It has few slots, so that they bound it and not the processor that it runs on; what
-it really does is measured in the same run.
+The mock billing has a fixed number of slots, each busy for a fixed time; other requests wait. A fixed number that
+fits before the change does not fit after it. There are few slots, so that they are the limit and not the processor;
+the real capacity is measured in the same run.
 """
 
 import tempfile
@@ -27,7 +27,7 @@ from engine.pacing.policy import Policy
 SLOTS: Final = 8
 LATENCY_MS: Final = 100
 NOMINAL: Final = SLOTS * 1000 / LATENCY_MS
-"""Rows a second that the slots would do if a call took nothing else."""
+"""Rows a second of the slots alone, without overhead of a call."""
 ROUNDS: Final = Size(2, quick=1, smoke=1)
 POLICIES: Final = {
     "fixed, 4": Policy(in_flight=4, canary=False),
@@ -35,7 +35,7 @@ POLICIES: Final = {
     "fixed, 64": Policy(in_flight=64, canary=False),
     "the window": Policy(canary=False),
 }
-"""What is compared; a policy without a number is the window that follows the server."""
+"""The compared policies; a policy without a number is the adaptive window."""
 
 HEADER: Final = (
     "in flight",
@@ -50,7 +50,7 @@ HEADER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds of each: until it is measured, before the capacity halves, while one adapts, and after that."""
+    """Seconds of each phase: warm-up, before the capacity halves, adaptation, and after it."""
 
     warming: float
     before: float
@@ -59,16 +59,16 @@ class Phases:
 
     @property
     def halving(self) -> float:
-        """When the capacity halves."""
+        """The time at which the capacity halves."""
         return self.warming + self.before
 
     @property
     def whole(self) -> float:
-        """When it ends."""
+        """The time at which it ends."""
         return self.halving + self.during + self.after
 
     def spans(self) -> list[tuple[float, float]]:
-        """Before, while and after."""
+        """The spans before, during and after the adaptation."""
         settled = self.halving + self.during
         return [(self.warming, self.halving), (self.halving, settled), (settled, self.whole)]
 
@@ -82,14 +82,14 @@ PHASES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that was answered: when, and how long it took, in seconds."""
+    """An answered call: its time and its duration, in seconds."""
 
     at: float
     seconds: float
 
 
 def measure(size: str) -> Part:
-    """The table of all rounds, and plots of the last one, second by second."""
+    """The table of all rounds, and plots of the last one by second."""
     phases = PHASES[size]
     calls: dict[str, list[list[Call]]] = {name: [] for name in POLICIES}
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
@@ -145,7 +145,7 @@ def goodputs_of(rounds: Sequence[Sequence[Call]], phases: Phases) -> list[Spread
 
 
 def goodput_cells(goodputs: Sequence[Spread], reached: Sequence[float]) -> list[str]:
-    """Rows a second, and their share of what the best fixed number reached in that phase."""
+    """Rows a second, and their share of the best fixed number in that phase."""
     return [
         f"{spread.shown()}, {spread.median / best:.0%}" if best else spread.shown()
         for spread, best in zip(goodputs, reached, strict=True)

@@ -1,7 +1,7 @@
-"""Who is compared: the ways in which people send rows to such an API, each at its best, and this engine.
+"""The contenders: common ways to send rows to such an API, each at its best, and this engine.
 
-Each gets a list of so many rows in a file of its own liking, made beforehand, and sends one POST a row with the same
-form. The shell loop is the vendor's own recipe, with the encoding that its one-liners lack.
+Each gets a list of rows in its own file format, prepared beforehand, and sends one POST a row with the same form. The
+shell loop is the vendor's own recipe, with the encoding that its one-liners lack.
 """
 
 import sys
@@ -17,7 +17,7 @@ from benchmarks.entering import AMOUNT, IN_FLIGHT, MODEL, OPENING
 from benchmarks.machine import Took, timed
 
 PROCESSES: Final = 16
-"""At one time, for those who start a process a row: more only makes them slower."""
+"""Parallel processes for contenders that start one for each row: more of them are slower."""
 
 _CURL: Final = ("curl", "-s", "-o", "/dev/null")
 _FIELDS: Final = 'fields=["op_id"]'
@@ -25,7 +25,7 @@ _FIELDS: Final = 'fields=["op_id"]'
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What so many rows took: the sending alone, and the whole process with its start and what it reads first."""
+    """The duration of a load: the sending alone, and the whole process with its start and preparation."""
 
     rows: int
     sending: float
@@ -35,9 +35,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`at_once` and `after` are how many rows it gets where the answer comes at once, and where it takes its time.
+    """A contender. `at_once` and `after` are its numbers of rows for immediate and for delayed answers.
 
-    `lists` writes its list and gives the command that sends it.
+    `lists` writes its list and returns the command that sends it.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Contender:
     lists: Callable[[Path, str, int], list[str]]
 
     def send(self, folder: Path, url: str, rows: int) -> Sent:
-        """Send so many rows."""
+        """Send this many rows."""
         took = timed(self.lists(folder, f"{url}/rest_api/v2/{MODEL}/", rows), cwd=_home(self))
         return Sent(rows, _sending(took), took.seconds, took.processor)
 
 
 def _home(contender: Contender) -> Path | None:
-    """Where it runs: our own processes find their modules from here, the others need nothing."""
+    """Its working folder: our own processes need the project's modules, the others need nothing."""
     return Path.cwd() if contender.lists in {_bare, _engine} else None
 
 
 def _sending(took: Took) -> float:
-    """The seconds that it says its sending took; all of them where it does not say."""
+    """Seconds of sending as the process reports them; the whole duration where it reports none."""
     if not took.said.startswith("{"):
         return took.seconds
     return float(msgspec.json.decode(took.said)["sending"])
@@ -94,7 +94,7 @@ def _xargs(folder: Path, url: str, rows: int) -> list[str]:
 
 
 def _parallel(folder: Path, url: str, rows: int) -> list[str]:
-    # It quotes the row itself, and joins the rest for a shell: `-q` quotes that as well.
+    # parallel quotes the row itself, and joins the rest for a shell: `-q` quotes that as well.
     options = ["-q", "-j", str(PROCESSES), "--will-cite", "--joblog", str(folder / "joblog"), "-I", "ID"]
     return ["parallel", *options, *_CURL, *_form("ID"), url, "::::", str(_ids(folder, rows))]
 

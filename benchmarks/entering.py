@@ -1,7 +1,7 @@
-"""What the engine does in all of these benchmarks: it enters opening balances, one call a row, each with its mark.
+"""The engine's work in all benchmarks: it enters opening balances, one call a row, each with its mark.
 
-The job is written here in full, so that what is measured is the engine, the journal and the client, and not how a
-file is read. `python -m benchmarks.entering ROWS URL` is one measured process; its figures are a line of JSON.
+The job is defined here in full, so that the engine, the journal and the client are measured, and not the reading of a
+file. `python -m benchmarks.entering ROWS URL` is one measured process; its figures are a line of JSON.
 """
 
 import asyncio
@@ -48,11 +48,11 @@ FASTEST: Final = Policy(in_flight=IN_FLIGHT, canary=False)
 Result = TypeVar("Result")
 
 Heard = Callable[[float, Evidence], None]
-"""Told of each call that came back: how long it took, and what was seen."""
+"""Called for each finished call with its duration and its evidence."""
 
 
 class Ids(Source):
-    """Subscribers' ids: what is measured begins behind the file."""
+    """A source of subscribers' ids without a file, since reading files is not measured."""
 
     name, digest, header, is_read_whole = "numbers", "", ("abonent_id", "amount"), False
 
@@ -60,14 +60,14 @@ class Ids(Source):
         self._ids = ids
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """A thousand a page."""
+        """Pages of a thousand rows."""
         for first in range(int(after or 0), len(self._ids), 1000):
             ids = self._ids[first : first + 1000]
             yield RowPage(tuple(Row(None, (str(one), AMOUNT)) for one in ids), (), str(first + len(ids)))
 
 
 class Entering(Effect, Job):
-    """A job and its effect: an opening balance for each id. What is lost is looked up by its mark."""
+    """A job and its effect: an opening balance for each id. Lost calls are looked up by their mark."""
 
     name = "entering"
     source: Source = Ids(())
@@ -79,7 +79,7 @@ class Entering(Effect, Job):
         self._heard = heard
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Every row an item of a lane of its own."""
+        """Make every row an item of a lane of its own."""
         return Prepared(tuple(map(_item, rows)), ())
 
     async def send(self, run: Run, item: Item) -> Evidence:
@@ -91,7 +91,7 @@ class Entering(Effect, Job):
         return evidence
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the operations are there, by their marks; a few questions at a time, as the jobs ask them."""
+        """Look up the operations by their marks; a few queries at a time, as the jobs do."""
         wanted = [{"abonent_id": int(item.key), "op_type_id": OPENING} for item in items]
         answers = await Gateway(self._client).ask([filter_(MODEL, one, "op_id", "descr") for one in wanted])
         return {item.item_id: _sighting(run, item, answer) for item, answer in zip(items, answers, strict=True)}
@@ -126,7 +126,7 @@ def _call(run_name: str, item: Item) -> Call:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A run whose list is frozen and approved; `freezing` is how many seconds that took."""
+    """A run whose list is saved and approved; `freezing` is the time for that in seconds."""
 
     run: Run
     job: Entering
@@ -134,19 +134,19 @@ class Ready:
     freezing: float
 
     async def migrate(self, policy: Policy, stop: Stop | None = None) -> float:
-        """Send all of it, or until a stop; the seconds from the frozen list to the last outcome on the disk."""
+        """Send all rows, or until a stop; returns the seconds from the saved list to the last outcome on disk."""
         began = time.perf_counter()
         await Pipeline(self.run, self.job, self.journal, LivePolicy(policy, Progress(), stop or Stop())).migrate()
         return time.perf_counter() - began
 
     async def totals(self) -> Totals:
-        """Where the rows are now."""
+        """The current totals of the rows."""
         return await self.journal.totals(self.run)
 
 
 @asynccontextmanager
 async def ready(url: str, source: Source, heard: Heard | None = None) -> AsyncIterator[Ready]:
-    """A run on a journal of its own on this disk, its list of rows frozen."""
+    """A run in a journal of its own on this disk, with its list of rows saved."""
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         async with open_journal(Path(folder) / "journal.db") as journal, BillingClient(ClientSettings(url)) as client:
             job = Entering(client, source, heard)
@@ -159,13 +159,13 @@ async def ready(url: str, source: Source, heard: Heard | None = None) -> AsyncIt
 
 
 async def freeze(source: Source) -> float:
-    """The seconds that it takes to freeze all rows of a source."""
+    """Seconds to save all rows of a source."""
     async with ready("http://127.0.0.1:9", source) as work:
         return work.freezing
 
 
 async def engine(url: str, rows: int) -> tuple[float, float]:
-    """Freeze so many rows and send them all; the seconds that either took. Raises when a row was not accepted."""
+    """Save this many rows and send them all; the seconds of both. Raises when a row was not accepted."""
     async with ready(url, Ids(range(1, rows + 1))) as work:
         seconds = await work.migrate(FASTEST)
         accepted = (await work.totals()).count(State.ACCEPTED)
@@ -180,7 +180,7 @@ def on_uvloop(work: Callable[..., Awaitable[Result]], *arguments: object) -> Res
 
 
 def quietly() -> None:
-    """Send what the engine logs to stderr, so that stdout has the figures alone."""
+    """Log to stderr, so that stdout has only the figures."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 

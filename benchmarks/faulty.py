@@ -1,7 +1,7 @@
-"""What is left of the speed when the billing fails: nothing, one and ten of a hundred requests, in six ways.
+"""Throughput under failures of the billing: zero, one and ten percent of the requests, in six ways.
 
-Goodput counts rows whose effect is in the billing exactly once, over the whole time: calls, look-ups of what was
-lost, waits. The mock billing's own ledger says what it has really done.
+Goodput counts rows whose effect is in the billing exactly once, over the whole time: calls, look-ups of lost calls,
+waits. The mock billing's ledger gives the real effects.
 """
 
 import tempfile
@@ -42,7 +42,7 @@ HEADER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: seconds, and what the billing's ledger says of its rows."""
+    """The end of a run: seconds, and its rows in the billing's ledger."""
 
     rows: int
     seconds: float
@@ -79,7 +79,7 @@ def _run(database: Path, share: float, ids: Sequence[int]) -> Ended:
 
 
 def _plan(share: float) -> str:
-    """Each kind an equal part of the share; what asks to come back asks for no more than it must."""
+    """A fault plan in which each kind has an equal part of the share; retry delays are minimal."""
     of_each = share / len(KINDS)
     more = {"busy": "tries = 1\n", "503": 'retry_after = "0"\n'}
     return "".join(

@@ -1,4 +1,4 @@
-"""Figures of several runs, and tables of them."""
+"""Figures of several runs, and their tables."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The least, the middle and the greatest of some measurements."""
+    """The minimum, the median and the maximum of some measurements."""
 
     least: float
     median: float
@@ -25,7 +25,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A number that depends on how much time there is: the full one, and those for `quick` and for `smoke`."""
+    """A number that depends on the available time: the full one, and those for `quick` and for `smoke`."""
 
     full: float
     quick: float
@@ -51,6 +51,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of them lie; not-a-number of none."""
+    """The value below which this share of the values lie; not-a-number without values."""
     ordered = sorted(values)
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else float("nan")

@@ -1,4 +1,4 @@
-"""How time and memory grow with the rows: a whole run a process, from the first row frozen to the last outcome."""
+"""Growth of time and memory with the rows: one process for each run, from the first row saved to the last outcome."""
 
 import sys
 from typing import Final
@@ -16,7 +16,7 @@ HEADER: Final = ("rows", "freezing, s", "sending, s", "µs a row, both", "peak m
 
 
 class _Said(msgspec.Struct):
-    """What a measured process says."""
+    """The figures that a measured process prints."""
 
     freezing: float
     sending: float
@@ -24,7 +24,7 @@ class _Said(msgspec.Struct):
 
 
 def measure(size: str) -> Part:
-    """The table, with how much each run takes beyond the smallest, and a plot of the memory."""
+    """The table, with the growth of each run over the smallest, and a plot of the memory."""
     greatest = int(GREATEST.of(size))
     sizes = [rows for rows in (SMALLEST, 10 * SMALLEST, 100 * SMALLEST) if rows <= greatest] or [100, greatest]
     with rig.nginx() as url:

@@ -1,4 +1,4 @@
-"""Rows a second out of Firebird, by the source that the jobs have: thrown away, and frozen into the journal."""
+"""Rows a second read from Firebird by the jobs' source: discarded, and saved in the journal."""
 
 import tempfile
 import time
@@ -15,7 +15,7 @@ from lab.mock.population import create
 ABONENTS: Final = Size(100_000, quick=20_000, smoke=500)
 RUNS: Final = Size(3, quick=2, smoke=1)
 SELECT: Final = "select id, '50.50' as amount from abonents where is_folder = 0 and deleted = 0"
-"""As an operator types it: the jobs' own source finds that it can be read along its key."""
+"""A typical operator's select; the jobs' source finds that it can be read along its key."""
 
 
 def measure(size: str) -> Part:

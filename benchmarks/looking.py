@@ -1,7 +1,7 @@
-"""What it costs to ask the billing, before each row leaves, whether the row is there already.
+"""The cost of a look-up before each row is sent, which checks whether the billing has it already.
 
-`carbon-migrate run balances` as an operator types it, with that look and, by `--trust-journal`, without: each on a
-fresh billing, a pair after the other. With a database the balance that an entry may set is read in any case.
+`carbon-migrate run balances` as an operator types it, with that look-up and, by `--trust-journal`, without: each on a
+fresh billing, in pairs. With a database, the balance that an entry may set is read in any case.
 """
 
 import subprocess
@@ -63,7 +63,7 @@ def _rate(folder: Path, rows: int, latency: float, *, with_database: bool, trust
         command += ["--yes", "--json", "--quiet", "--no-canary", "--in-flight", str(SLOTS)]
         command += ["--api-url", mock.url, "--journal", str(folder / "journal")]
         command += ["--database", str(database) if with_database else ""]
-        # Several subscribers may have one account: what an entry does to the others' is not measured here.
+        # Several subscribers may share an account; the effect on the others is not measured here.
         command += ["--set", "op_type=1", *(["--trust-journal"] if trusted else [])]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     closing = msgspec.json.decode(done.stdout)

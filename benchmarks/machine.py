@@ -1,4 +1,4 @@
-"""The machine that figures are of: what to say of it, how fast its disk is, and what a process took of it."""
+"""The machine of the measurements: its description, the speed of its disk, and the resources of a process."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ _STATUS: Final = Path("/proc/self/status")
 
 
 def described() -> str:
-    """A sentence or two: cores, processor, memory, kernel, versions, how long the disk takes for a commit."""
+    """A description in a sentence or two: cores, processor, memory, kernel, versions, time of a commit."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     parts = [f"aiohttp {version('aiohttp')}", f"uvloop {version('uvloop')}", *_tools()]
     return (
@@ -28,7 +28,7 @@ def described() -> str:
 
 
 def commit_ms() -> Spread:
-    """What the disk takes to make a write of two pages durable, in milliseconds, a hundred times."""
+    """Milliseconds to make a write of two pages durable, measured a hundred times."""
     took = []
     with tempfile.TemporaryFile(dir=Path.cwd(), prefix=".bench-") as file:
         for _ in range(100):
@@ -40,14 +40,14 @@ def commit_ms() -> Spread:
 
 
 def peak_kib() -> int:
-    """The peak memory of this process. Not getrusage's, which includes that of the process it was forked from."""
+    """The peak memory of this process. getrusage's would include that of the parent process before the fork."""
     lines = _STATUS.read_text(encoding="ascii").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What a process took, with all those that it started: seconds, seconds of processor, and what it said."""
+    """The resources of a process and its children: seconds, processor seconds, and its output."""
 
     seconds: float
     processor: float
@@ -55,7 +55,7 @@ class Took:
 
 
 def timed(command: Sequence[str], *, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> Took:
-    """Run a command to its end. Raises RuntimeError, with what it said, when it fails."""
+    """Run a command to its end. Raises RuntimeError with its output when it fails."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         began = time.perf_counter()
         with subprocess.Popen(
@@ -86,7 +86,7 @@ def _processor() -> str:
 
 
 def _tools() -> list[str]:
-    """The versions of the other tools, as they tell them."""
+    """The versions of the other tools, as they print them."""
     told = []
     for command in (["nginx", "-v"], ["curl", "--version"], ["parallel", "--version"]):
         said = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 """Small plots as SVG, drawn from the figures: bars on a logarithmic scale, and lines over time.
 
-They are written by hand because that is less than a page of code, and a plotting library would be the greatest
-dependency of the project.
+They are drawn by hand: it takes less than a page of code, and a plotting library would be the largest dependency of
+the project.
 """
 
 import math
@@ -30,14 +30,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A name and its points, in the order of their x."""
+    """A name and its points, ascending in x."""
 
     name: str
     points: Sequence[tuple[float, float]]
 
 
 def bars(title: str, each: Sequence[Bar]) -> str:
-    """Horizontal bars, the scale logarithmic, each bar with its median."""
+    """Horizontal bars on a logarithmic scale, each labelled with its median."""
     room = WIDTH - _LEFT - 80
     low = 10 ** math.floor(math.log10(min(bar.value.least for bar in each)))
     high = 10 ** math.ceil(math.log10(max(bar.value.greatest for bar in each) * 1.0001))
@@ -69,7 +69,7 @@ def bars(title: str, each: Sequence[Bar]) -> str:
 def curves(
     title: str, each: Sequence[Curve], *, of_x: str, of_y: str, marks: Sequence[tuple[float, str]] = ()
 ) -> str:
-    """Lines from zero up; `marks` are moments of x with a word."""
+    """Lines on a scale from zero; `marks` are labelled values of x."""
     left, right, top, bottom = 70, WIDTH - 150, 50, 290
     widest = max(x for curve in each for x, _ in curve.points) or 1.0
     highest = _round_up(max(y for curve in each for _, y in curve.points) or 1.0)

@@ -1,6 +1,6 @@
-"""The servers that are sent to, each in a process of its own, on a free port.
+"""The servers of the benchmarks, each in a process of its own, on a free port.
 
-`nginx` answers at once: the fastest there is, so that what is measured is the sender. `answering` does so after a
+`nginx` answers at once: the fastest server available, so that the sender is measured. `answering` answers after a
 fixed time. `Mock` is the mock billing: slots, latency, faults, and a database behind it.
 """
 
@@ -55,13 +55,13 @@ http {{
 
 @contextmanager
 def nginx() -> Iterator[str]:
-    """An nginx of this user's that answers every POST at once; its URL."""
+    """An nginx of this user that answers every POST at once; yields its URL."""
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         raise RuntimeError("nginx is missing: `make bench` installs it, as the package nginx-light")
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="bench-nginx-") as folder:
-        # As root it would become nobody, who may not write to the folder.
+        # An nginx started by root would switch to the user nobody, who may not write to the folder.
         user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
         config = Path(folder) / "nginx.conf"
         config.write_text(_NGINX.format(user=user, folder=folder, host=HOST, port=port, answer=BODY.decode()))
@@ -72,33 +72,33 @@ def nginx() -> Iterator[str]:
 
 @contextmanager
 def answering(latency_ms: float) -> Iterator[str]:
-    """A server that answers every POST after a fixed time; its URL."""
+    """A server that answers every POST after a fixed time; yields its URL."""
     with _serving([sys.executable, "-m", "benchmarks.answering", str(latency_ms)]) as process:
         yield f"http://{HOST}:{_line(process)}"
 
 
 class Mock:
-    """A mock billing that is being served, at `url`."""
+    """A mock billing that is being served at `url`."""
 
     def __init__(self, url: str, control: str) -> None:
         self.url = url
         self._control = control
 
     def set(self, **state: object) -> None:
-        """Change its slots, its latency."""
+        """Change its settings, such as slots and latency."""
         self._ask("PUT", "/state", msgspec.json.encode(state))
 
     def fail(self, plan: str) -> None:
-        """From now on it fails as this plan of faults, a TOML text, has it."""
+        """Set its fault plan, a TOML text."""
         self._ask("PUT", "/faults", plan.encode())
 
     def effects(self) -> Mapping[str, Any]:
-        """What it has really done, a total for each model."""
+        """Its real effects, a total for each model."""
         totals = self._ask("GET", "/ledger")["totals"]
         return {one["model"]: one for one in totals}
 
     def injected(self) -> int:
-        """How many requests it has failed."""
+        """The number of requests that it has failed."""
         return sum(self._ask("GET", "/faults")["injected"].values())
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:  # noqa: ANN401 - its JSON
@@ -107,7 +107,7 @@ class Mock:
 
 
 def populated(database: Path, subscribers: int) -> list[int]:
-    """Make the database of a mock billing; the ids of those who can receive a balance."""
+    """Create the database of a mock billing; returns the ids of subscribers who can receive a balance."""
     create(database, subscribers=subscribers, seed=1)
     with Database(Dsn(str(database))) as reader:
         return [int(key) for (key,) in reader.query(SELECT)]
@@ -115,7 +115,7 @@ def populated(database: Path, subscribers: int) -> list[int]:
 
 @contextmanager
 def mock(database: Path, *, slots: int, latency_ms: float) -> Iterator[Mock]:
-    """A mock billing over `database`, which its own command makes and serves."""
+    """A mock billing over `database`, created and served by its own command."""
     command = [sys.executable, "-m", "benchmarks.serving", str(database), str(slots), str(latency_ms)]
     with _serving(command) as process:
         url, control = _line(process), _line(process).removeprefix("control: ")
@@ -124,7 +124,7 @@ def mock(database: Path, *, slots: int, latency_ms: float) -> Iterator[Mock]:
 
 @contextmanager
 def _serving(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
-    """A server, until the end of the context."""
+    """A server process, until the end of the context."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -133,7 +133,7 @@ def _serving(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
 
 
 def _line(process: "subprocess.Popen[str]") -> str:
-    """A line of what the process says; raises RuntimeError when it ends instead."""
+    """A line of the process's output; raises RuntimeError when it ends instead."""
     line = process.stdout.readline().strip() if process.stdout is not None else ""
     if not line:
         raise RuntimeError(f"a server did not start: {process.args!r}")

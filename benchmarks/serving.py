@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serving DATABASE SLOTS LATENCY_MS`: a mock billing on free ports, until it is ended."""
+"""`python -m benchmarks.serving DATABASE SLOTS LATENCY_MS`: a mock billing on free ports, until it is killed."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""All contenders in turn, on the same server: rows a second, and what a thousand rows take of the processor."""
+"""All contenders in turn on the same server: rows a second, and processor time for a thousand rows."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from benchmarks.plots import Bar, bars
 LATENCY_MS: Final = 20
 ROUNDS: Final = Size(3, quick=1, smoke=1)
 SHARE: Final = Size(1.0, quick=0.5, smoke=0.002)
-"""Of its rows, that each contender gets."""
+"""The share of its rows that each contender gets."""
 
 HEADER: Final = (
     "",
@@ -28,7 +28,7 @@ HEADER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One contender's figures of all rounds."""
+    """The figures of one contender in all rounds."""
 
     name: str
     sent: Sequence[Sent]
@@ -39,7 +39,7 @@ class Line:
         return Spread.of([one.rows / one.sending for one in self.sent])
 
     def cells(self, engine: "Line") -> list[str]:
-        """The line of the table; ratios are taken round by round."""
+        """The row of the table; ratios are computed for each round."""
         whole = Spread.of([one.rows / one.whole for one in self.sent])
         ratio = Spread.of(
             [(b.rows / b.sending) / (a.rows / a.sending) for a, b in zip(self.sent, engine.sent, strict=True)]
@@ -56,12 +56,12 @@ class Line:
 
 
 def _times(ratio: Spread) -> str:
-    """How many times, with two decimals where it is about once."""
+    """A ratio, with two decimals where it is close to one."""
     return ratio.shown(",.0f" if ratio.median >= 10 else ".2f")
 
 
 def measure(size: str) -> Part:
-    """The tables for an answer at once and for one after 20 ms, and a plot of either."""
+    """The tables for an immediate answer and for one after 20 ms, and a plot of each."""
     with rig.nginx() as url:
         at_once = _rounds(size, url, lambda one: one.at_once)
     with rig.answering(LATENCY_MS) as url:
@@ -78,7 +78,7 @@ def measure(size: str) -> Part:
 
 
 def _rounds(size: str, url: str, rows_of: Callable[[Contender], int]) -> list[Line]:
-    """Everybody in turn, the order turned round each time, so that what drifts meets all alike."""
+    """All contenders in turn, in reversed order each time, so that a drift affects all alike."""
     sent: dict[str, list[Sent]] = {one.name: [] for one in CONTENDERS}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for number in range(int(ROUNDS.of(size))):

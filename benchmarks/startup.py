@@ -1,7 +1,7 @@
-"""How soon a command is there that asks nobody: its whole process, from the first instruction to the last.
+"""Startup time of commands that need no billing: the whole process, from start to exit.
 
-Each in a folder of its own, its bytecode written by a run before that is not counted. The best of the rounds counts:
-what a command waits for besides is the machine's other work.
+Each runs in a folder of its own, after an uncounted run that writes its bytecode. The best round counts, since the
+rest is noise of other work on the machine.
 """
 
 import os
@@ -23,7 +23,7 @@ RUNS: Final = 20
 """Runs in the journal that `status` shows."""
 
 LINE: Final = """curl -d 'method1=objects.get' -d 'arg1={"id": 5}' http://billing:8082/rest_api/v2/Abonents/"""
-"""A one-liner."""
+"""The line for `translate`."""
 CLI: Final = (sys.executable, "-m", "cli")
 COMMANDS: Final[Mapping[str, tuple[Sequence[str], str]]] = {
     "`import typer`, to compare with": ((sys.executable, "-c", "import typer"), ""),
@@ -33,7 +33,7 @@ COMMANDS: Final[Mapping[str, tuple[Sequence[str], str]]] = {
     "`status`": ((*CLI, "status"), "0.35 s, 45 MiB"),
     "`run --help`": ((*CLI, "run", "--help"), ""),
 }
-"""What is typed, and what it may take at most on two cores."""
+"""The commands, with their time limit on two cores."""
 
 PEAK: Final = """
 import atexit, sys
@@ -67,7 +67,7 @@ def _measured(command: Sequence[str], size: str, folder: Path, environment: Mapp
 
 
 def _peak_kib(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> int:
-    """The peak memory of a command, as its own process tells it when it ends."""
+    """The peak memory of a command, as its own process reports it at its end."""
     interpreter, how, what, *arguments = command
     program = what if how == "-c" else "from cli.main import main\nmain()"
     took = timed([interpreter, "-c", f"{PEAK}{program}", *arguments], cwd=folder, environment=environment)
@@ -75,7 +75,7 @@ def _peak_kib(command: Sequence[str], folder: Path, environment: Mapping[str, st
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """One in which bytecode is kept, and none of our settings are."""
+    """An environment in which bytecode is cached, without the program's settings."""
     taken = {name: value for name, value in os.environ.items() if not name.startswith(("CARBON_MIGRATE_", "PYTHON"))}
     return taken | {"PYTHONPYCACHEPREFIX": str(folder / "bytecode"), "PYTHONPATH": str(Path.cwd())}
 

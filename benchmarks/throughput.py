@@ -1,8 +1,8 @@
-"""Calls a second of the engine with its journal, beside loops that keep nothing, round by round.
+"""Calls a second of the engine with its journal, compared with loops without durability, round by round.
 
-All send from one process with uvloop, 64 in flight. A bare aiohttp loop is what people would write. The loop over the
-engine's own wire goes about HTTP as the engine does, so what differs from it is the work that the engine does for
-each row: claim and outcome durable, the form made, evidence judged, counts kept.
+All send from one process with uvloop, 64 in flight. A bare aiohttp loop is the usual hand-written solution. The loop
+over the engine's wire handles HTTP as the engine does, so the difference is the engine's work for each row: durable
+claim and outcome, the form, the evidence, the counts.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ HEADER: Final = (
 
 
 def measure(size: str) -> Part:
-    """The table: all in turn, the ratios round by round."""
+    """The table: all in turn, with ratios for each round."""
     with rig.nginx() as url:
         at_once = _rounds(size, url, int(AT_ONCE.of(size)))
     with rig.answering(LATENCY_MS) as url:
@@ -40,7 +40,7 @@ def measure(size: str) -> Part:
 
 
 def _rounds(size: str, url: str, rows: int) -> Mapping[str, Sequence[float]]:
-    """Calls a second of each, so many times; the order is turned round each time."""
+    """Calls a second of each sender; the order is reversed each round."""
     found: dict[str, list[float]] = {name: [] for name in SENDERS}
     for number in range(int(ROUNDS.of(size))):
         for name in SENDERS if number % 2 == 0 else reversed(tuple(SENDERS)):
@@ -58,7 +58,7 @@ SENDERS: Final[Mapping[str, Callable[[str, int], float]]] = {
     WIRED: lambda url, rows: on_uvloop(wired, url, rows),
     ENGINE: _of_engine,
 }
-"""Each sends so many rows, and tells the seconds that it took."""
+"""Each sends this many rows, and returns the seconds."""
 
 
 def _line(answer: str, found: Mapping[str, Sequence[float]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The figures of the house, as docs/architecture.md has them: `python -m tools.figures --write` counts them anew."""
+"""Figures of the house for docs/architecture.md; `python -m tools.figures --write` updates the table."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ PAGE = "docs/architecture.md"
 CATALOGUE = "jobs/catalogue/catalogue.py"
 _FIGURES = re.compile(r"<!-- figures -->.*?<!-- /figures -->", re.DOTALL)
 
-# What the plan of the house counted, what there was when the rebuild began, and the plan's aim.
+# The plan's count, the count when the rebuild began, and the plan's target.
 _PLANNED = {
     "Python files, without `__init__.py`, and their lines": ("271, 40,505", "308, 48,450", "232, ≈ 39,000"),
     "of them `cli`": ("80, 13,485", "89, 15,630", "59, ≈ 10,300"),
@@ -39,7 +39,7 @@ _PLANNED = {
 
 
 def figures(house: House) -> list[str]:
-    """What there is now, in the order of `_PLANNED`."""
+    """The current figures, in the order of `_PLANNED`."""
     graph = house.graph()
     folder_graph = folders(graph)
     pairs = {

@@ -1,7 +1,7 @@
-"""The house as its files tell it: who imports whom, how many layers a room has, which names stand twice.
+"""The house as a graph of its files: imports, layers of each room, names defined twice.
 
-`tests/test_architecture.py` holds the rules with it, and `tools/figures.py` counts. Nothing is imported to find out:
-the files are read with `ast`.
+`tests/test_architecture.py` checks the rules with it, and `tools/figures.py` counts. No module is imported: the files
+are parsed with `ast`.
 """
 
 import ast
@@ -22,29 +22,29 @@ Graph = Mapping[str, set[str]]
 
 @dataclass(frozen=True)
 class Import:
-    """One import of a file of the house by another, and whether an import of the importer leaves it for later.
+    """An import of one file of the house by another; deferred if importing the importer does not execute it.
 
     That is so inside a function, and where only type checkers look.
     """
 
     importer: str
     imported: str
-    name: str  # what is taken out of the file; empty where the file itself is imported
+    name: str  # the imported name; empty where the file itself is imported
     deferred: bool
 
 
 def folder_of(file: str) -> str:
-    """The folder that a file stands in."""
+    """The folder of a file."""
     return str(PurePosixPath(file).parent)
 
 
 def room_of(file: str) -> str:
-    """The room that a file or a folder stands in."""
+    """The room of a file or a folder."""
     return file.partition("/")[0]
 
 
 class House:
-    """All Python files of the rooms, by their paths from the root, with `/` between the parts."""
+    """All Python files of the rooms, by their paths from the root, with `/` as separator."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
@@ -74,17 +74,17 @@ class House:
             yield from self._imports(file, child, deferred=below)
 
     def file_named(self, module: str) -> str | None:
-        """The file of a module, `engine.rows` or the package `engine`; None where it is not of the house."""
+        """The file of a module, `engine.rows` or the package `engine`; None for modules outside the house."""
         path = module.replace(".", "/")
         return next((file for file in (f"{path}.py", f"{path}/__init__.py") if file in self.texts), None)
 
     def named_in(self, file: str) -> set[str]:
-        """The files of the house whose modules a file names in a text, as a table of commands does."""
+        """The files of the house whose modules a file names in strings, as a table of commands does."""
         texts = {node.value for node in ast.walk(self.trees[file]) if isinstance(node, ast.Constant)}
         return {named for text in texts if isinstance(text, str) and "." in text and (named := self.file_named(text))}
 
     def graph(self, *, deferred: bool = True) -> Graph:
-        """For each file, the files that it imports; without `deferred`, those of a mere `import` of it."""
+        """The imports of each file; without `deferred`, only those executed when the file is imported."""
         graph: dict[str, set[str]] = {file: set() for file in self.texts}
         for found in self.imports:
             if (deferred or not found.deferred) and found.importer != found.imported:
@@ -101,12 +101,12 @@ class House:
         return classes
 
     def class_definitions(self) -> Iterator[ast.ClassDef]:
-        """All classes, private and nested ones too."""
+        """All classes, including private and nested ones."""
         for tree in self.trees.values():
             yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
 
     def private_uses(self) -> Iterator[tuple[str, str, str]]:
-        """Private names of another file that a file uses: the user, the owner, the name."""
+        """Private names used outside their file: the using file, the owner, the name."""
         for file, tree in self.trees.items():
             modules: dict[str, str] = {}
             for node in ast.walk(tree):
@@ -125,7 +125,7 @@ class House:
 
 
 def _runs_later(node: ast.AST) -> bool:
-    """Whether a mere import passes over what stands below: a function, or what only type checkers read."""
+    """Whether an import does not execute the node's body: a function, or a block for type checkers."""
     if isinstance(node, ast.If):
         return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" and not node.orelse
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
@@ -136,7 +136,7 @@ def _is_private(name: str) -> bool:
 
 
 def folders(graph: Graph) -> Graph:
-    """The same imports, a folder a node."""
+    """The same imports between folders."""
     merged: dict[str, set[str]] = defaultdict(set)
     for file, imported in graph.items():
         merged[folder_of(file)] |= {folder_of(other) for other in imported} - {folder_of(file)}
@@ -144,14 +144,14 @@ def folders(graph: Graph) -> Graph:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """The groups of nodes that import each other, directly or in a ring, smallest name first."""
+    """The cycles: groups of nodes that import each other directly or indirectly, smallest name first."""
     reach = {node: reachable(graph, [node]) for node in graph}
     groups = {frozenset(other for other in reach[node] if node in reach[other]) for node in graph}
     return sorted(sorted(group) for group in groups if len(group) > 1)
 
 
 def reachable(graph: Graph, start: Iterable[str]) -> set[str]:
-    """All nodes that can be reached from `start`, which are among them only where a ring leads back."""
+    """All nodes reachable from `start`; the start nodes are included only if they are in a cycle."""
     found: set[str] = set()
     ahead = [node for first in start for node in graph.get(first, ())]
     while ahead:
@@ -163,7 +163,7 @@ def reachable(graph: Graph, start: Iterable[str]) -> set[str]:
 
 
 def layers(graph: Graph) -> int:
-    """How many nodes the longest way down has; a ring counts as one."""
+    """The number of nodes on the longest path; a cycle counts as one."""
     ring = {node: group[0] for group in circles(graph) for node in group}
     merged: dict[str, set[str]] = defaultdict(set)
     for node, imported in graph.items():
@@ -179,7 +179,7 @@ def layers(graph: Graph) -> int:
 
 
 def of_room(graph: Graph, room: str, *, folders_as_one: bool) -> Graph:
-    """What of the imports stays within a room; with `folders_as_one`, each folder below the room is one node."""
+    """The imports within a room; with `folders_as_one`, each folder below the room is one node."""
     merged: dict[str, set[str]] = defaultdict(set)
 
     def node(file: str) -> str:

@@ -1,7 +1,7 @@
-"""`docs/jobs.md`, written from the catalogue itself: `python -m tools.jobs_page --write`.
+"""The page `docs/jobs.md`, generated from the catalogue: `python -m tools.jobs_page --write`.
 
-What the catalogue does not know stands here as data: how the effect of each kind of call is recognised and verified.
-The tests that prove a job are those of `tests/proofs.py`.
+Facts that the catalogue does not have are data in this file: how the effect of each kind of call is recognised and
+verified. The tests that prove a job are those of `tests/proofs.py`.
 """
 
 import sys
@@ -23,7 +23,7 @@ PAGE: Final = Path(__file__).parents[1] / "docs" / "jobs.md"
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """How the effect of a kind of call is known; `twice` says what a second call would do."""
+    """How the effect of a kind of call is recognised; `twice` is the effect of a second call."""
 
     twice: str
     recognised: str
@@ -99,11 +99,11 @@ _EFFECTS: Final[Mapping[str, Effects]] = MappingProxyType(
         "call": ANY,
     }
 )
-"""By job; any other one reads, or sets fields."""
+"""By job; the other jobs read, or set fields."""
 
 
 def effects_of(job: JobSpec) -> Effects:
-    """How the effect of a job is known."""
+    """How the effect of a job is recognised."""
     return _EFFECTS.get(job.name, FIELDS if job.writes else READ)
 
 
@@ -124,7 +124,7 @@ where there is no way back they show that `undo` says so. The third has what is 
 
 
 def page(jobs: Sequence[JobSpec] = tuple(JOBS.values())) -> str:
-    """The whole page, Markdown."""
+    """The whole page as Markdown."""
     return "\n".join([*_head(jobs), *(line for job in jobs for line in _section(job))]) + "\n"
 
 

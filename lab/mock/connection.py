@@ -14,7 +14,7 @@ from billing.errors import ColumnsMissing
 from lab.mock.models import MockModel, models_with
 from lab.mock.refusals import MockRefusal
 
-_KEPT = 300  # statements built from filters, of which there is no limit, are cached up to this number
+_KEPT = 300  # prepared statements; filters produce any number of different ones
 _SAVEPOINT = "this_call"
 
 
