@@ -49,7 +49,7 @@ def installed() -> Clock:
             return cls.fromtimestamp(clock.time(), tz)
 
     time.time = clock.time
-    dt.datetime = Datetime  # replaces the class on purpose
+    dt.datetime = Datetime  # type: ignore[misc]  # replaces the class on purpose
     return clock
 
 
