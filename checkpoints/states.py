@@ -115,7 +115,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(
         State.PENDING,
         State.SKIPPED,
-        "before the run is approved: another row of its account stands for it (`--shared-accounts`)",
+        "before the run is approved: another row of its account stands for it, as the operator has said",
     ),
     Transition(
         State.PENDING,

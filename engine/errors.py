@@ -20,12 +20,14 @@ class Remedy(msgspec.Struct, frozen=True):
     """What a person can type about a trouble, as a value: only the command line knows how it is spelled.
 
     `command` is to be typed, for `run` where it is about one; "" where `settings` alone are meant. These are to be
-    given by name, each with its value, "" for one that has none.
+    given by name, each with its value, "" for one that has none. Where it is `lasting`, what is given once for all
+    runs will do as well.
     """
 
     command: str = ""
     run: str = ""
     settings: tuple[tuple[str, str], ...] = ()
+    lasting: bool = False
 
     def __str__(self) -> str:
         """The remedy in plain words, for a log."""
@@ -49,6 +51,11 @@ def setting(name: str, value: str = "") -> Remedy:
 def sentence(said: Said, words: Words = str) -> str:
     """A sentence in parts, as one text."""
     return "".join(part if isinstance(part, str) else words(part) for part in said)
+
+
+def lines(said: Sequence[Said]) -> Said:
+    """Several sentences as one, each on a line of its own."""
+    return [part for number, one in enumerate(said) for part in (("\n", *one) if number else one)]
 
 
 class EngineError(Exception):

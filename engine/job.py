@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.errors import Said
 from engine.evidence import Evidence
 from engine.rows import Row, Source
 
@@ -224,7 +225,7 @@ class Job(ABC):
         return False
 
     @property
-    def cautions(self) -> tuple[str, ...]:
+    def cautions(self) -> tuple[Said, ...]:
         """What whoever agrees to a run should know, each a sentence."""
         return ()
 

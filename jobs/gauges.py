@@ -125,15 +125,15 @@ async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], f
 
     async def measure() -> GaugeReading:
         above = threshold()
-        found = await _number(gateway, SqlStatement("of --throttle-sql", select))
+        found = await _number(gateway, SqlStatement("of throttle-sql", select))
         bound = f"> {_written(above)}" if found > above else f"goes on at {_written(_low(above))}"
-        return GaugeReading(found, above, _low(above), text=f"--throttle-sql {_written(found)} {bound}")
+        return GaugeReading(found, above, _low(above), text=f"throttle-sql {_written(found)} {bound}")
 
     try:
         await measure()
     except LookUpFailed as error:
         raise InputRefused(setting("throttle-sql", repr(select)), ": ", *error.said) from error
-    return Gauge("--throttle-sql", measure, every=5.0)
+    return Gauge("throttle-sql", measure, every=5.0)
 
 
 def _low(high: float) -> float:

@@ -8,7 +8,7 @@ from billing.directory.references import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
 from checkpoints.records import Item, NewItem, Refusal
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused, Said, setting
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
@@ -112,21 +112,26 @@ class InputJob(BillingJob):
         if not (self._rows.file or self._rows.sql or says_all):
             if empty := [name for name in own if not self._parameters.get(name)]:
                 raise InputRefused(
-                    f"there is nothing to read rows from: give --set {empty[0]}=… for the job's own select, or name "
-                    "a file, - for standard input, or give ",
+                    "there is nothing to read rows from: give ",
+                    setting("set", f"{empty[0]}=…"),
+                    " for the job's own select, or name a file, - for standard input, or give ",
                     setting("sql"),
                 )
             return
         typed = () if self._rows.file else _names_of(self._rows.sql)
         for name in own:
             if self._parameters.get(name) and name not in {*self.effect.names, *typed}:
+                given = setting("set", f"{name}=…")
                 raise InputRefused(
-                    f"--set {name}=… chooses rows for the job's own select, and the rows come from elsewhere: "
-                    f"nothing would look at it. Leave out --set {name}=…, or the other rows"
+                    given,
+                    " chooses rows for the job's own select, and the rows come from elsewhere: ",
+                    "nothing would look at it. Leave out ",
+                    given,
+                    ", or the other rows",
                 )
 
     @property
-    def cautions(self) -> tuple[str, ...]:
+    def cautions(self) -> tuple[Said, ...]:
         """What whoever agrees to a run should know; of rows that are read by now, what could not be checked."""
         return (*self.effect.cautions, *self._references.notes)
 

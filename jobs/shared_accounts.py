@@ -3,8 +3,8 @@
     9001;-459,90  ┐ one account: the second operation would replace the first, and -459,90 would be lost.
     9008;953,24   ┘ The tool cannot tell whether 493,34 is meant, or 953,24.
 
-All such rows are in the journal before a run is approved, and the operator decides with `--shared-accounts`: their
-`sum` as one operation, the `last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide.
+Before a run is approved all such rows are in the journal, and the operator decides: their `sum` as one operation, the
+`last` of them, or none (`refuse`). If type 8 adds to the balance, nothing is to decide.
 """
 
 from collections.abc import AsyncIterator
@@ -20,6 +20,7 @@ from billing.money import wire
 from billing.profile import Profile, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
+from engine.errors import Remedy, Said, Words, sentence, setting
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
 from jobs.spec.entries import SharedAccountsRule
@@ -61,23 +62,30 @@ async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
                 yield Group(items)
 
 
-async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule) -> int:
-    """Apply the operator's decision to the rows of each account, before approval; the number of accounts."""
+async def settle(
+    run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule, *, words: Words = str
+) -> int:
+    """Apply the operator's decision to the rows of each account, before approval; the number of accounts.
+
+    `words` render the remedies in the reasons that the journal keeps.
+    """
     number = 0
     async for group in groups(run, journal, profile):
         number += 1
         if meant is SharedAccountsRule.REFUSE:
-            await journal.refuse(run, [item.item_id for item in group.items], refusal(group))
+            await journal.refuse(run, [item.item_id for item in group.items], sentence(refusal(group), words))
         else:
-            await journal.merge(run, [_merged(group, meant)])
+            await journal.merge(run, [_merged(group, meant, words)])
     return number
 
 
-def refusal(group: Group) -> str:
+def refusal(group: Group) -> Said:
     """The reason for refusing the rows of an account."""
     return (
-        f"{len(group.items)} rows reach one account, and each sets its balance anew: {group}. Leave one of them "
-        "in, or say what is meant with --shared-accounts sum or last"
+        f"{len(group.items)} rows reach one account, and each sets its balance anew: {group}. Leave one of them ",
+        "in, or say what is meant with ",
+        _rule(SharedAccountsRule.SUM),
+        " or last",
     )
 
 
@@ -101,31 +109,37 @@ async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
     return found
 
 
-def in_sentences(question: Question, profile: Profile) -> str:
+def in_sentences(question: Question, profile: Profile) -> Said:
     """The question to the operator, in sentences."""
     accounts, rows = question.accounts, question.rows
     fact = profile.type_8
-    known = "" if fact.known else f" ({fact.standing}: `carbon-migrate probe` finds out)"
+    known: Said = () if fact.known else (f" ({fact.standing}: ", Remedy("probe"), " finds out)")
     one = "account is" if accounts == 1 else "accounts are"
     return (
-        f"{accounts} {one} reached by {rows} rows with opening balances, and "
-        f"{describe_fact('type_8', fact.value)}{known}: of each account only the last row would count.\n"
-        f"Say what is meant: --shared-accounts {SharedAccountsRule.SUM} (one operation of their sum), "
-        "--shared-accounts "
-        f"{SharedAccountsRule.LAST} (the last row, the others are skipped), or --shared-accounts "
-        f"{SharedAccountsRule.REFUSE} (these rows are "
-        "refused, with their lines)"
+        f"{accounts} {one} reached by {rows} rows with opening balances, and ",
+        describe_fact("type_8", fact.value),
+        *known,
+        ": of each account only the last row would count.\nSay what is meant: ",
+        _rule(SharedAccountsRule.SUM),
+        " (one operation of their sum), ",
+        _rule(SharedAccountsRule.LAST),
+        " (the last row, the others are skipped), or ",
+        _rule(SharedAccountsRule.REFUSE),
+        " (these rows are refused, with their lines)",
     )
 
 
-def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
+def _rule(meant: SharedAccountsRule) -> Remedy:
+    return setting("shared-accounts", meant)
+
+
+def _merged(group: Group, meant: SharedAccountsRule, words: Words) -> Merged:
     *others, last = group.items
     carried = tuple(item.item_id for item in others)
     if meant is SharedAccountsRule.LAST:
-        return Merged(
-            last.item_id, carried, f"another row of its account counts (--shared-accounts last): {_place(last)}"
-        )
-    reason = f"part of the sum of its account (--shared-accounts sum): {_place(last)}, {two_decimals(group.sum)}"
+        reason = f"another row of its account counts ({words(_rule(meant))}): {_place(last)}"
+        return Merged(last.item_id, carried, reason)
+    reason = f"part of the sum of its account ({words(_rule(meant))}): {_place(last)}, {two_decimals(group.sum)}"
     return Merged(last.item_id, carried, reason, _with_sum(last, group.sum), group.sum)
 
 

@@ -32,7 +32,7 @@ from cli.show.plan import next_step, plan_object, plan_screen
 from cli.show.plan_facts import PlanFacts, plan_facts
 from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.remedies import command_line
+from cli.terminal.remedies import command_line, render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe
 from engine.pacing.policy import ALL, Policy, policy_with
@@ -106,7 +106,7 @@ async def plan(
             run = await rehearse(rehearsal, new, journal, screen)
         profile = billing.gateway.profile
         if order.shared_accounts is not None:
-            await settle(run, journal, profile, order.shared_accounts)
+            await settle(run, journal, profile, order.shared_accounts, words=command_line)
         question = await question_of(run, journal, profile)
         facts = await plan_facts(run, job, billing.gateway, journal)
         bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
@@ -117,7 +117,7 @@ async def plan(
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:
-            screen.result(f"[yellow]caution:[/] {markup_safe(caution)}")
+            screen.result(f"[yellow]caution:[/] {markup_safe(render(caution))}")
         if out is not None:
             await _save(out, run, journal)
             screen.say(f"The rows are saved in {markup_safe(out)}")

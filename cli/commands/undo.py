@@ -20,6 +20,7 @@ from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
+from cli.terminal.remedies import render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, rows
 from jobs.catalogue.catalogue import job_of
@@ -120,5 +121,5 @@ def _way(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen: Sc
     """The options of the undo: those given, else those that a probe has found."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, given, profile):
-        screen.say_always(f"[yellow]note:[/] {markup_safe(contradiction)}")
+        screen.say_always(f"[yellow]note:[/] {markup_safe(render(contradiction))}")
     return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, given, profile))

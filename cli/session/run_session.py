@@ -218,13 +218,13 @@ class RunSession:
 
     def _caution(self, show: Callable[[str], None]) -> None:
         for caution in self._job.cautions:
-            show(f"[yellow]caution:[/] {markup_safe(caution)}")
+            show(f"[yellow]caution:[/] {markup_safe(render(caution))}")
 
     async def _shared_accounts(self) -> Question:
         """Apply the rule for several opening balances of one account; returns what is still undecided."""
         profile = self._session.gateway.profile
         if (meant := shared_accounts_of(self._run)) is not None:
-            await settle(self._run, self._journal, profile, meant)
+            await settle(self._run, self._journal, profile, meant, words=command_line)
         return await question_of(self._run, self._journal, profile)
 
     async def _meant(self, question: Question) -> PreviewFacts:
@@ -232,11 +232,11 @@ class RunSession:
         profile = self._session.gateway.profile
         with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
             if keyboard is None or self._session.consent.yes:
-                raise await self._given_up(in_sentences(question, profile))
+                raise await self._given_up(render(in_sentences(question, profile)))
             answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
             raise await self._given_up(f"the answer was {printable(answer) or 'nothing'}: these rows are refused")
-        await settle(self._run, self._journal, profile, SharedAccountsRule(answer))
+        await settle(self._run, self._journal, profile, SharedAccountsRule(answer), words=command_line)
         return await plan_of(self._run, self._job, self._journal)
 
     async def _ask(self, plan: PreviewFacts) -> None:

@@ -16,6 +16,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
 from cli.show.closing import MAX_REFUSALS_SHOWN, accountants_list, first_refusals, refused_export, refused_rows
+from cli.terminal.remedies import render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
 from engine.job import Job
@@ -233,7 +234,7 @@ def shared_accounts(question: Question, profile: Profile) -> RenderableType:
     lines = [Text("? ", "yellow").append(printable(str(group), 400)) for group in question.first]
     if question.accounts > len(lines):
         lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
-    return Group(Text(""), *lines, Text(in_sentences(question, profile), "bold yellow"))
+    return Group(Text(""), *lines, Text(render(in_sentences(question, profile)), "bold yellow"))
 
 
 def columns_line(columns: Assigned) -> str:

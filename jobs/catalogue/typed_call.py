@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from engine.errors import setting
 from jobs.spec.chain import Template, parse, template_of
 from jobs.spec.chain_kind import CREATE, ChainKind, describe_secret_arguments, kind_of, secret_placeholders
 from jobs.spec.entries import CREATED, OPERATIONS, UNDO_OF_OPERATIONS
@@ -60,9 +61,10 @@ def call_kind(parameters: Mapping[str, str]) -> JobSpec:
     template = template_of(parameters)
     if name := describe_secret_arguments(template):
         raise ParameterRefused(
-            f"chain: {name} is a secret, and what stands in a chain is kept with the run, in journal and job files. "
-            f'Put a placeholder there, {{"{name}": "{{{name}}}"}}, and have it asked for with --ask {name}, or said '
-            "by a column of the rows; for passwords of accounts there is the job `password`"
+            f"chain: {name} is a secret, and what stands in a chain is kept with the run, in journal and job files. ",
+            f'Put a placeholder there, {{"{name}": "{{{name}}}"}}, and have it asked for with ',
+            setting("ask", name),
+            ", or said by a column of the rows; for passwords of accounts there is the job `password`",
         )
     return _kind(template)
 
@@ -73,8 +75,9 @@ def _kind(template: Template) -> JobSpec:
     own = {one.name for one in OWN}
     if taken := next((name for name in template.names if name in own), None):
         raise ParameterRefused(
-            f"{{{taken}}}: {taken} is said of the call as a whole; give the placeholder another name, as "
-            f"{{my {taken}}}, and name its column with --map 'my {taken}={taken}'"
+            f"{{{taken}}}: {taken} is said of the call as a whole; give the placeholder another name, as ",
+            f"{{my {taken}}}, and name its column with ",
+            setting("map", f"'my {taken}={taken}'"),
         )
     holes = tuple(
         Parameter(

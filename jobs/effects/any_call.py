@@ -16,6 +16,7 @@ from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.selects.select import select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.errors import Said, setting
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -29,9 +30,12 @@ from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.parameters import row_key
 
-NO_WAY_TO_LOOK = (
-    "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give "
-    "--look-up SELECT that finds it, or --repeatable if the call does no harm twice"
+NO_WAY_TO_LOOK: Final[Said] = (
+    "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give ",
+    setting("look-up", "SELECT"),
+    " that finds it, or ",
+    setting("repeatable"),
+    " if the call does no harm twice",
 )
 
 UNREADABLE = "cannot be read back: no look-up was given for this call"

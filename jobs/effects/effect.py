@@ -14,6 +14,7 @@ from typing import Final
 
 from billing.api.calls import describe
 from checkpoints.records import Item, Refusal
+from engine.errors import Said
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of, unfinished_work
@@ -58,7 +59,7 @@ class CallEffect(Effect):
     before agreeing, each a sentence.
     """
 
-    cautions: tuple[str, ...] = ()
+    cautions: tuple[Said, ...] = ()
 
     def __init__(self, gateway: Gateway, names: Sequence[str] = ()) -> None:
         self._gateway = gateway

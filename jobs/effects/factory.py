@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from billing.selects.select import select_of
 from checkpoints.records import Run
+from engine.errors import setting
 from jobs.access.gateway import Gateway
 from jobs.effects import reverse as reversals
 from jobs.effects.any_call import AnyCallEffect, CallRules
@@ -113,8 +114,9 @@ def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
         )
     if told := [name for name in ("look_up", "repeatable") if parameters.get(name)]:
         raise ParameterRefused(
-            f"--{told[0].replace('_', '-')}: nothing would look at it, for a {kind.noun} is never entered twice, and "
-            "is found again without it; leave it out"
+            setting(told[0].replace("_", "-")),
+            f": nothing would look at it, for a {kind.noun} is never entered twice, and ",
+            "is found again without it; leave it out",
         )
 
 

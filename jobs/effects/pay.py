@@ -19,6 +19,7 @@ from billing.directory.models import RECEIPT, BillingObject
 from billing.directory.subscribers import Abonent
 from billing.directory.values import plain_value
 from checkpoints.records import Item, NewItem, Run
+from engine.errors import Said, setting
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -44,10 +45,12 @@ from jobs.spec.parameters import row_key
 
 DOCUMENT: Final = _DOCUMENT.name
 
-TOLD_APART: Final = (
-    "several payments of one subscriber in a file are told apart by the numbers of their documents alone: without a "
-    f"column {DOCUMENT} (--map {DOCUMENT}=COLUMN) equal ones count as one, and different ones are refused. Give it "
-    "from the first run on: what was entered without one is not known again with one"
+TOLD_APART: Final[Said] = (
+    "several payments of one subscriber in a file are told apart by the numbers of their documents alone: without a ",
+    f"column {DOCUMENT} (",
+    setting("map", f"{DOCUMENT}=COLUMN"),
+    ") equal ones count as one, and different ones are refused. Give it ",
+    "from the first run on: what was entered without one is not known again with one",
 )
 
 

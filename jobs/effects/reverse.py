@@ -153,6 +153,6 @@ def _on_the_list(entry: EnteredOperation) -> NewItem:
         entry,
         entry.taken.payload,
         -entry.amount,
-        f"for the accountant: reverse {entry} of {when} on {entry.taken.label}; nothing was sent (--set way=storno "
-        "or way=opposite would send)",
+        f"for the accountant: reverse {entry} of {when} on {entry.taken.label}; nothing was sent (the "
+        "parameter way=storno or way=opposite would send)",
     )

@@ -192,7 +192,7 @@ class Probe:
         if self._storno_call is not None:
             await self._try_storno(first, self._storno_call)
         else:
-            findings.missing["storno_call"] = "it is tried only where --set storno_call=NAME names it"
+            findings.missing["storno_call"] = "it is tried only where the parameter storno_call names it"
         await self._length()
 
     async def _filters(self, entered: Entered) -> None:

@@ -14,7 +14,7 @@ from billing.directory.models import BillingObject
 from billing.directory.subscribers import Abonent
 from billing.money import LARGEST, TOO_LARGE, AmountError
 from checkpoints.records import Refusal
-from engine.errors import InputRefused
+from engine.errors import InputRefused, Remedy, setting
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
@@ -178,8 +178,10 @@ class Binding:
             name = missing[0]
             besides = f" or {self._others[name]}" if name in self._others else ""
             raise InputRefused(
-                f"{self._name} has no column {name}{besides}; it has: {there}. Say which column it is with "
-                f"--map {name}=COLUMN, or give one value for all rows with --set {name}=…"
+                f"{self._name} has no column {name}{besides}; it has: {there}. Say which column it is with ",
+                setting("map", f"{name}=COLUMN"),
+                ", or give one value for all rows with ",
+                _set(name),
             )
         return columns
 
@@ -189,8 +191,11 @@ class Binding:
         column = next((columns[one] for one in (name, other) if one in columns), None)
         if given and column:
             raise InputRefused(
-                f"--set {given}=… names one for all rows, and each row of {self._name} names its own in the "
-                f"column {column.name}: leave out --set {given}=…, or the other rows"
+                _set(given),
+                f" names one for all rows, and each row of {self._name} names its own in the ",
+                f"column {column.name}: leave out ",
+                _set(given),
+                ", or the other rows",
             )
 
     def _is_by_other(self, name: str) -> bool:
@@ -295,8 +300,10 @@ class Binding:
                     self._vault.open([given])
                 except SecretGone as error:
                     raise InputRefused(
-                        f"what --set {name}=… gave for all rows is kept no longer, for it is wiped when a run is at "
-                        f"its end: give the rows a column {name}, or begin a new run"
+                        "what ",
+                        _set(name),
+                        " gave for all rows is kept no longer, for it is wiped when a run is at ",
+                        f"its end: give the rows a column {name}, or begin a new run",
                     ) from error
 
     def _may_be_empty(self, name: str) -> bool:
@@ -337,7 +344,7 @@ class Binding:
         if said in {"", abonent.contract_number}:
             return None
         is_named = f"abonent {abonent.id} has the contract number {abonent.contract_number!r}"
-        who = "this column" if column else f"--set {NUMBER}=…"
+        who = "this column" if column else f"{NUMBER}=…, given for all rows,"
         return one.refused(f"{is_named}, {who} says {said!r}", column.name if column else None)
 
     async def _with_users(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
@@ -425,3 +432,8 @@ def amount_fault(name: str, arguments: Arguments) -> str | None:
     if abs(Decimal(text)) > LARGEST:
         return f"{text} is {TOO_LARGE}"
     return None
+
+
+def _set(name: str) -> Remedy:
+    """A value given for all rows."""
+    return setting("set", f"{name}=…")

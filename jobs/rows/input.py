@@ -9,7 +9,7 @@ from typing import Final
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused, Remedy, setting
 from engine.rows import STDIN, Row, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
@@ -149,9 +149,8 @@ def open_rows(
     if gateway.database is None:
         raise InputRefused(
             "the rows come from a select, and no database is set. Give it with ",
-            setting("database", "HOST:PATH"),
-            ", with CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml; ",
-            "or name a file of rows",
+            Remedy(settings=(("database", "HOST:PATH"),), lasting=True),
+            "; or name a file of rows",
         )
     text = rows.sql or _fitted(gateway.database, own)
     return select_source(gateway.database, text, {**parameters, **rows.values}, rows.columns)

@@ -14,7 +14,7 @@ from billing.selects.cells import SelectCellFault, SelectedRow
 from billing.selects.select import Select, select_of
 from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused, lines, setting
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import as_engine_errors
 from jobs.spec.errors import ParameterRefused
@@ -100,9 +100,11 @@ class SelectSource(Source):
 def _values(select: Select, parameters: Mapping[str, str | int]) -> dict[str, str | int]:
     missing = [name for name in select.parameters if name not in parameters]
     if missing:
-        raise ParameterRefused(
-            "\n".join(f"the select asks for :{name}, which has no value: give --set {name}=…" for name in missing)
-        )
+        faults = [
+            (f"the select asks for :{name}, which has no value: give ", setting("set", f"{name}=…"))
+            for name in missing
+        ]
+        raise ParameterRefused(*lines(faults))
     return {name: parameters[name] for name in select.parameters}
 
 

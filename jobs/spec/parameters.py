@@ -11,6 +11,7 @@ from typing import Final
 from billing.directory.models import LONGEST_NAME
 from billing.money import parse_amount, wire
 from billing.profile import Profile, describe_fact
+from engine.errors import Said, lines, setting
 from jobs.spec.errors import ParameterRefused
 
 
@@ -137,19 +138,22 @@ class Parameter:
 def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
     """The values of these parameters; `what` has them, in the words of the refusal. Raises `ParameterRefused`."""
     known = {parameter.name: parameter for parameter in parameters}
-    faults = [
-        f"{what} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known) or 'none'}"
+    faults: list[Said] = [
+        (f"{what} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known) or 'none'}",)
         for name in given
         if name not in known
     ]
     values: dict[str, str] = {}
     for name, parameter in known.items():
+        if _is_missing(parameter, given.get(name)):
+            faults.append((f"{name}: is required: {parameter.help}; give ", setting("set", f"{name}=…")))
+            continue
         try:
             values[name] = _value(parameter, given.get(name))
         except ValueError as error:
-            faults.append(f"{name}: {error}")
+            faults.append((f"{name}: {error}",))
     if faults:
-        raise ParameterRefused("\n".join(faults))
+        raise ParameterRefused(*lines(faults))
     return values
 
 
@@ -164,12 +168,15 @@ def with_facts(parameters: Sequence[Parameter], given: Mapping[str, str], profil
     return {**learned, **given}
 
 
-def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[str]:
+def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[Said]:
     """What is given against what a probe has learned, each a sentence."""
     facts = dict(profile.facts())
     return [
-        f"--set {one.name}={given[one.name]} counts, and the probe of {facts[one.fact].learned} says: "
-        f"{describe_fact(one.fact, facts[one.fact].value)}"
+        (
+            setting("set", f"{one.name}={given[one.name]}"),
+            f" counts, and the probe of {facts[one.fact].learned} says: ",
+            describe_fact(one.fact, facts[one.fact].value),
+        )
         for one in parameters
         if one.fact and one.name in given and facts[one.fact].known and str(facts[one.fact].value) != given[one.name]
     ]
@@ -181,16 +188,17 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def _is_missing(parameter: Parameter, text: str | None) -> bool:
+    """Whether a value has to be given, and neither is nor can come from the rows."""
+    return text is None and parameter.default is None and parameter.columns is None
+
+
 def _value(parameter: Parameter, text: str | None) -> str:
     if not text and parameter.default is None and parameter.columns is not None:
         # The rows say it; a run that remembers nothing for it is taken up with nothing.
         return ""
-    if text is None:
-        if parameter.default is None:
-            raise ValueError(f"is required: {parameter.help}; give --set {parameter.name}=…")
-        return parameter.default
-    if text == parameter.default:
-        return text
+    if text is None or text == parameter.default:
+        return parameter.default or ""
     if parameter.choices and text not in parameter.choices:
         raise ValueError(f"{text!r} is none of {', '.join(parameter.choices)}{nearest(text, parameter.choices)}")
     return parameter.parse(text)

@@ -74,7 +74,8 @@ async def test_an_id_and_a_number_that_differ_are_refused(place: Place) -> None:
     key = id_of(place, NUMBER)
     arguments = ("balances", "--set", f"abonent_id={key}", "--set", "amount=5", "--yes", "--json")
     ended = await place.cli("run", *arguments, "--set", "contract_number=00005", may_end_with=(2,))
-    assert f"abonent {key} has the contract number '{NUMBER}', --set contract_number=… says '00005'" in ended.words
+    says = "contract_number=…, given for all rows, says '00005'"
+    assert f"abonent {key} has the contract number '{NUMBER}', {says}" in ended.words
     assert accepted_of(place) == []
     ended = await place.cli("run", *arguments, "--set", f"contract_number={NUMBER}")
     assert ended.closing["states"] == {"accepted": 1}

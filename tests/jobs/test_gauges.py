@@ -294,7 +294,7 @@ OWN = Policy(throttle_sql="select count(*) from abonents where id < 5", throttle
 
 
 async def test_a_select_of_ones_own_holds_above_its_number(with_both: Gateway, tmp_path: Path) -> None:
-    measure = await measured(with_both, OWN, "--throttle-sql", tmp_path)
+    measure = await measured(with_both, OWN, "throttle-sql", tmp_path)
     assert (measure.value > measure.high) == (measure.value > 3)
     assert (measure.high, measure.grows) == (3.0, False)
 
@@ -312,15 +312,15 @@ async def test_a_select_of_ones_own_goes_on_at_less_than_it_holds_at(
     number: int, above: float, low: float, text: str, with_both: Gateway, tmp_path: Path
 ) -> None:
     own = Policy(throttle_sql=f"select {number} from rdb$database", throttle_above=above)  # noqa: S608 - a number
-    measure = await measured(with_both, own, "--throttle-sql", tmp_path)
+    measure = await measured(with_both, own, "throttle-sql", tmp_path)
     assert (measure.value, measure.high, measure.low) == (number, above, low)
-    assert measure.text == f"--throttle-sql {text}"
+    assert measure.text == f"throttle-sql {text}"
 
 
 async def test_another_number_for_a_select_of_ones_own_counts_at_once(with_both: Gateway, tmp_path: Path) -> None:
     policies = [Policy(throttle_sql="select 5 from rdb$database", throttle_above=4.0)]
     gauges = await gauges_of(with_both, lambda: policies[-1], tmp_path)
-    (gauge,) = [one for one in gauges if one.name == "--throttle-sql"]
+    (gauge,) = [one for one in gauges if one.name == "throttle-sql"]
     policies.append(replace(policies[0], throttle_above=10.0))
     measure = await gauge.measure()
     assert measure is not None

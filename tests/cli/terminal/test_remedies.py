@@ -3,7 +3,7 @@
 import pytest
 
 from cli.terminal.remedies import command_line, describe_error, render
-from engine.errors import InputRefused, Remedy, setting
+from engine.errors import InputRefused, Remedy, lines, setting
 from engine.pacing.holds import Stop, StopKind
 
 
@@ -18,6 +18,11 @@ from engine.pacing.holds import Stop, StopKind
             "`carbon-migrate resume k7m2q --limit-money AMOUNT --no-canary`",
             "`resume k7m2q limit-money AMOUNT no-canary`",
         ),
+        (
+            Remedy(settings=(("database", "HOST:PATH"),), lasting=True),
+            "--database HOST:PATH, with CARBON_MIGRATE_DATABASE, or as address in [database] of carbon-migrate.toml",
+            "database HOST:PATH",
+        ),
     ],
 )
 def test_a_remedy_is_told_as_it_is_typed_and_in_plain_words(remedy: Remedy, typed: str, plain: str) -> None:
@@ -30,6 +35,12 @@ def test_an_error_is_told_with_its_remedy_in_its_place() -> None:
     assert describe_error(error) == "a.csv names its columns itself: leave --columns out"
     assert str(error) == "a.csv names its columns itself: leave columns out"
     assert describe_error(ValueError("not ours")) == "not ours"
+
+
+def test_faults_are_told_a_line_each_with_their_remedies() -> None:
+    said = lines([("no such column",), ("no value: give ", setting("set", "folder=…"))])
+    assert render(said) == "no such column\nno value: give --set folder=…"
+    assert render("a sentence without a remedy") == "a sentence without a remedy"
 
 
 def test_a_stop_keeps_its_first_reason_and_its_remedy() -> None:
