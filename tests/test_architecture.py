@@ -1,5 +1,6 @@
 """The house stands as docs/architecture.md says: who imports whom, no circle, no name twice, files of one thought."""
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -9,6 +10,7 @@ from tools.house import (
     ROOMS,
     ROOT,
     House,
+    Text,
     circles,
     folder_of,
     folders,
@@ -110,6 +112,19 @@ SHORT_FOR_A_REASON = {
     "engine/control/messages.py": "the requests and answers that both ends of the socket share",
 }
 
+# How a person types it only the command line knows: the other rooms advise by values, as `engine.errors.Remedy`.
+SPELLED = re.compile(r"(?<![\w-])--[a-z…]|\bcarbon-migrate(\.toml| [a-z…])|\bCARBON_MIGRATE")
+SPELLERS = {"cli", "lab"}
+
+# A file, or a folder with a slash at its end, that names a flag all the same, and why.
+SPELLS_FOR_A_REASON = {
+    "engine/pipeline/intake.py": "the key by which journals and --json count the rows that a limit leaves out",
+    "jobs/rows/selection.py": "the keys by which journals and --json count the rows that are not chosen",
+    "jobs/spec/chain.py": "parameters whose own names are flags",
+    "jobs/spec/entries.py": "the help of a parameter",
+    "jobs/catalogue/": "examples of the jobs and the help of their parameters, but nothing that is raised",
+}
+
 
 @pytest.fixture(scope="module")
 def house() -> House:
@@ -171,6 +186,45 @@ def doubles(house: House) -> Iterator[str]:
 
 def private_names(house: House) -> Iterator[str]:
     return (f"{user} uses {name} of {owner}" for user, owner, name in house.private_uses())
+
+
+def spelled(house: House) -> Iterator[tuple[str, Text]]:
+    """The strings that name a flag, the program or a setting's place, in rooms that do not know how it is typed."""
+    for file in house.files:
+        if room_of(file) not in SPELLERS:
+            yield from ((file, found) for found in house.strings(file) if SPELLED.search(found.text))
+
+
+def reason_for(file: str, found: Text) -> str | None:
+    """What in the table allows it: the file, or for what is not raised its folder."""
+    folder = f"{folder_of(file)}/"
+    return next((name for name in (file, *(() if found.raised else (folder,))) if name in SPELLS_FOR_A_REASON), None)
+
+
+def test_only_the_command_line_spells_what_is_typed(house: House) -> None:
+    found = list(spelled(house))
+    assert [f"{file}:{one.line}: {one.text}" for file, one in found if reason_for(file, one) is None] == []
+    assert {reason_for(file, one) for file, one in found} == set(SPELLS_FOR_A_REASON), "a reason is needed no more"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "give --set x",
+        "leave it out (--map)",
+        "--…",
+        "`carbon-migrate probe`",
+        "carbon-migrate …",
+        "carbon-migrate.toml",
+    ],
+)
+def test_what_is_typed_is_known_by_its_spelling(text: str) -> None:
+    assert SPELLED.search(text)
+
+
+@pytest.mark.parametrize("text", ["a newer carbon-migrate (format 3)", "carbon-migrate", "-- a comment", "a--b"])
+def test_what_nobody_types_is_no_spelling(text: str) -> None:
+    assert not SPELLED.search(text)
 
 
 def test_every_folder_has_its_place_in_the_tables(house: House) -> None:

@@ -33,6 +33,15 @@ class Import:
     deferred: bool
 
 
+@dataclass(frozen=True)
+class Text:
+    """A string of a file, and whether it stands in what is raised."""
+
+    text: str
+    line: int
+    raised: bool
+
+
 def folder_of(file: str) -> str:
     """The folder of a file."""
     return str(PurePosixPath(file).parent)
@@ -83,6 +92,10 @@ class House:
         texts = {node.value for node in ast.walk(self.trees[file]) if isinstance(node, ast.Constant)}
         return {named for text in texts if isinstance(text, str) and "." in text and (named := self.file_named(text))}
 
+    def strings(self, file: str) -> Iterator[Text]:
+        """All strings of a file but docstrings; of a formatted one, `…` stands for each value."""
+        yield from _strings(self.trees[file], raised=False)
+
     def graph(self, *, deferred: bool = True) -> Graph:
         """The imports of each file; without `deferred`, only those executed when the file is imported."""
         graph: dict[str, set[str]] = {file: set() for file in self.texts}
@@ -122,6 +135,20 @@ class House:
                     owner = modules.get(node.value.id)
                     if owner:
                         yield file, owner, node.attr
+
+
+def _strings(node: ast.AST, *, raised: bool) -> Iterator[Text]:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return
+    raised = raised or isinstance(node, ast.Raise)
+    if isinstance(node, ast.JoinedStr):
+        parts = (str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        yield Text("".join(parts), node.lineno, raised)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield Text(node.value, node.lineno, raised)
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(node, ast.JoinedStr) and isinstance(child, ast.Constant)):
+            yield from _strings(child, raised=raised)
 
 
 def _runs_later(node: ast.AST) -> bool:

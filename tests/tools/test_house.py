@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.house import House, circles, folders, layers, main_path, of_room, reachable
+from tools.house import House, Text, circles, folders, layers, main_path, of_room, reachable
 
 
 def house_of(folder: Path, files: Mapping[str, str]) -> House:
@@ -36,6 +36,17 @@ def test_every_way_to_import_a_file_is_found(tmp_path: Path) -> None:
     assert house.graph(deferred=False)["cli/main.py"] == set()
     assert house.named_in("cli/main.py") == {"engine/rows.py"}
     assert reachable(house.graph(), ["cli/main.py"]) == {"engine/job.py", "engine/rows.py"}
+
+
+def test_strings_are_all_but_docstrings_and_tell_what_is_raised(tmp_path: Path) -> None:
+    function = 'def f(name):\n    """A way."""\n    raise E(f"--{name} is " "no", g("flag"))\n'
+    text = f'"""A door."""\nLIMIT = "limit"\n\n{function}'
+    house = house_of(tmp_path, {"engine/job.py": text})
+    assert list(house.strings("engine/job.py")) == [
+        Text("limit", 2, raised=False),
+        Text("--… is no", 6, raised=True),
+        Text("flag", 6, raised=True),
+    ]
 
 
 @pytest.mark.parametrize(
