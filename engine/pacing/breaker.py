@@ -1,4 +1,4 @@
-"""The breaker: when the billing is away, busy or asks to be left alone, hold all calls and ask for it.
+"""The breaker: holds all calls while the billing is away, busy or asks for a pause, and probes it.
 
   ┌──────────── a call is answered ────────────┐
   ▼                                            │
@@ -6,10 +6,10 @@ closed ── failures in a row ──▶ open ── probe answered ──▶ h
   └─── "not now" ──────────────▶ ▲             │
                                  └── failed ───┘
 
-Answered is what was accepted, or refused because of the row. A busy answer is as good a failure as a lost one: it
-comes back in a millisecond, and whoever only counts the calls in flight sends a thousand a second into it. It may be
-about one account alone, too. So a row that is busy again says nothing of the billing, or a few locked accounts, which
-go again and again, would hold all others; how often they go is the retry budget's business.
+A call is answered if it was accepted, or refused because of the row. A busy answer is a failure like a lost one: it
+comes back in a millisecond, and the window alone would let a thousand of them a second through. But it may concern
+one account only, so a row that is busy again does not count: a few locked accounts, retried again and again, would
+hold all others. The retry budget limits how often they are retried.
 """
 
 from collections.abc import Awaitable, Callable
@@ -33,13 +33,13 @@ LONGEST_GAP: Final = 30.0
 """Seconds between two probes: each gap is twice the one before."""
 
 LONGEST_GAP_WHILE_BUSY: Final = 5.0
-"""The same while it answers that it is busy: a call costs it little then, and it may be well at any moment."""
+"""Seconds between two probes of a busy billing: a probe is cheap then, and it may recover at any moment."""
 
 LONGEST_ASKED: Final = 3600.0
-"""Seconds that a billing is waited for which asks for more than the run's patience."""
+"""Maximum wait in seconds for a billing that asks for more than the run's patience."""
 
 SLOWLY: Final = 1000
-"""Calls in flight at which a slow start is over, whatever the window."""
+"""Calls in flight at which a slow start is over."""
 
 
 class _State(Enum):
@@ -51,8 +51,9 @@ class _State(Enum):
 class Breaker:
     """Opens after `policy.away_after` failed calls in a row, or at once when the billing says "not now".
 
-    It fails no rows: what was provably not sent is pending again, what may have been sent is looked up. A billing
-    that has answered no call for `policy.away_patience` seconds stops the run; one that asks for more time gets it.
+    It fails no rows: rows that were provably not sent are pending again, rows that may have been sent are looked up.
+    The run stops after `policy.away_patience` seconds without an answered call, or after the time that the billing
+    asked for, up to `LONGEST_ASKED`.
     """
 
     def __init__(self, probe: Callable[[], Awaitable[None]], policy: Policy, holds: Holds, stop: Stop) -> None:
@@ -70,7 +71,7 @@ class Breaker:
         self._opened = anyio.Event()
         self._let_through = anyio.Event()
         self.most: float = inf
-        """Calls in flight that it lets through: after it has been open it begins with one."""
+        """Maximum calls in flight: one after the breaker was open, then more."""
 
     @property
     def open(self) -> bool:
@@ -78,16 +79,16 @@ class Breaker:
         return self._state is _State.OPEN
 
     def blames_billing(self, outcome: Outcome) -> bool:
-        """Whether a failure says nothing about its row; to be asked before it is `seen`.
+        """Whether a failure is the billing's, not the row's; call it before `seen`.
 
-        Of a trial call that is lost the row has to answer for itself: it may be what the billing dies of.
+        A lost trial call counts against its row: the row itself may crash the billing.
         """
         if outcome.answered:
             return False
         return self.open or (self._state is _State.HALF_OPEN and not outcome.cause.away)
 
     def seen(self, outcome: Outcome, *, again: bool = False) -> None:
-        """Judge a call's outcome; `again` tells that of a row that has failed before."""
+        """Take in a call's outcome; `again` means that its row has failed before."""
         if outcome.answered:
             if not self.open:
                 self._answered()
@@ -101,11 +102,11 @@ class Breaker:
                 self._failed(outcome)
 
     def look_up_failed(self, why: str) -> None:
-        """A look-up has found the billing away: no call would fare better."""
+        """Open, because a look-up has found the billing away."""
         self._open(f"the billing is away ({why})")
 
     async def let_through(self) -> None:
-        """Wait until calls may be tried again; returns at once when a stop is asked for."""
+        """Wait until calls may be tried again, or until a stop is requested."""
         while self.open and not self._stop.requested:
             await self._let_through.wait()
 
@@ -123,7 +124,7 @@ class Breaker:
             self._let_through = anyio.Event()
 
     def _answered(self) -> None:
-        """The billing is there and works."""
+        """Close after an answered call, and widen the slow start."""
         self._failures = 0
         if self._state is _State.HALF_OPEN:
             self._state = _State.CLOSED
@@ -132,18 +133,18 @@ class Breaker:
             self._gap = SHORTEST_GAP
             log.info("the billing works again")
         if self.most < inf:
-            # One more for each answer: twice as many each time that all have come back.
+            # One more for each answer doubles the calls in flight with each round trip.
             self.most = self.most + 1 if self.most < SLOWLY else inf
 
     def _put_off(self, outcome: Outcome) -> None:
-        """The billing as a whole takes nothing for now."""
+        """Open, because the billing as a whole accepts no calls for now."""
         asked = outcome.retry_after or 0.0
         self._open(f"the billing says: not now ({outcome.message})", min(asked or self._gap, LONGEST_RETRY_AFTER))
-        # Only now: who has had all of the patience does not get more of it by asking again.
+        # Set after `_open`: a billing that has used up the patience gets no more by asking again.
         self._asked_until = max(self._asked_until, anyio.current_time() + min(asked, LONGEST_ASKED))
 
     def _failed(self, outcome: Outcome) -> None:
-        """One failure too many: nobody answers, or all that is answered is that it is busy."""
+        """Open after too many failures: lost calls, or busy answers."""
         if outcome.cause.away:
             self._open(f"the billing is away ({outcome.message})")
         else:
@@ -151,12 +152,12 @@ class Breaker:
             self._open(f"the billing is busy ({outcome.message})", SHORTEST_GAP)
 
     def _open(self, why: str, wait: float = 0.0) -> None:
-        """Hold all calls, and ask for the billing in `wait` seconds at the earliest."""
+        """Hold all calls, and probe the billing after at least `wait` seconds."""
         if self._stop.requested:
             return
         now = anyio.current_time()
         if self._state is _State.HALF_OPEN:
-            # It answers the probe and takes no call: ask ever more rarely.
+            # The billing answers the probe but no call: probe less and less often.
             wait = max(wait, self._next_gap())
         if now + wait > self._not_before:
             self._not_before = now + wait
@@ -173,7 +174,7 @@ class Breaker:
         self._watch_patience(why)
 
     async def _until_well(self) -> None:
-        """Wait as long as was asked for, also when more is asked for meanwhile, and probe at growing gaps."""
+        """Wait for as long as the billing asked, extended by later requests, and probe at growing gaps."""
         while not self._stop.requested:
             if (wait := self._not_before - anyio.current_time()) > 0:
                 self._holds.put(BILLING, f"{self._why}: asking again in {ceil(wait)} s")

@@ -1,7 +1,6 @@
-"""The canary: a run begins with one row, then ten, then a hundred, and each step waits for what came of it.
+"""The canary: a run begins with one row, then ten, then a hundred, and waits for the outcomes of each step.
 
-What is wrong with the whole input, or with the call, shows in the first rows: then the run stops before it has been
-done ten thousand times.
+A fault of the whole input, or of the call, shows in the first rows, and the run stops before all rows repeat it.
 """
 
 from collections.abc import Collection
@@ -14,16 +13,16 @@ from engine.errors import Remedy, Said, setting
 from engine.statistics import error_group
 
 STEPS: Final = (1, 10, 100)
-"""Rows of each step; after the last all go."""
+"""Rows of each step; after the last step all rows follow."""
 
 WATCHED: Final = 10
-"""Rows that may meet no error that is new."""
+"""Number of first rows in which a new error stops the run."""
 
 
 class Canary:
-    """The steps of one taking up of a run. `known` are texts of errors that people have seen of this run before.
+    """The canary steps of a run in this process. `known` are error texts that the run has shown before.
 
-    A step of which no row was answered says nothing, and is made again.
+    A step without a single answered row is repeated.
     """
 
     def __init__(self, *, wanted: bool, known: Collection[str] = ()) -> None:
@@ -34,23 +33,23 @@ class Canary:
 
     @property
     def rows(self) -> int | None:
-        """How many rows of the list the next pass may take; None for all."""
+        """Maximum number of rows for the next pass; None for all."""
         return self._left[0] if self._left else None
 
     @property
     def why(self) -> str:
-        """What it keeps the run at, "" when at nothing."""
+        """The present step, in words; "" when the steps are over."""
         return f"canary: {self._left[0]} first" if self._left else ""
 
     def answered(self) -> None:
-        """The billing took a row, or refused it."""
+        """Count a row that the billing accepted or refused."""
         self._answered += 1
         self._watched -= 1
 
     def alarm(self, item: Item, error: str, run_name: str, *, tries: int | None = None) -> Said | None:
-        """Why the run should stop: `item` has met an error, one of the first and a new one. None when it is not.
+        """The stop message if `item` is one of the first rows and `error` is new, None otherwise.
 
-        `tries` is how often it was tried, where the row was not refused but left for another time.
+        `tries` is the number of tries of a row that was not refused but left pending.
         """
         if self._watched < 0 or not self._left or error_group(error) in self._known:
             return None
@@ -75,14 +74,14 @@ class Canary:
         )
 
     def passed(self) -> None:
-        """A pass is over, with what came of all its rows."""
+        """Go to the next step, after all rows of a pass have their outcomes."""
         if self._left and self._answered:
             del self._left[0]
         self._answered = 0
 
 
 async def canary_of(run: Run, journal: Journal, *, wanted: bool) -> Canary:
-    """The canary of a run as it stands; one that has accepted rows has been begun with care, and needs none."""
+    """The canary of a run; a run that has accepted rows needs none."""
     if not wanted or (await journal.totals(run)).count_where(in_effect=True):
         return Canary(wanted=False)
     known = await journal.reasons(run, State.REJECTED)

@@ -1,4 +1,4 @@
-"""The gauges of every run, whatever the billing: room on the disk, and the hours of the day in which it may send."""
+"""The gauges that need no particular billing: free disk space, and the hours in which a run may send."""
 
 import os
 import re
@@ -16,16 +16,16 @@ from engine.pacing.throttle import Gauge, GaugeReading
 DISK: Final = "disk"
 
 MARGIN: Final = 1.1
-"""Of the least that must be free, this much lets the run go on."""
+"""Factor on the required free space at which a held run goes on."""
 
 LAST_RESERVE: Final = 0.25
-"""Of the least that must be free, this little ends it."""
+"""Factor on the required free space below which the run is stopped."""
 
 _MEGABYTE: Final = 1_000_000
 
 
 def disk_gauge(place: Path, least: Callable[[], int]) -> Gauge:
-    """Holds the run while fewer than `least` bytes are free where `place` is; 0 never holds."""
+    """A gauge that holds the run while fewer than `least` bytes are free at `place`; 0 never holds."""
 
     async def measure() -> GaugeReading | None:
         wanted = least()
@@ -33,7 +33,7 @@ def disk_gauge(place: Path, least: Callable[[], int]) -> Gauge:
             return None
         free = await anyio.to_thread.run_sync(_free, place)
         text = f"disk: {free // _MEGABYTE:,} MB free for the journal, {wanted // _MEGABYTE:,} MB wanted"
-        # The less is free, the worse: hence the signs.
+        # A gauge holds above its threshold, so free space is negated.
         return GaugeReading(-free, -wanted, -MARGIN * wanted, text=text, end=-LAST_RESERVE * wanted)
 
     return Gauge(DISK, measure, every=5.0)
@@ -55,7 +55,7 @@ _MIDNIGHT: Final = (24, 0)
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """From `begin`, inclusive, to `end`, exclusive, each day; over midnight when the end is the earlier one."""
+    """A daily time range from `begin`, inclusive, to `end`, exclusive; over midnight if `end` is before `begin`."""
 
     begin: time
     end: time
@@ -71,7 +71,7 @@ class Hours:
 
 
 def hours_of(text: str) -> Hours:
-    """The hours that a text like `01:00-06:00` means. Raises `ValueError` with a sentence."""
+    """Parse a time range such as `01:00-06:00`. Raises `ValueError` with a sentence."""
     found = _SPAN.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not a time range: write it as 01:00-06:00, or 22:00-05:30 over midnight")
@@ -86,7 +86,7 @@ def hours_of(text: str) -> Hours:
 
 
 def hours_gauge(hours: Callable[[], Hours | None], now: Callable[[], Awaitable[datetime]]) -> Gauge:
-    """Holds the run outside its `hours`, by the clock that `now` reads; None of them are all."""
+    """A gauge that holds the run outside its `hours`, by the clock `now`; None means all hours."""
 
     async def measure() -> GaugeReading | None:
         wanted = hours()

@@ -1,6 +1,6 @@
-"""What keeps a run from sending: the reasons why no call may leave now, and the wish to stop.
+"""Holds and stops: the reasons why no call may leave now, and the request to stop the run.
 
-A hold ends by itself or by a person, and the run goes on; a stop ends the run, which can be resumed.
+A hold ends by itself or by a person, and the run goes on. A stop ends the run, which can be resumed.
 """
 
 import time
@@ -19,18 +19,18 @@ log = structlog.get_logger(__name__)
 
 
 class StopKind(StrEnum):
-    """Who or what stopped a run; each leaves it resumable."""
+    """The kind of a stop; a run can be resumed after each."""
 
     INTERRUPTED = "interrupted"
     """A person or the system asked for it."""
     SYSTEM = "system"
-    """The billing as a whole will not or cannot, or what the run rests on has failed."""
+    """The billing as a whole refuses or fails, or something else that the run needs has failed."""
     BUDGET = "budget"
-    """Too many rows went wrong to go on without somebody looking."""
+    """A limit on errors or money was reached: a person has to check."""
 
 
 class Stop:
-    """One wish to stop, shared by all that works on a run; the first reason is the one that is kept."""
+    """The stop request of a run, shared by all of its tasks; the first reason is kept."""
 
     def __init__(self) -> None:
         self.kind: StopKind | None = None
@@ -39,45 +39,45 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether to begin nothing new."""
+        """Whether a stop was requested."""
         return self.kind is not None
 
     @property
     def reason(self) -> str:
-        """Why, with what there is to do in plain words."""
+        """The reason and the remedy, as plain text."""
         return sentence(self.said)
 
     def request(self, kind: StopKind, *said: str | Remedy) -> None:
-        """Begin nothing new; finish what is in flight."""
+        """Request a stop: begin nothing new, finish the calls in flight."""
         if self.kind is None:
             self.kind, self.said = kind, said
             self._event.set()
 
     async def wait(self) -> None:
-        """Wait for the wish."""
+        """Wait for the request."""
         await self._event.wait()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for `seconds`, less when a stop is asked for."""
+        """Sleep for `seconds`, or until a stop is requested."""
         if seconds > 0:
             with anyio.move_on_after(seconds):
                 await self._event.wait()
 
 
 IN_DOUBT: Final = "in doubt"
-"""Rows are looked up, and nothing is sent meanwhile."""
+"""Rows in doubt are looked up, and nothing is sent meanwhile."""
 
 PAUSED: Final = "paused"
-"""A person wants it so."""
+"""A person has paused the run."""
 
 BILLING: Final = "billing"
-"""It is away, or asks to be left alone for a while."""
+"""The billing is away, busy, or asks for a pause."""
 
 BARRIER: Final = "barrier"
-"""The run is at its end, and what comes after it waits until the billing has worked off what was sent."""
+"""The run has ended, and the next step waits until the billing has processed what was sent."""
 
 POLL_SECONDS: Final = 1.0
-"""Seconds after which a text that counts down is told anew."""
+"""Seconds between two updates of a countdown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class _Hold:
 
 
 class Holds:
-    """Reasons by who holds; calls leave when there is none. Of several the first is told, but for a person's pause.
+    """The present holds by holder; calls leave when there is none. A pause is shown first, then the oldest hold.
 
-    Who holds is a word of a few, `why` a text for people that may change while it lasts.
+    `who` is the holder, a short fixed word; `why` is a text for people that may change during the hold.
     """
 
     def __init__(self) -> None:
@@ -108,32 +108,32 @@ class Holds:
 
     @property
     def why(self) -> str | None:
-        """The reason that is told, None when nothing holds."""
+        """The reason to show, None without a hold."""
         if PAUSED in self._holds:
             return self._holds[PAUSED].why
         return next((hold.why for hold in self._holds.values()), None)
 
     @property
     def seconds(self) -> dict[str, float]:
-        """How long each has held until now; two that held at one time count both."""
+        """Seconds held so far, by holder; overlapping holds count in full."""
         now = time.monotonic()
         total = self._seconds | {who: self._seconds[who] + now - hold.since for who, hold in self._holds.items()}
         return dict(total)
 
     def put(self, who: str, why: str) -> None:
-        """Hold, or hold on for another reason."""
+        """Begin a hold, or change the reason of the present one."""
         before = self._holds.get(who)
         was_free = not self._holds
         self._holds[who] = _Hold(why, before.since if before else time.monotonic())
         if before is None:
             log.info("held", by=who, why=why)
-            # One event for all that hold at one time, or who waits for the first would never hear of the last.
+            # One event for overlapping holds: it is set when the last of them ends.
             if was_free and not self._released:
                 self._free = anyio.Event()
             self._tell()
 
     def lift(self, who: str) -> None:
-        """Hold no longer."""
+        """End the hold of `who`."""
         hold = self._holds.pop(who, None)
         if hold is None:
             return
@@ -145,15 +145,15 @@ class Holds:
         self._tell()
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever somebody begins or ceases to hold."""
+        """Call `heard` whenever a hold begins or ends."""
         self._listeners.append(heard)
 
     async def lifted(self) -> None:
-        """Wait until nobody holds; returns at once after `release`."""
+        """Wait until there is no hold; returns at once after `release`."""
         await self._free.wait()
 
     def release(self) -> None:
-        """A stop is asked for: let nobody wait here any longer."""
+        """Wake all waiters for good, because a stop was requested."""
         self._released = True
         self._free.set()
 

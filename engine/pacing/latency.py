@@ -1,23 +1,22 @@
-"""What an answer takes when nothing waits: the server's own latency, told apart from its queue.
+"""The server's own latency: the answer time of a call that does not wait in a queue.
 
-Service times scatter, so one fast answer says little and the fastest of many says less than nothing: it makes a
-server look quicker than it is. The latency is therefore a mean, and it carries how far it can be trusted. The means
-of successive measurements are pooled, but no more of the past is kept than precision asks for: where answers take
-equal times the newest measurement is all there is, and a change is seen at once; where they scatter, a hundred
-answers are remembered.
+Service times scatter, and the fastest of many answers makes a server look faster than it is. The latency is
+therefore a mean with a known precision. The means of successive measurements are pooled, but only as many old
+answers are kept as the precision needs: where answer times are equal, only the newest measurement counts and a
+change is seen at once; where they scatter, a hundred answers are kept.
 """
 
 import math
 
 PRECISE = 0.1
-"""The relative error that old answers are kept for; twice as much will do for a while."""
+"""The relative error that old answers are kept for; twice this error is enough for `well_known`."""
 
 FAMILIAR = 100
-"""Answers after which the spread is taken as known; older ones fade."""
+"""Number of answers after which the spread counts as known; older answers fade."""
 
 
 class Times:
-    """Count and sums of some answer times, in seconds. Constant in size."""
+    """Count and sums of answer times, in seconds, in constant memory."""
 
     __slots__ = ("count", "squares", "total")
 
@@ -27,13 +26,13 @@ class Times:
         self.squares = 0.0
 
     def add(self, seconds: float) -> None:
-        """One more answer."""
+        """Add one answer time."""
         self.count += 1
         self.total += seconds
         self.squares += seconds * seconds
 
     def join(self, other: "Times", *, keeping: float = math.inf) -> None:
-        """The other's answers as well; of one's own so many at most, as if the others had never been."""
+        """Add the answers of `other`, after scaling the present ones down to at most `keeping` answers."""
         kept = min(1.0, keeping / self.count) if self.count else 0.0
         self.count = self.count * kept + other.count
         self.total = self.total * kept + other.total
@@ -41,12 +40,12 @@ class Times:
 
     @property
     def mean(self) -> float:
-        """Seconds; there must be an answer."""
+        """The mean in seconds; requires an answer."""
         return self.total / self.count
 
     @property
     def variance(self) -> float:
-        """Relative to the square of the mean; 0 where all took the same."""
+        """The variance relative to the square of the mean; 0 for equal times."""
         if not self.total:
             return 0.0
         return max(0.0, self.squares * self.count / self.total**2 - 1.0)
@@ -62,37 +61,37 @@ class OwnLatency:
 
     @property
     def known(self) -> bool:
-        """Whether anything was measured yet."""
+        """Whether there is a measurement."""
         return self._times.count > 0
 
     @property
     def well_known(self) -> bool:
-        """Whether enough was measured to rest on."""
+        """Whether the mean is known within twice `PRECISE`."""
         return self._times.count >= self.answers_for(2 * PRECISE)
 
     @property
     def seconds(self) -> float:
-        """The mean; there must have been a measurement."""
+        """The mean in seconds; requires a measurement."""
         return self._times.mean
 
     @property
     def spread(self) -> float:
-        """The standard deviation of answer times relative to their mean; 1, as of a memoryless server, if unknown."""
+        """The standard deviation of answer times relative to their mean; 1 (a memoryless server) if unknown."""
         return math.sqrt(self._deviations / self._deviates) if self._deviates else 1.0
 
     @property
     def at_most(self) -> float:
-        """The mean and half its standard error: the benefit of the doubt, which is small where little is in doubt."""
+        """The mean plus half its standard error, in seconds."""
         return self.seconds * (1 + min(0.5, self.spread / math.sqrt(self._times.count)) / 2)
 
     def answers_for(self, error: float) -> float:
-        """How many answers have a mean with this relative error."""
+        """The number of answers whose mean has this relative error."""
         return (self.spread / error) ** 2
 
     def measured(self, times: Times, *, doubtful: bool = False) -> None:
-        """Take in answers that had nothing to wait for.
+        """Add answer times measured without a queue.
 
-        Where the past is `doubtful`, it counts a quarter of what they do.
+        With `doubtful`, earlier measurements count a quarter of these.
         """
         familiar = min(1.0, FAMILIAR / self._deviates) if self._deviates else 0.0
         self._deviates = self._deviates * familiar + times.count - 1

@@ -1,6 +1,6 @@
-"""The limits that end a run: how much money it may send, and how many of its rows may go wrong.
+"""The limits that stop a run: the money that it may send, and the rows that may go wrong.
 
-A run that reaches one of them stops and lets somebody look; it can be resumed with a higher limit.
+A run that reaches a limit stops for a person to check; it can be resumed with a higher limit.
 """
 
 import re
@@ -15,12 +15,12 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
 from engine.errors import Remedy, Said, setting
 
-# Two decimals at most: what is meant by 10,000 only a person can say.
+# At most two decimals: 10,000 is ambiguous.
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,2})?")
 
 
 def money_limit(text: str) -> Decimal | None:
-    """The amount that `10000` or `10 000,50` means; None for `none`. Raises `ValueError` with a sentence."""
+    """Parse an amount such as `10000` or `10 000,50`; None for `none`. Raises `ValueError` with a sentence."""
     words = "".join(text.split())
     if words == "none":
         return None
@@ -30,30 +30,29 @@ def money_limit(text: str) -> Decimal | None:
 
 
 class Spending:
-    """The sum of absolute amounts of all rows of a run that have been sent, also by earlier processes.
+    """The sum of absolute amounts of all rows of a run that were sent, also by earlier processes.
 
-    `limit` gives the amount that it may not pass, None for none; it may change. It is known with no limit as well, or
-    one that is set while rows are under way would come too late for them. A row that turns out to be refused, or
-    absent, is taken off again.
+    `limit` gives the present limit, None for none. The sum is kept without a limit too, so that a limit set later
+    counts the rows already under way. A row that is refused or found absent is subtracted again.
     """
 
     def __init__(self, limit: Callable[[], Decimal | None]) -> None:
         self._limit = limit
         self._sent = Decimal(0)
         self.must_look = True
-        """Whether nobody knows how much has been sent."""
+        """Whether the sum is unknown and must be read from the journal."""
 
     async def look(self, run: Run, journal: Journal) -> None:
-        """Add up what the journal has; nothing may be under way meanwhile."""
+        """Read the sum from the journal; no call may be under way meanwhile."""
         self._sent = await journal.absolute_sum(run, states_where(counts_money=True))
         self.must_look = False
 
     def forget(self) -> None:
-        """What was in doubt has been settled: look again."""
+        """Mark the sum as unknown, after items in doubt were settled."""
         self.must_look = True
 
     def fitting(self, items: Sequence[Item]) -> int:
-        """How many of the first of `items` may be sent on top."""
+        """The number of leading `items` that fit within the limit."""
         limit = self._limit()
         if limit is None:
             return len(items)
@@ -65,16 +64,16 @@ class Spending:
         return len(items)
 
     def sent(self, items: Sequence[Item]) -> None:
-        """These are being sent."""
+        """Add `items` that are being sent."""
         self._sent += sum((_absolute(item) for item in items), Decimal(0))
 
     def came_out(self, item: Item, state: State) -> None:
-        """What became of one of them."""
+        """Subtract an item whose state does not count as sent."""
         if not state.counts_money:
             self._sent -= _absolute(item)
 
     def overdrawn(self, run: Run) -> Said | None:
-        """Why nothing more may leave, and what to do: the limit is now below what is sent. None when it is not."""
+        """The stop message if the limit is now below the sum sent, None otherwise."""
         limit = self._limit()
         if limit is None or self.must_look or self._sent <= limit:
             return None
@@ -86,7 +85,7 @@ class Spending:
         )
 
     def told(self, item: Item, run: Run) -> Said:
-        """Why `item` cannot go, and what to do."""
+        """The stop message for an `item` that would pass the limit."""
         limit, sent = self._limit() or Decimal(0), self._sent
         return (
             f"{in_roubles(sent)} has been sent, and row {item.number} ({item.label}) of ",
@@ -98,7 +97,7 @@ class Spending:
 
 
 def in_roubles(amount: Decimal) -> str:
-    """An amount with two decimals at least, and all that it has."""
+    """Format an amount with at least two decimals, without rounding."""
     return f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount:,f}"
 
 
@@ -111,10 +110,10 @@ def _absolute(item: Item) -> Decimal:
 
 
 LEAST: Final = 100
-"""Rows that must have an outcome before a share speaks."""
+"""Minimum number of rows with an outcome before a share is checked."""
 
 LAST: Final = 1000
-"""A share is taken of all rows, and of so many last ones: a run that goes wrong late has long been right."""
+"""Number of last rows whose share is checked as well as that of all rows, for a run that goes wrong late."""
 
 _HUNDRED: Final = Decimal(100)
 _PERCENT: Final = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,6})?)\s*%")
@@ -132,11 +131,11 @@ class Percent:
 
 
 ErrorLimit: TypeAlias = int | Percent
-"""So many rows, or so large a share of them."""
+"""A number of rows, or a share of them."""
 
 
 def error_limit(text: str) -> ErrorLimit | None:
-    """The limit that `50` or `1%` means; None for 0 or `never`. Raises `ValueError` with a sentence."""
+    """Parse a limit such as `50` or `1%`; None for 0 or `never`. Raises `ValueError` with a sentence."""
     words = text.strip()
     if words in {"0", "never"}:
         return None
@@ -149,7 +148,7 @@ def error_limit(text: str) -> ErrorLimit | None:
 
 
 class ErrorBudget:
-    """Counts rows that came out right and wrong, in this process."""
+    """Counts right and wrong outcomes in this process."""
 
     def __init__(self) -> None:
         self._rows = 0
@@ -158,7 +157,7 @@ class ErrorBudget:
         self._wrong_of_last = 0
 
     def add(self, *, wrong: bool) -> None:
-        """A row has come out."""
+        """Count the outcome of a row."""
         if len(self._last) == LAST:
             self._wrong_of_last -= self._last[0]
         self._last.append(wrong)
@@ -167,7 +166,7 @@ class ErrorBudget:
         self._wrong += wrong
 
     def spent(self, limit: ErrorLimit | None) -> str | None:
-        """What is too much, in words: as many errors as the limit, or a larger share; None while it is not."""
+        """Describe how the limit is reached: its number of errors, or a larger share; None while it is not."""
         match limit:
             case int() if self._wrong >= limit:
                 return "1 row went wrong" if self._wrong == 1 else f"{self._wrong:,} rows went wrong"

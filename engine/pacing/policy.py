@@ -1,6 +1,6 @@
-"""The settings: each number of a policy that an operator may give, as text.
+"""The policy of a run, and its settings as text.
 
-The same texts are a flag of the command line, a `set` on a live run, and what the journal keeps with a run.
+The same texts are used for flags of the command line, for `set` on a live run, and in the journal.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,45 +17,45 @@ from engine.pacing.limits import ErrorLimit, error_limit, in_roubles, money_limi
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits and patience of a run. Times are seconds."""
+    """Limits and time-outs of a run. Times are seconds."""
 
     in_flight: int | None = None
-    """Calls at one time; None for a window that follows what the billing answers."""
+    """Parallel calls; None for a window that adapts to the billing."""
     max_in_flight: int = 64
-    """Calls at one time that such a window never passes."""
+    """Maximum size of the adaptive window."""
     rate: float | None = None
-    """Calls a second at most; None for as fast as the window allows."""
+    """Maximum calls a second; None for as many as the window allows."""
     hours: Hours | None = None
-    """Hours of the day, by the billing's clock, in which calls may leave; None for all."""
+    """Hours of the day, by the billing's clock, in which calls may leave; None for all hours."""
     max_stack: int = 1000
-    """Entries in one of the billing's own queues above which the run is held; 0 for any number."""
+    """Entries in one of the billing's queues above which the run is held; 0 for no threshold."""
     max_latency: float | None = None
-    """Time that the billing may take for the smallest question before the run is held; None for any."""
+    """Answer time of the billing's version call above which the run is held; None for no threshold."""
     throttle_sql: str | None = None
-    """A select of the operator's own whose one number holds the run above `throttle_above`."""
+    """A select of the operator that gives one number; above `throttle_above` the run is held."""
     throttle_above: float = 0.0
     min_disk: int = 200_000_000
-    """Bytes that must be free where the journal is; 0 for any number."""
+    """Free bytes required on the journal's disk; 0 for no threshold."""
     canary: bool = True
-    """Whether a run begins with a few rows."""
+    """Whether a run begins with a few rows only."""
     stop_after_errors: ErrorLimit | None = 100
     """Rejected rows and rows out of tries after which the run stops; None for never."""
     limit_money: Decimal | None = None
-    """What the absolute amounts of all rows that were sent may add up to; None for any sum."""
+    """Maximum sum of the absolute amounts of all rows sent; None for no limit."""
     tries: int = 10
-    """Calls for one row before it is left for the next `resume`."""
+    """Maximum calls for one row before it is left for the next `resume`."""
     retry_share: float = 0.1
     """Retries of the whole run for each success."""
     retry_floor: float = 1.0
-    """Retries a second of the whole run that are made whatever succeeds."""
+    """Retries a second of the whole run that are always allowed."""
     settle: float = 30.0
-    """After a lost answer: how long until a look-up is trusted to see what the call did."""
+    """Delay after a lost answer before a look-up is trusted to see the effect of the call."""
     drain_patience: float = 1800.0
-    """How long to wait for the billing's own queues to empty before a look-up."""
+    """Maximum wait for the billing's queues to empty before a look-up."""
     away_after: int = 5
-    """Failed calls in a row, with none answered between, after which the billing counts as away."""
+    """Consecutive failed calls after which the billing counts as away."""
     away_patience: float = 600.0
-    """How long to wait for a billing that is away, or for a gauge that cannot be read, before the run stops."""
+    """Maximum wait for a billing that is away, or for an unreadable gauge, before the run stops."""
     page: int = 1000
     """Rows read, frozen and looked up at one time."""
 
@@ -86,9 +86,9 @@ _MEGABYTE: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: how its text changes a policy, how it is written, and how it is told in words.
+    """One setting: `changed` applies its text to a policy, `shown` gives the text, `told` describes it in words.
 
-    `policy_with` raises `ValueError` with a sentence.
+    `changed` raises `ValueError` with a sentence.
     """
 
     changed: Callable[[Policy, str], Policy]
@@ -97,7 +97,7 @@ class Setting:
 
 
 def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, Setting] | None = None) -> Policy:
-    """The policy with all of `changes` in it, which are of `known` settings, by default of those of a live run.
+    """The policy with all of `changes` applied; `known` are the permitted settings, by default those of a live run.
 
     Raises `ValueError` with a sentence that begins with the name.
     """
@@ -113,22 +113,22 @@ def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, 
 
 
 def setting_text(policy: Policy) -> dict[str, str]:
-    """What can be set on a live run, with its value, as `policy_with` takes it."""
+    """The settings of a live run with their values, as `policy_with` takes them."""
     return {name: setting.shown(policy) for name, setting in SETTINGS.items()}
 
 
 def to_settings(policy: Policy) -> dict[str, str]:
-    """What is to be kept with a run: each setting that is not as it is by default."""
+    """The settings to keep with a run: those that differ from their defaults."""
     return {name: setting.shown(policy) for name, setting in ALL.items() if _is_set(policy, setting)}
 
 
 def describe_settings(policy: Policy, names: Iterable[str]) -> str:
-    """What these settings are, in words."""
+    """Describe these settings in words."""
     return "; ".join(f"{name}: {ALL[name].told(policy)}" for name in names)
 
 
 def describe_policy(policy: Policy) -> str:
-    """How a policy drives the billing, in half a sentence: what is always told, and what is set."""
+    """Describe a policy in half a sentence: the settings that are always shown, and those that are set."""
     return "; ".join(
         setting.told(policy)
         for name, setting in ALL.items()
@@ -137,18 +137,18 @@ def describe_policy(policy: Policy) -> str:
 
 
 def whole(text: str, least: int, most: int) -> int:
-    """A whole number within bounds. Raises `ValueError` with a sentence."""
+    """Parse a whole number from `least` to `most`. Raises `ValueError` with a sentence."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= most):
         raise ValueError(f"{text[:40]!r} is not a whole number from {least:,} to {most:,}")
     return int(text)
 
 
 def rate_of(text: str) -> float | None:
-    """Calls a second, None for `none`. Raises `ValueError` with a sentence."""
+    """Parse a rate in calls a second; None for `none`. Raises `ValueError` with a sentence."""
     if text == NONE:
         return None
     rate = _number(text)
-    # Not a number compares false to everything, so it is asked for what is right, not for what is wrong.
+    # NaN compares false with everything, so the check is for the valid range.
     if not 0 < rate <= FASTEST:
         raise ValueError(
             f"{text[:40]!r} is not a valid rate: calls a second, above 0 and up to {FASTEST:,}, or {NONE}"
@@ -157,7 +157,7 @@ def rate_of(text: str) -> float | None:
 
 
 def latency_of(text: str) -> float | None:
-    """Seconds of an answer, None for `none`. Raises `ValueError` with a sentence."""
+    """Parse an answer time in seconds; None for `none`. Raises `ValueError` with a sentence."""
     if text == NONE:
         return None
     seconds = _number(text)
@@ -167,7 +167,7 @@ def latency_of(text: str) -> float | None:
 
 
 def settle_of(text: str) -> float:
-    """Seconds of settling. Raises `ValueError` with a sentence."""
+    """Parse a settle delay in seconds. Raises `ValueError` with a sentence."""
     seconds = _number(text)
     if not 0 <= seconds <= LONGEST_SETTLE:
         raise ValueError(f"{text[:40]!r} is not a valid settle delay: seconds from 0 to {LONGEST_SETTLE:,}")
@@ -175,7 +175,7 @@ def settle_of(text: str) -> float:
 
 
 def number_of(text: str) -> float:
-    """Any number. Raises `ValueError` with a sentence."""
+    """Parse a finite number. Raises `ValueError` with a sentence."""
     number = _number(text)
     if not isfinite(number):
         raise ValueError(f"{text[:40]!r} is not a number")
@@ -183,14 +183,14 @@ def number_of(text: str) -> float:
 
 
 def is_yes(text: str) -> bool:
-    """What `yes` or `no` means. Raises `ValueError` with a sentence."""
+    """Parse `yes` or `no`. Raises `ValueError` with a sentence."""
     if text not in {YES, NO}:
         raise ValueError(f"{text[:40]!r} is neither {YES} nor {NO}")
     return text == YES
 
 
 def _number(text: str) -> float:
-    """What a text says, not a number where it says none."""
+    """The number in a text, NaN if there is none."""
     try:
         return float(text)
     except ValueError:
@@ -316,7 +316,7 @@ SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
         ),
     }
 )
-"""What can be set on a live run, by the names that an operator types; `min-disk` in megabytes, times in seconds."""
+"""The settings of a live run, by the names that an operator types; `min-disk` in megabytes, times in seconds."""
 
 ALL: Final[Mapping[str, Setting]] = MappingProxyType(
     {
@@ -338,7 +338,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
         ),
     }
 )
-"""Those as well that are given when a run is begun or taken up, and stay as they are until it is taken up again."""
+"""All settings: those of a live run, and those that change only when a run is started or resumed."""
 
 _ALWAYS_TOLD: Final = frozenset({"in-flight", "stop-after-errors"})
 _TOLD_BY_ANOTHER: Final = frozenset({"max-in-flight", "throttle-above"})

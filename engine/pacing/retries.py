@@ -1,6 +1,6 @@
-"""When a row goes again, and how often: the wait, the tries of a row, and the budget of all retries.
+"""Retries: the wait before a retry, the tries of a row, and the retry budget of the whole run.
 
-The wait is drawn with full jitter, so that rows which failed together do not come back together.
+The wait is drawn with full jitter, so that rows that failed together do not come back together.
 """
 
 import random
@@ -11,19 +11,19 @@ from checkpoints.records import Item
 from engine.outcomes import Outcome
 
 BASE: Final = 0.5
-"""Seconds that the first wait is drawn from."""
+"""Upper bound of the first wait, in seconds."""
 
 CAP: Final = 30.0
-"""Seconds that no wait is drawn beyond, unless the billing asks for more."""
+"""Upper bound of every wait, in seconds, unless the billing asks for more."""
 
 LONGEST_RETRY_AFTER: Final = 300.0
-"""Seconds; a billing that asks for more is tried again after this, with one call."""
+"""Seconds; a billing that asks for a longer wait is tried with one call after this."""
 
 SAVED: Final = 10.0
-"""Retries that a run may have in hand at most, or a second's worth: those it begins with, and those not used."""
+"""Minimum size of the retry bucket, in retries; the bucket is full at the start."""
 
 _ROUNDING: Final = 1e-6
-"""Of a token: who waits as long as he is told finds one, although times are not exact."""
+"""Share of a token that may be missing, as times are inexact."""
 
 
 def backoff(
@@ -38,10 +38,10 @@ def backoff(
 
 
 class RetryBudget:
-    """How many retries of a whole run may come to nothing: a `share` of its successes, and `floor` a second always.
+    """The retry budget of a run: a `share` of its successes, and always `floor` retries a second.
 
-    A token bucket, a pure function of what it is told and when. Who finds no token waits; no row fails of it. A retry
-    that was answered gives its token back: once the billing is well, what has failed goes as fast as it takes it.
+    A token bucket without a clock of its own. A retry without a token waits; no row fails for lack of one. An
+    answered retry returns its token, so that failed rows go at full speed once the billing is well.
     """
 
     def __init__(self, share: float, floor: float) -> None:
@@ -52,20 +52,20 @@ class RetryBudget:
         self._since: float | None = None
 
     def succeeded(self) -> None:
-        """The billing has done what was asked."""
+        """Count a success."""
         self._tokens = min(self._most, self._tokens + self._share)
 
     def answered(self) -> None:
-        """A retry has brought its row to its end."""
+        """Return the token of an answered retry."""
         self._tokens = min(self._most, self._tokens + 1.0)
 
     def wait(self, now: float) -> float:
-        """Seconds until a token is there, if nothing succeeds before; 0 when one is."""
+        """Seconds until the next token if nothing succeeds meanwhile; 0 if there is one."""
         self._fill(now)
         return max(0.0, (1.0 - self._tokens) / self._floor) if self._tokens < 1.0 - _ROUNDING else 0.0
 
     def take(self, now: float) -> bool:
-        """Take a token; whether there was one."""
+        """Take a token; False if there is none."""
         if self.wait(now) > 0:
             return False
         self._tokens -= 1.0
@@ -78,7 +78,7 @@ class RetryBudget:
 
 
 class Tries:
-    """Calls that have failed for each row; a row out of tries is left for the next `resume`."""
+    """Failed calls of each row; a row out of tries is left for the next `resume`."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -86,7 +86,7 @@ class Tries:
         self.out: set[int] = set()
 
     def failed(self, item: Item, outcome: Outcome) -> bool:
-        """Count a failure, unless it says nothing about the row; whether the row has tries left."""
+        """Count a failure, unless it is independent of the row; returns whether the row has tries left."""
         if outcome.cause.says_nothing_of_row:
             self.excuse(item)
             return True
@@ -98,17 +98,17 @@ class Tries:
         return False
 
     def excuse(self, item: Item) -> None:
-        """The row has failed, of what says nothing about it."""
+        """Note a failure that is independent of the row."""
         self._failures.setdefault(item.item_id, 0)
 
     def has_failed(self, item: Item) -> bool:
-        """Whether the row has failed before, whoever was to blame."""
+        """Whether the row has failed before, for any cause."""
         return item.item_id in self._failures
 
     def of(self, item: Item) -> int:
-        """Failures so far."""
+        """The number of counted failures of the row."""
         return self._failures.get(item.item_id, 0)
 
     def forget(self, item: Item) -> None:
-        """The row needs no further call."""
+        """Forget the row, which needs no further call."""
         self._failures.pop(item.item_id, None)

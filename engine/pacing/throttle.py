@@ -1,8 +1,8 @@
-"""The throttle: holds a run that would do harm, by what gauges read beside it; and the rate of its calls.
+"""The throttle: holds a run while a gauge is above its threshold; and the rate limit of its calls.
 
-A gauge is read every few seconds. One that grows with each call, as the depth of a queue does, is read again before
-the calls that have left since could have filled what room there was: a call that finds no room left waits for the
-next reading, and so the depth never passes its threshold by more than what others put there.
+A gauge is read every few seconds. A gauge that grows with each call, such as the depth of a queue, is read again
+before the calls since the last reading could have filled the room below its threshold. A call that finds no room
+waits for the next reading. So the depth exceeds its threshold only by what other programs add.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,25 +19,24 @@ from engine.pacing.holds import Holds, Stop, StopKind
 log = structlog.get_logger(__name__)
 
 EVERY: Final = 2.0
-"""Seconds between two readings of a gauge, unless it says otherwise."""
+"""Seconds between two readings of a gauge, by default."""
 
 EVERY_WHILE_HELD: Final = 0.5
-"""The same at most, while it holds the run."""
+"""Maximum seconds between two readings while the gauge holds the run."""
 
 RESUME: Final[Said] = ("take the run up with ", Remedy("resume"))
-"""What there is to do after a stop, once what has stopped the run is mended."""
+"""The remedy after a stop, once its cause is fixed."""
 
 LAST_ROOM: Final = 0.1
-"""Of a threshold: with less room than this left, one that grows holds; to fill the rest call by call, with a reading
-for each, would gain nothing."""
+"""Share of the threshold below which a gauge that grows has no room: the rest would need a reading a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class GaugeReading:
-    """What a gauge reads: the more, the worse. Above `high` the run is held, and goes on at `low` or below.
+    """A reading of a gauge. The run is held above `high`, goes on at `low` or below, and is stopped above `end`.
 
-    One that `grows` is added to by every call, by one at most; it holds a little before, while those that are on
-    their way still find room. Above `end` the run is stopped. `text` is told in place of name, value and threshold.
+    `grows` means that each call adds at most one to the value; such a gauge holds a little before its threshold, to
+    leave room for the calls in flight. `text` is shown in place of name, value and threshold.
     """
 
     value: float
@@ -50,9 +49,9 @@ class GaugeReading:
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """Something to be read beside a run, `every` so many seconds.
+    """A value that is read beside a run, every `every` seconds.
 
-    `measure` gives None while there is nothing to watch, and raises `LookUpFailed` when it cannot be read.
+    `measure` gives None while there is nothing to watch, and raises `LookUpFailed` if it cannot be read.
     """
 
     name: str
@@ -62,23 +61,22 @@ class Gauge:
 
 @dataclass(slots=True)
 class _Watched:
-    """A gauge and its last reading; `full` and `due` count calls since the beginning."""
+    """A gauge and its last reading; `full` and `due` are call counts since the start."""
 
     gauge: Gauge
     full: float = 0
-    """The call after this one finds no room left."""
+    """After this call there is no room."""
     due: float = inf
-    """After this call it is time for the next reading."""
+    """After this call the next reading is due."""
     failing_since: float | None = None
     wanted: anyio.Event = field(default_factory=anyio.Event)
 
 
 class Throttle:
-    """Reads gauges beside the workers, and holds the run by them.
+    """Reads gauges beside the workers, and holds the run by their readings.
 
-    `in_flight` tells how many calls are on their way. A gauge that cannot be read holds as well, for who cannot see
-    what he does may not go on; after `patience` seconds of that the run is stopped. `then` is what there is to
-    do once that is mended.
+    `in_flight` gives the number of calls in flight. A gauge that cannot be read holds the run too; after `patience`
+    seconds it stops the run. `then` is the remedy after such a stop.
     """
 
     def __init__(
@@ -102,12 +100,12 @@ class Throttle:
         self._due = inf
 
     def listen(self, read: Callable[[], None]) -> None:
-        """Call `read` whenever a reading may have made room."""
+        """Call `read` after each reading, which may have made room."""
         self._read = read
 
     @property
     def why(self) -> str:
-        """Which gauge is being read while calls wait for it."""
+        """The gauge that waiting calls wait for, in words."""
         name = next((one.gauge.name for one in self._watched if one.full <= self._calls), "a gauge")
         return f"{name} is being read"
 
@@ -117,7 +115,7 @@ class Throttle:
         return self._calls < self._full
 
     def left(self) -> None:
-        """A call has left."""
+        """Count a call that has left."""
         self._calls += 1
         if self._calls >= self._due:
             for watched in self._watched:
@@ -127,7 +125,7 @@ class Throttle:
             self._due = min(watched.due for watched in self._watched)
 
     def look(self) -> None:
-        """Read all gauges now: a threshold was changed."""
+        """Read all gauges now, after a threshold was changed."""
         for watched in self._watched:
             watched.wanted.set()
 
@@ -142,14 +140,14 @@ class Throttle:
             watched.wanted = anyio.Event()
             await self._measure(watched)
             if self._calls >= watched.due:
-                # So many have left while it was being read.
+                # Enough calls left during the reading to make the next one due.
                 continue
             held = watched.gauge.name in self._holds
             with anyio.move_on_after(min(watched.gauge.every, EVERY_WHILE_HELD if held else inf)):
                 await watched.wanted.wait()
 
     async def _measure(self, watched: _Watched) -> None:
-        # Of the calls in flight nobody knows whether the gauge will have counted them: all are added to it.
+        # The reading may or may not include the calls in flight: add them all.
         calls, in_flight = self._calls, self._in_flight()
         try:
             measure = await watched.gauge.measure()
@@ -168,7 +166,7 @@ class Throttle:
         self._read()
 
     def _heed(self, name: str, measure: GaugeReading | None, in_flight: int, room: float) -> None:
-        """Hold or let go by what was read, and by what it read before."""
+        """Hold or release the run by the reading, with hysteresis between `high` and `low`."""
         if measure is None:
             self._holds.lift(name)
             return
@@ -209,14 +207,14 @@ def _describe_gauge(name: str, measure: GaugeReading) -> str:
 
 
 LATENESS: Final = 0.01
-"""Seconds that a call which leaves later than it might have may be behind without the next ones losing them."""
+"""Seconds of delay of one call that the following calls may catch up."""
 
 
 class Rate:
-    """GCRA (the leaky bucket as a meter): at most `per_second` calls, evenly spaced, without a burst.
+    """A rate limit by GCRA (the leaky bucket as a meter): at most `per_second` calls, evenly spaced, without bursts.
 
-    A pure function of the times it is asked at: no clock of its own. `per_second` may be changed at any time, and
-    counts from the last call that left; None is no limit.
+    It has no clock of its own. `per_second` may be changed at any time, and counts from the last call that left;
+    None is no limit.
     """
 
     def __init__(self, per_second: float | None = None) -> None:
@@ -224,12 +222,12 @@ class Rate:
         self._last = float("-inf")
 
     def moment(self, asked: float, now: float) -> float:
-        """When the next call may leave that was ready at `asked`; not after `now` when it may leave at once."""
+        """The time at which a call that was ready at `asked` may leave; at most `now` if it may leave at once."""
         if self.per_second is None:
             return now
-        # Whoever had to wait in a queue leaves on schedule; whoever comes after an idle hour finds no burst saved up.
+        # A call that had to queue leaves on schedule; an idle hour saves up no burst.
         return max(self._last + 1.0 / self.per_second, asked, now - LATENESS)
 
     def left(self, moment: float) -> None:
-        """A call has left, whose moment was `moment`."""
+        """Note that a call has left at its time `moment`."""
         self._last = moment

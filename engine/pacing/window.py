@@ -1,7 +1,7 @@
 """The window: how many calls may be in flight, found from how long the answers take.
 
-A server works on a few calls at a time; the rest wait in a queue that makes every answer later and none sooner. So
-the window is what the server works on and a little more:
+A server works on a few calls at a time; the rest wait in a queue that only delays the answers. So the window is what
+the server works on and a little more:
 
     delivery rate x the server's own latency + a tenth + a few
 
@@ -11,29 +11,29 @@ wait. This is what BBR does for a network path. While nothing waits (L is l), th
 grows, a tenth and a few at a time. Once calls wait it stands still, where an answer takes some 1.2 to 1.5 times l.
 The few are what makes several windows on one server equal: they weigh more in the smaller one.
 
-All rests on l. Taken from answers that had to wait, it would make the window call its own queue the server's speed,
-and feed it: limits that learn under load what a good latency is run away like that. So the window goes down to half
-every now and then and measures l anew. Half is enough: where all the window does is fill a queue, what is taken for l
-halves each time. What is doubtful is measured at a quarter: after the start, and when half of the window has gone.
-The moments are multiples of a period of the clock, so that windows of one process, which may share a server, go down
-together and none takes the queue of another for the server.
+All depends on l. If l were measured from answers that had to wait, the window would take its own queue for the
+server's speed and grow without limit; adaptive limits that learn the latency under load fail in this way. So the
+window goes down to half from time to time and measures l again. Half is enough: where the window only fills a queue,
+the measured l halves each time. A doubtful l is measured at a quarter: after the start, and after the window has lost
+half of its size. The times are multiples of a period of the clock, so that windows of one process, which may share a
+server, go down together and none takes the queue of another for the server.
 
 The states, of which each lasts for rounds (as many answers as calls in flight, more where answer times scatter):
 
     state      | calls in flight            | until
     -----------+----------------------------+--------------------------------------------------------------------
-    STARTING   | twice as many every round  | answers wait, too many calls come to grief, or the cap is reached
+    STARTING   | twice as many every round  | answers wait, too many calls fail, or the cap is reached
     CRUISING   | the sum above              | it is time to measure
     MEASURING  | half                       | as many calls were begun, or more if they are soon answered
 
 Trouble (429, 503, a busy text, a time-out, a reset) cuts whatever the state is, at once, and only once for the calls
 that were in flight together. The cut holds for one round trip; then the window comes back, except while one answer in
-five is a trouble: that is no accident, and each round trip cuts deeper. A trouble has no say in any estimate and so
-never makes the window grow; neither do calls that hang, nor rounds in which the application had less to send than the
-window would have taken. Such rounds do not make it shrink either.
+five is a trouble: then each round trip cuts deeper. A trouble counts in no estimate and so never makes the window
+grow; neither do calls that hang, nor rounds in which the application had less to send than the window allowed. Such
+rounds do not make it shrink either.
 
-Nothing here has a clock. Times are seconds of one monotonic clock, told by the caller; what a call costs does not
-depend on how many went before it, nor does the memory.
+Nothing here has a clock. Times are seconds of one monotonic clock, given by the caller. Time and memory for a call do
+not depend on the number of earlier calls.
 """
 
 from enum import StrEnum
@@ -46,22 +46,22 @@ GROWTH = 1.1
 """More calls than the server works on, so that a growing capacity is noticed."""
 
 FEW = 0.8
-"""The few more, at least: with a whole one, a window on a server of two slots would take three quarters of it."""
+"""Minimum number of extra calls: with 1.0, one window on a server of two slots would take three quarters of it."""
 
 CALM = 1.1
 """Answers that take no longer than this times the own latency did not wait."""
 
 CALM_WHILE_STARTING = 1.25
-"""The same while the window doubles: then twice as long is to be told from as long, and answers are few."""
+"""The same factor while the window doubles: answers are few, and only a doubled answer time has to be seen."""
 
 CUT = 0.7
-"""What a trouble leaves of the window."""
+"""Factor on the window after a trouble."""
 
 COMEBACK = 0.95
-"""What comes back of the window after a cut that helped, so that it settles below what makes trouble."""
+"""Factor on the former window after a cut that helped, so that it settles below the size that makes trouble."""
 
 OVERLOAD = 0.2
-"""The share of troubles among the answers above which cuts are for good."""
+"""Share of troubles among the answers above which cuts are permanent."""
 
 SHARE_WEIGHT = 1 / 50
 """The weight of one answer in that share."""
@@ -70,32 +70,32 @@ ROUGH = 0.15
 """The relative error that the mean answer time of a round should have."""
 
 ALIKE = 0.1
-"""The spread below which the first answers are taken as all the same, and four of them as enough."""
+"""Spread below which the first answer times count as equal, and four of them as enough."""
 
 SHORTEST_ROUND, LONGEST_ROUND = 4, 16
-"""Answers a round at least, and enough for any round of a small window."""
+"""Minimum answers of a round, and the number that is enough for a small window."""
 
 SLOW = 2.0
-"""Seconds after which a round of a starting window is over, however much its answers scatter."""
+"""Maximum seconds of a round of a starting window."""
 
 PERIOD = 2.5
-"""Seconds between two measurements; twice, four times, ... as much for servers that are slow to answer."""
+"""Seconds between two measurements, doubled as often as needed for slow servers."""
 
 LATENCIES_A_PERIOD = 24
-"""A period is at least so many times the own latency, or measuring would cost too much."""
+"""Minimum period as a multiple of the own latency, to limit the cost of measuring."""
 
 MEASURING_SHARE = 0.02
-"""Of a period a measurement takes at least this, which gives fast servers many answers for it."""
+"""Minimum share of a period that a measurement takes, which gives many answers on fast servers."""
 
 MUCH_LESS = 2 / 3
-"""Of what was thought: what was doubtful and is now found to be so little is measured once more, at once."""
+"""Factor below which a new value of a doubtful latency is measured again at once."""
 
 DOUBTFUL = 8
-"""Calls that a measurement takes at least while the own latency is doubtful or hardly known, if they scatter."""
+"""Minimum calls of a measurement while the own latency is doubtful or hardly known, if answer times scatter."""
 
 
 class Phase(StrEnum):
-    """What a window is doing."""
+    """The state of a window."""
 
     STARTING = "starting"
     CRUISING = "cruising"
@@ -103,7 +103,7 @@ class Phase(StrEnum):
 
 
 class Ticket(NamedTuple):
-    """A call that was begun: when, how many were in flight then with it, and whether it measures the own latency."""
+    """A started call: its time, the calls in flight including it, and whether it measures the own latency."""
 
     started: float
     in_flight: int
@@ -111,60 +111,60 @@ class Ticket(NamedTuple):
 
 
 class InFlight(Protocol):
-    """A bound on the calls in flight. Each call that is begun is told about once more, when it has ended."""
+    """A limit on the calls in flight. Each call is reported twice: when it starts and when it ends."""
 
     size: int
-    """How many calls may be in flight now; those above it are left alone."""
+    """The number of calls that may be in flight now; calls above it are not cancelled."""
 
     @property
     def why(self) -> str:
-        """What holds calls back when this does, in words for the status line."""
+        """The reason for the present size, for the status line."""
         ...
 
     def started(self, now: float, in_flight: int) -> Ticket:
-        """A call is begun; `in_flight` counts it."""
+        """Note a started call; `in_flight` includes it."""
         ...
 
     def delivered(self, now: float, ticket: Ticket) -> None:
-        """It was answered: accepted, or refused because of the row."""
+        """Note an answered call: accepted, or refused because of the row."""
         ...
 
     def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
-        """The server had too much to do, or did not answer; `trouble` says which, in a word or two."""
+        """Note a call that met an overload or got no answer; `trouble` names it in a word or two."""
         ...
 
     def dismissed(self, now: float, ticket: Ticket) -> None:
-        """It ended in a way that says nothing of how busy the server is."""
+        """Note a call whose end says nothing about the load of the server."""
         ...
 
 
 class FixedWindow:
-    """So many calls in flight, whatever the server does."""
+    """A constant number of calls in flight."""
 
     def __init__(self, size: int) -> None:
         self.size = size
 
     @property
     def why(self) -> str:
-        """The operator's wish."""
+        """The reason: the operator has set it."""
         return f"in-flight {self.size}"
 
     def started(self, now: float, in_flight: int) -> Ticket:
-        """As for any window."""
+        """Give the call a ticket."""
         return Ticket(now, in_flight, measures=False)
 
     def delivered(self, now: float, ticket: Ticket) -> None:
-        """Nothing follows."""
+        """Do nothing."""
 
     def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
-        """Nothing follows."""
+        """Do nothing."""
 
     def dismissed(self, now: float, ticket: Ticket) -> None:
-        """Nothing follows."""
+        """Do nothing."""
 
 
 class _Round:
-    """What was seen since `began`: answers, and of the calls begun how many filled the window."""
+    """A round since `began`: its answers, its started calls, and how many of these filled the window."""
 
     __slots__ = ("began", "begun", "filling", "in_flight", "times")
 
@@ -177,17 +177,17 @@ class _Round:
 
     @property
     def used_up(self) -> bool:
-        """Whether the window was what bounded the calls, rather than the application."""
+        """Whether the window limited the calls, rather than the application."""
         return 0 < self.begun <= self.filling * 2
 
     def hanging(self, now: float) -> bool:
-        """Whether more than half of the calls in flight were none of those that get answers."""
+        """Whether more than half of the calls in flight get no answers."""
         answered = self.times.total / (now - self.began) if now > self.began else inf
         return answered < self.in_flight / self.times.count / 2
 
 
 class Window:
-    """The calls in flight that a server has use for, between `floor` and `cap`. See the module's docstring."""
+    """An adaptive limit on the calls in flight, between `floor` and `cap`. See the module's docstring."""
 
     def __init__(self, cap: int = 64, floor: int = 1, start: int = 2) -> None:
         if not 1 <= floor <= start <= cap:
@@ -197,7 +197,7 @@ class Window:
         self._cap = cap
         self._state = Phase.STARTING
         self._limit = float(start)
-        """The size, but for a cut and for measuring, which pass."""
+        """The size without the temporary effects of a cut and of measuring."""
 
         self._latency = OwnLatency()
         self._round = _Round(-inf)
@@ -217,10 +217,10 @@ class Window:
         self._last_cut: str | None = None
         self._trouble_share = 0.0
 
-    # ---- what is told ----
+    # ---- events of calls ----
 
     def started(self, now: float, in_flight: int) -> Ticket:
-        """A call is begun; `in_flight` counts it."""
+        """Note a started call; `in_flight` includes it."""
         measures = False
         if self._state is Phase.CRUISING:
             if now >= self._next_measurement:
@@ -235,7 +235,7 @@ class Window:
         return Ticket(now, in_flight, measures)
 
     def delivered(self, now: float, ticket: Ticket) -> None:
-        """It was answered: accepted, or refused because of the row."""
+        """Note an answered call: accepted, or refused because of the row."""
         seconds = now - ticket.started
         self._trouble_share -= self._trouble_share * SHARE_WEIGHT
         if ticket.measures and self._sample is not None:
@@ -250,7 +250,7 @@ class Window:
             self._end_round(now)
 
     def troubled(self, now: float, ticket: Ticket, trouble: str) -> None:
-        """The server had too much to do, or did not answer: cut, unless that was done since the call began."""
+        """Note a trouble: cut, unless the window was cut since the call started."""
         self._trouble_share += (1 - self._trouble_share) * SHARE_WEIGHT
         self.dismissed(now, ticket)
         if ticket.started < self._cut_at:
@@ -268,21 +268,21 @@ class Window:
         self._resize(self._limit)
 
     def dismissed(self, now: float, ticket: Ticket) -> None:
-        """It ended in a way that says nothing of how busy the server is."""
+        """Note a call whose end says nothing about the load of the server."""
         if ticket.measures and self._sample is not None:
             self._awaited -= 1
             self._measuring_call_ended(now)
 
     def bound(self, cap: int) -> None:
-        """Let it never pass `cap` from now on; what was learned stays."""
+        """Change the cap; what was learned stays."""
         self._cap = cap
         self._resize(self._limit)
 
-    # ---- what is asked ----
+    # ---- status ----
 
     @property
     def why(self) -> str:
-        """What holds calls back when the window does, in words for the status line."""
+        """The size and the reason for it, for the status line."""
         return f"window {self.size} ({self._reason()})"
 
     def _reason(self) -> str:
@@ -297,7 +297,7 @@ class Window:
     # ---- rounds: where the window grows and shrinks ----
 
     def _has_seen_enough(self, now: float) -> bool:
-        """Whether the round of a starting window can end before its time."""
+        """Whether the round of a starting window can end early."""
         seen = self._round
         if seen.times.count < max(SHORTEST_ROUND, self._limit):
             return False
@@ -306,7 +306,7 @@ class Window:
         return not self._latency.known and seen.times.variance <= ALIKE**2
 
     def _end_round(self, now: float) -> None:
-        """Draw the conclusion from a round, and begin the next."""
+        """Resize by the result of a round, and begin the next."""
         seen = self._round
         if self._state is not Phase.MEASURING and seen.used_up:
             if not self._latency.known:
@@ -324,7 +324,7 @@ class Window:
             self._state = Phase.CRUISING
         if waited > CALM:
             worked_on = seen.in_flight / seen.times.count / waited
-            # Half of the way: one round is not known well enough for all of it.
+            # Half of the way: one round is not precise enough for a full step.
             wanted = (self._limit + _with_a_few_more(worked_on)) / 2
             self._resize(wanted if may_grow else min(self._limit, wanted))
         elif may_grow:
@@ -336,7 +336,7 @@ class Window:
         self._needed = int(max(self._limit, SHORTEST_ROUND, min(enough, self._latency.answers_for(ROUGH))))
 
     def _resize(self, limit: float) -> None:
-        """Let the window be `limit`, or what a cut or measuring leaves of it for now."""
+        """Set the window to `limit`, reduced by a present cut or measurement."""
         self._limit = min(max(limit, self._floor), self._cap)
         size = self._limit * CUT if self._cut else self._limit
         calls = floor(size + 0.5)
@@ -347,7 +347,7 @@ class Window:
     # ---- measuring the server's own latency ----
 
     def _go_down(self, now: float) -> None:
-        """Let no more than half be in flight, or a quarter, and measure."""
+        """Reduce the window to half or a quarter, and begin to measure."""
         if self._sample is not None:
             self._learn(self._sample, now)
         self._plan_next(now)
@@ -364,7 +364,7 @@ class Window:
         self._awaited = 0
 
     def _begin_measuring_call(self, now: float) -> bool:
-        """Whether one more call is to measure; when there were enough of them, the window comes back."""
+        """Whether one more call measures; after enough of them, the window comes back."""
         if self._to_begin > 0 or now < self._measuring_until:
             self._to_begin -= 1
             self._awaited += 1
@@ -376,7 +376,7 @@ class Window:
         return False
 
     def _measuring_call_ended(self, now: float) -> None:
-        """All are waited for: the first to be answered are the fast ones, and would be a biased sample."""
+        """Learn from the sample once all its calls have ended: the first answers alone would be a biased sample."""
         if self._state is not Phase.MEASURING and self._sample is not None and self._sample.count >= self._awaited:
             self._learn(self._sample, now)
 
@@ -389,7 +389,7 @@ class Window:
         self._plan_next(now)
         self._doubtful = had_a_queue
         if had_a_queue:
-            # Then there may be one left: measure again, from the window that follows from what is known now.
+            # A queue may be left: measure again, with the window that follows from the new latency.
             self._next_measurement = now
 
     def _plan_next(self, now: float) -> None:
@@ -401,7 +401,7 @@ class Window:
     # ---- cuts ----
 
     def _lift_cut(self) -> None:
-        """A round trip is over since the cut: what comes back depends on whether it was the window's fault."""
+        """End a cut after one round trip: the window comes back unless the troubles go on."""
         self._cut = False
         if self._trouble_share > OVERLOAD:
             self._limit *= CUT
@@ -412,5 +412,5 @@ class Window:
 
 
 def _with_a_few_more(calls: float) -> float:
-    """The window for so many calls that the server works on."""
+    """The window for a server that works on `calls` calls."""
     return GROWTH * calls + max(FEW, sqrt(calls) / 2)
