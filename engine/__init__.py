@@ -1,4 +1,4 @@
-"""The pipeline: rows in, one effect each, whatever happens on the way.
+"""The engine: turns each input row into exactly one effect in the billing.
 
-It knows the journal and nothing of any billing: what is peculiar to one comes through the door in `job.py`.
+It uses the journal and no particular billing; a billing is reached through the interfaces in `job.py`.
 """

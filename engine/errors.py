@@ -1,11 +1,11 @@
-"""What stops the engine, by who must act, and what can be done about it.
+"""Errors of the engine, by who must act, and the remedies that they name.
 
 EngineError
-├── InputRefused        the input as a whole cannot be taken: the operator mends the file or the query
-├── LookUpFailed        the billing or its database cannot be asked now: try again later
-│   ├── LookUpDelayed   nobody: it does not answer, or has too much to do, and is waited for
-│   └── LookUpRefused   the operator: it refuses the question itself, or lacks what is asked for
-└── CountsDiffer        the journal does not add up: a fault of ours
+├── InputRefused        the input as a whole is not usable: the operator corrects the file or the query
+├── LookUpFailed        the billing or its database cannot be read now: try again later
+│   ├── LookUpDelayed   no answer, or overloaded: the engine waits
+│   └── LookUpRefused   the query itself is refused, or its data is missing: the operator acts
+└── CountsDiffer        the journal does not add up: a bug in this program
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ from checkpoints.errors import JournalError
 
 
 class Remedy(msgspec.Struct, frozen=True):
-    """What a person can type about a trouble, as a value: only the command line knows how it is spelled.
+    """A remedy for an error, as data; the command line decides how it is spelled.
 
-    `command` is to be typed, for `run` where it is about one; "" where `settings` alone are meant. These are to be
-    given by name, each with its value, "" for one that has none. Where it is `lasting`, what is given once for all
-    runs will do as well.
+    `command` is the command to type, for the run `run` if it has one; "" for a remedy of `settings` alone. Settings
+    are pairs of name and value, the value "" for a setting without one. A `lasting` setting may also be given once
+    for all runs.
     """
 
     command: str = ""
@@ -30,7 +30,7 @@ class Remedy(msgspec.Struct, frozen=True):
     lasting: bool = False
 
     def __str__(self) -> str:
-        """The remedy in plain words, for a log."""
+        """The remedy as plain text, for a log."""
         given = (f"{name} {value}" if value else name for name, value in self.settings)
         words = " ".join(word for word in (self.command, self.run, *given) if word)
         return f"`{words}`" if self.command else words
@@ -40,16 +40,16 @@ Said: TypeAlias = Sequence[str | Remedy]
 """A sentence in parts: texts, and the remedies between them."""
 
 Words: TypeAlias = Callable[[Remedy], str]
-"""How a remedy is told."""
+"""Renders a remedy as text."""
 
 
 def setting(name: str, value: str = "") -> Remedy:
-    """The remedy of giving a setting, or of leaving it out."""
+    """A remedy that names one setting, to be given or left out."""
     return Remedy(settings=((name, value),))
 
 
 def sentence(said: Said, words: Words = str) -> str:
-    """A sentence in parts, as one text."""
+    """Join the parts of a sentence into one text."""
     return "".join(part if isinstance(part, str) else words(part) for part in said)
 
 
@@ -59,7 +59,7 @@ def lines(said: Sequence[Said]) -> Said:
 
 
 class EngineError(Exception):
-    """Root of what the engine raises; what is `said` is a sentence for the operator, with what to do next."""
+    """Root of the engine's errors; `said` is a sentence for the operator, with what to do next."""
 
     def __init__(self, *said: str | Remedy) -> None:
         super().__init__(sentence(said))
@@ -67,27 +67,27 @@ class EngineError(Exception):
 
 
 class InputRefused(EngineError):
-    """Raised when the input as a whole cannot be taken; nothing was sent."""
+    """Raised when the input as a whole is not usable; nothing was sent."""
 
 
 class LookUpFailed(EngineError):
-    """Raised when what the billing has cannot be read; no item's state was changed by it."""
+    """Raised when the billing cannot be read; the item states are unchanged."""
 
 
 class LookUpDelayed(LookUpFailed):
-    """Raised when what the billing has cannot be read because nobody answers, or all are busy: waiting may help."""
+    """Raised when the billing does not answer or is busy: waiting may help."""
 
 
 class LookUpRefused(LookUpFailed):
-    """Raised when the billing refuses the question itself, or has not what is asked for: asking again is no use."""
+    """Raised when the billing refuses the query itself, or lacks the data it needs: a retry does not help."""
 
 
 class CountsDiffer(EngineError):
-    """Raised when the states of a run do not add up to what was frozen."""
+    """Raised when the state counts of a run do not add up to the number of frozen rows."""
 
 
 def cause_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What the tasks of a group failed of: the first of them; the rest were its consequences."""
+    """The error behind an exception group: its first journal error, otherwise its first error."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = next((one for one in error.exceptions if isinstance(one, JournalError)), error.exceptions[0])

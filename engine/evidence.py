@@ -1,13 +1,13 @@
-"""What was seen of one call. The engine decides from this alone what the item's next state is (`outcomes.py`).
+"""The evidence of one call. From this alone the engine decides the item's next state (`outcomes.py`).
 
-| seen | may the call have had its effect? |
+| evidence | can the call have had its effect? |
 |---|---|
-| `Accepted` | yes: it was answered, without error at any level |
+| `Accepted` | yes: answered without error at any level |
 | `RowRefused` | no: an error of this row |
-| `Busy` | no: come back later |
-| `SystemRefused` | no: an error of the whole system, every row would meet it |
+| `Busy` | no: the billing asks to retry later |
+| `SystemRefused` | no: an error of the whole system, the same for every row |
 | `NotSent` | no: no byte of the request left |
-| `Lost` | unknown: it left, and no readable answer came back |
+| `Lost` | unknown: the request left, and no readable answer came back |
 """
 
 from collections.abc import Iterable
@@ -17,18 +17,18 @@ from urllib.parse import quote_plus
 import msgspec
 
 SHOWN: Final = 300
-"""Characters of a text that are kept."""
+"""Maximum length of a kept text, in characters."""
 LOOKED_AT: Final = 32 * 1024
-"""Characters of a page that are looked at: a crash page can be long, its head says what it is."""
+"""Characters of a page that are read: a crash page can be long, and its head identifies it."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """Answered, without error at any level; `answer` is worth keeping (the id of what was created).
+    """Answered without error at any level; `answer` is the value to keep (the id of the new object).
 
-    `note` is what a person should know of it all the same; one that tells of the run's `own` doing is counted, and no
-    warning. `created` tells that the answer is the id of a new object, so that no other row can have it.
+    `note` is a remark for people; a note about the run's `own` work is counted and is no warning. `created` means
+    that the answer is the id of a new object, which no other row can have.
 
-    `result` is all that was answered, for whoever judges the answer: it ends there, for it may hold secrets.
+    `result` is the full answer, for checks of the answer only: it may hold secrets, so it is not passed on.
     """
 
     answer: str | None = None
@@ -39,15 +39,15 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class NotSent(msgspec.Struct, frozen=True):
-    """Not one byte of the request left this machine: name not found, refused, TLS failed."""
+    """No byte of the request left this machine: name not found, connection refused, TLS failed."""
 
     text: str
 
 
 class Busy(msgspec.Struct, frozen=True):
-    """Refused for now; `retry_after` is what the billing asks for, in seconds.
+    """Refused for now; `retry_after` is the wait that the billing asks for, in seconds.
 
-    `halfway` tells that a first call of the row has been answered, and that it is this which keeps the billing busy.
+    `halfway` means that a first call of the row was answered, and that the billing is busy with that call.
     """
 
     text: str
@@ -56,20 +56,20 @@ class Busy(msgspec.Struct, frozen=True):
 
 
 class RowRefused(msgspec.Struct, frozen=True):
-    """Refused for good, because of the row; `recognised` tells a known error from one never seen before."""
+    """Refused for good because of the row; `recognised` is False for an error text that is not known."""
 
     text: str
     recognised: bool = True
 
 
 class SystemRefused(msgspec.Struct, frozen=True):
-    """Refused whatever the row: read-only, no licence, no rights. Nothing happened, and nothing will for any row."""
+    """Refused for every row: read-only, no licence, no rights. The call had no effect."""
 
     text: str
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """Sent, at least in part, and nobody knows what came of it: time-out, reset, 5xx, redirect, unreadable answer."""
+    """Sent at least in part, with unknown effect: time-out, reset, 5xx, redirect, unreadable answer."""
 
     text: str
 
@@ -78,10 +78,10 @@ Evidence: TypeAlias = Accepted | NotSent | Busy | RowRefused | SystemRefused | L
 
 
 def readable(text: str, hidden: Iterable[str] = (), limit: int = SHOWN) -> str:
-    """A text from outside made safe to show: one line, at most `limit` characters, no secrets.
+    """Make an external text safe to show: one line, at most `limit` characters, no secrets.
 
-    Control characters and other invisible ones come out as escapes. Each of `hidden` is replaced,
-    also in its form-encoded and its escaped spelling: a crash page likes to print the request.
+    Control and other invisible characters become escapes. Each of `hidden` is masked, also in its form-encoded and
+    its escaped spelling: a crash page often prints the request.
     """
     text = text[:LOOKED_AT]
     for secret in hidden:
@@ -93,7 +93,7 @@ def readable(text: str, hidden: Iterable[str] = (), limit: int = SHOWN) -> str:
         text = text[: limit - 1] + "…"
     if not text.isprintable():
         text = "".join(character if character.isprintable() else _escape(character) for character in text)
-    # Escapes are longer than what they stand for.
+    # Escapes are longer than the characters that they replace.
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

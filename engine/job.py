@@ -1,7 +1,7 @@
-"""The door to the jobs: what the engine asks of one, and what it is answered with.
+"""The interface of jobs: the base classes `Job` and `Effect`, and the records that they exchange with the engine.
 
-A `Job` says where its rows come from and what a row becomes; its `Effect` how to call, how to recognise what a call
-has done, and how to read it back. Everything here is free of HTTP and of any billing.
+A `Job` defines the source of its rows and turns rows into items. Its `Effect` sends the call, looks up its effect,
+and reads it back. Nothing here depends on HTTP or on a particular billing.
 """
 
 from abc import ABC, abstractmethod
@@ -20,14 +20,14 @@ from engine.rows import Row, Source
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the rows of a page became: items to freeze and rows refused, each with its reason."""
+    """The result of preparing a page of rows: items to freeze, and refusals with their reasons."""
 
     items: tuple[NewItem, ...]
     refusals: tuple[Refusal, ...]
 
     @classmethod
     def of(cls, entries: Iterable[NewItem | Refusal]) -> "Prepared":
-        """Both kinds of them, each in its place."""
+        """Split `entries` into items and refusals."""
         kept = tuple(entries)
         return cls(
             tuple(one for one in kept if isinstance(one, NewItem)),
@@ -37,7 +37,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The effect is there, equal to what was sent; `answer` is its id, `note` what a person should know of it."""
+    """The effect is in the billing, equal to what was sent; `answer` is its id, `note` a remark for people."""
 
     answer: str | None = None
     note: str | None = None
@@ -45,19 +45,19 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Different:
-    """Something carries the item's mark, and it is not what was sent; the text shows both sides."""
+    """An entry has the item's mark but differs from what was sent; `text` shows both sides."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Looked for and not there."""
+    """The effect is not in the billing."""
 
 
 @dataclass(frozen=True, slots=True)
 class CannotLook:
-    """There is no way to find out; the text says why."""
+    """The effect cannot be looked up; `text` says why."""
 
     text: str
 
@@ -67,7 +67,7 @@ LookUpResult = Found | Different | Absent | CannotLook
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """An entry of the billing that bears the mark of a run and a number in it; `text` says what it is."""
+    """An entry of the billing with a mark: the run, and the number of the item; `text` describes the entry."""
 
     run: str
     number: int
@@ -77,10 +77,10 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """What the billing has already of the entry that a row asks for.
+    """Entries of the billing that match the entry of a row.
 
-    `marked` were entered by runs, of whichever journal; `unmarked` says in a sentence which equal ones bear no mark,
-    made by hand or by another program, "" where there are none.
+    `marked` were entered by runs of any journal; `unmarked` describes equal entries without a mark, made by hand or
+    by another program, "" for none.
     """
 
     marked: tuple[Marked, ...] = ()
@@ -89,44 +89,43 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """What the billing says of an item now. `difference` is None when it is as wanted."""
+    """The present value of an item in the billing. `difference` is None if it is as wanted."""
 
     amount: Decimal | None
     difference: str | None = None
 
 
 class LookedFor(Enum):
-    """When the effect of an item is looked for before its call, in case that the journal does not know of it."""
+    """When the effect of an item is looked up before its call, in case the journal does not know of it."""
 
     NEVER = auto()
-    """It cannot be told from others, or does no harm twice."""
+    """The effect cannot be identified, or is harmless when repeated."""
     WHEN_TAKEN_UP = auto()
-    """It can be told, but not for certain, or at a price: only where another copy of the journal may have sent it."""
+    """The look-up is uncertain or expensive: only for items that another copy of the journal may have sent."""
     ALWAYS = auto()
-    """It bears a mark of its own."""
+    """The effect has its own mark."""
 
 
 class BeforeImageMode(Enum):
-    """What a job's items keep of what their calls overwrite, and how it is read."""
+    """Whether a job's items keep a before-image of what their calls overwrite, and how it is read."""
 
     NOTHING = auto()
-    """Nothing is overwritten that could be brought back."""
+    """No before-image: nothing is overwritten that could be restored."""
     ONE_BY_ONE = auto()
-    """Each reading is a call of its own."""
+    """One call for each item."""
     TOGETHER = auto()
-    """Many are read as fast as one."""
+    """One query for many items."""
 
 
 AskMates: TypeAlias = Callable[[Collection[str]], Awaitable[Sequence[Item]]]
-"""The items of some lanes (accounts) that the run has sent and that were accepted, in their order."""
+"""Gives the accepted items of these lanes (accounts) in this run, in order."""
 
 
 class Effect(ABC):
-    """What the calls of a job's items do, and how to find out whether they have done it.
+    """The effect of a job's calls: how to send one, look it up, and read it back.
 
-    `repeatable` says that a call may be sent again when nobody knows what became of it; `looked_for` when an item's
-    effect is looked for before its call, `looks_together` that many are looked for as fast as one; `keeps` what the
-    items keep of what their calls overwrite.
+    `repeatable` means that a call may be sent again while its effect is unknown; `looked_for` says when an effect is
+    looked up before its call, `looks_together` that one query looks up many; `keeps` is the before-image mode.
     """
 
     repeatable: bool = False
@@ -136,44 +135,43 @@ class Effect(ABC):
 
     @abstractmethod
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Make the one call of `item`. Never calls twice; raises nothing for what the network or the billing does."""
+        """Make the one call of `item`, never twice; network and billing errors are returned as evidence."""
 
     @abstractmethod
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """What became of `items`, by item_id; one that is missing from the answer stays unknown.
+        """Look up the effects of `items`, by item_id; an item missing from the result stays unknown.
 
         Raises `LookUpFailed`.
         """
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
-        """What the billing now says of `items`, by item_id, or why it cannot be asked. Raises `LookUpFailed`."""
+        """The present values of `items`, by item_id, or why they cannot be read. Raises `LookUpFailed`."""
         return {item.item_id: CannotLook("nobody knows how to read it back") for item in items}
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        """Why it proves nothing yet that the effect of `items` is absent: work that the billing has not finished.
+        """The billing's unfinished work that could still produce the effect of `items`, as text; None for none.
 
-        None when it does prove something. Raises `LookUpFailed`.
+        Raises `LookUpFailed`.
         """
         return None
 
     async def renew_before_images(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
-        """The new payloads, by item_id, of those items that keep something else than there is now.
+        """New payloads, by item_id, of the items whose before-image is out of date.
 
-        `mates` tells what the run itself has set, so that its own work is not taken for somebody else's.
-        `attempts` of an item counts its calls so far: what is there may be the effect of one of them. Raises
-        `LookUpFailed`.
+        `mates` gives the run's own accepted items, so that its own changes are not taken for foreign ones. `attempts`
+        of an item counts its calls so far: the present value may be the effect of one of them. Raises `LookUpFailed`.
         """
         return {}
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """What is there already of the same entries, by the item's key; nothing for one that is new.
+        """Existing entries of the billing that match the items, by item key; new items are left out.
 
         Raises `LookUpFailed`.
         """
         return {}
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
-        """Report the item_ids of items whose answers may be another's, heard of after they were given.
+        """Report the item_ids of items whose answers turn out later to be possibly another item's.
 
         Reports in the event loop, for as long as the context lasts.
         """
@@ -181,24 +179,23 @@ class Effect(ABC):
 
     @abstractmethod
     async def probe(self) -> None:
-        """Ask whether the billing is there and well. Raises `LookUpFailed` with the reason when it is not."""
+        """Check that the billing answers. Raises `LookUpFailed` with the reason if it does not."""
 
     async def try_out(self) -> None:
-        """Ask once, about nobody, what the effect will have to ask to look up, read back and keep what it overwrites.
+        """Try the effect's queries once with no items: look-up, read-back, before-image.
 
-        Raises `InputRefused` where that cannot be asked of this billing, `LookUpFailed`.
+        Raises `InputRefused` if this billing does not support them, `LookUpFailed`.
         """
 
     @abstractmethod
     def describe(self, run_name: str, item: Item) -> str:
-        """The item's call as it would be sent, in one readable line without secrets."""
+        """Describe the item's call in one readable line without secrets."""
 
 
 class Job(ABC):
-    """One kind of work on a billing, set up with its parameters: where its rows come from, and what becomes of them.
+    """One kind of work on a billing, with its parameters: the source of its rows, and their items.
 
-    `name` is the word that the operator types, part of what makes two effects the same; `effect` is what its calls
-    do.
+    `name` is the word that the operator types, and part of the identity of an effect; `effect` sends the calls.
     """
 
     name: str
@@ -207,38 +204,38 @@ class Job(ABC):
     @property
     @abstractmethod
     def source(self) -> Source:
-        """Where the rows come from. Raises `InputRefused` when it is not there."""
+        """The source of the rows. Raises `InputRefused` if it does not exist."""
 
     @abstractmethod
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`."""
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """What is there already of the items' entries, as far as it says something of these rows.
+        """Existing entries of the billing that are relevant to these items, by item key.
 
         Raises `LookUpFailed`.
         """
         return await self.effect.find_entries(items)
 
     def replaces(self, item: NewItem) -> bool:
-        """Whether the item's call replaces what an earlier one of its lane has set."""
+        """Whether the item's call replaces the value that an earlier item of its lane has set."""
         return False
 
     @property
     def cautions(self) -> tuple[Said, ...]:
-        """What whoever agrees to a run should know, each a sentence."""
+        """Warnings to show before the run is approved, each a sentence."""
         return ()
 
     def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
-        """What the money of these items rests on and nobody has confirmed, each a sentence."""
+        """Unconfirmed assumptions behind the amounts of these items, each a sentence."""
         return ()
 
     async def check(self) -> None:
-        """Ask whether what was given for all rows is in the billing. Raises `EngineError` where it is not."""
+        """Check that the parameters given for all rows exist in the billing. Raises `EngineError` if not."""
 
     async def try_out(self) -> None:
-        """Ask once, about nobody, what the run will have to ask: look-up, read-back, way back, what is overwritten.
+        """Try the run's queries once with no items: look-up, read-back, undo, before-image.
 
-        Raises `InputRefused` where that cannot be asked of this billing, `LookUpFailed`.
+        Raises `InputRefused` if this billing does not answer them, `LookUpFailed`.
         """
         await self.effect.try_out()

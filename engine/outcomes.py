@@ -1,4 +1,4 @@
-"""From evidence to outcome: the one place that decides what an item becomes (table: `docs/architecture.md`)."""
+"""Outcome of a call, decided from its evidence in this one place (table: `docs/architecture.md`)."""
 
 from enum import Enum, auto
 from typing import assert_never
@@ -10,41 +10,41 @@ from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused,
 
 
 class Cause(Enum):
-    """What an outcome comes from: whoever paces the calls asks for it."""
+    """The cause of an outcome, for the pacing of the calls."""
 
     ANSWERED = auto()
-    """The billing has worked on the row as it should: it has taken it, or refused it."""
+    """The billing processed the row: it accepted or refused it."""
     HALFWAY = auto()
-    """A first call of the row was answered, and keeps the billing busy: it goes again, as was to be expected."""
+    """A first call of the row was answered and keeps the billing busy: the row is sent again, as expected."""
     BUSY = auto()
-    """It is busy, with this row or with all: nobody can tell."""
+    """The billing is busy, with this row or with all: the answer does not say which."""
     NOT_NOW = auto()
-    """The billing as a whole takes nothing for now, and says so."""
+    """The billing as a whole accepts no calls for now, and says so."""
     REFUSES_ALL = auto()
-    """The billing refuses every row until somebody acts: the run stops."""
+    """The billing refuses every row until a person acts: the run stops."""
     NOT_REACHED = auto()
-    """Not a byte has left: the billing may be away."""
+    """No byte left: the billing may be away."""
     NO_ANSWER = auto()
-    """Nobody knows what came of the call: the billing may be away."""
+    """The effect of the call is unknown: the billing may be away."""
     STOPPED = auto()
     """The run was stopped before the call left."""
 
     @property
     def away(self) -> bool:
-        """Whether it speaks for a billing that is away."""
+        """Whether the cause suggests that the billing is away."""
         return self is Cause.NOT_REACHED or self is Cause.NO_ANSWER
 
     @property
     def says_nothing_of_row(self) -> bool:
-        """Whether the row had no try: nothing was done with it, and any other row would have fared alike."""
+        """Whether the cause is independent of the row: the row was not processed, and any other would fail too."""
         return self in {Cause.NOT_NOW, Cause.REFUSES_ALL, Cause.NOT_REACHED, Cause.STOPPED}
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The next state of an item, and why.
+    """The next state of an item, and its cause.
 
-    A pending item goes again, no sooner than `retry_after` seconds when the billing has asked for that. `created`
-    tells that no other row can have this answer, `own` that the message tells of the run's own doing.
+    A pending item is sent again, after at least `retry_after` seconds if the billing asked for that. `created` means
+    that no other row can have this answer, `own` that the message is about the run's own work.
     """
 
     state: State
@@ -57,12 +57,12 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def answered(self) -> bool:
-        """Whether the billing has worked on the row as it should."""
+        """Whether the billing processed the row."""
         return self.cause is Cause.ANSWERED or self.cause is Cause.HALFWAY
 
 
 def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
-    """The outcome of one call. What must not be repeated is never sent again on a guess."""
+    """The outcome of one call. A call that is not `repeatable` is never sent again while its effect is unknown."""
     match evidence:
         case Accepted(answer, note, created, own):
             return Outcome(State.ACCEPTED, Cause.ANSWERED, answer, note, created=created, own=own)

@@ -1,4 +1,4 @@
-"""Rows, pages of them, and where they come from."""
+"""Rows, pages of rows, and the interface of their sources."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -8,17 +8,17 @@ from typing import Final
 from checkpoints.records import Refusal
 
 STANDARD_INPUT: Final = "standard input"
-"""The name of rows that are piped in."""
+"""The source name of piped rows."""
 
 STDIN: Final = "-"
-"""What people type for standard input, in the place of a file."""
+"""The file argument that means standard input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a source. `line` counts from 1 in a file, the header being line 1; None where there are no lines.
+    """One row of a source. `line` counts from 1 in a file, the header included; None for a source without lines.
 
-    `truths` are the places, counted from 0, of the cells that hold true or false and no text of these words.
+    `truths` are the 0-based indexes of cells that hold a boolean, not the text "true" or "false".
     """
 
     line: int | None
@@ -28,9 +28,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """Some rows, in order; `refusals` are those that could not even be read; `cursor` is where to go on.
+    """Rows in order; `refusals` are unreadable rows; `cursor` is where the next page begins.
 
-    `left_out` counts the rows that the input has and the run was told to leave out, by which flag.
+    `left_out` counts the input rows that flags leave out, by flag.
     """
 
     rows: tuple[Row, ...]
@@ -40,43 +40,43 @@ class RowPage:
 
 
 class Source(ABC):
-    """Rows, page by page. Used from a worker thread, one call at a time, never from two at once."""
+    """A source of rows, page by page. Used from a worker thread, one call at a time."""
 
     __slots__ = ()
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """What the rows come from, as recorded and shown: a path, or the query in words."""
+        """The name of the source as recorded and shown: a path, or a description of the query."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of a file's bytes, "" where the rows may change between two readings."""
+        """SHA-256 of a file's bytes, "" for a source whose rows may change between two readings."""
         return ""
 
     @property
     @abstractmethod
     def header(self) -> tuple[str, ...]:
-        """The names of the columns, as the input has them."""
+        """The column names of the input."""
 
     @property
     def is_read_whole(self) -> bool:
-        """Whether all of it must have been read and found good before anything is sent (a file: yes)."""
+        """Whether the whole source must be read and valid before anything is sent (True for a file)."""
         return True
 
     @property
     def limit(self) -> int:
-        """How many rows at most are to be sent, the first of the input; 0 for all of them."""
+        """Maximum number of rows to send, from the start of the input; 0 for all."""
         return 0
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the input is read, as far as nobody has said so, each in a few words. Raises `InputRefused`."""
+        """Notes on detected reading options, a few words each. Raises `InputRefused`."""
         return ()
 
     @abstractmethod
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`, from the start for None.
 
-        Raises `InputRefused` when the input as a whole cannot be taken.
+        Raises `InputRefused` when the input as a whole is not usable.
         """
