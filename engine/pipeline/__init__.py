@@ -1,1 +1,1 @@
-"""The way of a row: one station a file."""
+"""The pipeline of a row, from the input to its recorded outcome: one step a file."""

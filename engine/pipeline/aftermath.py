@@ -1,4 +1,4 @@
-"""The aftermath of a recorded outcome: the lane is released, a row is tried again, the limits of the run count it."""
+"""The aftermath of a recorded outcome: releases the lane, schedules a retry, counts it against the limits."""
 
 from typing import Final, assert_never
 
@@ -20,11 +20,11 @@ from engine.pipeline.reconciler import Reconciler
 log = structlog.get_logger(__name__)
 
 NOT_SENT: Final = Outcome(State.PENDING, Cause.STOPPED, message="not sent: the run was stopped")
-"""Of what was claimed ahead when a stop was asked for: provably not sent."""
+"""The outcome of items that were claimed but not sent when a stop was requested."""
 
 
 class CallResult(msgspec.Struct, frozen=True):
-    """A call that has come back; `blameless` when its failure says nothing about the row."""
+    """The result of a call; `blameless` means that its failure is independent of the row."""
 
     item: Item
     outcome: Outcome
@@ -32,7 +32,7 @@ class CallResult(msgspec.Struct, frozen=True):
 
 
 class Aftermath:
-    """Judges outcomes in the order of their recording. The `canary` is that of this taking up of the run."""
+    """Follows up outcomes in the order of their recording. `canary` holds the canary steps of this process."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Aftermath:
         self._errors = ErrorBudget()
 
     def follow(self, landed: CallResult) -> None:
-        """Draw the consequences of one outcome, which is on the disk."""
+        """Follow up one outcome, which is already recorded in the journal."""
         item, outcome = landed.item, landed.outcome
         self._progress.moved(State.SENDING, outcome.state)
         self._spending.came_out(item, outcome.state)
@@ -84,7 +84,7 @@ class Aftermath:
                 assert_never(outcome.state)
 
     def _done(self, item: Item) -> None:
-        """The billing has answered what was asked: the row needs no further call."""
+        """Finish an answered row, which needs no further call."""
         self.canary.answered()
         if self._tries.has_failed(item):
             self._backlog.retries.answered()
@@ -92,7 +92,7 @@ class Aftermath:
         self._backlog.finish(item)
 
     def _failed(self, landed: CallResult) -> None:
-        """The row goes again, or its fate has to be found out; either only while it has tries left."""
+        """Retry a row, or leave an unknown one to the reconciler; only while it has tries left."""
         item, outcome = landed.item, landed.outcome
         if landed.blameless:
             self._tries.excuse(item)
@@ -103,7 +103,7 @@ class Aftermath:
         elif has_tries_left:
             self._progress.retries += 1
             if outcome.cause is Cause.HALFWAY:
-                # The second half is no retry that may come to nothing.
+                # The second half of a row is expected and costs no retry budget.
                 self._backlog.retries.answered()
             called = msgspec.structs.replace(item, attempts=item.attempts + 1)
             self._backlog.again(called, backoff(max(self._tries.of(item), 1), outcome.retry_after))
@@ -113,11 +113,11 @@ class Aftermath:
             self._went_wrong(item, outcome, tries=self._tries.most)
 
     def _went_wrong(self, item: Item, outcome: Outcome, *, tries: int | None = None) -> None:
-        """A row was refused, or is out of tries: that may be one too many."""
+        """Count a row that was refused or is out of tries, and stop the run at its limits."""
         self._errors.add(wrong=True)
         limit = self._steering.policy.stop_after_errors
         if spent := self._errors.spent(limit):
-            # Rows out of tries are none that the billing has rejected.
+            # Without rejected rows, the rows that went wrong are out of tries, and pending.
             where = State.REJECTED if self._progress.counts[State.REJECTED] else State.PENDING
             self._stop.request(
                 StopKind.BUDGET,

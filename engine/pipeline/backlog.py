@@ -1,8 +1,8 @@
-"""The backlog: which pending items go next; and the claims: items that are claimed, on their way to the gate.
+"""The backlog: the pending items in the order of sending; and the claims: claimed items on their way to the gate.
 
-The backlog reads the frozen list a page at a time, lets one item a lane be under way, and brings items back when
-their time has come. It holds a bounded number of them, however long the list. What it hands out is claimed in the
-journal, a group a commit, and waits in `Claims` for a worker.
+The backlog reads the frozen list a page at a time, allows one item a lane under way, and hands out retries when they
+are due. It holds a bounded number of items, for a list of any length. Items that it hands out are claimed in the
+journal, a group a commit, and wait in `Claims` for a worker.
 """
 
 import heapq
@@ -16,20 +16,19 @@ from checkpoints.records import Item
 from engine.pacing.retries import RetryBudget
 
 ReadPage = Callable[[int], Awaitable[Sequence[Item]]]
-"""The next pending items after the given number, by number; none when there are no more at present."""
+"""Reads the next pending items after the given number, in order; none if there are no more at present."""
 
 MOST_HELD = 5000
-"""Items kept aside for a busy lane or a later time, beyond which no further page is read."""
+"""Maximum number of items that wait for a busy lane or a retry; at this number no further page is read."""
 
 
 class Backlog:
     """Hands out the pending items of a pass over the list, in order as far as lanes and waits allow.
 
-    A lane is kept from the handing out of an item until `finish`; an item that goes again keeps its lane, so the
-    rows of one account stay in order. Behind an item whose fate is unknown its lane stays shut for the rest of the
-    pass; behind one that is in `left_out` it is shut in every pass. What goes again waits for its time, and for the
-    `retries` of the whole run. When a pass is over, `begin` begins the next. `passed_over` counts the items of this
-    pass that are in `left_out`, and `behind` those that a shut lane keeps back.
+    An item holds its lane from `take` until `finish`, also between its retries, so that the rows of one account stay
+    in order. An item whose outcome is unknown shuts its lane for the rest of the pass; an item in `left_out` shuts it
+    in every pass. A retry waits until it is due, and for the retry budget `retries`. `begin` begins the next pass.
+    `passed_over` counts the items of this pass that are in `left_out`, `behind` those held back by a shut lane.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Backlog:
         self._changed = anyio.Event()
 
     def begin(self, most: int | None = None) -> None:
-        """Begin another pass, over the first `most` items of the list that may go now; None for all."""
+        """Begin another pass over the first `most` items of the list that may be sent now; None for all."""
         self._left = inf if most is None else most
         self._after = 0
         self._unread = True
@@ -73,17 +72,17 @@ class Backlog:
     # ---- what comes in ----
 
     def more(self) -> None:
-        """The intake has frozen another page."""
+        """Read on, as the intake has frozen another page."""
         self._unread = True
         self._changed.set()
 
     def end_intake(self) -> None:
-        """The list is complete."""
+        """Note that the list is complete."""
         self._intake_ended = True
         self.more()
 
     def finish(self, item: Item) -> None:
-        """`item` needs no further call: its lane is free."""
+        """Free the lane of `item`, which needs no further call."""
         self._out -= 1
         waiting = self._lanes[item.lane]
         if waiting:
@@ -94,21 +93,21 @@ class Backlog:
         self._changed.set()
 
     def again(self, item: Item, delay: float) -> None:
-        """`item` goes again after `delay` seconds."""
+        """Schedule a retry of `item` after `delay` seconds."""
         self._out -= 1
         self._held += 1
         heapq.heappush(self._later, (anyio.current_time() + delay, item.number, item))
         self._changed.set()
 
     def shut(self, item: Item) -> None:
-        """Nothing of `item`'s lane may go in this pass: `item` is not done, and the order would be lost."""
+        """Shut the lane of `item` for this pass: `item` is not done, and later rows must not overtake it."""
         self._out -= 1
         self._held -= len(self._lanes.pop(item.lane))
         self._shut.add(item.lane)
         self._changed.set()
 
     def shut_lane(self, lane: str) -> None:
-        """Nothing more of a lane may go in this pass: an item of it that was done is in doubt."""
+        """Shut a lane for this pass, because a finished item of it is in doubt."""
         if waiting := self._lanes.get(lane):
             self._held -= len(waiting)
             waiting.clear()
@@ -116,14 +115,14 @@ class Backlog:
         self._changed.set()
 
     def close(self) -> None:
-        """Hand out nothing more; what is waiting stays pending in the journal."""
+        """Hand out nothing more; waiting items stay pending in the journal."""
         self._closed = True
         self._changed.set()
 
     # ---- what goes out ----
 
     async def take(self, most: int) -> list[Item]:
-        """Up to `most` items that may go now, at least one; an empty list when the pass is over or closed."""
+        """Wait for up to `most` items that may be sent now; an empty list when the pass is over or closed."""
         while not self._closed:
             self._changed = anyio.Event()
             if group := self._ready_now(most):
@@ -139,7 +138,7 @@ class Backlog:
 
     @property
     def why(self) -> str:
-        """What keeps further items back, "" when nothing does or nothing is left but those that are out."""
+        """The reason why further items wait, "" for none."""
         if not self._waits:
             return ""
         if self._later:
@@ -188,7 +187,7 @@ class Backlog:
         return group
 
     def _queue(self, item: Item, group: list[Item]) -> None:
-        """Put an item that is new to the pass where it belongs."""
+        """Hand out an item that is new to the pass, or queue it behind its lane."""
         if item.lane in self._shut:
             self.behind += 1
             return
@@ -207,9 +206,9 @@ class Backlog:
 
 
 class Claims:
-    """Items that were claimed and have not yet passed the gate. `size` tells how many may be, and may change.
+    """Claimed items that have not passed the gate yet. `size` gives their maximum number, which may change.
 
-    They come in groups: a further one is asked for when half of the places are empty, so that no worker waits for a
+    They come in groups: the next group is claimed when half of the places are empty, so that no worker waits for a
     commit.
     """
 
@@ -222,7 +221,7 @@ class Claims:
         self.waiting = 0
 
     async def room(self) -> int:
-        """Wait until half of the places are empty; how many are. Returns at once after `close`."""
+        """Wait until half of the places are empty; returns their number. Returns at once after `close`."""
         while self.waiting > self._size() // 2 and not self._closed:
             self._emptied = anyio.Event()
             await self._emptied.wait()
@@ -231,11 +230,11 @@ class Claims:
 
     @property
     def full(self) -> bool:
-        """Whether somebody waits for room."""
+        """Whether `room` is waiting."""
         return self._emptied is not None
 
     def put(self, items: Sequence[Item]) -> None:
-        """These are claimed."""
+        """Add claimed items."""
         self.waiting += len(items)
         self._items.extend(items)
         for _ in range(min(len(items), len(self._idle))):
@@ -250,17 +249,17 @@ class Claims:
         return self._items.popleft()
 
     def passed(self) -> None:
-        """An item has left the gate: its call begins, or it was given back."""
+        """Free the place of an item that has left the gate."""
         self.waiting -= 1
         self.look()
 
     def look(self) -> None:
-        """There may be room now."""
+        """Check for room again, after `size` may have changed."""
         if self._emptied is not None and self.waiting <= self._size() // 2:
             self._emptied.set()
 
     def close(self) -> None:
-        """Let nobody wait for room any longer."""
+        """End every wait for room."""
         self._closed = True
         if self._emptied is not None:
             self._emptied.set()

@@ -1,7 +1,6 @@
-"""The barrier behind a run: what comes after it waits until the billing has worked off what the run has sent.
+"""The barrier after a run: the next step waits until the billing has processed what the run has sent.
 
-What is waited for is a gauge, read by the throttle and told as those of a run that sends are; a person's pause holds
-here as it does there.
+The wait is a gauge, read by the throttle and shown like the gauges of a sending run; a pause holds here too.
 """
 
 from math import ceil
@@ -19,11 +18,11 @@ from engine.pacing.throttle import Gauge, GaugeReading, Throttle
 from engine.pipeline.live_policy import LivePolicy
 
 ONCE_MORE: Final = ("start the same command again",)
-"""What there is to do after a stop: the run itself is at its end, and cannot be taken up."""
+"""The remedy after a stop: the run itself has ended and cannot be resumed."""
 
 
 class Barrier:
-    """Waits behind a run that is at its end, for what `gauge` reads and for whoever has paused the run."""
+    """Waits after a finished run while `gauge` holds or the run is paused."""
 
     def __init__(self, gauge: Gauge, steering: LivePolicy) -> None:
         self._stop = steering.stopping
@@ -35,7 +34,7 @@ class Barrier:
         self._throttle.listen(self._ring)
 
     async def wait(self) -> None:
-        """Wait until the gauge was read and nothing holds, or until a stop is asked for. Raises `JournalError`."""
+        """Wait until the gauge was read and nothing holds, or until a stop is requested. Raises `JournalError`."""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._throttle.watch)
@@ -51,13 +50,13 @@ class Barrier:
         self._ring()
 
     def _ring(self) -> None:
-        """Something has changed that is waited for."""
+        """Wake `wait` to check again."""
         self._bell.set()
         self._bell = anyio.Event()
 
 
 def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gauge:
-    """Holds while the billing has not worked off what the run has sent; after `patience` seconds it is a stop."""
+    """A gauge that holds while the billing has unfinished work of the run, and stops after `patience` seconds."""
     began = anyio.current_time()
     after = 0
 
@@ -66,7 +65,7 @@ def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gaug
         while page := await journal.items(run, states_where(in_effect=True), after=after):
             if (left := await job.effect.unfinished_work(page)) is not None:
                 return _held(left)
-            # Nothing is sent any more: what was worked off once stays so, and nobody has to be asked again.
+            # Nothing is sent any more, so a page that is processed needs no second query.
             after = page[-1].number
         return None
 
@@ -80,7 +79,7 @@ def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gaug
 
 
 def settled(seconds: float, why: str) -> Gauge:
-    """Holds for so many seconds, where nobody can see what the billing has worked off: `why` that is so."""
+    """A gauge that holds for `seconds`, for a billing whose unfinished work cannot be read; `why` is the reason."""
     ends = anyio.current_time() + seconds
 
     async def measure() -> GaugeReading | None:

@@ -1,10 +1,10 @@
-"""Before-images: what a call overwrites is kept as it is when the call leaves, not as it was when the list was made.
+"""Before-images: the values that a call overwrites, as they are when the call leaves, not when the list was frozen.
 
     pending ──▶ read, many in one go ──▶ claimed ──▶ the gate, however long ──▶ read again, if long ago ──▶ the call
 
-A before-image that has changed is in the journal before the call leaves: after a kill at any instant, each item has
-what its call overwrites or has overwritten. A change between the last reading and the effect of the call is not seen,
-because the billing has no call that compares before it sets.
+A changed before-image is in the journal before the call leaves: after a kill at any instant, each item has the value
+that its call overwrites or has overwritten. A change between the last reading and the effect of the call is not seen,
+because the billing has no compare-and-set call.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,11 +22,11 @@ from engine.job import BeforeImageMode, Effect
 log = structlog.get_logger(__name__)
 
 FRESH: Final = 1.0
-"""Seconds for which a reading counts as one of the moment."""
+"""Seconds for which a reading counts as current."""
 
 
 class BeforeImages:
-    """Sees to what items keep of what their calls overwrite. Does nothing for an effect that keeps nothing."""
+    """Keeps the before-images of items up to date. Does nothing for an effect without before-images."""
 
     def __init__(self, run: Run, effect: Effect, journal: Journal) -> None:
         self._run = run
@@ -35,21 +35,21 @@ class BeforeImages:
         self._read_at: dict[int, float] = {}
 
     async def ahead(self, items: Sequence[Item]) -> Sequence[Item]:
-        """`items` that are about to be claimed, with what they overwrite as it is now, where one reading shows it."""
+        """Renew the before-images of `items` before their claim, if one query reads them all."""
         if self._effect.keeps is not BeforeImageMode.TOGETHER:
             return items
         now = anyio.current_time()
         try:
             items = await self._renewed(items)
         except LookUpFailed as error:
-            # Before each call it is read again, and told then.
+            # It is read again before each call, and an error is reported then.
             log.info("cannot read ahead what calls will overwrite", why=str(error))
             return items
         self._read_at.update((item.item_id, now) for item in items)
         return items
 
     async def at_call(self, item: Item) -> Item:
-        """`item`, whose call leaves now, with what it overwrites as it is now. Raises `LookUpFailed`."""
+        """Renew the before-image of `item`, whose call leaves now. Raises `LookUpFailed`."""
         if self._effect.keeps is BeforeImageMode.NOTHING:
             return item
         read_at = self._read_at.pop(item.item_id, None)

@@ -1,4 +1,4 @@
-"""Answers that become doubtful after they were taken: they may belong to another row. Their items become unknown."""
+"""Doubts: answers that turn out later to be possibly another row's. Their items become unknown."""
 
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -22,10 +22,10 @@ UNASKED: Final = (
 
 
 class Doubts:
-    """Items whose answers are in doubt, from the moment on that this is heard until it is in the journal.
+    """Items whose answers are in doubt, from the report of the doubt until it is in the journal.
 
-    A row whose outcome is not recorded yet gets another one; one that was accepted becomes unknown, and is looked up
-    before the run ends.
+    An outcome that is not recorded yet is replaced. An accepted item becomes unknown, and is looked up before the run
+    ends.
     """
 
     def __init__(self, backlog: Backlog, reconciler: Reconciler, progress: Progress) -> None:
@@ -38,32 +38,32 @@ class Doubts:
 
     @property
     def waiting(self) -> bool:
-        """Whether something was heard that the journal was not told yet."""
+        """Whether a doubt is not in the journal yet."""
         return bool(self._new)
 
     def add(self, item_id: int) -> None:
-        """The answer to this item is in doubt."""
+        """Add an item whose answer is in doubt."""
         self._heard.add(item_id)
         self._new.append(item_id)
 
     def judge(self, group: Sequence[CallResult], *, repeatable: bool) -> list[CallResult]:
-        """The outcomes of a group that is about to be recorded, with those that are in doubt as what they are."""
+        """Replace the doubtful outcomes in a group that is about to be recorded."""
         if not self._heard:
             return list(group)
         outcome = decide(Lost(UNASKED), repeatable=repeatable)
         return [self._judged(landed, outcome) for landed in group]
 
     def take(self) -> list[int]:
-        """What was heard of since the last time: the items may have been recorded before, or be under way still."""
+        """Take the item_ids reported since the last call; the items may be recorded already, or under way."""
         heard, self._new = self._new, []
         return heard
 
     def clear(self) -> None:
-        """Nothing is under way: what is in doubt was recorded as something else than accepted."""
+        """Forget the doubts once nothing is under way: the remaining items were not recorded as accepted."""
         self._heard.clear()
 
     def follow(self, doubted: Sequence[Item]) -> None:
-        """Draw the consequences of accepted items that are unknown now, in the journal."""
+        """Follow up accepted items that the journal has turned into unknown ones."""
         for item in doubted:
             self._heard.discard(item.item_id)
             self._recorded = True
@@ -74,7 +74,7 @@ class Doubts:
             log.warning("accepted, and in doubt now", item=item.number, label=item.label, why=item.message)
 
     def settled(self) -> bool:
-        """Whether nothing accepted has come into doubt since this was asked last."""
+        """Whether no accepted item has come into doubt since the last call."""
         recorded, self._recorded = self._recorded, False
         return not recorded
 
@@ -86,7 +86,7 @@ class Doubts:
 
 
 def apart(group: Sequence[CallResult], doubted: Collection[Item]) -> tuple[list[CallResult], list[Item]]:
-    """A recorded group, with those outcomes that the journal has turned into unknown ones; and its earlier items."""
+    """Split `doubted` items: returns the group with its own ones as unknown, and the items recorded earlier."""
     messages = {item.item_id: item.message for item in doubted}
     ours = {landed.item.item_id for landed in group}
     judged = [

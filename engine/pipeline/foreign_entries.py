@@ -1,7 +1,7 @@
-"""Foreign entries: what the billing has of a row that no run of this journal has entered.
+"""Foreign entries: entries of the billing that match a row and were entered by no run of this journal.
 
-The journal knows only its own runs. The same file from another folder, or with a journal that was lost, has left its
-marks in the billing all the same: such a row is refused until the operator says that it is to be entered again.
+The journal knows only its own runs. A run of the same file with another journal, or with one that was lost, has left
+its marks in the billing. Such a row is refused until the operator asks to enter it again.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -16,18 +16,18 @@ LOOKS_ENTERED: Final = "looks as if entered already"
 """The kind of a row beside which the billing has an equal entry without a mark."""
 
 FOREIGN: Final = "entered from another journal"
-"""The kind of a row that a run has entered of which this journal does not know."""
+"""The kind of a row that was entered by a run unknown to this journal."""
 
 
 KnownMarks = Callable[[Collection[tuple[str, int]]], Awaitable[Sequence[KnownMark]]]
-"""Of these marks, by run and number, those whose items the journal has."""
+"""Gives those of the marks (pairs of run and number) whose items the journal has."""
 
 
 class ForeignEntries:
-    """Holds new items of a run for `target` against what the billing has of them.
+    """Checks new items of a run for `target` against the entries of the billing.
 
-    `own` is the run itself, `known` asks the journal of the real runs; with `again` nothing is refused, and told all
-    the same. `words` tells what to type, in a refusal.
+    `own` is the name of the run, `known` reads the journal of the real runs; with `again` foreign entries become
+    notes, not refusals. `words` renders the remedies in refusals.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ForeignEntries:
         self._words = words
 
     async def judge(self, items: Sequence[NewItem]) -> list[NewItem | Refusal]:
-        """What becomes of each item: as it is, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
+        """Return each item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
         sendable = [item for item in items if item.skip_reason is None]
         found = await self._job.find_entries(sendable) if sendable else {}
         marks = {(one.run, one.number) for entries in found.values() for one in entries.marked}
@@ -61,7 +61,7 @@ class ForeignEntries:
         return replace(item, note="; ".join([*told, *notes])) if told or notes else item
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
-        """Why an entry is none of this journal's; None where the journal knows it, and judges by what it knows."""
+        """Why an entry is foreign; None if the journal knows it as an effect on the same target."""
         if known is None:
             whose = "this run, in a newer copy of this journal" if entry.run == self._own else f"run {entry.run}"
             return f"{FOREIGN}: {whose}, {entry.text}"

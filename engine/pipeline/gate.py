@@ -1,4 +1,4 @@
-"""The gate: when one more call may leave.
+"""The gate: decides when the next call may leave.
 
     claimed ──▶ a place in the window ──▶ turnstile ──▶ the call
                 (as many as it says)       (holds, room below the gauges' thresholds,
@@ -22,22 +22,22 @@ from engine.pacing.window import FixedWindow, InFlight, Ticket, Window
 from engine.pipeline.live_policy import LivePolicy
 
 FIRST: Final = 2
-"""Calls in flight that a window begins with: a vendor's sample of the server runs 2 threads [V]."""
+"""Initial size of a window: a vendor's sample of the server runs 2 threads [V]."""
 
 
 READY: Final = 16
-"""Calls that are ready at least for a window that is to grow: if they had to be waited for, it would not."""
+"""Minimum number of ready calls for an adaptive window: it does not grow while calls are missing."""
 
 
 def window_of(policy: Policy) -> InFlight:
-    """The window that a policy asks for."""
+    """The window for a policy: fixed or adaptive."""
     if policy.in_flight is not None:
         return FixedWindow(policy.in_flight)
     return Window(cap=policy.max_in_flight, start=min(FIRST, policy.max_in_flight))
 
 
 class _Places:
-    """The places of the window: `taken` by calls in flight and about to be, `held_up` of them at the turnstile."""
+    """The places of the window: `taken` by calls in flight or at the turnstile, `held_up` by the latter."""
 
     def __init__(self, window: InFlight) -> None:
         self.window = window
@@ -47,16 +47,16 @@ class _Places:
 
     @property
     def are_free(self) -> bool:
-        """Whether one can be taken, with nobody waiting who asked before."""
+        """Whether a place is free and no call waits for one."""
         return self.taken < self.window.size and not self._waiting
 
     @property
     def in_use(self) -> int:
-        """What the window bounds: answers that come together are followed by as many calls, one after the other."""
+        """The number of places taken by calls in flight, without those at the turnstile."""
         return self.taken - self.held_up
 
     async def wait(self) -> None:
-        """Wait for a place, in the order of asking; it is taken then."""
+        """Wait in order for a place, and take it."""
         turn = anyio.Event()
         self._waiting.append(turn)
         await turn.wait()
@@ -66,24 +66,24 @@ class _Places:
         self.hand_out()
 
     def hand_out(self) -> None:
-        """Give free places to those that wait."""
+        """Give free places to waiting calls."""
         while self._waiting and self.taken < self.window.size:
             self.taken += 1
             self._waiting.popleft().set()
 
     def release(self) -> None:
-        """A stop is asked for: let nobody wait."""
+        """Wake all waiting calls, because a stop was requested."""
         while self._waiting:
             self.taken += 1
             self._waiting.popleft().set()
 
 
 Passed: TypeAlias = tuple[InFlight, Ticket]
-"""A call that was let through, to be given back when it has come back."""
+"""The pass of a call: its window and its ticket, given back with `leave`."""
 
 
 class Gate:
-    """Lets calls through, each in its turn; `in_flight` counts those that are on their way."""
+    """Lets calls through in order; `in_flight` is the number of calls in flight."""
 
     def __init__(self, steering: LivePolicy, breaker: Breaker, throttle: Throttle) -> None:
         self._steering = steering
@@ -105,7 +105,7 @@ class Gate:
     # ---- for the workers ----
 
     async def enter(self) -> Passed | None:
-        """Wait until a call may leave; None when a stop is asked for, and it may not."""
+        """Wait until a call may leave; returns its pass, None if a stop is requested."""
         if self._is_over():
             return None
         places = self._places
@@ -124,7 +124,7 @@ class Gate:
         return places.window, places.window.started(time.monotonic(), places.in_use)
 
     def leave(self, passed: Passed, outcome: Outcome, *, again: bool = False) -> bool:
-        """Tell what came of a call, `again` when its row has failed before; whether it says something of the row."""
+        """Take in a call's outcome, `again` if its row has failed before; False if it is independent of the row."""
         window, ticket = passed
         now = time.monotonic()
         self.in_flight -= 1
@@ -142,21 +142,21 @@ class Gate:
             self.ring()
         return says_something
 
-    # ---- for whoever changes something ----
+    # ---- for changes of the policy, and stops ----
 
     def ring(self) -> None:
-        """Something has changed that a waiting call may wait for."""
+        """Wake the call at the turnstile to check again."""
         self._bell.set()
         self._bell = anyio.Event()
 
     def heed_change(self) -> None:
-        """A person has changed a setting: it counts at once, also for those that wait."""
+        """Apply a changed policy at once, also to waiting calls."""
         before, now = self._policy, self._steering.policy
         self._policy = now
         self._rate.per_second = now.rate
         places = self._places
         if before.in_flight != now.in_flight:
-            # What calls in flight have still to tell goes to the window that let them out.
+            # Calls in flight report to the window that let them through.
             places.window = window_of(now)
         elif isinstance(places.window, Window):
             places.window.bound(now.max_in_flight)
@@ -164,25 +164,25 @@ class Gate:
         self.ring()
 
     def release(self) -> None:
-        """A stop is asked for: let nobody wait here any longer."""
+        """Wake all waiting calls for good, because a stop was requested."""
         self._places.release()
         self.ring()
 
-    # ---- for whoever looks ----
+    # ---- status ----
 
     @property
     def size(self) -> int:
-        """Calls that may be in flight now."""
+        """The number of calls that may be in flight now."""
         return self._places.window.size
 
     @property
     def ahead(self) -> int:
-        """Calls that are to be ready beside those in flight, so that no worker waits for a claim."""
+        """The number of calls to keep ready beside those in flight, so that no worker waits for a claim."""
         return self.size if self._policy.in_flight is not None else max(self.size, READY)
 
     @property
     def why(self) -> str:
-        """What a call waits for here, "" when none does."""
+        """The reason why a call waits here, "" if none does."""
         if self._turnstile.locked():
             return self._why
         window = self._places.window
@@ -191,7 +191,7 @@ class Gate:
     # ---- the turnstile ----
 
     def _is_over(self) -> bool:
-        """Whether a stop is asked for; to be asked again by whoever had to wait."""
+        """Whether a stop is requested; check again after each wait."""
         return self._stop.requested
 
     @property
@@ -199,7 +199,7 @@ class Gate:
         return not self._holds and self._throttle.has_room and self.in_flight < self._breaker.most
 
     async def _pass(self, asked: float) -> None:
-        """Wait for all that holds, then for the rate. Whatever changes meanwhile counts at once."""
+        """Wait for all holds, then for the rate; changes take effect at once."""
         async with self._turnstile:
             while not self._stop.requested:
                 wait = inf
@@ -222,5 +222,5 @@ class Gate:
 
 
 def _trouble(outcome: Outcome) -> str:
-    """What came in place of an answer, in a word or two."""
+    """The trouble of a call without an answer, in a word or two."""
     return {Cause.NOT_REACHED: "not reached", Cause.NO_ANSWER: "no answer"}.get(outcome.cause, "busy")

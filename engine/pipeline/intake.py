@@ -1,6 +1,6 @@
-"""The intake: from the source's rows to the frozen list, a page a commit; and its rehearsal for a plan.
+"""The intake: freezes the source's rows into the list of items, a page a commit; and its rehearsal for a plan.
 
-Each row is held against what the journal and the billing have of it: it becomes an item, a skipped one, or a refusal.
+Each row is checked against the journal and the billing: it becomes an item, a skipped item, or a refusal.
 """
 
 from collections import Counter, defaultdict
@@ -31,44 +31,43 @@ DUPLICATE = "a duplicate in the input"
 """The kind of a skipped row that repeats an earlier row of the same input."""
 
 LIMIT: Final = "--limit"
-"""By which rows are left out once as many as were wanted are to be sent."""
+"""The flag by which rows after the limit are left out."""
 
 
 class Repeat(StrEnum):
-    """How often a row may be entered that must not be repeated, by what the journal has of it."""
+    """Whether a row that the journal already has may be entered once more."""
 
     ONCE = "once"
-    """Never where any run has entered it; at another address than this run's it is asked about."""
+    """Not if any run has entered it; a row entered at another address is refused with a question."""
     PER_BILLING = "per billing"
-    """Once here: the operator says that what was entered at other addresses is in other billings."""
+    """Once for this target: the operator states that other addresses are other billings."""
     AGAIN = "again"
-    """On top of whatever is there."""
+    """Always, in addition to existing entries."""
 
 
 class IntakeObserver(Protocol):
-    """Who waits for what the intake has frozen."""
+    """A listener of the intake."""
 
     def more(self) -> None:
-        """Another page is frozen."""
+        """Note that another page is frozen."""
         ...
 
     def end_intake(self) -> None:
-        """The list is complete."""
+        """Note that the list is complete."""
         ...
 
 
 class Intake:
-    """Freezes the rest of a run's rows, from where its last frozen page ended.
+    """Freezes the rest of a run's rows, from the end of its last frozen page.
 
-    `foreign` judges what the billing has of them that no run of the journal has entered; by default the journal is
-    the one that the rows are frozen into.
+    `foreign` judges foreign entries; by default it asks the journal into which the rows are frozen.
 
-    Where the source is limited, rows behind the last one that is to be sent are counted and nothing else: neither
-    judged nor refused. Rows that are skipped or refused before it do not count.
+    With a limit on the source, rows after the last one to be sent are only counted, neither judged nor refused.
+    Skipped and refused rows do not count towards the limit.
 
-    `words` tells what to type, in a refusal.
+    `words` renders the remedies in refusals.
 
-    Raises `InputRefused` when the input as a whole cannot be taken or is no longer the one that the run began with.
+    Raises `InputRefused` if the input as a whole is not usable, or is no longer the one that the run began with.
     """
 
     def __init__(  # noqa: PLR0913 - a choice for each of its uses
@@ -94,7 +93,7 @@ class Intake:
         )
 
     async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
-        """Read, prepare and freeze page after page; tell `listener` of each."""
+        """Read, prepare and freeze page after page, and notify `listener` of each."""
         source = self._job.source
         if await anyio.to_thread.run_sync(lambda: source.digest) != self._run.source_digest:
             raise InputRefused(_other(source.name, self._run))
@@ -113,12 +112,12 @@ class Intake:
             listener.end_intake()
 
     async def _to_send(self) -> int:
-        """How many rows that are to be sent, or were, the run has already."""
+        """The number of the run's rows that are not skipped."""
         totals = await self._journal.totals(self._run)
         return totals.frozen - totals.count(State.SKIPPED)
 
     async def _freeze(self, page: RowPage, room: int | None) -> int:
-        """Freeze a page; at most `room` of its rows are to be sent, and it is returned how many are."""
+        """Freeze a page with at most `room` rows to be sent; returns the number of rows to be sent."""
         if room is None:
             prepared, unreadable, left_out = await self._prepared(page.rows), page.refusals, page.left_out
         else:
@@ -126,7 +125,7 @@ class Intake:
         if self._run.approved_at is not None:
             prepared = await self._without_replacing(prepared)
         refusals = (*unreadable, *prepared.refusals)
-        # What is handed to the journal is written, cancelled or not: it has to be counted too.
+        # The journal writes the page even if this task is cancelled: count it in any case.
         with anyio.CancelScope(shield=True):
             frozen = Page(prepared.items, refusals, page.cursor, left_out)
             judged = await self._journal.freeze(self._run, frozen, self._judge)
@@ -136,16 +135,16 @@ class Intake:
         return len(items) - skipped
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
-        """Items and refusals, with what the billing has of them from elsewhere. Raises `LookUpFailed`."""
+        """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
         prepared = await self._job.prepare(rows)
         sifted = Prepared.of(await self._foreign.judge(prepared.items))
         return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
 
     async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
-        """What the first rows of a page became, as many as fit, the refusals among them, and what is left out.
+        """The prepared first rows of a page, up to `room` to be sent, with their refusals and the rows left out.
 
-        How many rows are to be sent is known only when they are judged: so they are taken a few at a time, twice as
-        many whenever there is room, and half as many where the last one is among them.
+        Which rows are to be sent is known only after they are judged. So rows are taken in batches: twice as many
+        while there is room, half as many when a batch has too many.
         """
         taken, done, sent, size = Prepared((), ()), 0, 0, max(room, 1)
         while sent < room and done < len(page.rows):
@@ -155,7 +154,7 @@ class Intake:
             judged = await self._journal.judged(self._run, together.items, self._judge)
             count = sum(isinstance(one, NewItem) and one.skip_reason is None for one in judged)
             if count >= room and len(batch) > room - sent:
-                # Too many, or some behind the last one.
+                # Too many rows, or rows after the last one to be sent.
                 size = max(len(batch) // 2, room - sent)
                 continue
             taken, done, sent, size = together, done + len(batch), count, 2 * size
@@ -167,7 +166,7 @@ class Intake:
         return taken, unreadable, left_out
 
     async def _without_replacing(self, prepared: Prepared) -> Prepared:
-        """Refuse what would replace an earlier row of its account: that one may be in the billing by now."""
+        """Refuse items that would replace an earlier row of their account, as that row may be sent by now."""
         replacing = {item.key for item in prepared.items if item.skip_reason is None and self._job.replaces(item)}
         lanes = {item.lane for item in prepared.items if item.key in replacing}
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
@@ -192,7 +191,7 @@ class Intake:
 
 
 def _other(name: str, run: Run) -> str:
-    """What to do about an input that is not the one that the run began with."""
+    """The refusal of an input that differs from the one that the run began with."""
     if name == STANDARD_INPUT:
         return (
             f"{name} has other rows than those that run {run.name} began with and did not read to their end. "
@@ -205,7 +204,7 @@ def _other(name: str, run: Run) -> str:
 
 
 def _before(refusals: Sequence[Refusal], line: int | None) -> tuple[Refusal, ...]:
-    """The refusals before a line of the input; none where nobody can tell which stand before it."""
+    """The refusals before a line of the input; none if lines are unknown."""
     return tuple(one for one in refusals if one.line and line and one.line < line)
 
 
@@ -214,7 +213,7 @@ def _next(pages: Iterator[RowPage]) -> RowPage | None:
 
 
 def judge_for(run: Run, *, repeatable: bool, enter: Repeat, words: Words = str) -> Judge:
-    """The judge of a run's rows: what must not be entered twice is held against all that the journal has."""
+    """The judge of a run's rows, which checks each row against the journal's items with the same key."""
     wanted = Repeat.AGAIN if repeatable else enter
     against_same = _against_same_input if run.approved_at is None else _against_what_stays
 
@@ -241,7 +240,7 @@ def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
 
 
 def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
-    """The same where sending has begun: the earlier row may be in the billing by now, so it alone counts."""
+    """Judge a row of an approved run: the earlier row may be in the billing by now, so it stays."""
     verdict = _against_same_input(item, twin)
     if isinstance(verdict, NewItem):
         return verdict
@@ -251,7 +250,7 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
 def against_earlier(
     item: NewItem, twins: Sequence[EarlierEntry], target: str, enter: Repeat, words: Words = str
 ) -> NewItem | Refusal:
-    """What becomes of a row for `target` that must not be entered twice, beside what earlier runs have of it."""
+    """Judge a row for `target` against the items of earlier runs with the same key."""
     if enter is Repeat.AGAIN:
         return item
     here = [twin for twin in twins if twin.target == target]
@@ -284,7 +283,7 @@ def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
 
 
 def _asked(one: NewItem | EarlierEntry) -> str:
-    """What a row asks for, in words."""
+    """The amount or values of a row, in words."""
     return str(one.amount) if one.amount is not None else one.wanted or "nothing further"
 
 
@@ -293,9 +292,9 @@ def _refused(item: NewItem, reason: str) -> Refusal:
 
 
 class Rehearsal(Job):
-    """Supplies an intake with a job's rows, held against what the journal of the real runs has of them.
+    """A job for a plan: its rows are checked against the journal of the real runs, which stays unchanged.
 
-    `enter` says what of it counts as new all the same, as it does for a run.
+    `enter` has the same meaning as for a run.
     """
 
     def __init__(
@@ -316,7 +315,7 @@ class Rehearsal(Job):
         return self._job.source
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """What a real run would make of them. Raises `LookUpFailed`."""
+        """Prepare `rows` as a real run would. Raises `LookUpFailed`."""
         prepared = await self._job.prepare(rows)
         known = Prepared.of(await self._foreign.judge(prepared.items))
         refused = (*prepared.refusals, *known.refusals)
@@ -332,5 +331,5 @@ class Rehearsal(Job):
         return Prepared(new.items, (*refused, *new.refusals))
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Nothing: what the billing has was judged by what the real journal knows."""
+        """Give nothing, as `prepare` has already judged foreign entries against the real journal."""
         return {}

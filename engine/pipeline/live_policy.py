@@ -1,4 +1,4 @@
-"""The policy of a live run, which a person may change, and how a person pauses or ends the run."""
+"""The live policy: lets a person change the policy of a run while it works, pause the run, or stop it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +13,9 @@ log = structlog.get_logger(__name__)
 
 
 class LivePolicy:
-    """The one object through which a live run is steered. What is changed takes effect at once, and in this process.
+    """The control of a live run. Changes take effect at once, in this process only.
 
-    `policy` is what is in force now: all that works on the run reads it when it needs it.
+    `policy` is the policy in force; all tasks of the run read it when they need it.
     """
 
     def __init__(self, policy: Policy, progress: Progress, stopping: Stop) -> None:
@@ -25,7 +25,7 @@ class LivePolicy:
         self._listeners: list[Callable[[], None]] = []
 
     def take(self, policy: Policy) -> None:
-        """Drive the run by this policy from now on. Whoever listens hears of it once, and not when it is the same."""
+        """Put a policy in force, and notify the listeners if it differs from the present one."""
         before, self.policy = self.policy, policy
         if policy == before:
             return
@@ -34,7 +34,7 @@ class LivePolicy:
             heard()
 
     def pause(self, who: str) -> None:
-        """Begin no call until `unpause`; what is in flight is finished. Who paused first is told."""
+        """Begin no call until `unpause`; calls in flight finish. The first person to pause is shown."""
         if PAUSED not in self.progress.holds:
             self.progress.holds.put(PAUSED, f"paused by {who}")
 
@@ -43,17 +43,17 @@ class LivePolicy:
         self.progress.holds.lift(PAUSED)
 
     def stop(self, who: str) -> None:
-        """Begin nothing new and end the run, resumable, once what is in flight is finished."""
+        """Begin nothing new and stop the run once the calls in flight are finished; it can be resumed."""
         self.stopping.request(StopKind.INTERRUPTED, f"stopped by {who}")
 
     def look(self) -> Status:
-        """Where the run stands."""
+        """A snapshot of the run."""
         return self.progress.status()
 
     def status(self) -> dict[str, Any]:
-        """The same in plain values."""
+        """A snapshot of the run as plain values, for JSON."""
         return self.look().as_dict()
 
     def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard` whenever another policy was taken."""
+        """Call `heard` whenever the policy changes."""
         self._listeners.append(heard)

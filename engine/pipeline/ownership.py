@@ -1,8 +1,8 @@
 """Ownership: whether the run still belongs to this process.
 
-Each write to the journal names our epoch, so a write that succeeds proves it. A claim can wait at the gate for a long
-time after the last write, and another process may have taken the run up meanwhile. Before such a call leaves, the
-journal is asked.
+Each write to the journal names this process's epoch, so a successful write proves the ownership. A claim can wait at
+the gate for a long time after the last write, and another process may have taken the run up meanwhile. So the journal
+is asked before such a call leaves.
 """
 
 from typing import Final
@@ -13,12 +13,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 
 TRUSTED: Final = 1.0
-"""Seconds for which the journal's word counts. Far less than the settle delay, which a process that takes the run up
-waits before it believes that what was in flight here is absent."""
+"""Seconds for which a confirmation is valid: far less than the settle delay, after which a process that takes the run
+up treats calls in flight here as absent."""
 
 
 class Ownership:
-    """Knows when the journal has last told that `run` is ours, and asks it where that is long ago."""
+    """Confirms that this process owns `run`, and asks the journal again when the last confirmation is old."""
 
     def __init__(self, run: Run, journal: Journal) -> None:
         self._run = run
@@ -27,15 +27,15 @@ class Ownership:
         self._one_at_a_time = anyio.Lock()
 
     def told(self, moment: float) -> None:
-        """The journal has taken a write under our epoch that was handed over at `moment`."""
+        """Note a successful write under this process's epoch that began at `moment`."""
         self._told_at = max(self._told_at, moment)
 
     async def confirm(self) -> None:
-        """See that the run is ours before a call leaves. Raises `RunTakenOver`."""
+        """Check the ownership before a call leaves. Raises `RunTakenOver`."""
         if self._is_known:
             return
         async with self._one_at_a_time:
-            # Another worker may have asked meanwhile.
+            # Another worker may have confirmed it meanwhile.
             if not self._is_known:
                 now = anyio.current_time()
                 await self._journal.confirm(self._run)

@@ -1,14 +1,14 @@
-"""The pipeline: the way of every row, from the frozen list to its outcome.
+"""The pipeline: moves every row from the frozen list to its outcome.
 
     intake ──▶ journal ──▶ backlog ──▶ claims ──▶ gate ──▶ workers ──▶ landed ──▶ journal
     (frozen,   (pending)   (one a      (sending,  (may it  (one call   (outcomes in groups)
     a page a               lane)       durable)   leave?)  each)
     commit)
 
-Read it from `migrate` downwards. Between an item's claim and its call stands one durable commit; between a call's
-outcome and the journal another, made in groups. What a kill at any instant leaves in doubt is what was claimed and
-not recorded: at most twice the window of calls in flight and one group. A window that has been cut counts as it was
-until what was claimed for it has gone out; one that follows the billing has sixteen rows ready, however small it is.
+Read it from `migrate` downwards. A durable commit stands between an item's claim and its call; another, made in
+groups, records the call's outcome. A kill at any instant leaves in doubt the items that were claimed and not
+recorded: at most twice the window of calls in flight and one group. A window that was cut counts with its former size
+until the items claimed for it are sent; an adaptive window has at least sixteen rows ready.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,11 +47,11 @@ log = structlog.get_logger(__name__)
 
 
 class Pipeline:
-    """Takes an approved run from wherever it stands to its end, or to a stop that leaves it resumable.
+    """Runs an approved run from its present state to its end, or to a stop after which it can be resumed.
 
-    The caller has taken the run up: `run` is of our epoch. `gauges` are read beside it and hold it; `enter` may let
-    rows in that an earlier run has entered. Items up to number `known` were in the journal before this process;
-    `trust_journal` has nothing looked for that the journal does not know. Times are the event loop's.
+    The caller has taken the run up, so `run` has this process's epoch. `gauges` are read beside the run and hold it;
+    `enter` may allow rows that an earlier run has entered. Items up to number `known` were in the journal before this
+    process; `trust_journal` turns off the look-ups before each call. Times are the event loop's.
     """
 
     def __init__(  # noqa: PLR0913 - a thing each
@@ -110,11 +110,11 @@ class Pipeline:
             steering.listen(heed)
 
     async def migrate(self) -> None:
-        """Send all that is pending and settle all that is unknown, until nothing is left or a stop is asked for.
+        """Send all pending items and settle all unknown ones, until none is left or a stop is requested.
 
-        Raises `JournalError` when the journal fails and `CountsDiffer` when it does not add up; then what was in
-        flight is `sending` in the journal, and the next start looks it up. So it does when another process has taken
-        the run up meanwhile (`RunTakenOver`): of what was in flight, that one looks it up.
+        Raises `JournalError` if the journal fails, `CountsDiffer` if its counts do not add up, and `RunTakenOver` if
+        another process has taken the run up. Items in flight are then `sending` in the journal, and the next process
+        looks them up.
         """
         await self._journal.doubt(self._run)
         is_frozen = self._run.frozen_at is not None
@@ -122,7 +122,7 @@ class Pipeline:
             self._taken_in.set()
         self._progress.take_up(await self._journal.totals(self._run), intake_ended=is_frozen)
         try:
-            # Of answers that may be another row's, while calls may be under way.
+            # Doubts about answers are reported while calls may be under way.
             with self._effect.doubts(self._doubt):
                 async with anyio.create_task_group() as tasks:
                     if not is_frozen:
@@ -138,7 +138,7 @@ class Pipeline:
         await self._check_sums()
 
     async def _alternate(self, tasks: TaskGroup) -> None:
-        """Settle what is unknown, send what is pending, and again while sending has left something unknown."""
+        """Settle unknown items, then send pending ones, and repeat while sending leaves unknown items."""
         await self._take_up()
         canary = self._aftermath.canary = await canary_of(self._run, self._journal, wanted=self._policy.canary)
         while not self._stop.requested:
@@ -165,7 +165,7 @@ class Pipeline:
             )
 
     async def _take_up(self) -> None:
-        """Look for what another copy of the journal may have sent, once the whole list is there."""
+        """Look up items that another copy of the journal may have sent, once the whole list is frozen."""
         if not self._witness.wants_whole_list:
             return
         await self._taken_in.wait()
@@ -177,13 +177,13 @@ class Pipeline:
             )
 
     async def _send_pending(self, tasks: TaskGroup) -> int:
-        """One pass over the list; returns how many items were claimed, once each of them has its outcome."""
+        """Send one pass over the list, and wait for its outcomes; returns the number of claimed items."""
         sent = 0
         while group := await self._backlog.take(await self._room()):
             while affordable := await self._affordable(group):
                 claimed, group = await self._before_images.ahead(group[:affordable]), group[affordable:]
                 await self._witness.ahead(claimed)
-                # Before the claim, or a limit that is lowered meanwhile would let them go.
+                # Counted before the claim, so that a limit lowered meanwhile applies to them.
                 self._spending.sent(claimed)
                 self._claiming = True
                 began = anyio.current_time()
@@ -201,7 +201,7 @@ class Pipeline:
     # ---- what runs beside it: intake, workers, recorder ----
 
     async def _take_in(self) -> None:
-        """Freeze the rest of the list while its first pages are already being sent."""
+        """Freeze the rest of the list while its first pages are sent."""
         try:
             await self._intake.freeze_all(self._backlog)
         except EngineError as error:
@@ -209,7 +209,7 @@ class Pipeline:
         self._taken_in.set()
 
     async def _work(self) -> None:
-        """One call at a time, for ever."""
+        """Make one call after the other until cancelled."""
         while True:
             item = await self._claims.next()
             passed = await self._gate.enter()
@@ -224,9 +224,9 @@ class Pipeline:
             self._land(CallResult(item, outcome, blameless=not says_something))
 
     async def _call(self, item: Item) -> tuple[Item, Evidence]:
-        """Send the item as it is kept in the end, unless it is in the billing already.
+        """Send the item with its present before-image, unless it is in the billing already.
 
-        It must have been seen what it would overwrite, and that it is not there; and the run must be ours.
+        The before-image and the look-up must have succeeded, and this process must still own the run.
         """
         try:
             item = await self._before_images.at_call(item)
@@ -242,7 +242,7 @@ class Pipeline:
         return item, await self._effect.send(self._run, item)
 
     async def _record_outcomes(self) -> None:
-        """Make all that has landed durable, a group a commit; only then does anything follow from it."""
+        """Record finished calls, a group a commit, and follow up their outcomes only after the commit."""
         while True:
             await self._landing.wait()
             self._landing = anyio.Event()
@@ -265,7 +265,7 @@ class Pipeline:
         self._landing.set()
 
     async def _heed_stop(self) -> None:
-        """When a stop is asked for, let nobody wait for work that will not come."""
+        """Wake all waiting tasks when a stop is requested."""
         await self._stop.wait()
         log.info("stopping", why=self._stop.reason, in_flight=self._under_way)
         self._taken_in.set()
@@ -276,23 +276,23 @@ class Pipeline:
         self._claims.close()
 
     def _heed_limit(self) -> None:
-        """A limit of money that was lowered holds for what is claimed already: a stop gives it back as not sent."""
+        """Stop if a lowered money limit is already passed; claimed items are then returned as not sent."""
         if why := self._spending.overdrawn(self._run):
             self._stop.request(StopKind.BUDGET, *why)
 
     # ---- the steps in between ----
 
     async def _settle(self) -> None:
-        """Look up what is in doubt, once the billing is there; its amounts may be taken off what was sent.
+        """Look up unknown items, once the billing answers; their amounts may no longer count as sent.
 
-        A stop breaks the looking off: what was seen by then is settled, the rest stays unknown.
+        A stop ends the look-up: the items looked up by then are settled, the rest stays unknown.
         """
         if self._progress.counts[State.UNKNOWN]:
             self._spending.forget()
         await self._once_the_billing_answers(self._reconciler.settle)
 
     async def _once_the_billing_answers(self, look: Callable[[], Awaitable[None]]) -> None:
-        """Look, again and again while nobody answers; a stop breaks it off."""
+        """Run a look-up, and repeat it while the billing does not answer; a stop ends it."""
         while not self._stop.requested:
             try:
                 with anyio.CancelScope() as self._looking:
@@ -300,13 +300,13 @@ class Pipeline:
             except LookUpDelayed as error:
                 self._breaker.look_up_failed(str(error))
                 await self._breaker.let_through()
-                # What was frozen may go on with what it had begun, only now.
+                # A frozen billing may finish the calls that it had begun only now: restart the settle delay.
                 self._reconciler.lost()
             else:
                 return
 
     async def _room(self) -> int:
-        """Wait until nothing holds the run and more may be claimed; how many items."""
+        """Wait until nothing holds the run and more items may be claimed; returns their number."""
         while True:
             room = await self._claims.room()
             if not self._progress.holds or self._stop.requested:
@@ -319,14 +319,14 @@ class Pipeline:
             await self._progress.holds.lifted()
 
     async def _affordable(self, group: Sequence[Item]) -> int:
-        """How many of the first of `group` the limit of money lets through; 0 when none is left or the run stops."""
+        """The number of leading items of `group` within the money limit; 0 if none is left or the run stops."""
         if group:
-            # It may have been waited for, and the run be held since.
+            # The run may have been held while the group was waited for.
             await self._until_free()
         if not group or self._stop.requested:
             return 0
         if not self._spending.fitting(group):
-            # What was refused meanwhile makes room again.
+            # Rows refused meanwhile make room within the limit.
             await self._all_recorded()
         fitting = self._spending.fitting(group)
         if not fitting:
@@ -342,7 +342,7 @@ class Pipeline:
         self._doubts.clear()
 
     def _employ(self, tasks: TaskGroup) -> None:
-        """As many workers as may have something to do."""
+        """Start as many workers as there are calls to make at once."""
         while self._workers < min(self._gate.size, self._under_way):
             tasks.start_soon(self._work)
             self._workers += 1
@@ -352,17 +352,17 @@ class Pipeline:
         self._landing.set()
 
     def _sending(self) -> Sending:
-        """What whoever shows the run wants to know of its calls."""
+        """The state of the calls, for the status."""
         return Sending(self._gate.in_flight, self._gate.size, self._aftermath.canary.why or self._waits_for())
 
     def _waits_for(self) -> str:
-        """What a further call waits for at this moment, "" when for nothing."""
+        """The reason why the next call waits, "" for none."""
         if self._claims.full:
             return self._gate.why
         return self._backlog.why or self._gate.why or ("journal" if self._claiming else "")
 
     async def _check_sums(self) -> None:
-        """The counts kept while running and those of the journal are two books; they must agree."""
+        """Check that the counts kept in memory equal those of the journal."""
         totals = await self._journal.totals(self._run)
         kept = {state: count for state, count in self._progress.counts.items() if count}
         if kept != dict(totals.counts):

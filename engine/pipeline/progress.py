@@ -1,4 +1,4 @@
-"""Where a run stands at this moment, for whoever shows it: kept as it goes (`Progress`), and as a value (`Status`).
+"""The progress of a run: kept up to date as it goes (`Progress`), and as a snapshot for display (`Status`).
 
 Counts follow the journal, transition by transition.
 """
@@ -18,11 +18,10 @@ from engine.statistics import ErrorGroups, Histogram, Pace
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A snapshot. Times are seconds, rates are rows a second; all of it can be written as JSON.
+    """A snapshot of a run. Times are seconds, rates are rows a second; all of it can be written as JSON.
 
-    `why` is what keeps the run from being faster, "" when nothing does, and `held` the same when nothing moves at
-    all. `window` is how many calls may be in flight now. `eta` is None where nobody can tell: while it is held, or
-    while rows are still read.
+    `why` is what limits the speed of the run, "" for nothing; `held` is why nothing moves, None while it does.
+    `window` is the number of calls that may be in flight now. `eta` is None while the run is held or rows are read.
     """
 
     counts: Mapping[str, int]
@@ -50,16 +49,16 @@ class Status:
 
     @property
     def sent(self) -> int:
-        """Rows that need no further call, and needed one."""
+        """Rows that needed a call and need no further one."""
         return self.done - self.skipped
 
     @property
     def to_send(self) -> int:
-        """Rows that need a call, or needed one."""
+        """Rows that need a call or needed one."""
         return self.total - self.skipped
 
     def as_dict(self) -> dict[str, object]:
-        """The same in plain values."""
+        """The snapshot as plain values, for JSON."""
         return {
             name: dict(value) if isinstance(value := getattr(self, name), Mapping) else value
             for name in self.__slots__
@@ -68,7 +67,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What the pipeline says of its calls: how many are in flight, how many may be, and why not more."""
+    """The state of the pipeline's calls: the number in flight, the maximum, and the reason for it."""
 
     in_flight: int = 0
     window: int = 0
@@ -76,7 +75,7 @@ class Sending:
 
 
 class Progress:
-    """Counts by state, calls, errors, pace, and why nothing moves when nothing moves."""
+    """Counts by state, calls, errors, pace, and the holds of a run."""
 
     def __init__(self) -> None:
         self.counts: Counter[State] = Counter()
@@ -93,7 +92,7 @@ class Progress:
         self._pace = Pace(time.monotonic())
 
     def take_up(self, totals: Totals, *, intake_ended: bool) -> None:
-        """Begin from what the journal says."""
+        """Begin with the totals of the journal."""
         self.counts = Counter(totals.counts)
         self.refused = totals.refused
         self.intake_ended = intake_ended
@@ -101,30 +100,30 @@ class Progress:
         self._pace = Pace(time.monotonic())
 
     def frozen(self, pending: int, skipped: int, refused: int) -> None:
-        """A page was frozen."""
+        """Count a frozen page."""
         self.counts[State.PENDING] += pending
         self.counts[State.SKIPPED] += skipped
         self.refused += refused
 
     def moved(self, source: State, target: State, items: int = 1) -> None:
-        """Items went from one state to another."""
+        """Count items that went from one state to another."""
         self.counts[source] -= items
         self.counts[target] += items
         if not target.open:
             self._pace.add(time.monotonic(), items)
 
     def called(self, seconds: float) -> None:
-        """A call has come back."""
+        """Count a finished call."""
         self.calls += 1
         self._times.add(seconds)
 
     def met(self, label: str, error: str) -> None:
-        """A row met an error."""
+        """Count an error of a row."""
         self.last_error = f"{label}: {error}"
         self._errors.add(error)
 
     def hold(self, reason: str | None) -> None:
-        """Nothing moves while rows in doubt are looked up, because of `reason`; None when it moves again."""
+        """Hold the run for `reason` while rows in doubt are looked up; None releases it."""
         if reason is None:
             self.holds.lift(IN_DOUBT)
         else:
@@ -132,7 +131,7 @@ class Progress:
 
     @property
     def held(self) -> str | None:
-        """Why nothing moves, None when it does."""
+        """The reason of the present hold, None for none."""
         return self.holds.why
 
     @property
@@ -147,11 +146,11 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return anyio.current_time() - self.started
 
     def status(self) -> Status:
-        """All of it at this moment."""
+        """A snapshot of the present moment."""
         now = time.monotonic()
         rate, sending, held = self._pace.recent(now), self.sending(), self.held
         return Status(

@@ -1,4 +1,4 @@
-"""The reconciler: settles what is unknown, by looking instead of guessing."""
+"""The reconciler: settles unknown items by looking them up in the billing."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,14 +19,14 @@ from engine.pipeline.progress import Progress
 log = structlog.get_logger(__name__)
 
 GAP = 1.0
-"""Seconds between two look-ups of what a busy billing may still be about to do."""
+"""Seconds between two look-ups while the billing has unfinished work."""
 
 
 class Reconciler:
-    """Turns every unknown item of a run into accepted, pending or manual, as far as the billing lets it look.
+    """Turns every unknown item of a run into accepted, pending or manual, as far as the billing can be read.
 
-    What is found is believed at once. What is absent counts as absent only some time after the last call was lost,
-    and when the billing has worked off what it had taken: before that, what is not there yet may still come.
+    A found effect is accepted at once. A missing effect counts as absent only after the settle delay since the last
+    lost call, and when the billing has no unfinished work: before that, it may still appear.
     """
 
     def __init__(self, run: Run, job: Job, journal: Journal, policy: Policy, progress: Progress, stop: Stop) -> None:
@@ -39,13 +39,13 @@ class Reconciler:
         self._last_loss = anyio.current_time()
 
     def lost(self) -> None:
-        """A call was lost just now."""
+        """Restart the settle delay, because a call was lost."""
         self._last_loss = anyio.current_time()
 
     async def settle(self) -> None:
-        """Settle all that is unknown; leaves it unknown when a stop is asked for or the billing does not settle.
+        """Settle all unknown items; they stay unknown if a stop is requested or the billing's work does not end.
 
-        Raises `LookUpFailed` when the billing cannot be asked.
+        Raises `LookUpFailed` if the billing cannot be read.
         """
         unknown = self._progress.counts[State.UNKNOWN]
         if not unknown:
@@ -63,7 +63,7 @@ class Reconciler:
             log.info("settled what was unknown", **{str(state): count for state, count in met.items()})
 
     async def _look_until_settled(self, met: Counter[State]) -> None:
-        """Look, and again while the billing has not worked off what it took; `met` counts what the items became."""
+        """Look up the items until the billing has no unfinished work; `met` counts their new states."""
 
         async def look() -> UnfinishedWork | None:
             met_now, unfinished_work = await self._settle_all()
@@ -79,10 +79,10 @@ class Reconciler:
         await wait_for_stacks(look, self._policy.drain_patience, self._progress, self._stop)
 
     async def look_again(self) -> dict[int, LookUpResult]:
-        """Look up what is manual once more: someone may have put it right in the billing since.
+        """Look up manual items once more, as a person may have corrected the billing since.
 
-        What is now found equal becomes accepted. All else stays for a person to decide: returns what was seen of
-        it, by item_id. Raises `LookUpFailed`.
+        Items that are now found equal become accepted. The others stay manual: returns their look-up results, by
+        item_id. Raises `LookUpFailed`.
         """
         left: dict[int, LookUpResult] = {}
         async for page in self._journal.each_page(self._run, {State.MANUAL}, size=self._policy.page):
@@ -103,15 +103,15 @@ class Reconciler:
             )
 
     async def _wait_for_last_call(self, unknown: int) -> None:
-        """Let the settle delay pass: a call whose answer was lost may still be on its way to its effect."""
+        """Wait for the settle delay, as a call whose answer was lost may still have its effect."""
         settled = self._last_loss + self._policy.settle
         await count_down(settled, self._progress, self._stop, f"{unknown} in doubt: looking them up")
 
     async def _settle_all(self) -> tuple[Counter[State], str | None]:
-        """Look up all that is unknown, once; what could not be settled is told by the reason that stands in the way.
+        """Look up all unknown items once; returns the counts by new state, and the unfinished work in the way.
 
-        Whether the billing is idle is asked *before* it is looked at: an entry that is worked off in between would
-        otherwise be missed by both questions.
+        The unfinished work is read *before* the look-up: otherwise both would miss an entry that is processed in
+        between.
         """
         met: Counter[State] = Counter()
         unfinished_work: str | None = None
@@ -136,7 +136,7 @@ class Reconciler:
         return Counter(change.state for change in changes)
 
     async def _record(self, source: State, changes: Sequence[Change]) -> None:
-        # What is handed to the journal is written, cancelled or not: it has to be counted too.
+        # The journal writes the changes even if this task is cancelled: count them in any case.
         with anyio.CancelScope(shield=True):
             await self._journal.record(self._run, changes)
             for change in changes:
@@ -144,14 +144,14 @@ class Reconciler:
 
 
 async def count_down(ends: float, progress: Progress, stop: Stop, words: str) -> None:
-    """Hold the run until the moment `ends`, told as `words` and the seconds that are left; less when a stop comes."""
+    """Hold the run until the time `ends` or a stop, showing `words` and the seconds that are left."""
     while (wait := ends - anyio.current_time()) > 0 and not stop.requested:
         progress.hold(f"{words} in {ceil(wait)} s")
         await stop.sleep(min(wait, POLL_SECONDS))
 
 
 class UnfinishedWork(NamedTuple):
-    """What the billing has not worked off yet: why a run that waits for it in vain ends, and why it is held."""
+    """Unfinished work of the billing: the text of a stop after too long a wait, and the text of the hold."""
 
     end: str
     hold: str
@@ -160,9 +160,9 @@ class UnfinishedWork(NamedTuple):
 async def wait_for_stacks(
     look: Callable[[], Awaitable[UnfinishedWork | None]], patience: float, progress: Progress, stop: Stop
 ) -> bool:
-    """Look until the billing has worked off what it took; False when a stop comes first.
+    """Call `look` until the billing has no unfinished work; False if a stop comes first.
 
-    One that has not done so after `patience` seconds stops the run.
+    After `patience` seconds the run is stopped.
     """
     deadline = anyio.current_time() + patience
     while not stop.requested:

@@ -1,4 +1,4 @@
-"""The verifier: reads back what the billing now says, and holds it against what was sent."""
+"""The verifier: reads items back from the billing, and compares them with what was sent."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,9 +13,9 @@ from engine.job import CannotLook, Job, ReadBack
 
 @dataclass(slots=True)
 class ReadBackSummary:
-    """What reading back gave: how many are as wanted, how many are not, and what both sides of these add up to.
+    """The result of a verification: counts of items as wanted and different, and the sums of both sides.
 
-    `unreadable` are those that cannot be read back, by the reason why: nothing is claimed of them.
+    `unreadable` counts items that cannot be read back, by reason; they are in no other figure.
     """
 
     as_wanted: int = 0
@@ -26,14 +26,14 @@ class ReadBackSummary:
 
 
 Report = Callable[[Item, ReadBack], None]
-"""Told of each item that is not as wanted."""
+"""Receives each item that differs."""
 
 
 async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000) -> ReadBackSummary:
-    """Read back every accepted and applied item; those as wanted become applied.
+    """Read back every accepted and applied item; items that are as wanted become applied.
 
-    What cannot be read back is counted, and stays as it is. Raises `LookUpFailed` when the billing cannot be asked;
-    what was verified until then is kept.
+    Items that cannot be read back are counted, and keep their state. Raises `LookUpFailed` if the billing cannot be
+    read; the results until then are kept.
     """
     verdict = ReadBackSummary()
     async for items in journal.each_page(run, states_where(in_effect=True), size=page):

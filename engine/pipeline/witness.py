@@ -1,12 +1,12 @@
-"""The witness: before a call leaves, the billing is asked whether the row's effect is there already.
+"""The witness: looks up each row's effect in the billing before its call leaves.
 
-A journal can be lost, copied, restored and aliased; the billing cannot. A copy that was put back has as pending what
-was sent since, under the very same marks. So a row that must not be repeated is looked for before its first call in
-this process, and what is found is accepted with a note, in place of being sent again.
+A journal can be lost, copied, restored and aliased; the billing cannot. A restored copy has rows as pending that were
+sent since, under the same marks. So a row that must not be repeated is looked up before its first call in this
+process, and a row that is found is accepted with a note instead of being sent again.
 
-    a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked for, a page at a time,
+    a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked up, a page at a time,
                              by their own marks, and by those of runs that this journal does not know
-    every row that is sent:  looked for with its claim group (a database), or just before its call (the API alone)
+    every row that is sent:  looked up with its claim group (a database), or just before its call (the API alone)
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,15 +31,15 @@ from engine.pipeline.reconciler import UnfinishedWork, count_down, wait_for_stac
 log = structlog.get_logger(__name__)
 
 OLDER: Final = "found in the billing before it was sent: this journal is older than the run"
-"""What is said of a row whose effect was there already."""
+"""The note on a row whose effect was in the billing before its call."""
 
 
 class Witness:
-    """Asks the billing for what the journal may not know. Does nothing for a job whose effects cannot be recognised.
+    """Looks up effects that the journal may not know of. Does nothing for a job whose effects cannot be recognised.
 
     Items up to number `known` were in the journal before this process: another copy of it may have sent them, and
-    another journal may have entered the same, which `foreign` judges.
-    `trusted` leaves all of it out, for an operator who says that the journal is the only one.
+    another journal may have entered the same rows, which `foreign` judges. `trusted` turns all look-ups off, for an
+    operator who states that the journal is the only one.
     """
 
     def __init__(  # noqa: PLR0913 - what the reconciler has as well
@@ -70,16 +70,16 @@ class Witness:
 
     @property
     def wants_whole_list(self) -> bool:
-        """Whether all rows are to be frozen before the first is sent: a run is taken up, and each is looked for."""
+        """Whether all rows must be frozen before the first is sent: rows of an earlier process are looked up."""
         return bool(self._known) and self._looked_for is not LookedFor.NEVER
 
     # ---- at taking up ----
 
     async def take_up(self) -> None:
-        """Look for what was pending before this process; what is there becomes accepted, what differs unknown.
+        """Look up items that were pending before this process: found ones become accepted, different ones unknown.
 
-        Only when nothing of an earlier process can be under way any more: neither on the wire nor in the stacks.
-        Raises `LookUpFailed` when the billing cannot be asked.
+        First it waits until no call of an earlier process can be under way, neither on the wire nor in the stacks.
+        Raises `LookUpFailed` if the billing cannot be read.
         """
         if not self.wants_whole_list or not await self._pending(0):
             return
@@ -102,7 +102,7 @@ class Witness:
         await count_down(self._began + self._policy.settle, self._progress, self._stop, words)
 
     async def _drained(self, items: Sequence[Item]) -> Sequence[Item]:
-        """These items, once the stacks have held nothing of each for a moment; none when a stop comes first."""
+        """Return `items` once the stacks have been seen empty of each; none if a stop comes first."""
         waiting = items
 
         async def look() -> UnfinishedWork | None:
@@ -119,7 +119,7 @@ class Witness:
         return items if drained else ()
 
     async def _unfinished_work(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
-        """Those of the items that the stacks still hold something of, found by halving; and what the stacks hold."""
+        """The items with unfinished work in the stacks, found by bisection; and that work, in words."""
         why = await self._effect.unfinished_work(items)
         if why is None:
             return (), ""
@@ -131,12 +131,12 @@ class Witness:
         return (*first, *second), why
 
     async def _settle(self, items: Sequence[Item]) -> None:
-        """Record what is there of these pending items; they are claimed first, as whatever was sent."""
+        """Record the pending items that are found; they are claimed first, like sent items."""
         seen = await self._see(items)
         changes = [change for item in items if (change := _change(item, seen.get(item.item_id))) is not None]
         if not changes:
             return
-        # What is handed to the journal is written, cancelled or not: it has to be counted too.
+        # The journal writes the changes even if this task is cancelled: count them in any case.
         with anyio.CancelScope(shield=True):
             await self._journal.claim(self._run, [change.item_id for change in changes])
             await self._journal.record(self._run, changes)
@@ -147,17 +147,17 @@ class Witness:
     # ---- before each call ----
 
     async def ahead(self, items: Sequence[Item]) -> None:
-        """Look for items that are about to be claimed, where one reading shows them all."""
+        """Look up items before their claim, if one query looks up them all."""
         if not self._together or self._looked_for is not LookedFor.ALWAYS:
             return
         try:
             self._seen.update(await self._look(items))
         except LookUpFailed as error:
-            # Before each call it is asked again, and told then.
+            # It is looked up again before each call, and an error is reported then.
             log.info("cannot look ahead for what is in the billing already", why=str(error))
 
     async def at_call(self, item: Item) -> Evidence | None:
-        """What there is of `item`, whose call would leave now; None where it is to be sent. Raises `LookUpFailed`."""
+        """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
         sighting = self._seen.pop(item.item_id, None)
         if sighting is not None:
             return _evidence(sighting)
@@ -173,7 +173,7 @@ class Witness:
         return self._looked_for is LookedFor.ALWAYS
 
     async def _see(self, items: Sequence[Item]) -> dict[int, Evidence]:
-        """What there is of items that were in the journal before, by item_id; nothing of those to be sent."""
+        """Look up items that were in the journal before, by item_id; items to be sent are left out."""
         sightings = await self._look(items) if items else {}
         seen: dict[int, Evidence] = {
             item_id: evidence for item_id, sighting in sightings.items() if (evidence := _evidence(sighting))
@@ -191,7 +191,7 @@ class Witness:
 def _change(item: Item, seen: Evidence | None) -> Change | None:
     if seen is None:
         return None
-    # Whatever may be repeated is not looked for.
+    # Repeatable effects are not looked up.
     outcome = decide(seen, repeatable=False)
     return Change(item.item_id, outcome.state, outcome.answer, outcome.message)
 
@@ -201,7 +201,7 @@ def _as_new(item: Item) -> NewItem:
 
 
 def _evidence(sighting: LookUpResult) -> Accepted | Lost | None:
-    """What a sighting before the call says of the row; what differs is for the reconciler, and then for a person."""
+    """The evidence of a look-up before the call; a different effect is left to the reconciler, then to a person."""
     match sighting:
         case Found(answer, note):
             return Accepted(answer, OLDER if note is None else f"{OLDER}; {note}")
