@@ -1,6 +1,6 @@
-"""Live control: a run that is steered while it runs, over a Unix socket beside its journal.
+"""Live control of a running run, over a Unix socket beside its journal.
 
-another terminal ──▶ address ──▶ listener ──▶ commands ──▶ the run (`Steered`)
-{"command": "set",   who may     lines in,     what each      and the journal:
- "arguments": {…}}   open it     answers out   one does       who told it what
+another terminal ──▶ address ────▶ listener ───▶ handler ─────▶ the run (`Controllable`)
+{"command": "set",   permissions   requests in,   effect of      and the journal, which
+ "arguments": {…}}   of socket     answers out    each command   notes each command
 """

@@ -1,4 +1,4 @@
-"""Where a run listens: a socket that is its owner's alone from its first moment on, however long its path."""
+"""The control socket of a run: accessible to its owner only from its creation on, at a path of any length."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 
 WAITING: Final = 64
-"""Clients that may wait until they are attended to."""
+"""Maximum number of clients in the queue."""
 
 _CREDENTIALS: Final = struct.Struct("3i")
 """`struct ucred` of unix(7): process, user, group."""
@@ -27,20 +27,20 @@ _PATIENCE: Final = struct.Struct("ll")
 
 
 def socket_path(journal: Journal, run: Run) -> Path:
-    """Where whoever works on the run listens, if anybody does."""
+    """The path of a run's control socket; it exists only while a process works on the run."""
     return journal.path.with_name(f"{journal.path.name}-{run.name}.socket")
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end, as the kernel says; a process of 0 is one of another namespace."""
+    """The peer of a connection, as the kernel reports it; process 0 belongs to another namespace."""
 
     process: int
     user: int
 
 
 def peer_of(connection: socket.socket) -> Peer:
-    """Who opened the other end of a connection."""
+    """The peer of a connection."""
     content = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     process, user, _ = _CREDENTIALS.unpack(content)
     return Peer(process, user)
@@ -50,8 +50,8 @@ def peer_of(connection: socket.socket) -> Peer:
 async def listening(path: Path) -> AsyncIterator[socket.socket]:
     """A socket that listens at `path` for as long as the context lasts.
 
-    Whoever holds the run's lock may call this, and nobody else: what stands there is what a killed process left, and
-    is replaced. Raises `OSError` where the folder cannot hold a socket.
+    The caller must hold the run's lock: an existing socket is then left from a killed process, and is replaced.
+    Raises `OSError` if the folder cannot hold a socket.
     """
     listener = await anyio.to_thread.run_sync(_bound, path)
     try:
@@ -68,7 +68,7 @@ def _remove(path: Path) -> None:
 
 
 def _bound(path: Path) -> socket.socket:
-    """Made in a folder that nobody else may enter, and moved to its place once nobody else may open it."""
+    """Create the socket in a private folder, and move it to its place once its permissions are set."""
     folder = path.with_name(f"{path.name}.new")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
@@ -91,14 +91,14 @@ def _bound(path: Path) -> socket.socket:
 
 
 def connect(path: Path, patience: int) -> socket.socket:
-    """A connection to whoever listens at `path`; waits up to `patience` whole seconds for a place in the queue.
+    """A connection to the socket at `path`; waits up to `patience` whole seconds for a place in the queue.
 
-    Raises `FileNotFoundError` or `ConnectionRefusedError` when nobody does, `PermissionError` when it is somebody
-    else's, `TimeoutError` when the queue is full.
+    Raises `FileNotFoundError` or `ConnectionRefusedError` if no process listens, `PermissionError` if the socket is
+    another user's, `TimeoutError` if the queue is full.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # Python's own time-out would not wait for a place in the queue, the kernel's does (unix(7)).
+        # Python's own time-out does not wait for a place in the queue; the kernel's does (unix(7)).
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _PATIENCE.pack(int(patience), 0))
         with _short(path) as short:
             connection.connect(short)
@@ -114,7 +114,7 @@ def connect(path: Path, patience: int) -> socket.socket:
 
 @contextmanager
 def _short(path: Path) -> Iterator[str]:
-    """Another name of `path`: a socket's may not be longer than 107 bytes (unix(7))."""
+    """A short name of `path`: a socket's path may have at most 107 bytes (unix(7))."""
     file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{file}"

@@ -1,4 +1,4 @@
-"""What each command does to a run, and what is kept of it."""
+"""The handler of control commands: carries each out, and notes it in the journal."""
 
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -17,23 +17,23 @@ log = structlog.get_logger(__name__)
 COMMANDS: Final = ("status", "get", "set", "pause", "continue", "stop")
 
 _LONGEST_NOTE: Final = 500
-"""Characters of a command, and of its answer, that the journal keeps."""
+"""Maximum length of a command, and of its answer, in the journal, in characters."""
 
 
 class Controllable(Protocol):
-    """A run as it can be steered; each of these takes effect at once."""
+    """A run under control; each method takes effect at once."""
 
     @property
     def policy(self) -> Policy:
-        """What it is driven by."""
+        """The policy in force."""
         ...
 
     def take(self, policy: Policy) -> None:
-        """Drive it by this one."""
+        """Put a policy in force."""
         ...
 
     def pause(self, who: str) -> None:
-        """Begin no call until `unpause`; what is in flight is finished."""
+        """Begin no call until `unpause`; calls in flight finish."""
         ...
 
     def unpause(self) -> None:
@@ -41,11 +41,11 @@ class Controllable(Protocol):
         ...
 
     def stop(self, who: str) -> None:
-        """Begin nothing new and end the run, resumable, once what is in flight is finished."""
+        """Stop the run once the calls in flight are finished; it can be resumed."""
         ...
 
     def status(self) -> Mapping[str, Any]:
-        """Where the run stands, as plain values."""
+        """The status of the run as plain values."""
         ...
 
 
@@ -54,10 +54,9 @@ class _Refused(Exception):
 
 
 class ControlHandler:
-    """Carries out what is asked of one run, one command after the other, and notes each in the journal.
+    """Carries out the commands for one run, one after the other, and notes each in the journal.
 
-    Whoever has been told that a run is paused, or that something is set, can rely on it: by then the journal has it
-    as well, and whoever takes the run up finds it there.
+    A pause or a setting is in the journal before it is confirmed, so the next process to take the run up keeps it.
     """
 
     def __init__(self, run: Run, journal: Journal, steered: Controllable) -> None:
@@ -67,7 +66,7 @@ class ControlHandler:
         self._one_at_a_time = anyio.Lock()
 
     async def take_up(self) -> Run:
-        """Pause the run when the journal has it as paused, and let it go on when not; returns it as it is now."""
+        """Pause or unpause the run as the journal says; returns the run as it is now."""
         async with self._one_at_a_time:
             run = await self._journal.run(self._run.name)
             if run.paused_at:
@@ -77,7 +76,7 @@ class ControlHandler:
             return run
 
     async def obey(self, request: ControlRequest, who: str) -> ControlAnswer:
-        """Carry out a request of `who`; what only looks leaves no note."""
+        """Carry out a request of `who`; commands that only read leave no note."""
         match request.command:
             case "status":
                 return ControlAnswer(status=self._steered.status())
@@ -120,7 +119,7 @@ class ControlHandler:
                 return "the run stops once what is in flight is finished"
 
     async def _set(self, changes: Mapping[str, str]) -> str:
-        """All of it or nothing, and nothing before the journal keeps it."""
+        """Apply all changes or none, after the journal has them."""
         if not changes:
             raise _Refused("nothing is named that is to be set")
         try:
@@ -133,7 +132,7 @@ class ControlHandler:
         return describe_settings(policy, changes)
 
     async def _pause(self, who: str) -> str:
-        """The calls end first: whoever asks for a pause wants it now. One that cannot be kept is none."""
+        """Pause at once, then write it to the journal; if that fails, the pause is undone."""
         run = await self._journal.run(self._run.name)
         self._steered.pause(run.paused_by or who)
         if run.paused_at:

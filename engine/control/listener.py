@@ -1,4 +1,4 @@
-"""Serves a run's socket: several clients at once, none of which can harm the run, whatever it does or leaves out."""
+"""The listener of a run's control socket: serves several clients at once, none of which can harm the run."""
 
 import pwd
 import socket
@@ -26,33 +26,33 @@ from engine.control.messages import (
 log = structlog.get_logger(__name__)
 
 Obey = Callable[[ControlRequest, str], Awaitable[ControlAnswer]]
-"""Carries out a request of somebody, who is named as the kernel and the user database name them."""
+"""Carries out a request of a sender, who is named by the kernel and the user database."""
 
 _GONE: Final = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError)
-"""How a client that has gone shows itself."""
+"""Errors that mean that a client has gone."""
 
 _LONGEST_CLAIM: Final = 100
-"""Characters of what a sender says of itself that are kept."""
+"""Maximum length of the name that a sender claims, in characters."""
 
 _BREATH: Final = 1.0
-"""Seconds until the next client is awaited when one could not be let in: the machine has run out of something."""
+"""Seconds to wait after a client could not be accepted: the machine has run out of a resource."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenerLimits:
-    """What a client may take up. Times are seconds."""
+    """Limits of the listener. Times are seconds."""
 
     clients: int = 32
     idle: float = 60.0
-    """Between two requests."""
+    """Maximum time between two requests."""
     work: float = 30.0
-    """For carrying one out."""
+    """Maximum time to carry out a request."""
     unread: float = 2.0
-    """For taking an answer."""
+    """Maximum time for a client to read an answer."""
 
 
 class ControlListener:
-    """Lets clients of `owners` in, and answers them line by line. Takes the socket over."""
+    """Accepts clients of the users `owners`, and answers them line by line. Takes ownership of the socket."""
 
     def __init__(self, listening: socket.socket, obey: Obey, owners: frozenset[int], limits: ListenerLimits) -> None:
         self._socket = listening
@@ -62,7 +62,7 @@ class ControlListener:
         self._clients = 0
 
     async def serve(self) -> None:
-        """Serve until cancelled; an answer that is being given then is given to its end."""
+        """Serve until cancelled; an answer under way is sent to its end."""
         async with await SocketListener.from_socket(self._socket) as door, anyio.create_task_group() as clients:
             while True:
                 try:
@@ -95,14 +95,14 @@ class ControlListener:
         name = await anyio.to_thread.run_sync(user_name, peer.user)
         lines = BufferedByteReceiveStream(client)
         while (line := await self._next_line(client, lines)) is not None:
-            # The run may end meanwhile; whoever was told to end it wants to hear that it does.
+            # The run may end meanwhile: the client that stopped it still gets its answer.
             with anyio.CancelScope(shield=True):
                 taken = await self._give(client, await self._answer(line, name, peer))
             if not taken:
                 return
 
     async def _next_line(self, client: SocketStream, lines: BufferedByteReceiveStream) -> bytes | None:
-        """The next request, None from a client that has none."""
+        """The next request line, None if there is none."""
         try:
             with anyio.move_on_after(self._limits.idle):
                 return await lines.receive_until(b"\n", LONGEST_REQUEST)
@@ -120,7 +120,7 @@ class ControlListener:
         return _refusal("this takes too long; nothing is known of whether it was done")
 
     async def _give(self, client: SocketStream, answer: ControlAnswer) -> bool:
-        """Whether the client took the answer."""
+        """Send an answer; returns whether the client has read it."""
         line = line_of(answer)
         if len(line) > LONGEST_ANSWER:
             line = line_of(_refusal("the answer is too long to be given"))
@@ -135,14 +135,14 @@ def _refusal(why: str) -> ControlAnswer:
 
 
 def sender(name: str, process: int, claim: str = "") -> str:
-    """Who gives a command, as the journal keeps it: user and host, the process, and what it claims beyond that."""
+    """The sender of a command for the journal: user and host, the name that it claims if it differs, the process."""
     whole = f"{name}@{socket.gethostname()}"
     said = "" if claim in {"", whole} else f" (says it is {claim[:_LONGEST_CLAIM]})"
     return f"{whole}{said}, process {process}"
 
 
 def user_name(user: int) -> str:
-    """A user's name, its number where it has none; may ask a directory service."""
+    """The name of a user id, or the id itself if it has none; may query a directory service."""
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:

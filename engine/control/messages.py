@@ -1,4 +1,4 @@
-"""What goes over a run's socket: a request and its answer, each one line of JSON.
+"""The messages on a run's control socket: a request and its answer, each one line of JSON.
 
 {"command": "set", "arguments": {"rate": "20"}, "who": "olga@ops"}
 {"said": "rate is 20 a second now", "refused": false, "settings": {}, "status": {}}
@@ -11,15 +11,15 @@ from typing import Any, Final
 import msgspec
 
 LONGEST_REQUEST: Final = 16 * 1024
-"""Bytes of a line that a run reads; a longer one is no request."""
+"""Maximum length of a request line, in bytes."""
 
 LONGEST_ANSWER: Final = 256 * 1024
-"""Bytes of a line that a client reads."""
+"""Maximum length of an answer line, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """What is asked of a run; `who` is what the sender says of itself, which proves nothing."""
+    """A request to a run; `who` is the name that the sender claims, which is not verified."""
 
     command: str
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -27,13 +27,13 @@ class ControlRequest:
 
     @property
     def typed(self) -> str:
-        """The command as it was typed, but for the run's name."""
+        """The command as typed, without the run's name."""
         return " ".join([self.command, *(f"{name}={value}" for name, value in self.arguments.items())])
 
 
 @dataclass(frozen=True, slots=True)
 class ControlAnswer:
-    """What came of a request: a sentence, `refused` when it was not carried out, and what was asked for."""
+    """The answer to a request: a sentence, `refused` if it was not carried out, and the requested values."""
 
     said: str = ""
     refused: bool = False
@@ -42,7 +42,7 @@ class ControlAnswer:
 
 
 class NotAMessage(ValueError):
-    """Raised when a line is not what it should be; the text says what it lacks."""
+    """Raised when a line is not a valid message; the text says why."""
 
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -51,12 +51,12 @@ _answer = msgspec.json.Decoder(ControlAnswer).decode
 
 
 def line_of(message: ControlRequest | ControlAnswer) -> bytes:
-    """A message as it goes over the socket."""
+    """The line of a message on the socket."""
     return _encode(message) + b"\n"
 
 
 def to_request(line: bytes) -> ControlRequest:
-    """A request from its line. Raises `NotAMessage`."""
+    """Decode a request line. Raises `NotAMessage`."""
     try:
         return _request(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -64,7 +64,7 @@ def to_request(line: bytes) -> ControlRequest:
 
 
 def to_answer(line: bytes) -> ControlAnswer:
-    """An answer from its line. Raises `NotAMessage`."""
+    """Decode an answer line. Raises `NotAMessage`."""
     try:
         return _answer(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
