@@ -1,1 +1,1 @@
-"""The journal: what a run has set out to do and what became of every item of it. Knows no other room."""
+"""The journal: the durable record of every run, its items and their outcomes. Imports no other room."""

@@ -1,4 +1,4 @@
-"""The earlier runs of a journal that is opened for reading only."""
+"""The earlier runs of a journal, opened for reading only."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Collection
@@ -23,7 +23,7 @@ class Earlier:
         self._reader = reader
 
     async def twins(self, job: str, keys: Collection[str]) -> list[EarlierEntry]:
-        """Items of the same job, on any target, whose key is one of these and whose effect stands."""
+        """The items of a job with one of these keys whose effect stands, on any target."""
         if self._reader is None:
             return []
         return await self._reader.do(
@@ -31,7 +31,7 @@ class Earlier:
         )
 
     async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
-        """Of these marks, by run and number, those whose items are in the journal."""
+        """Those of the marks (pairs of run and number) whose items are in the journal."""
         if self._reader is None:
             return []
         return await self._reader.do(
@@ -41,7 +41,7 @@ class Earlier:
 
 @asynccontextmanager
 async def earlier_runs(path: Path) -> AsyncIterator[Earlier]:
-    """The journal at `path`, none of whose bytes can be changed through it; empty where there is no journal.
+    """The runs of the journal at `path`, opened read-only; no runs if there is no journal.
 
     Raises `JournalUnreadable` and `JournalOtherFormat`.
     """
@@ -58,7 +58,7 @@ async def earlier_runs(path: Path) -> AsyncIterator[Earlier]:
 
 
 def _has_runs(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether there is something to look at: a file that is empty yet is as good as none."""
+    """Whether the file is a journal; False for an empty file."""
     try:
         return has_format(connection, path)
     except sqlite3.Error as error:
@@ -66,7 +66,7 @@ def _has_runs(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def connect_to_look(path: Path) -> sqlite3.Connection:
-    """Open the journal at `path` so that none of its bytes can be changed. Raises `JournalUnreadable`."""
+    """Open the journal at `path` read-only. Raises `JournalUnreadable`."""
     try:
         connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
     except sqlite3.Error as error:
@@ -76,6 +76,5 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
 
 
 def read_only(path: Path) -> str:
-    """The URI that opens a file for reading alone."""
-    # Percent-encoding: a path may hold what a URI would take for its own.
+    """The SQLite URI that opens a file read-only; special characters of the path are percent-encoded."""
     return f"{path.absolute().as_uri()}?mode=ro"

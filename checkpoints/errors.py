@@ -1,19 +1,19 @@
-"""What can go wrong with the journal, by who has to do something about it.
+"""Errors of the journal, by cause.
 
 JournalError
-├── JournalUnreadable     the file is not a journal, damaged, or not to be read or written
+├── JournalUnreadable     the file is not a journal, is damaged, or cannot be read or written
 ├── JournalAliased        the file has several names, and SQLite keeps a log beside each
 ├── JournalOtherFormat    another version of carbon-migrate wrote the file
-├── JournalNotClosed      the disk: a write does not end
-├── NoSuchRun             the operator: no run has that name
+├── JournalNotClosed      the disk does not finish a write
+├── NoSuchRun             no run has the name that the operator typed
 ├── RunHeld               another process is working on the run
 ├── RunTakenOver          another process has taken the run up since: this one writes and sends nothing more
-└── ForbiddenTransition   a fault of ours: a step that is not in the table of states
+└── ForbiddenTransition   a bug in this program: a transition that is not in the table of states
 """
 
 
 class JournalError(Exception):
-    """Root of what the journal raises; its text is a sentence for the operator."""
+    """Root of the journal's errors; its text is a sentence for the operator."""
 
 
 class JournalUnreadable(JournalError):
@@ -21,7 +21,7 @@ class JournalUnreadable(JournalError):
 
 
 class JournalAliased(JournalError):
-    """Raised when the file has several names: a process that opens it by another one would not see this one."""
+    """Raised when the file has several names: processes that open it by different names do not see each other."""
 
 
 class JournalOtherFormat(JournalError):
@@ -29,11 +29,11 @@ class JournalOtherFormat(JournalError):
 
 
 class JournalNotClosed(JournalError):
-    """Raised when closing has waited in vain for a write; whether that write is kept is not known."""
+    """Raised when closing has waited too long for a write, which may or may not be kept."""
 
 
 class NoSuchRun(JournalError):
-    """Raised when the journal has no run of the given name; the text names those that it has."""
+    """Raised when the journal has no run of the given name; the text lists its runs."""
 
 
 class RunHeld(JournalError):
@@ -41,8 +41,8 @@ class RunHeld(JournalError):
 
 
 class RunTakenOver(JournalError):
-    """Raised when the run has another runner by now; nothing of the write is kept, and the text names the runner."""
+    """Raised when another runner has taken the run up; the write is not kept, and the text names the runner."""
 
 
 class ForbiddenTransition(JournalError):
-    """Raised when a write would break the table of states; nothing of that write is kept."""
+    """Raised when a write breaks the table of states; the write is not kept."""

@@ -1,6 +1,6 @@
-"""Pages of rows on their way into the journal: judged, numbered, frozen, each page in one transaction.
+"""The intake's writes to the journal: pages of rows are judged, numbered and frozen, each in one transaction.
 
-Each function works inside the transaction that the journal has begun.
+Each function runs inside the transaction that the journal has begun.
 """
 
 from collections import Counter, defaultdict
@@ -13,11 +13,11 @@ from checkpoints.records import Correction, EarlierEntry, Merged, NewItem, Page,
 from checkpoints.states import State
 
 Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
-"""Says what becomes of a row, given what the journal already has of the same key: kept, skipped, or refused."""
+"""Judges a row against the journal's items with the same key: it is kept, skipped or refused."""
 
 
 def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
-    """Freeze a page, together with where the source goes on; returns what each item became."""
+    """Freeze a page together with its cursor; returns each item as judged."""
     judged = judge_items(db, run, page.items, judge)
     refusals = [*page.refusals, *(entry for entry in judged if isinstance(entry, Refusal))]
     _freeze_items(db, run, judged)
@@ -28,7 +28,7 @@ def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem
 
 
 def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
-    """Freeze corrected rows in the place of the faulty ones; a row that is refused again replaces nothing."""
+    """Freeze corrected rows in place of the faulty ones; a row that is refused again replaces nothing."""
     judged = judge_items(db, run, [one.item for one in page], judge)
     taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
     numbers = [one.number for one in taken if one.number is not None]
@@ -40,7 +40,7 @@ def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge:
 
 
 def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
-    """Let `judge` see each item beside all that the journal has of its key, earlier rows of the page included."""
+    """Judge each item against the journal's items with its key, earlier rows of the page included."""
     twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     for row in db.each("twins", run_id=run.run_id, keys={item.key for item in items}):
         twin = rows.to_twin(row)
@@ -59,7 +59,7 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
 
 
 def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
-    """Let one row of an account stand for the others."""
+    """Merge rows of an account into one."""
     for one in merged:
         who: dict[str, Value] = {"run_id": run.run_id, "carrier": one.carrier, "now": now()}
         summed = one.payload is not None
@@ -70,19 +70,19 @@ def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
 
 
 def refuse_items(db: Queries, run: Run, item_ids: Collection[int], reason: str) -> None:
-    """Make pending items refused rows."""
+    """Turn pending items into refused rows."""
     db.write("refuse_items", run_id=run.run_id, items=item_ids, reason=reason)
     db.write("withdraw_items", run_id=run.run_id, items=item_ids)
 
 
 def left_out(db: Queries, run: Run) -> dict[str, int]:
-    """How many rows of the input never became items, by what left them out."""
+    """The number of input rows left out, by flag."""
     found = db.first("left_out", run_id=run.run_id)
     return rows.to_counts(found["left_out"]) if found else {}
 
 
 def now() -> str:
-    """The moment as the journal keeps it: UTC, ISO 8601."""
+    """The present time as the journal keeps it: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

@@ -1,9 +1,9 @@
 """The journal: the durable memory of every run.
 
-Writes are on the disk when they return. Reads see what was committed. Several processes may have one journal open;
-one of them at a time works on a run: it holds the run's lock, and each of its writes names the epoch that it has
-raised the run to, under which nothing is written once another has raised it again. What is read and written are the
-blocks of `queries.sql`; `sqlite_store.py` says how.
+Writes are on the disk when they return. Reads see committed data. Several processes may have one journal open, but
+only one at a time works on a run. It holds the run's lock, and each of its writes names its epoch of the run; a write
+is refused once another process has raised the epoch. Reads and writes are blocks of `queries.sql`, run by
+`sqlite_store.py`.
 """
 
 import os
@@ -45,24 +45,24 @@ from checkpoints.states import State
 Result = TypeVar("Result")
 
 NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Letters of a run's name: none that is mistaken for another when it is read out over the telephone."""
+"""Letters of a run's name, without pairs that are confused when read out over the telephone."""
 
 
 @asynccontextmanager
 async def open_journal(path: Path) -> "AsyncIterator[Journal]":
-    """Open the journal at `path`, making it where there is none.
+    """Open the journal at `path`, and create it if it does not exist.
 
-    A symbolic link is followed: what stands beside the journal stands beside the file itself.
+    A symbolic link is followed: files beside the journal are placed beside the target of the link.
 
-    Raises `JournalUnreadable` when it cannot be, `JournalAliased` when the file has several names, and
-    `JournalOtherFormat` when another version wrote it.
+    Raises `JournalUnreadable` if it cannot be opened, `JournalAliased` if the file has several names, and
+    `JournalOtherFormat` if another version wrote it.
     """
     async with open_store(path) as store:
         yield Journal(store)
 
 
 class Journal:
-    """Runs and their items. Made by `open_journal`."""
+    """The runs of a journal and their items. Created by `open_journal`."""
 
     def __init__(self, store: SqliteStore) -> None:
         self.path = store.path
@@ -72,13 +72,13 @@ class Journal:
     # ---- runs ----
 
     async def create_run(self, new: NewRun) -> Run:
-        """Enter a run; its name is short, new, and drawn at random so that two journals' marks never meet."""
+        """Create a run; its name is short and random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
         await self._store.write(lambda db: db.write("create_run", name=name, now=now(), **rows.of_new_run(new)))
         return await self.run(name)
 
     async def run(self, name: str) -> Run:
-        """The run of that name. Raises `NoSuchRun`, naming those that there are."""
+        """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""
         found = await self._read(lambda db: db.first("run_by_name", name=name))
         if found is None:
             known = ", ".join(run.name for run in (await self.runs())[-10:]) or "none yet"
@@ -90,11 +90,11 @@ class Journal:
         return [rows.to_run(row) for row in await self._all("runs")]
 
     async def approve(self, run: Run) -> None:
-        """From now on the run may send."""
+        """Approve the run, which may send from now on."""
         await self._write(run, lambda db: db.write("approve_run", run_id=run.run_id, now=now()))
 
     async def discard(self, run: Run) -> None:
-        """Give the run up; does nothing to one that was approved, for it may have sent."""
+        """Give the run up; does nothing to an approved run, which may have sent."""
 
         def work(db: Queries) -> None:
             db.write("discard_run", run_id=run.run_id, now=now())
@@ -103,34 +103,34 @@ class Journal:
         await self._write(run, work)
 
     async def pause(self, run: Run, who: str) -> None:
-        """The run sends nothing from now on, whoever takes it up; one that is paused stays paused as it was."""
+        """Pause the run, in every process that takes it up; a paused run stays unchanged."""
         await self._store.write(lambda db: db.write("pause_run", run_id=run.run_id, who=who, now=now()))
 
     async def unpause(self, run: Run) -> None:
-        """The run may send again."""
+        """End the pause of the run."""
         await self._store.write(lambda db: db.write("unpause_run", run_id=run.run_id))
 
     async def keep_policy(self, run: Run, policy: Mapping[str, str]) -> None:
-        """Whoever takes the run up drives it by this from now on."""
+        """Keep the settings of the run for every process that takes it up."""
         await self._write(run, lambda db: db.write("keep_policy", run_id=run.run_id, policy=policy))
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
-        """Keep what somebody told the run, and what came of it."""
+        """Note a command to the run, and its answer."""
         note = {"who": who, "command": command, "answer": answer}
         await self._store.write(lambda db: db.write("note_command", run_id=run.run_id, now=now(), **note))
 
     async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
-        """The last `size` of what people told the run, the oldest first."""
+        """The last `size` commands to the run, the oldest first."""
         return [rows.to_command(row) for row in await self._all("commands", run_id=run.run_id, size=size)]
 
-    # ---- who works on a run ----
+    # ---- the runner of a run ----
 
     @asynccontextmanager
     async def taken_up(self, run: Run) -> AsyncIterator[Run]:
-        """Be the run's one runner for as long as the context lasts; gives the run as it is now, under our epoch.
+        """Be the run's only runner for as long as the context lasts; gives the run under this process's epoch.
 
-        Raises `RunHeld` with the holder's name when somebody else is. The lock keeps a second runner out; the epoch
-        keeps out whoever the lock did not hold.
+        Raises `RunHeld` with the holder's name if another process is. The lock keeps a second runner out; the epoch
+        refuses the writes of a runner that the lock did not stop.
         """
         if not self._store.lock(run.run_id):
             raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
@@ -140,9 +140,9 @@ class Journal:
             self._store.unlock(run.run_id)
 
     async def take_up(self, run: Run) -> Run:
-        """Raise the run's epoch, and give the run as it is now: whoever worked on it before writes nothing more.
+        """Raise the run's epoch, which ends the writes of earlier runners; returns the run as it is now.
 
-        Whoever calls this holds the run's lock, as `taken_up` does.
+        The caller must hold the run's lock, as `taken_up` does.
         """
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
@@ -153,11 +153,11 @@ class Journal:
         return await self._store.write(work)
 
     async def confirm(self, run: Run) -> None:
-        """See that nobody has taken the run up since. Raises `RunTakenOver`."""
+        """Check that no other process has taken the run up since. Raises `RunTakenOver`."""
         await self._read(lambda db: _check_epoch(db, run))
 
     async def again(self, run: Run) -> Run:
-        """The run as it is now, under the epoch that it was taken up with. Raises `RunTakenOver`."""
+        """Read the run again, under the same epoch. Raises `RunTakenOver`."""
 
         def work(db: Queries) -> Run:
             _check_epoch(db, run)
@@ -166,7 +166,7 @@ class Journal:
         return await self._read(work)
 
     async def holder(self, run: Run) -> Holder | None:
-        """Who works on the run now."""
+        """The process that works on the run now, None for none."""
         return await self._latest_holder(run) if self._store.is_locked(run.run_id) else None
 
     async def _latest_holder(self, run: Run) -> Holder:
@@ -175,23 +175,23 @@ class Journal:
     # ---- intake ----
 
     async def freeze(self, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
-        """Freeze a page in one commit, together with where the source goes on; returns what each item became."""
+        """Freeze a page and its cursor in one commit; returns each item as judged."""
         return await self._write(run, lambda db: intake_pages.freeze_page(db, run, page, judge))
 
     async def judged(self, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
-        """What would become of these items if they were frozen now; nothing is written."""
+        """Judge these items as `freeze` would; nothing is written."""
         return await self._read(lambda db: intake_pages.judge_items(db, run, items, judge))
 
     async def last_number(self, run: Run) -> int:
-        """The number of the run's last item, 0 where it has none."""
+        """The number of the run's last item, 0 for none."""
         return int((await self._one("last_number", run_id=run.run_id))["number"])
 
     async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
-        """Of these marks, by run and number, those whose items are in this journal, of whichever run."""
+        """Those of the marks (pairs of run and number) whose items are in this journal."""
         return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
 
     async def end_intake(self, run: Run) -> None:
-        """The list is complete. Rows that contradict each other become refusals, all of them."""
+        """Mark the list as complete; all rows that contradict each other become refusals."""
 
         def work(db: Queries) -> None:
             db.write("refuse_conflicts", run_id=run.run_id)
@@ -201,54 +201,54 @@ class Journal:
         await self._write(run, work)
 
     async def correct(self, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
-        """Freeze corrected rows into a run that has their faulty ones, in one commit; returns what each became.
+        """Freeze corrected rows into the run of the faulty ones, in one commit; returns each row as judged.
 
-        The rejected item that a row corrects becomes replaced, the refused row mended, so that the run's counts and
-        sums have each row once. A row that is refused again replaces nothing.
+        A corrected rejected item becomes replaced, a corrected refused row is marked as mended, so that the run's
+        counts and sums have each row once. A row that is refused again replaces nothing.
         """
         return await self._write(run, lambda db: intake_pages.freeze_corrections(db, run, page, judge))
 
     async def find_refusal(
         self, run: Run, *, refusal_id: int | None = None, line: int | None = None
     ) -> tuple[int, bool] | None:
-        """The refused row of that id, else of that line: its id and whether it was corrected; None where none is."""
+        """Find a refused row by id, or by line; returns its id and whether it was corrected, None for no row."""
         found = await self._all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
         return (found[0]["refusal_id"], bool(found[0]["is_mended"])) if found else None
 
     async def refuse(self, run: Run, item_ids: Collection[int], reason: str) -> None:
-        """Make pending items refused rows; does nothing to a run that was approved."""
+        """Turn pending items into refused rows; does nothing to an approved run."""
         await self._write(run, lambda db: intake_pages.refuse_items(db, run, item_ids, reason))
 
     # ---- rows that share a lane (account) ----
 
     async def shared_lanes(self, run: Run) -> Shared:
-        """The lanes (accounts) that more than one pending item reaches."""
+        """The lanes (accounts) with more than one pending item."""
         found = await self._one("shared_lanes", run_id=run.run_id)
         return Shared(found["lanes"], found["items"], Decimal(found["amount"]))
 
     async def shared_items(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
-        """The pending items of up to `size` lanes behind `after` that several of them reach, by lane and number."""
+        """The pending items of up to `size` shared lanes after the lane `after`, by lane and number."""
         return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
 
     async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
-        """Let one row of an account stand for the others; does nothing to a run that was approved."""
+        """Merge rows of an account into one; does nothing to an approved run."""
         await self._write(run, lambda db: intake_pages.merge_rows(db, run, merged))
 
     async def carried(self, run: Run, number: int) -> list[int]:
-        """The numbers of the rows that an item stands for, beside its own."""
+        """The numbers of the rows that are merged into an item."""
         return [row["number"] for row in await self._all("carries", run_id=run.run_id, number=number)]
 
     async def first_in_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[int, str]]:
-        """Of these lanes, the number and the key of the first item in each that has, or may have, an effect."""
+        """The number and key of the first item with a possible effect in each of these lanes, by lane."""
         found = await self._all("first_in_lanes", run_id=run.run_id, lanes=lanes)
         return {row["lane"]: (row["number"], row["key"]) for row in found}
 
-    # ---- sending, and what came of it ----
+    # ---- sending and outcomes ----
 
     async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
-        """Make the intent to send these durable: pending → sending, one attempt more.
+        """Make the intent to send these items durable: pending → sending, with one more attempt.
 
-        Raises `ForbiddenTransition`, and claims none, when one of them is not pending, or not of this run.
+        Raises `ForbiddenTransition`, and claims none, if one of them is not pending or not of this run.
         """
 
         def work(db: Queries) -> None:
@@ -257,16 +257,15 @@ class Journal:
         await self._write(run, work)
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
-        """Give items that are not sent yet these payloads: what their calls overwrite is another than was kept."""
+        """Replace the payloads of items that are not sent yet, by item_id, after their before-images changed."""
         kept = list(payloads.items())
         await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=kept, now=now()))
 
     async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
-        """Make what became of items durable; returns those that are unknown now, for two have one created id.
+        """Record the outcomes of items; returns the items that become unknown because two share a created id.
 
-        Both of them: the one that is recorded now, and the one that was accepted before. Raises
-        `ForbiddenTransition`, and records none, when one of the steps is not in the table of states, or of an item
-        that is not of this run.
+        Both items are returned: the one recorded now, and the one accepted before. Raises `ForbiddenTransition`, and
+        records none, if a transition is not in the table of states or an item is not of this run.
         """
         number = len({change.item_id for change in changes})
         created = [change.item_id for change in changes if change.created]
@@ -279,17 +278,17 @@ class Journal:
         return await self._write(run, work)
 
     async def doubt(self, run: Run) -> int:
-        """At start: every `sending` becomes `unknown`, for whoever sent it is gone; returns how many."""
+        """Turn every `sending` item of an ended process into `unknown`; returns their number."""
         return await self._write(run, lambda db: db.write("doubt", run_id=run.run_id, now=now()))
 
     async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
-        """Make these unknown where they were accepted; returns those that were."""
+        """Turn those of the items that are accepted into unknown ones; returns them."""
         return await self._write(run, lambda db: _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why))
 
     async def decide(self, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
-        """Record a person's decision on a manual item, and follow it, in one commit.
+        """Record a person's decision on a manual item and change its state, in one commit.
 
-        Raises `ForbiddenTransition` when the item is not manual or the state not one that a person may choose.
+        Raises `ForbiddenTransition` if the item is not manual, or the state may not follow.
         """
         change = rows.of_changes([Change(item.item_id, state, message=f"decided by {who}: {why}")])
         decision: dict[str, Value] = {"item_id": item.item_id, "who": who, "state": state, "why": why}
@@ -303,7 +302,7 @@ class Journal:
         await self._write(run, work)
 
     async def decisions(self, run: Run) -> list[Decision]:
-        """What people decided of the run's items, the oldest first."""
+        """The decisions on the run's items, the oldest first."""
         return [rows.to_decision(row) for row in await self._all("decisions", run_id=run.run_id)]
 
     # ---- reading ----
@@ -313,14 +312,14 @@ class Journal:
         return await self._items("items", run_id=run.run_id, after=after, states=states, size=size)
 
     async def each_page(self, run: Run, states: Collection[State], *, size: int = 1000) -> AsyncIterator[list[Item]]:
-        """All items in one of `states`, page by page, each page read when it is wanted."""
+        """All items in one of `states`, page by page, read on demand."""
         after = 0
         while page := await self.items(run, states, after=after, size=size):
             yield page
             after = page[-1].number
 
     async def find(self, run: Run, word: str) -> list[Item]:
-        """The items of that business key, label or number."""
+        """The items with this business key, label or number."""
         return await self._items("find_items", run_id=run.run_id, word=word)
 
     async def refusals(self, run: Run, *, after: int = 0, size: int = 1000) -> list[tuple[int, Refusal]]:
@@ -341,43 +340,43 @@ class Journal:
         return await self._read(work)
 
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
-        """What the amounts of all items in one of `states` add up to, signs left out."""
+        """The sum of the absolute amounts of all items in one of `states`."""
         return Decimal((await self._one("absolute_sum", run_id=run.run_id, states=states))["amount"])
 
     async def reasons(self, run: Run, state: State, *, size: int = 20) -> list[Reason]:
-        """What the items of `state` have to say, the commonest first."""
+        """The reasons of the items in `state`, the most frequent first."""
         found = await self._all("reasons", run_id=run.run_id, state=state, size=size)
         return [rows.to_reason(row) for row in found]
 
-    # ---- taking back ----
+    # ---- undo ----
 
     async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
-        """Up to `size` accepted items behind number `after` whose effect stands: it was not taken back."""
+        """Up to `size` accepted items after number `after` whose effect was not taken back."""
         return await self._items("in_effect", run_id=run.run_id, after=after, size=size)
 
     async def taken_back(self, run: Run) -> bool:
-        """Whether anything of the run was taken back, and not restored since."""
+        """Whether an effect of the run was taken back and not restored since."""
         return bool((await self._one("taken_back", run_id=run.run_id))["is_taken_back"])
 
     async def lane_mates(self, run: Run, lanes: Collection[str], *, standing: bool = False) -> list[Item]:
-        """The items of these lanes whose call was accepted, in their order; with `standing` those not taken back."""
+        """The accepted items of these lanes, in order; with `standing` only those not taken back."""
         return await self._items("lane_mates", run_id=run.run_id, lanes=lanes, standing=standing)
 
     async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
-        """The accepted items that stand, of up to `size` lanes behind `after`, by lane and number."""
+        """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""
         return await self._items("standing_by_lane", run_id=run.run_id, after=after, size=size)
 
     async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
-        """Of these undoing items, those whose undo would restore what was entered anew since, and by which run."""
+        """The undoing items whose own undo would restore an entry that a run has entered again, with that run."""
         found = await self._all("entered_anew", ids=item_ids)
         return {row["item_id"]: row["run"] for row in reversed(found)}
 
-    # ---- how all of it is read and written ----
+    # ---- reads and writes ----
 
     async def _write(self, run: Run, work: Callable[[Queries], Result]) -> Result:
-        """Write as the runner of `run`. Raises `RunTakenOver`, and writes nothing, under an epoch that is over.
+        """Write as the runner of `run`. Raises `RunTakenOver`, and writes nothing, if its epoch is out of date.
 
-        The epoch is checked in the transaction of the write, which no other process can write between.
+        The epoch is checked in the transaction of the write, so no other process can write in between.
         """
 
         def fenced(db: Queries) -> Result:
@@ -397,19 +396,19 @@ class Journal:
 
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
-    """Items that a block has made unknown."""
+    """Run a block that makes items unknown; returns these items."""
     doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=now(), **more)]
     return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []
 
 
 def _check_written(wanted: int, written: int) -> None:
-    """Raise `ForbiddenTransition` where other than so many items were written: one of them is another run's."""
+    """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
     if written != wanted:
         raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
 
 
 def _check_epoch(db: Queries, run: Run) -> None:
-    """Raise `RunTakenOver` where somebody has taken the run up since `run` was taken up, or read."""
+    """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
     found = db.first("taken_over", run_id=run.run_id, epoch=run.epoch)
     if found is not None:
         raise RunTakenOver(

@@ -1,12 +1,12 @@
-"""The journal's file: where it lies, by which names, and the locks on it.
+"""The journal's file: its location, its names, and its locks.
 
-The locks are for one runner a run, and for one process at a time that makes the journal. They are on the inode, so
-every name of the file leads to the same ones, there is no lock file to be removed, and the kernel lets go when the
-process dies, however it dies. They are open file description locks (fcntl(2)), each on one byte far beyond the end of
-the file and beyond the bytes that SQLite locks.
+The locks allow one runner a run, and one process at a time that creates the journal. They are on the inode, so every
+name of the file has the same locks; there is no lock file to remove, and the kernel releases them when the process
+dies. They are open file description locks (fcntl(2)), each on one byte far beyond the end of the file and beyond the
+bytes that SQLite locks.
 
-SQLite keeps the index of its log in memory that processes share, which those of two machines do not; and what a
-network file system makes of locks, and of data that was said to be on the disk, is its server's to know.
+The journal must be on a local file system: SQLite keeps the index of its log in shared memory, which two machines do
+not share, and a network file system may not honour locks and flushes to disk.
 """
 
 import errno
@@ -25,16 +25,16 @@ from typing import Final
 from checkpoints.errors import JournalAliased, JournalUnreadable
 
 FIRST_BYTE: Final = 2**40
-"""Locked while the journal is made or brought to a newer format; the byte of a run lies behind, by its id."""
+"""The byte locked while the journal is created; the byte of a run follows it, at the distance of its id."""
 
 _FLOCK: Final = struct.Struct("@hhqqi0q")
 """`struct flock` of fcntl(2), on a 64-bit system: type, whence, start, length, process."""
 
 _WAIT: Final = 0.005
-"""Seconds between two tries: waiting inside the kernel could not be given up."""
+"""Seconds between two tries; a wait in the kernel could not be cancelled."""
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
-"""What is mounted where (proc(5)): the fifth word of a line is the place, the first behind the dash the type."""
+"""The mount table (proc(5)): the fifth word of a line is the mount point, the first after the dash the type."""
 
 NETWORK: Final = frozenset(
     {"nfs", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "glusterfs"}
@@ -47,9 +47,9 @@ _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 class JournalFile:
-    """The file of a journal, held open for the locks on it; made where there is none.
+    """The file of a journal, held open for its locks; created if it does not exist.
 
-    It has to be open before SQLite's connections are, and to be closed behind them. Raises `JournalUnreadable` and
+    It must be opened before SQLite's connections and closed after them. Raises `JournalUnreadable` and
     `JournalAliased`.
     """
 
@@ -57,7 +57,7 @@ class JournalFile:
         self._path = path
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Whose balances were loaded is nobody else's business: the file is its owner's alone.
+            # The journal holds balances of subscribers: only its owner may read it.
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise JournalUnreadable(f"the journal {path} cannot be written: {error.strerror}") from error
@@ -71,14 +71,14 @@ class JournalFile:
             )
 
     def close(self) -> None:
-        """Let go of all locks, and of the file once no other journal of this process has it open."""
+        """Release all locks, and close the file once no other journal of this process has it open."""
         for run_id in sorted(self._held):
             self.unlock(run_id)
         _closed(self._inode, self._file)
 
     @contextmanager
     def making(self, patience: float) -> Iterator[None]:
-        """Make the journal, or open it, alone; another process that does so is waited for, `patience` seconds."""
+        """Create or open the journal exclusively; waits up to `patience` seconds for another process."""
         deadline = time.monotonic() + patience
         while not self._set(fcntl.F_WRLCK, 0):
             if time.monotonic() > deadline:
@@ -92,19 +92,19 @@ class JournalFile:
             self._set(fcntl.F_UNLCK, 0)
 
     def lock(self, run_id: int) -> bool:
-        """Take the lock of a run; False when somebody else has it, in this process or in another."""
+        """Take the lock of a run; False if it is held, in this process or in another."""
         if run_id in self._held or not self._set(fcntl.F_WRLCK, run_id):
             return False
         self._held.add(run_id)
         return True
 
     def unlock(self, run_id: int) -> None:
-        """Let go of it."""
+        """Release the lock of a run."""
         self._held.discard(run_id)
         self._set(fcntl.F_UNLCK, run_id)
 
     def is_locked(self, run_id: int) -> bool:
-        """Whether anybody has the lock of a run, ourselves included."""
+        """Whether the lock of a run is held, by this process or another."""
         return run_id in self._held or _is_locked(self._file, run_id)
 
     def _set(self, kind: int, number: int) -> bool:
@@ -118,7 +118,7 @@ class JournalFile:
 
 
 def _other_names(path: Path, links: int) -> str:
-    """By what other names a file can be reached, "" where there is none; symbolic links are no names of its own."""
+    """Describe the other names of a file, "" for none; symbolic links do not count."""
     if links > 1:
         return f"has {links} names, as hard links (find -samefile shows them)"
     if is_mounted(path):
@@ -127,7 +127,7 @@ def _other_names(path: Path, links: int) -> str:
 
 
 def is_locked(path: Path, run_id: int) -> bool:
-    """Whether anybody has the lock of a run; for whoever has no connection to the journal open at that moment."""
+    """Whether the lock of a run is held; only for a process without an open connection to the journal."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return _is_locked(file, run_id)
@@ -141,9 +141,9 @@ def _is_locked(file: int, run_id: int) -> bool:
     return bool(kind != fcntl.F_UNLCK)
 
 
-# Closing any descriptor of a file drops every POSIX lock that the process has on it, and SQLite's connections rest on
-# such locks. So where one process has a journal open twice, its descriptors are closed together, with the last of it.
-# This is state of the process, as those locks are.
+# Closing any descriptor of a file drops every POSIX lock that the process has on it, and SQLite's connections rely on
+# such locks. So if one process has a journal open twice, its descriptors are closed together, with the last one.
+# This is global state because those locks belong to the process.
 _guard: Final = threading.Lock()
 _users: Final[defaultdict[tuple[int, int], int]] = defaultdict(int)
 _waiting: Final[defaultdict[tuple[int, int], list[int]]] = defaultdict(list)
@@ -169,18 +169,18 @@ def _closed(inode: tuple[int, int], file: int) -> None:
 
 
 def network_of(path: Path, mounts: Path = MOUNTS) -> str:
-    """The type of the network file system that a file lies on, "" for a local one, or where nobody can tell."""
+    """The type of the network file system that holds a file, "" for a local or unknown one."""
     path = path.resolve()
     found, longest = "", -1
     for place, kind in _mounted(mounts):
-        # Of two that are mounted at one place, the later covers the earlier.
+        # Of two mounts at one place, the later covers the earlier.
         if (path == place or place in path.parents) and len(place.parts) >= longest:
             found, longest = kind, len(place.parts)
     return found if found in NETWORK else ""
 
 
 def is_mounted(path: Path, mounts: Path = MOUNTS) -> bool:
-    """Whether a file is mounted by itself, and so has another name where it comes from."""
+    """Whether the file itself is a mount point, and so has another name at its origin."""
     return any(place == path for place, _ in _mounted(mounts))
 
 

@@ -1,7 +1,7 @@
-"""How two frozen lists differ, row by row: a run from its plan, or a plan from the one before it.
+"""The differences between two frozen lists, row by row: a run and its plan, or a plan and the previous plan.
 
-What is compared is all that says what is sent, to whom, over what, or why not: key, subscriber, account, amount,
-call, what the call overwrites, state and reason. Names of runs, their times and marks are no part of a list.
+Compared are key, subscriber, account, amount, call, before-image, state and reason. Names of runs, their times and
+their marks are not compared.
 """
 
 import contextlib
@@ -23,14 +23,14 @@ from checkpoints.queries import Queries
 from checkpoints.records import Run
 
 _WAS: Final = ("was", "planned")
-"""What a payload keeps of what its call overwrites."""
+"""The keys of a payload that hold the before-image."""
 
 Plain = Callable[[str], str]
-"""A payload as it is held against another: without secrets, for one."""
+"""Converts a payload to the form that is compared, for example without secrets."""
 
 
 class ListRow(msgspec.Struct, frozen=True, array_like=True):
-    """A row of one of the lists, in the order of the block `list_differences`; all None where the list lacks it."""
+    """A row of a list; its fields are in the order of the block `list_differences`, all None if the list lacks it."""
 
     key: str | None = None
     line: int | None = None
@@ -48,9 +48,9 @@ _NOWHERE: Final = ListRow()
 
 @dataclass(frozen=True, slots=True)
 class ListDifference:
-    """A row that differs: the `kind` in a few words, and both sides of it, "" where the kind says all.
+    """A row that differs: the `kind` in a few words, and both sides, "" where the kind says all.
 
-    `amounts` are what the row comes to in the older and in the newer list, None where the list lacks it.
+    `amounts` are the row's amounts in the older and in the newer list, None if the list lacks the row.
     """
 
     kind: str
@@ -63,7 +63,7 @@ class ListDifference:
 
 @dataclass(frozen=True, slots=True)
 class ListDifferences:
-    """How two lists differ: how many rows of each kind, and the first of them in the order of the input."""
+    """The differences between two lists: the number of rows of each kind, and the first ones in input order."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     examples: Sequence[ListDifference] = ()
@@ -75,13 +75,13 @@ _Judge = Callable[[ListRow, ListRow, Plain], ListDifference | None]
 async def differences_from_plan(
     plans: Path, plan: Run, journal: Path, run: Run, *, size: int, plain: Plain
 ) -> ListDifferences:
-    """How the list of a run differs from that of its plan, rows and refusals; `size` bounds the examples.
+    """Compare the list of a run with that of its plan, rows and refusals; `size` limits the examples.
 
-    Both journals are only read; memory does not grow with their rows. Raises `JournalUnreadable`.
+    Both journals are opened read-only; memory does not grow with their rows. Raises `JournalUnreadable`.
     """
 
     def read(db: Queries) -> Iterator[ListDifference]:
-        # Both in the order of the input; rows of a select have no lines.
+        # Both are in input order; rows of a select have no lines.
         rows = _rows(db, plan, run, _from_plan, plain, first_only=False)
         return merge(rows, _refusals(db, plan, run), key=lambda one: one.line or 0)
 
@@ -89,9 +89,9 @@ async def differences_from_plan(
 
 
 async def changes_between_plans(plans: Path, before: Run, plan: Run, *, size: int, plain: Plain) -> ListDifferences:
-    """What a plan would do otherwise than the one before it; of rows of one key the first counts.
+    """Compare a plan with the previous plan; of rows with the same key the first counts.
 
-    The journal is only read; memory does not grow with its rows. Raises `JournalUnreadable`.
+    The journal is opened read-only; memory does not grow with its rows. Raises `JournalUnreadable`.
     """
 
     def read(db: Queries) -> Iterator[ListDifference]:
@@ -118,10 +118,10 @@ def _compare(
 
 @contextlib.contextmanager
 def _opened(older: Path, newer: Path) -> Iterator[Queries]:
-    """Both journals, none of whose bytes can be changed through this."""
+    """Open both journals read-only."""
     with contextlib.closing(connect_to_look(newer)) as connection:
         connection.execute("attach database ? as older", (read_only(older),))
-        # One moment of each for all blocks.
+        # All blocks read the same state of both.
         connection.execute("begin")
         yield Queries(connection)
 
@@ -145,7 +145,7 @@ def _refusals(db: Queries, old: Run, new: Run) -> Iterator[ListDifference]:
 
 
 def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:
-    """Whether a run does with a row otherwise than planned, in anything."""
+    """The first difference between a planned row and the run's row, None if they are equal."""
     if old.key is None:
         return _difference(old, new, "new", now=_state_and_amount(new))
     if new.key is None:
@@ -167,7 +167,7 @@ def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | Non
 
 
 def _between_plans(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:
-    """Whether two plans would do different things with a row, whatever they say of it."""
+    """The difference in effect between two plans of a row, None if there is none; messages do not count."""
     if old.key is None:
         return _difference(old, new, "new")
     if new.key is None:
@@ -191,7 +191,7 @@ def _whose(row: ListRow) -> str:
 
 
 def _call(row: ListRow, plain: Plain) -> tuple[dict[str, object], dict[str, object]]:
-    """What is sent, and what there is before."""
+    """The call of a row, and its before-image."""
     payload = msgspec.json.decode(plain(row.payload or "{}"), type=dict[str, object])
     was: dict[str, object] = {name: payload.pop(name) for name in _WAS if name in payload}
     return payload, was

@@ -1,7 +1,7 @@
-"""The journal's SQL: the blocks of `queries.sql` by their names, run on one connection, and `schema.sql`.
+"""The journal's SQL: runs the named blocks of `queries.sql` on one connection, and reads `schema.sql`.
 
-A block begins with a line `-- name: <name>`. Its parameters are named; a list travels as one JSON text, which the
-block takes apart with `json_each`. Rows are read by the names of their columns.
+A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text, which the
+block reads with `json_each`. Rows are read by the names of their columns.
 """
 
 import re
@@ -16,7 +16,7 @@ import msgspec
 
 Row = sqlite3.Row
 Value = str | int | None | Collection[object]
-"""What a parameter is given; a collection that is no text goes as one JSON text."""
+"""The value of a parameter; a collection is passed as one JSON text."""
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _encode: Final = msgspec.json.Encoder().encode
@@ -35,43 +35,43 @@ def blocks() -> Mapping[str, str]:
 
 
 class Queries:
-    """Runs blocks on a connection, inside the transaction that is open there. Raises `sqlite3.Error`."""
+    """Runs blocks on a connection, inside its open transaction. Raises `sqlite3.Error`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def each(self, name: str, /, **values: Value) -> Iterator[Row]:
-        """The rows of a block, each read when it is wanted."""
+        """The rows of a block, read one by one."""
         return self._run(blocks()[name], values)
 
     def all(self, name: str, /, **values: Value) -> list[Row]:
-        """The rows of a block."""
+        """All rows of a block."""
         return self._run(blocks()[name], values).fetchall()
 
     def first(self, name: str, /, **values: Value) -> Row | None:
-        """The first row of a block, None where it has none."""
+        """The first row of a block, None if there is none."""
         row: Row | None = self._run(blocks()[name], values).fetchone()
         return row
 
     def one(self, name: str, /, **values: Value) -> Row:
-        """The row of a block that always has one."""
+        """The row of a block that always has one. Raises `LookupError` if it has none."""
         row = self.first(name, **values)
         if row is None:
             raise LookupError(f"the block {name} has found no row")
         return row
 
     def write(self, name: str, /, **values: Value) -> int:
-        """Run a block that writes; gives how many rows it has written."""
+        """Run a block that writes; returns the number of rows written."""
         return self._run(blocks()[name], values).rowcount
 
     def items(self, name: str, /, **values: Value) -> str:
-        """The items that a block finds, as one JSON text for `sqlite_rows.to_items`."""
+        """The items of a block, as one JSON text for `sqlite_rows.to_items`."""
         text: str = self._run(f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}", values).fetchone()[0]
         return text
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Whatever is read inside is of one moment."""
+        """A read transaction: all reads inside see the same state."""
         self._connection.execute("begin")
         try:
             yield

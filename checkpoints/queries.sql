@@ -1,5 +1,5 @@
--- What is read from the journal and written to it, a statement a block: `-- name: <name>`, behind it what the block
--- gives where its name does not say it. Parameters are named. Groups come as one JSON text, read by json_each.
+-- The statements of the journal, one a block: `-- name: <name>`, followed by a comment where the name is not enough.
+-- Parameters are named. Lists are passed as one JSON text, read with json_each.
 
 -- ---- Runs ---------------------------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ where run_id = :run_id
   and exists (select 1 from runs where run_id = :run_id and discarded_at is not null)
 
 -- name: pause_run
--- Paused twice is paused since the first time, by the first one.
+-- A second pause keeps the time and the person of the first.
 update runs
 set paused_by = case when paused_at is null then :who else paused_by end, paused_at = coalesce(paused_at, :now)
 where run_id = :run_id
@@ -44,25 +44,25 @@ insert into commands (run_id, given_at, who, command, answer)
 values (:run_id, :now, :who, :command, :answer)
 
 -- name: commands
--- The last of them, the oldest first.
+-- The last commands, the oldest first.
 select who, command, answer, given_at
 from (select * from commands where run_id = :run_id order by command_id desc limit :size)
 order by command_id
 
--- ---- Who works on a run -------------------------------------------------------------------------------------------
+-- ---- The runner of a run ------------------------------------------------------------------------------------------
 
 -- name: take_up
--- Whoever takes a run up raises its epoch: what an earlier runner still wants to write, it writes under an older one.
+-- A runner raises the run's epoch, so that writes of an earlier runner are recognised by their older epoch.
 update runs
 set epoch = epoch + 1, held_host = :host, held_process = :process, held_since = :now
 where run_id = :run_id
 
 -- name: taken_over
--- Who has taken a run up since the epoch of whoever asks; no row where nobody has.
+-- The runner that has taken a run up since :epoch; no row for none.
 select held_host, held_process, held_since from runs where run_id = :run_id and epoch <> :epoch
 
 -- name: holder
--- Who has taken a run up last. Whether it still works on it, only the lock on the journal's file tells.
+-- The last runner of a run. Only the lock on the journal's file tells whether it still works on it.
 select held_host, held_process, held_since from runs where run_id = :run_id
 
 -- ---- Intake -------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ select left_out from runs where run_id = :run_id
 update runs set left_out = :left_out where run_id = :run_id
 
 -- name: twins
--- Items of the same effect: the same key and job; `target` tells which are of another address.
+-- Items of the same effect, by key and job, on any target.
 select r.name as run, i.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target
 from json_each(:keys) k
 join effects i on i.key = k.value
@@ -105,7 +105,7 @@ join runs mine on mine.run_id = :run_id and r.job = mine.job
 order by i.item_id
 
 -- name: earlier
--- Items of the same effect in all runs of a job, whatever their target: what a new run would find there.
+-- Items of the same effect in all runs of a job, on any target: the twins of a new run's rows.
 select r.name as run, i.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target
 from json_each(:keys) k
 join effects i on i.key = k.value
@@ -113,34 +113,34 @@ join runs r on r.run_id = i.run_id and r.job = :job
 order by i.item_id
 
 -- name: known_marks
--- Of these marks, each a run's name and a number in it, those whose items are in this journal.
+-- The marks (pairs of run name and number) whose items are in this journal.
 select r.name as run, i.number, r.target, i.state
 from json_each(:marks) m
 join runs r on r.name = json_extract(m.value, '$[0]')
 join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')
 
 -- name: replace_items
--- Rejected items whose corrected rows are about to be frozen, by their numbers.
+-- Mark rejected items as replaced, by number, before their corrected rows are frozen.
 update items
 set state = 'replaced', message = 'replaced by a corrected row: ' || coalesce(message, ''), changed_at = :now
 where run_id = :run_id and state = 'rejected' and number in (select value from json_each(:numbers))
 
 -- name: mend_refusals
--- Refused rows of the input whose corrected rows are about to be frozen, by their ids.
+-- Mark refused rows as mended, by id, before their corrected rows are frozen.
 update refusals
 set mended_at = :now
 where run_id = :run_id and mended_at is null and refusal_id in (select value from json_each(:ids))
 
 -- name: find_refusals
--- Refused rows of a run by their id, or by their line where no id is given; the oldest that was not corrected first.
+-- Refused rows of a run by id, or by line if no id is given; uncorrected rows first, then the oldest.
 select refusal_id, mended_at is not null as is_mended
 from refusals
 where run_id = :run_id and (refusal_id = :refusal_id or (:refusal_id is null and line = :line))
 order by mended_at is not null, refusal_id
 
 -- name: refuse_conflicts
--- Only before the approval: afterwards the first of them may have been sent, and the later ones alone are refused.
--- Rows that contradict each other are all refused: nobody here can tell which of them is meant.
+-- All rows that contradict each other are refused, as it is unknown which one is meant. Only before the approval:
+-- afterwards the first one may have been sent, and only the later ones are refused.
 insert into refusals (run_id, line, column_name, label, reason, row)
 select i.run_id, i.line, null, i.label, 'contradicts another row of the same key with another amount', i.row
 from items i
@@ -155,7 +155,7 @@ where run_id = :run_id
   and exists (select 1 from runs where run_id = :run_id and approved_at is null)
 
 -- name: refuse_items
--- Items that nobody can tell how they are meant become refusals, before the run is approved.
+-- Ambiguous items become refusals, before the run is approved.
 insert into refusals (run_id, line, column_name, label, reason, row)
 select run_id, line, null, label, :reason, row
 from items
@@ -171,7 +171,7 @@ where run_id = :run_id and item_id in (select value from json_each(:items)) and 
 -- ---- Rows that share a lane (account) -----------------------------------------------------------------------------
 
 -- name: shared_lanes
--- Accounts that more than one item reaches, with the items that reach them.
+-- The number of accounts with more than one pending item, and of their items.
 select count(distinct lane) as lanes, count(*) as items, coalesce(decimal_sum(amount), '0') as amount
 from items
 where run_id = :run_id and state = 'pending' and lane in (
@@ -179,7 +179,7 @@ where run_id = :run_id and state = 'pending' and lane in (
 )
 
 -- name: shared_items
--- The pending items of lanes (accounts) that more than one of them reaches, a page of lanes at a time.
+-- The pending items of lanes (accounts) with more than one of them, a page of lanes at a time.
 select *
 from items
 where run_id = :run_id and state = 'pending' and lane in (
@@ -189,14 +189,14 @@ where run_id = :run_id and state = 'pending' and lane in (
 order by lane, number
 
 -- name: merge_carrier
--- The row that carries others of its account: its call and its amount are those of all of them.
+-- The row that carries others of its account: its call and its amount cover all of them.
 update items
 set payload = :payload, row_amount = amount, amount = :amount, changed_at = :now
 where run_id = :run_id and item_id = :carrier and state = 'pending'
   and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
 
 -- name: merge_rows
--- Rows that another one of their account carries. Where their amounts are part of its, they count there and not here.
+-- Rows that are carried by another row of their account. Amounts that are part of the carrier's sum become 0 here.
 update items
 set state = 'skipped', message = :message, carried_by = :carrier, row_amount = amount,
     amount = case when :summed then '0' else amount end, changed_at = :now
@@ -212,27 +212,27 @@ where c.run_id = :run_id and c.number = :number
 order by i.number
 
 -- name: first_in_lanes
--- Of these lanes, the number and the key of the first item of the run in each that had or may have an effect.
+-- The first item of the run in each of these lanes that had or may have an effect.
 select lane, min(number) as number, key
 from items
 where run_id = :run_id and lane in (select value from json_each(:lanes))
   and state in (select state from states where in_effect or not settled)
 group by lane
 
--- ---- Sending, and what came of it ---------------------------------------------------------------------------------
+-- ---- Sending and outcomes -----------------------------------------------------------------------------------------
 
 -- name: claim
 update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
--- The plus keeps SQLite from going through all items of the run to find these few.
+-- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and item_id in (select value from json_each(:ids))
 
 -- name: keep
--- What an item keeps of what its call overwrites, as it is now. What has been sent keeps what it was sent with.
+-- Replace the payloads (before-images) of items that are not sent yet; sent items keep theirs.
 update items
 set payload = k.payload, changed_at = :now
 from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as payload from json_each(:kept)) k
--- The plus keeps SQLite from going through all items of the run to find these few.
+-- The plus keeps SQLite from scanning all items of the run for these few.
 where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (select state from states where to_send)
 
 -- name: record
@@ -243,26 +243,26 @@ from (
            json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message
     from json_each(:changes)
 ) c
--- The plus keeps SQLite from going through all items of the run to find these few.
+-- The plus keeps SQLite from scanning all items of the run for these few.
 where +items.run_id = :run_id and items.item_id = c.item_id
 
 -- name: doubt
--- At start nobody knows what became of a call that was under way.
+-- At start, the outcome of a call that was under way is unknown.
 update items
 set state = 'unknown', message = 'the process ended while this was being sent', changed_at = :now
 where run_id = :run_id and state = 'sending'
 
 -- name: doubt_answers
--- Rows that were accepted by an answer of which nobody can tell any more whose it is.
+-- Accepted rows whose answer may be another row's.
 update items
 set state = 'unknown', message = :why, changed_at = :now
--- The plus keeps SQLite from going through all items of the run to find these few.
+-- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and state = 'accepted' and item_id in (select value from json_each(:ids))
 returning item_id
 
 -- name: doubt_shared_ids
--- Rows of a run that have the id of one new object for their answer: one of them has created it, and which, the answers
--- do not tell. `answer glob` is the condition of the index.
+-- Rows of a run whose answers are the id of the same new object: it is unknown which of them has created it.
+-- `answer glob` is the condition of the index.
 update items
 set state = 'unknown', changed_at = :now,
     message = 'another row of this run has the same answer, ' || answer || ': of one of the two it is not its own'
@@ -281,7 +281,7 @@ where state = 'accepted' and item_id in (
 returning item_id
 
 -- name: decide
--- A person decides of what is manual, and of nothing else.
+-- A person may decide only on a manual item.
 insert into decisions (item_id, decided_at, who, state, why)
 select item_id, :now, :who, :state, :why from items where run_id = :run_id and item_id = :item_id and state = 'manual'
 
@@ -295,7 +295,7 @@ order by d.decision_id
 -- ---- Reading ------------------------------------------------------------------------------------------------------
 
 -- name: as_items
--- Behind `with found as (…)`: the items that were found as one JSON text, their fields in the order of `records.Item`.
+-- Follows `with found as (…)`: the items found, as one JSON text, with fields in the order of `records.Item`.
 select json_group_array(json_array(
     item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer, message, changed_at
 )) as items
@@ -327,9 +327,9 @@ from items
 where run_id = :run_id and state in (select value from json_each(:states))
 
 -- name: reasons
--- What the items of one state have to say, the commonest first. The kind is the text before the first colon. Beside a
--- single min(), SQLite takes the other columns from its row: line, label and example are of the first item. What went
--- well has mostly nothing to say, and is passed over then.
+-- The reasons of the items in one state, the most frequent first. The kind is the text before the first colon. With a
+-- single min(), SQLite takes the other columns from its row: line, label and example are of the first item. Items in
+-- effect without a message are left out.
 select kind, items, amount, line, label, example
 from (
     select case when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1) else message end as kind,
@@ -352,10 +352,10 @@ limit :size
 -- name: count_refusals
 select count(*) as refusals from refusals where run_id = :run_id and mended_at is null
 
--- ---- Taking back --------------------------------------------------------------------------------------------------
+-- ---- Undo ---------------------------------------------------------------------------------------------------------
 
 -- name: in_effect
--- The accepted items of a run whose effect stands: none has taken it back, or what took it back was taken back itself.
+-- The accepted items of a run whose effect stands: not taken back, or restored by an undo of the undo.
 select *
 from items
 where run_id = :run_id and number > :after and state in (select state from states where in_effect) and taken_back = 0
@@ -363,21 +363,21 @@ order by number
 limit :size
 
 -- name: taken_back
--- Whether the effect of any item of a run was taken back, and not restored since.
+-- Whether the effect of an item of a run was taken back and not restored since.
 select exists (select 1 from items where run_id = :run_id and taken_back = 1) as is_taken_back
 
 -- name: lane_mates
--- The items of some lanes whose call was accepted, in their order; those that stand are taken back by none.
+-- The accepted items of these lanes, in order; with :standing only those not taken back.
 select *
 from items
 where run_id = :run_id and state in (select state from states where in_effect)
   and lane in (select value from json_each(:lanes))
   and not (:standing and taken_back)
--- The plus keeps SQLite from going through all items of the run in their order.
+-- The plus keeps SQLite from scanning all items of the run in their order.
 order by +number
 
 -- name: standing_by_lane
--- The accepted items of a run that stand, of up to so many lanes (accounts) behind one, by lane and number.
+-- The accepted items of a run that stand, of up to :size lanes (accounts) after :after, by lane and number.
 select *
 from items
 where run_id = :run_id and state in (select state from states where in_effect) and taken_back = 0 and lane in (
@@ -389,9 +389,9 @@ where run_id = :run_id and state in (select state from states where in_effect) a
 order by lane, number
 
 -- name: entered_anew
--- Of these undoing items, those whose undo would restore what another item has entered anew since: the item that was
--- asked about, and the run that has the new entry. What is restored stands at the beginning of the chain; what stood
--- beside it before the undo, entered with --again, is no new entry.
+-- The undoing items whose own undo would restore an entry that another item has entered again since: the undoing item
+-- and the run with the new entry. The restored entry is at the start of the chain; an equal entry made with --again
+-- before the undo is not a new entry.
 with recursive chain (asked, item_id, undoes) as (
     select item_id, item_id, undoes from items where item_id in (select value from json_each(:ids))
     union all
@@ -409,9 +409,9 @@ order by e.item_id
 -- ---- Comparing two lists ------------------------------------------------------------------------------------------
 
 -- name: list_differences
--- How the list of a run differs from that of a run in the journal that is attached as `older`: rows of one key are held
--- against each other in their order, or the first of each key alone. Both sides of each difference, null where one list
--- lacks the row, in the order of the input. Grouped, and not joined: a full join makes SQLite compare each row with each.
+-- The differences between the list of a run and that of a run in the journal attached as `older`: rows with the same
+-- key are compared in order, or only the first of each key. Gives both sides of each difference, null if a list lacks
+-- the row, in input order. Grouped, not joined: in a full join SQLite compares each row with each.
 with
     rows as (
         select 0 as is_new, key, line, number, row_number() over (partition by key order by number) as place,
@@ -430,7 +430,7 @@ having before is not now
 order by coalesce(max(case is_new when 1 then line end), max(line)), min(number)
 
 -- name: refusal_differences
--- The same of refused rows: 1 where the run refuses a row that the other does not, 0 the other way round.
+-- The same for refused rows: 1 for a row that only the new run refuses, 0 for a row that only the older one refuses.
 with
     old as (select line, column_name, label, reason, row,
                    row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place

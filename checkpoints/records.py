@@ -1,4 +1,4 @@
-"""What the journal takes and gives, as frozen records."""
+"""The records that the journal takes and returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,25 +13,25 @@ from checkpoints.states import State, StateProperties, states_where
 
 
 class Stage(StrEnum):
-    """How far a run has come, told from its times."""
+    """The stage of a run, derived from its times."""
 
     INTAKE = "intake"
     """Rows are still being frozen."""
     FROZEN = "frozen"
-    """The list is complete and nobody has approved it yet: nothing was sent."""
+    """The list is complete and not approved: nothing was sent."""
     APPROVED = "approved"
-    """May send, or has sent."""
+    """The run may send, or has sent."""
     DISCARDED = "discarded"
-    """Given up before anything was sent; its items are gone, its refusals are kept."""
+    """Given up before anything was sent; its items are deleted, its refusals kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What a run is, told before its first row is read.
+    """The definition of a run, before its first row is read.
 
     `parameters`, `target` and `source` identify it: the same three again are the same work. None of them holds a
-    secret. `header` names the input's own columns, for exports. `policy` is how the run is to be driven, as texts by
-    name; what is not in it is as it is by default.
+    secret. `header` names the input's own columns, for exports. `policy` holds the settings that differ from their
+    defaults, as texts by name.
     """
 
     job: str
@@ -45,11 +45,11 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as the journal has it. Times are UTC; `name` is the short word the operator types.
+    """A run in the journal. Times are UTC; `name` is the short word that the operator types.
 
-    One with a `paused_at` sends nothing until somebody lets it go on, whoever takes it up; and whoever does drives it
-    by its `policy`. `epoch` says how often it had been taken up when this was read: under another one than the
-    journal's nothing of a runner is written.
+    A run with a `paused_at` sends nothing until a person continues it, in any process. `policy` applies in every
+    process that takes the run up. `epoch` counts how often the run was taken up; a write under an older epoch than
+    the journal's is refused.
     """
 
     run_id: int
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def stage(self) -> Stage:
-        """How far the run has come."""
+        """The stage of the run."""
         if self.discarded_at:
             return Stage.DISCARDED
         if self.approved_at:
@@ -82,7 +82,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who works on a run, or has taken it up last; `since` is UTC, in words."""
+    """The process that works on a run, or took it up last; `since` is UTC, as text."""
 
     host: str
     process: int
@@ -96,11 +96,11 @@ class Holder:
 class NewItem:
     """One row to be frozen.
 
-    `key` is the business key (what must not be entered twice), `label` what people call it, `lane` what allows only
-    one write at a time, `payload` the JSON that the job makes its call from, `row` the input's own cells. An item
-    with a `skip_reason` is frozen as skipped. `undoes` is the item of an earlier run that it takes back. `wanted`
-    says what the row asks for, where no amount does: rows of one key that ask for different things contradict each
-    other. `note` is what a person should know of it before it is sent.
+    `key` is the business key, which must not be entered twice; `label` is the name for people; `lane` is the account,
+    with one write at a time; `payload` is the JSON from which the job makes its call; `row` holds the input's own
+    cells. An item with a `skip_reason` is frozen as skipped. `undoes` is the item of an earlier run that it takes
+    back. `wanted` holds the values that the row asks for where there is no amount: rows with the same key and
+    different values contradict each other. `note` is a remark for people before it is sent.
     """
 
     key: str
@@ -118,10 +118,10 @@ class NewItem:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A row of the input that did not become an item; `column` is its name, None for the row as a whole.
+    """A row of the input that did not become an item; `column` names the faulty column, None for the whole row.
 
-    A `conflict` names the key for which this row and another ask for different things: at the end of the intake all
-    rows of that key are refused.
+    A `conflict` is the key on which this row contradicts another: at the end of the intake all rows with that key are
+    refused.
     """
 
     line: int | None
@@ -134,9 +134,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one page of the source became; `cursor` is where the source goes on after it.
+    """The items and refusals of one page of the source; `cursor` is where the next page begins.
 
-    `left_out` counts the rows that the run was told to leave out, by which flag: they become nothing.
+    `left_out` counts the rows that flags leave out, by flag: they become neither items nor refusals.
     """
 
     items: tuple[NewItem, ...]
@@ -146,9 +146,9 @@ class Page:
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """A frozen item, its fields in the order of the block `as_items`.
+    """A frozen item; its fields are in the order of the block `as_items`.
 
-    `number` counts from 1 within its run; `message` is the error or the reason it was skipped.
+    `number` counts from 1 within its run; `message` is the error, or the reason why it was skipped.
     """
 
     item_id: int
@@ -168,9 +168,9 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A step of one item to another state, with what the billing said.
+    """A transition of one item to another state, with the billing's answer.
 
-    `created` tells that the answer is the id of a new object, which no other item of the run can have.
+    `created` means that the answer is the id of a new object, which no other item of the run can have.
     """
 
     item_id: int
@@ -182,7 +182,7 @@ class Change(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided of an item: `state` is accepted or pending, `who` a user and host."""
+    """A person's decision on an item: `state` is accepted or pending, `who` a user and host."""
 
     number: int
     label: str
@@ -194,7 +194,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What somebody told a run: `who` is a user, host and process, `command` as typed, `answer` what came of it."""
+    """A command to a run: `who` is a user, host and process, `command` as typed, `answer` its result."""
 
     who: str
     command: str
@@ -204,7 +204,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class EarlierEntry:
-    """An item of the same effect that the journal already has: same job, same key, on the `target` of its run."""
+    """An item of the journal with the same effect: the same job and key, on the `target` of its run."""
 
     run: str
     key: str
@@ -218,7 +218,7 @@ class EarlierEntry:
 
 @dataclass(frozen=True, slots=True)
 class KnownMark:
-    """An item of this journal whose mark was met in the billing: its run and that run's target, and its state."""
+    """An item of this journal whose mark is in the billing: its run, the run's target, and its state."""
 
     run: str
     number: int
@@ -227,13 +227,13 @@ class KnownMark:
 
     @property
     def had_effect(self) -> bool:
-        """Whether the journal knows that the item has had its effect, or may have had it."""
+        """Whether the item has, or may have, had its effect according to the journal."""
         return self.state.in_effect or not self.state.settled
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Lanes (accounts) that more than one pending item reaches, those items, and what they add up to."""
+    """The lanes (accounts) with more than one pending item: their number, their items, and the sum of these."""
 
     lanes: int = 0
     items: int = 0
@@ -242,9 +242,9 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Rows of one account that become one: the item that carries the others, and why these are skipped.
+    """Rows of one account merged into one: the item that carries the others, and why these are skipped.
 
-    With a `payload` it carries their sum, its `amount`; without one it counts in their place.
+    With a `payload` the carrier's `amount` is the sum of all; without one the carrier replaces the others.
     """
 
     carrier: int
@@ -256,9 +256,9 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How many items are in each state and what their amounts add up to; `refused` rows are no items.
+    """The items of a run by state: counts and sums of amounts.
 
-    Nor are those that are `left_out`, by the flag that said so. All of them together are the rows that were read.
+    `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read.
     """
 
     counts: Mapping[State, int] = field(default_factory=dict)
@@ -268,31 +268,31 @@ class Totals:
 
     @property
     def read(self) -> int:
-        """All rows of the input."""
+        """The number of rows read from the input."""
         return self.frozen + self.refused + sum(self.left_out.values())
 
     @property
     def frozen(self) -> int:
-        """All items, in whatever state."""
+        """The number of items in all states."""
         return sum(self.counts.values())
 
     @property
     def amount(self) -> Decimal:
-        """The sum of all amounts, in whatever state."""
+        """The sum of the amounts in all states."""
         return sum(self.amounts.values(), Decimal(0))
 
     def count(self, *states: State) -> int:
-        """How many items are in one of `states`."""
+        """The number of items in any of `states`."""
         return sum(self.counts.get(state, 0) for state in states)
 
     def count_where(self, **properties: Unpack[StateProperties]) -> int:
-        """How many items are in one of the states that have all these properties."""
+        """The number of items in states with all these properties."""
         return self.count(*states_where(**properties))
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why some items are in the state they are in: the kind, how many and how much, and the first of them."""
+    """A reason for the state of items: its kind, the count and sum of its items, and the first of them."""
 
     kind: str
     items: int
@@ -304,9 +304,9 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A corrected row for a run: the item it became, and what it takes the place of.
+    """A corrected row for a run: its item, and the faulty row that it replaces.
 
-    That is a rejected item of the run, by its number, or a refused row, by its id.
+    The faulty row is a rejected item of the run, by its number, or a refused row, by its id.
     """
 
     item: NewItem

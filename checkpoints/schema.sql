@@ -4,24 +4,24 @@
 
 create table runs (
     run_id        integer primary key,
-    name          text not null unique,   -- the short word that the operator types and that stands in every mark
+    name          text not null unique,   -- the short word that the operator types, part of every mark
     job           text not null,
     parameters    text not null,          -- JSON object, the job's parameters as typed
-    target        text not null,          -- the REST API that it writes to
-    source        text not null,          -- the file or the query that the rows come from
+    target        text not null,          -- the address of the REST API
+    source        text not null,          -- the file or the query of the rows
     source_digest text not null,          -- SHA-256 of a file, '' for a query
     header        text not null,          -- JSON array, the input's own column names
-    policy        text not null default '{}',   -- JSON object, how it is driven: what is not as it is by default
-    left_out      text not null default '{}',   -- JSON object, how many rows of the input were left out by which flag
-    cursor        text,                   -- where the source goes on after the last frozen page
+    policy        text not null default '{}',   -- JSON object, the settings that differ from their defaults
+    left_out      text not null default '{}',   -- JSON object, the number of rows left out, by flag
+    cursor        text,                   -- the position in the source after the last frozen page
     created_at    text not null,
     frozen_at     text,                   -- the list of items is complete
     approved_at   text,                   -- sending is allowed
     discarded_at  text,                   -- given up before anything was sent
-    paused_at     text,                   -- sends nothing until somebody lets it go on
+    paused_at     text,                   -- sends nothing until a person continues it
     paused_by     text,
-    epoch         integer not null default 0,   -- how often it was taken up; under an older one nothing is written
-    held_host     text,                   -- who has taken it up last; whether it still works, only the file's lock tells
+    epoch         integer not null default 0,   -- how often it was taken up; writes under an older epoch are refused
+    held_host     text,                   -- the last runner; only the lock on the file tells whether it still runs
     held_process  integer,
     held_since    text
 ) strict;
@@ -30,11 +30,11 @@ create table runs (
 -- the journal is opened, so a new state needs no new format.
 create table states (
     state        text primary key,
-    open         integer not null,        -- the run still has work with it
-    settled      integer not null,        -- nothing is left to do, neither for the run nor for a person
-    in_effect    integer not null,        -- the billing took it
+    open         integer not null,        -- the run still has work to do on it
+    settled      integer not null,        -- no work is left on it, neither for the run nor for a person
+    in_effect    integer not null,        -- the billing accepted it
     counts_money integer not null,        -- its effect is in the billing, or may be
-    to_send      integer not null         -- it is still to be sent, or is being sent
+    to_send      integer not null         -- it is to be sent, or is being sent
 ) strict, without rowid;
 
 -- The permitted steps from state to state. A source of '' is a newly frozen item.
@@ -47,23 +47,23 @@ create table transitions (
 create table items (
     item_id    integer primary key,
     run_id     integer not null references runs,
-    number     integer not null,          -- counts from 1 within the run; stands in the mark
-    key        text not null,             -- what must not be entered twice
-    label      text not null,             -- what people call it
-    lane       text not null,             -- one write at a time for one lane (the billing's account)
-    payload    text not null,             -- JSON, what the call is made from
+    number     integer not null,          -- counts from 1 within the run; part of the mark
+    key        text not null,             -- the business key, which must not be entered twice
+    label      text not null,             -- the name for people
+    lane       text not null,             -- the billing's account; one write at a time in a lane
+    payload    text not null,             -- JSON, the data of the call
     amount     text,
-    wanted     text,                      -- what the row asks for where no amount says it; two of one key contradict
+    wanted     text,                      -- the values that the row asks for if there is no amount
     line       integer,                   -- of the input file
     row        text not null,             -- JSON array, the input's own cells
     state      text not null,
     attempts   integer not null default 0,
-    answer     text,                      -- what the billing answered: the new id
-    message    text,                      -- the error, or why it was skipped
+    answer     text,                      -- the billing's answer: the new id
+    message    text,                      -- the error, or the reason why it was skipped
     undoes     integer references items,  -- the item of an earlier run that this one takes back
-    taken_back integer not null default 0,      -- whether its effect was taken back, and not restored since
-    carried_by integer references items,  -- the item whose call stands for this row too; this one is skipped
-    row_amount text,                      -- what the row itself asks for, where its item has another amount
+    taken_back integer not null default 0,      -- 1 if its effect was taken back and not restored since
+    carried_by integer references items,  -- the item whose call includes this row; this one is skipped
+    row_amount text,                      -- the row's own amount, if its item has another one
     frozen_at  text not null,
     sent_at    text,
     changed_at text not null
@@ -75,10 +75,10 @@ create index items_by_lane on items (run_id, lane);
 create index items_by_undoes on items (undoes) where undoes is not null;
 create index items_by_carrier on items (carried_by) where carried_by is not null;
 
--- Two rows with the id of one new object: an answer that is an id begins with a digit.
+-- Finds two rows with the id of one new object; an answer that is an id begins with a digit.
 create index items_by_answer on items (run_id, answer) where answer glob '[0-9]*';
 
--- Rows of the input that did not become items. A conflict names the key of rows that contradict each other.
+-- Rows of the input that did not become items. A conflict is the key of rows that contradict each other.
 create table refusals (
     refusal_id  integer primary key,
     run_id      integer not null references runs,
@@ -88,12 +88,12 @@ create table refusals (
     reason      text not null,
     row         text not null,
     conflict    text,
-    mended_at   text                      -- it came back corrected (`--continue`), and counts as refused no longer
+    mended_at   text                      -- corrected with `--continue`; no longer counts as refused
 ) strict;
 
 create index refusals_by_run on refusals (run_id);
 
--- What people decided of rows that no look-up could settle.
+-- People's decisions on rows that no look-up could settle.
 create table decisions (
     decision_id integer primary key,
     item_id     integer not null references items,
@@ -105,19 +105,19 @@ create table decisions (
 
 create index decisions_by_item on decisions (item_id);
 
--- What people told a run while it ran, and what came of it.
+-- Commands to a run while it ran, with their answers.
 create table commands (
     command_id integer primary key,
     run_id     integer not null references runs,
     given_at   text not null,
-    who        text not null,             -- user and host, and the process that it came from
+    who        text not null,             -- user, host and process
     command    text not null,             -- as typed: `pause`, `set rate=20`
     answer     text not null
 ) strict;
 
 create index commands_by_run on commands (run_id);
 
--- ---- The table of states, kept by the file itself ----------------------------------------------------------------
+-- ---- The table of states, enforced by triggers -------------------------------------------------------------------
 
 create trigger items_enter before insert on items
 when not exists (select 1 from transitions where source = '' and target = new.state)
@@ -131,7 +131,7 @@ begin
     select raise(abort, 'forbidden transition: this state cannot follow that one');
 end;
 
--- Once a run is approved, no row of it is skipped any more.
+-- No row of an approved run is skipped.
 create trigger items_skip before update of state on items
 when old.state = 'pending' and new.state = 'skipped'
     and exists (select 1 from runs where run_id = new.run_id and approved_at is not null)
@@ -139,9 +139,9 @@ begin
     select raise(abort, 'forbidden transition: a row of an approved run is not skipped');
 end;
 
--- ---- What was taken back -----------------------------------------------------------------------------------------
+-- ---- Undo --------------------------------------------------------------------------------------------------------
 
--- An undo that the billing took has taken back the item that it undoes.
+-- An accepted undo takes back the item that it undoes.
 create trigger items_take_back after update of state on items
 when new.undoes is not null
     and new.state in (select state from states where in_effect)
@@ -150,7 +150,7 @@ begin
     update items set taken_back = 1 where item_id = new.undoes;
 end;
 
--- One whose answer is in doubt again has taken nothing back until it is looked up and found.
+-- An undo whose answer comes into doubt has taken nothing back until it is found by a look-up.
 create trigger items_doubt_undo after update of state on items
 when new.undoes is not null
     and old.state in (select state from states where in_effect)
@@ -159,16 +159,16 @@ begin
     update items set taken_back = 0 where item_id = new.undoes;
 end;
 
--- To take back what took something back restores that, however long the chain (pragma recursive_triggers).
+-- The undo of an undo restores the item, in chains of any length (pragma recursive_triggers).
 create trigger items_restore after update of taken_back on items
 when new.undoes is not null and new.taken_back <> old.taken_back
 begin
     update items set taken_back = 1 - new.taken_back where item_id = new.undoes;
 end;
 
--- What must not be entered a second time: items whose effect is there, may be there, or is about to be restored by the
--- undo of an undo that is not settled. What was skipped or rejected has had none, and what was taken back has none now.
--- Whether a row that another one carries was entered, its carrier tells.
+-- Effects that must not be entered a second time: items whose effect is in the billing, may be there, or may be
+-- restored by an undo of an undo that is not settled. Skipped, rejected and taken-back items have no effect. A carried
+-- row has the state of its carrier.
 create view effects as
 select i.item_id, i.run_id, i.key, coalesce(i.row_amount, i.amount) as amount, i.wanted, c.state, i.line, c.changed_at
 from items i

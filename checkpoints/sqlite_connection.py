@@ -1,4 +1,4 @@
-"""Connections to a journal's file: their pragmas, their exact sums, and how one of them is read and closed."""
+"""Connections to a journal's file: their pragmas, the exact decimal sum, and the read connection."""
 
 import sqlite3
 import threading
@@ -15,11 +15,11 @@ from checkpoints.errors import JournalUnreadable
 Result = TypeVar("Result")
 
 BUSY_SECONDS: Final = 30
-"""How long a write waits for another process's commit."""
+"""Maximum seconds that a write waits for another process's commit."""
 
 
 class _DecimalSum:
-    """`decimal_sum(amount)`: exact, of text; the `sqlite3` shell has one of the same name."""
+    """`decimal_sum(amount)`: the exact sum of decimals as text; the `sqlite3` shell has one of the same name."""
 
     def __init__(self) -> None:
         self._sum = Decimal(0)
@@ -33,7 +33,7 @@ class _DecimalSum:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the journal at `path`, in autocommit: transactions are begun by name. Raises `JournalUnreadable`."""
+    """Open the journal at `path` in autocommit mode, for explicit transactions. Raises `JournalUnreadable`."""
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
@@ -48,11 +48,11 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 class JournalReader:
-    """The connection that reads the journal at `path`, which it takes over; any thread may have opened it.
+    """The read connection to the journal at `path`; it takes ownership of a connection opened in any thread.
 
-    Worker threads use it, one at a time, and it is closed when none is inside. A task that is cancelled leaves its
-    thread inside SQLite, and to close a connection under a thread is a segmentation fault. So what excludes a read
-    from the close is a lock of the threads, which no cancellation can break.
+    Worker threads use it, one at a time, and it is closed when none is inside. A cancelled task leaves its thread
+    inside SQLite, and closing a connection in use is a segmentation fault. So a thread lock, which no cancellation
+    can break, separates a read from the close.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
@@ -63,7 +63,7 @@ class JournalReader:
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
     async def do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """What `work` reads, in a thread. Raises `JournalUnreadable`."""
+        """Run `work` on the connection in a worker thread. Raises `JournalUnreadable`."""
         return await anyio.to_thread.run_sync(self._read, work, limiter=self._one_at_a_time)
 
     def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -76,12 +76,12 @@ class JournalReader:
                 raise JournalUnreadable(f"the journal {self._path} cannot be read: {error}") from error
 
     def close(self) -> None:
-        """Break off the read that is under way, and close once no thread is inside. Blocks for as long."""
+        """Interrupt the read under way, and close the connection once no thread is inside; blocks."""
         self._closed = True
         if not self._inside.acquire(blocking=False):
             self._connection.interrupt()
             self._inside.acquire()
-            # An interruption outlives the statement, and would keep the close from taking the log into the journal.
+            # The interruption outlives its statement and would prevent the checkpoint of the log at close.
             self._connection.execute("select 1")
         try:
             self._connection.close()

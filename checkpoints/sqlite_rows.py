@@ -1,4 +1,4 @@
-"""Between records and the rows of the blocks of `queries.sql`, which are read by the names of their columns."""
+"""Conversion between records and the rows of `queries.sql`, which are read by the names of their columns."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _counts = msgspec.json.Decoder(dict[str, int]).decode
 
 
 def of_new_run(new: NewRun) -> dict[str, Value]:
-    """The parameters of `create_run` that say what the run is."""
+    """The parameters of `create_run` that define the run."""
     return {
         "job": new.job,
         "parameters": new.parameters,
@@ -80,7 +80,7 @@ def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
 
 
 def to_counts(text: str) -> dict[str, int]:
-    """How many rows are left out by which flag, from the column of the run."""
+    """The number of rows left out by flag, from the column of the run."""
     return _counts(text)
 
 
@@ -108,7 +108,7 @@ def to_run(row: Row) -> Run:
 
 
 def to_holder(row: Row) -> Holder:
-    """A row of `holder`; one whose process is no more is of an earlier runner, and the new one nameless yet."""
+    """A row of `holder`; if its process is gone, the present runner has not written its name yet."""
     host, process = row["held_host"], row["held_process"]
     here = socket.gethostname()
     if host is None or (host == here and not Path(f"/proc/{process}").exists()):
@@ -127,7 +127,7 @@ def to_decision(row: Row) -> Decision:
 
 
 def to_totals(states: Sequence[Row], refused: int, left_out: Mapping[str, int]) -> Totals:
-    """The rows of `totals`, with what became no item."""
+    """The rows of `totals`, with the rows that became no items."""
     return Totals(
         {State(row["state"]): row["items"] for row in states},
         {State(row["state"]): Decimal(row["amount"]) for row in states},
@@ -137,7 +137,7 @@ def to_totals(states: Sequence[Row], refused: int, left_out: Mapping[str, int]) 
 
 
 def to_items(page: str) -> list[Item]:
-    """What `Queries.items` gives."""
+    """The result of `Queries.items`."""
     return _items(page)
 
 

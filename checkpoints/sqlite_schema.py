@@ -1,4 +1,4 @@
-"""What makes a file a journal: its mark, its format, its schema, and the table of states in it."""
+"""The schema of a journal file: its application id, its format, its tables, and the table of states in it."""
 
 import contextlib
 import sqlite3
@@ -12,17 +12,17 @@ from checkpoints.sqlite_connection import BUSY_SECONDS, connect
 from checkpoints.states import TRANSITIONS, State
 
 APPLICATION_ID: Final = 0x434D4A31
-"""Marks the file as ours (`CMJ1`), so that another program's database is never written to."""
+"""Marks the file as a journal (`CMJ1`), so that another program's database is never written to."""
 
 FORMAT: Final = 4
-"""The format of `schema.sql`. The three before it were never released, and no journal is taken over from them."""
+"""The format of `schema.sql`. Formats 1 to 3 were never released and are not converted."""
 
 
 def prepare(path: Path) -> None:
-    """Make a journal of the file at `path` where it is empty, and see to it that its table of states is ours.
+    """Create a journal in an empty file at `path`, and bring its table of states up to date.
 
-    Raises `JournalOtherFormat` for a journal of another format, or of a newer table of states, and
-    `JournalUnreadable` for a file that is no journal; neither is touched.
+    Raises `JournalOtherFormat` for a journal of another format or with newer states, and `JournalUnreadable` for a
+    file that is not a journal; neither is changed.
     """
     _refuse_strangers(path)
     connection = connect(path)
@@ -41,11 +41,11 @@ def prepare(path: Path) -> None:
 
 
 def has_format(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file that is open is a journal of our format; False for an empty one.
+    """Whether the open file is a journal of the present format; False for an empty file.
 
-    Raises `JournalOtherFormat`, and `JournalUnreadable` for a stranger's database. It is told in one transaction, the
-    caller's where one is open: between two, another process may make the journal, and its tables without its mark
-    would be a stranger's.
+    Raises `JournalOtherFormat`, and `JournalUnreadable` for another program's database. All is read in one
+    transaction, the caller's if one is open: otherwise a journal that another process creates meanwhile could show
+    tables without the application id, and look like another program's database.
     """
     with _snapshot(connection):
         (application,) = connection.execute("pragma application_id").fetchone()
@@ -68,9 +68,9 @@ def has_format(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def _fill_states(queries: Queries, path: Path) -> None:
-    """Make the tables of states and steps those of `states.py`; nothing is written where they are.
+    """Fill the tables of states and transitions from `states.py`; nothing is written if they are equal.
 
-    A word that is not ours is of a newer version: its items could not be read.
+    An unknown state is from a newer version, and its items could not be read.
     """
     states = [
         (str(state), *map(int, (state.open, state.settled, state.in_effect, state.counts_money, state.to_send)))
@@ -92,7 +92,7 @@ def _fill_states(queries: Queries, path: Path) -> None:
 
 
 def _refuse_strangers(path: Path) -> None:
-    """Look before `connect` does anything: it would turn another program's database into one with a WAL."""
+    """Check the file before `connect`, which would switch another program's database to WAL mode."""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
             has_format(connection, path)
@@ -113,7 +113,7 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _run_script(connection: sqlite3.Connection, script: str) -> None:
-    """Run a script inside the transaction that is open; `executescript` would commit it first."""
+    """Run a script inside the open transaction; `executescript` would commit it first."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

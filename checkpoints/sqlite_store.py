@@ -1,8 +1,8 @@
-"""A journal in one SQLite file: a connection that reads, a thread that writes, and the locks of its runs.
+"""The store of a journal in one SQLite file: a read connection, a write thread, and the locks of its runs.
 
-This is all that the journal asks of its database: blocks run in a transaction, durable when they return, and one
-runner a run. Connections are opened and closed in worker threads. A task that is cancelled leaves its thread alone
-with what it does, so the close waits for an opening that is still under way, and nothing is left open by it.
+The journal needs this of its database: transactions that are durable when they return, and one runner a run.
+Connections are opened and closed in worker threads. The thread of a cancelled task runs on, so `close` waits for an
+opening under way, and no connection is left open.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class SqliteStore:
-    """The journal at `path`; it can be read and written once it is open."""
+    """The store at `path`; it can be read and written once it is open."""
 
     _file: JournalFile
     _reader: JournalReader
@@ -40,14 +40,14 @@ class SqliteStore:
         self._closed = False
 
     def open(self) -> None:
-        """Open the journal, making it where there is none; blocks. Raises what `prepare` raises."""
+        """Open the journal, and create it if it does not exist; blocks. Raises what `prepare` raises."""
         with self._one_at_a_time, contextlib.ExitStack() as opened:
             if self._closed:
-                # Given up before this thread had its turn.
+                # Closed before this thread had its turn.
                 return
             self._file = JournalFile(self.path)
             opened.callback(self._file.close)
-            # Two that make it at one moment would find it half made, or SQLite busy with changing its mode.
+            # Two processes that create it at once would find it incomplete, or SQLite busy changing its mode.
             with self._file.making(BUSY_SECONDS):
                 prepare(self.path)
             self._reader = JournalReader(connect(self.path), self.path)
@@ -57,35 +57,35 @@ class SqliteStore:
             self._opened = opened.pop_all()
 
     def close(self) -> None:
-        """Finish what was handed over, and close all that is open; blocks. Raises `JournalNotClosed`."""
+        """Finish all accepted writes, and close everything; blocks. Raises `JournalNotClosed`."""
         with self._one_at_a_time:
             self._closed = True
             self._opened.close()
 
     async def read(self, work: Callable[[Queries], Result]) -> Result:
-        """What `work` reads of what was committed. Raises `JournalUnreadable`."""
+        """Run `work` on the committed data. Raises `JournalUnreadable`."""
         return await self._reader.do(lambda connection: work(Queries(connection)))
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
-        """Do `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
+        """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
         return await self._writer.do(lambda connection: work(Queries(connection)))
 
     def lock(self, run_id: int) -> bool:
-        """Take the lock of a run; False when somebody else has it, in this process or in another."""
+        """Take the lock of a run; False if it is held, in this process or in another."""
         return self._file.lock(run_id)
 
     def unlock(self, run_id: int) -> None:
-        """Let go of the lock of a run."""
+        """Release the lock of a run."""
         self._file.unlock(run_id)
 
     def is_locked(self, run_id: int) -> bool:
-        """Whether anybody has the lock of a run, ourselves included."""
+        """Whether the lock of a run is held, by this process or another."""
         return self._file.is_locked(run_id)
 
 
 @asynccontextmanager
 async def open_store(path: Path) -> AsyncIterator[SqliteStore]:
-    """The journal at `path`, open for as long as the context lasts."""
+    """The store at `path`, open for as long as the context lasts."""
     store = SqliteStore(path, asyncio.get_running_loop())
     try:
         await anyio.to_thread.run_sync(store.open)

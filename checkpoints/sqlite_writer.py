@@ -1,7 +1,7 @@
-"""The one thread that writes the journal: natural group commit.
+"""The writer of the journal: one thread with natural group commit.
 
-It takes all that waits, does it in one transaction, commits once, and wakes the waiters. It never lingers for
-more: while one commit is on its way to the disk, the next group gathers by itself.
+It takes all waiting pieces of work, runs them in one transaction, commits once, and wakes the waiters. It adds no
+delay: the next group forms while one commit is being flushed to the disk.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Result]
 
 PATIENCE: Final = 75.0
-"""Seconds that closing waits for what was handed over: twice as long as a commit waits for another process's."""
+"""Seconds that closing waits for accepted work: more than twice the time that a commit waits for another process."""
 
 LAST_PATIENCE: Final = 5.0
-"""Seconds that it waits after that for a statement that was broken off."""
+"""Further seconds that closing waits for an interrupted statement."""
 
 
 class _Order:
-    """A piece of work, and where its result goes."""
+    """A piece of work with its result and the future of its waiter."""
 
     __slots__ = ("error", "future", "result", "work")
 
@@ -40,7 +40,7 @@ class Writer:
     """Runs pieces of work on one connection in one thread; each is atomic, and durable when its await returns."""
 
     def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
-        """Takes the connection over: it is this thread's alone from now on, and closed by it."""
+        """Take ownership of the connection: only the thread uses it from now on, and closes it."""
         self._connection = connection
         self._closed = False
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
@@ -51,8 +51,8 @@ class Writer:
     async def do(self, work: Work[Result]) -> Result:
         """Run `work` and wait until its effect is on the disk.
 
-        Raises `ForbiddenTransition` when it breaks the table of states, `JournalUnreadable` when it cannot be
-        written; nothing of it is kept then. Being cancelled does not undo what has been handed over.
+        Raises `ForbiddenTransition` if it breaks the table of states, `JournalUnreadable` if it cannot be written;
+        nothing of it is kept then. A cancellation does not undo work that was handed over.
         """
         if self._closed:
             raise JournalUnreadable("the journal is closed")
@@ -61,16 +61,16 @@ class Writer:
         return await future
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Finish what was handed over and end the thread. Blocks for as long.
+        """Finish all accepted work and end the thread; blocks.
 
-        A statement that is not at its end after `patience` seconds is broken off, and its waiters are told. Raises
-        `JournalNotClosed` when the thread does not end all the same.
+        A statement still running after `patience` seconds is interrupted, which its waiters get as an error. Raises
+        `JournalNotClosed` if the thread still does not end.
         """
         self._closed = True
         self._orders.put(None)
         self._thread.join(patience)
         if self._thread.is_alive():
-            # The connection cannot be closed meanwhile: only this thread closes it, and it is not at its end.
+            # The connection cannot be closed meanwhile: only the thread closes it, and it is still running.
             with contextlib.suppress(sqlite3.ProgrammingError):
                 self._connection.interrupt()
             self._thread.join(LAST_PATIENCE)
@@ -86,12 +86,12 @@ class Writer:
             while open_for_orders:
                 group, open_for_orders = self._gather()
                 _commit(connection, group)
-                # The loop is closed when the program was ended in the middle of things: nobody is left to wake.
+                # The loop is closed if the program ended early: there are no waiters left.
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(_wake, group)
 
     def _gather(self) -> tuple[list[_Order], bool]:
-        """All that waits now, at least one; False with it when no more will come."""
+        """All waiting orders, at least one; with False if no more will come."""
         group: list[_Order] = []
         order = self._orders.get()
         while order is not None:
@@ -104,14 +104,14 @@ class Writer:
 
 
 def _commit(connection: sqlite3.Connection, group: list[_Order]) -> None:
-    """Do the group in one transaction; a piece that fails takes only itself back."""
+    """Run the group in one transaction; a piece that fails is rolled back alone."""
     try:
         connection.execute("begin immediate")
         for order in group:
             connection.execute("savepoint piece")
             try:
                 order.result = order.work(connection)
-            except Exception as error:  # noqa: BLE001 - whatever it is belongs to the waiter, not to this thread
+            except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
                 order.error = _as_journal_error(error)
                 connection.execute("rollback to piece")
             connection.execute("release piece")

@@ -1,8 +1,8 @@
-"""The states of an item, each with its properties, and the one table that says which may follow which.
+"""The states of an item with their properties, and the table of permitted transitions.
 
-Whatever the program does differently from state to state is a column here. Python asks a state (`item.state.open`) or
-asks for states (`states_where(in_effect=True)`). The journal's triggers and the table in `docs/architecture.md` are
-drawn from `TRANSITIONS`.
+Every difference in behaviour between states is a column here. Python reads a property of a state (`item.state.open`)
+or selects states by property (`states_where(in_effect=True)`). The journal's triggers and the table in
+`docs/architecture.md` are generated from `TRANSITIONS`.
 """
 
 from dataclasses import dataclass
@@ -11,31 +11,31 @@ from typing import Any, Self, TypedDict, Unpack
 
 
 class State(StrEnum):
-    """Where an item stands. The value is the word used in the journal, on screen and in exports.
+    """The state of an item. The value is the word used in the journal, on screen and in exports.
 
-    A new state is one line here, and its steps in `TRANSITIONS`; a line that lacks a column cannot be imported.
+    A new state is one line here, and its steps in `TRANSITIONS`; a line without all columns fails at import.
     """
 
     open: bool
-    """The run still has work with it: while one is left, the run can be resumed."""
+    """The run still has work to do on it: a run with such an item can be resumed."""
     settled: bool
-    """Nothing is left to do, neither for the run nor for a person."""
+    """No work is left on it, neither for the run nor for a person."""
     in_effect: bool
-    """The billing took it: it can be verified and taken back."""
+    """The billing accepted it: it can be verified and taken back."""
     counts_money: bool
     """Its effect is in the billing or may be: its amount counts as sent."""
     to_send: bool
-    """It is still to be sent, or is being sent."""
+    """It is to be sent, or is being sent."""
     rejected: bool
-    """The billing refused it: a corrected row may take its place, or has taken it."""
+    """The billing refused it: a corrected row may replace it, or has replaced it."""
     trouble: bool
-    """The short line of progress names it."""
+    """The short progress line shows it."""
     explained: int
-    """The place of its reasons in the closing screen, from 1; 0 where they are not shown."""
+    """The position of its reasons in the closing screen, from 1; 0 if they are not shown."""
     style: str
-    """How its word is written on screen, as a style of Rich."""
+    """The Rich style of its word on screen."""
     export: str
-    """In which file of a whole export it stands, by the state that names the file; "" for none."""
+    """The file of a whole export that lists it, named by a state; "" for none."""
 
     # fmt: off
     #                      open   sett-  in     counts to     rejec- trou-  explained         export
@@ -45,23 +45,23 @@ class State(StrEnum):
     SKIPPED  = "skipped",  False, True,  False, False, False, False, False, 4, "dim",         ""
     """Nothing to do."""
     SENDING  = "sending",  True,  False, False, True,  True,  False, False, 0, "cyan",        "unknown"
-    """The intent is durable; the call may be on its way."""
+    """The intent is durable; the call may be under way."""
     ACCEPTED = "accepted", False, True,  True,  True,  False, False, False, 5, "green",       "accepted"
-    """The billing took it."""
+    """The billing accepted it."""
     REJECTED = "rejected", False, True,  False, False, False, True,  True,  1, "red",         "rejected"
     """The billing refused this row for good."""
     UNKNOWN  = "unknown",  True,  False, False, True,  False, False, True,  3, "yellow",      "unknown"
-    """It may have had its effect or not: only a look-up decides."""
+    """Its effect is unknown: a look-up decides."""
     MANUAL   = "manual",   False, False, False, True,  False, False, True,  2, "bold yellow", "manual"
     """A person has to decide."""
     APPLIED  = "applied",  False, True,  True,  True,  False, False, False, 6, "bold green",  "accepted"
     """Read back from the billing as wanted."""
     REPLACED = "replaced", False, True,  False, False, False, True,  False, 0, "dim",         ""
-    """Rejected, and a corrected row of the same run has taken its place."""
+    """Rejected, and replaced by a corrected row of the same run."""
     # fmt: on
 
     def __new__(cls, word: str, *columns: Any) -> Self:  # noqa: ANN401 - each as its column is declared
-        """A state by its line: the columns in the order in which they are declared."""
+        """Build a state from its line; the columns are in the order of their declaration."""
         state = str.__new__(cls, word)
         state._value_ = word
         (
@@ -80,7 +80,7 @@ class State(StrEnum):
 
 
 class StateProperties(TypedDict, total=False):
-    """The properties that states are asked for by."""
+    """The properties by which states are selected."""
 
     open: bool
     settled: bool
@@ -92,7 +92,7 @@ class StateProperties(TypedDict, total=False):
 
 
 def states_where(**properties: Unpack[StateProperties]) -> tuple[State, ...]:
-    """The states that have all these properties, in the order of the table."""
+    """The states with all these properties, in the order of the table."""
     return tuple(state for state in State if all(getattr(state, name) is value for name, value in properties.items()))
 
 
@@ -153,12 +153,12 @@ TRANSITIONS: tuple[Transition, ...] = (
 
 
 def may_follow(source: State | None, target: State) -> bool:
-    """Tell whether `target` may directly follow `source`."""
+    """Whether `target` may directly follow `source`."""
     return any(step.source == source and step.target == target for step in TRANSITIONS)
 
 
 def as_markdown() -> str:
-    """The table as it stands in `docs/architecture.md`."""
+    """The table of transitions in `docs/architecture.md`."""
     rows = ["| from | to | when |", "|---|---|---|"]
     rows += [f"| {step.source or '–'} | {step.target} | {step.when} |" for step in TRANSITIONS]
     return "\n".join(rows)
