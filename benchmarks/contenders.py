@@ -47,11 +47,11 @@ class Contender:
 
     def send(self, folder: Path, url: str, rows: int) -> Sent:
         """Send this many rows."""
-        took = timed(self.lists(folder, f"{url}/rest_api/v2/{MODEL}/", rows), cwd=_home(self))
+        took = timed(self.lists(folder, f"{url}/rest_api/v2/{MODEL}/", rows), cwd=_working_folder(self))
         return Sent(rows, _sending(took), took.seconds, took.processor)
 
 
-def _home(contender: Contender) -> Path | None:
+def _working_folder(contender: Contender) -> Path | None:
     """Its working folder: our own processes need the project's modules, the others need nothing."""
     return Path.cwd() if contender.lists in {_bare, _engine} else None
 

@@ -131,7 +131,7 @@ class DemoStage:
         self._on_command(arguments)
         async with await start(arguments, self._folder, self._environment) as process:
             try:
-                return await self._killed_in_the_middle(rows, process, on_progress)
+                return await self._kill_midway(rows, process, on_progress)
             finally:
                 with anyio.CancelScope(shield=True):
                     await _end(process, signal.SIGKILL)
@@ -166,9 +166,7 @@ class DemoStage:
         if code not in may_end_with:
             raise LabError(f"{PROGRAM} {arguments[0]} ended with {code}; the demo's files are in {self._folder}")
 
-    async def _killed_in_the_middle(
-        self, rows: int, process: Process, on_progress: Callable[[int], None]
-    ) -> KilledLoad:
+    async def _kill_midway(self, rows: int, process: Process, on_progress: Callable[[int], None]) -> KilledLoad:
         """Follow the load in its journal until enough rows are accepted, with calls in flight, and kill it."""
         # The journal exists only once the run has checked the billing.
         path = self._folder / JOURNAL

@@ -88,44 +88,44 @@ def _stop(
 async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
     """Pause a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
-        run = await _not_at_its_end(name, journal)
+        run = await _controllable_run(name, journal)
         answer = await ask(run, journal, ControlRequest("pause", who=claim()))
         if answer is None:
             await _refuse_elsewhere(run, journal)
             await journal.pause(run, ourselves())
             said = await _paused_at_rest(await journal.run(name), journal)
             answer = await note_at_rest(run, journal, "pause", said)
-        return _tell(run, "pause", answer, screen)
+        return _show_answer(run, "pause", answer, screen)
 
 
 async def _paused_at_rest(run: Run, journal: Journal) -> str:
     waits = f"it sends nothing until {PROGRAM} continue {run.name}"
     if holder := await journal.holder(run):
         return f"paused; {holder} does not listen at this moment and finds it in the journal: {waits}"
-    return f"paused; nobody works on it, and when {await _way_on(run, journal)} takes it up, {waits}"
+    return f"paused; nobody works on it, and when {await _resume_command(run, journal)} takes it up, {waits}"
 
 
 async def continue_paused(name: str, settings: Settings, screen: Screen) -> Exit:
     """Continue a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
-        run = await _not_at_its_end(name, journal)
+        run = await _controllable_run(name, journal)
         answer = await ask(run, journal, ControlRequest("continue", who=claim()))
         if answer is None:
             await _refuse_elsewhere(run, journal)
             run = await journal.run(name)
             await journal.unpause(run)
             answer = await note_at_rest(run, journal, "continue", await _unpaused_at_rest(run, journal))
-        return _tell(run, "continue", answer, screen)
+        return _show_answer(run, "continue", answer, screen)
 
 
 async def _unpaused_at_rest(run: Run, journal: Journal) -> str:
     was = "it is not paused any more" if run.paused_at else "it was not paused"
     if holder := await journal.holder(run):
         return f"{was}; {holder} does not listen at this moment and finds it in the journal"
-    return f"{was}; nobody works on it: {await _way_on(run, journal)} goes on with it"
+    return f"{was}; nobody works on it: {await _resume_command(run, journal)} goes on with it"
 
 
-async def _way_on(run: Run, journal: Journal) -> str:
+async def _resume_command(run: Run, journal: Journal) -> str:
     """The command that resumes an idle run; for one at its end, the command that continues its job file."""
     mark = mark_of(run)
     if mark is None or await unfinished(run, journal):
@@ -133,7 +133,7 @@ async def _way_on(run: Run, journal: Journal) -> str:
     return f"{PROGRAM} run {printable(mark.file)}"
 
 
-async def _not_at_its_end(name: str, journal: Journal) -> Run:
+async def _controllable_run(name: str, journal: Journal) -> Run:
     """The run of that name, if it can be paused or continued. Raises `CommandRefused`."""
     run = await journal.run(name)
     if await journal.holder(run) or holds_its_file(run) or await unfinished(run, journal):
@@ -156,8 +156,8 @@ async def change(name: str, changes: Sequence[str], settings: Settings, screen: 
         run = await journal.run(name)
         answer = await ask(run, journal, ControlRequest("set", wanted, claim()))
         if answer is None:
-            raise await _nobody(run, journal, "there is nothing to set", _by_flag(run))
-        return _tell(run, "set", answer, screen)
+            raise await _unreachable(run, journal, "there is nothing to set", _by_flag(run))
+        return _show_answer(run, "set", answer, screen)
 
 
 async def show(name: str, settings: Settings, screen: Screen) -> Exit:
@@ -166,9 +166,9 @@ async def show(name: str, settings: Settings, screen: Screen) -> Exit:
         run = await journal.run(name)
         answer = await ask(run, journal, ControlRequest("get", who=claim()))
         if answer is None:
-            raise await _nobody(run, journal, "there is nothing to get", _by_flag(run))
+            raise await _unreachable(run, journal, "there is nothing to get", _by_flag(run))
         if screen.voice.as_json:
-            return _tell(run, "get", answer, screen)
+            return _show_answer(run, "get", answer, screen)
         for setting, value in answer.settings.items():
             screen.out.print(Text(f"{printable(setting)}=", "dim").append(printable(value), "bold"))
         return Exit.DONE
@@ -188,19 +188,19 @@ async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> 
         run = await journal.run(name)
         answer = await ask(run, journal, ControlRequest("stop", who=claim()))
         if answer is None:
-            raise await _nobody(run, journal, "there is nothing to stop", "")
+            raise await _unreachable(run, journal, "there is nothing to stop", "")
         if answer.refused or not wait:
-            return _tell(run, "stop", answer, screen)
+            return _show_answer(run, "stop", answer, screen)
         screen.say(
             f"run {run.name}: {markup_safe(answer.said)}; its process ends with {int(Exit.INTERRUPTED)} "
             "[dim](Ctrl-C here ends the waiting, not the stop)[/]"
         )
         while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
             await anyio.sleep(GLANCE)
-        return await _stopped(name, journal, screen)
+        return await _show_stopped(name, journal, screen)
 
 
-async def _stopped(name: str, journal: Journal, screen: Screen) -> Exit:
+async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:
     """The state of a run after a stop was requested."""
     run = await journal.run(name)
     totals = await journal.totals(run)
@@ -209,7 +209,7 @@ async def _stopped(name: str, journal: Journal, screen: Screen) -> Exit:
     if screen.voice.as_json:
         screen.emit({"run": run.name, "command": "stop", **states_object(totals), "exit": int(Exit.DONE)})
     stays_paused = run.paused_at is not None and (code is Exit.INTERRUPTED or holds_its_file(run))
-    title = Text(f"■ run {run.name} {_how_it_stopped(run, code)}", "bold")
+    title = Text(f"■ run {run.name} {_describe_stop(run, code)}", "bold")
     parts: list[RenderableType] = [title, states_table(totals)]
     if stays_paused:
         parts.append(
@@ -217,14 +217,14 @@ async def _stopped(name: str, journal: Journal, screen: Screen) -> Exit:
         )
     goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if stays_paused else []
     if code is not Exit.INTERRUPTED and is_followed(run):
-        goes_on.append((await _way_on(run, journal), "go on with its next step"))
+        goes_on.append((await _resume_command(run, journal), "go on with its next step"))
     if steps := goes_on + next_steps(run, totals, intake_ended=intake_ended):
         parts.append(steps_list(steps))
     screen.result(Group(*parts))
     return Exit.DONE
 
 
-def _how_it_stopped(run: Run, code: Exit) -> str:
+def _describe_stop(run: Run, code: Exit) -> str:
     """The result of a stop request; where the step had already finished, the stop ends its job file."""
     if code is Exit.INTERRUPTED:
         return "has stopped"
@@ -236,7 +236,7 @@ def _how_it_stopped(run: Run, code: Exit) -> str:
 # ---- messages ---------------------------------------------------------------------------------------------------
 
 
-def _tell(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
+def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
     """Show the answer to a command. Raises `CommandRefused` where it was refused."""
     if answer.refused:
         raise CommandRefused(f"run {run.name}: {answer.said}")
@@ -255,7 +255,7 @@ async def _refuse_elsewhere(run: Run, journal: Journal) -> None:
         raise CommandRefused(f"run {run.name} is worked on by {holder}: type the command on {printable(holder.host)}")
 
 
-async def _nobody(run: Run, journal: Journal, what: str, instead: str) -> CommandRefused:
+async def _unreachable(run: Run, journal: Journal, what: str, instead: str) -> CommandRefused:
     """The error for a command without a process to carry it out, with the way out."""
     await _refuse_elsewhere(run, journal)
     if holder := await journal.holder(run):

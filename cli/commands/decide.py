@@ -65,16 +65,16 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
         raise CommandRefused("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'")
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        item = await _the_one(run, key, journal)
+        item = await _matching_row(run, key, journal)
         try:
             async with locked(run, journal) as ours:
-                await journal.decide(ours, item, State(choice), who=_who(), why=why.strip())
+                await journal.decide(ours, item, State(choice), who=_user_name(), why=why.strip())
         except ForbiddenTransition:
             raise CommandRefused(
                 f"row {item.number} of run {run.name} is {item.state}: a person decides only on what is manual. "
                 f"{PROGRAM} reconcile {run.name} looks up what is unknown"
             ) from None
-        log.info("decided", run=run.name, item=item.number, state=choice, who=_who(), why=why.strip())
+        log.info("decided", run=run.name, item=item.number, state=choice, who=_user_name(), why=why.strip())
         totals = await journal.totals(run)
         if screen.voice.as_json:
             screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
@@ -87,7 +87,7 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
         return Exit.DONE
 
 
-async def _the_one(run: Run, key: str, journal: Journal) -> Item:
+async def _matching_row(run: Run, key: str, journal: Journal) -> Item:
     found = await journal.find(run, key)
     manual = [item for item in found if item.state is State.MANUAL]
     if len(manual) == 1:
@@ -102,5 +102,5 @@ async def _the_one(run: Run, key: str, journal: Journal) -> Item:
     raise CommandRefused(f"{printable(key)} may be any of the rows {numbers} of run {run.name}: give its number")
 
 
-def _who() -> str:
+def _user_name() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -92,7 +92,7 @@ async def export_all(name: str, folder: Path, settings: Settings, screen: Screen
 
 async def export_state(name: str, state: str, target: OutputFile, settings: Settings, screen: Screen) -> Exit:
     """Write the rows of a run that are in `state`. Raises `CommandRefused` and `JournalError`."""
-    wanted = _wanted(state)
+    wanted = _parse_state(state)
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         async with written_to(target) as out:
@@ -104,7 +104,7 @@ async def export_state(name: str, state: str, target: OutputFile, settings: Sett
     return Exit.DONE
 
 
-def _wanted(word: str) -> State | None:
+def _parse_state(word: str) -> State | None:
     """The state of that name, None for refused rows. Raises `CommandRefused` with the nearest name."""
     plain_word = word.strip().casefold()
     if plain_word == REFUSED:

@@ -52,7 +52,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     ],
     file: Annotated[str | None, typer.Argument(metavar="FILE", help="The rows; - for standard input.")] = None,
     *,
-    told: OrderFlags,
+    order_flags: OrderFlags,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Save the rows of each kind into this folder.")
     ] = None,
@@ -69,7 +69,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     async def work(settings: Settings, screen: Screen) -> Exit:
         if job.endswith(TOML):
             return await plan_file(job, out, settings, pacing, screen, typed=given)
-        order = await typed_order(job, file, told, rows, calling, screen)
+        order = await typed_order(job, file, order_flags, rows, calling, screen)
         return await plan(order, out, settings, pacing.given, screen)
 
     execute(work, flags, voice, failure=lambda code, text: {"job": job, "exit": int(code), "error": text})
@@ -123,7 +123,7 @@ async def plan(
             screen.say(f"The rows are saved in {markup_safe(out)}")
         if not step:
             screen.result(next_step(run, skips_bad=bool(bad)))
-        await _forget_the_one_before(facts, journal)
+        await _discard_previous(facts, journal)
     return code
 
 
@@ -150,7 +150,7 @@ async def plan_file(
     return worst
 
 
-async def _forget_the_one_before(facts: PlanFacts, journal: Journal) -> None:
+async def _discard_previous(facts: PlanFacts, journal: Journal) -> None:
     """Delete the previous plan of this input: the next one is compared with the new plan."""
     if facts.before is not None:
         await journal.discard(facts.before)

@@ -87,7 +87,7 @@ async def probe(
                 billing.gateway, intents, abonent, new_batch()[:_NAME], ProbePatience(settle=settle), storno_call=None
             )
             probing = Probe(entries, storno_call, lambda line: screen.say(f"[dim]·[/] {markup_safe(line)}"))
-            if not await _earlier(probing, entries, intents, settle, screen, yes=yes):
+            if not await _take_back_earlier(probing, entries, intents, settle, screen, yes=yes):
                 return _refused(screen)
             balance = await entries.balance()
             screen.say(_plan(abonent, balance, storno_call, settings))
@@ -127,7 +127,7 @@ async def _check_runs(settings: Settings) -> None:
                 )
 
 
-async def _earlier(
+async def _take_back_earlier(
     probing: Probe, entries: ProbeEntries, intents: Intents, settle: float, screen: Screen, *, yes: bool
 ) -> bool:
     """Take back what a killed probe has left; returns whether a new probe may begin.
@@ -208,11 +208,11 @@ def _close(
         why = findings.missing.get(name)
         told = describe_fact(name, fact.value) + (f" (not learned: {printable(why)})" if why else "")
         table.add_row("", f"[dim]{fact.standing}[/]", markup_safe(told, 600))
-    screen.result(Group(Text(""), table, *_ending(findings, path)), good=code is Exit.DONE)
+    screen.result(Group(Text(""), table, *_next_steps(findings, path)), good=code is Exit.DONE)
     return code
 
 
-def _ending(findings: Findings, path: Path) -> list[Text]:
+def _next_steps(findings: Findings, path: Path) -> list[Text]:
     lines = [Text(f"\nThe profile is in {printable(path)}.")]
     if findings.stopped:
         lines.append(Text(f"The probe stopped: {printable(findings.stopped, 600)}", "bold red"))

@@ -83,7 +83,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
         screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(code)})
     parts: list[RenderableType] = [states_table(totals)]
     if totals.count(State.MANUAL):
-        parts.append(_for_a_person(run, await journal.items(run, {State.MANUAL}, size=MAX_MANUAL_SHOWN), left))
+        parts.append(_manual_rows(run, await journal.items(run, {State.MANUAL}, size=MAX_MANUAL_SHOWN), left))
         parts.append(Text(f"{rows(totals.count(State.MANUAL))} for a person to decide on", "bold yellow"))
     elif not totals.count(State.UNKNOWN):
         parts.insert(0, Text(f"✓ run {run.name}: nothing is in doubt", "bold green"))
@@ -95,7 +95,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
     return code
 
 
-def _for_a_person(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResult]) -> RenderableType:
+def _manual_rows(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResult]) -> RenderableType:
     """The manual rows with both sides, and the command that records a decision."""
     lines: list[Text] = []
     for item in items:

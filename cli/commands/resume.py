@@ -71,12 +71,12 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
         screen.result(f"There is nothing to resume: there is no journal {markup_safe(journal_path)}.")
         return Closing(Exit.DONE)
     async with open_existing(journal_path) as journal:
-        chosen = await _chosen(name, journal)
+        chosen = await _run_to_resume(name, journal)
         if chosen is None:
             screen.result("There is nothing to resume: all runs are at their end.")
             return Closing(Exit.DONE)
         if not await unfinished(chosen, journal):
-            return await _at_its_end(chosen, journal, screen)
+            return await _close_ended(chosen, journal, screen)
         await require_unlocked(chosen, journal)
         check_target(chosen, settings)
         try:
@@ -95,7 +95,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
             ) from error
 
 
-async def _chosen(name: str | None, journal: Journal) -> Run | None:
+async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
     """The run to resume, None when there is none. Raises `CommandRefused` for an ambiguous or discarded run."""
     if name is not None:
         run = await journal.run(name)
@@ -104,12 +104,12 @@ async def _chosen(name: str | None, journal: Journal) -> Run | None:
         return run
     open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]
     if len(open_runs) > 1:
-        lines = [f"  {PROGRAM} resume {run.name}   {await _what(run, journal)}" for run in open_runs]
+        lines = [f"  {PROGRAM} resume {run.name}   {await _describe_run(run, journal)}" for run in open_runs]
         raise CommandRefused("\n".join(["several runs are not at their end; which?", *lines]))
     return open_runs[0] if open_runs else None
 
 
-async def _at_its_end(run: Run, journal: Journal, screen: Screen) -> Closing:
+async def _close_ended(run: Run, journal: Journal, screen: Screen) -> Closing:
     """The closing of a run that has nothing left to send."""
     totals = await journal.totals(run)
     # A kill may have come between the last answer and the finishing of the run.
@@ -123,6 +123,6 @@ async def _at_its_end(run: Run, journal: Journal, screen: Screen) -> Closing:
     return closing
 
 
-async def _what(run: Run, journal: Journal) -> str:
+async def _describe_run(run: Run, journal: Journal) -> str:
     left = (await journal.totals(run)).count_where(open=True)
     return f"{run.job}, {printable(run.source, 60)}, begun {moment(run.created_at)}, {rows(left)} left"

@@ -39,7 +39,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         typer.Argument(metavar="FILE", help="The rows; - for standard input. Else --sql, or the job's own."),
     ] = None,
     *,
-    told: OrderFlags,
+    order_flags: OrderFlags,
     corrects: Annotated[
         str | None,
         typer.Option("--continue", metavar="RUN", help="FILE holds corrected rows of this run: take them into it."),
@@ -104,7 +104,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             )
         if job.endswith(TOML):
             return await run_file.run(job, settings, pacing, consent, screen, typed=given, record=recorder)
-        order = await typed_order(job, file, told, rows, calling, screen)
+        order = await typed_order(job, file, order_flags, rows, calling, screen)
         if save is not None:
             request = run_file.save_request(order, output, consent, pacing, given)
             return run_file.save_order(request, save, screen, force=force)

@@ -67,7 +67,7 @@ async def undo(
         if undecided := (await journal.totals(run)).count(State.MANUAL):
             _note_undecided(run, undecided, screen)
         check_target(run, settings)
-        way = _way(await _kind_of(run, journal), parse_pairs(how, "--set"), profile_of(settings), screen)
+        way = _options(await _kind_of(run, journal), parse_pairs(how, "--set"), profile_of(settings), screen)
         parameters = {RUN: run.name, **way}
         async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as session:
             job = await build_undo(session.gateway, journal, parameters)
@@ -117,7 +117,7 @@ async def _kind_of(run: Run, journal: Journal) -> JobSpec:
     return job_of(run)
 
 
-def _way(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
+def _options(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:
     """The options of the undo: those given, else those that a probe has found."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, given, profile):

@@ -33,7 +33,7 @@ async def watch(name: str | None, settings: Settings, screen: Screen) -> Exit:
     Raises `CommandRefused` and `JournalError`.
     """
     async with open_existing(settings.journal.value) as journal:
-        name = name or await _the_one_that_works(journal)
+        name = name or await _only_working_run(journal)
         if screen.voice.as_json:
             await _objects(name, journal, screen)
         elif screen.out.is_terminal:
@@ -43,7 +43,7 @@ async def watch(name: str | None, settings: Settings, screen: Screen) -> Exit:
     return Exit.DONE
 
 
-async def _the_one_that_works(journal: Journal) -> str:
+async def _only_working_run(journal: Journal) -> str:
     working = [run.name for run in await journal.runs() if await journal.holder(run)]
     if len(working) == 1:
         return working[0]
@@ -53,7 +53,7 @@ async def _the_one_that_works(journal: Journal) -> str:
     raise CommandRefused("\n".join(["several runs are being worked on; which?", *lines]))
 
 
-async def _each_look(name: str, journal: Journal) -> AsyncIterator[RunSeen]:
+async def _looks(name: str, journal: Journal) -> AsyncIterator[RunSeen]:
     """One look a second; the last one shows the run at rest."""
     while True:
         began = anyio.current_time()
@@ -68,22 +68,22 @@ async def _each_look(name: str, journal: Journal) -> AsyncIterator[RunSeen]:
 
 async def _drawn(name: str, journal: Journal, screen: Screen) -> None:
     with Live(console=screen.out, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-        async for seen in _each_look(name, journal):
+        async for seen in _looks(name, journal):
             if seen.holder:
-                live.update(await _picture(seen, journal), refresh=True)
+                live.update(await _view(seen, journal), refresh=True)
     screen.out.print(await detail(await see(name, journal), journal))
 
 
-async def _picture(seen: RunSeen, journal: Journal) -> RenderableType:
+async def _view(seen: RunSeen, journal: Journal) -> RenderableType:
     """The screen: a short view that needs no counting while the run reports its status."""
     return Group(_title(seen), screen_of(seen.live)) if seen.live else await detail(seen, journal)
 
 
 async def _lines(name: str, journal: Journal, screen: Screen) -> None:
     before = "", ""
-    async for seen in _each_look(name, journal):
-        words = line(seen.live).plain if seen.live else await _at_rest(seen, journal)
-        now = line(_timeless(seen.live)).plain if seen.live else words
+    async for seen in _looks(name, journal):
+        words = line(seen.live).plain if seen.live else await _describe_idle(seen, journal)
+        now = line(_without_times(seen.live)).plain if seen.live else words
         title = _title(seen).plain
         if (title, now) != before:
             screen.out.print(f"{title}: {words}", markup=False, soft_wrap=True)
@@ -92,25 +92,25 @@ async def _lines(name: str, journal: Journal, screen: Screen) -> None:
 
 async def _objects(name: str, journal: Journal, screen: Screen) -> None:
     before: dict[str, object] = {}
-    async for seen in _each_look(name, journal):
-        found = _beat(seen, seen.live) if seen.live else await run_object(seen, journal)
-        now = found | {"live": seen.live and _timeless(seen.live)}
+    async for seen in _looks(name, journal):
+        found = _live_object(seen, seen.live) if seen.live else await run_object(seen, journal)
+        now = found | {"live": seen.live and _without_times(seen.live)}
         if now != before:
             screen.emit(found)
         before = now
 
 
-def _timeless(live: Status) -> Status:
+def _without_times(live: Status) -> Status:
     """The status without the values that change every second."""
     return replace(live, seconds=0.0, average=0.0, held_seconds={})
 
 
-def _beat(seen: RunSeen, live: Status) -> dict[str, object]:
+def _live_object(seen: RunSeen, live: Status) -> dict[str, object]:
     """The status that the run reports, for scripts; without sums, which would have to be counted."""
     return {**facts_object(seen), "states": live.counts, "refused": live.refused, "live": live}
 
 
-async def _at_rest(seen: RunSeen, journal: Journal) -> str:
+async def _describe_idle(seen: RunSeen, journal: Journal) -> str:
     """The state, from its journal, of a run that reports no status."""
     totals = await journal.totals(seen.run)
     states = ", ".join(f"{count(number)} {state}" for state, number in totals.counts.items() if number)

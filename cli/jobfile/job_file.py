@@ -189,14 +189,14 @@ class _Reader:
         try:
             switches = {name: step.get(name) is True for name in ("again", "another_billing")}
             enter, shared = parse_repeat(**switches), self._shared_accounts(way, step)
-            order = parse_order(str(job), self._input(step), self._said(way, step), enter, shared)
+            order = parse_order(str(job), self._input(step), self._given_values(way, step), enter, shared)
         except StatementRefused as error:
             raise self._refused(
                 (*way, "sql" if "sql" in step else "look_up"), f"step {index + 1}: {error}"
             ) from error
         except (CommandRefused, ParameterRefused) as error:
             raise self._refused(
-                self._meant(way, step, str(error)), f"step {index + 1}: {describe_error(error)}"
+                self._key_of_error(way, step, str(error)), f"step {index + 1}: {describe_error(error)}"
             ) from error
         output = step.get("output")
         return JobFileStep(
@@ -227,7 +227,7 @@ class _Reader:
         # The path of a key file is relative to the job file.
         return None if typed is None else key_list(str(typed), self._path.parent.absolute())
 
-    def _said(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
+    def _given_values(self, way: Way, step: Mapping[str, object]) -> dict[str, str]:
         given = self._beside(str(step.get("job", "")), _table(step.get("set")))
         of_call = {
             "model": str(step.get("model", "")),
@@ -249,7 +249,7 @@ class _Reader:
             for name, value in given.items()
         }
 
-    def _meant(self, way: Way, step: Mapping[str, object], error: str) -> Way:
+    def _key_of_error(self, way: Way, step: Mapping[str, object], error: str) -> Way:
         """The key that an error is about: the error begins with a parameter or a flag."""
         name = error.partition(":")[0].partition(",")[0].strip()
         unknown = error.partition("no parameter '")[2].partition("'")[0]

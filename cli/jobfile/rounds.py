@@ -72,7 +72,7 @@ async def round_of(file: JobFile, target: str, journal: Journal) -> Round:
     runs = _runs_of(file.steps, latest)
     if not latest:
         return Round(1, _all_of(file.steps))
-    if last := await _ended(latest, runs.get(len(file.steps)), journal):
+    if last := await _run_that_ended(latest, runs.get(len(file.steps)), journal):
         note = (
             f"Round {number} is at its end, with run {last.name} of {moment(last.created_at)}: this is round "
             f"{number + 1}, from step 1. What must not be entered twice is left out where an earlier run has it"
@@ -115,7 +115,7 @@ def _same(step: JobFileStep, run: Run) -> bool:
     return run.job == step.order.kind.name and identity(run.parameters) == identity(step.order.to_parameters())
 
 
-async def _ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journal: Journal) -> Run | None:
+async def _run_that_ended(latest: Sequence[tuple[StepMark, Run]], last: Run | None, journal: Journal) -> Run | None:
     """The run that has ended the round: that of the current last step, or of the last step at that time."""
     ends = [run for mark, run in latest if mark.is_last or (last is not None and run.run_id == last.run_id)]
     if not ends or await unfinished(ends[0], journal):
@@ -129,7 +129,7 @@ async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[
     """What is left to do for a step of a continued round."""
     if run is None:
         return [StepDecision(step, StepState.BEGUN)]
-    why = await _why_anew(step, run, journal)
+    why = await _reason_to_repeat(step, run, journal)
     is_open = await unfinished(run, journal)
     if why and is_open and run.approved_at is None:
         # Nothing of it was sent, so the new run replaces it.
@@ -145,7 +145,7 @@ async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[
     )
 
 
-async def _why_anew(step: JobFileStep, run: Run, journal: Journal) -> str:
+async def _reason_to_repeat(step: JobFileStep, run: Run, journal: Journal) -> str:
     if await journal.taken_back(run):
         return f"run {run.name} was taken back"
     file = step.order.rows.file

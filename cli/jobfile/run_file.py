@@ -57,15 +57,16 @@ def save_request(
 ) -> SaveRequest:
     """The command line as a request to save. Raises `CommandRefused` for options that a job file cannot hold."""
     if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
+        them = _pronoun(names)
         raise CommandRefused(
-            f"a job file has no place for {', '.join(names)}: leave {_them(names)} out here, and type {_them(names)} "
+            f"a job file has no place for {', '.join(names)}: leave {them} out here, and type {them} "
             f"with {PROGRAM} run FILE{TOML}"
         )
-    given = {name: _as_written(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
+    given = {name: _toml_value(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
     return SaveRequest(order, output, consent.skip_bad, given)
 
 
-def _as_written(name: str, value: str | bool) -> object:  # noqa: FBT001 - one switch among texts
+def _toml_value(name: str, value: str | bool) -> object:  # noqa: FBT001 - one switch among texts
     """The value as people write it in a job file: a number where the text is one, but money as text."""
     if isinstance(value, bool) or name == "limit_money":
         return value
@@ -90,11 +91,11 @@ def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
         raise CommandRefused(
             f"{printable(file)} says itself what is done, and {', '.join(names)} would be ignored: nothing was "
             "sent.\n"
-            f"Leave {_them(names)} out, or let a step say it: docs/job-files.md has all keys"
+            f"Leave {_pronoun(names)} out, or let a step say it: docs/job-files.md has all keys"
         )
 
 
-def _them(names: Sequence[str]) -> str:
+def _pronoun(names: Sequence[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
 

@@ -62,13 +62,13 @@ def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:
 
 def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
     order, rows, own = request.order, request.order.rows, {one.name: one for one in OWN}
-    step: dict[str, object] = {"job": order.kind.name, "file": _beside(rows.file, folder), "sql": rows.sql}
+    step: dict[str, object] = {"job": order.kind.name, "file": _relative(rows.file, folder), "sql": rows.sql}
     step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
     step |= {"limit": rows.limit, "only": _keys(rows.only, folder), "exclude": _keys(rows.exclude, folder)}
     step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
     made = {one.name for one in order.kind.parameters if one.makes_file}
     given = {
-        name: _beside(value, folder) if name in made else value
+        name: _relative(value, folder) if name in made else value
         for name, value in {**order.parameters, **rows.values}.items()
     }
     if order.kind.name == CALL:
@@ -80,7 +80,7 @@ def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
             "look_up": given["look_up"],
         }
         given = {name: value for name, value in given.items() if name not in own}
-    step["output"] = _beside(str(request.output.absolute()), folder) if request.output else ""
+    step["output"] = _relative(str(request.output.absolute()), folder) if request.output else ""
     step |= {"again": order.enter is Repeat.AGAIN, "another_billing": order.enter is Repeat.PER_BILLING}
     step["skip_bad"] = request.skip_bad
     step["shared_accounts"] = order.shared_accounts.value if order.shared_accounts else ""
@@ -91,10 +91,10 @@ def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
 
 
 def _keys(keys: KeyList | None, folder: Path) -> str:
-    return "" if keys is None else keys.text or _beside(keys.file, folder)
+    return "" if keys is None else keys.text or _relative(keys.file, folder)
 
 
-def _beside(file: str, folder: Path) -> str:
+def _relative(file: str, folder: Path) -> str:
     """The path for the job file: relative to the file's folder where it lies below that."""
     if file in {"", STDIN}:
         return file

@@ -112,7 +112,7 @@ async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, s
     async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
         journal = opened.journal
         now = await round_of(file, settings.target, journal)
-        await _tell(now, journal, screen)
+        await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         closing, worst = Closing(Exit.DONE), Exit.DONE
         done: list[tuple[StepDecision, Closing]] = []
@@ -127,23 +127,23 @@ async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, s
                 closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
                 done.append((decision, closing))
                 if not passes(step, closing.exit):
-                    _tell_the_end(file, step, closing, screen)
+                    _show_end(file, step, closing, screen)
                     return waited.counted_in(closing)
                 if decision is not now.decisions[-1] and closing.run is not None:
                     run = await journal.run(closing.run)
                     waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
                     if waited.stop.requested:
-                        _tell_the_stop(file, step, await journal.run(closing.run), render(waited.stop.said), screen)
+                        _show_stop(file, step, await journal.run(closing.run), render(waited.stop.said), screen)
                         return waited.counted_in(closing)
             except OPERATOR_ERRORS as error:
                 if all(one.state is StepState.PASSED_OVER for one, _ in done):
                     raise
-                raise _in_the_middle(file, step, done, error) from error
+                raise _error_after_sending(file, step, done, error) from error
             worst = max(worst, closing.exit)
     return replace(waited.counted_in(closing), exit=worst)
 
 
-async def _tell(now: Round, journal: Journal, screen: Screen) -> None:
+async def _show_round(now: Round, journal: Journal, screen: Screen) -> None:
     """Show the round, and its runs that match no step."""
     if now.note:
         screen.say(markup_safe(now.note))
@@ -192,7 +192,7 @@ async def _taken_up(run: Run, session: Session) -> Closing:
     return await RunSession(run, await session.rebuild(run), session, fresh=False).run()
 
 
-def _in_the_middle(
+def _error_after_sending(
     file: JobFile, step: JobFileStep, done: Sequence[tuple[StepDecision, Closing]], error: Exception
 ) -> CommandRefused:
     """The error that ends a file after some of it was sent: what is wrong, what is done, what to type."""
@@ -206,7 +206,7 @@ def _in_the_middle(
     )
 
 
-def _tell_the_stop(file: JobFile, step: JobFileStep, run: Run, why: str, screen: Screen) -> None:
+def _show_stop(file: JobFile, step: JobFileStep, run: Run, why: str, screen: Screen) -> None:
     """Show that the file was stopped after a finished step, and how to continue."""
     end_of_pause = [(f"{PROGRAM} continue {run.name}", "end the pause")] if run.paused_at else []
     headline = Text(f"■ stopped after step {step.number}: {printable(why, 600)}", "bold yellow")
@@ -218,7 +218,7 @@ def _again(file: JobFile) -> str:
     return f"{PROGRAM} run {printable(file.path)}"
 
 
-def _tell_the_end(file: JobFile, step: JobFileStep, closing: Closing, screen: Screen) -> None:
+def _show_end(file: JobFile, step: JobFileStep, closing: Closing, screen: Screen) -> None:
     left = len(file.steps) - step.number
     if left:
         hint = " or give the step go_on = true" if closing.exit is Exit.REJECTED else ""

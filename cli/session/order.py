@@ -115,15 +115,15 @@ def parse_input(file: str | None, rows: RowFlags) -> Input:
 
 
 async def typed_order(
-    job: str, file: str | None, told: OrderFlags, rows: RowFlags, calling: CallFlags, screen: Screen
+    job: str, file: str | None, order_flags: OrderFlags, rows: RowFlags, calling: CallFlags, screen: Screen
 ) -> Order:
     """The order of a command line, once all prompts were answered.
 
     Raises `ParameterRefused` and `CommandRefused`.
     """
-    values = await asked_for(told.ask or [], given_values(told.set_ or [], calling), file, screen)
-    repeat = parse_repeat(again=told.again, another_billing=told.another_billing)
-    return parse_order(job, parse_input(file, rows), values, repeat, told.shared_accounts)
+    values = await asked_for(order_flags.ask or [], given_values(order_flags.set_ or [], calling), file, screen)
+    repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
+    return parse_order(job, parse_input(file, rows), values, repeat, order_flags.shared_accounts)
 
 
 def _keys(typed: str | None) -> KeyList | None:

@@ -94,13 +94,13 @@ class RunSession:
         """
         structlog.contextvars.bind_contextvars(run=self._run.name)
         async with locked(self._run, self._journal) as self._run, self._interrupts.listening():
-            await self._drive()
+            await self._read_policy()
             sent = await self._send() if await self._may_send() else Sent()
             return await self._close(sent)
 
     # ---- before anything is sent ----
 
-    async def _drive(self) -> None:
+    async def _read_policy(self) -> None:
         """Read the policy of the run; only now, under the lock, can no other process change it."""
         await self._refresh()
         policy = self._session.policy_of(self._run)
@@ -116,7 +116,7 @@ class RunSession:
             return await gauges_of(self._session.gateway, lambda: self._live_policy.policy, self._journal.path)
         except InputRefused as error:
             why = describe_error(error)
-            raise (await self._given_up(why) if self._fresh else CommandRefused(why)) from error
+            raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
 
     async def _may_send(self) -> bool:
         """Whether there is something to send and the operator agrees; also False when interrupted."""
@@ -144,7 +144,7 @@ class RunSession:
             log.warning("what the run will ask could not be tried", why=str(error))
         except (InputRefused, LookUpFailed) as error:
             why = describe_error(error)
-            raise (await self._given_up(why) if self._fresh else CommandRefused(why)) from error
+            raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
 
     async def _may_stream(self) -> bool:
         """Whether sending may begin with the first saved page: rows of a query, without a preview.
@@ -181,9 +181,9 @@ class RunSession:
     async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
         """The error for unreadable rows; a resumed run is kept unless the input itself is wrong."""
         if isinstance(error, InputRefused):
-            return await self._given_up(describe_error(error))
+            return await self._discarded(describe_error(error))
         if self._fresh:
-            return await self._given_up(f"the rows could not be read to their end: {describe_error(error)}")
+            return await self._discarded(f"the rows could not be read to their end: {describe_error(error)}")
         return CommandRefused(
             f"the rows could not be read to their end: {describe_error(error)}\nThe run stays as it is: "
             f"{PROGRAM} resume {self._run.name} goes on reading",
@@ -195,7 +195,7 @@ class RunSession:
         question = await self._shared_accounts()
         # Nothing is read between this comparison and the sending, so the compared list is the one that is sent.
         if departs := await departures(self._run, self._journal, self._session.billing):
-            raise await self._given_up(departs)
+            raise await self._discarded(departs)
         plan = await plan_of(self._run, self._job, self._journal)
         consent = self._session.consent
         # An operator who is asked must see the preview, even with --quiet.
@@ -206,7 +206,7 @@ class RunSession:
             raise await self._refused(plan)
         if question.accounts:
             show(shared_accounts(question, self._session.gateway.profile))
-            plan = await self._meant(question)
+            plan = await self._apply_rule(question)
         if not plan.to_send:
             await self._approve()
             self._screen.say("[bold]There is nothing to send.[/]")
@@ -227,15 +227,15 @@ class RunSession:
             await settle(self._run, self._journal, profile, meant, words=command_line)
         return await question_of(self._run, self._journal, profile)
 
-    async def _meant(self, question: Question) -> PreviewFacts:
+    async def _apply_rule(self, question: Question) -> PreviewFacts:
         """Ask for the rule for such rows, and apply it. Raises `CommandRefused` where no rule is given."""
         profile = self._session.gateway.profile
         with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
             if keyboard is None or self._session.consent.yes:
-                raise await self._given_up(render(in_sentences(question, profile)))
+                raise await self._discarded(render(in_sentences(question, profile)))
             answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
-            raise await self._given_up(f"the answer was {printable(answer) or 'nothing'}: these rows are refused")
+            raise await self._discarded(f"the answer was {printable(answer) or 'nothing'}: these rows are refused")
         await settle(self._run, self._journal, profile, SharedAccountsRule(answer), words=command_line)
         return await plan_of(self._run, self._job, self._journal)
 
@@ -243,9 +243,9 @@ class RunSession:
         file = input_of_parameters(self._run.parameters).file
         with self._screen.keyboard(file) as keyboard:
             if keyboard is None:
-                raise await self._given_up(is_unattended(plan.question, file))
+                raise await self._discarded(is_unattended(plan.question, file))
             if not await self._screen.agrees(f"\n[bold]{markup_safe(plan.question)}[/]", keyboard):
-                raise await self._given_up("the answer was no")
+                raise await self._discarded("the answer was no")
 
     async def _refused(self, plan: PreviewFacts) -> CommandRefused:
         """The error for an input with refused rows, and the ways out."""
@@ -261,9 +261,9 @@ class RunSession:
         if plan.duplicates:
             faults.append(f"{rows(plan.duplicates)} {'is a duplicate' if plan.duplicates == 1 else 'are duplicates'}")
         as_file = f"\nThe refused rows as a file: {refused_export(self._run)}" if plan.totals.refused else ""
-        return await self._given_up(f"{'; '.join(faults)}.\n{good}.{as_file}")
+        return await self._discarded(f"{'; '.join(faults)}.\n{good}.{as_file}")
 
-    async def _given_up(self, why: str) -> CommandRefused:
+    async def _discarded(self, why: str) -> CommandRefused:
         await self._journal.discard(self._run)
         await wipe_secrets(self._run, self._journal)
         return CommandRefused(f"{why}\n{NOTHING_SENT}")
@@ -321,7 +321,7 @@ class RunSession:
             code = Exit.INTERRUPTED
         elif sent.error and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
-        ending = FinishedRun() if sent.error else await self._wound_up(totals)
+        ending = FinishedRun() if sent.error else await self._finish(totals)
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
         error = sent.error or ending.trouble
@@ -357,7 +357,7 @@ class RunSession:
         approved, frozen = self._run.approved_at, self._run.frozen_at
         return approved is not None and (frozen is None or approved < frozen)
 
-    async def _wound_up(self, totals: Totals) -> FinishedRun:
+    async def _finish(self, totals: Totals) -> FinishedRun:
         """Finish a run that has nothing left to send."""
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()

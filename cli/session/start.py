@@ -129,7 +129,7 @@ async def create_run(job: Job, recorded: Mapping[str, str], session: Session) ->
     journal = session.journal
     for run in await journal.runs():
         if run.job == new.job and run.target == new.target and run.source == new.source:
-            await _give_way(run, new, journal)
+            await _replace_unstarted(run, new, journal)
     return await journal.create_run(new)
 
 
@@ -151,7 +151,7 @@ async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Ma
     return await anyio.to_thread.run_sync(of_source)
 
 
-async def _give_way(run: Run, new: NewRun, journal: Journal) -> None:
+async def _replace_unstarted(run: Run, new: NewRun, journal: Journal) -> None:
     """Refuse a run that is already under way; discard one that was never approved and whose file has changed."""
     if not await unfinished(run, journal):
         return

@@ -138,13 +138,13 @@ def names_of(*groups: type[Any]) -> frozenset[str]:
 def typed(context: typer.Context) -> dict[str, str]:
     """The parameters given on the command line, each as shown to people: `--set`, `FILE (other.csv)`."""
     return {
-        one.name: _called(one, context.params.get(one.name))
+        one.name: _display_name(one, context.params.get(one.name))
         for one in context.command.params
         if one.name and (source := context.get_parameter_source(one.name)) and source.name == "COMMANDLINE"
     }
 
 
-def _called(parameter: Any, value: object) -> str:  # noqa: ANN401 - typer does not export this type
+def _display_name(parameter: Any, value: object) -> str:  # noqa: ANN401 - typer does not export this type
     if parameter.param_type_name == "argument":
         return f"{parameter.metavar} ({printable(value)})"
     return str(max(parameter.opts, key=len))

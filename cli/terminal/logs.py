@@ -40,14 +40,14 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
     on_screen = _LEVELS["warning"] if screen.voice.quiet else lowest
     bridge = _Bridge(logging.WARNING)
     try:
-        with _lenient(os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace")) as stream:
+        with _closing_quietly(os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace")) as stream:
             structlog.configure(
                 processors=[
                     structlog.contextvars.merge_contextvars,
                     structlog.processors.add_log_level,
                     structlog.processors.TimeStamper(fmt="iso", utc=True),
                     structlog.processors.format_exc_info,
-                    _hide(secrets),
+                    _mask_secrets(secrets),
                     _Writer(stream, screen, on_screen),
                 ],
                 wrapper_class=structlog.make_filtering_bound_logger(lowest),
@@ -63,7 +63,7 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
 
 
 @contextmanager
-def _lenient(stream: TextIO) -> Iterator[TextIO]:
+def _closing_quietly(stream: TextIO) -> Iterator[TextIO]:
     """Close a stream in the end; a write that fails on a full disk is lost, and the error is ignored."""
     try:
         yield stream
@@ -104,7 +104,7 @@ def _line(entry: Entry) -> Text:
     return line
 
 
-def _hide(secrets: Collection[str]) -> structlog.typing.Processor:
+def _mask_secrets(secrets: Collection[str]) -> structlog.typing.Processor:
     hidden = sorted((secret for secret in secrets if len(secret) >= _SHORTEST_SECRET), key=len, reverse=True)
 
     def process(_logger: object, _method: str, entry: Entry) -> Entry:

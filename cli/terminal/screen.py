@@ -51,11 +51,11 @@ def _console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, emoji=False, width=width)
 
 
-def _for_words() -> Console:
+def _message_console() -> Console:
     return _console(cast("TextIO", _Lasting(sys.stderr)))
 
 
-def _for_results() -> Console:
+def _result_console() -> Console:
     return _console(sys.stdout)
 
 
@@ -81,8 +81,8 @@ class Screen:
     """
 
     voice: Voice = field(default_factory=Voice)
-    err: Console = field(default_factory=_for_words)
-    out: Console = field(default_factory=_for_results)
+    err: Console = field(default_factory=_message_console)
+    out: Console = field(default_factory=_result_console)
 
     def say(self, what: RenderableType = "") -> None:
         """Print a progress message; strings are markup."""
@@ -126,7 +126,7 @@ class Screen:
 
     async def hears(self, question: str, keyboard: TextIO) -> str:
         """Ask on the terminal for a line without echo. Can be cancelled while waiting."""
-        with _unseen(keyboard):
+        with _without_echo(keyboard):
             self.err.print(question, end="", markup=False)
             await anyio.wait_readable(keyboard)
             line = keyboard.readline()
@@ -151,7 +151,7 @@ class Screen:
 
 
 @contextmanager
-def _unseen(keyboard: TextIO) -> Iterator[None]:
+def _without_echo(keyboard: TextIO) -> Iterator[None]:
     """A terminal with echo switched off."""
     before = termios.tcgetattr(keyboard)
     silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]

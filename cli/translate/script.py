@@ -55,7 +55,7 @@ class Scope:
 
     def resolve(self, text: ShellText) -> ShellText:
         """The text with variables only for values of a row, and for undefined ones."""
-        text = filled(self._freed(text), self.constants)
+        text = filled(self._expanded(text), self.constants)
         return ShellText(tuple(self._value(one) if isinstance(one, Variable) else one for one in text.pieces))
 
     def _value(self, variable: Variable) -> Piece:
@@ -67,7 +67,7 @@ class Scope:
         self.asked.add(variable.name)
         return Stretch(value, variable.place, Quote.GIVEN, stands_for=True)
 
-    def _freed(self, text: ShellText) -> ShellText:
+    def _expanded(self, text: ShellText) -> ShellText:
         """The text with variables in place of names that single quotes keep from expansion."""
         pieces: list[Piece] = []
         done = 0
@@ -297,7 +297,7 @@ def read(tokens: Sequence[Token]) -> OneLiner:
     for pipeline in parse(tokens):
         if _is_assignment(pipeline):
             constants |= _assigned(pipeline, constants)
-        elif (note := _left_out(pipeline)) is not None:
+        elif (note := _note_of_ignored(pipeline)) is not None:
             notes.append(note)
         else:
             left.append(pipeline)
@@ -308,10 +308,10 @@ def read(tokens: Sequence[Token]) -> OneLiner:
     (whole,) = left
     *before, last = whole.stages
     if isinstance(last, ShellCommand):
-        return OneLiner(_call(whole), None, constants, (*notes, *_of_call(last, apart=whole.apart)))
+        return OneLiner(_call(whole), None, constants, (*notes, *_call_notes(last, apart=whole.apart)))
     rows = _rows(before, last)
     call, apart = _call_of_loop(last, notes)
-    return OneLiner(call, rows, constants, (*notes, *_of_call(call, apart=apart)))
+    return OneLiner(call, rows, constants, (*notes, *_call_notes(call, apart=apart)))
 
 
 def _is_assignment(pipeline: ShellPipeline) -> bool:
@@ -334,7 +334,7 @@ def _assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[
     return found
 
 
-def _left_out(pipeline: ShellPipeline) -> str | None:
+def _note_of_ignored(pipeline: ShellPipeline) -> str | None:
     (first, *others) = pipeline.stages
     if others or not isinstance(first, ShellCommand) or first.program not in LEFT_OUT:
         return None
@@ -374,7 +374,7 @@ def _rows(before: Sequence[Stage], loop: Loop) -> LoopRows:
 def _call_of_loop(loop: Loop, notes: list[str]) -> tuple[ShellCommand, bool]:
     calls: list[ShellPipeline] = []
     for pipeline in loop.body:
-        if (note := _left_out(pipeline)) is not None:
+        if (note := _note_of_ignored(pipeline)) is not None:
             notes.append(note)
         elif _is_assignment(pipeline):
             raise refused(pipeline.place, "a variable is set within the loop, which is not translated")
@@ -387,7 +387,7 @@ def _call_of_loop(loop: Loop, notes: list[str]) -> tuple[ShellCommand, bool]:
     return _call(calls[0]), calls[0].apart
 
 
-def _of_call(call: ShellCommand, *, apart: bool) -> list[str]:
+def _call_notes(call: ShellCommand, *, apart: bool) -> list[str]:
     """Notes on what surrounds a call."""
     notes = ["where its output goes is left out: the journal keeps each row's outcome"] if call.redirects else []
     return [*notes, "the & behind curl is left out: --in-flight says how many calls go at a time"] if apart else notes

@@ -209,7 +209,7 @@ class _Lexer:
         """The next part of a word with the same quoting."""
         unquoted = _UNQUOTED.match(self._line, self._at)
         if unquoted:
-            return self._letters(unquoted.end(), Quote.NONE)
+            return self._stretches(unquoted.end(), Quote.NONE)
         match self._line[self._at]:
             case "'" | '"' as quote:
                 return self._quoted(quote)
@@ -221,7 +221,7 @@ class _Lexer:
     def _quoted(self, quote: str) -> list[Piece]:
         start = self._at
         end = self._end_of(quote, start)
-        if self._is_too_many(quote, start):
+        if self._is_stray(quote, start):
             self.faults.append(findings.QUOTE_TOO_MANY.at(self._place(start), quote=quote))
             self._at = start + 1
             return []
@@ -240,7 +240,7 @@ class _Lexer:
         found = _DOUBLE.match(self._line, start)
         return found.end() - 1 if found else -1
 
-    def _is_too_many(self, quote: str, start: int) -> bool:
+    def _is_stray(self, quote: str, start: int) -> bool:
         """Whether a quote directly after a closing one is a typing error: no string begins so."""
         if self._closed != start or self._line[start - 1] != quote:
             return False
@@ -256,21 +256,21 @@ class _Lexer:
     def _inside(self, stop: int, quote: Quote) -> list[Piece]:
         """The pieces of a quoted part that ends before `stop`."""
         if quote is Quote.SINGLE:
-            return self._letters(stop, quote)
+            return self._stretches(stop, quote)
         pieces: list[Piece] = []
         while self._at < stop:
             letters = _IN_DOUBLE.match(self._line, self._at, stop)
             if letters:
-                pieces += self._letters(letters.end(), quote)
+                pieces += self._stretches(letters.end(), quote)
             elif self._line[self._at] in "$`":
                 pieces += self._dollar(quote, pieces)
             elif self._line[self._at + 1 : stop][:1] in _ESCAPED_IN_DOUBLE:
                 pieces += self._backslash()
             else:
-                pieces += self._letters(self._at + 1, quote)
+                pieces += self._stretches(self._at + 1, quote)
         return pieces
 
-    def _letters(self, end: int, quote: Quote) -> list[Piece]:
+    def _stretches(self, end: int, quote: Quote) -> list[Piece]:
         """The characters before `end`, one stretch a line."""
         found: list[Piece] = []
         for text in self._line[self._at : end].splitlines(keepends=True):
@@ -296,13 +296,13 @@ class _Lexer:
                 self.faults.append(findings.DOLLAR_EATEN.at(place, name=name))
                 return [Stretch(found[0], place, quote)]
             return [Variable(name, place, quote)]
-        self._refuse_what_runs(quote, place)
+        self._refuse_expansions(quote, place)
         if quote is Quote.NONE and self._line.startswith('$"', start):
             self._at += 1
             return []
-        return self._letters(start + 1, quote)
+        return self._stretches(start + 1, quote)
 
-    def _refuse_what_runs(self, quote: Quote, place: LinePlace) -> None:
+    def _refuse_expansions(self, quote: Quote, place: LinePlace) -> None:
         """Raise `CommandRefused` for a `$` or a backtick whose value only a running shell knows."""
         rest = self._line[self._at : self._at + 2]
         if rest[0] == "`" or rest == "$(":

@@ -143,7 +143,7 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
     at = next((at for at, token in enumerate(tokens) if token.word == "select" and token.depth == 0), None)
     if at is None:
         raise refused(place, "the SQL: a with, and no select behind it")
-    at = _behind_options(tokens, at + 1)
+    at = _skip_options(tokens, at + 1)
     items: list[list[Token]] = [[]]
     while at < len(tokens) and not (tokens[at].word == "from" and tokens[at].depth == 0):
         if tokens[at].text == "," and tokens[at].depth == 0:
@@ -160,7 +160,7 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
     return items, at
 
 
-def _behind_options(tokens: Sequence[Token], at: int) -> int:
+def _skip_options(tokens: Sequence[Token], at: int) -> int:
     """The index after `first 10 skip (20) distinct`."""
     while at + 1 < len(tokens):
         if tokens[at].word in ("distinct", "all"):

@@ -113,7 +113,7 @@ def _parsed(text: ShellText, key: str, place: LinePlace) -> _Json:
             parse_int=_Number,
             parse_float=_Number,
             parse_constant=_no_constant,
-            object_pairs_hook=_no_twins,
+            object_pairs_hook=_refuse_duplicates,
         )
     except ValueError as error:
         why = f": {error.msg.casefold()}" if isinstance(error, json.JSONDecodeError) else ""
@@ -132,7 +132,7 @@ class _Twins(Exception):
     """Raised for a name that occurs twice in an object."""
 
 
-def _no_twins(pairs: "list[tuple[str, _Json]]") -> _Pairs:
+def _refuse_duplicates(pairs: "list[tuple[str, _Json]]") -> _Pairs:
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:

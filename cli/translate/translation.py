@@ -121,7 +121,7 @@ def _translated(tokens: Sequence[Token], of_quotes: Sequence[Finding], given: Ma
     table = table_of(parts.rows, scope) if parts.rows else None
     request = read_request(_resolved(parts.call, scope))
     call = calling(request, table, scope)
-    _refuse_unasked(scope)
+    _refuse_unused(scope)
     found = {*of_quotes, *scope.faults, *call.faults, *(table.faults if table else ())}
     rows = table.options if table else ()
     job = as_job(call, table)
@@ -142,7 +142,7 @@ def _word(word: Word, scope: Scope) -> Word:
     return replace(word, text=scope.resolve(word.text), kept=kept)
 
 
-def _refuse_unasked(scope: Scope) -> None:
+def _refuse_unused(scope: Scope) -> None:
     for name in scope.given:
         if name not in scope.asked:
             raise CommandRefused(f"--set {name}: there is no ${name} in the line whose value it leaves open")

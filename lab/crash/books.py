@@ -36,7 +36,7 @@ async def read_books(
     steps = observer.steps()
     items, totals = await _journal(observer.path, run)
     effects, entered, ends = await anyio.to_thread.run_sync(_ledger, trial, requested, billing)
-    made_up = await anyio.to_thread.run_sync(_made_up, billing.parent, trial)
+    made_up = await anyio.to_thread.run_sync(_generated_values, billing.parent, trial)
     return Books(
         run=run,
         model=trial.model,
@@ -77,7 +77,7 @@ def _row(item: Item, requested: RequestedLoad, made_up: Mapping[str, str]) -> Bo
     )
 
 
-def _made_up(folder: Path, trial: Trial) -> dict[str, str]:
+def _generated_values(folder: Path, trial: Trial) -> dict[str, str]:
     """The values that the billing has generated, by key, from the job's own file; the first column is the key."""
     if not trial.file or not (path := folder / trial.file).exists():
         return {}

@@ -106,7 +106,12 @@ class Verdict:
 def judge(books: Books) -> Verdict:
     """Judge an experiment."""
     tally: Counter[str] = Counter()
-    problems = [*_of_rows(books, tally), *_of_strangers(books, tally), *_of_sums(books), *_of_steps(books)]
+    problems = [
+        *_row_problems(books, tally),
+        *_stray_problems(books, tally),
+        *_sum_problems(books),
+        *_step_problems(books),
+    ]
     return Verdict(
         once=tally["once"],
         twice=tally["twice"],
@@ -156,7 +161,7 @@ def judge_refusal(refused: RefusedLoad) -> Verdict:
     )
 
 
-def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
+def _row_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     """Check each row by itself: its state and the number of its effects."""
     effects: defaultdict[object, list[LedgerEffect]] = defaultdict(list)
     for effect in books.effects:
@@ -170,7 +175,7 @@ def _of_rows(books: Books, tally: Counter[str]) -> Iterator[Problem]:
             tally["twice"] += books.once and len(own) > 1
             yield Problem(row.key, f"left {row.state}, with {_times(own)}")
         elif not row.state.in_effect:
-            if own and not _may_have_had_it(books, row):
+            if own and not _may_have_effect(books, row):
                 yield Problem(row.key, f"is {row.state} and had its effect: {_times(own)}")
         elif not own:
             tally["lost"] += 1
@@ -198,7 +203,7 @@ def _wrong_value(books: Books, row: BookRow, own: Sequence[LedgerEffect]) -> str
     return None if there == row.wanted else f"asked for {row.wanted}, the billing has {there}"
 
 
-def _may_have_had_it(books: Books, row: BookRow) -> bool:
+def _may_have_effect(books: Books, row: BookRow) -> bool:
     """Whether a row without success may have had its effect.
 
     A repeatable call is sent again when its answer was lost: the first one may have had its effect and the second be
@@ -213,7 +218,7 @@ def _times(effects: Sequence[LedgerEffect]) -> str:
     return f"{len(effects)} times (requests {requests})" if effects else "no effect"
 
 
-def _of_strangers(books: Books, tally: Counter[str]) -> Iterator[Problem]:
+def _stray_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     """Check for effects without a row of the saved list, and for rows that are not in the input."""
     numbers = {row.number for row in books.rows}
     subjects = {row.subject for row in books.rows}
@@ -237,11 +242,11 @@ def _of_strangers(books: Books, tally: Counter[str]) -> Iterator[Problem]:
             yield Problem(key, f"was frozen {times} times")
 
 
-def _of_sums(books: Books) -> Iterator[Problem]:
+def _sum_problems(books: Books) -> Iterator[Problem]:
     """Check the totals exactly."""
     if books.frozen != len(books.rows) or books.frozen != len(books.requested):
         yield Problem("", f"{len(books.requested)} rows asked, {books.frozen} in the sum of all states")
-    if books.verified != _to_be_verified(books):
+    if books.verified != _expected_verify_exit(books):
         yield Problem("", f"verify ended with {books.verified}")
     if books.entered is None:
         return
@@ -262,7 +267,7 @@ def _of_sums(books: Books) -> Iterator[Problem]:
         yield Problem("", f"accepted {_sum(accepted)}, in the billing {total}")
 
 
-def _to_be_verified(books: Books) -> ExitCode:
+def _expected_verify_exit(books: Books) -> ExitCode:
     """The exit code that `verify` must have."""
     states = {row.state for row in books.rows}
     entered = any(state.in_effect for state in states)
@@ -275,7 +280,7 @@ def _sum(values: Iterable[Wanted]) -> Decimal:
     return sum((value for value in values if isinstance(value, Decimal)), Decimal(0))
 
 
-def _of_steps(books: Books) -> Iterator[Problem]:
+def _step_problems(books: Books) -> Iterator[Problem]:
     """Check the steps: only allowed ones, and as many intents as the rows count attempts."""
     for source, target in books.steps:
         if not may_follow(State(source), State(target)):

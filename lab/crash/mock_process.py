@@ -136,9 +136,9 @@ class MockProcess:
             return
         injected = report.get("injected")
         if isinstance(injected, dict):
-            self._of_this_life(injected)
+            self._add_counts(injected)
 
-    def _of_this_life(self, injected: Mapping[str, int]) -> None:
+    def _add_counts(self, injected: Mapping[str, int]) -> None:
         """Add counts of this process; `injected` counts from its start and may be given repeatedly."""
         self._injected += Counter(injected) - self._counted
         self._counted = Counter(injected)

@@ -150,7 +150,7 @@ class _Work:
         target: MockObject | None = None
         result: Result = None
         for number, (named, arguments) in enumerate(self._chain.steps):
-            method = self._usual(named)
+            method = self._usual_method(named)
             if method not in self._model.methods:
                 raise refusals.unknown_method(named)
             if number == 0 and method in _OF_MODEL:
@@ -165,7 +165,7 @@ class _Work:
         answer = self._answer(target, result)
         return self._creation_answer(answer) if self._chain.steps[-1][0] == _CREATE else answer
 
-    def _usual(self, method: str) -> str:
+    def _usual_method(self, method: str) -> str:
         """The usual name of a method; under a quirk the caller's name for the storno differs, or it has none."""
         called = self._quirks.storno_call
         return method if called == _STORNO else {called: _STORNO, _STORNO: ""}.get(method, method)
@@ -205,19 +205,19 @@ def _set(objects: MockObjects, target: MockObject, arguments: Arguments) -> Resu
 
 
 def _save(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _only(arguments, "allow_set_none_manager")
+    _check_arguments(arguments, "allow_set_none_manager")
     objects.save(target, arguments)
     return None
 
 
 def _delete(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _only(arguments, "clean_links")
+    _check_arguments(arguments, "clean_links")
     objects.delete(target, clean_links=bool(arguments.get("clean_links")))
     return None
 
 
 def _pay(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _only(arguments, "SUM_IN")
+    _check_arguments(arguments, "SUM_IN")
     if arguments.get("SUM_IN") is None:
         raise refusals.required("SUM_IN")
     operation = {"abonent_id": target.key, "op_type_id": RECEIPT, "op_summa": arguments["SUM_IN"]}
@@ -226,23 +226,23 @@ def _pay(objects: MockObjects, target: MockObject, arguments: Arguments) -> Resu
 
 
 def _reverse(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _only(arguments)
+    _check_arguments(arguments)
     objects.reverse(target)
     return None
 
 
 def _set_password(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _only(arguments, "psw", "dontshow")
+    _check_arguments(arguments, "psw", "dontshow")
     cabinet.set_password(objects, target, arguments)
     return None
 
 
 def _open_session(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
-    _only(arguments)
+    _check_arguments(arguments)
     return cabinet.open_session(objects, target)
 
 
-def _only(arguments: Arguments, *known: str) -> None:
+def _check_arguments(arguments: Arguments, *known: str) -> None:
     """Refuse unknown arguments of a method."""
     for name in arguments:
         if name not in known:

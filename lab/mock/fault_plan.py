@@ -109,7 +109,7 @@ def read_flag(text: str) -> Fault:
     entry: dict[str, object] = {"kind": kind}
     try:
         if colon:
-            entry["share"] = _number_of(share)
+            entry["share"] = _parse_number(share)
         return _fault(entry)
     except _Wrong as error:
         raise PlanError(f"--fault {text}: {error}") from error
@@ -187,7 +187,7 @@ def _text(value: object) -> str:
 
 
 def _share(value: object) -> float:
-    share = _number_of(value)
+    share = _parse_number(value)
     if not 0 < share <= 1:
         raise ValueError(f"{value!r} is no share: above 0, and at most 1")
     return share
@@ -209,20 +209,20 @@ def _spans(value: object) -> tuple[Span, ...]:
 
 
 def _moment(value: object) -> float:
-    seconds = _number_of(value)
+    seconds = _parse_number(value)
     if seconds < 0:
         raise ValueError(f"{value!r} lies before the beginning")
     return seconds
 
 
 def _seconds(value: object) -> float:
-    seconds = _number_of(value)
+    seconds = _parse_number(value)
     if seconds <= 0:
         raise ValueError(f"{value!r} is no span of seconds above 0")
     return seconds
 
 
-def _often(value: object) -> int:
+def _parse_times(value: object) -> int:
     if not isinstance(value, int) or not _is_whole(value) or value < 1:
         raise ValueError(f"{value!r} is no whole number from 1")
     return value
@@ -235,7 +235,7 @@ def _retry_after(value: object) -> str:
     return text
 
 
-def _number_of(value: object) -> float:
+def _parse_number(value: object) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise TypeError  # noqa: TRY301 - the same sentence
@@ -259,11 +259,11 @@ _READ: Final[dict[str, Read]] = {
     "requests": _spans,
     "from": _moment,
     "to": _seconds,
-    "times": _often,
+    "times": _parse_times,
     "delay": _seconds,
     "retry_after": _retry_after,
     "text": _text,
-    "tries": _often,
+    "tries": _parse_times,
 }
 _FIELDS: Final = {"from": "since", "to": "until"}
 

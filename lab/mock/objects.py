@@ -114,7 +114,7 @@ class MockObjects:
             raise refusals.already_deleted()
         for reverse in model.reverse.values():
             other = self.connection.models[reverse.model]
-            self._untie(target, other, other.fields[reverse.by], clean_links=clean_links)
+            self._remove_links(target, other, other.fields[reverse.by], clean_links=clean_links)
         action = f"update {model.table} set deleted = 1" if model.marks_deleted else f"delete from {model.table}"  # noqa: S608 - names of ours
         self.connection.execute(f"{action} where {model.key.column} = ?", (target.key,))
         target.gone = True
@@ -130,7 +130,7 @@ class MockObjects:
         operation.assigned = {"storno": 1}
         self.write(operation)
 
-    def _untie(self, target: MockObject, other: MockModel, link: Field, *, clean_links: bool) -> None:
+    def _remove_links(self, target: MockObject, other: MockModel, link: Field, *, clean_links: bool) -> None:
         if link.tie is Tie.STAYS:
             return
         criteria: dict[str, object] = {link.name: target.key}

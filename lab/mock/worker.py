@@ -124,7 +124,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - `start` raises it
             self._call(_fail, opened, error)
             return
-        self._call(self._deep, stack.depth)
+        self._call(self._set_depth, stack.depth)
         self._call(_succeed, opened, None)
         try:
             more = True
@@ -132,12 +132,12 @@ class Worker:
                 jobs, more = self._waiting(stack.wait(self._stack_rate))
                 answers = self._carry_out(connection, chains, stack, jobs)
                 # Before any answer: a client that asks after its answer must find its entry counted.
-                self._call(self._deep, stack.depth)
+                self._call(self._set_depth, stack.depth)
                 self._call(_answer, jobs, answers)
         finally:
             connection.close()
 
-    def _deep(self, stacks: Stacks) -> None:
+    def _set_depth(self, stacks: Stacks) -> None:
         self.stacks = stacks
         if stacks.accounts or stacks.events:
             self._empty.clear()

@@ -184,7 +184,7 @@ def _read(body: bytes, headers: Mapping[str, str]) -> object:
     except (LookupError, UnicodeError):
         text = body.decode("utf-8", "replace")
     try:
-        return _unfolded(_decoded(text.removeprefix("\ufeff")))
+        return _with_nested_json(_decoded(text.removeprefix("\ufeff")))
     except ValueError:
         return text
 
@@ -223,16 +223,16 @@ def _decoded(text: str) -> object:
         raise ValueError(str(fault)) from None
 
 
-def _unfolded(value: object) -> object:
+def _with_nested_json(value: object) -> object:
     """The value with JSON inside its strings parsed too, as the cabinet writes it."""
     match value:
         case dict():
-            return {name: _unfolded(item) for name, item in value.items()}
+            return {name: _with_nested_json(item) for name, item in value.items()}
         case list():
-            return [_unfolded(item) for item in value]
+            return [_with_nested_json(item) for item in value]
         case str() if value.startswith(("{", "[")):
             with contextlib.suppress(ValueError):
-                return _unfolded(_decoded(value))
+                return _with_nested_json(_decoded(value))
     return value
 
 
