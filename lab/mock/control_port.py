@@ -25,13 +25,13 @@ from lab.mock.faults import FaultPlan
 from lab.mock.ledger import Ledger
 
 PAGE: Final = 1000
-"""Effects a page of the ledger, unless it is asked for others."""
+"""Effects on a page of the ledger, by default."""
 
 _LONGEST_PAGE: Final = 100_000
 
 
 class Controlled(Protocol):
-    """What of a mock billing can be watched and changed."""
+    """The parts of a mock billing that can be watched and changed."""
 
     faults: Injector
     ledger: Ledger
@@ -58,7 +58,7 @@ def application(server: Controlled) -> web.Application:
 
 
 class _Refused(Exception):
-    """What was asked for cannot be done; the text says why."""
+    """Raised when a request cannot be carried out; the text says why."""
 
 
 class _Control:

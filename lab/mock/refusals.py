@@ -36,12 +36,12 @@ def already_deleted() -> MockRefusal:
 
 
 def folder() -> MockRefusal:
-    """A finance operation on a folder."""
+    """The finance operation is on a folder."""
     return MockRefusal("Группе нельзя добавлять финансовую операцию")
 
 
 def no_account() -> MockRefusal:
-    """A finance operation on a subscriber without an account."""
+    """The subscriber of the finance operation has no account."""
     return MockRefusal("Нет счета для проведения финансовой операции")
 
 
@@ -51,7 +51,7 @@ def required(name: str) -> MockRefusal:
 
 
 def referred_to(model: str) -> MockRefusal:
-    """An object to be deleted has links from others."""
+    """Other objects have links to the object to be deleted."""
     return MockRefusal(f"На объект ссылаются: {model}")
 
 
@@ -66,17 +66,17 @@ def promised_already() -> MockRefusal:
 
 
 def no_phone(text: str) -> MockRefusal:
-    """A number to which no message can be sent."""
+    """The number cannot receive messages."""
     return MockRefusal(f"Неверный номер телефона {text}. Правильный формат: +79XXXXXXXXX")
 
 
 def recalculation_too_long() -> MockRefusal:
-    """A recalculation that starts too long ago."""
+    """The recalculation starts too long ago."""
     return MockRefusal("Перерасчет поддерживает не более 6 месяцев")
 
 
 def recalculation_within_a_month() -> MockRefusal:
-    """A recalculation that does not start with a month: the rule is the vendor's [S], the text assumed [?]."""
+    """The recalculation does not start with a month: the rule is the vendor's [S], the text assumed [?]."""
     return MockRefusal("Перерасчет возможен только с первого числа месяца")
 
 

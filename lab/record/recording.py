@@ -72,7 +72,7 @@ class RecordedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Instead(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What happened instead of a whole answer, and how the connection ended; `left`: the request may have arrived."""
+    """The event in place of a whole answer, and the end of the connection; `left`: the request may have arrived."""
 
     what: Literal["not sent", "lost", "broke off", "cancelled"]
     left: bool
