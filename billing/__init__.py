@@ -1,1 +1,1 @@
-"""All that is peculiar to Carbon Billing 5: its REST API, its database, its money."""
+"""Carbon Billing 5: its REST API, its database, its money."""

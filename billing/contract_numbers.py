@@ -1,7 +1,8 @@
-"""Contract numbers that nearly exist: what somebody meant who typed one that does not.
+"""Contract numbers similar to one that does not exist, as suggestions.
 
-A number from a file is often the right one in other clothes: `А15` with a Cyrillic А for `A15` with a Latin one, a
-leading zero that a spreadsheet took away, another letter case, a space. Such a one comes first, then similar ones.
+An unknown number from a file is often an existing one in another spelling: `А15` with a Cyrillic А for `A15` with a
+Latin one, without a leading zero that a spreadsheet removed, in another letter case, with a space. Such numbers come
+first, then similar ones.
 """
 
 import re
@@ -12,9 +13,9 @@ from difflib import SequenceMatcher
 from heapq import heappush, heapreplace
 from typing import Final
 
-# Cyrillic letters and the Latin ones that look the same in print.
+# Cyrillic letters and the Latin letters that look the same.
 _LATIN: Final = str.maketrans("АВЕЁКМНОРСТУХІЈЅ", "ABEEKMHOPCTYXIJS")
-# Letters that look like a digit, once they are Latin.
+# Latin letters that look like a digit.
 _DIGITS: Final = str.maketrans("OЗI", "031")
 _LEADING_ZEROS: Final = re.compile(r"(?<!\d)0+(?=\d)")
 _SPACES: Final = re.compile(r"\s+")
@@ -24,14 +25,14 @@ _SAME: Final = 2.0  # above every ratio
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """An existing contract number that may be meant, and why it is thought of."""
+    """An existing contract number that may be meant, and the reason for the suggestion."""
 
     contract_number: str
     reason: str
 
 
 def undressed(number: str) -> str:
-    """What two numbers have in common that differ only in look-alikes, case, leading zeros or spaces."""
+    """The core of a number: equal for numbers that differ only in look-alikes, case, leading zeros or spaces."""
     return _LEADING_ZEROS.sub("", _plain(number))
 
 
@@ -40,18 +41,18 @@ def _plain(number: str) -> str:
 
 
 def nearest(contract_number: str, all_numbers: Iterable[str], n: int = 3) -> list[str]:
-    """The at most `n` numbers of `all_numbers` that are nearest to one that is not among them, nearest first."""
+    """At most `n` of `all_numbers` that are nearest to an unknown number, nearest first."""
     search = Search([contract_number], n)
     search.offer(all_numbers)
     return [suggestion.contract_number for suggestion in search.found()[contract_number]]
 
 
 class Search:
-    """A search for many unknown numbers at once, to which the existing ones are shown page by page.
+    """A search for many unknown numbers at once, which takes the existing numbers page by page.
 
-    Memory is proportional to the unknown numbers alone. Likeness is looked at for the first `compared` of them: the
-    comparison costs, and whoever has more wrong numbers has another file in his hands than he thinks. The same
-    number in other clothes is found for all.
+    Memory is proportional to the unknown numbers alone. Similar numbers are searched for the first `compared` of them
+    only: the comparison is slow, and a file with more unknown numbers is probably the wrong file. Other spellings of
+    an existing number are found for all.
     """
 
     def __init__(self, unknown: Collection[str], n: int = 3, compared: int = 200) -> None:
@@ -60,30 +61,30 @@ class Search:
         self._by_core: dict[str, list[str]] = {}
         for number in self._best:
             self._by_core.setdefault(undressed(number), []).append(number)
-        # difflib looks more closely at its second text, and remembers that one.
+        # difflib analyses its second text, and caches the result.
         self._matchers: list[tuple[str, str, SequenceMatcher[str]]] = []
         for number in tuple(self._best)[:compared]:
-            # With its zeros: they are most of a short number, and what people mistype among.
+            # The core keeps its zeros here: a short number consists mostly of them.
             core = _plain(number)
             self._matchers.append((number, core, SequenceMatcher(None, "", core, autojunk=False)))
         self._by_pair: dict[str, list[int]] = {}
         self._enough: list[int] = []
         for place, (_, core, _) in enumerate(self._matchers):
             pairs = _pairs(core)
-            # Numbers with less than half of their pairs in common are not worth a closer look.
+            # Numbers with less than half of their pairs in common are not compared further.
             self._enough.append((len(pairs) + 1) // 2)
             for pair in pairs:
                 self._by_pair.setdefault(pair, []).append(place)
 
     def offer(self, existing: Iterable[str]) -> None:
-        """Look at a page of existing numbers."""
+        """Compare a page of existing numbers."""
         for number in existing:
             for unknown in self._by_core.get(undressed(number), ()):
                 self._keep(unknown, _SAME, number)
             self._compare(number, _plain(number))
 
     def found(self) -> dict[str, list[Suggestion]]:
-        """The suggestions so far, an entry an unknown number, nearest first; an empty list where nothing is near."""
+        """The suggestions so far by unknown number, nearest first; an empty list if none is near."""
         return {
             unknown: [
                 Suggestion(number, reason(unknown, number))

@@ -1,32 +1,32 @@
-"""What this room raises, by who has to act.
+"""The errors of the billing, by who must act.
 
     BillingError
-    ├── SettingsError        the operator: an address, a header or a form field that cannot be used
-    ├── AmountError          whoever wrote the file: an amount that cannot be read (in `billing.money`)
-    ├── BillingAway          the network or the server: nobody answers
-    ├── BillingBusy          nobody: wait and ask again
-    ├── NotTheBilling        the operator: something else answers at this address
-    ├── UnreadableAnswer     us: an answer of a shape that this program does not know
-    ├── BillingRefused       whoever asked: the billing refuses this one question
+    ├── SettingsError        the operator: an address, a header or a form field is not valid
+    ├── AmountError          the author of the file: an amount cannot be read (in `billing.money`)
+    ├── BillingAway          the network or the server: no answer
+    ├── BillingBusy          no one: wait and try again
+    ├── NotTheBilling        the operator: another server answers at this address
+    ├── UnreadableAnswer     the developers: an answer has an unknown shape
+    ├── BillingRefused       the caller: the billing refuses this one request
     ├── SystemRefusal        the billing's administrator: rights, licence, read-only
     └── DatabaseError
-        ├── RuntimeMissing       the operator: Firebird's library is not there
+        ├── RuntimeMissing       the operator: Firebird's library is missing
         ├── DatabaseAway         the network or the server: the database cannot be reached
         ├── WrongPassword        the operator: the server refuses user or password
-        ├── StatementRefused     whoever wrote the statement
-        │   ├── NotASelect           it changes something, or is none
-        │   ├── NamesNeeded          it has columns that cannot be told by their names
-        │   └── ColumnsMissing       nobody: this billing has not what a statement of ours needs
-        ├── RowsChanged          the operator: what a select gives is no longer what was taken from it
-        ├── OtherScale           the operator: this billing counts its money otherwise
+        ├── StatementRefused     the author of the statement
+        │   ├── NotASelect           it changes data, or is not a select
+        │   ├── NamesNeeded          its columns have no names, or equal ones
+        │   └── ColumnsMissing       no one: this billing lacks columns that a statement of ours needs
+        ├── RowsChanged          the operator: a select no longer returns the rows already taken
+        ├── OtherScale           the operator: this billing has another scale of money
         └── NoRoom               the operator: the temporary folder is full
 
-A call that writes raises none of these: what became of it is a value, see `engine.evidence`.
+A call that writes raises none of these: its outcome is a value, see `engine.evidence`.
 """
 
 
 class BillingError(Exception):
-    """Root of what the billing room raises; its text is a sentence for the operator, free of secrets."""
+    """Root of the errors of the billing; its text is a sentence for the operator, without secrets."""
 
 
 class SettingsError(BillingError, ValueError):
@@ -34,11 +34,11 @@ class SettingsError(BillingError, ValueError):
 
 
 class BillingAway(BillingError):
-    """Raised when nobody answers: no connection, no answer in time, or a server that only crashes."""
+    """Raised when the billing does not answer: no connection, no answer in time, or a server that only crashes."""
 
 
 class BillingBusy(BillingError):
-    """Raised when the billing is still busy after the patience of a read is used up.
+    """Raised when the billing is still busy after all retries of a read.
 
     `retry_after` is the wait in seconds that the billing asked for, or None.
     """
@@ -49,15 +49,15 @@ class BillingBusy(BillingError):
 
 
 class NotTheBilling(BillingError):
-    """Raised when what answers at the address is not the billing's REST API."""
+    """Raised when the server at the address is not the billing's REST API."""
 
 
 class UnreadableAnswer(BillingError):
-    """Raised when the billing's answer has a shape that the question cannot have."""
+    """Raised when the billing's answer has an unexpected shape."""
 
 
 class BillingRefused(BillingError):
-    """Raised when the billing refuses the question itself; asking again will not help."""
+    """Raised when the billing refuses the request itself; a retry does not help."""
 
 
 class SystemRefusal(BillingError):
@@ -65,7 +65,7 @@ class SystemRefusal(BillingError):
 
 
 class DatabaseError(BillingError):
-    """Root of what the billing's database raises; its text is a sentence for the operator, never with a password."""
+    """Root of the errors of the billing's database; its text is a sentence for the operator, without a password."""
 
 
 class RuntimeMissing(DatabaseError):
@@ -73,7 +73,7 @@ class RuntimeMissing(DatabaseError):
 
 
 class DatabaseAway(DatabaseError):
-    """Raised when the database cannot be reached, or was lost on the way."""
+    """Raised when the database cannot be reached, or the connection is lost."""
 
 
 class WrongPassword(DatabaseError):
@@ -85,11 +85,11 @@ class StatementRefused(DatabaseError):
 
 
 class NotASelect(StatementRefused):
-    """Raised when what was typed is not one select that changes nothing; the text says where it is not, and why."""
+    """Raised when a statement is not one select that changes nothing; the text names the place and the reason."""
 
 
 class NamesNeeded(StatementRefused):
-    """Raised when a select has columns without a name, or two of one name; all its `columns` can be named instead."""
+    """Raised when a select has unnamed columns or equal names; names for all its `columns` can be given."""
 
     def __init__(self, message: str, columns: int) -> None:
         super().__init__(message)
@@ -99,7 +99,7 @@ class NamesNeeded(StatementRefused):
 class ColumnsMissing(StatementRefused):
     """Raised when the billing's database lacks tables or columns that a statement of ours needs.
 
-    `missing` are their names, as `FINANCE_OPERATIONS.DESCR`, a table alone as `ACCOUNT_STACK`.
+    `missing` are their names: `FINANCE_OPERATIONS.DESCR`, or `ACCOUNT_STACK` for a table.
     """
 
     def __init__(self, message: str, missing: tuple[str, ...]) -> None:
@@ -108,12 +108,12 @@ class ColumnsMissing(StatementRefused):
 
 
 class RowsChanged(DatabaseError):
-    """Raised when a select, read anew to go on, no longer begins with the rows that were taken from it."""
+    """Raised when a select that is read again no longer begins with the rows already taken."""
 
 
 class OtherScale(DatabaseError):
-    """Raised when the billing says that its integers per rouble are others than `billing.money.SCALE`."""
+    """Raised when the billing's integers per rouble differ from `billing.money.SCALE`."""
 
 
 class NoRoom(DatabaseError):
-    """Raised when the rows of a select cannot be kept in the temporary folder while they are worked on."""
+    """Raised when the temporary folder has no room for the rows of a select."""

@@ -1,6 +1,6 @@
 """Money: roubles as Decimal, the database's scaled integers, and amounts as people type them.
 
-No float is ever computed with. Nothing is guessed: an amount that can be read in two ways is refused.
+No float is ever used. Nothing is guessed: an amount that can be read in two ways is refused.
 """
 
 import re
@@ -11,12 +11,12 @@ from typing import Final
 from billing.errors import BillingError, UnreadableAnswer
 
 SCALE: Final = 10**10
-"""The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe of limits by tariff)."""
+"""The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
 
 LARGEST: Final = Decimal(2**63 - 1) / SCALE
-"""Roubles either way, exactly: what the database's integers of 64 bits hold [S]."""
+"""The largest amount in roubles, positive or negative, that the database's 64-bit integers hold [S]."""
 TOO_LARGE: Final = "more than the billing's database can hold: 922,337,203.68 at most"
-"""What is said of an amount beyond it."""
+"""The text for a larger amount."""
 
 _SCALE_PLACES: Final = 10
 _KOPECK_PLACES: Final = 2
@@ -24,15 +24,15 @@ _GROUP: Final = 3
 _MOST_DIGITS: Final = 12
 _LONGEST_TEXT: Final = 40
 _LARGEST_POWER: Final = 24
-"""Of ten: Decimal computes with 28 digits, and no money has as many before its decimals."""
+"""The largest power of ten: Decimal computes with 28 digits, and no amount has as many before its decimals."""
 
 _SPACES: Final = frozenset(" \u00a0\u202f\u2007\u2009")
-"""What stands between thousands: a space, a no-break space, a narrow one, one as wide as a digit, a thin one."""
+"""Spaces between thousands: plain, no-break, narrow no-break, figure and thin space."""
 _SEPARATORS: Final = frozenset(".,")
 _MINUS: Final = frozenset("-\u2212")
 _DIGITS: Final = frozenset("0123456789")
 _CURRENCY: Final = re.compile(r"(?:р|руб|рубль|рубля|рублей|rub)\.?\Z|₽\Z", re.IGNORECASE)
-"""The rouble at the end of an amount: no other currency is known here."""
+"""The rouble at the end of an amount; no other currency is accepted."""
 
 _LOOKALIKES: Final = {
     "a zero": "OoОо",
@@ -42,9 +42,9 @@ _LOOKALIKES: Final = {
     "a six": "б",
     "an eight": "BВ",
 }
-"""Letters, Latin and Cyrillic, that are taken for digits when a file is typed or scanned."""
+"""Latin and Cyrillic letters that look like digits in typed or scanned files."""
 _EXPONENTS: Final = frozenset("eEеЕ")
-"""Latin and Cyrillic, as 1,5E+03 is written by a spreadsheet."""
+"""The letters of an exponent, Latin and Cyrillic, as a spreadsheet writes 1,5E+03."""
 
 
 class AmountError(BillingError, ValueError):
@@ -59,20 +59,20 @@ class AmountError(BillingError, ValueError):
 
 
 def roubles(scaled: int) -> Decimal:
-    """The roubles of a database integer, exactly; with two decimals, or more where they are needed."""
+    """The exact roubles of a database integer, with two decimals, or more if needed."""
     places = _SCALE_PLACES
     while places > _KOPECK_PLACES and scaled % 10 == 0:
         scaled //= 10
         places -= 1
-    # Not a division: that would round to the precision of the context.
+    # A division would round to the precision of the context.
     sign, digits, _ = Decimal(scaled).as_tuple()
     return Decimal((sign, digits, -places))
 
 
 def stored_roubles(value: object, column: str) -> Decimal:
-    """The roubles of a value of a column, whatever type it has: nothing is 0.00, as in the billing's own sums.
+    """The roubles of a value from a column of any type; null is 0.00, as in the billing's own sums.
 
-    Raises `UnreadableAnswer` for what is no whole number, naming the column.
+    Raises `UnreadableAnswer`, which names the column, for a value that is not a whole number.
     """
     if value is None:
         return roubles(0)
@@ -89,7 +89,7 @@ def stored_roubles(value: object, column: str) -> Decimal:
 def scaled(amount: Decimal) -> int:
     """The database integer of an amount in roubles.
 
-    Raises ValueError when the amount has more than ten decimals, is more than the database holds, or not a number.
+    Raises ValueError for an amount with more than ten decimals, one too large for the database, or not a number.
     """
     _check_amount(amount)
     numerator, denominator = amount.as_integer_ratio()
@@ -102,18 +102,18 @@ def scaled(amount: Decimal) -> int:
 
 
 def wire(amount: Decimal) -> str:
-    """An amount as it goes into a call: roubles as plain text, never an exponent, as "-50.50" [S].
+    """The text of an amount in a call: roubles in plain notation without an exponent, such as "-50.50" [S].
 
-    Decimals are kept as they are; zero has no sign. Raises ValueError when it is not a number.
+    Decimals are kept; zero has no sign. Raises ValueError when it is not a number.
     """
     _check_amount(amount)
     return format(amount or abs(amount), "f")
 
 
-def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 — float is what answers hold
-    """A number of an answer as Decimal, whichever of the billing's ways it was written in [D].
+def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 — answers hold floats
+    """A number of an answer as Decimal, in any of the billing's spellings [D].
 
-    Raises ValueError when it is not a number, or one that no money is: infinite, or of more digits than any amount.
+    Raises ValueError when it is not a number, is infinite, or has more digits than any amount.
     """
     text = str(value)
     named = repr(text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…")
@@ -128,7 +128,7 @@ def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 
 
 
 def _check_amount(amount: Decimal, largest: int = _LONGEST_TEXT) -> None:
-    """Raise ValueError for what would take gigabytes to write out, and for what is not finite."""
+    """Raise ValueError for a number that is not finite, or whose text would take gigabytes."""
     if not amount.is_finite() or abs(amount.adjusted()) > largest:
         raise ValueError(f"{str(amount)[:_LONGEST_TEXT]} is not an amount of money")
 
@@ -136,10 +136,10 @@ def _check_amount(amount: Decimal, largest: int = _LONGEST_TEXT) -> None:
 def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
     """An amount as people type it in a file: "1 234,50", "1,234.50", "-12.5", "(50,00)", "7 руб.".
 
-    Takes a sign, or brackets for a minus; a decimal point or comma; spaces between thousands, or whichever of point
-    and comma does not part the decimals; the rouble's name or sign at the end. Returns roubles with the decimals that
-    were written. Raises AmountError, with the place of the fault, for all else: among it what has more than `places`
-    decimals, and what can be read in two ways.
+    Accepts a sign, or brackets for a minus; a decimal point or comma; spaces between thousands, or the one of point
+    and comma that does not separate the decimals; the rouble's name or sign at the end. Returns roubles with the
+    decimals as written. Raises AmountError, with the place of the fault, for any other text, such as one with more
+    than `places` decimals or one that can be read in two ways.
     """
     start, end = _bounds(text)
     negative, start, end = _sign(text, start, end)
@@ -156,7 +156,7 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
 
 
 def _bounds(text: str) -> tuple[int, int]:
-    """Where the amount starts and ends, without spaces around it and the currency after it: they say nothing."""
+    """The start and end of the amount, without spaces around it and the currency after it."""
     start, end = _trimmed(text, 0, len(text))
     if start == end:
         raise AmountError("the amount is empty", 1)
@@ -187,7 +187,7 @@ def _without_currency(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _sign(text: str, start: int, end: int) -> tuple[bool, int, int]:
-    """Whether the amount is below zero, and where it starts and ends without what says so."""
+    """Whether the amount is negative, and its start and end without the sign or brackets."""
     if text[start] == "(" and text[end - 1] == ")" and end - start > 1:
         inner = _trimmed(text, start + 1, end - 1)
         if inner[0] == inner[1]:
@@ -212,7 +212,7 @@ def _check_characters(text: str, start: int, end: int) -> None:
 
 
 def _describe(character: str) -> str:  # noqa: PLR0911 — a list of cases
-    """Say what a character is that has no place in an amount."""
+    """Describe a character that is not allowed in an amount."""
     name = unicodedata.name(character, f"U+{ord(character):04X}")
     script = name.split(" ", 1)[0].capitalize()
     for digit, letters in _LOOKALIKES.items():
@@ -232,7 +232,7 @@ def _describe(character: str) -> str:  # noqa: PLR0911 — a list of cases
 
 
 def _separator(text: str, start: int, end: int) -> int:
-    """The index of the decimal separator, `end` when there is none."""
+    """The index of the decimal separator, `end` without one."""
     found = [place for place in range(start, end) if text[place] in _SEPARATORS]
     if not found:
         return end
@@ -240,7 +240,7 @@ def _separator(text: str, start: int, end: int) -> int:
     if len(found) == 1:
         return last
     if len({text[place] for place in found}) == 1:
-        # Decimals have one separator at most: several of a kind part thousands.
+        # There is at most one decimal separator, so several equal ones separate thousands.
         return end
     if text[last] in {text[place] for place in found[:-1]}:
         raise AmountError(
@@ -250,7 +250,7 @@ def _separator(text: str, start: int, end: int) -> int:
 
 
 def _whole(text: str, start: int, end: int) -> str:
-    """The digits before the decimal separator, without what stands between thousands."""
+    """The digits before the decimal separator, without the separators of thousands."""
     groups: list[str] = []
     parted_by: set[str] = set()
     place = start
@@ -304,7 +304,7 @@ def _check_decimals(text: str, start: int, separator: int, end: int, places: int
 
 
 def _two_ways(written: str, before: str, after: str) -> str:
-    """Both readings of a lone separator with three digits after it, and how to write the one that is meant."""
+    """Both readings of a single separator before three digits, and how to write each of them."""
     return (
         f"{written} can be read in two ways, as {before}{after} roubles and as {before} roubles and a fraction: "
         f"write {before}{after}.00 for the first, {before}.{after[:_KOPECK_PLACES]} with two decimals for the second"

@@ -1,7 +1,7 @@
-"""The profile of a billing: what nobody documents of it, each fact with how well it is known.
+"""The profile of a billing: its undocumented facts, each with how well it is known.
 
 A fact is *known* (a probe has asked this billing), *documented* (the vendor says so) or *assumed*. Jobs read the
-value; who shows it to a person shows the standing beside it. `docs/profile.md` has each fact with its evidence.
+value; texts for people show the standing beside it. `docs/profile.md` has each fact with its evidence.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,45 +25,45 @@ class Standing(StrEnum):
 
 
 class TypeEight(StrEnum):
-    """What an operation of type 8 does to the balance."""
+    """The effect of an operation of type 8 on the balance."""
 
     SETS = "sets"
-    """The balance is its sum then."""
+    """The sum becomes the balance."""
     ADDS = "adds"
-    """The balance is its sum more."""
+    """The sum is added to the balance."""
 
 
 class Shape(StrEnum):
-    """What a method answers, in `result`."""
+    """The shape of a method's `result`."""
 
     OBJECT = "object"
     """`{"pk", "model", "fields"}`."""
     LIST = "list"
     """A list with that object."""
     FIELDS = "fields"
-    """The fields alone, as one object."""
+    """Only the fields, as one object."""
     ID = "id"
-    """The id alone, a number or a text."""
+    """Only the id, a number or a text."""
     NOTHING = "nothing"
     """`null`, an empty text, or `true`."""
     OTHER = "other"
 
 
 class StornoEffect(StrEnum):
-    """What the storno of an operation of type 8 does to the balance."""
+    """The effect of the storno of an operation of type 8 on the balance."""
 
     RESTORES = "restores"
-    """The balance is what it was before the operation."""
+    """The balance is the one before the operation."""
     SUBTRACTS = "subtracts"
-    """The balance is its sum less, also where the operation had set it."""
+    """The sum is subtracted from the balance, even if the operation had set it."""
     KEEPS = "keeps"
-    """Nothing."""
+    """The balance does not change."""
 
 
 class Fact(msgspec.Struct, Generic[Value], frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A value and its standing; `learned` is the day of the probe, None where none has asked.
+    """A value and its standing; `learned` is the day of the probe, None without one.
 
-    In a profile's file a fact is known unless it says otherwise.
+    In a profile's file a fact without a standing is known.
     """
 
     value: Value
@@ -77,7 +77,7 @@ class Fact(msgspec.Struct, Generic[Value], frozen=True, forbid_unknown_fields=Tr
 
 
 def assumed(value: Value) -> Fact[Value]:
-    """A fact that nobody has looked at."""
+    """A fact that is assumed."""
     return Fact(value, None, Standing.ASSUMED)
 
 
@@ -87,11 +87,11 @@ def documented(value: Value) -> Fact[Value]:
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The facts of one billing; `billing` is its address and `version` the version that they were learned from.
+    """The facts of one billing; `billing` is its address and `version` its version at the probe.
 
-    Times are in seconds, latencies in milliseconds. `read_latency` has the median by how many calls were in flight,
-    as text ("1", "2", "4", "8"); `columns` the columns by table, in small letters. `storno_call` is what the API
-    calls the method that reverses an operation.
+    Times are in seconds, latencies in milliseconds. `read_latency` has the median by the number of calls in flight,
+    as text ("1", "2", "4", "8"); `columns` the columns by table, in small letters. `storno_call` is the API's name of
+    the method that reverses an operation.
     """
 
     billing: str = ""
@@ -116,14 +116,14 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     money_scale: Fact[int] = documented(SCALE)
 
     def facts(self) -> Iterator[tuple[str, Fact[object]]]:
-        """All facts by name, in the order in which they are shown."""
+        """All facts by name, in the order for display."""
         for name in self.__struct_fields__:
             if isinstance(fact := getattr(self, name), Fact):
                 yield name, fact
 
 
 UNKNOWN: Final = Profile()
-"""What is taken for true of a billing that no probe has asked."""
+"""The profile of a billing without a probe."""
 
 
 # ---- in words ---------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ _STORNO_TYPE_8: Final = {
 
 
 def describe_fact(name: str, value: object) -> str:  # noqa: PLR0911 - a table
-    """What a fact says, as a sentence without its full stop; `name` is its field in the profile."""
+    """A fact as a sentence without its full stop; `name` is its field in the profile."""
     match value:
         case bool() if name in _YES_NO:
             return _YES_NO[name][0 if value else 1]
@@ -180,7 +180,7 @@ def describe_fact(name: str, value: object) -> str:  # noqa: PLR0911 - a table
 
 
 def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[str]:
-    """What is taken for true and no probe has confirmed, each a sentence; `rests_on` has the values by fact."""
+    """The values that no probe has confirmed, each a sentence; `rests_on` has the values by fact."""
     facts = dict(profile.facts())
     told: list[str] = []
     for name, value in rests_on.items():

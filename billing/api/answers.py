@@ -1,4 +1,4 @@
-"""Answers of the REST API: from status, headers and body to what was seen.
+"""Answers of the REST API: from status, headers and body to the evidence.
 
 Success is `{"call": …, "result": …}`; failure has a non-empty `error` in the same object, most likely
 under HTTP 200 [D, ?]. `web_cabinet.*` answers a list whose first element is a JSON *string* that can
@@ -21,40 +21,40 @@ from billing.errors import UnreadableAnswer
 from engine.evidence import LOOKED_AT, Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused, readable
 
 LONGEST_WAIT: Final = 3600.0
-"""Seconds: a longer Retry-After is taken for a mistake and cut to this."""
+"""Seconds; a longer Retry-After is taken for a mistake and cut to this."""
 
 _LONGEST_NUMBER: Final = 12
 _TWICE: Final = 2
 _BOM: Final = b"\xef\xbb\xbf"
 _OF_THE_WHOLE: Final = frozenset({401, 403, 404, 405, 407})
-"""Statuses that every row would meet: rights, a wrong address or model, a proxy in between."""
+"""Statuses that concern every row: missing rights, a wrong address or model, a proxy in between."""
 _UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
-"""What decoding raises on bad bytes, unknown charsets, absurd numbers and nesting."""
+"""Errors of decoding: bad bytes, unknown charsets, absurd numbers and nesting."""
 _LONGEST_KEY: Final = 18
-"""Digits of an id: as many as a 64-bit column of the database holds for certain."""
+"""Digits of an id that always fit a 64-bit column of the database."""
 _DEEPEST: Final = 64
-"""Objects and lists within each other: no answer of the billing's has as many, and what reads them has a limit."""
+"""Levels of nested objects and lists; no answer of the billing has as many."""
 _LARGEST_POWER: Final = 40
-"""Of ten: a number beyond it is none of money, and would take gigabytes to write out."""
+"""The largest power of ten; a larger number is not money, and writing it out could take gigabytes."""
 _LONGEST_FRACTION: Final = 60
 """Characters of a number with a point or an exponent."""
 _KEYS: Final = ("id", "op_id")
-"""Names of the key among the fields: `op_id` is that of FinanceOperations [S]."""
+"""Names of the key field: `op_id` is that of FinanceOperations [S]."""
 
 
 Expected: TypeAlias = Callable[[object], str | None]
-"""Takes a result and gives what is worth keeping of it, None where it has not the expected shape."""
+"""Takes a result and returns the part to keep, or None if it does not have the expected shape."""
 
 
 class _Outer(msgspec.Struct):
-    """The outer object; `call` and whatever else it holds are not looked at."""
+    """The outer object; `call` and all other names in it are ignored."""
 
     result: object = msgspec.UNSET
     error: object = None
 
 
 def _number(text: str) -> Decimal | str:
-    """A number with a point or an exponent; an absurd one stays a text, for whoever wants an amount to refuse."""
+    """A number with a point or an exponent; an absurd one stays a text, which the readers of amounts refuse."""
     if len(text) > _LONGEST_FRACTION:
         return text
     number = Decimal(text)
@@ -68,12 +68,12 @@ _INNER: Final = msgspec.json.Decoder(float_hook=_number)
 
 
 class _TwoThings(ValueError):
-    """Raised for an object that has its `error` or its `result` twice: the last of them is not the truth."""
+    """Raised for an object with two `error` or two `result` names, of which neither can be trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """The errors and results of a JSON object, each time that it names one; of all else nothing is kept."""
+    """All errors and all results of a JSON object, in order; other names are dropped."""
 
     errors: list[object]
     results: list[object]
@@ -95,11 +95,11 @@ def read_answer(
     hidden: Sequence[str] = (),
     now: float | None = None,
 ) -> Evidence:
-    """What one HTTP answer means.
+    """The evidence of one HTTP answer.
 
-    `headers` are to be case-insensitive, or written as "Content-Type"; `cabinet` tells that the call was
-    one of `web_cabinet.*`; `hidden` are texts that must not be shown; `now` is the wall clock in seconds
-    since the epoch, for a Retry-After that is a date.
+    `headers` are case-insensitive, or spelled as "Content-Type"; `cabinet` tells that the call was one of
+    `web_cabinet.*`; `hidden` are texts that must not be shown; `now` is the wall clock in seconds since the epoch,
+    for a Retry-After that is a date.
     """
     if 200 <= status < 300:  # noqa: PLR2004 — the class of successes
         return _read_success(status, headers, body, cabinet=cabinet, hidden=hidden)
@@ -107,10 +107,10 @@ def read_answer(
 
 
 def judge(evidence: Evidence, expected: Expected | None = None) -> Evidence:
-    """The evidence as the engine takes it: of an answer's result only what is `expected` is kept.
+    """The evidence for the engine, with only the `expected` part of the answer's result.
 
-    Without `expected` any answer free of errors is taken, and nothing of it is kept. An answer of another shape is
-    `Lost`: it says nothing of whether the call had its effect.
+    Without `expected` any answer without an error is accepted, and its result is dropped. An answer of another shape
+    is `Lost`: it does not show whether the call had its effect.
     """
     if not isinstance(evidence, Accepted):
         return evidence
@@ -123,7 +123,7 @@ def judge(evidence: Evidence, expected: Expected | None = None) -> Evidence:
 
 
 def is_about_other_model(result: object, model: str) -> bool:
-    """Whether an answer is about an object of another model, so that it can be no answer to a call of this one."""
+    """Whether an answer is about an object of another model, and so not the answer to a call of `model`."""
     match result:
         case [{"model": str() as named}] | {"model": str() as named}:
             return named != model
@@ -131,7 +131,7 @@ def is_about_other_model(result: object, model: str) -> bool:
 
 
 def created_id(result: object) -> str | None:
-    """The key of a created object, from whichever shape the billing chose; None when there is none.
+    """The key of a created object, from any shape of answer; None when there is none.
 
     Shapes: `{"pk": 5}`, `{"fields": {"id": 5}}`, `{"id": 5}`, 5, "5", and a list of one of these [S, D, ?].
     """
@@ -150,7 +150,7 @@ def created_id(result: object) -> str | None:
 
 
 def objects(result: object) -> list[dict[str, object]]:
-    """The objects of a filter or a get: their fields, and their key as "pk" where the answer has it.
+    """The objects of a filter or a get: their fields, and their key as "pk" if the answer has it.
 
     From `{"pk", "model", "fields"}` or a list of it [D]. Raises UnreadableAnswer for any other shape.
     """
@@ -171,16 +171,16 @@ def objects(result: object) -> list[dict[str, object]]:
 
 
 def retry_after(value: str | None, now: float | None = None, sent: str | None = None) -> float | None:
-    """Seconds of a Retry-After header: a number, or an HTTP date; None when it says neither.
+    """Seconds of a Retry-After header: a number, or an HTTP date; None when it is neither.
 
-    A date is held against `sent`, the Date header of the same answer, for the two clocks may differ by hours; only
-    where there is none, against ours. A date that has passed is 0; nothing is longer than LONGEST_WAIT.
+    A date is compared with `sent`, the Date header of the same answer, because the two clocks may differ by hours;
+    without that header, with our clock. A past date is 0; the longest wait is LONGEST_WAIT.
     """
     if value is None:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        # So many digits are not worth an int.
+        # A number of this length is not converted.
         return min(float(value), LONGEST_WAIT) if len(value) <= _LONGEST_NUMBER else LONGEST_WAIT
     moment = _moment(value)
     if moment is None:
@@ -213,7 +213,7 @@ def _read_success(
     if isinstance(outer, _Outer):
         result, error = outer.result, outer.error
     else:
-        # Whether the cabinet's list stands alone or in a `result` is not known: both are read [?].
+        # It is not known whether the cabinet's list stands alone or in a `result`: both are read [?].
         result, error = outer if cabinet else msgspec.UNSET, None
     if not error and isinstance(result, dict):
         error = result.get("error")
@@ -225,7 +225,7 @@ def _read_success(
 
 
 def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
-    """The outer object; the charset is the Content-Type's, UTF-8 when it names none."""
+    """The outer object; the charset is that of the Content-Type, UTF-8 by default."""
     charset = _charset(headers)
     is_utf8 = charset in {"", "utf-8", "utf8"}
     text = body.removeprefix(_BOM) if is_utf8 else body.decode(charset).encode()
@@ -236,7 +236,7 @@ def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
 
 
 def _check_deep(value: object) -> None:
-    """Raise ValueError for what is nested too deeply to be looked at."""
+    """Raise ValueError for a value that is nested too deeply."""
     level = [value]
     for _ in range(_DEEPEST):
         level = [inner for one in level for inner in _inside(one) if isinstance(inner, dict | list)]
@@ -250,10 +250,10 @@ def _inside(value: object) -> Iterable[object]:
 
 
 def _check_once(text: bytes) -> None:
-    """Raise `_TwoThings` where an object, or its result, has an error or a result twice.
+    """Raise `_TwoThings` if an object or its result has two errors, or the object two results.
 
-    The fast decoder keeps the last of equal names. The careful one reads what may have two, which is next to nothing:
-    a name may be written with escapes.
+    The fast decoder keeps the last of equal names. So an answer that may have two, also by a name written with
+    escapes, is read by the careful decoder as well; this is rare.
     """
     if text.count(b'"error"') < _TWICE and text.count(b'"result"') < _TWICE and b"\\u00" not in text:
         return
@@ -289,7 +289,7 @@ def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[s
 
 
 def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) -> Evidence:
-    """An error that the billing states itself, by the catalogue."""
+    """The evidence of an error stated by the billing, by the catalogue."""
     kind = find_error(text)
     shown = readable(page_text(text), hidden) or "an error without a text"
     match kind:
@@ -301,7 +301,7 @@ def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) ->
 
 
 def _error_text(error: object) -> str:
-    """The words of an `error`, which is a string, a list of strings, or an object by field [?]."""
+    """The text of an `error`: a string, a list of strings, or an object by field [?]."""
     match error:
         case str():
             return error
@@ -322,12 +322,12 @@ def _unreadable(
     hidden: Sequence[str],
     fault: Exception,
 ) -> Evidence:
-    """A success that is not the documented JSON: a page that says why, or nothing to rely on."""
+    """The evidence of a success status without the documented JSON: a system refusal on a page, or lost."""
     if not body.strip():
         return Lost(f"HTTP {status} with an empty body")
     text = page_text(_text(headers, body))
     shown = readable(text, hidden, limit=200)
-    # Of a broken JSON nothing is believed: what it names may be somebody's data.
+    # An error text within broken JSON is not trusted: it may be part of a row's data.
     broken = body.lstrip().startswith((b"{", b"["))
     if not broken and find_error(text) is ErrorKind.SYSTEM:
         return SystemRefused(shown)
@@ -351,7 +351,7 @@ def _read_failure(
         and (wait is not None or (error is not None and kind is ErrorKind.BUSY))
     ):
         return Busy(shown, retry_after(wait, now, headers.get("Date")))
-    # 408 is the server's time-out for a request: it may have got it whole and say so too late.
+    # 408 is the server's time-out for a request; the whole request may have arrived all the same.
     if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
         return Lost(shown)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is ErrorKind.SYSTEM:
@@ -366,7 +366,7 @@ def _read_failure(
 
 
 def _stated_error(headers: Mapping[str, str], body: bytes) -> str | None:
-    """The `error` of a body that is the billing's JSON, None for any other body."""
+    """The `error` of a body in the billing's JSON, None for any other body."""
     try:
         outer = _decode(headers, body)
     except _UNDECODABLE:
@@ -375,7 +375,7 @@ def _stated_error(headers: Mapping[str, str], body: bytes) -> str | None:
 
 
 def _text(headers: Mapping[str, str], body: bytes) -> str:
-    """The head of a body as text, for people: what cannot be decoded shows as �."""
+    """The beginning of a body as text for people; undecodable bytes become �."""
     head = body[:LOOKED_AT]
     try:
         return head.decode(_charset(headers) or "utf-8", "replace")
@@ -396,7 +396,7 @@ def _with_status(status: int, headers: Mapping[str, str], text: str, hidden: Seq
 
 
 def _is_key(value: int | str) -> bool:
-    """Whether a value can be an id: a whole number above zero, of a length that a column has."""
+    """Whether a value can be an id: a whole number above zero that fits a column."""
     if isinstance(value, bool):
         return False
     if isinstance(value, int):

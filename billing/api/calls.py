@@ -1,10 +1,10 @@
-"""Calls of the REST API v2: what is asked of which model, and the form that carries it.
+"""Calls of the REST API v2: a model, a chain of methods, and the form that carries them.
 
     POST /rest_api/v2/<Model>/        application/x-www-form-urlencoded
     method1=objects.get&arg1={"id": 5}&method2=set&arg2={…}&method3=save&arg3={}&fields=["id"]
 
-Each method is one of the model, or of the object that the step before returned; only the last one's
-result comes back [S, D]. The builders here know these shapes and no model of their own.
+Each method is a method of the model, or of the object that the step before returned; only the result of the last
+one comes back [S, D]. The builders here know these shapes, but no particular model.
 """
 
 import datetime as dt
@@ -42,11 +42,11 @@ class ChainStep(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request: the steps, done in order by the billing, and the `fields` wanted of the last object.
+    """One request: the steps, which the billing takes in order, and the `fields` wanted of the last object.
 
-    No `fields` means the billing's own choice, all of them, at the price of a query for each reverse
-    link [D, V]. `form` holds what is sent beside the steps as it is; only the health check needs it.
-    Raises ValueError when the model is not a name, for it becomes a part of the address.
+    Without `fields` the billing returns all of them, with a query for each reverse link [D, V]. `form` is sent
+    unchanged beside the steps; only the health check needs it. Raises ValueError when the model is not a name,
+    because it becomes a part of the address.
     """
 
     model: str
@@ -67,11 +67,11 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def of_cabinet(self) -> bool:
-        """Whether the answer is one of `web_cabinet.*`: a list that starts with a JSON string [I]."""
+        """Whether the last method is a `web_cabinet.*`, which answers a list that starts with a JSON string [I]."""
         return bool(self.steps) and self.steps[-1].method.startswith("web_cabinet.")
 
     def asking(self, *fields: str) -> "Call":
-        """The same call, with these fields wanted of the last object: "ip", "tarif__name" [S, D]."""
+        """The same call with these `fields` of the last object: "ip", "tarif__name" [S, D]."""
         return msgspec.structs.replace(self, fields=fields)
 
     def __repr__(self) -> str:
@@ -79,36 +79,36 @@ class Call(msgspec.Struct, frozen=True):
 
 
 def create(model: str, /, **values: object) -> Call:
-    """A new object of the model; it needs no `save` [S]. Must not be repeated."""
+    """The call that creates an object of the model; it needs no `save` [S]. Must not be repeated."""
     return Call(model, (ChainStep("objects.create", values),))
 
 
 def get(model: str, key: Mapping[str, object], /, *steps: ChainStep) -> Call:
-    """The one object that the key finds, and what is to be done with it: nothing, or `steps` in order.
+    """The call that finds one object by its key and applies `steps` to it in order, if any.
 
-    None or several is an error of the billing's [I, S].
+    If the key finds none or several, the billing answers with an error [I, S].
     """
     return Call(model, (ChainStep("objects.get", key), *steps))
 
 
 def filter_(model: str, criteria: Mapping[str, object] = NOTHING, /, *fields: str) -> Call:
-    """All objects that meet the criteria, which are Django's: exact, `a__b`, `__range` [D]."""
+    """The call that finds all objects by Django's criteria: exact, `a__b`, `__range` [D]."""
     return Call(model, (ChainStep("objects.filter", criteria),), fields)
 
 
 def version() -> Call:
-    """Version and time of the server: the health check. It has no methods, but a field of its own [V]."""
+    """The health check: version and time of the server. It has no methods, but a form field of its own [V]."""
     return Call("Version", (), form=(("get_version", "True"),))
 
 
 def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
-    """The body of the request, form-encoded: `+` becomes %2B, Cyrillic stands in the JSON as UTF-8.
+    """The body of the request, form-encoded: `+` becomes %2B, Cyrillic in the JSON is UTF-8.
 
-    `argN` is always sent, `{}` when empty [S, D]; Decimal goes as a string in plain notation; dates as
-    2019-06-01, with time as 2019-06-01 00:00:00 [S]. `extra` are the configured form fields, a key or
-    password among them. Raises TypeError for a float, which is no way to hold money.
+    `argN` is always sent, `{}` when empty [S, D]; Decimal becomes a string in plain notation; dates are written as
+    2019-06-01, with time as 2019-06-01 00:00:00 [S]. `extra` are the configured form fields, such as a key or a
+    password. Raises TypeError for a float, because money is never a float.
     """
-    # Asked for once a call, not once a command: few commands call.
+    # Imported here because most commands make no call.
     from yarl import URL  # noqa: PLC0415
 
     form: list[tuple[str, str]] = []
@@ -119,7 +119,7 @@ def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
                 arguments = {name: _sendable(value) for name, value in arguments.items()}
                 break
         else:
-            # msgspec takes no other mappings than dict.
+            # msgspec encodes no mappings other than dict.
             arguments = dict(arguments)
         form.append((f"method{number}", step.method))
         form.append((f"arg{number}", _ENCODER.encode(arguments).decode()))
@@ -127,17 +127,17 @@ def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
         form.append(("fields", _ENCODER.encode(call.fields).decode()))
     form.extend(call.form)
     form.extend(extra.items())
-    # A form is written as the query of an address is; yarl does it in C, in a third of urlencode's time.
+    # A form is encoded like the query of a URL; yarl does it in C, in a third of the time of urlencode.
     return URL().with_query(form).raw_query_string.encode("ascii")
 
 
 def secrets_of(call: Call) -> list[str]:
-    """The values of a call that must not be shown, wherever they turn up; at any depth, whatever the name's case."""
+    """The secret values of a call, at any depth; the case of the argument's name does not matter."""
     return [
         secret
         for step in call.steps
         for name, value in step.arguments.items()
-        # Asked of every call, so what is neither a secret nor holds one is passed over at once.
+        # This runs for every call, so plain values without a secret are skipped at once.
         if is_secret(name) or type(value) not in _PLAIN
         for secret in _under_secrets(value, secret=is_secret(name))
     ]
@@ -163,7 +163,7 @@ def is_secret(name: str) -> bool:
 def describe(call: Call) -> str:
     """One readable line for a preview or a log, without secrets.
 
-    As `AdminAccounts: objects.get(account_id_abonents=5) → set(limit_warning="-120") → save()`.
+    Example: `AdminAccounts: objects.get(account_id_abonents=5) → set(limit_warning="-120") → save()`.
     """
     line = f"{call.model}: " + " → ".join(_describe_step(step) for step in call.steps)
     if call.form:
@@ -179,7 +179,7 @@ def _describe_step(step: ChainStep) -> str:
 
 def _describe_arguments(arguments: Iterable[tuple[str, object]]) -> Iterable[str]:
     for name, value in arguments:
-        # An empty password says that it is being cleared: that is no secret.
+        # An empty password clears the old one and is not a secret.
         if is_secret(name) and value not in ("", None):
             yield f"{name}=•••"
         elif isinstance(value, float):
@@ -189,7 +189,7 @@ def _describe_arguments(arguments: Iterable[tuple[str, object]]) -> Iterable[str
 
 
 def _sendable(value: object) -> object:
-    """A value as JSON is to hold it; msgspec's own way is wrong for Decimal (1E+2) and datetime (the T)."""
+    """A value in the form that the billing's JSON needs; msgspec writes Decimal as 1E+2 and datetime with a T."""
     match value:
         case None | str() | int():
             return value

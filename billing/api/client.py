@@ -1,6 +1,6 @@
-"""The client: one POST a call, also for reads, and an account of what became of it.
+"""The client of the REST API: one POST a call, also for reads, and the evidence of its outcome.
 
-What was sent arrives once or not at all, never twice: see `billing.api.wire`.
+A request arrives once or not at all, never twice: see `billing.api.wire`.
 """
 
 import asyncio
@@ -38,22 +38,22 @@ _OWN_FIELD: Final = re.compile(r"(method|arg)\d+|fields")
 _OWN_HEADERS: Final = frozenset({"content-type", "content-length", "transfer-encoding", "host", "connection"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
-"""What no header may hold: it would end the header, or could not be written."""
+"""Characters not allowed in a header: they would end it, or cannot be encoded."""
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
-"""Halves of characters, as undecodable bytes of a command line become them: a form would lose them without a word."""
+"""Surrogates, which stand for undecodable bytes of a command line: a form would silently lose them."""
 _SERVER_ERROR: Final = 500
 _BEGINNING: Final = 80
-"""Bytes of an answer that nobody has asked for which the log shows."""
+"""Bytes of an unasked answer that the log shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """How the billing is reached.
+    """The settings of the connection to the billing.
 
-    `base_url` as http://HOST:8082, a path prefix is kept. `extra` are form fields sent with each call
-    (`hash_key`, `psw` on older installations), `headers` likewise; neither is ever shown. Times are in
-    seconds: `connect` for TCP and TLS, `read` for each silence of the server, `deadline` for the whole.
-    Raises SettingsError when one of these cannot be used.
+    `base_url` is like http://HOST:8082; a path prefix is kept. `extra` are form fields sent with each call
+    (`hash_key`, `psw` on older installations), `headers` likewise; neither is ever shown. Times are in seconds:
+    `connect` for TCP and TLS, `read` for each silence of the server, `deadline` for the whole call. `answer_limit` is
+    in bytes. Raises SettingsError for a value that cannot be used.
     """
 
     base_url: str
@@ -82,10 +82,10 @@ class ClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a read is asked again, and how long it waits in between, in seconds.
+    """The retries of a read: the number of attempts, and the waits between them in seconds.
 
-    Waits are full jitter: anything from nothing to `base`, doubled each time up to `longest`. A billing
-    that asks for more than `limit` is not waited for.
+    Waits have full jitter: from 0 to `base`, doubled each time up to `longest`. If the billing asks for more than
+    `limit`, the read gives up.
     """
 
     attempts: int = 4
@@ -94,13 +94,13 @@ class Patience:
     limit: float = 60.0
 
     def wait(self, attempt: int, chance: float, asked: float | None) -> float:
-        """Seconds to wait after the attempt (from 0), at least what the billing `asked` for."""
+        """Seconds to wait after the attempt (counted from 0), and at least `asked`, what the billing asked for."""
         return max(chance * min(self.longest, self.base * 2.0**attempt), asked or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A billing that works: its version, its own clock as it writes it, and how long it took to say so."""
+    """The answer of a healthy billing: its version, its clock as it writes it, and the seconds of the call."""
 
     version: str
     server_time: str | None
@@ -110,8 +110,8 @@ class Health:
 class BillingClient:
     """The REST API of one billing; an async context manager.
 
-    How many calls are in flight is for the caller to bound. `listener` hears every call, secrets and all.
-    `sleep` and `chance` (a number from 0 to 1) serve the waits of `ask` and are there to be replaced in tests.
+    The caller limits the calls in flight. `listener` receives every call, with its secrets. `sleep` and `chance` (a
+    number from 0 to 1) serve the waits of `ask`; tests replace them.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class BillingClient:
     def doubts(self, report: Callable[[int], None]) -> Iterator[None]:
         """Report the rows whose answers are in doubt from now on; `report` is called in the event loop.
 
-        After the answer to a call that named a row, something came over its connection that nobody had asked for.
+        An answer is in doubt if unasked bytes follow it on the connection of a call that named a row.
         """
         before, self._report = self._report, report
         try:
@@ -173,15 +173,15 @@ class BillingClient:
             self._report = before
 
     async def send(self, call: Call, *, row: int | None = None) -> Evidence:
-        """Send a call once, and tell what was seen. Trouble of the network is a value, never raised.
+        """Send a call once; the evidence of its outcome. Network trouble is a value, never raised.
 
-        It has a connection of its own, unless it names the `row` that its answer can be told by: then it may be sent
-        over one that answers to other rows came over. Whoever names a row checks that the answer is the row's.
+        The call has a connection of its own, unless it names a `row` by which its answer can be recognised: then it
+        may share a connection with other rows, and the caller checks that the answer belongs to the row.
         """
         return (await self.observe(call, row=row))[1]
 
     async def observe(self, call: Call, *, row: int | None = None) -> tuple[Reply, Evidence]:
-        """Send a call once, as `send`, and tell also what the answer looked like before it was judged."""
+        """Send a call once, like `send`; the answer as it came, and its evidence."""
         flight = Flight(encode(call, self._settings.extra), row)
         listener = self._listener
         if listener is None:
@@ -200,7 +200,7 @@ class BillingClient:
         return seen, evidence
 
     async def ask(self, call: Call) -> object:
-        """The result of a call that only reads: it is asked again when it was lost or the billing is busy.
+        """The result of a call that only reads; it is retried when it is lost or the billing is busy.
 
         Raises BillingRefused, SystemRefusal, BillingBusy or BillingAway.
         """
@@ -229,8 +229,8 @@ class BillingClient:
     async def health(self) -> Health:
         """Ask the billing for its version and time, once.
 
-        Raises NotTheBilling when something else answers, BillingAway when nobody does, BillingBusy and
-        SystemRefusal when the billing says so; each sentence tells what to do next.
+        Raises NotTheBilling when another server answers, BillingAway when none does, BillingBusy and SystemRefusal
+        by the billing's answer; each message says what to do next.
         """
         started = time.perf_counter()
         call = version()
@@ -261,7 +261,7 @@ class BillingClient:
                 )
 
     async def _post(self, call: Call, flight: Flight) -> Reply:
-        """Exactly one POST: the answer as it came, or why there is none."""
+        """Make exactly one POST; the answer as it came, or why there is none."""
         wire = self._wire
         if wire is None or wire.closed:
             state = "not open yet" if wire is None else "closed"
@@ -279,7 +279,7 @@ class BillingClient:
         return status, flight.headers, answer
 
     def _judge(self, call: Call, flight: Flight, seen: Reply) -> Evidence:
-        """What was seen; its connection is used again where that was the documented answer without an error."""
+        """The evidence of an answer; its connection is used again only after a documented answer without an error."""
         clean = False
         try:
             evidence = self._read(call, seen)
@@ -290,7 +290,7 @@ class BillingClient:
         return evidence
 
     def _unasked(self, row: int, data: bytes) -> None:
-        """Something came over a connection that rested after the answer to this row."""
+        """Report bytes that came over an idle connection after the answer to this row."""
         beginning = data[:_BEGINNING].decode("ascii", "replace").partition("\r\n")[0]
         log.warning(
             "something came over a connection that nobody has asked for: the answer before it is in doubt",
@@ -313,7 +313,7 @@ class BillingClient:
         )
 
     def _trouble(self, fault: Exception, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
-        """Say what happened to a request that got no answer."""
+        """Describe what happened to a request without an answer."""
         settings = self._settings
         match fault:
             case TimeoutError() if left:
@@ -349,7 +349,7 @@ class BillingClient:
         )
 
     def _health(self, result: object, seconds: float) -> Health:
-        """Read the version's result; that `result` holds both is known, their names are not [V, ?]."""
+        """The health of a version's result. It holds version and time; their names are not known [V, ?]."""
         if isinstance(result, list) and len(result) == 1:
             result = result[0]
         if isinstance(result, dict):
@@ -381,7 +381,7 @@ def _system_refusal(text: str) -> SystemRefusal:
 
 
 def _check_url(base_url: str) -> None:
-    """Refuse what is not an address of a billing. The address itself is shown only where it is harmless."""
+    """Refuse a text that is not an address of a billing; the address is shown only if it has no password."""
     try:
         url = URL(base_url)
         url.port  # noqa: B018 — reading it is what checks it
@@ -394,7 +394,7 @@ def _check_url(base_url: str) -> None:
         )
     if url.scheme not in {"http", "https"} or not url.host:
         raise SettingsError(f"{readable(base_url)!r} is no address of a billing; it looks like http://HOST:8082.")
-    # In the text: an empty query or fragment is none to yarl, and the path would be written behind it.
+    # The text is searched, because yarl drops an empty query or fragment.
     if "?" in base_url or "#" in base_url:
         plain = readable(str(url.with_query(None).with_fragment(None)))
         raise SettingsError(f"The billing's address takes neither ? nor #: write {plain}")

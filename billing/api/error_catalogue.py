@@ -1,7 +1,7 @@
-"""The billing's error texts, and what each of them means for a run.
+"""The catalogue of the billing's error texts, and what each of them means for a run.
 
-From carbon-billing.md, section 2: texts of the product [V]; that REST hands them on verbatim is an
-inference [?], hence the stable part of each is matched, wherever it stands and however it is cased.
+From carbon-billing.md, section 2: texts of the product [V]. It is not certain that REST returns them verbatim [?], so
+the stable part of each is matched, anywhere in the text and in any case.
 """
 
 import html
@@ -13,27 +13,27 @@ from engine.evidence import LOOKED_AT
 
 
 class ErrorKind(StrEnum):
-    """What an error text means."""
+    """The meaning of an error text."""
 
     BUSY = "busy"
     """Nothing was done; the same call may succeed later."""
     ROW = "row"
-    """This row is refused, for good; others are not concerned."""
+    """This row is refused for good; other rows are not concerned."""
     SYSTEM = "system"
-    """No row can succeed until somebody acts: the run stops."""
+    """No row can succeed until an administrator acts: the run stops."""
     UNRECOGNISED = "unrecognised"
-    """Not in the catalogue: the row fails, is kept with its text, and counts towards the error budget."""
+    """Not in the catalogue: the row fails with this text, and counts towards the error budget."""
 
 
 CATALOGUE: Final[tuple[tuple[str, ErrorKind], ...]] = (
-    # The whole system. First, for a text that holds two of these must rather stop a run than fail rows.
+    # The whole system. These come first: a text that matches two kinds stops the run rather than failing rows.
     ("Сохранение отключено", ErrorKind.SYSTEM),  # the server is in read-only mode
     ("regreadonly", ErrorKind.SYSTEM),  # the same, by the name of its flag
     ("Превышена лицензия", ErrorKind.SYSTEM),  # no further subscriber can be created
     ("Недостаточно прав", ErrorKind.SYSTEM),
     ("Доступ запрещен", ErrorKind.SYSTEM),
     ("Не найдена модель", ErrorKind.SYSTEM),  # the job's model is unknown to this version
-    # Busy. The object or its account has work of its own under way.
+    # Busy. The billing is working on the object or its account.
     ("абонент обрабатывается, попробуйте позже", ErrorKind.BUSY),
     ("необработанные данные в Account_Stack", ErrorKind.BUSY),
     ("с проводками в стеке", ErrorKind.BUSY),
@@ -51,15 +51,15 @@ CATALOGUE: Final[tuple[tuple[str, ErrorKind], ...]] = (
     ("На объект ссылаются", ErrorKind.ROW),  # a delete without clean_links
     ("Не найден атрибут", ErrorKind.ROW),
     ("Метод … нельзя вызвать", ErrorKind.ROW),
-    # Django's own words for objects.get of none and of several: the API's objects are Django's [I, V].
+    # Django's errors for objects.get of none and of several: the API's objects are Django's [I, V].
     ("matching query does not exist", ErrorKind.ROW),
     ("get() returned more than one", ErrorKind.ROW),
 )
-"""Text stem and kind; "…" stands for anything in between. The first that is found decides."""
+"""Text stems and kinds; "…" stands for any text. The first match decides."""
 
 
 def find_error(text: str) -> ErrorKind:
-    """The kind of an error text: case, ё, typographic and doubled spaces make no difference."""
+    """The kind of an error text; case, ё, typographic and double spaces do not matter."""
     plain = _plain(text)
     for pattern, kind in _PATTERNS:
         if pattern.search(plain):
@@ -68,14 +68,14 @@ def find_error(text: str) -> ErrorKind:
 
 
 def page_text(page: str) -> str:
-    """The words of an HTML page, its title first; a text that is no HTML comes back as it is."""
+    """The words of an HTML page, its title first; a text that is not HTML is returned unchanged."""
     page = page[:LOOKED_AT]
     if not _TAG.search(page):
         return page
     title = " ".join(match.group(1) for match in _TITLE.finditer(page))
     for pattern in (_COMMENT, _HIDDEN_ELEMENT, _TAG):
         page = pattern.sub(" ", page)
-    # The words of a title are often the first words of the page as well.
+    # A page often begins with the words of its title.
     words, heading = (" ".join(html.unescape(part).split()) for part in (page, title))
     return words if words.startswith(heading) else f"{heading}: {words}"
 
@@ -91,7 +91,7 @@ def _plain(text: str) -> str:
 
 
 def _pattern(stem: str) -> re.Pattern[str]:
-    # The gap is bounded: an error names a method there, and a page of text must stay cheap to search.
+    # The gap holds a method's name; its bound keeps the search of a whole page cheap.
     return re.compile(".{0,200}?".join(re.escape(_plain(part)) for part in stem.split(" … ")).replace("…", ""))
 
 

@@ -1,9 +1,9 @@
-"""Secrets taken out of what is kept: each becomes `•••`, whatever way it is written.
+"""Secrets removed from all that is kept: each becomes `•••`, in every spelling.
 
 Some secrets are known beforehand (the configured form fields and headers), others by their name: the arguments
-`psw`, `password`, `hash_key` and `suid`, in a request or in an answer. What was found in one place of an exchange is
-replaced in all of it, for a crash page likes to print the request. A secret of fewer than SHORTEST characters is
-replaced only where it stands alone as a value: as a part of other words it could not be told from chance.
+`psw`, `password`, `hash_key` and `suid`, in a request or in an answer. A secret found in one place of an exchange is
+replaced in all of it, because crash pages often print the request. A secret of fewer than SHORTEST characters is
+replaced only where it is a whole value: as a part of a word it may be a coincidence.
 """
 
 import base64
@@ -22,16 +22,16 @@ from billing.api.calls import SECRET_ARGUMENTS
 
 PLACEHOLDER: Final = "•••"
 SHORTEST: Final = 4
-"""Characters that a secret needs to be looked for within other texts."""
+"""The shortest secret, in characters, that is searched within other texts."""
 
 SESSIONS: Final = frozenset({"get_or_create_dynamic_session"})
-"""Methods whose very result is a secret: the session of a cabinet [S]."""
+"""Methods whose result is a secret: the session of a cabinet [S]."""
 _CHARSETS: Final = ("utf-8", "cp1251", "koi8-r", "cp866", "utf-16-le", "utf-16-be")
-"""Encodings in which bytes that are no readable text are searched."""
+"""Encodings in which undecodable bytes are searched."""
 _UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
-# For what cannot be parsed: half an answer, a page that prints a form.
+# For texts that cannot be parsed: half an answer, a page that prints a form.
 _NAMED: Final = (
     rf"(?i)(\b(?:{'|'.join(sorted(SECRET_ARGUMENTS))})\b\\?[\"']?\s*(?:[:=]|%3d)\s*\\?)"
     r"(?:\"[^\"]*|'[^']*|[^\"'&\\\s,;}<>]+)"
@@ -44,17 +44,17 @@ Pairs: TypeAlias = list[tuple[str, str]]
 
 
 class SecretRemover:
-    """Takes out the configured secrets: `fields` are names of form fields, `secrets` values from anywhere."""
+    """Removes the configured secrets: `fields` are names of form fields, `secrets` are values from anywhere."""
 
     def __init__(self, fields: Collection[str] = (), secrets: Iterable[str] = ()) -> None:
         self._fields = {name.casefold() for name in fields} | SECRET_ARGUMENTS
         self._secrets = frozenset(filter(None, secrets))
         long = [secret for secret in self._secrets if len(secret) >= SHORTEST]
-        # The longest first: what holds another is to go whole.
+        # The longest first: a spelling may contain a shorter one.
         self._spellings = sorted({each for secret in long for each in _spellings(secret)}, key=len, reverse=True)
 
     def knowing(self, secrets: Iterable[str]) -> "SecretRemover":
-        """One that knows these as well."""
+        """A remover that knows these secrets as well."""
         more = {secret for secret in secrets if secret} - self._secrets
         if not more:
             return self
@@ -64,7 +64,7 @@ class SecretRemover:
         return another
 
     def secrets_in(self, form: Pairs) -> Iterator[str]:
-        """The values that this form carries under a secret's name."""
+        """The values in this form that have the name of a secret."""
         for name, value in form:
             if name.casefold() in self._fields:
                 yield value
@@ -72,14 +72,14 @@ class SecretRemover:
                 yield from _named(parsed)
 
     def form(self, form: Pairs) -> Pairs:
-        """The form without secrets; an empty value stays, for it says that something is cleared."""
+        """The form without secrets; an empty value stays, because it shows that something is cleared."""
         return [
             (self.text(name), PLACEHOLDER if value and name.casefold() in self._fields else self.text(value))
             for name, value in form
         ]
 
     def text(self, text: str) -> str:
-        """A text without secrets; where it is JSON it stays JSON, and stays as it is when there is nothing in it."""
+        """A text without secrets; JSON stays JSON, and a text without secrets is unchanged."""
         parsed = _parsed(text)
         # A secret may look like JSON itself.
         if parsed is None or text in self._secrets:
@@ -90,8 +90,8 @@ class SecretRemover:
     def body(self, headers: Mapping[str, str], body: bytes, methods: Collection[str] = ()) -> bytes:
         """The body of an answer without secrets, in its own encoding.
 
-        `methods` are those that were called, for the result of some is a secret. Bytes that are no text of the
-        charset that the answer names are searched in the usual ones.
+        `methods` are the methods called, because the result of some is a secret. Bytes that do not fit the charset of
+        the answer are searched in the usual charsets.
         """
         charset = charset_of(headers)
         try:
@@ -99,7 +99,7 @@ class SecretRemover:
         except (LookupError, UnicodeError):
             return self._bytes(body)
         if "\0" in text:
-            # UTF-16 passes for UTF-8 in much of what it writes.
+            # Most UTF-16 text is valid UTF-8 as well.
             return self._bytes(body)
         parsed = _parsed(text.removeprefix("\ufeff"))
         if parsed is None:
@@ -145,13 +145,13 @@ class SecretRemover:
 
 
 def charset_of(headers: Mapping[str, str]) -> str:
-    """The charset that an answer names, UTF-8 where it names none."""
+    """The charset that an answer names, UTF-8 by default."""
     _, found, rest = headers.get("Content-Type", "").lower().partition("charset=")
     return (rest.partition(";")[0].strip(" \"'") if found else "") or "utf-8"
 
 
 def credentials(header: str) -> list[str]:
-    """The secrets within the value of a header: itself, and what stands behind `Bearer` or within `Basic`."""
+    """The secrets within the value of a header: the value, the token of `Bearer`, and the parts of `Basic`."""
     found = [header]
     scheme, _, rest = header.partition(" ")
     if rest and scheme.isalpha():
@@ -166,7 +166,7 @@ def credentials(header: str) -> list[str]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """The ways in which a secret may be written: plain, form-encoded, escaped in JSON (also twice), in HTML."""
+    """The spellings of a secret: plain, form-encoded, escaped in JSON (also twice), in HTML."""
     quoted = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
     quoted |= {secret.encode("unicode_escape").decode("ascii"), repr(secret)[1:-1]}
     written = {secret, *quoted, *(each.replace("/", "\\/") for each in quoted)}
@@ -186,7 +186,7 @@ def _other_case(found: re.Match[str]) -> str:
 
 
 def _parsed(text: str) -> object:
-    """The object or list that a text holds as JSON; None for any other text."""
+    """The object or list of a JSON text; None for any other text."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
@@ -202,7 +202,7 @@ def _is_secret(name: object, value: object) -> bool:
 
 
 def _named(value: object) -> Iterator[str]:
-    """The values that stand under a secret's name, at any depth, also within JSON in a string."""
+    """The values with the name of a secret, at any depth, also within JSON in a string."""
     match value:
         case dict():
             for name, item in value.items():

@@ -1,26 +1,26 @@
-"""One POST at a time over each of aiohttp's kept-alive connections, and an exact account of how far it got.
+"""The wire: one POST at a time over each kept-alive connection, and an exact account of how far it got.
 
-Names, TCP, TLS, the parser of answers and the time-out of silence are aiohttp's. This module stands where its
-`ClientSession` stands, between the connector and the parser, for two reasons. A session hands the request to a task
-and cannot say whether a byte of it has gone: here the whole request is one write, and `left` is set in the line
-before it. And a session builds anew for each call what is the same for all: it takes three times as long. So does the
-connector's pool, in its measure: connections, which all lead to one server, rest here between two calls.
+Name resolution, TCP, TLS, the parser of answers and the time-out of silence are aiohttp's. This module takes the
+place of its `ClientSession`, between the connector and the parser, for two reasons. A session hands the request to a
+task and cannot tell whether a byte of it has left: here the whole request is one write, and `left` is set in the line
+before it. And a session takes three times as long, because it builds anew for each call what is the same for all. The
+connector's pool is slow too, so idle connections, which all lead to one server, rest here between two calls.
 
-An answer is the answer to its request, or it is lost. HTTP/1.1 tells answers apart by their order alone, and a proxy
-may answer one request twice, or answer one late that it has already answered with 504. So a connection is used again
-only after a clean 2xx that was read to its end, and only for calls whose answers say whose they are: those that name
-a row. Any other call has a connection of its own. What comes over a connection that rests, nobody has asked for: it
-puts the row that was answered there last in doubt.
+An answer belongs to its request, or it is lost. HTTP/1.1 tells answers apart by their order alone, and a proxy may
+answer one request twice, or answer one late that it has already answered with 504. So a connection is used again only
+after a clean 2xx that was read to its end, and only for calls whose answers name their row. Any other call has a
+connection of its own. Bytes that come over an idle connection are unasked: they put the row that was answered there
+last in doubt.
 
 Nothing is ever sent a second time, and no redirect is followed. (A session silently sends GET, PUT and DELETE again
 on a kept connection that has died, and follows a 307 by posting again.)
 
-And nothing is sent once its call is over. A connection that is closed in good form goes on sending what it was given,
-for minutes, even when its process is gone: a look-up would find nothing, and then the request would arrive. So a call
-that fails breaks its connection off, and the kernel drops what it has not sent yet. A call is over at its deadline as
-well: one timer keeps those of all calls (`Deadlines`).
+Nothing is sent after its call has ended. A connection that is closed normally goes on sending its data for minutes,
+even when its process has ended: a look-up would find nothing, and then the request would arrive. So a failed call
+aborts its connection, and the kernel drops the unsent data. A call also ends at its deadline: one timer keeps the
+deadlines of all calls (`Deadlines`).
 
-How far a call got is a `Flight`, and what a listener hears of it, as a recorder does, a `CallRecord`.
+A `Flight` tells how far a call got; a `CallRecord` is what a listener, such as a recorder, receives of it.
 """
 
 import asyncio
@@ -43,16 +43,16 @@ Reply: TypeAlias = tuple[int, Mapping[str, str], bytes] | NotSent | Lost
 """The status, headers and body of an answer as it came, or why there is none."""
 
 ConnectionEnd: TypeAlias = Literal["closed", "reset", "silence"]
-"""How a connection ended before a whole answer had come: shut in good form, broken, or given up waiting."""
+"""How a connection ended before a whole answer had come: closed normally, reset, or after a time-out."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CallRecord:
-    """One call as it went, with all its secrets: whoever keeps it has to take them out.
+    """One call and its answer, with all secrets: remove them before keeping it.
 
-    `form` is the request's body; `left` tells whether a byte of the request may have left; `seconds` is how long it
-    took. `status` is None where no head of an answer came; `answer` is the body, or what came of it before `ending`.
-    `evidence` is None for a call that was cancelled.
+    `form` is the request's body; `left` tells whether a byte of the request may have left; `seconds` is the duration.
+    `status` is None if no head of an answer came; `answer` is the body, or the part of it that came before `ending`.
+    `evidence` is None for a cancelled call.
     """
 
     call: Call
@@ -67,13 +67,13 @@ class CallRecord:
 
 
 class CallObserver(Protocol):
-    """Whoever hears the calls of a client; it must neither raise nor take long."""
+    """A listener to the calls of a client; it must neither raise nor take long."""
 
     async def ready(self) -> None:
-        """Wait until there is room for one call more. Asked before the call, when stopping still costs nothing."""
+        """Wait until there is room for one more call. Called before the call, when a stop is still harmless."""
 
     def heard(self, heard: CallRecord) -> None:
-        """Take one call that is over, at once: what is known of it must not hang on whoever listens."""
+        """Take one finished call, at once: the client does not wait for its listener."""
 
 
 def ending_of(fault: BaseException) -> ConnectionEnd:
@@ -85,7 +85,7 @@ def ending_of(fault: BaseException) -> ConnectionEnd:
         if isinstance(cause, ConnectionResetError | BrokenPipeError):
             return "reset"
         cause = cause.__cause__
-    # aiohttp wraps an OSError into its own kind, which keeps the number alone.
+    # aiohttp wraps an OSError into its own class, which keeps only the number.
     return "reset" if isinstance(fault, OSError) else "closed"
 
 
@@ -93,10 +93,10 @@ Result = TypeVar("Result")
 
 
 class Deadlines:
-    """Gives each piece of work `seconds`. Serves one event loop; a task has one piece of work at a time.
+    """Limits each piece of work to `seconds`. Serves one event loop; a task has one piece of work at a time.
 
-    One timer serves all, for they fall due in the order they began. `asyncio.timeout` does the same for a single
-    call, and takes a tenth of the time that a whole call takes.
+    One timer serves all, because they expire in the order they began. `asyncio.timeout` does the same for a single
+    call, but costs a tenth of the time of a whole call.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -107,7 +107,7 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     async def within(self, work: Awaitable[Result]) -> Result:
-        """What `work` comes to. Raises TimeoutError when it is not done in time; by then it has been cancelled."""
+        """The result of `work`. Raises TimeoutError when it is not done in time; it has been cancelled then."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
         cancelling = task.cancelling()
@@ -117,7 +117,7 @@ class Deadlines:
         try:
             return await work
         except BaseException as fault:
-            # As in asyncio.timeout: if somebody else cancels this task as well, he is to have his way.
+            # As in asyncio.timeout: a cancellation from elsewhere stays a cancellation.
             alone = task in self._cut and task.uncancel() <= cancelling
             if alone and isinstance(fault, asyncio.CancelledError):
                 raise TimeoutError from fault
@@ -127,12 +127,12 @@ class Deadlines:
             self._cut.discard(task)
 
     def close(self) -> None:
-        """Cut nothing short any more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _cut_short(self) -> None:
-        """Cancel what is due, and come back when the next one is."""
+        """Cancel expired work, and set the timer for the next deadline."""
         self._timer = None
         now = self._loop.time()
         while self._due:
@@ -148,30 +148,30 @@ class Deadlines:
 _SWITCHING: Final = 101
 _CLEAN: Final = range(200, 300)
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER: whoever closes the socket, also the kernel of a process that is killed, resets the connection."""
+"""SO_LINGER: closing the socket resets the connection, also when the process is killed."""
 RESTING: Final = 15.0
-"""Seconds without a call after which a connection is not used any more: the server may be about to close it."""
+"""Seconds after which an idle connection is not used again: the server may be about to close it."""
 
 
 class StaleConnection(ConnectionError):
-    """Raised when nothing could be sent: what came over a connection before the request is no answer to it."""
+    """Raised when nothing could be sent: bytes that came before the request cannot be its answer."""
 
 
 class UnaskedAnswer(ConnectionError):
-    """Raised when something stood behind the end of an answer: which of the two is ours, nobody can tell."""
+    """Raised when bytes follow the end of an answer: either of the two may be ours."""
 
 
 Unasked: TypeAlias = Callable[[int, bytes], None]
-"""Is told of bytes that came over a resting connection, and of the row that was answered there last."""
+"""Takes the row that a connection answered last, and the bytes that came over it while it was idle."""
 
 
 class Flight:
-    """How far one request got. `left` is set just before its first byte goes, and never otherwise.
+    """How far one request got. `left` is set just before its first byte leaves, and never otherwise.
 
-    `row` is the row that the answer names, so that it can be told from every other answer; None where it names none,
-    and then the request has a connection of its own. `status` and `headers` are of the answer's head, None and empty
-    until it is there; `parts` are what came of a body that is not whole. `connection` is the one that may be used
-    again, from a clean answer until `Wire.finish`.
+    `row` is the row that the answer names, which identifies the answer; None if it names none, and then the request
+    has a connection of its own. `status` and `headers` are those of the answer, None and empty until its head has
+    come; `parts` are the parts of an incomplete body. `connection` is the connection that may be used again, from a
+    clean answer until `Wire.finish`.
     """
 
     __slots__ = ("connection", "ending", "form", "headers", "left", "parts", "row", "status")
@@ -189,10 +189,10 @@ class Flight:
     def heard(
         self, call: Call, seconds: float, seen: Reply | None = None, evidence: Evidence | None = None
     ) -> CallRecord:
-        """The call for a listener; without `seen` it was cancelled."""
+        """The record of the call; without `seen` the call was cancelled."""
         if isinstance(seen, tuple):
             return CallRecord(call, self.form, self.left, seconds, *seen, None, evidence)
-        # An answer that is too long is left by this side: nothing was raised.
+        # Nothing is raised for an answer that is too long: this side closes.
         ending = self.ending or "closed"
         part = b"".join(self.parts)
         return CallRecord(call, self.form, self.left, seconds, self.status, self.headers, part, ending, evidence)
@@ -200,9 +200,9 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class _Post:
-    """What is the same for all requests of one path: whom to connect to, and the head but for the length.
+    """The parts common to all requests of one path: the target, and the head without the length.
 
-    `last_head` is that of a request behind which the connection is closed.
+    `last_head` is the head of a request after which the connection is closed.
     """
 
     target: aiohttp.ClientRequest
@@ -211,7 +211,7 @@ class _Post:
 
 
 class _Resting(asyncio.Protocol):
-    """Stands in the parser's place while a connection rests, and hears what nobody has asked for."""
+    """Takes the parser's place while a connection is idle, and receives unasked bytes."""
 
     def __init__(self, connection: Connection, row: int, since: float, unasked: Unasked) -> None:
         self.connection = connection
@@ -222,13 +222,13 @@ class _Resting(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
-        """Break the connection off. An empty line is none of an answer's, and some servers write one too many."""
+        """Abort the connection. Empty lines are ignored: some servers write one too many."""
         if data.strip(b"\r\n"):
             _break_off(self.connection)
             self._unasked(self._row, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let aiohttp know, whose connection it is."""
+        """Pass the event on to aiohttp, which owns the connection."""
         self._parser.connection_lost(exc)
 
     def end(self) -> Connection:
@@ -240,9 +240,10 @@ class _Resting(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a call may take: seconds to `connect`, TLS included, of each silence of the server, and in all; and bytes.
+    """The limits of a call: times in seconds, and `size`, the largest answer in bytes.
 
-    Of an answer no more than `size` bytes are taken.
+    `connect` is for the connection, TLS included, `read` for each silence of the server, `deadline` for the whole
+    call.
     """
 
     connect: float
@@ -254,7 +255,7 @@ class Limits:
 class Wire:
     """Connections to one server; used within one event loop, and closed at the end.
 
-    `headers` go with each request. `unasked` is told, in the event loop, of what came over a connection that rested.
+    `headers` go with each request. `unasked` is called, in the event loop, with bytes from an idle connection.
     """
 
     def __init__(
@@ -264,7 +265,7 @@ class Wire:
         self._headers = headers
         self._read = limits.read
         self._limit = limits.size
-        # Whoever calls bounds what is in flight: waiting for a free connection would only hide it.
+        # The caller limits the calls in flight: a wait for a free connection would only hide it.
         self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
         self._unasked = unasked
         self._resting: deque[_Resting] = deque()
@@ -288,13 +289,13 @@ class Wire:
     async def post(self, path: str, flight: Flight) -> bytes | None:
         """Send `flight.form` once; the body of the answer, or None when it is longer than the limit.
 
-        Whatever is raised, `flight` tells how far it got. Raises what aiohttp raises: ClientError,
-        HttpProcessingError, OSError, and TimeoutError among them. Once the answer is judged, `finish` is called.
+        `flight` tells how far the call got, also after an error. Raises the errors of aiohttp: ClientError,
+        HttpProcessingError, OSError, TimeoutError. Call `finish` when the answer has been judged.
         """
         return await self._deadlines.within(self._exchange(self._post(path), flight))
 
     def finish(self, flight: Flight, *, clean: bool) -> None:
-        """Let the connection of a flight rest, or break it off where its answer was not `clean`."""
+        """Keep the connection of a flight for the next call, or abort it if its answer was not `clean`."""
         connection, flight.connection = flight.connection, None
         if connection is None:
             return
@@ -309,7 +310,7 @@ class Wire:
         try:
             protocol, transport = _ends(connection)
             head = post.head if shared else post.last_head
-            # Nothing is awaited between the look at the connection and the write: nobody can have closed it.
+            # Nothing is awaited between the check of the connection and the write, so it cannot be closed between.
             flight.left = True
             transport.write(b"%b%d\r\n\r\n%b" % (head, len(flight.form), flight.form))
             protocol.start_timeout()
@@ -324,17 +325,17 @@ class Wire:
             raise
         unsent = transport.get_write_buffer_size()
         if body is None or unsent or protocol.should_close or not (shared and message.code in _CLEAN):
-            # The answer may be there before the whole of the request has gone.
+            # The answer may come before the whole request has left.
             _break_off(connection)
         else:
             flight.connection = connection
         return body
 
     async def _connection(self, post: _Post, *, shared: bool) -> Connection:
-        """A connection on which the next thing that comes is the answer to what is sent.
+        """A connection on which the next bytes are the answer to the next request.
 
-        A server may write unasked, as "408 Request Timeout" before it closes an idle connection: that must not be
-        taken for the answer to the next request.
+        A server may write unasked, such as "408 Request Timeout" before it closes an idle connection; this must not
+        be taken for the answer to the next request.
         """
         rested = self._rested() if shared else None
         connection = rested or await self._connector.connect(post.target, [], self._timeout)
@@ -349,7 +350,7 @@ class Wire:
         return connection
 
     def _rested(self) -> Connection | None:
-        """A connection that an earlier call has left, and that the server has not closed since; None without one."""
+        """An idle connection of an earlier call that the server has not closed; None without one."""
         while self._resting:
             resting = self._resting.popleft()
             connection = resting.end()
@@ -380,7 +381,7 @@ def _ends(connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
 
 
 def _check_alone(protocol: ResponseHandler) -> None:
-    """Raise `UnaskedAnswer` where something came behind the answer."""
+    """Raise `UnaskedAnswer` if bytes follow the answer."""
     if protocol._buffer:  # noqa: SLF001 - of a connection that was closed since, nothing else tells it
         raise UnaskedAnswer("there was a second answer behind the first, and nobody can tell which is ours")
 
@@ -393,7 +394,7 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 def _break_off(connection: Connection) -> None:
-    """Close, and drop what has not been sent; `close` alone would first send it."""
+    """Close the connection and drop unsent data, which `close` alone would send first."""
     if connection.protocol is not None:
         connection.protocol.abort()
     connection.close()

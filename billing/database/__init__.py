@@ -1,1 +1,1 @@
-"""The Firebird database of a billing, read and never written."""
+"""The Firebird database of a billing, which is only read."""

@@ -1,14 +1,14 @@
 """Firebird's library in this process: the engine of an embedded database and the client of a remote one.
 
-What had to be learned by trying, with `firebird-embedded` 5.0.4.4:
+Findings from experiments with `firebird-embedded` 5.0.4.4:
 
-- its engine plugin finds `libtomcrypt` only when that and `libtommath` were loaded with `RTLD_GLOBAL` before;
-- it opens a database for one process alone, unless a `firebird.conf` says `ServerMode = Classic`. The package's own
-  folder is not ours to write to, so the engine gets a home of links with our `firebird.conf` beside them;
+- its engine plugin finds `libtomcrypt` only when this and `libtommath` were loaded with `RTLD_GLOBAL` before;
+- it opens a database for one process only, unless a `firebird.conf` says `ServerMode = Classic`. The package's own
+  folder must not be written to, so the engine gets a home of links with our `firebird.conf` beside them;
 - processes that share a database must share one folder for the lock table. Two tables on one file would corrupt it,
-  so the place is taken from the user's entry in the password file: the environment may differ between a shell and
-  cron, and then `$XDG_CACHE_HOME` or `$TMPDIR` would lead two processes to two places;
-- at its first connection it takes SIGINT and SIGTERM for itself, see `_signals_kept`.
+  so the folder comes from the user's entry in the password file: the environment may differ between a shell and
+  cron, and then `$XDG_CACHE_HOME` or `$TMPDIR` would lead two processes to two folders;
+- at its first connection it replaces the handlers of SIGINT and SIGTERM, see `_signals_kept`.
 """
 
 import ctypes
@@ -43,7 +43,7 @@ WireCrypt = Enabled
 _TOMMATH = "libtommath.so.1"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LARGER_THAN_SIGACTION = 512
-# fdb keeps the loaded library in its own module, for good; the lock makes the first loading one thread's business.
+# fdb keeps the loaded library in its own module, for good; the lock lets one thread load it.
 _loading = threading.Lock()
 
 
@@ -52,7 +52,7 @@ def load(client_library: Path | None = None) -> None:
 
     `client_library` is the path of another `libfbclient`, for a remote server only. A `FIREBIRD` or `FIREBIRD_LOCK`
     that is already set is respected. Raises `RuntimeMissing`, also when another library than `client_library` is
-    already loaded: fdb holds one a process.
+    already loaded: a process has one.
     """
     with _loading:
         loaded = getattr(fdb.fbcore, "api", None)
@@ -70,15 +70,15 @@ def owner() -> int:
 
 
 def lock_folder_is_shared() -> bool:
-    """Whether somebody chose the folder of the lock table: only then may databases of other users be opened."""
+    """Whether the folder of the lock table was configured: only then may databases of other users be opened."""
     return Path(os.environ.get("FIREBIRD_LOCK", "")) != private_folder() / "lock"
 
 
 def private_folder() -> Path:
     """The user's own folder for Firebird's homes and lock table: the same in all processes of the user.
 
-    Under the home folder of the password file; where that cannot be written, under /tmp. Raises `RuntimeMissing`
-    when the folder in /tmp belongs to somebody else.
+    It is under the home folder in the password file or, if that is not writable, under /tmp. Raises `RuntimeMissing`
+    when the folder in /tmp belongs to another user.
     """
     home = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "carbon-migrate" / "firebird"
     try:
@@ -96,9 +96,9 @@ def private_folder() -> Path:
 
 
 def home(runtime: Path, folder: Path) -> Path:
-    """The home of links to `runtime` under `folder`, made if it is not there, safely against other processes.
+    """The home of links to `runtime` under `folder`, created if missing; other processes may do the same at once.
 
-    Its name tells the runtime and the configuration, so that a home, once there, never changes.
+    Its name depends on the runtime and the configuration, so an existing home never changes.
     """
     mark = hashlib.sha256(f"{runtime}\n{CONFIGURATION}".encode()).hexdigest()[:12]
     wanted = folder / f"home-{mark}"
@@ -106,7 +106,7 @@ def home(runtime: Path, folder: Path) -> Path:
         return wanted
     made = Path(tempfile.mkdtemp(prefix="making-", dir=folder))
     for file in runtime.iterdir():
-        # The log is written to: every home has its own.
+        # Firebird writes to the log, so every home has its own.
         if file.name not in {"firebird.conf", "firebird.log"}:
             (made / file.name).symlink_to(file)
     (made / "firebird.conf").write_text(CONFIGURATION, encoding="utf-8")
@@ -138,7 +138,7 @@ def _load(client_library: Path | None) -> None:
 
 
 def _runtime() -> Path | None:
-    """The runtime that the package firebird-embedded brought along, or None where there is no such package."""
+    """The runtime in the package firebird-embedded, or None without that package."""
     try:
         version("firebird-embedded")
         spec = find_spec("firebird.embedded")
@@ -172,7 +172,7 @@ def _load_client(library: Path) -> None:
     try:
         fdb.load_api(str(library))
     except Exception as error:
-        # fdb raises bare Exceptions here, and the loader OSErrors.
+        # fdb raises bare Exceptions here, and the loader raises OSErrors.
         raise RuntimeMissing(f"the Firebird library {library} cannot be loaded: {error}") from error
     with _signals_kept(), suppress(fdb.Error):
         fdb.connect(dsn="/dev/null/no database", user="sysdba", password="-")  # noqa: S106 - there is nothing to open
@@ -182,8 +182,8 @@ def _load_client(library: Path) -> None:
 def _signals_kept() -> Iterator[None]:
     """Put back the handlers of SIGINT and SIGTERM that Firebird replaces at its first connection.
 
-    Its own shut the library down at once, in the middle of whatever the program still has to do with a database
-    before it stops; and they come to life beside Python's, not instead of them. Python's `signal` cannot see them.
+    Firebird's handlers shut the library down at once, while the program may still need the database to stop cleanly.
+    Python's handlers run as well, and Python's `signal` does not see Firebird's.
     """
     libc = ctypes.CDLL(None)
     handlers = {number: ctypes.create_string_buffer(_LARGER_THAN_SIGACTION) for number in _SIGNALS}

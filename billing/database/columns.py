@@ -1,4 +1,4 @@
-"""What Firebird tells of a statement that is prepared: its columns, and how it will find the rows."""
+"""The columns and the plan of a prepared Firebird statement."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 
 class ColumnType(StrEnum):
-    """What the values of a column are."""
+    """The type of the values of a column."""
 
     INTEGER = "integer"
     DECIMAL = "decimal"
@@ -24,9 +24,9 @@ class ColumnType(StrEnum):
 class SelectColumn:
     """A column of a statement's rows.
 
-    `name` is the alias, else the column's own name, as Firebird spells it. `table` and `field` tell where the values
-    are from; of an expression `table` is "", and `field` what Firebird calls it: CONSTANT, CAST, COALESCE. `places`
-    counts the decimals of a `ColumnType.DECIMAL`.
+    `name` is the alias, or else the column's own name, as Firebird spells it. `table` and `field` are the source of
+    the values; for an expression `table` is "" and `field` is Firebird's word for it: CONSTANT, CAST, COALESCE.
+    `places` is the number of decimals of a `ColumnType.DECIMAL`.
     """
 
     name: str
@@ -38,20 +38,20 @@ class SelectColumn:
 
     @property
     def named(self) -> bool:
-        """Whether somebody gave it its name: an expression without an alias has none."""
+        """Whether the column has a name; an expression without an alias has none."""
         return bool(self.table) or self.name != self.field
 
 
 @dataclass(frozen=True, slots=True)
 class SelectColumns:
-    """A statement, prepared and not executed. `plan` is Firebird's own text, "" where it tells none."""
+    """A prepared statement, not executed. `plan` is Firebird's own text, or ""."""
 
     reads: bool
     columns: tuple[SelectColumn, ...]
     plan: str
 
 
-# Firebird's own numbers, from its ibase.h; those of fdb are not taken, for this file is read without it.
+# Firebird's type numbers, from its ibase.h. This file does not import fdb.
 _SELECTS: Final = frozenset({1, 12})  # select, select for update
 _INTEGERS: Final = frozenset({500, 496, 580})  # short, long, int64
 _TEXTS: Final = frozenset({452, 448})  # text, varying
@@ -68,8 +68,8 @@ _TEXT_BLOB: Final = 1  # the number of this subtype of blobs
 
 
 def describe_columns(prepared: Any, encoding: str) -> SelectColumns:  # noqa: ANN401 - fdb's prepared statement has no types
-    """What an fdb prepared statement tells of itself; `encoding` is the connection's, in Python's spelling."""
-    # fdb's own description neither tells an alias from a name, nor where a column is from.
+    """The columns of an fdb prepared statement; `encoding` is that of the connection, in Python's spelling."""
+    # fdb's own description does not separate alias and name, and does not name the table.
     output = prepared._out_sqlda  # noqa: SLF001 - there is no other door
     return SelectColumns(
         reads=prepared.statement_type in _SELECTS,
@@ -80,7 +80,7 @@ def describe_columns(prepared: Any, encoding: str) -> SelectColumns:  # noqa: AN
 
 def _column(variable: Any, encoding: str) -> SelectColumn:  # noqa: ANN401 - a structure of ctypes
     def text(name: bytes, length: int) -> str:
-        # A name that is too long for its place may be cut in the middle of a letter.
+        # A long name may be cut in the middle of a letter.
         return name[:length].decode(encoding, errors="replace")
 
     return SelectColumn(

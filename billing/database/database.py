@@ -1,7 +1,7 @@
-"""The one door to the billing's database: short read-only transactions over fdb.
+"""The billing's database, read in short read-only transactions over fdb.
 
-All of it is synchronous; callers in an event loop go through `anyio.to_thread.run_sync`. Statements have named
-parameters, see `billing.database.sql_blocks`.
+All of it is synchronous; callers in an event loop use `anyio.to_thread.run_sync`. Statements have named parameters,
+see `billing.database.sql_blocks`.
 """
 
 import threading
@@ -24,12 +24,12 @@ from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, Statement
 T = TypeVar("T")
 
 TABLES: Final = frozenset({"ABONENTS", "ADMIN_ACCOUNTS", "FINANCE_OPERATIONS"})
-# Firebird 2.1 takes 1,499 values in one `in (…)`.
+# Firebird 2.1 accepts 1,499 values in one `in (…)`.
 KEYS_A_STATEMENT: Final = 500
 PATIENCE: Final = 5.0
-"""Seconds for which closing waits for a call that another thread is in."""
+"""Seconds for which closing waits for the call of another thread."""
 
-# Firebird's own codes of errors, from its message file.
+# Firebird's error codes, from its message file.
 _LOST: Final = frozenset({
     335544323,  # bad database format
     335544344,  # i/o error: no such file, or another process has it
@@ -52,7 +52,7 @@ _WRONG_PASSWORD: Final = frozenset({335544472, 335545106})
 
 
 def attach(dsn: Dsn) -> Connection:
-    """A connection of its own, for one thread at a time, as the mock billing needs it; `Database` is for readers.
+    """A new connection for one thread at a time, for the mock billing; readers use `Database`.
 
     Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`.
     """
@@ -64,15 +64,15 @@ def attach(dsn: Dsn) -> Connection:
 
 
 def create(dsn: Dsn) -> Connection:
-    """A new, empty database, with a connection to it; raises `DatabaseAway` where one is already."""
+    """Create an empty database and connect to it. Raises `DatabaseAway` if the file exists."""
     embedded.load(dsn.client_library)
     connection: Connection = _attempt(dsn, lambda: fdb.create_database(**_arguments(dsn), page_size=8192))
     return connection
 
 
 def write_unforced(dsn: Dsn) -> None:
-    """Let the system's cache keep what is written to a database: for the mock billing, whose loss is no loss."""
-    # The dialect's own door to this is the services manager, which needs the path as the server sees it.
+    """Let the system's cache delay writes to a database: for the mock billing, whose data may be lost."""
+    # This is set through the services manager, which needs the path as the server sees it.
     host, path = dsn.parts
     service = _attempt(dsn, lambda: fdb.services.connect(host=host, user=dsn.user, password=dsn.password or "-"))
     try:
@@ -82,21 +82,20 @@ def write_unforced(dsn: Dsn) -> None:
 
 
 def direct(dsn: Dsn) -> Reader:
-    """A connection of this process to read through; raises what `attach` raises."""
+    """A reader over a connection of this process. Raises what `attach` raises."""
     return DirectReader(attach(dsn), dsn.encoding)
 
 
 class Database:
     """A reader of the billing's database.
 
-    Connects at its first use, and anew after a connection was lost; `opened` says how. May be shared by threads: each
-    call to Firebird is one thread's at a time. No transaction lives longer than the iteration over one statement's
-    rows.
+    Connects at its first use and again after a lost connection, with `opened`. Threads may share it: calls to
+    Firebird are made one at a time. No transaction outlives the iteration over one statement's rows.
     """
 
     def __init__(self, dsn: Dsn, opened: Callable[[Dsn], Reader] = direct) -> None:
         self.dsn = dsn
-        # Reentrant: the garbage collector may close an abandoned iterator while this thread is inside a call.
+        # Reentrant: the garbage collector may close an abandoned iterator during a call of this thread.
         self._one_at_a_time = threading.RLock()
         self._opened = opened
         self._reader: Reader | None = None
@@ -105,7 +104,7 @@ class Database:
         self._fitted: dict[str, SqlStatement] = {}
 
     def connect(self) -> None:
-        """Connect, and see that it is a billing.
+        """Connect, and check that it is the database of a billing.
 
         Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`, `NotTheBilling`.
         """
@@ -125,7 +124,7 @@ class Database:
 
     @property
     def schema(self) -> Schema:
-        """The documented tables and columns that are there, asked for once a connection.
+        """The documented tables and columns that exist, read once a connection.
 
         Raises what `query` raises.
         """
@@ -143,18 +142,18 @@ class Database:
         return schema
 
     def fit(self, query: SqlStatement) -> SqlStatement:
-        """A statement of ours as this billing takes it. Raises `ColumnsMissing`, and what `query` raises."""
+        """A statement of ours, fitted to this billing. Raises `ColumnsMissing`, and what `query` raises."""
         with self._one_at_a_time:
             if query.text not in self._fitted:
                 self._fitted[query.text] = fitted(query, self.schema)
             return self._fitted[query.text]
 
     def query(self, query: SqlStatement | str, values: Values | None = None) -> Iterator[DatabaseRow]:
-        """The rows, a page fetched at a time, in a read-only read-committed transaction of their own.
+        """The rows, fetched page by page, in a read-only read-committed transaction of their own.
 
-        Text comes as str without trailing blanks (which Firebird does not compare either), whole numbers as int
-        however they are declared. Raises `DatabaseAway`, `StatementRefused`, and of that `ColumnsMissing` where a
-        statement of ours names what is not there.
+        Text is str without trailing blanks, which Firebird does not compare either; whole numbers of any type are
+        int. Raises `DatabaseAway`, `StatementRefused`, and its subclass `ColumnsMissing` if a statement of ours names
+        a missing column.
         """
         sql, parameters = self._bound(query, values)
         rows: DatabaseRows | None = None
@@ -174,25 +173,25 @@ class Database:
                     rows.close()
 
     def describe(self, query: SqlStatement | str, values: Values | None = None) -> SelectColumns:
-        """What a statement would give and how, told without running it. Raises `DatabaseAway`, `StatementRefused`."""
+        """The columns and the plan of a statement, without running it. Raises `DatabaseAway`, `StatementRefused`."""
         sql, _ = self._bound(query, values)
         with self._calling():
             return self._connected().describe(sql)
 
     def _bound(self, query: SqlStatement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
         wanted = query if isinstance(query, SqlStatement) else SqlStatement("of the user", query)
-        # What names Firebird's own tables alone needs no fitting; it is also how a schema is found.
+        # Statements on Firebird's own tables are not fitted; the schema itself is read by one.
         fits = wanted.ours and names_tables(wanted)
         return (self.fit(wanted) if fits else wanted).bind(values or {})
 
     def pages(
         self, query: SqlStatement | str, values: Values | None = None, *, after: int = 0, size: int = 5_000
     ) -> Iterator[list[DatabaseRow]]:
-        """The rows page by page along their key, an integer, which is the first column.
+        """The rows page by page along their key, an integer in the first column.
 
-        The statement has `first :size` and `where key > :after … order by key`. Each page is a transaction of its
-        own, over when the caller gets it: one may take minutes over a page, and go on in another process with the
-        last key as `after`.
+        The statement has `first :size` and `where key > :after … order by key`. Each page has a transaction of its
+        own, which has ended when the caller gets the page. So a page may be worked on for minutes, and another
+        process may continue with the last key as `after`.
         """
         while page := list(self.query(query, {**(values or {}), "size": size, "after": after})):
             yield page
@@ -201,7 +200,7 @@ class Database:
             after = page[-1][0]
 
     def longest(self, table: str, column: str) -> int:
-        """How many characters a text column holds; 0 when there is no such column."""
+        """The length of a text column in characters; 0 when there is no such column."""
         with self._one_at_a_time:
             if (table, column) not in self._lengths:
                 found = list(
@@ -222,7 +221,7 @@ class Database:
         return True
 
     def close(self) -> None:
-        """Close the connection; the next use opens another. Another thread's call is broken off after `PATIENCE`."""
+        """Close the connection; the next use opens another. A call of another thread is aborted after `PATIENCE`."""
         if not self._one_at_a_time.acquire(timeout=PATIENCE):
             if (busy := self._reader) is not None:
                 busy.break_off()
@@ -236,14 +235,14 @@ class Database:
             self._one_at_a_time.release()
 
     def __enter__(self) -> Self:
-        """Connect."""
+        """Connect to the database."""
         self.connect()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
+        """Close the connection."""
         self.close()
 
     def _calling(self, reader: Reader | None = None) -> "_Calling":
@@ -251,9 +250,10 @@ class Database:
 
 
 class _Calling:
-    """One call to Firebird: alone on the connection, its errors told in our words.
+    """One call to Firebird, alone on the connection; its errors become `DatabaseError`.
 
-    `reader` is whose call it is, where that is known: what became of an earlier connection says nothing of this one.
+    `reader` is the connection of the call, if known: an error of an earlier connection does not close the current
+    one.
     """
 
     def __init__(self, database: Database, reader: Reader | None) -> None:
@@ -283,7 +283,7 @@ class _Calling:
 
 
 def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T, ...]]:
-    """The keys, as many at a time as go into one `in (…)`."""
+    """The keys in chunks that fit one `in (…)`."""
     rest = iter(keys)
     while chunk := tuple(islice(rest, size)):
         yield chunk
@@ -306,7 +306,7 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise DatabaseAway(f"the database {path} cannot be opened: {error.strerror}") from error
     if owner != embedded.owner() and not embedded.lock_folder_is_shared():
-        # Two lock tables on one file would corrupt it, and its owner's processes have their own.
+        # The owner's processes use another lock table, and two lock tables on one file would corrupt it.
         raise DatabaseAway(
             f"the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, "
             "for all processes that open it, to one folder that both can write to"
@@ -314,9 +314,9 @@ def _check_file(path: Path) -> None:
 
 
 def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:
-    """What an error of fdb, or of its way with texts, is in our words."""
+    """The `DatabaseError` for an error of fdb, or of its decoding of texts."""
     codes = {code for code in error.args[1:] if isinstance(code, int)}
-    # fdb's own first line says which of its functions failed, the second Firebird's SQLCODE.
+    # fdb's first line names its own function, the second is Firebird's SQLCODE.
     lines = [line.removeprefix("- ") for line in str(error.args[0] if error.args else error).split("\n")]
     text = "; ".join(line for line in lines if not line.startswith("SQLCODE")).strip()
     if isinstance(error, UnicodeDecodeError):

@@ -1,4 +1,4 @@
--- What the database says of itself.
+-- The database's own tables: columns and lengths.
 
 -- name: columns
 -- The columns of tables.
@@ -7,7 +7,7 @@ from rdb$relation_fields r
 where r.rdb$relation_name in (:tables)
 
 -- name: length_of_column
--- How many characters a text column holds.
+-- The length of a text column in characters.
 select f.rdb$character_length
 from rdb$relation_fields r
 join rdb$fields f on f.rdb$field_name = r.rdb$field_source

@@ -1,4 +1,4 @@
-"""Where the billing's database is, as settings name it; nothing here opens it."""
+"""The address of the billing's database, from the settings; nothing here opens it."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ _SERVER: Final = re.compile(r"^(inet\d?://|(\[[^]]+\]|\w[^/\\:]*)(/\w+)?:)")
 
 @dataclass(frozen=True, slots=True)
 class Dsn:
-    """Where the billing's database is.
+    """The address of the billing's database.
 
     `database` is a path, opened by the embedded engine, or `host:path` or `host/port:path`, opened by that server.
-    `charset` is `UTF8`, or `WIN1251` for version 4 of the billing. `client_library` is a `libfbclient` to use in
-    place of the one that came along.
+    `charset` is `UTF8`, or `WIN1251` for version 4 of the billing. `client_library` is a `libfbclient` to use instead
+    of the bundled one.
     """
 
     database: str
@@ -25,12 +25,12 @@ class Dsn:
 
     @property
     def on_server(self) -> bool:
-        """Whether a server opens the database, not this process."""
+        """Whether a server opens the database instead of this process."""
         return _SERVER.match(self.database) is not None
 
     @property
     def parts(self) -> tuple[str, str]:
-        """The server, empty for the embedded engine, and the path as it knows it."""
+        """The server, "" for the embedded engine, and the path on it."""
         if not self.on_server:
             return "", self.database
         server, _, path = self.database.rpartition(":")

@@ -1,12 +1,12 @@
-"""A database file that is read through a process of its own, the keeper, and never by this one.
+"""A database file, read through a process of its own, the keeper, and never by this process.
 
 A process killed inside the embedded engine can leave a shared mutex locked. Every process that opens the file then
 hangs on it. A run may be killed at any instant, so its keeper (`billing.database.file_process`) reads the file. The
 keeper has a session of its own, where neither Ctrl-C nor a signal to the run's group reaches it; it ends by itself
-when the run has gone, and closes the file properly.
+when the run has ended, and closes the file properly.
 
-The two speak over a pair of sockets that no other process has: a request, its answer, pickled. Only our own two
-processes can write there, so unpickling is safe.
+The two processes exchange pickled requests and answers over a pair of sockets. No other process can write there, so
+unpickling is safe.
 """
 
 import os
@@ -31,10 +31,10 @@ from billing.errors import DatabaseAway
 T = TypeVar("T")
 
 LEAVING: Final = 10
-"""Seconds that a keeper takes at most to end, once nobody is there for whom it reads."""
+"""Seconds within which a keeper ends after its run has ended."""
 
 _ENDING: Final = LEAVING + 5.0
-"""Seconds after which one that has not ended is killed."""
+"""Seconds after which a keeper that has not ended is killed."""
 
 _OPENING: Final = 60.0
 """Seconds after which a keeper that has not opened its file is given up."""
@@ -42,7 +42,7 @@ _OPENING: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The first request: the file to read, answered by None."""
+    """The first request: open the file. Answered by None."""
 
     dsn: Dsn
 
@@ -57,21 +57,21 @@ class SelectMessage:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The next `CursorPage` of a select."""
+    """Fetch the next `CursorPage` of a select."""
 
     select: int
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Close a select before its end, answered by None."""
+    """Close a select before its end. Answered by None."""
 
     select: int
 
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """What a statement would give, answered by `SelectColumns`."""
+    """Prepare a statement. Answered by `SelectColumns`."""
 
     sql: str
 
@@ -81,7 +81,7 @@ FileRequest = Open | SelectMessage | Next | Leave | Describe
 
 @dataclass(frozen=True, slots=True)
 class CursorPage:
-    """Rows of a select, by whose number the next are asked for; after the last ones it is closed already."""
+    """Rows of a select, and its number for the next request; after the last page the select is closed."""
 
     select: int
     rows: list[DatabaseRow]
@@ -89,15 +89,15 @@ class CursorPage:
 
 
 def open_file_database(dsn: Dsn) -> Database:
-    """A reader for a process that may be killed: of a file through a keeper, of a server as any other."""
+    """A database for a process that may be killed: a file is read through a keeper, a server directly."""
     return Database(dsn) if dsn.on_server else Database(dsn, FileDatabase)
 
 
 class FileDatabase:
-    """Reads through a keeper that is started for it. One call at a time, but for `break_off`.
+    """Reads through a keeper that it starts. One call at a time, except `break_off`.
 
-    Raises `DatabaseAway`, also when the keeper has gone, and what a `Database` raises of a statement; to begin with
-    also `RuntimeMissing` and `WrongPassword`.
+    Raises `DatabaseAway`, also when the keeper has ended, and the errors of a `Database` for a statement; at its
+    creation also `RuntimeMissing` and `WrongPassword`.
     """
 
     def __init__(self, dsn: Dsn) -> None:
@@ -105,7 +105,7 @@ class FileDatabase:
         self._asking = False
         self._left: list[int] = []
         self._line, far = socket.socketpair()
-        # A descriptor of its own: the socket stays ours, to be shut down by another thread.
+        # The pipe has a duplicate descriptor, so that another thread can shut down the socket.
         self._pipe = Connection(os.dup(self._line.fileno()))
         with far:
             try:
@@ -123,7 +123,7 @@ class FileDatabase:
 
     @property
     def pid(self) -> int:
-        """The keeper's process."""
+        """The process id of the keeper."""
         return self._process.pid
 
     def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
@@ -131,7 +131,7 @@ class FileDatabase:
         return _KeptRows(self, self._ask(SelectMessage(sql, values), CursorPage))
 
     def describe(self, sql: str) -> SelectColumns:
-        """Prepare a statement and tell what it would give."""
+        """Prepare a statement; its columns."""
         return self._ask(Describe(sql), SelectColumns)
 
     def next(self, select: int) -> CursorPage:
@@ -140,13 +140,13 @@ class FileDatabase:
 
     def leave(self, select: int) -> None:
         """Close a select before its end."""
-        # The garbage collector may do so while this very thread waits for an answer: not to be mixed up with another.
+        # The garbage collector may call this while this thread waits for an answer, so the request may have to wait.
         self._left.append(select)
         if not self._asking:
             self._take_leave()
 
     def break_off(self) -> None:
-        """Hang up: whoever waits for an answer finds the database away, and the keeper ends."""
+        """Hang up: a waiting call raises `DatabaseAway`, and the keeper ends."""
         with suppress(OSError):
             self._line.shutdown(socket.SHUT_RDWR)
 
@@ -156,7 +156,7 @@ class FileDatabase:
         try:
             self._process.wait(_ENDING)
         except subprocess.TimeoutExpired:
-            # It is stopped, or the kernel holds it.
+            # The keeper is stopped, or blocked in the kernel.
             self._process.kill()
             self._process.wait()
 
@@ -169,7 +169,7 @@ class FileDatabase:
         return found
 
     def _take_leave(self) -> None:
-        # A keeper that has gone has left all of them.
+        # A keeper that has ended has closed all selects.
         with suppress(DatabaseAway):
             while self._left:
                 self._exchanged(Leave(self._left.pop()), None)
@@ -183,7 +183,7 @@ class FileDatabase:
         except (EOFError, OSError) as error:
             raise DatabaseAway(f"{self._dsn} cannot be reached: the process that reads it {self._end()}") from error
         except BaseException:
-            # A late answer would be taken for that of the next request.
+            # A late answer would be taken for the answer to the next request.
             self.break_off()
             raise
         finally:
@@ -194,7 +194,7 @@ class FileDatabase:
     def _end(self) -> str:
         self.break_off()
         with suppress(subprocess.TimeoutExpired):
-            # It hangs up at the very end, or while it is being killed.
+            # The keeper hangs up just before it ends.
             code = self._process.wait(1)
             return f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
         return "has hung up"
@@ -226,15 +226,15 @@ class _KeptRows:
         return page.rows
 
     def close(self) -> None:
-        """Let the keeper end the transaction, where it has not yet."""
+        """Let the keeper end the transaction if it is still open."""
         if self._more:
             self._more = False
             self._reader.leave(self._select)
 
 
 def _started(line: int) -> subprocess.Popen[bytes]:
-    # It is to run the very same code as this process, whatever lies in the folder that it is started in; and it must
-    # hold nothing of ours open: whoever reads what we say waits for the end of all who could.
+    # The keeper runs the same code as this process, independent of the current folder. It inherits no output of ours:
+    # a reader of our output would wait until the keeper has ended as well.
     folders = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
     return subprocess.Popen(  # noqa: S603 - this program
         [sys.executable, "-P", "-m", "billing.database.file_process", str(line)],

@@ -1,8 +1,8 @@
-"""The process that reads a database file for another one, see `billing.database.file_database`.
+"""The keeper: the process that reads a database file for another one, see `billing.database.file_database`.
 
-`python -m billing.database.file_process DESCRIPTOR`, the descriptor of its end of the line between the two. It ends
-when the other end has gone, in good form: what it is in the middle of is cancelled; selects, transactions and
-connection are closed. Should the engine not let it go, an alarm of the kernel ends it.
+`python -m billing.database.file_process DESCRIPTOR` takes the descriptor of its end of the line. When the other end
+is closed, the keeper cancels its current call, closes selects, transactions and connection, and ends. If the engine
+blocks this, an alarm of the kernel ends it.
 """
 
 import select
@@ -34,16 +34,16 @@ from billing.database.reader import ROWS_A_PAGE, DatabaseRows, Reader
 from billing.errors import BillingError
 
 _FOR_THE_OTHER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What asks a program to end: the other process heeds it, and when that has gone, this one goes."""
+"""Signals that are left to the other process; the keeper ends after it."""
 
 _BETWEEN_CANCELS: Final = 0.05
 
 
 def main() -> None:
-    """Read what is asked for on the line that was given, until nobody is there to ask."""
+    """Answer the requests on the given line until it is closed."""
     for number in _FOR_THE_OTHER:
         signal.signal(number, signal.SIG_IGN)
-    # Its default ends a process also where the engine holds it.
+    # The default action ends the process even when the engine blocks it.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     Keeper(Connection(int(sys.argv[1]))).serve()
 
@@ -61,7 +61,7 @@ class Keeper:
         self._alone = False
 
     def serve(self) -> None:
-        """Answer until the line is hung up, and take leave of the engine."""
+        """Answer until the line is closed, then close the database."""
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             with suppress(EOFError, OSError):
@@ -76,7 +76,7 @@ class Keeper:
     def _converse(self) -> None:
         while True:
             request = self._line.recv()
-            # In this order, as `_watch` has it the other way round: one of the two sees the other.
+            # `_watch` sets and reads these two in the opposite order, so one of the two sees the other.
             self._busy = True
             if self._alone:
                 return
@@ -85,28 +85,28 @@ class Keeper:
             self._line.send(answer)
 
     def _watch(self) -> None:
-        """Wait until the line is hung up, and see to it that this process ends soon after."""
+        """Wait until the line is closed, and make this process end soon after."""
         line = select.poll()
-        # Nothing but the end, of which the kernel always tells: what is sent is for `serve` to read.
+        # Only the hang-up, which is always reported; `serve` reads the requests.
         line.register(self._line.fileno(), 0)
         line.poll()
         signal.alarm(LEAVING)
         self._alone = True
         while self._busy:
-            # Again and again: the engine forgets a cancel that comes in just before its call.
+            # Repeated, because the engine ignores a cancel that comes just before its call.
             if self._reader is not None:
                 self._reader.break_off()
             time.sleep(_BETWEEN_CANCELS)
 
     def _answer(self, request: FileRequest) -> object:
-        """What was asked for, or the error that came instead."""
+        """The answer to a request, or its error."""
         try:
             return self._done(request)
         except BillingError as error:
             return error
         except (fdb.Error, ValueError) as error:
             return as_database_error(self._dsn, error)
-        except Exception:  # noqa: BLE001 - a fault of ours, and told as one where somebody sees it
+        except Exception:  # noqa: BLE001 - a fault of ours, raised in the other process
             return RuntimeError(f"the keeper failed:\n{traceback.format_exc()}")
 
     def _done(self, request: FileRequest) -> object:
@@ -121,7 +121,7 @@ class Keeper:
             case Next(number):
                 return self._page(number, self._rows[number])
             case Leave(number):
-                # Not there where its last page has failed.
+                # A select is already closed if its last page has failed.
                 if (rows := self._rows.pop(number, None)) is not None:
                     rows.close()
                 return None

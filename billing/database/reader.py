@@ -1,4 +1,4 @@
-"""What a `Database` needs of a connection, and the one that has it in this process, over fdb."""
+"""The reader of a `Database`: the protocol, and the one over an fdb connection of this process."""
 
 import ctypes
 from collections.abc import Callable, Sequence
@@ -11,43 +11,43 @@ import fdb
 from billing.database.columns import SelectColumns, describe_columns
 from billing.database.sql_blocks import Value, blocks
 
-DatabaseRow = tuple[Any, ...]  # what the columns of a statement give is known to the caller only
+DatabaseRow = tuple[Any, ...]  # only the caller knows the types of the columns
 
 ROWS_A_PAGE: Final = 1_000
 
 
 class DatabaseRows(Protocol):
-    """What a select gives, page by page, in a read-only read-committed transaction of its own."""
+    """The rows of a select, page by page, in a read-only read-committed transaction of its own."""
 
     def page(self) -> list[DatabaseRow]:
-        """The next rows, `ROWS_A_PAGE` at most and plain; none when there are no more."""
+        """The next rows, at most `ROWS_A_PAGE`, as plain values; none at the end."""
 
     def close(self) -> None:
         """End the transaction; raises nothing."""
 
 
 class Reader(Protocol):
-    """A connection for one call at a time, but for `break_off`. Raises what its maker says."""
+    """A connection for one call at a time, except `break_off`. Its errors are those of the class."""
 
     def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
         """Execute a select with `?` for its values."""
 
     def describe(self, sql: str) -> SelectColumns:
-        """Prepare a statement, and tell what it would give."""
+        """Prepare a statement; its columns."""
 
     def break_off(self) -> None:
-        """End the call that another thread is in, if that is possible: it raises then."""
+        """Abort the call of another thread, if possible; that call raises."""
 
     def close(self) -> None:
-        """End the connection; raises nothing."""
+        """Close the connection; raises nothing."""
 
 
 class Cursor(Protocol):
-    """What is used of an fdb cursor."""
+    """The part of an fdb cursor that is used."""
 
     @property
     def description(self) -> Sequence[Sequence[Any]]: ...  # noqa: D102 - PEP 249
-    def prep(self, sql: str) -> object: ...  # noqa: D102 - a prepared statement, to give to execute
+    def prep(self, sql: str) -> object: ...  # noqa: D102 - a prepared statement, for execute
     def execute(self, operation: object, parameters: Sequence[object] = ...) -> object: ...  # noqa: D102 - PEP 249
     def fetchone(self) -> DatabaseRow | None: ...  # noqa: D102 - PEP 249
     def fetchmany(self, size: int) -> list[DatabaseRow]: ...  # noqa: D102 - PEP 249
@@ -56,7 +56,7 @@ class Cursor(Protocol):
 
 
 class Transaction(Protocol):
-    """What is used of an fdb transaction."""
+    """The part of an fdb transaction that is used."""
 
     def begin(self) -> None: ...  # noqa: D102 - as in fdb
     def cursor(self) -> Cursor: ...  # noqa: D102 - as in fdb
@@ -66,7 +66,7 @@ class Transaction(Protocol):
 
 
 class Connection(Protocol):
-    """What is used of an fdb connection."""
+    """The part of an fdb connection that is used."""
 
     def trans(self, default_tpb: object = ...) -> Transaction: ...  # noqa: D102 - as in fdb
     def cursor(self) -> Cursor: ...  # noqa: D102 - PEP 249
@@ -78,7 +78,7 @@ class Connection(Protocol):
 
 
 class DirectReader:
-    """Reads over a connection of this process, which is its own from then on. Raises `fdb.Error` and ValueError."""
+    """Reads over a connection of this process, which it owns. Raises `fdb.Error` and ValueError."""
 
     def __init__(self, connection: Connection, encoding: str) -> None:
         self._connection = connection
@@ -96,7 +96,7 @@ class DirectReader:
             raise
 
     def describe(self, sql: str) -> SelectColumns:
-        """Prepare a statement and tell what it would give."""
+        """Prepare a statement; its columns."""
         transaction, cursor = self._begun()
         try:
             return describe_columns(cursor.prep(sql), self._encoding)
@@ -104,16 +104,16 @@ class DirectReader:
             _close(cursor, transaction)
 
     def break_off(self) -> None:
-        """Cancel the call that another thread is in; where there is none, nothing happens."""
-        # fdb has no door to this, and a library of Firebird 2.1 nothing behind it.
+        """Cancel the call of another thread, if there is one."""
+        # fdb does not offer this, and the library of Firebird 2.1 does not have it.
         cancel = getattr(fdb.fbcore.api.client_library, "fb_cancel_operation", None)
         handle = getattr(self._connection, "_db_handle", None)
         if cancel is not None and handle is not None:
-            # What is answered may be that there was nothing to cancel.
+            # The status is ignored: there may have been nothing to cancel.
             cancel(fdb.fbcore.ISC_STATUS_ARRAY(), ctypes.byref(handle), _CANCEL_RAISE)
 
     def close(self) -> None:
-        """Close the connection, and all that is open on it."""
+        """Close the connection and everything open on it."""
         with suppress(fdb.Error):
             self._connection.close()
 
@@ -148,8 +148,7 @@ _CANCEL_RAISE: Final = ctypes.c_ushort(3)
 
 
 def _close(*opened: Cursor | Transaction) -> None:
-    # A connection that was lost took its transaction along; and fdb believes that a select which failed is open, so
-    # that closing it fails as well.
+    # The transaction of a lost connection is lost too, and fdb takes a failed select for open: closing either fails.
     for one in opened:
         with suppress(fdb.Error, ReferenceError):
             one.close()
@@ -157,7 +156,7 @@ def _close(*opened: Cursor | Transaction) -> None:
 
 def _speak_as_old_ones_do(connection: Connection) -> None:
     transaction = connection.trans(_read_only())
-    # Firebird before version 4 knows no such statement, and needs none.
+    # Firebird before version 4 does not know these statements and does not need them.
     with suppress(fdb.Error):
         for block in blocks("session", "billing.database").values():
             transaction.execute_immediate(block.text)
@@ -173,9 +172,9 @@ def _read_only() -> object:
 
 
 def _plain(description: Sequence[Sequence[Any]]) -> Callable[[DatabaseRow], DatabaseRow]:
-    """What makes a row of plain values: only the columns that need it are touched."""
+    """The function that turns a row into plain values; it changes only the columns that need it."""
     texts = [number for number, column in enumerate(description) if column[1] is str]
-    # A numeric(18, 0) is a whole number, which fdb gives as a Decimal.
+    # A numeric(18, 0) is a whole number, which fdb returns as a Decimal.
     wholes = [number for number, column in enumerate(description) if column[1] is Decimal and column[5] == 0]
     if not texts and not wholes:
         return lambda row: row
@@ -193,7 +192,7 @@ def _plain(description: Sequence[Sequence[Any]]) -> Callable[[DatabaseRow], Data
     return plain
 
 
-def _text(value: Any) -> object:  # noqa: ANN401 - what fdb gives has no type
-    # A long blob comes as a file to read from; what has no charset as bytes, and these as they are.
+def _text(value: Any) -> object:  # noqa: ANN401 - fdb's values have no type
+    # A long blob is a file to read from; values without a charset are bytes and stay bytes.
     whole = value.read() if isinstance(value, fdb.BlobReader) else value
     return whole.rstrip(" ") if isinstance(whole, str) else whole

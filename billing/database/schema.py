@@ -1,13 +1,13 @@
-"""The tables and columns that a billing's database has, and statements that name only these.
+"""The schema of a billing's database, and statements fitted to it.
 
-No two installations are alike: versions differ in columns, and a statement that names one which is not there is
-refused whole. So what is there is asked for when a connection opens, and each statement of ours is fitted to it:
+Versions of the billing differ in their columns, and Firebird refuses a statement that names a missing one. So the
+schema is read when a connection opens, and each statement of ours is fitted to it:
 
     select o.op_id, [o.descr|null] from finance_operations o [left join abonents a on a.id = o.abonent_id]
 
-In brackets stands what a statement can do without: the first of the alternatives whose tables and columns are all
-there, nothing where there is none. All other names are required, and one that is not there is named in the error.
-Statements of ours write each column with the alias of its table.
+Brackets hold an optional part: it becomes the first alternative whose tables and columns all exist, or nothing. All
+other names are required, and the error names those that are missing. Statements of ours write each column with the
+alias of its table.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from billing.errors import ColumnsMissing
 
 @dataclass(frozen=True, slots=True, order=True)
 class TableColumn:
-    """A column of a table, as Firebird spells them; the table itself where `name` is ""."""
+    """A column of a table, as Firebird spells them; the table itself if `name` is ""."""
 
     table: str
     name: str = ""
@@ -54,7 +54,7 @@ DOCUMENTED: Final = _documented(
     EVENTS_STACK_COMPACT="ABONENT_ID",
     EVENTS_STACK="",
 )
-"""By table, the columns that statements of ours name [S, V, I]; those of the stacks are an inference [?]."""
+"""The columns that statements of ours name, by table [S, V, I]; those of the stacks are an inference [?]."""
 
 
 POSSIBLE: Final = _documented(
@@ -63,10 +63,10 @@ POSSIBLE: Final = _documented(
     OPERATORS="ID DELETED",
     DJANGO_USERS_PROFILE="ID DELETED",
 )
-"""The same of what some billings may have, and no job needs [?]."""
+"""The columns that some billings may have, and no job needs, by table [?]."""
 
 ASKED_FOR: Final = tuple({**DOCUMENTED, **POSSIBLE})
-"""All of them."""
+"""The tables of both."""
 
 
 def documented() -> Iterator[TableColumn]:
@@ -78,7 +78,7 @@ def documented() -> Iterator[TableColumn]:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What of the documented tables and columns is there; a table is a `TableColumn` without a name."""
+    """The documented tables and columns that exist; a table is a `TableColumn` without a name."""
 
     there: frozenset[TableColumn]
 
@@ -88,23 +88,23 @@ class Schema:
         return cls(frozenset(one for table, name in rows for one in (TableColumn(table), TableColumn(table, name))))
 
     def has(self, table: str, name: str = "") -> bool:
-        """Whether a column is there; the table, without a name."""
+        """Whether a column exists, or the table if no name is given."""
         return TableColumn(table, name) in self.there
 
     def missing(self, wanted: Iterable[TableColumn]) -> tuple[TableColumn, ...]:
-        """Those that are not there, in order; of a table that is not there the table alone."""
+        """The missing columns in order; for a missing table only the table."""
         absent = {one if self.has(one.table) else TableColumn(one.table) for one in wanted if one not in self.there}
         return tuple(sorted(absent))
 
 
 def require(schema: Schema, wanted: Iterable[TableColumn]) -> None:
-    """Raises `ColumnsMissing` where a table or column is not there, naming all of them."""
+    """Raise `ColumnsMissing`, which names all missing tables and columns, if there are any."""
     if missing := schema.missing(wanted):
         raise ColumnsMissing(describe_missing(missing), tuple(map(str, missing)))
 
 
 def describe_missing(missing: Sequence[TableColumn]) -> str:
-    """What is not there, as "the billing's FINANCE_OPERATIONS has no column DESCR"."""
+    """The missing tables and columns in words: "the billing's FINANCE_OPERATIONS has no column DESCR"."""
     tables = [one.table for one in missing if not one.name]
     by_table: dict[str, list[str]] = {}
     for one in missing:
@@ -121,7 +121,7 @@ def describe_missing(missing: Sequence[TableColumn]) -> str:
 
 
 def fitted(statement: SqlStatement, schema: Schema) -> SqlStatement:
-    """The statement without what is not there. Raises `ColumnsMissing` for a required name that is not."""
+    """The statement without missing optional parts. Raises `ColumnsMissing` for a missing required name."""
     parts = parts_of(statement.text)
     require(schema, parts.required)
     text = "".join(part if isinstance(part, str) else part.fitted(schema) for part in parts.parts)
@@ -129,18 +129,18 @@ def fitted(statement: SqlStatement, schema: Schema) -> SqlStatement:
 
 
 def names_tables(statement: SqlStatement) -> bool:
-    """Whether a statement of ours names documented tables, and not Firebird's own alone."""
+    """Whether a statement of ours names documented tables, not only Firebird's own."""
     return bool(parts_of(statement.text).aliases)
 
 
 @cache
 def columns_of(expression: str, statement: str) -> frozenset[TableColumn]:
-    """The tables and columns that an expression names, in the aliases of the text of a statement."""
+    """The tables and columns that an expression names, with the aliases of the text of a statement."""
     return names_in(tokens_of(expression), parts_of(statement).aliases)
 
 
 def whole(statement: SqlStatement) -> SqlStatement:
-    """The statement as it is where all is there."""
+    """The statement with every optional part, as on a billing that has all columns."""
     parts = parts_of(statement.text).parts
     text = "".join(part if isinstance(part, str) else part.alternatives[0].text for part in parts)
     return SqlStatement(statement.name, text)
@@ -148,7 +148,7 @@ def whole(statement: SqlStatement) -> SqlStatement:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One way to say what stands in brackets, and the names that it needs."""
+    """One alternative of an optional part, and the names that it needs."""
 
     text: str
     required: frozenset[TableColumn]
@@ -156,18 +156,18 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class OptionalPart:
-    """What stands in brackets."""
+    """The alternatives between two brackets."""
 
     alternatives: tuple[Alternative, ...]
 
     def fitted(self, schema: Schema) -> str:
-        """The text of the first alternative that is there, "" having none."""
+        """The text of the first alternative whose names all exist, "" without one."""
         return next((one.text for one in self.alternatives if one.required <= schema.there), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A statement, cut where its brackets are; `aliases` tell which table an alias stands for."""
+    """A statement cut at its brackets; `aliases` holds the table of each alias."""
 
     parts: tuple[str | OptionalPart, ...]
     required: frozenset[TableColumn]
@@ -192,7 +192,7 @@ def parts_of(text: str) -> Parts:
         end = next(later for later in range(place, len(tokens)) if _is(tokens[later], "]"))
         parts.append(_optional(text, tokens[place : end + 1], aliases))
         done = tokens[end].end
-        # A mark between what stands before and behind, so that no name is read across the gap.
+        # The bracket stays as a mark, so that no name is read across the gap.
         outside.append(token)
         while next(places)[0] < end:
             pass
@@ -214,7 +214,7 @@ _AFTER_A_TABLE: Final = frozenset({"on", "where", "left", "join", "inner", "orde
 
 
 def _aliases(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
-    """By alias, the known tables behind each `from` and `join`: no others are looked for."""
+    """The alias and name of each known table after `from` or `join`."""
     for place, table in enumerate(tokens[1:], 1):
         keyword = tokens[place - 1].word
         # `is distinct from` compares.
@@ -227,8 +227,8 @@ def _aliases(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
 
 
 def _optional(text: str, tokens: Sequence[Token], aliases: Mapping[str, str]) -> OptionalPart:
-    """What stands between two brackets, the first and last of the tokens."""
-    # Of two bars in a row, which join texts, neither parts alternatives.
+    """The optional part between two brackets, the first and last of the tokens."""
+    # Two bars in a row join texts; they do not separate alternatives.
     bars = [token for token in tokens if _is(token, "|") and "||" not in text[token.start - 1 : token.end + 1]]
     alternatives = []
     for first, last in pairwise([tokens[0], *bars, tokens[-1]]):

@@ -1,5 +1,5 @@
--- Said at the beginning of a session, so that sums and quotients come in types that every client library can read, as
--- Firebird up to version 3 gives them. Firebird before version 4 knows neither the newer types nor these statements.
+-- The settings of a session: sums and quotients are returned in types that every client library can read, as by
+-- Firebird up to version 3. Firebird before version 4 knows neither the newer types nor these statements.
 
 -- name: integers_of_128_bits
 set bind of int128 to legacy

@@ -1,11 +1,11 @@
-"""SQL in named blocks, in .sql files beside the code that uses them, read once.
+"""SQL blocks: named statements in .sql files beside the code that uses them, read once.
 
-A block begins with a line `-- name: <name>`, and the lines of comment below it tell what it gives. Parameters are
-named, `:folder`; Firebird knows only `?`, so they are replaced before it sees them. A parameter that is given a
-sequence becomes as many marks as it has values: `in (:ids)` → `in (?, ?, ?)`. What stands in brackets is left out
-where the billing has no such column, see `billing.database.schema`.
+A block begins with a line `-- name: <name>`, and the comment below it describes its rows. Parameters are named,
+`:folder`; Firebird knows only `?`, so they are replaced first. A parameter with a sequence becomes one mark for each
+value: `in (:ids)` → `in (?, ?, ?)`. A part in brackets is left out if the billing lacks its columns, see
+`billing.database.schema`.
 
-The dialect is Firebird 2.1's, for the real billing is that old: `first n skip m`, no window functions.
+The dialect is that of Firebird 2.1, which the real billing uses: `first n skip m`, no window functions.
 """
 
 import re
@@ -18,7 +18,7 @@ from importlib.resources import files
 Value = str | int | date | datetime | None
 Values = Mapping[str, Value | Sequence[Value]]
 
-# Quoted text and comments pass untouched, and so a colon in them is none of ours.
+# Quoted text and comments are matched first, so a colon in them begins no parameter.
 _TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|:(?P<parameter>[A-Za-z_]\w*)", re.DOTALL)
 _COMMENT_LINE = re.compile(r"^--.*\n", re.MULTILINE)
 _BLOCK = re.compile(r"^-- name: *(?P<name>\w+) *$", re.MULTILINE)
@@ -28,8 +28,8 @@ _BLOCK = re.compile(r"^-- name: *(?P<name>\w+) *$", re.MULTILINE)
 class SqlStatement:
     """A statement with named parameters.
 
-    One that is `ours` is fitted to the tables and columns of the billing before it is run, see
-    `billing.database.schema`; what somebody has typed is run as it is.
+    If it is `ours`, it is fitted to the tables and columns of the billing before it runs, see
+    `billing.database.schema`; an operator's statement runs unchanged.
     """
 
     name: str
@@ -56,7 +56,7 @@ class SqlStatement:
 
 @cache
 def blocks(file: str, folder: str) -> Mapping[str, SqlStatement]:
-    """The blocks of `<file>.sql` by their names; the folder is written as a package is, with dots."""
+    """The blocks of `<file>.sql` by name; `folder` is a package, written with dots."""
     text = files(folder).joinpath(f"{file}.sql").read_text(encoding="utf-8")
     _, *parts = _BLOCK.split(text)
     bodies = (_COMMENT_LINE.sub("", body).strip() for body in parts[1::2])

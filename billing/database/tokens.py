@@ -1,4 +1,4 @@
-"""The words and marks of a statement: enough of SQL's spelling to tell its parts, none of its grammar."""
+"""The tokens of an SQL statement: words and marks, without any grammar."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from billing.errors import NotASelect
 
 
 class Sort(Enum):
-    """What a token is."""
+    """The kind of a token."""
 
     WORD = auto()
     QUOTED_NAME = auto()
@@ -21,7 +21,7 @@ class Sort(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word or mark and its place; `depth` counts the parentheses around it, its own not among them."""
+    """A word or mark and its place; `depth` is the number of parentheses around it, not counting itself."""
 
     sort: Sort
     text: str
@@ -30,28 +30,28 @@ class Token:
 
     @property
     def end(self) -> int:
-        """Where it ends."""
+        """The place after the token."""
         return self.start + len(self.text)
 
     @property
     def word(self) -> str:
-        """A word in small letters, as keywords are compared; "" for all else."""
+        """A word in small letters, for comparison with keywords; "" for other tokens."""
         return self.text.lower() if self.sort is Sort.WORD else ""
 
     @property
     def name(self) -> str:
-        """A name as Firebird keeps it: in capitals, or exactly as it stands between quotes; "" for all else."""
+        """A name as Firebird keeps it: in capitals, or exactly as quoted; "" for other tokens."""
         if self.sort is Sort.WORD:
             return self.text.upper()
         return self.text[1:-1].replace('""', '"') if self.sort is Sort.QUOTED_NAME else ""
 
     @property
     def parameter(self) -> str:
-        """The name of a parameter without its colon; "" for all else."""
+        """The name of a parameter without its colon; "" for other tokens."""
         return self.text[1:] if self.sort is Sort.PARAMETER else ""
 
 
-# What quotes, comments and parameters are is `billing.database.sql_blocks`' view as well: it is the one that binds.
+# Quotes, comments and parameters must match those of `billing.database.sql_blocks`, which binds the values.
 _TOKEN: Final = re.compile(
     r"""
       (?P<nothing>\s+|--[^\n]*|/\*.*?\*/)
@@ -68,7 +68,7 @@ _TOKEN: Final = re.compile(
 
 
 def tokens_of(text: str) -> tuple[Token, ...]:
-    """The tokens of a statement, without its spaces and comments. Raises `NotASelect` for a quote without an end."""
+    """The tokens of a statement, without spaces and comments. Raises `NotASelect` for an unclosed quote."""
     found: list[Token] = []
     depth = 0
     for match in _TOKEN.finditer(text):
@@ -86,6 +86,6 @@ def tokens_of(text: str) -> tuple[Token, ...]:
 
 
 def spot(text: str, place: int) -> str:
-    """A place in a text as people count: "line 2, column 8"."""
+    """A place in a text for people, counted from 1: "line 2, column 8"."""
     line = text.count("\n", 0, place) + 1
     return f"line {line}, column {place - text.rfind(chr(10), 0, place)}"

@@ -1,1 +1,1 @@
-"""The objects of a billing, and how they are found."""
+"""The objects of a billing, found by their keys."""

@@ -1,4 +1,4 @@
-"""The models of the billing: their fields, the columns these are read from, and by what their objects are found."""
+"""The models of the billing: their fields, the columns of the fields, and the keys of their objects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ Key: TypeAlias = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class BillingObject:
-    """One object. `abonent_id` and `account_id` are None where it belongs to nobody, as a service on offer does.
+    """One object. `abonent_id` and `account_id` are None if it belongs to no subscriber, such as a service on offer.
 
-    A value that cannot be read is None, and `faults` says by the name of its field what is wrong with it.
+    A value that cannot be read is None, and `faults` has the reason by field.
     """
 
     abonent_id: int | None
@@ -34,10 +34,10 @@ class BillingObject:
 class Model:
     """How objects of a model are read from the database: the statement of `objects.sql`, its fields, its keys.
 
-    `columns` say by which expression each field is selected, in the aliases of the statement; one whose columns the
-    billing lacks is left out. `keys` tells by which field of a key objects are looked for, and the end of the
-    statement that does it; `owner` is the way from an object to its account in REST, "" where there is none;
-    `commented` is the end that looks into the comments, "" where there are none.
+    `columns` has the expression of each field, with the aliases of the statement; fields whose columns the billing
+    lacks are left out. `keys` has the fields by which objects are found, each with the end of the statement for it;
+    `owner` is the path from an object to its account in REST, "" without one; `commented` is the end of the statement
+    that searches the comments, "" without comments.
     """
 
     statement: str
@@ -48,7 +48,7 @@ class Model:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The fields that are documented."""
+        """The documented fields."""
         return tuple(self.columns)
 
     def needs(self, field: str) -> frozenset[TableColumn]:
@@ -60,14 +60,14 @@ class Model:
         return tuple(field for field in self.columns if self.needs(field) <= schema.there)
 
     def selecting(self, fields: Sequence[str], end: str) -> SqlStatement:
-        """The statement that gives these fields of the objects that one of its ends finds."""
+        """The statement for these fields of the objects that one of its ends finds."""
         columns = ", ".join(self.columns[field] for field in fields)
         head = _sql(self.statement).text.replace("{columns}", columns)
         return SqlStatement(end, f"{head}\n{_sql(end).text}", ours=True)
 
 
 def _model(name: str, alias: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:
-    """A model; `fields` are columns behind the alias, or `field:expression` where it is another one."""
+    """A model; `fields` are columns of the alias, or `field:expression`."""
     pairs = [field.partition(":") for field in fields.split()]
     columns = {field: expression or f"{alias}.{field}" for field, _, expression in pairs}
     if "balance" in columns:
@@ -135,11 +135,11 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
         ),
     }
 )
-"""The models whose objects can be read in bulk; those of the recipes [S]."""
+"""The models whose objects can be read in bulk: those of the recipes [S]."""
 
 
 LONGEST_NAME: Final = 64
-"""Characters of a contract's number or of a login. The columns of the real billing are not known [?]."""
+"""Characters of a contract number or of a login. The columns of the real billing are not known [?]."""
 
 RECEIPT: Final = 1
 ACT: Final = 2

@@ -1,7 +1,6 @@
-"""Objects of the billing as they are now, in bulk: whose they are, and what their fields hold.
+"""Objects of the billing as they are now, in bulk: their fields, subscribers and accounts.
 
-A key is what `objects.get` would be given, as {"account_id_abonents": "5"} or {"abonent_id": "94", "usluga_id":
-"127"}.
+A key has the arguments of `objects.get`: {"account_id_abonents": "5"} or {"abonent_id": "94", "usluga_id": "127"}.
 """
 
 from collections import defaultdict
@@ -25,7 +24,7 @@ _IDS: Final = frozenset({"id", "op_id", "op_type_id", "abonent_id", "usluga_id",
 
 
 def known_to_database(model: str, keys: Collection[Key], fields: Collection[str]) -> bool:
-    """Whether `from_database` can find these: a model, a way to look, and fields that are documented."""
+    """Whether `from_database` can find these: the model, one field of each key, and all fields are documented."""
     known = MODELS.get(model)
     return known is not None and set(fields) <= set(known.fields) and all(_way(known, key) for key in keys)
 
@@ -35,7 +34,7 @@ def from_database(
 ) -> list[list[BillingObject]]:
     """The objects that each key finds, none to several, with all fields that this billing has.
 
-    Raises `ColumnsMissing` where one of `fields` or of the keys is not among them, and what `Database.query` raises.
+    Raises `ColumnsMissing` if one of `fields` or of the keys is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
     _require(database.schema, known, {*fields, *(name for key in keys for name in key)})
@@ -53,9 +52,9 @@ def from_database(
 def commented(
     database: Database, model: str, abonents: Collection[int], text: str, fields: Collection[str] = ()
 ) -> list[BillingObject]:
-    """The objects of these subscribers that have a text in their comment, whatever its case; deleted ones too.
+    """The objects of these subscribers whose comment contains a text, in any case; deleted ones too.
 
-    Raises `ColumnsMissing` where one of `fields` is not there, and what `Database.query` raises.
+    Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
     _require(database.schema, known, fields)
@@ -83,7 +82,7 @@ def _read(
         for row in database.query(wanted, {"keys": keys}):
             thing = _thing(there, row)
             found = by_value[thing.values[own] or ""]
-            # An account that serves several subscribers is one object, though the statement gives it for each.
+            # An account of several subscribers is one object, but the statement has a row for each of them.
             if way != "id" or not found:
                 found.append(thing)
     yield from by_value.items()
@@ -104,7 +103,7 @@ _LARGEST: Final = 2**31 - 1
 
 
 def can_be(name: str, value: str) -> bool:
-    """Whether an object can have the value as its key: Firebird refuses the whole statement for one that it cannot.
+    """Whether an object can have this value as its key; Firebird refuses a statement with an impossible one.
 
     An id is a whole number of 32 bits; a login is a text, and no longer than its column.
     """
@@ -130,7 +129,7 @@ def _matching(things: Sequence[BillingObject], key: Key) -> list[BillingObject]:
 
 
 def call_for(model: str, key: Key, fields: Collection[str]) -> Call:
-    """The reading call that finds what a key finds, with these fields and the way to the account."""
+    """The reading call for the objects of a key, with these fields and the path to the account."""
     owner = MODELS[model].owner if model in MODELS else ""
     own = ("abonent_id",) if owner.startswith("abonent__") else ()
     wanted = dict.fromkeys((*fields, *own, *([owner] if owner else [])))
@@ -140,9 +139,9 @@ def call_for(model: str, key: Key, fields: Collection[str]) -> Call:
 def of_answer(
     model: str, key: Key, fields: Collection[str], result: object, besides: Collection[str] = ()
 ) -> list[BillingObject]:
-    """The objects of that call's answer, `besides` taken along where it is there.
+    """The objects of that call's answer, with the fields `besides` if the answer has them.
 
-    Raises `UnreadableAnswer` where one of `fields` is missing: nothing is guessed.
+    Raises `UnreadableAnswer` if one of `fields` is missing: nothing is guessed.
     """
     owner = MODELS[model].owner if model in MODELS else ""
     answered = objects(result)
@@ -167,7 +166,7 @@ def _answered(
 
 
 def _of_answer(name: str, value: object) -> str | None:
-    """A value of an answer, in its one spelling. Raises ValueError as `plain_value` does, and for a wrong id."""
+    """A value of an answer in its plain spelling. Raises ValueError like `plain_value`, and for a wrong id."""
     text = plain_value(name, value)
     if name in _IDS and text is not None and _whole(text) is None:
         raise ValueError(f"{text[:20]!r} is not an id")
@@ -175,7 +174,7 @@ def _of_answer(name: str, value: object) -> str | None:
 
 
 def _follow(found: object, path: str) -> object:
-    """The value behind `abonent__account_id`: `{"abonent": {"fields": {"account_id": 5}}}` [D]."""
+    """The value at a path like `abonent__account_id`: `{"abonent": {"fields": {"account_id": 5}}}` [D]."""
     head, _, rest = path.partition("__")
     if not head or not isinstance(found, Mapping):
         return None

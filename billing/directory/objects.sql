@@ -1,7 +1,6 @@
--- What the objects of a model are now. Each statement gives the subscriber, the account, what people call the object,
--- and then in the place of {columns} those fields of `billing.directory.objects.MODELS` that are there; `…_by_…` and
--- `…_commented` are the ends that find some of them. Money comes scaled by 10^10, addresses as integers, as they are
--- stored.
+-- Objects of a model as they are now. Each statement selects the subscriber, the account and the label of the object,
+-- and in place of {columns} the fields of `billing.directory.models.MODELS` that exist. `…_by_…` and `…_commented`
+-- are the ends of the statements. Money is scaled by 10^10 and addresses are integers, as they are stored.
 
 -- name: abonents
 select a.id, a.account_id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}

@@ -1,7 +1,7 @@
-"""What subscribers, accounts and services refer to by its id: tariffs, services, folders, operators, and the like.
+"""References: the tariffs, services, folders, operators and others that objects name by id.
 
-Not all of their tables are documented. Where one is not there, the API is asked if its model is known; where that is
-not known either, an id that something refers to already is there, and of any other nobody can tell.
+Not all of their tables are documented. If a table is missing, the API is asked, provided the model is known. If
+neither is known, an id that is already in use exists, and any other id remains unknown.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,15 +16,15 @@ from billing.database.sql_blocks import sql_block
 from billing.errors import ColumnsMissing
 
 LARGEST_ID: Final = 2**31 - 1
-"""The billing's keys are Firebird integers; a larger number would make the database refuse the whole statement."""
+"""The largest Firebird integer; the database refuses a statement with a larger key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """How the ids of something are known; `noun` is what people call one.
+    """A kind of reference, and how its ids are checked; `noun` is its name for people.
 
-    `table` and `sql_block` are its own, `in_use` finds what refers to it, `model` is that of the API; "" for what is
-    not known. `flags` are the fields that an object of the model must have set or not, to be one.
+    `table` and `statement` find the ids themselves, `in_use` finds ids that objects refer to, `model` is that of the
+    API; "" if unknown. `flags` are fields that must be set or not set in an object of the model.
     """
 
     noun: str
@@ -59,16 +59,16 @@ REFERENCES: Final[Mapping[str, Reference]] = MappingProxyType(
         "SnatPool": Reference("SNAT pool", in_use="snat_pools_in_use"),
     }
 )
-"""By the names that parameters refer by."""
+"""The references by the names that parameters use."""
 
 
 def has_table(database: Database, reference: Reference) -> bool:
-    """Whether this billing has the table of it."""
+    """Whether this billing has the table of the reference."""
     return bool(reference.table) and database.schema.has(reference.table, "ID")
 
 
 def there_of(database: Database, reference: Reference, ids: Collection[int]) -> set[int]:
-    """Those of the ids that are there, or that something refers to. Raises what `Database.query` raises."""
+    """The ids that exist or are in use. Raises what `Database.query` raises."""
     found: set[int] = set()
     if has_table(database, reference):
         found |= _found(database, reference.statement, ids)
@@ -77,7 +77,7 @@ def there_of(database: Database, reference: Reference, ids: Collection[int]) -> 
         try:
             found |= _found(database, reference.in_use, left)
         except ColumnsMissing:
-            # It would only have shown a little more.
+            # Without these columns fewer ids are known.
             return found
     return found
 
@@ -88,7 +88,7 @@ def call_for(reference: Reference, key: int) -> Call:
 
 
 def is_there(reference: Reference, answer: object) -> bool:
-    """Whether that call has found it. Raises `UnreadableAnswer`."""
+    """Whether the answer to that call contains the id. Raises `UnreadableAnswer`."""
     return any(
         all((str(one.get(name)).casefold() in _SET) == wanted for name, wanted in reference.flags)
         for one in objects(answer)

@@ -1,5 +1,5 @@
--- Which ids are there, of what subscribers, accounts and services refer to. `…_in_use` tell it from what has one: that
--- an id is in use shows that it is there, and that it is not shows nothing.
+-- The ids that exist, of each kind of reference. `…_in_use` find ids that objects refer to: such an id exists, but an
+-- id that is not in use may exist as well.
 
 -- name: tariffs
 select t.id from tarif t where t.id in (:keys) [and t.deleted = 0]

@@ -1,7 +1,6 @@
 """Subscribers, their balances and their operations, read from the billing's database.
 
-Money is Decimal roubles. What comes page by page comes in the order of the subscriber's id, and `after` is the id to
-go on behind; the rest comes in the order of the database.
+Money is Decimal roubles.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -25,7 +24,7 @@ _DAY: Final = len("2019-06-01")
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A row of `FINANCE_OPERATIONS`; `op_summa` in roubles, `storno` where it was reversed, `day` as 2019-06-01."""
+    """A row of `FINANCE_OPERATIONS`; `op_summa` in roubles, `storno` if reversed, `day` as 2019-06-01."""
 
     op_id: int
     abonent_id: int
@@ -37,7 +36,7 @@ class Operation:
 
 
 def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> Iterator[Operation]:
-    """All operations of one type on these subscribers, reversed ones too."""
+    """All operations of one type of these subscribers, reversed ones too."""
     for chunk in chunks(dict.fromkeys(ids)):
         values: Values = {"ids": chunk, "type": op_type}
         for op_id, abonent, kind, summa, descr, storno, happened in database.query(_sql("of_abonents"), values):
@@ -47,7 +46,7 @@ def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_B
 
 
 def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Each of these subscribers who has operations, of any type, with the id of the last one."""
+    """The id of the last operation, of any type, of each of these subscribers that has one."""
     for chunk in chunks(dict.fromkeys(ids)):
         for row in database.query(_sql("newest"), {"ids": chunk}):
             abonent, op_id = row
@@ -56,7 +55,7 @@ def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Abonent:
-    """A row of `ABONENTS`: a subscriber, or a folder of them, on which no finance operation can be entered."""
+    """A row of `ABONENTS`: a subscriber, or a folder of subscribers, which takes no finance operations."""
 
     id: int
     contract_number: str | None
@@ -77,34 +76,34 @@ class Balance:
 
 
 def by_ids(database: Database, ids: Iterable[int]) -> Iterator[Abonent]:
-    """The subscribers, folders and deleted ones of these ids; an id that does not exist gives nothing."""
+    """The subscribers with these ids, also folders and deleted ones; unknown ids are left out."""
     for chunk in chunks(dict.fromkeys(ids)):
         yield from map(_abonent, database.query(_sql("by_ids"), {"ids": chunk}))
 
 
 def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[Abonent]:
-    """The subscribers, folders and deleted ones with these numbers; a number can be there twice, once deleted.
+    """The subscribers with these numbers, also folders and deleted ones; a number can occur twice, once deleted.
 
-    Numbers are compared as the database does: exactly, but for trailing spaces.
+    The database compares numbers exactly, except for trailing spaces.
     """
     longest = database.longest("ABONENTS", "CONTRACT_NUMBER")
-    # A number that the column cannot hold cannot be in it; Firebird would refuse the whole statement for it.
+    # Firebird refuses a statement with a number that does not fit the column.
     possible = (number for number in dict.fromkeys(numbers) if len(number) <= longest and database.writes(number))
     for chunk in chunks(possible):
         yield from map(_abonent, database.query(_sql("by_contract_numbers"), {"numbers": chunk}))
 
 
 def balances(database: Database, ids: Iterable[int]) -> Iterator[Balance]:
-    """What the balances of these subscribers are now; one without an account gives nothing."""
+    """The present balances of these subscribers; those without an account are left out."""
     for chunk in chunks(dict.fromkeys(ids)):
         for abonent, account, scaled in database.query(_sql("balances"), {"ids": chunk}):
             yield Balance(abonent, account, stored_roubles(scaled, "the balance"))
 
 
 def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dict[str, list[Suggestion]]:
-    """The at most `n` nearest contract numbers that live subscribers bear, for each unknown one.
+    """At most `n` similar contract numbers of live subscribers for each unknown one.
 
-    Goes over all numbers once, page by page: some ten seconds for a million.
+    Reads all numbers once, page by page: about ten seconds for a million.
     """
     search = Search(unknown, n)
     for page in database.pages(_sql("contract_numbers")):
@@ -113,7 +112,7 @@ def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dic
 
 
 def any_name(database: Database) -> str | None:
-    """The name of some subscriber, to see whether the charset is the right one; None where there is none."""
+    """The name of any subscriber, to check the charset; None without one."""
     try:
         row = next(database.query(_sql("a_name")), None)
     except ColumnsMissing:
@@ -127,5 +126,5 @@ def _abonent(row: DatabaseRow) -> Abonent:
 
 
 def _text(value: object) -> str | None:
-    """A text, whatever the type of its column: a contract number may be kept as a whole one."""
+    """A text from a column of any type: a contract number may be stored as an integer."""
     return None if value is None else str(value)

@@ -1,4 +1,4 @@
--- Subscribers, their accounts and operations. Money comes scaled by 10^10, as it is stored.
+-- Subscribers, their accounts and operations. Money is scaled by 10^10, as it is stored.
 
 -- name: by_ids
 select a.id, [a.contract_number|null], [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
@@ -7,21 +7,21 @@ where a.id in (:ids)
 order by a.id
 
 -- name: by_contract_numbers
--- A number can be there twice, once deleted.
+-- A number can occur twice, once deleted.
 select a.id, a.contract_number, [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
 from abonents a
 where a.contract_number in (:numbers)
 order by a.contract_number, a.id
 
 -- name: contract_numbers
--- All numbers that a subscriber bears, for the nearest one to a number that does not exist.
+-- The contract numbers of live subscribers, to suggest similar ones for an unknown number.
 select first :size a.id, a.contract_number
 from abonents a
 where a.id > :after and a.is_folder = 0 and a.deleted = 0 and a.contract_number is not null
 order by a.id
 
 -- name: a_name
--- The name of any subscriber, to see whether the charset is the right one.
+-- The name of any subscriber, to check the charset.
 select first 1 a.name from abonents a where a.name is not null and a.is_folder = 0 order by a.id
 
 -- name: balances

@@ -1,6 +1,6 @@
 """The billing as a whole: its scale of money, its charset, and its stacks.
 
-In the stacks waits what the billing has answered and not yet acted upon [D, V]: a saved object passes through
+The stacks hold work that the billing has accepted and not yet done [D, V]: a saved object passes through
 `ACCOUNT_STACK` (money) and `EVENTS_STACK_COMPACT` (devices) before it has its effect.
 """
 
@@ -19,9 +19,9 @@ _sql: Final = partial(sql_block, "system", folder="billing.directory")
 
 
 def check_scale(database: Database) -> bool:
-    """Whether the billing says that its scale is ours; False where it says nothing, for want of the row or its table.
+    """Whether the billing states the scale of money used here; False if the row or its table is missing.
 
-    Raises `OtherScale` where it says something else, and what `Database.query` raises when it cannot be asked.
+    Raises `OtherScale` if it states another scale, and what `Database.query` raises.
     """
     try:
         row = next(database.query(_sql("scale")), None)
@@ -44,13 +44,13 @@ def check_scale(database: Database) -> bool:
 
 
 def charset(database: Database) -> str | None:
-    """The charset that texts have where their column says nothing else; None where the database names none."""
+    """The default charset of the database; None if it names none."""
     row = next(database.query(_sql("charset")), None)
     return str(row[0]).strip() if row and row[0] else None
 
 
 STACKS: Final = ("ACCOUNT_STACK", "EVENTS_STACK_COMPACT", "EVENTS_STACK")
-"""The stacks that are known; not every billing has them all."""
+"""The known stacks; not every billing has all of them."""
 
 
 def count_waiting(stack: str) -> SqlStatement:
@@ -60,7 +60,7 @@ def count_waiting(stack: str) -> SqlStatement:
 
 @dataclass(frozen=True, slots=True)
 class Stacks:
-    """Rows that wait in `ACCOUNT_STACK` and `EVENTS_STACK_COMPACT`."""
+    """The number of rows in `ACCOUNT_STACK` and `EVENTS_STACK_COMPACT`."""
 
     accounts: int
     events: int
@@ -73,15 +73,15 @@ class Stacks:
 
 
 def depth(database: Database) -> Stacks:
-    """How deep the stacks are now."""
+    """The present depth of the stacks."""
     ((accounts, events),) = database.query(_sql("stacks"))
     return Stacks(accounts, events)
 
 
 def waiting_for(database: Database, *, accounts: Iterable[int], abonents: Iterable[int]) -> Stacks:
-    """How many entries wait that concern these accounts and subscribers.
+    """The number of waiting entries for these accounts and subscribers.
 
-    Which columns the stacks of the real billing have is not known [?]: a stack without one that names its account or
+    The columns of the stacks of the real billing are not known [?]: a stack without a column for the account or
     subscriber is counted whole.
     """
     total = depth(database)

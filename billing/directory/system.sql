@@ -1,15 +1,15 @@
 -- The billing as a whole: its scale, its charset, its stacks.
 
 -- name: scale
--- The integers of the database that are one rouble [S].
+-- The integer of the database that is one rouble [S].
 select c.const_value from vpn_const c where c.const_id = 1
 
 -- name: charset
--- The charset that texts have where their column says nothing else.
+-- The default charset of texts.
 select d.rdb$character_set_name from rdb$database d
 
 -- name: stacks
--- What the billing has answered but not yet acted upon; in a stack that is not there nothing waits.
+-- Work that the billing has accepted and not yet done; a missing stack counts as empty.
 select [(select count(*) from account_stack s)|0], [(select count(*) from events_stack_compact e)|0]
 from rdb$database
 
@@ -19,7 +19,7 @@ select count(*) from account_stack s where s.account_id in (:keys)
 -- name: waits_for_abonents
 select count(*) from events_stack_compact e where e.abonent_id in (:keys)
 
--- The stacks one by one: how many entries wait in each [D].
+-- The number of entries in each stack [D].
 
 -- name: ACCOUNT_STACK
 select count(*) from account_stack

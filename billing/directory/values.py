@@ -1,7 +1,7 @@
-"""Values of fields in one plain spelling, whichever way they came, so that two of them can be compared.
+"""Values of fields in one plain spelling, so that values from any source can be compared.
 
 They are texts: money in roubles, dates as 2019-06-01, with a time as 2019-06-01 00:00:00, addresses dotted; None
-where there is nothing.
+if empty.
 """
 
 import datetime as dt
@@ -41,9 +41,9 @@ def _moment(value: object) -> str:
 
 _MIDNIGHT: Final = " 00:00:00"
 _LONGEST_VALUE: Final = 32_765
-"""Characters: the longest text column that Firebird has."""
+"""Characters of the longest text column of Firebird."""
 AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_summa", "SUM_IN"})
-"""Fields of money, roubles in a call."""
+"""Fields of money; in a call they are roubles."""
 ADDRESSES: Final = frozenset({"ip", "snatip"})
 _MOMENTS: Final = frozenset(
     {
@@ -60,11 +60,11 @@ _MOMENTS: Final = frozenset(
 
 
 def plain_value(field: str, value: object) -> str | None:
-    """A value of a call, or of an answer, in its one spelling, so that two of them can be held against each other.
+    """A value of a call or of an answer in its plain spelling.
 
-    A date and its midnight are the same; blanks at the end, which Firebird does not compare, make no difference; "",
-    and 0 for an address, are nothing. Raises ValueError for money that is no number, for an address that is none, and
-    for what is longer than any field is.
+    A date and its midnight are the same; trailing blanks, which Firebird does not compare, are removed; "", and 0 for
+    an address, are None. Raises ValueError for invalid money, for an invalid address, and for a value longer than any
+    field.
     """
     if value is None or value == "":
         return None
@@ -85,7 +85,7 @@ def plain_value(field: str, value: object) -> str | None:
 def read_values(
     fields: Iterable[tuple[str, object]], spell: Callable[[str, object], str | None]
 ) -> tuple[dict[str, str | None], dict[str, str]]:
-    """Values by the names of their fields, and what is wrong with those that cannot be read, which are None."""
+    """Values by field, and the faults of those that cannot be read, whose values are None."""
     values: dict[str, str | None] = {}
     faults: dict[str, str] = {}
     for name, value in fields:
@@ -98,9 +98,9 @@ def read_values(
 
 
 def same_value(field: str, one: str | None, other: str | None) -> bool:
-    """Whether two values of a field are the same, by its kind: money as numbers, dates as moments, all else as text.
+    """Whether two values of a field are the same: money as numbers, dates as moments, all others as texts.
 
-    How they are spelled makes no difference, "-459.9" and "-459.90" are one amount; nothing equals nothing alone.
+    The spelling does not matter: "-459.9" and "-459.90" are one amount. None equals only None.
     """
     if one == other or one is None or other is None:
         return one == other
@@ -112,7 +112,7 @@ def same_value(field: str, one: str | None, other: str | None) -> bool:
         if field in ADDRESSES:
             return IPv4Address(one) == IPv4Address(other)
     except ValueError:
-        # One of them is of no such kind, and the other is another text.
+        # One of them is not valid, and the texts differ.
         return False
     return False
 
@@ -123,7 +123,7 @@ def same_values(one: Values, other: Values) -> bool:
 
 
 def stored_value(field: str, value: object) -> str | None:
-    """The same of a value of the database, where money is scaled."""
+    """A value of the database, where money is scaled, in its plain spelling."""
     if value is None:
         return None
     if field in AMOUNTS:

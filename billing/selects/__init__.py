@@ -1,1 +1,1 @@
-"""A select that somebody typed: checked, and read row by row."""
+"""A select of the operator: checked, and read page by page."""

@@ -1,4 +1,4 @@
-"""The rows of a select as text: one way to write each value, and what cannot be written exactly is refused."""
+"""The rows of a select as text: each value has one spelling, and a value without an exact one is refused."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
@@ -11,35 +11,34 @@ from billing.database.columns import ColumnType, SelectColumn
 from billing.database.reader import DatabaseRow
 
 LONGEST_CELL: Final = 100_000
-"""Characters; what is longer is no value of a row but a document."""
+"""Characters; a longer text is a document, not a value of a row."""
 
 _MONEY_PLACES: Final = 2
-# So many digits of a decimal fraction survive in a double; one more may be the double's own.
+# A double keeps this many digits of a decimal fraction exactly.
 _DOUBLES_DIGITS: Final = 15
-_BROKEN: Final = "\ufffd"  # fdb's mark for bytes that are no letter
+_BROKEN: Final = "\ufffd"  # fdb's mark for undecodable bytes
 
 
 class SelectCellFault(msgspec.Struct, frozen=True, array_like=True):
-    """Why a row cannot be taken: the column, and the reason as a sentence."""
+    """The fault of a row that cannot be used: the column, and the reason as a sentence."""
 
     column: str
     reason: str
 
 
 class SelectedRow(msgspec.Struct, frozen=True, array_like=True):
-    """The cells of a row, "" where there is no value."""
+    """The cells of a row, "" for null."""
 
     cells: tuple[str, ...]
     fault: SelectCellFault | None = None
 
 
 def as_cells(columns: Sequence[SelectColumn]) -> Callable[[DatabaseRow], SelectedRow]:
-    """What turns the rows of these columns into cells.
+    """The function that turns rows of these columns into cells.
 
-    Whole numbers are plain; decimals exact, with two places or more where they are needed and the column has them;
-    dates 2019-06-01, moments 2019-06-01 00:00:00 with a fraction where it is not zero. A floating-point number whose
-    digits may not be those that were entered, text that could not be decoded, and text of more than `LONGEST_CELL`
-    characters are the row's fault.
+    Whole numbers are plain; decimals are exact, with two places, or more if needed; dates are 2019-06-01, moments
+    2019-06-01 00:00:00 with a fraction if it is not zero. A floating-point number that may not be exact, text that
+    could not be decoded, and text of more than `LONGEST_CELL` characters are faults of the row.
     """
     writers = [_writer(column) for column in columns]
 

@@ -1,8 +1,8 @@
-"""Whether a select can be read page by page along a key, each page for the price of its own rows.
+"""Key pages: whether a select can be read page by page along a key, at the cost of each page's own rows.
 
-Only what can be proved simply is taken: the first column is an integer key of the first table, nothing that is joined
-can give a row twice, nothing is grouped or counted off, no other order is wanted, and by Firebird's plan a page walks
-along an index and sorts nothing. All else is read at once (`billing.selects.select_reader`), which is always right.
+This needs a simple proof: the first column is an integer key of the first table, no join can repeat a row, there is
+no grouping, limit or other order, and by Firebird's plan a page walks along an index without a sort. Any other select
+is read at once (`billing.selects.select_reader`), which is always correct.
 """
 
 import re
@@ -25,17 +25,18 @@ AFTER: Final = "page_after"
 
 _JOINS: Final = frozenset({"join", "inner", "left"})
 _NO_ALIASES: Final = _JOINS | {"cross", "full", "natural", "on", "order", "right", "where"}
-# At the select's own level, any of these makes it more than the rows of its tables, or what is no part of a page.
+# Words that, at the select's own level, group, combine or limit rows.
 _MORE: Final = frozenset({"fetch", "group", "having", "offset", "over", "plan", "rows", "union"})
-# With one of these in it, a condition may hold where a part of it, between two words `and`, does not.
+# With one of these words a condition may hold although one of its parts between `and` does not.
 _UNSURE: Final = frozenset({"or", "case"})
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The statements of the first page and of every next one, with `:page_size` and `:page_after`.
+    """The statements of the first page and of every next page, with `:page_size` and `:page_after`.
 
-    `along_index` tells whether Firebird finds the rows of a page along the key; else it sorts all rows for each page.
+    `along_index` tells whether Firebird reads a page along the key's index; otherwise it sorts all rows for each
+    page.
     """
 
     first: SqlStatement
@@ -52,7 +53,7 @@ class _Table:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """The select's parts at its own level: `end` is where its order begins, or its end."""
+    """The select's parts at its own level; `end` is the start of its order, or its end."""
 
     selected: tuple[Token, ...]
     tables: tuple[_Table, ...]
@@ -63,7 +64,7 @@ class _Shape:
 def walk_of(
     database: Database, select: Select, columns: Sequence[SelectColumn], values: Values | None = None
 ) -> Walk | None:
-    """The way along the key of a select, None where there is none. Raises `DatabaseAway`."""
+    """The walk along the key of a select, None without one. Raises `DatabaseAway`."""
     text = select.statement.text
     shape = _shape([token for token in tokens_of(text) if not token.depth])
     key = columns[0]
@@ -76,7 +77,7 @@ def walk_of(
     try:
         plan = describe(database, following, {**(values or {}), SIZE: 1, AFTER: 0}).plan
     except StatementRefused:
-        # Good alone, but not within another: `for update`, `with lock`, or what only newer Firebirds take there.
+        # Not every select is allowed within another: `for update`, `with lock`, or syntax of newer Firebirds.
         return None
     along_index = bool(re.search(r"\bORDER\b", plan)) and not re.search(r"\bSORT\b", plan)
     return Walk(first, following, along_index)
@@ -87,11 +88,11 @@ def _around(select: str, names: str, page: str) -> SqlStatement:
     return SqlStatement("of the operator, paged", text.replace("{names}", names).replace("{select}", select))
 
 
-# ---- what is proved ---------------------------------------------------------------------------------------------
+# ---- the proof --------------------------------------------------------------------------------------------------
 
 
 def _is_key(key: SelectColumn, shape: _Shape) -> bool:
-    """Whether the first column is written as one of the first table, and always has a value."""
+    """Whether the first column is written as a column of the first table, and is never null."""
     table = shape.tables[0]
     written = [token.name or token.text for token in shape.selected]
     item = written[: written.index(",")] if "," in written else written
@@ -101,7 +102,7 @@ def _is_key(key: SelectColumn, shape: _Shape) -> bool:
 
 
 def _is_its_order(key: SelectColumn, shape: _Shape) -> bool:
-    """Whether the select wants no order, or that of its key, upwards."""
+    """Whether the select has no order, or the ascending order of its key."""
     order = [token.name or token.text for token in shape.order]
     if order[-1:] == ["ASC"]:
         order.pop()
@@ -109,7 +110,7 @@ def _is_its_order(key: SelectColumn, shape: _Shape) -> bool:
 
 
 def _each_row_once(database: Database, key: SelectColumn, tables: Sequence[_Table]) -> bool:
-    """Whether a key comes in one row at most: it is unique, and what is joined is joined by unique columns."""
+    """Whether a key occurs in at most one row: it is unique, and all joins are by unique columns."""
     if key.field not in _unique(database, tables[0].name):
         return False
     return all(_joined_once(table, _unique(database, table.name)) for table in tables[1:])
@@ -126,7 +127,7 @@ def _joined_once(table: _Table, unique: frozenset[str]) -> bool:
 
 
 def _parts(condition: Sequence[Token]) -> Iterator[list[str]]:
-    """What a condition joins by `and`, as written."""
+    """The parts of a condition between `and`, as written."""
     part: list[str] = []
     for token in condition:
         if token.word == "and":
@@ -138,7 +139,7 @@ def _parts(condition: Sequence[Token]) -> Iterator[list[str]]:
 
 
 def _equal(part: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Alias, column and the other side's alias, both ways, where the part is `x.a = y.b`."""
+    """Alias, column and the alias of the other side, for both sides of a part `x.a = y.b`."""
     match part:
         case [one, ".", first, "=", other, ".", second]:
             yield one, first, other
@@ -149,11 +150,11 @@ def _unique(database: Database, table: str) -> frozenset[str]:
     return frozenset(name for (name,) in database.query(_sql("unique_integers"), {"table": table}))
 
 
-# ---- how it is read ---------------------------------------------------------------------------------------------
+# ---- the parts of the select ------------------------------------------------------------------------------------
 
 
 def _shape(level: Sequence[Token]) -> _Shape | None:
-    """The parts of `select … from a [join b on …]… [where …] [order by …]`, None for every other form."""
+    """The parts of `select … from a [join b on …]… [where …] [order by …]`, None for any other form."""
     words = [token.word for token in level]
     if words[0] != "select" or "from" not in words or _MORE & set(words):
         return None
@@ -170,7 +171,7 @@ def _shape(level: Sequence[Token]) -> _Shape | None:
 
 
 def _tables(rest: list[Token]) -> tuple[_Table, ...]:
-    """The tables, taken off the front of `rest`; what is written in another way stays there."""
+    """The tables, removed from the front of `rest`; any other syntax stays there."""
     tables: list[_Table] = []
     if first := _table(rest):
         tables.append(first)
@@ -178,7 +179,7 @@ def _tables(rest: list[Token]) -> tuple[_Table, ...]:
         del rest[: [token.word for token in rest].index("join") + 1]
         if (joined := _table(rest)) is None:
             break
-        # Behind `on` as far as the next part; what stands behind `using` proves nothing and ends the same way.
+        # The condition after `on`, up to the next part; one after `using` is cut the same way and proves nothing.
         end = next((place for place, token in enumerate(rest) if place and token.word in _NO_ALIASES), len(rest))
         tables.append(replace(joined, condition=tuple(rest[1:end])))
         del rest[:end]
@@ -186,7 +187,7 @@ def _tables(rest: list[Token]) -> tuple[_Table, ...]:
 
 
 def _table(rest: list[Token]) -> _Table | None:
-    """A table and its alias, taken off the front of `rest`."""
+    """A table and its alias, removed from the front of `rest`."""
     if not rest or not rest[0].name:
         return None
     name = rest.pop(0).name

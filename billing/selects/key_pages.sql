@@ -1,4 +1,4 @@
--- What is put around a select that an administrator typed, to read it page by page along its first column.
+-- The statements around an operator's select, to read it page by page along its first column.
 
 -- name: first_page
 -- {select} is replaced by the select, {names} by new names of its columns: c1, c2, …
@@ -17,8 +17,7 @@ where q.c1 > :page_after
 order by q.c1
 
 -- name: unique_integers
--- The columns of a table that hold whole numbers, each in one row at most. A text would not do: two of them, 1 and 01,
--- are equal to the number 1.
+-- The unique integer columns of a table. A text column is not enough: both texts 1 and 01 equal the number 1.
 select trim(s.rdb$field_name)
 from rdb$relation_constraints c
 join rdb$indices i on i.rdb$index_name = c.rdb$index_name

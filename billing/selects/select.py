@@ -1,7 +1,7 @@
-"""A select that an administrator types: what is taken for one, and the columns that it gives.
+"""A select of the operator: its check, and its columns.
 
-Its parameters are named, `:folder`, and bound, never pasted. What isql needs in front of a statement, as in the
-vendor's recipes [S], is left out. All else that is no single select is refused before the database sees it.
+Its parameters are named, `:folder`, and bound, never pasted. Settings of isql before the statement, as in the
+vendor's recipes [S], are left out. Any other text that is not one select is refused before the database sees it.
 """
 
 import re
@@ -26,16 +26,16 @@ _ISQL_SETTINGS: Final = frozenset({
     "stat", "stats", "time", "warning", "warnings", "width", "wng",
 })  # fmt: skip
 _FIREBIRDS_PLACE: Final = re.compile(r"(?i)(?:\s*-\s*|\bat )line (\d+), column (\d+)")
-# What stands before Firebird's own sentence; the last is fdb's, which says in which of its functions it happened.
+# Lines before Firebird's own sentence; the last pattern is fdb's line with the name of its function.
 _NO_SENTENCE: Final = re.compile(r"(?i)dynamic sql error|sql error code = .*|.*:")
 _TOO_LONG: Final = re.compile(r"Value of parameter \((\d+)\) is too long, expected (\d+), found (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """One select. `notes` tell what was left out of what was typed, each a sentence for the operator.
+    """One select. `notes` name what was left out of the operator's text, each a sentence.
 
-    `text` stands where it stood in what was typed: its lines and columns are those that the administrator sees.
+    `text` keeps its place in the operator's text, so lines and columns in errors are right.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Select:
 
     @property
     def statement(self) -> SqlStatement:
-        """The select to bind values to. Each mark is as wide as its parameter, so that Firebird's places are ours."""
+        """The select with a mark for each parameter, padded to its width, so that Firebird's places are right."""
         parts: list[str] = []
         done = 0
         for token in tokens_of(self.text):
@@ -55,7 +55,7 @@ class Select:
 
     @property
     def on_one_line(self) -> str:
-        """The select without its line ends, as it is recorded and shown."""
+        """The select without line ends, for the record and for display."""
         return " ".join(self.text.split())
 
 
@@ -85,11 +85,10 @@ def select_of(text: str) -> Select:
 def columns(
     database: "Database", select: Select, values: Values | None = None, names: Sequence[str] = ()
 ) -> tuple[SelectColumn, ...]:
-    """The columns of the select, their names in small letters, told without fetching a row.
+    """The columns of the select, with names in small letters, without fetching a row.
 
-    `names` take the place of the select's own names, in their order. Raises `StatementRefused` with Firebird's
-    sentence and its line and column, for columns that cannot be told apart by their names or cannot be shown as
-    text, and when the count of `names` does not fit.
+    `names` replace the select's own names, in their order. Raises `StatementRefused` with Firebird's sentence and its
+    line and column, for columns with equal names or without a text form, and when the number of `names` is wrong.
     """
     found = describe(database, select.statement, values)
     if not found.reads:
@@ -101,7 +100,7 @@ def columns(
 
 
 def describe(database: "Database", statement: SqlStatement, values: Values | None) -> SelectColumns:
-    """What Firebird tells of a select, or of one that was put around it. Raises `StatementRefused`, plainly."""
+    """The columns of a select or of a statement around it. Raises `StatementRefused` with a plain sentence."""
     if not database.writes(statement.text):
         place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))
         raise StatementRefused(
@@ -114,14 +113,14 @@ def describe(database: "Database", statement: SqlStatement, values: Values | Non
 
 @contextmanager
 def told_plainly(database: "Database", statement: SqlStatement) -> Iterator[None]:
-    """What Firebird refuses becomes a sentence that names the line and column, or the parameter."""
+    """Turn Firebird's refusals into sentences with the line and column, or with the parameter."""
     try:
         yield
     except StatementRefused as error:
         raise StatementRefused(_plainly(str(error), statement.text, database.dsn.encoding)) from error
 
 
-# ---- what is typed ----------------------------------------------------------------------------------------------
+# ---- the text of the select -------------------------------------------------------------------------------------
 
 
 def _note(setting: Sequence[Token], text: str) -> str:
@@ -147,7 +146,7 @@ def _check_token(token: Token, after: Sequence[Token], text: str) -> None:
         raise NotASelect(f"{place}: a parameter needs a name, as :folder, and a value of this name")
     if token.word == "next" and [one.word for one in after[:2]] == ["value", "for"]:
         raise NotASelect(f"{place}: 'next value for' changes a generator, and a select here must change nothing")
-    # Generators are beyond transactions: not even a read-only one keeps them from moving on.
+    # Generators change outside transactions, even in a read-only one.
     if token.word == "gen_id" and not _only_looks(after, token.depth):
         raise NotASelect(
             f"{place}: gen_id changes its generator unless its step is 0, and a select here must change nothing"
@@ -155,7 +154,7 @@ def _check_token(token: Token, after: Sequence[Token], text: str) -> None:
 
 
 def _only_looks(after: Sequence[Token], depth: int) -> bool:
-    """Whether the call whose arguments follow is `gen_id(…, 0)`."""
+    """Whether a call of gen_id with these arguments has the step 0."""
     end = next((place for place, token in enumerate(after) if token.text == ")" and token.depth == depth), 0)
     return [token.text for token in after[max(end - 2, 0) : end]] == [",", "0"]
 
@@ -211,7 +210,7 @@ def _check_kinds(named: Sequence[SelectColumn]) -> None:
             )
 
 
-# ---- what Firebird says of it -----------------------------------------------------------------------------------
+# ---- Firebird's errors ------------------------------------------------------------------------------------------
 
 
 def _plainly(told: str, text: str, encoding: str) -> str:
@@ -228,7 +227,7 @@ def _plainly(told: str, text: str, encoding: str) -> str:
 
 
 def _in_letters(place: re.Match[str], text: str, encoding: str) -> str:
-    """The place, its column counted in letters: Firebird counts bytes."""
+    """The place with its column in letters; Firebird counts bytes."""
     line, column = int(place[1]), int(place[2])
     lines = text.split("\n")
     whole = lines[line - 1] if line <= len(lines) else ""

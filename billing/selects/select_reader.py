@@ -1,9 +1,9 @@
-"""The rows of a select, a page at a time and resumable: along its key, or all read at once and kept in a file.
+"""The rows of a select, page by page and resumable: along its key, or all read at once into a file.
 
-Along a key each page is a short transaction of its own, and its cursor the last key. Where there is no such way, all
-rows are read in one short transaction into an unnamed temporary file, and the pages come from there: no transaction
-of the billing stays open while the rows are worked on. The cursor is then "rows:digest", the rows that were taken and
-a digest of them: who goes on reads the select anew, and goes on only if it still begins with just these rows.
+Along a key each page has a short transaction of its own, and its cursor is the last key. Without a key, all rows are
+read in one short transaction into an unnamed temporary file, which serves the pages: no transaction of the billing
+stays open while rows are worked on. The cursor is then "rows:digest", the number and the digest of the rows taken. A
+resumed reader reads the select again, and continues only if it still begins with the same rows.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ _row_of: Final = msgspec.json.Decoder(SelectedRow).decode
 
 @dataclass(frozen=True, slots=True)
 class SelectedPage:
-    """Some rows in order, and the cursor to go on after them."""
+    """Some rows in order, and the cursor after them."""
 
     rows: tuple[SelectedRow, ...]
     cursor: str
@@ -40,7 +40,7 @@ class SelectedPage:
 
 @dataclass(frozen=True, slots=True)
 class SelectReader:
-    """A select that the database knows, with the values of its parameters; nothing is read yet."""
+    """A checked select with the values of its parameters; no row is read yet."""
 
     database: Database
     select: Select
@@ -50,14 +50,14 @@ class SelectReader:
 
     @property
     def at_once(self) -> bool:
-        """Whether all rows are read at once, and not page by page along the key."""
+        """Whether all rows are read at once instead of page by page along the key."""
         return self.walk is None or not self.walk.along_index
 
     def pages(self, after: str | None = None, *, size: int = PAGE_ROWS) -> Iterator[SelectedPage]:
-        """The pages after a cursor, from the start for None.
+        """The pages after a cursor, or from the start for None.
 
         Raises `DatabaseAway`, `StatementRefused`; `RowsChanged` when a select that is read at once no longer begins
-        with the rows before the cursor; `NoRoom` when they cannot be kept.
+        with the rows before the cursor; `NoRoom` when the temporary folder is full.
         """
         at_once = self.at_once if after is None else _BETWEEN in after
         if at_once:
@@ -97,7 +97,7 @@ class SelectReader:
             ) from error
 
     def _keep(self, file: IO[bytes]) -> None:
-        """All rows, each a line of the file, in one transaction that is over when they are there."""
+        """Write all rows to the file, a line each, in one transaction."""
         statement = self.select.statement
         write = as_cells(self.columns)
         with told_plainly(self.database, statement):
@@ -109,7 +109,7 @@ class SelectReader:
 def reading(
     database: Database, select: Select, values: Mapping[str, Value] | None = None, names: Sequence[str] = ()
 ) -> SelectReader:
-    """What it takes to read a select; `names` replace those of its columns.
+    """The reader of a select; `names` replace the names of its columns.
 
     Raises `DatabaseAway`, `StatementRefused`.
     """
@@ -119,7 +119,7 @@ def reading(
 
 
 def _skip(file: IO[bytes], after: str | None, digest: "hashlib.blake2b") -> int:
-    """Pass over the rows before a cursor, and count them. Raises `RowsChanged` when they are others."""
+    """Skip the rows before a cursor; their number. Raises `RowsChanged` when they have changed."""
     if after is None:
         return 0
     rows = int(after.partition(_BETWEEN)[0])
