@@ -1,1 +1,1 @@
-"""What calls do to a billing, one kind of effect a file: how it is planned, made, recognised and taken back."""
+"""The effects of calls, one kind a file: how each is planned, sent, recognised and taken back."""

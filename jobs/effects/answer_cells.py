@@ -1,7 +1,7 @@
-"""What a reading call was answered, as flat objects: what an item keeps, and what becomes the rows of a file.
+"""Answers of reading calls as flat objects, for the item and for the rows of a file.
 
 `{"pk": 5, "model": "Users", "fields": {"login": "a", "abonent": {"pk": 7, …, "fields": {"name": "b"}}}}` [D] becomes
-`{"login": "a", "abonent__name": "b", "pk": 5}`. Passwords, keys and sessions come out as dots.
+`{"login": "a", "abonent__name": "b", "pk": 5}`. Passwords, keys and sessions become dots.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from billing.api.secrets import PLACEHOLDER
 
 Cell: TypeAlias = str | int | bool | None
 Flat: TypeAlias = dict[str, Cell]
-"""An object by the names of its fields; money is text, as all that is no whole number."""
+"""An object by the names of its fields; money and all other values that are not whole numbers are text."""
 
 _KEYS: Final = ("id", "op_id")
 _VALUE: Final = "result"
@@ -24,9 +24,9 @@ _decode: Final = msgspec.json.Decoder(list[Flat]).decode
 
 
 def flat(result: object) -> list[Flat]:
-    """The objects of a result, whatever its shape: one, a list of them, or a bare value under the name `result`.
+    """The objects of a result of any shape: one, a list of them, or a bare value under the name `result`.
 
-    Of lists within a list, each object says in `list` which of them it is from, counted from 1.
+    For lists within a list, each object has in `list` the number of its list, counted from 1.
     """
     match result:
         case None:
@@ -41,19 +41,19 @@ def flat(result: object) -> list[Flat]:
 
 
 def only(fields: Collection[str], rows: Sequence[Flat]) -> list[Flat]:
-    """The objects without a key that nobody asked for, where the call says which fields it wants."""
+    """The objects without "pk" if the call names its fields and "pk" is not one of them."""
     if not fields or "pk" in fields:
         return list(rows)
     return [{name: cell for name, cell in one.items() if name != "pk"} for one in rows]
 
 
 def encode_answer(rows: Iterable[Flat]) -> str:
-    """The objects as an item keeps them."""
+    """The text of the objects for an item."""
     return msgspec.json.encode(list(rows)).decode()
 
 
 def decode_answer(answer: str | None) -> list[Flat] | None:
-    """The objects of an item's answer, None where it is none of a reading."""
+    """The objects of an item's answer, None if it is not the answer of a reading call."""
     if not answer or not answer.startswith("["):
         return None
     try:
@@ -68,7 +68,7 @@ def _object(found: Mapping[object, object]) -> Flat:
         return dict(_flattened(found, ""))
     flattened = dict(_flattened(fields, ""))
     key = found.get("pk")
-    # The key is shown once, by whichever of its names the fields have.
+    # The key is shown once, by the name that the fields have for it.
     if key is not None and all(flattened.get(name) != key for name in _KEYS):
         flattened.setdefault("pk", _cell("pk", key))
     return flattened
@@ -87,13 +87,13 @@ def _flattened(fields: Mapping[object, object], before: str) -> Iterator[tuple[s
 
 
 def _inner(value: Mapping[object, object]) -> Mapping[object, object]:
-    """The fields of an object within another; it is known by its place, so its key and model are left out."""
+    """The fields of an object within another, without its key and model."""
     fields = value.get("fields")
     return fields if isinstance(fields, Mapping) else value
 
 
 def _joined(path: str, values: Sequence[object]) -> Iterator[tuple[str, Cell]]:
-    """What several objects behind one field say, joined: there is one cell for all of them."""
+    """The values of several objects in one field, joined into one cell for each name."""
     if not values:
         yield path, None
     columns: dict[str, list[Cell]] = {}
@@ -117,6 +117,6 @@ def _cell(name: str, value: object) -> Cell:
 
 
 def _is_secret(name: str) -> bool:
-    """Whether a field is called as a secret, or as something made of one: `psw_hash`."""
+    """Whether a field has the name of a secret, or a name derived from one: `psw_hash`."""
     last = name.rpartition("__")[2].casefold()
     return any(last == secret or last.startswith(f"{secret}_") for secret in SECRET_ARGUMENTS)

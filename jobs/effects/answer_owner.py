@@ -1,8 +1,8 @@
-"""Whether the answers of a billing say whose they are: learned from them, for nobody has documented it.
+"""The owner of an answer: whether it names its row. This is not documented, so it is learned from the answers.
 
-A call whose answer names its row may be sent over a connection that other answers come over; any other needs one of
-its own (`billing.api.wire`). So the calls of an effect have connections of their own until an answer has named its
-row, and again once an answer that came over a shared connection names none. That one is `Lost`.
+A call whose answer names its row may share a connection with other calls; any other call needs a connection of its
+own (`billing.api.wire`). So the calls of an effect have their own connections until an answer has named its row, and
+again after an answer on a shared connection has named none. That answer is `Lost`.
 """
 
 from collections.abc import Collection, Mapping
@@ -22,21 +22,21 @@ from jobs.spec.entries import find_mark
 
 
 class AnswerNames(Enum):
-    """What an answer says of whose it is."""
+    """Whom an answer names."""
 
     OURS = auto()
-    """It names the row, in a way that no answer to another row does."""
+    """It names the row, as no answer to another row does."""
     NOBODY = auto()
-    """It may be the row's, and says nothing against it."""
+    """It may belong to the row, but does not name it."""
     ANOTHER = auto()
-    """It is about something else."""
+    """It is about another object."""
 
 
 NAMELESS: Final = Lost("the answer does not say whose it is, and came over a connection that other answers come over")
 
 
 def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
-    """Whether a field of an answer has this value; one that cannot be read has another."""
+    """Whether a field of an answer has this value; an unreadable field does not."""
     try:
         return same_value(name, plain_value(name, fields[name]), value)
     except ValueError:
@@ -44,42 +44,42 @@ def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
 
 
 class Recognition:
-    """Learns from each answer of one effect; serves one event loop."""
+    """Learns from the answers of one effect whether they name their rows; serves one event loop."""
 
     def __init__(self) -> None:
         self._named = False
 
     def row(self, item: Item) -> int | None:
-        """The row that the answer will name; None where the call needs a connection of its own."""
+        """The row that the answer will name; None if the call needs a connection of its own."""
         return item.item_id if self._named else None
 
     def believe(self, named: AnswerNames, row: int | None) -> bool:
-        """Whether an answer is to be taken for that to the row; it came over the connection that `row` chose."""
+        """Whether an answer is accepted as the answer to the row; `row` is what the method `row` returned."""
         if named is AnswerNames.ANOTHER:
             return False
         self._named = named is AnswerNames.OURS
         return self._named or row is None
 
 
-# ---- of an object that was created -------------------------------------------------------------------------------
+# ---- answers about created objects -------------------------------------------------------------------------------
 
 
 def telling_fields(kind: CreatableModel, payload: Payload) -> tuple[str, ...]:
-    """The fields that tell a new object from those of other requests."""
+    """The fields that distinguish a new object from those of other requests."""
     if kind.comment:
         return (kind.key, kind.comment)
     return (kind.key, *kind.found_by, *payload.wanted)
 
 
 def names_created(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> AnswerNames:
-    """Whether an answer is that to our request: by its mark, or where there is none by all that was sent."""
+    """Whether an answer belongs to our request: by its mark, or without one by all fields sent."""
     kind, fields = CREATABLE_MODELS[payload.model], fields_of_created(result)
     if is_about_other_model(result, payload.model):
         return AnswerNames.ANOTHER
     if kind.comment:
         comment = fields.get(kind.comment)
         if not comment:
-            # A billing that is known to tell the comment has answered somebody else.
+            # If this billing is known to return the comment, the answer belongs to another request.
             return AnswerNames.ANOTHER if tells else AnswerNames.NOBODY
         return AnswerNames.OURS if find_mark(str(comment)) == own else AnswerNames.ANOTHER
     sent = {**payload.key, **payload.wanted}
@@ -89,7 +89,7 @@ def names_created(result: object, payload: Payload, own: tuple[str, int], *, tel
 
 
 def fields_of_created(result: object) -> Mapping[str, object]:
-    """The fields in the answer to a create, from whichever shape the billing chose."""
+    """The fields in the answer to a create, from any shape of answer."""
     match result:
         case [{"fields": dict() as fields}] | {"fields": dict() as fields}:
             return fields
@@ -98,17 +98,17 @@ def fields_of_created(result: object) -> Mapping[str, object]:
     return {}
 
 
-# ---- of an object that was changed -------------------------------------------------------------------------------
+# ---- answers about changed objects -------------------------------------------------------------------------------
 
 _TELLING: Final = frozenset({"id", "op_id", "abonent_id", "usluga_id"})
-"""Fields of a key that the answer is asked for, to tell whose it is."""
+"""Key fields requested in the answer, to identify its object."""
 
 
 def call_asking(payload: Payload, issued: Collection[str]) -> Call:
-    """The call, asking for what tells whose its answer is, and for what the billing issues.
+    """The call, with the fields that identify its answer and those that the billing issues.
 
-    Back come the fields that were set as well, for two rows may set them of one object. Only fields that are known to
-    be there are asked for: one that is not might be refused when the object is already saved [?].
+    The fields set are requested as well, because two rows may set fields of one object. Only documented fields are
+    requested: an unknown one might be refused when the object is already saved [?].
     """
     known = MODELS[payload.model].fields if payload.model in MODELS else ()
     telling = (name for name in payload.key if name in _TELLING)
@@ -117,7 +117,7 @@ def call_asking(payload: Payload, issued: Collection[str]) -> Call:
 
 
 def about_another(result: object, item: Item, payload: Payload) -> str | None:
-    """An answer to another request says nothing about ours, however well it looks."""
+    """Why an answer belongs to another request, None if it may be ours."""
     if is_about_other_model(result, payload.model):
         return f"an answer about another model than {payload.model}, which was asked for"
     fields = _fields_of(result, payload)
@@ -129,10 +129,9 @@ def about_another(result: object, item: Item, payload: Payload) -> str | None:
 
 
 def names_changed(result: object, item: Item, payload: Payload, issued: Collection[str]) -> AnswerNames:
-    """Whether an answer that is not about another object names ours, with all that was set.
+    """Whether an answer that is not about another object names ours, with all fields set.
 
-    A value in another spelling than ours names nobody: whether the billing spells it so, or another row has set it,
-    is not to be told from here.
+    A differing value names nobody: the billing may spell it differently, or another row may have set it.
     """
     fields = _fields_of(result, payload)
     wanted = {name: value for name, value in payload.wanted.items() if name not in issued}
@@ -147,18 +146,18 @@ def _own_key(model: str) -> str:
 
 
 def _asked_for(item: Item, payload: Payload) -> dict[str, str]:
-    """What the call finds its object by, as fields of the object."""
+    """The key of the call's object, as fields of the object."""
     own = _own_key(payload.model)
     asked = {own if name == "pk" else name: value for name, value in payload.key.items()}
     if payload.model == "AdminAccounts" and item.lane.startswith(ACCOUNT):
-        # Asked for by its subscriber, and answered by its own id.
+        # The call names the subscriber, the answer the account's own id.
         asked.setdefault(own, item.lane.removeprefix(ACCOUNT))
         asked.pop(OF_ABONENT, None)
     return asked
 
 
 def _fields_of(result: object, payload: Payload) -> dict[str, object]:
-    """The fields of the one object that an answer is about, its key among them by its own name."""
+    """The fields of the one object of an answer, including its key by its own name."""
     match result:
         case [dict() as single] | (dict() as single):
             fields = single.get("fields")

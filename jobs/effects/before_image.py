@@ -1,4 +1,4 @@
-"""What an item keeps of what its call overwrites: seen anew before the call, told, and found again by an undo."""
+"""Before-images: the values that a call overwrites, read again before the call and restored by an undo."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from jobs.access.payload import Payload
 from jobs.effects.creatable_models import BALANCE
 
 FOUND_OWN: Final = "found what an earlier row of this run had set"
-"""The kind of rows that reach an account which the run has written to before: counted, and no warning."""
+"""The note on rows whose account an earlier row of the run has changed; they are counted without a warning."""
 
 
 def refresh_before_image(payload: Payload, now: Values) -> Payload | None:
-    """The payload with what there is now as what it overwrites; None where it keeps just that."""
+    """The payload with the present values as its before-image; None if it has them already."""
     if same_values(now, payload.was):
         return None
     planned = payload.planned or payload.was
@@ -28,9 +28,9 @@ def refresh_before_image(payload: Payload, now: Values) -> Payload | None:
 
 
 def found_own(number: int, payload: Payload, mates: Sequence["Mate"]) -> Payload:
-    """The payload of an item, with the number of the earlier one of its run that has set what it overwrites.
+    """The payload of an item, with the number of the earlier item of its run whose values it overwrites.
 
-    `mates` are the accepted items of its lane, in their order: the last one to write to the same place counts.
+    `mates` are the accepted items of its lane, in order; the last earlier one at the same place counts.
     """
     earlier = [one for one in _at_its_place(payload, mates) if one.number < number]
     if not earlier or not any(same_values(payload.was, left) for left in _left_by(earlier[-1].payload)):
@@ -39,7 +39,7 @@ def found_own(number: int, payload: Payload, mates: Sequence["Mate"]) -> Payload
 
 
 def changed_meanwhile(payload: Payload) -> str | None:
-    """What was changed between the plan and the call, and is overwritten; None where nothing was."""
+    """The values changed between plan and call that the call overwrites, in words; None without any."""
     wanted, planned = payload.wanted, payload.planned
     changed = {
         name: value
@@ -55,7 +55,7 @@ def changed_meanwhile(payload: Payload) -> str | None:
 
 
 def describe_change(payload: Payload) -> str | None:
-    """What a person should know of an item that was accepted."""
+    """The note on an accepted item for people, None without one."""
     changed = changed_meanwhile(payload)
     if changed is None:
         return None
@@ -65,13 +65,13 @@ def describe_change(payload: Payload) -> str | None:
 
 
 def with_note(evidence: Accepted, payload: Payload) -> Accepted:
-    """A call that was accepted, with what a person should know of it."""
+    """The evidence of an accepted call, with its note."""
     return msgspec.structs.replace(evidence, note=describe_change(payload), own=bool(payload.after))
 
 
 @dataclass(frozen=True, slots=True)
 class Mate:
-    """An accepted item of a run, beside the others of its lane; `stands` while nothing has taken it back."""
+    """An accepted item in the same lane of a run; `stands` until it is taken back."""
 
     number: int
     payload: Payload
@@ -79,10 +79,10 @@ class Mate:
 
 
 def value_before_run(number: int, payload: Payload, mates: Sequence[Mate]) -> Values:
-    """What there was before the first item of the run that wrote to the same place, one after the other.
+    """The values at the item's place before the first item of the run wrote there.
 
-    `mates` are the accepted items of its lane, in their order. Two subscribers with one account are two rows of a run
-    for one place, and what the second has found there is what the first has set.
+    `mates` are the accepted items of its lane, in order. Two subscribers with one account are two rows for one place:
+    the second overwrites the values of the first.
     """
     was: Values = payload.was
     for one in reversed(_at_its_place(payload, mates)):
@@ -92,13 +92,13 @@ def value_before_run(number: int, payload: Payload, mates: Sequence[Mate]) -> Va
 
 
 def replaced_by(number: int, payload: Payload, mates: Sequence[Mate]) -> int | None:
-    """The number of the last item that wrote to the same place after this one and stands, None where none did."""
+    """The number of the last later item at the same place that still stands, None without one."""
     later = [one.number for one in _at_its_place(payload, mates) if one.stands and one.number > number]
     return max(later, default=None)
 
 
 def left_by_adding(payload: Payload, mates: Sequence[Mate]) -> Decimal | None:
-    """The balance that the operations of a lane left if each has added its sum, None where nobody kept it."""
+    """The balance after the operations of a lane if each has added its sum, None if no item keeps a balance."""
     there = [one for one in _at_its_place(payload, mates) if _may_set_balance(one.payload)]
     if not there:
         return None
@@ -108,7 +108,7 @@ def left_by_adding(payload: Payload, mates: Sequence[Mate]) -> Decimal | None:
 
 
 def shares_place(payload: Payload) -> bool:
-    """Whether two rows of a run may write to its place: it is the account, and two subscribers may have one."""
+    """Whether two rows of a run may write to its place: the account, which two subscribers may share."""
     return _may_set_balance(payload) or "account_id_abonents" in payload.key
 
 
@@ -117,8 +117,8 @@ def _at_its_place(payload: Payload, mates: Sequence[Mate]) -> list[Mate]:
 
 
 def _place(payload: Payload) -> tuple[str, ...]:
-    """What tells places apart that lie in one lane."""
-    # The lane is that of the account: where the account is the place, it needs no name.
+    """The identity of the place that an item writes to, within its lane."""
+    # The lane already names the account, so a place that is the account needs only the model.
     return (payload.model,) if shares_place(payload) else (payload.model, *payload.key.values())
 
 
@@ -127,7 +127,7 @@ def _may_set_balance(payload: Payload) -> bool:
 
 
 def _left_by(payload: Payload) -> tuple[Values, ...]:
-    """What there may be after its call; whether an entry of type 8 sets a balance or adds to it is not known [?]."""
+    """The possible values after its call; it is not known whether type 8 sets a balance or adds to it [?]."""
     if not _may_set_balance(payload):
         return (payload.wanted,)
     entered, before = _sum(payload), Decimal(payload.was[BALANCE] or 0)

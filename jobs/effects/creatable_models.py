@@ -1,4 +1,4 @@
-"""The objects that jobs create: how a new one is found again, by its mark or by its fields."""
+"""The models whose objects jobs create, and how a new object is found again by its mark or its fields."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -19,18 +19,18 @@ from jobs.access.subscribers import as_bool
 from jobs.spec.entries import CREATED, MARK_ROOM, OPERATIONS, find_mark, mark_prefix
 
 BALANCE: Final = "balance"
-"""Among the wanted fields of an operation: no field of its own, but what the account's balance shall be then."""
+"""A wanted value of an operation that is not its own field: the account's balance after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreatableModel:
-    """What is known of a model whose objects are created; `noun` is what people call one.
+    """A model whose objects are created; `noun` is its name for people.
 
-    `key` is the field of the id. `found_by` are the arguments by which a new object is looked for, `same` those that
-    make two rows the same entry. `comment` is the field that bears the mark, and `column` the table and column behind
-    it; "" where there is none: then `found_by` alone tells. `ended` is the field that says that an object counts no
-    longer, and `ended_in_words` how. `amount` is the field of money. `moving` are fields that the billing goes on to
-    change by itself: they are sent, and held against nothing.
+    `key` is the field of the id. `found_by` are the arguments by which a new object is found, `same` those that make
+    two rows the same entry. `comment` is the field for the mark, and `column` its table and column; without a comment
+    "", and then only `found_by` identifies an object. `ended` is the field of objects that no longer count, and
+    `ended_in_words` its meaning. `amount` is the field of money. `moving` are fields that the billing later changes
+    by itself: they are sent and not compared.
     """
 
     noun: str
@@ -45,7 +45,7 @@ class CreatableModel:
     moving: frozenset[str] = frozenset()
 
     def fields(self, wanted: Collection[str]) -> tuple[str, ...]:
-        """What has to be known of an object to hold it against the wanted fields."""
+        """The fields to read of an object, to compare it with the wanted fields."""
         own = (self.key, self.comment, self.ended, *wanted)
         return tuple(dict.fromkeys(name for name in own if name and name != BALANCE))
 
@@ -54,7 +54,7 @@ class CreatableModel:
         return not (self.ended and as_bool(thing.values.get(self.ended)))
 
     def described(self, thing: BillingObject, wanted: Collection[str]) -> str:
-        """An object in a sentence, as `operation 5 of 50.50`."""
+        """An object in words: `operation 5 of 50.50`."""
         said = f"{self.noun} {thing.values.get(self.key)} {self._values(thing.values, wanted)}"
         if unreadable := [
             f"{name} {fault}" for name, fault in thing.faults.items() if name in (*wanted, self.amount)
@@ -63,7 +63,7 @@ class CreatableModel:
         return said if self.counts(thing) else f"{said} ({self.ended_in_words})"
 
     def sent(self, wanted: Mapping[str, str | None]) -> str:
-        """What was sent, in a sentence."""
+        """The values sent, in words."""
         return self._values(wanted, wanted).removeprefix("of ").removeprefix("with ")
 
     def _values(self, values: Mapping[str, str | None], wanted: Collection[str]) -> str:
@@ -108,7 +108,7 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
 
 
 async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
-    """By item_id, the objects that are the item's, those that count no longer among them. Raises `LookUpFailed`."""
+    """The objects of each item, by item_id, including those that no longer count. Raises `LookUpFailed`."""
     payloads = [payload_of(item) for item in items]
     if not payloads:
         return {}
@@ -128,7 +128,7 @@ async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dic
 
 
 async def try_finding_created(gateway: Gateway, model: str, arguments: Collection[str]) -> None:
-    """Look for an object that nobody has created from these arguments, as `created` does. Raises `LookUpFailed`."""
+    """Look, as `created` does, for an object with these arguments that cannot exist. Raises `LookUpFailed`."""
     kind = CREATABLE_MODELS[model]
     apart = {*kind.found_by, *kind.moving, kind.comment}
     fields = kind.fields([name for name in arguments if name not in apart])
@@ -140,13 +140,13 @@ async def try_finding_created(gateway: Gateway, model: str, arguments: Collectio
 
 
 def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
-    """What has to be known of the objects of these payloads, which are of one model."""
+    """The fields to read of the objects of these payloads, which are of one model."""
     kind = CREATABLE_MODELS[payloads[0].model]
     return kind.fields([name for payload in payloads for name in payload.wanted])
 
 
 def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
-    """How what is there differs from the one object that was sent, both sides named; None when it does not."""
+    """The difference between the objects found and the one sent, with both sides; None without one."""
     kind = CREATABLE_MODELS[payload.model]
     wanted = {name: value for name, value in payload.wanted.items() if name != BALANCE}
     if len(found) == 1 and kind.counts(found[0]) and not differences(wanted, found[0]):
@@ -157,7 +157,7 @@ def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
 
 
 async def room_for_text(gateway: Gateway, model: str) -> int | None:
-    """Characters of a comment beside its mark, None where nobody can tell. Raises `LookUpFailed`."""
+    """Characters of a comment beside its mark, None if unknown. Raises `LookUpFailed`."""
     table, column = CREATABLE_MODELS[model].column
     known = gateway.profile.descr_length
     rooms = [known.value] if model == OPERATIONS and known.known else []
@@ -168,7 +168,7 @@ async def room_for_text(gateway: Gateway, model: str) -> int | None:
 
 
 def mark_fault(gateway: Gateway, model: str) -> str | None:
-    """Why objects of the model cannot be found again by their marks on this billing, None where they can."""
+    """Why this billing's objects of the model cannot be found by their marks, None if they can."""
     profile = gateway.profile
     if model != OPERATIONS:
         return None
@@ -188,7 +188,7 @@ def mark_fault(gateway: Gateway, model: str) -> str | None:
 async def _marked(
     gateway: Gateway, model: str, run_name: str, payloads: Sequence[Payload], fields: Collection[str]
 ) -> Mapping[tuple[int, int], list[BillingObject]]:
-    """By subscriber and number of the item, what bears a mark of the run."""
+    """The objects with a mark of the run, by subscriber and item number."""
     if gateway.database is not None:
         abonents = [payload.abonent for payload in payloads]
         text = mark_prefix(run_name)
@@ -207,7 +207,7 @@ async def _marked(
 
 
 def _found_by(key: Key, thing: BillingObject) -> bool:
-    """Whether an object is one that the key finds, as far as it tells."""
+    """Whether an object matches the key in all fields that it has."""
     return all(
         name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
         for name, value in key.items()

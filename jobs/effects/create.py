@@ -1,7 +1,7 @@
-"""New objects: `objects.create` [S]. It must not be repeated: a second one would be a second entry.
+"""New objects: `objects.create` [S]. It must not be repeated: a second call would make a second entry.
 
-A new object is known again by its mark, or by its fields where the model has no comment to put a mark in. The mark is
-put in when the call is sent, for the run's name and the item's number are known then.
+A new object is recognised by its mark, or by its fields if the model has no comment for a mark. The mark is added
+when the call is sent, because the run's name and the item's number are known only then.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -74,16 +74,16 @@ from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, find_mark,
 from jobs.spec.parameters import row_key
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
-"""What takes an effect back, by the parameters of the undo."""
+"""Makes the effect that takes this one back, from the parameters of the undo."""
 
 TakeBack: TypeAlias = Callable[[Sequence[ItemToUndo]], Awaitable[Prepared]]
-"""What items of an earlier run become in the run that takes them back."""
+"""Turns items of an earlier run into the items of its undo."""
 
 
 class CreateEffect(CallEffect):
-    """Creates objects; with `taking_back` it takes the effect of an earlier run back.
+    """Creates objects; with `taking_back` it takes back the effect of an earlier run.
 
-    `comment` is what rows that say nothing get as theirs: one that leaves no room for the mark is the input's fault.
+    `comment` is the comment of rows without one; if it leaves no room for the mark, the input is refused.
     """
 
     def __init__(
@@ -104,14 +104,14 @@ class CreateEffect(CallEffect):
         self._taking_back = taking_back
         self._type_8 = type_8 or gateway.profile.type_8.value
         self._recognition = Recognition()
-        # Where the mark tells, before each call; equal fields may be somebody else's.
+        # With a mark, before each call; without one, equal fields may belong to another entry.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
         if template.model == OPERATIONS and gateway.database is not None:
-            # The balance, which an entry of type 8 may set; only the database tells it.
+            # The balance, which an entry of type 8 may set; only the database has it.
             self.keeps = BeforeImageMode.TOGETHER
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items, with what is there already. Raises `LookUpFailed`, `InputRefused`."""
+        """Turn rows into items, compared with existing objects. Raises `LookUpFailed`, `InputRefused`."""
         model, gateway = self._template.model, self._gateway
         if fault := mark_fault(gateway, model):
             raise InputRefused(fault)
@@ -133,9 +133,9 @@ class CreateEffect(CallEffect):
         return Prepared.of([*entries, *unowned, *unreadable])
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Entries of the same kind on the same subscribers. Raises `LookUpFailed`.
+        """Entries of the same kind for the same subscribers. Raises `LookUpFailed`.
 
-        Operations of the same type, unless they were reversed; connected services of the same id.
+        These are operations of the same type that are not reversed, and connected services of the same id.
         """
         payloads = {item.key: decode_payload(item.payload) for item in items}
         if self._template.model == "FinanceOperations":
@@ -146,7 +146,7 @@ class CreateEffect(CallEffect):
         return {}
 
     async def try_out(self) -> None:
-        """Look for an object that nobody has, in each way that will be needed.
+        """Try each look-up that the run needs, with ids that no object has.
 
         Raises `InputRefused`, `LookUpFailed`.
         """
@@ -168,7 +168,7 @@ class CreateEffect(CallEffect):
             await try_finding(self._gateway, "UsersUsluga", self._kind.same, self._kind.fields(("usluga_id",)))
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Create the object, its comment marked with run and item."""
+        """Create the object, with run and item in the mark of its comment."""
         payload = payload_of(item)
         if _overwrites(payload) and (moved := await self._moved(payload)):
             return moved
@@ -178,9 +178,9 @@ class CreateEffect(CallEffect):
         return with_note(evidence, payload) if isinstance(evidence, Accepted) else evidence
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The balance as it is now, where it is another than is kept. Raises `LookUpFailed`.
+        """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
 
-        What sets a balance back yields to whoever has changed it, so it is held against what was planned.
+        An item that sets a balance back keeps the planned one, to notice a change made by others.
         """
         payloads = {item.item_id: payload_of(item) for item in items}
         keeping = {key: one for key, one in payloads.items() if BALANCE in one.was and not _overwrites(one)}
@@ -193,15 +193,15 @@ class CreateEffect(CallEffect):
         return {key: one for key, one in anew.items() if one is not None}
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Whether the objects are there, as they were sent. Raises `LookUpFailed`."""
+        """Whether the objects exist as they were sent. Raises `LookUpFailed`."""
         found = await created(self._gateway, run.name, items)
         return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """What the objects are now. Raises `LookUpFailed`.
+        """The objects as they are now. Raises `LookUpFailed`.
 
-        Where an entry was to bring a balance back, the balance is read as well: what a type of operation does to it
-        is the billing's to know.
+        If an entry is to restore a balance, the balance is read as well, because the effect of a type of operation on
+        it is not certain.
         """
         found = await created(self._gateway, run.name, items)
         payloads = {item.item_id: payload_of(item) for item in items}
@@ -210,22 +210,22 @@ class CreateEffect(CallEffect):
         return {key: _reading(payload, found[key], now.get(payload.abonent)) for key, payload in payloads.items()}
 
     def describe(self, run_name: str, item: Item) -> str:
-        """The call, with its mark."""
+        """The call with its mark."""
         return describe(self._call(payload_of(item), run_name, item.number))
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """What takes back what was created."""
+        """The effect that takes back the created objects."""
         return self._back(how)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """What items of an earlier run become. Raises `LookUpFailed`."""
+        """Turn items of an earlier run into items that take them back. Raises `LookUpFailed`."""
         return await (self._taking_back or super().take_back)(taken)
 
     def _evidence(self, evidence: Evidence, payload: Payload, own: tuple[str, int], row: int | None) -> Evidence:
         match evidence:
             case RowRefused(text) if _blames_fields(text, self._kind, payload):
-                # The attributes of the call are the recipe's own, so it is `fields` that is at fault; whether the
-                # billing reads that before or after it creates is not known [?], hence the look-up decides.
+                # The attributes of the call come from the recipe, so the fault is in `fields`. It is not known
+                # whether the billing reads `fields` before or after it creates [?], so the look-up decides.
                 return Lost(f"refused, but perhaps only after it was entered: {text}")
             case Accepted(result=result):
                 named = names_created(result, payload, own, tells=self._tells_comment)
@@ -236,7 +236,7 @@ class CreateEffect(CallEffect):
         return evidence
 
     async def _moved(self, payload: Payload) -> Evidence | None:
-        """Why a balance is not to be set back now: a payment that came after the plan would be lost."""
+        """Why the balance must not be set back now: a payment made after the plan would be lost."""
         try:
             now = (await balances(self._gateway, [payload.abonent])).get(payload.abonent)
         except LookUpFailed as error:
@@ -255,12 +255,11 @@ class CreateEffect(CallEffect):
                 **arguments,
                 self._kind.comment: with_mark(text, run_name, number, longest=self._longest),
             }
-        # What tells the object from others comes back with its key: an answer that bears another mark is of another
-        # request.
+        # The identifying fields are requested too: an answer with another mark belongs to another request.
         return Call(payload.model, (ChainStep(method, arguments),), telling_fields(self._kind, payload))
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """That the mark is kept, and what type 8 does to the balance."""
+        """That the billing keeps the mark, and the effect of type 8 on the balance."""
         if self._template.model != OPERATIONS:
             return {}
         kept: dict[str, object] = {"descr_kept": True}
@@ -270,7 +269,7 @@ class CreateEffect(CallEffect):
 
     @property
     def _tells_comment(self) -> bool:
-        """Whether this billing is known to answer a creation with its comment."""
+        """Whether this billing is known to return the comment of a created operation."""
         fact = self._gateway.profile.descr_returned
         return self._template.model == OPERATIONS and fact.known and fact.value
 
@@ -280,7 +279,7 @@ class CreateEffect(CallEffect):
         return self._gateway.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
 
     async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[BillingObject]]:
-        """What each new object would stand beside, where it bears no mark."""
+        """The existing objects like each new one, for models without a mark."""
         if self._kind.comment or not payloads:
             return [()] * len(payloads)
         keys = [payload.key for payload in payloads]
@@ -305,7 +304,7 @@ class CreateEffect(CallEffect):
             line=one.row.line,
             row=one.row.cells,
             skip_reason=f"already as wanted: {self._kind.described(equal[0], payload.wanted)}" if equal else None,
-            # Of what bears a mark the comment differs, and whatever else is said with it is not what makes an entry.
+            # Entries with a mark differ in their comments, so their values are not compared.
             wanted=None if self._kind.comment else self._kind.sent(payload.wanted),
         )
 
@@ -334,7 +333,7 @@ def payload_for(
     was: Mapping[str, str | None] = NOTHING,
     balance: str | None = None,
 ) -> Payload:
-    """The payload of a new object for a subscriber; `balance` is what the account shall have in the end, if known."""
+    """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known."""
     kind = CREATABLE_MODELS[model]
     spelled = {name: plain_value(name, value) for name, value in arguments.items()}
     apart = {*kind.found_by, *kind.moving, kind.comment}
@@ -352,7 +351,7 @@ def payload_for(
 
 
 def _overwrites(payload: Payload) -> bool:
-    """Whether an entry sets a balance back, in place of adding to what there is."""
+    """Whether an entry sets a balance back instead of adding to it."""
     wanted = payload.wanted.get(BALANCE)
     return (
         wanted is not None and BALANCE in payload.was and Decimal(wanted) == Decimal(payload.wanted["op_summa"] or 0)
@@ -368,14 +367,14 @@ def _may_set_balance(payload: Payload) -> bool:
 
 
 def _with_balance(payload: Payload, before: Mapping[int, Decimal]) -> Payload:
-    """Keep what the balance was: an entry of type 8 sets it, and what it set can be brought back only with this."""
+    """The payload with the present balance, which an undo of an entry of type 8 needs."""
     if payload.abonent not in before:
         return payload
     return msgspec.structs.replace(payload, was={BALANCE: wire(before[payload.abonent])})
 
 
 def _too_long(text: str, room: int | None) -> str | None:
-    """A comment that the database cuts off would lose its mark, and with it the way to look."""
+    """Why a comment is too long, None if it is not: a comment cut by the database would lose its mark."""
     if room is None or len(text) <= room:
         return None
     return (
@@ -395,7 +394,7 @@ def _taken(kind: CreatableModel, payload: Payload, there: Sequence[BillingObject
 
 def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:
     said = text.casefold()
-    # A model of custom attributes may well refuse the attribute that a row names.
+    # A model of custom attributes may also refuse the attribute of a row.
     named = any(name in said for name in telling_fields(kind, payload))
     return "атрибут" in said and (named or bool(kind.comment))
 

@@ -1,9 +1,8 @@
-"""Objects that are deleted: `objects.get → delete` [S], recognised by being gone.
+"""Deletions: `objects.get → delete` [S], recognised by the object's absence.
 
-It is never sent again on a guess. A second call would find nothing to delete, for the object is named by its id, and
-ids are not given twice [?]; but its error would say that a row was refused which was deleted. So a look-up decides.
-All fields of the object are kept with the item. They are its answer as well: `export` shows them to whoever has to
-make it anew.
+A lost call is not sent again without a look-up. A second call would delete nothing, because the object is named by
+its id and ids are not reused [?]; but its error would make a deleted row look refused. All fields of the object are
+kept with the item and are its answer too: `export` shows them to anyone who must create it again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +38,7 @@ _LEFT_TO_A_PERSON: Final = (
 
 
 class DeleteEffect(CallEffect):
-    """Deletes objects: those of an input, or those that an earlier run has created."""
+    """Deletes objects: those of an input, or those created by an earlier run."""
 
     looked_for = LookedFor.WHEN_TAKEN_UP
 
@@ -51,7 +50,7 @@ class DeleteEffect(CallEffect):
         self.keeps = BeforeImageMode.TOGETHER if together else BeforeImageMode.ONE_BY_ONE
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items, all fields kept. Raises `LookUpFailed`."""
+        """Turn rows into items, which keep all fields. Raises `LookUpFailed`."""
         model = self._template.model
         steps = [self._template.fill(one.values) for one in bound]
         keys = [_texts(get.arguments) for get, _ in steps]
@@ -64,7 +63,7 @@ class DeleteEffect(CallEffect):
         )
 
     async def try_out(self) -> None:
-        """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         model, get = self._template.model, self._template.links[0].arguments
         with needed(f"{FOUND_AGAIN}, and {KEPT}"):
             await try_finding(self._gateway, model, get, _telling(model), _fields(model))
@@ -75,7 +74,7 @@ class DeleteEffect(CallEffect):
         return _evidence(await self._gateway.client.send(payload.call), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """What the objects are now, where it is something else than is kept. Raises `LookUpFailed`."""
+        """The payloads with the present values of their objects, where they have changed. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         model = self._template.model
         keys = [payload.key for payload in payloads]
@@ -99,11 +98,11 @@ class DeleteEffect(CallEffect):
         }
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """What makes the objects anew."""
+        """The effect that creates the objects again, if there is one."""
         return self._back(how) if self._back else Irreversible(_LEFT_TO_A_PERSON)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Delete what an earlier run has created, unless somebody has changed it since. Raises `LookUpFailed`."""
+        """Delete the objects that an earlier run created, unless changed since. Raises `LookUpFailed`."""
         model = self._template.model
         known = [one for one in taken if has_id(one)]
         keys = [{"id": one.answer or ""} for one in known]
@@ -156,12 +155,12 @@ class DeleteEffect(CallEffect):
 
 
 def _fields(model: str) -> tuple[str, ...]:
-    """All that is known of a model's objects, so that it can be kept."""
+    """All known fields of a model's objects."""
     return MODELS[model].fields if model in MODELS else ("id",)
 
 
 def _telling(model: str) -> tuple[str, ...]:
-    """The fields that tell whether an object is gone."""
+    """The fields that show whether an object is deleted."""
     return tuple(name for name in (_id(model), DELETED) if name in _fields(model))
 
 
@@ -174,7 +173,7 @@ def _payload(model: str, thing: BillingObject, arguments: Mapping[str, object]) 
     key = str(thing.values[name])
     return Payload(
         model=model,
-        # By the id, whichever way the object was found: the call can reach no other one.
+        # The call names the id, whatever key found the object, so it cannot reach another one.
         steps=chain_of((GET, {name: int(key)}), (DELETE, arguments)),
         abonent=thing.abonent_id or 0,
         key={name: key},
@@ -185,7 +184,7 @@ def _payload(model: str, thing: BillingObject, arguments: Mapping[str, object]) 
 
 def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     match evidence:
-        # Perhaps by an earlier call of ours whose effect came late.
+        # An earlier call of ours may have had its effect late.
         case RowRefused(text) if any(word in text.casefold() for word in _SAYS_GONE):
             return Lost(f"refused, and whether it is gone has to be looked up: {text}")
         case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, _key(payload)):
@@ -208,7 +207,7 @@ def _gone(things: Sequence[BillingObject]) -> bool:
 
 
 def _kept(payload: Payload) -> str:
-    """What the object was, as JSON: the answer to a deletion has nothing else to keep."""
+    """The deleted object as JSON, which the item keeps as its answer."""
     return msgspec.json.encode({name: value for name, value in payload.was.items() if value is not None}).decode()
 
 

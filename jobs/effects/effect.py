@@ -1,8 +1,8 @@
-"""The base of all effects: what the calls of a job do, and what takes them back.
+"""The base of all effects: the calls of a job, and how they are taken back.
 
-An effect says how rows become items (`plan`), makes one call (`send`), finds out what became of it (`look_up`) and
-what there is now (`read_back`), and which effect takes it back (`undo`). `create.py` and `set_fields.py` show it in
-full.
+An effect turns rows into items (`plan`), makes one call (`send`), finds out its outcome (`look_up`), reads the
+present values (`read_back`), and names the effect that takes it back (`undo`). See `create.py` and `set_fields.py`
+for complete examples.
 """
 
 from collections import defaultdict
@@ -25,11 +25,10 @@ from jobs.rows.binding import Bound
 
 @dataclass(frozen=True, slots=True)
 class ItemToUndo:
-    """An item of an earlier run that is to be taken back; `cells` are its row in the undo's input.
+    """An item of an earlier run to take back; `cells` are its row in the undo's input.
 
-    `later` is the number of a later item of that run which has written to the same place, and still stands. `left` is
-    the balance that the run's operations left on its account together, if each of them has added its sum; None where
-    that is not known.
+    `later` is the number of a later item of that run that has written to the same place and still stands. `left` is
+    the balance that all operations of the run left on its account if each has added its sum, None if unknown.
     """
 
     item_id: int
@@ -47,16 +46,16 @@ class ItemToUndo:
 
 @dataclass(frozen=True, slots=True)
 class Irreversible:
-    """An effect that cannot be taken back; the text says why, and what a person can do."""
+    """The reason why an effect cannot be taken back, and what a person can do."""
 
     text: str
 
 
 class CallEffect(Effect):
-    """What the calls of a job's items do. Items carry a `Payload`.
+    """The effect of the calls of a job. Its items carry a `Payload`.
 
-    `names` are the values that it needs of each row, or of the parameters; `cautions` what the operator should know
-    before agreeing, each a sentence.
+    `names` are the values that it needs from each row or from the parameters; `cautions` are sentences that the
+    operator should read before approval.
     """
 
     cautions: tuple[Said, ...] = ()
@@ -69,14 +68,14 @@ class CallEffect(Effect):
     # ---- rows to items ----
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Turn rows into items and refusals, asking the billing in bulk. Raises `LookUpFailed`.
+        """Turn rows into items and refusals, with bulk reads of the billing. Raises `LookUpFailed`.
 
-        What only takes back refuses the rows of an input.
+        An effect that only takes back refuses all rows.
         """
         return Prepared((), tuple(one.refused(_ONLY_BACK) for one in bound))
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """What the effect of these takes for true that the vendor does not document, by the facts of the profile."""
+        """The undocumented facts that these payloads rely on, as values by the names in the profile."""
         return {}
 
     # ---- a call ----
@@ -86,7 +85,7 @@ class CallEffect(Effect):
         return mask_secrets(describe(payload_of(item).call))
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
-        """Report items whose answers may be another's."""
+        """Report items whose answers may belong to other calls."""
         return self._gateway.client.doubts(report)
 
     async def probe(self) -> None:
@@ -94,13 +93,13 @@ class CallEffect(Effect):
         await self._gateway.probe()
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        """What of the billing's stacks is not worked off and concerns the items. Raises `LookUpFailed`."""
+        """Unfinished work in the billing's stacks that concerns the items. Raises `LookUpFailed`."""
         return await unfinished_work(self._gateway, items)
 
     # ---- before-images ----
 
     async def renew_before_images(self, items: Sequence[Item], mates: AskMates) -> Mapping[int, str]:
-        """The new payloads of items that keep something else than there is now. Raises `LookUpFailed`."""
+        """The new payloads of items whose before-images have changed. Raises `LookUpFailed`."""
         if not (anew := await self.read_before_images(items)):
             return {}
         changed = [item for item in items if item.item_id in anew]
@@ -113,23 +112,23 @@ class CallEffect(Effect):
         }
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """By item_id, the new payloads of items that keep something else than there is now.
+        """The new payloads of items whose before-images have changed, by item_id. Raises `LookUpFailed`.
 
-        Whose work that is, is not asked here. Raises `LookUpFailed`.
+        It does not matter here who made the change.
         """
         return {}
 
-    # ---- the way back ----
+    # ---- undo ----
 
     def undo(self, how: Mapping[str, str]) -> "CallEffect | Irreversible":
-        """What takes the effect back, as far as it can be; `how` are the parameters of the undo."""
+        """The effect that takes this one back, or why none can; `how` are the parameters of the undo."""
         return Irreversible("nobody knows what takes it back")
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Turn items of an earlier run into items that take them back, `undoes` set on each.
 
-        What someone has changed since is left alone: skipped, with a reason that names both values. What cannot be
-        taken back is refused. Raises `LookUpFailed`.
+        An object changed since then is skipped, with a reason that names both values. An item that cannot be taken
+        back is refused. Raises `LookUpFailed`.
         """
         return Prepared((), tuple(Refusal(None, None, one.label, _NO_WAY, one.cells) for one in taken))
 

@@ -1,4 +1,4 @@
-"""The finance operations that a run has entered, as they are now: what can be taken back, and what is left alone."""
+"""The finance operations that a run has entered, as they are now: to take back, or to leave alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from jobs.effects.effect import ItemToUndo
 
 MODEL: Final = "FinanceOperations"
 SUM_IN: Final = "SUM_IN"
-"""Among the wanted fields of a payment: its sum. What the id of its operation is, its answer does not say [?]."""
+"""The sum among the wanted fields of a payment. The answer does not contain the id of its operation [?]."""
 LAST: Final = "op_id"
-"""Among what was before a payment: the last operation that the subscriber had."""
+"""The subscriber's last operation, in the before-image of a payment."""
 FIELDS: Final = ("op_id", "op_type_id", "op_summa", "storno")
 BESIDES: Final = ("op_date",)
-"""What an operation is shown with, where the billing has it."""
+"""Further fields for display, if the billing has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnteredOperation:
-    """An operation that is as the run has entered it; `before` is the account's balance then, None where not kept."""
+    """An unchanged operation of the run; `before` is the account's balance before it, None if not kept."""
 
     taken: ItemToUndo
     thing: BillingObject
@@ -36,22 +36,22 @@ class EnteredOperation:
 
     @property
     def op_id(self) -> str:
-        """Its id."""
+        """The id of the operation."""
         return str(self.thing.values["op_id"])
 
     @property
     def op_type(self) -> int:
-        """Its type."""
+        """The type of the operation."""
         return int(self.thing.values["op_type_id"] or 0)
 
     @property
     def sets_balance(self) -> bool:
-        """Whether it may have set the balance, in place of adding to it."""
+        """Whether it may have set the balance instead of adding to it."""
         return self.op_type == OPENING_BALANCE
 
     @property
     def left_by_adding(self) -> Decimal:
-        """What it left, with the others of its run on the same account, if each has added its sum."""
+        """The balance after all operations of its run on the account, if each has added its sum."""
         alone = (self.before or Decimal(0)) + self.amount
         return alone if self.taken.left is None else self.taken.left
 
@@ -60,11 +60,11 @@ class EnteredOperation:
 
 
 Standing: TypeAlias = EnteredOperation | NewItem | Refusal
-"""An operation that can be taken back, or why not."""
+"""An operation that can be taken back, or the skipped or refused item."""
 
 
 async def still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> list[Standing]:
-    """What became of the operations of these items, in their order. Raises `LookUpFailed`."""
+    """The present state of the operations of these items, in their order. Raises `LookUpFailed`."""
     known = [one for one in taken if has_id(one)]
     unknown = [one for one in taken if not has_id(one) and SUM_IN in one.payload.wanted]
     by_id = await find(gateway, MODEL, [{"op_id": one.answer or ""} for one in known], FIELDS, BESIDES)
@@ -78,7 +78,7 @@ async def still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> list
 
 
 async def try_standing(gateway: Gateway) -> None:
-    """Look for an operation that is not there, in each way that is used. Raises `InputRefused`, `LookUpFailed`."""
+    """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
     with needed(TAKEN_BACK):
         await try_finding(gateway, MODEL, ("op_id",), FIELDS, BESIDES)
         await try_finding(gateway, MODEL, ("abonent_id",), FIELDS, BESIDES)
@@ -91,10 +91,10 @@ def amount_of(one: ItemToUndo) -> Decimal:
 
 
 def since(last: str | None, amount: Decimal, things: Sequence[BillingObject]) -> list[BillingObject]:
-    """The operations of that sum which are newer than the one of that id, for ids ascend [?].
+    """The operations of this sum that are newer than the one with the id `last`; ids ascend [?].
 
-    Acts are left out: what a month costs and what is paid for it is often the same. Any other may be a payment's, and
-    so may one that cannot be read.
+    Acts are left out, because the charge of a month often equals its payment. Any other type may be a payment, and so
+    may an operation that cannot be read.
     """
     return [
         thing
@@ -106,7 +106,7 @@ def since(last: str | None, amount: Decimal, things: Sequence[BillingObject]) ->
 
 
 def list_objects(things: Sequence[BillingObject]) -> str:
-    """Operations in a sentence."""
+    """Operations in words."""
     return ", ".join(
         f"operation {thing.values['op_id']} of {_sum_of(thing)}, "
         f"{str(thing.values.get('op_date') or 'without a date')[:10]}"
@@ -120,12 +120,12 @@ def _sum_of(thing: BillingObject) -> str:
 
 
 def has_id(one: ItemToUndo) -> bool:
-    """Whether the id of what an item has created is known."""
+    """Whether the id of the object that an item created is known."""
     return bool(one.answer) and str(one.answer).isdecimal()
 
 
 def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
-    """An item that takes nothing back, for somebody has changed something since."""
+    """A skipped item, which takes nothing back."""
     return NewItem(
         key=one.key,
         label=one.label,
@@ -138,14 +138,14 @@ def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
 
 
 def replaced_in_run(later: int) -> str:
-    """Why an item is left alone whose place a later one of its own run has written to."""
+    """Why an item is left alone if a later one of its run has written to the same place."""
     return f"row {later} of the same run has replaced it: taking that one back brings back what was before both"
 
 
 def taking_back(
     entry: EnteredOperation, payload: Payload, amount: Decimal, skip_reason: str | None = None
 ) -> NewItem:
-    """The item that takes an operation back; the operation is what must not be taken back twice."""
+    """The item that takes an operation back; the operation itself must not be taken back twice."""
     one = entry.taken
     return NewItem(
         key=one.key,
@@ -179,7 +179,7 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None) -> Standi
 
 
 def _changed(one: ItemToUndo, thing: BillingObject | None) -> str | None:
-    """What somebody has done to an operation since, None where it is as the run has entered it."""
+    """How an operation has been changed since, None if it is as the run entered it."""
     amount = two_decimals(amount_of(one))
     if thing is None:
         named = f"operation {one.answer}" if one.answer else f"an operation of {amount}"

@@ -1,7 +1,7 @@
-"""From a job's spec to its effect: one table of what each kind of chain does, and of what takes it back.
+"""The factory of effects: from a job's spec to its effect, and to the effect that takes it back.
 
-What was created is deleted, what was deleted is created anew, fields are set back; operations are taken back as the
-undo says. The effects that a chain does not tell have a name in the spec.
+An undo deletes created objects, creates deleted ones again, and sets fields back; for operations the undo's
+parameters decide. Effects that do not follow from a chain have a name in the spec.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -44,14 +44,14 @@ def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) ->
 
 
 def finish_of(spec: JobSpec) -> Callable[[Run], str] | None:
-    """What is done in a worker thread when nothing of a run is left to send, None where nothing is.
+    """The last step of a job, run in a worker thread after all rows are sent; None without one.
 
-    It is done again where a run is taken up at its end; it says what there is now, and raises `EngineError`.
+    It runs again if a finished run is resumed. It returns a sentence on the result and raises `EngineError`.
     """
     return hand_over if spec.special is Special.GENERATED_PASSWORD else None
 
 
-# ---- what a chain does -------------------------------------------------------------------------------------------
+# ---- effects of chains -------------------------------------------------------------------------------------------
 
 _Make: TypeAlias = Callable[[Gateway, JobSpec, Mapping[str, str]], CallEffect]
 
@@ -93,14 +93,14 @@ _EFFECTS: Final[Mapping[ChainKind, _Make]] = MappingProxyType(
 
 
 def _check_look_up(look_up: str, secret: Collection[str]) -> None:
-    """Raises `ParameterRefused` for a select that asks for a secret: it would get what stands in its place."""
+    """Raise `ParameterRefused` for a select with a secret parameter: it would get the token instead."""
     for name in select_of(look_up).parameters if look_up else ():
         if name in secret:
             raise ParameterRefused(f"look_up: :{name} is a secret, which no select is given: find the row by another")
 
 
 def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
-    """Raises `ParameterRefused` for what enters a new object that could not be told again."""
+    """Raise `ParameterRefused` if the new objects could not be recognised."""
     kind, given = CREATABLE_MODELS[template.model], template.links[0].arguments
     if len(template.links) > 1:
         raise ParameterRefused(
@@ -120,7 +120,7 @@ def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
         )
 
 
-# ---- effects by their names --------------------------------------------------------------------------------------
+# ---- effects by name ---------------------------------------------------------------------------------------------
 
 
 def _pay(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
@@ -161,7 +161,7 @@ _SPECIALS: Final[Mapping[Special, _Make]] = MappingProxyType(
 )
 
 
-# ---- the way back ------------------------------------------------------------------------------------------------
+# ---- undo --------------------------------------------------------------------------------------------------------
 
 _LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -172,7 +172,7 @@ _LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:
-    """What takes back objects that were created: operations as `how` says, all else is deleted."""
+    """The effect that takes back created objects: operations as `how` says, all others by deletion."""
     if model == OPERATIONS:
         return reversals.undo_of_operations(gateway, how)
     template = parse(model, ('objects.get {"id": {id}}', DELETE))
@@ -180,7 +180,7 @@ def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> Cal
 
 
 def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
-    """What makes deleted objects anew."""
+    """The effect that creates deleted objects again."""
     if model not in CREATABLE_MODELS or model == OPERATIONS:
         return Irreversible(_LOST_FOR_GOOD.get(model, f"a deleted object of {model} cannot be made again"))
     back = partial(undo_of_created, gateway, model)

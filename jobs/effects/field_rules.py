@@ -1,7 +1,6 @@
-"""What is peculiar to some fields of the billing, whichever job sets them.
+"""Rules for some fields of the billing, in every job that sets them.
 
-An address is issued anew where it is emptied, a recalculation begins with the first of a month, a block ends after it
-has begun.
+An emptied address is issued anew, a recalculation begins on the first of a month, a block ends after it begins.
 """
 
 import datetime as dt
@@ -14,16 +13,16 @@ from billing.directory.values import Values
 from jobs.spec.parameters import first_of_a_month, today
 
 Check: TypeAlias = Callable[[Values], str | None]
-"""A precondition of the vendor's on the fields as they shall be: says why a row cannot be taken, None when it can."""
+"""The vendor's precondition on the wanted fields: why a row is refused, None if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRules:
-    """What is peculiar to some fields.
+    """The rules for some fields.
 
-    Those that are `renewed` the billing issues anew when they are emptied, as an address from a pool: any other value
-    than the old one is as wanted then. `cleared` ones may be emptied by the billing once it has acted. `checks` are
-    preconditions. `no_way_back` says why the effect cannot be taken back, "" where it can.
+    `renewed` fields are issued anew by the billing when they are emptied, such as an address from a pool: any value
+    other than the old one is as wanted. `cleared` fields may be emptied by the billing after it has acted. `checks`
+    are preconditions. `no_way_back` says why the effect cannot be taken back, "" if it can.
     """
 
     renewed: frozenset[str] = frozenset()
@@ -32,16 +31,16 @@ class FieldRules:
     no_way_back: str = ""
 
     def emptied(self, wanted: Values) -> frozenset[str]:
-        """Of the fields as they shall be, those that the billing issues anew."""
+        """The wanted fields that the billing issues anew."""
         return frozenset(name for name in self.renewed if name in wanted and wanted[name] is None)
 
     def fault(self, wanted: Values) -> str | None:
-        """Why these fields cannot be set so, None where they can."""
+        """Why these values are refused, None if they are not."""
         return next((fault for check in self.checks if (fault := check(wanted))), None)
 
 
 def rules_of(model: str, fields: Collection[str]) -> FieldRules:
-    """What is peculiar to these fields of a model, all together."""
+    """The combined rules for these fields of a model."""
     known = [rules for name, rules in _KNOWN.get(model, {}).items() if name in fields]
     return FieldRules(
         renewed=frozenset().union(*(one.renewed for one in known)),
@@ -52,7 +51,7 @@ def rules_of(model: str, fields: Collection[str]) -> FieldRules:
 
 
 def in_order(first: str, last: str) -> Check:
-    """Refuses a row whose `last` day or moment is before its `first`."""
+    """The check that refuses a row whose `last` day or moment is before its `first`."""
 
     def check(wanted: Values) -> str | None:
         begins, ends = wanted.get(first), wanted.get(last)
@@ -93,4 +92,4 @@ _KNOWN: Final[Mapping[str, Mapping[str, FieldRules]]] = MappingProxyType(
         "AbonentsBlockHistory": {"time_del": FieldRules(checks=(in_order("time_changed", "time_del"),))},
     }
 )
-"""By model and field [S, V]."""
+"""The rules by model and field [S, V]."""

@@ -1,7 +1,7 @@
-"""The file that generated passwords are handed over in: `user_id;login;password`, its owner's alone.
+"""The file of generated passwords: `user_id;login;password`, readable only by its owner.
 
-A line is on the disk before its item counts as accepted. A process that was killed in between generates anew, so an
-account may have two lines; the last one holds. When the run is at its end the others are taken out.
+A line is on the disk before its item counts as accepted. If the process is killed in between, another password is
+generated, so an account may have two lines; the last one is valid. At the end of the run the others are removed.
 """
 
 import csv
@@ -23,9 +23,9 @@ _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class PasswordFile:
-    """The file of one run, whose name stands in its first line: one that is somebody else's is never touched.
+    """The password file of one run. The first line names the run; a file of another run is never changed.
 
-    Works in threads. All of it raises `PasswordsUnwritten`.
+    May be used from threads. All methods raise `PasswordsUnwritten`.
     """
 
     def __init__(self, path: Path, run: str) -> None:
@@ -35,7 +35,7 @@ class PasswordFile:
         self._ready = False
 
     def add(self, user: int, login: str, password: str) -> None:
-        """Append a line; it is on the disk then."""
+        """Append a line and write it to the disk."""
         with self._lock, _as_file_error(self._path):
             if not self._ready:
                 self._open()
@@ -48,7 +48,7 @@ class PasswordFile:
                 os.close(descriptor)
 
     def finish(self) -> int:
-        """Leave the last line of each account alone, in one step; how many there are, 0 where there is no file."""
+        """Keep only the last line of each account, in one step; the number of accounts, 0 without a file."""
         with self._lock, _as_file_error(self._path):
             if not self._path.exists():
                 return 0
@@ -60,7 +60,7 @@ class PasswordFile:
                 return int(accounts)
 
     def _open(self) -> None:
-        """Make the file, or take it up where a run that was killed has left it."""
+        """Create the file, or open the one that a killed process has left."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
         except FileExistsError:
@@ -68,7 +68,7 @@ class PasswordFile:
         with os.fdopen(descriptor, "r+b") as file:
             found = file.read(len(self._header))
             if found != self._header:
-                # Killed while the file was being made.
+                # A process was killed while it created the file.
                 if len(found) == len(self._header) or not self._header.startswith(found):
                     raise PasswordsUnwritten(f"{self._path} is not the file of this run: it was put there by another")
                 file.seek(0)
@@ -80,7 +80,7 @@ class PasswordFile:
 
     def _rewrite(self, file: BinaryIO, places: sqlite3.Connection) -> None:
         made = self._path.with_name(f".{self._path.name}.new")
-        # Left by a process that was killed here.
+        # A killed process may have left this file.
         made.unlink(missing_ok=True)
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600), "wb") as out:
             out.write(self._header)
@@ -94,9 +94,9 @@ class PasswordFile:
 
 
 def _places(file: BinaryIO) -> sqlite3.Connection:
-    """Where the lines of each account begin, in a database that lives on the disk as long as it is open.
+    """The places of each account's lines, in a temporary database on the disk.
 
-    It holds no word of the file, and memory does not grow with the lines.
+    It holds no passwords, and memory does not grow with the lines.
     """
     places = sqlite3.connect("")
     places.execute(_sql("create"))
@@ -105,7 +105,7 @@ def _places(file: BinaryIO) -> sqlite3.Connection:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[str, int]]:
-    """The account of each line behind the first, and where the line begins."""
+    """The account and the place of each line after the first."""
     file.seek(0)
     place = len(file.readline())
     while line := file.readline():
@@ -120,7 +120,7 @@ def _line(*cells: str) -> str:
 
 
 def _end_of_lines(file: BinaryIO, step: int = 65_536) -> int:
-    """Where the last whole line ends; half a line behind it is of a call whose item was not accepted."""
+    """The end of the last whole line; half a line after it belongs to an item that was not accepted."""
     end = file.seek(0, os.SEEK_END)
     while end:
         start = max(end - step, 0)
@@ -139,7 +139,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _settle(folder: Path) -> None:
-    """Make the name of a new file as lasting as the file; not every file system has a way to."""
+    """Write the name of a new file to the disk; some file systems cannot."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):

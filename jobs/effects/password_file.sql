@@ -1,4 +1,4 @@
--- Where the lines of a file of passwords begin, in a passing SQLite database.
+-- The places of the lines of a password file, in a temporary SQLite database.
 
 -- name: create
 create table lines (user_id text not null, place integer primary key) strict

@@ -1,6 +1,6 @@
-"""Calls that only read: `objects.get`, `objects.filter` and their like. What they are answered is what they are for.
+"""Calls that only read: `objects.get`, `objects.filter` and others, which are made for their answers.
 
-They can be repeated, they change nothing, and there is nothing to take back.
+They can be repeated, change nothing, and have nothing to take back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ NOTHING_CHANGED: Final = Irreversible("it changed nothing")
 
 
 class ReadEffect(CallEffect):
-    """Reads. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
+    """Makes reading calls. The answer of an item is a JSON list of flat objects (`answer_cells.py`)."""
 
     repeatable = True
 
@@ -33,11 +33,11 @@ class ReadEffect(CallEffect):
         self._template = template
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items; nothing is asked for."""
+        """Turn rows into items, without a request."""
         return Prepared(tuple(self._item(one) for one in bound), ())
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Ask."""
+        """Make the reading call."""
         call = await reveal_secrets(self._gateway.vault, payload_of(item).call)
         if not isinstance(call, Call):
             return call
@@ -49,19 +49,19 @@ class ReadEffect(CallEffect):
         return evidence
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
-        """Nothing: a reading waits in no stack."""
+        """None: a reading call does not enter a stack."""
         return None
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: an answer that was lost is asked for again."""
+        """Absent: a lost reading call is made again."""
         return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """As wanted: what was read needs no verifying."""
+        """As wanted: reading calls need no verification."""
         return {item.item_id: ReadBack(None) for item in items}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """None is needed."""
+        """Irreversible, because nothing was changed."""
         return NOTHING_CHANGED
 
     def _item(self, one: Bound) -> NewItem:
@@ -77,7 +77,7 @@ class ReadEffect(CallEffect):
 
 
 def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem:
-    """The item of a row: its key is all that the call takes from it, and no other row waits for it."""
+    """The item of a row: its key consists of all values of the call, and it has a lane of its own."""
     key = row_key(values.values()) or "1"
     return NewItem(
         key=key,
@@ -90,14 +90,14 @@ def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem
 
 
 def _said(result: object) -> object:
-    """What the cabinet says: the JSON that comes first in its list [I], and whatever follows."""
+    """The cabinet's answer: the first element of its list [I] if it is the only one, or else the list."""
     if isinstance(result, list) and len(result) == 1:
         return result[0]
     return result
 
 
 def _label(one: Bound, values: Mapping[str, str]) -> str:
-    """What people call the row; a value that is asked for in another spelling than theirs is named as well."""
+    """The name of the row for people, with the value of the call if it differs."""
     said = [value for value in values.values() if not is_token(value)]
     if not one.label:
         return "/".join(said) or (f"line {one.row.line}" if one.row.line else "one row")

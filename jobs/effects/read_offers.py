@@ -1,7 +1,7 @@
-"""What a subscriber may connect in the cabinet, and what is connected: a session is opened, and asked [S].
+"""The services that a subscriber may connect in the cabinet, and the connected ones, read through a session [S].
 
 Two requests: `objects.get → get_or_create_dynamic_session`, and `web_cabinet.get_usluga_list` with the session's id.
-That id opens somebody's cabinet: it goes from the one answer into the other request, and nowhere else.
+The id opens the subscriber's cabinet, so it is passed from the answer to the second request and never kept.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ MODEL: Final = "Users"
 
 _OPEN: Final = "get_or_create_dynamic_session"
 _SUID: Final = "suid"
-"""What the second request is given of the answer to the first."""
+"""The session's id: in the first answer, and in the second request."""
 _WHICH: Final = ("offered", "connected")
 """The two lists of the answer, in their order [S]."""
 
 
 class ReadOffersEffect(ReadEffect):
-    """A reading whose answer takes two requests. Both can be repeated."""
+    """A reading call of two requests. Both can be repeated."""
 
     def __init__(self, gateway: Gateway, opening: Template, listing: Template) -> None:
         super().__init__(gateway, opening)
@@ -41,7 +41,7 @@ class ReadOffersEffect(ReadEffect):
         self._listing = listing
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items: subscribers with exactly one account, for whose the session would be is told by nobody [S].
+        """Turn rows into items, for subscribers with exactly one account: a session does not name its account [S].
 
         Raises `LookUpFailed`.
         """
@@ -50,18 +50,18 @@ class ReadOffersEffect(ReadEffect):
         return Prepared.of([self._entry(one, things) for one, things in zip(bound, found, strict=True)])
 
     async def try_out(self) -> None:
-        """Look for the account of nobody. Raises `InputRefused`, `LookUpFailed`."""
+        """Try the look-up with an id that no subscriber has. Raises `InputRefused`, `LookUpFailed`."""
         with needed("the subscriber's account is found"):
             await try_finding(self._gateway, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Open the session and ask. The second request is not made where the first was not answered."""
+        """Open the session and read the services. Without an answer to the first request the second is not made."""
         opened = await self._gateway.client.send(payload_of(item).call)
         if not isinstance(opened, Accepted):
             return without_words(opened)
         suid = _suid(opened.result)
         if suid is None:
-            # What it answered instead is not shown: a session may be somewhere in it.
+            # The answer is not shown, because it may contain a session.
             return Lost("the billing was asked for a session, and its answer has no suid")
         evidence = await self._gateway.client.send(self._listing.call({_SUID: suid}))
         match evidence:
@@ -84,7 +84,7 @@ class ReadOffersEffect(ReadEffect):
                 "one; take this row out"
             )
         (account,) = accounts
-        # By the account's own id: the subscriber may be given a second one meanwhile.
+        # The call names the account's id: the subscriber may get a second account meanwhile.
         steps = self._template.fill({USER: str(account.values["id"])})
         values = {ABONENT: one.values[ABONENT]}
         payload = Payload(
@@ -109,7 +109,7 @@ def _suid(result: object) -> str | None:
 
 
 def _rows(result: object) -> list[Flat]:
-    """The services of both lists, each saying in `service` which it is from; of another shape, whatever there is."""
+    """The services of both lists, each with its list in `service`; another shape is returned flat."""
     match result:
         case [[list() as offered, list() as connected]]:
             lists = zip(_WHICH, (offered, connected), strict=True)

@@ -1,4 +1,4 @@
-"""Objects made anew after they were deleted: with the fields that were kept, and with new ids."""
+"""Deleted objects, created again with their kept fields and new ids."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,14 +16,14 @@ from jobs.effects.entered_operations import refused, skip_changed
 from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, without_marks
 
 _OWN: Final = frozenset({"id", "deleted"})
-"""Fields that the billing gives a new object itself."""
+"""Fields that the billing sets itself in a new object."""
 _NUMBERS: Final = frozenset({"abonent_id", "usluga_id", "manager_id", "attribute_id", "enabled"})
 _MOMENTS: Final = frozenset({"next_date"})
 _DAY: Final = len("2019-06-01")
 
 
 async def renew(gateway: Gateway, model: str, taken: Sequence[ItemToUndo]) -> Prepared:
-    """A new object for each that was deleted, unless there is one like it again. Raises `LookUpFailed`."""
+    """A new object for each deleted one, unless an equal one exists again. Raises `LookUpFailed`."""
     kind = CREATABLE_MODELS[model]
     same = [{name: one.payload.was.get(name) or "" for name in kind.same} for one in taken]
     alike = await find(gateway, model, same, kind.fields(kind.same))
@@ -57,7 +57,7 @@ def _renewed(
 
 
 def _arguments(one: ItemToUndo, comment: str, room: int | None) -> dict[str, object]:
-    """What was kept, as a call takes it; a comment gives way to the new mark."""
+    """The kept fields as arguments of a call; the comment is shortened to fit the new mark."""
     kept = {name: value for name, value in one.payload.was.items() if value is not None and name not in _OWN}
     arguments: dict[str, object] = {name: _argument(name, value) for name, value in kept.items()}
     if comment and comment in kept:
@@ -70,5 +70,5 @@ def _arguments(one: ItemToUndo, comment: str, room: int | None) -> dict[str, obj
 def _argument(name: str, value: str) -> object:
     if name in _NUMBERS:
         return int(value)
-    # A moment that is a midnight has lost its time in the plain spelling.
+    # The plain spelling leaves out the time of a midnight.
     return f"{value} 00:00:00" if name in _MOMENTS and len(value) == _DAY else value

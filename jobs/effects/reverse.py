@@ -1,7 +1,7 @@
-"""The ways back from a finance operation: storno, an opposite entry, or a list for the accountant.
+"""The reversal of finance operations: storno, an opposite entry, or a list for the accountant.
 
-Neither what the API's method for storno is called is known [?], nor whether an entry of type 8 sets the balance or
-adds to it [?]: the parameters of the undo say so, and without them nothing is sent.
+Neither the name of the API's method for storno [?] nor the effect of an entry of type 8 on the balance [?] is known:
+the parameters of the undo state them, and without them nothing is sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ _ENTRY: Final = parse(OPERATIONS, (OPERATION,))
 
 
 def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
-    """What takes operations back, by the parameters of the undo."""
+    """The effect that takes operations back, by the parameters of the undo."""
     said = {**_DEFAULTS, **how}
     if said[WAY] == STORNO:
         return StornoReversal(gateway, said["storno_call"])
@@ -55,7 +55,7 @@ def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
 
 
 async def _opposites(gateway: Gateway, said: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
-    """An opposite entry for each operation that is as it was entered. Raises `LookUpFailed`."""
+    """An opposite entry for each unchanged operation. Raises `LookUpFailed`."""
     found = await still_in_effect(gateway, taken)
     entries = [one for one in found if isinstance(one, EnteredOperation)]
     now = await balances(gateway, [one.taken.payload.abonent for one in entries if one.sets_balance])
@@ -84,7 +84,7 @@ def _opposite(entry: EnteredOperation, said: Mapping[str, str], now: Mapping[int
         )
     if sets:
         return _entered(entry, said, entry.before, before=entry.before, balance=balance)
-    # What is added leaves to the others of its account what is theirs: no balance is brought back.
+    # An added entry does not disturb other operations of the account, so no balance is restored.
     return _entered(entry, said, -entry.amount, balance=balance)
 
 
@@ -96,7 +96,7 @@ def _entered(
     before: Decimal | None = None,
     balance: Decimal | None = None,
 ) -> NewItem:
-    """The new entry; `before` is the balance that it is to bring back, `balance` the one that there is."""
+    """The new entry; `before` is the balance that it restores, `balance` the present one."""
     abonent = entry.taken.payload.abonent
     values = {
         "abonent_id": str(abonent),
@@ -119,30 +119,30 @@ def _entered(
 
 
 class AccountantsList(CallEffect):
-    """Sends nothing: each operation is skipped with what has to be done by hand, for `export`."""
+    """Sends nothing: each operation is skipped with an instruction for the accountant, for `export`."""
 
     async def try_out(self) -> None:
-        """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
         await try_standing(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Never asked for: all items are skipped."""
+        """Never called: all items are skipped."""
         return RowRefused("this undo is a list for the accountant: nothing is sent")
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Nothing was sent."""
+        """Cannot look, because nothing was sent."""
         return {item.item_id: CannotLook("nothing was sent: it is on the accountant's list") for item in items}
 
     def describe(self, run_name: str, item: Item) -> str:
-        """That nothing is sent."""
+        """A text that nothing is sent."""
         return "nothing is sent"
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """None: nothing was done."""
+        """Irreversible, because nothing was changed."""
         return Irreversible("a list for the accountant has changed nothing")
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """The list. Raises `LookUpFailed`."""
+        """The list of operations as skipped items. Raises `LookUpFailed`."""
         found = await still_in_effect(self._gateway, taken)
         return Prepared.of([_on_the_list(one) if isinstance(one, EnteredOperation) else one for one in found])
 

@@ -1,7 +1,7 @@
-"""Fields of an object that is there already: `objects.get → set → save`, one request [S].
+"""Fields of an existing object: `objects.get → set → save`, one request [S].
 
-It can be repeated: setting a field twice sets it once. What is as wanted already is never sent. What was there before
-is kept with the item, and taking it back is the same effect the other way round.
+It can be repeated: setting a field twice has the effect of setting it once. An object that is already as wanted is
+not sent. The old values are kept with the item, and an undo sets them again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -47,10 +47,10 @@ from jobs.spec.parameters import row_key
 
 
 class SetFieldsEffect(CallEffect):
-    """Sets fields, and sets them back. An item has no amount: fields are no money that adds up.
+    """Sets fields, and sets them back. Items have no amount, because fields do not add up.
 
-    One that `yields` leaves alone what somebody has changed since it was planned; all else overwrites that, and keeps
-    it.
+    With `yields` an object that was changed after the plan is left alone; otherwise the change is overwritten and
+    kept as the before-image.
     """
 
     repeatable = True
@@ -68,7 +68,7 @@ class SetFieldsEffect(CallEffect):
         )
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items: the objects read in bulk, what is as wanted already skipped. Raises `LookUpFailed`."""
+        """Turn rows into items; objects are read in bulk, and those as wanted skipped. Raises `LookUpFailed`."""
         bound, unreadable = self._readable(bound)
         steps = [self._template.fill(one.values) for one in bound]
         keys = [_key(get.arguments) for get, *_ in steps]
@@ -84,7 +84,7 @@ class SetFieldsEffect(CallEffect):
         return Prepared.of([*entries, *unreadable])
 
     def _readable(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
-        """The rows that can be sent, and those whose money is none to the billing either."""
+        """The rows that can be sent, and those with invalid money."""
         good: list[Bound] = []
         bad: list[Refusal] = []
         for one in bound:
@@ -97,7 +97,7 @@ class SetFieldsEffect(CallEffect):
         return good, bad
 
     async def try_out(self) -> None:
-        """Look for an object that is not there, as each look-up will. Raises `InputRefused`, `LookUpFailed`."""
+        """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         get, assigned = (link.arguments for link in self._template.links[:2])
         with needed(f"{FOUND_AGAIN}, and {KEPT}"):
             await try_finding(self._gateway, self._template.model, get, assigned)
@@ -121,7 +121,7 @@ class SetFieldsEffect(CallEffect):
         return with_note(Accepted(_renewed(evidence, issued)), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """What is there now, where it is something else than is kept. Raises `LookUpFailed`."""
+        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         found = await self._found(payloads)
         anew = {
@@ -134,27 +134,28 @@ class SetFieldsEffect(CallEffect):
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the fields are as wanted. Raises `LookUpFailed`.
 
-        Another value is `Absent`: the call may be repeated, and whoever set that value did it before ours.
+        Another value is `Absent`: the call may be repeated, and that value was set before ours.
         """
         now = await self._now(items)
         return {item.item_id: self._sighting(one) for item, one in zip(items, now, strict=True)}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """What the fields are now. Raises `LookUpFailed`.
+        """The fields as they are now. Raises `LookUpFailed`.
 
-        One that the billing clears once it has acted is as wanted when it is empty: the call was answered.
+        A field that the billing clears after it has acted is as wanted when it is empty, because the call was
+        answered.
         """
         now = await self._now(items)
         return {item.item_id: self._reading(one) for item, one in zip(items, now, strict=True)}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """The same, the other way round."""
+        """The same effect with the old values."""
         if self._rules.no_way_back:
             return Irreversible(self._rules.no_way_back)
         return SetFieldsEffect(self._gateway, self._template, yields=True)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """Set the fields to what they were, unless somebody has changed them since. Raises `LookUpFailed`."""
+        """Set the fields to their old values, unless changed since. Raises `LookUpFailed`."""
         if not taken:
             return Prepared((), ())
         model = taken[0].payload.model
@@ -193,7 +194,7 @@ class SetFieldsEffect(CallEffect):
         )
         return NewItem(
             key=row_key(key.values()),
-            # What people call it says more than the id that the row has.
+            # The object's label says more than the id in the row.
             label=thing.label if one.label in {"", *key.values()} else one.label,
             lane=lane_of(self._template.model, key, thing),
             payload=encode_payload(payload),
@@ -214,7 +215,7 @@ class SetFieldsEffect(CallEffect):
         return await find_one(self._gateway, model, [payload.key for payload in payloads], tuple(fields))
 
     def _overwritten(self, item: Item, payload: Payload, thing: BillingObject) -> Values:
-        """What the call would overwrite. What is as wanted may be the effect of an earlier call of the same item."""
+        """The values that the call overwrites. Wanted values may be the effect of an earlier call of the item."""
         now = {name: thing.values.get(name) for name in payload.wanted}
         differs = self._different(payload, thing) if item.attempts else now
         return {name: now[name] if name in differs else payload.was.get(name) for name in payload.wanted}
@@ -238,10 +239,10 @@ class SetFieldsEffect(CallEffect):
         return ReadBack(None, f"wanted {describe_fields(wanted)}; there is {describe_fields(differs)}")
 
     def _different(self, payload: Payload, thing: BillingObject) -> dict[str, str | None]:
-        """The fields that are not as wanted; what was to be issued is as wanted when it is another than before.
+        """The fields that are not as wanted; a field to be issued anew is as wanted if its value has changed.
 
-        One that is empty, and that the billing may have cleared, is not: whether it has is for `read_back` to say,
-        and not for a look-up, which would take a call that never arrived for one that is done.
+        An empty field that the billing may have cleared is not as wanted: only `read_back` may accept it, because a
+        look-up would take a lost call for a successful one.
         """
         differs = differences(payload.wanted, thing)
         for name in self._rules.emptied(payload.wanted) & differs.keys():
@@ -252,8 +253,8 @@ class SetFieldsEffect(CallEffect):
     def _is_there(self, payload: Payload, thing: BillingObject) -> bool:
         """Whether nothing is to be done.
 
-        An address is issued anew only where the other fields that are set change as well: the same plan a second
-        time would give everybody another address.
+        An address is issued anew only if other fields change as well: a second run of the same plan would otherwise
+        give every subscriber another address.
         """
         issued = self._rules.emptied(payload.wanted)
         return issued != payload.wanted.keys() and differences(payload.wanted, thing).keys() <= issued
@@ -261,9 +262,9 @@ class SetFieldsEffect(CallEffect):
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """An object held against what was wanted of it, and the fields that differ, each with what it is.
+    """An object compared with its wanted fields; `differs` are the present values of those that differ.
 
-    `gone` says why nothing can be told of it; `issued` are the fields that the billing issues, as they are.
+    `gone` says why it cannot be compared; `issued` are the present values of the fields that the billing issues.
     """
 
     wanted: Values = field(default_factory=dict)
@@ -310,9 +311,9 @@ def _back(one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
 
 
 def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> object:
-    """An old value as a call takes it, in the form of the new one.
+    """An old value as an argument of a call, in the form of the new one.
 
-    No address is written as an empty text [S], all else that is not there as null [?].
+    A missing address is an empty text [S], any other missing value is null [?].
     """
     if value is None:
         return "" if name in ADDRESSES else None
@@ -320,7 +321,7 @@ def _as_sent(name: str, value: str | None, assigned: Mapping[str, object]) -> ob
     if isinstance(new, int) and value.isascii() and value.removeprefix("-").isdigit():
         return int(value)
     if isinstance(new, str) and len(new) == len(_MOMENT) and len(value) == len(_DAY):
-        # The plain spelling leaves a midnight out; the recipe says it [S].
+        # The plain spelling leaves out a midnight; the recipe writes it [S].
         return f"{value}{_MOMENT.removeprefix(_DAY)}"
     return value
 
@@ -330,7 +331,7 @@ _MOMENT: Final = "2019-06-01 00:00:00"
 
 
 def _renewed(evidence: Evidence, issued: Collection[str]) -> str | None:
-    """What the billing issued, as JSON, to be known again when it is taken back."""
+    """The values that the billing issued, as JSON, for an undo."""
     match evidence:
         case Accepted(result=dict() as result) if issued:
             try:
@@ -342,12 +343,12 @@ def _renewed(evidence: Evidence, issued: Collection[str]) -> str | None:
 
 
 def _as_answer(issued: Mapping[str, object]) -> str | None:
-    """What the billing issued, as an item keeps it."""
+    """The issued values as the answer that an item keeps."""
     return msgspec.json.encode(issued).decode() if issued else None
 
 
 def _issued(answer: str | None) -> dict[str, str | None]:
-    """What the billing issued in place of what was emptied, as `send` has kept it."""
+    """The values issued for emptied fields, from the answer that `send` has kept."""
     if not answer or not answer.startswith("{"):
         return {}
     issued: dict[str, object] = msgspec.json.decode(answer, type=dict[str, object])

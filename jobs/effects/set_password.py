@@ -1,6 +1,6 @@
-"""Passwords of accounts: one that is given, one that the billing makes up, or a letter to set one by.
+"""Passwords of accounts: a given one, one that the billing generates, or a letter with a link to set one.
 
-What a password was before is told by nobody, so none of it can be taken back; what it is now cannot be read back.
+Passwords cannot be read, so the old one cannot be restored and the new one cannot be verified.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ _CLEARED: Final = "the password is cleared, and no new one is known"
 
 
 class SetGivenPassword(CallEffect):
-    """Sets passwords: `objects.get → set_password`, one request [S]. Setting it twice sets it once."""
+    """Sets passwords: `objects.get → set_password`, one request [S]. It can be repeated."""
 
     repeatable = True
     cautions = (UNREADABLE,)
@@ -56,7 +56,7 @@ class SetGivenPassword(CallEffect):
         self._template = template
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items, each with a token in the place of the password. Raises `LookUpFailed`."""
+        """Turn rows into items, each with a token in place of the password. Raises `LookUpFailed`."""
         return await _planned(self._gateway, bound, self._steps)
 
     async def try_out(self) -> None:
@@ -71,7 +71,7 @@ class SetGivenPassword(CallEffect):
         return judge(await self._gateway.client.send(call))
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: a password that may not have been set is set again."""
+        """Absent: the password is set again."""
         return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
@@ -90,14 +90,15 @@ class SetGivenPassword(CallEffect):
 
 
 class SetGeneratedPassword(CallEffect):
-    """The password is cleared, and saving the account makes the billing generate one [S].
+    """Clears the password and saves the account, so that the billing generates a password [S].
 
-    Two requests. They can be repeated, and have to be when the answer to the second is lost: another password is
-    generated then. Each goes into the file `to` before its item counts as accepted, and nowhere else.
+    These are two requests. They can be repeated, and must be if the answer to the second is lost: then another
+    password is generated. Each password is written to the file `to` before its item counts as accepted, and nowhere
+    else.
 
-    A billing that has not yet worked off the first of them may refuse the second as busy. Then the second alone goes
-    again: clearing once more would only keep the billing busy. Who is cleared is remembered by this process alone;
-    after a restart clearing again does no harm.
+    While the billing still works on the first request, it may refuse the second as busy. Then only the second is
+    repeated: another clearing would keep the billing busy. Cleared accounts are remembered by this process only;
+    after a restart another clearing does no harm.
     """
 
     repeatable = True
@@ -115,7 +116,7 @@ class SetGeneratedPassword(CallEffect):
         self._cleared: set[int] = set()
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
-        """Rows to items. Raises `LookUpFailed`."""
+        """Turn rows into items. Raises `LookUpFailed`."""
         return await _planned(self._gateway, bound, lambda one: self._clearing.fill(one.values))
 
     async def try_out(self) -> None:
@@ -123,7 +124,7 @@ class SetGeneratedPassword(CallEffect):
         await _try_accounts(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Clear the password, let the billing generate one, and put it on the disk."""
+        """Clear the password, let the billing generate one, and write it to the file."""
         user = int(payload_of(item).key["id"])
         is_cleared = user in self._cleared
         if not is_cleared and (trouble := await self._clear(user)) is not None:
@@ -140,16 +141,16 @@ class SetGeneratedPassword(CallEffect):
             )
         account = _account(made, user)
         if account is None:
-            # Not shown: a password may be somewhere in it.
+            # The answer is not shown, because it may contain a password.
             return Lost(f"the password is cleared, and there is an answer that is not about account {user}")
         return await self._kept(run, item, user, account)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: another password is generated."""
+        """Absent: another password will be generated."""
         return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Nothing that could be held against the file."""
+        """Cannot look: a password cannot be compared with the file."""
         return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
     def describe(self, run_name: str, item: Item) -> str:
@@ -165,7 +166,7 @@ class SetGeneratedPassword(CallEffect):
         )
 
     async def _clear(self, user: int) -> Evidence | None:
-        """Take the password away; None when it is gone."""
+        """Clear the password; None on success."""
         cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
         if not isinstance(cleared, Accepted):
             return cleared
@@ -185,13 +186,13 @@ class SetGeneratedPassword(CallEffect):
         try:
             await anyio.to_thread.run_sync(file.add, user, login, password)
         except PasswordsUnwritten as error:
-            # The billing is well, but every row would meet this.
+            # The billing works, but every row would fail for this reason.
             return SystemRefused(f"not its own doing: {error}")
         return Accepted()
 
 
 class SendRecoveryLetter(AnyCallEffect):
-    """Any call, one that must not be repeated and that leaves nothing to be looked up [?]."""
+    """Sends letters. The call must not be repeated, and its effect cannot be looked up [?]."""
 
     def __init__(self, gateway: Gateway, template: Template) -> None:
         super().__init__(gateway, template, CallRules())
@@ -209,7 +210,7 @@ class SendRecoveryLetter(AnyCallEffect):
 
 
 def hand_over(run: Run) -> str:
-    """Leave one password an account in the run's file, and say where they are. Raises `PasswordsUnwritten`."""
+    """Keep one password an account in the run's file; a sentence that names it. Raises `PasswordsUnwritten`."""
     path = Path(run.parameters[_TO])
     accounts = PasswordFile(path, run.name).finish()
     return f"{accounts} {'password is' if accounts == 1 else 'passwords are'} in {path}" if accounts else ""
@@ -221,7 +222,7 @@ def hand_over(run: Run) -> str:
 async def _planned(
     gateway: Gateway, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[ChainStep]]
 ) -> Prepared:
-    """Items for the accounts that are there; a password waits for what else is done to the same subscriber."""
+    """Items for the existing accounts, in the lanes of their subscribers."""
     found = await find(gateway, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
     entries = [_entry(one, things, steps(one)) for one, things in zip(bound, found, strict=True)]
     return Prepared.of(entries)
@@ -260,7 +261,7 @@ def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainSte
 
 
 def _account(answered: Accepted, user: int) -> Mapping[str, object] | None:
-    """The account that an answer is about, None where it is about another: it says nothing of ours then."""
+    """The account in an answer, None if the answer is about another one."""
     try:
         (found,) = objects(answered.result)
     except (BillingError, ValueError):
@@ -269,7 +270,7 @@ def _account(answered: Accepted, user: int) -> Mapping[str, object] | None:
 
 
 def _after_clearing(evidence: Evidence) -> Evidence:
-    """What was seen of the second request: it leaves an account without a password, and that is to be known."""
+    """The evidence of the second request, with a text that the account has no password now."""
     if isinstance(evidence, Accepted):
         return evidence
     return msgspec.structs.replace(evidence, text=f"{_CLEARED}: {evidence.text}")

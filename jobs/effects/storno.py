@@ -1,6 +1,6 @@
 """The storno of a finance operation: `objects.get {op_id}` → a method whose name is not documented [?].
 
-Whether a storno of type 8 brings back the balance that was there before is not known either [?]: it is read back.
+It is not known either whether a storno of type 8 restores the balance [?], so the balance is read back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,13 +41,13 @@ class StornoReversal(CallEffect):
         self._method = method
 
     async def try_out(self) -> None:
-        """Look for an operation that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        """Try each look-up with an id that no operation has. Raises `InputRefused`, `LookUpFailed`."""
         await try_standing(self._gateway)
         with needed(FOUND_AGAIN):
             await balances(self._gateway, [NOBODY])
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """That the method is there and reverses, and where type 8 is reversed that it brings the balance back."""
+        """That the method exists and reverses, and for type 8 that it restores the balance."""
         works: dict[str, object] = {"storno_call": self._method, "storno_works": True}
         if any(BALANCE in one.wanted for one in payloads):
             works["storno_type_8"] = StornoEffect.RESTORES
@@ -63,20 +63,20 @@ class StornoReversal(CallEffect):
         return {item.item_id: _sighting(item, things) for item, things in await self._now(items)}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
-        """What the operations are now, and for type 8 the balance as well. Raises `LookUpFailed`."""
+        """The operations as they are now, and for type 8 also the balance. Raises `LookUpFailed`."""
         payloads = [payload_of(item) for item in items]
         now = await balances(self._gateway, [one.abonent for one in payloads if BALANCE in one.wanted])
         return {item.item_id: _reading(item, things, now) for item, things in await self._now(items)}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """None: a storno is final."""
+        """Irreversible: a storno is final."""
         return Irreversible(
             "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run its "
             "job on that file: what was taken back counts as never entered"
         )
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
-        """A storno for each operation that is as it was entered. Raises `LookUpFailed`."""
+        """A storno for each unchanged operation. Raises `LookUpFailed`."""
         found = await still_in_effect(self._gateway, taken)
         return Prepared.of([self._storno(one) if isinstance(one, EnteredOperation) else one for one in found])
 
@@ -103,7 +103,7 @@ class StornoReversal(CallEffect):
 
 def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     match evidence:
-        # Perhaps by an earlier call of ours whose effect came late.
+        # An earlier call of ours may have had its effect late.
         case RowRefused(text) if "сторнирован" in text.casefold() or "атрибут" in text.casefold():
             return Lost(f"refused, and whether it is reversed has to be looked up: {text}")
         case Accepted(result=result) if is_about_other_model(result, MODEL):
