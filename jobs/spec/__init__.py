@@ -1,1 +1,1 @@
-"""What a job says of itself: its chain, its parameters, its columns."""
+"""The specification of a job: its chain, its parameters, its columns."""

@@ -1,10 +1,10 @@
 """Chains with placeholders, as people write them: `objects.get {"id": {id}}`, `set {"limit_warning": "{sum}"}`.
 
-`{name}` takes the row's value of that name, which may be any that a column can have: `{№ договора}`. Within a JSON
-string it becomes a part of the text; where it stands alone it becomes a value: a whole number where the text is one,
-null where it is empty, text otherwise. What is never a number, as a phone or the number of a contract, stays a text.
-`{{` and `}}` within a string are the braces themselves, and any other brace there is refused: it would be sent as it
-is. All encoding is left to the libraries, so a value can break neither JSON nor form.
+`{name}` takes the row's value of that name, which may be any column name: `{№ договора}`. Within a JSON string it
+becomes a part of the text. Alone it becomes a value: a whole number if the text is one, null if it is empty, text
+otherwise. A phone, a contract number and other values that are never numbers stay texts. `{{` and `}}` within a
+string are braces; any other brace there is refused, because it would be sent unchanged. Libraries do all the
+encoding, so a value can break neither JSON nor form.
 """
 
 import json
@@ -24,9 +24,9 @@ from jobs.spec.errors import ParameterRefused
 _METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _HOLE: Final = re.compile(r'\{(?P<name>[^{}":]+)\}')
-"""A placeholder, where something of its name is left when it is compared; outside of quotes no object begins so."""
+"""A placeholder; its name must not be empty when normalised. No JSON object begins this way."""
 _MARK: Final = re.compile(rf"\{{\{{|\}}\}}|{_HOLE.pattern}")
-"""Within a string, from left to right: a brace that is meant, or a placeholder."""
+"""The marks within a string: an escaped brace, or a placeholder."""
 
 _TEXTS: Final = frozenset(
     normalise_header(alias)
@@ -36,7 +36,7 @@ _TEXTS: Final = frozenset(
     )
     for alias in (name, *KNOWN.get(name, ()))
 )
-"""Names of fields and columns, as they are compared, whose values are texts even where they have digits alone."""
+"""Normalised names of fields and columns whose values are texts even if they consist of digits."""
 _SET: Final = "set"
 
 
@@ -49,7 +49,7 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class TemplateText:
-    """A string with placeholders in it: the texts and, between them, the names."""
+    """A string with placeholders: its texts and the placeholders between them."""
 
     parts: tuple[str | Hole, ...]
 
@@ -66,13 +66,13 @@ class Link:
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """Each placeholder with the name of the field that it stands in, in their order."""
+        """The pairs of field and placeholder, in order."""
         return tuple(_places(dict(self.arguments), ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A call whose values are still to come; `text` is how it was written, a link an entry."""
+    """A call with placeholders for its values; `text` has the links as written."""
 
     model: str
     links: tuple[Link, ...]
@@ -86,9 +86,9 @@ class Template:
 
     @property
     def emptying(self) -> frozenset[str]:
-        """The placeholders whose value may be nothing: of fields that are set, and that are no money and no secret.
+        """The placeholders whose value may be empty: those of fields that are set, except money and secrets.
 
-        What finds an object is never nothing, for it would find another one.
+        The key of an object is never empty, because it would find another object.
         """
         of_set = {name for link in self.links if link.method == _SET for name in _harmless(link)}
         others = {name for link in self.links if link.method != _SET for _, name in link.places}
@@ -100,14 +100,14 @@ class Template:
         return tuple(link.method for link in self.links)
 
     def fill(self, values: Mapping[str, str]) -> tuple[ChainStep, ...]:
-        """The steps with the values of a row in them. Raises KeyError for a placeholder without a value."""
+        """The steps with the values of a row. Raises KeyError for a placeholder without a value."""
         return tuple(ChainStep(link.method, _filled_object(link.arguments, values)) for link in self.links)
 
     @property
     def digest(self) -> str:
-        """What the call does whatever its rows say, in ten hexadecimal digits: model, methods, and what is constant.
+        """The digest of the call without its rows, ten hexadecimal digits: model, methods, and constant arguments.
 
-        Of a placeholder the place counts and not the name; nor does it matter in which order arguments were written.
+        The names of placeholders and the order of arguments do not matter.
         """
         places = {name: f"{_BARE}{place}" for place, name in enumerate(self.names)}
         does = [self.model, [[step.method, dict(step.arguments)] for step in self.fill(places)]]
@@ -118,9 +118,9 @@ class Template:
         return Call(self.model, self.fill(values), self.fields)
 
     def described(self, behind: Mapping[str, str] = NOTHING) -> str:
-        """The call in one line, each placeholder in braces; `behind` names what is put behind texts, by field.
+        """The call in one line, with placeholders in braces; `behind` has additions to the texts of fields.
 
-        As `AdminAccounts: objects.get(account_id_abonents={id}) → set(limit_warning="{sum}") → save()`.
+        Example: `AdminAccounts: objects.get(account_id_abonents={id}) → set(limit_warning="{sum}") → save()`.
         """
         steps = (f"{link.method}({', '.join(_described(link.arguments, behind))})" for link in self.links)
         line = f"{self.model}: {' → '.join(steps)}"
@@ -128,9 +128,9 @@ class Template:
 
 
 def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Template:
-    """A template from its links as typed.
+    """The template of a chain, from its links as typed.
 
-    Raises `ParameterRefused`, naming the link and the place in it, for what is no method with a JSON object.
+    Raises `ParameterRefused`, with the link and the place in it, for a link that is not a method with a JSON object.
     """
     if not (model.isidentifier() and model.isascii()):
         raise ParameterRefused(f"--model {model}: this is not the name of a model, as AdminAccounts is one")
@@ -176,7 +176,7 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
 
 
 class _Places:
-    """From a place in the marked text back to the one in the text as typed."""
+    """Converts a place in the marked text to the place in the typed text."""
 
     def __init__(self, shifts: Sequence[tuple[int, int]]) -> None:
         self._shifts = shifts
@@ -187,11 +187,11 @@ class _Places:
 
 
 _BARE: Final = "\ue002"
-"""Begins a JSON string that stands for a placeholder outside of quotes."""
+"""The first character of a JSON string that stands for a placeholder outside of quotes."""
 
 
 class _NoPlaceholder(ValueError):
-    """Raised for a brace within a string that begins or ends no placeholder; `place` counts from 0."""
+    """Raised for a brace within a string that belongs to no placeholder; `place` counts from 0."""
 
     def __init__(self, text: str, place: int) -> None:
         end = text.find("}", place) + 1
@@ -209,7 +209,7 @@ _LONGEST_NUMBER: Final = 19
 
 
 def _marked(text: str) -> tuple[str, _Places]:
-    """The text with each bare placeholder as a JSON string that is marked as one. Raises `_NoPlaceholder`."""
+    """The text with bare placeholders replaced by marked JSON strings. Raises `_NoPlaceholder`."""
     out: list[str] = []
     shifts: list[tuple[int, int]] = []
     length = place = shift = 0
@@ -242,7 +242,7 @@ _BRACES: Final = ("{{", "}}")
 
 
 def _hole(text: str, place: int) -> re.Match[str] | None:
-    """The placeholder that begins there."""
+    """The placeholder that begins at `place`, None without one."""
     found = _HOLE.match(text, place)
     return found if found and normalise_header(found["name"]) else None
 
@@ -268,7 +268,7 @@ def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _branches(where: str, read: Mapping[str, object]) -> dict[str, Tree]:
-    """The arguments of an object. Raises `ParameterRefused` for a name that rows would give."""
+    """The arguments of an object. Raises `ParameterRefused` for a placeholder as a name."""
     tree: dict[str, Tree] = {}
     for name, value in read.items():
         text = _text(name)
@@ -324,7 +324,7 @@ def _places(tree: Tree, field: str) -> Iterator[tuple[str, str]]:
 
 
 def _harmless(link: Link) -> set[str]:
-    """The placeholders of fields that can be emptied, wherever they stand."""
+    """The placeholders of a link that stand in no field of money or secret."""
     guarded = {name for field, name in link.places if field in AMOUNTS or field.casefold() in SECRET_ARGUMENTS}
     return {name for _, name in link.places} - guarded
 
@@ -336,7 +336,7 @@ def _described(arguments: Mapping[str, Tree], behind: Mapping[str, str]) -> Iter
 
 
 def _as_text(tree: Tree) -> str:
-    """A value as JSON, a placeholder in braces."""
+    """A value as JSON, with placeholders in braces."""
     match tree:
         case Hole(name):
             return f"{{{name}}}"
@@ -368,9 +368,9 @@ def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
 
 
 def typed(text: str, *names: str) -> int | str | None:
-    """A text as a value of JSON: null when empty, a whole number when it is written as one, else the text.
+    """A text as a JSON value: null if empty, a whole number if written as one, otherwise the text.
 
-    `names` are those of its field and of its column: one that says that it is a text has digits alone stay one.
+    `names` are the names of its field and of its column; if one of them is known for texts, digits stay a text.
     """
     if not text:
         return None
@@ -379,12 +379,12 @@ def typed(text: str, *names: str) -> int | str | None:
 
 
 def chain_text(links: Sequence[str]) -> str:
-    """The links of a chain as the one text that a run remembers."""
+    """The links of a chain as one text, for the parameters of a run."""
     return msgspec.json.encode([link.strip() for link in links]).decode()
 
 
 def template_of(parameters: Mapping[str, str]) -> Template:
-    """The chain of a call. Raises `ParameterRefused` for what is none."""
+    """The template of a run's chain. Raises `ParameterRefused` if it is not valid."""
     try:
         links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
     except msgspec.MsgspecError as error:

@@ -1,4 +1,4 @@
-"""What a chain tells of itself: what it does, by its methods, and which of its arguments are secret."""
+"""The kind of a chain, by its methods, and its secret arguments."""
 
 from collections.abc import Iterator
 from enum import Enum, auto
@@ -14,29 +14,29 @@ SET: Final = "set"
 SAVE: Final = "save"
 DELETE: Final = "delete"
 CREATE: Final = "objects.create"
-"""Enters the object by itself, and needs no `save` behind it [S]."""
+"""Creates the object without a `save` after it [S]."""
 
 _READING: Final = frozenset({GET, FILTER, "get_user_by_suid"})
 _OF_CABINET: Final = "web_cabinet.get_"
 
 
 class ChainKind(Enum):
-    """What a chain does."""
+    """The effect of a chain."""
 
     READS = auto()
     SETS_FIELDS = auto()
     CREATES = auto()
     DELETES = auto()
     ANY = auto()
-    """Nobody knows what."""
+    """Any other chain; its effect is not known."""
 
 
 def kind_of(template: Template) -> ChainKind:
-    """What a chain does. Of a method that is not known it is never assumed that it only reads."""
+    """The kind of a chain. An unknown method is never assumed to only read."""
     if all(method in _READING or method.startswith(_OF_CABINET) for method in template.methods):
         return ChainKind.READS
     if names_secret(template):
-        # What there was under its name would be read and kept, and held against it.
+        # Other kinds read, keep and compare the fields, which must not happen to a secret.
         return ChainKind.ANY
     if sets_fields(template):
         return ChainKind.SETS_FIELDS
@@ -48,7 +48,7 @@ def kind_of(template: Template) -> ChainKind:
 
 
 def sets_fields(template: Template) -> bool:
-    """Whether a chain sets fields of one object and saves it, and nothing else, secrets or not."""
+    """Whether a chain only sets fields of one object and saves it; secrets are included."""
     return template.methods == (GET, SET, SAVE) and all(link.arguments for link in template.links[:2])
 
 
@@ -56,20 +56,20 @@ def sets_fields(template: Template) -> bool:
 
 
 def secret_placeholders(template: Template) -> frozenset[str]:
-    """The placeholders of a chain that stand under the name of a secret, as `{"psw": "{word}"}` has one."""
+    """The placeholders in secret arguments of a chain, such as `word` in `{"psw": "{word}"}`."""
     return frozenset(part.name for _, part in _secret_parts(template) if isinstance(part, Hole))
 
 
 def describe_secret_arguments(template: Template) -> str:
-    """The name of a secret that a chain tells outright, as it would be kept with the run; "" where it tells none.
+    """The name of a secret argument with a literal value, which the run would keep; "" without one.
 
-    Clearing one tells nothing.
+    An empty value, which clears the secret, does not count.
     """
     return next((name for name, part in _secret_parts(template) if isinstance(part, str | int) and part != ""), "")
 
 
 def names_secret(template: Template) -> bool:
-    """Whether a chain has to do with a secret at all: what there is under its name may not be read and kept."""
+    """Whether a chain has any secret argument, whose present value must not be read or kept."""
     return any(True for _ in _secret_parts(template))
 
 
@@ -78,9 +78,9 @@ def _secret_parts(template: Template) -> Iterator[tuple[str, Hole | str | int | 
 
 
 def _under_secrets(tree: Tree, secret: str) -> Iterator[tuple[str, Hole | str | int | None]]:
-    """What stands under the names of secrets, at any depth, each with that name: placeholders, and values.
+    """The placeholders and values of secret arguments, at any depth, each with the argument's name.
 
-    `secret` is the name that the tree itself stands under, "" where it is none of a secret.
+    `secret` is the name of the secret argument around the tree, "" without one.
     """
     match tree:
         case dict():

@@ -1,7 +1,7 @@
-"""Finding columns in the header of an input, by the names that people give them in Russian and English.
+"""Columns in the header of an input, found by their usual names in Russian and English.
 
-Case, ё, spaces and punctuation make no difference, and № is the word for it. Nothing is guessed: where two columns
-could be meant, the operator is asked.
+Case, ё, spaces and punctuation do not matter, and № equals the word for it. Nothing is guessed: if two columns fit,
+the operator must choose.
 """
 
 import re
@@ -45,21 +45,21 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "tarif_id": ("tarif", "тариф", "id тарифа", "код тарифа", "тарифный план", "tariff", "tariff id"),
     "operator_id": ("operator", "оператор", "id оператора", "код оператора", "оператор связи"),
 }  # fmt: skip
-"""What else the usual columns are called, by the name that the jobs give them."""
+"""Other names of the usual columns, by the name in the jobs."""
 
 _FREE: Final = "comment"
-"""Among these, what is read by people alone."""
+"""The column of free text among them."""
 
 _WRITTEN: Final = re.compile(r"[-+(]?[0-9][0-9 .,:/()-]*")
-"""A number, a date, an address or a phone, as they are written."""
+"""The text of a number, a date, an address or a phone."""
 
 _WEAK: Final = "id"
-"""A name that every table has: it gives way to one that says whose id it is."""
+"""A name that every table has; a more specific name takes precedence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the input: its name as the file has it, and its place, counted from 0."""
+    """A column of the input: its name in the file, and its place, counted from 0."""
 
     name: str
     place: int
@@ -69,20 +69,20 @@ class Column:
         return row.cells[self.place].strip()
 
     def whole(self, row: Row) -> str:
-        """The cell of a row in this column, as it is in the input."""
+        """The cell of a row in this column, unchanged."""
         return row.cells[self.place]
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """Which columns of an input are taken for what, by the names of the job; `unused` are the names of the others."""
+    """The columns of an input by the names of the job; `unused` are the names of the other columns."""
 
     taken: Mapping[str, Column]
     unused: tuple[str, ...]
 
 
 def find(header: Sequence[str], name: str) -> Column | None:
-    """The column of that name, None where there is none."""
+    """The column of that name, None without one."""
     wanted = name.strip().casefold()
     for place, title in enumerate(header):
         if title.strip().casefold() == wanted:
@@ -93,11 +93,11 @@ def find(header: Sequence[str], name: str) -> Column | None:
 def locate(
     source_name: str, header: Sequence[str], wanted: Mapping[str, tuple[str, ...]], mapping: Mapping[str, str]
 ) -> dict[str, Column | None]:
-    """The column of each name of `wanted`, None where there is none.
+    """The column of each name in `wanted`, None without one.
 
-    A column is found by the name, by its further names in `wanted`, and by what `KNOWN` has for any of these.
-    `mapping` says it outright, by name: what it gives to one name is no candidate for another. Raises `InputRefused`
-    when two columns could be meant, when one could be two things, and for a mapping of something that is not there.
+    A column is found by the name, by its further names in `wanted`, and by the names in `KNOWN` for any of these.
+    `mapping` assigns columns by name; an assigned column is not a candidate for another name. Raises `InputRefused`
+    if two columns fit a name, if one column fits two names, and for an unknown name or column in the mapping.
     """
     _refuse_strangers(wanted, mapping)
     found: dict[str, Column | None] = {
@@ -119,23 +119,23 @@ def locate(
 
 
 def is_exact(name: str) -> bool:
-    """Whether a value is an id, a number, a sum, a date or the like by its name, which is one of the usual ones."""
+    """Whether a name is one of the usual names of an id, a number, a sum, a date or the like."""
     return normalise_header(name) in _EXACT
 
 
 def is_written_exactly(text: str) -> bool:
-    """Whether a value is a number, a date or the like by how it is written: white space around it says nothing."""
+    """Whether a text is written like a number, a date or the like, so that white space around it does not matter."""
     return _WRITTEN.fullmatch(text) is not None
 
 
 def normalise_header(name: str) -> str:
-    """A name as it is compared: without case, ё, spaces and punctuation, and with the word for №."""
+    """A name normalised for comparison: without case, ё, spaces and punctuation, and with the word for №."""
     words = name.replace("№", " номер ")
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", words).casefold().replace("ё", "е"))
 
 
 def _map(name: str, title: str) -> Remedy:
-    """The setting that says which column is meant."""
+    """The setting that assigns a column to a name."""
     return setting("map", f"{name}={title}")
 
 
@@ -165,7 +165,7 @@ def _refuse_strangers(wanted: Mapping[str, object], mapping: Mapping[str, str]) 
 
 
 def _candidates(header: Sequence[str], name: str, further: Iterable[str], taken: set[int]) -> list[Column]:
-    """The columns that can be meant by a name; the weak one only where there is no other."""
+    """The columns that fit a name; the weak one only if there is no other."""
     names = _names(name, further)
     columns = [
         Column(title.strip(), place)
@@ -181,7 +181,7 @@ def _candidates(header: Sequence[str], name: str, further: Iterable[str], taken:
 
 
 def _names(name: str, further: Iterable[str]) -> set[str]:
-    """All that a column may be called, as it is compared."""
+    """All normalised names of a column."""
     words = [name, *further]
     known = [alias for word in words for alias in KNOWN.get(word, ())]
     of_money = {"amount", "op_summa"}.intersection(words)
@@ -202,7 +202,7 @@ def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | No
 def _giving_way(
     source_name: str, title: str, names: Sequence[str], wanted: Mapping[str, tuple[str, ...]]
 ) -> list[str]:
-    """Of several names that claim one column, those that have it by a weaker right."""
+    """The names that lose a column claimed by several; the own name wins, then a further name."""
     own = [name for name in names if normalise_header(name) == normalise_header(title)]
     said = [name for name in names if normalise_header(title) in {normalise_header(word) for word in wanted[name]}]
     first = own or said or list(names)
@@ -226,4 +226,4 @@ def _titles(header: Sequence[str]) -> str:
 
 
 _EXACT: Final = frozenset().union(*(_names(name, ()) for name in KNOWN if name != _FREE))
-"""What the usual columns are called, as it is compared, those of free text left out."""
+"""The normalised names of the usual columns, except free text."""

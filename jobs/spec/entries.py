@@ -1,10 +1,10 @@
-"""Entries that jobs make in the billing: their marks, and what may be said of finance operations.
+"""Entries that jobs make in the billing: their marks, and the parameters of finance operations.
 
-A mark, as `[cm k7m2q/1042]`, is run and item in the comment of a new object, which is found again by it. It stands at
-the end, for people read the text first.
+A mark such as `[cm k7m2q/1042]` names run and item in the comment of a new object, which is found again by it. It is
+at the end of the comment, because people read the text first.
 
-Neither what the API's method for storno is called is known [?], nor whether an entry of type 8 sets the balance or
-adds to it [?]: the parameters of the undo say so, and without them nothing is sent.
+Neither the name of the API's method for storno [?] nor the effect of an entry of type 8 on the balance [?] is known:
+the parameters of the undo state them, and without them nothing is sent.
 """
 
 import re
@@ -20,7 +20,7 @@ OPERATIONS: Final = "FinanceOperations"
 
 
 class SharedAccountsRule(StrEnum):
-    """What is meant by several opening balances of one account."""
+    """The rule for several opening balances of one account."""
 
     SUM = "sum"
     LAST = "last"
@@ -30,19 +30,19 @@ class SharedAccountsRule(StrEnum):
 CREATED: Final[Mapping[str, str]] = MappingProxyType(
     {OPERATIONS: "descr", "UsersUsluga": "comment", "AttributeValues": ""}
 )
-"""The models whose new objects are known again, each with the comment that bears their mark, "" where none does."""
+"""The models whose new objects can be found again, each with its comment field for the mark, or ""."""
 
 MARK: Final = "[cm RUN/ROW]"
-"""A mark, in words."""
+"""A mark, for descriptions."""
 
 LONGEST_COMMENT: Final = 255
 """Characters of a comment. The column of the real billing is not known [?]; this is Django's usual length."""
 
 MARK_ROOM: Final = 32
-"""Characters that are kept free for a mark and the space before it."""
+"""Characters reserved for a mark and the space before it."""
 
 LONGEST_TEXT: Final = 200
-"""Characters of a text that a mark always fits behind, with some to spare."""
+"""Characters of a text that always leave room for a mark."""
 
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
@@ -53,12 +53,12 @@ def entry_mark(run_name: str, number: int) -> str:
 
 
 def mark_prefix(run_name: str) -> str:
-    """How the marks of all items of a run begin."""
+    """The beginning of the marks of all items of a run."""
     return f"[cm {run_name}/"
 
 
 def find_mark(comment: str) -> tuple[str, int] | None:
-    """Run and number of the last mark in a comment, None where there is none."""
+    """The run and number of the last mark in a comment, None without one."""
     found = _MARK.findall(comment)
     if not found:
         return None
@@ -67,7 +67,7 @@ def find_mark(comment: str) -> tuple[str, int] | None:
 
 
 def with_mark(text: str, run_name: str, number: int, *, longest: int = LONGEST_COMMENT) -> str:
-    """The text with its mark behind it, `longest` characters at most: the text gives way, never the mark."""
+    """The text with its mark at the end, at most `longest` characters: the text is shortened, never the mark."""
     tail = entry_mark(run_name, number)
     if not text:
         return tail
@@ -78,7 +78,7 @@ def with_mark(text: str, run_name: str, number: int, *, longest: int = LONGEST_C
 
 
 def without_marks(comment: str) -> str:
-    """The text of a comment as it was before it was marked."""
+    """The text of a comment without its marks."""
     return _MARK.sub("", comment).rstrip()
 
 
@@ -87,7 +87,7 @@ def without_marks(comment: str) -> str:
 OPERATION: Final = (
     'objects.create {"abonent_id": {abonent_id}, "op_summa": "{amount}", "op_type_id": {op_type}, "descr": "{descr}"}'
 )
-"""The link that enters an operation."""
+"""The link of a chain that enters an operation."""
 
 ASK: Final = "ask"
 SUM: Final = "sum"
@@ -151,4 +151,4 @@ UNDO_OF_OPERATIONS: Final = (
         "descr", "comment of opposite entries, before the operation's id", "Отмена операции", parse=at_most(150)
     ),
 )
-"""What an undo of operations may be told."""
+"""The parameters of an undo of operations."""

@@ -1,14 +1,14 @@
-"""What the jobs raise besides the engine's own errors."""
+"""The errors of the jobs, besides those of the engine."""
 
 from engine.errors import EngineError
 
 
 class ParameterRefused(EngineError):
-    """Raised when a job does not exist, or cannot be set up with the parameters given; nothing was read or sent."""
+    """Raised when a job does not exist, or its parameters are not valid; nothing was read or sent."""
 
 
 class SecretGone(EngineError):
-    """Raised when a secret is needed that is kept no longer; the default message says what to do."""
+    """Raised when a secret is needed that is no longer kept; the default message says what to do."""
 
     def __init__(
         self,
@@ -23,4 +23,4 @@ class VaultFailed(EngineError):
 
 
 class PasswordsUnwritten(EngineError):
-    """Raised when the file that generated passwords are handed over in cannot be written, or is another run's."""
+    """Raised when the file of generated passwords cannot be written, or belongs to another run."""

@@ -1,4 +1,4 @@
-"""The parameters of a job: what each takes, and how what was given is checked."""
+"""The parameters of a job, and the checks of their values."""
 
 import datetime as dt
 import unicodedata
@@ -16,10 +16,10 @@ from jobs.spec.errors import ParameterRefused
 
 
 def row_key(values: Iterable[str]) -> str:
-    r"""The values with "/" between them, as `94/127`; of as many other values it is another text.
+    r"""The key of a row: its values joined by "/", such as `94/127`. Different values give different keys.
 
-    What is "/" or "\" in a value gets a "\" before it, but for the last one, behind which nothing follows that could
-    be taken for a part of it. So one value is its own key, whatever is in it.
+    "/" and "\" in a value are escaped by "\", except in the last value, where no confusion is possible. So a single
+    value is its own key.
     """
     *first, last = tuple(values) or ("",)
     return "/".join([*map(_escaped, first), last])
@@ -30,7 +30,7 @@ def _escaped(value: str) -> str:
 
 
 MONTHS_BACK: Final = 6
-"""How long ago a recalculation may begin [V]."""
+"""Months back at which a recalculation may begin [V]."""
 
 _SHOWN: Final = 40
 _DAY: Final = ("%Y-%m-%d", "%d.%m.%Y")
@@ -38,12 +38,12 @@ _MOMENT: Final = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M:%S", "%
 
 
 def today() -> dt.date:
-    """The day here, which is the billing's."""
+    """The local day, which is also the billing's."""
     return dt.datetime.now().date()  # noqa: DTZ005 - the billing's day is local
 
 
 def a_date(text: str) -> str:
-    """A day: 2019-06-01 or 01.06.2019."""
+    """A date: 2019-06-01 or 01.06.2019."""
     found = _read(text, _DAY)
     if found is None:
         raise ValueError(f"{text[:_SHOWN]!r} is no date: write it as 2019-06-01 or 01.06.2019")
@@ -51,7 +51,7 @@ def a_date(text: str) -> str:
 
 
 def a_moment(text: str) -> str:
-    """A day with a time; a day alone is its midnight."""
+    """A date with a time; a date alone is its midnight."""
     found = _read(text, (*_MOMENT, *_DAY))
     if found is None:
         raise ValueError(
@@ -61,7 +61,7 @@ def a_moment(text: str) -> str:
 
 
 def first_of_a_month(today: Callable[[], dt.date]) -> Callable[[str], str]:
-    """The first day of one of the last six months, which is all that the billing recalculates from [S, V]."""
+    """The first day of one of the last six months, from which the billing can recalculate [S, V]."""
 
     def parse(text: str) -> str:
         day = dt.date.fromisoformat(a_date(text))
@@ -92,11 +92,11 @@ def _read(text: str, forms: tuple[str, ...]) -> dt.datetime | None:
 
 
 LARGEST_ID: Final = 2**31 - 1
-"""The billing's keys are Firebird integers; a larger number would make the database refuse the whole statement."""
+"""The largest Firebird integer; the database refuses a statement with a larger key."""
 
 
 def as_typed(text: str) -> str:
-    """The value itself."""
+    """The text unchanged."""
     return text
 
 
@@ -104,15 +104,14 @@ def as_typed(text: str) -> str:
 class Parameter:
     """One setting of a job, given as `--set name=value`, or by a column of the rows.
 
-    `default` is None where a value is required, "" where the job can do without. `parse` gives the value in its one
-    plain spelling, for a run is known again by its parameters, and raises ValueError saying what is wrong. `columns`
-    are further names under which the rows may say it, None where they may not: it is the same for all rows then. A
-    `secret` is kept in the vault, and nowhere else; one that `may_be_empty` has to be said by a column, but not in
-    every row; `makes_file` names a file that the run makes, and that may not be there when it begins; of what is
-    `verbatim` the white space around it is a part. A value that `refers_to` something
-    (`billing.directory.references`) is an id that has to be there. What stands `in_a_chain` that was typed may be
-    anything: only its name tells. A `fact` of the billing's profile takes the place of the default, where a probe
-    has learned it.
+    `default` is None for a required value, "" for an optional one. `parse` returns the value in its plain spelling,
+    because runs are identified by their parameters, and raises ValueError with the reason. `columns` are further
+    column names; None if one value applies to all rows. A `secret` is kept only in the vault. A value that
+    `may_be_empty` needs a column, but not a value in every row. `makes_file` means a file that the run creates and
+    that must not exist before. `verbatim` values keep the white space around them. `refers_to` names the reference
+    (`billing.directory.references`) of an id that must exist. `in_a_chain` marks a placeholder of a typed chain,
+    whose type is known only by its name. A `fact` of the billing's profile replaces the default, if a probe has
+    learned it.
     """
 
     name: str
@@ -131,12 +130,12 @@ class Parameter:
 
     @property
     def optional(self) -> bool:
-        """Whether the job can do without a value."""
+        """Whether the value may be left out."""
         return self.default == ""
 
 
 def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
-    """The values of these parameters; `what` has them, in the words of the refusal. Raises `ParameterRefused`."""
+    """The checked values of these parameters; `what` names their owner. Raises `ParameterRefused`."""
     known = {parameter.name: parameter for parameter in parameters}
     faults: list[Said] = [
         (f"{what} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known) or 'none'}",)
@@ -158,7 +157,7 @@ def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[
 
 
 def with_facts(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> dict[str, str]:
-    """What is given, and what a probe has learned of what is not."""
+    """The given values, and the facts of a probe for parameters that are not given."""
     facts = dict(profile.facts())
     learned = {
         one.name: str(facts[one.fact].value)
@@ -169,7 +168,7 @@ def with_facts(parameters: Sequence[Parameter], given: Mapping[str, str], profil
 
 
 def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[Said]:
-    """What is given against what a probe has learned, each a sentence."""
+    """The given values that contradict a probe, each a sentence."""
     facts = dict(profile.facts())
     return [
         (
@@ -183,7 +182,7 @@ def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], pr
 
 
 def nearest(word: str, known: Collection[str]) -> str:
-    """A hint at what was meant by a word that is not known, "" when nothing is near."""
+    """A hint at the nearest known word, "" if none is near."""
     close = get_close_matches(word.casefold(), known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -195,7 +194,7 @@ def _is_missing(parameter: Parameter, text: str | None) -> bool:
 
 def _value(parameter: Parameter, text: str | None) -> str:
     if not text and parameter.default is None and parameter.columns is not None:
-        # The rows say it; a run that remembers nothing for it is taken up with nothing.
+        # The rows have the value, so a run may have none.
         return ""
     if text is None or text == parameter.default:
         return parameter.default or ""
@@ -208,7 +207,7 @@ def _value(parameter: Parameter, text: str | None) -> str:
 
 
 def an_id(text: str) -> str:
-    """The id of a row of the billing: a whole number above zero, and no larger than a key can be."""
+    """An id of the billing: a whole number above zero, at most the largest key."""
     plain = text.strip()
     digits = plain.lstrip("0")
     if not (plain.isascii() and plain.isdigit() and digits):
@@ -219,9 +218,9 @@ def an_id(text: str) -> str:
 
 
 def a_name(text: str) -> str:
-    """The number of a contract or a login, a text: 00123 is not 123. Only the white space around it says nothing.
+    """A contract number or a login, a text: 00123 is not 123. White space around it is removed.
 
-    A longer one than the billing has would make it refuse to look for any.
+    Raises ValueError for a text longer than the column, because the database refuses to search for it.
     """
     name = text.strip()
     if len(name) > LONGEST_NAME:
@@ -232,14 +231,14 @@ def a_name(text: str) -> str:
 
 
 def roubles(text: str) -> str:
-    """An amount in roubles, with two decimals at most; -120,00 and -120 are the same."""
+    """An amount in roubles with at most two decimals; -120,00 and -120 are the same."""
     amount = parse_amount(text)
     whole = amount.to_integral_value()
     return wire(whole if amount == whole else amount.normalize()) if amount else wire(Decimal(0))
 
 
 def a_text(length: int) -> Callable[[str], str]:
-    """A text of one line for people to read, not longer than `length` characters; a no-break space is one to them."""
+    """A text of one line, at most `length` characters; no-break spaces are allowed."""
     short = at_most(length)
 
     def parse(text: str) -> str:
@@ -250,7 +249,7 @@ def a_text(length: int) -> Callable[[str], str]:
 
 
 def at_most(length: int) -> Callable[[str], str]:
-    """A text of one line that is not longer than `length` characters."""
+    """A text of one line, at most `length` characters."""
 
     def parse(text: str) -> str:
         if len(text) > length:
@@ -263,7 +262,7 @@ def at_most(length: int) -> Callable[[str], str]:
 
 
 def a_subscriber(text: str) -> str:
-    """The id of a subscriber. A leading zero is refused: it speaks for a contract number in the wrong column."""
+    """The id of a subscriber. A leading zero is refused: the value is probably a contract number."""
     found = whole_id(text.strip())
     if isinstance(found, str):
         raise ValueError(found)  # noqa: TRY004 - it is the reason, in words
@@ -284,12 +283,12 @@ NUMBER: Final = Parameter(
     columns=(),
 )
 SUBSCRIBER: Final = (ABONENT, NUMBER)
-"""A subscriber, by whichever of the two people have."""
+"""The parameters that name a subscriber; one of the two is enough."""
 
 USER: Final = Parameter("user_id", "id of the account; rows may have the login instead", parse=an_id, columns=("id",))
 LOGIN: Final = Parameter("login", "login of the account, in place of its id", "", parse=a_name, columns=())
 ACCOUNT: Final = (USER, LOGIN)
-"""An account of a subscriber, by whichever of the two people have."""
+"""The parameters that name an account of a subscriber; one of the two is enough."""
 
 SERVICE: Final = Parameter("usluga_id", "id of the service", parse=an_id, columns=())
 FOLDER: Final = Parameter(
@@ -298,13 +297,13 @@ FOLDER: Final = Parameter(
 
 
 LONGEST_ID: Final = 18
-"""Digits: as many as a 64-bit column holds for certain."""
+"""Digits that always fit a 64-bit column."""
 
 
 def whole_id(text: str) -> int | str:
-    """The id that a cell holds, or the reason why it holds none.
+    """The id in a cell, or the reason why the cell has none.
 
-    A leading zero is refused: it speaks for a contract number that came into the wrong column.
+    A leading zero is refused: the value is probably a contract number in the wrong column.
     """
     if not text:
         return "the id is empty"
