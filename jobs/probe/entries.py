@@ -1,4 +1,4 @@
-"""The operations that a probe enters on its test subscriber, found again by their marks, and taken back."""
+"""The operations that a probe enters for its test subscriber, finds by their marks, and takes back."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,10 +28,10 @@ _PROBE_MARK: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ProbeMark:
-    """Which probe entered an operation, and its number there.
+    """The mark of a probe's operation: the probe, and the number of the operation.
 
-    `undoes` is the id of the operation that this one takes back; `before` the balance in roubles that an operation of
-    type 8 has changed.
+    `undoes` is the id of the operation that this one takes back; `before` is the balance in roubles before an
+    operation of type 8.
     """
 
     probe: str
@@ -46,7 +46,7 @@ class ProbeMark:
 
 
 def find_probe_mark(comment: str) -> ProbeMark | None:
-    """The mark in a comment, None where there is none."""
+    """The mark in a comment, None without one."""
     found = _PROBE_MARK.search(comment)
     if found is None:
         return None
@@ -64,14 +64,14 @@ Found = TypeVar("Found")
 
 
 class ProbeStopped(EngineError):
-    """Raised when a probe cannot go on; what it has entered is named by its intent file and by its marks."""
+    """Raised when a probe cannot continue; its intent file and its marks name its entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """An operation of a probe that is in the billing; `seconds` is how long its effect took after the answer.
+    """An operation of a probe in the billing; `seconds` is the time from the answer to its effect.
 
-    `result` is what its creation answered, None where the answer was lost, and `sent` the comment as it was sent.
+    `result` is the answer to its creation, None if lost, and `sent` is the comment as it was sent.
     """
 
     operation: Operation
@@ -87,7 +87,7 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class ProbePatience:
-    """How long a probe waits, in seconds: for an effect, and until an absent operation counts as not entered."""
+    """The waits of a probe in seconds: for an effect, and until an absent operation counts as not entered."""
 
     effect: float = 300.0
     settle: float = 30.0
@@ -110,7 +110,7 @@ class ProbeEntries:
     entered: list[Entered] = field(default_factory=list)
 
     async def balance(self) -> Decimal | None:
-        """The balance in roubles, None where nobody tells it. Raises `LookUpFailed`."""
+        """The balance in roubles, None if the billing does not return it. Raises `LookUpFailed`."""
         if self.gateway.database is not None:
             return (await balances(self.gateway, [self.abonent.id])).get(self.abonent.id)
         call = get("AdminAccounts", {"account_id_abonents": self.abonent.id}).asking("balance")
@@ -133,13 +133,13 @@ class ProbeEntries:
         undoes: int | None = None,
         before: Decimal | None = None,
     ) -> Entered | str:
-        """Enter an operation and wait for its effect; a refusal comes back as its text.
+        """Enter an operation and wait for its effect; a refusal is returned as its text.
 
-        Raises `ProbeStopped` where nobody can tell what became of it, `IntentFailed`, `LookUpFailed`.
+        Raises `ProbeStopped` if its outcome remains unknown, `IntentFailed`, `LookUpFailed`.
         """
         self.numbers += 1
         mark = ProbeMark(self.probe, self.numbers, undoes, before)
-        # In front, where a column that is too short cuts it off last.
+        # The mark comes first, so that a short column cuts the text before the mark.
         descr = f"{mark} {text}"
         earlier = await self.balance()
         assert self.abonent.account_id is not None  # noqa: S101 - looked at before the probe began
@@ -170,7 +170,7 @@ class ProbeEntries:
                 await self._settled(earlier)
                 return self._keep(Entered(found, mark, descr, result, round(anyio.current_time() - begun, 1)))
             case RowRefused(refusal) | SystemRefused(refusal):
-                # Whether it refuses before or after it enters is not documented [?].
+                # It is not documented whether the billing refuses before or after it enters [?].
                 found = await self._seen(op_type, mark, None, 0.0)
                 return refusal if found is None else self._keep(Entered(found, mark, descr))
         found = await self._seen(op_type, mark, None, self.patience.settle)
@@ -182,7 +182,7 @@ class ProbeEntries:
         return self._keep(Entered(found, mark, descr))
 
     async def storno(self, operation: Operation, method: str) -> str | None:
-        """Reverse an operation by a method and wait; None when it is reversed, else why not."""
+        """Reverse an operation by a method and wait; None on success, otherwise the reason."""
         call = get(MODEL, {"op_id": operation.op_id}, ChainStep(method)).asking("op_id", "storno")
         earlier = await self.balance()
         evidence = await self._sent(lambda: self.gateway.client.send(call))
@@ -198,9 +198,9 @@ class ProbeEntries:
         return _why(evidence) or "it was answered without an error, and the operation is not reversed"
 
     async def take_back(self, entered: Entered) -> str | None:
-        """Take an operation back, by storno where that works, else by an opposite entry; else why not.
+        """Take an operation back by storno, or else by an opposite entry; None on success, otherwise the reason.
 
-        Of type 8 the balance is brought back to what it was before. Raises as `enter`.
+        For type 8 the balance before it is restored. Raises as `enter`.
         """
         operation, before = entered.operation, entered.mark.before
         if operation.op_type == OPENING_BALANCE:
@@ -211,7 +211,7 @@ class ProbeEntries:
         return await self._move(-sign * operation.op_summa, operation.op_id)
 
     async def left(self) -> list[Entered]:
-        """The operations of this and earlier probes on the subscriber that are not taken back, the newest first.
+        """The operations of this and earlier probes for the subscriber that are not taken back, the newest first.
 
         Raises `LookUpFailed`.
         """
@@ -228,15 +228,15 @@ class ProbeEntries:
         return sorted(left, key=lambda one: one.operation.op_id, reverse=True)
 
     async def marked(self) -> list[Entered]:
-        """The operations of this and earlier probes on the subscriber. Raises `LookUpFailed`."""
+        """The operations of this and earlier probes for the subscriber. Raises `LookUpFailed`."""
         own = {one.operation.op_id: one.mark for one in self.entered}
         there = await self.operations()
         return [Entered(one, mark) for one in there if (mark := own.get(one.op_id) or self._mark_of(one)) is not None]
 
     async def not_found(self) -> list[Intended]:
-        """What an earlier probe was about to enter, and is not there. Raises `LookUpFailed`.
+        """The intended operations of earlier probes that are not in the billing. Raises `LookUpFailed`.
 
-        Its call never arrived, or the billing keeps no comments.
+        Their calls never arrived, or the billing keeps no comments.
         """
         there = {(one.mark.probe, one.mark.number) for one in await self.marked()}
         return [one for one in self.intents.earlier if (one.probe, one.number) not in there]
@@ -248,11 +248,11 @@ class ProbeEntries:
         return [one for of_one_type in found for one in of_one_type]
 
     async def operation(self, op_id: int) -> Operation | None:
-        """One of them by its id. Raises `LookUpFailed`."""
+        """One of these operations by its id, None if missing. Raises `LookUpFailed`."""
         return next((one for one in await self.operations() if one.op_id == op_id), None)
 
     async def drained(self) -> None:
-        """Wait until nothing of the subscriber waits in the stacks. Raises `ProbeStopped`, `LookUpFailed`."""
+        """Wait until the stacks hold nothing for the subscriber. Raises `ProbeStopped`, `LookUpFailed`."""
 
         async def nothing() -> bool | None:
             accounts = [] if self.abonent.account_id is None else [self.abonent.account_id]
@@ -262,7 +262,7 @@ class ProbeEntries:
             raise ProbeStopped(f"the billing's stacks hold entries of abonent {self.abonent.id} for too long")
 
     async def filtered(self, criteria: dict[str, object]) -> list[int] | None:
-        """The ids of the subscriber's operations that a filter finds, None where it is refused."""
+        """The ids of the subscriber's operations that a filter finds, None if it is refused."""
         evidence = await self.gateway.client.send(
             filter_(MODEL, {"abonent_id": self.abonent.id, **criteria}, "op_id", "storno")
         )
@@ -279,7 +279,7 @@ class ProbeEntries:
             return None
         explained = {operation.op_summa, before + operation.op_summa}
         if operation.storno:
-            # What it had set, less its sum.
+            # The balance that it had set, minus its sum.
             explained.add(Decimal(0))
         if now not in explained:
             return (
@@ -289,7 +289,7 @@ class ProbeEntries:
         return await self._move(before - now, operation.op_id)
 
     async def _move(self, amount: Decimal, undoes: int) -> str | None:
-        """Move the balance by a receipt, or by an act where a negative receipt is refused."""
+        """Move the balance by a receipt, or by an act if a negative receipt is refused."""
         refused = await self.enter(RECEIPT, amount, "Проба, отмена", undoes=undoes)
         if isinstance(refused, Entered):
             return None
@@ -300,7 +300,7 @@ class ProbeEntries:
         return f"an opposite entry is refused: {refused}"
 
     async def _seen(self, op_type: int, mark: ProbeMark, op_id: str | None, patience: float) -> Operation | None:
-        """The operation, when it is there and nothing of it waits in the stacks; None when the patience is over."""
+        """The operation once it exists and the stacks are empty; None when the patience is over."""
 
         async def there() -> Operation | None:
             found = (await of_type(self.gateway, [self.abonent.id], op_type)).get(self.abonent.id, [])
@@ -311,7 +311,7 @@ class ProbeEntries:
         return found
 
     async def _settled(self, earlier: Decimal | None) -> None:
-        """Wait until the balance can be believed: with a database the stacks tell, else it has to move."""
+        """Wait until the balance is final: with a database until the stacks are empty, otherwise until it moves."""
         if self.gateway.database is not None:
             await self.drained()
             return
@@ -327,7 +327,7 @@ class ProbeEntries:
         return entered
 
     def _mark_of(self, operation: Operation) -> ProbeMark | None:
-        """The mark of a probe's operation; one that a short column has cut off is told by sum and type."""
+        """The mark of a probe's operation; a mark cut by a short column is completed by sum and type."""
         if (mark := find_probe_mark(operation.descr)) is not None:
             return mark
         for one in self.intents.earlier:
@@ -338,7 +338,7 @@ class ProbeEntries:
         return None
 
     async def _sent(self, send: Callable[[], Awaitable[Evidence]]) -> Evidence:
-        """What became of a call that is sent again as long as it provably was not carried out."""
+        """The evidence of a call that is sent again as long as it was provably not carried out."""
 
         async def once() -> Evidence | None:
             evidence = await send()
@@ -350,7 +350,7 @@ class ProbeEntries:
         return evidence
 
     async def _until(self, look: Callable[[], Awaitable[Found | None]], patience: float) -> Found | None:
-        """What a look finds, looked for again until the patience, in seconds, is over."""
+        """The result of `look`, repeated until it finds something or the patience, in seconds, is over."""
         end, pause = anyio.current_time() + patience, _FIRST_PAUSE
         while True:
             found = await look()
@@ -361,7 +361,7 @@ class ProbeEntries:
 
 
 def named(entered: Sequence[Entered]) -> str:
-    """Operations in a sentence."""
+    """Operations in words."""
     return ", ".join(map(str, entered))
 
 

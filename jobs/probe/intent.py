@@ -1,7 +1,7 @@
-"""The intent of a probe: what it is about to enter, durable before the call leaves.
+"""The intent file of a probe: each operation that it is about to enter, durable before the call leaves.
 
-A file of JSON lines, a line a call. It is there from a probe's first call until all is taken back, and locked while
-the probe runs: one that is there and not locked belongs to a probe that was killed.
+It is a file of JSON lines, one a call. It exists from the probe's first call until all is taken back, and is locked
+while the probe runs: an unlocked file belongs to a killed probe.
 """
 
 import fcntl
@@ -19,11 +19,11 @@ from engine.errors import EngineError
 
 
 class ProbeHeld(EngineError):
-    """Raised when another probe of the same billing is under way."""
+    """Raised when another probe of the same billing is running."""
 
 
 class IntentFailed(EngineError):
-    """Raised when the intent file cannot be read or written: nothing may be entered without it."""
+    """Raised when the intent file cannot be read or written; nothing may be entered without it."""
 
 
 class Intended(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -41,7 +41,7 @@ class Intended(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
 
     @property
     def seconds_ago(self) -> float:
-        """Seconds since then."""
+        """Seconds since `at`."""
         return (datetime.now(UTC) - self.at).total_seconds()
 
 
@@ -50,7 +50,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Intents:
-    """The open intent file; `earlier` is what a probe that was killed has left there."""
+    """The open intent file; `earlier` are the operations that a killed probe has left in it."""
 
     def __init__(self, path: Path, descriptor: int, earlier: tuple[Intended, ...]) -> None:
         self.path = path
@@ -58,7 +58,7 @@ class Intents:
         self._descriptor = descriptor
 
     def keep(self, intended: Intended) -> None:
-        """Write it, durably. Raises `IntentFailed`."""
+        """Write an operation durably. Raises `IntentFailed`."""
         try:
             os.write(self._descriptor, _encode(intended) + b"\n")
             os.fsync(self._descriptor)
@@ -66,12 +66,12 @@ class Intents:
             raise IntentFailed(f"{self.path} cannot be written: {error.strerror}") from error
 
     def restart(self) -> None:
-        """What an earlier probe had begun is settled: begin anew with an empty file."""
+        """Empty the file, after the entries of earlier probes are settled."""
         os.ftruncate(self._descriptor, 0)
         self.earlier = ()
 
     def forget(self) -> None:
-        """All is taken back: the file goes."""
+        """Remove the file, after all is taken back."""
         self.path.unlink(missing_ok=True)
         self.earlier = ()
 
@@ -110,7 +110,7 @@ def _read(path: Path, descriptor: int) -> tuple[Intended, ...]:
     text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     *whole, torn = text.split(b"\n")
     if torn:
-        # Its call never left, for the line was not yet durable.
+        # The call of an incomplete line never left, because the line was not durable.
         os.ftruncate(descriptor, len(text) - len(torn))
     try:
         return tuple(_decode(line) for line in whole)

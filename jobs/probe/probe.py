@@ -1,4 +1,4 @@
-"""The order of a probe: read, enter, look, take back, and hold the balance against that at the beginning."""
+"""The steps of a probe: read, enter, look, take back, and compare the balance with that at the beginning."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ from jobs.probe.entries import Entered, ProbeEntries, ProbeMark, ProbeStopped
 
 KOPECK: Final = Decimal("0.01")
 LENGTHS: Final = (300, 255, 128, 64)
-"""Characters of the comments by which its length is found, the longest first; a refused one leads to the next."""
+"""Characters of the comments that find the longest one, tried in this order until one is accepted."""
 TEXT: Final = "Проба «ёЁ№»"
 """Letters that a wrong charset garbles."""
 
@@ -34,9 +34,9 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Findings:
-    """What a probe has learned, by fact; of what it could not learn, why; and what it could not take back.
+    """The findings of a probe: facts learned, reasons for missing facts, and entries left with the reason.
 
-    `before` and `after` are the balance in roubles at the beginning and at the end, None where nobody tells it.
+    `before` and `after` are the balance in roubles at the beginning and at the end, None if unknown.
     """
 
     learned: dict[str, object] = field(default_factory=dict)
@@ -48,18 +48,18 @@ class Findings:
 
     @property
     def whole(self) -> bool:
-        """Whether the subscriber is as before."""
+        """Whether the subscriber is in the same state as before the probe."""
         return not self.left and self.before == self.after and self.stopped is None
 
     def profile(self, earlier: Profile, billing: str, version: str, today: date) -> Profile:
-        """The profile with what was learned; facts of another version count no longer."""
+        """The profile with the facts learned; earlier facts of another version are dropped."""
         kept = earlier if earlier.version == version else UNKNOWN
         facts = {name: Fact(value, today) for name, value in self.learned.items()}
         return msgspec.structs.replace(kept, billing=billing, version=version, **facts)
 
 
 async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
-    """The subscriber that is probed. Raises `InputRefused` where it is none, or its account is another's too."""
+    """The subscriber to probe. Raises `InputRefused` if it does not exist or shares its account."""
     found = (await SubscriberFinder(gateway).by_ids([abonent_id]))[abonent_id]
     if isinstance(found, str):
         raise InputRefused(f"{found}: a probe needs a live test subscriber with an account of its own")
@@ -76,7 +76,7 @@ async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
 
 
 def steps(balance: Decimal | None, storno_call: str | None) -> list[str]:
-    """What a probe does, a sentence a step, with each sum."""
+    """The steps of a probe, a sentence each, with all sums."""
     reads = readings.READS * len(readings.AT_ONCE)
     lines = [
         f"{reads} reading calls, 1 to 8 at once; one read of {len(readings.MODELS)} models each; one call that fails",
@@ -112,7 +112,7 @@ class _Seen:
 
 
 class Probe:
-    """One probe of one subscriber; `say` hears what it does, a line at a time."""
+    """One probe of one subscriber; `say` receives its progress, a line at a time."""
 
     def __init__(self, entries: ProbeEntries, storno_call: str | None, say: Say) -> None:
         self._entries = entries
@@ -122,7 +122,7 @@ class Probe:
         self._findings = Findings()
 
     async def run(self) -> Findings:
-        """Ask, learn, and take back. What stops it is in the findings, not raised. Raises `IntentFailed`."""
+        """Run all steps and take back; the reason of a stop is in the findings. Raises `IntentFailed`."""
         findings, entries = self._findings, self._entries
         findings.missing["delete_answers"] = "an operation is reversed, never deleted: a probe deletes nothing"
         try:
@@ -135,7 +135,7 @@ class Probe:
         return findings
 
     async def take_back_earlier(self) -> Mapping[Entered, str]:
-        """Take back what earlier probes have left; what could not be, and why.
+        """Take back the entries of earlier probes; those that remain, with the reasons.
 
         Raises `LookUpFailed`, `ProbeStopped`, `IntentFailed`.
         """
@@ -206,7 +206,7 @@ class Probe:
         works: list[str] = []
         for name, (field_, wanted) in looks.items():
             found = await self._entries.filtered({field_: wanted})
-            # A filter that is passed over finds everything.
+            # A filter that the billing ignores finds everything.
             other = await self._entries.filtered({field_: f"{wanted} nothing has this"})
             if found == [entered.operation.op_id] and other == []:
                 works.append(name)
@@ -246,7 +246,7 @@ class Probe:
         self._findings.missing["descr_length"] = f"a comment of {LENGTHS[-1]} characters is refused"
 
     async def _column(self) -> int:
-        """Characters of the comment's column, 0 where nobody tells."""
+        """Characters of the comment's column, 0 if unknown."""
         if self._gateway.database is None:
             return 0
         return await self._gateway.read(lambda database: database.longest("FINANCE_OPERATIONS", "DESCR"))
@@ -260,7 +260,7 @@ class Probe:
             return
         seen = await self._of_type_8(findings.before)
         if seen is not None and seen.before == 0:
-            # Set and added come to the same from nothing: a second entry tells.
+            # From a balance of zero, setting and adding give the same result, so a second entry is needed.
             seen = await self._of_type_8(seen.after)
         if seen is None:
             return
@@ -277,7 +277,7 @@ class Probe:
             await self._storno_of_type_8(seen, entries.storno_call)
 
     async def _of_type_8(self, expected: Decimal) -> _Seen | None:
-        """Enter one operation of type 8; None, with the reason among what is missing, where it is refused."""
+        """Enter one operation of type 8; None if it is refused, with the reason in the findings."""
         before = await self._entries.balance()
         before = expected if before is None else before
         amount = before.quantize(KOPECK) + KOPECK

@@ -1,4 +1,4 @@
-"""What a probe learns from reading alone: errors, models, latencies, columns, charset, scale."""
+"""The facts that a probe learns by reading: errors, models, latencies, columns, charset, scale."""
 
 import statistics
 import time
@@ -41,13 +41,13 @@ _NO_MODEL: Final = "не найдена модель"
 
 
 async def error_status(gateway: Gateway) -> int | None:
-    """The HTTP status of an error of the billing's own, None where it made none."""
+    """The HTTP status of one of the billing's own errors, None without one."""
     seen, _ = await gateway.client.observe(get("FinanceOperations", {"op_id": 0}).asking("op_id"))
     return seen[0] if isinstance(seen, tuple) and _states_error(seen[2]) else None
 
 
 async def models(gateway: Gateway) -> tuple[str, ...]:
-    """The models that answer, of those that are named anywhere."""
+    """The models in `MODELS` that answer."""
     found: list[str] = []
     for model in MODELS:
         evidence = await gateway.client.send(filter_(model, {"pk": 0}, "pk"))
@@ -59,7 +59,7 @@ async def models(gateway: Gateway) -> tuple[str, ...]:
 
 
 async def latencies(gateway: Gateway) -> Mapping[str, float]:
-    """The median time of a reading call in milliseconds, by how many are in flight. Raises `LookUpFailed`."""
+    """The median time of a reading call in milliseconds, by the calls in flight. Raises `LookUpFailed`."""
     return {str(number): await _latency(gateway, number) for number in AT_ONCE}
 
 
@@ -80,7 +80,7 @@ async def _latency(gateway: Gateway, at_once: int) -> float:
 
 
 def columns(database: Database) -> Mapping[str, tuple[str, ...]]:
-    """The documented columns that are there, by table, in small letters."""
+    """The documented columns that exist, by table, in small letters."""
     by_table: dict[str, list[str]] = {}
     for one in sorted(database.schema.there):
         names = by_table.setdefault(one.table.lower(), [])
@@ -89,7 +89,7 @@ def columns(database: Database) -> Mapping[str, tuple[str, ...]]:
 
 
 def scale(database: Database) -> int | None:
-    """The integers of the database that are one rouble, None where it does not say."""
+    """The database's integer for one rouble, None if it does not say."""
     return SCALE if check_scale(database) else None
 
 
@@ -115,7 +115,7 @@ def call_of_threshold(abonent: int) -> Call:
 
 
 def threshold_of(result: object) -> str | None:
-    """The threshold in that answer, None where none is set."""
+    """The threshold in that answer, None if none is set."""
     match result:
         case {"fields": {"limit_warning": int() | str() as value}} if value != "":
             return plain_value("limit_warning", value)
