@@ -1,1 +1,1 @@
-"""Rows of an input, and the values that they bind."""
+"""The rows of an input, and their values."""

@@ -1,4 +1,4 @@
-"""From the cells of a row to the values of a call: by the columns of the input, or by what was given for all rows."""
+"""The binding of rows: from cells, or values given for all rows, to the values of a call."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,14 +34,14 @@ LOGIN: str = "login"
 
 _LONGEST_SHOWN: Final = 40
 OTHER_KEY: Final[Mapping[str, str]] = MappingProxyType({ABONENT: NUMBER, USER: LOGIN})
-"""What people have instead of an id: the number on the contract, the name of an account."""
+"""The alternatives to an id: the contract number of a subscriber, the login of an account."""
 
 _DOTS = "these dots stand for a secret that was not kept: write it anew"
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A row whose values are known, each in its plain spelling. `abonent` is there when the row names one."""
+    """A row with its values in plain spelling. `abonent` is set if the row names a subscriber."""
 
     row: Row
     label: str
@@ -49,13 +49,13 @@ class Bound:
     abonent: Abonent | None = None
 
     def refused(self, reason: str, column: str | None = None) -> Refusal:
-        """This row, refused."""
+        """The refusal of this row."""
         return Refusal(self.row.line, column, self.label[:64], reason, self.row.cells)
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The names of the columns of an input; `of` is what messages call it."""
+    """The names of the columns of an input; `of` is the name of the input for messages."""
 
     of: str
     names: tuple[str, ...]
@@ -64,10 +64,10 @@ class Header:
 class Binding:
     """Finds the columns of an input for what a call needs, and the values of its rows.
 
-    `names` are the values that a call needs; `parameters` tell how some of them are read, under which names a column
-    of theirs is found, and what `given` says for rows that say nothing. A row may name its subscriber by contract
-    number where the call needs `abonent_id`, and its account by login where it needs `user_id`; so may `given`, for
-    rows that have no column for either. What is secret goes into the vault: the values have tokens, the rows dots.
+    `names` are the values that a call needs. `parameters` have their parsers and column names, and `given` the values
+    for rows without their own. If the call needs `abonent_id`, a row may have the contract number instead, and for
+    `user_id` the login; so may `given`, for rows without a column for either. Secrets go into the vault: the values
+    have tokens, the rows dots.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Binding:
 
     @property
     def columns(self) -> dict[str, Column]:
-        """The column of each value that the rows say. Raises `InputRefused` for one that nobody says."""
+        """The columns of the values that the rows have. Raises `InputRefused` for a value without a source."""
         if self._columns is None:
             self._columns = self._find()
             self._secret_places = self._hidden(self._columns)
@@ -108,10 +108,10 @@ class Binding:
 
     @property
     def assigned(self) -> Assigned:
-        """Which column is taken for what, in the order of the input. Raises `InputRefused`."""
+        """The columns by the names of the job, in the order of the input. Raises `InputRefused`."""
         found = dict(self.columns)
         if self._second_number is not None:
-            # It is held against the id: a row where the two name different subscribers is refused.
+            # The number is compared with the id: a row in which they name different subscribers is refused.
             found[NUMBER] = self._second_number
         taken = sorted(found.items(), key=lambda one: one[1].place)
         places = {column.place for column in found.values()}
@@ -123,10 +123,10 @@ class Binding:
 
     @property
     def key_columns(self) -> KeyColumns:
-        """By which columns a row tells what it is of. Raises `InputRefused`.
+        """The columns with the keys of the rows. Raises `InputRefused`.
 
-        Those of the subscriber or the account; where a call is of neither, the first of its values that is in a
-        column, and a column of contract numbers where the rows have one.
+        They are those of the subscriber or the account. If the call names neither, they are the first of its values
+        with a column, and a column of contract numbers if there is one.
         """
         columns, secret = self.columns, self.secret_places
         other = self._second_number or find_column(self._header, NUMBER)
@@ -141,12 +141,12 @@ class Binding:
 
     @property
     def secret_places(self) -> frozenset[int]:
-        """The columns that hold secrets, counted from 0. Raises `InputRefused`."""
+        """The places of the columns with secrets, counted from 0. Raises `InputRefused`."""
         _ = self.columns
         return self._secret_places
 
     async def bind(self, rows: Sequence[Row]) -> tuple[list[Bound], list[Refusal]]:
-        """The rows with their values, and those that cannot be taken. Raises `LookUpFailed`."""
+        """The rows with their values, and the refused rows. Raises `LookUpFailed`."""
         columns = self.columns
         read = [self._read(_with_flags(row, self._flags), columns) for row in rows]
         bound = [one for one in read if isinstance(one, Bound)]
@@ -168,7 +168,7 @@ class Binding:
         columns = {name: column for name, column in found.items() if column is not None}
         for name, other in self._others.items():
             self._check_named_once(name, other, columns)
-            # An id says more than a number or a login: where both are there, the id is used.
+            # If both are there, the id is used rather than the number or login.
             second = columns.pop(other, None) if name in columns else None
             if other == NUMBER:
                 self._second_number = second
@@ -186,7 +186,7 @@ class Binding:
         return columns
 
     def _check_named_once(self, name: str, other: str, columns: Mapping[str, Column]) -> None:
-        """Refuse one subscriber or account for all rows where each row names its own: one of them would not count."""
+        """Refuse one subscriber or account for all rows if each row names its own."""
         given = next((one for one in (other, name) if self._given.get(one)), None)
         column = next((columns[one] for one in (name, other) if one in columns), None)
         if given and column:
@@ -199,7 +199,7 @@ class Binding:
             )
 
     def _is_by_other(self, name: str) -> bool:
-        """Whether the rows are known by contract number or login, and not by id."""
+        """Whether the rows are identified by contract number or login instead of the id."""
         other = self._others.get(name)
         if other is None or name in self.columns or self._given.get(name):
             return False
@@ -248,9 +248,9 @@ class Binding:
         return Bound(kept, label, values)
 
     def _cell(self, name: str, column: Column, row: Row) -> str:
-        """What a row says of a value: free text as it is, all else without the white space around it.
+        """The cell of a value: free text unchanged, other values without the white space around them.
 
-        A cell of nothing but white space is an empty one.
+        A cell of white space alone is empty.
         """
         text, parameter = column.of(row), self._parameters.get(name)
         if parameter is None or parameter.secret or not text:
@@ -259,24 +259,24 @@ class Binding:
         return column.whole(row) if free else text
 
     def _may_be_anything(self, name: str) -> bool:
-        """Whether nobody knows what a value is to be: it stands for a placeholder of a chain that was typed."""
+        """Whether a value may be of any type: a placeholder of a typed chain whose name is not known."""
         parameter = self._parameters.get(name)
         return parameter is not None and parameter.in_a_chain and not is_exact(name)
 
     def _numbered(self, columns: Mapping[str, Column]) -> frozenset[int]:
-        """The columns whose true and false become 1 and 0, as the billing writes its flags.
+        """The columns in which true and false become 1 and 0, as the billing writes its flags.
 
-        Where an amount or an id is expected, TRUE is none: it stays what it is, and is refused.
+        In columns of amounts, ids and other known types TRUE stays as it is and is refused.
         """
         of_others = {column.place for name, column in columns.items() if not self._may_be_anything(name)}
         return frozenset(column.place for column in columns.values()) - of_others
 
     def _telling(self) -> Iterator[str]:
-        """The values that a row may be called by, the best first."""
+        """The values that may label a row, the best first."""
         yield from (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
 
     def _sealed(self, bound: Sequence[Bound]) -> list[Bound]:
-        """The rows with tokens for their secrets, which are in the vault then; done in a thread."""
+        """The rows with tokens in place of their secrets, which go into the vault. Used in a worker thread."""
         self._require_given()
         open_ones = [
             (place, name, value)
@@ -291,7 +291,7 @@ class Binding:
         return [replace(one, values=veiled) for one, veiled in zip(bound, values, strict=True)]
 
     def _require_given(self) -> None:
-        """Refuse rows that would be sent with what was given for all of them once, and is wiped by now."""
+        """Refuse rows that need a secret given for all rows, if it has been wiped."""
         if not self._vault.keeps:
             return
         for name in sorted(self._secret):
@@ -338,7 +338,7 @@ class Binding:
         return known, refused
 
     def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:
-        """A number that names another subscriber than the id: whose row it is, only a person can say."""
+        """The refusal of a row whose contract number and id name different subscribers, None if they agree."""
         column = self._second_number
         said = column.of(one.row) if column else one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
         if said in {"", abonent.contract_number}:
@@ -365,7 +365,7 @@ def _place(column: Column | None) -> int | None:
 
 
 def is_given(name: str, given: Mapping[str, str]) -> bool:
-    """Whether a value is given for all rows, by its own name or by what people have instead of it."""
+    """Whether a value is given for all rows, by its own name or by its alternative."""
     return bool(given.get(name) or given.get(OTHER_KEY.get(name, "")))
 
 
@@ -373,7 +373,7 @@ _NAMES: Final[Mapping[str, Callable[[str], str]]] = {NUMBER: a_name, LOGIN: a_na
 
 
 def _with_flags(row: Row, places: frozenset[int]) -> Row:
-    """The row with 1 and 0 for what is true and false in these places."""
+    """The row with 1 and 0 for true and false in these places."""
     flags = row.truths & places
     if not flags:
         return row
@@ -382,7 +382,7 @@ def _with_flags(row: Row, places: frozenset[int]) -> Row:
 
 
 def _fault(error: ValueError, row: Row, column: Column | None) -> str:
-    """What is wrong with a cell; of an amount the cell itself as well, for a message may count its characters."""
+    """The fault of a cell; for an amount with the cell itself, because messages may count its characters."""
     if column is None or not isinstance(error, AmountError):
         return str(error)
     return f"{row.cells[column.place].strip()[:_LONGEST_SHOWN]!r} (column {column.place + 1}): {error}"
@@ -403,10 +403,10 @@ _AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,10})?")
 async def owner_of_row(
     gateway: Gateway, rows: Sequence[tuple[Bound, Arguments]]
 ) -> tuple[list[tuple[Bound, Arguments, Abonent]], list[Refusal]]:
-    """The rows whose call names a usable subscriber, and the others, refused. Raises `LookUpFailed`.
+    """The rows whose call names a usable subscriber, and the refusals of the others. Raises `LookUpFailed`.
 
-    Mostly the binding has found it already. A chain that somebody has typed may name it outright, or by a column of
-    another name than `abonent_id`.
+    Usually the binding has found the subscriber. A typed chain may name it literally, or by a column with another
+    name than `abonent_id`.
     """
     named = [whole_id(str(arguments.get(ABONENT) or "")) for _, arguments in rows]
     found: dict[int | str, Resolved] = {one.abonent.id: one.abonent for one, _ in rows if one.abonent is not None}
@@ -425,7 +425,7 @@ async def owner_of_row(
 
 
 def amount_fault(name: str, arguments: Arguments) -> str | None:
-    """Why an argument is no amount of money as the billing takes it, None where it is one, or where there is none."""
+    """Why an argument is not an amount that the billing accepts, None if it is one or is missing."""
     text = str(arguments.get(name, "0"))
     if not _AMOUNT.fullmatch(text):
         return f"{text[:40]!r} is no amount: money is written as -1234.50 here"

@@ -1,4 +1,4 @@
-"""Where the rows of a job come from, as typed or as a job file says: a file, standard input, or a select."""
+"""The input of a job, as typed or from a job file: a file, standard input, or a select."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ from jobs.rows.key_lists import KeyList
 from jobs.rows.select_source import select_source
 
 REPEAT: Final = "enter"
-"""What a run remembers besides the parameters of its job and its input: how often its rows may be entered."""
+"""The parameter of a run that says how often its rows may be entered."""
 SHARED_ACCOUNTS: Final = "shared_accounts"
-"""And what several of its rows mean that set the balance of one account."""
+"""The parameter of a run with the rule for several rows that set the balance of one account."""
 _PREFIX: Final = "input_"
 _MAP: Final = "input_map."
 _VALUE: Final = "input_value."
@@ -30,11 +30,11 @@ _APART: Final = ","
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is said of the rows: `file` is a path or `-`, `sql` a select; neither means the job's own statement.
+    """The settings of an input: `file` is a path or `-`, `sql` a select; neither means the job's own select.
 
-    `columns` names the columns where the rows do not; `mapping` says which column holds what, by the job's names;
-    encoding, delimiter and sheet tell how a file is read; `values` are bound to the `:names` of the select. Of the
-    rows only those of `only` are taken, without those of `exclude`; `limit` of them at most are sent, 0 for all.
+    `columns` names the columns of rows without a header; `mapping` assigns columns to the job's names; encoding,
+    delimiter and sheet tell how a file is read; `values` are bound to the `:names` of the select. Only the rows of
+    `only` are used, without those of `exclude`, and at most `limit` of them are sent, 0 for all.
     """
 
     file: str = ""
@@ -50,7 +50,7 @@ class Input:
     exclude: KeyList | None = None
 
     def to_parameters(self) -> dict[str, str]:
-        """What a run remembers of it, enough to open the rows again."""
+        """The parameters that a run keeps, to open the rows again."""
         said = {
             "input_file": self.file,
             "input_sql": self.sql,
@@ -69,7 +69,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class OneRow(Source):
-    """One row without cells: the parameters say all of it."""
+    """One row without cells, for parameters that have all values."""
 
     name: str = "one row, as given"
     digest: str = ""
@@ -83,12 +83,12 @@ class OneRow(Source):
 
 
 def is_input(name: str) -> bool:
-    """Whether a parameter that a run remembers is one of its input, and none of its job."""
+    """Whether a parameter of a run belongs to its input rather than to its job."""
     return name.startswith(_PREFIX)
 
 
 def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of a run's job, without those that tell of its input or of how it was begun."""
+    """The parameters of a run's job, without those of its input or of the run itself."""
     return {
         name: value
         for name, value in remembered.items()
@@ -97,7 +97,7 @@ def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
 
 
 def input_of_parameters(parameters: Mapping[str, str]) -> Input:
-    """The input of a run, from the parameters that it remembers."""
+    """The input of a run, from its parameters."""
     columns = parameters.get("input_columns", "")
     return Input(
         file=parameters.get("input_file", ""),
@@ -132,10 +132,10 @@ def _keys_of(name: str, parameters: Mapping[str, str]) -> KeyList | None:
 def open_rows(
     gateway: Gateway, rows: Input, parameters: Mapping[str, str], *, own: SqlStatement | None, says_all: bool
 ) -> Source:
-    """The source of the rows. Where the input names none: one row if the parameters say all of it, else `own`'s.
+    """The source of the rows. If the input names none: one row if the parameters have all values, or else `own`.
 
-    `parameters` are bound to a select's `:names`. Raises `InputRefused` for a select where no database is set or
-    where this billing lacks what the job's own one needs, and where there is nothing to read rows from.
+    `parameters` are bound to a select's `:names`. Raises `InputRefused` for a select without a database, for an own
+    select that needs columns this billing lacks, and if there are no rows to read.
     """
     if rows.file:
         path = None if rows.file == STDIN else Path(rows.file)
@@ -157,7 +157,7 @@ def open_rows(
 
 
 def _fitted(database: Database, own: SqlStatement | None) -> str:
-    """The job's own select as this billing takes it. Raises `InputRefused` and `LookUpFailed`."""
+    """The job's own select, fitted to this billing. Raises `InputRefused` and `LookUpFailed`."""
     if own is None:
         return ""
     with as_engine_errors():

@@ -1,7 +1,7 @@
-"""Lists of keys, as `--only` and `--exclude` take them: typed with commas, or a file of them.
+"""Key lists of `--only` and `--exclude`: typed with commas, or a file.
 
-A file has one key a line; or it is a table, of whichever kind an input may be, with a column of contract numbers,
-ids, logins or ids of accounts.
+A file has one key a line, or is a table in any format of an input, with a column of contract numbers, ids, logins or
+ids of accounts.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _NO_ALIASES: Final[tuple[str, ...]] = ()
 
 @dataclass(frozen=True, slots=True)
 class KeyList:
-    """A list of keys as a run remembers it: the `text` that was typed, or a `file` with its SHA-256."""
+    """A list of keys in the parameters of a run: the typed `text`, or a `file` with its SHA-256."""
 
     text: str = ""
     file: str = ""
@@ -36,7 +36,7 @@ class KeyList:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of a list, in their order: `ids`, `others` (contract numbers, logins), or `either` of the two."""
+    """The keys of a list, in order: `ids`, `others` (contract numbers, logins), or `either` of the two."""
 
     all: tuple[str, ...]
     ids: frozenset[str] = field(default_factory=frozenset)
@@ -45,7 +45,7 @@ class Keys:
 
 
 def key_list(typed: str, folder: Path) -> KeyList:
-    """What was typed: a file where there is one of that name in `folder`, else keys. Raises `InputRefused`."""
+    """The list that was typed: a file if `folder` has one of that name, or else keys. Raises `InputRefused`."""
     path = folder / typed
     if typed and path.is_file():
         return KeyList(file=str(path), digest=FileOnDisk(path).digest)
@@ -83,7 +83,7 @@ def _of_file(path: Path, digest: str, flag: Remedy) -> Keys:
         raise InputRefused(
             flag, f": {path} has no column of keys, as {' or '.join(names)}; it has: {', '.join(source.header)}"
         )
-    # A contract number says more to people than an id: where both are there, it is the key.
+    # If both are there, the contract number is the key, because people prefer it to an id.
     name = next(name for name in names if name in found)
     keys = _distinct(_column(source, found[name]), flag)
     return Keys(keys, **{"ids" if name in _IDS else "others": frozenset(keys)})
@@ -96,7 +96,7 @@ def _bare(path: Path, flag: Remedy) -> tuple[str, ...] | None:
         pages = source.pages(None)
         first = next(pages, None)
     except InputRefused:
-        # JSON lines name their columns themselves; of all else the table says what is wrong.
+        # JSON lines name their columns themselves; any other fault is reported when the table is read.
         return None
     if first is None or first.refusals or not first.rows or _is_title(first.rows[0].cells[0]):
         return None

@@ -1,4 +1,4 @@
-"""Secrets taken out of what the journal keeps: of the cells of a row, and of what is said of a call."""
+"""Secrets removed before the journal keeps them: from the cells of a row, and from the evidence of a call."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,17 +15,17 @@ from jobs.spec.columns import normalise_header
 
 _UNREAD: Final = "the row cannot be read; its words are not shown, for one of them may be a secret"
 _SUCCESS: Final = "HTTP 2"
-"""Begins what is said of an answer that came and could not be read."""
+"""The beginning of the text of an unreadable answer."""
 
 
 def secret_places(header: Sequence[str], names: Collection[str]) -> frozenset[int]:
-    """The places of the columns that are called by one of these names, or by one that says what is in it."""
+    """The places of the columns with one of these names, or with the name of a secret argument."""
     hidden = {normalise_header(name) for name in (*names, *SECRET_ARGUMENTS)}
     return frozenset(place for place, title in enumerate(header) if normalise_header(title) in hidden)
 
 
 def without_secrets(row: Row, places: Collection[int]) -> Row:
-    """The row with dots in these places; an empty cell says nothing and stays."""
+    """The row with dots in these places; empty cells stay."""
     if not places:
         return row
     cells = tuple(PLACEHOLDER if cell and place in places else cell for place, cell in enumerate(row.cells))
@@ -34,16 +34,16 @@ def without_secrets(row: Row, places: Collection[int]) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Guarded(Source):
-    """A source whose columns hold secrets: what it refuses itself comes without its cells.
+    """A source with columns of secrets: its refusals have dots in place of all cells.
 
-    Nobody knows which cell is which in a row that has too many of them.
+    In a row with too many cells it is not known which cell is secret.
     """
 
     inner: Source
 
     @property
     def name(self) -> str:
-        """What the rows come from."""
+        """The name of the source."""
         return self.inner.name
 
     @property
@@ -58,17 +58,17 @@ class Guarded(Source):
 
     @property
     def is_read_whole(self) -> bool:
-        """Whether all of it is read before anything is sent."""
+        """Whether all rows are read before anything is sent."""
         return self.inner.is_read_whole
 
     @property
     def limit(self) -> int:
-        """How many rows at most are to be sent; 0 for all of them."""
+        """The largest number of rows to send; 0 for all."""
         return self.inner.limit
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the rows are read. Raises `InputRefused`."""
+        """Notes on how the rows are read. Raises `InputRefused`."""
         return self.inner.notes
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
@@ -78,14 +78,14 @@ class Guarded(Source):
 
 
 def guard_rows(source: Source, places: Collection[int]) -> Source:
-    """The source, guarded where some of its columns hold secrets."""
+    """The source, guarded if some of its columns hold secrets."""
     return Guarded(source) if places else source
 
 
 def without_words(evidence: Evidence) -> Evidence:
-    """What was seen of a call whose answer holds a secret, told without what may be a part of it.
+    """The evidence of a call whose answer holds a secret, without the parts that may contain it.
 
-    Of an answer that could not be read nothing is shown: the secret may stand anywhere in it.
+    An unreadable answer is not shown at all, because the secret may be anywhere in it.
     """
     if isinstance(evidence, Accepted):
         return evidence
@@ -96,7 +96,7 @@ def without_words(evidence: Evidence) -> Evidence:
 
 
 def _concealed(text: str) -> str:
-    """A text without what stands in it under a secret's name."""
+    """A text without the values that have the name of a secret."""
     return SecretRemover().body({}, text.encode()).decode()
 
 
@@ -104,6 +104,3 @@ def _blank(refusal: Refusal) -> Refusal:
     cells = tuple(PLACEHOLDER if cell else cell for cell in refusal.row)
     tells = any(len(cell) >= SHORTEST and cell in refusal.reason for cell in refusal.row)
     return replace(refusal, label="", row=cells, reason=_UNREAD if tells else refusal.reason)
-
-
-# ---- of a chain that people write -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Rows of any select that an administrator types, as a source."""
+"""The rows of an operator's select, as a source."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,10 +28,10 @@ _LONGEST_LABEL: Final = 60
 def select_source(
     database: Database, text: str, parameters: Mapping[str, str | int], names: Sequence[str] = ()
 ) -> "SelectSource":
-    """The source of the rows of a select as it was typed; `names` name its columns, where it is given any.
+    """The source of the rows of a typed select; `names`, if any, name its columns.
 
-    `parameters` may have more than the select asks for. Nothing is asked of the database yet. Raises `InputRefused`
-    for what is no select, `ParameterRefused` for a parameter without a value.
+    `parameters` may have more values than the select needs. The database is not used yet. Raises `InputRefused` for a
+    text that is not a select, `ParameterRefused` for a parameter without a value.
     """
     try:
         select = select_of(text)
@@ -43,11 +43,11 @@ def select_source(
 
 
 class SelectSource(Source):
-    """The rows of a select: page by page along its key where it has one, else read at once and checked whole.
+    """The rows of a select: page by page along its key if it has one, otherwise all read at once.
 
-    Values of parameters may be texts: Firebird turns one into what it is compared with, and refuses one that cannot
-    be. What it is to read is asked of the database once, by the first of `header`, `kinds`, `is_read_whole` and
-    `pages` that is used; they raise `InputRefused` for what Firebird refuses, `LookUpFailed` when it is away.
+    Values of parameters may be texts: Firebird converts each to the type it is compared with, or refuses it. The
+    select is prepared by the first use of `header`, `kinds`, `is_read_whole` or `pages`; these raise `InputRefused`
+    if Firebird refuses it, `LookUpFailed` if the database is away.
     """
 
     __slots__ = ("_database", "_names", "_reading", "_select", "_values")
@@ -69,21 +69,21 @@ class SelectSource(Source):
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The names of the columns: those that were given, else the select's own in small letters."""
+        """The names of the columns: the given ones, or else the select's own in small letters."""
         return tuple(column.name for column in self._ready().columns)
 
     @property
     def kinds(self) -> tuple[ColumnType, ...]:
-        """What the values of the columns are, in the order of the header."""
+        """The types of the columns, in the order of the header."""
         return tuple(column.kind for column in self._ready().columns)
 
     @property
     def is_read_whole(self) -> bool:
-        """Whether all rows are read at once: then all are frozen before anything is sent."""
+        """Whether all rows are read at once, and so are saved before anything is sent."""
         return self._ready().at_once
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`; a row with a value that has no exact text is a refusal."""
+        """The pages after the cursor `after`; a row with a value without an exact text is refused."""
         with _as_source_error():
             for page in self._ready().pages(after):
                 rows = tuple(Row(None, row.cells) for row in page.rows if row.fault is None)
@@ -110,7 +110,7 @@ def _values(select: Select, parameters: Mapping[str, str | int]) -> dict[str, st
 
 @contextmanager
 def _as_source_error() -> Iterator[None]:
-    """What the statement is to blame for becomes `InputRefused`, all else of the database `LookUpFailed`."""
+    """Turn faults of the statement into `InputRefused`, and other errors of the database into `LookUpFailed`."""
     with as_engine_errors():
         try:
             yield

@@ -1,7 +1,7 @@
-"""Which rows of an input a run is told to take: `--only` and `--exclude` with keys, `--limit` with a number.
+"""The selection of rows of an input: `--only` and `--exclude` with keys, `--limit` with a number.
 
-A key is what the rows name their subscriber or object by, compared as text: a contract number or an id. Before the
-first row is worked on, the input is read once for its keys alone: a mistyped one is refused with nothing sent.
+A key is the contract number or the id by which a row names its subscriber or object, compared as text. The input is
+first read once for its keys alone, so a mistyped key is refused before anything is sent.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,17 +22,17 @@ ONLY: Final = setting("only")
 EXCLUDE: Final = setting("exclude")
 BY_ONLY: Final = "--only"
 BY_EXCLUDE: Final = "--exclude"
-"""By which of them rows are left out, as a journal keeps it."""
+"""The reasons for rows left out, as the journal keeps them."""
 
 _NAMED: Final = 20
-"""Keys that a sentence names; the rest is counted."""
+"""Keys that a sentence names; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyColumns:
-    """Where rows have their keys, as places counted from 0: an id, and what people have instead of it.
+    """The places of the keys of rows, counted from 0: the id, and its alternative (contract number or login).
 
-    `of_subscribers` tells that a key of one kind can be turned into the other by asking the billing.
+    `of_subscribers` tells that the billing can convert one kind of key into the other.
     """
 
     id: int | None
@@ -40,7 +40,7 @@ class KeyColumns:
     of_subscribers: bool = False
 
     def of(self, cells: Sequence[str]) -> tuple[str, str]:
-        """Both keys of a row, "" for one that it has not."""
+        """Both keys of a row, "" for a missing one."""
         return (
             "" if self.id is None else cells[self.id].strip(),
             "" if self.other is None else cells[self.other].strip(),
@@ -49,23 +49,23 @@ class KeyColumns:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Keys as the rows spell them."""
+    """Keys in the spelling of the rows."""
 
     ids: frozenset[str]
     others: frozenset[str]
     missing: tuple[str, ...] = ()
-    """Those that no row has."""
+    """The keys that no row has."""
 
     def has(self, key: tuple[str, str]) -> bool:
-        """Whether a row is meant."""
+        """Whether a row has one of the keys."""
         return key[0] in self.ids or key[1] in self.others
 
 
 class Selected(Source):
-    """Some rows of another source: those of `only`, without those of `exclude`, `limit` of them at most.
+    """Some rows of another source: those of `only`, without those of `exclude`, and at most `limit` of them.
 
-    The limit is kept by whoever knows which rows are sent. A row that cannot be read has no key: with `only` it is
-    left out. Raises `InputRefused` for keys that no row has, when the pages are asked for.
+    The limit is applied by the caller, which knows the rows that are sent. An unreadable row has no key, and `only`
+    leaves it out. `pages` raises `InputRefused` for keys that no row has.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Selected(Source):
 
     @property
     def name(self) -> str:
-        """What the rows come from."""
+        """The name of the source."""
         return self._inner.name
 
     @property
@@ -103,24 +103,24 @@ class Selected(Source):
 
     @property
     def is_read_whole(self) -> bool:
-        """With `only` and `exclude` too: nothing is sent before each key has been found in a row."""
+        """Whether all rows are read first; also with `only` and `exclude`, whose keys must be found in the rows."""
         return self._inner.is_read_whole or self._only is not None or self._exclude is not None
 
     @property
     def limit(self) -> int:
-        """How many rows at most are to be sent; 0 for all of them."""
+        """The largest number of rows to send; 0 for all."""
         return self._limit
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the rows are read, and which keys to be left out are in no row. Raises `InputRefused`."""
+        """Notes on how the rows are read, and on keys of `exclude` that no row has. Raises `InputRefused`."""
         _, exclude = self._ready()
         missing = exclude.missing if exclude else ()
         told = (f"{BY_EXCLUDE}: {_counted(missing)} in no row: {_listed(missing)}",) if missing else ()
         return (*self._inner.notes, *told)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """The pages after the cursor `after`, with the rows that are meant. Used in a worker thread."""
+        """The pages after the cursor `after`, with the selected rows. Used in a worker thread."""
         only, exclude = self._ready()
         for page in self._inner.pages(after):
             yield self._chosen(page, only, exclude)
@@ -144,10 +144,10 @@ class Selected(Source):
         return replace(page, rows=rows, refusals=refusals, left_out={k: n for k, n in left_out.items() if n})
 
     def _key_of(self, refusal: Refusal) -> tuple[str, str] | None:
-        # Which cell is which is not known of a row with too few or too many of them.
+        # In a row with too few or too many cells, the columns are not known.
         return self._columns.of(refusal.row) if len(refusal.row) == len(self.header) else None
 
-    # ---- the keys, before the first row is worked on ----
+    # ---- the keys, before the first row ----
 
     def _ready(self) -> tuple[Wanted | None, Wanted | None]:
         if self._wanted is None:
@@ -156,7 +156,7 @@ class Selected(Source):
         return self._wanted
 
     def _found(self, flag: Remedy, given: KeyList | None) -> Wanted | None:
-        """The keys as the rows spell them. Raises `InputRefused` for ambiguous ones, and those that no row has."""
+        """The keys in the spelling of the rows. Raises `InputRefused` for ambiguous and missing keys."""
         if given is None:
             return None
         if self._columns.id is None and self._columns.other is None:
@@ -183,7 +183,7 @@ class Selected(Source):
         return Wanted(seen.ids | also.ids, seen.others | also.others, tuple(missing))
 
     def _seen(self, wanted: Wanted) -> "MatchedKeys":
-        """Which of these keys rows have; all of the input is read."""
+        """The keys that rows have; the whole input is read."""
         ids: set[str] = set()
         others: set[str] = set()
         apart: tuple[set[str], set[str]] = (set(), set())
@@ -205,7 +205,7 @@ class Selected(Source):
     def _refuse_ambiguous(self, flag: Remedy, keys: Keys, seen: "MatchedKeys") -> None:
         """Refuse a key that names one row by its id and another by its contract number.
 
-        Where the rows have ids alone, that is asked of the billing: people mostly mean the contract number.
+        If the rows have only ids, the billing is asked, because people mostly mean the contract number.
         """
         ambiguous = dict.fromkeys(keys.either & seen.both, "one row by its id and another by its number or login")
         if self._columns.of_subscribers and self._columns.other is None:
@@ -221,7 +221,7 @@ class Selected(Source):
             )
 
     def _turned(self, keys: Keys, missing: Iterable[str]) -> dict[str, str]:
-        """What rows would have for keys that none has: the id of a contract number, or the other way round."""
+        """The other spellings of keys that no row has: the id of a contract number, or the reverse."""
         if not self._columns.of_subscribers:
             return {}
         left = frozenset(missing)
@@ -232,7 +232,7 @@ class Selected(Source):
         return {}
 
     def _by_number(self, numbers: Collection[str]) -> dict[str, str]:
-        """The id of each contract number that somebody bears. Raises `LookUpFailed`."""
+        """The ids of contract numbers, for those that exist. Raises `LookUpFailed`."""
         if not numbers:
             return {}
         abonents = SubscriberFinder(self._gateway, suggested_for=0)
@@ -240,7 +240,7 @@ class Selected(Source):
         return {str(key): str(one.id) for key, one in found.items() if not isinstance(one, str)}
 
     def _by_id(self, ids: Collection[str]) -> dict[str, str]:
-        """The contract number of each id that there is. Raises `LookUpFailed`."""
+        """The contract numbers of ids, for those that exist. Raises `LookUpFailed`."""
         whole = [key for text in ids if isinstance(key := whole_id(text), int)]
         if not whole:
             return {}
@@ -254,7 +254,7 @@ class Selected(Source):
 
 @dataclass(frozen=True, slots=True)
 class MatchedKeys:
-    """Keys that rows have as ids, and as what people have instead; `both` are of two rows, one in each way."""
+    """Keys found in rows as ids or as their alternatives; `both` name one row by id and another by alternative."""
 
     ids: frozenset[str]
     others: frozenset[str]
