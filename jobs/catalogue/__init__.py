@@ -1,1 +1,1 @@
-"""The catalogue: the recipes of the vendor's page [S] and of integrators [I], each a job of a few lines."""
+"""The catalogue of jobs: the recipes of the vendor's page [S] and of integrators [I], each as a spec."""

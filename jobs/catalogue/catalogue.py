@@ -1,4 +1,4 @@
-"""All jobs: by their names, and by the calls that they make."""
+"""The catalogue: all jobs by name, and by their calls."""
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
@@ -39,9 +39,9 @@ JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
 
 
 def kind(name: str, parameters: Mapping[str, str]) -> JobSpec:
-    """The kind of job of that name; what `call` is, its chain among the parameters tells.
+    """The kind of job of that name; for `call` it is made from the chain in the parameters.
 
-    Raises `ParameterRefused`, naming the nearest and all, and for a chain that is none.
+    Raises `ParameterRefused` for an unknown name, with the nearest and all names, and for an invalid chain.
     """
     return call_kind(parameters) if name == CALL else job_named(name)
 
@@ -55,7 +55,7 @@ def job_of(run: Run) -> JobSpec:
 
 
 def job_named(name: str) -> JobSpec:
-    """The kind of job of that name, as the list has it. Raises `ParameterRefused`, naming the nearest and all."""
+    """The job of that name in the list. Raises `ParameterRefused`, with the nearest and all names."""
     if name not in JOBS:
         raise ParameterRefused(f"there is no job {name!r}{nearest(name, JOBS)}; there are: {', '.join(JOBS)}")
     return JOBS[name]
@@ -65,9 +65,9 @@ def job_named(name: str) -> JobSpec:
 
 
 def job_like(call: Template, varying: Collection[str] = ()) -> str | None:
-    """The name of the job that makes such a call, None where there is none.
+    """The name of the job that makes such a call, None without one.
 
-    `varying` are the arguments for which each row has a value of its own: they tell jobs with the same call apart.
+    `varying` are the arguments with a value of its own in each row; they distinguish jobs with the same call.
     """
     others = [spec for spec in JOBS.values() if spec is not TYPED_CALL]
     same = [spec for spec in others if any(_makes(spec, one, call) for one in spec.templates)]
@@ -76,10 +76,10 @@ def job_like(call: Template, varying: Collection[str] = ()) -> str | None:
 
 
 def _makes(spec: JobSpec, own: Template, call: Template) -> bool:
-    """Whether a call has the methods of a job's own, what each row has to say, and what is always set."""
+    """Whether a call has the methods of a job's call, its required placeholders, and its constants."""
     if (own.model, own.methods) != (call.model, call.methods):
         return False
-    # What an object is found by tells nothing of what is done with it.
+    # The key of an object does not matter here.
     links = list(zip(own.links, call.links, strict=True))[1 if own.methods[0] == GET else 0 :]
     required = {one.name for one in spec.parameters if one.default is None}
     return bool(links) and all(_agree(mine, theirs, required) for mine, theirs in links)
@@ -90,7 +90,7 @@ def _agree(mine: Link, theirs: Link, required: Collection[str]) -> bool:
     needed = {field for field, name in mine.places if name in required}
     constant = {name: value for name, value in mine.arguments.items() if name not in placeholders}
     if mine.method not in {SET, CREATE}:
-        # How it is saved or deleted is for the parameters to say.
+        # The constants of other methods are options, which parameters choose.
         constant = {}
     return needed <= theirs.arguments.keys() and all(
         name in theirs.arguments and str(theirs.arguments[name]) == str(value) for name, value in constant.items()

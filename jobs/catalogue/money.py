@@ -17,13 +17,13 @@ _WAY_BACK: Final = (
 
 
 def in_kopecks(text: str) -> str:
-    """An amount as it is sent: two decimals always, and no "-0.00"."""
+    """An amount for a call: always two decimals, and never "-0.00"."""
     amount = parse_amount(text)
     return wire(amount.quantize(_KOPECK)) if amount else "0.00"
 
 
 def above_zero(text: str) -> str:
-    """An amount that somebody can have paid."""
+    """An amount above zero, as payments need it."""
     if parse_amount(text) <= 0:
         raise ValueError(f"{text} is no payment: an amount above zero is expected")
     return in_kopecks(text)

@@ -1,4 +1,4 @@
-"""Jobs on passwords of accounts: set one, have one generated, send a letter that lets people set their own."""
+"""Jobs for passwords of accounts: set them, have them generated, or send letters with a link to set them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ _LONGEST: Final = 255
 
 
 def a_file(text: str) -> str:
-    """A path, as it is from wherever the run is resumed."""
+    """An absolute path, so that the run can be resumed from any folder."""
     path = Path(text).expanduser().absolute()
     if not text.strip() or path.name in {"", ".", ".."}:
         raise ValueError(f"{text!r} is no file")
@@ -19,7 +19,7 @@ def a_file(text: str) -> str:
 
 
 def an_address_of_pages(text: str) -> str:
-    """The address of a site, as http://lk.example.org/."""
+    """The address of a site, such as http://lk.example.org/."""
     from yarl import URL  # noqa: PLC0415 - the list of jobs needs none
 
     try:

@@ -10,7 +10,7 @@ from jobs.spec.spec import JobSpec, SecondCall, Special
 _WAY_BACK: Final = "none is needed: it changes nothing"
 _LONGEST: Final = 64
 _NATIONAL: Final = 10
-"""Digits of a Russian number behind its +7 or 8."""
+"""Digits of a Russian phone number after +7 or 8."""
 
 
 def an_address(text: str) -> str:
@@ -37,7 +37,7 @@ def a_phone(text: str) -> str:
 
 
 def a_session(text: str) -> str:
-    """The id of a cabinet session; what is wrong is told without it."""
+    """The id of a cabinet session; errors do not contain it."""
     return _short(text.strip())
 
 

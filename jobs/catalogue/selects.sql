@@ -1,7 +1,7 @@
--- Where the rows of the catalogue's jobs come from. The first column is the key that the rows are paged by, and a
--- column bears the name of the value that the call needs. Outer joins make the optimizer walk along that key: with
--- inner ones it may begin elsewhere and sort the whole table for every page. What stands in brackets is left out where
--- the billing has no such column.
+-- The selects of the catalogue's jobs. The first column is the key for paging, and each column has the name of the
+-- value that the call needs. Outer joins make the optimizer walk along the key: with inner joins it may begin with
+-- another table and sort the whole result for every page. A part in brackets is left out if the billing lacks its
+-- columns.
 
 -- name: of_operator
 select a.id as abonent_id[, a.contract_number], a.operator_id as operator_was
@@ -14,7 +14,7 @@ from abonents a
 where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0
 
 -- name: tariff_thresholds
--- In kopecks first: a division of scaled integers by a decimal would overflow for large sums.
+-- First in kopecks: dividing scaled integers by a decimal would overflow for large sums.
 select a.id as abonent_id, cast(t.users_limit_warning / 100000000 as bigint) * 0.01 as amount[, a.contract_number]
 from abonents a
 left join tarif t on t.id = a.tarif_id
@@ -38,14 +38,14 @@ left join abonents a on a.id = u.abonent_id
 where a.parent_id = :folder and a.is_folder = 0 and a.deleted = 0 and u.deleted = 0
 
 -- name: services_by_comment
--- As the vendor's own select [S], without those that are deleted already.
+-- The vendor's own select [S], without deleted services.
 select c.id as id, c.abonent_id, c.usluga_id, c.comment[, a.contract_number]
 from users_usluga c
 left join abonents a on a.id = c.abonent_id
 where c.comment like :comment and c.deleted = 0
 
 -- name: blocked
--- A block is open while it has no end; where its kind is not told, a balance below the cut-off limit tells as much [?].
+-- A block without an end is open. A balance below the cut-off limit counts as a block too [?].
 select u.id as user_id[, u.login as account], a.id as abonent_id[, a.contract_number as contract_number]
 from users u
 left join abonents a on a.id = u.abonent_id

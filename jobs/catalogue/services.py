@@ -1,4 +1,4 @@
-"""Jobs on services and what belongs to them: connect, change and delete them."""
+"""Jobs for services, attributes and operations: connect, change and delete them."""
 
 from typing import Final
 

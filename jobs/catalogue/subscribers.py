@@ -1,4 +1,4 @@
-"""Jobs on subscribers and their accounts: pools, thresholds, operator, tariff, recalculation, blocks, deletion."""
+"""Jobs for subscribers and their accounts: pools, thresholds, operator, tariff, recalculation, blocks, deletion."""
 
 from collections.abc import Mapping
 from typing import Final

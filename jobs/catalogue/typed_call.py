@@ -1,8 +1,8 @@
-"""`call`: any chain of the REST API as a job, with its rows in its placeholders.
+"""`call`: any chain of the REST API as a job, with the rows' values in its placeholders.
 
-What a chain does is told from its methods: `get → set → save` sets fields and is known by them, `get → delete` is
-known by what is gone, `create` of a model that the catalogue knows is entered as its jobs do it, with a mark and a
-sum; reading chains write down what they are answered. Of all others nothing is known but what the operator says.
+The methods of a chain show its effect. `get → set → save` sets fields and is recognised by them; `get → delete` is
+recognised by the absence of the object; `create` of a model in the catalogue works as in its jobs, with a mark and a
+sum; the answers of reading chains are saved. For any other chain only the operator's rules are known.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from jobs.spec.spec import JobSpec
 CALL: Final = "call"
 YES: Final = "yes"
 LONGEST_VALUE: Final = 10_000
-"""Characters of a value; a cell that has more came out of a file that was read wrongly."""
+"""Characters of a value; a longer cell comes from a file that was read wrongly."""
 
 OWN: Final = (
     Parameter("model", "the model, as AdminAccounts; typed as --model"),
@@ -41,22 +41,20 @@ REFERS_TO: Final[Mapping[str, str]] = MappingProxyType(
         "attribute_id": "Attribute",
     }
 )
-"""What placeholders of these names refer to, which are those of the billing's own fields
-(`billing.directory.references`).
-"""
+"""The references (`billing.directory.references`) of placeholders with the names of the billing's own fields."""
 
 
 def a_value(text: str) -> str:
-    """What a placeholder takes; no field of the billing is as long as the longest."""
+    """A value for a placeholder, at most `LONGEST_VALUE` characters, which is longer than any field."""
     if len(text) > LONGEST_VALUE:
         raise ValueError(f"the text has {len(text):,} characters, at most {LONGEST_VALUE:,} are taken")
     return text
 
 
 def call_kind(parameters: Mapping[str, str]) -> JobSpec:
-    """The kind of job that a chain makes: its placeholders are parameters that rows or `--set` give a value.
+    """The kind of job of a chain: its placeholders are parameters, with values from rows or `--set`.
 
-    Raises `ParameterRefused` where there is no chain, or none that can be read.
+    Raises `ParameterRefused` if the chain is missing or not valid.
     """
     template = template_of(parameters)
     if name := describe_secret_arguments(template):
@@ -110,7 +108,7 @@ def _kind(template: Template) -> JobSpec:
         undo="as far as its methods tell: fields are set back; operations, services and attributes that were "
         "created or deleted are taken back as by the jobs for them; all else is left to a person",
         undo_parameters=UNDO_OF_OPERATIONS if creation and template.model == OPERATIONS else (),
-        # A new object is known by what it is, and not by how its call was written.
+        # A new object is identified by its model, whatever its call looks like.
         identity=template.model if creation else f"{template.model}-{template.digest}",
     )
 
@@ -119,10 +117,10 @@ EXAMPLE: Final = (
     "carbon-migrate run call --model AdminAccounts --chain 'objects.get {\"account_id_abonents\": {id}}' --chain "
     "'set {\"limit_warning\": \"-12000\"}' --chain save --sql 'select id from abonents where parent_id = 1316'"
 )
-"""The vendor's own third recipe."""
+"""The vendor's third recipe."""
 
 
 TYPED_CALL: Final = _kind(
     parse("AdminAccounts", ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "…"}', "save"))
 )
-"""As the list of jobs shows it."""
+"""The job `call` in the list of jobs."""
