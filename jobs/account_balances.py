@@ -1,7 +1,7 @@
-"""The balances of accounts, held against what a run's operations of type 8 ask for.
+"""Account balances, compared with the operations of type 8 of a run.
 
-That each operation is in the billing says nothing of what became of the balance: where type 8 sets it, a second one
-on the same account replaces the first, and the sums of the operations agree all the same.
+Even if all operations are in the billing, a balance may be wrong: if type 8 sets the balance, a second operation on
+the same account replaces the first, while the sums of the operations agree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +21,12 @@ from jobs.effects.creatable_models import BALANCE
 from jobs.spec.undo_words import UNDO
 
 PAGE: Final = 500
-"""Accounts that are asked for at a time."""
+"""Accounts that are read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountDifference:
-    """An account whose balance is not what its rows ask for."""
+    """An account whose balance differs from its rows."""
 
     account: str
     rows: tuple[Item, ...]
@@ -45,7 +45,7 @@ class AccountDifference:
 
 @dataclass(slots=True)
 class Balances:
-    """What the accounts of a run came to; `moved` had later operations, `untold` cannot be held against anything."""
+    """The result for all accounts of a run; `moved` had later operations, `untold` cannot be compared."""
 
     accounts: int = 0
     expected: Decimal = field(default=Decimal(0))
@@ -58,9 +58,9 @@ class Balances:
 async def compare_balances(
     run: Run, gateway: Gateway, journal: Journal, report: Callable[[AccountDifference], None]
 ) -> Balances:
-    """Hold the balance of each account against the rows of the run that stand; `report` is told what differs.
+    """Compare the balance of each account with the standing rows of the run; `report` receives the differences.
 
-    Where an account had operations after the run's, its balance says nothing of the run. Raises `LookUpFailed`.
+    The balance of an account with later operations cannot be compared. Raises `LookUpFailed`.
     """
     result, after = Balances(), ""
     while run.job != UNDO and (page := await journal.standing_by_lane(run, after=after, size=PAGE)):
@@ -98,7 +98,7 @@ async def _compare(
 
 
 def _expected(rows: Sequence[Item], gateway: Gateway) -> Decimal | None:
-    """The balance that the rows of an account ask for together; None where they do not say it."""
+    """The balance expected from all rows of an account; None if unknown."""
     payloads = [payload_of(item) for item in rows]
     if not all(map(enters_balance, payloads)):
         return None
@@ -110,6 +110,6 @@ def _expected(rows: Sequence[Item], gateway: Gateway) -> Decimal | None:
 
 
 def _was_moved(rows: Sequence[Item], latest: Mapping[int, int]) -> bool:
-    """Whether a subscriber of the account has an operation that is newer than the run's."""
+    """Whether a subscriber of the account has an operation newer than those of the run."""
     own = [int(item.answer) for item in rows if item.answer and item.answer.isdecimal()]
     return bool(own) and any(latest.get(payload_of(item).abonent, 0) > max(own) for item in rows)

@@ -1,4 +1,4 @@
-"""The gauges of a run against the billing: what is watched beside it, so that it does no harm."""
+"""The gauges of a run: measurements of the billing and this machine that hold the run when they are too high."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -21,16 +21,16 @@ from jobs.access.gateway import Gateway, as_engine_errors
 log = structlog.get_logger(__name__)
 
 LOW: Final = 0.8
-"""Of a threshold: what was held above it goes on at this share of it."""
+"""The share of a threshold at which a held run continues."""
 
 MEASURED_EVERY: Final = 600.0
-"""Seconds after which the billing's clock is asked for again: it may have been set, or have moved to summer time."""
+"""Seconds after which the billing's clock is read again: it may have been set, or have changed to summer time."""
 
 
 async def gauges_of(gateway: Gateway, policy: Callable[[], Policy], journal: Path) -> Sequence[Gauge]:
-    """All that a run is watched by. `policy` gives the thresholds in force, which may change; 0 or None is none.
+    """All gauges of a run. `policy` returns the present thresholds, which may change; 0 or None means no threshold.
 
-    Raises `InputRefused` for a select that gives no number, and `LookUpFailed`.
+    Raises `InputRefused` for a select that does not return a number, and `LookUpFailed`.
     """
     gauges = [
         disk_gauge(journal, lambda: policy().min_disk),
@@ -44,7 +44,7 @@ async def gauges_of(gateway: Gateway, policy: Callable[[], Policy], journal: Pat
 
 
 class BillingClock:
-    """The billing's wall clock, as its own answers tell it: ours, set right by what both said at one moment."""
+    """The billing's wall clock: our clock, corrected by the difference to the time in the billing's answer."""
 
     def __init__(self, gateway: Gateway, here: Callable[[], datetime] = datetime.now) -> None:
         self._gateway = gateway
@@ -53,7 +53,7 @@ class BillingClock:
         self._measured = 0.0
 
     async def now(self) -> datetime:
-        """What time it is there. Raises `LookUpFailed` while nobody has been told yet."""
+        """The billing's local time. Raises `LookUpFailed` until the billing has answered once."""
         if self._offset is None or time.monotonic() - self._measured > MEASURED_EVERY:
             await self._measure()
         return self._here() + (self._offset or timedelta())
@@ -64,7 +64,7 @@ class BillingClock:
             with as_engine_errors():
                 health = await self._gateway.client.health()
         except LookUpFailed:
-            # A billing that is away does not set its clock.
+            # The known difference is kept while the billing is away.
             if self._offset is None:
                 raise
             return
@@ -73,12 +73,12 @@ class BillingClock:
             log.warning("the billing tells no time: the hours are those of this machine", said=health.server_time)
             self._offset = timedelta()
             return
-        # It was read about half of the way ago.
+        # The billing read its clock about halfway through the call.
         self._offset = there - self._here() + timedelta(seconds=health.seconds / 2)
 
 
 def _moment(text: str | None) -> datetime | None:
-    """A time as the billing writes it, `2025-11-24 03:34:09` or with a `T` and a zone, always local there [V, ?]."""
+    """A time from the billing, `2025-11-24 03:34:09` or with a `T` and a zone, always its local time [V, ?]."""
     try:
         return datetime.fromisoformat(text or "").replace(tzinfo=None)
     except ValueError:
@@ -86,7 +86,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 async def _stack_gauges(gateway: Gateway, threshold: Callable[[], int]) -> list[Gauge]:
-    """One for each stack that this billing has; none without its database, for nobody can see them then."""
+    """A gauge for each stack of this billing; none without its database, where stacks cannot be read."""
     if gateway.database is None:
         return []
     schema = await gateway.read(lambda database: database.schema)
@@ -106,7 +106,7 @@ def _stack_gauge(gateway: Gateway, name: str, threshold: Callable[[], int]) -> G
 
 
 def _latency_gauge(gateway: Gateway, threshold: Callable[[], float | None]) -> Gauge:
-    """How long the smallest question takes: a canary for those who work on the billing meanwhile."""
+    """The gauge of the time of a health check, which shows how slow the billing is for its other users."""
 
     async def measure() -> GaugeReading | None:
         most = threshold()
@@ -121,7 +121,7 @@ def _latency_gauge(gateway: Gateway, threshold: Callable[[], float | None]) -> G
 
 
 async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], float]) -> Gauge:
-    """A select of the operator's own; asked once at the beginning, so that a mistyped one is told before a call."""
+    """The gauge of the operator's select, measured once at the start to report a mistyped one before any call."""
 
     async def measure() -> GaugeReading:
         above = threshold()
@@ -137,7 +137,7 @@ async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], f
 
 
 def _low(high: float) -> float:
-    """Where a run that was held above `high` goes on; of a threshold below zero, as far below it."""
+    """The value at which a run held above `high` continues; also for thresholds below zero."""
     return high - (1 - LOW) * abs(high)
 
 
@@ -146,7 +146,7 @@ def _written(number: float) -> str:
 
 
 async def _number(gateway: Gateway, query: SqlStatement) -> float:
-    """The one number that a select gives. Raises `LookUpFailed`, also when it gives something else."""
+    """The one number that a select returns. Raises `LookUpFailed`, also for any other result."""
 
     def read(database: Database) -> float:
         try:

@@ -1,4 +1,4 @@
-"""From a kind of job, its parameters and its rows to the `Job` that the engine works with."""
+"""The jobs of the engine, built from a spec, parameters and rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
 
 
 class BillingJob(Job):
-    """What every job on the billing is: a name, and an effect that is made of calls."""
+    """The base of all jobs on the billing: a name, and an effect made of calls."""
 
     effect: CallEffect
 
@@ -38,12 +38,12 @@ class BillingJob(Job):
         self._gateway = gateway
 
     def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
-        """What the money of these items rests on and no probe has confirmed, each a sentence."""
+        """The assumptions of these items that no probe has confirmed, each a sentence."""
         rests_on = self.effect.rests_on([payload_of(item) for item in items])
         return unconfirmed(self._gateway.profile, rests_on) if rests_on else ()
 
     async def try_out(self) -> None:
-        """Ask once, about nobody, what effect and way back will have to ask.
+        """Try the look-ups of the effect and of its undo once, with ids that no object has.
 
         Raises `InputRefused`, `LookUpFailed`.
         """
@@ -57,7 +57,7 @@ class BillingJob(Job):
 
 
 class InputJob(BillingJob):
-    """A job whose rows are those of an input: a file, a select, or what is given for one row."""
+    """A job with the rows of an input: a file, a select, or the values given for one row."""
 
     def __init__(
         self, gateway: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: CallEffect
@@ -83,12 +83,12 @@ class InputJob(BillingJob):
             says_all=says_all,
         )
         binding = self._binding(Header(source.name, source.header))
-        # Before anything is entered into the journal: a column that is missing is a refused input.
+        # A missing column is refused here, before anything is written to the journal.
         _ = binding.columns
         return self._selected(guard_rows(source, binding.secret_places), binding), binding
 
     def _selected(self, source: Source, binding: Binding) -> Source:
-        """The source, with those of its rows that are meant. Raises `InputRefused`."""
+        """The source with the selected rows only. Raises `InputRefused`."""
         rows = self._rows
         if not (rows.limit or rows.only or rows.exclude):
             return source
@@ -96,7 +96,7 @@ class InputJob(BillingJob):
         return Selected(source, columns, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
 
     def assigned(self, header: tuple[str, ...]) -> Assigned:
-        """Which columns of a header are taken for what; the rows are not touched. Raises `InputRefused`."""
+        """The columns of a header by the names of the job; rows are not read. Raises `InputRefused`."""
         return self._binding(Header("the input", header)).assigned
 
     def _binding(self, header: Header) -> Binding:
@@ -104,9 +104,9 @@ class InputJob(BillingJob):
         return Binding(self._gateway, header, self.effect.names, kind.parameters, self._parameters, mapping)
 
     def _check_used(self, *, says_all: bool) -> None:
-        """Refuse what was said for the job's own select where that select is not what the rows come from.
+        """Refuse parameters of the job's own select if the rows come from elsewhere.
 
-        Whoever names a folder beside a file believes that the folder counts. Raises `InputRefused`.
+        An operator who names a folder beside a file expects the folder to count. Raises `InputRefused`.
         """
         own = asked_for(own_select(self._kind))
         if not (self._rows.file or self._rows.sql or says_all):
@@ -132,20 +132,20 @@ class InputJob(BillingJob):
 
     @property
     def cautions(self) -> tuple[Said, ...]:
-        """What whoever agrees to a run should know; of rows that are read by now, what could not be checked."""
+        """Cautions to read before approval, and the references in the rows read so far that were not checked."""
         return (*self.effect.cautions, *self._references.notes)
 
     def replaces(self, item: NewItem) -> bool:
-        """Whether the item's call sets a balance, in place of what an earlier one of its account has set."""
+        """Whether the item's call sets a balance, and so replaces an earlier one of its account."""
         return sets_balance(decode_payload(item.payload), self._gateway.profile)
 
     @property
     def source(self) -> Source:
-        """The rows. Raises `InputRefused` when they are not there or a column is missing."""
+        """The source of the rows. Raises `InputRefused` when the rows or a column are missing."""
         return self._opened[0]
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """Cells to values, values to items. Raises `LookUpFailed`."""
+        """Turn rows into items and refusals. Raises `LookUpFailed`."""
         binding = self._opened[1]
         bound, refused = await binding.bind(rows)
         bound, nowhere = await self._referring(bound, binding)
@@ -155,7 +155,7 @@ class InputJob(BillingJob):
         return Prepared(items, _in_order((*refused, *planned.refusals)))
 
     async def check(self) -> None:
-        """Raises `ParameterRefused` for an id given for all rows that is not in the billing, and `LookUpFailed`."""
+        """Raise `ParameterRefused` if an id given for all rows is not in the billing; also raises `LookUpFailed`."""
         faults = [
             f"{one.name}: {_nowhere(one, value)}"
             for one in self._kind.parameters
@@ -166,7 +166,7 @@ class InputJob(BillingJob):
             raise ParameterRefused("\n".join(faults))
 
     async def _referring(self, bound: Sequence[Bound], binding: Binding) -> tuple[list[Bound], list[Refusal]]:
-        """The rows whose ids are in the billing, and those of which one is not."""
+        """The rows whose ids are in the billing, and the refusals of the others."""
         kept, refused = list(bound), list[Refusal]()
         for one in self._kind.parameters:
             column = binding.columns.get(one.name)
@@ -184,9 +184,9 @@ class InputJob(BillingJob):
 
 
 def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
-    """Which columns of a job's input are taken for what; nothing for a job that takes another run back.
+    """The columns of a job's input by the names of the job; none for an undo.
 
-    The file itself is not looked at: a run that is frozen needs it no more. Raises `InputRefused`.
+    The file itself is not read, because a planned run no longer needs it. Raises `InputRefused`.
     """
     return job.assigned(header) if isinstance(job, InputJob) else Assigned({}, ())
 
@@ -200,7 +200,7 @@ def _names_of(sql: str) -> tuple[str, ...]:
     try:
         return asked_for(sql)
     except NotASelect:
-        # What is wrong with it is told when it is opened.
+        # The fault is reported when the select is opened.
         return ()
 
 
@@ -209,5 +209,5 @@ def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
 
 
 def build(kind: JobSpec, gateway: Gateway, parameters: Mapping[str, str], rows: Input) -> InputJob:
-    """The job, set up. Raises `ParameterRefused`; `InputRefused` comes when its source is asked for."""
+    """The job of a spec. Raises `ParameterRefused`; its source raises `InputRefused` at the first use."""
     return InputJob(gateway, kind, parameters, rows, effect_of(gateway, kind, parameters))

@@ -1,6 +1,6 @@
-"""The way back: a run whose rows are the items of an earlier run, and whose effect takes theirs back.
+"""The undo: a run whose rows are the items of an earlier run, and whose effect takes them back.
 
-It is a run like any other: planned, shown, resumable, verified, and it can be taken back itself.
+It is a run like any other: planned, shown, resumable, verified, and it can itself be undone.
 """
 
 from collections import defaultdict
@@ -28,26 +28,26 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import UNDO
 
 RUN: Final = "run"
-"""The parameter that names the run to take back; all others say how."""
+"""The parameter that names the run to take back; all others are parameters of the undo."""
 
 HEADER: Final = ("run", "row", "key", "label", "amount", "answer")
-"""What an undo's rows say of the items that they take back; `answer` is the id of what was created."""
+"""The columns of an undo's rows; `answer` is the id of the created object."""
 
 _PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow(Row):
-    """An item of an earlier run as a row of its undo; the cells are what people are shown of it."""
+    """An item of an earlier run as a row of its undo; the cells are for display."""
 
     item: Item
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierItems(Source):
-    """The items of a run whose effect stands, in their order.
+    """The items of a run whose effect stands, in order.
 
-    All of them are read before anything is sent, so that what is shown is what will be done.
+    All of them are read before anything is sent, so that the plan shows everything that will be done.
     """
 
     run: Run
@@ -62,7 +62,7 @@ class EarlierItems(Source):
         return f"run {self.run.name}"
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """Pages of items behind a number. Used in a worker thread, while the event loop runs."""
+        """Pages of items after a number. Used in a worker thread, while the event loop runs."""
         number = int(after or 0)
         while items := anyio.from_thread.run(self._page, number):
             number = items[-1].number
@@ -86,9 +86,9 @@ class UndoJob(BillingJob):
         return self._source
 
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
-        """What takes these back. Raises `LookUpFailed`.
+        """Turn rows into the items that take them back. Raises `LookUpFailed`.
 
-        The undo of an undo restores what was taken back: where another run has entered that anew since, it is left.
+        The undo of an undo restores what was taken back, unless another run has entered it again since.
         """
         taken = await self._beside_mates([_taken(self._source.run, row) for row in rows])
         prepared = await self.effect.take_back(taken)
@@ -96,9 +96,9 @@ class UndoJob(BillingJob):
         return replace(prepared, items=tuple(_unless_anew(item, anew) for item in prepared.items))
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Entries of the same sum that bear a mark: another copy of the journal may have taken the run back already.
+        """Marked entries of the same sum: another copy of the journal may have taken the run back already.
 
-        What else has been changed since is told by the plan itself. Raises `LookUpFailed`.
+        Other changes since the run appear in the plan itself. Raises `LookUpFailed`.
         """
         found = await self.effect.find_entries(items)
         amounts = {item.key: item.amount for item in items}
@@ -108,7 +108,7 @@ class UndoJob(BillingJob):
         }
 
     async def _beside_mates(self, taken: Sequence[ItemToUndo]) -> list[ItemToUndo]:
-        """The items, each with what there was before the run: what one has found may be what another had set."""
+        """The items, each with the values before the run: its before-image may be the effect of another item."""
         lanes = {one.lane for one in taken if shares_place(one.payload)}
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
         if lanes:
@@ -123,7 +123,7 @@ class UndoJob(BillingJob):
 async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str]) -> Job:
     """The job that takes a run back, from the parameters of the undo.
 
-    Raises `InputRefused` when the run's effect has no way back, and what `Journal.run` raises.
+    Raises `InputRefused` when the run cannot be taken back, and what `Journal.run` raises.
     """
     run = await journal.run(parameters[RUN])
     how = {name: value for name, value in parameters.items() if name != RUN}
@@ -134,7 +134,7 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
 
 
 async def effect_of_run(gateway: Gateway, journal: Journal, run: Run) -> CallEffect:
-    """What the items of a run do; of an undo, what takes the other run's items back."""
+    """The effect of a run's items; for an undo, the effect that takes the other run's items back."""
     if run.job != UNDO:
         wanted = job_of(run)
         return effect_of(gateway, wanted, parameters_of(wanted, job_parameters(run.parameters)))
