@@ -1,1 +1,1 @@
-"""One job a file: what it reads, what it calls, how its effect is recognised and verified."""
+"""The jobs: their specs, their rows, their calls, and how effects are recognised, verified and taken back."""

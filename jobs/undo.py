@@ -90,10 +90,10 @@ class UndoJob(BillingJob):
 
         The undo of an undo restores what was taken back, unless another run has entered it again since.
         """
-        taken = await self._beside_mates([_taken(self._source.run, row) for row in rows])
+        taken = await self._with_mates([_taken(self._source.run, row) for row in rows])
         prepared = await self.effect.take_back(taken)
         anew = await self._journal.entered_anew([one.item_id for one in taken])
-        return replace(prepared, items=tuple(_unless_anew(item, anew) for item in prepared.items))
+        return replace(prepared, items=tuple(_skip_entered_again(item, anew) for item in prepared.items))
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Marked entries of the same sum: another copy of the journal may have taken the run back already.
@@ -107,7 +107,7 @@ class UndoJob(BillingJob):
             for key, entries in found.items()
         }
 
-    async def _beside_mates(self, taken: Sequence[ItemToUndo]) -> list[ItemToUndo]:
+    async def _with_mates(self, taken: Sequence[ItemToUndo]) -> list[ItemToUndo]:
         """The items, each with the values before the run: its before-image may be the effect of another item."""
         lanes = {one.lane for one in taken if shares_place(one.payload)}
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
@@ -117,7 +117,7 @@ class UndoJob(BillingJob):
             }
             for item in await self._journal.lane_mates(self._source.run, lanes):
                 mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id in standing))
-        return [_beside(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
+        return [_with_values_before(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
 
 
 async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str]) -> Job:
@@ -145,12 +145,12 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run) -> CallEff
     return back
 
 
-def _unless_anew(item: NewItem, anew: Mapping[int, str]) -> NewItem:
+def _skip_entered_again(item: NewItem, anew: Mapping[int, str]) -> NewItem:
     name = anew.get(item.undoes) if item.undoes is not None and item.skip_reason is None else None
     return item if name is None else replace(item, skip_reason=f"entered anew since: run {name} has this row again")
 
 
-def _beside(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:
+def _with_values_before(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:
     was = dict(value_before_run(one.number, one.payload, mates))
     return replace(
         one,

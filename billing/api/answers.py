@@ -26,7 +26,7 @@ LONGEST_WAIT: Final = 3600.0
 _LONGEST_NUMBER: Final = 12
 _TWICE: Final = 2
 _BOM: Final = b"\xef\xbb\xbf"
-_OF_THE_WHOLE: Final = frozenset({401, 403, 404, 405, 407})
+_STATUSES_OF_ALL_ROWS: Final = frozenset({401, 403, 404, 405, 407})
 """Statuses that concern every row: missing rights, a wrong address or model, a proxy in between."""
 _UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
 """Errors of decoding: bad bytes, unknown charsets, absurd numbers and nesting."""
@@ -67,19 +67,19 @@ _OUTER: Final[msgspec.json.Decoder[_Outer | list[object]]] = msgspec.json.Decode
 _INNER: Final = msgspec.json.Decoder(float_hook=_number)
 
 
-class _TwoThings(ValueError):
+class _RepeatedName(ValueError):
     """Raised for an object with two `error` or two `result` names, of which neither can be trusted."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _NamedValues:
     """All errors and all results of a JSON object, in order; other names are dropped."""
 
     errors: list[object]
     results: list[object]
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[str, object]]) -> "_Said":
+    def of(cls, pairs: Iterable[tuple[str, object]]) -> "_NamedValues":
         named = list(pairs)
         return cls(
             [value for name, value in named if name == "error"], [value for name, value in named if name == "result"]
@@ -230,12 +230,12 @@ def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
     is_utf8 = charset in {"", "utf-8", "utf8"}
     text = body.removeprefix(_BOM) if is_utf8 else body.decode(charset).encode()
     outer = _OUTER.decode(text)
-    _check_deep(outer.result if isinstance(outer, _Outer) else outer)
-    _check_once(text)
+    _check_depth(outer.result if isinstance(outer, _Outer) else outer)
+    _check_repeated(text)
     return outer
 
 
-def _check_deep(value: object) -> None:
+def _check_depth(value: object) -> None:
     """Raise ValueError for a value that is nested too deeply."""
     level = [value]
     for _ in range(_DEEPEST):
@@ -249,19 +249,19 @@ def _inside(value: object) -> Iterable[object]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _check_once(text: bytes) -> None:
-    """Raise `_TwoThings` if an object or its result has two errors, or the object two results.
+def _check_repeated(text: bytes) -> None:
+    """Raise `_RepeatedName` if an object or its result has two errors, or the object two results.
 
     The fast decoder keeps the last of equal names. So an answer that may have two, also by a name written with
     escapes, is read by the careful decoder as well; this is rare.
     """
     if text.count(b'"error"') < _TWICE and text.count(b'"result"') < _TWICE and b"\\u00" not in text:
         return
-    said = json.loads(text, object_pairs_hook=_Said.of, parse_float=str, parse_int=str)
-    for one in (said, *(said.results if isinstance(said, _Said) else ())):
-        if isinstance(one, _Said) and (len(one.errors) > 1 or (one is said and len(one.results) > 1)):
+    said = json.loads(text, object_pairs_hook=_NamedValues.of, parse_float=str, parse_int=str)
+    for one in (said, *(said.results if isinstance(said, _NamedValues) else ())):
+        if isinstance(one, _NamedValues) and (len(one.errors) > 1 or (one is said and len(one.results) > 1)):
             errors = [_error_text(error) for error in one.errors if error]
-            raise _TwoThings(f"its error or its result stands there twice: {', '.join(errors) or 'no error'}")
+            raise _RepeatedName(f"its error or its result stands there twice: {', '.join(errors) or 'no error'}")
 
 
 def _charset(headers: Mapping[str, str]) -> str:
@@ -276,8 +276,8 @@ def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[s
     if isinstance(inner, str):
         try:
             decoded = _INNER.decode(inner)
-            _check_deep(decoded)
-            _check_once(inner.encode())
+            _check_depth(decoded)
+            _check_repeated(inner.encode())
         except _UNDECODABLE:
             if find_error(result[0]) is not ErrorKind.UNRECOGNISED:
                 return _from_error(result[0], headers, hidden)
@@ -360,7 +360,7 @@ def _read_failure(
         return Busy(shown, retry_after(wait, now, headers.get("Date")))
     stated = error is not None and kind is ErrorKind.ROW
     # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
-    if status in _OF_THE_WHOLE and not stated:
+    if status in _STATUSES_OF_ALL_ROWS and not stated:
         return SystemRefused(shown)
     return RowRefused(shown, recognised=stated)
 

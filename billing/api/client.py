@@ -39,7 +39,7 @@ _OWN_HEADERS: Final = frozenset({"content-type", "content-length", "transfer-enc
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """Characters not allowed in a header: they would end it, or cannot be encoded."""
-_HALF: Final = re.compile(r"[\ud800-\udfff]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 """Surrogates, which stand for undecodable bytes of a command line: a form would silently lose them."""
 _SERVER_ERROR: Final = 500
 _BEGINNING: Final = 80
@@ -69,7 +69,7 @@ class ClientSettings:
         for name, value in self.extra.items():
             if not name or _OWN_FIELD.fullmatch(name):
                 raise SettingsError(f"{name!r} cannot be an extra form field: calls use that name themselves.")
-            if _HALF.search(name) or _HALF.search(value):
+            if _SURROGATE.search(name) or _SURROGATE.search(value):
                 raise SettingsError(f"The extra form field {readable(name)!r} is not UTF-8: type it anew.")
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
@@ -384,7 +384,7 @@ def _check_url(base_url: str) -> None:
     """Refuse a text that is not an address of a billing; the address is shown only if it has no password."""
     try:
         url = URL(base_url)
-        url.port  # noqa: B018 — reading it is what checks it
+        url.port  # noqa: B018 — reading it checks it
     except ValueError:
         raise SettingsError("The billing's address cannot be read; it looks like http://HOST:8082.") from None
     if url.user is not None or url.password is not None or "@" in base_url:

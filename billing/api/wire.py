@@ -3,7 +3,7 @@
 Name resolution, TCP, TLS, the parser of answers and the time-out of silence are aiohttp's. This module takes the
 place of its `ClientSession`, between the connector and the parser, for two reasons. A session hands the request to a
 task and cannot tell whether a byte of it has left: here the whole request is one write, and `left` is set in the line
-before it. And a session takes three times as long, because it builds anew for each call what is the same for all. The
+before it. And a session takes three times as long, because it builds again for each call what is common to all. The
 connector's pool is slow too, so idle connections, which all lead to one server, rest here between two calls.
 
 An answer belongs to its request, or it is lost. HTTP/1.1 tells answers apart by their order alone, and a proxy may
@@ -382,7 +382,7 @@ def _ends(connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
 
 def _check_alone(protocol: ResponseHandler) -> None:
     """Raise `UnaskedAnswer` if bytes follow the answer."""
-    if protocol._buffer:  # noqa: SLF001 - of a connection that was closed since, nothing else tells it
+    if protocol._buffer:  # noqa: SLF001 - the only trace of it on a connection that has been closed
         raise UnaskedAnswer("there was a second answer behind the first, and nobody can tell which is ours")
 
 

@@ -143,7 +143,7 @@ class FileDatabase:
         # The garbage collector may call this while this thread waits for an answer, so the request may have to wait.
         self._left.append(select)
         if not self._asking:
-            self._take_leave()
+            self._close_left()
 
     def break_off(self) -> None:
         """Hang up: a waiting call raises `DatabaseAway`, and the keeper ends."""
@@ -162,13 +162,13 @@ class FileDatabase:
 
     def _ask(self, request: FileRequest, answer: type[T], patience: float | None = None) -> T:
         found = self._exchanged(request, patience)
-        self._take_leave()
+        self._close_left()
         if isinstance(found, BaseException):
             raise found
         assert isinstance(found, answer)  # noqa: S101 - the keeper is our own
         return found
 
-    def _take_leave(self) -> None:
+    def _close_left(self) -> None:
         # A keeper that has ended has closed all selects.
         with suppress(DatabaseAway):
             while self._left:

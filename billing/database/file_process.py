@@ -33,7 +33,7 @@ from billing.database.file_database import (
 from billing.database.reader import ROWS_A_PAGE, DatabaseRows, Reader
 from billing.errors import BillingError
 
-_FOR_THE_OTHER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_IGNORED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that are left to the other process; the keeper ends after it."""
 
 _BETWEEN_CANCELS: Final = 0.05
@@ -41,7 +41,7 @@ _BETWEEN_CANCELS: Final = 0.05
 
 def main() -> None:
     """Answer the requests on the given line until it is closed."""
-    for number in _FOR_THE_OTHER:
+    for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # The default action ends the process even when the engine blocks it.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -58,7 +58,7 @@ class Keeper:
         self._rows: dict[int, DatabaseRows] = {}
         self._numbers = count(1)
         self._busy = False
-        self._alone = False
+        self._hung_up = False
 
     def serve(self) -> None:
         """Answer until the line is closed, then close the database."""
@@ -78,7 +78,7 @@ class Keeper:
             request = self._line.recv()
             # `_watch` sets and reads these two in the opposite order, so one of the two sees the other.
             self._busy = True
-            if self._alone:
+            if self._hung_up:
                 return
             answer = self._answer(request)
             self._busy = False
@@ -91,7 +91,7 @@ class Keeper:
         line.register(self._line.fileno(), 0)
         line.poll()
         signal.alarm(LEAVING)
-        self._alone = True
+        self._hung_up = True
         while self._busy:
             # Repeated, because the engine ignores a cancel that comes just before its call.
             if self._reader is not None:

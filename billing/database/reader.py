@@ -83,7 +83,7 @@ class DirectReader:
     def __init__(self, connection: Connection, encoding: str) -> None:
         self._connection = connection
         self._encoding = encoding
-        _speak_as_old_ones_do(connection)
+        _set_legacy_types(connection)
 
     def select(self, sql: str, values: Sequence[Value]) -> "DirectRows":
         """Execute a select."""
@@ -154,7 +154,7 @@ def _close(*opened: Cursor | Transaction) -> None:
             one.close()
 
 
-def _speak_as_old_ones_do(connection: Connection) -> None:
+def _set_legacy_types(connection: Connection) -> None:
     transaction = connection.trans(_read_only())
     # Firebird before version 4 does not know these statements and does not need them.
     with suppress(fdb.Error):

@@ -33,7 +33,7 @@ _TOO_LONG: Final = re.compile(r"Value of parameter \((\d+)\) is too long, expect
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """One select. `notes` name what was left out of the operator's text, each a sentence.
+    """One select. `notes` name the parts left out of the operator's text, each a sentence.
 
     `text` keeps its place in the operator's text, so lines and columns in errors are right.
     """

@@ -60,7 +60,7 @@ class SetGivenPassword(CallEffect):
         return await _planned(self._gateway, bound, self._steps)
 
     async def try_out(self) -> None:
-        """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
         await _try_accounts(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
@@ -75,11 +75,11 @@ class SetGivenPassword(CallEffect):
         return {item.item_id: Absent() for item in items}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Nothing that could be held against what was sent."""
+        """Cannot look: the effect cannot be read back."""
         return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """None."""
+        """Irreversible: the old passwords are not known."""
         return Irreversible(
             "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
             "`random-password` do it, and with `password-recovery` subscribers set their own"
@@ -120,7 +120,7 @@ class SetGeneratedPassword(CallEffect):
         return await _planned(self._gateway, bound, lambda one: self._clearing.fill(one.values))
 
     async def try_out(self) -> None:
-        """Look for an account that is not there. Raises `InputRefused`, `LookUpFailed`."""
+        """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
         await _try_accounts(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
@@ -159,7 +159,7 @@ class SetGeneratedPassword(CallEffect):
         return "; ".join(describe(one.call(values)) for one in (self._clearing, self._generating))
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """None."""
+        """Irreversible: the old passwords are not known."""
         return Irreversible(
             f"what the passwords were is kept nowhere. The generated ones are in {self._to}; the job `password` sets "
             "others"
@@ -199,11 +199,11 @@ class SendRecoveryLetter(AnyCallEffect):
         self.cautions = (LETTER_LOST,)
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Nothing that could be held against what was sent."""
+        """Cannot look: the effect cannot be read back."""
         return {item.item_id: CannotLook(LETTER_UNREADABLE) for item in items}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """None."""
+        """Irreversible: a sent letter cannot be called back."""
         return Irreversible(
             "a letter that has left is not called back; a password stays as it is until its link is followed"
         )

@@ -172,7 +172,7 @@ class Selected(Source):
         self._refuse_ambiguous(flag, keys, seen)
         missing = [key for key in keys.all if key not in seen.ids and key not in seen.others]
         turned = self._turned(keys, missing)
-        also = self._seen(Wanted(frozenset(turned), frozenset(turned))) if turned else _NOBODY
+        also = self._seen(Wanted(frozenset(turned), frozenset(turned))) if turned else _NO_MATCHES
         missing = [key for key in missing if not _is_found(key, turned, also)]
         if missing and (flag is ONLY or not given.file):
             raise InputRefused(
@@ -261,7 +261,7 @@ class MatchedKeys:
     both: frozenset[str] = frozenset()
 
 
-_NOBODY: Final = MatchedKeys(frozenset(), frozenset())
+_NO_MATCHES: Final = MatchedKeys(frozenset(), frozenset())
 
 
 def _cells(page: RowPage) -> Iterator[Sequence[str]]:
